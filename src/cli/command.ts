@@ -1,0 +1,113 @@
+/**
+ * What every command shares: `--json`, where text goes, progress bars, and exit statuses
+ * (0 done, 1 failed, 2 bad usage, configuration or input).
+ */
+import { Presets, SingleBar } from 'cli-progress';
+import type { Command } from 'commander';
+import { messageOf, UserError } from '../errors.js';
+
+/** What a command hands back: the object that `--json` prints. */
+export type CommandResult = Record<string, unknown>;
+
+/** The terminal as a command sees it. With `--json` everything but the result goes to stderr. */
+export interface Terminal {
+  readonly json: boolean;
+  /** Prints a line of the human-readable result. */
+  print(line?: string): void;
+  /** Prints a line about what is going on (always stderr). */
+  note(line: string): void;
+  /** A bar on an interactive stderr, a line every few seconds elsewhere. `unit` names what is counted. */
+  progress(label: string, total: number, unit: string): Progress;
+}
+
+export interface Progress {
+  /** `done` of the total; `details` is shown after the bar, for instance `loss 3.21`. */
+  update(done: number, details?: string): void;
+  stop(): void;
+}
+
+/**
+ * Turns a command's body into a commander action: adds `--json`, prints the result object, maps errors to statuses.
+ * The body gets the terminal, the parsed options and the command's positional arguments.
+ */
+export function defineAction<Options>(
+  command: Command,
+  body: (terminal: Terminal, options: Options, ...positional: string[]) => Promise<CommandResult>,
+): Command {
+  return command
+    .option('--json', 'print one JSON object on stdout at the end, everything else on stderr')
+    .action(async (...parameters: unknown[]) => {
+      const positional = parameters.slice(0, -2) as string[];
+      const options = command.opts() as Options & { json?: boolean };
+      const terminal = makeTerminal(options.json === true);
+      try {
+        const result = await body(terminal, options, ...positional);
+        if (terminal.json) process.stdout.write(`${JSON.stringify(result)}\n`);
+      } catch (error) {
+        reportError(error, terminal.json);
+      }
+    });
+}
+
+/** Prints the error to stderr (and as JSON to stdout where asked) and sets the exit status. */
+export function reportError(error: unknown, json: boolean): void {
+  const expected = error instanceof UserError;
+  process.stderr.write(`error: ${messageOf(error)}\n`);
+  if (!expected && process.env.BABELGRAD_DEBUG && error instanceof Error) process.stderr.write(`${error.stack}\n`);
+  if (json) process.stdout.write(`${JSON.stringify({ error: messageOf(error) })}\n`);
+  process.exitCode = expected ? 2 : 1;
+}
+
+function makeTerminal(json: boolean): Terminal {
+  const out = json ? process.stderr : process.stdout;
+  return {
+    json,
+    print: (line = '') => void out.write(`${line}\n`),
+    note: line => void process.stderr.write(`${line}\n`),
+    progress: (label, total, unit) =>
+      process.stderr.isTTY ? barProgress(label, total, unit) : lineProgress(label, total, unit),
+  };
+}
+
+function barProgress(label: string, total: number, unit: string): Progress {
+  const bar = new SingleBar(
+    {
+      format: `${label} {bar} {percentage}% · {value}/{total} ${unit} · {details} · ETA {eta_formatted}`,
+      hideCursor: true,
+      barsize: 24,
+      etaBuffer: 20,
+      stream: process.stderr,
+    },
+    Presets.shades_classic,
+  );
+  bar.start(total, 0, { details: '' });
+  return {
+    update: (done, details = '') => bar.update(done, { details }),
+    stop: () => bar.stop(),
+  };
+}
+
+const LINE_INTERVAL_MS = 5000;
+
+function lineProgress(label: string, total: number, unit: string): Progress {
+  const started = Date.now();
+  let printed = 0;
+  let last = '';
+  const line = (done: number, details: string) => {
+    const elapsed = (Date.now() - started) / 1000;
+    const eta = done > 0 ? Math.round((elapsed / done) * (total - done)) : 0;
+    return `${label} ${Math.floor((100 * done) / total)}% · ${done}/${total} ${unit}${details && ` · ${details}`} · ETA ${eta} s`;
+  };
+  return {
+    update(done, details = '') {
+      last = line(done, details);
+      if (Date.now() - printed < LINE_INTERVAL_MS) return;
+      printed = Date.now();
+      process.stderr.write(`${last}\n`);
+      last = '';
+    },
+    stop() {
+      if (last) process.stderr.write(`${last}\n`);
+    },
+  };
+}
