@@ -1,0 +1,44 @@
+// Softmax cross-entropy of each row, fused with its gradient:
+//   losses[r] = log(sum_v exp(logits[r, v])) - logits[r, target[r]]            (nats)
+//   GRADIENT: logits[r, v] ← scale * (softmax(logits[r])[v] - [v = target[r]]), in place.
+// logits [R, V], targets [R], losses [R]. A row whose target is IGNORED (0xffffffff) has loss 0 and gradient 0.
+// A workgroup takes a row, in three passes over it: maximum, sum, gradient. Sums in f32.
+struct Params { rows: u32, columns: u32, scale: f32 }
+
+@group(0) @binding(0) var<storage, read> targets: array<u32>;
+@group(0) @binding(1) var<storage, read_write> logits: array<f32>;
+@group(0) @binding(2) var<storage, read_write> losses: array<f32>;
+@group(0) @binding(3) var<uniform> params: Params;
+
+const IGNORED = 0xffffffffu;
+
+${LIB_REDUCE}
+
+@compute @workgroup_size(${WORKGROUP})
+fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: vec3u,
+        @builtin(local_invocation_index) thread: u32) {
+  let row = workgroup.y * grid.x + workgroup.x;
+  if (row >= params.rows) { return; }
+  let V = params.columns;
+  let start = row * V;
+  let is_target = targets[row] != IGNORED;
+  let at_target = start + select(0u, targets[row], is_target);
+  let target_logit = logits[at_target];
+  var largest = -3.4e38f;
+  for (var v = thread; v < V; v += ${WORKGROUP}u) { largest = max(largest, logits[start + v]); }
+  largest = reduce_max(largest, thread);
+  var sum = 0f;
+  for (var v = thread; v < V; v += ${WORKGROUP}u) { sum += exp(logits[start + v] - largest); }
+  sum = reduce_sum(sum, thread);
+  if (thread == 0u) { losses[row] = select(0f, log(sum) + largest - target_logit, is_target); }
+#if ${GRADIENT}
+  let scale = select(0f, params.scale, is_target);
+  let factor = scale / sum;
+  for (var v = thread; v < V; v += ${WORKGROUP}u) {
+    let at = start + v;
+    var gradient = exp(logits[at] - largest) * factor;
+    if (at == at_target) { gradient -= scale; }
+    logits[at] = gradient;
+  }
+#endif
+}

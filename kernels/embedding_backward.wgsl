@@ -1,0 +1,29 @@
+// dtable[v, c] += sum over the rows r with ids[r] = v of dy[r, c];  dy [R, C], dtable [V, C].
+// Deterministic without atomics: the host sorts the rows by id (stable). order [R] lists them; group s is
+// order[starts[s]] … order[starts[s+1]-1], all of one id; starts [R+1] ends in empty groups. A workgroup owns a group,
+// and so a row of the table, and adds in order.
+struct Params { groups: u32, columns: u32 }
+
+@group(0) @binding(0) var<storage, read> ids: array<u32>;
+@group(0) @binding(1) var<storage, read> order: array<u32>;
+@group(0) @binding(2) var<storage, read> starts: array<u32>;
+@group(0) @binding(3) var<storage, read> dy: array<f32>;
+@group(0) @binding(4) var<storage, read_write> dtable: array<f32>;
+@group(0) @binding(5) var<uniform> params: Params;
+
+@compute @workgroup_size(${WORKGROUP})
+fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: vec3u,
+        @builtin(local_invocation_index) thread: u32) {
+  let group = workgroup.y * grid.x + workgroup.x;
+  if (group >= params.groups) { return; }
+  let first = starts[group];
+  let last = starts[group + 1u];
+  if (first >= last) { return; }
+  let C = params.columns;
+  let start = ids[order[first]] * C;
+  for (var c = thread; c < C; c += ${WORKGROUP}u) {
+    var sum = 0f;
+    for (var i = first; i < last; i++) { sum += dy[order[i] * C + c]; }
+    dtable[start + c] += sum;
+  }
+}

@@ -1,0 +1,17 @@
+// y[r, c] = table[ids[r], c];  table [V, C], ids [R], y [R, C]. A workgroup takes a row. The host checks ids < V.
+struct Params { rows: u32, columns: u32 }
+
+@group(0) @binding(0) var<storage, read> ids: array<u32>;
+@group(0) @binding(1) var<storage, read> table: array<f32>;
+@group(0) @binding(2) var<storage, read_write> y: array<f32>;
+@group(0) @binding(3) var<uniform> params: Params;
+
+@compute @workgroup_size(${WORKGROUP})
+fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: vec3u,
+        @builtin(local_invocation_index) thread: u32) {
+  let row = workgroup.y * grid.x + workgroup.x;
+  if (row >= params.rows) { return; }
+  let C = params.columns;
+  let start = ids[row] * C;
+  for (var c = thread; c < C; c += ${WORKGROUP}u) { y[row * C + c] = table[start + c]; }
+}

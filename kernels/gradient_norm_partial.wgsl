@@ -1,0 +1,34 @@
+// Sum of squares of a part of a gradient: partial[first + w] for the elements w*ELEMENTS … of a tensor of `count`.
+// partial is kept as bits: where an element is NaN or infinite (all ones in the exponent) the bits of +infinity are
+// stored, since WGSL lets a compiler assume that floats are finite. Sums in f32, in a fixed order.
+struct Params { count: u32, first: u32 }
+
+@group(0) @binding(0) var<storage, read> gradient: array<u32>;
+@group(0) @binding(1) var<storage, read_write> partial: array<u32>;
+@group(0) @binding(2) var<uniform> params: Params;
+
+const EXPONENT = 0x7f800000u;
+
+${LIB_REDUCE}
+
+@compute @workgroup_size(${WORKGROUP})
+fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: vec3u,
+        @builtin(local_invocation_index) thread: u32) {
+  let part = workgroup.y * grid.x + workgroup.x;
+  let begin = part * ${ELEMENTS}u;
+  if (begin >= params.count) { return; }
+  let end = min(begin + ${ELEMENTS}u, params.count);
+  var sum = 0f;
+  var bad = 0u;
+  for (var i = begin + thread; i < end; i += ${WORKGROUP}u) {
+    let bits = gradient[i];
+    bad |= select(0u, 1u, (bits & EXPONENT) == EXPONENT);
+    let value = bitcast<f32>(bits);
+    sum = fma(value, value, sum);
+  }
+  let total = bitcast<u32>(reduce_sum(sum, thread));
+  let any_bad = reduce_or(bad, thread);
+  if (thread == 0u) {
+    partial[params.first + part] = select(total, EXPONENT, any_bad != 0u || (total & EXPONENT) == EXPONENT);
+  }
+}

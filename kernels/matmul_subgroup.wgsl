@@ -1,0 +1,123 @@
+// C[M, N] = op(A) op(B) (+ addend), where op is as it stands or transposed: batch-free, row-major, any M, N, K.
+//   TRANSPOSE_A: A is stored [K, M], else [M, K].   TRANSPOSE_B: B is stored [N, K], else [K, N].
+// Epilogue: ADDEND adds a tensor [M, N]; ACCUMULATE adds to what C holds (gradients of parameters).
+// A workgroup is one subgroup of LANES lanes and computes a tile of GROUPS*LANES rows x COLUMNS*LANES columns. Lane l
+// holds the accumulators of columns l, l+LANES, …; it loads one element of A for the row l of each group, and
+// subgroupBroadcast spreads it: one load of A serves COLUMNS*LANES products, one of B serves GROUPS*LANES.
+// Rows and columns beyond the edge read the last valid one and are not stored.
+// Accumulates in f32, in order of K.
+struct Params { M: u32, N: u32, K: u32 }
+
+@group(0) @binding(0) var<storage, read> a: array<f32>;
+@group(0) @binding(1) var<storage, read> b: array<f32>;
+#if ${ADDEND}
+@group(0) @binding(2) var<storage, read> addend: array<f32>;
+@group(0) @binding(3) var<storage, read_write> c: array<f32>;
+@group(0) @binding(4) var<uniform> params: Params;
+#else
+@group(0) @binding(2) var<storage, read_write> c: array<f32>;
+@group(0) @binding(3) var<uniform> params: Params;
+#endif
+
+const LANES = ${LANES}u;
+
+@compute @workgroup_size(${LANES})
+fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
+  let M = params.M;
+  let N = params.N;
+  let K = params.K;
+  let row0 = workgroup.y * ${GROUPS}u * LANES;
+  let column0 = workgroup.x * ${COLUMNS}u * LANES + lane;
+
+  // A's element (row, k) is at a_row + k * a_step; B's (k, column) at b_column + k * b_step.
+#if ${TRANSPOSE_A}
+  let a_step = M;
+  #for g in GROUPS
+  let a_row_${g} = min(row0 + ${g}u * LANES + lane, M - 1u);
+  #end
+#else
+  let a_step = 1u;
+  #for g in GROUPS
+  let a_row_${g} = min(row0 + ${g}u * LANES + lane, M - 1u) * K;
+  #end
+#endif
+#if ${TRANSPOSE_B}
+  let b_step = 1u;
+  #for j in COLUMNS
+  let b_column_${j} = min(column0 + ${j}u * LANES, N - 1u) * K;
+  #end
+#else
+  let b_step = N;
+  #for j in COLUMNS
+  let b_column_${j} = min(column0 + ${j}u * LANES, N - 1u);
+  #end
+#endif
+
+  #for g in GROUPS
+  #for l in LANES
+  #for j in COLUMNS
+  var sum_${g}_${l}_${j} = 0f;
+  #end
+  #end
+  #end
+
+  let whole = K - K % ${UNROLL}u;
+  for (var k = 0u; k < whole; k += ${UNROLL}u) {
+    #for u in UNROLL
+    #for g in GROUPS
+    let a_${g}_${u} = a[a_row_${g} + (k + ${u}u) * a_step];
+    #end
+    #for j in COLUMNS
+    let b_${j}_${u} = b[b_column_${j} + (k + ${u}u) * b_step];
+    #end
+    #end
+    #for u in UNROLL
+    #for g in GROUPS
+    #for l in LANES
+    {
+      let a_row = subgroupBroadcast(a_${g}_${u}, ${l}u);
+      #for j in COLUMNS
+      sum_${g}_${l}_${j} = fma(a_row, b_${j}_${u}, sum_${g}_${l}_${j});
+      #end
+    }
+    #end
+    #end
+    #end
+  }
+  for (var k = whole; k < K; k++) {
+    #for j in COLUMNS
+    let b_${j} = b[b_column_${j} + k * b_step];
+    #end
+    #for g in GROUPS
+    let a_${g} = a[a_row_${g} + k * a_step];
+    #for l in LANES
+    {
+      let a_row = subgroupBroadcast(a_${g}, ${l}u);
+      #for j in COLUMNS
+      sum_${g}_${l}_${j} = fma(a_row, b_${j}, sum_${g}_${l}_${j});
+      #end
+    }
+    #end
+    #end
+  }
+
+  #for g in GROUPS
+  #for l in LANES
+  if (row0 + ${g}u * LANES + ${l}u < M) {
+    let start = (row0 + ${g}u * LANES + ${l}u) * N;
+    #for j in COLUMNS
+    if (column0 + ${j}u * LANES < N) {
+      let at = start + column0 + ${j}u * LANES;
+#if ${ADDEND}
+      c[at] = sum_${g}_${l}_${j} + addend[at];
+#elif ${ACCUMULATE}
+      c[at] = sum_${g}_${l}_${j} + c[at];
+#else
+      c[at] = sum_${g}_${l}_${j};
+#endif
+    }
+    #end
+  }
+  #end
+  #end
+}

@@ -1,0 +1,34 @@
+// Rotary position embedding in place, in the half-split order of Hugging Face's LLaMA: with h = D/2, for i < h,
+//   x[i] ← x[i] cos - x[i+h] sin,   x[i+h] ← x[i+h] cos + x[i] sin,   angle t * theta^(-2i/D) at position t.
+// x [B, T, H, D]; table [T, D/2, 2] holds cos and sin, computed on the host in float64 (WGSL's own are good to 2^-11).
+// INVERSE rotates back: the gradient. A workgroup takes a position of a sequence, all its heads.
+struct Params { rows: u32, context: u32, heads: u32 }
+
+@group(0) @binding(0) var<storage, read> table: array<vec2f>;
+@group(0) @binding(1) var<storage, read_write> x: array<f32>;
+@group(0) @binding(2) var<uniform> params: Params;
+
+const HALF = ${HEAD_SIZE}u / 2u;
+
+@compute @workgroup_size(${WORKGROUP})
+fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: vec3u,
+        @builtin(local_invocation_index) thread: u32) {
+  let row = workgroup.y * grid.x + workgroup.x;
+  if (row >= params.rows) { return; }
+  let position = row % params.context;
+  let start = row * params.heads * ${HEAD_SIZE}u;
+  for (var i = thread; i < params.heads * HALF; i += ${WORKGROUP}u) {
+    let pair = i % HALF;
+    let at = start + (i / HALF) * ${HEAD_SIZE}u + pair;
+    let rotation = table[position * HALF + pair];
+#if ${INVERSE}
+    let sine = -rotation.y;
+#else
+    let sine = rotation.y;
+#endif
+    let first = x[at];
+    let second = x[at + HALF];
+    x[at] = first * rotation.x - second * sine;
+    x[at + HALF] = second * rotation.x + first * sine;
+  }
+}

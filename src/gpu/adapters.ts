@@ -1,0 +1,130 @@
+/** Which adapters this machine has, and which one is used. */
+import { create } from 'webgpu';
+import { messageOf, UserError } from '../errors.js';
+import { type BundledDriver, prepareDrivers } from './drivers.js';
+
+/** An adapter as Dawn reports it. */
+export interface AdapterDescription {
+  /** The device name, by which `--adapter` finds it. */
+  readonly name: string;
+  readonly vendor: string;
+  readonly architecture: string;
+  /** The driver with its version. */
+  readonly driver: string;
+  readonly kind: 'hardware' | 'system software' | 'bundled software';
+  /** Lanes of a subgroup where all subgroups have one size, else 0 (no subgroup variants of kernels then). */
+  readonly subgroupSize: number;
+  readonly features: readonly string[];
+  readonly limits: Readonly<Record<string, number>>;
+}
+
+/** The adapter that was chosen, the reason, and the others. */
+export interface AdapterChoice {
+  readonly chosen: AdapterDescription;
+  readonly reason: string;
+  readonly adapters: readonly AdapterDescription[];
+}
+
+/** A live adapter. `instance` must stay reachable as long as any device lives: Dawn's instance goes with it. */
+export interface LiveAdapter {
+  readonly instance: GPU;
+  readonly adapter: GPUAdapter;
+  readonly description: AdapterDescription;
+}
+
+const PREFERENCE: readonly AdapterDescription['kind'][] = ['hardware', 'system software', 'bundled software'];
+/** Names that people use for a driver, and what its adapter calls itself. */
+const ALIASES: Readonly<Record<string, string>> = { lavapipe: 'llvmpipe' };
+const ABSENT_NAME = '(no such adapter)';
+
+/** Toggles: subgroup matrices and f16 on NVIDIA sit behind them; timestamps come unrounded; kernels guard their edges. */
+function flags(checked: boolean, name: string): string[] {
+  const enabled = ['allow_unsafe_apis', 'vulkan_enable_f16_on_nvidia'];
+  if (!checked) enabled.push('disable_robustness', 'disable_workgroup_init');
+  return [
+    `adapter=${name}`,
+    `enable-dawn-features=${enabled.join(',')}`,
+    'disable-dawn-features=timestamp_quantization',
+  ];
+}
+
+/** Every adapter that Dawn accepts, best first. */
+export async function listAdapters(checked = false): Promise<LiveAdapter[]> {
+  const bundled = await prepareDrivers();
+  const names = await adapterNames(checked);
+  const live: LiveAdapter[] = [];
+  for (const name of names) {
+    const instance = create(flags(checked, name));
+    const adapter = await instance.requestAdapter();
+    if (adapter) live.push({ instance, adapter, description: describe(name, adapter, bundled) });
+  }
+  const rank = (a: LiveAdapter) => PREFERENCE.indexOf(a.description.kind);
+  return live.sort((a, b) => rank(a) - rank(b));
+}
+
+/** dawn.node has no enumeration; asked for an adapter that does not exist it rejects with the list of all. */
+async function adapterNames(checked: boolean): Promise<string[]> {
+  const instance = create(flags(checked, ABSENT_NAME));
+  try {
+    await instance.requestAdapter();
+    return [];
+  } catch (error) {
+    return [...messageOf(error).matchAll(/ \* backend: '[^']*', name: '(.*)'$/gm)].map(match => match[1]!);
+  }
+}
+
+function describe(name: string, adapter: GPUAdapter, bundled: BundledDriver): AdapterDescription {
+  const { info } = adapter;
+  const limits: Record<string, number> = {};
+  for (const key in adapter.limits) limits[key] = adapter.limits[key as keyof GPUSupportedLimits] as number;
+  const isBundled = info.architecture === 'swiftshader' && 'manifest' in bundled;
+  const { subgroupMinSize = 0, subgroupMaxSize } = info;
+  return {
+    name,
+    vendor: info.vendor,
+    architecture: info.architecture,
+    driver: info.description,
+    kind: !info.isFallbackAdapter ? 'hardware' : isBundled ? 'bundled software' : 'system software',
+    subgroupSize: adapter.features.has('subgroups') && subgroupMinSize === subgroupMaxSize ? subgroupMinSize : 0,
+    features: [...adapter.features].sort(),
+    limits,
+  };
+}
+
+/**
+ * Chooses an adapter: `requested` (or the environment's BABELGRAD_ADAPTER) by a part of its name, driver or kind;
+ * otherwise hardware before a system software driver before the bundled one.
+ * @throws UserError when there is no adapter, or none that matches.
+ */
+export async function chooseAdapter(
+  requested = process.env.BABELGRAD_ADAPTER,
+  checked = false,
+): Promise<{ live: LiveAdapter; choice: AdapterChoice }> {
+  const all = await listAdapters(checked);
+  const adapters = all.map(live => live.description);
+  if (all.length === 0) throw new UserError(await noAdapterMessage());
+  const live = requested ? all.find(({ description }) => matches(description, requested)) : all[0]!;
+  if (!live) {
+    const names = adapters.map(a => `'${a.name}' (${a.driver})`).join(', ');
+    throw new UserError(`no adapter matches '${requested}'; this machine has ${names}. A part of a name is enough.`);
+  }
+  const chosen = live.description;
+  const reason = requested
+    ? `asked for by '${requested}'`
+    : chosen.kind === 'hardware'
+      ? 'hardware comes before software'
+      : `no hardware adapter was found; ${chosen.kind} is the best of what is left`;
+  return { live, choice: { chosen, reason, adapters } };
+}
+
+function matches(adapter: AdapterDescription, requested: string): boolean {
+  const wanted = requested.toLowerCase();
+  const text = `${adapter.name} ${adapter.driver} ${adapter.kind}`.toLowerCase();
+  return text.includes(wanted) || (wanted in ALIASES && text.includes(ALIASES[wanted]!));
+}
+
+async function noAdapterMessage(): Promise<string> {
+  const bundled = await prepareDrivers();
+  const why = 'missing' in bundled ? ` The bundled software driver is not available either: ${bundled.missing}.` : '';
+  return `no WebGPU adapter was found.${why} Install a Vulkan driver, or run 'npm ci' without --omit=optional.`;
+}

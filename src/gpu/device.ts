@@ -1,0 +1,253 @@
+/** An open device: buffers, compiled kernels, submission, readback, and counts of what was made. */
+import { globals } from 'webgpu';
+import { UserError } from '../errors.js';
+import { type AdapterChoice, type AdapterDescription, chooseAdapter, type LiveAdapter } from './adapters.js';
+import { type BufferRange, DeviceBuffer } from './buffer.js';
+import { type Command, encode, type Pipeline } from './program.js';
+
+const { GPUBufferUsage, GPUMapMode } = globals as unknown as {
+  GPUBufferUsage: Record<'STORAGE' | 'UNIFORM' | 'COPY_SRC' | 'COPY_DST' | 'MAP_READ', number>;
+  GPUMapMode: { READ: number };
+};
+
+export interface DeviceOptions {
+  /** A part of the adapter's name; default: the environment's BABELGRAD_ADAPTER, else the best there is. */
+  adapter?: string | undefined;
+  /** Keeps Dawn's bounds checks and zeroed workgroup memory in kernels: slower, for tests. */
+  checked?: boolean;
+}
+
+/** How many of each were made since the device was opened. */
+export interface Counters {
+  buffers: number;
+  pipelines: number;
+  bindGroups: number;
+  submits: number;
+  dispatches: number;
+  readbacks: number;
+}
+
+const REQUESTED_FEATURES = ['subgroups', 'timestamp-query', 'shader-f16'] as const;
+/** Limits that are raised to what the adapter has; a device gets the specification's low defaults otherwise. */
+const REQUESTED_LIMITS = [
+  'maxBufferSize',
+  'maxStorageBufferBindingSize',
+  'maxStorageBuffersPerShaderStage',
+  'maxComputeWorkgroupStorageSize',
+  'maxComputeInvocationsPerWorkgroup',
+  'maxComputeWorkgroupSizeX',
+] as const;
+
+/** Devices that are open. Dawn's instance must stay reachable as long as its device lives (see LiveAdapter). */
+const open = new Map<Device, LiveAdapter>();
+
+/**
+ * Opens a device on the chosen adapter.
+ * @throws UserError when there is no adapter or none that matches.
+ */
+export async function openDevice(options: DeviceOptions = {}): Promise<Device> {
+  const { live, choice } = await chooseAdapter(options.adapter, options.checked);
+  const requiredLimits: Record<string, number> = {};
+  for (const name of REQUESTED_LIMITS) requiredLimits[name] = live.adapter.limits[name];
+  const requiredFeatures = REQUESTED_FEATURES.filter(feature => live.adapter.features.has(feature));
+  const handle = await live.adapter.requestDevice({ requiredFeatures, requiredLimits });
+  const device = new Device(handle, choice);
+  open.set(device, live);
+  return device;
+}
+
+export class Device {
+  readonly choice: AdapterChoice;
+  readonly adapter: AdapterDescription;
+  readonly counters: Counters = { buffers: 0, pipelines: 0, bindGroups: 0, submits: 0, dispatches: 0, readbacks: 0 };
+  /** Bytes in buffers that are alive now, and the most there ever were. */
+  readonly memory = { bytes: 0, peakBytes: 0 };
+  readonly #handle: GPUDevice;
+  readonly #queue: GPUQueue; // the getter makes a new wrapper at each access
+  readonly #pipelines = new Map<string, Promise<Pipeline>>();
+  readonly #staging: DeviceBuffer[] = [];
+  #failure: Error | undefined;
+  #closed = false;
+
+  constructor(handle: GPUDevice, choice: AdapterChoice) {
+    this.choice = choice;
+    this.adapter = choice.chosen;
+    this.#handle = handle;
+    this.#queue = handle.queue;
+    handle.onuncapturederror = event => {
+      this.#failure ??= new Error(`WebGPU error on '${this.adapter.name}': ${event.error.message}`);
+    };
+    void handle.lost.then(info => {
+      if (!this.#closed) this.#failure ??= new Error(`the device was lost: ${info.message}`);
+    });
+  }
+
+  /** @throws the first error that the device reported, if there was one. */
+  check(): void {
+    if (this.#failure) throw this.#failure;
+  }
+
+  /**
+   * A buffer for kernels, filled with zeros.
+   * @throws UserError when it exceeds the adapter's limits.
+   */
+  createBuffer(label: string, sizeBytes: number, usage: 'storage' | 'uniform' | 'staging' = 'storage'): DeviceBuffer {
+    const { maxBufferSize, maxStorageBufferBindingSize } = this.adapter.limits as Record<string, number>;
+    const limit = usage === 'storage' ? Math.min(maxBufferSize!, maxStorageBufferBindingSize!) : maxBufferSize!;
+    if (sizeBytes > limit) {
+      const name = limit === maxBufferSize ? 'maxBufferSize' : 'maxStorageBufferBindingSize';
+      throw new UserError(
+        `'${label}' needs ${sizeBytes} bytes in one buffer; the adapter '${this.adapter.name}' allows ${limit} (${name}). ` +
+          'Use a smaller micro-batch, context length, model or vocabulary.',
+      );
+    }
+    const bits = {
+      storage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST,
+      uniform: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST,
+      staging: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST,
+    }[usage];
+    const size = Math.max(16, Math.ceil(sizeBytes / 4) * 4); // a binding cannot be empty
+    const handle = this.#handle.createBuffer({ label, size, usage: bits });
+    this.counters.buffers++;
+    this.memory.bytes += size;
+    this.memory.peakBytes = Math.max(this.memory.peakBytes, this.memory.bytes);
+    return new DeviceBuffer(handle, label, size, () => {
+      this.memory.bytes -= size;
+    });
+  }
+
+  write(buffer: DeviceBuffer, data: Float32Array | Uint32Array, offsetBytes = 0): void {
+    if (offsetBytes + data.byteLength > buffer.sizeBytes) {
+      throw new Error(`${data.byteLength} bytes at ${offsetBytes} exceed '${buffer.label}' of ${buffer.sizeBytes}`);
+    }
+    this.#queue.writeBuffer(buffer.handle, offsetBytes, data as Float32Array<ArrayBuffer>);
+  }
+
+  /** Bytes of a buffer after everything submitted so far. */
+  async read(buffer: DeviceBuffer, offsetBytes = 0, sizeBytes = buffer.sizeBytes - offsetBytes): Promise<ArrayBuffer> {
+    const staging = this.#takeStaging(sizeBytes);
+    const encoder = this.#handle.createCommandEncoder();
+    encoder.copyBufferToBuffer(buffer.handle, offsetBytes, staging.handle, 0, sizeBytes);
+    this.#submit(encoder);
+    this.counters.readbacks++;
+    try {
+      await staging.handle.mapAsync(GPUMapMode.READ, 0, sizeBytes);
+      const copy = staging.handle.getMappedRange(0, sizeBytes).slice(0);
+      staging.handle.unmap();
+      this.#staging.push(staging);
+      this.check();
+      return copy;
+    } catch (error) {
+      throw this.#failure ?? error;
+    }
+  }
+
+  /** Staging buffers are kept, so that reading the same sizes again makes none. */
+  #takeStaging(sizeBytes: number): DeviceBuffer {
+    const index = this.#staging.findIndex(buffer => buffer.sizeBytes >= sizeBytes);
+    if (index >= 0) return this.#staging.splice(index, 1)[0]!;
+    return this.createBuffer('readback', sizeBytes, 'staging');
+  }
+
+  /**
+   * Compiles a kernel, once for each distinct source.
+   * @throws Error with the compiler's messages and the numbered source.
+   */
+  compile(label: string, source: string): Promise<Pipeline> {
+    let pipeline = this.#pipelines.get(source);
+    if (!pipeline) {
+      pipeline = this.#compile(label, source);
+      this.#pipelines.set(source, pipeline);
+    }
+    return pipeline;
+  }
+
+  async #compile(label: string, source: string): Promise<Pipeline> {
+    this.counters.pipelines++;
+    this.#handle.pushErrorScope('validation');
+    const module = this.#handle.createShaderModule({ label, code: source });
+    const handle = this.#handle.createComputePipelineAsync({
+      label,
+      layout: 'auto',
+      compute: { module, entryPoint: 'main' },
+    });
+    const scope = this.#handle.popErrorScope();
+    const outcome = await Promise.allSettled([handle, scope]);
+    if (outcome[0].status === 'fulfilled') return { label, handle: outcome[0].value };
+    const { messages } = await module.getCompilationInfo();
+    const notes = messages.map(note => `${note.lineNum}:${note.linePos} ${note.message}`);
+    const numbered = source.split('\n').map((line, index) => `${String(index + 1).padStart(4)} ${line}`);
+    throw new Error([`kernel '${label}' does not compile: ${outcome[0].reason}`, ...notes, ...numbered].join('\n'));
+  }
+
+  bind(pipeline: Pipeline, ranges: readonly BufferRange[]): GPUBindGroup {
+    this.counters.bindGroups++;
+    return this.#handle.createBindGroup({
+      label: pipeline.label,
+      layout: pipeline.handle.getBindGroupLayout(0),
+      entries: ranges.map(({ buffer, offsetBytes, sizeBytes }, binding) => ({
+        binding,
+        resource: { buffer: buffer.handle, offset: offsetBytes, size: sizeBytes },
+      })),
+    });
+  }
+
+  /** Encodes and submits the commands in one go; does not wait. */
+  submit(commands: readonly Command[]): void {
+    this.check();
+    const encoder = this.#handle.createCommandEncoder();
+    this.counters.dispatches += encode(encoder, commands);
+    this.#submit(encoder);
+  }
+
+  #submit(encoder: GPUCommandEncoder): void {
+    this.counters.submits++;
+    this.#queue.submit([encoder.finish()]);
+  }
+
+  /** Waits until everything submitted has run. Dawn polls while a promise is pending, which costs a core. */
+  async idle(): Promise<void> {
+    await this.#queue.onSubmittedWorkDone();
+    this.check();
+  }
+
+  /**
+   * Runs the commands with each dispatch in a pass of its own and returns its GPU time in milliseconds, in order.
+   * @throws Error where the adapter has no timestamps.
+   */
+  async time(commands: readonly Command[]): Promise<{ label: string; milliseconds: number }[]> {
+    if (!this.#handle.features.has('timestamp-query')) {
+      throw new Error(`'${this.adapter.name}' has no timestamp queries`);
+    }
+    const dispatches = commands.filter(command => command.kind === 'dispatch');
+    const CHUNK = 2048; // queries of one set may not exceed 4096
+    if (dispatches.length > CHUNK) throw new Error(`${dispatches.length} dispatches are too many to time at once`);
+    const querySet = this.#handle.createQuerySet({ type: 'timestamp', count: 2 * dispatches.length });
+    const bytes = 16 * dispatches.length;
+    const resolved = this.#handle.createBuffer({ size: bytes, usage: 0x0200 | GPUBufferUsage.COPY_SRC });
+    const target = this.createBuffer('timestamps', bytes);
+    const encoder = this.#handle.createCommandEncoder();
+    let next = 0;
+    this.counters.dispatches += encode(encoder, commands, () => {
+      const index = 2 * next++;
+      return { querySet, beginningOfPassWriteIndex: index, endOfPassWriteIndex: index + 1 };
+    });
+    encoder.resolveQuerySet(querySet, 0, 2 * dispatches.length, resolved, 0);
+    encoder.copyBufferToBuffer(resolved, 0, target.handle, 0, bytes);
+    this.#submit(encoder);
+    const times = new BigUint64Array(await this.read(target, 0, bytes));
+    querySet.destroy();
+    resolved.destroy();
+    target.destroy();
+    return dispatches.map(({ label }, i) => ({ label, milliseconds: Number(times[2 * i + 1]! - times[2 * i]!) / 1e6 }));
+  }
+
+  /** Frees the device; buffers made by it are gone. Node can exit only after this. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    for (const buffer of this.#staging) buffer.destroy();
+    this.#handle.destroy();
+    open.delete(this);
+  }
+}

@@ -1,0 +1,77 @@
+/**
+ * Makes Vulkan drivers findable before Dawn starts. Hardware and system drivers are found by the Vulkan loader itself;
+ * this adds the software driver that ships with the project (SwiftShader, inside the optional package
+ * `@sparticuz/chromium`) and, on a machine without a Vulkan loader, the loader that comes with it.
+ */
+import { existsSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { homedir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { brotliDecompressSync } from 'node:zlib';
+import koffi from 'koffi';
+import { extract } from 'tar';
+import { messageOf } from '../errors.js';
+import { writeFileWhole, writeFolderWhole } from '../files.js';
+
+/** What became of the bundled software driver: its manifest, or why there is none. */
+export type BundledDriver = { readonly manifest: string } | { readonly missing: string };
+
+let prepared: Promise<BundledDriver> | undefined;
+
+/** Unpacks the bundled driver once, tells the Vulkan loader of it, and loads a loader where the system has none. */
+export function prepareDrivers(): Promise<BundledDriver> {
+  prepared ??= prepare();
+  return prepared;
+}
+
+async function prepare(): Promise<BundledDriver> {
+  if (process.platform !== 'linux') return { missing: `no bundled driver for ${process.platform}` };
+  let folder: string;
+  try {
+    folder = await unpackSwiftShader();
+  } catch (error) {
+    return { missing: messageOf(error) };
+  }
+  const manifest = join(folder, 'vk_swiftshader_icd.json');
+  // A list that the user set replaces the loader's search, and VK_ADD_DRIVER_FILES is then ignored: extend the list.
+  const chosen = ['VK_DRIVER_FILES', 'VK_ICD_FILENAMES'].find(name => process.env[name]);
+  const variable = chosen ?? 'VK_ADD_DRIVER_FILES';
+  const listed = (process.env[variable] ?? '').split(':').filter(Boolean);
+  if (!listed.includes(manifest)) process.env[variable] = [...listed, manifest].join(':');
+  if (!canLoad('libvulkan.so.1')) koffi.load(join(folder, 'libvulkan.so.1')); // Dawn's own dlopen then finds it
+  return { manifest };
+}
+
+function canLoad(library: string): boolean {
+  try {
+    koffi.load(library);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** @returns the folder that holds the unpacked driver. */
+async function unpackSwiftShader(): Promise<string> {
+  if (process.arch !== 'x64') throw new Error(`no bundled driver for ${process.arch}`);
+  const packageFolder = findPackage('@sparticuz/chromium');
+  if (!packageFolder) throw new Error("the optional package '@sparticuz/chromium' is not installed");
+  const { version } = JSON.parse(readFileSync(join(packageFolder, 'package.json'), 'utf8')) as { version: string };
+  const cache = process.env.XDG_CACHE_HOME || join(homedir(), '.cache');
+  const folder = join(cache, 'babelgrad', `swiftshader-${version}`);
+  if (existsSync(join(folder, 'vk_swiftshader_icd.json'))) return folder;
+  const archive = brotliDecompressSync(readFileSync(join(packageFolder, 'bin', 'swiftshader.tar.br')));
+  await writeFolderWhole(folder, async target => {
+    const file = join(target, 'swiftshader.tar');
+    writeFileWhole(file, archive);
+    await extract({ file, cwd: target });
+  });
+  return folder;
+}
+
+/** The folder of an installed package, or undefined; the package's exports need not name its package.json. */
+function findPackage(name: string): string | undefined {
+  const searched = createRequire(import.meta.url).resolve.paths(name) ?? [];
+  const manifest = searched.map(path => join(path, name, 'package.json')).find(existsSync);
+  return manifest && dirname(manifest);
+}
