@@ -1,0 +1,63 @@
+/**
+ * The graph: what an op traced, in order. A node is a name, its tensors, a launch that turns bound buffers into kernel
+ * calls, and a backward rule that adds further nodes.
+ */
+import type { AdapterDescription } from '../gpu/adapters.js';
+import type { BufferRange } from '../gpu/buffer.js';
+import type { KernelCall } from '../kernels/call.js';
+import type { DType, Shape, Tensor } from './tensor.js';
+
+/** What a node makes: a new tensor, or `of` an input's buffer, which it overwrites in place. */
+export interface OutputSpec {
+  readonly shape: Shape;
+  readonly dtype?: DType;
+  /** The input whose buffer the output takes over; it is copied first where it is still needed. */
+  readonly inPlaceOf?: Tensor;
+}
+
+/**
+ * The gradients that reach a node's inputs from the nodes behind it. A rule may `take` the one for an input and fold it
+ * into a kernel (as an addend); what nobody takes is added by the walk.
+ */
+export interface PendingGradients {
+  take(input: Tensor): Tensor | undefined;
+}
+
+export interface NodeSpec {
+  readonly op: string;
+  readonly inputs: readonly Tensor[];
+  readonly outputs: readonly OutputSpec[];
+  /** Persistent tensors that the node adds to or overwrites: gradients, weights, sums. They keep the node alive. */
+  readonly updates?: readonly Tensor[];
+  launch(adapter: AdapterDescription, bind: (tensor: Tensor) => BufferRange, outputs: readonly Tensor[]): KernelCall[];
+  /**
+   * Gradients of the inputs, in order, from those of the outputs; undefined where there is none, or where it went
+   * straight into a parameter's gradient.
+   */
+  backward?(
+    gradients: readonly (Tensor | undefined)[],
+    pending: PendingGradients,
+    outputs: readonly Tensor[],
+  ): (Tensor | undefined)[];
+}
+
+export interface Node extends NodeSpec {
+  readonly results: readonly Tensor[];
+}
+
+export class Graph {
+  readonly nodes: Node[] = [];
+  /** Prefix of the names of what is traced, for instance `model.layers.3.`. */
+  scope = '';
+
+  /** Traces a node and returns its outputs. */
+  add(spec: NodeSpec): Tensor[] {
+    const results = spec.outputs.map(({ shape, dtype = 'f32' }, i) => ({
+      name: `${this.scope}${spec.op}${spec.outputs.length > 1 ? `.${i}` : ''}`,
+      shape,
+      dtype,
+    }));
+    this.nodes.push({ ...spec, results });
+    return results;
+  }
+}

@@ -1,0 +1,106 @@
+/** The shape of a LLaMA-architecture model, and what follows from it. */
+import { UserError } from '../errors.js';
+
+/** Names are those of Hugging Face's config.json, in camel case. */
+export interface ModelConfig {
+  readonly vocabSize: number;
+  readonly hiddenSize: number;
+  /** Width of the SwiGLU MLP (one of its matrices, not gate and up together). */
+  readonly intermediateSize: number;
+  readonly numHiddenLayers: number;
+  readonly numAttentionHeads: number;
+  readonly numKeyValueHeads: number;
+  /** Size of one attention head; usually hiddenSize / numAttentionHeads. */
+  readonly headDim: number;
+  readonly rmsNormEps: number;
+  readonly ropeTheta: number;
+  readonly tieWordEmbeddings: boolean;
+  readonly maxPositionEmbeddings: number;
+}
+
+/** A parameter's name in Hugging Face's layout, its shape, and whether weight decay applies (matrices only). */
+export interface ParameterSpec {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly decay: boolean;
+}
+
+/** @throws UserError naming the field and what it must be. */
+export function validateModelConfig(config: ModelConfig): ModelConfig {
+  const positive = [
+    'vocabSize',
+    'hiddenSize',
+    'intermediateSize',
+    'numHiddenLayers',
+    'numAttentionHeads',
+    'numKeyValueHeads',
+    'headDim',
+    'maxPositionEmbeddings',
+  ] as const;
+  for (const field of positive) {
+    if (!Number.isInteger(config[field]) || config[field] < 1) {
+      throw new UserError(`model: ${field} is ${config[field]}; it must be a positive whole number`);
+    }
+  }
+  const { numAttentionHeads, numKeyValueHeads, headDim } = config;
+  if (numAttentionHeads % numKeyValueHeads !== 0) {
+    throw new UserError(
+      `model: numAttentionHeads ${numAttentionHeads} is not a multiple of numKeyValueHeads ${numKeyValueHeads}`,
+    );
+  }
+  if (headDim % 2 !== 0) throw new UserError(`model: the head size ${headDim} is odd; rotary embedding needs pairs`);
+  return config;
+}
+
+/** Every parameter, in the order of the model. */
+export function parameterSpecs(config: ModelConfig): ParameterSpec[] {
+  const { vocabSize, hiddenSize: C, intermediateSize: F, numAttentionHeads: H, numKeyValueHeads: KV, headDim } = config;
+  const matrix = (name: string, rows: number, columns: number) => ({ name, shape: [rows, columns], decay: true });
+  const norm = (name: string) => ({ name, shape: [C], decay: false });
+  const specs: ParameterSpec[] = [matrix('model.embed_tokens.weight', vocabSize, C)];
+  for (let layer = 0; layer < config.numHiddenLayers; layer++) {
+    const prefix = `model.layers.${layer}.`;
+    specs.push(
+      norm(`${prefix}input_layernorm.weight`),
+      matrix(`${prefix}self_attn.q_proj.weight`, H * headDim, C),
+      matrix(`${prefix}self_attn.k_proj.weight`, KV * headDim, C),
+      matrix(`${prefix}self_attn.v_proj.weight`, KV * headDim, C),
+      matrix(`${prefix}self_attn.o_proj.weight`, C, H * headDim),
+      norm(`${prefix}post_attention_layernorm.weight`),
+      matrix(`${prefix}mlp.gate_proj.weight`, F, C),
+      matrix(`${prefix}mlp.up_proj.weight`, F, C),
+      matrix(`${prefix}mlp.down_proj.weight`, C, F),
+    );
+  }
+  specs.push(norm('model.norm.weight'));
+  if (!config.tieWordEmbeddings) specs.push(matrix('lm_head.weight', vocabSize, C));
+  return specs;
+}
+
+/** How many parameters, by the three counts that are in use. */
+export interface ParameterCounts {
+  /** All of them; a tied head counts once. */
+  readonly total: number;
+  /** All but the embedding table and an untied head. */
+  readonly withoutEmbeddings: number;
+  /** Those that every token is multiplied by: all but a table that is only looked up. FLOPs are 6 · this · tokens. */
+  readonly multiplied: number;
+}
+
+export function countParameters(config: ModelConfig): ParameterCounts {
+  const total = parameterSpecs(config).reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0);
+  const table = config.vocabSize * config.hiddenSize;
+  return {
+    total,
+    withoutEmbeddings: total - (config.tieWordEmbeddings ? table : 2 * table),
+    multiplied: config.tieWordEmbeddings ? total : total - table,
+  };
+}
+
+/** Training FLOPs of a token by the usual count, 6·N (forward 2·N, backward 4·N), attention scores left out. */
+export const flopsPerToken = (config: ModelConfig): number => 6 * countParameters(config).multiplied;
+
+/** FLOPs of the causal attention products for a token of a sequence of T: 12·L·H·D·T over the full square, halved. */
+export function attentionFlopsPerToken(config: ModelConfig, T: number): number {
+  return 6 * config.numHiddenLayers * config.numAttentionHeads * config.headDim * T;
+}

@@ -1,0 +1,62 @@
+/** Rows of a table by id, and their deterministic scatter back. */
+import type { Graph } from '../autograd/graph.js';
+import { expectShape, type Tensor } from '../autograd/tensor.js';
+import { rowVariant } from '../kernels/call.js';
+import { embeddingBackward, embeddingForward } from '../kernels/rows.js';
+
+/** Row ids [R] with their grouping (see groupRowsById): order [R], starts [R+1]. */
+export interface TokenRows {
+  readonly ids: Tensor;
+  readonly order: Tensor;
+  readonly starts: Tensor;
+}
+
+/** table [V, C] → [R, C]. dtable accumulates: each row of the table is added to by one workgroup, in order. */
+export function embedding(graph: Graph, table: Tensor, { ids, order, starts }: TokenRows): Tensor {
+  const [rows] = ids.shape as [number];
+  const columns = table.shape[1]!;
+  expectShape('embedding', 'order', order, [rows]);
+  expectShape('embedding', 'starts', starts, [rows + 1]);
+  return graph.add({
+    op: 'embedding',
+    inputs: [ids, table],
+    outputs: [{ shape: [rows, columns] }],
+    launch: (adapter, bind, [y]) => [
+      embeddingForward(rowVariant(adapter), { rows, columns }, { ids: bind(ids), table: bind(table), y: bind(y!) }),
+    ],
+    backward([dy]) {
+      const { gradient } = table;
+      if (!gradient) return [undefined, undefined];
+      graph.add({
+        op: 'embedding_table',
+        inputs: [ids, order, starts, dy!],
+        outputs: [],
+        updates: [gradient],
+        launch: (adapter, bind) => [
+          embeddingBackward(
+            rowVariant(adapter),
+            { rows, columns },
+            { ids: bind(ids), order: bind(order), starts: bind(starts), dy: bind(dy!), dtable: bind(gradient) },
+          ),
+        ],
+      });
+      return [undefined, undefined];
+    },
+  })[0]!;
+}
+
+/**
+ * Sorts row numbers by id (stable), for the scatter: order [R] and starts [R+1], where group s is
+ * order[starts[s] … starts[s+1]-1]; groups beyond the number of distinct ids are empty.
+ */
+export function groupRowsById(ids: Uint32Array): { order: Uint32Array; starts: Uint32Array } {
+  const rows = ids.length;
+  const order = Uint32Array.from(ids.keys());
+  order.sort((a, b) => ids[a]! - ids[b]! || a - b);
+  const starts = new Uint32Array(rows + 1).fill(rows);
+  let groups = 0;
+  for (let i = 0; i < rows; i++) {
+    if (i === 0 || ids[order[i]!] !== ids[order[i - 1]!]) starts[groups++] = i;
+  }
+  return { order, starts };
+}
