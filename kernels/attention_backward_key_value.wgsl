@@ -53,8 +53,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
       #for i in QUERIES
       let row_${i} = ((batch * T + min(t0 + ${i}u, T - 1u)) * params.H + head) * D;
       #for c in CHUNKS
-      let q_${i}_${c} = q[row_${i} + min(${c}u * LANES + thread, D - 1u)];
-      let dout_${i}_${c} = dout[row_${i} + min(${c}u * LANES + thread, D - 1u)];
+      let q_lane_${i}_${c} = q[row_${i} + min(${c}u * LANES + thread, D - 1u)];
+      let dout_lane_${i}_${c} = dout[row_${i} + min(${c}u * LANES + thread, D - 1u)];
       #end
       #end
 #else
@@ -75,8 +75,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
         #for c in CHUNKS
         #for l in LANES
 #if ${SUBGROUPS}
-        let q_${c}_${l} = subgroupBroadcast(q_${i}_${c}, ${l}u);
-        let dout_${c}_${l} = subgroupBroadcast(dout_${i}_${c}, ${l}u);
+        let q_${c}_${l} = subgroupBroadcast(q_lane_${i}_${c}, ${l}u);
+        let dout_${c}_${l} = subgroupBroadcast(dout_lane_${i}_${c}, ${l}u);
 #else
         let q_${c}_${l} = q_tile[${i}u * D + ${c}u * LANES + ${l}u];
         let dout_${c}_${l} = dout_tile[${i}u * D + ${c}u * LANES + ${l}u];

@@ -18,7 +18,9 @@ export interface PlanOptions {
 }
 
 /** A step of the plan before it is compiled. */
-type Step = { readonly call: KernelCall; readonly node: string } | { readonly from: BufferRange; readonly to: BufferRange };
+type Step =
+  | { readonly call: KernelCall; readonly node: string }
+  | { readonly from: BufferRange; readonly to: BufferRange };
 
 export class Plan {
   /** To be submitted, or made part of a larger program. */
@@ -150,17 +152,22 @@ function placeTensors(
   return steps;
 }
 
+/** What every device accepts as the offset of a uniform. */
+const UNIFORM_ALIGNMENT = 256;
+
 /** Compiles all kernels at once, puts all uniforms into one buffer, and binds. */
-async function compile(device: Device, steps: readonly Step[]): Promise<{ commands: Command[]; uniforms: DeviceBuffer }> {
+async function compile(
+  device: Device,
+  steps: readonly Step[],
+): Promise<{ commands: Command[]; uniforms: DeviceBuffer }> {
   const calls = steps.flatMap(step => ('call' in step ? [step.call] : []));
   const pipelines = await Promise.all(calls.map(call => device.compile(call.label, call.source)));
-  const alignment = device.adapter.limits.minUniformBufferOffsetAlignment ?? 256;
   const packed = calls.map(call => packParams(call.params));
   const offsets: number[] = [];
   let bytes = 0;
   for (const params of packed) {
     offsets.push(bytes);
-    bytes += Math.ceil(params.byteLength / alignment) * alignment;
+    bytes += Math.ceil(params.byteLength / UNIFORM_ALIGNMENT) * UNIFORM_ALIGNMENT;
   }
   const uniforms = device.createBuffer('kernel parameters', bytes, 'uniform');
   const words = new Uint32Array(bytes / 4);

@@ -34,5 +34,6 @@ export function rangeOf(tensor: Tensor, buffer: DeviceBuffer): BufferRange {
 /** @throws Error naming the op and both shapes. */
 export function expectShape(op: string, what: string, tensor: Tensor, expected: Shape): void {
   const same = tensor.shape.length === expected.length && expected.every((n, i) => n === tensor.shape[i]);
-  if (!same) throw new Error(`${op}: ${what} '${tensor.name}' is ${showShape(tensor.shape)}, expected ${showShape(expected)}`);
+  if (!same)
+    throw new Error(`${op}: ${what} '${tensor.name}' is ${showShape(tensor.shape)}, expected ${showShape(expected)}`);
 }

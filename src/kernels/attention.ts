@@ -27,7 +27,12 @@ export function attentionVariant(adapter: AdapterDescription): AttentionVariant 
 
 type Name = 'attention_forward' | 'attention_backward_query' | 'attention_backward_key_value';
 
-function call(name: Name, variant: AttentionVariant, sizes: AttentionSizes, buffers: readonly BufferRange[]): KernelCall {
+function call(
+  name: Name,
+  variant: AttentionVariant,
+  sizes: AttentionSizes,
+  buffers: readonly BufferRange[],
+): KernelCall {
   const { B, T, H, KV, D } = sizes;
   checkIndexable(name, B * T * H * D);
   const LANES = variant.subgroups ? variant.workgroup : D;

@@ -29,7 +29,8 @@ export function linearGrid(workgroups: number): [number, number, number] {
 /** @throws Error naming the kernel when a grid exceeds what every adapter allows. */
 export function grid(label: string, x: number, y = 1, z = 1): [number, number, number] {
   for (const count of [x, y, z]) {
-    if (count > MAX_WORKGROUPS) throw new Error(`${label}: ${count} workgroups in one dimension exceed ${MAX_WORKGROUPS}`);
+    if (count > MAX_WORKGROUPS)
+      throw new Error(`${label}: ${count} workgroups in one dimension exceed ${MAX_WORKGROUPS}`);
   }
   return [x, y, z];
 }

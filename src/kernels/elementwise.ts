@@ -1,6 +1,14 @@
 /** Kernels whose threads are independent: one element, or one column, each. */
 import type { BufferRange } from '../gpu/buffer.js';
-import { checkIndexable, ELEMENTWISE_WORKGROUP, f32, type KernelCall, kernelCall, linearGrid, type Param } from './call.js';
+import {
+  checkIndexable,
+  ELEMENTWISE_WORKGROUP,
+  f32,
+  type KernelCall,
+  kernelCall,
+  linearGrid,
+  type Param,
+} from './call.js';
 
 const holes = { WORKGROUP: ELEMENTWISE_WORKGROUP };
 

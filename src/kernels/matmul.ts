@@ -26,7 +26,13 @@ export interface MatmulBuffers {
 
 /** A matmul kernel with its tile. */
 export type MatmulVariant =
-  | { readonly kernel: 'subgroup'; readonly lanes: number; readonly groups: number; readonly columns: number; readonly unroll: number }
+  | {
+      readonly kernel: 'subgroup';
+      readonly lanes: number;
+      readonly groups: number;
+      readonly columns: number;
+      readonly unroll: number;
+    }
   | { readonly kernel: 'tiled'; readonly threads: number; readonly rows: number; readonly columns: number };
 
 /**

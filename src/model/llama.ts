@@ -135,9 +135,5 @@ export function traceLogits(
   graph.scope = 'model.norm.';
   const normed = rmsnorm(graph, x, weightOf('model.norm.weight'), eps);
   graph.scope = 'lm_head.';
-  return linear(
-    graph,
-    normed,
-    weightOf(config.tieWordEmbeddings ? 'model.embed_tokens.weight' : 'lm_head.weight'),
-  );
+  return linear(graph, normed, weightOf(config.tieWordEmbeddings ? 'model.embed_tokens.weight' : 'lm_head.weight'));
 }

@@ -18,15 +18,15 @@ export function crossEntropy(graph: Graph, logits: Tensor, targets: Tensor, grad
     inputs: [logits, targets],
     outputs: [{ shape: [rows] }, { shape: logits.shape, inPlaceOf: logits }],
     launch: (adapter, bind, [losses, dlogits]) => [
-      crossEntropyKernel(
-        rowVariant(adapter),
-        { rows, columns },
-        gradientScale,
-        { targets: bind(targets), logits: bind(dlogits!), losses: bind(losses!) },
-      ),
+      crossEntropyKernel(rowVariant(adapter), { rows, columns }, gradientScale, {
+        targets: bind(targets),
+        logits: bind(dlogits!),
+        losses: bind(losses!),
+      }),
     ],
     backward([dlosses], _, [, dlogits]) {
-      if (dlosses) throw new Error('cross_entropy: the losses are the root of a backward walk, but a gradient reached them');
+      if (dlosses)
+        throw new Error('cross_entropy: the losses are the root of a backward walk, but a gradient reached them');
       if (!withGradient) throw new Error('cross_entropy: traced without gradientScale, so there is no gradient');
       return [dlogits, undefined];
     },

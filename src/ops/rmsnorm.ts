@@ -58,10 +58,7 @@ function weightGradient(graph: Graph, x: Tensor, rstd: Tensor, dy: Tensor, gradi
     outputs: [{ shape: [parts, columns] }],
     updates: [gradient],
     launch: (_, bind, [partial]) => [
-      rmsnormBackwardWeight(
-        { rows, columns },
-        { x: bind(x), rstd: bind(rstd), dy: bind(dy), partial: bind(partial!) },
-      ),
+      rmsnormBackwardWeight({ rows, columns }, { x: bind(x), rstd: bind(rstd), dy: bind(dy), partial: bind(partial!) }),
       sumRows(parts, columns, { values: bind(partial!), total: bind(gradient) }),
     ],
   });

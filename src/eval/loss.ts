@@ -1,0 +1,99 @@
+/** Held-out loss, and logits, of a model: forward passes planned once for a batch shape. */
+import { Graph } from '../autograd/graph.js';
+import { type Plan, plan } from '../autograd/plan.js';
+import { persistent, type Tensor } from '../autograd/tensor.js';
+import type { DeviceBuffer } from '../gpu/buffer.js';
+import { type BatchShape, type Model, traceLogits } from '../model/llama.js';
+import { crossEntropy } from '../ops/cross-entropy.js';
+import { addSum } from '../ops/sum.js';
+import { BatchInputs, packSequences } from '../train/batch.js';
+
+/** A sum of losses in nats over a number of predicted tokens. */
+export interface LossSum {
+  readonly nats: number;
+  readonly tokens: number;
+}
+
+/** Forward passes over batches of at most B sequences of T tokens. Free it with `destroy`. */
+export class Evaluator {
+  readonly shape: BatchShape;
+  readonly #model: Model;
+  readonly #inputs: BatchInputs;
+  readonly #packed: DeviceBuffer;
+  readonly #total: Tensor;
+  readonly #losses: Plan;
+
+  private constructor(
+    model: Model,
+    shape: BatchShape,
+    inputs: BatchInputs,
+    packed: DeviceBuffer,
+    total: Tensor,
+    losses: Plan,
+  ) {
+    this.#model = model;
+    this.shape = shape;
+    this.#inputs = inputs;
+    this.#packed = packed;
+    this.#total = total;
+    this.#losses = losses;
+  }
+
+  static async create(model: Model, shape: BatchShape): Promise<Evaluator> {
+    const { device } = model;
+    const inputs = new BatchInputs(device, shape);
+    const packed = device.createBuffer('packed evaluation batch', 4 * inputs.words);
+    const total = persistent('evaluation loss', [1], device.createBuffer('evaluation loss', 4));
+    const graph = new Graph();
+    const logits = traceLogits(graph, model, name => model.weight(name), inputs.tokens, shape);
+    addSum(graph, crossEntropy(graph, logits, inputs.targets), 1, total);
+    return new Evaluator(model, shape, inputs, packed, total, await plan(device, graph));
+  }
+
+  /** Summed loss over sequences [n, T+1], every prediction of each. Sums of batches are added in float64. */
+  async loss(sequences: Uint32Array): Promise<LossSum> {
+    const { B, T } = this.shape;
+    const { device, config } = this.#model;
+    const count = sequences.length / (T + 1);
+    let nats = 0;
+    for (let first = 0; first < count; first += B) {
+      const batch = sequences.subarray(first * (T + 1), Math.min(first + B, count) * (T + 1));
+      device.write(this.#packed, packSequences(batch, this.shape, 1, config.vocabSize));
+      device.submit([
+        { kind: 'clear', buffer: this.#total.buffer! },
+        ...this.#inputs.load(this.#packed, 0),
+        ...this.#losses.commands,
+      ]);
+      nats += new Float32Array(await device.read(this.#total.buffer!, 0, 4))[0]!;
+    }
+    return { nats, tokens: count * T };
+  }
+
+  destroy(): void {
+    this.#losses.destroy();
+    this.#inputs.destroy();
+    this.#packed.destroy();
+    this.#total.buffer!.destroy();
+  }
+}
+
+/** Logits [B, T, V] for token ids [B, T]. */
+export async function logits(model: Model, ids: Uint32Array, shape: BatchShape): Promise<Float32Array> {
+  const { B, T } = shape;
+  if (ids.length !== B * T) throw new Error(`logits: ${ids.length} ids are not [${B}, ${T}]`);
+  const { device, config } = model;
+  const inputs = new BatchInputs(device, shape);
+  const packed = device.createBuffer('packed ids', 4 * inputs.words);
+  const graph = new Graph();
+  const tensor = traceLogits(graph, model, name => model.weight(name), inputs.tokens, shape);
+  const planned = await plan(device, graph, { keep: [tensor] });
+  const sequences = new Uint32Array(B * (T + 1));
+  for (let b = 0; b < B; b++) sequences.set(ids.subarray(b * T, (b + 1) * T), b * (T + 1));
+  device.write(packed, packSequences(sequences, shape, 1, config.vocabSize));
+  device.submit([...inputs.load(packed, 0), ...planned.commands]);
+  const values = new Float32Array(await device.read(planned.bufferOf(tensor), 0, 4 * B * T * config.vocabSize));
+  planned.destroy();
+  inputs.destroy();
+  packed.destroy();
+  return values;
+}

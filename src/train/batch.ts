@@ -1,0 +1,82 @@
+/** A batch on its way to the device: inputs, targets, and the grouping that the embedding's gradient needs. */
+import { persistent, type Tensor } from '../autograd/tensor.js';
+import { UserError } from '../errors.js';
+import type { DeviceBuffer } from '../gpu/buffer.js';
+import type { Device } from '../gpu/device.js';
+import type { Command } from '../gpu/program.js';
+import { IGNORED_TARGET } from '../kernels/rows.js';
+import type { BatchShape } from '../model/llama.js';
+import { groupRowsById, type TokenRows } from '../ops/embedding.js';
+
+/** The tensors that a traced step reads its tokens from; R = B*T. */
+export class BatchInputs {
+  readonly tokens: TokenRows;
+  readonly targets: Tensor;
+  readonly #parts: readonly Tensor[];
+
+  constructor(device: Device, { B, T }: BatchShape) {
+    const R = B * T;
+    const make = (name: string, length: number) =>
+      persistent(name, [length], device.createBuffer(name, 4 * length), 'u32');
+    this.tokens = { ids: make('token ids', R), order: make('token order', R), starts: make('token groups', R + 1) };
+    this.targets = make('targets', R);
+    this.#parts = [this.tokens.ids, this.targets, this.tokens.order, this.tokens.starts];
+  }
+
+  /** Words of a packed micro-batch. */
+  get words(): number {
+    return this.#parts.reduce((sum, part) => sum + part.shape[0]!, 0);
+  }
+
+  /** Commands that take micro-batch number `index` out of a buffer of packed ones. */
+  load(packed: DeviceBuffer, index: number): Command[] {
+    let offset = 4 * index * this.words;
+    return this.#parts.map((part): Command => {
+      const sizeBytes = 4 * part.shape[0]!;
+      const from = { buffer: packed, offsetBytes: offset, sizeBytes };
+      offset += sizeBytes;
+      return { kind: 'copy', from, to: { buffer: part.buffer!, offsetBytes: 0, sizeBytes } };
+    });
+  }
+
+  destroy(): void {
+    for (const { buffer } of this.#parts) buffer!.destroy();
+  }
+}
+
+/**
+ * Packs sequences [n*B, T+1] into n micro-batches of ids, targets (the ids one further), order and group starts.
+ * Rows past the end of `sequences` are ignored targets.
+ * @throws UserError when an id is not in the vocabulary.
+ */
+export function packSequences(
+  sequences: Uint32Array,
+  { B, T }: BatchShape,
+  microBatches: number,
+  vocabSize: number,
+): Uint32Array {
+  const R = B * T;
+  const words = 4 * R + 1;
+  const packed = new Uint32Array(microBatches * words);
+  const count = sequences.length / (T + 1);
+  for (let micro = 0; micro < microBatches; micro++) {
+    const start = micro * words;
+    const ids = packed.subarray(start, start + R);
+    const targets = packed.subarray(start + R, start + 2 * R).fill(IGNORED_TARGET);
+    for (let b = 0; b < B && micro * B + b < count; b++) {
+      const from = (micro * B + b) * (T + 1);
+      ids.set(sequences.subarray(from, from + T), b * T);
+      targets.set(sequences.subarray(from + 1, from + 1 + T), b * T);
+    }
+    const { order, starts } = groupRowsById(ids);
+    packed.set(order, start + 2 * R);
+    packed.set(starts, start + 3 * R);
+  }
+  const outside = sequences.find(id => id >= vocabSize && id !== IGNORED_TARGET);
+  if (outside !== undefined) {
+    throw new UserError(
+      `token id ${outside} is outside the model's vocabulary of ${vocabSize}; use the tokenizer that the model was made for`,
+    );
+  }
+  return packed;
+}
