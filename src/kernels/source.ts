@@ -39,7 +39,7 @@ export function specialise(name: string, holes: Holes): string {
       kernelText(`lib/${snippet.toLowerCase()}`),
     );
     const pieces = unroll(text, holes, name).split(/\$\{(\w+)\}/);
-    const values = pieces.filter((_, i) => i % 2 === 1).map(hole => valueOf(hole, holes, name));
+    const values = pieces.filter((_, i) => i % 2 === 1).map(hole => holeValue(hole, holes, name));
     source = wgsl(
       pieces.filter((_, i) => i % 2 === 0),
       ...values,
@@ -50,7 +50,7 @@ export function specialise(name: string, holes: Holes): string {
   return source;
 }
 
-function valueOf(hole: string, holes: Holes, kernel: string): number | string | boolean {
+function holeValue(hole: string, holes: Holes, kernel: string): number | string | boolean {
   const value = holes[hole];
   if (value === undefined) throw new Error(`kernel '${kernel}' has a hole \${${hole}} that was given no value`);
   return value;
@@ -69,7 +69,7 @@ function unroll(text: string, holes: Holes, kernel: string): string {
     const end = matchingEnd(lines, i, kernel);
     const body = lines.slice(i + 1, end).join('\n');
     const [, variable, bound] = head;
-    const count = /^\d+$/.test(bound!) ? Number(bound) : Number(valueOf(bound!, holes, kernel));
+    const count = /^\d+$/.test(bound!) ? Number(bound) : Number(holeValue(bound!, holes, kernel));
     for (let n = 0; n < count; n++) out.push(unroll(body.replaceAll(`\${${variable}}`, String(n)), holes, kernel));
     i = end;
   }

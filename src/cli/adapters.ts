@@ -1,0 +1,38 @@
+import Table from 'cli-table3';
+import type { Command } from 'commander';
+import { chooseAdapter } from '../gpu/adapters.js';
+import { defineAction } from './command.js';
+
+const SHOWN_LIMITS = [
+  'maxBufferSize',
+  'maxStorageBufferBindingSize',
+  'maxStorageBuffersPerShaderStage',
+  'maxComputeWorkgroupStorageSize',
+  'maxComputeInvocationsPerWorkgroup',
+] as const;
+const SHOWN_FEATURES = ['subgroups', 'shader-f16', 'timestamp-query', 'chromium-experimental-subgroup-matrix'];
+
+/** `adapters` */
+export function addAdaptersCommand(program: Command): void {
+  const command = program
+    .command('adapters')
+    .description('list the adapters of this machine, and say which one is used and why')
+    .option('--adapter <name>', 'choose by a part of the name (or set BABELGRAD_ADAPTER)');
+  defineAction<{ adapter?: string }>(command, async (terminal, options) => {
+    const { choice } = await chooseAdapter(options.adapter);
+    for (const adapter of choice.adapters) {
+      const table = new Table({ style: { head: [], border: [] } });
+      table.push(
+        ['adapter', adapter.name],
+        ['kind', adapter.kind],
+        ['driver', adapter.driver],
+        ['subgroup', adapter.subgroupSize ? `${adapter.subgroupSize} lanes` : 'varies or none'],
+        ['features', SHOWN_FEATURES.filter(feature => adapter.features.includes(feature)).join(', ') || 'none'],
+        ...SHOWN_LIMITS.map(limit => [limit, String(adapter.limits[limit])] as [string, string]),
+      );
+      terminal.print(table.toString());
+    }
+    terminal.print(`chosen: ${choice.chosen.name} (${choice.reason})`);
+    return { chosen: choice.chosen.name, reason: choice.reason, adapters: choice.adapters };
+  });
+}

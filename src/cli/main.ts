@@ -1,0 +1,29 @@
+#!/usr/bin/env node
+/** The command line: one verb per file; each parses, calls and prints. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Command, CommanderError } from 'commander';
+import { packageRoot } from '../files.js';
+import { addAdaptersCommand } from './adapters.js';
+import { reportError } from './command.js';
+import { addTokenizeCommand, addTokenizerCommand } from './tokenizer.js';
+
+const { version } = JSON.parse(readFileSync(join(packageRoot, 'package.json'), 'utf8')) as { version: string };
+const program = new Command('babelgrad')
+  .description('Train LLaMA-architecture language models on any GPU, from scratch and by continual pre-training')
+  .version(version)
+  .showHelpAfterError('(add --help for the options)')
+  .exitOverride();
+
+for (const add of [addAdaptersCommand, addTokenizerCommand, addTokenizeCommand]) add(program);
+for (const command of [...program.commands, ...program.commands.flatMap(({ commands }) => commands)]) {
+  command.exitOverride().showHelpAfterError('(add --help for the options)');
+}
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  // commander has printed its message; help and version end with 0, everything else is bad usage
+  if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : 2;
+  else reportError(error, process.argv.includes('--json'));
+}

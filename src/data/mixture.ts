@@ -1,0 +1,109 @@
+/** A mixture of token sources by weight, drawn the same way every time; replay is one of the sources. */
+import { UserError } from '../errors.js';
+import { Random } from './random.js';
+
+/** Where training tokens come from. TokenDataset is one. */
+export interface TokenSource {
+  readonly trainTokens: number;
+  /** Ids start … start+count-1. */
+  readTrain(start: number, count: number): Uint32Array;
+}
+
+export interface MixtureSource {
+  readonly name: string;
+  readonly tokens: TokenSource;
+  /** Share of the sequences, in proportion to the other weights. */
+  readonly weight: number;
+}
+
+/** How many sequences were drawn from each source: all that is needed to go on. */
+export interface MixtureState {
+  readonly drawn: readonly number[];
+}
+
+/**
+ * Which source a sequence comes from is decided by the largest deficit against its share, so that shares hold exactly
+ * at every length. Each source is cut into windows of T+1 tokens at stride T, drawn in an order that is shuffled anew
+ * for each epoch and depends on the seed and the source's name alone: a target language comes in the same order with
+ * and without replay beside it.
+ */
+export class Mixture {
+  readonly sources: readonly MixtureSource[];
+  readonly contextLength: number;
+  readonly #seed: number;
+  readonly #drawn: number[];
+  readonly #orders: ({ readonly epoch: number; readonly order: Uint32Array } | undefined)[];
+
+  /** @throws UserError when there is no source, a weight is not positive, or a source has less than one sequence. */
+  constructor(sources: readonly MixtureSource[], { seed, contextLength }: { seed: number; contextLength: number }) {
+    if (sources.length === 0) throw new UserError('a run needs at least one source of tokens');
+    for (const { name, tokens, weight } of sources) {
+      if (!(weight > 0 && Number.isFinite(weight))) {
+        throw new UserError(`source '${name}': the weight must be a positive number, not ${weight}`);
+      }
+      if (tokens.trainTokens < contextLength + 1) {
+        throw new UserError(
+          `source '${name}' has ${tokens.trainTokens} training tokens, fewer than one sequence of ${contextLength + 1}; add text or use a shorter contextLength`,
+        );
+      }
+    }
+    this.sources = sources;
+    this.contextLength = contextLength;
+    this.#seed = seed;
+    this.#drawn = sources.map(() => 0);
+    this.#orders = sources.map(() => undefined);
+  }
+
+  /** The next `count` sequences [count, T+1]. */
+  next(count: number): Uint32Array {
+    const length = this.contextLength + 1;
+    const batch = new Uint32Array(count * length);
+    for (let i = 0; i < count; i++) batch.set(this.#draw(this.#choose()), i * length);
+    return batch;
+  }
+
+  #choose(): number {
+    const total = this.sources.reduce((sum, { weight }) => sum + weight, 0);
+    const drawn = this.#drawn.reduce((sum, n) => sum + n, 0);
+    let chosen = 0;
+    let largest = -Infinity;
+    this.sources.forEach(({ weight }, i) => {
+      const deficit = (weight / total) * (drawn + 1) - this.#drawn[i]!;
+      if (deficit > largest) {
+        largest = deficit;
+        chosen = i;
+      }
+    });
+    return chosen;
+  }
+
+  #draw(i: number): Uint32Array {
+    const { name, tokens } = this.sources[i]!;
+    const windows = Math.floor((tokens.trainTokens - 1) / this.contextLength);
+    const epoch = Math.floor(this.#drawn[i]! / windows);
+    if (this.#orders[i]?.epoch !== epoch) {
+      this.#orders[i] = { epoch, order: new Random(this.#seed, 'order', name, epoch).permutation(windows) };
+    }
+    const window = this.#orders[i]!.order[this.#drawn[i]! % windows]!;
+    this.#drawn[i]!++;
+    return tokens.readTrain(window * this.contextLength, this.contextLength + 1);
+  }
+
+  /** Passes over each source so far. */
+  epochs(): number[] {
+    return this.sources.map(({ tokens }, i) => (this.#drawn[i]! * this.contextLength) / tokens.trainTokens);
+  }
+
+  state(): MixtureState {
+    return { drawn: [...this.#drawn] };
+  }
+
+  restore({ drawn }: MixtureState): void {
+    if (drawn.length !== this.sources.length) {
+      throw new UserError(`the saved sampler state is of ${drawn.length} sources, the run has ${this.sources.length}`);
+    }
+    drawn.forEach((n, i) => {
+      this.#drawn[i] = n;
+    });
+  }
+}
