@@ -6,7 +6,9 @@ import { Command, CommanderError } from 'commander';
 import { packageRoot } from '../files.js';
 import { addAdaptersCommand } from './adapters.js';
 import { reportError } from './command.js';
+import { addEvalCommand } from './eval.js';
 import { addTokenizeCommand, addTokenizerCommand } from './tokenizer.js';
+import { addTrainCommands } from './train.js';
 
 const { version } = JSON.parse(readFileSync(join(packageRoot, 'package.json'), 'utf8')) as { version: string };
 const program = new Command('babelgrad')
@@ -15,7 +17,9 @@ const program = new Command('babelgrad')
   .showHelpAfterError('(add --help for the options)')
   .exitOverride();
 
-for (const add of [addAdaptersCommand, addTokenizerCommand, addTokenizeCommand]) add(program);
+for (const add of [addAdaptersCommand, addTokenizerCommand, addTokenizeCommand, addTrainCommands, addEvalCommand]) {
+  add(program);
+}
 for (const command of [...program.commands, ...program.commands.flatMap(({ commands }) => commands)]) {
   command.exitOverride().showHelpAfterError('(add --help for the options)');
 }

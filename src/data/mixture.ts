@@ -1,6 +1,6 @@
 /** A mixture of token sources by weight, drawn the same way every time; replay is one of the sources. */
 import { UserError } from '../errors.js';
-import { Random } from './random.js';
+import { Random } from '../random.js';
 
 /** Where training tokens come from. TokenDataset is one. */
 export interface TokenSource {

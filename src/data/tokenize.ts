@@ -4,8 +4,8 @@ import { closeSync, existsSync, openSync, readSync, rmSync, writeSync } from 'no
 import { join } from 'node:path';
 import { UserError } from '../errors.js';
 import { writeFileWhole, writeFolderWhole } from '../files.js';
+import { Random } from '../random.js';
 import { readDocuments } from './documents.js';
-import { Random } from './random.js';
 import { INDEX_FORMAT, type Split, type TokenIndex } from './shards.js';
 import type { TextTokenizer } from './tokenizer.js';
 

@@ -3,6 +3,7 @@ import { Graph } from '../autograd/graph.js';
 import { type Plan, plan } from '../autograd/plan.js';
 import { persistent, type Tensor } from '../autograd/tensor.js';
 import type { DeviceBuffer } from '../gpu/buffer.js';
+import { IGNORED_TARGET } from '../kernels/rows.js';
 import { type BatchShape, type Model, traceLogits } from '../model/llama.js';
 import { crossEntropy } from '../ops/cross-entropy.js';
 import { addSum } from '../ops/sum.js';
@@ -50,14 +51,19 @@ export class Evaluator {
     return new Evaluator(model, shape, inputs, packed, total, await plan(device, graph));
   }
 
-  /** Summed loss over sequences [n, T+1], every prediction of each. Sums of batches are added in float64. */
+  /**
+   * Summed loss over sequences [n, T+1], every prediction of each but those of IGNORED_TARGET. Sums of batches are added
+   * in float64.
+   */
   async loss(sequences: Uint32Array): Promise<LossSum> {
     const { B, T } = this.shape;
     const { device, config } = this.#model;
     const count = sequences.length / (T + 1);
     let nats = 0;
+    let tokens = 0;
     for (let first = 0; first < count; first += B) {
       const batch = sequences.subarray(first * (T + 1), Math.min(first + B, count) * (T + 1));
+      for (let i = 0; i < batch.length; i++) if (i % (T + 1) > 0 && batch[i] !== IGNORED_TARGET) tokens++;
       device.write(this.#packed, packSequences(batch, this.shape, 1, config.vocabSize));
       device.submit([
         { kind: 'clear', buffer: this.#total.buffer! },
@@ -66,7 +72,7 @@ export class Evaluator {
       ]);
       nats += new Float32Array(await device.read(this.#total.buffer!, 0, 4))[0]!;
     }
-    return { nats, tokens: count * T };
+    return { nats, tokens };
   }
 
   destroy(): void {
@@ -96,4 +102,12 @@ export async function logits(model: Model, ids: Uint32Array, shape: BatchShape):
   inputs.destroy();
   packed.destroy();
   return values;
+}
+
+/** Cuts ids into sequences [n, T+1] that predict every id but the first; the last is filled up with IGNORED_TARGET. */
+export function sequencesOf(ids: Uint32Array, T: number): Uint32Array {
+  const count = Math.ceil(Math.max(0, ids.length - 1) / T);
+  const sequences = new Uint32Array(count * (T + 1)).fill(IGNORED_TARGET);
+  for (let i = 0; i < count; i++) sequences.set(ids.subarray(i * T, i * T + T + 1), i * (T + 1));
+  return sequences;
 }

@@ -46,7 +46,7 @@ export class BatchInputs {
 
 /**
  * Packs sequences [n*B, T+1] into n micro-batches of ids, targets (the ids one further), order and group starts.
- * Rows past the end of `sequences` are ignored targets.
+ * Rows past the end of `sequences`, and places that hold IGNORED_TARGET, count for nothing.
  * @throws UserError when an id is not in the vocabulary.
  */
 export function packSequences(
@@ -68,6 +68,9 @@ export function packSequences(
       ids.set(sequences.subarray(from, from + T), b * T);
       targets.set(sequences.subarray(from + 1, from + 1 + T), b * T);
     }
+    ids.forEach((id, row) => {
+      if (id === IGNORED_TARGET) ids[row] = 0;
+    });
     const { order, starts } = groupRowsById(ids);
     packed.set(order, start + 2 * R);
     packed.set(starts, start + 3 * R);

@@ -1,0 +1,106 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Command } from 'commander';
+import { readDocuments } from '../data/documents.js';
+import { findInputFiles } from '../data/inputs.js';
+import { TokenDataset } from '../data/shards.js';
+import { TextTokenizer } from '../data/tokenizer.js';
+import { UserError } from '../errors.js';
+import { Evaluator, sequencesOf } from '../eval/loss.js';
+import { openDevice } from '../gpu/device.js';
+import { findModelFolder } from '../train/checkpoint.js';
+import { loadModel } from '../train/model-folder.js';
+import { defineAction, type Terminal } from './command.js';
+import { compact, wholeNumber } from './numbers.js';
+
+interface LossOptions {
+  model: string;
+  data: string[];
+  contextLength: number;
+  batch: number;
+  field: string;
+  adapter?: string;
+}
+
+/** `eval loss` */
+export function addEvalCommand(program: Command): void {
+  const group = program.command('eval').description('evaluate models');
+  const loss = group
+    .command('loss')
+    .description('mean loss of a model on text or token shards')
+    .requiredOption('--model <checkpoint>', 'checkpoint, model folder, or run (its latest checkpoint)')
+    .requiredOption('--data <files-or-folders...>', 'folder made by tokenize (its held-out split), or text files')
+    .option('--context-length <tokens>', 'tokens of a sequence', wholeNumber(1), 128)
+    .option('--batch <sequences>', 'sequences that run at once', wholeNumber(1), 8)
+    .option('--field <name>', 'field or column that holds the text in .jsonl and .parquet', 'text')
+    .option('--adapter <name>', 'adapter, by a part of its name');
+  defineAction<LossOptions>(loss, async (terminal, options) => {
+    const folder = findModelFolder(options.model);
+    const device = await openDevice({ adapter: options.adapter });
+    try {
+      const model = await loadModel(device, folder);
+      const { ids, textBytes } = await readIds(options, folder, model.config.vocabSize);
+      if (ids.length < 2) throw new UserError(`the data has ${ids.length} token(s); a loss needs at least 2`);
+      const shape = { B: options.batch, T: options.contextLength };
+      const evaluator = await Evaluator.create(model, shape);
+      const { nats, tokens } = await evaluateWithProgress(terminal, evaluator, sequencesOf(ids, shape.T));
+      const mean = nats / tokens;
+      const bitsPerByte = textBytes === undefined ? undefined : nats / Math.LN2 / textBytes;
+      const perByte = bitsPerByte === undefined ? '' : `, ${bitsPerByte.toFixed(4)} bits per byte`;
+      terminal.print(
+        `loss ${mean.toFixed(4)} nats per token, perplexity ${Math.exp(mean).toFixed(2)}${perByte}, over ${tokens} tokens`,
+      );
+      return { model: folder, loss: mean, perplexity: Math.exp(mean), bitsPerByte, tokens };
+    } finally {
+      device.close();
+    }
+  });
+}
+
+/** Evaluates in groups of batches, so that a bar can move. */
+async function evaluateWithProgress(terminal: Terminal, evaluator: Evaluator, sequences: Uint32Array) {
+  const { B, T } = evaluator.shape;
+  const length = B * (T + 1);
+  const progress = terminal.progress('evaluate', sequences.length / (T + 1), 'sequences');
+  const total = { nats: 0, tokens: 0 };
+  for (let start = 0; start < sequences.length; start += length) {
+    const { nats, tokens } = await evaluator.loss(sequences.subarray(start, start + length));
+    total.nats += nats;
+    total.tokens += tokens;
+    progress.update(
+      Math.min(start + length, sequences.length) / (T + 1),
+      `loss ${(total.nats / total.tokens).toFixed(3)}`,
+    );
+  }
+  progress.stop();
+  return total;
+}
+
+/** Ids of a data set's held-out split, or of texts through the model's own tokenizer. */
+async function readIds({ data, field }: LossOptions, modelFolder: string, vocabSize: number) {
+  const [folder] = data;
+  if (data.length === 1 && existsSync(join(folder!, 'index.json'))) {
+    const dataset = TokenDataset.open(folder!);
+    if (dataset.index.vocabSize > vocabSize) {
+      throw new UserError(
+        `'${folder}' has a vocabulary of ${dataset.index.vocabSize}, larger than the model's of ${vocabSize}`,
+      );
+    }
+    const ids = dataset.readHeldOut(0, dataset.heldOutTokens);
+    dataset.close();
+    return { ids, textBytes: undefined };
+  }
+  const tokenizer = TextTokenizer.load(join(modelFolder, 'tokenizer.json'));
+  const ids: number[] = [];
+  let textBytes = 0;
+  for (const file of findInputFiles(data)) {
+    for await (const { text, endOfDocument } of readDocuments(file, field)) {
+      for (const id of await tokenizer.encode(text)) ids.push(id);
+      if (endOfDocument) ids.push(tokenizer.separatorId);
+      textBytes += Buffer.byteLength(text);
+    }
+  }
+  if (ids.length > 2e8)
+    throw new UserError(`${compact(ids.length)} tokens are too many at once; tokenize the text first`);
+  return { ids: Uint32Array.from(ids), textBytes };
+}

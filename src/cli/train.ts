@@ -1,0 +1,138 @@
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { UserError } from '../errors.js';
+import { configFields, defaultOf, type FieldName, parseConfig, type RunConfig, readYaml } from '../train/config.js';
+import type { RunSummary, TrainObserver } from '../train/loop.js';
+import { type RunOptions, resumeRun, startRun } from '../train/run.js';
+import { type CommandResult, defineAction, type Progress, type Terminal } from './command.js';
+import { compact } from './numbers.js';
+
+/** `train`, `cpt` and `resume` */
+export function addTrainCommands(program: Command): void {
+  const train = program.command('train').description('train a model from random weights');
+  addConfigOptions(train);
+  defineAction<Record<string, unknown>>(train, (terminal, options) => run(terminal, readConfig(options)));
+
+  const cpt = program
+    .command('cpt')
+    .description('continue the training of a model, for instance into a new language')
+    .requiredOption('--from <checkpoint>', 'checkpoint, model folder, or run (its latest checkpoint)');
+  addConfigOptions(cpt);
+  defineAction<Record<string, unknown>>(cpt, (terminal, { from, ...options }) =>
+    run(terminal, readConfig(options), String(from)),
+  );
+
+  const resume = program
+    .command('resume')
+    .description('go on with a run from its latest checkpoint, to the same bits as if it had never stopped')
+    .argument('<run>', 'folder of the run');
+  defineAction(resume, (terminal, _, folder) => watch(terminal, options => resumeRun(folder!, options)));
+}
+
+function run(terminal: Terminal, config: RunConfig, from?: string): Promise<CommandResult> {
+  return watch(terminal, options => startRun(config, { ...options, from }));
+}
+
+/** A flag for every field of the configuration. */
+function addConfigOptions(command: Command): void {
+  command.option('--config <file>', 'YAML file of the fields below, in camel case; flags win over it');
+  for (const [field, schema] of Object.entries(configFields)) {
+    const flag = field.replace(/[A-Z]/g, letter => `-${letter.toLowerCase()}`);
+    const standard = defaultOf(field as FieldName);
+    const description = `${schema.description}${standard === undefined ? '' : ` (default ${standard})`}`;
+    const { type } = schema.def;
+    if (field === 'sources') {
+      const option = new Option('--source <name=folder[@weight]>', `${description}; repeat for a mixture`);
+      command.addOption(option.argParser(collect(parseSource)));
+    } else if (field === 'heldOut') {
+      const option = new Option('--held-out <language=folder>', `${description}; repeat`);
+      command.addOption(option.argParser(collect(parsePair)));
+    } else {
+      const option = new Option(`--${flag} <value>`, description);
+      if (type === 'number') option.argParser(parseNumber);
+      if (type === 'boolean') option.choices(['true', 'false']);
+      if (type === 'enum') option.choices(schema.def.entries ? Object.values<string>(schema.def.entries) : []);
+      command.addOption(option);
+    }
+  }
+}
+
+const collect =
+  <Value>(parse: (text: string) => Value) =>
+  (text: string, earlier: Value[] | undefined): Value[] => [...(earlier ?? []), parse(text)];
+
+function parseNumber(text: string): number {
+  const value = Number(text.replaceAll('_', ''));
+  if (text.trim() === '' || !Number.isFinite(value)) throw new InvalidArgumentError('It must be a number.');
+  return value;
+}
+
+function parsePair(text: string): [string, string] {
+  const at = text.indexOf('=');
+  if (at < 1 || at === text.length - 1) throw new InvalidArgumentError('It must be name=folder.');
+  return [text.slice(0, at), text.slice(at + 1)];
+}
+
+function parseSource(text: string): { name: string; path: string; weight?: number } {
+  const [name, rest] = parsePair(text);
+  const weighted = /^(.+)@([^@/]+)$/.exec(rest);
+  return weighted ? { name, path: weighted[1]!, weight: parseNumber(weighted[2]!) } : { name, path: rest };
+}
+
+/** Fields of the YAML file with the flags over them. */
+function readConfig(options: Record<string, unknown>): RunConfig {
+  const { config: file, json: _, source, heldOut, tieWordEmbeddings, ...flags } = options;
+  const fields: Record<string, unknown> = { ...(file === undefined ? {} : readYaml(String(file))), ...flags };
+  if (source) fields.sources = source;
+  if (heldOut) fields.heldOut = Object.fromEntries(heldOut as [string, string][]);
+  if (tieWordEmbeddings !== undefined) fields.tieWordEmbeddings = tieWordEmbeddings === 'true';
+  if (fields.out === undefined) throw new UserError('a run needs a folder: give out in the config file, or --out');
+  if (fields.sources === undefined)
+    throw new UserError('a run needs data: give sources in the config file, or --source');
+  return parseConfig(fields, file === undefined ? 'the flags' : `'${file}'`);
+}
+
+/** Runs with a progress bar, and a checkpoint on Ctrl-C. */
+async function watch(terminal: Terminal, body: (options: RunOptions) => Promise<RunSummary>): Promise<CommandResult> {
+  const abort = new AbortController();
+  const onInterrupt = () => {
+    terminal.note('stopping after this step, with a checkpoint');
+    abort.abort();
+  };
+  process.once('SIGINT', onInterrupt);
+  process.once('SIGTERM', onInterrupt);
+  const { observer, stop } = observe(terminal);
+  let summary: RunSummary;
+  try {
+    summary = await body({ observer, signal: abort.signal });
+  } finally {
+    stop();
+    process.off('SIGINT', onInterrupt);
+    process.off('SIGTERM', onInterrupt);
+  }
+  const losses = Object.entries(summary.heldOut).map(([language, { loss }]) => `${language} ${loss.toFixed(4)}`);
+  terminal.print(
+    `${summary.status} at step ${summary.step} of ${summary.steps}, ${compact(summary.tokens)} tokens, ${compact(summary.flops)} FLOPs`,
+  );
+  if (losses.length > 0) terminal.print(`held-out loss: ${losses.join(', ')}`);
+  terminal.print(`checkpoint: ${summary.checkpoint}`);
+  if (summary.status === 'interrupted') terminal.print(`go on with: babelgrad resume ${summary.folder}`);
+  return { ...summary };
+}
+
+/** Shows a run as a progress bar with loss and tokens/s. */
+export function observe(terminal: Terminal): { observer: TrainObserver; stop(): void } {
+  let progress: Progress | undefined;
+  const observer: TrainObserver = {
+    onStart(run, device) {
+      const { total } = run.parameters;
+      terminal.note(
+        `${run.name}: ${run.method}, ${compact(total)} parameters, ${compact(run.tokens)} tokens in ${run.steps} steps, on ${device.adapter.name}`,
+      );
+      progress = terminal.progress(run.name, run.steps, 'steps');
+    },
+    onStep({ step, loss, tokensPerSecond }) {
+      progress?.update(step, `loss ${loss.toFixed(3)} · ${compact(tokensPerSecond)} tokens/s`);
+    },
+  };
+  return { observer, stop: () => progress?.stop() };
+}

@@ -1,0 +1,19 @@
+/** Context, batch and learning rate that go with a size where the user names none. */
+import { countParameters, type ModelConfig } from './config.js';
+
+export interface Recipe {
+  readonly contextLength: number;
+  readonly batchTokens: number;
+  readonly learningRate: number;
+}
+
+/**
+ * The reference study's recipe from 40M parameters on: context 2048, peak 2e-4, batches of 1M tokens, 2M from 1B and 4M
+ * from 2.7B parameters on. Smaller models, which a CPU can train, take short contexts, small batches and a higher rate.
+ */
+export function recipeFor(config: ModelConfig): Recipe {
+  const { total } = countParameters(config);
+  if (total < 40e6) return { contextLength: 128, batchTokens: 2048, learningRate: total < 2e6 ? 3e-3 : 1e-3 };
+  const batchTokens = 2 ** 20 * (total < 1e9 ? 1 : total < 2.7e9 ? 2 : 4);
+  return { contextLength: 2048, batchTokens, learningRate: 2e-4 };
+}

@@ -1,0 +1,117 @@
+/** Checkpoints of a run: a model folder with the optimizer's and the sampler's state beside it. */
+import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { z } from 'zod';
+import type { MixtureState } from '../data/mixture.js';
+import { messageOf, UserError } from '../errors.js';
+import { writeFileWhole, writeFolderWhole } from '../files.js';
+import type { Model } from '../model/llama.js';
+import { writeModel } from './model-folder.js';
+import type { Origin } from './resolve.js';
+import { SafetensorsFile, writeSafetensors } from './safetensors.js';
+import type { Trainer } from './step.js';
+
+const stateSchema = z.object({
+  format: z.literal('babelgrad training state 1'),
+  /** The run's name. */
+  run: z.string(),
+  step: z.int().nonnegative(),
+  tokens: z.int().nonnegative(),
+  flops: z.number().nonnegative(),
+  parameters: z.int().positive(),
+  mixture: z.object({ drawn: z.array(z.int().nonnegative()) }),
+});
+export type TrainingState = z.infer<typeof stateSchema>;
+
+const FOLDER = /^step-(\d{8})$/;
+export const checkpointFolder = (run: string, step: number): string =>
+  join(run, 'checkpoints', `step-${String(step).padStart(8, '0')}`);
+
+/** Checkpoints of a run, by step. Those that are there are whole: a folder appears when it is complete. */
+export function listCheckpoints(run: string): { readonly step: number; readonly folder: string }[] {
+  const folder = join(run, 'checkpoints');
+  if (!existsSync(folder)) return [];
+  return readdirSync(folder)
+    .flatMap(name => {
+      const match = FOLDER.exec(name);
+      return match ? [{ step: Number(match[1]), folder: join(folder, name) }] : [];
+    })
+    .sort((a, b) => a.step - b.step);
+}
+
+export interface CheckpointContents {
+  readonly model: Model;
+  readonly trainer: Trainer;
+  readonly tokenizerJson: string;
+  readonly state: Omit<TrainingState, 'format' | 'mixture'> & { readonly mixture: MixtureState };
+}
+
+/** Writes a checkpoint, then removes the oldest beyond `keep`. @returns its folder. */
+export async function saveCheckpoint(run: string, keep: number, contents: CheckpointContents): Promise<string> {
+  const { model, trainer, tokenizerJson, state } = contents;
+  const folder = checkpointFolder(run, state.step);
+  await writeFolderWhole(folder, async target => {
+    await writeModel(model, target, tokenizerJson);
+    const tensors = model.specs.flatMap(({ name, shape }) =>
+      (['m', 'v'] as const).map(moment => ({
+        name: `${name}.${moment}`,
+        shape,
+        read: async () => (await trainer.moments(name))[moment],
+      })),
+    );
+    await writeSafetensors(join(target, 'optimizer.safetensors'), tensors);
+    const training = { format: 'babelgrad training state 1', ...state };
+    writeFileWhole(join(target, 'training.json'), `${JSON.stringify(training, null, 2)}\n`);
+  });
+  for (const old of listCheckpoints(run).slice(0, -keep)) rmSync(old.folder, { recursive: true });
+  return folder;
+}
+
+/** @throws UserError when the file is missing or damaged. */
+export function readTrainingState(checkpoint: string): TrainingState {
+  const path = join(checkpoint, 'training.json');
+  try {
+    return stateSchema.parse(JSON.parse(readFileSync(path, 'utf8')));
+  } catch (error) {
+    throw new UserError(`'${path}' is missing or damaged: ${messageOf(error)}`);
+  }
+}
+
+/** Puts the optimizer's state of a checkpoint back. @throws UserError when it does not fit the model. */
+export function restoreTrainer(trainer: Trainer, checkpoint: string, step: number): void {
+  const file = SafetensorsFile.open(join(checkpoint, 'optimizer.safetensors'));
+  try {
+    trainer.restore(step, name => {
+      const { shape } = trainer.model.weight(name);
+      return { m: file.read(`${name}.m`, shape), v: file.read(`${name}.v`, shape) };
+    });
+  } finally {
+    file.close();
+  }
+}
+
+/**
+ * Finds the model folder that a user means: a checkpoint or model folder itself, or a run, whose latest is taken.
+ * @throws UserError when there is neither.
+ */
+export function findModelFolder(path: string): string {
+  if (existsSync(join(path, 'model.safetensors'))) return path;
+  const latest = listCheckpoints(path).at(-1);
+  if (latest) return latest.folder;
+  throw new UserError(`'${path}' is neither a checkpoint (model.safetensors) nor a run with checkpoints`);
+}
+
+/** Where a CPT run's source comes from; a foreign model folder has no record of its training. */
+export function originOf(checkpoint: string): Origin {
+  if (!existsSync(join(checkpoint, 'training.json'))) {
+    return { checkpoint, name: basename(checkpoint), tokens: 0, flops: 0, tokensPerParameter: 0 };
+  }
+  const { run, tokens, flops, parameters } = readTrainingState(checkpoint);
+  return {
+    checkpoint,
+    name: run || basename(dirname(dirname(checkpoint))),
+    tokens,
+    flops,
+    tokensPerParameter: tokens / parameters,
+  };
+}

@@ -1,0 +1,150 @@
+/** What a run is given: the schema of run.yaml, whose every field is also a flag. */
+import { readFileSync } from 'node:fs';
+import { LineCounter, parseDocument } from 'yaml';
+import { z } from 'zod';
+import { UserError } from '../errors.js';
+import { presetNames } from '../model/presets.js';
+
+const count = (description: string) => z.int().positive().describe(description);
+const share = (description: string) => z.number().min(0).max(1).describe(description);
+
+/** A token source: a folder made by `tokenize`, and its share of the mixture. */
+const sourceSchema = z.strictObject({
+  name: z.string().min(1).describe('the language'),
+  path: z.string().min(1).describe('folder made by tokenize'),
+  weight: z.number().positive().default(1).describe('share of the mixture, in proportion to the others'),
+});
+
+/** The model's shape; not to be given for `cpt`, which takes the checkpoint's. */
+const modelFields = {
+  preset: z.string().describe(`named size: ${presetNames.join(', ')}`),
+  hiddenSize: count('width of the residual stream'),
+  intermediateSize: count('width of the SwiGLU MLP'),
+  numHiddenLayers: count('layers'),
+  numAttentionHeads: count('query heads'),
+  numKeyValueHeads: count('key/value heads (default: as many as query heads)'),
+  headDim: count('size of a head (default: hiddenSize / numAttentionHeads)'),
+  vocabSize: count("entries of the embedding (default: the tokenizer's)"),
+  rmsNormEps: z.number().positive().describe('eps of RMSNorm (default 1e-5)'),
+  ropeTheta: z.number().positive().describe('base of the rotary embedding (default 10000)'),
+  tieWordEmbeddings: z.boolean().describe('one matrix for embedding and head (default true)'),
+};
+export const MODEL_FIELDS = Object.keys(modelFields) as readonly (keyof typeof modelFields)[];
+
+const trainFields = {
+  name: z.string().min(1).describe('name of the run (default: the folder)'),
+  out: z.string().min(1).describe('folder of the run'),
+  sources: z.array(sourceSchema).min(1).describe('token sources'),
+  heldOut: z
+    .record(z.string(), z.string())
+    .describe('held-out sets by language: folders made by tokenize (default: those of the sources)'),
+  tokens: z.number().positive().describe('budget in tokens'),
+  tokensPerParameter: z.number().positive().describe('budget in tokens per parameter (default 20)'),
+  contextLength: count("tokens of a sequence (default: the preset's)"),
+  batchTokens: count("tokens of an optimizer step (default: the preset's)"),
+  microBatch: count('sequences that run at once; steps accumulate them (default: what fits)'),
+  learningRate: z.number().positive().describe("peak learning rate (default: the preset's)"),
+  schedule: z.enum(['cosine', 'constant', 'wsd']).describe('after warm-up: cosine, constant, or warm-up-stable-decay'),
+  warmup: share('share of the steps that warm up'),
+  minLearningRateRatio: share('where a decay ends, as a share of the peak'),
+  decay: share('wsd: share of the steps that decay'),
+  beta1: z.number().min(0).lt(1).describe('AdamW β1'),
+  beta2: z.number().min(0).lt(1).describe('AdamW β2'),
+  eps: z.number().positive().describe('AdamW eps'),
+  weightDecay: z.number().min(0).describe('AdamW decay, on matrices only'),
+  clip: z.number().min(0).describe('largest global gradient norm; 0: no clipping'),
+  seed: z.int().min(0).describe('of the initial weights and, unless dataSeed is given, of the data'),
+  dataSeed: z.int().min(0).describe('of the order of the data'),
+  evalEveryTokens: z.number().positive().describe('tokens between evaluations (default: a twentieth of the budget)'),
+  evalTokens: count('held-out tokens of each language that are evaluated (default: all)'),
+  checkpointEveryTokens: z.number().positive().describe('tokens between checkpoints (default: a fifth of the budget)'),
+  keepCheckpoints: z.int().min(1).describe('latest checkpoints that are kept'),
+  adapter: z.string().describe('adapter, by a part of its name'),
+};
+
+/** Defaults that hold for every size: the reference recipe. */
+const defaults = {
+  schedule: 'cosine',
+  warmup: 0.05,
+  minLearningRateRatio: 0.1,
+  decay: 0.2,
+  beta1: 0.9,
+  beta2: 0.95,
+  eps: 1e-8,
+  weightDecay: 0.1,
+  clip: 1,
+  seed: 0,
+  keepCheckpoints: 2,
+} as const;
+
+export const configFields = { ...trainFields, ...modelFields };
+export type FieldName = keyof typeof configFields;
+export const defaultOf = (field: FieldName): unknown => (defaults as Record<string, unknown>)[field];
+
+const configSchema = z
+  .strictObject(configFields)
+  .partial()
+  .required({ out: true, sources: true })
+  .transform(given => ({ ...defaults, ...given }));
+/** A run's configuration as given, with the defaults that don't depend on the model filled in. */
+export type RunConfig = z.infer<typeof configSchema>;
+
+/**
+ * Reads a YAML file of fields.
+ * @throws UserError naming the file, and the line of what is not YAML.
+ */
+export function readYaml(path: string): Record<string, unknown> {
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch {
+    throw new UserError(`there is no config file '${path}'`);
+  }
+  const document = parseDocument(text, { lineCounter: new LineCounter() });
+  const [error] = document.errors;
+  if (error) throw new UserError(`'${path}': ${error.message}`);
+  const value: unknown = document.toJS();
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw new UserError(`'${path}' must be a list of 'field: value' lines`);
+  }
+  return value as Record<string, unknown>;
+}
+
+/**
+ * Checks fields against the schema. `origin` says where they come from, for messages.
+ * @throws UserError naming the field, what is wrong with it, and the field that was probably meant.
+ */
+export function parseConfig(fields: Record<string, unknown>, origin: string): RunConfig {
+  const parsed = configSchema.safeParse(fields);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0]!;
+  const field = issue.path.join('.');
+  if (issue.code === 'unrecognized_keys') {
+    const [key] = issue.keys as [string];
+    const within = field ? ` in ${field}` : '';
+    throw new UserError(`${origin}: unknown field '${key}'${within}; ${nearest(key)}`);
+  }
+  const given = issue.path.reduce<unknown>((value, key) => (value as Record<PropertyKey, unknown>)?.[key], fields);
+  const shown = given === undefined ? 'missing' : JSON.stringify(given);
+  throw new UserError(`${origin}: field '${field}' is ${shown}: ${issue.message}`);
+}
+
+function nearest(key: string): string {
+  const names = Object.keys(configFields);
+  const distances = names.map(name => editDistance(key.toLowerCase(), name.toLowerCase()));
+  const best = Math.min(...distances);
+  if (best <= 3) return `did you mean '${names[distances.indexOf(best)]}'?`;
+  return `the fields are ${names.join(', ')}`;
+}
+
+function editDistance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      next[j] = Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1));
+    }
+    row = next;
+  }
+  return row[b.length]!;
+}

@@ -1,0 +1,201 @@
+/** The training loop. Its order: evaluate, save, stop or go on; draw, submit, report. */
+import { join } from 'node:path';
+import type { Mixture } from '../data/mixture.js';
+import { Evaluator, sequencesOf } from '../eval/loss.js';
+import type { Device } from '../gpu/device.js';
+import { learningRateAt } from '../optim/schedule.js';
+import { listCheckpoints, saveCheckpoint } from './checkpoint.js';
+import { locateNonFinite } from './locate.js';
+import { type EvaluationLine, MetricsFile, type StepLine } from './metrics.js';
+import type { Data, ResolvedRun } from './resolve.js';
+import type { Trainer } from './step.js';
+
+/** Is told how a run goes on. */
+export interface TrainObserver {
+  onStart?(run: ResolvedRun, device: Device): void;
+  onStep?(line: StepLine): void;
+  onEvaluation?(line: EvaluationLine): void;
+}
+
+export interface RunSummary {
+  readonly status: 'done' | 'interrupted';
+  readonly folder: string;
+  readonly step: number;
+  readonly steps: number;
+  readonly tokens: number;
+  readonly flops: number;
+  /** The last evaluation. */
+  readonly heldOut: EvaluationLine['heldOut'];
+  readonly checkpoint: string;
+}
+
+export interface TrainContext {
+  readonly folder: string;
+  readonly run: ResolvedRun;
+  readonly device: Device;
+  readonly trainer: Trainer;
+  readonly mixture: Mixture;
+  readonly data: Data;
+  readonly observer?: TrainObserver | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Steps are read back in groups of about this long: a readback costs little, but the terminal wants news. */
+const REPORT_EVERY_MS = 250;
+const MOST_UNREAD = 32;
+
+/**
+ * Trains from the trainer's step to the run's last one.
+ * @throws Error when loss or gradients stop being finite: the step and the tensor are named, checkpoints stay.
+ */
+export async function train(context: TrainContext): Promise<RunSummary> {
+  const { folder, run, device, trainer, mixture, signal, observer } = context;
+  const metrics = new MetricsFile(join(folder, 'metrics.jsonl'));
+  const reporter = new Reporter(context, metrics);
+  const evaluate = await makeEvaluation(context);
+  const tokensAt = (step: number) => step * run.batchTokens;
+  const flopsAt = (step: number) => tokensAt(step) * run.flopsPerToken;
+  const resumedAt = trainer.step;
+  let heldOut: EvaluationLine['heldOut'] = {};
+  let checkpoint = listCheckpoints(folder).at(-1)?.folder ?? '';
+  observer?.onStart?.(run, device);
+  try {
+    for (;;) {
+      const { step } = trainer;
+      const isLast = step === run.steps;
+      const stopping = signal?.aborted === true;
+      const isResumed = step > 0 && step === resumedAt; // evaluated and saved before the run stopped
+      if ((step % run.evalEverySteps === 0 || isLast) && (!isResumed || isLast)) {
+        await reporter.flush();
+        heldOut = await evaluate();
+        const line = { kind: 'evaluation', step, tokens: tokensAt(step), flops: flopsAt(step), heldOut } as const;
+        if (!isResumed) metrics.append([line]);
+        observer?.onEvaluation?.(line);
+        reporter.restartClock();
+      }
+      if (!isResumed && (step % run.checkpointEverySteps === 0 || isLast || stopping)) {
+        await reporter.flush();
+        checkpoint = await saveCheckpoint(folder, run.keepCheckpoints, {
+          model: trainer.model,
+          trainer,
+          tokenizerJson: context.data.tokenizerJson,
+          state: {
+            run: run.name,
+            step,
+            tokens: tokensAt(step),
+            flops: flopsAt(step),
+            parameters: run.parameters.total,
+            mixture: mixture.state(),
+          },
+        });
+        reporter.restartClock();
+      }
+      if (isLast || stopping) {
+        const status = isLast ? 'done' : 'interrupted';
+        return {
+          status,
+          folder,
+          step,
+          steps: run.steps,
+          tokens: tokensAt(step),
+          flops: flopsAt(step),
+          heldOut,
+          checkpoint,
+        };
+      }
+      const sequences = mixture.next(run.batchTokens / run.contextLength);
+      const learningRate = learningRateAt(run.schedule, step + 1, run.steps);
+      trainer.submit(sequences, learningRate);
+      await reporter.submitted(sequences, learningRate);
+    }
+  } finally {
+    evaluate.destroy();
+  }
+}
+
+/** Reads steps back, a group at a time, and writes their lines. */
+class Reporter {
+  readonly #context: TrainContext;
+  readonly #metrics: MetricsFile;
+  #pending: { readonly sequences: Uint32Array; readonly learningRate: number }[] = [];
+  #since = performance.now();
+  #group = 1;
+
+  constructor(context: TrainContext, metrics: MetricsFile) {
+    this.#context = context;
+    this.#metrics = metrics;
+  }
+
+  async submitted(sequences: Uint32Array, learningRate: number): Promise<void> {
+    this.#pending.push({ sequences, learningRate });
+    if (this.#pending.length >= this.#group) await this.flush();
+  }
+
+  /** Time spent on something else than steps does not count. */
+  restartClock(): void {
+    this.#since = performance.now();
+  }
+
+  async flush(): Promise<void> {
+    const pending = this.#pending;
+    if (pending.length === 0) return;
+    this.#pending = [];
+    const { run, trainer, observer } = this.#context;
+    const health = await trainer.reports();
+    const elapsed = performance.now() - this.#since;
+    this.restartClock();
+    const stepMs = elapsed / pending.length;
+    this.#group = Math.max(1, Math.min(MOST_UNREAD, Math.floor(REPORT_EVERY_MS / stepMs)));
+    const first = trainer.step - pending.length + 1;
+    for (const [i, { loss, gradientNorm, badStep }] of health.entries()) {
+      const step = first + i;
+      if (badStep !== 0) await this.#fail(badStep, loss, gradientNorm, pending[badStep - first]!.sequences);
+      const tokens = step * run.batchTokens;
+      const line: StepLine = {
+        kind: 'step',
+        step,
+        tokens,
+        flops: tokens * run.flopsPerToken,
+        loss,
+        gradientNorm,
+        learningRate: pending[i]!.learningRate,
+        tokensPerSecond: Math.round((1000 * run.batchTokens) / stepMs),
+      };
+      this.#metrics.append([line]);
+      observer?.onStep?.(line);
+    }
+  }
+
+  async #fail(step: number, loss: number, gradientNorm: number, sequences: Uint32Array): Promise<never> {
+    const { run, trainer, folder } = this.#context;
+    const { microBatch: B, contextLength: T } = run;
+    const found = await locateNonFinite(trainer.model, sequences, { B, T });
+    const where = found
+      ? `the first value that is not finite is ${found.value} at index ${found.index} of '${found.tensor}'`
+      : 'all tensors are finite, but the sum of squares of the gradients is not';
+    throw new Error(
+      `step ${step}: the loss is ${loss} and the gradient norm ${gradientNorm}; ${where}. ` +
+        `Training stopped before the update; the checkpoints in '${join(folder, 'checkpoints')}' are good. ` +
+        'Try a lower learningRate, a longer warmup or a smaller clip.',
+    );
+  }
+}
+
+/** Mean held-out losses of every language, over the same tokens each time. */
+async function makeEvaluation({ run, data, trainer }: TrainContext) {
+  const { contextLength: T, microBatch: B } = run;
+  const evaluator = await Evaluator.create(trainer.model, { B, T });
+  const sets = [...data.heldOut].map(([language, dataset]) => {
+    const count = Math.min(dataset.heldOutTokens, (run.evalTokens ?? Infinity) + 1);
+    return { language, sequences: sequencesOf(dataset.readHeldOut(0, count), T) };
+  });
+  const evaluate = async (): Promise<EvaluationLine['heldOut']> => {
+    const heldOut: Record<string, { loss: number; tokens: number }> = {};
+    for (const { language, sequences } of sets) {
+      const { nats, tokens } = await evaluator.loss(sequences);
+      heldOut[language] = { loss: nats / tokens, tokens };
+    }
+    return heldOut;
+  };
+  return Object.assign(evaluate, { destroy: () => evaluator.destroy() });
+}

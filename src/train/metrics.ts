@@ -1,0 +1,51 @@
+/** A run's metrics: JSON lines, one for each optimizer step and each evaluation. */
+import { appendFileSync, readFileSync } from 'node:fs';
+import { writeFileWhole } from '../files.js';
+
+export interface StepLine {
+  readonly kind: 'step';
+  readonly step: number;
+  /** Tokens trained on so far. */
+  readonly tokens: number;
+  /** 6·N FLOPs a token. */
+  readonly flops: number;
+  /** Mean over the step's tokens, in nats. */
+  readonly loss: number;
+  /** Before clipping. */
+  readonly gradientNorm: number;
+  readonly learningRate: number;
+  readonly tokensPerSecond: number;
+}
+
+export interface EvaluationLine {
+  readonly kind: 'evaluation';
+  readonly step: number;
+  readonly tokens: number;
+  readonly flops: number;
+  /** Mean loss in nats by language, and over how many tokens. */
+  readonly heldOut: Readonly<Record<string, { readonly loss: number; readonly tokens: number }>>;
+}
+
+export type MetricsLine = StepLine | EvaluationLine;
+
+export class MetricsFile {
+  readonly #path: string;
+
+  constructor(path: string) {
+    this.#path = path;
+  }
+
+  /** Each line goes out in one write. */
+  append(lines: readonly MetricsLine[]): void {
+    if (lines.length > 0) appendFileSync(this.#path, lines.map(line => `${JSON.stringify(line)}\n`).join(''));
+  }
+
+  /** Drops the lines after `step`, and a last one that a crash cut off: a resumed run writes them again. */
+  truncate(step: number): void {
+    const kept = readFileSync(this.#path, 'utf8')
+      .split('\n')
+      .slice(0, -1)
+      .filter(line => (JSON.parse(line) as MetricsLine).step <= step);
+    writeFileWhole(this.#path, kept.map(line => `${line}\n`).join(''));
+  }
+}

@@ -1,0 +1,294 @@
+/** From a configuration as given to a run in which every number is fixed: what config.json of a run's folder holds. */
+import { createHash } from 'node:crypto';
+import { z } from 'zod';
+import { TokenDataset } from '../data/shards.js';
+import { UserError } from '../errors.js';
+import { countParameters, flopsPerToken, type ModelConfig, validateModelConfig } from '../model/config.js';
+import { presetSize } from '../model/presets.js';
+import { recipeFor } from '../model/recipe.js';
+import { validateSchedule } from '../optim/schedule.js';
+import { MODEL_FIELDS, type RunConfig } from './config.js';
+
+const count = z.int().positive();
+
+/** The source model of a CPT run, and how far it was trained. */
+const originSchema = z.object({
+  checkpoint: z.string(),
+  name: z.string(),
+  tokens: z.number(),
+  flops: z.number(),
+  tokensPerParameter: z.number(),
+});
+export type Origin = z.infer<typeof originSchema>;
+
+export const RUN_FORMAT = 'babelgrad run 1';
+export const resolvedSchema = z.object({
+  format: z.literal(RUN_FORMAT),
+  name: z.string(),
+  method: z.enum(['scratch', 'cpt']),
+  source: originSchema.optional(),
+  model: z.object({
+    vocabSize: count,
+    hiddenSize: count,
+    intermediateSize: count,
+    numHiddenLayers: count,
+    numAttentionHeads: count,
+    numKeyValueHeads: count,
+    headDim: count,
+    rmsNormEps: z.number(),
+    ropeTheta: z.number(),
+    tieWordEmbeddings: z.boolean(),
+    maxPositionEmbeddings: count,
+  }),
+  parameters: z.object({
+    total: count,
+    withoutEmbeddings: count,
+    multiplied: count,
+    /** The name of the preset, which for the reference study's sizes is its nominal size. */
+    nominal: z.string().nullable(),
+  }),
+  flopsPerToken: z.number(),
+  sources: z.array(z.object({ name: z.string(), path: z.string(), weight: z.number(), trainTokens: count })),
+  heldOut: z.record(z.string(), z.string()),
+  /** SHA-256 of the tokenizer.json that made the data. */
+  tokenizer: z.string(),
+  tokens: count,
+  steps: count,
+  contextLength: count,
+  batchTokens: count,
+  microBatch: count,
+  schedule: z.object({
+    schedule: z.enum(['cosine', 'constant', 'wsd']),
+    learningRate: z.number(),
+    warmup: z.number(),
+    minLearningRateRatio: z.number(),
+    decay: z.number(),
+  }),
+  optimizer: z.object({
+    beta1: z.number(),
+    beta2: z.number(),
+    eps: z.number(),
+    weightDecay: z.number(),
+    clip: z.number(),
+  }),
+  seed: z.int(),
+  dataSeed: z.int(),
+  evalEverySteps: count,
+  evalTokens: count.nullable(),
+  checkpointEverySteps: count,
+  keepCheckpoints: count,
+  adapter: z.string().nullable(),
+});
+/** Everything that decides a run's bits, on a given adapter. */
+export type ResolvedRun = z.infer<typeof resolvedSchema>;
+
+export interface Data {
+  readonly sources: readonly { readonly name: string; readonly weight: number; readonly tokens: TokenDataset }[];
+  readonly heldOut: ReadonlyMap<string, TokenDataset>;
+  readonly tokenizerJson: string;
+  close(): void;
+}
+
+/** Opens the data sets of a run. @throws UserError when one is missing or damaged, or their tokenizers differ. */
+export function openData(
+  sources: readonly { readonly name: string; readonly path: string; readonly weight: number }[],
+  heldOutPaths?: Readonly<Record<string, string>>,
+): Data {
+  const opened = new Map<string, TokenDataset>();
+  const open = (path: string) => {
+    const dataset = opened.get(path) ?? TokenDataset.open(path);
+    opened.set(path, dataset);
+    return dataset;
+  };
+  const close = () => {
+    for (const dataset of opened.values()) dataset.close();
+  };
+  try {
+    const openSources = sources.map(({ name, path, weight }) => ({ name, weight, tokens: open(path) }));
+    const names = heldOutPaths ?? Object.fromEntries(sources.map(({ name, path }) => [name, path]));
+    const heldOut = new Map(Object.entries(names).map(([language, path]) => [language, open(path)]));
+    const [first, ...others] = [...opened.values()];
+    for (const other of others) {
+      if (other.index.tokenizer !== first!.index.tokenizer) {
+        throw new UserError(
+          `'${first!.folder}' and '${other.folder}' were made with different tokenizers; tokenize both with one`,
+        );
+      }
+    }
+    return { sources: openSources, heldOut, tokenizerJson: first!.tokenizerJson, close };
+  } catch (error) {
+    close();
+    throw error;
+  }
+}
+
+export interface ResolveContext {
+  readonly data: Data;
+  /** Bytes that one binding of the adapter may have. */
+  readonly maxBindingBytes: number;
+  /** Of a CPT run: the source checkpoint's model, where it comes from, and its tokenizer if it has one. */
+  readonly from?: { readonly model: ModelConfig; readonly origin: Origin; readonly tokenizerJson?: string | undefined };
+}
+
+/** @throws UserError naming the fields that don't fit each other, the data, or the adapter. */
+export function resolveRun(config: RunConfig, { data, maxBindingBytes, from }: ResolveContext): ResolvedRun {
+  const index = data.sources[0]!.tokens.index;
+  const model = from ? continuedModel(config, from) : newModel(config, index.vocabSize);
+  if (index.vocabSize > model.vocabSize) {
+    throw new UserError(
+      `the data's vocabulary of ${index.vocabSize} is larger than the model's of ${model.vocabSize}; use the model's tokenizer, or raise vocabSize`,
+    );
+  }
+  if (from?.tokenizerJson !== undefined && sha256(from.tokenizerJson) !== index.tokenizer) {
+    throw new UserError(
+      `the data was made with another tokenizer than the checkpoint's; run 'tokenize' with '${from.origin.checkpoint}/tokenizer.json'`,
+    );
+  }
+  const parameters = countParameters(model);
+  const recipe = recipeFor(model);
+  const { contextLength = recipe.contextLength, batchTokens = recipe.batchTokens } = config;
+  if (contextLength > model.maxPositionEmbeddings) {
+    throw new UserError(
+      `contextLength ${contextLength} exceeds the ${model.maxPositionEmbeddings} positions of the checkpoint's model`,
+    );
+  }
+  if (batchTokens % contextLength !== 0) {
+    throw new UserError(`batchTokens ${batchTokens} is not a multiple of contextLength ${contextLength}`);
+  }
+  const { tokens, steps } = budget(config, parameters.total, batchTokens);
+  const available = data.sources.reduce((sum, { tokens: source }) => sum + source.trainTokens, 0);
+  if (available < batchTokens) {
+    throw new UserError(
+      `the sources have ${available} training tokens, fewer than one batch of ${batchTokens}; add text or lower batchTokens`,
+    );
+  }
+  for (const [language, dataset] of data.heldOut) {
+    if (dataset.heldOutTokens < 2) {
+      throw new UserError(
+        `'${dataset.folder}' holds out ${dataset.heldOutTokens} tokens for '${language}'; tokenize with --held-out-tokens`,
+      );
+    }
+  }
+  const schedule = {
+    schedule: config.schedule,
+    learningRate: config.learningRate ?? recipe.learningRate,
+    warmup: config.warmup,
+    minLearningRateRatio: config.minLearningRateRatio,
+    decay: config.decay,
+  };
+  validateSchedule(schedule);
+  const everySteps = (every: number | undefined, share: number) =>
+    Math.max(1, Math.round((every ?? tokens * share) / batchTokens));
+  return {
+    format: RUN_FORMAT,
+    name: config.name ?? config.out.split('/').filter(Boolean).at(-1) ?? config.out,
+    method: from ? 'cpt' : 'scratch',
+    ...(from && { source: from.origin }),
+    model: { ...model, maxPositionEmbeddings: Math.max(model.maxPositionEmbeddings, contextLength) },
+    parameters: { ...parameters, nominal: config.preset ?? null },
+    flopsPerToken: flopsPerToken(model),
+    sources: config.sources.map((source, i) => ({ ...source, trainTokens: data.sources[i]!.tokens.trainTokens })),
+    heldOut: Object.fromEntries([...data.heldOut].map(([language, { folder }]) => [language, folder])),
+    tokenizer: index.tokenizer,
+    tokens,
+    steps,
+    contextLength,
+    batchTokens,
+    microBatch: microBatch(config, model, contextLength, batchTokens, maxBindingBytes),
+    schedule,
+    optimizer: {
+      beta1: config.beta1,
+      beta2: config.beta2,
+      eps: config.eps,
+      weightDecay: config.weightDecay,
+      clip: config.clip,
+    },
+    seed: config.seed,
+    dataSeed: config.dataSeed ?? config.seed,
+    evalEverySteps: everySteps(config.evalEveryTokens, 1 / 20),
+    evalTokens: config.evalTokens ?? null,
+    checkpointEverySteps: everySteps(config.checkpointEveryTokens, 1 / 5),
+    keepCheckpoints: config.keepCheckpoints,
+    adapter: config.adapter ?? null,
+  };
+}
+
+const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
+
+function continuedModel(config: RunConfig, { model, origin }: NonNullable<ResolveContext['from']>): ModelConfig {
+  const given = MODEL_FIELDS.filter(field => config[field] !== undefined);
+  if (given.length > 0) {
+    throw new UserError(
+      `${given.join(', ')}: a CPT run takes the model of its checkpoint '${origin.checkpoint}'; remove it`,
+    );
+  }
+  return model;
+}
+
+function newModel(config: RunConfig, dataVocabSize: number): ModelConfig {
+  const named = config.preset ? presetSize(config.preset) : undefined;
+  const need = (field: 'hiddenSize' | 'intermediateSize' | 'numHiddenLayers' | 'numAttentionHeads') => {
+    const value = config[field] ?? named?.[field];
+    if (value === undefined) throw new UserError(`the model has no ${field}; give it, or a preset`);
+    return value;
+  };
+  const hiddenSize = need('hiddenSize');
+  const numAttentionHeads = need('numAttentionHeads');
+  if (config.headDim === undefined && hiddenSize % numAttentionHeads !== 0) {
+    throw new UserError(
+      `numAttentionHeads ${numAttentionHeads} does not divide hiddenSize ${hiddenSize}; give headDim`,
+    );
+  }
+  return validateModelConfig({
+    vocabSize: config.vocabSize ?? dataVocabSize,
+    hiddenSize,
+    intermediateSize: need('intermediateSize'),
+    numHiddenLayers: need('numHiddenLayers'),
+    numAttentionHeads,
+    numKeyValueHeads: config.numKeyValueHeads ?? numAttentionHeads,
+    headDim: config.headDim ?? hiddenSize / numAttentionHeads,
+    rmsNormEps: config.rmsNormEps ?? 1e-5,
+    ropeTheta: config.ropeTheta ?? 10000,
+    tieWordEmbeddings: config.tieWordEmbeddings ?? true,
+    maxPositionEmbeddings: Math.max(2048, config.contextLength ?? 0),
+  });
+}
+
+function budget(config: RunConfig, parameters: number, batchTokens: number): { tokens: number; steps: number } {
+  if (config.tokens !== undefined && config.tokensPerParameter !== undefined) {
+    throw new UserError('tokens and tokensPerParameter both give the budget; give one of them');
+  }
+  const wanted = config.tokens ?? (config.tokensPerParameter ?? 20) * parameters;
+  const steps = Math.round(wanted / batchTokens);
+  if (steps < 1) {
+    throw new UserError(
+      `the budget of ${wanted} tokens is less than one batch of ${batchTokens}; raise it or lower batchTokens`,
+    );
+  }
+  return { tokens: steps * batchTokens, steps };
+}
+
+/** Tokens of a micro-batch beyond which there is nothing to gain on any adapter measured so far. */
+const MICRO_TOKENS = 8192;
+
+/** As many sequences as divide the batch, up to MICRO_TOKENS and what one binding (the logits) may hold. */
+function microBatch(
+  config: RunConfig,
+  { vocabSize, intermediateSize }: ModelConfig,
+  contextLength: number,
+  batchTokens: number,
+  maxBindingBytes: number,
+): number {
+  const sequences = batchTokens / contextLength;
+  const bytesOfSequence = 4 * contextLength * Math.max(vocabSize, intermediateSize);
+  if (config.microBatch !== undefined) {
+    if (sequences % config.microBatch !== 0) {
+      throw new UserError(`microBatch ${config.microBatch} does not divide the ${sequences} sequences of a batch`);
+    }
+    return config.microBatch;
+  }
+  const fits = (n: number) =>
+    sequences % n === 0 && n * contextLength <= MICRO_TOKENS && n * bytesOfSequence <= maxBindingBytes;
+  for (let n = sequences; n > 1; n--) if (fits(n)) return n;
+  return 1;
+}

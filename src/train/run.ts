@@ -1,0 +1,159 @@
+/** A training run from its configuration to its last checkpoint: started new, by CPT, or resumed. */
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { Mixture } from '../data/mixture.js';
+import { messageOf, UserError } from '../errors.js';
+import { writeFileWhole } from '../files.js';
+import { type Device, openDevice } from '../gpu/device.js';
+import { initialWeights } from '../model/init.js';
+import { Model } from '../model/llama.js';
+import { findModelFolder, listCheckpoints, originOf, readTrainingState, restoreTrainer } from './checkpoint.js';
+import type { RunConfig } from './config.js';
+import { type RunSummary, type TrainObserver, train } from './loop.js';
+import { MetricsFile } from './metrics.js';
+import { loadModel, readModelConfig } from './model-folder.js';
+import { type Data, openData, type ResolvedRun, RUN_FORMAT, resolvedSchema, resolveRun } from './resolve.js';
+import { Trainer } from './step.js';
+
+export interface RunOptions {
+  readonly observer?: TrainObserver | undefined;
+  /** Aborting it ends the run after the current step, with a checkpoint. */
+  readonly signal?: AbortSignal | undefined;
+  /** An open device to use; by default the run opens the configured one and closes it. */
+  readonly device?: Device | undefined;
+}
+
+const CONFIG = 'config.json';
+
+/**
+ * Starts a run: from random weights, or from the model of `from` (a checkpoint, a model folder, or a run).
+ * @throws UserError when the folder holds a run already, or configuration, data and adapter don't fit together.
+ */
+export async function startRun(
+  config: RunConfig,
+  options: RunOptions & { readonly from?: string | undefined } = {},
+): Promise<RunSummary> {
+  if (existsSync(join(config.out, CONFIG)) || listCheckpoints(config.out).length > 0) {
+    throw new UserError(
+      `'${config.out}' already holds a run; choose another folder, or continue it with 'babelgrad resume ${config.out}'`,
+    );
+  }
+  const checkpoint = options.from === undefined ? undefined : findModelFolder(options.from);
+  const from = checkpoint
+    ? {
+        model: readModelConfig(checkpoint),
+        origin: originOf(checkpoint),
+        tokenizerJson: readIfThere(join(checkpoint, 'tokenizer.json')),
+      }
+    : undefined;
+  const data = openData(config.sources, config.heldOut);
+  return withDevice(options.device, config.adapter, data, async device => {
+    const run = resolveRun(config, { data, maxBindingBytes: maxBindingBytes(device), ...(from && { from }) });
+    const model = checkpoint
+      ? await loadModel(device, checkpoint)
+      : await Model.create(device, run.model, initialWeights(run.model, run.seed));
+    return trainFrom(device, config.out, run, model, data, options, () => {
+      mkdirSync(config.out, { recursive: true });
+      writeFileWhole(join(config.out, CONFIG), `${JSON.stringify(run, null, 2)}\n`);
+      writeFileWhole(join(config.out, 'metrics.jsonl'), '');
+      return undefined;
+    });
+  });
+}
+
+/**
+ * Goes on with a run from its latest checkpoint, to the same bits as if it had never stopped.
+ * @throws UserError when the folder holds no run, no checkpoint, or its data has changed.
+ */
+export async function resumeRun(folder: string, options: RunOptions = {}): Promise<RunSummary> {
+  const run = readRunConfig(folder);
+  const latest = listCheckpoints(folder).at(-1);
+  if (!latest) throw new UserError(`the run '${folder}' has no checkpoint yet; remove the folder and start it again`);
+  const data = openData(run.sources, run.heldOut);
+  return withDevice(options.device, run.adapter ?? undefined, data, async device => {
+    const changed = data.sources.find(
+      ({ tokens }, i) => tokens.index.tokenizer !== run.tokenizer || tokens.trainTokens !== run.sources[i]!.trainTokens,
+    );
+    if (changed) {
+      throw new UserError(
+        `the data '${changed.tokens.folder}' is not what '${folder}' was started with; a run needs its own data to go on`,
+      );
+    }
+    const model = await loadModel(device, latest.folder);
+    return trainFrom(device, folder, run, model, data, options, trainer => {
+      const state = readTrainingState(latest.folder);
+      restoreTrainer(trainer, latest.folder, state.step);
+      new MetricsFile(join(folder, 'metrics.jsonl')).truncate(state.step);
+      removePartial(join(folder, 'checkpoints'));
+      return state.mixture;
+    });
+  });
+}
+
+/** @throws UserError when the folder holds no run, or its config.json is not one of a run. */
+export function readRunConfig(folder: string): ResolvedRun {
+  const path = join(folder, CONFIG);
+  try {
+    return resolvedSchema.parse(JSON.parse(readFileSync(path, 'utf8')));
+  } catch (error) {
+    if (!existsSync(path)) throw new UserError(`'${folder}' holds no run (it has no config.json)`);
+    throw new UserError(`'${path}' is not the configuration of a run (${RUN_FORMAT}): ${messageOf(error)}`);
+  }
+}
+
+async function trainFrom(
+  device: Device,
+  folder: string,
+  run: ResolvedRun,
+  model: Model,
+  data: Data,
+  options: RunOptions,
+  prepare: (trainer: Trainer) => ReturnType<Mixture['state']> | undefined,
+): Promise<RunSummary> {
+  let trainer: Trainer | undefined;
+  try {
+    const { contextLength: T, microBatch: B, batchTokens, optimizer } = run;
+    const mixture = new Mixture(data.sources, { seed: run.dataSeed, contextLength: T });
+    trainer = await Trainer.create(model, { B, T, microBatches: batchTokens / (B * T), optimizer });
+    const state = prepare(trainer);
+    if (state) mixture.restore(state);
+    return await train({ folder, run, device, trainer, mixture, data, ...options });
+  } finally {
+    trainer?.destroy();
+    model.destroy();
+  }
+}
+
+async function withDevice<Result>(
+  given: Device | undefined,
+  adapter: string | undefined,
+  data: Data,
+  body: (device: Device) => Promise<Result>,
+): Promise<Result> {
+  const device =
+    given ??
+    (await openDevice({ adapter }).catch(error => {
+      data.close();
+      throw error;
+    }));
+  try {
+    return await body(device);
+  } finally {
+    data.close();
+    if (!given) device.close();
+  }
+}
+
+const maxBindingBytes = ({ adapter: { limits } }: Device): number =>
+  Math.min(limits.maxBufferSize!, limits.maxStorageBufferBindingSize!);
+
+function readIfThere(path: string): string | undefined {
+  return existsSync(path) ? readFileSync(path, 'utf8') : undefined;
+}
+
+/** What a crash left of a checkpoint that was being written. */
+function removePartial(folder: string): void {
+  for (const name of readdirSync(folder)) {
+    if (name.endsWith('.partial')) rmSync(join(folder, name), { recursive: true });
+  }
+}
