@@ -8,10 +8,11 @@ import { TextTokenizer } from '../data/tokenizer.js';
 import { UserError } from '../errors.js';
 import { Evaluator, sequencesOf } from '../eval/loss.js';
 import { openDevice } from '../gpu/device.js';
+import { short } from '../report/words.js';
 import { findModelFolder } from '../train/checkpoint.js';
 import { loadModel } from '../train/model-folder.js';
 import { defineAction, type Terminal } from './command.js';
-import { compact, wholeNumber } from './numbers.js';
+import { wholeNumber } from './numbers.js';
 
 interface LossOptions {
   model: string;
@@ -101,6 +102,6 @@ async function readIds({ data, field }: LossOptions, modelFolder: string, vocabS
     }
   }
   if (ids.length > 2e8)
-    throw new UserError(`${compact(ids.length)} tokens are too many at once; tokenize the text first`);
+    throw new UserError(`${short(ids.length)} tokens are too many at once; tokenize the text first`);
   return { ids: Uint32Array.from(ids), textBytes };
 }

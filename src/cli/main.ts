@@ -6,7 +6,9 @@ import { Command, CommanderError } from 'commander';
 import { packageRoot } from '../files.js';
 import { addAdaptersCommand } from './adapters.js';
 import { reportError } from './command.js';
+import { addDemoCommand } from './demo.js';
 import { addEvalCommand } from './eval.js';
+import { addReportCommand } from './report.js';
 import { addTokenizeCommand, addTokenizerCommand } from './tokenizer.js';
 import { addTrainCommands } from './train.js';
 
@@ -17,9 +19,16 @@ const program = new Command('babelgrad')
   .showHelpAfterError('(add --help for the options)')
   .exitOverride();
 
-for (const add of [addAdaptersCommand, addTokenizerCommand, addTokenizeCommand, addTrainCommands, addEvalCommand]) {
-  add(program);
-}
+const commands = [
+  addDemoCommand,
+  addAdaptersCommand,
+  addTokenizerCommand,
+  addTokenizeCommand,
+  addTrainCommands,
+  addEvalCommand,
+  addReportCommand,
+];
+for (const add of commands) add(program);
 for (const command of [...program.commands, ...program.commands.flatMap(({ commands }) => commands)]) {
   command.exitOverride().showHelpAfterError('(add --help for the options)');
 }

@@ -2,8 +2,9 @@ import type { Command } from 'commander';
 import { findInputFiles } from '../data/inputs.js';
 import { tokenizeFiles } from '../data/tokenize.js';
 import { TextTokenizer, trainTokenizer } from '../data/tokenizer.js';
+import { short } from '../report/words.js';
 import { defineAction } from './command.js';
-import { compact, wholeNumber } from './numbers.js';
+import { wholeNumber } from './numbers.js';
 
 const INPUTS = 'text files: .txt, .jsonl (each also .gz, .zst), .parquet; folders; globs';
 const FIELD = 'field or column that holds the text in .jsonl and .parquet';
@@ -24,7 +25,7 @@ export function addTokenizerCommand(program: Command): void {
     const onProgress = (characters: number) => {
       if (characters - noted < 1e8) return;
       noted = characters;
-      terminal.note(`read ${compact(characters)} characters`);
+      terminal.note(`read ${short(characters)} characters`);
     };
     const tokenizer = await trainTokenizer(files, { ...options, onProgress });
     terminal.print(`${options.out}: ${tokenizer.vocabSize} entries from ${files.length} file(s)`);
@@ -60,7 +61,7 @@ export function addTokenizeCommand(program: Command): void {
       index = await tokenizeFiles(files, {
         ...options,
         tokenizer,
-        onProgress: ({ file, tokens }) => progress.update(files.indexOf(file), `${compact(tokens)} tokens`),
+        onProgress: ({ file, tokens }) => progress.update(files.indexOf(file), `${short(tokens)} tokens`),
       });
       progress.update(files.length);
     } finally {

@@ -1,10 +1,10 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { UserError } from '../errors.js';
+import { short } from '../report/words.js';
 import { configFields, defaultOf, type FieldName, parseConfig, type RunConfig, readYaml } from '../train/config.js';
 import type { RunSummary, TrainObserver } from '../train/loop.js';
 import { type RunOptions, resumeRun, startRun } from '../train/run.js';
 import { type CommandResult, defineAction, type Progress, type Terminal } from './command.js';
-import { compact } from './numbers.js';
 
 /** `train`, `cpt` and `resume` */
 export function addTrainCommands(program: Command): void {
@@ -111,7 +111,7 @@ async function watch(terminal: Terminal, body: (options: RunOptions) => Promise<
   }
   const losses = Object.entries(summary.heldOut).map(([language, { loss }]) => `${language} ${loss.toFixed(4)}`);
   terminal.print(
-    `${summary.status} at step ${summary.step} of ${summary.steps}, ${compact(summary.tokens)} tokens, ${compact(summary.flops)} FLOPs`,
+    `${summary.status} at step ${summary.step} of ${summary.steps}, ${short(summary.tokens)} tokens, ${short(summary.flops)} FLOPs`,
   );
   if (losses.length > 0) terminal.print(`held-out loss: ${losses.join(', ')}`);
   terminal.print(`checkpoint: ${summary.checkpoint}`);
@@ -126,12 +126,12 @@ export function observe(terminal: Terminal): { observer: TrainObserver; stop(): 
     onStart(run, device) {
       const { total } = run.parameters;
       terminal.note(
-        `${run.name}: ${run.method}, ${compact(total)} parameters, ${compact(run.tokens)} tokens in ${run.steps} steps, on ${device.adapter.name}`,
+        `${run.name}: ${run.method}, ${short(total)} parameters, ${short(run.tokens)} tokens in ${run.steps} steps, on ${device.adapter.name}`,
       );
       progress = terminal.progress(run.name, run.steps, 'steps');
     },
     onStep({ step, loss, tokensPerSecond }) {
-      progress?.update(step, `loss ${loss.toFixed(3)} · ${compact(tokensPerSecond)} tokens/s`);
+      progress?.update(step, `loss ${loss.toFixed(3)} · ${short(tokensPerSecond)} tokens/s`);
     },
   };
   return { observer, stop: () => progress?.stop() };

@@ -1,5 +1,6 @@
 /** The training loop. Its order: evaluate, save, stop or go on; draw, submit, report. */
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Mixture } from '../data/mixture.js';
 import { Evaluator, sequencesOf } from '../eval/loss.js';
 import type { Device } from '../gpu/device.js';
@@ -55,6 +56,9 @@ export async function train(context: TrainContext): Promise<RunSummary> {
   const evaluate = await makeEvaluation(context);
   const tokensAt = (step: number) => step * run.batchTokens;
   const flopsAt = (step: number) => tokensAt(step) * run.flopsPerToken;
+  /** Whether something that happens `times` times, and before the first step, happens now. */
+  const isDue = (step: number, times: number) =>
+    step === 0 || Math.floor((step * times) / run.steps) > Math.floor(((step - 1) * times) / run.steps);
   const resumedAt = trainer.step;
   let heldOut: EvaluationLine['heldOut'] = {};
   let checkpoint = listCheckpoints(folder).at(-1)?.folder ?? '';
@@ -65,7 +69,7 @@ export async function train(context: TrainContext): Promise<RunSummary> {
       const isLast = step === run.steps;
       const stopping = signal?.aborted === true;
       const isResumed = step > 0 && step === resumedAt; // evaluated and saved before the run stopped
-      if ((step % run.evalEverySteps === 0 || isLast) && (!isResumed || isLast)) {
+      if (isDue(step, run.evaluations) && (!isResumed || isLast)) {
         await reporter.flush();
         heldOut = await evaluate();
         const line = { kind: 'evaluation', step, tokens: tokensAt(step), flops: flopsAt(step), heldOut } as const;
@@ -73,7 +77,7 @@ export async function train(context: TrainContext): Promise<RunSummary> {
         observer?.onEvaluation?.(line);
         reporter.restartClock();
       }
-      if (!isResumed && (step % run.checkpointEverySteps === 0 || isLast || stopping)) {
+      if (!isResumed && (isDue(step, run.checkpoints) || stopping)) {
         await reporter.flush();
         checkpoint = await saveCheckpoint(folder, run.keepCheckpoints, {
           model: trainer.model,
@@ -119,6 +123,7 @@ class Reporter {
   readonly #metrics: MetricsFile;
   #pending: { readonly sequences: Uint32Array; readonly learningRate: number }[] = [];
   #since = performance.now();
+  #stepMs = 0;
   #group = 1;
 
   constructor(context: TrainContext, metrics: MetricsFile) {
@@ -141,10 +146,14 @@ class Reporter {
     if (pending.length === 0) return;
     this.#pending = [];
     const { run, trainer, observer } = this.#context;
+    // Dawn polls while a readback is pending, which takes a core from a software adapter: sleep for most of the wait
+    const expectedMs = this.#stepMs * pending.length - (performance.now() - this.#since);
+    if (expectedMs > 1) await sleep(0.85 * expectedMs);
     const health = await trainer.reports();
     const elapsed = performance.now() - this.#since;
     this.restartClock();
     const stepMs = elapsed / pending.length;
+    this.#stepMs = stepMs;
     this.#group = Math.max(1, Math.min(MOST_UNREAD, Math.floor(REPORT_EVERY_MS / stepMs)));
     const first = trainer.step - pending.length + 1;
     for (const [i, { loss, gradientNorm, badStep }] of health.entries()) {

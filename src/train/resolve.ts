@@ -73,9 +73,10 @@ export const resolvedSchema = z.object({
   }),
   seed: z.int(),
   dataSeed: z.int(),
-  evalEverySteps: count,
+  /** Evaluations and checkpoints after the first, evenly spread. */
+  evaluations: count,
   evalTokens: count.nullable(),
-  checkpointEverySteps: count,
+  checkpoints: count,
   keepCheckpoints: count,
   adapter: z.string().nullable(),
 });
@@ -177,8 +178,8 @@ export function resolveRun(config: RunConfig, { data, maxBindingBytes, from }: R
     decay: config.decay,
   };
   validateSchedule(schedule);
-  const everySteps = (every: number | undefined, share: number) =>
-    Math.max(1, Math.round((every ?? tokens * share) / batchTokens));
+  const times = (every: number | undefined, standard: number) =>
+    every === undefined ? Math.min(standard, steps) : Math.max(1, Math.min(steps, Math.round(tokens / every)));
   return {
     format: RUN_FORMAT,
     name: config.name ?? config.out.split('/').filter(Boolean).at(-1) ?? config.out,
@@ -205,9 +206,9 @@ export function resolveRun(config: RunConfig, { data, maxBindingBytes, from }: R
     },
     seed: config.seed,
     dataSeed: config.dataSeed ?? config.seed,
-    evalEverySteps: everySteps(config.evalEveryTokens, 1 / 20),
+    evaluations: times(config.evalEveryTokens, 20),
     evalTokens: config.evalTokens ?? null,
-    checkpointEverySteps: everySteps(config.checkpointEveryTokens, 1 / 5),
+    checkpoints: times(config.checkpointEveryTokens, 5),
     keepCheckpoints: config.keepCheckpoints,
     adapter: config.adapter ?? null,
   };

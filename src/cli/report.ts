@@ -1,0 +1,32 @@
+import type { Command } from 'commander';
+import { UserError } from '../errors.js';
+import { writeFileWhole } from '../files.js';
+import { reportPage } from '../report/page.js';
+import { compareRuns, readRun } from '../report/runs.js';
+import { comparisonTable } from '../report/words.js';
+import { defineAction } from './command.js';
+
+/** `report` */
+export function addReportCommand(program: Command): void {
+  const command = program
+    .command('report')
+    .description('compare runs: a table, and one HTML page with their curves')
+    .argument('<runs...>', 'folders of runs')
+    .option('--out <file>', 'where the page goes', 'report.html')
+    .option('--title <title>', 'title of the page', 'Training report');
+  defineAction<{ out: string; title: string }>(command, async (terminal, { out, title }, folders) => {
+    const runs = (folders as unknown as string[]).map(readRun);
+    const names = runs.map(run => run.config.name);
+    const twice = names.find((name, i) => names.indexOf(name) !== i);
+    if (twice) throw new UserError(`two runs are named '${twice}'; give one another name in its config.json`);
+    writeFileWhole(out, reportPage(runs, title));
+    terminal.print(comparisonTable(runs));
+    terminal.print(`report: ${out}`);
+    const savings = compareRuns(runs).map(({ scratch, cpt, language, savings: found }) => ({
+      runs: { scratch: scratch.config.name, cpt: cpt.config.name },
+      language,
+      ...found,
+    }));
+    return { path: out, runs: names, savings };
+  });
+}

@@ -1,0 +1,98 @@
+/**
+ * The demonstration: a small English model, then French from scratch and by continual pre-training with the same budget,
+ * on the text that ships with the project.
+ */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { tokenizeFiles } from '../data/tokenize.js';
+import { trainTokenizer } from '../data/tokenizer.js';
+import { packageRoot, writeFileWhole } from '../files.js';
+import { openDevice } from '../gpu/device.js';
+import { reportPage } from '../report/page.js';
+import { type Comparison, compareRuns, type RunRecord, readRun } from '../report/runs.js';
+import { parseConfig } from '../train/config.js';
+import type { TrainObserver } from '../train/loop.js';
+import { startRun } from '../train/run.js';
+
+/** Sizes that two slow cores get through in a few minutes. */
+const VOCAB_SIZE = 1024;
+const HELD_OUT_TOKENS = 4096;
+const SOURCE_TOKENS = 200_000;
+const TARGET_TOKENS = 120_000;
+const REPLAY = 0.1;
+
+export interface DemoOptions {
+  /** Folder for data and runs; it must not exist. */
+  readonly out: string;
+  readonly adapter?: string | undefined;
+  readonly signal?: AbortSignal | undefined;
+  /** Is told of each stage; a stage that trains takes the observer that it gives back. */
+  onStage(stage: string): TrainObserver;
+}
+
+export interface DemoResult {
+  readonly runs: readonly RunRecord[];
+  readonly comparisons: readonly Comparison[];
+  readonly report: string;
+}
+
+/** The first of NAME, NAME-2, NAME-3 … that does not exist. */
+export function freeFolder(name: string): string {
+  for (let n = 1; ; n++) {
+    const folder = n === 1 ? name : `${name}-${n}`;
+    if (!existsSync(folder)) return folder;
+  }
+}
+
+export async function runDemo({ out, adapter, signal, onStage }: DemoOptions): Promise<DemoResult> {
+  onStage('data');
+  const text = (language: string) => join(packageRoot, 'src', 'demo', 'text', `${language}.jsonl.gz`);
+  const languages = ['en', 'fr'];
+  const tokenizer = await trainTokenizer(languages.map(text), {
+    vocabSize: VOCAB_SIZE,
+    field: 'text',
+    out: join(out, 'tokenizer.json'),
+  });
+  const data = (language: string) => join(out, 'data', language);
+  for (const language of languages) {
+    await tokenizeFiles([text(language)], {
+      tokenizer,
+      field: 'text',
+      out: data(language),
+      heldOutTokens: HELD_OUT_TOKENS,
+    });
+  }
+
+  const device = await openDevice({ adapter });
+  try {
+    const folder = (name: string) => join(out, name);
+    const common = { heldOut: { en: data('en'), fr: data('fr') }, keepCheckpoints: 1 };
+    const french = { name: 'fr', path: data('fr') };
+    const english = { name: 'en', path: data('en') };
+    const run = async (name: string, fields: Record<string, unknown>, from?: string) => {
+      const config = parseConfig({ ...common, ...fields, name, out: folder(name) }, 'the demo');
+      await startRun(config, { device, observer: onStage(name), signal, from });
+      signal?.throwIfAborted();
+    };
+    const target = { tokens: TARGET_TOKENS, evalEveryTokens: TARGET_TOKENS / 12 };
+    await run('english', {
+      preset: 'tiny',
+      sources: [english],
+      tokens: SOURCE_TOKENS,
+      evalEveryTokens: SOURCE_TOKENS / 6,
+    });
+    await run('french-scratch', { preset: 'tiny', sources: [french], ...target });
+    const replayed = [
+      { ...french, weight: 1 - REPLAY },
+      { ...english, weight: REPLAY },
+    ];
+    await run('french-cpt', { sources: replayed, ...target }, folder('english'));
+  } finally {
+    device.close();
+  }
+
+  const runs = ['english', 'french-scratch', 'french-cpt'].map(name => readRun(join(out, name)));
+  const report = join(out, 'report.html');
+  writeFileWhole(report, reportPage(runs, 'English to French: continual pre-training against training from scratch'));
+  return { runs, comparisons: compareRuns(runs), report };
+}

@@ -1,0 +1,139 @@
+/** The report: one self-contained HTML page. */
+import { colorOf, heldOutPlot, stepPlot } from './plots.js';
+import { compareRuns, languagesOf, type RunRecord, targetOf } from './runs.js';
+import { forgetting, milestones, percent, sentence, short } from './words.js';
+
+const escapeHtml = (text: string): string => text.replace(/[&<>"']/g, character => `&#${character.charCodeAt(0)};`);
+
+const STYLE = `
+:root { color-scheme: light dark; --ink: #1c1f24; --faint: #5c6570; --line: #d8dde3; --paper: #ffffff; --panel: #f6f8fa; }
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #e6e9ed; --faint: #9aa4b0; --line: #353c45; --paper: #14171b; --panel: #1c2127; }
+}
+body { margin: 0 auto; max-width: 1380px; padding: 1.5rem; font: 16px/1.5 system-ui, "Liberation Sans", Arial, sans-serif; color: var(--ink); background: var(--paper); }
+h1 { font-size: 1.6rem; margin: 0 0 .5rem; } h2 { font-size: 1.15rem; margin: 2rem 0 .5rem; }
+.finding { font-size: 1.1rem; margin: .3rem 0; } .note { color: var(--faint); font-size: .9rem; }
+.plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 460px), 1fr)); gap: 1rem; }
+figure { margin: 0; padding: .5rem; background: var(--panel); border-radius: 8px; }
+figure svg { display: block; width: 100%; height: auto; color: var(--ink); }
+.scroll { overflow-x: auto; } table { border-collapse: collapse; font-size: .92rem; font-variant-numeric: tabular-nums; }
+th, td { padding: .25rem .8rem; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
+th:first-child, td:first-child { text-align: left; } th { color: var(--faint); font-weight: 600; }
+.key { display: inline-block; width: .7em; height: .7em; border-radius: 50%; margin-right: .5em; }
+`;
+
+/** The page of several runs, overlaid. */
+export function reportPage(runs: readonly RunRecord[], title: string): string {
+  const comparisons = compareRuns(runs);
+  const findings = [...comparisons.map(sentence), ...forgetting(runs)];
+  const evaluated = runs.filter(run => run.evaluations.length > 0);
+  const stepped = runs.filter(run => run.steps.length > 0);
+  const figures = languagesOf(runs).flatMap(language => [
+    figure(heldOutPlot(evaluated, language, 'tokens')),
+    figure(heldOutPlot(evaluated, language, 'flops')),
+  ]);
+  const training = stepped.length
+    ? (['loss', 'gradientNorm', 'learningRate', 'tokensPerSecond'] as const).map(quantity =>
+        figure(stepPlot(stepped, quantity)),
+      )
+    : [];
+  return `<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>${escapeHtml(title)}</title>
+<style>${STYLE}</style>
+</head>
+<body>
+<h1>${escapeHtml(title)}</h1>
+${findings.map(text => `<p class="finding">${escapeHtml(text)}</p>`).join('\n')}
+<p class="note">Loss is the mean over held-out tokens, in nats per token. FLOPs are 6·N·tokens, N the parameters that every token is multiplied by; a source model's own training is not in them. Point at a dot for its numbers.</p>
+<h2>Held-out loss</h2>
+<div class="plots">${figures.join('\n')}</div>
+${comparisons.length ? `<h2>Saved at equal loss</h2>\n<div class="scroll">${savingsTable(comparisons)}</div>` : ''}
+<h2>Held-out loss along the way</h2>
+<div class="scroll">${lossTable(runs)}</div>
+<h2>Training</h2>
+<div class="plots">${training.join('\n')}</div>
+<h2>Runs</h2>
+<div class="scroll">${runsTable(runs)}</div>
+</body>
+</html>
+`;
+}
+
+const figure = (svg: string): string => `<figure>${svg}</figure>`;
+
+function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const cells = (tag: string, row: readonly string[]) => row.map(cell => `<${tag}>${cell}</${tag}>`).join('');
+  return `<table><thead><tr>${cells('th', head.map(escapeHtml))}</tr></thead><tbody>${rows.map(row => `<tr>${cells('td', row)}</tr>`).join('\n')}</tbody></table>`;
+}
+
+function savingsTable(comparisons: ReturnType<typeof compareRuns>): string {
+  const head = ['runs', 'language', 'at loss', 'scratch tokens', 'CPT tokens', 'tokens saved', 'FLOPs saved'];
+  const rows = comparisons.map(({ scratch, cpt, language, savings }) => [
+    escapeHtml(`${cpt.config.name} against ${scratch.config.name}`),
+    escapeHtml(language),
+    savings.loss.toFixed(3),
+    short(savings.scratch.tokens),
+    savings.cpt ? short(savings.cpt.tokens) : 'not reached',
+    savings.savedTokens === undefined ? '–' : percent(savings.savedTokens),
+    savings.savedFlops === undefined ? '–' : percent(savings.savedFlops),
+  ]);
+  return table(head, rows);
+}
+
+const key = (index: number, name: string): string =>
+  `<span class="key" style="background:${colorOf(index)}"></span>${escapeHtml(name)}`;
+
+function lossTable(runs: readonly RunRecord[]): string {
+  const languages = languagesOf(runs);
+  const rows = runs.flatMap((run, index) =>
+    milestones(run, 11).map(({ tokens, flops, heldOut }) => [
+      key(index, run.config.name),
+      short(tokens),
+      short(flops),
+      ...languages.map(language => heldOut[language]?.loss.toFixed(4) ?? ''),
+    ]),
+  );
+  return table(['run', 'tokens', 'FLOPs', ...languages], rows);
+}
+
+function runsTable(runs: readonly RunRecord[]): string {
+  const head = [
+    'run',
+    'method',
+    'into',
+    'parameters',
+    'without embeddings',
+    'mixture',
+    'budget',
+    'context',
+    'batch',
+    'schedule',
+    'peak rate',
+    'source model',
+    'seed',
+  ];
+  const rows = runs.map((run, index) => {
+    const { config } = run;
+    const total = config.sources.reduce((sum, { weight }) => sum + weight, 0);
+    return [
+      key(index, config.name),
+      config.method,
+      escapeHtml(targetOf(run)),
+      short(config.parameters.total),
+      short(config.parameters.withoutEmbeddings),
+      escapeHtml(config.sources.map(({ name, weight }) => `${name} ${percent(weight / total)}`).join(', ')),
+      `${short(config.tokens)} tokens`,
+      String(config.contextLength),
+      `${short(config.batchTokens)} tokens`,
+      escapeHtml(config.schedule.schedule),
+      String(config.schedule.learningRate),
+      config.source ? escapeHtml(`${config.source.name} (${short(config.source.tokens)} tokens)`) : '',
+      String(config.seed),
+    ];
+  });
+  return table(head, rows);
+}

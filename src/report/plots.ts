@@ -1,0 +1,132 @@
+/** Plots of runs as SVG, drawn by Observable Plot into linkedom's document, without a browser. */
+import * as Plot from '@observablehq/plot';
+import { parseHTML } from 'linkedom';
+import { curveOf, type RunRecord } from './runs.js';
+import { short } from './words.js';
+
+/** Colour-blind safe (Okabe & Ito), legible on light and on dark. */
+const COLORS = ['#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00', '#56b4e9'];
+export const colorOf = (index: number): string => COLORS[index % COLORS.length]!;
+
+const FONT = 'system-ui, "Liberation Sans", Arial, sans-serif';
+const { document } = parseHTML('<!doctype html><html><body></body></html>');
+
+interface Row {
+  readonly run: string;
+  readonly x: number;
+  readonly y: number;
+  readonly title: string;
+}
+
+interface PlotOptions {
+  readonly x: string;
+  readonly y: string;
+  readonly runs: readonly string[];
+  readonly dots?: boolean;
+  readonly width?: number;
+  readonly height?: number;
+}
+
+function draw(rows: readonly Row[], { x, y, runs, dots = false, width = 640, height = 360 }: PlotOptions): string {
+  const ends = runs.flatMap(run => rows.filter(row => row.run === run).slice(-1));
+  const svg = Plot.plot({
+    document: document as unknown as NonNullable<Plot.PlotOptions['document']>,
+    width,
+    height,
+    marginLeft: 56,
+    marginRight: 96,
+    marginBottom: 44,
+    marginTop: 28,
+    // an object, since linkedom's style cannot be set as text
+    style: { fontFamily: FONT, fontSize: '12px', background: 'none' },
+    x: { label: x, tickFormat: (value: number) => short(value), ticks: 6, labelAnchor: 'center', nice: true },
+    y: { label: y, grid: true, nice: true, ticks: 6 },
+    color: { domain: [...runs], range: runs.map((_, i) => colorOf(i)) },
+    marks: [
+      Plot.line(rows, { x: 'x', y: 'y', stroke: 'run', strokeWidth: dots ? 2 : 1.25 }),
+      ...(dots ? [Plot.dot(rows, { x: 'x', y: 'y', fill: 'run', r: 3, title: 'title' })] : []),
+      Plot.text(spread(ends, rows), {
+        x: 'x',
+        y: 'label',
+        text: 'run',
+        fill: 'run',
+        textAnchor: 'start',
+        dx: 8,
+        fontWeight: 600,
+      }),
+    ],
+  });
+  return svg.outerHTML.replace('<svg ', '<svg role="img" ');
+}
+
+/** Moves the labels at the ends of lines apart, so that they don't cover each other. */
+function spread(ends: readonly Row[], rows: readonly Row[]): (Row & { readonly label: number })[] {
+  const values = rows.map(row => row.y);
+  const gap = 0.055 * (Math.max(...values) - Math.min(...values));
+  let last = -Infinity;
+  return [...ends]
+    .sort((a, b) => a.y - b.y)
+    .map(row => {
+      last = Math.max(row.y, last + gap);
+      return { ...row, label: last };
+    });
+}
+
+const AXES = { tokens: 'training tokens', flops: 'training FLOPs (6·N·tokens)' } as const;
+
+/** Held-out loss of one language, all runs overlaid. */
+export function heldOutPlot(
+  runs: readonly RunRecord[],
+  language: string,
+  axis: 'tokens' | 'flops',
+  width?: number,
+): string {
+  const rows = runs.flatMap(run =>
+    curveOf(run, language).map(point => ({
+      run: run.config.name,
+      x: point[axis],
+      y: point.loss,
+      title: `${run.config.name}\n${short(point.tokens)} tokens, ${short(point.flops)} FLOPs\n${language} loss ${point.loss.toFixed(4)}`,
+    })),
+  );
+  const names = runs.map(run => run.config.name);
+  return draw(rows, {
+    x: AXES[axis],
+    y: `${language} held-out loss (nats per token)`,
+    runs: names,
+    dots: true,
+    ...(width && { width }),
+  });
+}
+
+type StepQuantity = 'loss' | 'gradientNorm' | 'learningRate' | 'tokensPerSecond';
+const QUANTITIES: Readonly<Record<StepQuantity, string>> = {
+  loss: 'training loss, smoothed (nats per token)',
+  gradientNorm: 'gradient norm, before clipping',
+  learningRate: 'learning rate',
+  tokensPerSecond: 'tokens per second',
+};
+
+/** A quantity of the steps; the loss is smoothed over a twentieth of the run. */
+export function stepPlot(runs: readonly RunRecord[], quantity: StepQuantity): string {
+  const rows = runs.flatMap(run => {
+    const values = run.steps.map(step => step[quantity]);
+    const window = quantity === 'loss' ? Math.max(1, Math.round(values.length / 20)) : 1;
+    const smoothed = values.map((_, i) => mean(values.slice(Math.max(0, i - window + 1), i + 1)));
+    return thin(run.steps.map((step, i) => ({ run: run.config.name, x: step.tokens, y: smoothed[i]!, title: '' })));
+  });
+  return draw(rows, {
+    x: AXES.tokens,
+    y: QUANTITIES[quantity],
+    runs: runs.map(run => run.config.name),
+    height: 260,
+  });
+}
+
+const mean = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0) / values.length;
+
+/** At most about 500 points: more cannot be seen. */
+function thin<Item>(items: readonly Item[]): readonly Item[] {
+  const every = Math.ceil(items.length / 500);
+  return items.filter((_, i) => i % every === 0 || i === items.length - 1);
+}

@@ -1,0 +1,76 @@
+/** Findings in words and numbers, for the terminal and for the page. */
+import Table from 'cli-table3';
+import { type Comparison, compareRuns, curveOf, languagesOf, type RunRecord } from './runs.js';
+
+/** 1234567 → '1.23M'. */
+export function short(value: number): string {
+  const units: readonly [number, string][] = [
+    [1e18, 'E'],
+    [1e15, 'P'],
+    [1e12, 'T'],
+    [1e9, 'G'],
+    [1e6, 'M'],
+    [1e3, 'k'],
+  ];
+  const unit = units.find(([size]) => Math.abs(value) >= size);
+  return unit ? `${Number((value / unit[0]).toPrecision(3))}${unit[1]}` : String(Number(value.toPrecision(3)));
+}
+
+export const percent = (share: number): string => `${(100 * share).toFixed(0)}%`;
+
+/** What a pair of runs shows, in a sentence. */
+export function sentence({ scratch, cpt, language, savings }: Comparison): string {
+  const { loss, savedTokens, savedFlops } = savings;
+  const goal = `the ${language} loss of ${loss.toFixed(3)} that '${scratch.config.name}' reached with ${short(savings.scratch.tokens)} tokens`;
+  if (!savings.cpt || savedTokens === undefined || savedFlops === undefined) {
+    return `'${cpt.config.name}' did not reach ${goal}.`;
+  }
+  const verdict =
+    savedTokens >= 0
+      ? `${percent(savedTokens)} of the tokens and ${percent(savedFlops)} of the FLOPs saved`
+      : `${percent(-savedTokens)} more tokens and ${percent(-savedFlops)} more FLOPs: nothing saved`;
+  return `'${cpt.config.name}' reached ${goal} after ${short(savings.cpt.tokens)}: ${verdict}, the source model not counted.`;
+}
+
+/** How the other languages fared in a CPT run: forgetting, or the lack of it. */
+export function forgetting(runs: readonly RunRecord[]): string[] {
+  return runs.flatMap(run => {
+    if (run.config.method !== 'cpt') return [];
+    const target = run.config.sources.reduce((a, b) => (b.weight > a.weight ? b : a)).name;
+    return languagesOf([run]).flatMap(language => {
+      const curve = curveOf(run, language);
+      const [first, last] = [curve[0], curve.at(-1)];
+      if (language === target || !first || !last || curve.length < 2) return [];
+      const change = last.loss - first.loss;
+      const verb = change > 0 ? 'rose' : 'fell';
+      return [
+        `The ${language} loss of '${run.config.name}' ${verb} from ${first.loss.toFixed(3)} to ${last.loss.toFixed(3)}.`,
+      ];
+    });
+  });
+}
+
+/** Evaluations of a run that a table shows: about `rows`, first and last among them. */
+export function milestones(run: RunRecord, rows: number): RunRecord['evaluations'] {
+  const { evaluations } = run;
+  if (evaluations.length <= rows) return evaluations;
+  const chosen = Array.from({ length: rows }, (_, i) => Math.round((i * (evaluations.length - 1)) / (rows - 1)));
+  return chosen.map(i => evaluations[i]!);
+}
+
+/** Held-out losses along the way and what CPT saved, for a terminal. */
+export function comparisonTable(runs: readonly RunRecord[]): string {
+  const languages = languagesOf(runs);
+  const table = new Table({
+    head: ['run', 'tokens', 'FLOPs', ...languages.map(language => `${language} loss`)],
+    colAligns: ['left', 'right', 'right', ...languages.map(() => 'right' as const)],
+    style: { head: [], border: [], compact: true },
+  });
+  for (const run of runs) {
+    milestones(run, 6).forEach(({ tokens, flops, heldOut }, i) => {
+      const losses = languages.map(language => heldOut[language]?.loss.toFixed(3) ?? '');
+      table.push([i === 0 ? run.config.name : '', short(tokens), short(flops), ...losses]);
+    });
+  }
+  return [table.toString(), ...compareRuns(runs).map(sentence), ...forgetting(runs)].join('\n');
+}
