@@ -1,0 +1,105 @@
+/** Causal attention with grouped-query heads in float64: the definition, with the whole T x T matrix in sight. */
+import type { Vector } from './reference.js';
+
+export interface AttentionShape {
+  readonly B: number;
+  readonly T: number;
+  readonly H: number;
+  readonly KV: number;
+  readonly D: number;
+}
+
+/** q [B, T, H, D]; k, v [B, T, KV, D]. */
+export interface AttentionInputs {
+  readonly q: Vector;
+  readonly k: Vector;
+  readonly v: Vector;
+}
+
+/** Probabilities [B, H, T, T] (zero above the diagonal), scaled scores likewise, and log-sum-exp [B, H, T]. */
+export function attentionProbabilities({ q, k }: AttentionInputs, { B, T, H, KV, D }: AttentionShape) {
+  const scores = new Float64Array(B * H * T * T);
+  const probabilities = new Float64Array(B * H * T * T);
+  const logsumexp = new Float64Array(B * H * T);
+  for (let b = 0; b < B; b++) {
+    for (let h = 0; h < H; h++) {
+      const g = Math.floor(h / (H / KV));
+      for (let t = 0; t < T; t++) {
+        const row = ((b * H + h) * T + t) * T;
+        let largest = -Infinity;
+        for (let j = 0; j <= t; j++) {
+          let sum = 0;
+          for (let d = 0; d < D; d++) sum += q[((b * T + t) * H + h) * D + d]! * k[((b * T + j) * KV + g) * D + d]!;
+          scores[row + j] = sum / Math.sqrt(D);
+          largest = Math.max(largest, scores[row + j]!);
+        }
+        let total = 0;
+        for (let j = 0; j <= t; j++) total += Math.exp(scores[row + j]! - largest);
+        logsumexp[(b * H + h) * T + t] = largest + Math.log(total);
+        for (let j = 0; j <= t; j++) probabilities[row + j] = Math.exp(scores[row + j]! - largest) / total;
+      }
+    }
+  }
+  return { scores, probabilities, logsumexp };
+}
+
+/** out [B, T, H, D] and log-sum-exp [B, H, T]. */
+export function attention(inputs: AttentionInputs, shape: AttentionShape): { out: Vector; logsumexp: Vector } {
+  const { B, T, H, KV, D } = shape;
+  const { probabilities, logsumexp } = attentionProbabilities(inputs, shape);
+  const out = new Float64Array(inputs.q.length);
+  for (let b = 0; b < B; b++) {
+    for (let h = 0; h < H; h++) {
+      const g = Math.floor(h / (H / KV));
+      for (let t = 0; t < T; t++) {
+        for (let j = 0; j <= t; j++) {
+          const p = probabilities[((b * H + h) * T + t) * T + j]!;
+          for (let d = 0; d < D; d++) {
+            out[((b * T + t) * H + h) * D + d]! += p * inputs.v[((b * T + j) * KV + g) * D + d]!;
+          }
+        }
+      }
+    }
+  }
+  return { out, logsumexp };
+}
+
+/** dq, dk, dv from dout [B, T, H, D]. */
+export function attentionBackward(
+  inputs: AttentionInputs,
+  dout: Vector,
+  shape: AttentionShape,
+): { dq: Vector; dk: Vector; dv: Vector } {
+  const { B, T, H, KV, D } = shape;
+  const { probabilities } = attentionProbabilities(inputs, shape);
+  const { q, k, v } = inputs;
+  const dq = new Float64Array(q.length);
+  const dk = new Float64Array(k.length);
+  const dv = new Float64Array(v.length);
+  const dp = new Float64Array(T);
+  for (let b = 0; b < B; b++) {
+    for (let h = 0; h < H; h++) {
+      const g = Math.floor(h / (H / KV));
+      for (let t = 0; t < T; t++) {
+        const p = probabilities.subarray(((b * H + h) * T + t) * T);
+        const at = ((b * T + t) * H + h) * D;
+        let mean = 0;
+        for (let j = 0; j <= t; j++) {
+          dp[j] = 0;
+          for (let d = 0; d < D; d++) dp[j]! += dout[at + d]! * v[((b * T + j) * KV + g) * D + d]!;
+          mean += p[j]! * dp[j]!;
+        }
+        for (let j = 0; j <= t; j++) {
+          const ds = (p[j]! * (dp[j]! - mean)) / Math.sqrt(D);
+          const key = ((b * T + j) * KV + g) * D;
+          for (let d = 0; d < D; d++) {
+            dq[at + d]! += ds * k[key + d]!;
+            dk[key + d]! += ds * q[at + d]!;
+            dv[key + d]! += p[j]! * dout[at + d]!;
+          }
+        }
+      }
+    }
+  }
+  return { dq, dk, dv };
+}

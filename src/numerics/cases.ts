@@ -1,0 +1,82 @@
+/** Named shapes of every op: odd sizes, single rows, both sides of tile edges, and what models use. */
+import type { AttentionShape } from './attention.js';
+
+export interface Case<Shape> {
+  readonly name: string;
+  readonly shape: Shape;
+  readonly flops: number;
+  /** Read and written once, f32. */
+  readonly bytes: number;
+}
+
+const matmulSizes: readonly (readonly [M: number, N: number, K: number])[] = [
+  [1, 1, 1],
+  [1, 129, 3],
+  [17, 1, 65],
+  [15, 63, 16],
+  [16, 64, 17],
+  [17, 65, 15],
+  [31, 33, 32],
+  [33, 31, 127],
+  [64, 64, 64],
+  [65, 128, 129],
+  [128, 127, 4],
+  [37, 250, 96],
+];
+
+export const matmulCases: readonly Case<{ readonly M: number; readonly N: number; readonly K: number }>[] =
+  matmulSizes.map(([M, N, K]) => ({
+    name: `M ${M} N ${N} K ${K}`,
+    shape: { M, N, K },
+    flops: 2 * M * N * K,
+    bytes: 4 * (M * K + K * N + M * N),
+  }));
+
+const attentionSizes: readonly (readonly [B: number, T: number, H: number, KV: number, D: number])[] = [
+  [2, 1, 1, 1, 8],
+  [1, 3, 2, 1, 8],
+  [2, 15, 3, 3, 16],
+  [1, 16, 4, 2, 24],
+  [1, 17, 3, 1, 32],
+  [1, 33, 4, 1, 64],
+  [1, 65, 2, 2, 16],
+  [1, 37, 4, 2, 24],
+  [1, 131, 2, 1, 80],
+  [1, 18, 1, 1, 96],
+  [1, 20, 1, 1, 128],
+];
+
+/** Multiply-adds of scores and mixing over the causal half, forward. */
+const attentionFlops = ({ B, T, H, D }: AttentionShape): number => 4 * B * H * D * ((T * (T + 1)) / 2);
+
+export const attentionCases: readonly Case<AttentionShape>[] = attentionSizes.map(([B, T, H, KV, D]) => {
+  const shape = { B, T, H, KV, D };
+  return {
+    name: `B ${B} T ${T} heads ${H}/${KV} size ${D}`,
+    shape,
+    flops: attentionFlops(shape),
+    bytes: 4 * B * T * D * (2 * H + 2 * KV),
+  };
+});
+
+/** [rows, columns] of row-wise ops. */
+const rowSizes: readonly (readonly [rows: number, columns: number])[] = [
+  [1, 1],
+  [1, 96],
+  [3, 3],
+  [5, 15],
+  [7, 17],
+  [64, 64],
+  [65, 127],
+  [129, 33],
+  [200, 129],
+];
+
+export const rowCases: readonly Case<{ readonly rows: number; readonly columns: number }>[] = rowSizes.map(
+  ([rows, columns]) => ({
+    name: `${rows} x ${columns}`,
+    shape: { rows, columns },
+    flops: 4 * rows * columns,
+    bytes: 8 * rows * columns,
+  }),
+);

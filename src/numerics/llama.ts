@@ -1,0 +1,140 @@
+/** A whole LLaMA in float64: loss, gradients by Hugging Face name, and AdamW steps, out of the reference ops. */
+import { attention, attentionBackward } from './attention.js';
+import type { Vector } from './reference.js';
+import * as ops from './reference.js';
+
+/** The fields of a model configuration that arithmetic depends on. */
+export interface LlamaShape {
+  readonly vocabSize: number;
+  readonly hiddenSize: number;
+  readonly intermediateSize: number;
+  readonly numHiddenLayers: number;
+  readonly numAttentionHeads: number;
+  readonly numKeyValueHeads: number;
+  readonly headDim: number;
+  readonly rmsNormEps: number;
+  readonly ropeTheta: number;
+  readonly tieWordEmbeddings: boolean;
+}
+
+export type Weights = Map<string, Vector>;
+
+export interface LlamaResult {
+  /** [B*T, V] */
+  readonly logits: Vector;
+  /** Mean over all positions, in nats. */
+  readonly loss: number;
+  readonly gradients: Weights;
+}
+
+/** Forward and backward on ids and targets [B*T]. */
+export function llama(
+  shape: LlamaShape,
+  weights: Weights,
+  ids: ArrayLike<number>,
+  targets: ArrayLike<number>,
+  T: number,
+): LlamaResult {
+  const {
+    hiddenSize: C,
+    intermediateSize: F,
+    numAttentionHeads: H,
+    numKeyValueHeads: KV,
+    headDim: D,
+    vocabSize: V,
+  } = shape;
+  const { rmsNormEps: eps, ropeTheta: theta } = shape;
+  const R = ids.length;
+  const B = R / T;
+  const heads = { B, T, H, KV, D };
+  const weight = (name: string) => weights.get(name)!;
+  const gradients: Weights = new Map([...weights].map(([name, values]) => [name, new Float64Array(values.length)]));
+  const accumulate = (name: string, values: Vector) => addInto(gradients.get(name)!, values);
+
+  /** y = x Wᵀ, and what its gradient does. */
+  const linear = (name: string, x: Vector, K: number, N: number) => ({
+    y: ops.matmul(x, weight(name), { M: R, N, K, transposeA: false, transposeB: true }),
+    backward(dy: Vector): Vector {
+      accumulate(name, ops.matmul(dy, x, { M: N, N: K, K: R, transposeA: true, transposeB: false }));
+      return ops.matmul(dy, weight(name), { M: R, N: K, K: N, transposeA: false, transposeB: false });
+    },
+  });
+  const norm = (name: string, x: Vector) => {
+    const { y, rstd } = ops.rmsnorm(x, weight(name), R, C, eps);
+    const backward = (dy: Vector) => {
+      const { dx, dweight } = ops.rmsnormBackward(x, weight(name), rstd, dy, R, C);
+      accumulate(name, dweight);
+      return dx;
+    };
+    return { y, backward };
+  };
+
+  const undo: ((dx: Vector) => Vector)[] = [];
+  let x = ops.embedding(weight('model.embed_tokens.weight'), ids, C);
+  for (let layer = 0; layer < shape.numHiddenLayers; layer++) {
+    const prefix = `model.layers.${layer}.`;
+    const named = (name: string) => `${prefix}${name}.weight`;
+    const norm1 = norm(named('input_layernorm'), x);
+    const q = linear(named('self_attn.q_proj'), norm1.y, C, H * D);
+    const k = linear(named('self_attn.k_proj'), norm1.y, C, KV * D);
+    const v = linear(named('self_attn.v_proj'), norm1.y, C, KV * D);
+    const inputs = { q: ops.rope(q.y, B, T, H, D, theta, 1), k: ops.rope(k.y, B, T, KV, D, theta, 1), v: v.y };
+    const o = linear(named('self_attn.o_proj'), attention(inputs, heads).out, H * D, C);
+    x = sum(x, o.y);
+    const norm2 = norm(named('post_attention_layernorm'), x);
+    const gate = linear(named('mlp.gate_proj'), norm2.y, C, F);
+    const up = linear(named('mlp.up_proj'), norm2.y, C, F);
+    const down = linear(named('mlp.down_proj'), ops.swiglu(gate.y, up.y), F, C);
+    x = sum(x, down.y);
+    undo.push(dx => {
+      const { dgate, dup } = ops.swigluBackward(gate.y, up.y, down.backward(dx));
+      const middle = sum(dx, norm2.backward(sum(gate.backward(dgate), up.backward(dup))));
+      const { dq, dk, dv } = attentionBackward(inputs, o.backward(middle), heads);
+      const dnorm1 = sum(
+        sum(q.backward(ops.rope(dq, B, T, H, D, theta, -1)), k.backward(ops.rope(dk, B, T, KV, D, theta, -1))),
+        v.backward(dv),
+      );
+      return sum(middle, norm1.backward(dnorm1));
+    });
+  }
+  const last = norm('model.norm.weight', x);
+  const head = linear(shape.tieWordEmbeddings ? 'model.embed_tokens.weight' : 'lm_head.weight', last.y, C, V);
+  const { losses, dlogits } = ops.crossEntropy(head.y, targets, V, 1 / R);
+  let dx = last.backward(head.backward(dlogits));
+  for (const layer of undo.reverse()) dx = layer(dx);
+  accumulate('model.embed_tokens.weight', ops.embeddingBackward(dx, ids, V, C));
+  return { logits: head.y, loss: losses.reduce((a, b) => a + b, 0) / R, gradients };
+}
+
+/** AdamW steps in place over batches of sequences [B, T+1], decay on matrices only. @returns losses and norms. */
+export function trainLlama(
+  shape: LlamaShape,
+  weights: Weights,
+  batches: readonly (readonly (readonly number[])[])[],
+  settings: { lr: number; beta1: number; beta2: number; eps: number; weightDecay: number; clip: number },
+  isMatrix: (name: string) => boolean,
+  afterStep?: (step: number, result: LlamaResult) => void,
+): void {
+  const zeros = () => new Map([...weights].map(([name, { length }]) => [name, new Float64Array(length)]));
+  const [m, v] = [zeros(), zeros()];
+  batches.forEach((batch, i) => {
+    const ids = batch.flatMap(sequence => sequence.slice(0, -1));
+    const targets = batch.flatMap(sequence => sequence.slice(1));
+    const result = llama(shape, weights, ids, targets, batch[0]!.length - 1);
+    const clipFactor = Math.min(1, settings.clip / ops.globalNorm(result.gradients.values()));
+    for (const [name, parameter] of weights) {
+      const weightDecay = isMatrix(name) ? settings.weightDecay : 0;
+      const state = { parameter, m: m.get(name)!, v: v.get(name)! };
+      ops.adamw(state, result.gradients.get(name)!, { ...settings, weightDecay, clipFactor, step: i + 1 });
+    }
+    afterStep?.(i + 1, result);
+  });
+}
+
+const sum = (a: Vector, b: Vector): Vector => a.map((x, i) => x + b[i]!);
+
+function addInto(total: Vector, values: Vector): void {
+  values.forEach((x, i) => {
+    total[i]! += x;
+  });
+}
