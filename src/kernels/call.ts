@@ -1,4 +1,5 @@
 /** A kernel call: what a kernel's file and sizes come to, ready to be bound to buffers and dispatched. */
+import { UserError } from '../errors.js';
 import type { AdapterDescription } from '../gpu/adapters.js';
 import type { BufferRange } from '../gpu/buffer.js';
 import { type Holes, specialise } from './source.js';
@@ -26,11 +27,15 @@ export function linearGrid(workgroups: number): [number, number, number] {
   return [Math.ceil(workgroups / y), y, 1];
 }
 
-/** @throws Error naming the kernel when a grid exceeds what every adapter allows. */
+/** @throws UserError naming the kernel when a grid exceeds what every adapter allows. */
 export function grid(label: string, x: number, y = 1, z = 1): [number, number, number] {
   for (const count of [x, y, z]) {
-    if (count > MAX_WORKGROUPS)
-      throw new Error(`${label}: ${count} workgroups in one dimension exceed ${MAX_WORKGROUPS}`);
+    if (count > MAX_WORKGROUPS) {
+      throw new UserError(
+        `'${label}' needs ${count} workgroups in one dimension, and adapters allow ${MAX_WORKGROUPS} ` +
+          '(maxComputeWorkgroupsPerDimension). Use a smaller micro-batch or context length.',
+      );
+    }
   }
   return [x, y, z];
 }

@@ -1,11 +1,7 @@
 /** Finds where a step stopped being finite: runs its batches again, every tensor kept, and looks at them in order. */
-import { backward } from '../autograd/backward.js';
-import { Graph } from '../autograd/graph.js';
-import { plan } from '../autograd/plan.js';
-import { persistent, sizeOf, type Tensor } from '../autograd/tensor.js';
-import { type BatchShape, type Model, traceLogits } from '../model/llama.js';
-import { crossEntropy } from '../ops/cross-entropy.js';
-import { BatchInputs, packSequences } from './batch.js';
+import { sizeOf } from '../autograd/tensor.js';
+import type { BatchShape, Model } from '../model/llama.js';
+import { GradientPass } from './gradients.js';
 
 export interface NonFinite {
   /** For instance 'model.layers.2.mlp.down_proj.linear', or a gradient's name. */
@@ -28,29 +24,15 @@ export async function locateNonFinite(
     const found = firstNonFinite(name, await model.read(name));
     if (found) return found;
   }
-  const { device } = model;
-  const inputs = new BatchInputs(device, shape);
-  const packed = device.createBuffer('packed batch', 4 * inputs.words);
-  const weights = new Map(
-    model.specs.map(({ name, shape: dimensions }): [string, Tensor] => {
-      const label = `gradient of ${name}`;
-      const gradient = persistent(label, dimensions, device.createBuffer(label, 4 * sizeOf(dimensions)));
-      return [name, { ...model.weight(name), gradient }];
-    }),
-  );
-  const graph = new Graph();
-  const logits = traceLogits(graph, model, name => weights.get(name)!, inputs.tokens, shape);
-  backward(graph, crossEntropy(graph, logits, inputs.targets, 1 / (shape.B * shape.T)));
-  const planned = await plan(device, graph, { keepAll: true });
+  const pass = await GradientPass.create(model, shape, { keepAll: true });
   try {
     const length = shape.B * (shape.T + 1);
     for (let start = 0; start < sequences.length; start += length) {
-      const batch = sequences.subarray(start, start + length);
-      device.write(packed, packSequences(batch, shape, 1, model.config.vocabSize));
-      device.submit([...inputs.load(packed, 0), ...planned.commands]);
-      for (const node of planned.nodes) {
+      pass.submit(sequences.subarray(start, start + length));
+      for (const node of pass.plan.nodes) {
         for (const tensor of [...node.results, ...(node.updates ?? [])]) {
-          const values = new Float32Array(await device.read(planned.bufferOf(tensor), 0, 4 * sizeOf(tensor.shape)));
+          const buffer = pass.plan.bufferOf(tensor);
+          const values = new Float32Array(await model.device.read(buffer, 0, 4 * sizeOf(tensor.shape)));
           const found = firstNonFinite(tensor.name, values);
           if (found) return found;
         }
@@ -58,10 +40,7 @@ export async function locateNonFinite(
     }
     return undefined;
   } finally {
-    planned.destroy();
-    inputs.destroy();
-    packed.destroy();
-    for (const { gradient } of weights.values()) gradient!.buffer!.destroy();
+    pass.destroy();
   }
 }
 

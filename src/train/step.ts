@@ -172,6 +172,15 @@ export class Trainer {
     this.#device.submit([...this.#program, { kind: 'copy', from, to }]);
   }
 
+  /**
+   * An optimizer step on sequences [microBatches*B, T+1], waited for. In a loop, `submit` and `reports` keep the device
+   * busier.
+   */
+  async trainStep(sequences: Uint32Array, learningRate: number): Promise<StepHealth> {
+    this.submit(sequences, learningRate);
+    return (await this.reports()).at(-1)!;
+  }
+
   /** Steps submitted since the last `reports`. */
   get unread(): number {
     return this.#unread;
@@ -182,7 +191,7 @@ export class Trainer {
     const count = this.#unread;
     this.#unread = 0;
     if (count === 0) return [];
-    const bytes = await this.#device.read(this.#history, 0, count * HEALTH_BYTES);
+    const bytes = await this.#device.read(this.#history); // always whole: a readback buffer of one size serves all
     return Array.from({ length: count }, (_, i) => readHealth(bytes, i * HEALTH_BYTES));
   }
 

@@ -1,0 +1,114 @@
+/** Loss and gradients of a model on given tokens, without an optimizer. */
+import { backward } from '../autograd/backward.js';
+import { Graph } from '../autograd/graph.js';
+import { type Plan, type PlanOptions, plan } from '../autograd/plan.js';
+import { persistent, sizeOf, type Tensor } from '../autograd/tensor.js';
+import type { DeviceBuffer } from '../gpu/buffer.js';
+import { type BatchShape, type Model, traceLogits } from '../model/llama.js';
+import { crossEntropy } from '../ops/cross-entropy.js';
+import { addSum } from '../ops/sum.js';
+import { BatchInputs, packSequences } from './batch.js';
+
+/** A traced forward and backward pass with gradient buffers of its own. Free it with `destroy`. */
+export class GradientPass {
+  readonly plan: Plan;
+  readonly #model: Model;
+  readonly #shape: BatchShape;
+  readonly #inputs: BatchInputs;
+  readonly #packed: DeviceBuffer;
+  readonly #loss: Tensor;
+  readonly #gradients: ReadonlyMap<string, Tensor>;
+
+  private constructor(
+    model: Model,
+    shape: BatchShape,
+    made: {
+      inputs: BatchInputs;
+      packed: DeviceBuffer;
+      loss: Tensor;
+      gradients: ReadonlyMap<string, Tensor>;
+      plan: Plan;
+    },
+  ) {
+    this.#model = model;
+    this.#shape = shape;
+    this.#inputs = made.inputs;
+    this.#packed = made.packed;
+    this.#loss = made.loss;
+    this.#gradients = made.gradients;
+    this.plan = made.plan;
+  }
+
+  static async create(model: Model, shape: BatchShape, options: PlanOptions = {}): Promise<GradientPass> {
+    const { device } = model;
+    const inputs = new BatchInputs(device, shape);
+    const packed = device.createBuffer('packed batch', 4 * inputs.words);
+    const make = (name: string, dimensions: readonly number[]) =>
+      persistent(name, dimensions, device.createBuffer(name, 4 * sizeOf(dimensions)));
+    const loss = make('loss', [1]);
+    const gradients = new Map(
+      model.specs.map(({ name, shape: dimensions }) => [name, make(`gradient of ${name}`, dimensions)]),
+    );
+    const weights = new Map(
+      [...gradients].map(([name, gradient]) => [name, { ...model.weight(name), gradient } as Tensor]),
+    );
+    const graph = new Graph();
+    const logits = traceLogits(graph, model, name => weights.get(name)!, inputs.tokens, shape);
+    const scale = 1 / (shape.B * shape.T);
+    const losses = crossEntropy(graph, logits, inputs.targets, scale);
+    addSum(graph, losses, scale, loss);
+    backward(graph, losses);
+    const planned = await plan(device, graph, options);
+    return new GradientPass(model, shape, { inputs, packed, loss, gradients, plan: planned });
+  }
+
+  /** Submits a pass over sequences [B, T+1]; gradients start from zero. */
+  submit(sequences: Uint32Array): void {
+    const { device, config } = this.#model;
+    device.write(this.#packed, packSequences(sequences, this.#shape, 1, config.vocabSize));
+    device.submit([
+      ...[this.#loss, ...this.#gradients.values()].map(({ buffer }) => ({ kind: 'clear', buffer: buffer! }) as const),
+      ...this.#inputs.load(this.#packed, 0),
+      ...this.plan.commands,
+    ]);
+  }
+
+  /** Mean loss, in nats, and the gradients by parameter name, of the pass submitted last. */
+  async read(): Promise<{ loss: number; gradients: Map<string, Float32Array> }> {
+    const { device } = this.#model;
+    const values = async ({ buffer, shape }: Tensor) =>
+      new Float32Array(await device.read(buffer!, 0, 4 * sizeOf(shape)));
+    const gradients = new Map<string, Float32Array>();
+    for (const [name, gradient] of this.#gradients) gradients.set(name, await values(gradient));
+    return { loss: (await values(this.#loss))[0]!, gradients };
+  }
+
+  destroy(): void {
+    this.plan.destroy();
+    this.#inputs.destroy();
+    this.#packed.destroy();
+    this.#loss.buffer!.destroy();
+    for (const { buffer } of this.#gradients.values()) buffer!.destroy();
+  }
+}
+
+/**
+ * Mean loss over sequences [B, T+1] (each predicts its ids but the first) and its gradient for every parameter, by
+ * Hugging Face name.
+ * @throws UserError when an id is outside the vocabulary or a buffer exceeds the adapter's limits.
+ */
+export async function lossAndGradients(
+  model: Model,
+  sequences: Uint32Array,
+  shape: BatchShape,
+): Promise<{ loss: number; gradients: Map<string, Float32Array> }> {
+  const { B, T } = shape;
+  if (sequences.length !== B * (T + 1)) throw new Error(`${sequences.length} ids are not [${B}, ${T} + 1]`);
+  const pass = await GradientPass.create(model, shape);
+  try {
+    pass.submit(sequences);
+    return await pass.read();
+  } finally {
+    pass.destroy();
+  }
+}

@@ -1,0 +1,88 @@
+/** Models of other shapes against the float64 reference: loss and every gradient. */
+import { describe, expect, test } from 'vitest';
+import { createModel, lossAndGradients, type ModelConfig } from '../../src/index.js';
+import { U } from '../../src/numerics/bounds.js';
+import { llama } from '../../src/numerics/llama.js';
+import { Random } from '../../src/random.js';
+import { useDevice } from '../support/gpu.js';
+
+const context = useDevice();
+
+const base = { rmsNormEps: 1e-5, ropeTheta: 10000, maxPositionEmbeddings: 2048 };
+const models: Record<string, { config: ModelConfig; B: number; T: number }> = {
+  'grouped-query heads, tied head, everything odd': {
+    config: {
+      ...base,
+      vocabSize: 331,
+      hiddenSize: 96,
+      intermediateSize: 250,
+      numHiddenLayers: 2,
+      numAttentionHeads: 4,
+      numKeyValueHeads: 2,
+      headDim: 24,
+      tieWordEmbeddings: true,
+    },
+    B: 2,
+    T: 37,
+  },
+  'head size 80 at T 131': {
+    config: {
+      ...base,
+      vocabSize: 67,
+      hiddenSize: 80,
+      intermediateSize: 33,
+      numHiddenLayers: 1,
+      numAttentionHeads: 2,
+      numKeyValueHeads: 1,
+      headDim: 80,
+      tieWordEmbeddings: false,
+    },
+    B: 1,
+    T: 131,
+  },
+  'one token, one head': {
+    config: {
+      ...base,
+      vocabSize: 5,
+      hiddenSize: 8,
+      intermediateSize: 3,
+      numHiddenLayers: 1,
+      numAttentionHeads: 1,
+      numKeyValueHeads: 1,
+      headDim: 8,
+      tieWordEmbeddings: true,
+    },
+    B: 1,
+    T: 1,
+  },
+};
+
+describe.each(Object.entries(models))('%s', (_, { config, B, T }) => {
+  test('loss and gradients', async () => {
+    const model = await createModel(context.device, config, { seed: 5 });
+    const weights = new Map<string, Float64Array>();
+    for (const { name } of model.specs) weights.set(name, Float64Array.from(await model.read(name)));
+    const random = new Random(9);
+    const sequences = Uint32Array.from({ length: B * (T + 1) }, () => random.integer(config.vocabSize));
+    const actual = await lossAndGradients(model, sequences, { B, T });
+    const rows = Array.from({ length: B }, (_, b) => [...sequences.subarray(b * (T + 1), (b + 1) * (T + 1))]);
+    const expected = llama(
+      config,
+      weights,
+      rows.flatMap(row => row.slice(0, -1)),
+      rows.flatMap(row => row.slice(1)),
+      T,
+    );
+    // as for the golden model: hundreds of roundings a value, which add up like a random walk
+    expect(Math.abs(actual.loss - expected.loss)).toBeLessThan(100 * U * expected.loss);
+    for (const [name, reference] of expected.gradients) {
+      const scale = reference.reduce((largest, g) => Math.max(largest, Math.abs(g)), 0);
+      const error = actual.gradients
+        .get(name)!
+        .reduce((worst, g, i) => Math.max(worst, Math.abs(g - reference[i]!)), 0);
+      // a gradient that is zero but for cancellation (one token: attention cannot matter) is off by roundings of its terms
+      expect(error, name).toBeLessThan(100 * U * Math.max(scale, 1e-3));
+    }
+    model.destroy();
+  });
+});

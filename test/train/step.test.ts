@@ -1,0 +1,194 @@
+/** The training step as a machine: what it makes, what it waits for, and that it is the same every time. */
+import { afterEach, describe, expect, test, vi } from 'vitest';
+import { createModel, type Model, Trainer, UserError } from '../../src/index.js';
+import { Random } from '../../src/random.js';
+import { locateNonFinite } from '../../src/train/locate.js';
+import { useDevice } from '../support/gpu.js';
+
+const context = useDevice();
+const config = {
+  vocabSize: 61,
+  hiddenSize: 32,
+  intermediateSize: 40,
+  numHiddenLayers: 2,
+  numAttentionHeads: 4,
+  numKeyValueHeads: 2,
+  headDim: 8,
+  rmsNormEps: 1e-5,
+  ropeTheta: 10000,
+  tieWordEmbeddings: true,
+  maxPositionEmbeddings: 64,
+};
+const optimizer = { beta1: 0.9, beta2: 0.95, eps: 1e-8, weightDecay: 0.1, clip: 1 };
+const T = 16;
+
+const random = new Random(4);
+const sequences = (count: number): Uint32Array =>
+  Uint32Array.from({ length: count * (T + 1) }, () => random.integer(config.vocabSize));
+
+async function weightsOf(model: Model): Promise<Float32Array[]> {
+  const all: Float32Array[] = [];
+  for (const { name } of model.specs) all.push(await model.read(name));
+  return all;
+}
+
+afterEach(() => vi.restoreAllMocks());
+
+describe('a training step', () => {
+  test('makes no buffer, pipeline or bind group after the second, and waits for nothing', async () => {
+    const { device } = context;
+    const model = await createModel(device, config, { seed: 1 });
+    const trainer = await Trainer.create(model, { B: 2, T, microBatches: 2, optimizer });
+    const batches = Array.from({ length: 6 }, () => sequences(4));
+    trainer.submit(batches[0]!, 1e-3);
+    trainer.submit(batches[1]!, 1e-3);
+    await trainer.reports();
+    const before = { ...device.counters };
+    for (const batch of batches.slice(2)) {
+      const returned: unknown = trainer.submit(batch, 1e-3);
+      expect(returned, 'submit gives nothing to wait for').toBeUndefined();
+    }
+    const made = Object.fromEntries(
+      Object.entries(device.counters).map(([key, n]) => [key, n - before[key as keyof typeof before]]),
+    );
+    expect(made).toMatchObject({ buffers: 0, pipelines: 0, bindGroups: 0, readbacks: 0, submits: 4 });
+    expect(made.dispatches).toBeGreaterThan(0);
+    const reports = await trainer.reports();
+    expect(reports).toHaveLength(4);
+    expect({ ...device.counters }, 'reading four reports back').toMatchObject({
+      buffers: before.buffers,
+      readbacks: before.readbacks + 1,
+    });
+    trainer.destroy();
+    model.destroy();
+  });
+
+  test('frees all that it made', async () => {
+    const { device } = context;
+    const before = device.memory.bytes;
+    const model = await createModel(device, config, { seed: 1 });
+    const trainer = await Trainer.create(model, { B: 2, T, microBatches: 1, optimizer });
+    await trainer.trainStep(sequences(2), 1e-3);
+    const withTrainer = device.memory.bytes;
+    trainer.destroy();
+    model.destroy();
+    expect(withTrainer).toBeGreaterThan(before);
+    // staging buffers are kept for later readbacks
+    expect(device.memory.bytes - before).toBeLessThan(2000);
+  });
+
+  test('gives the same bits twice', async () => {
+    const batches = Array.from({ length: 5 }, () => sequences(4));
+    const runs = [];
+    for (let i = 0; i < 2; i++) {
+      const model = await createModel(context.device, config, { seed: 2 });
+      const trainer = await Trainer.create(model, { B: 4, T, microBatches: 1, optimizer });
+      for (const batch of batches) trainer.submit(batch, 1e-2);
+      runs.push({ reports: await trainer.reports(), weights: await weightsOf(model) });
+      trainer.destroy();
+      model.destroy();
+    }
+    expect(runs[1]).toEqual(runs[0]);
+  });
+
+  test('accumulates micro-batches to the step of the whole batch', async () => {
+    const batch = sequences(6);
+    const results = [];
+    for (const [B, microBatches] of [
+      [6, 1],
+      [2, 3],
+      [1, 6],
+    ] as const) {
+      const model = await createModel(context.device, config, { seed: 3 });
+      const trainer = await Trainer.create(model, { B, T, microBatches, optimizer });
+      const health = await trainer.trainStep(batch, 0);
+      results.push({ health, gradients: await trainer.gradients() });
+      trainer.destroy();
+      model.destroy();
+    }
+    const [whole, ...parts] = results;
+    for (const part of parts) {
+      // the same terms added in another order
+      expect(part.health.loss).toBeCloseTo(whole!.health.loss, 5);
+      for (const [name, gradient] of whole!.gradients) {
+        const scale = gradient.reduce((largest, g) => Math.max(largest, Math.abs(g)), 0);
+        gradient.forEach((g, i) => {
+          expect(Math.abs(part.gradients.get(name)![i]! - g)).toBeLessThan(1e-5 * scale);
+        });
+      }
+    }
+  });
+
+  test('overfits a single batch', async () => {
+    const model = await createModel(context.device, config, { seed: 4 });
+    const trainer = await Trainer.create(model, {
+      B: 2,
+      T,
+      microBatches: 1,
+      optimizer: { ...optimizer, weightDecay: 0 },
+    });
+    const batch = sequences(2);
+    let loss = Number.POSITIVE_INFINITY;
+    for (let step = 0; step < 120; step++) ({ loss } = await trainer.trainStep(batch, 1e-2));
+    expect(loss).toBeLessThan(0.05); // from log 61 = 4.1
+    trainer.destroy();
+    model.destroy();
+  });
+
+  test('refuses ids outside the vocabulary, and batches of another size', async () => {
+    const model = await createModel(context.device, config, { seed: 4 });
+    const trainer = await Trainer.create(model, { B: 1, T, microBatches: 1, optimizer });
+    const batch = sequences(1);
+    batch[3] = 61;
+    expect(() => trainer.submit(batch, 1e-3)).toThrow(/token id 61 is outside the model's vocabulary of 61/);
+    expect(() => trainer.submit(sequences(2), 1e-3)).toThrow(/1 sequences of 17 tokens/);
+    trainer.destroy();
+    model.destroy();
+  });
+});
+
+describe('a step that is not finite', () => {
+  test('leaves the weights alone from then on, and the first bad tensor is found', async () => {
+    const { device } = context;
+    const model = await createModel(device, config, { seed: 6 });
+    const trainer = await Trainer.create(model, { B: 2, T, microBatches: 1, optimizer });
+    const name = 'model.layers.1.mlp.up_proj.weight';
+    const huge = (await model.read(name)).map(() => 3e38);
+    device.write(model.weight(name).buffer!, huge);
+    const before = await weightsOf(model);
+    const batch = sequences(2);
+    trainer.submit(batch, 1e-3);
+    trainer.submit(sequences(2), 1e-3);
+    const reports = await trainer.reports();
+    expect(reports.map(({ badStep }) => badStep)).toEqual([1, 1]);
+    expect(await weightsOf(model)).toEqual(before);
+    const found = await locateNonFinite(model, batch, { B: 2, T });
+    expect(found?.tensor).toBe('model.layers.1.mlp.up_proj.linear');
+    trainer.destroy();
+    model.destroy();
+  });
+});
+
+describe('limits', () => {
+  test('a weight beyond the adapter is refused with its name, its size and the limit', async () => {
+    const { device } = context;
+    const limit = Math.min(device.adapter.limits.maxBufferSize!, device.adapter.limits.maxStorageBufferBindingSize!);
+    const vocabSize = Math.ceil(limit / (4 * config.hiddenSize)) + 1;
+    const attempt = createModel(device, { ...config, vocabSize }, { seed: 6 });
+    await expect(attempt).rejects.toThrow(UserError);
+    await expect(attempt).rejects.toThrow(
+      `'model.embed_tokens.weight' needs ${4 * config.hiddenSize * vocabSize} bytes in one buffer; the adapter '${device.adapter.name}' allows ${limit}`,
+    );
+  });
+
+  test('a micro-batch beyond what a dispatch can hold is refused, and what was made for it is freed', async () => {
+    const { device } = context;
+    const model = await createModel(device, config, { seed: 6 });
+    const before = device.memory.bytes;
+    const attempt = Trainer.create(model, { B: 70_000, T, microBatches: 1, optimizer });
+    await expect(attempt).rejects.toThrow(UserError);
+    await expect(attempt).rejects.toThrow(/Use a smaller micro-batch/);
+    expect(device.memory.bytes - before).toBeLessThan(2000);
+    model.destroy();
+  });
+});
