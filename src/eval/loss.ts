@@ -4,10 +4,10 @@ import { type Plan, plan } from '../autograd/plan.js';
 import { persistent, type Tensor } from '../autograd/tensor.js';
 import type { DeviceBuffer } from '../gpu/buffer.js';
 import { IGNORED_TARGET } from '../kernels/rows.js';
+import { BatchInputs, packSequences } from '../model/batch.js';
 import { type BatchShape, type Model, traceLogits } from '../model/llama.js';
 import { crossEntropy } from '../ops/cross-entropy.js';
 import { addSum } from '../ops/sum.js';
-import { BatchInputs, packSequences } from '../train/batch.js';
 
 /** A sum of losses in nats over a number of predicted tokens. */
 export interface LossSum {

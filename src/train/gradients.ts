@@ -4,10 +4,10 @@ import { Graph } from '../autograd/graph.js';
 import { type Plan, type PlanOptions, plan } from '../autograd/plan.js';
 import { persistent, sizeOf, type Tensor } from '../autograd/tensor.js';
 import type { DeviceBuffer } from '../gpu/buffer.js';
+import { BatchInputs, packSequences } from '../model/batch.js';
 import { type BatchShape, type Model, traceLogits } from '../model/llama.js';
 import { crossEntropy } from '../ops/cross-entropy.js';
 import { addSum } from '../ops/sum.js';
-import { BatchInputs, packSequences } from './batch.js';
 
 /** A traced forward and backward pass with gradient buffers of its own. Free it with `destroy`. */
 export class GradientPass {

@@ -67,7 +67,6 @@ export async function train(context: TrainContext): Promise<RunSummary> {
     for (;;) {
       const { step } = trainer;
       const isLast = step === run.steps;
-      const stopping = signal?.aborted === true;
       const isResumed = step > 0 && step === resumedAt; // evaluated and saved before the run stopped
       if (isDue(step, run.evaluations) && (!isResumed || isLast)) {
         await reporter.flush();
@@ -77,6 +76,7 @@ export async function train(context: TrainContext): Promise<RunSummary> {
         observer?.onEvaluation?.(line);
         reporter.restartClock();
       }
+      const stopping = signal?.aborted === true;
       if (!isResumed && (isDue(step, run.checkpoints) || stopping)) {
         await reporter.flush();
         checkpoint = await saveCheckpoint(folder, run.keepCheckpoints, {

@@ -10,6 +10,7 @@ import { persistent, sizeOf, type Tensor } from '../autograd/tensor.js';
 import type { DeviceBuffer } from '../gpu/buffer.js';
 import type { Device } from '../gpu/device.js';
 import type { Command } from '../gpu/program.js';
+import { BatchInputs, packSequences } from '../model/batch.js';
 import { type BatchShape, type Model, traceLogits } from '../model/llama.js';
 import { crossEntropy } from '../ops/cross-entropy.js';
 import { addSum } from '../ops/sum.js';
@@ -22,7 +23,6 @@ import {
   scheduleWords,
   traceUpdate,
 } from '../optim/adamw.js';
-import { BatchInputs, packSequences } from './batch.js';
 
 export interface TrainerSettings extends BatchShape {
   /** Micro-batches of B sequences that make an optimizer step. */

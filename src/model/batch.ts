@@ -5,8 +5,8 @@ import type { DeviceBuffer } from '../gpu/buffer.js';
 import type { Device } from '../gpu/device.js';
 import type { Command } from '../gpu/program.js';
 import { IGNORED_TARGET } from '../kernels/rows.js';
-import type { BatchShape } from '../model/llama.js';
 import { groupRowsById, type TokenRows } from '../ops/embedding.js';
+import type { BatchShape } from './llama.js';
 
 /** The tensors that a traced step reads its tokens from; R = B*T. */
 export class BatchInputs {

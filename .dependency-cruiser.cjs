@@ -1,0 +1,41 @@
+/** Imports go down only: each folder may import those to its left, and the leaves (errors, files, random). */
+const ORDER = ['gpu', 'kernels', 'autograd', 'ops', 'optim', 'model', 'eval', 'train', 'demo', 'cli'];
+/** Folders that stand apart: what they may import. */
+const APART = { numerics: [], scaling: [], data: [], report: ['scaling'] };
+
+const folder = name => `^src/${name}/`;
+const onlyFrom = (name, allowed) => ({
+  name: `${name}-imports-down`,
+  severity: 'error',
+  from: { path: folder(name) },
+  to: { path: '^src/[^/]+/', pathNot: [name, ...allowed].map(folder) },
+});
+
+module.exports = {
+  forbidden: [
+    { name: 'no-cycle', severity: 'error', from: {}, to: { circular: true } },
+    ...Object.entries(APART).map(([name, allowed]) => onlyFrom(name, allowed)),
+    ...ORDER.map((name, rank) => {
+      const apart = rank >= ORDER.indexOf('train') ? ['data'] : [];
+      const shown = rank >= ORDER.indexOf('demo') ? ['report', 'scaling'] : [];
+      return onlyFrom(name, [...ORDER.slice(0, rank), ...apart, ...shown]);
+    }),
+    {
+      name: 'webgpu-only-in-gpu',
+      severity: 'error',
+      from: { path: '^src/', pathNot: folder('gpu') },
+      to: { path: 'node_modules/(webgpu|koffi)/' },
+    },
+    {
+      name: 'files-only-from-train-up',
+      comment: 'so that the engine also runs in a browser; kernels/source.ts and gpu/drivers.ts are the places to replace',
+      severity: 'error',
+      from: {
+        path: ['autograd', 'ops', 'optim', 'model', 'eval', 'numerics', 'scaling', 'kernels', 'gpu'].map(folder),
+        pathNot: ['^src/kernels/source.ts$', '^src/gpu/drivers.ts$'],
+      },
+      to: { path: '^(node:)?(fs|path|child_process|readline)$' },
+    },
+  ],
+  options: { tsConfig: { fileName: 'tsconfig.json' }, tsPreCompilationDeps: true, doNotFollow: { path: 'node_modules' } },
+};

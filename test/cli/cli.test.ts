@@ -1,0 +1,164 @@
+/** The command line as a user meets it: statuses, messages, and JSON on stdout alone. */
+import { execFile } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { packageRoot } from '../../src/files.js';
+import { sampleText } from '../support/text.js';
+
+const root = mkdtempSync(join(tmpdir(), 'babelgrad-cli-'));
+
+/** Runs the built command line in the temporary folder. */
+function babelgrad(...parameters: string[]): Promise<{ status: number; stdout: string; stderr: string }> {
+  return new Promise(resolve => {
+    execFile(
+      process.execPath,
+      [join(packageRoot, 'dist/cli/main.js'), ...parameters],
+      { cwd: root },
+      (error, stdout, stderr) => {
+        resolve({ status: typeof error?.code === 'number' ? error.code : 0, stdout, stderr });
+      },
+    );
+  });
+}
+
+beforeAll(() => {
+  writeFileSync(join(root, 'en.txt'), sampleText(0, 4000));
+  writeFileSync(join(root, 'fr.txt'), sampleText(1, 4000));
+});
+afterAll(() => rmSync(root, { recursive: true }));
+
+describe('the way from text to a report', () => {
+  const json = async (...parameters: string[]) => {
+    const { status, stdout, stderr } = await babelgrad(...parameters, '--json');
+    expect(status, stderr).toBe(0);
+    expect(stdout.trim().split('\n'), 'one line on stdout').toHaveLength(1);
+    return JSON.parse(stdout) as Record<string, unknown>;
+  };
+
+  test('tokenizer, tokenize, train, cpt, eval, report', async () => {
+    expect(
+      await json('tokenizer', 'train', 'en.txt', 'fr.txt', '--vocab-size', '280', '--out', 'tokenizer.json'),
+    ).toMatchObject({
+      vocabSize: 280,
+    });
+    for (const language of ['en', 'fr']) {
+      const made = await json(
+        'tokenize',
+        `${language}.txt`,
+        '--tokenizer',
+        'tokenizer.json',
+        '--out',
+        language,
+        '--held-out-tokens',
+        '300',
+      );
+      expect(made).toMatchObject({ heldOutTokens: 300 });
+    }
+    writeFileSync(
+      join(root, 'run.yaml'),
+      'hiddenSize: 32\nintermediateSize: 48\nnumHiddenLayers: 1\nnumAttentionHeads: 2\n' +
+        'contextLength: 32\nbatchTokens: 128\ntokens: 1280\nheldOut: { en: en, fr: fr }\n',
+    );
+    const trained = await json(
+      'train',
+      '--config',
+      'run.yaml',
+      '--source',
+      'en=en',
+      '--out',
+      'runs/en',
+      '--learning-rate',
+      '0.01',
+    );
+    expect(trained).toMatchObject({ status: 'done', step: 10, tokens: 1280 });
+    const common = ['--context-length', '32', '--batch-tokens', '128', '--held-out', 'en=en', '--held-out', 'fr=fr'];
+    const scratch = await json('train', '--config', 'run.yaml', '--source', 'fr=fr', '--out', 'runs/fr', '--seed', '2');
+    const sources = ['--source', 'fr=fr@0.9', '--source', 'en=en@0.1'];
+    const continued = await json(
+      'cpt',
+      '--from',
+      'runs/en',
+      ...sources,
+      ...common,
+      '--tokens',
+      '1280',
+      '--out',
+      'runs/cpt',
+    );
+    expect(Object.keys(continued.heldOut as object)).toEqual(Object.keys(scratch.heldOut as object));
+    const evaluated = await json('eval', 'loss', '--model', 'runs/en', '--data', 'en', '--context-length', '32');
+    const held = (trained.heldOut as Record<string, { loss: number }>).en!;
+    expect(evaluated.loss).toBeCloseTo(held.loss, 5);
+    expect(await json('eval', 'loss', '--model', 'runs/en', '--data', 'en.txt')).toMatchObject({
+      bitsPerByte: expect.any(Number),
+    });
+    expect(await json('resume', 'runs/en')).toMatchObject({ status: 'done', step: 10 });
+    const report = await json('report', 'runs/en', 'runs/fr', 'runs/cpt');
+    expect(report).toMatchObject({ path: 'report.html', runs: ['en', 'fr', 'cpt'] });
+    expect(report.savings).toHaveLength(1);
+  });
+
+  test('adapters says which one is used and why', async () => {
+    const { chosen, reason, adapters } = await json('adapters');
+    expect((adapters as { name: string }[]).map(({ name }) => name)).toContain(chosen);
+    expect(reason).toMatch(/./);
+  });
+});
+
+describe('bad usage, configuration and input end with status 2 and say what to do', () => {
+  const cases: [string, string[], RegExp][] = [
+    ['an unknown command', ['trane'], /unknown command 'trane'/],
+    ['an unknown option', ['train', '--learning-rat', '1'], /unknown option '--learning-rat'/],
+    [
+      'a number that is none',
+      ['train', '--learning-rate', 'fast'],
+      /'--learning-rate <value>' argument 'fast' is invalid/,
+    ],
+    ['a run without a folder', ['train', '--source', 'en=en'], /a run needs a folder/],
+    ['a run without data', ['train', '--out', 'x'], /a run needs data/],
+    ['a config that does not exist', ['train', '--config', 'no.yaml'], /there is no config file 'no.yaml'/],
+    [
+      'an unknown field',
+      ['train', '--config', 'typo.yaml'],
+      /'typo.yaml': unknown field 'learningrate'; did you mean 'learningRate'\?/,
+    ],
+    ['a mistyped field', ['train', '--config', 'type.yaml'], /'type.yaml': field 'batchTokens' is "many"/],
+    ['a value out of range', ['train', '--config', 'range.yaml'], /'range.yaml': field 'beta2' is 1.5/],
+    ['an unknown field in a source', ['train', '--config', 'source.yaml'], /unknown field 'wieght' in sources.0/],
+    ['YAML that is none', ['train', '--config', 'broken.yaml'], /'broken.yaml': .*line \d/],
+    [
+      'an adapter that does not exist',
+      ['adapters', '--adapter', 'nothing'],
+      /no adapter matches 'nothing'; this machine has/,
+    ],
+    ['a folder that is no run', ['resume', '.'], /'\.' holds no run/],
+    ['a report of nothing', ['report', 'none'], /'none' is not the folder of a run/],
+    ['a model that is none', ['eval', 'loss', '--model', 'none', '--data', 'en.txt'], /'none' is neither a checkpoint/],
+  ];
+
+  beforeAll(() => {
+    const files = {
+      'typo.yaml': 'out: x\nsources: [{ name: en, path: en }]\nlearningrate: 1\n',
+      'type.yaml': 'out: x\nsources: [{ name: en, path: en }]\nbatchTokens: many\n',
+      'range.yaml': 'out: x\nsources: [{ name: en, path: en }]\nbeta2: 1.5\n',
+      'source.yaml': 'out: x\nsources: [{ name: en, path: en, wieght: 2 }]\n',
+      'broken.yaml': 'out: [x\n',
+    };
+    for (const [name, text] of Object.entries(files)) writeFileSync(join(root, name), text);
+  });
+
+  test.each(cases)('%s', async (_, parameters, message) => {
+    const { status, stdout, stderr } = await babelgrad(...parameters);
+    expect(stderr).toMatch(message);
+    expect(status).toBe(2);
+    expect(stdout).toBe('');
+  });
+
+  test('with --json the error is on stdout too, as an object', async () => {
+    const { status, stdout } = await babelgrad('report', 'none', '--json');
+    expect(status).toBe(2);
+    expect(JSON.parse(stdout)).toEqual({ error: expect.stringContaining('not the folder of a run') });
+  });
+});

@@ -1,0 +1,54 @@
+import { describe, expect, test } from 'vitest';
+import { UserError } from '../../src/errors.js';
+import { chooseAdapter, listAdapters } from '../../src/gpu/adapters.js';
+import { useDevice } from '../support/gpu.js';
+
+const context = useDevice();
+
+describe('adapters', () => {
+  test('hardware comes before system software, and that before the bundled driver', async () => {
+    const kinds = (await listAdapters()).map(({ description }) => description.kind);
+    const order = ['hardware', 'system software', 'bundled software'];
+    expect(kinds).toEqual([...kinds].sort((a, b) => order.indexOf(a) - order.indexOf(b)));
+    expect(kinds).toContain('bundled software');
+  });
+
+  test('one is found by a part of its name, whatever the case', async () => {
+    const { choice } = await chooseAdapter('SWIFTshader');
+    expect(choice.chosen.architecture).toBe('swiftshader');
+    expect(choice.reason).toBe("asked for by 'SWIFTshader'");
+  });
+
+  test('one that does not exist is refused with the names of those that do', async () => {
+    await expect(chooseAdapter('GeForce 9999')).rejects.toThrow(UserError);
+    await expect(chooseAdapter('GeForce 9999')).rejects.toThrow(
+      /no adapter matches 'GeForce 9999'; this machine has 'SwiftShader|llvmpipe/,
+    );
+  });
+});
+
+describe('the device', () => {
+  test('a kernel that does not compile is shown with the message and numbered lines', async () => {
+    const attempt = context.device.compile('broken', 'fn main() {\n  let x: f32 = 1u;\n}');
+    await expect(attempt).rejects.toThrow(/kernel 'broken' does not compile/);
+    await expect(attempt).rejects.toThrow(/2:\d+ .*f32/);
+    await expect(attempt).rejects.toThrow(/ {3}2 {3}let x: f32 = 1u;/);
+  });
+
+  test('a write beyond a buffer is refused', () => {
+    const buffer = context.device.createBuffer('small', 16);
+    expect(() => context.device.write(buffer, new Float32Array(5))).toThrow(/20 bytes at 0 exceed 'small' of 16/);
+    buffer.destroy();
+  });
+
+  test('memory is accounted for', () => {
+    const { device } = context;
+    const { bytes } = device.memory;
+    const buffer = device.createBuffer('counted', 4096);
+    expect(device.memory.bytes).toBe(bytes + 4096);
+    expect(device.memory.peakBytes).toBeGreaterThanOrEqual(bytes + 4096);
+    buffer.destroy();
+    buffer.destroy();
+    expect(device.memory.bytes).toBe(bytes);
+  });
+});
