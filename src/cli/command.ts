@@ -28,16 +28,17 @@ export interface Progress {
 
 /**
  * Turns a command's body into a commander action: adds `--json`, prints the result object, maps errors to statuses.
- * The body gets the terminal, the parsed options and the command's positional arguments.
+ * The body gets the terminal, the parsed options and the command's positional arguments: strings, and an array of them
+ * for a variadic one.
  */
-export function defineAction<Options>(
+export function defineAction<Options, Positional extends unknown[] = string[]>(
   command: Command,
-  body: (terminal: Terminal, options: Options, ...positional: string[]) => Promise<CommandResult>,
+  body: (terminal: Terminal, options: Options, ...positional: Positional) => Promise<CommandResult>,
 ): Command {
   return command
     .option('--json', 'print one JSON object on stdout at the end, everything else on stderr')
     .action(async (...parameters: unknown[]) => {
-      const positional = parameters.slice(0, -2) as string[];
+      const positional = parameters.slice(0, -2) as Positional;
       const options = command.opts() as Options & { json?: boolean };
       const terminal = makeTerminal(options.json === true);
       try {

@@ -1,5 +1,7 @@
+/** `tokenizer train` and `tokenize`: from text files to a vocabulary, and to token shards. */
 import type { Command } from 'commander';
-import { findInputFiles } from '../data/inputs.js';
+import { findInputFiles, sizeOfFiles } from '../data/inputs.js';
+import type { TokenIndex } from '../data/shards.js';
 import { tokenizeFiles } from '../data/tokenize.js';
 import { TextTokenizer, trainTokenizer } from '../data/tokenizer.js';
 import { short } from '../report/words.js';
@@ -8,6 +10,12 @@ import { wholeNumber } from './numbers.js';
 
 const INPUTS = 'text files: .txt, .jsonl (each also .gz, .zst), .parquet; folders; globs';
 const FIELD = 'field or column that holds the text in .jsonl and .parquet';
+
+interface TrainOptions {
+  vocabSize: number;
+  out: string;
+  field: string;
+}
 
 /** `tokenizer train` */
 export function addTokenizerCommand(program: Command): void {
@@ -19,15 +27,20 @@ export function addTokenizerCommand(program: Command): void {
     .requiredOption('--vocab-size <entries>', 'size of the vocabulary', wholeNumber(1))
     .requiredOption('--out <file>', 'where tokenizer.json goes')
     .option('--field <name>', FIELD, 'text');
-  defineAction<{ vocabSize: number; out: string; field: string }>(train, async (terminal, options, names) => {
-    const files = findInputFiles(names as unknown as string[]);
-    let noted = 0;
-    const onProgress = (characters: number) => {
-      if (characters - noted < 1e8) return;
-      noted = characters;
-      terminal.note(`read ${short(characters)} characters`);
+  defineAction<TrainOptions, [string[]]>(train, async (terminal, options, names) => {
+    const files = findInputFiles(names);
+    const progress = terminal.progress('read', sizeOfFiles(files), 'bytes');
+    let bytes = 0;
+    const onRead = (more: number) => {
+      bytes += more;
+      progress.update(bytes);
     };
-    const tokenizer = await trainTokenizer(files, { ...options, onProgress });
+    let tokenizer: TextTokenizer;
+    try {
+      tokenizer = await trainTokenizer(files, { ...options, onRead });
+    } finally {
+      progress.stop();
+    }
     terminal.print(`${options.out}: ${tokenizer.vocabSize} entries from ${files.length} file(s)`);
     return { path: options.out, vocabSize: tokenizer.vocabSize, separatorId: tokenizer.separatorId, files };
   });
@@ -52,18 +65,17 @@ export function addTokenizeCommand(program: Command): void {
     .option('--held-out-tokens <tokens>', 'tokens to hold out (default: a twentieth, at most 1M)', wholeNumber(0))
     .option('--field <name>', FIELD, 'text')
     .option('--seed <seed>', 'of the choice of held-out documents', wholeNumber(0), 0);
-  defineAction<TokenizeOptions>(command, async (terminal, options, names) => {
-    const files = findInputFiles(names as unknown as string[]);
+  defineAction<TokenizeOptions, [string[]]>(command, async (terminal, options, names) => {
+    const files = findInputFiles(names);
     const tokenizer = TextTokenizer.load(options.tokenizer);
-    const progress = terminal.progress('tokenize', files.length, 'files');
-    let index: Awaited<ReturnType<typeof tokenizeFiles>>;
+    const progress = terminal.progress('tokenize', sizeOfFiles(files), 'bytes');
+    let index: TokenIndex;
     try {
       index = await tokenizeFiles(files, {
         ...options,
         tokenizer,
-        onProgress: ({ file, tokens }) => progress.update(files.indexOf(file), `${short(tokens)} tokens`),
+        onProgress: ({ bytes, tokens }) => progress.update(bytes, `${short(tokens)} tokens`),
       });
-      progress.update(files.length);
     } finally {
       progress.stop();
     }

@@ -1,5 +1,6 @@
 /** From what a user names (files, folders, globs) to the text files that are there. */
 import { statSync } from 'node:fs';
+import { isAbsolute, join, resolve } from 'node:path';
 import { globSync, isDynamicPattern } from 'tinyglobby';
 import { UserError } from '../errors.js';
 
@@ -8,22 +9,30 @@ const SUPPORTED = /\.(txt|jsonl)(\.(gz|zst))?$|\.parquet$/;
 const SUPPORTED_TEXT = '.txt, .jsonl (each also .gz or .zst) and .parquet';
 
 /**
- * Expands names into sorted file paths: files as they are, folders recursively, globs.
+ * Expands names into sorted file paths: files as they are, folders recursively, globs. A file that is named in several
+ * ways (`a.txt .`) comes once.
  * @throws UserError naming what does not exist, matches nothing, or is of a kind that cannot be read.
  */
 export function findInputFiles(names: readonly string[]): string[] {
   if (names.length === 0) throw new UserError('no input files were named');
-  const files = new Set<string>();
-  for (const name of names) for (const file of expand(name)) files.add(file);
-  return [...files].sort();
+  const files = new Map<string, string>();
+  for (const name of names) {
+    for (const file of expand(name)) if (!files.has(resolve(file))) files.set(resolve(file), file);
+  }
+  return [...files.values()].sort();
+}
+
+/** Bytes of the files as they are stored: what a progress bar over `readDocuments` counts up to. */
+export function sizeOfFiles(files: readonly string[]): number {
+  return files.reduce((sum, file) => sum + statSync(file).size, 0);
 }
 
 function expand(name: string): string[] {
   const stats = statSync(name, { throwIfNoEntry: false });
   if (stats?.isDirectory()) {
-    const found = globSync('**/*', { cwd: name, absolute: true }).filter(file => SUPPORTED.test(file));
+    const found = globSync('**/*', { cwd: name }).filter(file => SUPPORTED.test(file));
     if (found.length === 0) throw new UserError(`the folder '${name}' holds no ${SUPPORTED_TEXT}`);
-    return found;
+    return found.map(file => join(name, file));
   }
   if (stats) {
     if (!SUPPORTED.test(name))
@@ -31,7 +40,7 @@ function expand(name: string): string[] {
     return [name];
   }
   if (!isDynamicPattern(name)) throw new UserError(`there is no file or folder '${name}'`);
-  const found = globSync(name, { absolute: true }).filter(file => SUPPORTED.test(file));
+  const found = globSync(name, { absolute: isAbsolute(name) }).filter(file => SUPPORTED.test(file));
   if (found.length === 0) throw new UserError(`nothing that can be read matches '${name}' (${SUPPORTED_TEXT})`);
   return found;
 }

@@ -21,9 +21,15 @@ export interface MixtureState {
   readonly drawn: readonly number[];
 }
 
+/** A sequence of T+1 ids (T inputs, and targets that are one further on), and the index of its source. */
+export interface Sequence {
+  readonly tokens: Uint32Array;
+  readonly source: number;
+}
+
 /**
- * Which source a sequence comes from is decided by the largest deficit against its share, so that shares hold exactly
- * at every length. Each source is cut into windows of T+1 tokens at stride T, drawn in an order that is shuffled anew
+ * Which source a sequence comes from is decided by the largest deficit against its share (the first source on a tie),
+ * so that no share is ever off by more than a sequence or so. Each source is cut into windows of T+1 tokens at stride T, drawn in an order that is shuffled anew
  * for each epoch and depends on the seed and the source's name alone: a target language comes in the same order with
  * and without replay beside it.
  */
@@ -58,8 +64,14 @@ export class Mixture {
   next(count: number): Uint32Array {
     const length = this.contextLength + 1;
     const batch = new Uint32Array(count * length);
-    for (let i = 0; i < count; i++) batch.set(this.#draw(this.#choose()), i * length);
+    for (let i = 0; i < count; i++) batch.set(this.nextSequence().tokens, i * length);
     return batch;
+  }
+
+  /** The next sequence. */
+  nextSequence(): Sequence {
+    const source = this.#choose();
+    return { tokens: this.#draw(source), source };
   }
 
   #choose(): number {
@@ -68,7 +80,8 @@ export class Mixture {
     let chosen = 0;
     let largest = -Infinity;
     this.sources.forEach(({ weight }, i) => {
-      const deficit = (weight / total) * (drawn + 1) - this.#drawn[i]!;
+      // the deficit times the total weight: exact for whole weights, so that ties are ties
+      const deficit = weight * (drawn + 1) - total * this.#drawn[i]!;
       if (deficit > largest) {
         largest = deficit;
         chosen = i;
@@ -94,10 +107,15 @@ export class Mixture {
     return this.sources.map(({ tokens }, i) => (this.#drawn[i]! * this.contextLength) / tokens.trainTokens);
   }
 
+  /** What `restore` takes to go on from here. */
   state(): MixtureState {
     return { drawn: [...this.#drawn] };
   }
 
+  /**
+   * Goes on from where a mixture of the same sources and seed was.
+   * @throws UserError when the state is of another number of sources.
+   */
   restore({ drawn }: MixtureState): void {
     if (drawn.length !== this.sources.length) {
       throw new UserError(`the saved sampler state is of ${drawn.length} sources, the run has ${this.sources.length}`);

@@ -3,14 +3,21 @@
  * by the size of the vocabulary), and the tokenizer.json that made them. After every document stands the separator
  * token, so that document boundaries are kept.
  */
-import { closeSync, fstatSync, openSync, readFileSync, readSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { messageOf, UserError } from '../errors.js';
+import { bytesPerToken, readIds } from './token-file.js';
 
 export const INDEX_FORMAT = 'babelgrad tokens 1';
 
-const splitSchema = z.object({ file: z.string(), tokens: z.int().nonnegative(), documents: z.int().nonnegative() });
+const splitSchema = z.object({
+  file: z.string(),
+  tokens: z.int().nonnegative(),
+  /** Documents that begin in the file; one that is partly held out counts on both sides. */
+  documents: z.int().nonnegative(),
+});
 export const indexSchema = z.object({
   format: z.literal(INDEX_FORMAT),
   dtype: z.enum(['u16', 'u32']),
@@ -18,64 +25,70 @@ export const indexSchema = z.object({
   separatorId: z.int().nonnegative(),
   /** SHA-256 of tokenizer.json. */
   tokenizer: z.string(),
+  /** Training tokens, in files of equal length but for the last; documents go on from one to the next. */
   shards: z.array(splitSchema).min(1),
   heldOut: splitSchema,
-  /** Characters and UTF-8 bytes of the text. */
+  /** UTF-8 bytes and documents of the text, both sides together. */
   text: z.object({ bytes: z.int().nonnegative(), documents: z.int().nonnegative() }),
   sources: z.array(z.object({ file: z.string(), documents: z.int().nonnegative() })),
 });
 export type TokenIndex = z.infer<typeof indexSchema>;
 export type Split = z.infer<typeof splitSchema>;
 
-/** Ids of a split, read where they lie. */
+/** Ids of one side of the split, read where they lie. */
 class SplitReader {
-  readonly #files: readonly { readonly descriptor: number; readonly start: number; readonly tokens: number }[];
-  readonly #bytesPerToken: number;
-  readonly tokens: number;
+  readonly #files: { readonly descriptor: number; readonly start: number; readonly tokens: number }[] = [];
+  readonly #dtype: 'u16' | 'u32';
+  #tokens = 0;
 
-  constructor(folder: string, splits: readonly Split[], bytesPerToken: number) {
-    let start = 0;
-    this.#bytesPerToken = bytesPerToken;
-    this.#files = splits.map(({ file, tokens }) => {
-      const path = join(folder, file);
-      let descriptor: number;
-      try {
-        descriptor = openSync(path, 'r');
-      } catch (error) {
-        throw new UserError(`'${path}', which index.json names, cannot be read: ${messageOf(error)}`);
-      }
-      const found = fstatSync(descriptor).size;
-      if (found !== tokens * bytesPerToken) {
-        closeSync(descriptor);
-        throw new UserError(
-          `'${path}' has ${found} bytes, index.json says ${tokens * bytesPerToken}; it is cut off or not of this data set. Run 'tokenize' again.`,
-        );
-      }
-      start += tokens;
-      return { descriptor, start: start - tokens, tokens };
-    });
-    this.tokens = start;
+  constructor(folder: string, splits: readonly Split[], dtype: 'u16' | 'u32') {
+    this.#dtype = dtype;
+    try {
+      for (const split of splits) this.#open(folder, split);
+    } catch (error) {
+      this.close();
+      throw error;
+    }
+  }
+
+  #open(folder: string, { file, tokens }: Split): void {
+    const path = join(folder, file);
+    let descriptor: number;
+    try {
+      descriptor = openSync(path, 'r');
+    } catch (error) {
+      throw new UserError(`'${path}', which index.json names, cannot be read: ${messageOf(error)}`);
+    }
+    this.#files.push({ descriptor, start: this.#tokens, tokens });
+    this.#tokens += tokens;
+    const found = fstatSync(descriptor).size;
+    const expected = tokens * bytesPerToken(this.#dtype);
+    if (found !== expected) {
+      throw new UserError(
+        `'${path}' has ${found} bytes, index.json says ${expected}; it is cut off or not of this data set. Run 'tokenize' again.`,
+      );
+    }
+  }
+
+  get tokens(): number {
+    return this.#tokens;
   }
 
   read(start: number, count: number): Uint32Array {
-    if (start < 0 || start + count > this.tokens) {
-      throw new Error(`tokens ${start} to ${start + count} were asked for, there are ${this.tokens}`);
+    if (start < 0 || count < 0 || start + count > this.#tokens) {
+      throw new Error(`tokens ${start} to ${start + count} were asked for, there are ${this.#tokens}`);
     }
     const ids = new Uint32Array(count);
     for (const file of this.#files) {
       const from = Math.max(start, file.start);
       const to = Math.min(start + count, file.start + file.tokens);
-      if (from >= to) continue;
-      const bytes = new Uint8Array((to - from) * this.#bytesPerToken);
-      readSync(file.descriptor, bytes, 0, bytes.length, (from - file.start) * this.#bytesPerToken);
-      const part = this.#bytesPerToken === 2 ? new Uint16Array(bytes.buffer) : new Uint32Array(bytes.buffer);
-      ids.set(part, from - start);
+      if (from < to) ids.set(readIds(file.descriptor, this.#dtype, from - file.start, to - from), from - start);
     }
     return ids;
   }
 
   close(): void {
-    for (const { descriptor } of this.#files) closeSync(descriptor);
+    for (const { descriptor } of this.#files.splice(0)) closeSync(descriptor);
   }
 }
 
@@ -89,12 +102,16 @@ export class TokenDataset {
   private constructor(folder: string, index: TokenIndex) {
     this.folder = folder;
     this.index = index;
-    const bytes = index.dtype === 'u16' ? 2 : 4;
-    this.#train = new SplitReader(folder, index.shards, bytes);
-    this.#heldOut = new SplitReader(folder, [index.heldOut], bytes);
+    this.#train = new SplitReader(folder, index.shards, index.dtype);
+    try {
+      this.#heldOut = new SplitReader(folder, [index.heldOut], index.dtype);
+    } catch (error) {
+      this.#train.close();
+      throw error;
+    }
   }
 
-  /** @throws UserError when the folder is no data set, or a file is missing or cut off. */
+  /** @throws UserError when the folder is no data set, or a file is missing, cut off, or of another data set. */
   static open(folder: string): TokenDataset {
     const path = join(folder, 'index.json');
     let text: string;
@@ -114,8 +131,9 @@ export class TokenDataset {
     const parsed = indexSchema.safeParse(json);
     if (!parsed.success) {
       const { path: field, message } = parsed.error.issues[0]!;
-      throw new UserError(`'${path}': ${field.join('.')}: ${message}`);
+      throw new UserError(`'${path}': ${field.join('.') || 'index'}: ${message}. Run 'tokenize' again.`);
     }
+    checkTokenizer(folder, parsed.data.tokenizer);
     return new TokenDataset(folder, parsed.data);
   }
 
@@ -127,10 +145,12 @@ export class TokenDataset {
     return this.#heldOut.tokens;
   }
 
+  /** Training ids start … start+count-1. */
   readTrain(start: number, count: number): Uint32Array {
     return this.#train.read(start, count);
   }
 
+  /** Held-out ids start … start+count-1. */
   readHeldOut(start: number, count: number): Uint32Array {
     return this.#heldOut.read(start, count);
   }
@@ -143,5 +163,21 @@ export class TokenDataset {
   close(): void {
     this.#train.close();
     this.#heldOut.close();
+  }
+}
+
+/** Ids mean nothing with another tokenizer. */
+function checkTokenizer(folder: string, sha256: string): void {
+  const path = join(folder, 'tokenizer.json');
+  let json: Buffer;
+  try {
+    json = readFileSync(path);
+  } catch (error) {
+    throw new UserError(`'${path}', which made the ids, cannot be read: ${messageOf(error)}`);
+  }
+  if (createHash('sha256').update(json).digest('hex') !== sha256) {
+    throw new UserError(
+      `'${path}' is not the tokenizer that made the ids (its SHA-256 differs from the one in index.json)`,
+    );
   }
 }

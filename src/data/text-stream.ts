@@ -1,24 +1,30 @@
 /** The text of a file as a stream of strings: decompressed, checked to be UTF-8, in chunks of some ten kilobytes. */
 import { createReadStream } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { pipeline } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import { Decompress } from 'fzstd';
 import { messageOf, UserError } from '../errors.js';
 
+/** Is told how many more bytes of a file, as it is stored, were read. */
+export type OnRead = (bytes: number) => void;
+
 /**
  * Yields the text of `path`, without a byte order mark.
- * @throws UserError when the file is empty, damaged, or not UTF-8 (near which byte of the decompressed text).
+ * @throws UserError when the file is missing, empty, cut off or damaged, or not UTF-8 (at which byte of the text).
  */
-export async function* readText(path: string): AsyncGenerator<string> {
+export async function* readText(path: string, onRead?: OnRead): AsyncGenerator<string> {
   const decoder = new TextDecoder('utf-8', { fatal: true });
   let bytes = 0;
   const decode = (chunk?: Uint8Array) => {
     try {
       return decoder.decode(chunk, { stream: chunk !== undefined });
     } catch {
-      throw new UserError(`'${path}' is not UTF-8 near byte ${bytes}; convert it first (for instance with iconv)`);
+      const at = bytes + (chunk ? firstBadByte(chunk) : 0);
+      throw new UserError(`'${path}' is not UTF-8 near byte ${at}; convert it first (for instance with iconv)`);
     }
   };
-  for await (const chunk of readBytes(path)) {
+  for await (const chunk of readBytes(path, onRead)) {
     const text = decode(chunk);
     bytes += chunk.length;
     if (text) yield text;
@@ -28,16 +34,49 @@ export async function* readText(path: string): AsyncGenerator<string> {
   if (bytes === 0) throw new UserError(`'${path}' is empty`);
 }
 
-async function* readBytes(path: string): AsyncGenerator<Uint8Array> {
-  const file = createReadStream(path);
+/** Where in a chunk that could not be decoded the fault is; 0 when it began in the chunk before. */
+function firstBadByte(chunk: Uint8Array): number {
+  const decoder = new TextDecoder('utf-8', { fatal: true });
+  // up to three bytes may end a character of the chunk before
+  let start = 0;
+  while (start < 3 && (chunk[start]! & 0xc0) === 0x80) start++;
+  for (let i = start; i < chunk.length; i++) {
+    try {
+      decoder.decode(chunk.subarray(i, i + 1), { stream: true });
+    } catch {
+      return i;
+    }
+  }
+  return 0;
+}
+
+async function* readBytes(path: string, onRead?: OnRead): AsyncGenerator<Uint8Array> {
   try {
-    if (path.endsWith('.gz')) yield* file.pipe(createGunzip().on('close', () => file.destroy()));
-    else if (path.endsWith('.zst')) yield* decompressZstd(file);
-    else yield* file;
+    if ((await stat(path)).size === 0) return; // not a valid .gz, but 'empty' says more than 'unexpected end'
   } catch (error) {
     throw new UserError(`'${path}' cannot be read: ${messageOf(error)}`);
-  } finally {
-    file.destroy();
+  }
+  const stored = readStored(path, onRead);
+  if (!/\.(gz|zst)$/.test(path)) return yield* stored;
+  try {
+    // pipeline hands an error of the file on to the stream that is read; its callback has nothing to add
+    yield* path.endsWith('.gz') ? pipeline(stored, createGunzip(), () => {}) : decompressZstd(stored);
+  } catch (error) {
+    if (error instanceof UserError) throw error;
+    throw new UserError(
+      `'${path}' cannot be decompressed (${messageOf(error)}); it is cut off or damaged, fetch it again`,
+    );
+  }
+}
+
+async function* readStored(path: string, onRead?: OnRead): AsyncGenerator<Buffer> {
+  try {
+    for await (const chunk of createReadStream(path) as AsyncIterable<Buffer>) {
+      onRead?.(chunk.length);
+      yield chunk;
+    }
+  } catch (error) {
+    throw new UserError(`'${path}' cannot be read: ${messageOf(error)}`);
   }
 }
 
@@ -46,13 +85,11 @@ async function* decompressZstd(chunks: AsyncIterable<Uint8Array>): AsyncGenerato
   const decompress = new Decompress(chunk => {
     ready.push(chunk.slice()); // the library goes on writing into its window
   });
-  let fed = 0;
   for await (const chunk of chunks) {
-    fed += chunk.length;
     decompress.push(chunk);
     yield* ready;
     ready = [];
   }
-  if (fed > 0) decompress.push(new Uint8Array(), true);
+  decompress.push(new Uint8Array(), true); // throws when a frame is not complete
   yield* ready;
 }

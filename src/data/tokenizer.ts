@@ -1,20 +1,25 @@
-/** Tokenizers in Hugging Face's tokenizer.json format, through their own package. */
-import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
+/** Tokenizers in Hugging Face's tokenizer.json format, through their own package: loading, using and training them. */
+import { execFile } from 'node:child_process';
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { Tokenizer } from 'tokenizers';
 import { messageOf, UserError } from '../errors.js';
-import { writeFileWhole } from '../files.js';
+import { packageRoot, writeFileWhole } from '../files.js';
+import { SEPARATOR, SMALLEST_VOCABULARY, shortenBpe, untrainedBpe } from './bpe-file.js';
 import { readDocuments } from './documents.js';
+import type { OnRead } from './text-stream.js';
 
-/** The token that stands after every document. */
-export const SEPARATOR = '<|endoftext|>';
-/** What models have called theirs. */
+/** What models have called the token that ends a document. */
 const SEPARATORS = [SEPARATOR, '</s>', '<|end_of_text|>', '<eos>', '[SEP]'];
+/** Else a special token whose name says as much, for instance `<｜end▁of▁sentence｜>`. */
+const SEPARATOR_NAME = /\beos\b|end.?of.?(text|sentence|document|sequence)/i;
 
 export class TextTokenizer {
   /** The file's text, to be kept beside data and checkpoints. */
   readonly json: string;
+  /** One more than the largest id, which is what an embedding needs, also where a file leaves ids out. */
   readonly vocabSize: number;
   /** Id of the token that ends a document. */
   readonly separatorId: number;
@@ -23,7 +28,7 @@ export class TextTokenizer {
   private constructor(json: string, tokenizer: Tokenizer, separatorId: number) {
     this.json = json;
     this.#tokenizer = tokenizer;
-    this.vocabSize = tokenizer.getVocabSize(true);
+    this.vocabSize = Object.values(tokenizer.getVocab(true)).reduce((most, id) => Math.max(most, id), -1) + 1;
     this.separatorId = separatorId;
   }
 
@@ -50,15 +55,20 @@ export class TextTokenizer {
     } catch (error) {
       throw new UserError(`not a tokenizer.json: ${messageOf(error)}`);
     }
-    const ids = SEPARATORS.map(token => tokenizer.tokenToId(token));
-    const separatorId = ids.find(id => id !== null);
-    if (separatorId === undefined || separatorId === null) {
+    // files made for classifiers ask for these; either would change the text without a word
+    tokenizer.disableTruncation();
+    tokenizer.disablePadding();
+    const separatorId = findSeparator(json, tokenizer);
+    if (separatorId === undefined) {
       throw new UserError(`the tokenizer has none of the tokens that end a document: ${SEPARATORS.join(' ')}`);
     }
     return new TextTokenizer(json, tokenizer, separatorId);
   }
 
-  /** Ids of the text, without special tokens around it. */
+  /**
+   * Ids of the text, without special tokens around it. A special token that is spelled out in the text becomes its id,
+   * as everywhere in this format.
+   */
   async encode(text: string): Promise<number[]> {
     return (await this.#tokenizer.encode(text, null, { addSpecialTokens: false })).getIds();
   }
@@ -68,9 +78,15 @@ export class TextTokenizer {
   }
 }
 
-/** The part of tokenizer.json that training works on. */
-interface BpeFile {
-  model: { vocab: Record<string, number>; merges: [string, string][] };
+function findSeparator(json: string, tokenizer: Tokenizer): number | undefined {
+  for (const token of SEPARATORS) {
+    const id = tokenizer.tokenToId(token);
+    if (id !== null) return id;
+  }
+  const { added_tokens: added = [] } = JSON.parse(json) as {
+    added_tokens?: { id: number; content: string; special: boolean }[];
+  };
+  return added.find(({ content, special }) => special && SEPARATOR_NAME.test(content))?.id;
 }
 
 export interface TrainTokenizerOptions {
@@ -79,33 +95,27 @@ export interface TrainTokenizerOptions {
   readonly field: string;
   /** Where tokenizer.json goes. */
   readonly out: string;
-  /** Characters of text that are looked at, file by file. */
-  readonly maxCharacters?: number;
-  readonly onProgress?: (characters: number) => void;
+  /** Bytes of UTF-8 text to look at, default 500 MB: the first ones of the files as they are listed, not a share of each. */
+  readonly maxBytes?: number;
+  readonly onRead?: OnRead;
 }
 
-const BYTES = 256;
-
 /**
- * Trains a byte-level BPE: id 0 ends a document, then the 256 bytes, then merges by frequency. The package trains about
- * 30,000 entries whatever one asks; a smaller vocabulary is the same BPE cut off after its first merges.
+ * Trains a byte-level BPE: id 0 ends a document, then the 256 bytes, then merges by frequency. The same text gives the
+ * same file. The package trains about 30,000 entries whatever one asks; a smaller vocabulary is the same BPE cut off
+ * after its first merges. The text is copied to a temporary file, since the package reads only files.
  * @throws UserError when `vocabSize` is too small for the bytes, or larger than the text gives.
  */
 export async function trainTokenizer(files: readonly string[], options: TrainTokenizerOptions): Promise<TextTokenizer> {
-  const { vocabSize, field, out, maxCharacters = 5e8, onProgress } = options;
-  if (!Number.isInteger(vocabSize) || vocabSize < BYTES + 1) {
-    throw new UserError(`a byte-level vocabulary needs at least ${BYTES + 1} entries, not ${vocabSize}`);
+  const { vocabSize, out } = options;
+  if (!Number.isInteger(vocabSize) || vocabSize < SMALLEST_VOCABULARY) {
+    throw new UserError(`a byte-level vocabulary needs at least ${SMALLEST_VOCABULARY} entries, not ${vocabSize}`);
   }
   const folder = mkdtempSync(join(tmpdir(), 'babelgrad-tokenizer-'));
   try {
     const sample = join(folder, 'sample.txt');
-    await writeSample(files, field, sample, maxCharacters, onProgress);
-    const trainer = Tokenizer.fromString(JSON.stringify(tokenizerFile({}, [])));
-    trainer.train([sample]);
-    const trained = join(folder, 'tokenizer.json');
-    trainer.save(trained, false);
-    const { merges } = (JSON.parse(readFileSync(trained, 'utf8')) as BpeFile).model;
-    const json = cutOff(merges, vocabSize);
+    await writeSample(files, sample, options);
+    const json = shortenBpe(await runTrainer(folder, sample), vocabSize);
     writeFileWhole(out, json);
     return TextTokenizer.parse(json);
   } finally {
@@ -113,85 +123,43 @@ export async function trainTokenizer(files: readonly string[], options: TrainTok
   }
 }
 
-async function writeSample(
-  files: readonly string[],
-  field: string,
-  path: string,
-  maxCharacters: number,
-  onProgress?: (characters: number) => void,
-): Promise<void> {
+/**
+ * Trains in a process of its own: the package prints to stdout, which belongs to the command's result, and holds the
+ * event loop until it is done. From the package's root the import resolves however the package was installed.
+ * @returns the trained tokenizer.json.
+ */
+async function runTrainer(folder: string, sample: string): Promise<string> {
+  const program = `
+    import { Tokenizer } from 'tokenizers';
+    const [untrained, sample, trained] = process.argv.slice(1);
+    const tokenizer = Tokenizer.fromFile(untrained);
+    tokenizer.train([sample]);
+    tokenizer.save(trained, false);`;
+  const untrained = join(folder, 'untrained.json');
+  const trained = join(folder, 'trained.json');
+  writeFileSync(untrained, untrainedBpe());
+  const parameters = ['--input-type=module', '--eval', program, untrained, sample, trained];
+  try {
+    await promisify(execFile)(process.execPath, parameters, { cwd: packageRoot });
+  } catch (error) {
+    const { stderr = '', signal } = error as { stderr?: string; signal?: string | null };
+    throw new Error(`training the tokenizer failed (${signal ?? (stderr.trim() || messageOf(error))})`);
+  }
+  return readFileSync(trained, 'utf8');
+}
+
+async function writeSample(files: readonly string[], path: string, options: TrainTokenizerOptions): Promise<void> {
+  const { field, maxBytes = 5e8, onRead } = options;
   const sample = openSync(path, 'w');
-  let characters = 0;
+  let bytes = 0;
   try {
     for (const file of files) {
-      for await (const { text, endOfDocument } of readDocuments(file, field)) {
-        writeSync(sample, endOfDocument ? `${text}\n` : text);
-        characters += text.length;
-        onProgress?.(characters);
-        if (characters >= maxCharacters) return;
+      for await (const { text, endOfDocument } of readDocuments(file, field, onRead)) {
+        bytes += writeSync(sample, endOfDocument ? `${text}\n` : text);
+        if (bytes >= maxBytes) return;
       }
     }
   } finally {
     closeSync(sample);
   }
-}
-
-/** The byte symbols of byte-level BPE: printable ones stand for themselves, the rest for code points from 256 on. */
-function byteSymbols(): string[] {
-  const printable = (byte: number) =>
-    (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || (byte >= 174 && byte <= 255);
-  let next = 256;
-  return Array.from({ length: BYTES }, (_, byte) => String.fromCodePoint(printable(byte) ? byte : next++));
-}
-
-function cutOff(merges: readonly [string, string][], vocabSize: number): string {
-  const vocab: Record<string, number> = { [SEPARATOR]: 0 };
-  let size = 1;
-  for (const symbol of byteSymbols()) vocab[symbol] = size++;
-  const kept: [string, string][] = [];
-  for (const [left, right] of merges) {
-    if (size === vocabSize) break;
-    kept.push([left, right]);
-    if (vocab[left + right] === undefined) vocab[left + right] = size++;
-  }
-  if (size < vocabSize) {
-    throw new UserError(`the text gives a vocabulary of ${size} entries, not ${vocabSize}; ask for less or add text`);
-  }
-  return JSON.stringify(tokenizerFile(vocab, kept));
-}
-
-function tokenizerFile(vocab: Record<string, number>, merges: readonly [string, string][]) {
-  const byteLevel = { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: true };
-  return {
-    version: '1.0',
-    truncation: null,
-    padding: null,
-    added_tokens: [
-      {
-        id: 0,
-        content: SEPARATOR,
-        single_word: false,
-        lstrip: false,
-        rstrip: false,
-        normalized: false,
-        special: true,
-      },
-    ],
-    normalizer: null,
-    pre_tokenizer: byteLevel,
-    post_processor: null,
-    decoder: byteLevel,
-    model: {
-      type: 'BPE',
-      dropout: null,
-      unk_token: null,
-      continuing_subword_prefix: null,
-      end_of_word_suffix: null,
-      fuse_unk: false,
-      byte_fallback: false,
-      ignore_merges: false,
-      vocab: Object.keys(vocab).length > 0 ? vocab : { [SEPARATOR]: 0 },
-      merges,
-    },
-  };
 }

@@ -1,0 +1,66 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Command } from 'commander';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { addTokenizeCommand, addTokenizerCommand } from '../../src/cli/tokenizer.js';
+import { temporaryFolder } from './temporary.js';
+
+const { folder, write } = temporaryFolder();
+const text = write('text.jsonl', '{"body": "some words and some words"}\n'.repeat(50));
+const tokenizer = join(folder, 'tokenizer.json');
+
+let stdout = '';
+let stderr = '';
+beforeEach(() => {
+  stdout = '';
+  stderr = '';
+  vi.spyOn(process.stdout, 'write').mockImplementation(chunk => {
+    stdout += chunk;
+    return true;
+  });
+  vi.spyOn(process.stderr, 'write').mockImplementation(chunk => {
+    stderr += chunk;
+    return true;
+  });
+});
+afterEach(() => {
+  vi.restoreAllMocks();
+  process.exitCode = undefined;
+});
+
+async function run(...parameters: string[]): Promise<void> {
+  const program = new Command().exitOverride();
+  addTokenizerCommand(program);
+  addTokenizeCommand(program);
+  for (const command of [...program.commands, ...program.commands.flatMap(({ commands }) => commands)]) {
+    command.exitOverride();
+  }
+  await program.parseAsync(parameters, { from: 'user' });
+}
+const train = (size: string, ...more: string[]) =>
+  run('tokenizer', 'train', text, '--field', 'body', '--vocab-size', size, '--out', tokenizer, ...more);
+
+describe('the commands', () => {
+  test('train a tokenizer and make shards with it, with one JSON object on stdout', async () => {
+    await train('262', '--json');
+    expect(JSON.parse(stdout)).toMatchObject({ path: tokenizer, vocabSize: 262, separatorId: 0, files: [text] });
+    stdout = '';
+    const out = join(folder, 'tokens');
+    await run('tokenize', folder, '--field', 'body', '--tokenizer', tokenizer, '--out', out, '--held-out-tokens', '10');
+    expect(stdout).toMatch(
+      /tokens: \d+ training tokens in 1 shard\(s\), 10 held out, 50 documents, \d\.\d\d bytes per token/,
+    );
+    expect(JSON.parse(readFileSync(join(out, 'index.json'), 'utf8'))).toMatchObject({ heldOut: { tokens: 10 } });
+    expect(process.exitCode).toBeUndefined();
+  });
+
+  test.each(['abc', '', '3.5', '-1', '300x'])("--vocab-size '%s' is refused", async size => {
+    await expect(train(size)).rejects.toThrow(/vocab-size .*must be a whole number of at least 1/);
+  });
+
+  test('a fault of the input ends with status 2', async () => {
+    await train('5000');
+    expect(stderr).toMatch(/^error: training on this text reaches a vocabulary of \d+ entries, not 5000/m);
+    expect(process.exitCode).toBe(2);
+  });
+});

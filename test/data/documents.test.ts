@@ -1,0 +1,188 @@
+import { copyFileSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
+import { parquetWriteBuffer } from 'hyparquet-writer';
+import { describe, expect, test } from 'vitest';
+import { readDocuments } from '../../src/data/documents.js';
+import { UserError } from '../../src/errors.js';
+import { documentsOf, piecesOf, temporaryFolder } from './temporary.js';
+
+const { folder, write } = temporaryFolder();
+const texts = ['Les phares tournent, la nuit.', 'Encore une ligne é 漢字.'];
+const jsonl = (field = 'text') => texts.map(text => `${JSON.stringify({ id: 1, [field]: text })}\n`).join('');
+const fixture = join(import.meta.dirname, '../fixtures/data/two-documents.jsonl.zst');
+const parquet = (data: string[], options = {}) =>
+  new Uint8Array(parquetWriteBuffer({ columnData: [{ name: 'text', data, type: 'STRING' }], ...options }));
+
+/** What reading `data` under this name throws. */
+async function failureOf(name: string, data: string | Uint8Array, field = 'text'): Promise<string> {
+  const error = await documentsOf(write(name, data), field).then(
+    () => undefined,
+    (thrown: unknown) => thrown,
+  );
+  expect(error).toBeInstanceOf(UserError);
+  const { message } = error as UserError;
+  expect(message).toContain(join(folder, name));
+  return message;
+}
+
+describe('formats', () => {
+  test.each([
+    ['a.jsonl', jsonl()],
+    ['crlf.jsonl', jsonl().replaceAll('\n', '\r\n')],
+    ['blank-lines.jsonl', `\n${jsonl().replaceAll('\n', '\n\n')}`],
+    ['no-last-line-end.jsonl', jsonl().trimEnd()],
+    ['bom.jsonl', `\uFEFF${jsonl()}`],
+    ['a.jsonl.gz', gzipSync(jsonl())],
+    ['a.jsonl.zst', readFileSync(fixture)],
+    ['two-frames.jsonl.zst', Buffer.concat([readFileSync(fixture), readFileSync(fixture)])],
+    ['a.parquet', parquet(texts)],
+    ['row-groups.parquet', parquet(texts, { rowGroupSize: 1 })],
+    ['uncompressed.parquet', parquet(texts, { codec: 'UNCOMPRESSED' })],
+  ])('%s', async (name, data) => {
+    const twice = name.startsWith('two') ? [...texts, ...texts] : texts;
+    expect(await documentsOf(write(name, data))).toEqual(twice);
+  });
+
+  test('a .txt is one document, without its byte order mark, plain and compressed', async () => {
+    const text = `${texts.join('\n')}\n`;
+    expect(await documentsOf(write('a.txt', `\uFEFF${text}`))).toEqual([text]);
+    expect(await documentsOf(write('a.txt.gz', gzipSync(text)))).toEqual([text]);
+    const members = Buffer.concat([gzipSync(texts[0]!), gzipSync(texts[1]!)]);
+    expect(await documentsOf(write('members.txt.gz', members))).toEqual([texts.join('')]);
+    const path = join(folder, 'a.txt.zst');
+    copyFileSync(fixture, path);
+    expect((await documentsOf(path))[0]).toContain('{"text": "Encore une ligne é 漢字."}\n');
+  });
+
+  test('another field', async () => {
+    expect(await documentsOf(write('field.jsonl', jsonl('content')), 'content')).toEqual(texts);
+  });
+
+  test('an empty string is a document', async () => {
+    expect(await documentsOf(write('empty-text.jsonl', '{"text": ""}\n'))).toEqual(['']);
+  });
+
+  test('lines and characters that chunks of the file divide stay whole', async () => {
+    const long = Array.from({ length: 40 }, (_, i) => `${i}é漢😀`.repeat(1 + 977 * i));
+    const path = write('long.jsonl', long.map(text => `${JSON.stringify({ text })}\n`).join(''));
+    expect(await documentsOf(path)).toEqual(long);
+  });
+
+  test('all stored bytes are reported as read', async () => {
+    for (const [name, data] of [
+      ['read.txt', 'x'.repeat(200_000)],
+      ['read.jsonl.gz', gzipSync(jsonl())],
+      ['read.parquet', parquet(texts, { rowGroupSize: 1 })],
+    ] as const) {
+      let bytes = 0;
+      const onRead = (more: number) => {
+        bytes += more;
+      };
+      for await (const _ of readDocuments(write(name, data), 'text', onRead));
+      expect(bytes, name).toBe(data.length);
+    }
+  });
+
+  test('a reader may stop early', async () => {
+    const path = write('stop.txt.gz', gzipSync('some words '.repeat(100_000)));
+    for await (const { text } of readDocuments(path, 'text')) {
+      expect(text.length).toBeGreaterThan(0);
+      break;
+    }
+  });
+});
+
+describe('pieces', () => {
+  test('hold the text whole, and are not long', async () => {
+    const text = 'Some words, and a line end.\n'.repeat(40_000);
+    const pieces = await piecesOf(write('words.txt', text));
+    expect(pieces.map(piece => piece.text).join('')).toBe(text);
+    expect(pieces.map(piece => piece.endOfDocument)).toEqual(pieces.map((_, i) => i === pieces.length - 1));
+    expect(Math.max(...pieces.map(piece => piece.text.length))).toBeLessThanOrEqual(2 ** 18);
+  });
+
+  test('a text without white space is cut all the same, between characters', async () => {
+    const text = `x${'😀'.repeat(700_000)}`;
+    const pieces = await piecesOf(write('emoji.txt', text));
+    expect(pieces.length).toBeGreaterThan(1);
+    expect(pieces.map(piece => piece.text).join('')).toBe(text);
+    for (const piece of pieces) expect(piece.text.isWellFormed()).toBe(true);
+  });
+});
+
+declare global {
+  interface String {
+    /** Node 20 has it, TypeScript's ES2023 does not. */
+    isWellFormed(): boolean;
+  }
+}
+
+describe('what cannot be read', () => {
+  test.each(['e.txt', 'e.jsonl', 'e.txt.gz', 'e.txt.zst', 'e.parquet'])('%s without a byte', async name => {
+    expect(await failureOf(name, '')).toMatch(/ is empty$/);
+  });
+
+  test('a compressed file of nothing', async () => {
+    expect(await failureOf('nothing.txt.gz', gzipSync(''))).toMatch(/ is empty$/);
+  });
+
+  test('a missing file', async () => {
+    await expect(documentsOf(join(folder, 'gone.txt.gz'))).rejects.toThrow(/gone\.txt\.gz' cannot be read: ENOENT/);
+    await expect(documentsOf(join(folder, 'gone.parquet'))).rejects.toThrow(/gone\.parquet' cannot be read: ENOENT/);
+  });
+
+  test('not UTF-8, with the byte', async () => {
+    const text = Buffer.from('é'.repeat(100_001));
+    text[150_000] = 0xff;
+    expect(await failureOf('latin.txt', text)).toMatch(/is not UTF-8 near byte 150000; convert it/);
+    expect(await failureOf('cut-character.txt', Buffer.from('aé').subarray(0, 2))).toMatch(/near byte 2;/);
+    expect(await failureOf('latin.jsonl.gz', gzipSync(Buffer.from('{"text": "\xe9t\xe9"}', 'latin1')))).toMatch(
+      /near byte 1\d;/,
+    );
+  });
+
+  test('a .jsonl line that is not JSON, not an object, or lacks the field', async () => {
+    expect(await failureOf('syntax.jsonl', `${jsonl()}\n{"text": \n`)).toMatch(/ line 4 is not JSON: /);
+    expect(await failureOf('array.jsonl', `${jsonl()}["text"]`)).toMatch(/ line 3 is not a JSON object$/);
+    expect(await failureOf('number.jsonl', '7')).toMatch(/ line 1 is not a JSON object$/);
+    expect(await failureOf('lacks.jsonl', '{"id": 1, "body": "x"}')).toMatch(
+      / line 1 has no field 'text'; its fields: id, body\. Choose one with --field\./,
+    );
+    expect(await failureOf('inherited.jsonl', '{"id": 1}', 'constructor')).toMatch(/ has no field 'constructor'/);
+    expect(await failureOf('null.jsonl', '{"text": null}')).toMatch(/ line 1 has no text in its field 'text'/);
+    expect(await failureOf('blank.jsonl', '\n \n')).toMatch(/ has only blank lines$/);
+  });
+
+  test('cut-off and damaged compression', async () => {
+    const noise = Array.from({ length: 20_000 }, (_, i) => Math.imul(i, 0x9e3779b9)).join(' ');
+    const gz = gzipSync(noise);
+    const zst = readFileSync(fixture);
+    const expected = /cannot be decompressed \(.+\); it is cut off or damaged/;
+    for (const size of [5, 100, gz.length >> 1, gz.length - 1]) {
+      expect(await failureOf('cut.txt.gz', gz.subarray(0, size))).toMatch(expected);
+    }
+    for (const size of [3, 10, 40, zst.length - 5]) {
+      expect(await failureOf('cut.txt.zst', zst.subarray(0, size))).toMatch(expected);
+    }
+    expect(await failureOf('fake.txt.gz', 'plain text')).toMatch(expected);
+    expect(await failureOf('fake.txt.zst', 'plain text')).toMatch(expected);
+  });
+
+  test('Parquet that is none, cut off, without the column, rows, or text', async () => {
+    expect(await failureOf('fake.parquet', 'plain text, no magic')).toMatch(/is not a Parquet file, or is cut off/);
+    expect(await failureOf('cut.parquet', parquet(texts).slice(0, -20))).toMatch(
+      /is not a Parquet file, or is cut off/,
+    );
+    expect(await failureOf('column.parquet', parquet(texts), 'body')).toMatch(
+      /has no column 'body'; its columns: text\. Choose one/,
+    );
+    expect(await failureOf('rows.parquet', parquet([]))).toMatch(/ has no rows$/);
+    const numbers = parquetWriteBuffer({ columnData: [{ name: 'text', data: [1, 2], type: 'INT32' }] });
+    expect(await failureOf('numbers.parquet', new Uint8Array(numbers))).toMatch(/ row 1 has no text in column 'text'/);
+    const latin = parquet(['caf\u00e9'], { codec: 'UNCOMPRESSED' });
+    const at = Buffer.from(latin).indexOf('café');
+    latin.set([0xff, 0xfe], at + 3);
+    expect(await failureOf('latin.parquet', latin)).toMatch(/ rows 1 to 1: column 'text' .*not UTF-8/);
+  });
+});
