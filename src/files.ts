@@ -1,10 +1,13 @@
 /** Files that a reader or a crash never meets half written: they are written beside their place and moved into it. */
-import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { dirname } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 
-/** The package's root folder, which holds kernels/ and package.json; the same from src/ and from dist/. */
-export const packageRoot = fileURLToPath(new URL('..', import.meta.url));
+/** The package's root folder, which holds kernels/ and package.json; the same from src/ and from dist/src/. */
+export const packageRoot = folderAbove(import.meta.dirname, 'package.json');
+
+function folderAbove(folder: string, file: string): string {
+  return existsSync(join(folder, file)) ? folder : folderAbove(dirname(folder), file);
+}
 
 /** Writes `data` to `path` whole or not at all, and makes the folders above it. */
 export function writeFileWhole(path: string, data: string | Uint8Array): void {

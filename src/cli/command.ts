@@ -5,6 +5,7 @@
 import { Presets, SingleBar } from 'cli-progress';
 import type { Command } from 'commander';
 import { messageOf, UserError } from '../errors.js';
+import { short } from '../report/words.js';
 
 /** What a command hands back: the object that `--json` prints. */
 export type CommandResult = Record<string, unknown>;
@@ -77,6 +78,7 @@ function barProgress(label: string, total: number, unit: string): Progress {
       hideCursor: true,
       barsize: 24,
       etaBuffer: 20,
+      formatValue: (value, _, type) => (type === 'percentage' ? String(value) : short(value)),
       stream: process.stderr,
     },
     Presets.shades_classic,
@@ -97,7 +99,7 @@ function lineProgress(label: string, total: number, unit: string): Progress {
   const line = (done: number, details: string) => {
     const elapsed = (Date.now() - started) / 1000;
     const eta = done > 0 ? Math.round((elapsed / done) * (total - done)) : 0;
-    return `${label} ${Math.floor((100 * done) / total)}% · ${done}/${total} ${unit}${details && ` · ${details}`} · ETA ${eta} s`;
+    return `${label} ${Math.floor((100 * done) / total)}% · ${short(done)}/${short(total)} ${unit}${details && ` · ${details}`} · ETA ${eta} s`;
   };
   return {
     update(done, details = '') {

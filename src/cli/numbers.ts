@@ -11,3 +11,12 @@ export function wholeNumber(minimum = 0): (text: string) => number {
     return value;
   };
 }
+
+/** A number above 0, with fractions. */
+export function positiveNumber(text: string): number {
+  const value = Number(text);
+  if (text.trim() === '' || !Number.isFinite(value) || value <= 0) {
+    throw new InvalidArgumentError('It must be a number above 0.');
+  }
+  return value;
+}

@@ -14,7 +14,7 @@ function babelgrad(...parameters: string[]): Promise<{ status: number; stdout: s
   return new Promise(resolve => {
     execFile(
       process.execPath,
-      [join(packageRoot, 'dist/cli/main.js'), ...parameters],
+      [join(packageRoot, 'dist/src/cli/main.js'), ...parameters],
       { cwd: root },
       (error, stdout, stderr) => {
         resolve({ status: typeof error?.code === 'number' ? error.code : 0, stdout, stderr });

@@ -1,0 +1,68 @@
+/**
+ * Interleaved measurement: rounds over all works, so that a slow spell of a shared machine meets each of them. Wall
+ * times come from the `benchmark` package, GPU times from timestamps.
+ */
+import Benchmark from 'benchmark';
+import { messageOf } from '../src/errors.js';
+import type { Work } from './work.js';
+
+export interface Samples {
+  readonly name: string;
+  readonly flops: number;
+  /** Milliseconds of one time, submission and waiting included. */
+  readonly wall: number[];
+  /** Milliseconds of one time on the GPU. */
+  readonly gpu: number[];
+}
+
+export interface MeasureOptions {
+  readonly rounds: number;
+  /** Seconds for each work in each round, about: at least one sample is taken. */
+  readonly seconds: number;
+  readonly onProgress?: (done: number, work: string) => void;
+}
+
+/** Samples of every work. One run of each comes first and counts for nothing: it finds pages and caches cold. */
+export async function measure(works: readonly Work[], options: MeasureOptions): Promise<Samples[]> {
+  const samples = works.map(({ name, flops }): Samples => ({ name, flops, wall: [], gpu: [] }));
+  for (const work of works) await work.run();
+  let done = 0;
+  for (let round = 0; round < options.rounds; round++) {
+    for (const [i, work] of works.entries()) {
+      samples[i]!.wall.push(...(await wallTimes(work, options.seconds)));
+      samples[i]!.gpu.push(await work.gpuTime());
+      options.onProgress?.(++done, work.name);
+    }
+  }
+  return samples;
+}
+
+function wallTimes(work: Work, seconds: number): Promise<number[]> {
+  return new Promise((resolve, reject) => {
+    new Benchmark(work.name, {
+      defer: true,
+      maxTime: seconds,
+      minSamples: 1,
+      fn(deferred: { resolve(): void }) {
+        work.run().then(() => deferred.resolve(), reject);
+      },
+      onComplete(this: Benchmark) {
+        resolve(this.stats.sample.map(time => (1000 * time) / work.perRun));
+      },
+      onError(this: Benchmark) {
+        reject(new Error(`${work.name}: ${messageOf((this as unknown as { error: unknown }).error)}`));
+      },
+    }).run({ async: true });
+  });
+}
+
+/** The value below which a share `q` of the values lies, interpolated between neighbours. */
+export function quantile(values: readonly number[], q: number): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const place = q * (sorted.length - 1);
+  const below = Math.floor(place);
+  const above = Math.min(below + 1, sorted.length - 1);
+  return sorted[below]! + (place - below) * (sorted[above]! - sorted[below]!);
+}
+
+export const median = (values: readonly number[]): number => quantile(values, 0.5);
