@@ -1,17 +1,16 @@
 /**
- * babelgrad's public interface: open a device, load or make a model, get logits, loss and gradients, train, save.
+ * babelgrad's public interface; the command line is built on it. docs/api.md walks through it, docs/example.mjs runs it.
  *
- * @example
- * const device = await openDevice();
- * const model = await createModel(device, config, { seed: 1 });
- * const trainer = await Trainer.create(model, { B: 8, T: 128, microBatches: 1, optimizer });
- * const { loss } = await trainer.trainStep(sequences, 1e-3);
- * await saveModel(model, 'my-model');
- * trainer.destroy();
- * model.destroy();
- * device.close();
+ * - Devices: `listAdapters`, `chooseAdapter`, `openDevice`
+ * - Models: `createModel`, `loadModel`, `saveModel`, `logits`, `loss`, `lossAndGradients`, `Evaluator`
+ * - Training steps: `Trainer`
+ * - Text to tokens: `trainTokenizer`, `TextTokenizer`, `tokenizeFiles`, `TokenDataset`, `Mixture`
+ * - Runs: `parseConfig`, `startRun`, `resumeRun`
+ * - Findings: `readRun`, `compareRuns`, `savingsAtEqualLoss`, `reportPage`
+ *
+ * What holds memory of a device (models, trainers, evaluators) is freed by `destroy()`, a device by `close()`. Errors
+ * that a user can mend are `UserError`s.
  */
-
 import { Evaluator } from './eval/loss.js';
 import { writeFolderWhole } from './files.js';
 import type { Device } from './gpu/device.js';
@@ -20,18 +19,38 @@ import { initialWeights } from './model/init.js';
 import { type BatchShape, Model } from './model/llama.js';
 import { writeModel } from './train/model-folder.js';
 
+export { type DocumentPiece, readDocuments } from './data/documents.js';
+export { findInputFiles, sizeOfFiles } from './data/inputs.js';
+export { Mixture, type MixtureSource, type MixtureState, type TokenSource } from './data/mixture.js';
+export { TokenDataset, type TokenIndex } from './data/shards.js';
+export { type TokenizeOptions, type TokenizeProgress, tokenizeFiles } from './data/tokenize.js';
+export { TextTokenizer, type TrainTokenizerOptions, trainTokenizer } from './data/tokenizer.js';
 export { UserError } from './errors.js';
-export { Evaluator, logits, sequencesOf } from './eval/loss.js';
-export { type AdapterDescription, listAdapters } from './gpu/adapters.js';
+export { Evaluator, type LossSum, logits, sequencesOf } from './eval/loss.js';
+export { type AdapterChoice, type AdapterDescription, chooseAdapter, listAdapters } from './gpu/adapters.js';
 export { type Counters, Device, type DeviceOptions, openDevice } from './gpu/device.js';
-export { countParameters, flopsPerToken, type ModelConfig, parameterSpecs } from './model/config.js';
+export {
+  countParameters,
+  flopsPerToken,
+  type ModelConfig,
+  type ParameterCounts,
+  type ParameterSpec,
+  parameterSpecs,
+} from './model/config.js';
 export { type BatchShape, Model } from './model/llama.js';
 export { presetNames, presetSize } from './model/presets.js';
 export type { OptimizerSettings, StepHealth } from './optim/adamw.js';
 export { learningRateAt, type ScheduleSettings } from './optim/schedule.js';
+export { reportPage } from './report/page.js';
+export { type Comparison, compareRuns, type RunRecord, readRun } from './report/runs.js';
+export { type CurvePoint, type Savings, savingsAtEqualLoss } from './scaling/savings.js';
+export { findModelFolder } from './train/checkpoint.js';
+export { parseConfig, type RunConfig, readYaml } from './train/config.js';
 export { lossAndGradients } from './train/gradients.js';
+export type { RunSummary, TrainObserver } from './train/loop.js';
 export { loadModel } from './train/model-folder.js';
-export { Trainer, type TrainerSettings } from './train/step.js';
+export { type RunOptions, resumeRun, startRun } from './train/run.js';
+export { type Moments, Trainer, type TrainerSettings } from './train/step.js';
 
 /** A model with random weights. @throws UserError when the configuration is not sound. */
 export function createModel(device: Device, config: ModelConfig, { seed }: { seed: number }): Promise<Model> {

@@ -1,6 +1,6 @@
 import Table from 'cli-table3';
 import type { Command } from 'commander';
-import { chooseAdapter } from '../gpu/adapters.js';
+import { chooseAdapter } from '../index.js';
 import { defineAction } from './command.js';
 
 const SHOWN_LIMITS = [

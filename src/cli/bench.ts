@@ -4,7 +4,7 @@ import type { Command } from 'commander';
 import { median, quantile } from '../../bench/measure.js';
 import { gflopsAt, runBenchmark, WORKS } from '../../bench/run.js';
 import { writeFileWhole } from '../files.js';
-import { openDevice } from '../gpu/device.js';
+import { openDevice } from '../index.js';
 import { percent } from '../report/words.js';
 import { defineAction } from './command.js';
 import { positiveNumber, wholeNumber } from './numbers.js';

@@ -67,19 +67,20 @@ function makeTerminal(json: boolean): Terminal {
     print: (line = '') => void out.write(`${line}\n`),
     note: line => void process.stderr.write(`${line}\n`),
     progress: (label, total, unit) =>
-      process.stderr.isTTY ? barProgress(label, total, unit) : lineProgress(label, total, unit),
+      process.stderr.isTTY ? barProgress(label, total, unit, process.stderr) : lineProgress(label, total, unit),
   };
 }
 
-function barProgress(label: string, total: number, unit: string): Progress {
+/** A bar that is redrawn in place on `stream`, which is a terminal. */
+export function barProgress(label: string, total: number, unit: string, stream: NodeJS.WritableStream): Progress {
   const bar = new SingleBar(
     {
       format: `${label} {bar} {percentage}% · {value}/{total} ${unit} · {details} · ETA {eta_formatted}`,
       hideCursor: true,
       barsize: 24,
       etaBuffer: 20,
-      formatValue: (value, _, type) => (type === 'percentage' ? String(value) : short(value)),
-      stream: process.stderr,
+      formatValue: (value, _, type) => (type === 'value' || type === 'total' ? short(value) : String(value)),
+      stream,
     },
     Presets.shades_classic,
   );

@@ -1,16 +1,19 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Command } from 'commander';
-import { readDocuments } from '../data/documents.js';
-import { findInputFiles } from '../data/inputs.js';
-import { TokenDataset } from '../data/shards.js';
-import { TextTokenizer } from '../data/tokenizer.js';
 import { UserError } from '../errors.js';
-import { Evaluator, sequencesOf } from '../eval/loss.js';
-import { openDevice } from '../gpu/device.js';
+import {
+  Evaluator,
+  findInputFiles,
+  findModelFolder,
+  loadModel,
+  openDevice,
+  readDocuments,
+  sequencesOf,
+  TextTokenizer,
+  TokenDataset,
+} from '../index.js';
 import { short } from '../report/words.js';
-import { findModelFolder } from '../train/checkpoint.js';
-import { loadModel } from '../train/model-folder.js';
 import { defineAction, type Terminal } from './command.js';
 import { wholeNumber } from './numbers.js';
 

@@ -1,8 +1,7 @@
 import type { Command } from 'commander';
 import { UserError } from '../errors.js';
 import { writeFileWhole } from '../files.js';
-import { reportPage } from '../report/page.js';
-import { compareRuns, readRun } from '../report/runs.js';
+import { compareRuns, readRun, reportPage } from '../index.js';
 import { comparisonTable } from '../report/words.js';
 import { defineAction } from './command.js';
 

@@ -1,9 +1,13 @@
 /** `tokenizer train` and `tokenize`: from text files to a vocabulary, and to token shards. */
 import type { Command } from 'commander';
-import { findInputFiles, sizeOfFiles } from '../data/inputs.js';
-import type { TokenIndex } from '../data/shards.js';
-import { tokenizeFiles } from '../data/tokenize.js';
-import { TextTokenizer, trainTokenizer } from '../data/tokenizer.js';
+import {
+  findInputFiles,
+  sizeOfFiles,
+  TextTokenizer,
+  type TokenIndex,
+  tokenizeFiles,
+  trainTokenizer,
+} from '../index.js';
 import { short } from '../report/words.js';
 import { defineAction } from './command.js';
 import { wholeNumber } from './numbers.js';

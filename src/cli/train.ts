@@ -1,9 +1,17 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { UserError } from '../errors.js';
+import {
+  parseConfig,
+  type RunConfig,
+  type RunOptions,
+  type RunSummary,
+  readYaml,
+  resumeRun,
+  startRun,
+  type TrainObserver,
+} from '../index.js';
 import { short } from '../report/words.js';
-import { configFields, defaultOf, type FieldName, parseConfig, type RunConfig, readYaml } from '../train/config.js';
-import type { RunSummary, TrainObserver } from '../train/loop.js';
-import { type RunOptions, resumeRun, startRun } from '../train/run.js';
+import { configFields, defaultOf, type FieldName } from '../train/config.js';
 import { type CommandResult, defineAction, type Progress, type Terminal } from './command.js';
 
 /** `train`, `cpt` and `resume` */

@@ -29,9 +29,9 @@ export interface Sequence {
 
 /**
  * Which source a sequence comes from is decided by the largest deficit against its share (the first source on a tie),
- * so that no share is ever off by more than a sequence or so. Each source is cut into windows of T+1 tokens at stride T, drawn in an order that is shuffled anew
- * for each epoch and depends on the seed and the source's name alone: a target language comes in the same order with
- * and without replay beside it.
+ * so that no share is ever off by more than a sequence or so. Each source is cut into windows of T+1 tokens at stride T,
+ * drawn in an order that is shuffled anew for each epoch and depends on the seed and the source's name alone: a target
+ * language comes in the same order with and without replay beside it.
  */
 export class Mixture {
   readonly sources: readonly MixtureSource[];

@@ -99,7 +99,7 @@ describe('pieces', () => {
     const pieces = await piecesOf(write('words.txt', text));
     expect(pieces.map(piece => piece.text).join('')).toBe(text);
     expect(pieces.map(piece => piece.endOfDocument)).toEqual(pieces.map((_, i) => i === pieces.length - 1));
-    expect(Math.max(...pieces.map(piece => piece.text.length))).toBeLessThanOrEqual(2 ** 18);
+    expect(Math.max(...pieces.map(piece => piece.text.length))).toBeLessThanOrEqual(2 ** 13);
   });
 
   test('a text without white space is cut all the same, between characters', async () => {
