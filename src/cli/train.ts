@@ -89,7 +89,13 @@ function parseSource(text: string): { name: string; path: string; weight?: numbe
 /** Fields of the YAML file with the flags over them. */
 function readConfig(options: Record<string, unknown>): RunConfig {
   const { config: file, json: _, source, heldOut, tieWordEmbeddings, ...flags } = options;
-  const fields: Record<string, unknown> = { ...(file === undefined ? {} : readYaml(String(file))), ...flags };
+  const fields = file === undefined ? {} : readYaml(String(file));
+  // two ways to give the budget: the flag's wins over the file's
+  if (flags.tokens !== undefined || flags.tokensPerParameter !== undefined) {
+    delete fields.tokens;
+    delete fields.tokensPerParameter;
+  }
+  Object.assign(fields, flags);
   if (source) fields.sources = source;
   if (heldOut) fields.heldOut = Object.fromEntries(heldOut as [string, string][]);
   if (tieWordEmbeddings !== undefined) fields.tieWordEmbeddings = tieWordEmbeddings === 'true';

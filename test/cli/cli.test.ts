@@ -59,8 +59,9 @@ describe('the way from text to a report', () => {
     writeFileSync(
       join(root, 'run.yaml'),
       'hiddenSize: 32\nintermediateSize: 48\nnumHiddenLayers: 1\nnumAttentionHeads: 2\n' +
-        'contextLength: 32\nbatchTokens: 128\ntokens: 1280\nheldOut: { en: en, fr: fr }\n',
+        'contextLength: 32\nbatchTokens: 128\ntokensPerParameter: 20\nheldOut: { en: en, fr: fr }\n',
     );
+    const tokens = ['--tokens', '1280']; // wins over the file's tokensPerParameter
     const trained = await json(
       'train',
       '--config',
@@ -71,22 +72,14 @@ describe('the way from text to a report', () => {
       'runs/en',
       '--learning-rate',
       '0.01',
+      ...tokens,
     );
     expect(trained).toMatchObject({ status: 'done', step: 10, tokens: 1280 });
     const common = ['--context-length', '32', '--batch-tokens', '128', '--held-out', 'en=en', '--held-out', 'fr=fr'];
-    const scratch = await json('train', '--config', 'run.yaml', '--source', 'fr=fr', '--out', 'runs/fr', '--seed', '2');
+    const french = ['--source', 'fr=fr', '--out', 'runs/fr', '--seed', '2'];
+    const scratch = await json('train', '--config', 'run.yaml', ...french, ...tokens);
     const sources = ['--source', 'fr=fr@0.9', '--source', 'en=en@0.1'];
-    const continued = await json(
-      'cpt',
-      '--from',
-      'runs/en',
-      ...sources,
-      ...common,
-      '--tokens',
-      '1280',
-      '--out',
-      'runs/cpt',
-    );
+    const continued = await json('cpt', '--from', 'runs/en', ...sources, ...common, ...tokens, '--out', 'runs/cpt');
     expect(Object.keys(continued.heldOut as object)).toEqual(Object.keys(scratch.heldOut as object));
     const evaluated = await json('eval', 'loss', '--model', 'runs/en', '--data', 'en', '--context-length', '32');
     const held = (trained.heldOut as Record<string, { loss: number }>).en!;
