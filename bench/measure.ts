@@ -13,6 +13,8 @@ export interface Samples {
   readonly wall: number[];
   /** Milliseconds of one time on the GPU. */
   readonly gpu: number[];
+  /** Wall milliseconds of the runs that `gpu` is from: they carry the timestamps too. */
+  readonly gpuWall: number[];
 }
 
 export interface MeasureOptions {
@@ -24,13 +26,15 @@ export interface MeasureOptions {
 
 /** Samples of every work. One run of each comes first and counts for nothing: it finds pages and caches cold. */
 export async function measure(works: readonly Work[], options: MeasureOptions): Promise<Samples[]> {
-  const samples = works.map(({ name, flops }): Samples => ({ name, flops, wall: [], gpu: [] }));
+  const samples = works.map(({ name, flops }): Samples => ({ name, flops, wall: [], gpu: [], gpuWall: [] }));
   for (const work of works) await work.run();
   let done = 0;
   for (let round = 0; round < options.rounds; round++) {
     for (const [i, work] of works.entries()) {
       samples[i]!.wall.push(...(await wallTimes(work, options.seconds)));
+      const started = performance.now();
       samples[i]!.gpu.push(await work.gpuTime());
+      samples[i]!.gpuWall.push((performance.now() - started) / work.perRun);
       options.onProgress?.(++done, work.name);
     }
   }

@@ -28,7 +28,7 @@ export interface BenchmarkResult {
     /** Milliseconds, medians. */
     readonly milliseconds: number;
     readonly submitMilliseconds: number;
-    /** Everything but the dispatches, as a share of the step: (wall − GPU) / wall. */
+    /** Everything but the dispatches, as a share of the step: (wall − GPU) / wall, both of the same run, timestamps included. */
     readonly hostShare: number;
   };
   /** The fastest of the matrix products, by wall time. */
@@ -64,7 +64,7 @@ export async function runBenchmark(device: Device, options: MeasureOptions): Pro
         gflops,
         milliseconds,
         submitMilliseconds: median(step.submitTimes),
-        hostShare: 1 - median(timed.gpu) / milliseconds,
+        hostShare: median(timed.gpu.map((gpu, i) => 1 - gpu / timed.gpuWall[i]!)),
       },
       bestMatmul,
       stepOverMatmul: gflops / bestMatmul.gflops,

@@ -62,6 +62,8 @@ test('the benchmark measures every work, and its ratio is that of its samples', 
   });
   expect(samples).toHaveLength(WORKS);
   for (const { wall, gpu } of samples) for (const time of [...wall, ...gpu]) expect(time).toBeGreaterThan(0);
+  expect(step.hostShare).toBeGreaterThan(0);
+  expect(step.hostShare).toBeLessThan(1);
   const { flops, wall } = samples.find(({ name }) => name === bestMatmul.name)!;
   expect(stepOverMatmul).toBeCloseTo(step.gflops / (flops / median(wall) / 1e6), 10);
   // 2 · 512^3 and 1024^3; 6 · parameters and 6 · layers · hidden · T for attention, a token
