@@ -61,11 +61,15 @@ async function unpackSwiftShader(): Promise<string> {
   const folder = join(cache, 'babelgrad', `swiftshader-${version}`);
   if (existsSync(join(folder, 'vk_swiftshader_icd.json'))) return folder;
   const archive = brotliDecompressSync(readFileSync(join(packageFolder, 'bin', 'swiftshader.tar.br')));
-  await writeFolderWhole(folder, async target => {
-    const file = join(target, 'swiftshader.tar');
-    writeFileWhole(file, archive);
-    await extract({ file, cwd: target });
-  });
+  try {
+    await writeFolderWhole(folder, async target => {
+      const file = join(target, 'swiftshader.tar');
+      writeFileWhole(file, archive);
+      await extract({ file, cwd: target });
+    });
+  } catch (error) {
+    throw new Error(`it cannot be unpacked, set XDG_CACHE_HOME to a folder that can be written (${messageOf(error)})`);
+  }
   return folder;
 }
 

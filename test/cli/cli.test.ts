@@ -10,12 +10,17 @@ import { sampleText } from '../support/text.js';
 const root = mkdtempSync(join(tmpdir(), 'babelgrad-cli-'));
 
 /** Runs the built command line in the temporary folder. */
-function babelgrad(...parameters: string[]): Promise<{ status: number; stdout: string; stderr: string }> {
+const babelgrad = (...parameters: string[]) => babelgradWith({}, ...parameters);
+
+function babelgradWith(
+  environment: Record<string, string>,
+  ...parameters: string[]
+): Promise<{ status: number; stdout: string; stderr: string }> {
   return new Promise(resolve => {
     execFile(
       process.execPath,
       [join(packageRoot, 'dist/src/cli/main.js'), ...parameters],
-      { cwd: root },
+      { cwd: root, env: { ...process.env, ...environment } },
       (error, stdout, stderr) => {
         resolve({ status: typeof error?.code === 'number' ? error.code : 0, stdout, stderr });
       },
@@ -147,6 +152,14 @@ describe('bad usage, configuration and input end with status 2 and say what to d
     expect(stderr).toMatch(message);
     expect(status).toBe(2);
     expect(stdout).toBe('');
+  });
+
+  test('no adapter at all', async () => {
+    // no system driver, and a cache folder that is a file
+    const environment = { VK_DRIVER_FILES: join(root, 'none.json'), XDG_CACHE_HOME: join(root, 'en.txt') };
+    const { status, stderr } = await babelgradWith(environment, 'adapters');
+    expect(stderr).toMatch(/no WebGPU adapter was found\. The bundled .* set XDG_CACHE_HOME .*Install a Vulkan driver/);
+    expect(status).toBe(2);
   });
 
   test('with --json the error is on stdout too, as an object', async () => {
