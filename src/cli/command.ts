@@ -112,6 +112,7 @@ function lineProgress(label: string, total: number, unit: string): Progress {
     },
     stop() {
       if (last) process.stderr.write(`${last}\n`);
+      last = '';
     },
   };
 }
