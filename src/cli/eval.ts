@@ -33,7 +33,7 @@ export function addEvalCommand(program: Command): void {
     .command('loss')
     .description('mean loss of a model on text or token shards')
     .requiredOption('--model <checkpoint>', 'checkpoint, model folder, or run (its latest checkpoint)')
-    .requiredOption('--data <files-or-folders...>', 'folder made by tokenize (its held-out split), or text files')
+    .requiredOption('--data <files-or-folders...>', 'folders made by tokenize (their held-out splits), or text files')
     .option('--context-length <tokens>', 'tokens of a sequence', wholeNumber(1), 128)
     .option('--batch <sequences>', 'sequences that run at once', wholeNumber(1), 8)
     .option('--field <name>', 'field or column that holds the text in .jsonl and .parquet', 'text')
@@ -80,19 +80,41 @@ async function evaluateWithProgress(terminal: Terminal, evaluator: Evaluator, se
   return total;
 }
 
-/** Ids of a data set's held-out split, or of texts through the model's own tokenizer. */
-async function readIds({ data, field }: LossOptions, modelFolder: string, vocabSize: number) {
-  const [folder] = data;
-  if (data.length === 1 && existsSync(join(folder!, 'index.json'))) {
-    const dataset = TokenDataset.open(folder!);
+function readHeldOut(folder: string, vocabSize: number): Uint32Array {
+  const dataset = TokenDataset.open(folder);
+  try {
     if (dataset.index.vocabSize > vocabSize) {
       throw new UserError(
         `'${folder}' has a vocabulary of ${dataset.index.vocabSize}, larger than the model's of ${vocabSize}`,
       );
     }
-    const ids = dataset.readHeldOut(0, dataset.heldOutTokens);
+    return dataset.readHeldOut(0, dataset.heldOutTokens);
+  } finally {
     dataset.close();
-    return { ids, textBytes: undefined };
+  }
+}
+
+function joined(parts: readonly Uint32Array[]): Uint32Array {
+  const whole = new Uint32Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
+}
+
+/** Ids of the held-out splits of data sets, or of texts through the model's own tokenizer. */
+async function readIds({ data, field }: LossOptions, modelFolder: string, vocabSize: number) {
+  const folders = data.filter(path => existsSync(join(path, 'index.json')));
+  if (folders.length > 0) {
+    const other = data.find(path => !folders.includes(path));
+    if (other) {
+      throw new UserError(
+        `'${folders[0]}' holds tokens and '${other}' does not: evaluate token folders and text apart`,
+      );
+    }
+    return { ids: joined(folders.map(folder => readHeldOut(folder, vocabSize))), textBytes: undefined };
   }
   const tokenizer = TextTokenizer.load(join(modelFolder, 'tokenizer.json'));
   const ids: number[] = [];

@@ -35,10 +35,13 @@ for (const command of [...program.commands, ...program.commands.flatMap(({ comma
   command.exitOverride().showHelpAfterError('(add --help for the options)');
 }
 
+const isJson = process.argv.includes('--json');
 try {
   await program.parseAsync();
 } catch (error) {
   // commander has printed its message; help and version end with 0, everything else is bad usage
-  if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : 2;
-  else reportError(error, process.argv.includes('--json'));
+  if (error instanceof CommanderError) {
+    process.exitCode = error.exitCode === 0 ? 0 : 2;
+    if (error.exitCode !== 0 && isJson) process.stdout.write(`${JSON.stringify({ error: error.message })}\n`);
+  } else reportError(error, isJson);
 }

@@ -108,13 +108,14 @@ function readConfig(options: Record<string, unknown>): RunConfig {
 /** Runs with a progress bar, and a checkpoint on Ctrl-C. */
 async function watch(terminal: Terminal, body: (options: RunOptions) => Promise<RunSummary>): Promise<CommandResult> {
   const abort = new AbortController();
+  const { observer, stop } = observe(terminal);
   const onInterrupt = () => {
+    stop();
     terminal.note('stopping after this step, with a checkpoint');
     abort.abort();
   };
   process.once('SIGINT', onInterrupt);
   process.once('SIGTERM', onInterrupt);
-  const { observer, stop } = observe(terminal);
   let summary: RunSummary;
   try {
     summary = await body({ observer, signal: abort.signal });
@@ -148,5 +149,9 @@ export function observe(terminal: Terminal): { observer: TrainObserver; stop(): 
       progress?.update(step, `loss ${loss.toFixed(3)} · ${short(tokensPerSecond)} tokens/s`);
     },
   };
-  return { observer, stop: () => progress?.stop() };
+  const stop = () => {
+    progress?.stop();
+    progress = undefined; // a line may be printed now, and steps that still come in draw no bar over it
+  };
+  return { observer, stop };
 }

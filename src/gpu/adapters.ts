@@ -14,8 +14,19 @@ export interface AdapterDescription {
   readonly kind: 'hardware' | 'system software' | 'bundled software';
   /** Lanes of a subgroup where all subgroups have one size, else 0 (no subgroup variants of kernels then). */
   readonly subgroupSize: number;
+  /** Shapes of matrices that a subgroup can multiply (tensor cores); empty where there are none. */
+  readonly subgroupMatrices: readonly SubgroupMatrix[];
   readonly features: readonly string[];
   readonly limits: Readonly<Record<string, number>>;
+}
+
+/** C [M, N] += A [M, K] B [K, N]; A and B of type `operand`, C of type `result`. */
+export interface SubgroupMatrix {
+  readonly operand: string;
+  readonly result: string;
+  readonly M: number;
+  readonly N: number;
+  readonly K: number;
 }
 
 /** The adapter that was chosen, the reason, and the others. */
@@ -25,9 +36,7 @@ export interface AdapterChoice {
   readonly adapters: readonly AdapterDescription[];
 }
 
-/** A live adapter. `instance` must stay reachable as long as any device lives: Dawn's instance goes with it. */
 export interface LiveAdapter {
-  readonly instance: GPU;
   readonly adapter: GPUAdapter;
   readonly description: AdapterDescription;
 }
@@ -48,15 +57,28 @@ function flags(checked: boolean, name: string): string[] {
   ];
 }
 
+/**
+ * Dawn's instances, one for each set of flags, kept for the life of the process: Dawn goes on polling one for a moment
+ * after its last device is closed, and crashes when it was collected meanwhile. They do not keep Node.js from exiting.
+ */
+const instances = new Map<string, GPU>();
+
+function instanceFor(checked: boolean, name: string): GPU {
+  const wanted = flags(checked, name);
+  const key = wanted.join(' ');
+  const instance = instances.get(key) ?? create(wanted);
+  instances.set(key, instance);
+  return instance;
+}
+
 /** Every adapter that Dawn accepts, best first. */
 export async function listAdapters(checked = false): Promise<LiveAdapter[]> {
   const bundled = await prepareDrivers();
   const names = await adapterNames(checked);
   const live: LiveAdapter[] = [];
   for (const name of names) {
-    const instance = create(flags(checked, name));
-    const adapter = await instance.requestAdapter();
-    if (adapter) live.push({ instance, adapter, description: describe(name, adapter, bundled) });
+    const adapter = await instanceFor(checked, name).requestAdapter();
+    if (adapter) live.push({ adapter, description: describe(name, adapter, bundled) });
   }
   const rank = (a: LiveAdapter) => PREFERENCE.indexOf(a.description.kind);
   return live.sort((a, b) => rank(a) - rank(b));
@@ -64,9 +86,8 @@ export async function listAdapters(checked = false): Promise<LiveAdapter[]> {
 
 /** dawn.node has no enumeration; asked for an adapter that does not exist it rejects with the list of all. */
 async function adapterNames(checked: boolean): Promise<string[]> {
-  const instance = create(flags(checked, ABSENT_NAME));
   try {
-    await instance.requestAdapter();
+    await instanceFor(checked, ABSENT_NAME).requestAdapter();
     return [];
   } catch (error) {
     return [...messageOf(error).matchAll(/ \* backend: '[^']*', name: '(.*)'$/gm)].map(match => match[1]!);
@@ -86,9 +107,32 @@ function describe(name: string, adapter: GPUAdapter, bundled: BundledDriver): Ad
     driver: info.description,
     kind: !info.isFallbackAdapter ? 'hardware' : isBundled ? 'bundled software' : 'system software',
     subgroupSize: adapter.features.has('subgroups') && subgroupMinSize === subgroupMaxSize ? subgroupMinSize : 0,
+    subgroupMatrices: subgroupMatrices(info),
     features: [...adapter.features].sort(),
     limits,
   };
+}
+
+/** Dawn's experimental addition to GPUAdapterInfo, which @webgpu/types does not have. */
+interface MatrixInfo {
+  readonly subgroupMatrixConfigs?: Iterable<{
+    readonly componentType: string;
+    readonly resultComponentType: string;
+    readonly M: number;
+    readonly N: number;
+    readonly K: number;
+  }>;
+}
+
+function subgroupMatrices(info: GPUAdapterInfo): SubgroupMatrix[] {
+  const configs = (info as GPUAdapterInfo & MatrixInfo).subgroupMatrixConfigs ?? [];
+  return [...configs].map(({ componentType, resultComponentType, M, N, K }) => ({
+    operand: componentType,
+    result: resultComponentType,
+    M,
+    N,
+    K,
+  }));
 }
 
 /**

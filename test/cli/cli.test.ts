@@ -89,6 +89,8 @@ describe('the way from text to a report', () => {
     const evaluated = await json('eval', 'loss', '--model', 'runs/en', '--data', 'en', '--context-length', '32');
     const held = (trained.heldOut as Record<string, { loss: number }>).en!;
     expect(evaluated.loss).toBeCloseTo(held.loss, 5);
+    const both = await json('eval', 'loss', '--model', 'runs/en', '--data', 'en', 'fr', '--context-length', '32');
+    expect(both.tokens, 'the splits of both, less the first id').toBe(599);
     expect(await json('eval', 'loss', '--model', 'runs/en', '--data', 'en.txt')).toMatchObject({
       bitsPerByte: expect.any(Number),
     });
@@ -133,6 +135,16 @@ describe('bad usage, configuration and input end with status 2 and say what to d
     ],
     ['a folder that is no run', ['resume', '.'], /'\.' holds no run/],
     ['a report of nothing', ['report', 'none'], /'none' is not the folder of a run/],
+    [
+      'two sources of one name',
+      ['train', '--source', 'en=en', '--source', 'en=fr', '--preset', 'tiny', '--out', 'x'],
+      /two sources are named 'en'/,
+    ],
+    [
+      'tokens and text together',
+      ['eval', 'loss', '--model', 'runs/en', '--data', 'en', 'en.txt'],
+      /evaluate token folders and text apart/,
+    ],
     ['a model that is none', ['eval', 'loss', '--model', 'none', '--data', 'en.txt'], /'none' is neither a checkpoint/],
   ];
 
@@ -166,5 +178,8 @@ describe('bad usage, configuration and input end with status 2 and say what to d
     const { status, stdout } = await babelgrad('report', 'none', '--json');
     expect(status).toBe(2);
     expect(JSON.parse(stdout)).toEqual({ error: expect.stringContaining('not the folder of a run') });
+    const usage = await babelgrad('train', '--frobnicate', '3', '--json');
+    expect(usage.status).toBe(2);
+    expect(JSON.parse(usage.stdout)).toEqual({ error: expect.stringContaining("unknown option '--frobnicate'") });
   });
 });

@@ -1,5 +1,9 @@
+import { execFile } from 'node:child_process';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { describe, expect, test } from 'vitest';
 import { UserError } from '../../src/errors.js';
+import { packageRoot } from '../../src/files.js';
 import { chooseAdapter, listAdapters } from '../../src/gpu/adapters.js';
 import { useDevice } from '../support/gpu.js';
 
@@ -39,6 +43,17 @@ describe('the device', () => {
     const buffer = context.device.createBuffer('small', 16);
     expect(() => context.device.write(buffer, new Float32Array(5))).toThrow(/20 bytes at 0 exceed 'small' of 16/);
     buffer.destroy();
+  });
+
+  test('closing one leaves nothing behind that crashes when memory is collected', async () => {
+    const module = join(packageRoot, 'dist', 'src', 'gpu', 'device.js');
+    const script = `
+      const { openDevice } = await import(${JSON.stringify(module)});
+      (await openDevice()).close();
+      for (let i = 0; i < 6; i++) { gc(); await new Promise(done => setTimeout(done, 150)); }
+      console.log('still here');`;
+    const run = promisify(execFile)(process.execPath, ['--expose-gc', '--input-type=module', '-e', script]);
+    expect((await run).stdout).toContain('still here');
   });
 
   test('memory is accounted for', () => {
