@@ -3,7 +3,7 @@ import { Graph } from '../src/autograd/graph.js';
 import { plan } from '../src/autograd/plan.js';
 import { persistent, type Tensor } from '../src/autograd/tensor.js';
 import type { Device } from '../src/gpu/device.js';
-import { type MatmulForm, matmul, matmulVariant } from '../src/kernels/matmul.js';
+import { type MatmulForm, matmul } from '../src/kernels/matmul.js';
 import { Random } from '../src/random.js';
 import type { Work } from './work.js';
 
@@ -28,9 +28,8 @@ export async function matmulWork(device: Device, form: MatmulForm, size: number)
     inputs: [a, b],
     outputs: [],
     updates: [c],
-    launch: (adapter, bind) => [
-      matmul(matmulVariant(adapter), { form, M: size, N: size, K: size }, { a: bind(a), b: bind(b), c: bind(c) }),
-    ],
+    launch: (kernels, bind) =>
+      matmul(kernels, { form, M: size, N: size, K: size }, { a: bind(a), b: bind(b), c: bind(c) }),
   });
   const bound = await plan(device, graph);
   const flops = 2 * size ** 3;

@@ -2,7 +2,8 @@
 import type { Device } from '../src/gpu/device.js';
 import { attentionFlopsPerToken, countParameters, flopsPerToken, type ModelConfig } from '../src/model/config.js';
 import { initialWeights } from '../src/model/init.js';
-import { type BatchShape, Model } from '../src/model/llama.js';
+import type { BatchShape } from '../src/model/llama.js';
+import { Model } from '../src/model/model.js';
 import { Random } from '../src/random.js';
 import { Trainer } from '../src/train/step.js';
 import type { Work } from './work.js';

@@ -1,20 +1,18 @@
 // Causal attention with grouped-query heads, flash style: the T x T scores never exist in memory.
 //   out[b, t, h] = sum_{j <= t} softmax_j(scale * q[b, t, h] · k[b, j, g]) v[b, j, g],   g = h / (H / KV)
 //   logsumexp[b, h, t] = log sum_{j <= t} exp(scale * q · k)
-// q, out [B, T, H, D]; k, v [B, T, KV, D]. A thread owns a query row (q and the output row in registers); a workgroup
+// qkv [B, T, H + 2 KV, D] holds q, k and v side by side; out [B, T, H, D]; logsumexp f32, the others f32 or f16 (TYPE). A thread owns a query row (q and the output row in registers); a workgroup
 // owns WORKGROUP rows of one head and walks over the keys, KEYS at a time, with a running maximum and sum.
 // A key or value row reaches all threads either by SUBGROUPS: lane l loads dimensions l, l+LANES, … and broadcasts them
 // (the workgroup is one subgroup), or through a tile in workgroup memory (LANES is D then, CHUNKS 1).
 // Registers hold CHUNKS*LANES >= D dimensions; those beyond D are zero. Masked scores are a large finite number.
-// All in f32.
+// Computed in f32.
 struct Params { T: u32, H: u32, KV: u32, scale: f32 }
 
-@group(0) @binding(0) var<storage, read> q: array<f32>;
-@group(0) @binding(1) var<storage, read> k: array<f32>;
-@group(0) @binding(2) var<storage, read> v: array<f32>;
-@group(0) @binding(3) var<storage, read_write> out: array<f32>;
-@group(0) @binding(4) var<storage, read_write> logsumexp: array<f32>;
-@group(0) @binding(5) var<uniform> params: Params;
+@group(0) @binding(0) var<storage, read> qkv: array<${TYPE}>;
+@group(0) @binding(1) var<storage, read_write> out: array<${TYPE}>;
+@group(0) @binding(2) var<storage, read_write> logsumexp: array<f32>;
+@group(0) @binding(3) var<uniform> params: Params;
 
 const D = ${HEAD_SIZE}u;
 const LANES = ${LANES}u;
@@ -29,15 +27,18 @@ var<workgroup> v_tile: array<f32, ${KEYS}u * D>;
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) thread: u32) {
   let T = params.T;
   let head = workgroup.y;
-  let kv_head = head / (params.H / params.KV);
   let batch = workgroup.z;
+  let stride = (params.H + 2u * params.KV) * D;
   let t = workgroup.x * ${WORKGROUP}u + thread;
-  let row = ((batch * T + min(t, T - 1u)) * params.H + head) * D;
+  let row = batch * T + min(t, T - 1u);
+  let q_row = row * stride + head * D;
+  let k_head = batch * T * stride + (params.H + head / (params.H / params.KV)) * D;
+  let v_head = k_head + params.KV * D;
   #for c in CHUNKS
   #for l in LANES
   var q_${c}_${l} = 0f;
   var out_${c}_${l} = 0f;
-  if (${c}u * LANES + ${l}u < D) { q_${c}_${l} = q[row + ${c}u * LANES + ${l}u] * params.scale; }
+  if (${c}u * LANES + ${l}u < D) { q_${c}_${l} = f32(qkv[q_row + ${c}u * LANES + ${l}u]) * params.scale; }
   #end
   #end
   var largest = MASKED;
@@ -46,25 +47,27 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   for (var j0 = 0u; j0 < keys; j0 += ${KEYS}u) {
 #if ${SUBGROUPS}
     #for j in KEYS
-    let row_${j} = ((batch * T + min(j0 + ${j}u, T - 1u)) * params.KV + kv_head) * D;
+    let row_${j} = min(j0 + ${j}u, T - 1u) * stride;
     #for c in CHUNKS
-    let k_${j}_${c} = k[row_${j} + min(${c}u * LANES + thread, D - 1u)];
-    let v_${j}_${c} = v[row_${j} + min(${c}u * LANES + thread, D - 1u)];
+    let k_${j}_${c} = f32(qkv[k_head + row_${j} + min(${c}u * LANES + thread, D - 1u)]);
+    let v_${j}_${c} = f32(qkv[v_head + row_${j} + min(${c}u * LANES + thread, D - 1u)]);
     #end
     #end
 #else
     workgroupBarrier();
     for (var i = thread; i < ${KEYS}u * D; i += ${WORKGROUP}u) {
-      let at = ((batch * T + min(j0 + i / D, T - 1u)) * params.KV + kv_head) * D + i % D;
-      k_tile[i] = k[at];
-      v_tile[i] = v[at];
+      let at = min(j0 + i / D, T - 1u) * stride + i % D;
+      k_tile[i] = f32(qkv[k_head + at]);
+      v_tile[i] = f32(qkv[v_head + at]);
     }
     workgroupBarrier();
 #endif
     #for j in KEYS
     var score_${j} = 0f;
+    #end
     #for c in CHUNKS
     #for l in LANES
+    #for j in KEYS
 #if ${SUBGROUPS}
     score_${j} = fma(q_${c}_${l}, subgroupBroadcast(k_${j}_${c}, ${l}u), score_${j});
 #else
@@ -72,10 +75,10 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 #endif
     #end
     #end
-    score_${j} = select(MASKED, score_${j}, j0 + ${j}u <= t);
     #end
     var largest_now = largest;
     #for j in KEYS
+    score_${j} = select(MASKED, score_${j}, j0 + ${j}u <= t);
     largest_now = max(largest_now, score_${j});
     #end
     let correction = exp(largest - largest_now);
@@ -100,9 +103,10 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   }
   if (t >= T) { return; }
   let inverse = 1f / sum;
+  let out_row = (row * params.H + head) * D;
   #for c in CHUNKS
   #for l in LANES
-  if (${c}u * LANES + ${l}u < D) { out[row + ${c}u * LANES + ${l}u] = out_${c}_${l} * inverse; }
+  if (${c}u * LANES + ${l}u < D) { out[out_row + ${c}u * LANES + ${l}u] = ${TYPE}(out_${c}_${l} * inverse); }
   #end
   #end
   logsumexp[(batch * params.H + head) * T + t] = largest + log(sum);

@@ -1,14 +1,21 @@
 // Softmax cross-entropy of each row, fused with its gradient:
 //   losses[r] = log(sum_v exp(logits[r, v])) - logits[r, target[r]]            (nats)
-//   GRADIENT: logits[r, v] ← scale * (softmax(logits[r])[v] - [v = target[r]]), in place.
-// logits [R, V], targets [R], losses [R]. A row whose target is IGNORED (0xffffffff) has loss 0 and gradient 0.
+//   GRADIENT: logits[r, v] ← scale * (softmax(logits[r])[v] - [v = target[r]]), in place; SEPARATE: into dlogits instead.
+//   SCALED: times loss_scale, too.
+// logits [R, V], targets [R], losses [R]; dlogits [R, V] f32 or f16. A row whose target is IGNORED (0xffffffff) has loss 0 and gradient 0.
 // A workgroup takes a row, in three passes over it: maximum, sum, gradient. Sums in f32.
 struct Params { rows: u32, columns: u32, scale: f32 }
 
 @group(0) @binding(0) var<storage, read> targets: array<u32>;
 @group(0) @binding(1) var<storage, read_write> logits: array<f32>;
 @group(0) @binding(2) var<storage, read_write> losses: array<f32>;
-@group(0) @binding(3) var<uniform> params: Params;
+#if ${SCALED}
+@group(0) @binding(3) var<storage, read> loss_scale: f32;
+#endif
+#if ${SEPARATE}
+@group(0) @binding(${DLOGITS_BINDING}) var<storage, read_write> dlogits: array<${DLOGITS_TYPE}>;
+#endif
+@group(0) @binding(${PARAMS_BINDING}) var<uniform> params: Params;
 
 const IGNORED = 0xffffffffu;
 
@@ -32,13 +39,21 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: 
   sum = reduce_sum(sum, thread);
   if (thread == 0u) { losses[row] = select(0f, log(sum) + largest - target_logit, is_target); }
 #if ${GRADIENT}
+#if ${SCALED}
+  let scale = select(0f, params.scale * loss_scale, is_target);
+#else
   let scale = select(0f, params.scale, is_target);
+#endif
   let factor = scale / sum;
   for (var v = thread; v < V; v += ${WORKGROUP}u) {
     let at = start + v;
     var gradient = exp(logits[at] - largest) * factor;
     if (at == at_target) { gradient -= scale; }
+#if ${SEPARATE}
+    dlogits[at] = ${DLOGITS_TYPE}(gradient);
+#else
     logits[at] = gradient;
+#endif
   }
 #endif
 }

@@ -1,8 +1,8 @@
 // dtable[v, c] += sum over the rows r with ids[r] = v of dy[r, c];  dy [R, C], dtable [V, C].
 // Deterministic without atomics: the host sorts the rows by id (stable). order [R] lists them; group s is
 // order[starts[s]] … order[starts[s+1]-1], all of one id; starts [R+1] ends in empty groups. A workgroup owns a group,
-// and so a row of the table, and adds in order.
-struct Params { groups: u32, columns: u32 }
+// and so a row of the table, and adds in order. The table may be a window, entries first … first+entries-1.
+struct Params { groups: u32, columns: u32, first_entry: u32, entries: u32 }
 
 @group(0) @binding(0) var<storage, read> ids: array<u32>;
 @group(0) @binding(1) var<storage, read> order: array<u32>;
@@ -20,7 +20,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: 
   let last = starts[group + 1u];
   if (first >= last) { return; }
   let C = params.columns;
-  let start = ids[order[first]] * C;
+  let entry = ids[order[first]] - params.first_entry; // wraps around below the window
+  if (entry >= params.entries) { return; }
+  let start = entry * C;
   for (var c = thread; c < C; c += ${WORKGROUP}u) {
     var sum = 0f;
     for (var i = first; i < last; i++) { sum += dy[order[i] * C + c]; }

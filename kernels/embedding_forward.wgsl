@@ -1,5 +1,6 @@
 // y[r, c] = table[ids[r], c];  table [V, C], ids [R], y [R, C]. A workgroup takes a row. The host checks ids < V.
-struct Params { rows: u32, columns: u32 }
+// The table may be a window, entries first … first+entries-1: rows of other ids are left alone.
+struct Params { rows: u32, columns: u32, first: u32, entries: u32 }
 
 @group(0) @binding(0) var<storage, read> ids: array<u32>;
 @group(0) @binding(1) var<storage, read> table: array<f32>;
@@ -12,6 +13,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: 
   let row = workgroup.y * grid.x + workgroup.x;
   if (row >= params.rows) { return; }
   let C = params.columns;
-  let start = ids[row] * C;
+  let entry = ids[row] - params.first; // wraps around below the window
+  if (entry >= params.entries) { return; }
+  let start = entry * C;
   for (var c = thread; c < C; c += ${WORKGROUP}u) { y[row * C + c] = table[start + c]; }
 }

@@ -1,19 +1,31 @@
-// Global gradient norm from its parts, the clip factor, and whether the step is sound.
-//   norm = sqrt(sum_p partial[p]),  scale = min(1, clip / norm)  (clip = 0: no clipping)
+// Global gradient norm from its parts, the factor that gradients are to be multiplied by, and whether the step is sound.
+//   norm = sqrt(sum_p partial[p]) / loss_scale,  scale = min(1, clip / norm) / loss_scale   (clip = 0: no clipping)
 // partial [P] as bits, see gradient_norm_partial. `loss` [1] as bits too. When a part or the loss is not finite,
 // bad_step is set to the step's number and stays: AdamW then leaves the weights alone for good.
+// LOSS_SCALING (f16 gradients; Micikevicius et al., 2018): gradients that are not finite have overflowed. The step is
+// skipped and loss_scale halved; it is doubled after `growth_interval` good steps in a row. Only a loss that is not
+// finite, or a scale below 1, is a bad step. β^t is kept here then, since t counts the steps that were not skipped.
 // One workgroup, in a fixed order, in f32.
-struct Params { parts: u32, clip: f32 }
+struct Params { parts: u32, clip: f32, growth_interval: u32, beta1: f32, beta2: f32 }
 struct Schedule { learning_rate: f32, correction1: f32, correction2: f32, step: u32 }
-struct Health { norm: f32, scale: f32, bad_step: u32, loss: u32 }
+struct Health { norm: f32, scale: f32, bad_step: u32, loss: u32, loss_scale: f32, skipped: u32, correction1: f32, correction2: f32 }
 
 @group(0) @binding(0) var<storage, read> partial: array<u32>;
 @group(0) @binding(1) var<storage, read> loss: array<u32>;
 @group(0) @binding(2) var<storage, read> schedule: Schedule;
 @group(0) @binding(3) var<storage, read_write> health: Health;
+#if ${LOSS_SCALING}
+struct Scaler { loss_scale: f32, good_steps: u32, power1: f32, power2: f32 }
+@group(0) @binding(4) var<storage, read_write> scaler: Scaler;
+@group(0) @binding(5) var<uniform> params: Params;
+#else
 @group(0) @binding(4) var<uniform> params: Params;
+#endif
 
 const EXPONENT = 0x7f800000u;
+const LARGEST_SCALE = 16777216f;
+
+fn is_finite(bits: u32) -> bool { return (bits & EXPONENT) != EXPONENT; }
 
 ${LIB_REDUCE}
 
@@ -23,16 +35,44 @@ fn main(@builtin(local_invocation_index) thread: u32) {
   var bad = 0u;
   for (var p = thread; p < params.parts; p += ${WORKGROUP}u) {
     let bits = partial[p];
-    bad |= select(0u, 1u, (bits & EXPONENT) == EXPONENT);
+    bad |= select(1u, 0u, is_finite(bits));
     sum += bitcast<f32>(bits);
   }
   let total = reduce_sum(sum, thread);
   let any_bad = reduce_or(bad, thread);
   if (thread != 0u) { return; }
-  let overflow = (bitcast<u32>(total) & EXPONENT) == EXPONENT || (loss[0] & EXPONENT) == EXPONENT;
-  if ((any_bad != 0u || overflow) && health.bad_step == 0u) { health.bad_step = schedule.step; }
-  let norm = sqrt(total);
-  health.norm = norm;
-  health.scale = select(1f, params.clip / norm, params.clip > 0f && norm > params.clip);
+  let loss_is_finite = is_finite(loss[0]);
+  let gradients_are_finite = any_bad == 0u && is_finite(bitcast<u32>(total));
   health.loss = loss[0];
+#if ${LOSS_SCALING}
+  let loss_scale = scaler.loss_scale;
+  health.loss_scale = loss_scale;
+  health.skipped = select(1u, 0u, gradients_are_finite);
+  if (gradients_are_finite) {
+    scaler.good_steps += 1u;
+    if (scaler.good_steps >= params.growth_interval) {
+      scaler.loss_scale = min(2f * loss_scale, LARGEST_SCALE);
+      scaler.good_steps = 0u;
+    }
+    scaler.power1 *= params.beta1;
+    scaler.power2 *= params.beta2;
+  } else {
+    scaler.loss_scale = 0.5f * loss_scale;
+    scaler.good_steps = 0u;
+  }
+  health.correction1 = 1f / (1f - scaler.power1);
+  health.correction2 = 1f / (1f - scaler.power2);
+  let is_bad = !loss_is_finite || scaler.loss_scale < 1f;
+#else
+  let loss_scale = 1f;
+  health.loss_scale = loss_scale;
+  health.skipped = 0u;
+  health.correction1 = schedule.correction1;
+  health.correction2 = schedule.correction2;
+  let is_bad = !loss_is_finite || !gradients_are_finite;
+#endif
+  if (is_bad && health.bad_step == 0u) { health.bad_step = schedule.step; }
+  let norm = sqrt(total) / loss_scale;
+  health.norm = norm;
+  health.scale = select(1f, params.clip / norm, params.clip > 0f && norm > params.clip) / loss_scale;
 }

@@ -5,17 +5,22 @@
 // holds the accumulators of columns l, l+LANES, …; it loads one element of A for the row l of each group, and
 // subgroupBroadcast spreads it: one load of A serves COLUMNS*LANES products, one of B serves GROUPS*LANES.
 // Rows and columns beyond the edge read the last valid one and are not stored.
-// Accumulates in f32, in order of K.
-struct Params { M: u32, N: u32, K: u32 }
+// Operands are f32 or f16 (*_TYPE); products and sums are f32, in order of K. Each operand is a window of a larger matrix:
+// stored rows are *_stride elements apart, the first element is at *_first.
+struct Params {
+  M: u32, N: u32, K: u32,
+  a_stride: u32, b_stride: u32, c_stride: u32,
+  a_first: u32, b_first: u32, c_first: u32, addend_first: u32,
+}
 
-@group(0) @binding(0) var<storage, read> a: array<f32>;
-@group(0) @binding(1) var<storage, read> b: array<f32>;
+@group(0) @binding(0) var<storage, read> a: array<${A_TYPE}>;
+@group(0) @binding(1) var<storage, read> b: array<${B_TYPE}>;
 #if ${ADDEND}
-@group(0) @binding(2) var<storage, read> addend: array<f32>;
-@group(0) @binding(3) var<storage, read_write> c: array<f32>;
+@group(0) @binding(2) var<storage, read> addend: array<${ADDEND_TYPE}>;
+@group(0) @binding(3) var<storage, read_write> c: array<${C_TYPE}>;
 @group(0) @binding(4) var<uniform> params: Params;
 #else
-@group(0) @binding(2) var<storage, read_write> c: array<f32>;
+@group(0) @binding(2) var<storage, read_write> c: array<${C_TYPE}>;
 @group(0) @binding(3) var<uniform> params: Params;
 #endif
 
@@ -31,25 +36,25 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id
 
   // A's element (row, k) is at a_row + k * a_step; B's (k, column) at b_column + k * b_step.
 #if ${TRANSPOSE_A}
-  let a_step = M;
+  let a_step = params.a_stride;
   #for g in GROUPS
-  let a_row_${g} = min(row0 + ${g}u * LANES + lane, M - 1u);
+  let a_row_${g} = params.a_first + min(row0 + ${g}u * LANES + lane, M - 1u);
   #end
 #else
   let a_step = 1u;
   #for g in GROUPS
-  let a_row_${g} = min(row0 + ${g}u * LANES + lane, M - 1u) * K;
+  let a_row_${g} = params.a_first + min(row0 + ${g}u * LANES + lane, M - 1u) * params.a_stride;
   #end
 #endif
 #if ${TRANSPOSE_B}
   let b_step = 1u;
   #for j in COLUMNS
-  let b_column_${j} = min(column0 + ${j}u * LANES, N - 1u) * K;
+  let b_column_${j} = params.b_first + min(column0 + ${j}u * LANES, N - 1u) * params.b_stride;
   #end
 #else
-  let b_step = N;
+  let b_step = params.b_stride;
   #for j in COLUMNS
-  let b_column_${j} = min(column0 + ${j}u * LANES, N - 1u);
+  let b_column_${j} = params.b_first + min(column0 + ${j}u * LANES, N - 1u);
   #end
 #endif
 
@@ -65,10 +70,10 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id
   for (var k = 0u; k < whole; k += ${UNROLL}u) {
     #for u in UNROLL
     #for g in GROUPS
-    let a_${g}_${u} = a[a_row_${g} + (k + ${u}u) * a_step];
+    let a_${g}_${u} = f32(a[a_row_${g} + (k + ${u}u) * a_step]);
     #end
     #for j in COLUMNS
-    let b_${j}_${u} = b[b_column_${j} + (k + ${u}u) * b_step];
+    let b_${j}_${u} = f32(b[b_column_${j} + (k + ${u}u) * b_step]);
     #end
     #end
     #for u in UNROLL
@@ -86,10 +91,10 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id
   }
   for (var k = whole; k < K; k++) {
     #for j in COLUMNS
-    let b_${j} = b[b_column_${j} + k * b_step];
+    let b_${j} = f32(b[b_column_${j} + k * b_step]);
     #end
     #for g in GROUPS
-    let a_${g} = a[a_row_${g} + k * a_step];
+    let a_${g} = f32(a[a_row_${g} + k * a_step]);
     #for l in LANES
     {
       let a_row = subgroupBroadcast(a_${g}, ${l}u);
@@ -104,16 +109,16 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id
   #for g in GROUPS
   #for l in LANES
   if (row0 + ${g}u * LANES + ${l}u < M) {
-    let start = (row0 + ${g}u * LANES + ${l}u) * N;
+    let start = (row0 + ${g}u * LANES + ${l}u) * params.c_stride;
     #for j in COLUMNS
     if (column0 + ${j}u * LANES < N) {
       let at = start + column0 + ${j}u * LANES;
 #if ${ADDEND}
-      c[at] = sum_${g}_${l}_${j} + addend[at];
+      c[params.c_first + at] = ${C_TYPE}(sum_${g}_${l}_${j} + f32(addend[params.addend_first + at]));
 #elif ${ACCUMULATE}
-      c[at] = sum_${g}_${l}_${j} + c[at];
+      c[params.c_first + at] = ${C_TYPE}(sum_${g}_${l}_${j} + f32(c[params.c_first + at]));
 #else
-      c[at] = sum_${g}_${l}_${j};
+      c[params.c_first + at] = ${C_TYPE}(sum_${g}_${l}_${j});
 #endif
     }
     #end

@@ -1,89 +1,137 @@
-// C[M, N] = op(A) op(B) (+ addend): the same contract as matmul_subgroup, through workgroup memory, for adapters whose
-// lanes are many and whose barriers are cheap.
-//   TRANSPOSE_A: A is stored [K, M], else [M, K].   TRANSPOSE_B: B is stored [N, K], else [K, N].
-// A workgroup of THREADS x THREADS threads computes a tile of (THREADS*ROWS) x (THREADS*COLUMNS); a thread holds ROWS x
-// COLUMNS accumulators at stride THREADS. Tiles of A and B of DEPTH along K are staged as [DEPTH][tile], so that the
-// inner loop reads neighbouring words; DEPTH must be THREADS. Elements beyond the edge are staged as zeros.
-// Accumulates in f32, in order of K.
-struct Params { M: u32, N: u32, K: u32 }
+// C[M, N] = op(A) op(B) (+ addend): the contract of matmul_subgroup, through workgroup memory, for adapters whose lanes
+// are many and whose barriers are cheap.
+// A workgroup of THREADS_M x THREADS_N threads computes a tile of (4*ROWS*THREADS_M) x (4*COLUMNS*THREADS_N); a thread
+// holds 4*ROWS rows and COLUMNS vectors of 4 columns of it, in registers. Tiles of A and B of DEPTH along K are staged
+// [DEPTH][tile] as vectors along M and N, so that the inner loop reads a vector of each at a time.
+// They are loaded in blocks of 4 x 4: ALIGNED_* (rows of the stored matrix are whole vectors) by vectors, else element by
+// element; a matrix that is stored along K is turned in registers. Elements beyond the edge are staged as zeros.
+// Operands are f32 or f16 (*_TYPE); products and sums are f32, in order of K.
+struct Params {
+  M: u32, N: u32, K: u32,
+  a_stride: u32, b_stride: u32, c_stride: u32,
+  a_first: u32, b_first: u32, c_first: u32, addend_first: u32,
+}
 
-@group(0) @binding(0) var<storage, read> a: array<f32>;
-@group(0) @binding(1) var<storage, read> b: array<f32>;
+#if ${ALIGNED_A}
+@group(0) @binding(0) var<storage, read> a: array<vec4<${A_TYPE}>>;
+#else
+@group(0) @binding(0) var<storage, read> a: array<${A_TYPE}>;
+#endif
+#if ${ALIGNED_B}
+@group(0) @binding(1) var<storage, read> b: array<vec4<${B_TYPE}>>;
+#else
+@group(0) @binding(1) var<storage, read> b: array<${B_TYPE}>;
+#endif
 #if ${ADDEND}
-@group(0) @binding(2) var<storage, read> addend: array<f32>;
-@group(0) @binding(3) var<storage, read_write> c: array<f32>;
+@group(0) @binding(2) var<storage, read> addend: array<${ADDEND_TYPE}>;
+@group(0) @binding(3) var<storage, read_write> c: array<${C_TYPE}>;
 @group(0) @binding(4) var<uniform> params: Params;
 #else
-@group(0) @binding(2) var<storage, read_write> c: array<f32>;
+@group(0) @binding(2) var<storage, read_write> c: array<${C_TYPE}>;
 @group(0) @binding(3) var<uniform> params: Params;
 #endif
 
-const THREADS = ${THREADS}u;
-const TILE_M = ${THREADS}u * ${ROWS}u;
-const TILE_N = ${THREADS}u * ${COLUMNS}u;
-// One word of padding a row keeps a transposed store out of a single bank.
-var<workgroup> a_tile: array<f32, THREADS * (TILE_M + 1u)>;
-var<workgroup> b_tile: array<f32, THREADS * (TILE_N + 1u)>;
+const THREADS = ${THREADS_M}u * ${THREADS_N}u;
+const VECTORS_M = ${THREADS_M}u * ${ROWS}u;
+const VECTORS_N = ${THREADS_N}u * ${COLUMNS}u;
+const DEPTH = ${DEPTH}u;
+var<workgroup> a_tile: array<vec4f, DEPTH * VECTORS_M>;
+var<workgroup> b_tile: array<vec4f, DEPTH * VECTORS_N>;
 
-@compute @workgroup_size(${THREADS}, ${THREADS})
-fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_id) thread: vec3u) {
+// Four elements of the stored row `row` from `column` on; zeros beyond `rows` and `columns`.
+fn load_a(row: u32, column: u32, rows: u32, columns: u32) -> vec4f {
+  if (row >= rows || column >= columns) { return vec4f(); }
+  let at = params.a_first + row * params.a_stride + column;
+#if ${ALIGNED_A}
+  return vec4f(a[at / 4u]);
+#else
+  var values = vec4f();
+  for (var i = 0u; i < min(4u, columns - column); i++) { values[i] = f32(a[at + i]); }
+  return values;
+#endif
+}
+
+fn load_b(row: u32, column: u32, rows: u32, columns: u32) -> vec4f {
+  if (row >= rows || column >= columns) { return vec4f(); }
+  let at = params.b_first + row * params.b_stride + column;
+#if ${ALIGNED_B}
+  return vec4f(b[at / 4u]);
+#else
+  var values = vec4f();
+  for (var i = 0u; i < min(4u, columns - column); i++) { values[i] = f32(b[at + i]); }
+  return values;
+#endif
+}
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) index: u32) {
   let M = params.M;
   let N = params.N;
   let K = params.K;
-  let row0 = workgroup.y * TILE_M;
-  let column0 = workgroup.x * TILE_N;
+  let thread_m = index / ${THREADS_N}u;
+  let thread_n = index % ${THREADS_N}u;
+  let row0 = workgroup.y * VECTORS_M * 4u;
+  let column0 = workgroup.x * VECTORS_N * 4u;
 
   #for i in ROWS
+  #for r in 4
   #for j in COLUMNS
-  var sum_${i}_${j} = 0f;
+  var sum_${i}_${r}_${j} = vec4f();
+  #end
   #end
   #end
 
-  for (var k0 = 0u; k0 < K; k0 += THREADS) {
-    // thread.x runs along the stored rows, so that neighbouring threads load neighbouring words
-    #for i in ROWS
-    {
+  for (var k0 = 0u; k0 < K; k0 += DEPTH) {
+    // neighbouring threads load neighbouring vectors of a stored row
+    for (var block = index; block < VECTORS_M * (DEPTH / 4u); block += THREADS) {
 #if ${TRANSPOSE_A}
-      let k = thread.y;
-      let row = thread.x + ${i}u * THREADS;
-      let at = (k0 + k) * M + row0 + row;
+      let m = block % VECTORS_M;
+      let k = 4u * (block / VECTORS_M);
+      #for i in 4
+      a_tile[(k + ${i}u) * VECTORS_M + m] = load_a(k0 + k + ${i}u, row0 + 4u * m, K, M);
+      #end
 #else
-      let k = thread.x;
-      let row = thread.y + ${i}u * THREADS;
-      let at = (row0 + row) * K + k0 + k;
+      let k = 4u * (block % (DEPTH / 4u));
+      let m = block / (DEPTH / 4u);
+      #for i in 4
+      let row_${i} = load_a(row0 + 4u * m + ${i}u, k0 + k, M, K);
+      #end
+      #for i in 4
+      a_tile[(k + ${i}u) * VECTORS_M + m] = vec4f(row_0[${i}], row_1[${i}], row_2[${i}], row_3[${i}]);
+      #end
 #endif
-      var value = 0f;
-      if (row0 + row < M && k0 + k < K) { value = a[at]; }
-      a_tile[k * (TILE_M + 1u) + row] = value;
     }
-    #end
-    #for j in COLUMNS
-    {
+    for (var block = index; block < VECTORS_N * (DEPTH / 4u); block += THREADS) {
 #if ${TRANSPOSE_B}
-      let k = thread.x;
-      let column = thread.y + ${j}u * THREADS;
-      let at = (column0 + column) * K + k0 + k;
+      let k = 4u * (block % (DEPTH / 4u));
+      let n = block / (DEPTH / 4u);
+      #for i in 4
+      let column_${i} = load_b(column0 + 4u * n + ${i}u, k0 + k, N, K);
+      #end
+      #for i in 4
+      b_tile[(k + ${i}u) * VECTORS_N + n] = vec4f(column_0[${i}], column_1[${i}], column_2[${i}], column_3[${i}]);
+      #end
 #else
-      let k = thread.y;
-      let column = thread.x + ${j}u * THREADS;
-      let at = (k0 + k) * N + column0 + column;
+      let n = block % VECTORS_N;
+      let k = 4u * (block / VECTORS_N);
+      #for i in 4
+      b_tile[(k + ${i}u) * VECTORS_N + n] = load_b(k0 + k + ${i}u, column0 + 4u * n, K, N);
+      #end
 #endif
-      var value = 0f;
-      if (column0 + column < N && k0 + k < K) { value = b[at]; }
-      b_tile[k * (TILE_N + 1u) + column] = value;
     }
-    #end
     workgroupBarrier();
-    for (var k = 0u; k < THREADS; k++) {
+    for (var k = 0u; k < DEPTH; k++) {
       #for i in ROWS
-      let a_${i} = a_tile[k * (TILE_M + 1u) + thread.y + ${i}u * THREADS];
+      let a_${i} = a_tile[k * VECTORS_M + thread_m + ${i}u * ${THREADS_M}u];
       #end
       #for j in COLUMNS
-      let b_${j} = b_tile[k * (TILE_N + 1u) + thread.x + ${j}u * THREADS];
+      let b_${j} = b_tile[k * VECTORS_N + thread_n + ${j}u * ${THREADS_N}u];
       #end
       #for i in ROWS
+      #for r in 4
       #for j in COLUMNS
-      sum_${i}_${j} = fma(a_${i}, b_${j}, sum_${i}_${j});
+      sum_${i}_${r}_${j} = fma(vec4f(a_${i}[${r}]), b_${j}, sum_${i}_${r}_${j});
+      #end
       #end
       #end
     }
@@ -91,21 +139,25 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_id) t
   }
 
   #for i in ROWS
+  #for r in 4
   #for j in COLUMNS
-  {
-    let row = row0 + thread.y + ${i}u * THREADS;
-    let column = column0 + thread.x + ${j}u * THREADS;
-    if (row < M && column < N) {
-      let at = row * N + column;
+  store(row0 + 4u * (thread_m + ${i}u * ${THREADS_M}u) + ${r}u, column0 + 4u * (thread_n + ${j}u * ${THREADS_N}u),
+        sum_${i}_${r}_${j});
+  #end
+  #end
+  #end
+}
+
+fn store(row: u32, column: u32, sums: vec4f) {
+  if (row >= params.M || column >= params.N) { return; }
+  for (var i = 0u; i < min(4u, params.N - column); i++) {
+    let at = row * params.c_stride + column + i;
 #if ${ADDEND}
-      c[at] = sum_${i}_${j} + addend[at];
+    c[params.c_first + at] = ${C_TYPE}(sums[i] + f32(addend[params.addend_first + at]));
 #elif ${ACCUMULATE}
-      c[at] = sum_${i}_${j} + c[at];
+    c[params.c_first + at] = ${C_TYPE}(sums[i] + f32(c[params.c_first + at]));
 #else
-      c[at] = sum_${i}_${j};
+    c[params.c_first + at] = ${C_TYPE}(sums[i]);
 #endif
-    }
   }
-  #end
-  #end
 }

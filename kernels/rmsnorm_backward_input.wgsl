@@ -1,13 +1,13 @@
 // Gradient of RMSNorm for its input: with g[c] = dy[r, c] * weight[c],
 //   dx[r, c] = rstd * g[c] - x[r, c] * rstd³ / C * sum_c(g * x)  (+ addend[r, c])
-// x, dy, dx, addend [R, C], weight [C], rstd [R]. A workgroup takes a row. Sums in f32. Writes dx (no accumulation);
+// x, dy, dx, addend [R, C], weight [C], rstd [R]. A workgroup takes a row. dy is f32 or f16, all else f32. Writes dx (no accumulation);
 // the addend is the gradient that x has from elsewhere (the residual stream).
 struct Params { rows: u32, columns: u32 }
 
 @group(0) @binding(0) var<storage, read> x: array<f32>;
 @group(0) @binding(1) var<storage, read> weight: array<f32>;
 @group(0) @binding(2) var<storage, read> rstd: array<f32>;
-@group(0) @binding(3) var<storage, read> dy: array<f32>;
+@group(0) @binding(3) var<storage, read> dy: array<${DY_TYPE}>;
 #if ${ADDEND}
 @group(0) @binding(4) var<storage, read> addend: array<f32>;
 @group(0) @binding(5) var<storage, read_write> dx: array<f32>;
@@ -28,13 +28,13 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: 
   let start = row * C;
   var product = 0f;
   for (var c = thread; c < C; c += ${WORKGROUP}u) {
-    product = fma(dy[start + c] * weight[c], x[start + c], product);
+    product = fma(f32(dy[start + c]) * weight[c], x[start + c], product);
   }
   let scale = rstd[row];
   let slope = reduce_sum(product, thread) * scale * scale * scale / f32(C);
   for (var c = thread; c < C; c += ${WORKGROUP}u) {
     let at = start + c;
-    let value = scale * dy[at] * weight[c] - slope * x[at];
+    let value = scale * f32(dy[at]) * weight[c] - slope * x[at];
 #if ${ADDEND}
     dx[at] = value + addend[at];
 #else

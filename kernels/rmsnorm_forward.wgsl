@@ -1,10 +1,10 @@
 // y[r, c] = x[r, c] * rstd[r] * weight[c], rstd[r] = 1 / sqrt(mean_c(x²) + eps);  x, y [R, C], weight [C], rstd [R].
-// A workgroup takes a row. Sums in f32. rstd is kept for the backward pass.
+// A workgroup takes a row. y is f32 or f16, all else f32. rstd is kept for the backward pass.
 struct Params { rows: u32, columns: u32, eps: f32 }
 
 @group(0) @binding(0) var<storage, read> x: array<f32>;
 @group(0) @binding(1) var<storage, read> weight: array<f32>;
-@group(0) @binding(2) var<storage, read_write> y: array<f32>;
+@group(0) @binding(2) var<storage, read_write> y: array<${Y_TYPE}>;
 @group(0) @binding(3) var<storage, read_write> rstd: array<f32>;
 @group(0) @binding(4) var<uniform> params: Params;
 
@@ -24,5 +24,5 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: 
   }
   let scale = inverseSqrt(reduce_sum(squares, thread) / f32(C) + params.eps);
   if (thread == 0u) { rstd[row] = scale; }
-  for (var c = thread; c < C; c += ${WORKGROUP}u) { y[start + c] = x[start + c] * scale * weight[c]; }
+  for (var c = thread; c < C; c += ${WORKGROUP}u) { y[start + c] = ${Y_TYPE}(x[start + c] * scale * weight[c]); }
 }

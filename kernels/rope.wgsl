@@ -1,11 +1,12 @@
 // Rotary position embedding in place, in the half-split order of Hugging Face's LLaMA: with h = D/2, for i < h,
 //   x[i] ← x[i] cos - x[i+h] sin,   x[i+h] ← x[i+h] cos + x[i] sin,   angle t * theta^(-2i/D) at position t.
-// x [B, T, H, D]; table [T, D/2, 2] holds cos and sin, computed on the host in float64 (WGSL's own are good to 2^-11).
-// INVERSE rotates back: the gradient. A workgroup takes a position of a sequence, all its heads.
-struct Params { rows: u32, context: u32, heads: u32 }
+// x [B, T, row_heads, D], of which the first `heads` heads are rotated, f32 or f16; table [T, D/2, 2] holds cos and sin, computed on the host in float64 (WGSL's own are good to 2^-11).
+// INVERSE rotates back: the gradient. A workgroup takes a position of a sequence, all its heads; `first` is the row of
+// the first one.
+struct Params { rows: u32, context: u32, heads: u32, row_heads: u32, first: u32 }
 
 @group(0) @binding(0) var<storage, read> table: array<vec2f>;
-@group(0) @binding(1) var<storage, read_write> x: array<f32>;
+@group(0) @binding(1) var<storage, read_write> x: array<${TYPE}>;
 @group(0) @binding(2) var<uniform> params: Params;
 
 const HALF = ${HEAD_SIZE}u / 2u;
@@ -15,8 +16,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: 
         @builtin(local_invocation_index) thread: u32) {
   let row = workgroup.y * grid.x + workgroup.x;
   if (row >= params.rows) { return; }
-  let position = row % params.context;
-  let start = row * params.heads * ${HEAD_SIZE}u;
+  let position = (params.first + row) % params.context;
+  let start = row * params.row_heads * ${HEAD_SIZE}u;
   for (var i = thread; i < params.heads * HALF; i += ${WORKGROUP}u) {
     let pair = i % HALF;
     let at = start + (i / HALF) * ${HEAD_SIZE}u + pair;
@@ -26,9 +27,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: 
 #else
     let sine = rotation.y;
 #endif
-    let first = x[at];
-    let second = x[at + HALF];
-    x[at] = first * rotation.x - second * sine;
-    x[at + HALF] = second * rotation.x + first * sine;
+    let first = f32(x[at]);
+    let second = f32(x[at + HALF]);
+    x[at] = ${TYPE}(first * rotation.x - second * sine);
+    x[at + HALF] = ${TYPE}(second * rotation.x + first * sine);
   }
 }

@@ -1,21 +1,26 @@
-// Gradient of y = silu(gate) * up, elementwise over N: with s = 1 / (1 + exp(-gate)),
+// Gradient of y = silu(gate) * up: with s = 1 / (1 + exp(-gate)),
 //   dup = dy * gate * s,   dgate = dy * up * s * (1 + gate * (1 - s)).  Written, not accumulated.
-struct Params { count: u32 }
+// x, dx [R, 2C] hold gate and up side by side; dy [R, C]. A workgroup takes a row. f32 or f16 (TYPE), computed in f32.
+struct Params { rows: u32, columns: u32 }
 
-@group(0) @binding(0) var<storage, read> gate: array<f32>;
-@group(0) @binding(1) var<storage, read> up: array<f32>;
-@group(0) @binding(2) var<storage, read> dy: array<f32>;
-@group(0) @binding(3) var<storage, read_write> dgate: array<f32>;
-@group(0) @binding(4) var<storage, read_write> dup: array<f32>;
-@group(0) @binding(5) var<uniform> params: Params;
+@group(0) @binding(0) var<storage, read> x: array<${TYPE}>;
+@group(0) @binding(1) var<storage, read> dy: array<${TYPE}>;
+@group(0) @binding(2) var<storage, read_write> dx: array<${TYPE}>;
+@group(0) @binding(3) var<uniform> params: Params;
 
 @compute @workgroup_size(${WORKGROUP})
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: vec3u,
         @builtin(local_invocation_index) thread: u32) {
-  let i = (workgroup.y * grid.x + workgroup.x) * ${WORKGROUP}u + thread;
-  if (i >= params.count) { return; }
-  let g = gate[i];
-  let sigmoid = 1f / (1f + exp(min(-g, 88f)));
-  dup[i] = dy[i] * g * sigmoid;
-  dgate[i] = dy[i] * up[i] * sigmoid * (1f + g * (1f - sigmoid));
+  let row = workgroup.y * grid.x + workgroup.x;
+  if (row >= params.rows) { return; }
+  let C = params.columns;
+  for (var c = thread; c < C; c += ${WORKGROUP}u) {
+    let at = row * 2u * C + c;
+    let gate = f32(x[at]);
+    let up = f32(x[at + C]);
+    let gradient = f32(dy[row * C + c]);
+    let sigmoid = 1f / (1f + exp(min(-gate, 88f)));
+    dx[at + C] = ${TYPE}(gradient * gate * sigmoid);
+    dx[at] = ${TYPE}(gradient * up * sigmoid * (1f + gate * (1f - sigmoid)));
+  }
 }

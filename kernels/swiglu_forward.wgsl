@@ -1,16 +1,21 @@
-// y = silu(gate) * up, silu(g) = g / (1 + exp(-g)), elementwise over N; a thread takes one element.
-struct Params { count: u32 }
+// y[r, c] = silu(x[r, c]) * x[r, C + c], silu(g) = g / (1 + exp(-g));  x [R, 2C] holds gate and up side by side, y [R, C].
+// A workgroup takes a row. f32 or f16 (TYPE), computed in f32.
+struct Params { rows: u32, columns: u32 }
 
-@group(0) @binding(0) var<storage, read> gate: array<f32>;
-@group(0) @binding(1) var<storage, read> up: array<f32>;
-@group(0) @binding(2) var<storage, read_write> y: array<f32>;
-@group(0) @binding(3) var<uniform> params: Params;
+@group(0) @binding(0) var<storage, read> x: array<${TYPE}>;
+@group(0) @binding(1) var<storage, read_write> y: array<${TYPE}>;
+@group(0) @binding(2) var<uniform> params: Params;
 
 @compute @workgroup_size(${WORKGROUP})
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: vec3u,
         @builtin(local_invocation_index) thread: u32) {
-  let i = (workgroup.y * grid.x + workgroup.x) * ${WORKGROUP}u + thread;
-  if (i >= params.count) { return; }
-  // exp(88) is finite in f32; beyond it silu is 0 to f32's precision
-  y[i] = gate[i] / (1f + exp(min(-gate[i], 88f))) * up[i];
+  let row = workgroup.y * grid.x + workgroup.x;
+  if (row >= params.rows) { return; }
+  let C = params.columns;
+  for (var c = thread; c < C; c += ${WORKGROUP}u) {
+    let gate = f32(x[row * 2u * C + c]);
+    let up = f32(x[row * 2u * C + C + c]);
+    // exp(88) is finite in f32; beyond it silu is 0 to f32's precision
+    y[row * C + c] = ${TYPE}(gate / (1f + exp(min(-gate, 88f))) * up);
+  }
 }

@@ -16,7 +16,8 @@ import { writeFolderWhole } from './files.js';
 import type { Device } from './gpu/device.js';
 import type { ModelConfig } from './model/config.js';
 import { initialWeights } from './model/init.js';
-import { type BatchShape, Model } from './model/llama.js';
+import type { BatchShape } from './model/llama.js';
+import { Model, type ModelOptions } from './model/model.js';
 import { writeModel } from './train/model-folder.js';
 
 export { type DocumentPiece, readDocuments } from './data/documents.js';
@@ -37,7 +38,8 @@ export {
   type ParameterSpec,
   parameterSpecs,
 } from './model/config.js';
-export { type BatchShape, Model } from './model/llama.js';
+export type { BatchShape } from './model/llama.js';
+export { Model, type ModelOptions, type Precision } from './model/model.js';
 export { presetNames, presetSize } from './model/presets.js';
 export type { OptimizerSettings, StepHealth } from './optim/adamw.js';
 export { learningRateAt, type ScheduleSettings } from './optim/schedule.js';
@@ -52,9 +54,13 @@ export { loadModel } from './train/model-folder.js';
 export { type RunOptions, resumeRun, startRun } from './train/run.js';
 export { type Moments, Trainer, type TrainerSettings } from './train/step.js';
 
-/** A model with random weights. @throws UserError when the configuration is not sound. */
-export function createModel(device: Device, config: ModelConfig, { seed }: { seed: number }): Promise<Model> {
-  return Model.create(device, config, initialWeights(config, seed));
+/** A model with random weights. @throws UserError when the configuration is not sound, or the adapter has no f16. */
+export function createModel(
+  device: Device,
+  config: ModelConfig,
+  { seed, ...options }: { seed: number } & ModelOptions,
+): Promise<Model> {
+  return Model.create(device, config, initialWeights(config, seed), options);
 }
 
 /** Writes a model folder (config.json, model.safetensors, tokenizer.json where given), whole or not at all. */

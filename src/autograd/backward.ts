@@ -54,8 +54,8 @@ function addTensors(graph: Graph, a: Tensor, b: Tensor): Tensor {
   return graph.add({
     op: 'add',
     inputs: [a, b],
-    outputs: [{ shape: a.shape }],
-    launch: (_, bind, [y]) => [add(sizeOf(a.shape), { a: bind(a), b: bind(b), y: bind(y!) })],
+    outputs: [{ shape: a.shape, dtype: a.dtype }],
+    launch: (kernels, bind, [y]) => add(kernels, sizeOf(a.shape), { a: bind(a), b: bind(b), y: bind(y!) }),
   })[0]!;
 }
 
@@ -65,6 +65,6 @@ function accumulateInto(graph: Graph, total: Tensor, gradient: Tensor): void {
     inputs: [gradient],
     outputs: [],
     updates: [total],
-    launch: (_, bind) => [accumulate(sizeOf(total.shape), { a: bind(gradient), y: bind(total) })],
+    launch: (kernels, bind) => accumulate(kernels, sizeOf(total.shape), { a: bind(gradient), y: bind(total) }),
   });
 }

@@ -2,9 +2,8 @@
  * The graph: what an op traced, in order. A node is a name, its tensors, a launch that turns bound buffers into kernel
  * calls, and a backward rule that adds further nodes.
  */
-import type { AdapterDescription } from '../gpu/adapters.js';
-import type { BufferRange } from '../gpu/buffer.js';
-import type { KernelCall } from '../kernels/call.js';
+import type { KernelCall, Operand } from '../kernels/call.js';
+import type { KernelTable } from '../kernels/table.js';
 import type { DType, Shape, Tensor } from './tensor.js';
 
 /** What a node makes: a new tensor, or `of` an input's buffer, which it overwrites in place. */
@@ -29,7 +28,7 @@ export interface NodeSpec {
   readonly outputs: readonly OutputSpec[];
   /** Persistent tensors that the node adds to or overwrites: gradients, weights, sums. They keep the node alive. */
   readonly updates?: readonly Tensor[];
-  launch(adapter: AdapterDescription, bind: (tensor: Tensor) => BufferRange, outputs: readonly Tensor[]): KernelCall[];
+  launch(kernels: KernelTable, bind: (tensor: Tensor) => Operand, outputs: readonly Tensor[]): KernelCall[];
   /**
    * Gradients of the inputs, in order, from those of the outputs; undefined where there is none, or where it went
    * straight into a parameter's gradient.

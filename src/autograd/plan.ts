@@ -6,7 +6,8 @@
 import type { BufferRange, DeviceBuffer } from '../gpu/buffer.js';
 import type { Device } from '../gpu/device.js';
 import type { Command } from '../gpu/program.js';
-import { type KernelCall, packParams } from '../kernels/call.js';
+import { type KernelCall, type Operand, packParams } from '../kernels/call.js';
+import { KernelTable } from '../kernels/table.js';
 import type { Graph, Node } from './graph.js';
 import { bytesOf, rangeOf, type Tensor } from './tensor.js';
 
@@ -15,6 +16,8 @@ export interface PlanOptions {
   readonly keep?: readonly Tensor[];
   /** Gives every tensor a buffer of its own, so that all values can be read after a run. */
   readonly keepAll?: boolean;
+  /** Which variants of kernels to take; by default the shipped ones. */
+  readonly kernels?: KernelTable;
 }
 
 /** A step of the plan before it is compiled. */
@@ -63,7 +66,8 @@ export async function plan(device: Device, graph: Graph, options: PlanOptions = 
   const nodes = liveNodes(graph.nodes, keep, options.keepAll ?? false);
   const pool = new Pool(device);
   try {
-    const steps = placeTensors(device, nodes, keep, options.keepAll ?? false, pool);
+    const kernels = options.kernels ?? new KernelTable(device.adapter);
+    const steps = placeTensors(kernels, nodes, keep, options.keepAll ?? false, pool);
     const { commands, uniforms } = await compile(device, steps);
     return new Plan(commands, nodes, [...pool.buffers, uniforms], pool.places);
   } catch (error) {
@@ -111,7 +115,7 @@ class Pool {
     this.#free.push(this.places.get(tensor)!);
   }
 
-  bind = (tensor: Tensor): BufferRange => {
+  bind = (tensor: Tensor): Operand => {
     const buffer = tensor.buffer ?? this.places.get(tensor);
     if (!buffer) throw new Error(`'${tensor.name}' is used before anything made it`);
     return rangeOf(tensor, buffer);
@@ -119,7 +123,7 @@ class Pool {
 }
 
 function placeTensors(
-  device: Device,
+  kernels: KernelTable,
   nodes: readonly Node[],
   keep: ReadonlySet<Tensor>,
   keepAll: boolean,
@@ -144,7 +148,7 @@ function placeTensors(
         if (source) steps.push({ from: pool.bind(source), to: pool.bind(result) });
       }
     });
-    for (const call of node.launch(device.adapter, pool.bind, node.results)) steps.push({ call, node: node.op });
+    for (const call of node.launch(kernels, pool.bind, node.results)) steps.push({ call, node: node.op });
     for (const tensor of new Set([...node.inputs, ...node.results])) {
       if (dies(tensor, i) && !takenOver.has(tensor)) pool.free(tensor);
     }

@@ -1,8 +1,9 @@
 /** Tensors of a traced graph: a shape and a place, no values. */
-import type { BufferRange, DeviceBuffer } from '../gpu/buffer.js';
+import type { DeviceBuffer } from '../gpu/buffer.js';
+import { BYTES, type ElementType, type Operand } from '../kernels/call.js';
 
 export type Shape = readonly number[];
-export type DType = 'f32' | 'u32';
+export type DType = ElementType;
 
 export interface Tensor {
   readonly name: string;
@@ -15,20 +16,21 @@ export interface Tensor {
 }
 
 export const sizeOf = (shape: Shape): number => shape.reduce((product, n) => product * n, 1);
-/** Both dtypes take four bytes an element. */
-export const bytesOf = (tensor: Tensor): number => 4 * sizeOf(tensor.shape);
+/** In whole words, as buffers come. */
+export const bytesOf = ({ shape, dtype }: Pick<Tensor, 'shape' | 'dtype'>): number =>
+  4 * Math.ceil((BYTES[dtype] * sizeOf(shape)) / 4);
 export const showShape = (shape: Shape): string => `[${shape.join(', ')}]`;
 
 /** A tensor that lives in `buffer`. */
 export function persistent(name: string, shape: Shape, buffer: DeviceBuffer, dtype: DType = 'f32'): Tensor {
-  if (buffer.sizeBytes < 4 * sizeOf(shape)) {
+  if (buffer.sizeBytes < bytesOf({ shape, dtype })) {
     throw new Error(`'${name}' ${showShape(shape)} needs more than the ${buffer.sizeBytes} bytes of its buffer`);
   }
   return { name, shape, dtype, buffer };
 }
 
-export function rangeOf(tensor: Tensor, buffer: DeviceBuffer): BufferRange {
-  return { buffer, offsetBytes: 0, sizeBytes: Math.max(16, bytesOf(tensor)) };
+export function rangeOf(tensor: Tensor, buffer: DeviceBuffer): Operand {
+  return { buffer, offsetBytes: 0, sizeBytes: Math.max(16, bytesOf(tensor)), type: tensor.dtype };
 }
 
 /** @throws Error naming the op and both shapes. */

@@ -5,7 +5,8 @@ import { persistent, type Tensor } from '../autograd/tensor.js';
 import type { DeviceBuffer } from '../gpu/buffer.js';
 import { IGNORED_TARGET } from '../kernels/rows.js';
 import { BatchInputs, packSequences } from '../model/batch.js';
-import { type BatchShape, type Model, traceLogits } from '../model/llama.js';
+import { type BatchShape, traceLogits } from '../model/llama.js';
+import type { Model } from '../model/model.js';
 import { crossEntropy } from '../ops/cross-entropy.js';
 import { addSum } from '../ops/sum.js';
 
@@ -46,9 +47,9 @@ export class Evaluator {
     const packed = device.createBuffer('packed evaluation batch', 4 * inputs.words);
     const total = persistent('evaluation loss', [1], device.createBuffer('evaluation loss', 4));
     const graph = new Graph();
-    const logits = traceLogits(graph, model, name => model.weight(name), inputs.tokens, shape);
+    const logits = traceLogits(graph, model, model, inputs.tokens, shape);
     addSum(graph, crossEntropy(graph, logits, inputs.targets), 1, total);
-    return new Evaluator(model, shape, inputs, packed, total, await plan(device, graph));
+    return new Evaluator(model, shape, inputs, packed, total, await plan(device, graph, { kernels: model.kernels }));
   }
 
   /**
@@ -91,8 +92,8 @@ export async function logits(model: Model, ids: Uint32Array, shape: BatchShape):
   const inputs = new BatchInputs(device, shape);
   const packed = device.createBuffer('packed ids', 4 * inputs.words);
   const graph = new Graph();
-  const tensor = traceLogits(graph, model, name => model.weight(name), inputs.tokens, shape);
-  const planned = await plan(device, graph, { keep: [tensor] });
+  const tensor = traceLogits(graph, model, model, inputs.tokens, shape);
+  const planned = await plan(device, graph, { keep: [tensor], kernels: model.kernels });
   const sequences = new Uint32Array(B * (T + 1));
   for (let b = 0; b < B; b++) sequences.set(ids.subarray(b * T, (b + 1) * T), b * (T + 1));
   device.write(packed, packSequences(sequences, shape, 1, config.vocabSize));

@@ -1,7 +1,7 @@
 /** An open device: buffers, compiled kernels, submission, readback, and counts of what was made. */
 import { globals } from 'webgpu';
 import { UserError } from '../errors.js';
-import { type AdapterChoice, type AdapterDescription, chooseAdapter, type LiveAdapter } from './adapters.js';
+import { type AdapterChoice, type AdapterDescription, chooseAdapter } from './adapters.js';
 import { type BufferRange, DeviceBuffer } from './buffer.js';
 import { type Command, encode, type Pipeline } from './program.js';
 
@@ -15,6 +15,8 @@ export interface DeviceOptions {
   adapter?: string | undefined;
   /** Keeps Dawn's bounds checks and zeroed workgroup memory in kernels: slower, for tests. */
   checked?: boolean;
+  /** Limits below the adapter's, to see how a smaller one would be served. */
+  limits?: Readonly<Record<string, number>>;
 }
 
 /** How many of each were made since the device was opened. */
@@ -27,7 +29,12 @@ export interface Counters {
   readbacks: number;
 }
 
-const REQUESTED_FEATURES = ['subgroups', 'timestamp-query', 'shader-f16'] as const;
+const REQUESTED_FEATURES = [
+  'subgroups',
+  'timestamp-query',
+  'shader-f16',
+  'chromium-experimental-subgroup-matrix',
+] as const;
 /** Limits that are raised to what the adapter has; a device gets the specification's low defaults otherwise. */
 const REQUESTED_LIMITS = [
   'maxBufferSize',
@@ -38,9 +45,6 @@ const REQUESTED_LIMITS = [
   'maxComputeWorkgroupSizeX',
 ] as const;
 
-/** Devices that are open. Dawn's instance must stay reachable as long as its device lives (see LiveAdapter). */
-const open = new Map<Device, LiveAdapter>();
-
 /**
  * Opens a device on the chosen adapter.
  * @throws UserError when there is no adapter or none that matches.
@@ -50,10 +54,12 @@ export async function openDevice(options: DeviceOptions = {}): Promise<Device> {
   const requiredLimits: Record<string, number> = {};
   for (const name of REQUESTED_LIMITS) requiredLimits[name] = live.adapter.limits[name];
   const requiredFeatures = REQUESTED_FEATURES.filter(feature => live.adapter.features.has(feature));
-  const handle = await live.adapter.requestDevice({ requiredFeatures, requiredLimits });
-  const device = new Device(handle, choice);
-  open.set(device, live);
-  return device;
+  const handle = await live.adapter.requestDevice({
+    requiredFeatures: requiredFeatures as GPUFeatureName[],
+    requiredLimits,
+  });
+  const chosen = { ...choice.chosen, limits: { ...choice.chosen.limits, ...options.limits } };
+  return new Device(handle, { ...choice, chosen });
 }
 
 export class Device {
@@ -92,12 +98,10 @@ export class Device {
    * @throws UserError when it exceeds the adapter's limits.
    */
   createBuffer(label: string, sizeBytes: number, usage: 'storage' | 'uniform' | 'staging' = 'storage'): DeviceBuffer {
-    const { maxBufferSize, maxStorageBufferBindingSize } = this.adapter.limits as Record<string, number>;
-    const limit = usage === 'storage' ? Math.min(maxBufferSize!, maxStorageBufferBindingSize!) : maxBufferSize!;
+    const limit = this.adapter.limits.maxBufferSize!;
     if (sizeBytes > limit) {
-      const name = limit === maxBufferSize ? 'maxBufferSize' : 'maxStorageBufferBindingSize';
       throw new UserError(
-        `'${label}' needs ${sizeBytes} bytes in one buffer; the adapter '${this.adapter.name}' allows ${limit} (${name}). ` +
+        `'${label}' needs ${sizeBytes} bytes in one buffer; the adapter '${this.adapter.name}' allows ${limit} (maxBufferSize). ` +
           'Use a smaller micro-batch, context length, model or vocabulary.',
       );
     }
@@ -248,6 +252,5 @@ export class Device {
     this.#closed = true;
     for (const buffer of this.#staging) buffer.destroy();
     this.#handle.destroy();
-    open.delete(this);
   }
 }

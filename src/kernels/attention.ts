@@ -1,9 +1,10 @@
 /** Causal attention: forward, and the two passes of its gradient. */
 import type { AdapterDescription } from '../gpu/adapters.js';
-import type { BufferRange } from '../gpu/buffer.js';
-import { checkIndexable, f32, grid, type KernelCall, kernelCall } from './call.js';
+import { checkIndexable, type ElementType, f32, grid, type KernelCall, kernelCall, type Operand } from './call.js';
+import { rowsWithin } from './split.js';
+import type { KernelTable } from './table.js';
 
-/** q, out [B, T, H, D]; k, v [B, T, KV, D]. */
+/** qkv [B, T, H + 2 KV, D]: queries, keys and values of a position side by side; out [B, T, H, D]. */
 export interface AttentionSizes {
   readonly B: number;
   readonly T: number;
@@ -12,31 +13,37 @@ export interface AttentionSizes {
   readonly D: number;
 }
 
-/** `WORKGROUP` rows a workgroup, and the rows of the other side that are taken at a time. */
+export type AttentionKernel = 'attention_forward' | 'attention_backward_query' | 'attention_backward_key_value';
+
+/** `workgroup` rows a workgroup, and the rows of the other side that are taken at a time. */
 export interface AttentionVariant {
   readonly subgroups: boolean;
   readonly workgroup: number;
   readonly rows: number;
 }
 
-export function attentionVariant(adapter: AdapterDescription): AttentionVariant {
+export function attentionKey(kernel: AttentionKernel, { T, D }: AttentionSizes, type: ElementType): string {
+  return `${kernel} ${type} D${D} T${2 ** Math.ceil(Math.log2(T))}`;
+}
+
+/** The shipped choice: broadcast within a subgroup where there is a CPU underneath, else workgroup memory. */
+export function defaultAttention(adapter: AdapterDescription): AttentionVariant {
   const lanes = adapter.subgroupSize;
   if (adapter.kind !== 'hardware' && [4, 8, 16].includes(lanes)) return { subgroups: true, workgroup: lanes, rows: 4 };
   return { subgroups: false, workgroup: 64, rows: 8 };
 }
 
-type Name = 'attention_forward' | 'attention_backward_query' | 'attention_backward_key_value';
-
-function call(
-  name: Name,
+/** One kernel with a given variant; `buffers` in binding order, the first is qkv. */
+export function attentionCall(
+  kernel: AttentionKernel,
   variant: AttentionVariant,
-  sizes: AttentionSizes,
-  buffers: readonly BufferRange[],
+  { B, T, H, KV, D }: AttentionSizes,
+  buffers: readonly Operand[],
 ): KernelCall {
-  const { B, T, H, KV, D } = sizes;
-  checkIndexable(name, B * T * H * D);
+  checkIndexable(kernel, B * T * (H + 2 * KV) * D);
   const LANES = variant.subgroups ? variant.workgroup : D;
   const holes = {
+    TYPE: buffers[0]!.type,
     HEAD_SIZE: D,
     LANES,
     CHUNKS: Math.ceil(D / LANES),
@@ -45,35 +52,48 @@ function call(
     KEYS: variant.rows,
     QUERIES: variant.rows,
   };
-  const heads = name === 'attention_backward_key_value' ? KV : H;
-  const workgroups = grid(name, Math.ceil(T / variant.workgroup), heads, B);
-  return kernelCall(name, holes, buffers, [T, H, KV, f32(1 / Math.sqrt(D))], workgroups);
+  const heads = kernel === 'attention_backward_key_value' ? KV : H;
+  const workgroups = grid(kernel, Math.ceil(T / variant.workgroup), heads, B);
+  return kernelCall(kernel, holes, buffers, [T, H, KV, f32(1 / Math.sqrt(D))], workgroups);
 }
 
+function call(
+  kernels: KernelTable,
+  kernel: AttentionKernel,
+  sizes: AttentionSizes,
+  buffers: readonly [qkv: Operand, ...others: Operand[]],
+): KernelCall[] {
+  const { B, T, H, KV, D } = sizes;
+  rowsWithin(kernels.maxBindingBytes, buffers[0], (H + 2 * KV) * D, B * T); // sequences are not taken apart
+  const variant = kernels.attention(kernel, sizes, buffers[0].type);
+  return [attentionCall(kernel, variant, sizes, buffers)];
+}
+
+/** `logsumexp` [B, H, T] is kept for the gradient. */
 export function attentionForward(
-  variant: AttentionVariant,
+  kernels: KernelTable,
   sizes: AttentionSizes,
-  buffers: Record<'q' | 'k' | 'v' | 'out' | 'logsumexp', BufferRange>,
-): KernelCall {
-  const { q, k, v, out, logsumexp } = buffers;
-  return call('attention_forward', variant, sizes, [q, k, v, out, logsumexp]);
+  { qkv, out, logsumexp }: Record<'qkv' | 'out' | 'logsumexp', Operand>,
+): KernelCall[] {
+  return call(kernels, 'attention_forward', sizes, [qkv, out, logsumexp]);
 }
 
-/** Also writes `delta` [B, H, T], which the other pass reads. */
+/** Writes the queries' part of `dqkv`, and `delta` [B, H, T], which the other pass reads. */
 export function attentionBackwardQuery(
-  variant: AttentionVariant,
+  kernels: KernelTable,
   sizes: AttentionSizes,
-  buffers: Record<'q' | 'k' | 'v' | 'out' | 'logsumexp' | 'dout' | 'dq' | 'delta', BufferRange>,
-): KernelCall {
-  const { q, k, v, out, logsumexp, dout, dq, delta } = buffers;
-  return call('attention_backward_query', variant, sizes, [q, k, v, out, logsumexp, dout, dq, delta]);
+  buffers: Record<'qkv' | 'out' | 'logsumexp' | 'dout' | 'dqkv' | 'delta', Operand>,
+): KernelCall[] {
+  const { qkv, out, logsumexp, dout, dqkv, delta } = buffers;
+  return call(kernels, 'attention_backward_query', sizes, [qkv, out, logsumexp, dout, dqkv, delta]);
 }
 
+/** Writes the keys' and values' part of `dqkv`. */
 export function attentionBackwardKeyValue(
-  variant: AttentionVariant,
+  kernels: KernelTable,
   sizes: AttentionSizes,
-  buffers: Record<'q' | 'k' | 'v' | 'logsumexp' | 'delta' | 'dout' | 'dk' | 'dv', BufferRange>,
-): KernelCall {
-  const { q, k, v, logsumexp, delta, dout, dk, dv } = buffers;
-  return call('attention_backward_key_value', variant, sizes, [q, k, v, logsumexp, delta, dout, dk, dv]);
+  buffers: Record<'qkv' | 'logsumexp' | 'delta' | 'dout' | 'dqkv', Operand>,
+): KernelCall[] {
+  const { qkv, logsumexp, delta, dout, dqkv } = buffers;
+  return call(kernels, 'attention_backward_key_value', sizes, [qkv, logsumexp, delta, dout, dqkv]);
 }

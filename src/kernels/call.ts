@@ -1,8 +1,16 @@
 /** A kernel call: what a kernel's file and sizes come to, ready to be bound to buffers and dispatched. */
 import { UserError } from '../errors.js';
-import type { AdapterDescription } from '../gpu/adapters.js';
 import type { BufferRange } from '../gpu/buffer.js';
 import { type Holes, specialise } from './source.js';
+
+/** What a buffer holds. f16 is storage only: kernels compute in f32. */
+export type ElementType = 'f32' | 'f16' | 'u32';
+export const BYTES: Readonly<Record<ElementType, number>> = { f32: 4, f16: 2, u32: 4 };
+
+/** A tensor's buffer as a kernel takes it. */
+export interface Operand extends BufferRange {
+  readonly type: ElementType;
+}
 
 /** A field of a kernel's `Params` uniform: a number is u32, `f32(x)` a float. */
 export type Param = number | { readonly f32: number };
@@ -67,23 +75,3 @@ export function packParams(params: readonly Param[]): Uint32Array {
   });
   return words;
 }
-
-/** Threads of a workgroup, and whether they are one subgroup (lib/reduce.wgsl). */
-export interface RowVariant {
-  readonly SINGLE_SUBGROUP: boolean;
-  readonly WORKGROUP: number;
-}
-
-/**
- * How a row is shared out among threads for a reduction. On a software adapter a workgroup is one subgroup, so that
- * nothing waits at a barrier; a GPU wants more threads in flight.
- */
-export function rowVariant(adapter: AdapterDescription): RowVariant {
-  if (adapter.kind !== 'hardware' && adapter.subgroupSize >= 4) {
-    return { SINGLE_SUBGROUP: true, WORKGROUP: adapter.subgroupSize };
-  }
-  return { SINGLE_SUBGROUP: false, WORKGROUP: 128 };
-}
-
-/** Threads of a workgroup in kernels whose threads are independent. */
-export const ELEMENTWISE_WORKGROUP = 128;

@@ -1,55 +1,49 @@
-/** Kernels whose threads are independent: one element, or one column, each. */
-import type { BufferRange } from '../gpu/buffer.js';
-import {
-  checkIndexable,
-  ELEMENTWISE_WORKGROUP,
-  f32,
-  type KernelCall,
-  kernelCall,
-  linearGrid,
-  type Param,
-} from './call.js';
+/** Kernels whose threads are independent: one element, or one column, each. Long tensors are taken window by window. */
+import { checkIndexable, f32, type KernelCall, kernelCall, linearGrid, type Operand, type Param } from './call.js';
+import type { Holes } from './source.js';
+import { rowWindows } from './split.js';
+import type { KernelTable } from './table.js';
 
-const holes = { WORKGROUP: ELEMENTWISE_WORKGROUP };
+/** Threads of a workgroup. */
+const WORKGROUP = 128;
 
 function call(
+  kernels: KernelTable,
   name: string,
   count: number,
-  buffers: readonly BufferRange[],
-  params: readonly Param[] = [],
-  flags: Record<string, boolean> = {},
-): KernelCall {
+  operands: readonly Operand[],
+  {
+    shared = [],
+    params = [],
+    holes = {},
+  }: { shared?: readonly Operand[]; params?: readonly Param[]; holes?: Holes } = {},
+): KernelCall[] {
   checkIndexable(name, count);
-  const workgroups = linearGrid(Math.ceil(count / ELEMENTWISE_WORKGROUP));
-  return kernelCall(name, { ...holes, ...flags }, buffers, [count, ...params], workgroups);
-}
-
-export function swigluForward(count: number, buffers: Record<'gate' | 'up' | 'y', BufferRange>): KernelCall {
-  return call('swiglu_forward', count, [buffers.gate, buffers.up, buffers.y]);
-}
-
-export function swigluBackward(
-  count: number,
-  buffers: Record<'gate' | 'up' | 'dy' | 'dgate' | 'dup', BufferRange>,
-): KernelCall {
-  const { gate, up, dy, dgate, dup } = buffers;
-  return call('swiglu_backward', count, [gate, up, dy, dgate, dup]);
+  const elements = operands.map(operand => [operand, 1] as const);
+  return rowWindows(kernels.maxBindingBytes, count, elements).map(window => {
+    const workgroups = linearGrid(Math.ceil(window.count / WORKGROUP));
+    const buffers = [...shared, ...window.operands];
+    return kernelCall(name, { WORKGROUP, ...holes }, buffers, [window.count, ...params], workgroups);
+  });
 }
 
 /** y = a + b. */
-export function add(count: number, buffers: Record<'a' | 'b' | 'y', BufferRange>): KernelCall {
-  return call('add', count, [buffers.a, buffers.b, buffers.y], [], { ACCUMULATE: false });
+export function add(kernels: KernelTable, count: number, buffers: Record<'a' | 'b' | 'y', Operand>): KernelCall[] {
+  const { a, b, y } = buffers;
+  const holes = { ACCUMULATE: false, A_TYPE: a.type, B_TYPE: b.type, Y_TYPE: y.type };
+  return call(kernels, 'add', count, [a, b, y], { holes });
 }
 
 /** y += a. */
-export function accumulate(count: number, buffers: Record<'a' | 'y', BufferRange>): KernelCall {
-  return call('add', count, [buffers.a, buffers.y], [], { ACCUMULATE: true });
+export function accumulate(kernels: KernelTable, count: number, { a, y }: Record<'a' | 'y', Operand>): KernelCall[] {
+  return call(kernels, 'add', count, [a, y], {
+    holes: { ACCUMULATE: true, A_TYPE: a.type, B_TYPE: a.type, Y_TYPE: y.type },
+  });
 }
 
-/** total[c] += sum over r of values[r, c]. */
-export function sumRows(rows: number, columns: number, buffers: Record<'values' | 'total', BufferRange>): KernelCall {
-  const workgroups = linearGrid(Math.ceil(columns / ELEMENTWISE_WORKGROUP));
-  return kernelCall('sum_rows', holes, [buffers.values, buffers.total], [rows, columns], workgroups);
+/** y = x in y's type. */
+export function cast(kernels: KernelTable, count: number, { x, y }: Record<'x' | 'y', Operand>): KernelCall[] {
+  return call(kernels, 'cast', count, [x, y], { holes: { X_TYPE: x.type, Y_TYPE: y.type } });
 }
 
 export interface AdamwSettings {
@@ -59,12 +53,20 @@ export interface AdamwSettings {
   readonly weightDecay: number;
 }
 
+/** `half` is a copy of the parameter in f16 that is kept in step with it. */
 export function adamw(
+  kernels: KernelTable,
   count: number,
   { beta1, beta2, eps, weightDecay }: AdamwSettings,
-  buffers: Record<'gradient' | 'schedule' | 'health' | 'parameter' | 'm' | 'v', BufferRange>,
-): KernelCall {
-  const { gradient, schedule, health, parameter, m, v } = buffers;
-  const params = [beta1, beta2, 1 - beta1, 1 - beta2, eps, weightDecay].map(f32);
-  return call('adamw', count, [gradient, schedule, health, parameter, m, v], params);
+  buffers: Record<'gradient' | 'schedule' | 'health' | 'parameter' | 'm' | 'v', Operand> & {
+    half?: Operand | undefined;
+  },
+): KernelCall[] {
+  const { gradient, schedule, health, parameter, m, v, half } = buffers;
+  const operands = half ? [gradient, parameter, m, v, half] : [gradient, parameter, m, v];
+  return call(kernels, 'adamw', count, operands, {
+    shared: [schedule, health],
+    params: [beta1, beta2, 1 - beta1, 1 - beta2, eps, weightDecay].map(f32),
+    holes: { HALF: half !== undefined },
+  });
 }

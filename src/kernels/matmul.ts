@@ -1,7 +1,10 @@
-/** Matrix products: which variant runs, with which tile. */
+/** Matrix products: the call of each variant, and products of tensors beyond a binding, window by window. */
 import type { AdapterDescription } from '../gpu/adapters.js';
 import type { BufferRange } from '../gpu/buffer.js';
-import { checkIndexable, grid, type KernelCall, kernelCall } from './call.js';
+import { checkIndexable, type ElementType, grid, type KernelCall, kernelCall, type Operand } from './call.js';
+import type { Holes } from './source.js';
+import { rowsWithin, type Stretch, stretches, type Window, windowOf } from './split.js';
+import type { KernelTable } from './table.js';
 
 /**
  * C[M, N] = op(A) op(B). `NT`: A [M, K], B [N, K] (a linear layer forward); `NN`: A [M, K], B [K, N] (its input
@@ -16,15 +19,20 @@ export interface MatmulSizes {
   readonly K: number;
 }
 
-export interface MatmulBuffers {
-  readonly a: BufferRange;
-  readonly b: BufferRange;
-  readonly c: BufferRange;
-  /** Added to the product: another tensor, or 'c' for what C holds already. */
-  readonly addend?: BufferRange | 'c' | undefined;
+/** What decides which variant is best. */
+export interface MatmulRequest extends MatmulSizes {
+  readonly types: Readonly<Record<'a' | 'b' | 'c', ElementType>>;
 }
 
-/** A matmul kernel with its tile. */
+export interface MatmulOperands {
+  readonly a: Operand;
+  readonly b: Operand;
+  readonly c: Operand;
+  /** Added to the product: another tensor, or 'c' for what C holds already. */
+  readonly addend?: Operand | 'c' | undefined;
+}
+
+/** A matmul kernel with its tile; the numbers are those of the kernel file's head. */
 export type MatmulVariant =
   | {
       readonly kernel: 'subgroup';
@@ -33,42 +41,203 @@ export type MatmulVariant =
       readonly columns: number;
       readonly unroll: number;
     }
-  | { readonly kernel: 'tiled'; readonly threads: number; readonly rows: number; readonly columns: number };
+  | {
+      readonly kernel: 'tiled';
+      readonly threadsM: number;
+      readonly threadsN: number;
+      readonly rows: number;
+      readonly columns: number;
+      readonly depth: number;
+    }
+  | {
+      readonly kernel: 'matrix';
+      readonly lanes: number;
+      /** Shape of a subgroup matrix, [M, N, K]. */
+      readonly matrix: readonly [number, number, number];
+      readonly subgroupsM: number;
+      readonly subgroupsN: number;
+      readonly rows: number;
+      readonly columns: number;
+      readonly depth: number;
+    };
+
+/** Sizes are bucketed by powers of two: what is best for one is best for its neighbours. */
+const bucket = (size: number): number => 2 ** Math.ceil(Math.log2(Math.max(1, size)));
+
+export function matmulKey({ form, M, N, K, types: { a, b, c } }: MatmulRequest): string {
+  return `${form} ${a} ${b} ${c} M${bucket(M)} N${bucket(N)} K${bucket(K)}`;
+}
 
 /**
- * The variant for an adapter. Measured on SwiftShader (4 lanes) and on Mesa 26 llvmpipe (8 and 16 lanes): barriers and
+ * The shipped choice. Measured on SwiftShader (4 lanes) and on Mesa 26 llvmpipe (8 and 16 lanes): barriers and
  * single-lane loads are what a CPU is slow at, so a subgroup shares its loads by broadcast, in a tile that the
- * registers just hold. Other adapters take the workgroup-memory kernel.
+ * registers just hold. Other adapters take subgroup matrices for f16 where they have them, else workgroup-memory tiles.
  */
-export function matmulVariant(adapter: AdapterDescription): MatmulVariant {
+export function defaultMatmul(adapter: AdapterDescription, { types }: MatmulRequest): MatmulVariant {
   const lanes = adapter.subgroupSize;
   if (adapter.kind !== 'hardware' && [4, 8, 16].includes(lanes)) {
     return { kernel: 'subgroup', lanes, groups: Math.max(1, (lanes === 4 ? 8 : 16) / lanes), columns: 4, unroll: 4 };
   }
-  return { kernel: 'tiled', threads: 16, rows: 4, columns: 4 };
+  const [shape] = matrixShapes(adapter);
+  if (shape && types.b === 'f16') {
+    const [M, N] = shape;
+    const tile = { subgroupsM: 2, subgroupsN: 2, rows: 64 / M, columns: 64 / N, depth: 32 };
+    return { kernel: 'matrix', lanes, matrix: shape, ...tile };
+  }
+  return { kernel: 'tiled', threadsM: 16, threadsN: 16, rows: 1, columns: 1, depth: 16 };
 }
 
-export function matmul(variant: MatmulVariant, sizes: MatmulSizes, buffers: MatmulBuffers): KernelCall {
+/** Shapes [M, N, K] of the adapter's subgroup matrices with f16 operands and f32 results, in the driver's order. */
+export function matrixShapes(adapter: AdapterDescription): (readonly [number, number, number])[] {
+  if (adapter.subgroupSize === 0 || !adapter.features.includes('chromium-experimental-subgroup-matrix')) return [];
+  return adapter.subgroupMatrices
+    .filter(({ operand, result }) => operand === 'f16' && result === 'f32')
+    .map(({ M, N, K }) => [M, N, K] as const);
+}
+
+/** The product with the variant that the table holds for it: one call, or one for each window. */
+export function matmul(kernels: KernelTable, sizes: MatmulSizes, operands: MatmulOperands): KernelCall[] {
+  const { a, b, c } = operands;
+  const variant = kernels.matmul({ ...sizes, types: { a: a.type, b: b.type, c: c.type } });
+  return matmulCalls(variant, sizes, operands, kernels.maxBindingBytes);
+}
+
+/**
+ * The product with a given variant. Rows of A, B or C that exceed a binding are taken in windows; where K is cut, the
+ * windows after the first add to C.
+ */
+export function matmulCalls(
+  variant: MatmulVariant,
+  sizes: MatmulSizes,
+  operands: MatmulOperands,
+  maxBindingBytes = Number.MAX_SAFE_INTEGER,
+): KernelCall[] {
   const { form, M, N, K } = sizes;
-  const { a, b, c, addend } = buffers;
-  const label = `matmul_${variant.kernel} ${form}`;
-  for (const elements of [M * K, K * N, M * N]) checkIndexable(label, elements);
+  const { a, b, c, addend } = operands;
+  for (const elements of [M * K, K * N, M * N]) checkIndexable('matmul', elements);
+  const within = (operand: Operand, rowElements: number) => rowsWithin(maxBindingBytes, operand, rowElements);
+  const added = addend === undefined || addend === 'c' ? undefined : addend;
+  const mostM = Math.min(
+    form === 'TN' ? Number.MAX_SAFE_INTEGER : within(a, K),
+    within(c, N),
+    added ? within(added, N) : Number.MAX_SAFE_INTEGER,
+  );
+  const mostN = form === 'NT' ? within(b, K) : Number.MAX_SAFE_INTEGER;
+  const mostK = Math.min(
+    form === 'TN' ? within(a, M) : Number.MAX_SAFE_INTEGER,
+    form === 'NT' ? Number.MAX_SAFE_INTEGER : within(b, N),
+  );
+  const calls: KernelCall[] = [];
+  for (const m of stretches(M, mostM)) {
+    for (const n of stretches(N, mostN)) {
+      for (const k of stretches(K, mostK)) {
+        const windows = {
+          a: form === 'TN' ? matrixWindow(a, k, m, M) : matrixWindow(a, m, k, K),
+          b: form === 'NT' ? matrixWindow(b, n, k, K) : matrixWindow(b, k, n, N),
+          c: matrixWindow(c, m, n, N),
+          addend:
+            k.start > 0 ? ('c' as const) : added ? matrixWindow(added, m, n, N) : addend === 'c' ? 'c' : undefined,
+        };
+        calls.push(call(variant, sizes, { form, M: m.count, N: n.count, K: k.count }, windows));
+      }
+    }
+  }
+  return calls;
+}
+
+/** Rows and columns of a stored matrix whose rows have `stride` elements. */
+function matrixWindow(operand: Operand, rows: Stretch, columns: Stretch, stride: number): Window {
+  return windowOf(operand, rows.start * stride + columns.start, (rows.count - 1) * stride + columns.count);
+}
+
+interface Windows {
+  readonly a: Window;
+  readonly b: Window;
+  readonly c: Window;
+  readonly addend: Window | 'c' | undefined;
+}
+
+/** One dispatch: `whole` gives the strides, `part` the sizes. */
+function call(variant: MatmulVariant, whole: MatmulSizes, part: MatmulSizes, windows: Windows): KernelCall {
+  const { form, M, N, K } = part;
+  const { a, b, c, addend } = windows;
+  const strides = [form === 'TN' ? whole.M : whole.K, form === 'NT' ? whole.K : whole.N, whole.N];
+  const added = addend === undefined || addend === 'c' ? undefined : addend;
+  const buffers: BufferRange[] = [a, b, ...(added ? [added] : []), c].map(({ operand }) => operand);
+  const params = [M, N, K, ...strides, a.first, b.first, c.first, added?.first ?? 0];
+  const label = `matmul_${variant.kernel} ${form}${a.operand.type === 'f16' || b.operand.type === 'f16' ? ' f16' : ''}`;
   const epilogue = {
+    A_TYPE: a.operand.type,
+    B_TYPE: b.operand.type,
+    C_TYPE: c.operand.type,
+    ADDEND_TYPE: added?.operand.type ?? 'f32',
     TRANSPOSE_A: form === 'TN',
     TRANSPOSE_B: form === 'NT',
-    ADDEND: addend !== undefined && addend !== 'c',
+    ADDEND: added !== undefined,
     ACCUMULATE: addend === 'c',
   };
-  const bound = addend === undefined || addend === 'c' ? [a, b, c] : [a, b, addend, c];
+  const [name, holes, tileM, tileN] = specialisation(variant, part, strides as [number, number, number], windows);
+  const workgroups = grid(label, Math.ceil(N / tileN), Math.ceil(M / tileM));
+  return kernelCall(name, { ...epilogue, ...holes }, buffers, params, workgroups, label);
+}
+
+/** The kernel's name, its tile as holes, and what a workgroup computes: rows and columns of C. */
+function specialisation(
+  variant: MatmulVariant,
+  { form, M, N, K }: MatmulSizes,
+  [strideA, strideB]: readonly [number, number, number],
+  { a, b }: Windows,
+): [name: string, holes: Holes, tileM: number, tileN: number] {
   const { columns: COLUMNS } = variant;
   if (variant.kernel === 'subgroup') {
     const { lanes: LANES, groups: GROUPS, unroll: UNROLL } = variant;
-    const holes = { ...epilogue, LANES, GROUPS, COLUMNS, UNROLL };
-    const workgroups = grid(label, Math.ceil(N / (LANES * COLUMNS)), Math.ceil(M / (LANES * GROUPS)));
-    return kernelCall('matmul_subgroup', holes, bound, [M, N, K], workgroups, label);
+    return ['matmul_subgroup', { LANES, GROUPS, COLUMNS, UNROLL }, LANES * GROUPS, LANES * COLUMNS];
   }
-  const { threads: THREADS, rows: ROWS } = variant;
-  const holes = { ...epilogue, THREADS, ROWS, COLUMNS };
-  const workgroups = grid(label, Math.ceil(N / (THREADS * COLUMNS)), Math.ceil(M / (THREADS * ROWS)));
-  return kernelCall('matmul_tiled', holes, bound, [M, N, K], workgroups, label);
+  // Vectors of elements can be loaded where every row of the stored matrix is a whole number of them
+  const rowOfA = form === 'TN' ? M : K;
+  const rowOfB = form === 'NT' ? K : N;
+  const aligned = (width: number, row: number, stride: number, { first }: Window) =>
+    [row, stride, first].every(n => n % width === 0);
+  const { rows: ROWS, depth: DEPTH } = variant;
+  if (variant.kernel === 'tiled') {
+    const { threadsM: THREADS_M, threadsN: THREADS_N } = variant;
+    const ALIGNED_A = aligned(4, rowOfA, strideA, a);
+    const ALIGNED_B = aligned(4, rowOfB, strideB, b);
+    const holes = { THREADS_M, THREADS_N, ROWS, COLUMNS, DEPTH, ALIGNED_A, ALIGNED_B };
+    return ['matmul_tiled', holes, 4 * THREADS_M * ROWS, 4 * THREADS_N * COLUMNS];
+  }
+  const { lanes: LANES, subgroupsM: SUBGROUPS_M, subgroupsN: SUBGROUPS_N } = variant;
+  const [MATRIX_M, MATRIX_N, MATRIX_K] = variant.matrix;
+  const width = (row: number, stride: number, window: Window) => {
+    const widths = window.operand.type === 'f16' ? [8, 4] : [4];
+    return widths.find(n => aligned(n, row, stride, window)) ?? 1;
+  };
+  const chunk = (side: 'A' | 'B', type: ElementType, VECTOR: number): Holes => ({
+    [`${side}_VECTOR`]: VECTOR,
+    // 8 halves are moved as four words; narrower chunks are converted on the way
+    [`${side}_STORED`]: VECTOR === 8 ? 'vec4<u32>' : VECTOR === 4 ? `vec4<${type}>` : type,
+    [`${side}_CHUNK`]: VECTOR === 8 ? 'vec4<u32>' : VECTOR === 4 ? 'vec4<f16>' : 'f16',
+  });
+  const tileM = SUBGROUPS_M * ROWS * MATRIX_M;
+  const tileN = SUBGROUPS_N * COLUMNS * MATRIX_N;
+  const threads = LANES * SUBGROUPS_M * SUBGROUPS_N;
+  const vectorA = width(rowOfA, strideA, a);
+  const vectorB = width(rowOfB, strideB, b);
+  const holes = {
+    LANES,
+    SUBGROUPS_M,
+    SUBGROUPS_N,
+    MATRIX_M,
+    MATRIX_N,
+    MATRIX_K,
+    ROWS,
+    COLUMNS,
+    DEPTH,
+    STEPS: DEPTH / MATRIX_K,
+    A_LOADS: Math.ceil((tileM * DEPTH) / vectorA / threads),
+    B_LOADS: Math.ceil((tileN * DEPTH) / vectorB / threads),
+    ...chunk('A', a.operand.type, vectorA),
+    ...chunk('B', b.operand.type, vectorB),
+  };
+  return ['matmul_matrix', holes, tileM, tileN];
 }

@@ -1,17 +1,17 @@
-/** Kernels in which a workgroup takes a row, or reduces a whole tensor. */
-import type { BufferRange } from '../gpu/buffer.js';
+/** Kernels that take a tensor by rows. Tensors beyond a binding are taken window by window. */
 import {
   checkIndexable,
-  ELEMENTWISE_WORKGROUP,
   f32,
   grid,
   type KernelCall,
   kernelCall,
   linearGrid,
+  type Operand,
   type Param,
-  type RowVariant,
 } from './call.js';
 import type { Holes } from './source.js';
+import { rowWindows } from './split.js';
+import type { KernelTable } from './table.js';
 
 /** A tensor of `rows` rows of `columns` each. */
 export interface RowSizes {
@@ -19,106 +19,236 @@ export interface RowSizes {
   readonly columns: number;
 }
 
+/** An operand of so many elements a row; `shared` ones are the same for every window. */
+type RowOperand = readonly [operand: Operand, rowElements: number | 'shared'];
+
+/** A workgroup takes a row. */
 function call(
+  kernels: KernelTable,
   name: string,
-  variant: RowVariant,
   { rows, columns }: RowSizes,
-  buffers: readonly BufferRange[],
-  params: readonly Param[] = [],
-  holes: Holes = {},
-): KernelCall {
+  operands: readonly RowOperand[],
+  { params = [], holes = {} }: { params?: readonly Param[]; holes?: Holes } = {},
+): KernelCall[] {
   checkIndexable(name, rows * columns);
-  return kernelCall(name, { ...variant, ...holes }, buffers, [rows, columns, ...params], linearGrid(rows));
+  const byRow = operands.filter((entry): entry is readonly [Operand, number] => entry[1] !== 'shared');
+  return rowWindows(kernels.maxBindingBytes, rows, byRow).map(window => {
+    const windows = [...window.operands];
+    const buffers = operands.map(([operand, elements]) => (elements === 'shared' ? operand : windows.shift()!));
+    const all = { ...kernels.rows, ...holes };
+    return kernelCall(name, all, buffers, [window.count, columns, ...params], linearGrid(window.count));
+  });
 }
 
 export function rmsnormForward(
-  variant: RowVariant,
+  kernels: KernelTable,
   sizes: RowSizes & { readonly eps: number },
-  buffers: Record<'x' | 'weight' | 'y' | 'rstd', BufferRange>,
-): KernelCall {
-  const { x, weight, y, rstd } = buffers;
-  return call('rmsnorm_forward', variant, sizes, [x, weight, y, rstd], [f32(sizes.eps)]);
+  { x, weight, y, rstd }: Record<'x' | 'weight' | 'y' | 'rstd', Operand>,
+): KernelCall[] {
+  const { columns, eps } = sizes;
+  const operands: RowOperand[] = [
+    [x, columns],
+    [weight, 'shared'],
+    [y, columns],
+    [rstd, 1],
+  ];
+  return call(kernels, 'rmsnorm_forward', sizes, operands, { params: [f32(eps)], holes: { Y_TYPE: y.type } });
 }
 
 export function rmsnormBackwardInput(
-  variant: RowVariant,
+  kernels: KernelTable,
   sizes: RowSizes,
-  buffers: Record<'x' | 'weight' | 'rstd' | 'dy' | 'dx', BufferRange> & { readonly addend?: BufferRange | undefined },
-): KernelCall {
+  buffers: Record<'x' | 'weight' | 'rstd' | 'dy' | 'dx', Operand> & { readonly addend?: Operand | undefined },
+): KernelCall[] {
   const { x, weight, rstd, dy, addend, dx } = buffers;
-  const bound = addend ? [x, weight, rstd, dy, addend, dx] : [x, weight, rstd, dy, dx];
-  return call('rmsnorm_backward_input', variant, sizes, bound, [], { ADDEND: addend !== undefined });
+  const { columns } = sizes;
+  const operands: RowOperand[] = [
+    [x, columns],
+    [weight, 'shared'],
+    [rstd, 1],
+    [dy, columns],
+    ...(addend ? [[addend, columns] as const] : []),
+    [dx, columns],
+  ];
+  const holes = { ADDEND: addend !== undefined, DY_TYPE: dy.type };
+  return call(kernels, 'rmsnorm_backward_input', sizes, operands, { holes });
 }
 
 /** Rows of one part of RMSNorm's weight gradient. */
 const ROWS_PER_PART = 64;
 export const rmsnormParts = (rows: number): number => Math.ceil(rows / ROWS_PER_PART);
+/** Threads of a workgroup that takes a column each. */
+const COLUMNS_WORKGROUP = 128;
 
-/** Sums over parts of the rows: `partial` [rmsnormParts(rows), columns]. */
+/** `partial` [rmsnormParts(rows), columns] takes sums over parts of the rows; they are added to `total` [columns]. */
 export function rmsnormBackwardWeight(
+  kernels: KernelTable,
   { rows, columns }: RowSizes,
-  buffers: Record<'x' | 'rstd' | 'dy' | 'partial', BufferRange>,
-): KernelCall {
-  const { x, rstd, dy, partial } = buffers;
+  { x, rstd, dy, partial, total }: Record<'x' | 'rstd' | 'dy' | 'partial' | 'total', Operand>,
+): KernelCall[] {
   const name = 'rmsnorm_backward_weight';
-  const holes = { WORKGROUP: ELEMENTWISE_WORKGROUP, ROWS: ROWS_PER_PART };
-  const workgroups = grid(name, Math.ceil(columns / ELEMENTWISE_WORKGROUP), rmsnormParts(rows));
-  return kernelCall(name, holes, [x, rstd, dy, partial], [rows, columns], workgroups);
+  const WORKGROUP = COLUMNS_WORKGROUP;
+  const columnGroups = Math.ceil(columns / WORKGROUP);
+  const operands = [[x, columns] as const, [rstd, 1] as const, [dy, columns] as const];
+  const parts = rowWindows(kernels.maxBindingBytes, rows, operands).map(window => {
+    const first = window.start / ROWS_PER_PART; // windows begin at multiples of two parts
+    const workgroups = grid(name, columnGroups, rmsnormParts(window.count));
+    const params = [window.count, columns, first];
+    return kernelCall(
+      name,
+      { WORKGROUP, ROWS: ROWS_PER_PART, DY_TYPE: dy.type },
+      [...window.operands, partial],
+      params,
+      workgroups,
+    );
+  });
+  const sum = kernelCall(
+    'sum_rows',
+    { WORKGROUP },
+    [partial, total],
+    [rmsnormParts(rows), columns],
+    [columnGroups, 1, 1],
+  );
+  return [...parts, sum];
 }
 
-/** x [B, T, heads, headSize] in place. `inverse` gives the gradient. */
-export function rope(
-  sizes: { readonly B: number; readonly T: number; readonly heads: number; readonly headSize: number },
-  inverse: boolean,
-  buffers: Record<'table' | 'x', BufferRange>,
-): KernelCall {
-  const { B, T, heads, headSize } = sizes;
-  checkIndexable('rope', B * T * heads * headSize);
-  const holes = { WORKGROUP: 32, HEAD_SIZE: headSize, INVERSE: inverse };
-  return kernelCall('rope', holes, [buffers.table, buffers.x], [B * T, T, heads], linearGrid(B * T));
-}
-
-export function embeddingForward(
-  variant: RowVariant,
+/** y[r] = silu(x[r, first half]) * x[r, second half];  x [rows, 2 columns], y [rows, columns]. */
+export function swigluForward(
+  kernels: KernelTable,
   sizes: RowSizes,
-  buffers: Record<'ids' | 'table' | 'y', BufferRange>,
-): KernelCall {
-  return call('embedding_forward', variant, sizes, [buffers.ids, buffers.table, buffers.y]);
+  { x, y }: Record<'x' | 'y', Operand>,
+): KernelCall[] {
+  const { columns } = sizes;
+  return call(
+    kernels,
+    'swiglu_forward',
+    sizes,
+    [
+      [x, 2 * columns],
+      [y, columns],
+    ],
+    { holes: { TYPE: x.type } },
+  );
+}
+
+export function swigluBackward(
+  kernels: KernelTable,
+  sizes: RowSizes,
+  { x, dy, dx }: Record<'x' | 'dy' | 'dx', Operand>,
+): KernelCall[] {
+  const { columns } = sizes;
+  const operands: RowOperand[] = [
+    [x, 2 * columns],
+    [dy, columns],
+    [dx, 2 * columns],
+  ];
+  return call(kernels, 'swiglu_backward', sizes, operands, { holes: { TYPE: x.type } });
+}
+
+export interface RopeSizes {
+  readonly B: number;
+  readonly T: number;
+  /** Heads of a row that are rotated: the first of `rowHeads`. */
+  readonly heads: number;
+  readonly rowHeads: number;
+  readonly headSize: number;
+}
+
+/** x [B, T, rowHeads, headSize] in place. `inverse` gives the gradient. */
+export function rope(
+  kernels: KernelTable,
+  { B, T, heads, rowHeads, headSize }: RopeSizes,
+  inverse: boolean,
+  { table, x }: Record<'table' | 'x', Operand>,
+): KernelCall[] {
+  checkIndexable('rope', B * T * rowHeads * headSize);
+  const holes = { WORKGROUP: 32, HEAD_SIZE: headSize, INVERSE: inverse, TYPE: x.type };
+  return rowWindows(kernels.maxBindingBytes, B * T, [[x, rowHeads * headSize]]).map(({ start, count, operands }) =>
+    kernelCall('rope', holes, [table, ...operands], [count, T, heads, rowHeads, start], linearGrid(count)),
+  );
+}
+
+/** Rows of a table beyond a binding are taken in windows: a row whose id is outside a window is left to another. */
+export function embeddingForward(
+  kernels: KernelTable,
+  { rows, columns, entries }: RowSizes & { readonly entries: number },
+  { ids, table, y }: Record<'ids' | 'table' | 'y', Operand>,
+): KernelCall[] {
+  return rowWindows(kernels.maxBindingBytes, entries, [[table, columns]]).flatMap(({ start, count, operands }) =>
+    call(
+      kernels,
+      'embedding_forward',
+      { rows, columns },
+      [
+        [ids, 1],
+        [operands[0]!, 'shared'],
+        [y, columns],
+      ],
+      { params: [start, count] },
+    ),
+  );
 }
 
 /** `order` and `starts` group the rows by id: see groupRowsById. */
 export function embeddingBackward(
-  variant: RowVariant,
-  sizes: RowSizes,
-  buffers: Record<'ids' | 'order' | 'starts' | 'dy' | 'dtable', BufferRange>,
-): KernelCall {
-  const { ids, order, starts, dy, dtable } = buffers;
-  return call('embedding_backward', variant, sizes, [ids, order, starts, dy, dtable]);
+  kernels: KernelTable,
+  { rows, columns, entries }: RowSizes & { readonly entries: number },
+  { ids, order, starts, dy, dtable }: Record<'ids' | 'order' | 'starts' | 'dy' | 'dtable', Operand>,
+): KernelCall[] {
+  return rowWindows(kernels.maxBindingBytes, entries, [[dtable, columns]]).map(({ start, count, operands }) =>
+    kernelCall(
+      'embedding_backward',
+      { ...kernels.rows },
+      [ids, order, starts, dy, ...operands],
+      [rows, columns, start, count],
+      linearGrid(rows),
+    ),
+  );
 }
 
 /** The target that counts for nothing. */
 export const IGNORED_TARGET = 0xffffffff;
 
-/** With `gradientScale` the logits are overwritten by their gradient times it. */
+/**
+ * Without `gradient`, losses only. With it the logits are overwritten by their gradient times `scale`, or `dlogits` is
+ * written where it is of another type; `lossScale` [≥ 1] is a further factor, read on the device.
+ */
 export function crossEntropy(
-  variant: RowVariant,
+  kernels: KernelTable,
   sizes: RowSizes,
-  gradientScale: number | undefined,
-  buffers: Record<'targets' | 'logits' | 'losses', BufferRange>,
-): KernelCall {
-  const { targets, logits, losses } = buffers;
-  const holes = { GRADIENT: gradientScale !== undefined };
-  return call('cross_entropy', variant, sizes, [targets, logits, losses], [f32(gradientScale ?? 0)], holes);
+  gradient:
+    | { readonly scale: number; readonly dlogits?: Operand | undefined; readonly lossScale?: Operand | undefined }
+    | undefined,
+  { targets, logits, losses }: Record<'targets' | 'logits' | 'losses', Operand>,
+): KernelCall[] {
+  const { columns } = sizes;
+  const { dlogits, lossScale } = gradient ?? {};
+  const operands: RowOperand[] = [
+    [targets, 1],
+    [logits, columns],
+    [losses, 1],
+    ...(lossScale ? [[lossScale, 'shared'] as const] : []),
+    ...(dlogits ? [[dlogits, columns] as const] : []),
+  ];
+  const holes = {
+    GRADIENT: gradient !== undefined,
+    SCALED: lossScale !== undefined,
+    SEPARATE: dlogits !== undefined,
+    DLOGITS_TYPE: dlogits?.type ?? 'f32',
+    DLOGITS_BINDING: lossScale ? 4 : 3,
+    PARAMS_BINDING: operands.length,
+  };
+  return call(kernels, 'cross_entropy', sizes, operands, { params: [f32(gradient?.scale ?? 0)], holes });
 }
 
 /** total[0] += scale * sum of `count` values. */
 export function sum(
-  variant: RowVariant,
+  kernels: KernelTable,
   count: number,
   scale: number,
-  buffers: Record<'values' | 'total', BufferRange>,
-): KernelCall {
-  return kernelCall('sum', { ...variant }, [buffers.values, buffers.total], [count, f32(scale)], [1, 1, 1]);
+  { values, total }: Record<'values' | 'total', Operand>,
+): KernelCall[] {
+  return [kernelCall('sum', { ...kernels.rows }, [values, total], [count, f32(scale)], [1, 1, 1])];
 }
 
 const ELEMENTS_PER_PART = 16384;
@@ -126,24 +256,39 @@ export const gradientNormParts = (count: number): number => Math.ceil(count / EL
 
 /** Sums of squares of one gradient's parts, into partial[first …]. */
 export function gradientNormPartial(
-  variant: RowVariant,
+  kernels: KernelTable,
   count: number,
   first: number,
-  buffers: Record<'gradient' | 'partial', BufferRange>,
-): KernelCall {
+  { gradient, partial }: Record<'gradient' | 'partial', Operand>,
+): KernelCall[] {
   checkIndexable('gradient_norm_partial', count);
-  const holes = { ...variant, ELEMENTS: ELEMENTS_PER_PART };
-  const workgroups = linearGrid(gradientNormParts(count));
-  return kernelCall('gradient_norm_partial', holes, [buffers.gradient, buffers.partial], [count, first], workgroups);
+  const holes = { ...kernels.rows, ELEMENTS: ELEMENTS_PER_PART };
+  return rowWindows(kernels.maxBindingBytes, count, [[gradient, 1]], ELEMENTS_PER_PART).map(window => {
+    const at = first + window.start / ELEMENTS_PER_PART;
+    const workgroups = linearGrid(gradientNormParts(window.count));
+    return kernelCall('gradient_norm_partial', holes, [...window.operands, partial], [window.count, at], workgroups);
+  });
 }
 
-/** Norm, clip factor and soundness of a step. `clip` 0: no clipping. */
+/** How the loss scale of f16 training moves (see kernels/gradient_norm.wgsl). */
+export interface LossScaling {
+  readonly growthInterval: number;
+  readonly beta1: number;
+  readonly beta2: number;
+}
+
+/** Norm, clip factor and soundness of a step. `clip` 0: no clipping. `scaler` with `scaling`: dynamic loss scaling. */
 export function gradientNorm(
-  variant: RowVariant,
+  kernels: KernelTable,
   parts: number,
   clip: number,
-  buffers: Record<'partial' | 'loss' | 'schedule' | 'health', BufferRange>,
-): KernelCall {
-  const { partial, loss, schedule, health } = buffers;
-  return kernelCall('gradient_norm', { ...variant }, [partial, loss, schedule, health], [parts, f32(clip)], [1, 1, 1]);
+  scaling: LossScaling | undefined,
+  buffers: Record<'partial' | 'loss' | 'schedule' | 'health', Operand> & { readonly scaler?: Operand | undefined },
+): KernelCall[] {
+  const { partial, loss, schedule, health, scaler } = buffers;
+  const holes = { ...kernels.rows, LOSS_SCALING: scaler !== undefined };
+  const bound = scaler ? [partial, loss, schedule, health, scaler] : [partial, loss, schedule, health];
+  const { growthInterval = 0, beta1 = 0, beta2 = 0 } = scaling ?? {};
+  const params = [parts, f32(clip), growthInterval, f32(beta1), f32(beta2)];
+  return [kernelCall('gradient_norm', holes, bound, params, [1, 1, 1])];
 }

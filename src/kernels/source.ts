@@ -5,7 +5,8 @@
  * - `#for i in NAME` … `#end`: the lines between, once for each i = 0 … NAME-1, with `${i}` replaced by the number.
  *   Registers cannot be indexed at run time, and not every driver unrolls loops, so tiles are unrolled here.
  *
- * `enable subgroups;` is added where the specialised source uses them. This is the one place that reads kernel files: everything above it is free of the file system.
+ * `enable f16;` and the like are added where the specialised source needs them. This is the one place that reads kernel
+ * files: everything above it is free of the file system.
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -44,10 +45,19 @@ export function specialise(name: string, holes: Holes): string {
       pieces.filter((_, i) => i % 2 === 0),
       ...values,
     ).replace(/\n\s*\n+/g, '\n');
-    if (/\bsubgroup[A-Z]/.test(source)) source = `enable subgroups;\n${source}`;
+    source = `${extensions(source)}${source}`;
     specialised.set(key, source);
   }
   return source;
+}
+
+/** The `enable` directives that a source needs. */
+function extensions(source: string): string {
+  const needed: string[] = [];
+  if (/\bf16\b/.test(source)) needed.push('f16');
+  if (/\bsubgroup[A-Z]/.test(source)) needed.push('subgroups');
+  if (/\bsubgroupMatrix/.test(source)) needed.push('chromium_experimental_subgroup_matrix');
+  return needed.map(name => `enable ${name};\n`).join('');
 }
 
 function holeValue(hole: string, holes: Holes, kernel: string): number | string | boolean {

@@ -77,6 +77,41 @@ export function parameterSpecs(config: ModelConfig): ParameterSpec[] {
   return specs;
 }
 
+/** Parameters that kernels take as one matrix: their rows stand one after the other. */
+export interface ParameterGroup {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly decay: boolean;
+  readonly parts: readonly ParameterSpec[];
+}
+
+/** Ends of the names of parameters that make a group, and of the group's name. */
+const FUSED: readonly { readonly parts: readonly string[]; readonly group: string }[] = [
+  {
+    parts: ['self_attn.q_proj.weight', 'self_attn.k_proj.weight', 'self_attn.v_proj.weight'],
+    group: 'self_attn.qkv_proj.weight',
+  },
+  { parts: ['mlp.gate_proj.weight', 'mlp.up_proj.weight'], group: 'mlp.gate_up_proj.weight' },
+];
+
+/** Every parameter once, in the order of the model: Q, K and V together, gate and up together, the others alone. */
+export function parameterGroups(config: ModelConfig): ParameterGroup[] {
+  const groups: ParameterGroup[] = [];
+  for (const spec of parameterSpecs(config)) {
+    const fused = FUSED.find(({ parts }) => parts.some(part => spec.name.endsWith(part)));
+    const part = fused?.parts.find(part => spec.name.endsWith(part));
+    const name = fused ? spec.name.replace(part!, fused.group) : spec.name;
+    const last = groups.at(-1);
+    if (last?.name === name) {
+      const shape = [last.shape[0]! + spec.shape[0]!, ...last.shape.slice(1)];
+      groups[groups.length - 1] = { ...last, shape, parts: [...last.parts, spec] };
+    } else {
+      groups.push({ name, shape: spec.shape, decay: spec.decay, parts: [spec] });
+    }
+  }
+  return groups;
+}
+
 /** How many parameters, by the three counts that are in use. */
 export interface ParameterCounts {
   /** All of them; a tied head counts once. */

@@ -1,33 +1,50 @@
 /** Softmax cross-entropy, fused with its gradient. */
 import type { Graph } from '../autograd/graph.js';
-import { expectShape, type Tensor } from '../autograd/tensor.js';
-import { rowVariant } from '../kernels/call.js';
+import { type DType, expectShape, type Tensor } from '../autograd/tensor.js';
 import { crossEntropy as crossEntropyKernel } from '../kernels/rows.js';
 
+/** The gradient that cross-entropy makes along with the losses. */
+export interface LossGradient {
+  /** Factor of the gradient: 1/R is that of the mean loss. */
+  readonly scale: number;
+  /** Type of the logits' gradient; f32 takes the place of the logits. */
+  readonly dtype?: DType;
+  /** [1], a further factor that is read on the device: the loss scale of f16 training. */
+  readonly lossScale?: Tensor | undefined;
+}
+
 /**
- * logits [R, V], targets [R] (IGNORED_TARGET counts for nothing) → loss of each row [R], in nats.
- * With `gradientScale` the logits are overwritten in place by their gradient times it (1/R: of the mean loss), and this
- * is where a backward walk starts: the losses are the root, no gradient arrives at them.
+ * logits [R, V] in f32, targets [R] (IGNORED_TARGET counts for nothing) → loss of each row [R], in nats.
+ * With `gradient` the logits' gradient is made too, and this is where a backward walk starts: the losses are the root, no
+ * gradient arrives at them.
  */
-export function crossEntropy(graph: Graph, logits: Tensor, targets: Tensor, gradientScale?: number): Tensor {
+export function crossEntropy(graph: Graph, logits: Tensor, targets: Tensor, gradient?: LossGradient): Tensor {
   const [rows, columns] = logits.shape as [number, number];
   expectShape('cross_entropy', 'targets', targets, [rows]);
-  const withGradient = gradientScale !== undefined;
+  const { lossScale, dtype = 'f32' } = gradient ?? {};
+  const isSeparate = dtype !== 'f32';
   const [losses] = graph.add({
     op: 'cross_entropy',
-    inputs: [logits, targets],
-    outputs: [{ shape: [rows] }, { shape: logits.shape, inPlaceOf: logits }],
-    launch: (adapter, bind, [losses, dlogits]) => [
-      crossEntropyKernel(rowVariant(adapter), { rows, columns }, gradientScale, {
-        targets: bind(targets),
-        logits: bind(dlogits!),
-        losses: bind(losses!),
-      }),
+    inputs: lossScale ? [logits, targets, lossScale] : [logits, targets],
+    outputs: [
+      { shape: [rows] },
+      isSeparate ? { shape: logits.shape, dtype } : { shape: logits.shape, inPlaceOf: logits },
     ],
+    launch: (kernels, bind, [losses, dlogits]) =>
+      crossEntropyKernel(
+        kernels,
+        { rows, columns },
+        gradient && {
+          scale: gradient.scale,
+          dlogits: isSeparate ? bind(dlogits!) : undefined,
+          lossScale: lossScale && bind(lossScale),
+        },
+        { targets: bind(targets), logits: bind(isSeparate ? logits : dlogits!), losses: bind(losses!) },
+      ),
     backward([dlosses], _, [, dlogits]) {
       if (dlosses)
         throw new Error('cross_entropy: the losses are the root of a backward walk, but a gradient reached them');
-      if (!withGradient) throw new Error('cross_entropy: traced without gradientScale, so there is no gradient');
+      if (!gradient) throw new Error('cross_entropy: traced without a gradient');
       return [dlogits, undefined];
     },
   });

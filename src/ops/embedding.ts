@@ -1,7 +1,6 @@
 /** Rows of a table by id, and their deterministic scatter back. */
 import type { Graph } from '../autograd/graph.js';
 import { expectShape, type Tensor } from '../autograd/tensor.js';
-import { rowVariant } from '../kernels/call.js';
 import { embeddingBackward, embeddingForward } from '../kernels/rows.js';
 
 /** Row ids [R] with their grouping (see groupRowsById): order [R], starts [R+1]. */
@@ -14,16 +13,16 @@ export interface TokenRows {
 /** table [V, C] → [R, C]. dtable accumulates: each row of the table is added to by one workgroup, in order. */
 export function embedding(graph: Graph, table: Tensor, { ids, order, starts }: TokenRows): Tensor {
   const [rows] = ids.shape as [number];
-  const columns = table.shape[1]!;
+  const [entries, columns] = table.shape as [number, number];
+  const sizes = { rows, columns, entries };
   expectShape('embedding', 'order', order, [rows]);
   expectShape('embedding', 'starts', starts, [rows + 1]);
   return graph.add({
     op: 'embedding',
     inputs: [ids, table],
     outputs: [{ shape: [rows, columns] }],
-    launch: (adapter, bind, [y]) => [
-      embeddingForward(rowVariant(adapter), { rows, columns }, { ids: bind(ids), table: bind(table), y: bind(y!) }),
-    ],
+    launch: (kernels, bind, [y]) =>
+      embeddingForward(kernels, sizes, { ids: bind(ids), table: bind(table), y: bind(y!) }),
     backward([dy]) {
       const { gradient } = table;
       if (!gradient) return [undefined, undefined];
@@ -32,13 +31,14 @@ export function embedding(graph: Graph, table: Tensor, { ids, order, starts }: T
         inputs: [ids, order, starts, dy!],
         outputs: [],
         updates: [gradient],
-        launch: (adapter, bind) => [
-          embeddingBackward(
-            rowVariant(adapter),
-            { rows, columns },
-            { ids: bind(ids), order: bind(order), starts: bind(starts), dy: bind(dy!), dtable: bind(gradient) },
-          ),
-        ],
+        launch: (kernels, bind) =>
+          embeddingBackward(kernels, sizes, {
+            ids: bind(ids),
+            order: bind(order),
+            starts: bind(starts),
+            dy: bind(dy!),
+            dtable: bind(gradient),
+          }),
       });
       return [undefined, undefined];
     },

@@ -1,48 +1,56 @@
 /** y = x Wᵀ (+ residual): the projections of the model, without bias. */
 import type { Graph } from '../autograd/graph.js';
-import { expectShape, type Tensor } from '../autograd/tensor.js';
-import { type MatmulForm, matmul, matmulVariant } from '../kernels/matmul.js';
+import { type DType, expectShape, type Tensor } from '../autograd/tensor.js';
+import { type MatmulForm, matmul } from '../kernels/matmul.js';
+
+export interface LinearOptions {
+  /** Added to y, in a pass that is made anyway: y takes its type. */
+  readonly residual?: Tensor | undefined;
+  /** Type of y where there is no residual; x's by default. */
+  readonly dtype?: DType | undefined;
+}
 
 /**
- * x [R, K], weight [N, K] → y [R, N], plus `residual` [R, N] where given, which costs no pass of its own.
- * Its gradients: dx = dy W (+ what x has from elsewhere), dW += dyᵀ x, dresidual = dy.
+ * x [R, K], weight [N, K] → y [R, N].
+ * Its gradients: dx = dy W in x's type (+ what x has from elsewhere), dW += dyᵀ x in f32, dresidual = dy.
  */
-export function linear(graph: Graph, x: Tensor, weight: Tensor, residual?: Tensor): Tensor {
+export function linear(graph: Graph, x: Tensor, weight: Tensor, { residual, dtype }: LinearOptions = {}): Tensor {
   const [R, K] = x.shape as [number, number];
   const [N] = weight.shape as [number];
   expectShape('linear', 'weight', weight, [N, K]);
   if (residual) expectShape('linear', 'residual', residual, [R, N]);
-  const y = product(graph, 'linear', 'NT', x, weight, [R, N, K], residual, (dy, pending) => {
-    const dx = product(graph, 'linear_input', 'NN', dy, weight, [R, K, N], pending.take(x));
+  const forward = { op: 'linear', form: 'NT', sizes: [R, N, K], dtype: residual?.dtype ?? dtype ?? x.dtype } as const;
+  return product(graph, forward, x, weight, residual, (dy, pending) => {
+    const backward = { op: 'linear_input', form: 'NN', sizes: [R, K, N], dtype: x.dtype } as const;
+    const dx = product(graph, backward, dy, weight, pending.take(x));
     if (weight.gradient) accumulateProduct(graph, dy, x, weight.gradient, [N, K, R]);
     return residual ? [dx, undefined, dy] : [dx, undefined];
   });
-  return y;
 }
 
 type Rule = (dy: Tensor, pending: { take(input: Tensor): Tensor | undefined }) => (Tensor | undefined)[];
 
+interface Product {
+  readonly op: string;
+  readonly form: MatmulForm;
+  readonly sizes: readonly [M: number, N: number, K: number];
+  readonly dtype: DType;
+}
+
 function product(
   graph: Graph,
-  op: string,
-  form: MatmulForm,
+  { op, form, sizes: [M, N, K], dtype }: Product,
   a: Tensor,
   b: Tensor,
-  [M, N, K]: readonly [number, number, number],
   addend?: Tensor,
   rule?: Rule,
 ): Tensor {
   return graph.add({
     op,
     inputs: addend ? [a, b, addend] : [a, b],
-    outputs: [{ shape: [M, N] }],
-    launch: (adapter, bind, [c]) => [
-      matmul(
-        matmulVariant(adapter),
-        { form, M, N, K },
-        { a: bind(a), b: bind(b), c: bind(c!), addend: addend && bind(addend) },
-      ),
-    ],
+    outputs: [{ shape: [M, N], dtype }],
+    launch: (kernels, bind, [c]) =>
+      matmul(kernels, { form, M, N, K }, { a: bind(a), b: bind(b), c: bind(c!), addend: addend && bind(addend) }),
     ...(rule && { backward: ([dy], pending) => rule(dy!, pending) }),
   })[0]!;
 }
@@ -60,12 +68,7 @@ function accumulateProduct(
     inputs: [a, b],
     outputs: [],
     updates: [gradient],
-    launch: (adapter, bind) => [
-      matmul(
-        matmulVariant(adapter),
-        { form: 'TN', M, N, K },
-        { a: bind(a), b: bind(b), c: bind(gradient), addend: 'c' },
-      ),
-    ],
+    launch: (kernels, bind) =>
+      matmul(kernels, { form: 'TN', M, N, K }, { a: bind(a), b: bind(b), c: bind(gradient), addend: 'c' }),
   });
 }

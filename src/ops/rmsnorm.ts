@@ -1,29 +1,22 @@
 /** RMSNorm with a learned scale (Zhang & Sennrich, 2019). */
 import type { Graph } from '../autograd/graph.js';
-import { expectShape, type Tensor } from '../autograd/tensor.js';
-import { rowVariant } from '../kernels/call.js';
-import { sumRows } from '../kernels/elementwise.js';
+import { type DType, expectShape, type Tensor } from '../autograd/tensor.js';
 import { rmsnormBackwardInput, rmsnormBackwardWeight, rmsnormForward, rmsnormParts } from '../kernels/rows.js';
 
 /**
- * x [R, C], weight [C] → y [R, C] = x / sqrt(mean(x²) + eps) * weight. Saves 1/sqrt(…) [R] for the gradient, which
+ * x [R, C], weight [C] → y [R, C] = x / sqrt(mean(x²) + eps) * weight, in the type `dtype`. Saves 1/sqrt(…) [R] for the gradient, which
  * takes in what x has from elsewhere (the residual stream); dweight accumulates.
  */
-export function rmsnorm(graph: Graph, x: Tensor, weight: Tensor, eps: number): Tensor {
+export function rmsnorm(graph: Graph, x: Tensor, weight: Tensor, eps: number, dtype: DType = 'f32'): Tensor {
   const [rows, columns] = x.shape as [number, number];
   expectShape('rmsnorm', 'weight', weight, [columns]);
   const sizes = { rows, columns };
   const [y] = graph.add({
     op: 'rmsnorm',
     inputs: [x, weight],
-    outputs: [{ shape: x.shape }, { shape: [rows] }],
-    launch: (adapter, bind, [y, rstd]) => [
-      rmsnormForward(
-        rowVariant(adapter),
-        { ...sizes, eps },
-        { x: bind(x), weight: bind(weight), y: bind(y!), rstd: bind(rstd!) },
-      ),
-    ],
+    outputs: [{ shape: x.shape, dtype }, { shape: [rows] }],
+    launch: (kernels, bind, [y, rstd]) =>
+      rmsnormForward(kernels, { ...sizes, eps }, { x: bind(x), weight: bind(weight), y: bind(y!), rstd: bind(rstd!) }),
     backward([dy], pending, [, rstd]) {
       const addend = pending.take(x);
       const inputs = [x, weight, rstd!, dy!];
@@ -31,8 +24,8 @@ export function rmsnorm(graph: Graph, x: Tensor, weight: Tensor, eps: number): T
         op: 'rmsnorm_input',
         inputs: addend ? [...inputs, addend] : inputs,
         outputs: [{ shape: x.shape }],
-        launch: (adapter, bind, [dx]) => [
-          rmsnormBackwardInput(rowVariant(adapter), sizes, {
+        launch: (kernels, bind, [dx]) =>
+          rmsnormBackwardInput(kernels, sizes, {
             x: bind(x),
             weight: bind(weight),
             rstd: bind(rstd!),
@@ -40,7 +33,6 @@ export function rmsnorm(graph: Graph, x: Tensor, weight: Tensor, eps: number): T
             addend: addend && bind(addend),
             dx: bind(dx!),
           }),
-        ],
       });
       if (weight.gradient) weightGradient(graph, x, rstd!, dy!, weight.gradient);
       return [dx, undefined];
@@ -57,9 +49,11 @@ function weightGradient(graph: Graph, x: Tensor, rstd: Tensor, dy: Tensor, gradi
     inputs: [x, rstd, dy],
     outputs: [{ shape: [parts, columns] }],
     updates: [gradient],
-    launch: (_, bind, [partial]) => [
-      rmsnormBackwardWeight({ rows, columns }, { x: bind(x), rstd: bind(rstd), dy: bind(dy), partial: bind(partial!) }),
-      sumRows(parts, columns, { values: bind(partial!), total: bind(gradient) }),
-    ],
+    launch: (kernels, bind, [partial]) =>
+      rmsnormBackwardWeight(
+        kernels,
+        { rows, columns },
+        { x: bind(x), rstd: bind(rstd), dy: bind(dy), partial: bind(partial!), total: bind(gradient) },
+      ),
   });
 }

@@ -1,20 +1,16 @@
 /** Rotary position embedding (Su et al., 2021), in the half-split order of Hugging Face's LLaMA. */
 import type { Graph } from '../autograd/graph.js';
 import { expectShape, type Tensor } from '../autograd/tensor.js';
-import { rope as ropeKernel } from '../kernels/rows.js';
+import { type RopeSizes, rope as ropeKernel } from '../kernels/rows.js';
 
-export interface RopeSizes {
-  readonly B: number;
-  readonly T: number;
-  readonly heads: number;
-  readonly headSize: number;
-}
-
-/** x [B*T, heads*headSize] rotated in place by its position; table [T, headSize/2, 2]. The gradient is rotated back. */
+/**
+ * The first `heads` heads of x [B*T, rowHeads*headSize] rotated in place by their position; table [T, headSize/2, 2]. The
+ * gradient is rotated back.
+ */
 export function rope(graph: Graph, x: Tensor, table: Tensor, sizes: RopeSizes): Tensor {
-  const { B, T, heads, headSize } = sizes;
+  const { B, T, rowHeads, headSize } = sizes;
   if (headSize % 2 !== 0) throw new Error(`rope: head size ${headSize} is odd`);
-  expectShape('rope', 'x', x, [B * T, heads * headSize]);
+  expectShape('rope', 'x', x, [B * T, rowHeads * headSize]);
   expectShape('rope', 'table', table, [T, headSize / 2, 2]);
   return rotate(graph, x, table, sizes, false, dy => [rotate(graph, dy, table, sizes, true), undefined]);
 }
@@ -30,8 +26,8 @@ function rotate(
   return graph.add({
     op: inverse ? 'rope_inverse' : 'rope',
     inputs: [x, table],
-    outputs: [{ shape: x.shape, inPlaceOf: x }],
-    launch: (_, bind, [y]) => [ropeKernel(sizes, inverse, { table: bind(table), x: bind(y!) })],
+    outputs: [{ shape: x.shape, dtype: x.dtype, inPlaceOf: x }],
+    launch: (kernels, bind, [y]) => ropeKernel(kernels, sizes, inverse, { table: bind(table), x: bind(y!) }),
     ...(rule && { backward: ([dy]) => rule(dy!) }),
   })[0]!;
 }

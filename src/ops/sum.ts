@@ -1,7 +1,6 @@
 /** Sums that live on the device. */
 import type { Graph } from '../autograd/graph.js';
 import { sizeOf, type Tensor } from '../autograd/tensor.js';
-import { rowVariant } from '../kernels/call.js';
 import { sum } from '../kernels/rows.js';
 
 /** total [1] += scale * the sum of all values. Has no gradient: it reports. */
@@ -11,8 +10,6 @@ export function addSum(graph: Graph, values: Tensor, scale: number, total: Tenso
     inputs: [values],
     outputs: [],
     updates: [total],
-    launch: (adapter, bind) => [
-      sum(rowVariant(adapter), sizeOf(values.shape), scale, { values: bind(values), total: bind(total) }),
-    ],
+    launch: (kernels, bind) => sum(kernels, sizeOf(values.shape), scale, { values: bind(values), total: bind(total) }),
   });
 }

@@ -2,7 +2,6 @@
 import type { Graph } from '../autograd/graph.js';
 import { persistent, sizeOf, type Tensor } from '../autograd/tensor.js';
 import type { Device } from '../gpu/device.js';
-import { rowVariant } from '../kernels/call.js';
 import { type AdamwSettings, adamw } from '../kernels/elementwise.js';
 import { gradientNorm, gradientNormPartial, gradientNormParts } from '../kernels/rows.js';
 
@@ -14,11 +13,24 @@ export interface OptimizerSettings {
   readonly weightDecay: number;
   /** Largest global gradient norm; 0 for no clipping. */
   readonly clip: number;
+  /** With f16 gradients: good steps in a row after which the loss scale is doubled (default 2000). */
+  readonly lossScaleInterval?: number | undefined;
+}
+
+/** The loss scale that f16 training starts with: room for gradients down to 2^-39, and halved at the first overflow. */
+const FIRST_LOSS_SCALE = 2 ** 15;
+const LOSS_SCALE_INTERVAL = 2000;
+
+/** State of dynamic loss scaling: [loss scale, good steps in a row as u32, β1^t, β2^t], t counting updates made. */
+export function firstScaler(): Float32Array {
+  return Float32Array.of(FIRST_LOSS_SCALE, 0, 1, 1);
 }
 
 /** A parameter (with its gradient) and its two moments. */
 export interface OptimizedParameter {
   readonly tensor: Tensor;
+  /** Its copy in f16, where there is one. */
+  readonly half?: Tensor | undefined;
   readonly decay: boolean;
   readonly m: Tensor;
   readonly v: Tensor;
@@ -45,23 +57,34 @@ export interface StepHealth {
   readonly gradientNorm: number;
   /** The first step whose loss or gradients were not finite, 0 if none; no update has been made since. */
   readonly badStep: number;
+  /** Factor of the gradients in f16 training, else 1. */
+  readonly lossScale: number;
+  /** Whether f16 gradients overflowed, so that no update was made and the loss scale was halved. */
+  readonly skipped: boolean;
 }
 
-export const HEALTH_BYTES = 16;
+/** [norm, scale, bad step as u32, loss, loss scale, skipped as u32, correction 1, correction 2] */
+export const HEALTH_BYTES = 32;
 
 export function readHealth(bytes: ArrayBuffer, offsetBytes: number): StepHealth {
-  const floats = new Float32Array(bytes, offsetBytes, 4);
-  const words = new Uint32Array(bytes, offsetBytes, 4);
-  return { gradientNorm: floats[0]!, badStep: words[2]!, loss: floats[3]! };
+  const floats = new Float32Array(bytes, offsetBytes, HEALTH_BYTES / 4);
+  const words = new Uint32Array(bytes, offsetBytes, HEALTH_BYTES / 4);
+  return {
+    gradientNorm: floats[0]!,
+    badStep: words[2]!,
+    loss: floats[3]!,
+    lossScale: floats[4]!,
+    skipped: words[5]! !== 0,
+  };
 }
 
-/** Traces the update. `loss` [1], `schedule` [4], `health` [4] are persistent. */
+/** Traces the update. `loss` [1], `schedule` [4], `health` [8] and, for f16 gradients, `scaler` [4] are persistent. */
 export function traceUpdate(
   graph: Graph,
   device: Device,
   parameters: readonly OptimizedParameter[],
   settings: OptimizerSettings,
-  { loss, schedule, health }: Record<'loss' | 'schedule' | 'health', Tensor>,
+  { loss, schedule, health, scaler }: Record<'loss' | 'schedule' | 'health', Tensor> & { scaler?: Tensor | undefined },
 ): { destroy(): void } {
   const counts = parameters.map(({ tensor }) => sizeOf(tensor.shape));
   const parts = counts.reduce((sum, count) => sum + gradientNormParts(count), 0);
@@ -76,46 +99,47 @@ export function traceUpdate(
       inputs: [tensor.gradient!],
       outputs: [],
       updates: [partial],
-      launch: (adapter, bind) => [
-        gradientNormPartial(rowVariant(adapter), counts[i]!, from, {
+      launch: (kernels, bind) =>
+        gradientNormPartial(kernels, counts[i]!, from, {
           gradient: bind(tensor.gradient!),
           partial: bind(partial),
         }),
-      ],
     });
   });
+  const { beta1, beta2, lossScaleInterval = LOSS_SCALE_INTERVAL } = settings;
+  const scaling = { growthInterval: lossScaleInterval, beta1, beta2 };
   graph.add({
     op: 'gradient_norm',
     inputs: [partial, loss, schedule],
     outputs: [],
-    updates: [health],
-    launch: (adapter, bind) => [
-      gradientNorm(rowVariant(adapter), parts, settings.clip, {
+    updates: scaler ? [health, scaler] : [health],
+    launch: (kernels, bind) =>
+      gradientNorm(kernels, parts, settings.clip, scaler && scaling, {
         partial: bind(partial),
         loss: bind(loss),
         schedule: bind(schedule),
         health: bind(health),
+        scaler: scaler && bind(scaler),
       }),
-    ],
   });
-  parameters.forEach(({ tensor, decay, m, v }, i) => {
-    const { beta1, beta2, eps, weightDecay } = settings;
+  parameters.forEach(({ tensor, half, decay, m, v }, i) => {
+    const { eps, weightDecay } = settings;
     const adamwSettings: AdamwSettings = { beta1, beta2, eps, weightDecay: decay ? weightDecay : 0 };
     graph.add({
       op: 'adamw',
       inputs: [tensor.gradient!, schedule, health],
       outputs: [],
-      updates: [tensor, m, v],
-      launch: (_, bind) => [
-        adamw(counts[i]!, adamwSettings, {
+      updates: half ? [tensor, m, v, half] : [tensor, m, v],
+      launch: (kernels, bind) =>
+        adamw(kernels, counts[i]!, adamwSettings, {
           gradient: bind(tensor.gradient!),
           schedule: bind(schedule),
           health: bind(health),
           parameter: bind(tensor),
           m: bind(m),
           v: bind(v),
+          half: half && bind(half),
         }),
-      ],
     });
   });
   return { destroy: () => buffer.destroy() };

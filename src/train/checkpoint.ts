@@ -5,7 +5,7 @@ import { z } from 'zod';
 import type { MixtureState } from '../data/mixture.js';
 import { messageOf, UserError } from '../errors.js';
 import { writeFileWhole, writeFolderWhole } from '../files.js';
-import type { Model } from '../model/llama.js';
+import type { Model } from '../model/model.js';
 import { writeModel } from './model-folder.js';
 import type { Origin } from './resolve.js';
 import { SafetensorsFile, writeSafetensors } from './safetensors.js';
@@ -22,6 +22,9 @@ const stateSchema = z.object({
   mixture: z.object({ drawn: z.array(z.int().nonnegative()) }),
 });
 export type TrainingState = z.infer<typeof stateSchema>;
+
+/** The state of loss scaling, beside the moments. */
+const SCALER = 'loss_scaling';
 
 const FOLDER = /^step-(\d{8})$/;
 export const checkpointFolder = (run: string, step: number): string =>
@@ -59,7 +62,9 @@ export async function saveCheckpoint(run: string, keep: number, contents: Checkp
         read: async () => (await trainer.moments(name))[moment],
       })),
     );
-    await writeSafetensors(join(target, 'optimizer.safetensors'), tensors);
+    const scaler = await trainer.scaler();
+    const scaling = scaler ? [{ name: SCALER, shape: [4], read: async () => scaler }] : [];
+    await writeSafetensors(join(target, 'optimizer.safetensors'), [...tensors, ...scaling]);
     const training = { format: 'babelgrad training state 1', ...state };
     writeFileWhole(join(target, 'training.json'), `${JSON.stringify(training, null, 2)}\n`);
   });
@@ -81,10 +86,13 @@ export function readTrainingState(checkpoint: string): TrainingState {
 export function restoreTrainer(trainer: Trainer, checkpoint: string, step: number): void {
   const file = SafetensorsFile.open(join(checkpoint, 'optimizer.safetensors'));
   try {
-    trainer.restore(step, name => {
-      const { shape } = trainer.model.weight(name);
+    const specs = new Map(trainer.model.specs.map(spec => [spec.name, spec]));
+    const momentsOf = (name: string) => {
+      const { shape } = specs.get(name)!;
       return { m: file.read(`${name}.m`, shape), v: file.read(`${name}.v`, shape) };
-    });
+    };
+    const hasScaler = file.names.includes(SCALER);
+    trainer.restore(step, momentsOf, hasScaler ? file.read(SCALER, [4]) : undefined);
   } finally {
     file.close();
   }

@@ -5,9 +5,13 @@ import { type Plan, type PlanOptions, plan } from '../autograd/plan.js';
 import { persistent, sizeOf, type Tensor } from '../autograd/tensor.js';
 import type { DeviceBuffer } from '../gpu/buffer.js';
 import { BatchInputs, packSequences } from '../model/batch.js';
-import { type BatchShape, type Model, traceLogits } from '../model/llama.js';
+import { type BatchShape, traceLogits } from '../model/llama.js';
+import type { Model, Weights } from '../model/model.js';
 import { crossEntropy } from '../ops/cross-entropy.js';
 import { addSum } from '../ops/sum.js';
+
+/** Loss scale of a single f16 pass: a power of two, so that dividing by it is exact. */
+const LOSS_SCALE = 1024;
 
 /** A traced forward and backward pass with gradient buffers of its own. Free it with `destroy`. */
 export class GradientPass {
@@ -18,6 +22,8 @@ export class GradientPass {
   readonly #packed: DeviceBuffer;
   readonly #loss: Tensor;
   readonly #gradients: ReadonlyMap<string, Tensor>;
+  readonly #scaler: Tensor | undefined;
+  readonly #lossScale: number;
 
   private constructor(
     model: Model,
@@ -28,6 +34,8 @@ export class GradientPass {
       loss: Tensor;
       gradients: ReadonlyMap<string, Tensor>;
       plan: Plan;
+      scaler: Tensor | undefined;
+      lossScale: number;
     },
   ) {
     this.#model = model;
@@ -37,9 +45,15 @@ export class GradientPass {
     this.#loss = made.loss;
     this.#gradients = made.gradients;
     this.plan = made.plan;
+    this.#scaler = made.scaler;
+    this.#lossScale = made.lossScale;
   }
 
-  static async create(model: Model, shape: BatchShape, options: PlanOptions = {}): Promise<GradientPass> {
+  static async create(
+    model: Model,
+    shape: BatchShape,
+    options: Pick<PlanOptions, 'keepAll'> & { readonly lossScale?: number } = {},
+  ): Promise<GradientPass> {
     const { device } = model;
     const inputs = new BatchInputs(device, shape);
     const packed = device.createBuffer('packed batch', 4 * inputs.words);
@@ -47,19 +61,23 @@ export class GradientPass {
       persistent(name, dimensions, device.createBuffer(name, 4 * sizeOf(dimensions)));
     const loss = make('loss', [1]);
     const gradients = new Map(
-      model.specs.map(({ name, shape: dimensions }) => [name, make(`gradient of ${name}`, dimensions)]),
+      model.groups.map(({ name, shape: dimensions }) => [name, make(`gradient of ${name}`, dimensions)]),
     );
-    const weights = new Map(
-      [...gradients].map(([name, gradient]) => [name, { ...model.weight(name), gradient } as Tensor]),
-    );
+    const weights: Weights = {
+      weight: name => ({ ...model.weight(name), gradient: gradients.get(name)! }),
+      matrix: name => ({ ...model.matrix(name), gradient: gradients.get(name)! }),
+    };
+    const lossScale = model.precision === 'f16' ? (options.lossScale ?? LOSS_SCALE) : 1;
+    const scaler = model.precision === 'f16' ? make('loss scale', [1]) : undefined;
+    if (scaler) device.write(scaler.buffer!, Float32Array.of(lossScale));
     const graph = new Graph();
-    const logits = traceLogits(graph, model, name => weights.get(name)!, inputs.tokens, shape);
+    const logits = traceLogits(graph, model, weights, inputs.tokens, shape);
     const scale = 1 / (shape.B * shape.T);
-    const losses = crossEntropy(graph, logits, inputs.targets, scale);
+    const losses = crossEntropy(graph, logits, inputs.targets, { scale, dtype: model.precision, lossScale: scaler });
     addSum(graph, losses, scale, loss);
     backward(graph, losses);
-    const planned = await plan(device, graph, options);
-    return new GradientPass(model, shape, { inputs, packed, loss, gradients, plan: planned });
+    const planned = await plan(device, graph, { ...options, kernels: model.kernels });
+    return new GradientPass(model, shape, { inputs, packed, loss, gradients, plan: planned, scaler, lossScale });
   }
 
   /** Submits a pass over sequences [B, T+1]; gradients start from zero. */
@@ -76,11 +94,13 @@ export class GradientPass {
   /** Mean loss, in nats, and the gradients by parameter name, of the pass submitted last. */
   async read(): Promise<{ loss: number; gradients: Map<string, Float32Array> }> {
     const { device } = this.#model;
-    const values = async ({ buffer, shape }: Tensor) =>
-      new Float32Array(await device.read(buffer!, 0, 4 * sizeOf(shape)));
     const gradients = new Map<string, Float32Array>();
-    for (const [name, gradient] of this.#gradients) gradients.set(name, await values(gradient));
-    return { loss: (await values(this.#loss))[0]!, gradients };
+    for (const { name } of this.#model.specs) {
+      const scaled = await this.#model.readPart(name, group => this.#gradients.get(group)!);
+      gradients.set(name, this.#lossScale === 1 ? scaled : scaled.map(value => value / this.#lossScale));
+    }
+    const loss = new Float32Array(await device.read(this.#loss.buffer!, 0, 4));
+    return { loss: loss[0]!, gradients };
   }
 
   destroy(): void {
@@ -88,6 +108,7 @@ export class GradientPass {
     this.#inputs.destroy();
     this.#packed.destroy();
     this.#loss.buffer!.destroy();
+    this.#scaler?.buffer?.destroy();
     for (const { buffer } of this.#gradients.values()) buffer!.destroy();
   }
 }

@@ -1,6 +1,8 @@
 /** Finds where a step stopped being finite: runs its batches again, every tensor kept, and looks at them in order. */
-import { sizeOf } from '../autograd/tensor.js';
-import type { BatchShape, Model } from '../model/llama.js';
+import { bytesOf } from '../autograd/tensor.js';
+import { floatsOfHalves } from '../half.js';
+import type { BatchShape } from '../model/llama.js';
+import type { Model } from '../model/model.js';
 import { GradientPass } from './gradients.js';
 
 export interface NonFinite {
@@ -32,7 +34,8 @@ export async function locateNonFinite(
       for (const node of pass.plan.nodes) {
         for (const tensor of [...node.results, ...(node.updates ?? [])]) {
           const buffer = pass.plan.bufferOf(tensor);
-          const values = new Float32Array(await model.device.read(buffer, 0, 4 * sizeOf(tensor.shape)));
+          const bytes = await model.device.read(buffer, 0, bytesOf(tensor));
+          const values = tensor.dtype === 'f16' ? floatsOfHalves(bytes) : new Float32Array(bytes);
           const found = firstNonFinite(tensor.name, values);
           if (found) return found;
         }

@@ -6,7 +6,7 @@ import { UserError } from '../errors.js';
 import { writeFileWhole } from '../files.js';
 import type { Device } from '../gpu/device.js';
 import { type ModelConfig, parameterSpecs, validateModelConfig } from '../model/config.js';
-import { Model } from '../model/llama.js';
+import { Model, type ModelOptions } from '../model/model.js';
 import { SafetensorsFile, writeSafetensors } from './safetensors.js';
 
 const configSchema = z.looseObject({
@@ -66,7 +66,7 @@ export function readModelConfig(folder: string): ModelConfig {
  * Loads a model folder onto a device.
  * @throws UserError when a file is missing or cut off, or shapes, names or types don't fit config.json.
  */
-export async function loadModel(device: Device, folder: string): Promise<Model> {
+export async function loadModel(device: Device, folder: string, options: ModelOptions = {}): Promise<Model> {
   const config = readModelConfig(folder);
   const file = SafetensorsFile.open(join(folder, 'model.safetensors'));
   try {
@@ -78,7 +78,7 @@ export async function loadModel(device: Device, folder: string): Promise<Model> 
       throw new UserError(`'${file.path}' has tensors that config.json does not call for: ${extra.join(', ')}${hint}`);
     }
     for (const { name } of specs) file.shape(name); // a missing one is found before any is loaded
-    return await Model.create(device, config, ({ name, shape }) => file.read(name, shape));
+    return await Model.create(device, config, ({ name, shape }) => file.read(name, shape), options);
   } finally {
     file.close();
   }

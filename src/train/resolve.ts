@@ -106,6 +106,12 @@ export function openData(
   };
   try {
     const openSources = sources.map(({ name, path, weight }) => ({ name, weight, tokens: open(path) }));
+    const twice = sources.find(({ name, path }) => sources.some(other => other.name === name && other.path !== path));
+    if (twice && !heldOutPaths) {
+      throw new UserError(
+        `two sources are named '${twice.name}': give each language one name, or say with heldOut which text is evaluated`,
+      );
+    }
     const names = heldOutPaths ?? Object.fromEntries(sources.map(({ name, path }) => [name, path]));
     const heldOut = new Map(Object.entries(names).map(([language, path]) => [language, open(path)]));
     const [first, ...others] = [...opened.values()];
@@ -137,7 +143,7 @@ export function resolveRun(config: RunConfig, { data, maxBindingBytes, from }: R
   const model = from ? continuedModel(config, from) : newModel(config, index.vocabSize);
   if (index.vocabSize > model.vocabSize) {
     throw new UserError(
-      `the data's vocabulary of ${index.vocabSize} is larger than the model's of ${model.vocabSize}; use the model's tokenizer, or raise vocabSize`,
+      `the data's vocabulary of ${index.vocabSize} is larger than the model's of ${model.vocabSize}; ${from ? "tokenize with the checkpoint's tokenizer" : 'raise vocabSize'}`,
     );
   }
   if (from?.tokenizerJson !== undefined && sha256(from.tokenizerJson) !== index.tokenizer) {

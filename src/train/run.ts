@@ -6,7 +6,7 @@ import { messageOf, UserError } from '../errors.js';
 import { writeFileWhole } from '../files.js';
 import { type Device, openDevice } from '../gpu/device.js';
 import { initialWeights } from '../model/init.js';
-import { Model } from '../model/llama.js';
+import { Model } from '../model/model.js';
 import { findModelFolder, listCheckpoints, originOf, readTrainingState, restoreTrainer } from './checkpoint.js';
 import type { RunConfig } from './config.js';
 import { type RunSummary, type TrainObserver, train } from './loop.js';

@@ -11,10 +11,12 @@ import type { DeviceBuffer } from '../gpu/buffer.js';
 import type { Device } from '../gpu/device.js';
 import type { Command } from '../gpu/program.js';
 import { BatchInputs, packSequences } from '../model/batch.js';
-import { type BatchShape, type Model, traceLogits } from '../model/llama.js';
+import { type BatchShape, traceLogits } from '../model/llama.js';
+import type { Model, Weights } from '../model/model.js';
 import { crossEntropy } from '../ops/cross-entropy.js';
 import { addSum } from '../ops/sum.js';
 import {
+  firstScaler,
   HEALTH_BYTES,
   type OptimizedParameter,
   type OptimizerSettings,
@@ -45,12 +47,14 @@ export class Trainer {
   /** Optimizer steps made so far. */
   step = 0;
   readonly #device: Device;
-  readonly #parameters: ReadonlyMap<string, OptimizedParameter>;
+  /** By group name. */
+  readonly #parameters: ReadonlyMap<string, OptimizedParameter & { readonly matrix: Tensor }>;
   readonly #owned: DeviceBuffer[] = [];
   #inputs!: BatchInputs;
   #packed!: DeviceBuffer;
   #schedule!: Tensor;
   #health!: Tensor;
+  #scaler: Tensor | undefined;
   #history!: DeviceBuffer;
   #unread = 0;
   #plans: Plan[] = [];
@@ -62,10 +66,21 @@ export class Trainer {
     this.settings = settings;
     this.#device = model.device;
     this.#parameters = new Map(
-      model.specs.map(({ name, shape, decay }) => {
+      model.groups.map(({ name, shape, decay }) => {
         const place = (kind: string) => this.#tensor(`${name} (${kind})`, shape);
-        const tensor = { ...model.weight(name), gradient: place('gradient') };
-        return [name, { tensor, decay, m: place('m'), v: place('v') }];
+        const gradient = place('gradient');
+        const [weight, copy] = [model.weight(name), model.matrix(name)];
+        return [
+          name,
+          {
+            tensor: { ...weight, gradient },
+            matrix: { ...copy, gradient },
+            half: copy === weight ? undefined : copy,
+            decay,
+            m: place('m'),
+            v: place('v'),
+          },
+        ];
       }),
     );
   }
@@ -97,13 +112,18 @@ export class Trainer {
     this.#packed = this.#device.createBuffer('packed batch', 4 * microBatches * this.#inputs.words);
     const loss = this.#tensor('loss', [1]);
     this.#schedule = this.#tensor('schedule', [4]);
-    this.#health = this.#tensor('health', [4]);
+    this.#health = this.#tensor('health', [HEALTH_BYTES / 4]);
+    if (this.model.precision === 'f16') {
+      this.#scaler = this.#tensor('loss scaling', [4]);
+      this.#device.write(this.#scaler.buffer!, firstScaler());
+    }
     this.#history = this.#device.createBuffer('history', HISTORY * HEALTH_BYTES);
     this.#owned.push(this.#packed, this.#history);
 
     const step = new Graph();
     this.#traceLoss(step, loss);
-    const stepPlan = await plan(this.#device, step);
+    const { kernels } = this.model;
+    const stepPlan = await plan(this.#device, step, { kernels });
     this.#plans.push(stepPlan);
     const update = new Graph();
     const parameters = [...this.#parameters.values()];
@@ -111,8 +131,9 @@ export class Trainer {
       loss,
       schedule: this.#schedule,
       health: this.#health,
+      scaler: this.#scaler,
     });
-    const updatePlan = await plan(this.#device, update);
+    const updatePlan = await plan(this.#device, update, { kernels });
     this.#plans.push(updatePlan);
 
     const cleared = [loss, ...parameters.map(({ tensor }) => tensor.gradient!)];
@@ -125,10 +146,17 @@ export class Trainer {
 
   #traceLoss(graph: Graph, loss: Tensor): void {
     const { B, T, microBatches } = this.settings;
-    const weightOf = (name: string) => this.#parameters.get(name)!.tensor;
-    const logits = traceLogits(graph, this.model, weightOf, this.#inputs.tokens, { B, T });
+    const weights: Weights = {
+      weight: name => this.#parameters.get(name)!.tensor,
+      matrix: name => this.#parameters.get(name)!.matrix,
+    };
+    const logits = traceLogits(graph, this.model, weights, this.#inputs.tokens, { B, T });
     const scale = 1 / (B * T * microBatches);
-    const losses = crossEntropy(graph, logits, this.#inputs.targets, scale);
+    const losses = crossEntropy(graph, logits, this.#inputs.targets, {
+      scale,
+      dtype: this.model.precision,
+      lossScale: this.#scaler,
+    });
     addSum(graph, losses, scale, loss);
     backward(graph, losses);
   }
@@ -195,31 +223,37 @@ export class Trainer {
     return Array.from({ length: count }, (_, i) => readHealth(bytes, i * HEALTH_BYTES));
   }
 
-  /** The gradients of the last step, before clipping, by parameter name. */
+  /** The gradients of the last step, before clipping (and times the loss scale, in f16), by Hugging Face name. */
   async gradients(): Promise<Map<string, Float32Array>> {
     const gradients = new Map<string, Float32Array>();
-    for (const [name, { tensor }] of this.#parameters) gradients.set(name, await this.#read(tensor.gradient!));
+    for (const { name } of this.model.specs) {
+      gradients.set(name, await this.model.readPart(name, group => this.#parameters.get(group)!.tensor.gradient!));
+    }
     return gradients;
   }
 
-  /** The optimizer's moments of a parameter. */
+  /** The optimizer's moments of a parameter, by Hugging Face name. */
   async moments(name: string): Promise<Moments> {
-    const { m, v } = this.#parameters.get(name)!;
-    return { m: await this.#read(m), v: await this.#read(v) };
+    const read = (moment: 'm' | 'v') => this.model.readPart(name, group => this.#parameters.get(group)![moment]);
+    return { m: await read('m'), v: await read('v') };
   }
 
-  /** Puts back moments and the step count, to go on where a run stopped. */
-  restore(step: number, momentsOf: (name: string) => Moments): void {
-    for (const [name, { m, v }] of this.#parameters) {
+  /** [4], the state of dynamic loss scaling (see firstScaler); undefined in f32. */
+  async scaler(): Promise<Float32Array | undefined> {
+    return this.#scaler && new Float32Array(await this.#device.read(this.#scaler.buffer!));
+  }
+
+  /** Puts back moments, the step count and, in f16, the state of loss scaling, to go on where a run stopped. */
+  restore(step: number, momentsOf: (name: string) => Moments, scaler?: Float32Array): void {
+    for (const { name } of this.model.specs) {
+      const { group, first } = this.model.place(name);
+      const { m, v } = this.#parameters.get(group)!;
       const moments = momentsOf(name);
-      this.#device.write(m.buffer!, moments.m);
-      this.#device.write(v.buffer!, moments.v);
+      this.#device.write(m.buffer!, moments.m, 4 * first);
+      this.#device.write(v.buffer!, moments.v, 4 * first);
     }
+    if (this.#scaler && scaler) this.#device.write(this.#scaler.buffer!, scaler);
     this.step = step;
-  }
-
-  async #read(tensor: Tensor): Promise<Float32Array> {
-    return new Float32Array(await this.#device.read(tensor.buffer!, 0, 4 * sizeOf(tensor.shape)));
   }
 
   destroy(): void {

@@ -1,62 +1,136 @@
-import { describe, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { Graph } from '../../src/autograd/graph.js';
-import { type MatmulForm, type MatmulVariant, matmul, matmulVariant } from '../../src/kernels/matmul.js';
+import type { DType } from '../../src/autograd/tensor.js';
+import type { AdapterDescription } from '../../src/gpu/adapters.js';
+import {
+  defaultMatmul,
+  type MatmulForm,
+  type MatmulVariant,
+  matmulCalls,
+  matrixShapes,
+} from '../../src/kernels/matmul.js';
 import { matmulBound } from '../../src/numerics/bounds.js';
 import { matmulCases } from '../../src/numerics/cases.js';
 import * as reference from '../../src/numerics/reference.js';
-import { expectWithin, input, run, uniform, useDevice } from '../support/gpu.js';
+import { expectWithin, halfBound, halfUniform, input, run, uniform, useDevice } from '../support/gpu.js';
 
 const context = useDevice();
 const forms: readonly MatmulForm[] = ['NN', 'NT', 'TN'];
 const epilogues = ['none', 'addend', 'accumulate'] as const;
+type Types = Readonly<Record<'a' | 'b' | 'c', DType>>;
+const F32: Types = { a: 'f32', b: 'f32', c: 'f32' };
+/** Activations times weights; the same for logits; a residual stream's gradient times weights or activations. */
+const HALF: readonly Types[] = [
+  { a: 'f16', b: 'f16', c: 'f16' },
+  { a: 'f16', b: 'f16', c: 'f32' },
+  { a: 'f32', b: 'f16', c: 'f16' },
+  { a: 'f32', b: 'f16', c: 'f32' },
+];
 
-/** The adapter's own variant, and the workgroup-memory one everywhere. */
-const variants: Record<string, (adapter: Parameters<typeof matmulVariant>[0]) => MatmulVariant> = {
-  chosen: matmulVariant,
-  tiled: () => ({ kernel: 'tiled', threads: 16, rows: 4, columns: 4 }),
+/** The adapter's own variant, and the others wherever they run. */
+const variants: Record<string, (adapter: AdapterDescription, types: Types) => MatmulVariant | undefined> = {
+  chosen: (adapter, types) => defaultMatmul(adapter, { form: 'NN', M: 1, N: 1, K: 1, types }),
+  'tiled 4 x 4': () => ({ kernel: 'tiled', threadsM: 16, threadsN: 16, rows: 1, columns: 1, depth: 16 }),
+  'tiled 8 x 8': () => ({ kernel: 'tiled', threadsM: 4, threadsN: 8, rows: 2, columns: 2, depth: 8 }),
+  'matrix, one': (adapter, types) => onMatrices(adapter, types, { subgroupsM: 1, subgroupsN: 1, rows: 1, columns: 1 }),
+  'matrix, many': (adapter, types) => onMatrices(adapter, types, { subgroupsM: 2, subgroupsN: 2, rows: 2, columns: 3 }),
 };
 
-describe.each(Object.keys(variants))('matmul, %s variant', variant => {
+function onMatrices(
+  adapter: AdapterDescription,
+  { b }: Types,
+  tile: Record<'subgroupsM' | 'subgroupsN' | 'rows' | 'columns', number>,
+): MatmulVariant | undefined {
+  const [matrix] = matrixShapes(adapter);
+  const lanes = adapter.subgroupSize;
+  // Mesa's llvmpipe crashes compiling a multiply-accumulate of matrices with 16 lanes
+  if (!matrix || b !== 'f16' || (adapter.kind !== 'hardware' && lanes !== 8)) return undefined;
+  return { kernel: 'matrix', lanes, matrix, ...tile, depth: 2 * matrix[2] };
+}
+
+async function check(
+  variant: MatmulVariant,
+  form: MatmulForm,
+  types: Types,
+  name: string,
+  shape: { M: number; N: number; K: number },
+) {
+  const { device } = context;
+  const { M, N, K } = shape;
+  const shapes = { ...shape, transposeA: form === 'TN', transposeB: form === 'NT' };
+  const values = (label: string, count: number, dtype: DType) =>
+    dtype === 'f16' ? halfUniform(`${label} ${name}`, count) : uniform(`${label} ${name}`, count);
+  // what goes through matrices is rounded to f16 first
+  const a = variant.kernel === 'matrix' ? halfUniform(`a ${name}`, M * K) : values('a', M * K, types.a);
+  const b = values('b', K * N, types.b);
+  const addend = values('c', M * N, types.c);
+  const product = reference.matmul(a, b, shapes);
+  const magnitudes = reference.matmul(a, b, shapes, true);
+  const [A, B] = [input(device, 'a', [M * K], a, types.a), input(device, 'b', [K * N], b, types.b)];
+  for (const epilogue of epilogues) {
+    const C = input(device, 'c', [M * N], addend, types.c);
+    const other = input(device, 'addend', [M * N], addend, types.c);
+    const graph = new Graph();
+    graph.add({
+      op: 'matmul',
+      inputs: [A, B, other],
+      outputs: [],
+      updates: [C],
+      launch: (_, bind) =>
+        matmulCalls(
+          variant,
+          { form, M, N, K },
+          {
+            a: bind(A),
+            b: bind(B),
+            c: bind(C),
+            addend: { none: undefined, addend: bind(other), accumulate: 'c' as const }[epilogue],
+          },
+        ),
+    });
+    const [actual] = await run(device, graph, [C]);
+    const withAddend = epilogue !== 'none';
+    const expected = withAddend ? product.map((value, i) => value + addend[i]!) : product;
+    const bound = matmulBound(magnitudes, K, withAddend ? addend : undefined);
+    expectWithin(actual!, expected, types.c === 'f16' ? halfBound(bound, expected) : bound, epilogue);
+    for (const tensor of [C, other]) tensor.buffer!.destroy();
+  }
+  for (const tensor of [A, B]) tensor.buffer!.destroy();
+}
+
+describe.each(Object.keys(variants))('matmul, %s', variant => {
   describe.each(forms)('form %s', form => {
     test.each(matmulCases)('$name within γ_K Σ|ab| of float64', async ({ name, shape }) => {
-      const { device } = context;
-      const { M, N, K } = shape;
-      const shapes = { ...shape, transposeA: form === 'TN', transposeB: form === 'NT' };
-      const a = uniform(`a ${name}`, M * K);
-      const b = uniform(`b ${name}`, K * N);
-      const addend = uniform(`c ${name}`, M * N);
-      const product = reference.matmul(a, b, shapes);
-      const magnitudes = reference.matmul(a, b, shapes, true);
-      const [A, B] = [input(device, 'a', [M * K], a), input(device, 'b', [K * N], b)];
-      for (const epilogue of epilogues) {
-        const C = input(device, 'c', [M * N], addend);
-        const other = input(device, 'addend', [M * N], addend);
-        const graph = new Graph();
-        graph.add({
-          op: 'matmul',
-          inputs: [A, B, other],
-          outputs: [],
-          updates: [C],
-          launch: (adapter, bind) => [
-            matmul(
-              variants[variant]!(adapter),
-              { form, M, N, K },
-              {
-                a: bind(A),
-                b: bind(B),
-                c: bind(C),
-                addend: { none: undefined, addend: bind(other), accumulate: 'c' as const }[epilogue],
-              },
-            ),
-          ],
-        });
-        const [actual] = await run(device, graph, [C]);
-        const withAddend = epilogue !== 'none';
-        const expected = withAddend ? product.map((value, i) => value + addend[i]!) : product;
-        expectWithin(actual!, expected, matmulBound(magnitudes, K, withAddend ? addend : undefined), epilogue);
-        for (const tensor of [C, other]) tensor.buffer!.destroy();
-      }
-      for (const tensor of [A, B]) tensor.buffer!.destroy();
+      const chosen = variants[variant]!(context.device.adapter, F32);
+      if (chosen) await check(chosen, form, F32, name, shape);
     });
+
+    test.each(matmulCases)('$name, of halves', async ({ name, shape }) => {
+      const { adapter } = context.device;
+      if (!adapter.features.includes('shader-f16')) return;
+      for (const types of HALF) {
+        const chosen = variants[variant]!(adapter, types);
+        if (chosen) await check(chosen, form, types, name, shape);
+      }
+    });
+  });
+});
+
+describe('what an adapter takes by default', () => {
+  const types: Types = { a: 'f16', b: 'f16', c: 'f16' };
+  const request = { form: 'NT', M: 512, N: 512, K: 512 } as const;
+  const hardware = (): AdapterDescription => ({
+    ...context.device.adapter,
+    kind: 'hardware',
+    subgroupSize: 32,
+    features: ['shader-f16', 'subgroups', 'chromium-experimental-subgroup-matrix'],
+    subgroupMatrices: [{ operand: 'f16', result: 'f32', M: 16, N: 16, K: 16 }],
+  });
+
+  test('subgroup matrices for halves, where it has them; tiles otherwise', () => {
+    expect(defaultMatmul(hardware(), { ...request, types })).toMatchObject({ kernel: 'matrix', rows: 4, columns: 4 });
+    expect(defaultMatmul(hardware(), { ...request, types: F32 }).kernel).toBe('tiled');
+    expect(defaultMatmul({ ...hardware(), subgroupMatrices: [] }, { ...request, types }).kernel).toBe('tiled');
+    expect(defaultMatmul({ ...hardware(), subgroupSize: 0 }, { ...request, types }).kernel).toBe('tiled');
   });
 });

@@ -12,7 +12,17 @@ import { linear } from '../../src/ops/linear.js';
 import { rmsnorm } from '../../src/ops/rmsnorm.js';
 import { rope, ropeTable } from '../../src/ops/rope.js';
 import { swiglu } from '../../src/ops/swiglu.js';
-import { backwardFrom, expectWithin, input, parameter, run, uniform, useDevice } from '../support/gpu.js';
+import {
+  backwardFrom,
+  expectWithin,
+  input,
+  parameter,
+  parts,
+  run,
+  sideBySide,
+  uniform,
+  useDevice,
+} from '../support/gpu.js';
 
 const context = useDevice();
 
@@ -45,7 +55,7 @@ describe('rmsnorm', () => {
       graph,
       rmsnorm(graph, X, input(device, 'w', [C], weight), 1e-5),
       input(device, 'eye', [C, C], eye),
-      X,
+      { residual: X },
     );
     backwardFrom(graph, y, input(device, 'dy', [R, C], dy));
     const [dx] = await run(device, graph, [X.gradient!]);
@@ -69,7 +79,7 @@ describe('linear', () => {
     const X = parameter(device, 'x', [R, K], x);
     const W = parameter(device, 'w', [N, K], w);
     const residualTensor = parameter(device, 'residual', [R, N], residual);
-    const y = linear(graph, X, W, residualTensor);
+    const y = linear(graph, X, W, { residual: residualTensor });
     backwardFrom(graph, y, input(device, 'dy', [R, N], dy));
     const values = await run(device, graph, [y, X.gradient!, W.gradient!, residualTensor.gradient!]);
     const forward = { M: R, N, K, transposeA: false, transposeB: true };
@@ -107,7 +117,7 @@ describe('rope', () => {
     const table = input(device, 'table', [T, headSize / 2, 2], ropeTable(T, headSize, 10000));
     const graph = new Graph();
     const X = parameter(device, 'x', [B * T, heads * headSize], x);
-    const y = rope(graph, X, table, { B, T, heads, headSize });
+    const y = rope(graph, X, table, { B, T, heads, rowHeads: heads, headSize });
     backwardFrom(graph, y, input(device, 'dy', [B * T, heads * headSize], dy));
     const [actual, dx, untouched] = await run(device, graph, [y, X.gradient!, X]);
     expectWithin(actual!, reference.rope(x, B, T, heads, headSize, 10000, 1), bounds.ropeBound(x, headSize), 'y');
@@ -117,15 +127,23 @@ describe('rope', () => {
 });
 
 describe('swiglu', () => {
-  test.each([1, 127, 128, 129, 1000])('%i elements', async count => {
+  test.each([
+    [1, 1],
+    [1, 127],
+    [3, 128],
+    [5, 33],
+    [129, 7],
+  ])('%i rows of %i', async (rows, columns) => {
     const { device } = context;
+    const count = rows * columns;
     const gate = uniform('gate', count, -12, 12);
     const [up, dy] = [uniform('up', count), uniform('dy', count)];
     const graph = new Graph();
-    const [G, Up] = [parameter(device, 'gate', [1, count], gate), parameter(device, 'up', [1, count], up)];
-    const y = swiglu(graph, G, Up);
-    backwardFrom(graph, y, input(device, 'dy', [1, count], dy));
-    const [actual, dgate, dup] = await run(device, graph, [y, G.gradient!, Up.gradient!]);
+    const X = parameter(device, 'x', [rows, 2 * columns], sideBySide([gate, up], rows));
+    const y = swiglu(graph, X);
+    backwardFrom(graph, y, input(device, 'dy', [rows, columns], dy));
+    const [actual, dx] = await run(device, graph, [y, X.gradient!]);
+    const [dgate, dup] = parts(dx!, rows, [columns, columns]);
     const gradient = reference.swigluBackward(gate, up, dy);
     const bound = bounds.swigluBackwardBounds(gate, up, dy);
     expectWithin(actual!, reference.swiglu(gate, up), bounds.swigluBound(gate, up), 'y');
@@ -136,8 +154,7 @@ describe('swiglu', () => {
   test('is finite where exp(-gate) would overflow', async () => {
     const { device } = context;
     const graph = new Graph();
-    const gate = input(device, 'gate', [1, 3], [-1000, -89, 1000]);
-    const y = swiglu(graph, gate, input(device, 'up', [1, 3], [1, 1, 1]));
+    const y = swiglu(graph, input(device, 'x', [1, 6], [-1000, -89, 1000, 1, 1, 1]));
     const [actual] = await run(device, graph, [y]);
     expect(actual![2]).toBe(1000);
     expect(Math.abs(actual![0]!)).toBeLessThan(1e-30);
@@ -179,7 +196,7 @@ describe('cross-entropy', () => {
     const targets = Uint32Array.from(uniform(`targets ${name}`, R, 0, V).map(Math.floor));
     const graph = new Graph();
     const L = parameter(device, 'logits', [R, V], logits);
-    const losses = crossEntropy(graph, L, input(device, 'targets', [R], targets, 'u32'), 1 / R);
+    const losses = crossEntropy(graph, L, input(device, 'targets', [R], targets, 'u32'), { scale: 1 / R });
     backward(graph, losses);
     const [actual, dlogits] = await run(device, graph, [losses, L.gradient!]);
     const scale = Math.fround(1 / R);
@@ -193,7 +210,7 @@ describe('cross-entropy', () => {
     const { device } = context;
     const graph = new Graph();
     const L = parameter(device, 'logits', [2, 3], [1, 2, 3, 4, 5, 6]);
-    const losses = crossEntropy(graph, L, input(device, 'targets', [2], [IGNORED_TARGET, 2], 'u32'), 1);
+    const losses = crossEntropy(graph, L, input(device, 'targets', [2], [IGNORED_TARGET, 2], 'u32'), { scale: 1 });
     backward(graph, losses);
     const [actual, dlogits] = await run(device, graph, [losses, L.gradient!]);
     expect(actual![0]).toBe(0);

@@ -3,8 +3,9 @@ import { afterAll, beforeAll, expect } from 'vitest';
 import { backward } from '../../src/autograd/backward.js';
 import type { Graph } from '../../src/autograd/graph.js';
 import { plan } from '../../src/autograd/plan.js';
-import { persistent, type Shape, sizeOf, type Tensor } from '../../src/autograd/tensor.js';
+import { bytesOf, type DType, persistent, type Shape, sizeOf, type Tensor } from '../../src/autograd/tensor.js';
 import { type Device, openDevice } from '../../src/gpu/device.js';
+import { floatsOfHalves, halvesOf } from '../../src/half.js';
 import { compare } from '../../src/numerics/compare.js';
 import { Random } from '../../src/random.js';
 
@@ -32,17 +33,58 @@ export function input(
   name: string,
   shape: Shape,
   values: ArrayLike<number>,
-  dtype: 'f32' | 'u32' = 'f32',
+  dtype: DType = 'f32',
 ): Tensor {
-  const buffer = device.createBuffer(name, 4 * sizeOf(shape));
-  device.write(buffer, dtype === 'f32' ? Float32Array.from(values) : Uint32Array.from(values));
+  const buffer = device.createBuffer(name, bytesOf({ shape, dtype }));
+  device.write(buffer, packed(values, dtype));
   return persistent(name, shape, buffer, dtype);
 }
 
+function packed(values: ArrayLike<number>, dtype: DType): Float32Array | Uint32Array {
+  if (dtype === 'f32') return Float32Array.from(values);
+  if (dtype === 'u32') return Uint32Array.from(values);
+  const words = new Uint32Array(Math.ceil(values.length / 2));
+  new Uint16Array(words.buffer).set(halvesOf(values));
+  return words;
+}
+
+/** Matrices of `rows` rows each, side by side in one. */
+export function sideBySide(matrices: readonly Float64Array[], rows: number): Float64Array {
+  const widths = matrices.map(({ length }) => length / rows);
+  const width = widths.reduce((a, b) => a + b, 0);
+  const together = new Float64Array(rows * width);
+  let column = 0;
+  matrices.forEach((matrix, i) => {
+    for (let r = 0; r < rows; r++) {
+      together.set(matrix.subarray(r * widths[i]!, (r + 1) * widths[i]!), r * width + column);
+    }
+    column += widths[i]!;
+  });
+  return together;
+}
+
+/** Takes matrices that stand side by side apart again. */
+export function parts(together: Float32Array, rows: number, widths: readonly number[]): Float32Array[] {
+  const width = widths.reduce((a, b) => a + b, 0);
+  let column = 0;
+  return widths.map(own => {
+    const part = new Float32Array(rows * own);
+    for (let r = 0; r < rows; r++) part.set(together.subarray(r * width + column, r * width + column + own), r * own);
+    column += own;
+    return part;
+  });
+}
+
 /** An input whose gradient is wanted. */
-export function parameter(device: Device, name: string, shape: Shape, values: ArrayLike<number>): Tensor {
+export function parameter(
+  device: Device,
+  name: string,
+  shape: Shape,
+  values: ArrayLike<number>,
+  dtype: DType = 'f32',
+): Tensor {
   return {
-    ...input(device, name, shape, values),
+    ...input(device, name, shape, values, dtype),
     gradient: input(device, `d${name}`, shape, new Float64Array(sizeOf(shape))),
   };
 }
@@ -59,13 +101,28 @@ export function backwardFrom(graph: Graph, y: Tensor, dy: Tensor): void {
   backward(graph, root!);
 }
 
+/** Values that a half holds. */
+export function halfUniform(label: string, count: number, low = -2, high = 2): Float64Array {
+  return Float64Array.from(floatsOfHalves(halvesOf(uniform(label, count, low, high)).buffer as ArrayBuffer));
+}
+
+/**
+ * A bound of a result in f32, widened by its rounding to f16: half an ulp, or all of a value below the smallest normal
+ * half, which may be flushed to zero.
+ */
+export function halfBound(bound: Float64Array, reference: Float64Array): Float64Array {
+  return bound.map((value, i) => value + 2 ** -11 * (Math.abs(reference[i]!) + value) + 2 ** -14);
+}
+
 /** Runs a graph once and reads tensors. */
 export async function run(device: Device, graph: Graph, tensors: readonly Tensor[]): Promise<Float32Array[]> {
   const planned = await plan(device, graph, { keep: tensors.filter(tensor => !tensor.buffer) });
   device.submit(planned.commands);
   const values: Float32Array[] = [];
   for (const tensor of tensors) {
-    values.push(new Float32Array(await device.read(planned.bufferOf(tensor), 0, 4 * sizeOf(tensor.shape))));
+    const bytes = await device.read(planned.bufferOf(tensor), 0, bytesOf(tensor));
+    const all = tensor.dtype === 'f16' ? floatsOfHalves(bytes) : new Float32Array(bytes);
+    values.push(all.subarray(0, sizeOf(tensor.shape)));
   }
   planned.destroy();
   return values;

@@ -154,7 +154,8 @@ describe('a step that is not finite', () => {
     const trainer = await Trainer.create(model, { B: 2, T, microBatches: 1, optimizer });
     const name = 'model.layers.1.mlp.up_proj.weight';
     const huge = (await model.read(name)).map(() => 3e38);
-    device.write(model.weight(name).buffer!, huge);
+    const { group, first } = model.place(name);
+    device.write(model.weight(group).buffer!, huge, 4 * first);
     const before = await weightsOf(model);
     const batch = sequences(2);
     trainer.submit(batch, 1e-3);
@@ -163,7 +164,7 @@ describe('a step that is not finite', () => {
     expect(reports.map(({ badStep }) => badStep)).toEqual([1, 1]);
     expect(await weightsOf(model)).toEqual(before);
     const found = await locateNonFinite(model, batch, { B: 2, T });
-    expect(found?.tensor).toBe('model.layers.1.mlp.up_proj.linear');
+    expect(found?.tensor).toBe('model.layers.1.mlp.gate_up_proj.linear');
     trainer.destroy();
     model.destroy();
   });
