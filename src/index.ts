@@ -37,7 +37,7 @@ export {
   type ParameterSpec,
   parameterSpecs,
 } from './model/config.js';
-export { type BatchShape, Model } from './model/llama.js';
+export { type BatchShape, type Checkpointing, Model } from './model/llama.js';
 export { presetNames, presetSize } from './model/presets.js';
 export type { OptimizerSettings, StepHealth } from './optim/adamw.js';
 export { learningRateAt, type ScheduleSettings } from './optim/schedule.js';
@@ -50,7 +50,8 @@ export { lossAndGradients } from './train/gradients.js';
 export type { RunSummary, TrainObserver } from './train/loop.js';
 export { loadModel } from './train/model-folder.js';
 export { type RunOptions, resumeRun, startRun } from './train/run.js';
-export { type Moments, Trainer, type TrainerSettings } from './train/step.js';
+export { type Moments, Trainer } from './train/step.js';
+export type { TrainerSettings } from './train/traced-step.js';
 
 /** A model with random weights. @throws UserError when the configuration is not sound. */
 export function createModel(device: Device, config: ModelConfig, { seed }: { seed: number }): Promise<Model> {

@@ -11,8 +11,6 @@ import type { Graph, Node } from './graph.js';
 import { type Layout, type LayoutOptions, layOut } from './layout.js';
 import { rangeOf, type Tensor } from './tensor.js';
 
-export type { LayoutOptions as PlanOptions } from './layout.js';
-
 /** A step of the plan before it is compiled: a kernel with the place of its uniform, or a copy. */
 type Step =
   | { readonly call: KernelCall; readonly params: BufferRange }

@@ -31,6 +31,12 @@ export function rangeOf(tensor: Tensor, buffer: DeviceBuffer): BufferRange {
   return { buffer, offsetBytes: 0, sizeBytes: Math.max(16, bytesOf(tensor)) };
 }
 
+/** The bytes of rows first … first+count-1 of a tensor that is bound at `range`. */
+export function rowsOf(tensor: Tensor, range: BufferRange, first: number, count: number): BufferRange {
+  const rowBytes = bytesOf(tensor) / tensor.shape[0]!;
+  return { ...range, offsetBytes: range.offsetBytes + first * rowBytes, sizeBytes: count * rowBytes };
+}
+
 /** @throws Error naming the op and both shapes. */
 export function expectShape(op: string, what: string, tensor: Tensor, expected: Shape): void {
   const same = tensor.shape.length === expected.length && expected.every((n, i) => n === tensor.shape[i]);

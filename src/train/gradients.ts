@@ -1,12 +1,12 @@
 /** Loss and gradients of a model on given tokens, without an optimizer. */
 import { backward } from '../autograd/backward.js';
 import { Graph } from '../autograd/graph.js';
-import { type Plan, type PlanOptions, plan } from '../autograd/plan.js';
+import type { LayoutOptions } from '../autograd/layout.js';
+import { type Plan, plan } from '../autograd/plan.js';
 import { persistent, sizeOf, type Tensor } from '../autograd/tensor.js';
 import type { DeviceBuffer } from '../gpu/buffer.js';
 import { BatchInputs, packSequences } from '../model/batch.js';
-import { type BatchShape, type Model, traceLogits } from '../model/llama.js';
-import { crossEntropy } from '../ops/cross-entropy.js';
+import { type BatchShape, type Checkpointing, type Model, traceLosses } from '../model/llama.js';
 import { addSum } from '../ops/sum.js';
 
 /** A traced forward and backward pass with gradient buffers of its own. Free it with `destroy`. */
@@ -39,7 +39,11 @@ export class GradientPass {
     this.plan = made.plan;
   }
 
-  static async create(model: Model, shape: BatchShape, options: PlanOptions = {}): Promise<GradientPass> {
+  static async create(
+    model: Model,
+    shape: BatchShape,
+    { checkpointing, ...options }: LayoutOptions & { readonly checkpointing?: Checkpointing } = {},
+  ): Promise<GradientPass> {
     const { device } = model;
     const inputs = new BatchInputs(device, shape);
     const packed = device.createBuffer('packed batch', 4 * inputs.words);
@@ -53,10 +57,14 @@ export class GradientPass {
       [...gradients].map(([name, gradient]) => [name, { ...model.weight(name), gradient } as Tensor]),
     );
     const graph = new Graph();
-    const logits = traceLogits(graph, model, name => weights.get(name)!, inputs.tokens, shape);
-    const scale = 1 / (shape.B * shape.T);
-    const losses = crossEntropy(graph, logits, inputs.targets, scale);
-    addSum(graph, losses, scale, loss);
+    const tensors = {
+      config: model.config,
+      weight: (name: string) => weights.get(name)!,
+      ropeTable: (T: number) => model.ropeTable(T),
+    };
+    const gradientScale = 1 / (shape.B * shape.T);
+    const losses = traceLosses(graph, tensors, inputs, shape, { gradientScale, checkpointing });
+    addSum(graph, losses, gradientScale, loss);
     backward(graph, losses);
     const planned = await plan(device, graph, options);
     return new GradientPass(model, shape, { inputs, packed, loss, gradients, plan: planned });
