@@ -5,7 +5,7 @@
  * - Models: `createModel`, `loadModel`, `saveModel`, `logits`, `loss`, `lossAndGradients`, `Evaluator`
  * - Training steps: `Trainer`
  * - Text to tokens: `trainTokenizer`, `TextTokenizer`, `tokenizeFiles`, `TokenDataset`, `Mixture`
- * - Runs: `parseConfig`, `startRun`, `resumeRun`
+ * - Runs: `parseConfig`, `dryRun`, `startRun`, `resumeRun`
  * - Findings: `readRun`, `compareRuns`, `savingsAtEqualLoss`, `reportPage`
  *
  * What holds memory of a device (models, trainers, evaluators) is freed by `destroy()`, a device by `close()`. Errors
@@ -48,8 +48,9 @@ export { findModelFolder } from './train/checkpoint.js';
 export { parseConfig, type RunConfig, readYaml } from './train/config.js';
 export { lossAndGradients } from './train/gradients.js';
 export type { RunSummary, TrainObserver } from './train/loop.js';
+export type { RunMemory } from './train/memory.js';
 export { loadModel } from './train/model-folder.js';
-export { type RunOptions, resumeRun, startRun } from './train/run.js';
+export { type DryRun, dryRun, type RunOptions, resumeRun, startRun } from './train/run.js';
 export { type Moments, Trainer } from './train/step.js';
 export type { TrainerSettings } from './train/traced-step.js';
 

@@ -141,6 +141,27 @@ describe('a run', () => {
     expect(readdirSync(join(run('killed'), 'checkpoints')).filter(name => name.endsWith('.partial'))).toEqual([]);
   });
 
+  test('with checkpointing it is recorded, stopped and resumed to the same bits as without', async () => {
+    const abort = new AbortController();
+    const observer = { onStep: ({ step }: { step: number }) => step === 5 && abort.abort() };
+    await start('recomputed', { checkpointing: 'layer', evalEveryTokens: 128 }, observer, abort.signal);
+    expect(readRun(run('recomputed')).config).toMatchObject({ checkpointing: 'layer' });
+    expect(readRun(run('first')).config).toMatchObject({ checkpointing: 'none' });
+    await resumeRun(run('recomputed'), { device: context.device });
+    expectSameCheckpoint(lastCheckpoint('recomputed'), lastCheckpoint('first'));
+  });
+
+  test('of a version that knew no checkpointing, it resumes', async () => {
+    cpSync(run('first'), run('old'), { recursive: true });
+    rmSync(lastCheckpoint('old'), { recursive: true });
+    const path = join(run('old'), 'config.json');
+    const { checkpointing, ...rest } = JSON.parse(readFileSync(path, 'utf8')) as Record<string, unknown>;
+    expect(checkpointing).toBe('none');
+    writeFileSync(path, JSON.stringify(rest));
+    await resumeRun(run('old'), { device: context.device });
+    expectSameCheckpoint(lastCheckpoint('old'), lastCheckpoint('first'));
+  });
+
   test('keeps only the latest checkpoints that were asked for', async () => {
     await start('pruned', { keepCheckpoints: 2 });
     expect(listCheckpoints(run('pruned')).map(({ step }) => step)).toEqual([8, 12]);
