@@ -11,13 +11,14 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { tokenizeFiles } from '../../src/data/tokenize.js';
 import { TextTokenizer, trainTokenizer } from '../../src/data/tokenizer.js';
 import { UserError } from '../../src/errors.js';
 import { readRun } from '../../src/report/runs.js';
 import { listCheckpoints } from '../../src/train/checkpoint.js';
 import { parseConfig } from '../../src/train/config.js';
+import { GradientPass } from '../../src/train/gradients.js';
 import type { TrainObserver } from '../../src/train/loop.js';
 import { resumeRun, startRun } from '../../src/train/run.js';
 import { useDevice } from '../support/gpu.js';
@@ -242,13 +243,25 @@ describe('what goes wrong loses nothing', () => {
     );
   });
 
-  test('a loss that is not finite: stops, names step and tensor, keeps the good checkpoint', async () => {
-    const attempt = start('diverged', { learningRate: 1e30, warmup: 0, clip: 0 });
-    await expect(attempt).rejects.toThrow(
-      /step \d+: the loss is .* first value that is not finite is .* of '(gradient of )?model\./,
+  test.each(['none', 'layer'])(
+    'a loss that is not finite, checkpointing %s: stops, names step and tensor, keeps the good checkpoint',
+    async checkpointing => {
+      const name = `diverged-${checkpointing}`;
+      const attempt = start(name, { learningRate: 1e30, warmup: 0, clip: 0, checkpointing });
+      await expect(attempt).rejects.toThrow(
+        /step \d+: the loss is .* first value that is not finite is .* of '(gradient of )?model\./,
+      );
+      await attempt.catch(error => expect(error).not.toBeInstanceOf(UserError));
+      expect(listCheckpoints(run(name)).map(({ step }) => step)).toEqual([0]);
+    },
+  );
+
+  test('a loss that is not finite is told even where there is no memory to look for its origin', async () => {
+    const create = vi.spyOn(GradientPass, 'create').mockRejectedValue(new Error('out of memory'));
+    await expect(start('unlocated', { learningRate: 1e30, warmup: 0, clip: 0 })).rejects.toThrow(
+      /step \d+: the loss is .*could not be found.*out of memory.*Training stopped before the update/,
     );
-    await attempt.catch(error => expect(error).not.toBeInstanceOf(UserError));
-    expect(listCheckpoints(run('diverged')).map(({ step }) => step)).toEqual([0]);
+    create.mockRestore();
   });
 
   test('a checkpoint that is cut off, or does not fit its config.json', async () => {
