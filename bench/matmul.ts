@@ -3,7 +3,8 @@ import { Graph } from '../src/autograd/graph.js';
 import { plan } from '../src/autograd/plan.js';
 import { persistent, type Tensor } from '../src/autograd/tensor.js';
 import type { Device } from '../src/gpu/device.js';
-import { type MatmulForm, matmul } from '../src/kernels/matmul.js';
+import { matmul } from '../src/kernels/matmul.js';
+import type { MatmulForm } from '../src/kernels/matmul-variant.js';
 import { Random } from '../src/random.js';
 import type { Work } from './work.js';
 

@@ -1,6 +1,6 @@
 /** The benchmark: matrix products and a whole training step, in one interleaved run on one adapter. */
 import type { Device } from '../src/gpu/device.js';
-import type { MatmulForm } from '../src/kernels/matmul.js';
+import type { MatmulForm } from '../src/kernels/matmul-variant.js';
 import type { ModelConfig } from '../src/model/config.js';
 import { presetSize } from '../src/model/presets.js';
 import { describeMachine, type Machine } from './machine.js';

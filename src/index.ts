@@ -5,7 +5,7 @@
  * - Models: `createModel`, `loadModel`, `saveModel`, `logits`, `loss`, `lossAndGradients`, `Evaluator`
  * - Training steps: `Trainer`
  * - Text to tokens: `trainTokenizer`, `TextTokenizer`, `tokenizeFiles`, `TokenDataset`, `Mixture`
- * - Runs: `parseConfig`, `startRun`, `resumeRun`
+ * - Runs: `parseConfig`, `dryRun`, `startRun`, `resumeRun`
  * - Findings: `readRun`, `compareRuns`, `savingsAtEqualLoss`, `reportPage`
  *
  * What holds memory of a device (models, trainers, evaluators) is freed by `destroy()`, a device by `close()`. Errors
@@ -38,7 +38,7 @@ export {
   type ParameterSpec,
   parameterSpecs,
 } from './model/config.js';
-export type { BatchShape } from './model/llama.js';
+export type { BatchShape, Checkpointing } from './model/llama.js';
 export { Model, type ModelOptions, type Precision } from './model/model.js';
 export { presetNames, presetSize } from './model/presets.js';
 export type { OptimizerSettings, StepHealth } from './optim/adamw.js';
@@ -50,9 +50,11 @@ export { findModelFolder } from './train/checkpoint.js';
 export { parseConfig, type RunConfig, readYaml } from './train/config.js';
 export { lossAndGradients } from './train/gradients.js';
 export type { RunSummary, TrainObserver } from './train/loop.js';
+export type { RunMemory } from './train/memory.js';
 export { loadModel } from './train/model-folder.js';
-export { type RunOptions, resumeRun, startRun } from './train/run.js';
-export { type Moments, Trainer, type TrainerSettings } from './train/step.js';
+export { type DryRun, dryRun, type RunOptions, resumeRun, startRun } from './train/run.js';
+export { type Moments, Trainer } from './train/step.js';
+export type { TrainerSettings } from './train/traced-step.js';
 
 /** A model with random weights. @throws UserError when the configuration is not sound, or the adapter has no f16. */
 export function createModel(

@@ -1,53 +1,96 @@
 /** The backward walk: nodes in reverse, each rule once, gradients of a tensor added up as they arrive. */
 import { accumulate, add } from '../kernels/elementwise.js';
-import type { Graph } from './graph.js';
+import type { Graph, Node, PendingGradients, Segment } from './graph.js';
 import { expectShape, sizeOf, type Tensor } from './tensor.js';
 
 /**
- * Traces the gradient of `loss`, a scalar that an op with a fused gradient made (cross-entropy: its rule needs no seed).
- * Gradients of parameters accumulate into their `gradient` tensors; those of other tensors are written once.
+ * Traces the gradient of `loss`, a scalar that an op with a fused gradient made (the head's loss: its rule needs no
+ * seed). Gradients of parameters accumulate into their `gradient` tensors; those of other tensors are written once.
+ * Segments (see `Graph.checkpoint`) are traced again from their input when the walk comes to them.
  * @throws Error naming the op when a gradient reaches one that has no rule.
  */
 export function backward(graph: Graph, loss: Tensor): void {
-  const forward = [...graph.nodes];
-  const needed = needsGradient(forward);
-  const gradients = new Map<Tensor, Tensor>();
-  const pending = {
-    take(input: Tensor) {
-      const gradient = gradients.get(input);
-      gradients.delete(input);
-      return gradient;
-    },
-  };
-  for (const node of forward.reverse()) {
-    const isLoss = node.results.includes(loss);
-    const arriving = node.results.map(result => pending.take(result));
-    if (!isLoss && arriving.every(gradient => gradient === undefined)) continue;
-    if (!node.inputs.some(input => needed.has(input))) continue;
+  const walk = new Walk(graph, loss);
+  walk.back([...graph.nodes]);
+  for (const [tensor, gradient] of walk.gradients) {
+    if (tensor.gradient) accumulateInto(graph, tensor.gradient, gradient);
+  }
+}
+
+class Walk implements PendingGradients {
+  /** Gradients that have arrived at tensors whose nodes the walk has not come to. */
+  readonly gradients = new Map<Tensor, Tensor>();
+  readonly #graph: Graph;
+  readonly #loss: Tensor;
+  /** Tensors that depend on a parameter. */
+  readonly #needed = new Set<Tensor>();
+
+  constructor(graph: Graph, loss: Tensor) {
+    this.#graph = graph;
+    this.#loss = loss;
+  }
+
+  take(tensor: Tensor): Tensor | undefined {
+    const gradient = this.gradients.get(tensor);
+    this.gradients.delete(tensor);
+    return gradient;
+  }
+
+  /** Applies the rules of nodes, given in forward order, from the last to the first. */
+  back(nodes: readonly Node[]): void {
+    this.#findNeeded(nodes);
+    const walked = new Set<Segment>();
+    for (const node of [...nodes].reverse()) {
+      const { segment } = node;
+      if (!segment) this.#apply(node);
+      else if (!walked.has(segment)) this.#retrace(segment);
+      if (!segment) continue;
+      walked.add(segment);
+      const leaked = node.results.find(result => this.gradients.has(result));
+      if (leaked) throw new Error(`'${leaked.name}' is used outside the segment that made it; only its output may be`);
+    }
+  }
+
+  #findNeeded(nodes: readonly Node[]): void {
+    const needed = this.#needed;
+    for (const node of nodes) {
+      for (const input of node.inputs) if (input.gradient) needed.add(input);
+      if (node.inputs.some(input => needed.has(input))) for (const result of node.results) needed.add(result);
+    }
+  }
+
+  /** Traces a segment again, hands its output the gradient that arrived, and walks back through the new nodes. */
+  #retrace({ input, trace, output }: Segment): void {
+    const arriving = this.take(output!);
+    if (!arriving) return;
+    const graph = this.#graph;
+    const start = graph.nodes.length;
+    const scope = graph.scope;
+    const again = trace(input);
+    graph.scope = scope;
+    this.gradients.set(again, arriving);
+    this.back(graph.nodes.slice(start));
+  }
+
+  #apply(node: Node): void {
+    const graph = this.#graph;
+    const isLoss = node.results.includes(this.#loss);
+    const arriving = node.results.map(result => this.take(result));
+    if (!isLoss && arriving.every(gradient => gradient === undefined)) return;
+    if (!node.inputs.some(input => this.#needed.has(input))) return;
     if (!node.backward) throw new Error(`op '${node.op}' has no backward rule, but a gradient reaches it`);
     const scope = graph.scope;
     graph.scope = `${node.results[0]!.name}.gradient.`;
-    const leaving = node.backward(arriving, pending, node.results);
+    const leaving = node.backward(arriving, this, node.results);
     node.inputs.forEach((input, i) => {
       const gradient = leaving[i];
-      if (!gradient || !needed.has(input)) return;
+      if (!gradient || !this.#needed.has(input)) return;
       expectShape(`${node.op} backward`, 'gradient', gradient, input.shape);
-      const earlier = pending.take(input);
-      gradients.set(input, earlier ? addTensors(graph, earlier, gradient) : gradient);
+      const earlier = this.take(input);
+      this.gradients.set(input, earlier ? addTensors(graph, earlier, gradient) : gradient);
     });
     graph.scope = scope;
   }
-  for (const [tensor, gradient] of gradients) if (tensor.gradient) accumulateInto(graph, tensor.gradient, gradient);
-}
-
-/** Tensors that depend on a parameter. */
-function needsGradient(nodes: Graph['nodes']): Set<Tensor> {
-  const needed = new Set<Tensor>();
-  for (const node of nodes) {
-    for (const input of node.inputs) if (input.gradient) needed.add(input);
-    if (node.inputs.some(input => needed.has(input))) for (const result of node.results) needed.add(result);
-  }
-  return needed;
 }
 
 function addTensors(graph: Graph, a: Tensor, b: Tensor): Tensor {

@@ -42,12 +42,23 @@ export interface NodeSpec {
 
 export interface Node extends NodeSpec {
   readonly results: readonly Tensor[];
+  readonly segment?: Segment | undefined;
+}
+
+/** Nodes that the backward walk traces again from `input` instead of keeping what they made. */
+export interface Segment {
+  readonly input: Tensor;
+  readonly trace: (input: Tensor) => Tensor;
+  /** Known once it is traced. */
+  output?: Tensor;
 }
 
 export class Graph {
   readonly nodes: Node[] = [];
   /** Prefix of the names of what is traced, for instance `model.layers.3.`. */
   scope = '';
+  /** The segment that is being traced. */
+  #segment: Segment | undefined;
 
   /** Traces a node and returns its outputs. */
   add(spec: NodeSpec): Tensor[] {
@@ -56,7 +67,24 @@ export class Graph {
       shape,
       dtype,
     }));
-    this.nodes.push({ ...spec, results });
+    this.nodes.push({ ...spec, results, segment: this.#segment });
     return results;
+  }
+
+  /**
+   * Traces `trace(input)` as a segment: of its tensors the backward walk keeps `input` alone, and runs the segment again
+   * when it comes to it (activation checkpointing: Chen et al., 2016). `trace` must trace the same nodes each time, and
+   * nothing but its result may be used outside. A segment within another is part of it until that is traced again.
+   */
+  checkpoint(input: Tensor, trace: (input: Tensor) => Tensor): Tensor {
+    if (this.#segment) return trace(input);
+    const segment: Segment = { input, trace };
+    this.#segment = segment;
+    try {
+      segment.output = trace(input);
+    } finally {
+      this.#segment = undefined;
+    }
+    return segment.output;
   }
 }

@@ -1,6 +1,7 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { UserError } from '../errors.js';
 import {
+  dryRun,
   parseConfig,
   type RunConfig,
   type RunOptions,
@@ -13,21 +14,20 @@ import {
 import { short } from '../report/words.js';
 import { configFields, defaultOf, type FieldName } from '../train/config.js';
 import { type CommandResult, defineAction, type Progress, type Terminal } from './command.js';
+import { showDryRun } from './dry-run.js';
 
 /** `train`, `cpt` and `resume` */
 export function addTrainCommands(program: Command): void {
   const train = program.command('train').description('train a model from random weights');
   addConfigOptions(train);
-  defineAction<Record<string, unknown>>(train, (terminal, options) => run(terminal, readConfig(options)));
+  defineAction<TrainOptions>(train, run);
 
   const cpt = program
     .command('cpt')
     .description('continue the training of a model, for instance into a new language')
     .requiredOption('--from <checkpoint>', 'checkpoint, model folder, or run (its latest checkpoint)');
   addConfigOptions(cpt);
-  defineAction<Record<string, unknown>>(cpt, (terminal, { from, ...options }) =>
-    run(terminal, readConfig(options), String(from)),
-  );
+  defineAction<TrainOptions>(cpt, run);
 
   const resume = program
     .command('resume')
@@ -36,13 +36,21 @@ export function addTrainCommands(program: Command): void {
   defineAction(resume, (terminal, _, folder) => watch(terminal, options => resumeRun(folder!, options)));
 }
 
-function run(terminal: Terminal, config: RunConfig, from?: string): Promise<CommandResult> {
-  return watch(terminal, options => startRun(config, { ...options, from }));
+type TrainOptions = Record<string, unknown> & { readonly from?: string; readonly dryRun?: boolean };
+
+async function run(terminal: Terminal, { from, dryRun: dry, ...options }: TrainOptions): Promise<CommandResult> {
+  const config = readConfig(options);
+  if (dry) return showDryRun(terminal, await dryRun(config, { from }));
+  return watch(terminal, runOptions => startRun(config, { ...runOptions, from }));
 }
 
 /** A flag for every field of the configuration. */
 function addConfigOptions(command: Command): void {
   command.option('--config <file>', 'YAML file of the fields below, in camel case; flags win over it');
+  command.option(
+    '--dry-run',
+    'print the device memory, steps and FLOPs that the run would take; train and write nothing',
+  );
   for (const [field, schema] of Object.entries(configFields)) {
     const flag = field.replace(/[A-Z]/g, letter => `-${letter.toLowerCase()}`);
     const standard = defaultOf(field as FieldName);

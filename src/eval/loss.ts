@@ -3,11 +3,11 @@ import { Graph } from '../autograd/graph.js';
 import { type Plan, plan } from '../autograd/plan.js';
 import { persistent, type Tensor } from '../autograd/tensor.js';
 import type { DeviceBuffer } from '../gpu/buffer.js';
+import type { Memory } from '../gpu/memory.js';
 import { IGNORED_TARGET } from '../kernels/rows.js';
 import { BatchInputs, packSequences } from '../model/batch.js';
-import { type BatchShape, traceLogits } from '../model/llama.js';
-import type { Model } from '../model/model.js';
-import { crossEntropy } from '../ops/cross-entropy.js';
+import { type BatchShape, traceLogits, traceLosses } from '../model/llama.js';
+import type { ForwardTensors, Model } from '../model/model.js';
 import { addSum } from '../ops/sum.js';
 
 /** A sum of losses in nats over a number of predicted tokens. */
@@ -16,40 +16,49 @@ export interface LossSum {
   readonly tokens: number;
 }
 
+/** The tensors of an evaluation in buffers of `memory`, and its traced graph: `total` += the batch's summed loss. */
+export class TracedEvaluation {
+  readonly inputs: BatchInputs;
+  readonly packed: DeviceBuffer;
+  readonly total: Tensor;
+  readonly graph = new Graph();
+
+  constructor(memory: Memory, model: ForwardTensors, shape: BatchShape) {
+    this.inputs = new BatchInputs(memory, shape);
+    this.packed = memory.createBuffer('packed evaluation batch', 4 * this.inputs.words);
+    this.total = persistent('evaluation loss', [1], memory.createBuffer('evaluation loss', 4));
+    addSum(this.graph, traceLosses(this.graph, model, this.inputs, shape), 1, this.total);
+  }
+
+  destroy(): void {
+    this.inputs.destroy();
+    this.packed.destroy();
+    this.total.buffer!.destroy();
+  }
+}
+
 /** Forward passes over batches of at most B sequences of T tokens. Free it with `destroy`. */
 export class Evaluator {
   readonly shape: BatchShape;
   readonly #model: Model;
-  readonly #inputs: BatchInputs;
-  readonly #packed: DeviceBuffer;
-  readonly #total: Tensor;
-  readonly #losses: Plan;
+  readonly #traced: TracedEvaluation;
+  readonly #plan: Plan;
 
-  private constructor(
-    model: Model,
-    shape: BatchShape,
-    inputs: BatchInputs,
-    packed: DeviceBuffer,
-    total: Tensor,
-    losses: Plan,
-  ) {
+  private constructor(model: Model, shape: BatchShape, traced: TracedEvaluation, planned: Plan) {
     this.#model = model;
     this.shape = shape;
-    this.#inputs = inputs;
-    this.#packed = packed;
-    this.#total = total;
-    this.#losses = losses;
+    this.#traced = traced;
+    this.#plan = planned;
   }
 
   static async create(model: Model, shape: BatchShape): Promise<Evaluator> {
-    const { device } = model;
-    const inputs = new BatchInputs(device, shape);
-    const packed = device.createBuffer('packed evaluation batch', 4 * inputs.words);
-    const total = persistent('evaluation loss', [1], device.createBuffer('evaluation loss', 4));
-    const graph = new Graph();
-    const logits = traceLogits(graph, model, model, inputs.tokens, shape);
-    addSum(graph, crossEntropy(graph, logits, inputs.targets), 1, total);
-    return new Evaluator(model, shape, inputs, packed, total, await plan(device, graph, { kernels: model.kernels }));
+    const traced = new TracedEvaluation(model.device, model, shape);
+    try {
+      return new Evaluator(model, shape, traced, await plan(model.device, traced.graph, { kernels: model.kernels }));
+    } catch (error) {
+      traced.destroy();
+      throw error;
+    }
   }
 
   /**
@@ -59,28 +68,23 @@ export class Evaluator {
   async loss(sequences: Uint32Array): Promise<LossSum> {
     const { B, T } = this.shape;
     const { device, config } = this.#model;
+    const { inputs, packed, total } = this.#traced;
     const count = sequences.length / (T + 1);
     let nats = 0;
     let tokens = 0;
     for (let first = 0; first < count; first += B) {
       const batch = sequences.subarray(first * (T + 1), Math.min(first + B, count) * (T + 1));
       for (let i = 0; i < batch.length; i++) if (i % (T + 1) > 0 && batch[i] !== IGNORED_TARGET) tokens++;
-      device.write(this.#packed, packSequences(batch, this.shape, 1, config.vocabSize));
-      device.submit([
-        { kind: 'clear', buffer: this.#total.buffer! },
-        ...this.#inputs.load(this.#packed, 0),
-        ...this.#losses.commands,
-      ]);
-      nats += new Float32Array(await device.read(this.#total.buffer!, 0, 4))[0]!;
+      device.write(packed, packSequences(batch, this.shape, 1, config.vocabSize));
+      device.submit([{ kind: 'clear', buffer: total.buffer! }, ...inputs.load(packed, 0), ...this.#plan.commands]);
+      nats += new Float32Array(await device.read(total.buffer!, 0, 4))[0]!;
     }
     return { nats, tokens };
   }
 
   destroy(): void {
-    this.#losses.destroy();
-    this.#inputs.destroy();
-    this.#packed.destroy();
-    this.#total.buffer!.destroy();
+    this.#plan.destroy();
+    this.#traced.destroy();
   }
 }
 
@@ -92,7 +96,7 @@ export async function logits(model: Model, ids: Uint32Array, shape: BatchShape):
   const inputs = new BatchInputs(device, shape);
   const packed = device.createBuffer('packed ids', 4 * inputs.words);
   const graph = new Graph();
-  const tensor = traceLogits(graph, model, model, inputs.tokens, shape);
+  const tensor = traceLogits(graph, model, inputs.tokens, shape);
   const planned = await plan(device, graph, { keep: [tensor], kernels: model.kernels });
   const sequences = new Uint32Array(B * (T + 1));
   for (let b = 0; b < B; b++) sequences.set(ids.subarray(b * T, (b + 1) * T), b * (T + 1));

@@ -1,25 +1,39 @@
 /** Device memory, in whole buffers. */
 
+/** What a buffer is for: kernels' data, kernels' parameters, or reading back. */
+export type BufferUsage = 'storage' | 'uniform' | 'staging';
+
 /** A buffer on the device; `label` says what it holds, in error messages and profiles. */
 export class DeviceBuffer {
   readonly label: string;
   readonly sizeBytes: number;
-  /** Dawn's own object: only src/gpu touches it. */
-  readonly handle: GPUBuffer;
+  readonly #handle: GPUBuffer | undefined;
   readonly #onDestroy: (buffer: DeviceBuffer) => void;
   #destroyed = false;
 
-  constructor(handle: GPUBuffer, label: string, sizeBytes: number, onDestroy: (buffer: DeviceBuffer) => void) {
-    this.handle = handle;
+  /** @param handle undefined for a buffer that is only counted (see MemoryCount). */
+  constructor(
+    handle: GPUBuffer | undefined,
+    label: string,
+    sizeBytes: number,
+    onDestroy: (buffer: DeviceBuffer) => void,
+  ) {
+    this.#handle = handle;
     this.label = label;
     this.sizeBytes = sizeBytes;
     this.#onDestroy = onDestroy;
   }
 
+  /** Dawn's own object: only src/gpu touches it. */
+  get handle(): GPUBuffer {
+    if (!this.#handle) throw new Error(`'${this.label}' was counted, not made`);
+    return this.#handle;
+  }
+
   destroy(): void {
     if (this.#destroyed) return;
     this.#destroyed = true;
-    this.handle.destroy();
+    this.#handle?.destroy();
     this.#onDestroy(this);
   }
 }

@@ -2,7 +2,8 @@
 import { globals } from 'webgpu';
 import { UserError } from '../errors.js';
 import { type AdapterChoice, type AdapterDescription, chooseAdapter } from './adapters.js';
-import { type BufferRange, DeviceBuffer } from './buffer.js';
+import { type BufferRange, type BufferUsage, DeviceBuffer } from './buffer.js';
+import { allocatedBytes, type Memory, refusal } from './memory.js';
 import { type Command, encode, type Pipeline } from './program.js';
 
 const { GPUBufferUsage, GPUMapMode } = globals as unknown as {
@@ -62,7 +63,7 @@ export async function openDevice(options: DeviceOptions = {}): Promise<Device> {
   return new Device(handle, { ...choice, chosen });
 }
 
-export class Device {
+export class Device implements Memory {
   readonly choice: AdapterChoice;
   readonly adapter: AdapterDescription;
   readonly counters: Counters = { buffers: 0, pipelines: 0, bindGroups: 0, submits: 0, dispatches: 0, readbacks: 0 };
@@ -97,20 +98,15 @@ export class Device {
    * A buffer for kernels, filled with zeros.
    * @throws UserError when it exceeds the adapter's limits.
    */
-  createBuffer(label: string, sizeBytes: number, usage: 'storage' | 'uniform' | 'staging' = 'storage'): DeviceBuffer {
-    const limit = this.adapter.limits.maxBufferSize!;
-    if (sizeBytes > limit) {
-      throw new UserError(
-        `'${label}' needs ${sizeBytes} bytes in one buffer; the adapter '${this.adapter.name}' allows ${limit} (maxBufferSize). ` +
-          'Use a smaller micro-batch, context length, model or vocabulary.',
-      );
-    }
+  createBuffer(label: string, sizeBytes: number, usage: BufferUsage = 'storage'): DeviceBuffer {
+    const refused = refusal(this.adapter, label, sizeBytes);
+    if (refused) throw new UserError(refused);
     const bits = {
       storage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST,
       uniform: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST,
       staging: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST,
     }[usage];
-    const size = Math.max(16, Math.ceil(sizeBytes / 4) * 4); // a binding cannot be empty
+    const size = allocatedBytes(sizeBytes);
     const handle = this.#handle.createBuffer({ label, size, usage: bits });
     this.counters.buffers++;
     this.memory.bytes += size;
@@ -146,10 +142,11 @@ export class Device {
     }
   }
 
-  /** Staging buffers are kept, so that reading the same sizes again makes none. */
+  /** An idle staging buffer, or a new one in place of the idle ones, which are smaller: the largest is what is kept. */
   #takeStaging(sizeBytes: number): DeviceBuffer {
     const index = this.#staging.findIndex(buffer => buffer.sizeBytes >= sizeBytes);
     if (index >= 0) return this.#staging.splice(index, 1)[0]!;
+    for (const small of this.#staging.splice(0)) small.destroy();
     return this.createBuffer('readback', sizeBytes, 'staging');
   }
 

@@ -1,37 +1,8 @@
 /** Causal attention: forward, and the two passes of its gradient. */
-import type { AdapterDescription } from '../gpu/adapters.js';
-import { checkIndexable, type ElementType, f32, grid, type KernelCall, kernelCall, type Operand } from './call.js';
+import type { AttentionKernel, AttentionSizes, AttentionVariant } from './attention-variant.js';
+import { checkIndexable, f32, grid, type KernelCall, kernelCall, type Operand } from './call.js';
 import { rowsWithin } from './split.js';
 import type { KernelTable } from './table.js';
-
-/** qkv [B, T, H + 2 KV, D]: queries, keys and values of a position side by side; out [B, T, H, D]. */
-export interface AttentionSizes {
-  readonly B: number;
-  readonly T: number;
-  readonly H: number;
-  readonly KV: number;
-  readonly D: number;
-}
-
-export type AttentionKernel = 'attention_forward' | 'attention_backward_query' | 'attention_backward_key_value';
-
-/** `workgroup` rows a workgroup, and the rows of the other side that are taken at a time. */
-export interface AttentionVariant {
-  readonly subgroups: boolean;
-  readonly workgroup: number;
-  readonly rows: number;
-}
-
-export function attentionKey(kernel: AttentionKernel, { T, D }: AttentionSizes, type: ElementType): string {
-  return `${kernel} ${type} D${D} T${2 ** Math.ceil(Math.log2(T))}`;
-}
-
-/** The shipped choice: broadcast within a subgroup where there is a CPU underneath, else workgroup memory. */
-export function defaultAttention(adapter: AdapterDescription): AttentionVariant {
-  const lanes = adapter.subgroupSize;
-  if (adapter.kind !== 'hardware' && [4, 8, 16].includes(lanes)) return { subgroups: true, workgroup: lanes, rows: 4 };
-  return { subgroups: false, workgroup: 64, rows: 8 };
-}
 
 /** One kernel with a given variant; `buffers` in binding order, the first is qkv. */
 export function attentionCall(

@@ -48,9 +48,9 @@ export function grid(label: string, x: number, y = 1, z = 1): [number, number, n
   return [x, y, z];
 }
 
-/** @throws Error when a tensor has more elements than a u32 index reaches. */
+/** @throws UserError when a tensor has more elements than a u32 index reaches. */
 export function checkIndexable(label: string, elements: number): void {
-  if (elements > 2 ** 32 - 1) throw new Error(`${label}: ${elements} elements exceed 32-bit indices`);
+  if (elements > 2 ** 32 - 1) throw new UserError(`${label}: ${elements} elements exceed 32-bit indices`);
 }
 
 export function kernelCall(

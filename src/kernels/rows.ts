@@ -90,8 +90,8 @@ export function rmsnormBackwardWeight(
   const WORKGROUP = COLUMNS_WORKGROUP;
   const columnGroups = Math.ceil(columns / WORKGROUP);
   const operands = [[x, columns] as const, [rstd, 1] as const, [dy, columns] as const];
-  const parts = rowWindows(kernels.maxBindingBytes, rows, operands).map(window => {
-    const first = window.start / ROWS_PER_PART; // windows begin at multiples of two parts
+  const parts = rowWindows(kernels.maxBindingBytes, rows, operands, ROWS_PER_PART).map(window => {
+    const first = window.start / ROWS_PER_PART;
     const workgroups = grid(name, columnGroups, rmsnormParts(window.count));
     const params = [window.count, columns, first];
     return kernelCall(

@@ -51,26 +51,31 @@ export function rowsWithin(limitBytes: number, operand: Operand, rowElements: nu
   if (rows >= multiple) return rows;
   throw new UserError(
     `${multiple} rows of ${rowBytes} bytes of '${operand.buffer.label}' exceed the adapter's ${limitBytes} bytes for one ` +
-      'binding (maxStorageBufferBindingSize). Use a smaller context length, model or vocabulary.',
+      'binding (maxStorageBufferBindingSize). Use a smaller micro-batch, context length, model or vocabulary.',
   );
 }
 
-/** Rows (or elements) at whose multiples a window of any type and width begins without a remainder. */
-const WHOLE = 128;
+/** Rows at whose multiples a window begins without a remainder: a power of two. */
+function wholeRows(operand: Operand, rowElements: number): number {
+  let rows = 1;
+  while ((rows * rowElements * BYTES[operand.type]) % ALIGNMENT !== 0) rows *= 2;
+  return rows;
+}
 
 /**
  * Cuts `rows` rows so that each operand, of so many elements a row, fits a binding; stretches begin at multiples of
- * `multiple`, itself one of 128.
+ * `multiple`, a power of two.
  * @returns for each stretch its operands, in order, and the number of its first row.
  */
 export function rowWindows(
   limitBytes: number,
   rows: number,
   operands: readonly (readonly [operand: Operand, rowElements: number])[],
-  multiple = WHOLE,
+  multiple = 1,
 ): { readonly start: number; readonly count: number; readonly operands: Operand[] }[] {
-  const most = Math.min(...operands.map(([operand, elements]) => rowsWithin(limitBytes, operand, elements, multiple)));
-  return stretches(rows, most, multiple).map(({ start, count }) => ({
+  const whole = Math.max(multiple, ...operands.map(([operand, elements]) => wholeRows(operand, elements)));
+  const most = Math.min(...operands.map(([operand, elements]) => rowsWithin(limitBytes, operand, elements, whole)));
+  return stretches(rows, most, whole).map(({ start, count }) => ({
     start,
     count,
     operands: operands.map(([operand, elements]) => windowOf(operand, start * elements, count * elements).operand),

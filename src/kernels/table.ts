@@ -9,9 +9,9 @@ import {
   type AttentionVariant,
   attentionKey,
   defaultAttention,
-} from './attention.js';
+} from './attention-variant.js';
 import type { ElementType } from './call.js';
-import { defaultMatmul, type MatmulRequest, type MatmulVariant, matmulKey } from './matmul.js';
+import { defaultMatmul, type MatmulRequest, type MatmulVariant, matmulKey } from './matmul-variant.js';
 import { defaultRows, type RowVariant } from './reduce.js';
 
 /** Variants by key: `matmul …`, `attention_forward …` and so on. */

@@ -2,7 +2,7 @@
 import { persistent, type Tensor } from '../autograd/tensor.js';
 import { UserError } from '../errors.js';
 import type { DeviceBuffer } from '../gpu/buffer.js';
-import type { Device } from '../gpu/device.js';
+import type { Memory } from '../gpu/memory.js';
 import type { Command } from '../gpu/program.js';
 import { IGNORED_TARGET } from '../kernels/rows.js';
 import { groupRowsById, type TokenRows } from '../ops/embedding.js';
@@ -14,10 +14,10 @@ export class BatchInputs {
   readonly targets: Tensor;
   readonly #parts: readonly Tensor[];
 
-  constructor(device: Device, { B, T }: BatchShape) {
+  constructor(memory: Memory, { B, T }: BatchShape) {
     const R = B * T;
     const make = (name: string, length: number) =>
-      persistent(name, [length], device.createBuffer(name, 4 * length), 'u32');
+      persistent(name, [length], memory.createBuffer(name, 4 * length), 'u32');
     this.tokens = { ids: make('token ids', R), order: make('token order', R), starts: make('token groups', R + 1) };
     this.targets = make('targets', R);
     this.#parts = [this.tokens.ids, this.targets, this.tokens.order, this.tokens.starts];

@@ -4,6 +4,7 @@ import { plan } from '../autograd/plan.js';
 import { bytesOf, type DType, persistent, type Shape, showShape, sizeOf, type Tensor } from '../autograd/tensor.js';
 import { UserError } from '../errors.js';
 import type { Device } from '../gpu/device.js';
+import type { Memory } from '../gpu/memory.js';
 import { KernelTable } from '../kernels/table.js';
 import { copyInto } from '../ops/cast.js';
 import { ropeTable } from '../ops/rope.js';
@@ -46,28 +47,97 @@ export interface ParameterPlace {
   readonly count: number;
 }
 
-/** Weights on a device. Free them with `destroy`. */
-export class Model implements Weights {
+/** What a forward pass reads: parameters, with their gradients where those are wanted, and the rotation table. */
+export interface ForwardTensors extends Weights {
   readonly config: ModelConfig;
-  readonly device: Device;
+  readonly precision: Precision;
+  /** [T, headDim/2, 2] for sequences of T tokens. */
+  ropeTable(T: number): Tensor;
+}
+
+/** The tensors of a model in buffers of `memory`, without values yet. Free them with `destroy`. */
+export class ModelTensors implements ForwardTensors {
+  readonly config: ModelConfig;
   readonly precision: Precision;
   readonly kernels: KernelTable;
   /** Parameters by Hugging Face name, and the groups that are kept together on the device. */
   readonly specs: readonly ParameterSpec[];
   readonly groups: readonly ParameterGroup[];
+  protected readonly halves = new Map<string, Tensor>();
+  readonly #memory: Memory;
   readonly #places: ReadonlyMap<string, ParameterPlace>;
   readonly #weights = new Map<string, Tensor>();
-  readonly #halves = new Map<string, Tensor>();
   readonly #tables = new Map<number, Tensor>();
 
-  private constructor(device: Device, config: ModelConfig, { precision = 'f32', kernels }: ModelOptions) {
-    this.device = device;
-    this.config = config;
+  /** @throws UserError when the configuration is not sound, a weight exceeds the adapter's limits, or it has no f16. */
+  constructor(memory: Memory, config: ModelConfig, { precision = 'f32', kernels }: ModelOptions = {}) {
+    this.config = validateModelConfig(config);
+    if (precision === 'f16' && !memory.adapter.features.includes('shader-f16')) {
+      throw new UserError(`the adapter '${memory.adapter.name}' has no f16 (shader-f16); use precision f32`);
+    }
     this.precision = precision;
-    this.kernels = kernels ?? new KernelTable(device.adapter);
+    this.kernels = kernels ?? new KernelTable(memory.adapter);
     this.specs = parameterSpecs(config);
     this.groups = parameterGroups(config);
     this.#places = placesOf(this.groups);
+    this.#memory = memory;
+    try {
+      for (const { name, shape, decay } of this.groups) {
+        this.#weights.set(name, this.#make(name, shape, 'f32'));
+        if (precision === 'f16' && decay) this.halves.set(name, this.#make(`${name} (f16)`, shape, 'f16'));
+      }
+    } catch (error) {
+      this.destroy();
+      throw error;
+    }
+  }
+
+  #make(name: string, shape: Shape, dtype: DType): Tensor {
+    return persistent(name, shape, this.#memory.createBuffer(name, bytesOf({ shape, dtype })), dtype);
+  }
+
+  weight(group: string): Tensor {
+    const tensor = this.#weights.get(group);
+    if (!tensor) throw new Error(`the model has no weights '${group}'`);
+    return tensor;
+  }
+
+  matrix(group: string): Tensor {
+    return this.halves.get(group) ?? this.weight(group);
+  }
+
+  /** Where a parameter is. @throws Error when the model has none of that name. */
+  place(name: string): ParameterPlace {
+    const place = this.#places.get(name);
+    if (!place) throw new Error(`the model has no parameter '${name}'`);
+    return place;
+  }
+
+  ropeTable(T: number): Tensor {
+    let table = this.#tables.get(T);
+    if (!table) {
+      const { headDim, ropeTheta } = this.config;
+      table = this.#make(`rope table ${T}`, [T, headDim / 2, 2], 'f32');
+      this.#memory.write(table.buffer!, ropeTable(T, headDim, ropeTheta));
+      this.#tables.set(T, table);
+    }
+    return table;
+  }
+
+  destroy(): void {
+    for (const tensors of [this.#weights, this.halves, this.#tables]) {
+      for (const { buffer } of tensors.values()) buffer!.destroy();
+    }
+  }
+}
+
+/** Weights on a device. Free them with `destroy`. */
+export class Model extends ModelTensors {
+  readonly device: Device;
+
+  private constructor(device: Device, config: ModelConfig, options: ModelOptions) {
+    super(device, config, options);
+    this.device = device;
   }
 
   /**
@@ -80,13 +150,17 @@ export class Model implements Weights {
     source: ParameterSource,
     options: ModelOptions = {},
   ): Promise<Model> {
-    validateModelConfig(config);
-    if (options.precision === 'f16' && !device.adapter.features.includes('shader-f16')) {
-      throw new UserError(`the adapter '${device.adapter.name}' has no f16 (shader-f16); use precision f32`);
-    }
     const model = new Model(device, config, options);
     try {
-      await model.#fill(source);
+      for (const spec of model.specs) {
+        const values = await source(spec);
+        if (values.length !== sizeOf(spec.shape)) {
+          throw new Error(`'${spec.name}' ${showShape(spec.shape)} was given ${values.length} values`);
+        }
+        const { group, first } = model.place(spec.name);
+        device.write(model.weight(group).buffer!, values, 4 * first);
+      }
+      await model.#fillHalves();
     } catch (error) {
       model.destroy();
       throw error;
@@ -94,48 +168,13 @@ export class Model implements Weights {
     return model;
   }
 
-  async #fill(source: ParameterSource): Promise<void> {
-    for (const group of this.groups) {
-      const tensor = this.#make(group.name, group.shape, 'f32');
-      this.#weights.set(group.name, tensor);
-      if (this.precision === 'f16' && group.decay) {
-        this.#halves.set(group.name, this.#make(`${group.name} (f16)`, group.shape, 'f16'));
-      }
-      for (const spec of group.parts) {
-        const values = await source(spec);
-        if (values.length !== sizeOf(spec.shape)) {
-          throw new Error(`'${spec.name}' ${showShape(spec.shape)} was given ${values.length} values`);
-        }
-        this.device.write(tensor.buffer!, values, 4 * this.place(spec.name).first);
-      }
-    }
+  async #fillHalves(): Promise<void> {
+    if (this.halves.size === 0) return;
     const graph = new Graph();
-    for (const [name, half] of this.#halves) copyInto(graph, this.weight(name), half);
-    if (graph.nodes.length === 0) return;
+    for (const [name, half] of this.halves) copyInto(graph, this.weight(name), half);
     const copies = await plan(this.device, graph, { kernels: this.kernels });
     this.device.submit(copies.commands);
     copies.destroy();
-  }
-
-  #make(name: string, shape: Shape, dtype: DType): Tensor {
-    return persistent(name, shape, this.device.createBuffer(name, bytesOf({ shape, dtype })), dtype);
-  }
-
-  weight(group: string): Tensor {
-    const tensor = this.#weights.get(group);
-    if (!tensor) throw new Error(`the model has no weights '${group}'`);
-    return tensor;
-  }
-
-  matrix(group: string): Tensor {
-    return this.#halves.get(group) ?? this.weight(group);
-  }
-
-  /** Where a parameter is. @throws Error when the model has none of that name. */
-  place(name: string): ParameterPlace {
-    const place = this.#places.get(name);
-    if (!place) throw new Error(`the model has no parameter '${name}'`);
-    return place;
   }
 
   /** A parameter's values, by Hugging Face name, after everything submitted so far. */
@@ -147,24 +186,6 @@ export class Model implements Weights {
   async readPart(name: string, tensorOf: (group: string) => Tensor): Promise<Float32Array> {
     const { group, first, count } = this.place(name);
     return new Float32Array(await this.device.read(tensorOf(group).buffer!, 4 * first, 4 * count));
-  }
-
-  /** The rotation table [T, headDim/2, 2] for sequences of T tokens. */
-  ropeTable(T: number): Tensor {
-    let table = this.#tables.get(T);
-    if (!table) {
-      const { headDim, ropeTheta } = this.config;
-      table = this.#make(`rope table ${T}`, [T, headDim / 2, 2], 'f32');
-      this.device.write(table.buffer!, ropeTable(T, headDim, ropeTheta));
-      this.#tables.set(T, table);
-    }
-    return table;
-  }
-
-  destroy(): void {
-    for (const tensors of [this.#weights, this.#halves, this.#tables]) {
-      for (const { buffer } of tensors.values()) buffer!.destroy();
-    }
   }
 }
 

@@ -1,12 +1,8 @@
 /** Causal attention with grouped-query heads (Dao et al., 2022: without the T×T matrix in memory). */
 import type { Graph } from '../autograd/graph.js';
 import { expectShape, type Tensor } from '../autograd/tensor.js';
-import {
-  type AttentionSizes,
-  attentionBackwardKeyValue,
-  attentionBackwardQuery,
-  attentionForward,
-} from '../kernels/attention.js';
+import { attentionBackwardKeyValue, attentionBackwardQuery, attentionForward } from '../kernels/attention.js';
+import type { AttentionSizes } from '../kernels/attention-variant.js';
 
 /**
  * qkv [B*T, (H + 2 KV)*D], queries, keys and values side by side → out [B*T, H*D]. Saves out and the log-sum-exp of each

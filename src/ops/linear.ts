@@ -1,7 +1,8 @@
 /** y = x Wᵀ (+ residual): the projections of the model, without bias. */
 import type { Graph } from '../autograd/graph.js';
 import { type DType, expectShape, type Tensor } from '../autograd/tensor.js';
-import { type MatmulForm, matmul } from '../kernels/matmul.js';
+import { matmul } from '../kernels/matmul.js';
+import type { MatmulForm } from '../kernels/matmul-variant.js';
 
 export interface LinearOptions {
   /** Added to y, in a pass that is made anyway: y takes its type. */

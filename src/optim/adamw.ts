@@ -1,7 +1,7 @@
 /** The update of all parameters: global gradient norm, clipping, AdamW, and the check that the step is sound. */
 import type { Graph } from '../autograd/graph.js';
 import { persistent, sizeOf, type Tensor } from '../autograd/tensor.js';
-import type { Device } from '../gpu/device.js';
+import type { Memory } from '../gpu/memory.js';
 import { type AdamwSettings, adamw } from '../kernels/elementwise.js';
 import { gradientNorm, gradientNormPartial, gradientNormParts } from '../kernels/rows.js';
 
@@ -81,14 +81,14 @@ export function readHealth(bytes: ArrayBuffer, offsetBytes: number): StepHealth 
 /** Traces the update. `loss` [1], `schedule` [4], `health` [8] and, for f16 gradients, `scaler` [4] are persistent. */
 export function traceUpdate(
   graph: Graph,
-  device: Device,
+  memory: Memory,
   parameters: readonly OptimizedParameter[],
   settings: OptimizerSettings,
   { loss, schedule, health, scaler }: Record<'loss' | 'schedule' | 'health', Tensor> & { scaler?: Tensor | undefined },
 ): { destroy(): void } {
   const counts = parameters.map(({ tensor }) => sizeOf(tensor.shape));
   const parts = counts.reduce((sum, count) => sum + gradientNormParts(count), 0);
-  const buffer = device.createBuffer('gradient norm parts', 4 * parts);
+  const buffer = memory.createBuffer('gradient norm parts', 4 * parts);
   const partial = persistent('gradient norm parts', [parts], buffer);
   let first = 0;
   parameters.forEach(({ tensor }, i) => {

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
 import { UserError } from '../errors.js';
+import { CHECKPOINTING } from '../model/llama.js';
 import { presetNames } from '../model/presets.js';
 
 const count = (description: string) => z.int().positive().describe(description);
@@ -43,6 +44,9 @@ const trainFields = {
   contextLength: count("tokens of a sequence (default: the preset's)"),
   batchTokens: count("tokens of an optimizer step (default: the preset's)"),
   microBatch: count('sequences that run at once; steps accumulate them (default: what fits)'),
+  checkpointing: z
+    .enum(CHECKPOINTING)
+    .describe('layer: keep only the input of each layer and compute the rest again in the backward pass'),
   learningRate: z.number().positive().describe("peak learning rate (default: the preset's)"),
   schedule: z.enum(['cosine', 'constant', 'wsd']).describe('after warm-up: cosine, constant, or warm-up-stable-decay'),
   warmup: share('share of the steps that warm up'),
@@ -64,6 +68,7 @@ const trainFields = {
 
 /** Defaults that hold for every size: the reference recipe. */
 const defaults = {
+  checkpointing: 'none',
   schedule: 'cosine',
   warmup: 0.05,
   minLearningRateRatio: 0.1,

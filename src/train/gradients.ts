@@ -1,13 +1,12 @@
 /** Loss and gradients of a model on given tokens, without an optimizer. */
 import { backward } from '../autograd/backward.js';
 import { Graph } from '../autograd/graph.js';
-import { type Plan, type PlanOptions, plan } from '../autograd/plan.js';
+import { type Plan, plan } from '../autograd/plan.js';
 import { persistent, sizeOf, type Tensor } from '../autograd/tensor.js';
 import type { DeviceBuffer } from '../gpu/buffer.js';
 import { BatchInputs, packSequences } from '../model/batch.js';
-import { type BatchShape, traceLogits } from '../model/llama.js';
-import type { Model, Weights } from '../model/model.js';
-import { crossEntropy } from '../ops/cross-entropy.js';
+import { type BatchShape, type Checkpointing, traceLosses } from '../model/llama.js';
+import type { Model } from '../model/model.js';
 import { addSum } from '../ops/sum.js';
 
 /** Loss scale of a single f16 pass: a power of two, so that dividing by it is exact. */
@@ -52,7 +51,7 @@ export class GradientPass {
   static async create(
     model: Model,
     shape: BatchShape,
-    options: Pick<PlanOptions, 'keepAll'> & { readonly lossScale?: number } = {},
+    options: { readonly keepAll?: boolean; readonly checkpointing?: Checkpointing; readonly lossScale?: number } = {},
   ): Promise<GradientPass> {
     const { device } = model;
     const inputs = new BatchInputs(device, shape);
@@ -63,20 +62,25 @@ export class GradientPass {
     const gradients = new Map(
       model.groups.map(({ name, shape: dimensions }) => [name, make(`gradient of ${name}`, dimensions)]),
     );
-    const weights: Weights = {
-      weight: name => ({ ...model.weight(name), gradient: gradients.get(name)! }),
-      matrix: name => ({ ...model.matrix(name), gradient: gradients.get(name)! }),
+    const { config, precision, kernels } = model;
+    const tensors = {
+      config,
+      precision,
+      weight: (group: string) => ({ ...model.weight(group), gradient: gradients.get(group)! }),
+      matrix: (group: string) => ({ ...model.matrix(group), gradient: gradients.get(group)! }),
+      ropeTable: (T: number) => model.ropeTable(T),
     };
-    const lossScale = model.precision === 'f16' ? (options.lossScale ?? LOSS_SCALE) : 1;
-    const scaler = model.precision === 'f16' ? make('loss scale', [1]) : undefined;
+    const lossScale = precision === 'f16' ? (options.lossScale ?? LOSS_SCALE) : 1;
+    const scaler = precision === 'f16' ? make('loss scale', [1]) : undefined;
     if (scaler) device.write(scaler.buffer!, Float32Array.of(lossScale));
     const graph = new Graph();
-    const logits = traceLogits(graph, model, weights, inputs.tokens, shape);
     const scale = 1 / (shape.B * shape.T);
-    const losses = crossEntropy(graph, logits, inputs.targets, { scale, dtype: model.precision, lossScale: scaler });
+    const { keepAll = false, checkpointing } = options;
+    const gradient = { scale, lossScale: scaler };
+    const losses = traceLosses(graph, tensors, inputs, shape, { gradient, checkpointing });
     addSum(graph, losses, scale, loss);
     backward(graph, losses);
-    const planned = await plan(device, graph, { ...options, kernels: model.kernels });
+    const planned = await plan(device, graph, { keepAll, kernels });
     return new GradientPass(model, shape, { inputs, packed, loss, gradients, plan: planned, scaler, lossScale });
   }
 

@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Mixture } from '../data/mixture.js';
+import { messageOf } from '../errors.js';
 import { Evaluator, sequencesOf } from '../eval/loss.js';
 import type { Device } from '../gpu/device.js';
 import { learningRateAt } from '../optim/schedule.js';
@@ -178,10 +179,13 @@ class Reporter {
   async #fail(step: number, loss: number, gradientNorm: number, sequences: Uint32Array): Promise<never> {
     const { run, trainer, folder } = this.#context;
     const { microBatch: B, contextLength: T } = run;
-    const found = await locateNonFinite(trainer.model, sequences, { B, T });
-    const where = found
-      ? `the first value that is not finite is ${found.value} at index ${found.index} of '${found.tensor}'`
-      : 'all tensors are finite, but the sum of squares of the gradients is not';
+    const where = await locateNonFinite(trainer.model, sequences, { B, T }).then(
+      found =>
+        found
+          ? `the first value that is not finite is ${found.value} at index ${found.index} of '${found.tensor}'`
+          : 'all tensors are finite, but the sum of squares of the gradients is not',
+      error => `where it started could not be found, which takes all tensors at once (${messageOf(error)})`,
+    );
     throw new Error(
       `step ${step}: the loss is ${loss} and the gradient norm ${gradientNorm}; ${where}. ` +
         `Training stopped before the update; the checkpoints in '${join(folder, 'checkpoints')}' are good. ` +

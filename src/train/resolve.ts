@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { TokenDataset } from '../data/shards.js';
 import { UserError } from '../errors.js';
 import { countParameters, flopsPerToken, type ModelConfig, validateModelConfig } from '../model/config.js';
+import { CHECKPOINTING } from '../model/llama.js';
 import { presetSize } from '../model/presets.js';
 import { recipeFor } from '../model/recipe.js';
 import { validateSchedule } from '../optim/schedule.js';
@@ -57,6 +58,7 @@ export const resolvedSchema = z.object({
   contextLength: count,
   batchTokens: count,
   microBatch: count,
+  checkpointing: z.enum(CHECKPOINTING).default('none'), // runs from before there was a choice have none
   schedule: z.object({
     schedule: z.enum(['cosine', 'constant', 'wsd']),
     learningRate: z.number(),
@@ -202,6 +204,7 @@ export function resolveRun(config: RunConfig, { data, maxBindingBytes, from }: R
     contextLength,
     batchTokens,
     microBatch: microBatch(config, model, contextLength, batchTokens, maxBindingBytes),
+    checkpointing: config.checkpointing,
     schedule,
     optimizer: {
       beta1: config.beta1,
@@ -278,16 +281,16 @@ function budget(config: RunConfig, parameters: number, batchTokens: number): { t
 /** Tokens of a micro-batch beyond which there is nothing to gain on any adapter measured so far. */
 const MICRO_TOKENS = 8192;
 
-/** As many sequences as divide the batch, up to MICRO_TOKENS and what one binding (the logits) may hold. */
+/** As many sequences as divide the batch, up to MICRO_TOKENS and what one binding (the widest activation) may hold. */
 function microBatch(
   config: RunConfig,
-  { vocabSize, intermediateSize }: ModelConfig,
+  { hiddenSize, intermediateSize, numAttentionHeads, headDim }: ModelConfig,
   contextLength: number,
   batchTokens: number,
   maxBindingBytes: number,
 ): number {
   const sequences = batchTokens / contextLength;
-  const bytesOfSequence = 4 * contextLength * Math.max(vocabSize, intermediateSize);
+  const bytesOfSequence = 4 * contextLength * Math.max(hiddenSize, intermediateSize, numAttentionHeads * headDim);
   if (config.microBatch !== undefined) {
     if (sequences % config.microBatch !== 0) {
       throw new UserError(`microBatch ${config.microBatch} does not divide the ${sequences} sequences of a batch`);

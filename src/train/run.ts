@@ -4,12 +4,14 @@ import { join } from 'node:path';
 import { Mixture } from '../data/mixture.js';
 import { messageOf, UserError } from '../errors.js';
 import { writeFileWhole } from '../files.js';
+import { type AdapterDescription, chooseAdapter } from '../gpu/adapters.js';
 import { type Device, openDevice } from '../gpu/device.js';
 import { initialWeights } from '../model/init.js';
 import { Model } from '../model/model.js';
 import { findModelFolder, listCheckpoints, originOf, readTrainingState, restoreTrainer } from './checkpoint.js';
 import type { RunConfig } from './config.js';
 import { type RunSummary, type TrainObserver, train } from './loop.js';
+import { type RunMemory, runMemory, trainerSettings } from './memory.js';
 import { MetricsFile } from './metrics.js';
 import { loadModel, readModelConfig } from './model-folder.js';
 import { type Data, openData, type ResolvedRun, RUN_FORMAT, resolvedSchema, resolveRun } from './resolve.js';
@@ -39,16 +41,9 @@ export async function startRun(
     );
   }
   const checkpoint = options.from === undefined ? undefined : findModelFolder(options.from);
-  const from = checkpoint
-    ? {
-        model: readModelConfig(checkpoint),
-        origin: originOf(checkpoint),
-        tokenizerJson: readIfThere(join(checkpoint, 'tokenizer.json')),
-      }
-    : undefined;
   const data = openData(config.sources, config.heldOut);
   return withDevice(options.device, config.adapter, data, async device => {
-    const run = resolveRun(config, { data, maxBindingBytes: maxBindingBytes(device), ...(from && { from }) });
+    const run = resolve(config, checkpoint, data, device.adapter);
     const model = checkpoint
       ? await loadModel(device, checkpoint)
       : await Model.create(device, run.model, initialWeights(run.model, run.seed));
@@ -59,6 +54,49 @@ export async function startRun(
       return undefined;
     });
   });
+}
+
+/** A run that was not started: every number of it, and the device memory it would take. */
+export interface DryRun {
+  readonly run: ResolvedRun;
+  readonly memory: RunMemory;
+  readonly adapter: AdapterDescription;
+}
+
+/**
+ * What `startRun` would do on the configured adapter, found out without making a buffer or writing a file.
+ * @throws UserError when configuration, data and adapter don't fit together; memory that is lacking is none of that.
+ */
+export async function dryRun(
+  config: RunConfig,
+  { from }: { readonly from?: string | undefined } = {},
+): Promise<DryRun> {
+  const checkpoint = from === undefined ? undefined : findModelFolder(from);
+  const data = openData(config.sources, config.heldOut);
+  try {
+    const { chosen: adapter } = (await chooseAdapter(config.adapter)).choice;
+    const run = resolve(config, checkpoint, data, adapter);
+    return { run, memory: runMemory(adapter, run), adapter };
+  } finally {
+    data.close();
+  }
+}
+
+function resolve(
+  config: RunConfig,
+  checkpoint: string | undefined,
+  data: Data,
+  { limits }: AdapterDescription,
+): ResolvedRun {
+  const maxBindingBytes = Math.min(limits.maxBufferSize!, limits.maxStorageBufferBindingSize!);
+  const from = checkpoint
+    ? {
+        model: readModelConfig(checkpoint),
+        origin: originOf(checkpoint),
+        tokenizerJson: readIfThere(join(checkpoint, 'tokenizer.json')),
+      }
+    : undefined;
+  return resolveRun(config, { data, maxBindingBytes, ...(from && { from }) });
 }
 
 /**
@@ -112,9 +150,8 @@ async function trainFrom(
 ): Promise<RunSummary> {
   let trainer: Trainer | undefined;
   try {
-    const { contextLength: T, microBatch: B, batchTokens, optimizer } = run;
-    const mixture = new Mixture(data.sources, { seed: run.dataSeed, contextLength: T });
-    trainer = await Trainer.create(model, { B, T, microBatches: batchTokens / (B * T), optimizer });
+    const mixture = new Mixture(data.sources, { seed: run.dataSeed, contextLength: run.contextLength });
+    trainer = await Trainer.create(model, trainerSettings(run));
     const state = prepare(trainer);
     if (state) mixture.restore(state);
     return await train({ folder, run, device, trainer, mixture, data, ...options });
@@ -143,9 +180,6 @@ async function withDevice<Result>(
     if (!given) device.close();
   }
 }
-
-const maxBindingBytes = ({ adapter: { limits } }: Device): number =>
-  Math.min(limits.maxBufferSize!, limits.maxStorageBufferBindingSize!);
 
 function readIfThere(path: string): string | undefined {
   return existsSync(path) ? readFileSync(path, 'utf8') : undefined;

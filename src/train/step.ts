@@ -3,34 +3,12 @@
  * program that was traced, planned and bound once. A step encodes and submits; it waits for nothing.
  */
 
-import { backward } from '../autograd/backward.js';
-import { Graph } from '../autograd/graph.js';
 import { type Plan, plan } from '../autograd/plan.js';
-import { persistent, sizeOf, type Tensor } from '../autograd/tensor.js';
-import type { DeviceBuffer } from '../gpu/buffer.js';
-import type { Device } from '../gpu/device.js';
 import type { Command } from '../gpu/program.js';
-import { BatchInputs, packSequences } from '../model/batch.js';
-import { type BatchShape, traceLogits } from '../model/llama.js';
-import type { Model, Weights } from '../model/model.js';
-import { crossEntropy } from '../ops/cross-entropy.js';
-import { addSum } from '../ops/sum.js';
-import {
-  firstScaler,
-  HEALTH_BYTES,
-  type OptimizedParameter,
-  type OptimizerSettings,
-  readHealth,
-  type StepHealth,
-  scheduleWords,
-  traceUpdate,
-} from '../optim/adamw.js';
-
-export interface TrainerSettings extends BatchShape {
-  /** Micro-batches of B sequences that make an optimizer step. */
-  readonly microBatches: number;
-  readonly optimizer: OptimizerSettings;
-}
+import { packSequences } from '../model/batch.js';
+import type { Model } from '../model/model.js';
+import { HEALTH_BYTES, readHealth, type StepHealth, scheduleWords } from '../optim/adamw.js';
+import { HISTORY, TracedStep, type TrainerSettings } from './traced-step.js';
 
 /** The optimizer's state of a parameter, on the host. */
 export interface Moments {
@@ -38,51 +16,32 @@ export interface Moments {
   readonly v: Float32Array;
 }
 
-/** Steps whose reports wait on the device until they are read. */
-const HISTORY = 64;
-
 export class Trainer {
   readonly model: Model;
   readonly settings: TrainerSettings;
+  /** The commands of a step, for profiling with `device.time`. */
+  readonly program: readonly Command[];
   /** Optimizer steps made so far. */
   step = 0;
-  readonly #device: Device;
-  /** By group name. */
-  readonly #parameters: ReadonlyMap<string, OptimizedParameter & { readonly matrix: Tensor }>;
-  readonly #owned: DeviceBuffer[] = [];
-  #inputs!: BatchInputs;
-  #packed!: DeviceBuffer;
-  #schedule!: Tensor;
-  #health!: Tensor;
-  #scaler: Tensor | undefined;
-  #history!: DeviceBuffer;
+  readonly #traced: TracedStep;
+  readonly #plans: readonly Plan[];
   #unread = 0;
-  #plans: Plan[] = [];
-  #norms: { destroy(): void } | undefined;
-  #program: Command[] = [];
 
-  private constructor(model: Model, settings: TrainerSettings) {
+  private constructor(
+    model: Model,
+    settings: TrainerSettings,
+    traced: TracedStep,
+    { microBatch, update }: { readonly microBatch: Plan; readonly update: Plan },
+  ) {
     this.model = model;
     this.settings = settings;
-    this.#device = model.device;
-    this.#parameters = new Map(
-      model.groups.map(({ name, shape, decay }) => {
-        const place = (kind: string) => this.#tensor(`${name} (${kind})`, shape);
-        const gradient = place('gradient');
-        const [weight, copy] = [model.weight(name), model.matrix(name)];
-        return [
-          name,
-          {
-            tensor: { ...weight, gradient },
-            matrix: { ...copy, gradient },
-            half: copy === weight ? undefined : copy,
-            decay,
-            m: place('m'),
-            v: place('v'),
-          },
-        ];
-      }),
-    );
+    this.#traced = traced;
+    this.#plans = [microBatch, update];
+    const program = traced.clear();
+    for (let micro = 0; micro < settings.microBatches; micro++) {
+      program.push(...traced.inputs.load(traced.packed, micro), ...microBatch.commands);
+    }
+    this.program = [...program, ...update.commands];
   }
 
   /**
@@ -90,75 +49,19 @@ export class Trainer {
    * @throws UserError when a buffer exceeds the adapter's limits (its name and the limit are said).
    */
   static async create(model: Model, settings: TrainerSettings): Promise<Trainer> {
-    const trainer = new Trainer(model, settings);
+    const { device } = model;
+    const traced = new TracedStep(device, model, settings);
+    let microBatch: Plan | undefined;
     try {
-      await trainer.#build();
+      const { kernels } = model;
+      microBatch = await plan(device, traced.microBatch, { kernels });
+      const update = await plan(device, traced.update, { kernels });
+      return new Trainer(model, settings, traced, { microBatch, update });
     } catch (error) {
-      trainer.destroy();
+      microBatch?.destroy();
+      traced.destroy();
       throw error;
     }
-    return trainer;
-  }
-
-  #tensor(name: string, shape: readonly number[]): Tensor {
-    const tensor = persistent(name, shape, this.#device.createBuffer(name, 4 * sizeOf(shape)));
-    this.#owned.push(tensor.buffer!);
-    return tensor;
-  }
-
-  async #build(): Promise<void> {
-    const { microBatches, optimizer } = this.settings;
-    this.#inputs = new BatchInputs(this.#device, this.settings);
-    this.#packed = this.#device.createBuffer('packed batch', 4 * microBatches * this.#inputs.words);
-    const loss = this.#tensor('loss', [1]);
-    this.#schedule = this.#tensor('schedule', [4]);
-    this.#health = this.#tensor('health', [HEALTH_BYTES / 4]);
-    if (this.model.precision === 'f16') {
-      this.#scaler = this.#tensor('loss scaling', [4]);
-      this.#device.write(this.#scaler.buffer!, firstScaler());
-    }
-    this.#history = this.#device.createBuffer('history', HISTORY * HEALTH_BYTES);
-    this.#owned.push(this.#packed, this.#history);
-
-    const step = new Graph();
-    this.#traceLoss(step, loss);
-    const { kernels } = this.model;
-    const stepPlan = await plan(this.#device, step, { kernels });
-    this.#plans.push(stepPlan);
-    const update = new Graph();
-    const parameters = [...this.#parameters.values()];
-    this.#norms = traceUpdate(update, this.#device, parameters, optimizer, {
-      loss,
-      schedule: this.#schedule,
-      health: this.#health,
-      scaler: this.#scaler,
-    });
-    const updatePlan = await plan(this.#device, update, { kernels });
-    this.#plans.push(updatePlan);
-
-    const cleared = [loss, ...parameters.map(({ tensor }) => tensor.gradient!)];
-    this.#program = cleared.map(({ buffer }): Command => ({ kind: 'clear', buffer: buffer! }));
-    for (let micro = 0; micro < microBatches; micro++) {
-      this.#program.push(...this.#inputs.load(this.#packed, micro), ...stepPlan.commands);
-    }
-    this.#program.push(...updatePlan.commands);
-  }
-
-  #traceLoss(graph: Graph, loss: Tensor): void {
-    const { B, T, microBatches } = this.settings;
-    const weights: Weights = {
-      weight: name => this.#parameters.get(name)!.tensor,
-      matrix: name => this.#parameters.get(name)!.matrix,
-    };
-    const logits = traceLogits(graph, this.model, weights, this.#inputs.tokens, { B, T });
-    const scale = 1 / (B * T * microBatches);
-    const losses = crossEntropy(graph, logits, this.#inputs.targets, {
-      scale,
-      dtype: this.model.precision,
-      lossScale: this.#scaler,
-    });
-    addSum(graph, losses, scale, loss);
-    backward(graph, losses);
   }
 
   /** Tokens that an optimizer step is trained on. */
@@ -169,11 +72,6 @@ export class Trainer {
   /** Bytes of activations, their gradients and scratch. */
   get planBytes(): number {
     return this.#plans.reduce((sum, { bytes }) => sum + bytes, 0);
-  }
-
-  /** The commands of a step, for profiling with `device.time`. */
-  get program(): readonly Command[] {
-    return this.#program;
   }
 
   /**
@@ -189,15 +87,14 @@ export class Trainer {
       );
     }
     if (this.#unread === HISTORY) throw new Error(`${HISTORY} steps have not been read: call reports()`);
-    this.#device.write(
-      this.#packed,
-      packSequences(sequences, this.settings, microBatches, this.model.config.vocabSize),
-    );
+    const { device, config } = this.model;
+    const { packed, schedule, health, history } = this.#traced;
+    device.write(packed, packSequences(sequences, this.settings, microBatches, config.vocabSize));
     this.step++;
-    this.#device.write(this.#schedule.buffer!, scheduleWords(optimizer, this.step, learningRate));
-    const from = { buffer: this.#health.buffer!, offsetBytes: 0, sizeBytes: HEALTH_BYTES };
-    const to = { buffer: this.#history, offsetBytes: this.#unread++ * HEALTH_BYTES, sizeBytes: HEALTH_BYTES };
-    this.#device.submit([...this.#program, { kind: 'copy', from, to }]);
+    device.write(schedule.buffer!, scheduleWords(optimizer, this.step, learningRate));
+    const from = { buffer: health.buffer!, offsetBytes: 0, sizeBytes: HEALTH_BYTES };
+    const to = { buffer: history, offsetBytes: this.#unread++ * HEALTH_BYTES, sizeBytes: HEALTH_BYTES };
+    device.submit([...this.program, { kind: 'copy', from, to }]);
   }
 
   /**
@@ -219,47 +116,49 @@ export class Trainer {
     const count = this.#unread;
     this.#unread = 0;
     if (count === 0) return [];
-    const bytes = await this.#device.read(this.#history); // always whole: a readback buffer of one size serves all
+    const bytes = await this.model.device.read(this.#traced.history); // always whole: a readback buffer of one size serves all
     return Array.from({ length: count }, (_, i) => readHealth(bytes, i * HEALTH_BYTES));
   }
 
   /** The gradients of the last step, before clipping (and times the loss scale, in f16), by Hugging Face name. */
   async gradients(): Promise<Map<string, Float32Array>> {
     const gradients = new Map<string, Float32Array>();
+    const { parameters } = this.#traced;
     for (const { name } of this.model.specs) {
-      gradients.set(name, await this.model.readPart(name, group => this.#parameters.get(group)!.tensor.gradient!));
+      gradients.set(name, await this.model.readPart(name, group => parameters.get(group)!.tensor.gradient!));
     }
     return gradients;
   }
 
   /** The optimizer's moments of a parameter, by Hugging Face name. */
   async moments(name: string): Promise<Moments> {
-    const read = (moment: 'm' | 'v') => this.model.readPart(name, group => this.#parameters.get(group)![moment]);
+    const read = (moment: 'm' | 'v') => this.model.readPart(name, group => this.#traced.parameters.get(group)![moment]);
     return { m: await read('m'), v: await read('v') };
   }
 
   /** [4], the state of dynamic loss scaling (see firstScaler); undefined in f32. */
   async scaler(): Promise<Float32Array | undefined> {
-    return this.#scaler && new Float32Array(await this.#device.read(this.#scaler.buffer!));
+    const { scaler } = this.#traced;
+    return scaler && new Float32Array(await this.model.device.read(scaler.buffer!));
   }
 
   /** Puts back moments, the step count and, in f16, the state of loss scaling, to go on where a run stopped. */
-  restore(step: number, momentsOf: (name: string) => Moments, scaler?: Float32Array): void {
+  restore(step: number, momentsOf: (name: string) => Moments, scaling?: Float32Array): void {
+    const { device } = this.model;
+    const { parameters, scaler } = this.#traced;
     for (const { name } of this.model.specs) {
       const { group, first } = this.model.place(name);
-      const { m, v } = this.#parameters.get(group)!;
+      const { m, v } = parameters.get(group)!;
       const moments = momentsOf(name);
-      this.#device.write(m.buffer!, moments.m, 4 * first);
-      this.#device.write(v.buffer!, moments.v, 4 * first);
+      device.write(m.buffer!, moments.m, 4 * first);
+      device.write(v.buffer!, moments.v, 4 * first);
     }
-    if (this.#scaler && scaler) this.#device.write(this.#scaler.buffer!, scaler);
+    if (scaler && scaling) device.write(scaler.buffer!, scaling);
     this.step = step;
   }
 
   destroy(): void {
     for (const made of this.#plans) made.destroy();
-    this.#norms?.destroy();
-    this.#inputs?.destroy();
-    for (const buffer of this.#owned) buffer.destroy();
+    this.#traced.destroy();
   }
 }

@@ -2,22 +2,10 @@ import { describe, expect, test } from 'vitest';
 import { backward } from '../../src/autograd/backward.js';
 import { Graph } from '../../src/autograd/graph.js';
 import { plan } from '../../src/autograd/plan.js';
-import { sizeOf, type Tensor } from '../../src/autograd/tensor.js';
-import { add } from '../../src/kernels/elementwise.js';
-import { backwardFrom, input, parameter, run, useDevice } from '../support/gpu.js';
+import type { Tensor } from '../../src/autograd/tensor.js';
+import { backwardFrom, input, parameter, run, sum, useDevice } from '../support/gpu.js';
 
 const context = useDevice();
-
-/** a + b, with its gradient. */
-function sum(graph: Graph, a: Tensor, b: Tensor): Tensor {
-  return graph.add({
-    op: 'sum_of_two',
-    inputs: [a, b],
-    outputs: [{ shape: a.shape }],
-    launch: (kernels, bind, [y]) => add(kernels, sizeOf(a.shape), { a: bind(a), b: bind(b), y: bind(y!) }),
-    backward: ([dy]) => [dy, dy],
-  })[0]!;
-}
 
 function chain(graph: Graph, x: Tensor, length: number): Tensor {
   let y = x;

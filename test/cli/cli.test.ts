@@ -1,6 +1,6 @@
 /** The command line as a user meets it: statuses, messages, and JSON on stdout alone. */
 import { execFile } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -84,7 +84,14 @@ describe('the way from text to a report', () => {
     const french = ['--source', 'fr=fr', '--out', 'runs/fr', '--seed', '2'];
     const scratch = await json('train', '--config', 'run.yaml', ...french, ...tokens);
     const sources = ['--source', 'fr=fr@0.9', '--source', 'en=en@0.1'];
-    const continued = await json('cpt', '--from', 'runs/en', ...sources, ...common, ...tokens, '--out', 'runs/cpt');
+    const cpt = ['cpt', '--from', 'runs/en', ...sources, ...common, ...tokens, '--out', 'runs/cpt'];
+    const planned = await json(...cpt, '--dry-run', '--checkpointing', 'layer');
+    const parameters = (280 + 4 * 32 + 3 * 48 + 3) * 32;
+    expect(planned).toMatchObject({ method: 'cpt', steps: 10, tokensPerStep: 128, parameters, checkpointing: 'layer' });
+    expect(planned.flops).toBe(6 * parameters * 1280);
+    expect(planned.bytes).toMatchObject({ parameters: 4 * parameters, gradients: 4 * parameters });
+    expect(existsSync(join(root, 'runs/cpt')), 'a dry run writes nothing').toBe(false);
+    const continued = await json(...cpt);
     expect(Object.keys(continued.heldOut as object)).toEqual(Object.keys(scratch.heldOut as object));
     const evaluated = await json('eval', 'loss', '--model', 'runs/en', '--data', 'en', '--context-length', '32');
     const held = (trained.heldOut as Record<string, { loss: number }>).en!;

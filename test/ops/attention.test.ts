@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { Graph } from '../../src/autograd/graph.js';
-import { type AttentionVariant, attentionCall, defaultAttention } from '../../src/kernels/attention.js';
+import { attentionCall } from '../../src/kernels/attention.js';
+import { type AttentionVariant, defaultAttention } from '../../src/kernels/attention-variant.js';
 import { attention as attention64, attentionBackward } from '../../src/numerics/attention.js';
 import { attentionBounds } from '../../src/numerics/bounds.js';
 import { attentionCases } from '../../src/numerics/cases.js';

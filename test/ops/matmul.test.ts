@@ -2,13 +2,8 @@ import { describe, expect, test } from 'vitest';
 import { Graph } from '../../src/autograd/graph.js';
 import type { DType } from '../../src/autograd/tensor.js';
 import type { AdapterDescription } from '../../src/gpu/adapters.js';
-import {
-  defaultMatmul,
-  type MatmulForm,
-  type MatmulVariant,
-  matmulCalls,
-  matrixShapes,
-} from '../../src/kernels/matmul.js';
+import { matmulCalls } from '../../src/kernels/matmul.js';
+import { defaultMatmul, type MatmulForm, type MatmulVariant, matrixShapes } from '../../src/kernels/matmul-variant.js';
 import { matmulBound } from '../../src/numerics/bounds.js';
 import { matmulCases } from '../../src/numerics/cases.js';
 import * as reference from '../../src/numerics/reference.js';

@@ -6,6 +6,7 @@ import { plan } from '../../src/autograd/plan.js';
 import { bytesOf, type DType, persistent, type Shape, sizeOf, type Tensor } from '../../src/autograd/tensor.js';
 import { type Device, openDevice } from '../../src/gpu/device.js';
 import { floatsOfHalves, halvesOf } from '../../src/half.js';
+import { add } from '../../src/kernels/elementwise.js';
 import { compare } from '../../src/numerics/compare.js';
 import { Random } from '../../src/random.js';
 
@@ -87,6 +88,17 @@ export function parameter(
     ...input(device, name, shape, values, dtype),
     gradient: input(device, `d${name}`, shape, new Float64Array(sizeOf(shape))),
   };
+}
+
+/** a + b, with its gradient. */
+export function sum(graph: Graph, a: Tensor, b: Tensor): Tensor {
+  return graph.add({
+    op: 'sum_of_two',
+    inputs: [a, b],
+    outputs: [{ shape: a.shape }],
+    launch: (kernels, bind, [y]) => add(kernels, sizeOf(a.shape), { a: bind(a), b: bind(b), y: bind(y!) }),
+    backward: ([dy]) => [dy, dy],
+  })[0]!;
 }
 
 /** Starts a backward walk at `y` with gradient `dy`. */

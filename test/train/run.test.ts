@@ -11,13 +11,14 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { tokenizeFiles } from '../../src/data/tokenize.js';
 import { TextTokenizer, trainTokenizer } from '../../src/data/tokenizer.js';
 import { UserError } from '../../src/errors.js';
 import { readRun } from '../../src/report/runs.js';
 import { listCheckpoints } from '../../src/train/checkpoint.js';
 import { parseConfig } from '../../src/train/config.js';
+import { GradientPass } from '../../src/train/gradients.js';
 import type { TrainObserver } from '../../src/train/loop.js';
 import { resumeRun, startRun } from '../../src/train/run.js';
 import { useDevice } from '../support/gpu.js';
@@ -141,6 +142,27 @@ describe('a run', () => {
     expect(readdirSync(join(run('killed'), 'checkpoints')).filter(name => name.endsWith('.partial'))).toEqual([]);
   });
 
+  test('with checkpointing it is recorded, stopped and resumed to the same bits as without', async () => {
+    const abort = new AbortController();
+    const observer = { onStep: ({ step }: { step: number }) => step === 5 && abort.abort() };
+    await start('recomputed', { checkpointing: 'layer', evalEveryTokens: 128 }, observer, abort.signal);
+    expect(readRun(run('recomputed')).config).toMatchObject({ checkpointing: 'layer' });
+    expect(readRun(run('first')).config).toMatchObject({ checkpointing: 'none' });
+    await resumeRun(run('recomputed'), { device: context.device });
+    expectSameCheckpoint(lastCheckpoint('recomputed'), lastCheckpoint('first'));
+  });
+
+  test('of a version that knew no checkpointing, it resumes', async () => {
+    cpSync(run('first'), run('old'), { recursive: true });
+    rmSync(lastCheckpoint('old'), { recursive: true });
+    const path = join(run('old'), 'config.json');
+    const { checkpointing, ...rest } = JSON.parse(readFileSync(path, 'utf8')) as Record<string, unknown>;
+    expect(checkpointing).toBe('none');
+    writeFileSync(path, JSON.stringify(rest));
+    await resumeRun(run('old'), { device: context.device });
+    expectSameCheckpoint(lastCheckpoint('old'), lastCheckpoint('first'));
+  });
+
   test('keeps only the latest checkpoints that were asked for', async () => {
     await start('pruned', { keepCheckpoints: 2 });
     expect(listCheckpoints(run('pruned')).map(({ step }) => step)).toEqual([8, 12]);
@@ -221,13 +243,25 @@ describe('what goes wrong loses nothing', () => {
     );
   });
 
-  test('a loss that is not finite: stops, names step and tensor, keeps the good checkpoint', async () => {
-    const attempt = start('diverged', { learningRate: 1e30, warmup: 0, clip: 0 });
-    await expect(attempt).rejects.toThrow(
-      /step \d+: the loss is .* first value that is not finite is .* of '(gradient of )?model\./,
+  test.each(['none', 'layer'])(
+    'a loss that is not finite, checkpointing %s: stops, names step and tensor, keeps the good checkpoint',
+    async checkpointing => {
+      const name = `diverged-${checkpointing}`;
+      const attempt = start(name, { learningRate: 1e30, warmup: 0, clip: 0, checkpointing });
+      await expect(attempt).rejects.toThrow(
+        /step \d+: the loss is .* first value that is not finite is .* of '(gradient of )?model\./,
+      );
+      await attempt.catch(error => expect(error).not.toBeInstanceOf(UserError));
+      expect(listCheckpoints(run(name)).map(({ step }) => step)).toEqual([0]);
+    },
+  );
+
+  test('a loss that is not finite is told even where there is no memory to look for its origin', async () => {
+    const create = vi.spyOn(GradientPass, 'create').mockRejectedValue(new Error('out of memory'));
+    await expect(start('unlocated', { learningRate: 1e30, warmup: 0, clip: 0 })).rejects.toThrow(
+      /step \d+: the loss is .*could not be found.*out of memory.*Training stopped before the update/,
     );
-    await attempt.catch(error => expect(error).not.toBeInstanceOf(UserError));
-    expect(listCheckpoints(run('diverged')).map(({ step }) => step)).toEqual([0]);
+    create.mockRestore();
   });
 
   test('a checkpoint that is cut off, or does not fit its config.json', async () => {

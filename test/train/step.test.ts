@@ -1,6 +1,6 @@
 /** The training step as a machine: what it makes, what it waits for, and that it is the same every time. */
 import { afterEach, describe, expect, test, vi } from 'vitest';
-import { createModel, type Model, Trainer, UserError } from '../../src/index.js';
+import { createModel, type Model, openDevice, Trainer, UserError } from '../../src/index.js';
 import { Random } from '../../src/random.js';
 import { locateNonFinite } from '../../src/train/locate.js';
 import { useDevice } from '../support/gpu.js';
@@ -172,15 +172,53 @@ describe('a step that is not finite', () => {
 
 describe('limits', () => {
   test('a weight beyond the adapter is refused with its name, its size and the limit', async () => {
-    const { device } = context;
-    const limit = Math.min(device.adapter.limits.maxBufferSize!, device.adapter.limits.maxStorageBufferBindingSize!);
-    const vocabSize = Math.ceil(limit / (4 * config.hiddenSize)) + 1;
+    const limit = 64 * 1024;
+    const device = await openDevice({ limits: { maxBufferSize: limit } });
+    const vocabSize = limit / (4 * config.hiddenSize) + 1;
     const attempt = createModel(device, { ...config, vocabSize }, { seed: 6 });
     await expect(attempt).rejects.toThrow(UserError);
     await expect(attempt).rejects.toThrow(
       `'model.embed_tokens.weight' needs ${4 * config.hiddenSize * vocabSize} bytes in one buffer; the adapter '${device.adapter.name}' allows ${limit}`,
     );
+    device.close();
   });
+
+  test.each([true, false])(
+    'tensors beyond a binding are split, and nothing changes (tied: %s)',
+    async tieWordEmbeddings => {
+      const large = { ...config, vocabSize: 1500, hiddenSize: 128, tieWordEmbeddings };
+      const ids = new Random(7);
+      const batch = Uint32Array.from({ length: 4 * (T + 1) }, () => ids.integer(large.vocabSize));
+      // the embedding takes 768 kB, its gradient and moments too
+      const results = [];
+      for (const limit of [undefined, 400_000]) {
+        const limits: Record<string, number> = limit ? { maxStorageBufferBindingSize: limit } : {};
+        const device = await openDevice({ checked: true, limits });
+        const createBindGroup = vi.spyOn(device, 'bind');
+        const model = await createModel(device, large, { seed: 6 });
+        const trainer = await Trainer.create(model, { B: 4, T, microBatches: 1, optimizer });
+        const reports = [await trainer.trainStep(batch, 1e-3), await trainer.trainStep(batch, 1e-3)];
+        const gradients = await trainer.gradients();
+        const bound = createBindGroup.mock.calls.flatMap(([, ranges]) => ranges.map(({ sizeBytes }) => sizeBytes));
+        results.push({ reports, gradients, weights: await weightsOf(model), largest: Math.max(...bound) });
+        device.close();
+      }
+      const [whole, split] = results;
+      expect(whole!.largest).toBeGreaterThanOrEqual(4 * 128 * 1500);
+      expect(split!.largest).toBeLessThanOrEqual(400_000);
+      // only sums over the vocabulary are taken in another order: the gradient of the head's input
+      expect(split!.reports[0]!.loss).toBe(whole!.reports[0]!.loss);
+      expect(split!.reports[1]!.loss).toBeCloseTo(whole!.reports[1]!.loss, 5);
+      for (const [name, gradient] of whole!.gradients) {
+        const scale = gradient.reduce((largest, g) => Math.max(largest, Math.abs(g)), 0);
+        const error = gradient.reduce(
+          (worst, g, i) => Math.max(worst, Math.abs(g - split!.gradients.get(name)![i]!)),
+          0,
+        );
+        expect(error, name).toBeLessThan(1e-4 * scale);
+      }
+    },
+  );
 
   test('a micro-batch beyond what a dispatch can hold is refused, and what was made for it is freed', async () => {
     const { device } = context;

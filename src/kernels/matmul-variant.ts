@@ -1,0 +1,84 @@
+/** The variants of the matrix product, and which one an adapter takes where nothing was tuned. */
+import type { AdapterDescription } from '../gpu/adapters.js';
+import type { ElementType } from './call.js';
+
+/**
+ * C[M, N] = op(A) op(B). `NT`: A [M, K], B [N, K] (a linear layer forward); `NN`: A [M, K], B [K, N] (its input
+ * gradient); `TN`: A [K, M], B [K, N] (its weight gradient).
+ */
+export type MatmulForm = 'NN' | 'NT' | 'TN';
+
+export interface MatmulSizes {
+  readonly form: MatmulForm;
+  readonly M: number;
+  readonly N: number;
+  readonly K: number;
+}
+
+/** What decides which variant is best. */
+export interface MatmulRequest extends MatmulSizes {
+  readonly types: Readonly<Record<'a' | 'b' | 'c', ElementType>>;
+}
+
+/** A matmul kernel with its tile; the numbers are those of the kernel file's head. */
+export type MatmulVariant =
+  | {
+      readonly kernel: 'subgroup';
+      readonly lanes: number;
+      readonly groups: number;
+      readonly columns: number;
+      readonly unroll: number;
+    }
+  | {
+      readonly kernel: 'tiled';
+      readonly threadsM: number;
+      readonly threadsN: number;
+      readonly rows: number;
+      readonly columns: number;
+      readonly depth: number;
+    }
+  | {
+      readonly kernel: 'matrix';
+      readonly lanes: number;
+      /** Shape of a subgroup matrix, [M, N, K]. */
+      readonly matrix: readonly [number, number, number];
+      readonly subgroupsM: number;
+      readonly subgroupsN: number;
+      readonly rows: number;
+      readonly columns: number;
+      readonly depth: number;
+    };
+
+/** Sizes are bucketed by powers of two: what is best for one is best for its neighbours. */
+const bucket = (size: number): number => 2 ** Math.ceil(Math.log2(Math.max(1, size)));
+
+export function matmulKey({ form, M, N, K, types: { a, b, c } }: MatmulRequest): string {
+  return `${form} ${a} ${b} ${c} M${bucket(M)} N${bucket(N)} K${bucket(K)}`;
+}
+
+/**
+ * The shipped choice. Measured on SwiftShader (4 lanes) and on Mesa 26 llvmpipe (8 and 16 lanes): barriers and
+ * single-lane loads are what a CPU is slow at, so a subgroup shares its loads by broadcast, in a tile that the
+ * registers just hold. Other adapters take subgroup matrices for f16 where they have them, else workgroup-memory tiles.
+ */
+export function defaultMatmul(adapter: AdapterDescription, { types }: MatmulRequest): MatmulVariant {
+  const lanes = adapter.subgroupSize;
+  if (adapter.kind !== 'hardware' && [4, 8, 16].includes(lanes)) {
+    return { kernel: 'subgroup', lanes, groups: Math.max(1, (lanes === 4 ? 8 : 16) / lanes), columns: 4, unroll: 4 };
+  }
+  const [shape] = matrixShapes(adapter);
+  if (shape && types.b === 'f16') {
+    const [M, N] = shape;
+    const tile = { subgroupsM: 2, subgroupsN: 2, rows: 64 / M, columns: 64 / N, depth: 32 };
+    return { kernel: 'matrix', lanes, matrix: shape, ...tile };
+  }
+  return { kernel: 'tiled', threadsM: 16, threadsN: 16, rows: 1, columns: 1, depth: 16 };
+}
+
+/** Shapes [M, N, K] of the adapter's subgroup matrices with f16 operands and f32 results, in the driver's order. */
+export function matrixShapes(adapter: AdapterDescription): (readonly [number, number, number])[] {
+  if (adapter.subgroupSize === 0 || !adapter.features.includes('chromium-experimental-subgroup-matrix')) return [];
+  return adapter.subgroupMatrices
+    .filter(({ operand, result }) => operand === 'f16' && result === 'f32')
+    .map(({ M, N, K }) => [M, N, K] as const);
+}

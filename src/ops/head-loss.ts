@@ -1,0 +1,105 @@
+/** The model's head with its loss: logits, softmax cross-entropy and both gradients, a chunk of rows at a time. */
+import type { Graph } from '../autograd/graph.js';
+import { expectShape, type Tensor } from '../autograd/tensor.js';
+import type { KernelCall, Operand } from '../kernels/call.js';
+import { matmul } from '../kernels/matmul.js';
+import { crossEntropy } from '../kernels/rows.js';
+import { windowOf } from '../kernels/split.js';
+
+/** What a chunk of logits may take. */
+const CHUNK_BYTES = 16 * 2 ** 20;
+/** Chunks start at multiples of this: rows of any type and width begin there at what every adapter binds (256 bytes). */
+const ROWS_ALIGNMENT = 128;
+
+/** Rows of logits [rows, V] that exist at a time: as many as fit 16 MiB, but 128 at least. */
+export function chunkRows(rows: number, V: number): number {
+  const fitting = Math.floor(CHUNK_BYTES / (4 * V) / ROWS_ALIGNMENT) * ROWS_ALIGNMENT;
+  return Math.min(rows, Math.max(ROWS_ALIGNMENT, fitting));
+}
+
+/** The gradient that the head makes along with the losses. */
+export interface HeadGradient {
+  /** Factor of the losses' sum: 1/R gives the gradient of the mean loss. */
+  readonly scale: number;
+  /** [1], a further factor that is read on the device: the loss scale of f16 training. */
+  readonly lossScale?: Tensor | undefined;
+}
+
+/**
+ * x [R, C], weight [V, C], targets [R] (IGNORED_TARGET counts for nothing) → loss of each row [R], in nats, of the
+ * logits x Wᵀ, which never exist whole. Logits are f32, their gradient is of x's type.
+ *
+ * With `gradient` the gradients come from the same pass: of x, and into the weight's gradient. This is where a backward
+ * walk starts: the losses are the root, no gradient arrives at them.
+ */
+export function headLoss(
+  graph: Graph,
+  x: Tensor,
+  weight: Tensor,
+  targets: Tensor,
+  gradient?: HeadGradient,
+  chunk = chunkRows(x.shape[0]!, weight.shape[0]!),
+): Tensor {
+  const [R, C] = x.shape as [number, number];
+  const [V] = weight.shape as [number];
+  expectShape('head_loss', 'weight', weight, [V, C]);
+  expectShape('head_loss', 'targets', targets, [R]);
+  const { dtype } = x;
+  const { lossScale } = gradient ?? {};
+  const dweight = gradient && weight.gradient;
+  const isSeparate = gradient !== undefined && dtype !== 'f32'; // f32 gradients take the place of the logits
+  const [losses] = graph.add({
+    op: 'head_loss',
+    inputs: lossScale ? [x, weight, targets, lossScale] : [x, weight, targets],
+    outputs: [
+      { shape: [R] },
+      { shape: [chunk, V] },
+      ...(gradient ? [{ shape: x.shape, dtype }] : []),
+      ...(isSeparate ? [{ shape: [chunk, V], dtype }] : []),
+    ],
+    updates: dweight ? [dweight] : [],
+    launch(kernels, bind, [losses, logits, dx, dlogits]) {
+      const calls: KernelCall[] = [];
+      for (let first = 0; first < R; first += chunk) {
+        const rows = Math.min(chunk, R - first);
+        const part = (tensor: Tensor, from = first): Operand => {
+          const width = tensor.shape[1] ?? 1;
+          const { operand, first: rest } = windowOf(bind(tensor), from * width, rows * width);
+          if (rest !== 0) throw new Error(`head_loss: row ${from} of '${tensor.name}' cannot begin a binding`);
+          return operand;
+        };
+        const [xRows, logitsRows] = [part(x), part(logits!, 0)];
+        const dlogitsRows = isSeparate ? part(dlogits!, 0) : logitsRows;
+        calls.push(
+          ...matmul(kernels, { form: 'NT', M: rows, N: V, K: C }, { a: xRows, b: bind(weight), c: logitsRows }),
+          ...crossEntropy(
+            kernels,
+            { rows, columns: V },
+            gradient && {
+              scale: gradient.scale,
+              dlogits: isSeparate ? dlogitsRows : undefined,
+              lossScale: lossScale && bind(lossScale),
+            },
+            { targets: part(targets), logits: logitsRows, losses: part(losses!) },
+          ),
+        );
+        if (dx) {
+          const operands = { a: dlogitsRows, b: bind(weight), c: part(dx) };
+          calls.push(...matmul(kernels, { form: 'NN', M: rows, N: C, K: V }, operands));
+        }
+        if (dweight) {
+          const operands = { a: dlogitsRows, b: xRows, c: bind(dweight), addend: 'c' } as const;
+          calls.push(...matmul(kernels, { form: 'TN', M: V, N: C, K: rows }, operands));
+        }
+      }
+      return calls;
+    },
+    backward([dlosses], _, [, , dx]) {
+      if (dlosses)
+        throw new Error('head_loss: the losses are the root of a backward walk, but a gradient reached them');
+      if (!dx) throw new Error('head_loss: traced without a gradient');
+      return [dx, undefined, undefined];
+    },
+  });
+  return losses!;
+}

@@ -1,0 +1,65 @@
+/** What a run takes of the device's memory, counted by the code that would allocate it. */
+
+import type { Graph } from '../autograd/graph.js';
+import { layOut } from '../autograd/layout.js';
+import { type Allocation, allocate, bytesOfAllocation } from '../autograd/plan.js';
+import { TracedEvaluation } from '../eval/loss.js';
+import type { AdapterDescription } from '../gpu/adapters.js';
+import { MemoryCount } from '../gpu/memory.js';
+import { ModelTensors } from '../model/model.js';
+import type { ResolvedRun } from './resolve.js';
+import { TracedStep, type TrainerSettings } from './traced-step.js';
+
+/** Bytes of device memory, in whole buffers. Gradients and optimizer state are updated in place: there is one of each. */
+export interface RunMemory {
+  readonly parameters: number;
+  readonly gradients: number;
+  /** AdamW's two moments. */
+  readonly optimizer: number;
+  /** Activations, their gradients, scratch and kernel parameters, of the training step and of the evaluation. */
+  readonly activations: number;
+  /** Batches, rotation table, reports, and the buffer through which tensors are read for a checkpoint. */
+  readonly other: number;
+  /** The most at any time of a run: all of these together, since evaluation and step stay planned. */
+  readonly peak: number;
+  /** Why the adapter would refuse the run: buffers that exceed its limits. Empty where it would not. */
+  readonly refusals: readonly string[];
+}
+
+export const trainerSettings = (run: ResolvedRun): TrainerSettings => ({
+  B: run.microBatch,
+  T: run.contextLength,
+  microBatches: run.batchTokens / (run.microBatch * run.contextLength),
+  optimizer: run.optimizer,
+  checkpointing: run.checkpointing,
+});
+
+/** Lays a run out as `train` would, and counts; nothing is allocated. */
+export function runMemory(adapter: AdapterDescription, run: ResolvedRun): RunMemory {
+  const memory = new MemoryCount(adapter);
+  const planned = (graph: Graph): Allocation => allocate(memory, layOut(graph));
+  const model = new ModelTensors(memory, run.model);
+  const parameters = memory.bytes;
+  const settings = trainerSettings(run);
+  const step = new TracedStep(memory, model, settings);
+  const evaluation = new TracedEvaluation(memory, model, settings);
+  const plans = [step.microBatch, step.update, evaluation.graph].map(planned);
+  const state = [...step.parameters.values()];
+  // a checkpoint reads tensor after tensor through one buffer, as large as the largest
+  const read = [step.history, ...state.flatMap(({ tensor, m, v }) => [tensor.buffer!, m.buffer!, v.buffer!])];
+  memory.createBuffer('readback', Math.max(...read.map(({ sizeBytes }) => sizeBytes)));
+
+  const sum = (sizes: number[]) => sizes.reduce((total, bytes) => total + bytes, 0);
+  const gradients = sum(state.map(({ tensor }) => tensor.gradient!.buffer!.sizeBytes));
+  const optimizer = sum(state.flatMap(({ m, v }) => [m.buffer!.sizeBytes, v.buffer!.sizeBytes]));
+  const activations = sum(plans.map(bytesOfAllocation));
+  return {
+    parameters,
+    gradients,
+    optimizer,
+    activations,
+    other: memory.bytes - parameters - gradients - optimizer - activations,
+    peak: memory.bytes,
+    refusals: memory.refusals,
+  };
+}

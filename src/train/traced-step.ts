@@ -1,0 +1,118 @@
+/** What a training step keeps on the device, and its traced graphs. The graphs are planned by whoever runs them. */
+import { backward } from '../autograd/backward.js';
+import { Graph } from '../autograd/graph.js';
+import { persistent, sizeOf, type Tensor } from '../autograd/tensor.js';
+import type { DeviceBuffer } from '../gpu/buffer.js';
+import type { Memory } from '../gpu/memory.js';
+import type { Command } from '../gpu/program.js';
+import { BatchInputs } from '../model/batch.js';
+import { type BatchShape, type Checkpointing, traceLosses } from '../model/llama.js';
+import type { ModelTensors } from '../model/model.js';
+import { addSum } from '../ops/sum.js';
+import {
+  firstScaler,
+  HEALTH_BYTES,
+  type OptimizedParameter,
+  type OptimizerSettings,
+  traceUpdate,
+} from '../optim/adamw.js';
+
+export interface TrainerSettings extends BatchShape {
+  /** Micro-batches of B sequences that make an optimizer step. */
+  readonly microBatches: number;
+  readonly optimizer: OptimizerSettings;
+  /** What the backward pass recomputes instead of keeping; default 'none'. The gradients are the same bits. */
+  readonly checkpointing?: Checkpointing | undefined;
+}
+
+/** Steps whose reports wait on the device until they are read. */
+export const HISTORY = 64;
+
+export class TracedStep {
+  /** By group. */
+  readonly parameters: ReadonlyMap<string, OptimizedParameter & { readonly matrix: Tensor }>;
+  readonly inputs: BatchInputs;
+  /** The micro-batches of a step, one after another. */
+  readonly packed: DeviceBuffer;
+  readonly schedule: Tensor;
+  readonly health: Tensor;
+  /** The state of loss scaling, in f16. */
+  readonly scaler: Tensor | undefined;
+  /** The health of the last HISTORY steps. */
+  readonly history: DeviceBuffer;
+  /** Forward and backward of a micro-batch: adds to the gradients and to the loss. */
+  readonly microBatch = new Graph();
+  /** Clipping and AdamW. */
+  readonly update = new Graph();
+  readonly #loss: Tensor;
+  readonly #norms: { destroy(): void };
+  readonly #owned: DeviceBuffer[] = [];
+
+  constructor(memory: Memory, model: ModelTensors, settings: TrainerSettings) {
+    const make = (name: string, sizeBytes: number) => {
+      const buffer = memory.createBuffer(name, sizeBytes);
+      this.#owned.push(buffer);
+      return buffer;
+    };
+    const tensor = (name: string, shape: readonly number[]) => persistent(name, shape, make(name, 4 * sizeOf(shape)));
+    try {
+      this.parameters = new Map(
+        model.groups.map(({ name, shape, decay }) => {
+          const place = (kind: string) => tensor(`${name} (${kind})`, shape);
+          const gradient = place('gradient');
+          const [weight, copy] = [model.weight(name), model.matrix(name)];
+          const half = copy === weight ? undefined : copy;
+          const tensors = { tensor: { ...weight, gradient }, matrix: { ...copy, gradient }, half };
+          return [name, { ...tensors, decay, m: place('m'), v: place('v') }];
+        }),
+      );
+      this.inputs = new BatchInputs(memory, settings);
+      this.packed = make('packed batch', 4 * settings.microBatches * this.inputs.words);
+      this.#loss = tensor('loss', [1]);
+      this.schedule = tensor('schedule', [4]);
+      this.health = tensor('health', [HEALTH_BYTES / 4]);
+      if (model.precision === 'f16') {
+        this.scaler = tensor('loss scaling', [4]);
+        memory.write(this.scaler.buffer!, firstScaler());
+      }
+      this.history = make('history', HISTORY * HEALTH_BYTES);
+      this.#traceMicroBatch(model, settings);
+      const { schedule, health, scaler } = this;
+      const parameters = [...this.parameters.values()];
+      const state = { loss: this.#loss, schedule, health, scaler };
+      this.#norms = traceUpdate(this.update, memory, parameters, settings.optimizer, state);
+    } catch (error) {
+      this.destroy();
+      throw error;
+    }
+  }
+
+  #traceMicroBatch(model: ModelTensors, { B, T, microBatches, checkpointing }: TrainerSettings): void {
+    const graph = this.microBatch;
+    const { config, precision } = model;
+    const tensors = {
+      config,
+      precision,
+      weight: (group: string) => this.parameters.get(group)!.tensor,
+      matrix: (group: string) => this.parameters.get(group)!.matrix,
+      ropeTable: (length: number) => model.ropeTable(length),
+    };
+    const scale = 1 / (B * T * microBatches);
+    const gradient = { scale, lossScale: this.scaler };
+    const losses = traceLosses(graph, tensors, this.inputs, { B, T }, { gradient, checkpointing });
+    addSum(graph, losses, scale, this.#loss);
+    backward(graph, losses);
+  }
+
+  /** Sets what a step adds to, gradients and loss, to zero. */
+  clear(): Command[] {
+    const cleared = [this.#loss, ...[...this.parameters.values()].map(({ tensor }) => tensor.gradient!)];
+    return cleared.map(({ buffer }) => ({ kind: 'clear', buffer: buffer! }));
+  }
+
+  destroy(): void {
+    this.#norms?.destroy();
+    this.inputs?.destroy();
+    for (const buffer of this.#owned) buffer.destroy();
+  }
+}
