@@ -9,6 +9,7 @@ import { addBenchCommand } from './bench.js';
 import { reportError } from './command.js';
 import { addDemoCommand } from './demo.js';
 import { addEvalCommand } from './eval.js';
+import { addFitCommand } from './fit.js';
 import { addReportCommand } from './report.js';
 import { addTokenizeCommand, addTokenizerCommand } from './tokenizer.js';
 import { addTrainCommands } from './train.js';
@@ -28,6 +29,7 @@ const commands = [
   addTrainCommands,
   addEvalCommand,
   addReportCommand,
+  addFitCommand,
   addBenchCommand,
 ];
 for (const add of commands) add(program);

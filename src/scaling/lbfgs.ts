@@ -99,6 +99,7 @@ function lineSearch(
   let [low, high, t] = [0, Number.POSITIVE_INFINITY, first];
   let best: Step | undefined;
   for (let i = 0; i < LINE_STEPS; i++) {
+    if (-t * slope <= Number.EPSILON * Math.abs(value)) break; // what could be won is lost in rounding
     const at = Float64Array.from(x, (xi, j) => xi + t * direction[j]!);
     const slopes = new Float64Array(x.length);
     const reached = f(at, slopes);
