@@ -1,7 +1,5 @@
 /** `fit`: a scaling law from measured points. */
-import { readFileSync } from 'node:fs';
-import Table from 'cli-table3';
-import { type Command, InvalidArgumentError, Option } from 'commander';
+import { type Command, Option } from 'commander';
 import { UserError } from '../errors.js';
 import { writeFileWhole } from '../files.js';
 import { fitChinchilla, fitCompute, fitCpt, parseFit, parsePoints } from '../index.js';
@@ -12,7 +10,9 @@ import type { LawFitResult } from '../scaling/fit-result.js';
 import { parameterNames } from '../scaling/law.js';
 import { type Exclusion, exclusions, type Used } from '../scaling/points.js';
 import { type CommandResult, defineAction, type Terminal } from './command.js';
+import { collectPairs, readText } from './input.js';
 import { wholeNumber } from './numbers.js';
+import { makeTable } from './table.js';
 
 interface FitOptions {
   law: 'chinchilla' | 'cpt' | 'compute';
@@ -83,15 +83,6 @@ export function addFitCommand(program: Command): void {
   });
 }
 
-/** @throws UserError when there is no such file. */
-export function readText(path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    throw new UserError(`there is no file '${path}' that can be read`);
-  }
-}
-
 function scratchFit(path: string | undefined) {
   if (path === undefined) {
     throw new UserError(
@@ -102,12 +93,6 @@ function scratchFit(path: string | undefined) {
   const fit = parseFit(readText(path), path);
   if (fit.law !== 'chinchilla') throw new UserError(`'${path}' is a ${fit.law} fit; --scratch needs a chinchilla fit`);
   return fit;
-}
-
-function collectPairs(text: string, earlier: Record<string, string> = {}): Record<string, string> {
-  const at = text.indexOf('=');
-  if (at < 1 || at === text.length - 1) throw new InvalidArgumentError('It must be name=value.');
-  return { ...earlier, [text.slice(0, at)]: text.slice(at + 1) };
 }
 
 /** Which rows were used, in words. */
@@ -139,14 +124,6 @@ const range = (interval: readonly [number, number] | null): string =>
 
 const span = ([low, high]: readonly [number, number]): string =>
   low === high ? short(low) : `${short(low)} … ${short(high)}`;
-
-export function makeTable(head: string[]) {
-  return new Table({
-    head,
-    colAligns: head.map((_, i) => (i === 0 ? 'left' : 'right')),
-    style: { head: [], border: [], compact: true },
-  });
-}
 
 function printLaw(terminal: Terminal, fit: LawFitResult, used: Used): void {
   const formula = fit.law === 'cpt' ? 'E + A/N^α + B/(D^β N^γ)' : 'E + A/N^α + B/D^β';

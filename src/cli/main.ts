@@ -10,6 +10,7 @@ import { reportError } from './command.js';
 import { addDemoCommand } from './demo.js';
 import { addEvalCommand } from './eval.js';
 import { addFitCommand } from './fit.js';
+import { addPlanCommand } from './plan.js';
 import { addReportCommand } from './report.js';
 import { addTokenizeCommand, addTokenizerCommand } from './tokenizer.js';
 import { addTrainCommands } from './train.js';
@@ -30,6 +31,7 @@ const commands = [
   addEvalCommand,
   addReportCommand,
   addFitCommand,
+  addPlanCommand,
   addBenchCommand,
 ];
 for (const add of commands) add(program);

@@ -35,9 +35,13 @@ export function allocationFactor({ A, B, alpha, beta, gamma }: LawParameters): n
   return ((alpha * A) / ((beta - gamma) * B)) ** (1 / (alpha + beta - gamma));
 }
 
-/** @throws UserError when the law has no optimum: its best model is ever larger, or ever smaller. */
-export function checkOptimum({ A, B, alpha, beta, gamma }: LawParameters): void {
-  if (A > 0 && B > 0 && alpha > 0 && beta > gamma) return;
+/** Without one, the best model for any compute is ever larger, or ever smaller. */
+export const hasOptimum = ({ A, B, alpha, beta, gamma }: LawParameters): boolean =>
+  A > 0 && B > 0 && alpha > 0 && beta > gamma;
+
+function checkOptimum(law: LawParameters): void {
+  if (hasOptimum(law)) return;
+  const { A, B, alpha, beta, gamma } = law;
   throw new UserError(
     `the law has no best split of compute: it needs A, B and alpha above 0 and beta above gamma, and has ` +
       `A ${A}, B ${B}, alpha ${alpha}, beta ${beta}, gamma ${gamma}`,

@@ -36,10 +36,7 @@ export type ComputePoint = RunPoint & { readonly flops?: number };
 
 export const lossOfCompute = ({ k, c }: ComputeLine, C: number): number => k * C ** -c;
 
-/** FLOPs saved by `line` over `other` at the loss that `line` has with C. */
-export function savedByLine(other: ComputeLine, line: ComputeLine, C: number): number {
-  return 1 - C / (other.k / lossOfCompute(line, C)) ** (1 / other.c);
-}
+export const computeOfLoss = ({ k, c }: ComputeLine, loss: number): number => (k / loss) ** (1 / c);
 
 /** Points that are lower than every point of as much compute or less, by compute. */
 export function lowerEnvelope(points: readonly ComputePoint[]): EnvelopePoint[] {

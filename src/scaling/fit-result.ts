@@ -1,7 +1,7 @@
 /** A fit with all that is to be said of it: what `fit --json` prints, and what `plan` and a CPT fit read back. */
 import { z } from 'zod';
 import { UserError } from '../errors.js';
-import { allocationFactor, exponents } from './allocation.js';
+import { allocationFactor, exponents, hasOptimum } from './allocation.js';
 import { type BootstrapOptions, bootstrapLaws, interval, type RunPoint } from './bootstrap.js';
 import { type Diagnosis, diagnose } from './diagnosis.js';
 import { CHINCHILLA, cptProblem, cptWithoutGamma, EXTENDED, fitLaw, type LawFit } from './fit.js';
@@ -130,7 +130,7 @@ function describe(
   const intervalOf = (of: (sample: LawParameters) => number) => interval(laws.map(of)) ?? null;
   const G = allocationFactor(law);
   const { a, b } = exponents(law);
-  const optimal = Number.isFinite(G);
+  const optimal = hasOptimum(law);
   const diagnosis = diagnose(points, problem, law);
   return {
     parameters: law,

@@ -130,7 +130,7 @@ export class Objective {
     const e = all[0]!;
     const a = all[1]! - all[3]! * x;
     const b = all[2]! - all[4]! * y - all[5]! * x;
-    const most = e > a ? (e > b ? e : b) : a > b ? a : b;
+    const most = Math.max(e, a, b);
     // the largest of the three is exp(0)
     const p = e === most ? 1 : Math.exp(e - most);
     const q = a === most ? 1 : Math.exp(a - most);

@@ -10,12 +10,12 @@ export interface Transfer {
   readonly loss: number;
   /** Of scratch after as many. */
   readonly lossScratch: number;
-  /** Tokens that scratch needs for CPT's loss; undefined when none are enough. */
-  readonly scratchTokens: number | undefined;
+  /** Tokens that scratch needs for CPT's loss; null when none are enough. */
+  readonly scratchTokens: number | null;
   /** scratchTokens − D. */
-  readonly effectivelyTransferred: number | undefined;
+  readonly effectivelyTransferred: number | null;
   /** 1 − D / scratchTokens: one size, so FLOPs are as tokens. */
-  readonly flopsSaved: number | undefined;
+  readonly flopsSaved: number | null;
 }
 
 export function transferAt(scratch: LawParameters, cpt: LawParameters, N: number, D: number): Transfer {
@@ -27,9 +27,9 @@ export function transferAt(scratch: LawParameters, cpt: LawParameters, N: number
     D,
     loss,
     lossScratch: lossAt(scratch, N, D),
-    scratchTokens,
-    effectivelyTransferred: known ? scratchTokens - D : undefined,
-    flopsSaved: known ? 1 - D / scratchTokens : undefined,
+    scratchTokens: scratchTokens ?? null,
+    effectivelyTransferred: known ? scratchTokens - D : null,
+    flopsSaved: known ? 1 - D / scratchTokens : null,
   };
 }
 
