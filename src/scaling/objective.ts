@@ -39,10 +39,13 @@ export class Objective {
   readonly #meanX: number;
   readonly #meanY: number;
   readonly #free: readonly number[];
+  readonly #problem: Problem;
   readonly #held: readonly number[];
   readonly #row = new Float64Array(6);
 
-  constructor(points: readonly LossPoint[], { free, held }: Problem) {
+  constructor(points: readonly LossPoint[], problem: Problem) {
+    const { free, held } = problem;
+    this.#problem = problem;
     const x = Float64Array.from(points, ({ parameters }) => Math.log(parameters));
     const y = Float64Array.from(points, ({ tokens }) => Math.log(tokens));
     this.#meanX = mean(x);
@@ -105,7 +108,8 @@ export class Objective {
 
   /** Theta of a law; what the problem holds is taken from the problem. */
   fromLaw(law: LawParameters): Float64Array {
-    const all = this.#centred(law);
+    const { free, held } = this.#problem;
+    const all = this.#centred({ ...held, ...Object.fromEntries(free.map(name => [name, law[name]])) });
     return Float64Array.from(this.#free, j => all[j]!);
   }
 
