@@ -6,6 +6,7 @@
  * - Training steps: `Trainer`
  * - Text to tokens: `trainTokenizer`, `TextTokenizer`, `tokenizeFiles`, `TokenDataset`, `Mixture`
  * - Runs: `parseConfig`, `startRun`, `resumeRun`
+ * - Scaling laws: `parsePoints`, `fitChinchilla`, `fitCpt`, `fitCompute`, `parseFit`, `makePlan`, `planReplay`
  * - Findings: `readRun`, `compareRuns`, `savingsAtEqualLoss`, `reportPage`
  *
  * What holds memory of a device (models, trainers, evaluators) is freed by `destroy()`, a device by `close()`. Errors

@@ -1,11 +1,12 @@
 /** A short measurement of how fast this machine trains, for a plan's wall-clock. */
-import { measure, median } from '../../bench/measure.js';
+import { median } from '../../bench/measure.js';
 import { stepWork } from '../../bench/step.js';
-import { openDevice, presetSize } from '../index.js';
+import { type ModelConfig, openDevice, presetSize } from '../index.js';
 
 const PRESET = 'small';
 const VOCABULARY = 4096;
 const SHAPE = { B: 8, T: 128 };
+const MILLISECONDS = 3000;
 
 export interface MeasuredSpeed {
   readonly adapter: string;
@@ -17,28 +18,20 @@ export interface MeasuredSpeed {
   readonly flopsPerSecond: number;
 }
 
-/** Trains the preset 'small' on random tokens for a few seconds; the median step counts. */
+/** Trains the preset 'small' on random tokens for about three seconds; the median step counts, the first does not. */
 export async function measureSpeed(adapter: string | undefined): Promise<MeasuredSpeed> {
   const device = await openDevice({ adapter });
   try {
-    const size = presetSize(PRESET);
-    const work = await stepWork(
-      device,
-      {
-        ...size,
-        vocabSize: VOCABULARY,
-        numKeyValueHeads: size.numAttentionHeads,
-        headDim: size.hiddenSize / size.numAttentionHeads,
-        rmsNormEps: 1e-5,
-        ropeTheta: 10000,
-        tieWordEmbeddings: true,
-        maxPositionEmbeddings: SHAPE.T,
-      },
-      SHAPE,
-    );
+    const work = await stepWork(device, smallModel(), SHAPE);
     try {
-      const [samples] = await measure([work], { rounds: 3, seconds: 1 });
-      const tokensPerSecond = (1000 * work.tokens) / median(samples!.wall);
+      await work.run();
+      const times: number[] = [];
+      for (const end = performance.now() + MILLISECONDS; performance.now() < end; ) {
+        const started = performance.now();
+        await work.run();
+        times.push(performance.now() - started);
+      }
+      const tokensPerSecond = (1000 * work.tokens) / median(times);
       const { parameters } = work;
       const { name, driver } = device.adapter;
       return { adapter: name, driver, parameters, tokensPerSecond, flopsPerSecond: 6 * parameters * tokensPerSecond };
@@ -48,4 +41,18 @@ export async function measureSpeed(adapter: string | undefined): Promise<Measure
   } finally {
     device.close();
   }
+}
+
+function smallModel(): ModelConfig {
+  const size = presetSize(PRESET);
+  return {
+    ...size,
+    vocabSize: VOCABULARY,
+    numKeyValueHeads: size.numAttentionHeads,
+    headDim: size.hiddenSize / size.numAttentionHeads,
+    rmsNormEps: 1e-5,
+    ropeTheta: 10_000,
+    tieWordEmbeddings: true,
+    maxPositionEmbeddings: SHAPE.T,
+  };
 }

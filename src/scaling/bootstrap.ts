@@ -36,12 +36,11 @@ export function bootstrapLaws(
   });
 }
 
-/** Draws until there are two sizes and two token counts, without which no law can be fitted. */
+/** Draws until there are two sizes, without which no law can be fitted. */
 function drawUsable(points: readonly RunPoint[], resample: Resampling, random: Random): RunPoint[] {
   for (let attempt = 0; attempt < 100; attempt++) {
     const drawn = draw(points, resample, random);
-    const varies = (of: 'parameters' | 'tokens') => drawn.some(point => point[of] !== drawn[0]![of]);
-    if (varies('parameters') && varies('tokens')) return drawn;
+    if (drawn.some(({ parameters }) => parameters !== drawn[0]!.parameters)) return drawn;
   }
   return [...points];
 }

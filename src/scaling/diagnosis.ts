@@ -1,5 +1,6 @@
 /** Whether points can answer: the Hessian of a fit at its optimum, and what to add where it is (nearly) singular. */
 import { SVD } from 'ml-matrix';
+import { figure } from './figure.js';
 import { type LawParameters, type ParameterName, parameterNames } from './law.js';
 import { type LossPoint, Objective, type Problem } from './objective.js';
 
@@ -67,9 +68,15 @@ function adviceFor(points: readonly LossPoint[], undetermined: readonly Undeterm
     const [low, high] = extremes(points.map(({ parameters, tokens }) => tokens / parameters));
     const moved = new Set(undetermined.flatMap(({ direction }) => Object.keys(direction)));
     if (collinear(points)) {
-      const ratio = high / low < 1.02 ? `D/N is ${round(high)} at every point` : 'ln D is a straight line in ln N';
+      const [fewest, most] = extremes(points.map(({ tokens }) => tokens));
+      const line =
+        high / low < 1.02
+          ? `D/N is ${figure(high)} at every point`
+          : most / fewest < 1.02
+            ? `D is ${figure(most)} at every point`
+            : 'ln D is a straight line in ln N';
       advice.push(
-        `${ratio}, so that what tokens do cannot be told from what size does: add points along the runs ` +
+        `${line}, so that what tokens do cannot be told from what size does: add points along the runs ` +
           '(several D for each N), or runs at other tokens per parameter',
       );
     } else {
@@ -107,9 +114,8 @@ function collinear(points: readonly LossPoint[]): boolean {
 }
 
 const extremes = (values: readonly number[]): [number, number] => [Math.min(...values), Math.max(...values)];
-const round = (value: number): string => String(Number(value.toPrecision(3)));
 
 function factorOf(values: readonly number[]): string {
   const [low, high] = extremes(values);
-  return round(high / low);
+  return figure(high / low);
 }

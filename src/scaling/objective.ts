@@ -94,9 +94,10 @@ export class Objective {
     });
   }
 
+  /** The law at theta, with what the problem holds to the last digit. */
   toLaw(theta: Float64Array): LawParameters {
     const [e, a, b, alpha, beta, gamma] = this.#all(theta) as [number, number, number, number, number, number];
-    return {
+    const found = {
       E: Math.exp(e),
       A: Math.exp(a + alpha * this.#meanX),
       B: Math.exp(b + beta * this.#meanY + gamma * this.#meanX),
@@ -104,13 +105,19 @@ export class Objective {
       beta,
       gamma,
     };
+    return this.#merged(found);
   }
 
   /** Theta of a law; what the problem holds is taken from the problem. */
   fromLaw(law: LawParameters): Float64Array {
-    const { free, held } = this.#problem;
-    const all = this.#centred({ ...held, ...Object.fromEntries(free.map(name => [name, law[name]])) });
+    const all = this.#centred(this.#merged(law));
     return Float64Array.from(this.#free, j => all[j]!);
+  }
+
+  /** The law's free parameters and the problem's held ones. */
+  #merged(law: LawParameters): LawParameters {
+    const { free, held } = this.#problem;
+    return { ...held, ...Object.fromEntries(free.map(name => [name, law[name]])) };
   }
 
   #centred({ E, A, B, alpha, beta, gamma }: LawParameters): number[] {

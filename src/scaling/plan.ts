@@ -1,6 +1,7 @@
 /** A plan: how to split compute by a law, what the other strategy would do with it, and what CPT saves. */
 import { type Allocation, allocate, type Budget, computeOf, hasOptimum } from './allocation.js';
 import { interval } from './bootstrap.js';
+import { figure } from './figure.js';
 import { type LawParameters, lossAt } from './law.js';
 import { savedAtOptimum, type Transfer, tokensWhereAhead, transferAt } from './transfer.js';
 
@@ -159,6 +160,3 @@ function outside(law: PlannedLaw, at: { readonly N_opt: number; readonly D_opt: 
   );
   return left.length > 0 ? [`extrapolation: the ${what} of '${law.name}' has ${left.join(', ')}`] : [];
 }
-
-const figure = (value: number): string =>
-  value >= 1e5 ? value.toExponential(2).replace('e+', 'e') : String(Number(value.toPrecision(3)));

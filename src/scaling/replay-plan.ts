@@ -1,5 +1,6 @@
 /** How much to replay under a limit on the source language's loss, and what it costs, accounted both ways. */
 import { allocate } from './allocation.js';
+import { figure } from './figure.js';
 import { type LawParameters, lossAt } from './law.js';
 import type { Point } from './points.js';
 import { fitReplay, leastReplay, type ReplayCurve, sourceLossAt } from './replay.js';
@@ -73,7 +74,6 @@ function warningsOf(
   limit: number,
   replay: number | undefined,
 ): string[] {
-  const figure = (value: number) => String(Number(value.toPrecision(3)));
   const [low, high] = curve.replay;
   const [shortest, longest] = curve.tokensPerParameter;
   const warnings: string[] = [];

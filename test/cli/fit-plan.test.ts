@@ -110,6 +110,14 @@ describe('plan', () => {
     expect(seconds / (plan.D_opt! / 1000)).toBeCloseTo(1, 9);
   });
 
+  test('measures how fast this machine trains', async () => {
+    const { C, wallClock } = await json('plan', '--compute', '1e15', '--law', 'paper-cpt', '--measure');
+    const { seconds, flopsPerSecond, parameters, tokensPerSecond } = wallClock as unknown as Record<string, number>;
+    expect(tokensPerSecond).toBeGreaterThan(0);
+    expect(flopsPerSecond! / (6 * parameters! * tokensPerSecond!)).toBeCloseTo(1, 12);
+    expect((seconds! * flopsPerSecond!) / C!).toBeCloseTo(1, 12);
+  });
+
   test('of tokens, or of parameters, has them as its optimum', async () => {
     expect((await json('plan', '--tokens', '3e10', '--law', 'chinchilla')).D_opt! / 3e10).toBeCloseTo(1, 9);
     expect((await json('plan', '--parameters', '3e8', '--law', 'paper-cpt')).N_opt! / 3e8).toBeCloseTo(1, 9);

@@ -80,9 +80,8 @@ describe('points with 1% noise', () => {
     const cpt = fitCpt(pointsOn(cptLaw, ALONG_RUNS, { noise: 0.01, seed: 2 }), used, scratch, some);
     expectInside(cpt, cptLaw, ['E', 'A', 'B', 'alpha', 'beta', 'gamma', 'a', 'b']);
     // each replicate keeps what the scratch fit's has
-    expect(cpt.samples.map(([E, A, , alpha]) => [E, A, alpha].map(v => Number(v!.toPrecision(9))))).toEqual(
-      scratch.samples.map(([E, A, , alpha]) => [E, A, alpha].map(v => Number(v!.toPrecision(9)))),
-    );
+    const held = ({ samples }: LawFitResult) => samples.map(([E, A, , alpha]) => [E, A, alpha]);
+    expect(held(cpt)).toEqual(held(scratch));
   });
 
   test('are fitted better with γ than without, if only a little where there is none', () => {
@@ -132,6 +131,17 @@ describe('points that cannot answer', () => {
     const fit = fitCpt(pointsOn(cptLaw, ALONG_RUNS, { noise: 0.01 }), used, scratch, some);
     expect(fit.diagnosis).toMatchObject({ determined: true, undetermined: [], advice: [] });
     expect(fit.intervals.beta![1] - fit.intervals.beta![0]).toBeLessThan(0.1);
+  });
+
+  test('of one number of tokens say so', () => {
+    const points = pointsOn(scratchLaw, [20]).map(({ parameters }) => ({
+      parameters,
+      tokens: 1e9,
+      loss: lossAt(scratchLaw, parameters, 1e9),
+    }));
+    const { diagnosis } = fitChinchilla(points, used, none);
+    expect(diagnosis.determined).toBe(false);
+    expect(diagnosis.advice.join()).toMatch(/D is 1.00e9 at every point/);
   });
 
   test('of nearly one size say so', () => {
