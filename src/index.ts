@@ -6,6 +6,7 @@
  * - Training steps: `Trainer`
  * - Text to tokens: `trainTokenizer`, `TextTokenizer`, `tokenizeFiles`, `TokenDataset`, `Mixture`
  * - Runs: `parseConfig`, `dryRun`, `startRun`, `resumeRun`
+ * - Scaling laws: `parsePoints`, `fitChinchilla`, `fitCpt`, `fitCompute`, `parseFit`, `makePlan`, `planReplay`
  * - Findings: `readRun`, `compareRuns`, `savingsAtEqualLoss`, `reportPage`
  *
  * What holds memory of a device (models, trainers, evaluators) is freed by `destroy()`, a device by `close()`. Errors
@@ -45,6 +46,11 @@ export type { OptimizerSettings, StepHealth } from './optim/adamw.js';
 export { learningRateAt, type ScheduleSettings } from './optim/schedule.js';
 export { reportPage } from './report/page.js';
 export { type Comparison, compareRuns, type RunRecord, readRun } from './report/runs.js';
+export { fitCompute } from './scaling/compute-line.js';
+export { fitChinchilla, fitCpt, parseFit } from './scaling/fit-result.js';
+export { makePlan } from './scaling/plan.js';
+export { parsePoints } from './scaling/points.js';
+export { planReplay } from './scaling/replay-plan.js';
 export { type CurvePoint, type Savings, savingsAtEqualLoss } from './scaling/savings.js';
 export { findModelFolder } from './train/checkpoint.js';
 export { parseConfig, type RunConfig, readYaml } from './train/config.js';

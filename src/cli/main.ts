@@ -9,6 +9,8 @@ import { addBenchCommand } from './bench.js';
 import { reportError } from './command.js';
 import { addDemoCommand } from './demo.js';
 import { addEvalCommand } from './eval.js';
+import { addFitCommand } from './fit.js';
+import { addPlanCommand } from './plan.js';
 import { addReportCommand } from './report.js';
 import { addTokenizeCommand, addTokenizerCommand } from './tokenizer.js';
 import { addTrainCommands } from './train.js';
@@ -28,6 +30,8 @@ const commands = [
   addTrainCommands,
   addEvalCommand,
   addReportCommand,
+  addFitCommand,
+  addPlanCommand,
   addBenchCommand,
 ];
 for (const add of commands) add(program);

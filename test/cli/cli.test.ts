@@ -1,32 +1,17 @@
 /** The command line as a user meets it: statuses, messages, and JSON on stdout alone. */
-import { execFile } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { packageRoot } from '../../src/files.js';
+import { runCommand } from '../support/command.js';
 import { sampleText } from '../support/text.js';
 
 const root = mkdtempSync(join(tmpdir(), 'babelgrad-cli-'));
 
 /** Runs the built command line in the temporary folder. */
-const babelgrad = (...parameters: string[]) => babelgradWith({}, ...parameters);
-
-function babelgradWith(
-  environment: Record<string, string>,
-  ...parameters: string[]
-): Promise<{ status: number; stdout: string; stderr: string }> {
-  return new Promise(resolve => {
-    execFile(
-      process.execPath,
-      [join(packageRoot, 'dist/src/cli/main.js'), ...parameters],
-      { cwd: root, env: { ...process.env, ...environment } },
-      (error, stdout, stderr) => {
-        resolve({ status: typeof error?.code === 'number' ? error.code : 0, stdout, stderr });
-      },
-    );
-  });
-}
+const babelgrad = (...parameters: string[]) => runCommand(root, parameters);
+const babelgradWith = (environment: Record<string, string>, ...parameters: string[]) =>
+  runCommand(root, parameters, environment);
 
 beforeAll(() => {
   writeFileSync(join(root, 'en.txt'), sampleText(0, 4000));

@@ -1,0 +1,173 @@
+/** `fit`: a scaling law from measured points. */
+import { type Command, Option } from 'commander';
+import { UserError } from '../errors.js';
+import { writeFileWhole } from '../files.js';
+import { fitChinchilla, fitCompute, fitCpt, parseFit, parsePoints } from '../index.js';
+import { short } from '../report/words.js';
+import type { Resampling } from '../scaling/bootstrap.js';
+import type { ComputeFit } from '../scaling/compute-line.js';
+import type { LawFitResult } from '../scaling/fit-result.js';
+import { parameterNames } from '../scaling/law.js';
+import { type Exclusion, exclusions, type Used } from '../scaling/points.js';
+import { type CommandResult, defineAction, type Terminal } from './command.js';
+import { collectPairs, readText } from './input.js';
+import { wholeNumber } from './numbers.js';
+import { makeTable } from './table.js';
+
+interface FitOptions {
+  law: 'chinchilla' | 'cpt' | 'compute';
+  scratch?: string;
+  bootstrap: number;
+  resample: Resampling;
+  seed: number;
+  column?: Record<string, string>;
+  where?: Record<string, string>;
+  exclude?: Exclusion[];
+  out?: string;
+}
+
+export function addFitCommand(program: Command): void {
+  const command = program
+    .command('fit')
+    .description('fit a scaling law to points: parameters, tokens and loss, one point a row')
+    .argument('<points>', 'CSV file with a header')
+    .addOption(
+      new Option('--law <law>', 'E + A/N^alpha + B/D^beta; the same with B/(D^beta N^gamma) for CPT; k C^-c')
+        .choices(['chinchilla', 'cpt', 'compute'])
+        .makeOptionMandatory(),
+    )
+    .option('--scratch <fit.json>', 'cpt: the chinchilla fit of the runs from scratch, whose E, A and alpha are kept')
+    .option('--bootstrap <count>', 'resamples for the intervals; 0: none', wholeNumber(0), 200)
+    .addOption(
+      new Option('--resample <what>', 'what a resample draws; runs: all points of a run together')
+        .choices(['rows', 'runs'])
+        .default('rows'),
+    )
+    .option('--seed <seed>', 'of the resamples', wholeNumber(0), 0)
+    .option('--column <field=column>', 'name of the column that holds a field; repeat', collectPairs)
+    .option('--where <column=value>', 'use only rows with this text there; repeat', collectPairs)
+    .addOption(
+      new Option('--exclude <rows...>', 'leave out repeated rows, points before warmupTokens, or not annealed').choices(
+        exclusions,
+      ),
+    )
+    .option('--out <file>', 'where to write the fit, as JSON');
+  defineAction<FitOptions>(command, async (terminal, options, file) => {
+    const { law, column, where, exclude, out } = options;
+    const { points, used } = parsePoints(readText(file!), file!, { columns: column, where, exclude });
+    if (points.length === 0) throw new UserError(`no row of '${file}' is left: ${words(used)}`);
+    const bootstrap = { replicates: options.bootstrap, seed: options.seed, resample: options.resample };
+    if (options.resample === 'runs' && points.some(({ run }) => run === undefined)) {
+      throw new UserError(`--resample runs needs the name of the run of every point: a column 'run' in '${file}'`);
+    }
+    if (law !== 'cpt' && options.scratch !== undefined)
+      throw new UserError(`--scratch goes with --law cpt, not ${law}`);
+    let result: CommandResult;
+    if (law === 'compute') {
+      const fit = fitCompute(points, bootstrap);
+      printCompute(terminal, fit, used);
+      result = { ...fit, used };
+    } else {
+      const fit =
+        law === 'cpt'
+          ? fitCpt(points, used, scratchFit(options.scratch), bootstrap)
+          : fitChinchilla(points, used, bootstrap);
+      printLaw(terminal, fit, used);
+      result = { ...fit, used };
+    }
+    if (out) {
+      writeFileWhole(out, `${JSON.stringify(result)}\n`);
+      terminal.print(`fit: ${out}`);
+    }
+    return result;
+  });
+}
+
+function scratchFit(path: string | undefined) {
+  if (path === undefined) {
+    throw new UserError(
+      'a cpt fit keeps E, A and alpha of the fit of the runs from scratch: make it with --law chinchilla --out fit.json, ' +
+        'and give it with --scratch fit.json',
+    );
+  }
+  const fit = parseFit(readText(path), path);
+  if (fit.law !== 'chinchilla') throw new UserError(`'${path}' is a ${fit.law} fit; --scratch needs a chinchilla fit`);
+  return fit;
+}
+
+/** Which rows were used, in words. */
+function words({ rows, points, excluded, where, parameterCount }: Used): string {
+  const reasons = Object.entries(excluded).map(([reason, count]) => {
+    const names: Record<string, string> = {
+      repeated: 'repeated',
+      warmup: 'before the end of warm-up',
+      unannealed: 'not annealed',
+      where: `without ${Object.entries(where)
+        .map(pair => pair.join('='))
+        .join(', ')}`,
+    };
+    return `${count} ${names[reason]}`;
+  });
+  const left = reasons.length > 0 ? ` (left out: ${reasons.join(', ')})` : '';
+  const count = parameterCount === 'unstated' ? "the file doesn't say which count N is" : `N is '${parameterCount}'`;
+  return `${points} of ${rows} rows${left}; ${count}`;
+}
+
+/** Seven digits, in powers of ten where there are many before or after the point. */
+function figure(value: number): string {
+  const size = Math.abs(value);
+  return value !== 0 && (size < 1e-3 || size >= 1e7) ? value.toExponential(6) : value.toPrecision(7);
+}
+
+const range = (interval: readonly [number, number] | null): string =>
+  interval ? `${Number(interval[0].toPrecision(4))} … ${Number(interval[1].toPrecision(4))}` : '';
+
+const span = ([low, high]: readonly [number, number]): string =>
+  low === high ? short(low) : `${short(low)} … ${short(high)}`;
+
+function printLaw(terminal: Terminal, fit: LawFitResult, used: Used): void {
+  const formula = fit.law === 'cpt' ? 'E + A/N^α + B/(D^β N^γ)' : 'E + A/N^α + B/D^β';
+  terminal.print(`${fit.law}: L(N, D) = ${formula}`);
+  terminal.print(words(used));
+  const { parameters, tokens, tokensPerParameter } = fit.range;
+  terminal.print(`N ${span(parameters)}, D ${span(tokens)}, D/N ${span(tokensPerParameter)}`);
+  const table = makeTable(['', 'value', '95% interval', '']);
+  const held = fit.law === 'cpt' ? ['E', 'A', 'alpha'] : [];
+  for (const name of parameterNames) {
+    if (fit.law === 'chinchilla' && name === 'gamma') continue;
+    const origin = held.includes(name) ? 'of the scratch fit' : '';
+    table.push([name, figure(fit.parameters[name]), range(fit.intervals[name]), origin]);
+  }
+  const grows = { a: 'N_opt grows as C^a', b: 'D_opt grows as C^b' };
+  for (const name of ['a', 'b'] as const) {
+    const value = fit[name];
+    table.push([name, value === null ? 'none' : figure(value), range(fit.intervals[name]), grows[name]]);
+  }
+  terminal.print(table.toString());
+  terminal.print(
+    `objective ${figure(fit.objective)} (sum of Huber terms over ${fit.points} points); ${fit.agreeing} of ${fit.starts} starts ended there`,
+  );
+  const errors = makeTable(['fit error on these points', 'objective', 'rms of ln L', 'gamma']);
+  for (const [name, { objective, rms, parameters: law }] of Object.entries(fit.fitErrors)) {
+    errors.push([name, figure(objective), figure(rms), figure(law.gamma)]);
+  }
+  terminal.print(errors.toString());
+  for (const { direction, deviation } of fit.diagnosis.undetermined) {
+    const parts = Object.entries(direction).map(
+      ([name, part]) => `${name} ${part < 0 ? '−' : '+'}${Math.abs(part).toFixed(2)}`,
+    );
+    const how = deviation === undefined ? 'the Hessian is singular' : `standard deviation ${deviation.toFixed(2)}`;
+    terminal.print(`undetermined: the direction (${parts.join(', ')}): ${how}`);
+  }
+  for (const warning of fit.warnings) terminal.print(`warning: ${warning}`);
+}
+
+function printCompute(terminal: Terminal, fit: ComputeFit, used: Used): void {
+  terminal.print('compute: L(C) = k C^-c on the lower envelope');
+  terminal.print(words(used));
+  terminal.print(`${fit.points} points on the envelope, C ${span(fit.range.compute)} FLOPs`);
+  const table = makeTable(['', 'value', '95% interval']);
+  for (const name of ['k', 'c'] as const) table.push([name, figure(fit.parameters[name]), range(fit.intervals[name])]);
+  terminal.print(table.toString());
+  terminal.print(`objective ${figure(fit.objective)} (sum of Huber terms over ${fit.points} points)`);
+}

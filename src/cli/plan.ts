@@ -1,0 +1,280 @@
+/** `plan`: how to spend compute, tokens or parameters according to a law. */
+import type { Command } from 'commander';
+import { UserError } from '../errors.js';
+import { makePlan, parseFit, parsePoints, planReplay } from '../index.js';
+import { percent, short } from '../report/words.js';
+import { toLaw } from '../scaling/fit-result.js';
+import type { Plan, PlannedLaw, PlannedSavings, PlannedStrategy, Span } from '../scaling/plan.js';
+import { paperLaws, paperLinesAt, publishedLaws } from '../scaling/published.js';
+import type { ReplayPlan, ReplayRun } from '../scaling/replay-plan.js';
+import { defineAction, type Terminal } from './command.js';
+import { collectPairs, readText } from './input.js';
+import { measureSpeed } from './measure.js';
+import { positiveNumber } from './numbers.js';
+import { makeTable } from './table.js';
+
+interface PlanOptions {
+  compute?: number;
+  tokens?: number;
+  parameters?: number;
+  law: string;
+  other?: string;
+  tokensPerSecond?: number;
+  measure?: boolean;
+  adapter?: string;
+  replayPoints?: string;
+  column?: Record<string, string>;
+  where?: Record<string, string>;
+  sourceLossLimit?: number;
+}
+
+export function addPlanCommand(program: Command): void {
+  const names = [...publishedLaws.keys()].join(', ');
+  const command = program
+    .command('plan')
+    .description('the best model size and tokens by a law, its loss, and what CPT saves over training from scratch')
+    .option('--compute <flops>', 'FLOPs to spend', positiveNumber)
+    .option('--tokens <count>', 'tokens that are to be the optimum', positiveNumber)
+    .option(
+      '--parameters <count>',
+      'parameters that are to be the optimum; with --tokens: that very run',
+      positiveNumber,
+    )
+    .requiredOption('--law <law>', `a fit made by fit --out, or one of ${names}`)
+    .option('--other <law>', 'the law of the other strategy, where the first does not bring it')
+    .option('--tokens-per-second <rate>', 'how fast the planned model trains, for the wall-clock', positiveNumber)
+    .option('--measure', 'measure for a few seconds how fast this machine trains, for the wall-clock')
+    .option('--adapter <name>', 'adapter to measure, by a part of its name')
+    .option('--replay-points <points>', 'CSV with replay and sourceLoss: proposes how much to replay')
+    .option(
+      '--source-loss-limit <loss>',
+      "largest loss allowed in the source language, in the points' unit",
+      positiveNumber,
+    )
+    .option(
+      '--column <field=column>',
+      'name of the column that holds a field of the replay points; repeat',
+      collectPairs,
+    )
+    .option('--where <column=value>', 'use only replay points with this text there; repeat', collectPairs);
+  defineAction<PlanOptions>(command, async (terminal, options) => {
+    checkOptions(options);
+    const { compute, tokens, parameters } = options;
+    const laws = lawsOf(options);
+    const plan = makePlan({ compute, tokens, parameters }, laws[0]!, laws.slice(1));
+    const { replay, file } = replayOf(options, plan, laws);
+    const wallClock = await wallClockOf(options, plan);
+    const paper = laws.some(({ name }) => name.startsWith('paper-')) ? paperLinesAt(plan.C) : null;
+    printPlan(terminal, plan);
+    if (paper) {
+      terminal.print(
+        `The paper's lines of loss against compute alone have, at this compute, scratch ${paper.scratchLoss.toFixed(3)} and ` +
+          `CPT ${paper.cptLoss.toFixed(3)}: ${percent(paper.flopsSaved)} of the FLOPs saved.`,
+      );
+    }
+    if (wallClock) {
+      const { seconds, flopsPerSecond, source } = wallClock;
+      terminal.print(`time: ${duration(seconds)} at ${short(flopsPerSecond)}FLOP/s (${source})`);
+    }
+    if (replay) printReplay(terminal, replay, file!);
+    const warnings = [...plan.warnings, ...(wallClock?.warnings ?? []), ...(replay?.warnings ?? [])];
+    for (const warning of warnings) terminal.print(`warning: ${warning}`);
+    return { ...plan, lossComputeLines: paper, wallClock, replay, warnings };
+  });
+}
+
+function checkOptions(options: PlanOptions): void {
+  const { compute, tokens, parameters, replayPoints, sourceLossLimit, measure, tokensPerSecond } = options;
+  if (compute === undefined && tokens === undefined && parameters === undefined) {
+    throw new UserError('give --compute, --tokens or --parameters to plan with');
+  }
+  if (compute !== undefined && (tokens !== undefined || parameters !== undefined)) {
+    throw new UserError('give --compute, or --parameters and --tokens: compute is 6 · parameters · tokens');
+  }
+  if ((replayPoints === undefined) !== (sourceLossLimit === undefined)) {
+    throw new UserError('--replay-points and --source-loss-limit go together');
+  }
+  if (measure && tokensPerSecond !== undefined) throw new UserError('give --measure or --tokens-per-second, not both');
+}
+
+/** The law asked for, then those beside it. */
+function lawsOf({ law, other }: PlanOptions): PlannedLaw[] {
+  const laws = readLaw(law);
+  const first = laws[0]!;
+  if (other === undefined) return laws;
+  const beside = readLaw(other)[0]!;
+  if (beside.strategy === first.strategy) {
+    throw new UserError(
+      `'${law}' and '${other}' are both laws of ${first.strategy}; --other names one of the other strategy`,
+    );
+  }
+  return [first, beside];
+}
+
+function readLaw(name: string): PlannedLaw[] {
+  const published = publishedLaws.get(name);
+  if (published) {
+    const beside = paperLaws.filter(other => name.startsWith('paper-') && other !== name);
+    return [published, ...beside.map(other => publishedLaws.get(other)!)];
+  }
+  let text: string;
+  try {
+    text = readText(name);
+  } catch {
+    throw new UserError(`'${name}' is neither the file of a fit nor one of ${[...publishedLaws.keys()].join(', ')}`);
+  }
+  const fit = parseFit(text, name);
+  const toPlanned = (
+    strategy: 'scratch' | 'cpt',
+    { parameters, samples, range }: Omit<typeof fit, 'law'>,
+  ): PlannedLaw => ({
+    name: strategy === 'scratch' && fit.law === 'cpt' ? `${name} (scratch)` : name,
+    strategy,
+    parameters,
+    samples: samples.map(toLaw),
+    range,
+    caveats: samples.length > 0 ? [] : [`'${name}' was fitted without a bootstrap: there are no intervals`],
+  });
+  if (fit.law === 'chinchilla') return [toPlanned('scratch', fit)];
+  return [toPlanned('cpt', fit), toPlanned('scratch', fit.scratch)];
+}
+
+interface WallClock {
+  readonly seconds: number;
+  readonly flopsPerSecond: number;
+  readonly source: string;
+  readonly warnings: readonly string[];
+}
+
+async function wallClockOf({ tokensPerSecond, measure, adapter }: PlanOptions, plan: Plan): Promise<WallClock | null> {
+  const { C } = plan;
+  if (tokensPerSecond !== undefined) {
+    const flopsPerSecond = 6 * (plan.given?.N ?? plan.N_opt) * tokensPerSecond;
+    return {
+      seconds: C / flopsPerSecond,
+      flopsPerSecond,
+      source: `${short(tokensPerSecond)} tokens/s given`,
+      warnings: [],
+    };
+  }
+  if (!measure) return null;
+  const speed = await measureSpeed(adapter);
+  const model = `a model of ${short(speed.parameters)} parameters`;
+  return {
+    ...speed,
+    seconds: C / speed.flopsPerSecond,
+    source: `measured on ${speed.adapter}, ${model}`,
+    warnings: [`the time is by FLOPs from ${model}; larger ones run at another rate, and may not fit this machine`],
+  };
+}
+
+function replayOf(options: PlanOptions, plan: Plan, laws: readonly PlannedLaw[]) {
+  const { replayPoints: file, sourceLossLimit: limit, column, where } = options;
+  if (file === undefined || limit === undefined) return { replay: null };
+  const cpt = laws.find(({ strategy }) => strategy === 'cpt');
+  if (!cpt) throw new UserError('replay is planned with a law of CPT: give one as --law or --other');
+  const needed = ['replay', 'sourceLoss'] as const;
+  const { points } = parsePoints(readText(file), file, { columns: column, where, needed });
+  if (points.length === 0) throw new UserError(`no row of '${file}' is left`);
+  return { replay: { law: cpt.name, ...planReplay(points, limit, cpt.parameters, plan.C, plan.given?.N) }, file };
+}
+
+const range = (span: Span | null, show: (value: number) => string): string =>
+  span ? `${show(span[0])} … ${show(span[1])}` : '';
+
+function printPlan(terminal: Terminal, plan: Plan): void {
+  terminal.print(`plan for C = ${plan.C.toPrecision(4)} FLOPs (6 · N · D)`);
+  const strategies: PlannedStrategy[] = [plan, ...plan.others];
+  const head = ['law', 'N_opt', 'D_opt', 'D/N', 'loss', 'a', 'b', 'G'];
+  const intervals = strategies.some(({ lossInterval }) => lossInterval !== null);
+  const table = makeTable(head);
+  for (const each of strategies) {
+    const { law, N_opt, D_opt, tokensPerParameter, loss, a, b, G } = each;
+    table.push([
+      law,
+      short(N_opt),
+      short(D_opt),
+      short(tokensPerParameter),
+      loss.toFixed(4),
+      a.toFixed(4),
+      b.toFixed(4),
+      short(G),
+    ]);
+    if (!intervals) continue;
+    const { N_optInterval, D_optInterval, lossInterval } = each;
+    const loss95 = range(lossInterval, value => value.toFixed(3));
+    table.push([
+      lossInterval ? '  95%' : '',
+      range(N_optInterval, short),
+      range(D_optInterval, short),
+      '',
+      loss95,
+      '',
+      '',
+      '',
+    ]);
+  }
+  terminal.print(table.toString());
+  if (plan.given) {
+    const { N, D, loss, lossInterval } = plan.given;
+    const spread = lossInterval ? ` (95%: ${range(lossInterval, value => value.toFixed(4))})` : '';
+    terminal.print(
+      `given: ${short(N)} parameters, ${short(D)} tokens: loss ${loss.toFixed(4)}${spread} by '${plan.law}'`,
+    );
+  }
+  for (const savings of plan.savings) printSavings(terminal, savings);
+}
+
+function printSavings(terminal: Terminal, savings: PlannedSavings): void {
+  const { scratch, cpt, N, D, loss, lossScratch, scratchTokens, effectivelyTransferred, flopsSaved } = savings;
+  const share = (value: number | null) => (value === null ? 'none: scratch never gets there' : percent(value));
+  const table = makeTable([`'${cpt}' against '${scratch}'`, `${short(N)} parameters, ${short(D)} tokens`]);
+  table.push(
+    ['loss of CPT', loss.toFixed(4)],
+    ['loss of scratch', lossScratch.toFixed(4)],
+    ["tokens that scratch needs for CPT's loss", scratchTokens === null ? 'none are enough' : short(scratchTokens)],
+    ['effectively transferred tokens', effectivelyTransferred === null ? '' : short(effectivelyTransferred)],
+    ['FLOPs saved at equal loss', share(flopsSaved)],
+  );
+  if (savings.flopsSavedInterval) table.push(['  95%', range(savings.flopsSavedInterval, percent)]);
+  table.push(['FLOPs saved between the optima', share(savings.flopsSavedAtOptimum)]);
+  if (savings.aheadUpTo !== null) table.push(['CPT is ahead up to, tokens', short(savings.aheadUpTo)]);
+  terminal.print(table.toString());
+}
+
+function printReplay(terminal: Terminal, plan: ReplayPlan, file: string): void {
+  const { curve, replay, sourceLoss, limit, sameCompute, extraTokens } = plan;
+  terminal.print(
+    `replay, from ${curve.points} runs of ${short(curve.parameters)} parameters in ${file}: source loss = ` +
+      `${curve.S.toFixed(4)} − ${curve.K.toFixed(4)} ln(r + ${curve.rho.toPrecision(3)}), rms ${(100 * curve.rms).toFixed(2)}%`,
+  );
+  if (replay === null || !sameCompute || !extraTokens) return;
+  terminal.print(
+    `replay ${(100 * replay).toFixed(1)}% keeps the source loss at ${sourceLoss!.toFixed(4)}, limit ${limit}:`,
+  );
+  const table = makeTable(['replay accounted', 'N', 'tokens', 'target', 'replayed', 'FLOPs', 'target loss']);
+  const row = (name: string, run: ReplayRun) => [
+    name,
+    short(run.N),
+    short(run.tokens),
+    short(run.targetTokens),
+    short(run.replayedTokens),
+    short(run.flops),
+    run.loss.toFixed(4),
+  ];
+  table.push(row('out of the same compute', sameCompute), row('as extra tokens', extraTokens));
+  terminal.print(table.toString());
+}
+
+/** 93784 → '1.09 days'. */
+function duration(seconds: number): string {
+  const units: readonly [number, string][] = [
+    [365.25 * 86400, 'years'],
+    [86400, 'days'],
+    [3600, 'hours'],
+    [60, 'minutes'],
+    [1, 'seconds'],
+  ];
+  const [size, name] = units.find(([size]) => seconds >= size) ?? units.at(-1)!;
+  return `${short(seconds / size)} ${name}`;
+}

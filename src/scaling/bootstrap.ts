@@ -1,0 +1,73 @@
+/** How far a fit is to be trusted: the same fit to many resamples of the points. */
+import { Random } from '../random.js';
+import { randomStarts, search } from './fit.js';
+import type { LawParameters } from './law.js';
+import { type LossPoint, Objective, type Problem } from './objective.js';
+
+/** What is drawn, with replacement: rows, or whole runs, whose points share their run's luck. */
+export type Resampling = 'rows' | 'runs';
+
+export interface BootstrapOptions {
+  readonly replicates: number;
+  readonly seed: number;
+  readonly resample: Resampling;
+}
+
+/** A point that may name its run. */
+export type RunPoint = LossPoint & { readonly run?: string };
+
+/**
+ * Starts of each replicate, drawn anew. Where the points leave a direction undetermined, replicates end all along it,
+ * as far as the box of starts reaches, and the interval shows it.
+ */
+const STARTS = 3;
+
+/** The law fitted to each resample. `problemOf` gives replicate r's problem: a CPT fit holds r's scratch law. */
+export function bootstrapLaws(
+  points: readonly RunPoint[],
+  problemOf: (replicate: number) => Problem,
+  { replicates, seed, resample }: BootstrapOptions,
+): LawParameters[] {
+  return Array.from({ length: replicates }, (_, r) => {
+    const random = new Random(seed, 'bootstrap', r);
+    const drawn = drawUsable(points, resample, random);
+    const problem = problemOf(r);
+    return search(new Objective(drawn, problem), randomStarts(drawn, problem, STARTS, random)).law;
+  });
+}
+
+/** Draws until there are two sizes, without which no law can be fitted. */
+function drawUsable(points: readonly RunPoint[], resample: Resampling, random: Random): RunPoint[] {
+  for (let attempt = 0; attempt < 100; attempt++) {
+    const drawn = draw(points, resample, random);
+    if (drawn.some(({ parameters }) => parameters !== drawn[0]!.parameters)) return drawn;
+  }
+  return [...points];
+}
+
+/** As many rows, or as many runs, as there are, drawn with replacement. */
+export function draw<P extends { readonly run?: string }>(
+  points: readonly P[],
+  resample: Resampling,
+  random: Random,
+): P[] {
+  if (resample === 'rows') return points.map(() => points[random.integer(points.length)]!);
+  const names = [...new Set(points.map(({ run }) => run))];
+  return names.flatMap(() => {
+    const name = names[random.integer(names.length)];
+    return points.filter(({ run }) => run === name);
+  });
+}
+
+/** The middle 95% of the values that are numbers; undefined where there are none. */
+export function interval(values: readonly number[]): [low: number, high: number] | undefined {
+  const sorted = values.filter(value => Number.isFinite(value)).sort((a, b) => a - b);
+  if (sorted.length === 0) return undefined;
+  const at = (share: number) => {
+    const place = share * (sorted.length - 1);
+    const below = Math.floor(place);
+    const above = Math.min(below + 1, sorted.length - 1);
+    return sorted[below]! + (place - below) * (sorted[above]! - sorted[below]!);
+  };
+  return [at(0.025), at(0.975)];
+}

@@ -1,0 +1,102 @@
+/**
+ * The lowest loss that compute buys: L = k · C^−c, fitted to the lower envelope of the points (Zheng et al. 2024, after
+ * Kaplan et al. 2020, arXiv 2001.08361). It says nothing of how to split the compute.
+ */
+import { UserError } from '../errors.js';
+import { Random } from '../random.js';
+import { type BootstrapOptions, draw, interval, type RunPoint } from './bootstrap.js';
+import { minimize } from './lbfgs.js';
+import { huber, huberSlope } from './objective.js';
+
+export interface ComputeLine {
+  readonly k: number;
+  readonly c: number;
+}
+
+export interface ComputeFit {
+  readonly law: 'compute';
+  readonly parameters: ComputeLine;
+  readonly intervals: Readonly<Record<'k' | 'c', readonly [number, number] | null>>;
+  /** Sum of the envelope's Huber terms. */
+  readonly objective: number;
+  /** Points on the envelope. */
+  readonly points: number;
+  readonly envelope: readonly EnvelopePoint[];
+  readonly range: { readonly compute: readonly [number, number] };
+  readonly bootstrap: BootstrapOptions;
+}
+
+/** FLOPs, and the lowest loss in nats per token that no less compute reached. */
+export interface EnvelopePoint {
+  readonly compute: number;
+  readonly loss: number;
+}
+
+export type ComputePoint = RunPoint & { readonly flops?: number };
+
+export const lossOfCompute = ({ k, c }: ComputeLine, C: number): number => k * C ** -c;
+
+export const computeOfLoss = ({ k, c }: ComputeLine, loss: number): number => (k / loss) ** (1 / c);
+
+/** Points that are lower than every point of as much compute or less, by compute. */
+export function lowerEnvelope(points: readonly ComputePoint[]): EnvelopePoint[] {
+  const sorted = points
+    .map(({ parameters, tokens, loss, flops }) => ({ compute: flops ?? 6 * parameters * tokens, loss }))
+    .sort((a, b) => a.compute - b.compute || a.loss - b.loss);
+  let lowest = Number.POSITIVE_INFINITY;
+  return sorted.filter(({ loss }) => {
+    if (loss >= lowest) return false;
+    lowest = loss;
+    return true;
+  });
+}
+
+/** @throws UserError when fewer than two points are on the envelope. */
+export function fitCompute(points: readonly ComputePoint[], options: BootstrapOptions): ComputeFit {
+  const envelope = lowerEnvelope(points);
+  if (envelope.length < 2) {
+    throw new UserError(
+      `the lower envelope has ${envelope.length} of the ${points.length} points: the law needs at least two, a lower ` +
+        'loss with more compute',
+    );
+  }
+  const { line, objective } = fitLine(envelope);
+  const samples = Array.from({ length: options.replicates }, (_, r) => {
+    const drawn = lowerEnvelope(draw(points, options.resample, new Random(options.seed, 'bootstrap', r)));
+    return drawn.length < 2 ? [] : [fitLine(drawn).line];
+  }).flat();
+  const intervalOf = (name: keyof ComputeLine) => interval(samples.map(sample => sample[name])) ?? null;
+  return {
+    law: 'compute',
+    parameters: line,
+    intervals: { k: intervalOf('k'), c: intervalOf('c') },
+    objective,
+    points: envelope.length,
+    envelope,
+    range: { compute: [envelope[0]!.compute, envelope.at(-1)!.compute] },
+    bootstrap: options,
+  };
+}
+
+/** Minimises the sum of Huber_δ(ln k − c ln C − ln L), which is convex: one start is enough. */
+function fitLine(envelope: readonly EnvelopePoint[]): { line: ComputeLine; objective: number } {
+  const logs = envelope.map(({ compute, loss }) => [Math.log(compute), Math.log(loss)] as const);
+  const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
+  const middle = mean(logs.map(([x]) => x));
+  const { x, value } = minimize(
+    ([height, slope], gradient) => {
+      gradient.fill(0);
+      let total = 0;
+      for (const [logC, logLoss] of logs) {
+        const r = height! - slope! * (logC - middle) - logLoss;
+        total += huber(r);
+        gradient[0]! += huberSlope(r);
+        gradient[1]! -= huberSlope(r) * (logC - middle);
+      }
+      return total;
+    },
+    Float64Array.of(mean(logs.map(([, y]) => y)), 0.05),
+  );
+  const [height, c] = x as unknown as [number, number];
+  return { line: { k: Math.exp(height + c * middle), c }, objective: value };
+}

@@ -1,0 +1,245 @@
+/** A fit with all that is to be said of it: what `fit --json` prints, and what `plan` and a CPT fit read back. */
+import { z } from 'zod';
+import { UserError } from '../errors.js';
+import { allocationFactor, exponents, hasOptimum } from './allocation.js';
+import { type BootstrapOptions, bootstrapLaws, interval, type RunPoint } from './bootstrap.js';
+import { type Diagnosis, diagnose } from './diagnosis.js';
+import { CHINCHILLA, cptProblem, cptWithoutGamma, EXTENDED, fitLaw, type LawFit } from './fit.js';
+import { type LawParameters, lossAt, parameterNames } from './law.js';
+import type { Problem } from './objective.js';
+import type { Used } from './points.js';
+
+const span = z.tuple([z.number(), z.number()]);
+const lawSchema = z.object({
+  E: z.number(),
+  A: z.number(),
+  B: z.number(),
+  alpha: z.number(),
+  beta: z.number(),
+  gamma: z.number(),
+});
+/** Least and most of what was fitted to. */
+const rangeSchema = z.object({ parameters: span, tokens: span, tokensPerParameter: span, compute: span });
+export type FittedRange = z.infer<typeof rangeSchema>;
+
+const fitted = {
+  parameters: lawSchema,
+  range: rangeSchema,
+  /** Bootstrap: [E, A, B, alpha, beta, gamma] of each replicate. */
+  samples: z.array(z.tuple([z.number(), z.number(), z.number(), z.number(), z.number(), z.number()])),
+  /** Which count N is. */
+  parameterCount: z.string(),
+};
+/** What is read back of a fit; it holds more. */
+export const savedFitSchema = z.discriminatedUnion('law', [
+  z.object({ law: z.literal('chinchilla'), ...fitted }),
+  z.object({ law: z.literal('cpt'), ...fitted, scratch: z.object(fitted) }),
+]);
+export type SavedFit = z.infer<typeof savedFitSchema>;
+type Fitted = z.infer<z.ZodObject<typeof fitted>>;
+
+/** How well a law describes the points: the objective, and the root mean square of ln L predicted − observed. */
+export interface FitError {
+  readonly objective: number;
+  readonly rms: number;
+  readonly parameters: LawParameters;
+}
+
+export interface LawFitResult extends Fitted {
+  readonly law: 'chinchilla' | 'cpt';
+  /** Of parameters and exponents, 95%; null without a bootstrap. */
+  readonly intervals: Readonly<Record<keyof LawParameters | 'a' | 'b', readonly [number, number] | null>>;
+  readonly objective: number;
+  readonly points: number;
+  /** Exponents of N_opt and D_opt, and G; null where the law has no optimum. */
+  readonly a: number | null;
+  readonly b: number | null;
+  readonly G: number | null;
+  readonly starts: number;
+  readonly agreeing: number;
+  readonly converged: boolean;
+  /** Without and with γ, on the same points; beside a CPT fit both keep its E, A and α. */
+  readonly fitErrors: { readonly chinchilla: FitError; readonly extended: FitError };
+  readonly diagnosis: Diagnosis;
+  readonly bootstrap: BootstrapOptions;
+  readonly warnings: readonly string[];
+  readonly scratch?: Fitted;
+}
+
+/** The law of training from scratch. @throws UserError when the points are too few, or all of one size. */
+export function fitChinchilla(points: readonly RunPoint[], used: Used, options: BootstrapOptions): LawFitResult {
+  checkPoints(points, CHINCHILLA);
+  const fit = fitLaw(points, CHINCHILLA);
+  // with as many points as the wider law has parameters or fewer, it would fit anything: the narrower one stands in
+  const wider = points.length > EXTENDED.free.length ? fitLaw(points, EXTENDED, [fit.law]) : fit;
+  const laws = bootstrapLaws(points, () => CHINCHILLA, options);
+  return { law: 'chinchilla', ...describe(points, used, options, CHINCHILLA, fit, laws, { plain: fit, wider }) };
+}
+
+/**
+ * The law of CPT, with E, A and α of the scratch fit; replicate r keeps those of the scratch fit's replicate r, so that
+ * the intervals carry its uncertainty too.
+ * @throws UserError when the points are too few, or all of one size.
+ */
+export function fitCpt(
+  points: readonly RunPoint[],
+  used: Used,
+  scratch: Fitted,
+  options: BootstrapOptions,
+): LawFitResult {
+  const problem = cptProblem(scratch.parameters);
+  checkPoints(points, problem);
+  const fit = fitLaw(points, problem);
+  const plain = fitLaw(points, cptWithoutGamma(scratch.parameters));
+  const held = scratch.samples.map(toLaw);
+  const problemOf = (r: number) => (held.length > 0 ? cptProblem(held[r % held.length]!) : problem);
+  const laws = bootstrapLaws(points, problemOf, options);
+  const described = describe(points, used, options, problem, fit, laws, { plain, wider: fit });
+  const { parameters, range, samples, parameterCount } = scratch;
+  return {
+    law: 'cpt',
+    ...described,
+    warnings: [...described.warnings, ...cptWarnings(points, used, scratch)],
+    scratch: { parameters, range, samples, parameterCount },
+  };
+}
+
+function checkPoints(points: readonly RunPoint[], { free }: Problem): void {
+  if (points.length < free.length) {
+    throw new UserError(
+      `${points.length} points cannot fix ${free.length} parameters (${free.join(', ')}); give at least ${free.length}, ` +
+        'better several times as many',
+    );
+  }
+  const [first] = points;
+  if (points.every(({ parameters }) => parameters === first!.parameters)) {
+    throw new UserError(`all points have ${first!.parameters} parameters; the law needs at least two sizes`);
+  }
+}
+
+function describe(
+  points: readonly RunPoint[],
+  used: Used,
+  options: BootstrapOptions,
+  problem: Problem,
+  fit: LawFit,
+  laws: readonly LawParameters[],
+  compared: { plain: LawFit; wider: LawFit },
+): Omit<LawFitResult, 'law'> {
+  const { law } = fit;
+  const intervalOf = (of: (sample: LawParameters) => number) => interval(laws.map(of)) ?? null;
+  const G = allocationFactor(law);
+  const { a, b } = exponents(law);
+  const optimal = hasOptimum(law);
+  const diagnosis = diagnose(points, problem, law);
+  return {
+    parameters: law,
+    intervals: {
+      E: intervalOf(({ E }) => E),
+      A: intervalOf(({ A }) => A),
+      B: intervalOf(({ B }) => B),
+      alpha: intervalOf(({ alpha }) => alpha),
+      beta: intervalOf(({ beta }) => beta),
+      gamma: intervalOf(({ gamma }) => gamma),
+      a: intervalOf(sample => exponents(sample).a),
+      b: intervalOf(sample => exponents(sample).b),
+    },
+    objective: fit.objective,
+    points: points.length,
+    a: optimal ? a : null,
+    b: optimal ? b : null,
+    G: optimal ? G : null,
+    starts: fit.starts,
+    agreeing: fit.agreeing,
+    converged: fit.converged,
+    fitErrors: { chinchilla: errorOf(points, compared.plain), extended: errorOf(points, compared.wider) },
+    diagnosis,
+    range: rangeOf(points),
+    parameterCount: used.parameterCount,
+    bootstrap: options,
+    samples: laws.map(({ E, A, B, alpha, beta, gamma }): Fitted['samples'][number] => [E, A, B, alpha, beta, gamma]),
+    warnings: warningsOf(fit, optimal, diagnosis, used),
+  };
+}
+
+function warningsOf(fit: LawFit, optimal: boolean, diagnosis: Diagnosis, used: Used): string[] {
+  const warnings = [...diagnosis.advice];
+  if (!fit.converged) warnings.push('the best start did not converge: the points leave the optimum flat');
+  if (!optimal) {
+    const { A, B, alpha, beta, gamma } = fit.law;
+    warnings.push(
+      `the law has no best split of compute (A ${A}, B ${B}, alpha ${alpha}, beta ${beta}, gamma ${gamma}): a, b and G are not given`,
+    );
+  }
+  if (used.unannealed > 0) {
+    warnings.push(
+      `${used.unannealed} of the points are not annealed: their loss is higher than that of a run that ends there, ` +
+        'which biases the fit (--exclude unannealed leaves them out)',
+    );
+  }
+  return warnings;
+}
+
+function cptWarnings(points: readonly RunPoint[], used: Used, scratch: Fitted): string[] {
+  const warnings: string[] = [];
+  const law = { ...scratch.parameters, B: 0 };
+  const below = points.filter(({ parameters, tokens, loss }) => loss <= lossAt(law, parameters, tokens)).length;
+  if (below > 0) {
+    warnings.push(
+      `${below} points are below E + A/N^alpha of the scratch fit, which no B can reach: the scratch fit does not hold for them`,
+    );
+  }
+  if (used.parameterCount !== scratch.parameterCount) {
+    warnings.push(
+      `N is '${used.parameterCount}' here and '${scratch.parameterCount}' in the scratch fit: fit both with one count of parameters`,
+    );
+  }
+  return warnings;
+}
+
+function errorOf(points: readonly RunPoint[], { law, objective }: LawFit): FitError {
+  const residuals = points.map(({ parameters, tokens, loss }) => Math.log(lossAt(law, parameters, tokens) / loss));
+  const rms = Math.sqrt(residuals.reduce((sum, r) => sum + r * r, 0) / residuals.length);
+  return { objective, rms, parameters: law };
+}
+
+function rangeOf(points: readonly RunPoint[]): FittedRange {
+  const spanOf = (of: (point: RunPoint) => number): [number, number] => {
+    const values = points.map(of);
+    return [Math.min(...values), Math.max(...values)];
+  };
+  return {
+    parameters: spanOf(({ parameters }) => parameters),
+    tokens: spanOf(({ tokens }) => tokens),
+    tokensPerParameter: spanOf(({ parameters, tokens }) => tokens / parameters),
+    compute: spanOf(({ parameters, tokens }) => 6 * parameters * tokens),
+  };
+}
+
+export function toLaw(sample: Fitted['samples'][number]): LawParameters {
+  return Object.fromEntries(parameterNames.map((name, i) => [name, sample[i]!])) as unknown as LawParameters;
+}
+
+/**
+ * A fit from what `fit --json` printed.
+ * @throws UserError naming the file and what is wrong with it
+ */
+export function parseFit(text: string, file: string): SavedFit {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    throw new UserError(
+      `'${file}' is not a fit: it is not JSON; make one with babelgrad fit POINTS --law LAW --out ${file}`,
+    );
+  }
+  if ((value as { law?: unknown } | null)?.law === 'compute') {
+    throw new UserError(
+      `'${file}' is a fit of loss against compute, which says nothing of parameters and tokens; use a chinchilla or cpt fit`,
+    );
+  }
+  const parsed = savedFitSchema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0]!;
+  throw new UserError(`'${file}' is not a fit: ${issue.path.join('.') || 'law'}: ${issue.message}`);
+}

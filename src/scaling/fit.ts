@@ -1,0 +1,112 @@
+/** Fits a law to points: a grid of starts, each followed to convergence. */
+import type { Random } from '../random.js';
+import type { LawParameters } from './law.js';
+import { minimize } from './lbfgs.js';
+import { type LossPoint, Objective, type Problem } from './objective.js';
+
+const NOTHING: LawParameters = { E: 0, A: 0, B: 0, alpha: 0, beta: 0, gamma: 0 };
+
+/** Hoffmann et al.'s law: everything but γ, which is 0. */
+export const CHINCHILLA: Problem = { free: ['E', 'A', 'B', 'alpha', 'beta'], held: NOTHING };
+/** With γ. */
+export const EXTENDED: Problem = { free: ['E', 'A', 'B', 'alpha', 'beta', 'gamma'], held: NOTHING };
+/** Zheng et al.'s law of CPT: E, A and α are those of the scratch fit. */
+export const cptProblem = (scratch: LawParameters): Problem => ({ free: ['B', 'beta', 'gamma'], held: scratch });
+/** The same without γ. */
+export const cptWithoutGamma = (scratch: LawParameters): Problem => ({
+  free: ['B', 'beta'],
+  held: { ...scratch, gamma: 0 },
+});
+
+export interface LawFit {
+  readonly law: LawParameters;
+  /** Sum of the points' Huber terms. */
+  readonly objective: number;
+  readonly starts: number;
+  /** Starts that ended at this objective, to 1e-6 of it. */
+  readonly agreeing: number;
+  readonly converged: boolean;
+}
+
+/** `more` are starts beside the grid, for instance the optimum of a narrower law. */
+export function fitLaw(points: readonly LossPoint[], problem: Problem, more: readonly LawParameters[] = []): LawFit {
+  const objective = new Objective(points, problem);
+  return search(objective, [...gridOfStarts(points, problem), ...more]);
+}
+
+/** The best end of several starts; of equal ones (to 1e-6) the first. */
+export function search(objective: Objective, starts: readonly LawParameters[]): LawFit {
+  const ends = starts.map(start => minimize(objective.value, objective.fromLaw(start)));
+  const lowest = Math.min(...ends.map(({ value }) => value));
+  // an objective of about 1e-15 is zero: points without noise, fitted to rounding
+  const agreeing = ends.filter(({ value }) => value <= lowest * (1 + 1e-6) + 1e-15);
+  const best = agreeing[0]!;
+  return {
+    law: objective.toLaw(best.x),
+    objective: best.value,
+    starts: starts.length,
+    agreeing: agreeing.length,
+    converged: best.converged,
+  };
+}
+
+/** Ends of the grid, evenly spaced between: E as a share of the lowest loss, the exponents as they are. */
+const RANGES = { E: [0.1, 0.9], alpha: [0.1, 1], beta: [0.1, 1], gamma: [-0.2, 0.3] } as const;
+/** How many of each, for the problem's free ones: 500 starts for the laws, fewer for those that are only compared. */
+const STEPS: Readonly<Record<string, Partial<Record<keyof typeof RANGES, number>>>> = {
+  'E,alpha,beta': { E: 5, alpha: 10, beta: 10 },
+  'E,alpha,beta,gamma': { E: 3, alpha: 4, beta: 4, gamma: 2 },
+  'beta,gamma': { beta: 25, gamma: 20 },
+  beta: { beta: 25 },
+};
+
+/** E, A, α, β, γ over the grid; each power term starts at half of (mean L − E) in the middle of the points. */
+function gridOfStarts(points: readonly LossPoint[], problem: Problem): LawParameters[] {
+  const searched = (['E', 'alpha', 'beta', 'gamma'] as const).filter(name => problem.free.includes(name));
+  const steps = STEPS[searched.join(',')];
+  if (!steps) throw new Error(`no grid for ${searched.join(', ')}`);
+  const values = (name: keyof typeof RANGES): (number | undefined)[] => {
+    const count = steps[name];
+    const [from, to] = RANGES[name];
+    if (count === undefined) return [undefined];
+    return Array.from({ length: count }, (_, i) => from + ((to - from) * i) / (count - 1));
+  };
+  return values('E').flatMap(E =>
+    values('alpha').flatMap(alpha =>
+      values('beta').flatMap(beta => values('gamma').map(gamma => startAt(points, problem, { E, alpha, beta, gamma }))),
+    ),
+  );
+}
+
+/** Starts drawn evenly from the grid's box. */
+export function randomStarts(
+  points: readonly LossPoint[],
+  problem: Problem,
+  count: number,
+  random: Random,
+): LawParameters[] {
+  const draw = ([from, to]: readonly [number, number]) => from + (to - from) * random.uniform();
+  return Array.from({ length: count }, () =>
+    startAt(points, problem, {
+      E: draw(RANGES.E),
+      alpha: draw(RANGES.alpha),
+      beta: draw(RANGES.beta),
+      gamma: draw(RANGES.gamma),
+    }),
+  );
+}
+
+function startAt(
+  points: readonly LossPoint[],
+  { free, held }: Problem,
+  given: { [name in keyof typeof RANGES]: number | undefined },
+): LawParameters {
+  const mean = (of: (point: LossPoint) => number) => points.reduce((sum, point) => sum + of(point), 0) / points.length;
+  const lowest = points.reduce((least, { loss }) => Math.min(least, loss), Number.POSITIVE_INFINITY);
+  const pick = (name: 'alpha' | 'beta' | 'gamma') => (free.includes(name) ? (given[name] ?? 0) : held[name]);
+  const E = free.includes('E') ? (given.E ?? 0) * lowest : held.E;
+  const half = Math.max((mean(({ loss }) => loss) - E) / 2, 1e-3 * lowest);
+  const [x, y] = [mean(({ parameters }) => Math.log(parameters)), mean(({ tokens }) => Math.log(tokens))];
+  const [alpha, beta, gamma] = [pick('alpha'), pick('beta'), pick('gamma')];
+  return { E, A: half * Math.exp(alpha * x), B: half * Math.exp(beta * y + gamma * x), alpha, beta, gamma };
+}

@@ -1,0 +1,162 @@
+/** A plan: how to split compute by a law, what the other strategy would do with it, and what CPT saves. */
+import { type Allocation, allocate, type Budget, computeOf, hasOptimum } from './allocation.js';
+import { interval } from './bootstrap.js';
+import { figure } from './figure.js';
+import { type LawParameters, lossAt } from './law.js';
+import { savedAtOptimum, type Transfer, tokensWhereAhead, transferAt } from './transfer.js';
+
+export type Span = readonly [number, number];
+
+/** A law with what is known of it. */
+export interface PlannedLaw {
+  readonly name: string;
+  readonly strategy: 'scratch' | 'cpt';
+  readonly parameters: LawParameters;
+  /** Bootstrap replicates; none: no intervals. */
+  readonly samples: readonly LawParameters[];
+  /** What it was fitted to. */
+  readonly range: { readonly parameters: Span; readonly tokens: Span; readonly tokensPerParameter?: Span };
+  readonly caveats: readonly string[];
+}
+
+export interface PlannedStrategy extends Allocation {
+  readonly law: string;
+  readonly strategy: 'scratch' | 'cpt';
+  readonly tokensPerParameter: number;
+  /** 95% by the law's bootstrap; null where it has none. */
+  readonly lossInterval: Span | null;
+  readonly N_optInterval: Span | null;
+  readonly D_optInterval: Span | null;
+}
+
+/** CPT against scratch at the size and tokens of CPT's optimum, or at those given. */
+export interface PlannedSavings extends Transfer {
+  readonly scratch: string;
+  readonly cpt: string;
+  readonly flopsSavedInterval: Span | null;
+  /** Between the optima of both, at the loss of CPT's. */
+  readonly flopsSavedAtOptimum: number | null;
+  /** Tokens up to which CPT is ahead at this size; null where there is no such place. */
+  readonly aheadUpTo: number | null;
+}
+
+/** A run whose parameters and tokens were both given. */
+export interface GivenRun {
+  readonly N: number;
+  readonly D: number;
+  readonly loss: number;
+  readonly lossInterval: Span | null;
+}
+
+export interface Plan extends PlannedStrategy {
+  readonly others: readonly PlannedStrategy[];
+  readonly savings: readonly PlannedSavings[];
+  readonly given: GivenRun | null;
+  readonly warnings: readonly string[];
+}
+
+/**
+ * Plans by `law`; `others` get the same compute.
+ * @throws UserError when the budget is none, or a law has no optimum
+ */
+export function makePlan(budget: Budget, law: PlannedLaw, others: readonly PlannedLaw[]): Plan {
+  const C = computeOf(law.parameters, budget);
+  const laws = [law, ...others];
+  const strategies = laws.map(each => planStrategy(each, C));
+  const { parameters: N, tokens: D } = budget;
+  const given = N !== undefined && D !== undefined ? { N, D } : undefined;
+  return {
+    ...strategies[0]!,
+    others: strategies.slice(1),
+    savings: savingsOf(laws, strategies, given),
+    given: given
+      ? {
+          ...given,
+          loss: lossAt(law.parameters, given.N, given.D),
+          lossInterval: lossInterval(law, given.N, given.D),
+        }
+      : null,
+    warnings: [
+      ...new Set(laws.flatMap(({ caveats }) => caveats)),
+      ...laws.flatMap(each => withoutOptimum(each)),
+      ...laws.flatMap((each, i) => outside(each, strategies[i]!, 'optimum')),
+      ...(given ? outside(law, { N_opt: given.N, D_opt: given.D }, 'given run') : []),
+    ],
+  };
+}
+
+function planStrategy(law: PlannedLaw, C: number): PlannedStrategy {
+  const best = allocate(law.parameters, C);
+  const optima = law.samples.filter(hasOptimum).map(sample => allocate(sample, C));
+  const intervalOf = (of: (optimum: Allocation) => number) => interval(optima.map(of)) ?? null;
+  return {
+    law: law.name,
+    strategy: law.strategy,
+    ...best,
+    tokensPerParameter: best.D_opt / best.N_opt,
+    lossInterval: lossInterval(law, best.N_opt, best.D_opt),
+    N_optInterval: intervalOf(({ N_opt }) => N_opt),
+    D_optInterval: intervalOf(({ D_opt }) => D_opt),
+  };
+}
+
+function lossInterval({ samples }: PlannedLaw, N: number, D: number): Span | null {
+  return interval(samples.map(sample => lossAt(sample, N, D))) ?? null;
+}
+
+/** Each CPT law against each scratch law. */
+function savingsOf(
+  laws: readonly PlannedLaw[],
+  strategies: readonly PlannedStrategy[],
+  given: { N: number; D: number } | undefined,
+): PlannedSavings[] {
+  return laws.flatMap((cpt, i) => {
+    if (cpt.strategy !== 'cpt') return [];
+    const { C, N_opt, D_opt } = strategies[i]!;
+    const { N, D } = given ?? { N: N_opt, D: D_opt };
+    return laws.flatMap((scratch): PlannedSavings[] => {
+      if (scratch.strategy !== 'scratch') return [];
+      const pairs = scratch.samples.length > 0 ? cpt.samples : [];
+      const saved = pairs.map((sample, r) => {
+        const from = scratch.samples[r % scratch.samples.length]!;
+        return transferAt(from, sample, N, D).flopsSaved ?? Number.NaN;
+      });
+      return [
+        {
+          scratch: scratch.name,
+          cpt: cpt.name,
+          ...transferAt(scratch.parameters, cpt.parameters, N, D),
+          flopsSavedInterval: interval(saved) ?? null,
+          flopsSavedAtOptimum: savedAtOptimum(scratch.parameters, cpt.parameters, C) ?? null,
+          aheadUpTo: tokensWhereAhead(scratch.parameters, cpt.parameters, N) ?? null,
+        },
+      ];
+    });
+  });
+}
+
+function withoutOptimum({ name, samples }: PlannedLaw): string[] {
+  const count = samples.filter(sample => !hasOptimum(sample)).length;
+  if (count === 0) return [];
+  return [
+    `${count} of the ${samples.length} bootstrap replicates of '${name}' have no best split of compute; the intervals of N_opt ` +
+      'and D_opt leave them out and are too narrow',
+  ];
+}
+
+/** Where a plan leaves what a law was fitted to, in a sentence. */
+function outside(law: PlannedLaw, at: { readonly N_opt: number; readonly D_opt: number }, what: string): string[] {
+  const { parameters, tokens, tokensPerParameter } = law.range;
+  const checks: readonly [string, number, Span | undefined][] = [
+    ['parameters', at.N_opt, parameters],
+    ['tokens', at.D_opt, tokens],
+    ['tokens per parameter', at.D_opt / at.N_opt, tokensPerParameter],
+  ];
+  // a share of 1e-9 on either side is rounding
+  const left = checks.flatMap(([name, value, span]) =>
+    span && (value < span[0] * (1 - 1e-9) || value > span[1] * (1 + 1e-9))
+      ? [`${figure(value)} ${name} (fitted: ${figure(span[0])} to ${figure(span[1])})`]
+      : [],
+  );
+  return left.length > 0 ? [`extrapolation: the ${what} of '${law.name}' has ${left.join(', ')}`] : [];
+}

@@ -1,0 +1,117 @@
+/**
+ * How the source language's loss depends on replay, and the least replay under a limit on that loss.
+ *
+ *   L_source(r) = S − K · ln(r + ρ),   r the share of source tokens in the mixture
+ *
+ * is our choice, with few parameters: the published sweep of Ibrahim et al. (2024, arXiv 2403.08763; 405M, German after
+ * English) is nearly straight in ln r from 1% to 50%, and ρ keeps it finite at r = 0. It holds for the size and the
+ * tokens that it was measured with and between the least and the largest ratio measured, and says nothing beyond.
+ */
+import { UserError } from '../errors.js';
+import { minimize } from './lbfgs.js';
+import { huber, huberSlope } from './objective.js';
+import type { Point } from './points.js';
+
+export interface ReplayCurve {
+  readonly S: number;
+  readonly K: number;
+  /** 0 where no point is without replay. */
+  readonly rho: number;
+  /** Points that it was fitted to: the last of each run of one size. */
+  readonly points: number;
+  /** Root mean square of ln L predicted − observed. */
+  readonly rms: number;
+  readonly parameters: number;
+  readonly tokensPerParameter: readonly [number, number];
+  readonly replay: readonly [number, number];
+}
+
+export const sourceLossAt = ({ S, K, rho }: Pick<ReplayCurve, 'S' | 'K' | 'rho'>, r: number): number =>
+  S - K * Math.log(r + rho);
+
+/**
+ * Fits the curve to the ends of the runs whose size is nearest to `parameters`; points need `replay` and `sourceLoss`.
+ * @throws UserError when that size has fewer than three ratios
+ */
+export function fitReplay(points: readonly Point[], parameters: number): ReplayCurve {
+  const ends = runEnds(points);
+  const distance = (size: number) => Math.abs(Math.log(size / parameters));
+  const size = ends.reduce(
+    (best, end) => (distance(end.parameters) < distance(best) ? end.parameters : best),
+    ends[0]!.parameters,
+  );
+  const chosen = ends.filter(end => end.parameters === size);
+  const ratios = [...new Set(chosen.map(({ replay }) => replay!))].sort((a, b) => a - b);
+  if (ratios.length < 3) {
+    throw new UserError(
+      `a replay curve needs three ratios at one size; of ${size} parameters, the size nearest to the plan, there are ` +
+        ratios.join(', '),
+    );
+  }
+  const withZero = ratios[0] === 0;
+  const fits = (withZero ? [1e-5, 1e-4, 1e-3, 1e-2, 1e-1] : [0]).map(rho => fitFrom(chosen, rho));
+  const { curve, value } = fits.reduce((best, fit) => (fit.value < best.value ? fit : best));
+  if (!Number.isFinite(value)) throw new UserError('no replay curve fits the source losses');
+  const residuals = chosen.map(({ replay, sourceLoss }) => Math.log(sourceLossAt(curve, replay!) / sourceLoss!));
+  const lengths = chosen.map(({ tokens }) => tokens / size);
+  return {
+    ...curve,
+    points: chosen.length,
+    rms: Math.sqrt(residuals.reduce((sum, r) => sum + r * r, 0) / residuals.length),
+    parameters: size,
+    tokensPerParameter: [Math.min(...lengths), Math.max(...lengths)],
+    replay: [ratios[0]!, ratios.at(-1)!],
+  };
+}
+
+/** The last point of each run; where runs have no names, of each size, ratio and seed. */
+function runEnds(points: readonly Point[]): Point[] {
+  const ends = new Map<string, Point>();
+  for (const point of points) {
+    const key = JSON.stringify([point.run, point.parameters, point.replay, point.seed]);
+    const last = ends.get(key);
+    if (!last || point.tokens > last.tokens) ends.set(key, point);
+  }
+  return [...ends.values()];
+}
+
+/** Huber's loss on ln L from one start of ρ; S and K start at least squares. ρ = 0 stays. */
+function fitFrom(points: readonly Point[], rho: number) {
+  const logs = points.map(({ replay }) => Math.log(replay! + rho));
+  const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
+  const [middle, level] = [mean(logs), mean(points.map(({ sourceLoss }) => sourceLoss!))];
+  const slope =
+    mean(points.map(({ sourceLoss }, i) => (sourceLoss! - level) * (logs[i]! - middle))) /
+    mean(logs.map(log => (log - middle) ** 2));
+  const start = [level - slope * middle, -slope, ...(rho > 0 ? [Math.log(rho)] : [])];
+  const { x, value } = minimize(([S, K, logRho], gradient) => {
+    gradient.fill(0);
+    const offset = logRho === undefined ? 0 : Math.exp(logRho);
+    let total = 0;
+    for (const { replay, sourceLoss } of points) {
+      const log = Math.log(replay! + offset);
+      const predicted = S! - K! * log;
+      if (!(predicted > 0)) return Number.POSITIVE_INFINITY;
+      const r = Math.log(predicted / sourceLoss!);
+      const weight = huberSlope(r) / predicted;
+      total += huber(r);
+      gradient[0]! += weight;
+      gradient[1]! -= weight * log;
+      if (logRho !== undefined) gradient[2]! -= (weight * K! * offset) / (replay! + offset);
+    }
+    return total;
+  }, Float64Array.from(start));
+  const [S, K, logRho] = x as unknown as [number, number, number | undefined];
+  return { curve: { S, K, rho: logRho === undefined ? 0 : Math.exp(logRho) }, value };
+}
+
+/**
+ * The least ratio whose source loss is within the limit.
+ * @returns undefined when none that was measured is enough.
+ */
+export function leastReplay(curve: ReplayCurve, limit: number): number | undefined {
+  const [low, high] = curve.replay;
+  if (sourceLossAt(curve, low) <= limit) return low;
+  if (!(sourceLossAt(curve, high) <= limit)) return undefined;
+  return Math.exp((curve.S - limit) / curve.K) - curve.rho;
+}

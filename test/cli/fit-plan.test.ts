@@ -1,0 +1,212 @@
+/** `fit` and `plan` as a user meets them: from points to a fit, and from a fit or a paper's law to a plan. */
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { packageRoot } from '../../src/files.js';
+import type { LawParameters } from '../../src/scaling/law.js';
+import { runCommand } from '../support/command.js';
+import { ALONG_RUNS, cptLaw, pointsOn, scratchLaw } from '../support/laws.js';
+
+const root = mkdtempSync(join(tmpdir(), 'babelgrad-fit-'));
+const babelgrad = (...parameters: string[]) => runCommand(root, parameters);
+const json = async (...parameters: string[]) => {
+  const { status, stdout, stderr } = await babelgrad(...parameters, '--json');
+  expect(status, stderr).toBe(0);
+  expect(stdout.trim().split('\n'), 'one line on stdout').toHaveLength(1);
+  return JSON.parse(stdout) as Record<string, never>;
+};
+
+function writePoints(file: string, law: LawParameters, ratios: readonly number[]): void {
+  const rows = pointsOn(law, ratios).map(({ parameters, tokens, loss }) => `${parameters},${tokens},${loss}`);
+  writeFileSync(join(root, file), ['parameters,tokens,loss', ...rows, ''].join('\n'));
+}
+
+beforeAll(async () => {
+  writePoints('scratch.csv', scratchLaw, ALONG_RUNS);
+  writePoints('cpt.csv', cptLaw, ALONG_RUNS);
+  writePoints('ends.csv', cptLaw, [20]);
+  writePoints('few.csv', scratchLaw, [20]);
+  const replay = [0, 0.05, 0.1, 0.3].map(r => `1e9,2e10,2,${r},${2.1 - 0.15 * Math.log(r + 1e-3)}`);
+  writeFileSync(join(root, 'replay.csv'), ['parameters,tokens,loss,replay,sourceLoss', ...replay, ''].join('\n'));
+  const fits = [
+    ['scratch.csv', '--law', 'chinchilla', '--out', 'scratch.json', '--bootstrap', '20'],
+    ['cpt.csv', '--law', 'cpt', '--scratch', 'scratch.json', '--out', 'cpt.json', '--bootstrap', '20'],
+    ['scratch.csv', '--law', 'compute', '--out', 'compute.json'],
+  ];
+  for (const parameters of fits) {
+    const { status, stderr } = await babelgrad('fit', ...parameters);
+    expect(status, stderr).toBe(0);
+  }
+});
+afterAll(() => rmSync(root, { recursive: true }));
+
+const saved = (file: string) => JSON.parse(readFileSync(join(root, file), 'utf8'));
+
+describe('fit', () => {
+  test('writes the parameters, intervals, objective, points, a, b and what was used', () => {
+    const fit = saved('scratch.json');
+    expect(fit).toMatchObject({ law: 'chinchilla', points: 84, used: { file: 'scratch.csv', rows: 84, points: 84 } });
+    for (const [name, value] of Object.entries(scratchLaw)) expect(fit.parameters[name]).toBeCloseTo(value, 1);
+    expect(Object.keys(fit.intervals)).toEqual(['E', 'A', 'B', 'alpha', 'beta', 'gamma', 'a', 'b']);
+    expect(fit.objective).toBeLessThan(1e-12);
+    expect(fit.a + fit.b).toBeCloseTo(1, 12);
+    expect(saved('cpt.json').parameters.gamma).toBeCloseTo(0.08, 6);
+    expect(saved('compute.json')).toMatchObject({ law: 'compute', parameters: { k: expect.any(Number) } });
+  });
+
+  test('prints the same object with --json', async () => {
+    expect(await json('fit', 'cpt.csv', '--law', 'cpt', '--scratch', 'scratch.json', '--bootstrap', '20')).toEqual(
+      saved('cpt.json'),
+    );
+  });
+
+  test('prints tables for people, with what the points leave open', async () => {
+    const { stdout } = await babelgrad(
+      'fit',
+      'ends.csv',
+      '--law',
+      'cpt',
+      '--scratch',
+      'scratch.json',
+      '--bootstrap',
+      '20',
+    );
+    expect(stdout).toMatch(/14 of 14 rows/);
+    expect(stdout).toMatch(/│ gamma +│ +-?\d/);
+    expect(stdout).toMatch(/undetermined: the direction \((beta \+0.71, gamma −0.71|beta −0.71, gamma \+0.71)\)/);
+    expect(stdout).toMatch(/warning: D\/N is 20 at every point/);
+  });
+});
+
+describe('plan', () => {
+  const oracle = JSON.parse(readFileSync(join(packageRoot, 'test/fixtures/paper/oracle.json'), 'utf8'));
+  const six = (value: number) => Number(value.toPrecision(6));
+
+  test.each(['scratch', 'cpt'])("gives the paper's %s allocation to 6 digits", async strategy => {
+    const { C, ...expected } = oracle.allocation[2];
+    const plan = await json('plan', '--compute', String(C), '--law', `paper-${strategy}`);
+    for (const [name, value] of Object.entries<number>(expected[strategy])) expect(six(plan[name]!)).toBe(six(value));
+    expect(plan.warnings).toEqual(
+      expect.arrayContaining([expect.stringMatching(/contradicts the paper's own finding/)]),
+    );
+  });
+
+  test("gives the paper's transfer to 6 digits", async () => {
+    const row = oracle.transfer[6];
+    const plan = await json('plan', '--parameters', String(row.N), '--tokens', String(row.D_cpt), '--law', 'paper-cpt');
+    const [first] = plan.savings as unknown as Record<string, number>[];
+    expect(six(first!.flopsSaved!)).toBe(six(row.flops_saved));
+    expect(six(first!.effectivelyTransferred!)).toBe(six(row.effectively_transferred));
+  });
+
+  test('by a fit of CPT brings its scratch law, intervals and a wall-clock', async () => {
+    const plan = await json('plan', '--compute', '1e20', '--law', 'cpt.json', '--tokens-per-second', '1000');
+    expect(six(plan.N_opt!)).toBeCloseTo(oracle.allocation[2].cpt.N_opt, -4);
+    const [low, high] = plan.lossInterval as unknown as [number, number];
+    expect(low).toBeLessThanOrEqual(high);
+    expect(plan.others).toMatchObject([{ law: 'cpt.json (scratch)', strategy: 'scratch' }]);
+    const { seconds } = plan.wallClock as { seconds: number };
+    expect(seconds / (plan.D_opt! / 1000)).toBeCloseTo(1, 9);
+  });
+
+  test('measures how fast this machine trains', async () => {
+    const { C, wallClock } = await json('plan', '--compute', '1e15', '--law', 'paper-cpt', '--measure');
+    const { seconds, flopsPerSecond, parameters, tokensPerSecond } = wallClock as unknown as Record<string, number>;
+    expect(tokensPerSecond).toBeGreaterThan(0);
+    expect(flopsPerSecond! / (6 * parameters! * tokensPerSecond!)).toBeCloseTo(1, 12);
+    expect((seconds! * flopsPerSecond!) / C!).toBeCloseTo(1, 12);
+  });
+
+  test('of tokens, or of parameters, has them as its optimum', async () => {
+    expect((await json('plan', '--tokens', '3e10', '--law', 'chinchilla')).D_opt! / 3e10).toBeCloseTo(1, 9);
+    expect((await json('plan', '--parameters', '3e8', '--law', 'paper-cpt')).N_opt! / 3e8).toBeCloseTo(1, 9);
+  });
+
+  test('proposes replay under a limit', async () => {
+    const limit = 2.1 - 0.15 * Math.log(0.2 + 1e-3);
+    const options = ['--replay-points', 'replay.csv', '--source-loss-limit', String(limit)];
+    const { replay } = await json('plan', '--compute', '1e20', '--law', 'cpt.json', ...options);
+    expect((replay as { replay: number }).replay).toBeCloseTo(0.2, 5);
+    const { stdout } = await babelgrad('plan', '--compute', '1e20', '--law', 'cpt.json', ...options);
+    expect(stdout).toMatch(/replay 20.0% keeps the source loss at/);
+    expect(stdout).toMatch(/│ out of the same compute/);
+  });
+
+  test('prints negative savings as negative', async () => {
+    const { stdout } = await babelgrad('plan', '--compute', '1e21', '--law', 'paper-cpt');
+    expect(stdout).toMatch(/FLOPs saved at equal loss +│ +-465%/);
+    expect(stdout).toMatch(/44% of the FLOPs saved/);
+  });
+});
+
+describe('bad input ends with status 2 and says what was wrong', () => {
+  beforeAll(() => {
+    const files = {
+      'zero.csv': 'parameters,tokens,loss\n1e6,1e7,5\n2e6,1e7,0\n',
+      'infinite.csv': 'parameters,tokens,loss\n1e6,1e7,Infinity\n',
+      'column.csv': 'parameters,tokens\n1e6,1e7\n',
+      'one-size.csv': `parameters,tokens,loss\n${[1, 2, 3, 4, 5, 6].map(i => `1e6,${i}e7,${6 - i / 9}`).join('\n')}\n`,
+      'two.csv': 'parameters,tokens,loss\n1e6,1e7,5\n2e6,1e7,4\n',
+      'broken.json': '{',
+    };
+    for (const [name, text] of Object.entries(files)) writeFileSync(join(root, name), text);
+  });
+
+  const chinchilla = ['--law', 'chinchilla'];
+  const plan = ['plan', '--compute', '1e20', '--law'];
+  test.each<[string, string[], RegExp]>([
+    ['fewer points than parameters', ['fit', 'two.csv', ...chinchilla], /2 points cannot fix 5 parameters/],
+    ['a loss of 0', ['fit', 'zero.csv', ...chinchilla], /'zero.csv' row 2 \(line 3\): loss is '0'/],
+    ['a loss that is not finite', ['fit', 'infinite.csv', ...chinchilla], /row 1 \(line 2\): loss is 'Infinity'/],
+    ['all sizes equal', ['fit', 'one-size.csv', ...chinchilla], /all points have 1000000 parameters/],
+    ['a missing column', ['fit', 'column.csv', ...chinchilla], /no column 'loss'/],
+    ['a CPT fit without its scratch fit', ['fit', 'cpt.csv', '--law', 'cpt'], /--law chinchilla --out fit.json/],
+    [
+      'a scratch fit that is none',
+      ['fit', 'cpt.csv', '--law', 'cpt', '--scratch', 'cpt.json'],
+      /'cpt.json' is a cpt fit/,
+    ],
+    [
+      'a scratch fit for another law',
+      ['fit', 'cpt.csv', ...chinchilla, '--scratch', 'cpt.json'],
+      /goes with --law cpt/,
+    ],
+    [
+      'a fit that is no JSON',
+      ['fit', 'cpt.csv', '--law', 'cpt', '--scratch', 'broken.json'],
+      /'broken.json' is not a fit/,
+    ],
+    ['no such points', ['fit', 'none.csv', ...chinchilla], /there is no file 'none.csv'/],
+    ['no law', ['fit', 'few.csv'], /required option '--law <law>'/],
+    ['an unknown law', ['fit', 'few.csv', '--law', 'kaplan'], /Allowed choices are chinchilla, cpt, compute/],
+    ['runs to resample without names', ['fit', 'few.csv', ...chinchilla, '--resample', 'runs'], /a column 'run'/],
+    ['no row left', ['fit', 'few.csv', ...chinchilla, '--where', 'loss=1'], /no row of 'few.csv' is left/],
+    ['a plan for nothing', ['plan', '--law', 'paper-cpt'], /give --compute, --tokens or --parameters/],
+    ['a plan for too much', [...plan, 'paper-cpt', '--tokens', '1'], /give --compute, or/],
+    [
+      'a law that is none',
+      [...plan, 'kaplan'],
+      /'kaplan' is neither the file of a fit nor one of paper-scratch, paper-cpt/,
+    ],
+    ['a plan by loss against compute', [...plan, 'compute.json'], /says nothing of parameters and tokens/],
+    ['two laws of one strategy', [...plan, 'paper-cpt', '--other', 'cpt.json'], /are both laws of cpt/],
+    ['no compute', ['plan', '--compute', '-1', '--law', 'paper-cpt'], /It must be a number above 0/],
+    ['replay without a limit', [...plan, 'cpt.json', '--replay-points', 'replay.csv'], /go together/],
+    [
+      'replay without a law of CPT',
+      [...plan, 'chinchilla', '--replay-points', 'replay.csv', '--source-loss-limit', '2'],
+      /replay is planned with a law of CPT/,
+    ],
+    [
+      'replay without its columns',
+      [...plan, 'cpt.json', '--replay-points', 'cpt.csv', '--source-loss-limit', '2'],
+      /'cpt.csv' has no column 'replay'/,
+    ],
+  ])('%s', async (_, parameters, message) => {
+    const { status, stdout, stderr } = await babelgrad(...parameters);
+    expect(stderr).toMatch(message);
+    expect(status).toBe(2);
+    expect(stdout).toBe('');
+  });
+});
