@@ -3,8 +3,8 @@
 //   dv[j] = sum_{h, t} p[t, j] dout[t],   dk[j] = scale * sum_{h, t} ds[t, j] q[t]
 // over the query heads h of the group that shares this key/value head, so that nothing is added across workgroups.
 // qkv, dqkv [B, T, H + 2 KV, D] (of dqkv the k and v parts are written); dout [B, T, H, D]; logsumexp, delta [B, H, T] in
-// f32, the others f32 or f16 (TYPE). A thread owns a key row (k, v, dk, dv in
-// registers); a workgroup owns WORKGROUP key rows of one head and walks over the queries, QUERIES at a time, which come
+// f32, the others f32 or f16 (TYPE). A thread owns OWN key rows (k, v, dk, dv in
+// registers); a workgroup owns WORKGROUP*OWN key rows of one head and walks over the queries, QUERIES at a time, which come
 // by broadcast (SUBGROUPS) or through workgroup memory, as in attention_forward. Written, not accumulated. Computed in f32.
 struct Params { T: u32, H: u32, KV: u32, scale: f32 }
 
@@ -31,19 +31,22 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   let group = H / params.KV;
   let batch = workgroup.z;
   let stride = (H + 2u * params.KV) * D;
-  let j = workgroup.x * ${WORKGROUP}u + thread;
-  let k_row = (batch * T + min(j, T - 1u)) * stride + (H + kv_head) * D;
-  let v_row = k_row + params.KV * D;
+  let first = workgroup.x * ${WORKGROUP}u * ${OWN}u;
+  #for r in OWN
+  let j_${r} = first + ${r}u * ${WORKGROUP}u + thread;
+  let k_row_${r} = (batch * T + min(j_${r}, T - 1u)) * stride + (H + kv_head) * D;
+  let v_row_${r} = k_row_${r} + params.KV * D;
   #for c in CHUNKS
   #for l in LANES
-  var k_${c}_${l} = 0f;
-  var v_${c}_${l} = 0f;
-  var dk_${c}_${l} = 0f;
-  var dv_${c}_${l} = 0f;
+  var k_${r}_${c}_${l} = 0f;
+  var v_${r}_${c}_${l} = 0f;
+  var dk_${r}_${c}_${l} = 0f;
+  var dv_${r}_${c}_${l} = 0f;
   if (${c}u * LANES + ${l}u < D) {
-    k_${c}_${l} = f32(qkv[k_row + ${c}u * LANES + ${l}u]) * params.scale;
-    v_${c}_${l} = f32(qkv[v_row + ${c}u * LANES + ${l}u]);
+    k_${r}_${c}_${l} = f32(qkv[k_row_${r} + ${c}u * LANES + ${l}u]) * params.scale;
+    v_${r}_${c}_${l} = f32(qkv[v_row_${r} + ${c}u * LANES + ${l}u]);
   }
+  #end
   #end
   #end
   for (var head = kv_head * group; head < (kv_head + 1u) * group; head++) {
@@ -51,7 +54,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     let q_head = batch * T * stride + head * D;
     let dout_head = (batch * T * H + head) * D;
     // queries before this workgroup's first key see none of its keys
-    for (var t0 = workgroup.x * ${WORKGROUP}u; t0 < T; t0 += ${QUERIES}u) {
+    for (var t0 = first; t0 < T; t0 += ${QUERIES}u) {
 #if ${SUBGROUPS}
       #for i in QUERIES
       let row_${i} = min(t0 + ${i}u, T - 1u);
@@ -69,51 +72,72 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
       }
       workgroupBarrier();
 #endif
+      #for r in OWN
       #for i in QUERIES
-      var score_${i} = 0f;
-      var dp_${i} = 0f;
+      var score_${r}_${i} = 0f;
+      var dp_${r}_${i} = 0f;
+      #end
       #end
       #for c in CHUNKS
       #for l in LANES
       #for i in QUERIES
+      {
 #if ${SUBGROUPS}
-      score_${i} = fma(subgroupBroadcast(q_lane_${i}_${c}, ${l}u), k_${c}_${l}, score_${i});
-      dp_${i} = fma(subgroupBroadcast(dout_lane_${i}_${c}, ${l}u), v_${c}_${l}, dp_${i});
+        let q = subgroupBroadcast(q_lane_${i}_${c}, ${l}u);
+        let gradient = subgroupBroadcast(dout_lane_${i}_${c}, ${l}u);
 #else
-      score_${i} = fma(q_tile[${i}u * D + ${c}u * LANES + ${l}u], k_${c}_${l}, score_${i});
-      dp_${i} = fma(dout_tile[${i}u * D + ${c}u * LANES + ${l}u], v_${c}_${l}, dp_${i});
+        let q = q_tile[${i}u * D + ${c}u * LANES + ${l}u];
+        let gradient = dout_tile[${i}u * D + ${c}u * LANES + ${l}u];
 #endif
+        #for r in OWN
+        score_${r}_${i} = fma(q, k_${r}_${c}_${l}, score_${r}_${i});
+        dp_${r}_${i} = fma(gradient, v_${r}_${c}_${l}, dp_${r}_${i});
+        #end
+      }
       #end
       #end
       #end
       #for i in QUERIES
-      let visible_${i} = j <= t0 + ${i}u && t0 + ${i}u < T;
       let statistic_${i} = statistics + min(t0 + ${i}u, T - 1u);
-      let p_${i} = select(0f, exp(select(0f, score_${i} - logsumexp[statistic_${i}], visible_${i})), visible_${i});
-      let ds_${i} = p_${i} * (dp_${i} - delta[statistic_${i}]);
+      let logsumexp_${i} = logsumexp[statistic_${i}];
+      let delta_${i} = delta[statistic_${i}];
+      #for r in OWN
+      let visible_${r}_${i} = j_${r} <= t0 + ${i}u && t0 + ${i}u < T;
+      let p_${r}_${i} = select(0f, exp(select(0f, score_${r}_${i} - logsumexp_${i}, visible_${r}_${i})), visible_${r}_${i});
+      let ds_${r}_${i} = p_${r}_${i} * (dp_${r}_${i} - delta_${i});
+      #end
       #end
       #for c in CHUNKS
       #for l in LANES
       #for i in QUERIES
+      {
 #if ${SUBGROUPS}
-      dv_${c}_${l} = fma(p_${i}, subgroupBroadcast(dout_lane_${i}_${c}, ${l}u), dv_${c}_${l});
-      dk_${c}_${l} = fma(ds_${i}, subgroupBroadcast(q_lane_${i}_${c}, ${l}u), dk_${c}_${l});
+        let q = subgroupBroadcast(q_lane_${i}_${c}, ${l}u);
+        let gradient = subgroupBroadcast(dout_lane_${i}_${c}, ${l}u);
 #else
-      dv_${c}_${l} = fma(p_${i}, dout_tile[${i}u * D + ${c}u * LANES + ${l}u], dv_${c}_${l});
-      dk_${c}_${l} = fma(ds_${i}, q_tile[${i}u * D + ${c}u * LANES + ${l}u], dk_${c}_${l});
+        let q = q_tile[${i}u * D + ${c}u * LANES + ${l}u];
+        let gradient = dout_tile[${i}u * D + ${c}u * LANES + ${l}u];
 #endif
+        #for r in OWN
+        dv_${r}_${c}_${l} = fma(p_${r}_${i}, gradient, dv_${r}_${c}_${l});
+        dk_${r}_${c}_${l} = fma(ds_${r}_${i}, q, dk_${r}_${c}_${l});
+        #end
+      }
       #end
       #end
       #end
     }
   }
-  if (j >= T) { return; }
-  #for c in CHUNKS
-  #for l in LANES
-  if (${c}u * LANES + ${l}u < D) {
-    dqkv[k_row + ${c}u * LANES + ${l}u] = ${TYPE}(dk_${c}_${l} * params.scale);
-    dqkv[v_row + ${c}u * LANES + ${l}u] = ${TYPE}(dv_${c}_${l});
+  #for r in OWN
+  if (j_${r} < T) {
+    #for c in CHUNKS
+    #for l in LANES
+    if (${c}u * LANES + ${l}u < D) {
+      dqkv[k_row_${r} + ${c}u * LANES + ${l}u] = ${TYPE}(dk_${r}_${c}_${l} * params.scale);
+      dqkv[v_row_${r} + ${c}u * LANES + ${l}u] = ${TYPE}(dv_${r}_${c}_${l});
+    }
+    #end
+    #end
   }
-  #end
   #end
 }

@@ -4,7 +4,7 @@
 //   dq[t] = scale * sum_j ds[t, j] k[j]
 // qkv, dqkv [B, T, H + 2 KV, D] (of dqkv the q part is written); out, dout [B, T, H, D]; logsumexp, delta [B, H, T] in f32,
 // the others f32 or f16 (TYPE). The layout of work is that of
-// attention_forward: a thread owns a query row; key and value rows come by broadcast or through workgroup memory.
+// attention_forward: a thread owns OWN query rows; key and value rows come by broadcast or through workgroup memory.
 // Written, not accumulated; no atomics. Computed in f32.
 struct Params { T: u32, H: u32, KV: u32, scale: f32 }
 
@@ -30,35 +30,38 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   let head = workgroup.y;
   let batch = workgroup.z;
   let stride = (params.H + 2u * params.KV) * D;
-  let t = workgroup.x * ${WORKGROUP}u + thread;
-  let row = batch * T + min(t, T - 1u);
-  let q_row = row * stride + head * D;
-  let out_row = (row * params.H + head) * D;
+  let first = workgroup.x * ${WORKGROUP}u * ${OWN}u;
   let k_head = batch * T * stride + (params.H + head / (params.H / params.KV)) * D;
   let v_head = k_head + params.KV * D;
-  let statistic = (batch * params.H + head) * T + min(t, T - 1u);
-  var row_delta = 0f;
+  #for r in OWN
+  let t_${r} = first + ${r}u * ${WORKGROUP}u + thread;
+  let row_${r} = batch * T + min(t_${r}, T - 1u);
+  let q_row_${r} = row_${r} * stride + head * D;
+  let out_row_${r} = (row_${r} * params.H + head) * D;
+  let statistic_${r} = (batch * params.H + head) * T + min(t_${r}, T - 1u);
+  let logsumexp_${r} = logsumexp[statistic_${r}];
+  var delta_${r} = 0f;
   #for c in CHUNKS
   #for l in LANES
-  var q_${c}_${l} = 0f;
-  var dout_${c}_${l} = 0f;
-  var dq_${c}_${l} = 0f;
+  var q_${r}_${c}_${l} = 0f;
+  var dout_${r}_${c}_${l} = 0f;
+  var dq_${r}_${c}_${l} = 0f;
   if (${c}u * LANES + ${l}u < D) {
-    q_${c}_${l} = f32(qkv[q_row + ${c}u * LANES + ${l}u]) * params.scale;
-    dout_${c}_${l} = f32(dout[out_row + ${c}u * LANES + ${l}u]);
-    row_delta = fma(dout_${c}_${l}, f32(out[out_row + ${c}u * LANES + ${l}u]), row_delta);
+    q_${r}_${c}_${l} = f32(qkv[q_row_${r} + ${c}u * LANES + ${l}u]) * params.scale;
+    dout_${r}_${c}_${l} = f32(dout[out_row_${r} + ${c}u * LANES + ${l}u]);
+    delta_${r} = fma(dout_${r}_${c}_${l}, f32(out[out_row_${r} + ${c}u * LANES + ${l}u]), delta_${r});
   }
   #end
   #end
-  let row_logsumexp = logsumexp[statistic];
-  let keys = min((workgroup.x + 1u) * ${WORKGROUP}u, T);
+  #end
+  let keys = min(first + ${WORKGROUP}u * ${OWN}u, T);
   for (var j0 = 0u; j0 < keys; j0 += ${KEYS}u) {
 #if ${SUBGROUPS}
     #for j in KEYS
-    let row_${j} = min(j0 + ${j}u, T - 1u) * stride;
+    let key_row_${j} = min(j0 + ${j}u, T - 1u) * stride;
     #for c in CHUNKS
-    let k_${j}_${c} = f32(qkv[k_head + row_${j} + min(${c}u * LANES + thread, D - 1u)]);
-    let v_${j}_${c} = f32(qkv[v_head + row_${j} + min(${c}u * LANES + thread, D - 1u)]);
+    let k_lane_${j}_${c} = f32(qkv[k_head + key_row_${j} + min(${c}u * LANES + thread, D - 1u)]);
+    let v_lane_${j}_${c} = f32(qkv[v_head + key_row_${j} + min(${c}u * LANES + thread, D - 1u)]);
     #end
     #end
 #else
@@ -70,46 +73,64 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     }
     workgroupBarrier();
 #endif
+    #for r in OWN
     #for j in KEYS
-    var score_${j} = 0f;
-    var dp_${j} = 0f;
+    var score_${r}_${j} = 0f;
+    var dp_${r}_${j} = 0f;
+    #end
     #end
     #for c in CHUNKS
     #for l in LANES
     #for j in KEYS
+    {
 #if ${SUBGROUPS}
-    score_${j} = fma(q_${c}_${l}, subgroupBroadcast(k_${j}_${c}, ${l}u), score_${j});
-    dp_${j} = fma(dout_${c}_${l}, subgroupBroadcast(v_${j}_${c}, ${l}u), dp_${j});
+      let k = subgroupBroadcast(k_lane_${j}_${c}, ${l}u);
+      let v = subgroupBroadcast(v_lane_${j}_${c}, ${l}u);
 #else
-    score_${j} = fma(q_${c}_${l}, k_tile[${j}u * D + ${c}u * LANES + ${l}u], score_${j});
-    dp_${j} = fma(dout_${c}_${l}, v_tile[${j}u * D + ${c}u * LANES + ${l}u], dp_${j});
+      let k = k_tile[${j}u * D + ${c}u * LANES + ${l}u];
+      let v = v_tile[${j}u * D + ${c}u * LANES + ${l}u];
 #endif
+      #for r in OWN
+      score_${r}_${j} = fma(q_${r}_${c}_${l}, k, score_${r}_${j});
+      dp_${r}_${j} = fma(dout_${r}_${c}_${l}, v, dp_${r}_${j});
+      #end
+    }
     #end
     #end
     #end
+    #for r in OWN
     #for j in KEYS
     // a masked score may exceed logsumexp: keep exp's argument small, then drop the value
-    let visible_${j} = j0 + ${j}u <= t;
-    let p_${j} = select(0f, exp(select(0f, score_${j} - row_logsumexp, visible_${j})), visible_${j});
-    let ds_${j} = p_${j} * (dp_${j} - row_delta);
+    let visible_${r}_${j} = j0 + ${j}u <= t_${r};
+    let p_${r}_${j} = select(0f, exp(select(0f, score_${r}_${j} - logsumexp_${r}, visible_${r}_${j})), visible_${r}_${j});
+    let ds_${r}_${j} = p_${r}_${j} * (dp_${r}_${j} - delta_${r});
+    #end
     #end
     #for c in CHUNKS
     #for l in LANES
     #for j in KEYS
+    {
 #if ${SUBGROUPS}
-    dq_${c}_${l} = fma(ds_${j}, subgroupBroadcast(k_${j}_${c}, ${l}u), dq_${c}_${l});
+      let k = subgroupBroadcast(k_lane_${j}_${c}, ${l}u);
 #else
-    dq_${c}_${l} = fma(ds_${j}, k_tile[${j}u * D + ${c}u * LANES + ${l}u], dq_${c}_${l});
+      let k = k_tile[${j}u * D + ${c}u * LANES + ${l}u];
 #endif
+      #for r in OWN
+      dq_${r}_${c}_${l} = fma(ds_${r}_${j}, k, dq_${r}_${c}_${l});
+      #end
+    }
     #end
     #end
     #end
   }
-  if (t >= T) { return; }
-  #for c in CHUNKS
-  #for l in LANES
-  if (${c}u * LANES + ${l}u < D) { dqkv[q_row + ${c}u * LANES + ${l}u] = ${TYPE}(dq_${c}_${l} * params.scale); }
+  #for r in OWN
+  if (t_${r} < T) {
+    #for c in CHUNKS
+    #for l in LANES
+    if (${c}u * LANES + ${l}u < D) { dqkv[q_row_${r} + ${c}u * LANES + ${l}u] = ${TYPE}(dq_${r}_${c}_${l} * params.scale); }
+    #end
+    #end
+    delta[statistic_${r}] = delta_${r};
+  }
   #end
-  #end
-  delta[statistic] = row_delta;
 }

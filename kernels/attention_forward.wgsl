@@ -1,8 +1,9 @@
 // Causal attention with grouped-query heads, flash style: the T x T scores never exist in memory.
 //   out[b, t, h] = sum_{j <= t} softmax_j(scale * q[b, t, h] · k[b, j, g]) v[b, j, g],   g = h / (H / KV)
 //   logsumexp[b, h, t] = log sum_{j <= t} exp(scale * q · k)
-// qkv [B, T, H + 2 KV, D] holds q, k and v side by side; out [B, T, H, D]; logsumexp f32, the others f32 or f16 (TYPE). A thread owns a query row (q and the output row in registers); a workgroup
-// owns WORKGROUP rows of one head and walks over the keys, KEYS at a time, with a running maximum and sum.
+// qkv [B, T, H + 2 KV, D] holds q, k and v side by side; out [B, T, H, D]; logsumexp f32, the others f32 or f16 (TYPE).
+// A thread owns OWN query rows (q and the output rows in registers); a workgroup owns WORKGROUP*OWN rows of one head and
+// walks over the keys, KEYS at a time, with a running maximum and sum.
 // A key or value row reaches all threads either by SUBGROUPS: lane l loads dimensions l, l+LANES, … and broadcasts them
 // (the workgroup is one subgroup), or through a tile in workgroup memory (LANES is D then, CHUNKS 1).
 // Registers hold CHUNKS*LANES >= D dimensions; those beyond D are zero. Masked scores are a large finite number.
@@ -29,28 +30,31 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   let head = workgroup.y;
   let batch = workgroup.z;
   let stride = (params.H + 2u * params.KV) * D;
-  let t = workgroup.x * ${WORKGROUP}u + thread;
-  let row = batch * T + min(t, T - 1u);
-  let q_row = row * stride + head * D;
+  let first = workgroup.x * ${WORKGROUP}u * ${OWN}u;
   let k_head = batch * T * stride + (params.H + head / (params.H / params.KV)) * D;
   let v_head = k_head + params.KV * D;
+  #for r in OWN
+  let t_${r} = first + ${r}u * ${WORKGROUP}u + thread;
+  let row_${r} = batch * T + min(t_${r}, T - 1u);
+  let q_row_${r} = row_${r} * stride + head * D;
+  var largest_${r} = MASKED;
+  var sum_${r} = 0f;
   #for c in CHUNKS
   #for l in LANES
-  var q_${c}_${l} = 0f;
-  var out_${c}_${l} = 0f;
-  if (${c}u * LANES + ${l}u < D) { q_${c}_${l} = f32(qkv[q_row + ${c}u * LANES + ${l}u]) * params.scale; }
+  var q_${r}_${c}_${l} = 0f;
+  var out_${r}_${c}_${l} = 0f;
+  if (${c}u * LANES + ${l}u < D) { q_${r}_${c}_${l} = f32(qkv[q_row_${r} + ${c}u * LANES + ${l}u]) * params.scale; }
   #end
   #end
-  var largest = MASKED;
-  var sum = 0f;
-  let keys = min((workgroup.x + 1u) * ${WORKGROUP}u, T); // no row of this workgroup sees further
+  #end
+  let keys = min(first + ${WORKGROUP}u * ${OWN}u, T); // no row of this workgroup sees further
   for (var j0 = 0u; j0 < keys; j0 += ${KEYS}u) {
 #if ${SUBGROUPS}
     #for j in KEYS
-    let row_${j} = min(j0 + ${j}u, T - 1u) * stride;
+    let key_row_${j} = min(j0 + ${j}u, T - 1u) * stride;
     #for c in CHUNKS
-    let k_${j}_${c} = f32(qkv[k_head + row_${j} + min(${c}u * LANES + thread, D - 1u)]);
-    let v_${j}_${c} = f32(qkv[v_head + row_${j} + min(${c}u * LANES + thread, D - 1u)]);
+    let k_lane_${j}_${c} = f32(qkv[k_head + key_row_${j} + min(${c}u * LANES + thread, D - 1u)]);
+    let v_lane_${j}_${c} = f32(qkv[v_head + key_row_${j} + min(${c}u * LANES + thread, D - 1u)]);
     #end
     #end
 #else
@@ -62,52 +66,71 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     }
     workgroupBarrier();
 #endif
+    #for r in OWN
     #for j in KEYS
-    var score_${j} = 0f;
+    var score_${r}_${j} = 0f;
+    #end
     #end
     #for c in CHUNKS
     #for l in LANES
     #for j in KEYS
+    {
 #if ${SUBGROUPS}
-    score_${j} = fma(q_${c}_${l}, subgroupBroadcast(k_${j}_${c}, ${l}u), score_${j});
+      let k = subgroupBroadcast(k_lane_${j}_${c}, ${l}u);
 #else
-    score_${j} = fma(q_${c}_${l}, k_tile[${j}u * D + ${c}u * LANES + ${l}u], score_${j});
+      let k = k_tile[${j}u * D + ${c}u * LANES + ${l}u];
 #endif
+      #for r in OWN
+      score_${r}_${j} = fma(q_${r}_${c}_${l}, k, score_${r}_${j});
+      #end
+    }
     #end
     #end
     #end
-    var largest_now = largest;
+    #for r in OWN
+    var largest_now_${r} = largest_${r};
     #for j in KEYS
-    score_${j} = select(MASKED, score_${j}, j0 + ${j}u <= t);
-    largest_now = max(largest_now, score_${j});
+    score_${r}_${j} = select(MASKED, score_${r}_${j}, j0 + ${j}u <= t_${r});
+    largest_now_${r} = max(largest_now_${r}, score_${r}_${j});
     #end
-    let correction = exp(largest - largest_now);
-    largest = largest_now;
-    sum *= correction;
+    let correction_${r} = exp(largest_${r} - largest_now_${r});
+    largest_${r} = largest_now_${r};
+    sum_${r} *= correction_${r};
     #for j in KEYS
-    let p_${j} = exp(score_${j} - largest);
-    sum += p_${j};
+    let p_${r}_${j} = exp(score_${r}_${j} - largest_${r});
+    sum_${r} += p_${r}_${j};
+    #end
     #end
     #for c in CHUNKS
     #for l in LANES
-    out_${c}_${l} *= correction;
+    #for r in OWN
+    out_${r}_${c}_${l} *= correction_${r};
+    #end
     #for j in KEYS
+    {
 #if ${SUBGROUPS}
-    out_${c}_${l} = fma(p_${j}, subgroupBroadcast(v_${j}_${c}, ${l}u), out_${c}_${l});
+      let v = subgroupBroadcast(v_lane_${j}_${c}, ${l}u);
 #else
-    out_${c}_${l} = fma(p_${j}, v_tile[${j}u * D + ${c}u * LANES + ${l}u], out_${c}_${l});
+      let v = v_tile[${j}u * D + ${c}u * LANES + ${l}u];
 #endif
+      #for r in OWN
+      out_${r}_${c}_${l} = fma(p_${r}_${j}, v, out_${r}_${c}_${l});
+      #end
+    }
     #end
     #end
     #end
   }
-  if (t >= T) { return; }
-  let inverse = 1f / sum;
-  let out_row = (row * params.H + head) * D;
-  #for c in CHUNKS
-  #for l in LANES
-  if (${c}u * LANES + ${l}u < D) { out[out_row + ${c}u * LANES + ${l}u] = ${TYPE}(out_${c}_${l} * inverse); }
+  #for r in OWN
+  if (t_${r} < T) {
+    let inverse = 1f / sum_${r};
+    let out_row = (row_${r} * params.H + head) * D;
+    #for c in CHUNKS
+    #for l in LANES
+    if (${c}u * LANES + ${l}u < D) { out[out_row + ${c}u * LANES + ${l}u] = ${TYPE}(out_${r}_${c}_${l} * inverse); }
+    #end
+    #end
+    logsumexp[(batch * params.H + head) * T + t_${r}] = largest_${r} + log(sum_${r});
+  }
   #end
-  #end
-  logsumexp[(batch * params.H + head) * T + t] = largest + log(sum);
 }

@@ -40,7 +40,7 @@ export {
   parameterSpecs,
 } from './model/config.js';
 export type { BatchShape, Checkpointing } from './model/llama.js';
-export { Model, type ModelOptions, type Precision } from './model/model.js';
+export { Model, type ModelOptions, PRECISIONS, type Precision } from './model/model.js';
 export { presetNames, presetSize } from './model/presets.js';
 export type { OptimizerSettings, StepHealth } from './optim/adamw.js';
 export { learningRateAt, type ScheduleSettings } from './optim/schedule.js';

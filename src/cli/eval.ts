@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { UserError } from '../errors.js';
 import {
   Evaluator,
@@ -8,6 +8,8 @@ import {
   findModelFolder,
   loadModel,
   openDevice,
+  PRECISIONS,
+  type Precision,
   readDocuments,
   sequencesOf,
   TextTokenizer,
@@ -23,6 +25,7 @@ interface LossOptions {
   contextLength: number;
   batch: number;
   field: string;
+  precision: Precision;
   adapter?: string;
 }
 
@@ -37,12 +40,13 @@ export function addEvalCommand(program: Command): void {
     .option('--context-length <tokens>', 'tokens of a sequence', wholeNumber(1), 128)
     .option('--batch <sequences>', 'sequences that run at once', wholeNumber(1), 8)
     .option('--field <name>', 'field or column that holds the text in .jsonl and .parquet', 'text')
+    .addOption(new Option('--precision <type>', 'of matrices and activations').choices(PRECISIONS).default('f32'))
     .option('--adapter <name>', 'adapter, by a part of its name');
   defineAction<LossOptions>(loss, async (terminal, options) => {
     const folder = findModelFolder(options.model);
     const device = await openDevice({ adapter: options.adapter });
     try {
-      const model = await loadModel(device, folder);
+      const model = await loadModel(device, folder, { precision: options.precision });
       const { ids, textBytes } = await readIds(options, folder, model.config.vocabSize);
       if (ids.length < 2) throw new UserError(`the data has ${ids.length} token(s); a loss needs at least 2`);
       const shape = { B: options.batch, T: options.contextLength };

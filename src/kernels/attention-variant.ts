@@ -13,10 +13,11 @@ export interface AttentionSizes {
 
 export type AttentionKernel = 'attention_forward' | 'attention_backward_query' | 'attention_backward_key_value';
 
-/** `workgroup` rows a workgroup, and the rows of the other side that are taken at a time. */
+/** Threads of a workgroup, rows that a thread owns, and rows of the other side that are taken at a time. */
 export interface AttentionVariant {
   readonly subgroups: boolean;
   readonly workgroup: number;
+  readonly own: number;
   readonly rows: number;
 }
 
@@ -27,6 +28,8 @@ export function attentionKey(kernel: AttentionKernel, { T, D }: AttentionSizes, 
 /** The shipped choice: broadcast within a subgroup where there is a CPU underneath, else workgroup memory. */
 export function defaultAttention(adapter: AdapterDescription): AttentionVariant {
   const lanes = adapter.subgroupSize;
-  if (adapter.kind !== 'hardware' && [4, 8, 16].includes(lanes)) return { subgroups: true, workgroup: lanes, rows: 4 };
-  return { subgroups: false, workgroup: 64, rows: 8 };
+  if (adapter.kind !== 'hardware' && [4, 8, 16].includes(lanes)) {
+    return { subgroups: true, workgroup: lanes, own: 1, rows: lanes === 16 ? 2 : 4 };
+  }
+  return { subgroups: false, workgroup: 64, own: 1, rows: 8 };
 }

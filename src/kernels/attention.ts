@@ -19,12 +19,13 @@ export function attentionCall(
     LANES,
     CHUNKS: Math.ceil(D / LANES),
     WORKGROUP: variant.workgroup,
+    OWN: variant.own,
     SUBGROUPS: variant.subgroups,
     KEYS: variant.rows,
     QUERIES: variant.rows,
   };
   const heads = kernel === 'attention_backward_key_value' ? KV : H;
-  const workgroups = grid(kernel, Math.ceil(T / variant.workgroup), heads, B);
+  const workgroups = grid(kernel, Math.ceil(T / (variant.workgroup * variant.own)), heads, B);
   return kernelCall(kernel, holes, buffers, [T, H, KV, f32(1 / Math.sqrt(D))], workgroups);
 }
 

@@ -24,7 +24,8 @@ export type ParameterSource = (spec: ParameterSpec) => Float32Array | Promise<Fl
  * What matrices and activations are stored in. With `f16` each matrix has an f16 copy beside its f32 master, and products
  * and attention read and write halves; norms, the residual stream, sums and the optimizer stay f32.
  */
-export type Precision = 'f32' | 'f16';
+export const PRECISIONS = ['f32', 'f16'] as const;
+export type Precision = (typeof PRECISIONS)[number];
 
 export interface ModelOptions {
   readonly precision?: Precision;

@@ -110,10 +110,11 @@ const QUANTITIES: Readonly<Record<StepQuantity, string>> = {
 /** A quantity of the steps; the loss is smoothed over a twentieth of the run. */
 export function stepPlot(runs: readonly RunRecord[], quantity: StepQuantity): string {
   const rows = runs.flatMap(run => {
-    const values = run.steps.map(step => step[quantity]);
+    const steps = run.steps.filter(step => step[quantity] !== null); // a skipped step has no gradient norm
+    const values = steps.map(step => step[quantity]!);
     const window = quantity === 'loss' ? Math.max(1, Math.round(values.length / 20)) : 1;
     const smoothed = values.map((_, i) => mean(values.slice(Math.max(0, i - window + 1), i + 1)));
-    return thin(run.steps.map((step, i) => ({ run: run.config.name, x: step.tokens, y: smoothed[i]!, title: '' })));
+    return thin(steps.map((step, i) => ({ run: run.config.name, x: step.tokens, y: smoothed[i]!, title: '' })));
   });
   return draw(rows, {
     x: AXES.tokens,

@@ -26,7 +26,7 @@ const lineSchema = z.discriminatedUnion('kind', [
     tokens: z.number(),
     flops: z.number(),
     loss: z.number(),
-    gradientNorm: z.number(),
+    gradientNorm: z.number().nullable(),
     learningRate: z.number(),
     tokensPerSecond: z.number(),
   }),

@@ -4,6 +4,7 @@ import { LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
 import { UserError } from '../errors.js';
 import { CHECKPOINTING } from '../model/llama.js';
+import { PRECISIONS } from '../model/model.js';
 import { presetNames } from '../model/presets.js';
 
 const count = (description: string) => z.int().positive().describe(description);
@@ -44,6 +45,9 @@ const trainFields = {
   contextLength: count("tokens of a sequence (default: the preset's)"),
   batchTokens: count("tokens of an optimizer step (default: the preset's)"),
   microBatch: count('sequences that run at once; steps accumulate them (default: what fits)'),
+  precision: z
+    .enum(PRECISIONS)
+    .describe('f16: matrices and activations in halves, sums, masters and optimizer in f32, with loss scaling'),
   checkpointing: z
     .enum(CHECKPOINTING)
     .describe('layer: keep only the input of each layer and compute the rest again in the backward pass'),
@@ -69,6 +73,7 @@ const trainFields = {
 /** Defaults that hold for every size: the reference recipe. */
 const defaults = {
   checkpointing: 'none',
+  precision: 'f32',
   schedule: 'cosine',
   warmup: 0.05,
   minLearningRateRatio: 0.1,

@@ -14,6 +14,7 @@ export interface NonFinite {
 
 /**
  * @param sequences [n*B, T+1], the batch of the step.
+ * @param lossScale of the step, in f16.
  * @returns the first value that is not finite, in the order of computation: weights, forward, backward; undefined where
  *   everything is finite (the sum of squares of the gradients overflowed, say).
  */
@@ -21,12 +22,13 @@ export async function locateNonFinite(
   model: Model,
   sequences: Uint32Array,
   shape: BatchShape,
+  lossScale = 1,
 ): Promise<NonFinite | undefined> {
   for (const { name } of model.specs) {
     const found = firstNonFinite(name, await model.read(name));
     if (found) return found;
   }
-  const pass = await GradientPass.create(model, shape, { keepAll: true });
+  const pass = await GradientPass.create(model, shape, { keepAll: true, lossScale });
   try {
     const length = shape.B * (shape.T + 1);
     for (let start = 0; start < sequences.length; start += length) {

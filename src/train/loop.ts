@@ -5,6 +5,7 @@ import type { Mixture } from '../data/mixture.js';
 import { messageOf } from '../errors.js';
 import { Evaluator, sequencesOf } from '../eval/loss.js';
 import type { Device } from '../gpu/device.js';
+import type { StepHealth } from '../optim/adamw.js';
 import { learningRateAt } from '../optim/schedule.js';
 import { listCheckpoints, saveCheckpoint } from './checkpoint.js';
 import { locateNonFinite } from './locate.js';
@@ -157,9 +158,10 @@ class Reporter {
     this.#stepMs = stepMs;
     this.#group = Math.max(1, Math.min(MOST_UNREAD, Math.floor(REPORT_EVERY_MS / stepMs)));
     const first = trainer.step - pending.length + 1;
-    for (const [i, { loss, gradientNorm, badStep }] of health.entries()) {
+    for (const [i, { loss, gradientNorm, badStep, lossScale, skipped }] of health.entries()) {
       const step = first + i;
-      if (badStep !== 0) await this.#fail(badStep, loss, gradientNorm, pending[badStep - first]!.sequences);
+      if (badStep !== 0)
+        await this.#fail(badStep, { loss, gradientNorm, lossScale }, pending[badStep - first]!.sequences);
       const tokens = step * run.batchTokens;
       const line: StepLine = {
         kind: 'step',
@@ -167,7 +169,8 @@ class Reporter {
         tokens,
         flops: tokens * run.flopsPerToken,
         loss,
-        gradientNorm,
+        gradientNorm: skipped ? null : gradientNorm,
+        ...(run.precision === 'f16' && { lossScale }),
         learningRate: pending[i]!.learningRate,
         tokensPerSecond: Math.round((1000 * run.batchTokens) / stepMs),
       };
@@ -176,10 +179,14 @@ class Reporter {
     }
   }
 
-  async #fail(step: number, loss: number, gradientNorm: number, sequences: Uint32Array): Promise<never> {
+  async #fail(
+    step: number,
+    { loss, gradientNorm, lossScale }: Pick<StepHealth, 'loss' | 'gradientNorm' | 'lossScale'>,
+    sequences: Uint32Array,
+  ): Promise<never> {
     const { run, trainer, folder } = this.#context;
     const { microBatch: B, contextLength: T } = run;
-    const where = await locateNonFinite(trainer.model, sequences, { B, T }).then(
+    const where = await locateNonFinite(trainer.model, sequences, { B, T }, lossScale).then(
       found =>
         found
           ? `the first value that is not finite is ${found.value} at index ${found.index} of '${found.tensor}'`

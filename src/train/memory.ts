@@ -38,7 +38,7 @@ export const trainerSettings = (run: ResolvedRun): TrainerSettings => ({
 export function runMemory(adapter: AdapterDescription, run: ResolvedRun): RunMemory {
   const memory = new MemoryCount(adapter);
   const planned = (graph: Graph): Allocation => allocate(memory, layOut(graph));
-  const model = new ModelTensors(memory, run.model);
+  const model = new ModelTensors(memory, run.model, { precision: run.precision });
   const parameters = memory.bytes;
   const settings = trainerSettings(run);
   const step = new TracedStep(memory, model, settings);

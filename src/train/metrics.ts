@@ -11,8 +11,10 @@ export interface StepLine {
   readonly flops: number;
   /** Mean over the step's tokens, in nats. */
   readonly loss: number;
-  /** Before clipping. */
-  readonly gradientNorm: number;
+  /** Before clipping; null in a step that was skipped because f16 gradients overflowed. */
+  readonly gradientNorm: number | null;
+  /** In f16: the factor that keeps gradients from vanishing. */
+  readonly lossScale?: number;
   readonly learningRate: number;
   readonly tokensPerSecond: number;
 }

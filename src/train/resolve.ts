@@ -5,6 +5,7 @@ import { TokenDataset } from '../data/shards.js';
 import { UserError } from '../errors.js';
 import { countParameters, flopsPerToken, type ModelConfig, validateModelConfig } from '../model/config.js';
 import { CHECKPOINTING } from '../model/llama.js';
+import { PRECISIONS } from '../model/model.js';
 import { presetSize } from '../model/presets.js';
 import { recipeFor } from '../model/recipe.js';
 import { validateSchedule } from '../optim/schedule.js';
@@ -58,7 +59,9 @@ export const resolvedSchema = z.object({
   contextLength: count,
   batchTokens: count,
   microBatch: count,
-  checkpointing: z.enum(CHECKPOINTING).default('none'), // runs from before there was a choice have none
+  // runs from before there was a choice have these
+  checkpointing: z.enum(CHECKPOINTING).default('none'),
+  precision: z.enum(PRECISIONS).default('f32'),
   schedule: z.object({
     schedule: z.enum(['cosine', 'constant', 'wsd']),
     learningRate: z.number(),
@@ -205,6 +208,7 @@ export function resolveRun(config: RunConfig, { data, maxBindingBytes, from }: R
     batchTokens,
     microBatch: microBatch(config, model, contextLength, batchTokens, maxBindingBytes),
     checkpointing: config.checkpointing,
+    precision: config.precision,
     schedule,
     optimizer: {
       beta1: config.beta1,

@@ -45,8 +45,8 @@ export async function startRun(
   return withDevice(options.device, config.adapter, data, async device => {
     const run = resolve(config, checkpoint, data, device.adapter);
     const model = checkpoint
-      ? await loadModel(device, checkpoint)
-      : await Model.create(device, run.model, initialWeights(run.model, run.seed));
+      ? await loadModel(device, checkpoint, { precision: run.precision })
+      : await Model.create(device, run.model, initialWeights(run.model, run.seed), { precision: run.precision });
     return trainFrom(device, config.out, run, model, data, options, () => {
       mkdirSync(config.out, { recursive: true });
       writeFileWhole(join(config.out, CONFIG), `${JSON.stringify(run, null, 2)}\n`);
@@ -117,7 +117,7 @@ export async function resumeRun(folder: string, options: RunOptions = {}): Promi
         `the data '${changed.tokens.folder}' is not what '${folder}' was started with; a run needs its own data to go on`,
       );
     }
-    const model = await loadModel(device, latest.folder);
+    const model = await loadModel(device, latest.folder, { precision: run.precision });
     return trainFrom(device, folder, run, model, data, options, trainer => {
       const state = readTrainingState(latest.folder);
       restoreTrainer(trainer, latest.folder, state.step);
