@@ -181,6 +181,15 @@ export class Device implements Memory {
     throw new Error([`kernel '${label}' does not compile: ${outcome[0].reason}`, ...notes, ...numbered].join('\n'));
   }
 
+  /** What the WGSL compiler finds wrong with a source, before any driver sees it: kernels for other adapters can be checked. */
+  async diagnose(source: string): Promise<string[]> {
+    this.#handle.pushErrorScope('validation');
+    const module = this.#handle.createShaderModule({ code: source });
+    const { messages } = await module.getCompilationInfo();
+    await this.#handle.popErrorScope();
+    return messages.map(({ type, lineNum, linePos, message }) => `${type} ${lineNum}:${linePos} ${message}`);
+  }
+
   bind(pipeline: Pipeline, ranges: readonly BufferRange[]): GPUBindGroup {
     this.counters.bindGroups++;
     return this.#handle.createBindGroup({
