@@ -1,7 +1,10 @@
-// C[M, N] = op(A) op(B) (+ addend), where op is as it stands or transposed: batch-free, row-major, any M, N, K.
+// C[b, M, N] = op(A[b]) op(B[b]) (+ addend[b]), where op is as it stands or transposed: row-major, any M, N, K, any number of
+// batches b (workgroup z), whose matrices are *_batch elements apart.
 //   TRANSPOSE_A: A is stored [K, M], else [M, K].   TRANSPOSE_B: B is stored [N, K], else [K, N].
-// Epilogue: ADDEND adds a tensor [M, N]; ACCUMULATE adds to what C holds (gradients of parameters).
-// A workgroup is one subgroup of LANES lanes and computes a tile of GROUPS*LANES rows x COLUMNS*LANES columns. Lane l
+// Epilogue: ADDEND adds a tensor [M, N]; ACCUMULATE adds to what C holds (gradients of parameters). SWIGLU (SIDES 2): B
+// has 2N columns, gate and up, C takes both side by side [M, 2N], and Y [M, N] takes silu(gate) * up.
+// A workgroup is one subgroup of LANES lanes and computes a tile of GROUPS*LANES rows x COLUMNS*LANES columns
+// (of each side). Lane l
 // holds the accumulators of columns l, l+LANES, …; it loads one element of A for the row l of each group, and
 // subgroupBroadcast spreads it: one load of A serves COLUMNS*LANES products, one of B serves GROUPS*LANES.
 // Rows and columns beyond the edge read the last valid one and are not stored.
@@ -11,6 +14,7 @@ struct Params {
   M: u32, N: u32, K: u32,
   a_stride: u32, b_stride: u32, c_stride: u32,
   a_first: u32, b_first: u32, c_first: u32, addend_first: u32,
+  a_batch: u32, b_batch: u32, c_batch: u32,
 }
 
 @group(0) @binding(0) var<storage, read> a: array<${A_TYPE}>;
@@ -21,10 +25,17 @@ struct Params {
 @group(0) @binding(4) var<uniform> params: Params;
 #else
 @group(0) @binding(2) var<storage, read_write> c: array<${C_TYPE}>;
+#if ${SWIGLU}
+@group(0) @binding(3) var<storage, read_write> y: array<${C_TYPE}>;
+@group(0) @binding(4) var<uniform> params: Params;
+#else
 @group(0) @binding(3) var<uniform> params: Params;
+#endif
 #endif
 
 const LANES = ${LANES}u;
+
+${LIB_SWIGLU}
 
 @compute @workgroup_size(${LANES})
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
@@ -33,35 +44,44 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id
   let K = params.K;
   let row0 = workgroup.y * ${GROUPS}u * LANES;
   let column0 = workgroup.x * ${COLUMNS}u * LANES + lane;
+  let a_first = params.a_first + workgroup.z * params.a_batch;
+  let b_first = params.b_first + workgroup.z * params.b_batch;
+  let c_first = params.c_first + workgroup.z * params.c_batch;
 
   // A's element (row, k) is at a_row + k * a_step; B's (k, column) at b_column + k * b_step.
 #if ${TRANSPOSE_A}
   let a_step = params.a_stride;
   #for g in GROUPS
-  let a_row_${g} = params.a_first + min(row0 + ${g}u * LANES + lane, M - 1u);
+  let a_row_${g} = a_first + min(row0 + ${g}u * LANES + lane, M - 1u);
   #end
 #else
   let a_step = 1u;
   #for g in GROUPS
-  let a_row_${g} = params.a_first + min(row0 + ${g}u * LANES + lane, M - 1u) * params.a_stride;
+  let a_row_${g} = a_first + min(row0 + ${g}u * LANES + lane, M - 1u) * params.a_stride;
   #end
 #endif
 #if ${TRANSPOSE_B}
   let b_step = 1u;
+  #for s in SIDES
   #for j in COLUMNS
-  let b_column_${j} = params.b_first + min(column0 + ${j}u * LANES, N - 1u) * params.b_stride;
+  let b_column_${s}_${j} = b_first + (${s}u * N + min(column0 + ${j}u * LANES, N - 1u)) * params.b_stride;
+  #end
   #end
 #else
   let b_step = params.b_stride;
+  #for s in SIDES
   #for j in COLUMNS
-  let b_column_${j} = params.b_first + min(column0 + ${j}u * LANES, N - 1u);
+  let b_column_${s}_${j} = b_first + ${s}u * N + min(column0 + ${j}u * LANES, N - 1u);
+  #end
   #end
 #endif
 
   #for g in GROUPS
   #for l in LANES
+  #for s in SIDES
   #for j in COLUMNS
-  var sum_${g}_${l}_${j} = 0f;
+  var sum_${g}_${l}_${s}_${j} = 0f;
+  #end
   #end
   #end
   #end
@@ -72,8 +92,10 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id
     #for g in GROUPS
     let a_${g}_${u} = f32(a[a_row_${g} + (k + ${u}u) * a_step]);
     #end
+    #for s in SIDES
     #for j in COLUMNS
-    let b_${j}_${u} = f32(b[b_column_${j} + (k + ${u}u) * b_step]);
+    let b_${s}_${j}_${u} = f32(b[b_column_${s}_${j} + (k + ${u}u) * b_step]);
+    #end
     #end
     #end
     #for u in UNROLL
@@ -81,8 +103,10 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id
     #for l in LANES
     {
       let a_row = subgroupBroadcast(a_${g}_${u}, ${l}u);
+      #for s in SIDES
       #for j in COLUMNS
-      sum_${g}_${l}_${j} = fma(a_row, b_${j}_${u}, sum_${g}_${l}_${j});
+      sum_${g}_${l}_${s}_${j} = fma(a_row, b_${s}_${j}_${u}, sum_${g}_${l}_${s}_${j});
+      #end
       #end
     }
     #end
@@ -90,16 +114,20 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id
     #end
   }
   for (var k = whole; k < K; k++) {
+    #for s in SIDES
     #for j in COLUMNS
-    let b_${j} = f32(b[b_column_${j} + k * b_step]);
+    let b_${s}_${j} = f32(b[b_column_${s}_${j} + k * b_step]);
+    #end
     #end
     #for g in GROUPS
     let a_${g} = f32(a[a_row_${g} + k * a_step]);
     #for l in LANES
     {
       let a_row = subgroupBroadcast(a_${g}, ${l}u);
+      #for s in SIDES
       #for j in COLUMNS
-      sum_${g}_${l}_${j} = fma(a_row, b_${j}, sum_${g}_${l}_${j});
+      sum_${g}_${l}_${s}_${j} = fma(a_row, b_${s}_${j}, sum_${g}_${l}_${s}_${j});
+      #end
       #end
     }
     #end
@@ -114,11 +142,17 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id
     if (column0 + ${j}u * LANES < N) {
       let at = start + column0 + ${j}u * LANES;
 #if ${ADDEND}
-      c[params.c_first + at] = ${C_TYPE}(sum_${g}_${l}_${j} + f32(addend[params.addend_first + at]));
+      c[c_first + at] = ${C_TYPE}(sum_${g}_${l}_0_${j} + f32(addend[params.addend_first + workgroup.z * params.c_batch + at]));
 #elif ${ACCUMULATE}
-      c[params.c_first + at] = ${C_TYPE}(sum_${g}_${l}_${j} + f32(c[params.c_first + at]));
+      c[c_first + at] = ${C_TYPE}(sum_${g}_${l}_0_${j} + f32(c[c_first + at]));
+#elif ${SWIGLU}
+      let gate = ${C_TYPE}(sum_${g}_${l}_0_${j});
+      let up = ${C_TYPE}(sum_${g}_${l}_1_${j});
+      c[c_first + at] = gate;
+      c[c_first + at + N] = up;
+      y[(row0 + ${g}u * LANES + ${l}u) * N + column0 + ${j}u * LANES] = ${C_TYPE}(swiglu(f32(gate), f32(up)));
 #else
-      c[params.c_first + at] = ${C_TYPE}(sum_${g}_${l}_${j});
+      c[c_first + at] = ${C_TYPE}(sum_${g}_${l}_0_${j});
 #endif
     }
     #end

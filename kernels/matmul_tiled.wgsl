@@ -1,7 +1,7 @@
 // C[M, N] = op(A) op(B) (+ addend): the contract of matmul_subgroup, through workgroup memory, for adapters whose lanes
 // are many and whose barriers are cheap.
-// A workgroup of THREADS_M x THREADS_N threads computes a tile of (4*ROWS*THREADS_M) x (4*COLUMNS*THREADS_N); a thread
-// holds 4*ROWS rows and COLUMNS vectors of 4 columns of it, in registers. Tiles of A and B of DEPTH along K are staged
+// A workgroup of THREADS_M x THREADS_N threads computes a tile of (4*ROWS*THREADS_M) x (4*COLUMNS*THREADS_N), of each
+// side; a thread holds 4*ROWS rows and COLUMNS vectors of 4 columns of it, in registers. Tiles of A and B of DEPTH along K are staged
 // [DEPTH][tile] as vectors along M and N, so that the inner loop reads a vector of each at a time.
 // They are loaded in blocks of 4 x 4: ALIGNED_* (rows of the stored matrix are whole vectors) by vectors, else element by
 // element; a matrix that is stored along K is turned in registers. Elements beyond the edge are staged as zeros.
@@ -10,6 +10,7 @@ struct Params {
   M: u32, N: u32, K: u32,
   a_stride: u32, b_stride: u32, c_stride: u32,
   a_first: u32, b_first: u32, c_first: u32, addend_first: u32,
+  a_batch: u32, b_batch: u32, c_batch: u32,
 }
 
 #if ${ALIGNED_A}
@@ -28,20 +29,28 @@ struct Params {
 @group(0) @binding(4) var<uniform> params: Params;
 #else
 @group(0) @binding(2) var<storage, read_write> c: array<${C_TYPE}>;
+#if ${SWIGLU}
+@group(0) @binding(3) var<storage, read_write> y: array<${C_TYPE}>;
+@group(0) @binding(4) var<uniform> params: Params;
+#else
 @group(0) @binding(3) var<uniform> params: Params;
 #endif
+#endif
+
+${LIB_SWIGLU}
 
 const THREADS = ${THREADS_M}u * ${THREADS_N}u;
 const VECTORS_M = ${THREADS_M}u * ${ROWS}u;
-const VECTORS_N = ${THREADS_N}u * ${COLUMNS}u;
+const SIDE = ${THREADS_N}u * ${COLUMNS}u;
+const VECTORS_N = SIDE * ${SIDES}u;
 const DEPTH = ${DEPTH}u;
 var<workgroup> a_tile: array<vec4f, DEPTH * VECTORS_M>;
 var<workgroup> b_tile: array<vec4f, DEPTH * VECTORS_N>;
 
 // Four elements of the stored row `row` from `column` on; zeros beyond `rows` and `columns`.
-fn load_a(row: u32, column: u32, rows: u32, columns: u32) -> vec4f {
+fn load_a(batch: u32, row: u32, column: u32, rows: u32, columns: u32) -> vec4f {
   if (row >= rows || column >= columns) { return vec4f(); }
-  let at = params.a_first + row * params.a_stride + column;
+  let at = params.a_first + batch * params.a_batch + row * params.a_stride + column;
 #if ${ALIGNED_A}
   return vec4f(a[at / 4u]);
 #else
@@ -51,9 +60,9 @@ fn load_a(row: u32, column: u32, rows: u32, columns: u32) -> vec4f {
 #endif
 }
 
-fn load_b(row: u32, column: u32, rows: u32, columns: u32) -> vec4f {
+fn load_b(batch: u32, row: u32, column: u32, rows: u32, columns: u32) -> vec4f {
   if (row >= rows || column >= columns) { return vec4f(); }
-  let at = params.b_first + row * params.b_stride + column;
+  let at = params.b_first + batch * params.b_batch + row * params.b_stride + column;
 #if ${ALIGNED_B}
   return vec4f(b[at / 4u]);
 #else
@@ -71,12 +80,15 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   let thread_m = index / ${THREADS_N}u;
   let thread_n = index % ${THREADS_N}u;
   let row0 = workgroup.y * VECTORS_M * 4u;
-  let column0 = workgroup.x * VECTORS_N * 4u;
+  let column0 = workgroup.x * SIDE * 4u;
+  let batch = workgroup.z;
 
   #for i in ROWS
   #for r in 4
+  #for s in SIDES
   #for j in COLUMNS
-  var sum_${i}_${r}_${j} = vec4f();
+  var sum_${i}_${r}_${s}_${j} = vec4f();
+  #end
   #end
   #end
   #end
@@ -88,13 +100,13 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
       let m = block % VECTORS_M;
       let k = 4u * (block / VECTORS_M);
       #for i in 4
-      a_tile[(k + ${i}u) * VECTORS_M + m] = load_a(k0 + k + ${i}u, row0 + 4u * m, K, M);
+      a_tile[(k + ${i}u) * VECTORS_M + m] = load_a(batch, k0 + k + ${i}u, row0 + 4u * m, K, M);
       #end
 #else
       let k = 4u * (block % (DEPTH / 4u));
       let m = block / (DEPTH / 4u);
       #for i in 4
-      let row_${i} = load_a(row0 + 4u * m + ${i}u, k0 + k, M, K);
+      let row_${i} = load_a(batch, row0 + 4u * m + ${i}u, k0 + k, M, K);
       #end
       #for i in 4
       a_tile[(k + ${i}u) * VECTORS_M + m] = vec4f(row_0[${i}], row_1[${i}], row_2[${i}], row_3[${i}]);
@@ -106,7 +118,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
       let k = 4u * (block % (DEPTH / 4u));
       let n = block / (DEPTH / 4u);
       #for i in 4
-      let column_${i} = load_b(column0 + 4u * n + ${i}u, k0 + k, N, K);
+      let column_${i} = load_b(batch, n / SIDE * N + column0 + 4u * (n % SIDE) + ${i}u, k0 + k, ${SIDES}u * N, K);
       #end
       #for i in 4
       b_tile[(k + ${i}u) * VECTORS_N + n] = vec4f(column_0[${i}], column_1[${i}], column_2[${i}], column_3[${i}]);
@@ -115,7 +127,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
       let n = block % VECTORS_N;
       let k = 4u * (block / VECTORS_N);
       #for i in 4
-      b_tile[(k + ${i}u) * VECTORS_N + n] = load_b(k0 + k + ${i}u, column0 + 4u * n, K, N);
+      b_tile[(k + ${i}u) * VECTORS_N + n] = load_b(batch, k0 + k + ${i}u, column0 + 4u * n, K, N);
       #end
 #endif
     }
@@ -124,13 +136,17 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
       #for i in ROWS
       let a_${i} = a_tile[k * VECTORS_M + thread_m + ${i}u * ${THREADS_M}u];
       #end
+      #for s in SIDES
       #for j in COLUMNS
-      let b_${j} = b_tile[k * VECTORS_N + thread_n + ${j}u * ${THREADS_N}u];
+      let b_${s}_${j} = b_tile[k * VECTORS_N + ${s}u * SIDE + thread_n + ${j}u * ${THREADS_N}u];
+      #end
       #end
       #for i in ROWS
       #for r in 4
+      #for s in SIDES
       #for j in COLUMNS
-      sum_${i}_${r}_${j} = fma(vec4f(a_${i}[${r}]), b_${j}, sum_${i}_${r}_${j});
+      sum_${i}_${r}_${s}_${j} = fma(vec4f(a_${i}[${r}]), b_${s}_${j}, sum_${i}_${r}_${s}_${j});
+      #end
       #end
       #end
       #end
@@ -141,17 +157,37 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   #for i in ROWS
   #for r in 4
   #for j in COLUMNS
-  store(row0 + 4u * (thread_m + ${i}u * ${THREADS_M}u) + ${r}u, column0 + 4u * (thread_n + ${j}u * ${THREADS_N}u),
-        sum_${i}_${r}_${j});
+  {
+    let row = row0 + 4u * (thread_m + ${i}u * ${THREADS_M}u) + ${r}u;
+    let column = column0 + 4u * (thread_n + ${j}u * ${THREADS_N}u);
+#if ${SWIGLU}
+    store_swiglu(row, column, sum_${i}_${r}_0_${j}, sum_${i}_${r}_1_${j});
+#else
+    store(batch, row, column, sum_${i}_${r}_0_${j});
+#endif
+  }
   #end
   #end
   #end
 }
 
-fn store(row: u32, column: u32, sums: vec4f) {
+#if ${SWIGLU}
+fn store_swiglu(row: u32, column: u32, gates: vec4f, ups: vec4f) {
   if (row >= params.M || column >= params.N) { return; }
   for (var i = 0u; i < min(4u, params.N - column); i++) {
-    let at = row * params.c_stride + column + i;
+    let gate = ${C_TYPE}(gates[i]);
+    let up = ${C_TYPE}(ups[i]);
+    let at = params.c_first + row * params.c_stride + column + i;
+    c[at] = gate;
+    c[at + params.N] = up;
+    y[row * params.N + column + i] = ${C_TYPE}(swiglu(f32(gate), f32(up)));
+  }
+}
+#else
+fn store(batch: u32, row: u32, column: u32, sums: vec4f) {
+  if (row >= params.M || column >= params.N) { return; }
+  for (var i = 0u; i < min(4u, params.N - column); i++) {
+    let at = batch * params.c_batch + row * params.c_stride + column + i;
 #if ${ADDEND}
     c[params.c_first + at] = ${C_TYPE}(sums[i] + f32(addend[params.addend_first + at]));
 #elif ${ACCUMULATE}
@@ -161,3 +197,4 @@ fn store(row: u32, column: u32, sums: vec4f) {
 #endif
   }
 }
+#endif

@@ -2,6 +2,7 @@
 import type { BufferRange } from '../gpu/buffer.js';
 import { checkIndexable, type ElementType, grid, type KernelCall, kernelCall, type Operand } from './call.js';
 import type { MatmulSizes, MatmulVariant } from './matmul-variant.js';
+import { swigluForward } from './rows.js';
 import type { Holes } from './source.js';
 import { rowsWithin, type Stretch, stretches, type Window, windowOf } from './split.js';
 import type { KernelTable } from './table.js';
@@ -22,7 +23,7 @@ export function matmul(kernels: KernelTable, sizes: MatmulSizes, operands: Matmu
 }
 
 /**
- * The product with a given variant. Rows of A, B or C that exceed a binding are taken in windows; where K is cut, the
+ * The product with a given variant. Of several batches, all must fit a binding. Rows of A, B or C that exceed a binding are taken in windows; where K is cut, the
  * windows after the first add to C.
  */
 export function matmulCalls(
@@ -31,9 +32,10 @@ export function matmulCalls(
   operands: MatmulOperands,
   maxBindingBytes = Number.MAX_SAFE_INTEGER,
 ): KernelCall[] {
-  const { form, M, N, K } = sizes;
+  const { form, M, N, K, batches = 1 } = sizes;
   const { a, b, c, addend } = operands;
-  for (const elements of [M * K, K * N, M * N]) checkIndexable('matmul', elements);
+  for (const elements of [M * K, K * N, M * N]) checkIndexable('matmul', batches * elements);
+  if (batches > 1) for (const operand of [a, b, c]) rowsWithin(maxBindingBytes, operand, operand.sizeBytes);
   const within = (operand: Operand, rowElements: number) => rowsWithin(maxBindingBytes, operand, rowElements);
   const added = addend === undefined || addend === 'c' ? undefined : addend;
   const mostM = Math.min(
@@ -57,7 +59,7 @@ export function matmulCalls(
           addend:
             k.start > 0 ? ('c' as const) : added ? matrixWindow(added, m, n, N) : addend === 'c' ? 'c' : undefined,
         };
-        calls.push(call(variant, sizes, { form, M: m.count, N: n.count, K: k.count }, windows));
+        calls.push(call(variant, sizes, { form, M: m.count, N: n.count, K: k.count, batches }, windows));
       }
     }
   }
@@ -78,12 +80,13 @@ interface Windows {
 
 /** One dispatch: `whole` gives the strides, `part` the sizes. */
 function call(variant: MatmulVariant, whole: MatmulSizes, part: MatmulSizes, windows: Windows): KernelCall {
-  const { form, M, N, K } = part;
+  const { form, M, N, K, batches = 1 } = part;
   const { a, b, c, addend } = windows;
   const strides = [form === 'TN' ? whole.M : whole.K, form === 'NT' ? whole.K : whole.N, whole.N];
   const added = addend === undefined || addend === 'c' ? undefined : addend;
   const buffers: BufferRange[] = [a, b, ...(added ? [added] : []), c].map(({ operand }) => operand);
-  const params = [M, N, K, ...strides, a.first, b.first, c.first, added?.first ?? 0];
+  const apart = batches > 1 ? [M * K, K * N, M * N] : [0, 0, 0];
+  const params = [M, N, K, ...strides, a.first, b.first, c.first, added?.first ?? 0, ...apart];
   const label = `matmul_${variant.kernel} ${form}${a.operand.type === 'f16' || b.operand.type === 'f16' ? ' f16' : ''}`;
   const epilogue = {
     A_TYPE: a.operand.type,
@@ -94,10 +97,46 @@ function call(variant: MatmulVariant, whole: MatmulSizes, part: MatmulSizes, win
     TRANSPOSE_B: form === 'NT',
     ADDEND: added !== undefined,
     ACCUMULATE: addend === 'c',
+    SWIGLU: false,
   };
   const [name, holes, tileM, tileN] = specialisation(variant, part, strides as [number, number, number], windows);
-  const workgroups = grid(label, Math.ceil(N / tileN), Math.ceil(M / tileM));
+  const workgroups = grid(label, Math.ceil(N / tileN), Math.ceil(M / tileM), batches);
   return kernelCall(name, { ...epilogue, ...holes }, buffers, params, workgroups, label);
+}
+
+/**
+ * gateUp [M, 2F] = x [M, K] weightᵀ, weight [2F, K], and y [M, F] = silu(gate) * up of its halves: in one pass where the
+ * variant has both sides in a thread's registers and all fits a binding, else in two.
+ */
+export function matmulSwiglu(
+  kernels: KernelTable,
+  { M, F, K }: { readonly M: number; readonly F: number; readonly K: number },
+  operands: Record<'x' | 'weight' | 'gateUp' | 'y', Operand>,
+): KernelCall[] {
+  const { x, weight, gateUp, y } = operands;
+  const sizes = { form: 'NT', M, N: 2 * F, K } as const;
+  const variant = kernels.matmul({ ...sizes, types: { a: x.type, b: weight.type, c: gateUp.type } });
+  const fits = Object.values(operands).every(({ sizeBytes }) => sizeBytes <= kernels.maxBindingBytes);
+  if (variant.kernel === 'matrix' || variant.columns % 2 !== 0 || !fits) {
+    return [
+      ...matmulCalls(variant, sizes, { a: x, b: weight, c: gateUp }, kernels.maxBindingBytes),
+      ...swigluForward(kernels, { rows: M, columns: F }, { x: gateUp, y }),
+    ];
+  }
+  checkIndexable('matmul_swiglu', M * 2 * F);
+  const part = { form: 'NT', M, N: F, K } as const;
+  const whole = (operand: Operand): Window => ({ operand, first: 0 });
+  const windows = { a: whole(x), b: whole(weight), c: whole(gateUp), addend: undefined };
+  const perSide = { ...variant, columns: variant.columns / 2 };
+  const [name, holes, tileM, tileN] = specialisation(perSide, part, [K, K, 2 * F], windows);
+  const types = { A_TYPE: x.type, B_TYPE: weight.type, C_TYPE: gateUp.type, ADDEND_TYPE: 'f32' };
+  const epilogue = { TRANSPOSE_A: false, TRANSPOSE_B: true, ADDEND: false, ACCUMULATE: false, SWIGLU: true };
+  const label = `${name}_swiglu NT${x.type === 'f16' ? ' f16' : ''}`;
+  const workgroups = grid(label, Math.ceil(F / tileN), Math.ceil(M / tileM));
+  const params = [M, F, K, K, K, 2 * F, 0, 0, 0, 0, 0, 0, 0];
+  return [
+    kernelCall(name, { ...types, ...epilogue, ...holes, SIDES: 2 }, [x, weight, gateUp, y], params, workgroups, label),
+  ];
 }
 
 /** The kernel's name, its tile as holes, and what a workgroup computes: rows and columns of C. */
@@ -110,7 +149,7 @@ function specialisation(
   const { columns: COLUMNS } = variant;
   if (variant.kernel === 'subgroup') {
     const { lanes: LANES, groups: GROUPS, unroll: UNROLL } = variant;
-    return ['matmul_subgroup', { LANES, GROUPS, COLUMNS, UNROLL }, LANES * GROUPS, LANES * COLUMNS];
+    return ['matmul_subgroup', { LANES, GROUPS, COLUMNS, UNROLL, SIDES: 1 }, LANES * GROUPS, LANES * COLUMNS];
   }
   // Vectors of elements can be loaded where every row of the stored matrix is a whole number of them
   const rowOfA = form === 'TN' ? M : K;
@@ -122,7 +161,7 @@ function specialisation(
     const { threadsM: THREADS_M, threadsN: THREADS_N } = variant;
     const ALIGNED_A = aligned(4, rowOfA, strideA, a);
     const ALIGNED_B = aligned(4, rowOfB, strideB, b);
-    const holes = { THREADS_M, THREADS_N, ROWS, COLUMNS, DEPTH, ALIGNED_A, ALIGNED_B };
+    const holes = { THREADS_M, THREADS_N, ROWS, COLUMNS, DEPTH, ALIGNED_A, ALIGNED_B, SIDES: 1 };
     return ['matmul_tiled', holes, 4 * THREADS_M * ROWS, 4 * THREADS_N * COLUMNS];
   }
   const { lanes: LANES, subgroupsM: SUBGROUPS_M, subgroupsN: SUBGROUPS_N } = variant;

@@ -7,7 +7,7 @@ import { type HeadGradient, headLoss } from '../ops/head-loss.js';
 import { linear } from '../ops/linear.js';
 import { rmsnorm } from '../ops/rmsnorm.js';
 import { rope } from '../ops/rope.js';
-import { swiglu } from '../ops/swiglu.js';
+import { swigluLinear } from '../ops/swiglu.js';
 import type { ForwardTensors } from './model.js';
 
 /** A batch of B sequences of T tokens. */
@@ -87,7 +87,8 @@ function traceLayer(graph: Graph, model: ForwardTensors, layer: number, x: Tenso
   const mixed = attention(graph, rotated, { B, T, H, KV, D });
   const attended = project('self_attn.o_proj', mixed, x);
 
-  const gateUp = project('mlp.gate_up_proj', norm('post_attention_layernorm', attended));
-  graph.scope = `${prefix}mlp.`;
-  return project('mlp.down_proj', swiglu(graph, gateUp), attended);
+  const normed = norm('post_attention_layernorm', attended);
+  graph.scope = `${prefix}mlp.gate_up_proj.`;
+  const gated = swigluLinear(graph, normed, model.matrix(`${prefix}mlp.gate_up_proj.weight`));
+  return project('mlp.down_proj', gated, attended);
 }

@@ -1,5 +1,5 @@
 /** y = x Wᵀ (+ residual): the projections of the model, without bias. */
-import type { Graph } from '../autograd/graph.js';
+import type { Graph, PendingGradients } from '../autograd/graph.js';
 import { type DType, expectShape, type Tensor } from '../autograd/tensor.js';
 import { matmul } from '../kernels/matmul.js';
 import type { MatmulForm } from '../kernels/matmul-variant.js';
@@ -22,14 +22,28 @@ export function linear(graph: Graph, x: Tensor, weight: Tensor, { residual, dtyp
   if (residual) expectShape('linear', 'residual', residual, [R, N]);
   const forward = { op: 'linear', form: 'NT', sizes: [R, N, K], dtype: residual?.dtype ?? dtype ?? x.dtype } as const;
   return product(graph, forward, x, weight, residual, (dy, pending) => {
-    const backward = { op: 'linear_input', form: 'NN', sizes: [R, K, N], dtype: x.dtype } as const;
-    const dx = product(graph, backward, dy, weight, pending.take(x));
-    if (weight.gradient) accumulateProduct(graph, dy, x, weight.gradient, [N, K, R]);
+    const dx = linearGradients(graph, x, weight, dy, pending);
     return residual ? [dx, undefined, dy] : [dx, undefined];
   });
 }
 
-type Rule = (dy: Tensor, pending: { take(input: Tensor): Tensor | undefined }) => (Tensor | undefined)[];
+/** The gradients of x Wᵀ for dy [R, N]: returns dx [R, K], and adds dW [N, K] to the weight's gradient. */
+export function linearGradients(
+  graph: Graph,
+  x: Tensor,
+  weight: Tensor,
+  dy: Tensor,
+  pending: Pick<PendingGradients, 'take'>,
+): Tensor {
+  const [R, K] = x.shape as [number, number];
+  const [N] = weight.shape as [number];
+  const backward = { op: 'linear_input', form: 'NN', sizes: [R, K, N], dtype: x.dtype } as const;
+  const dx = product(graph, backward, dy, weight, pending.take(x));
+  if (weight.gradient) accumulateProduct(graph, dy, x, weight.gradient, [N, K, R]);
+  return dx;
+}
+
+type Rule = (dy: Tensor, pending: PendingGradients) => (Tensor | undefined)[];
 
 interface Product {
   readonly op: string;

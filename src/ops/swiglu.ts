@@ -1,26 +1,37 @@
-/** SwiGLU's elementwise part (Shazeer, 2020). */
+/** The gated half of the MLP (SwiGLU: Shazeer, 2020), with the product that feeds it. */
 import type { Graph } from '../autograd/graph.js';
-import type { Tensor } from '../autograd/tensor.js';
-import { swigluBackward, swigluForward } from '../kernels/rows.js';
+import { expectShape, type Tensor } from '../autograd/tensor.js';
+import { matmulSwiglu } from '../kernels/matmul.js';
+import { swigluBackward } from '../kernels/rows.js';
+import { linearGradients } from './linear.js';
 
-/** x [R, 2F], gate and up side by side → silu(gate) * up [R, F]. */
-export function swiglu(graph: Graph, x: Tensor): Tensor {
-  const [rows, width] = x.shape as [number, number];
-  if (width % 2 !== 0) throw new Error(`swiglu: '${x.name}' has ${width} columns, which are not gate and up`);
-  const sizes = { rows, columns: width / 2 };
+/**
+ * x [R, K], weight [2F, K], rows of gate then of up → silu(x gateᵀ) * (x upᵀ) [R, F], in x's type. Saves both products
+ * [R, 2F], side by side.
+ */
+export function swigluLinear(graph: Graph, x: Tensor, weight: Tensor): Tensor {
+  const [R, K] = x.shape as [number, number];
+  const F = weight.shape[0]! / 2;
+  expectShape('swiglu', 'weight', weight, [2 * F, K]);
   const { dtype } = x;
   return graph.add({
     op: 'swiglu',
-    inputs: [x],
-    outputs: [{ shape: [rows, sizes.columns], dtype }],
-    launch: (kernels, bind, [y]) => swigluForward(kernels, sizes, { x: bind(x), y: bind(y!) }),
-    backward([dy]) {
-      return graph.add({
+    inputs: [x, weight],
+    outputs: [
+      { shape: [R, F], dtype },
+      { shape: [R, 2 * F], dtype },
+    ],
+    launch: (kernels, bind, [y, gateUp]) =>
+      matmulSwiglu(kernels, { M: R, F, K }, { x: bind(x), weight: bind(weight), gateUp: bind(gateUp!), y: bind(y!) }),
+    backward([dy], pending, [, gateUp]) {
+      const [dgateUp] = graph.add({
         op: 'swiglu_input',
-        inputs: [x, dy!],
-        outputs: [{ shape: x.shape, dtype }],
-        launch: (kernels, bind, [dx]) => swigluBackward(kernels, sizes, { x: bind(x), dy: bind(dy!), dx: bind(dx!) }),
+        inputs: [gateUp!, dy!],
+        outputs: [{ shape: gateUp!.shape, dtype }],
+        launch: (kernels, bind, [dx]) =>
+          swigluBackward(kernels, { rows: R, columns: F }, { x: bind(gateUp!), dy: bind(dy!), dx: bind(dx!) }),
       });
+      return [linearGradients(graph, x, weight, dgateUp!, pending), undefined];
     },
   })[0]!;
 }

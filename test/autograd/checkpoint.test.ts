@@ -6,7 +6,7 @@ import type { Tensor } from '../../src/autograd/tensor.js';
 import { createModel, type ModelConfig } from '../../src/index.js';
 import { linear } from '../../src/ops/linear.js';
 import { rope, ropeTable } from '../../src/ops/rope.js';
-import { swiglu } from '../../src/ops/swiglu.js';
+import { swigluLinear } from '../../src/ops/swiglu.js';
 import { Random } from '../../src/random.js';
 import { GradientPass } from '../../src/train/gradients.js';
 import { backwardFrom, input, parameter, run, sum, uniform, useDevice } from '../support/gpu.js';
@@ -14,7 +14,7 @@ import { backwardFrom, input, parameter, run, sum, uniform, useDevice } from '..
 const context = useDevice();
 
 describe('a checkpointed segment', () => {
-  /** x → rope(x W1ᵀ) in place → swiglu → W2, plus x; the gradients of x, W1 and W2. */
+  /** x → rope(x W2ᵀ) in place → swiglu of W1 → W2, plus x; the gradients of x, W1 and W2. */
   async function gradients(segment: (graph: Graph, x: Tensor, trace: (x: Tensor) => Tensor) => Tensor) {
     const { device } = context;
     const [T, C] = [5, 8];
@@ -24,9 +24,8 @@ describe('a checkpointed segment', () => {
     const table = input(device, 'table', [T, C / 2, 2], ropeTable(T, C, 100));
     const graph = new Graph();
     const trace = (x: Tensor) => {
-      const heads = { B: 1, T, heads: 1, rowHeads: 2, headSize: C };
-      const turned = rope(graph, linear(graph, x, W1), table, heads);
-      return linear(graph, swiglu(graph, turned), W2, { residual: x });
+      const turned = rope(graph, linear(graph, x, W2), table, { B: 1, T, heads: 1, rowHeads: 1, headSize: C });
+      return linear(graph, swigluLinear(graph, turned, W1), W2, { residual: x });
     };
     const first = linear(graph, X, W2);
     const y = segment(graph, segment(graph, first, trace), trace);

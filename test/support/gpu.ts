@@ -7,6 +7,7 @@ import { bytesOf, type DType, persistent, type Shape, sizeOf, type Tensor } from
 import { type Device, openDevice } from '../../src/gpu/device.js';
 import { floatsOfHalves, halvesOf } from '../../src/half.js';
 import { add } from '../../src/kernels/elementwise.js';
+import type { KernelTable } from '../../src/kernels/table.js';
 import { compare } from '../../src/numerics/compare.js';
 import { Random } from '../../src/random.js';
 
@@ -65,11 +66,15 @@ export function sideBySide(matrices: readonly Float64Array[], rows: number): Flo
 }
 
 /** Takes matrices that stand side by side apart again. */
-export function parts(together: Float32Array, rows: number, widths: readonly number[]): Float32Array[] {
+export function parts<Values extends Float32Array | Float64Array>(
+  together: Values,
+  rows: number,
+  widths: readonly number[],
+): Values[] {
   const width = widths.reduce((a, b) => a + b, 0);
   let column = 0;
   return widths.map(own => {
-    const part = new Float32Array(rows * own);
+    const part = together.slice(0, rows * own) as Values;
     for (let r = 0; r < rows; r++) part.set(together.subarray(r * width + column, r * width + column + own), r * own);
     column += own;
     return part;
@@ -127,8 +132,13 @@ export function halfBound(bound: Float64Array, reference: Float64Array): Float64
 }
 
 /** Runs a graph once and reads tensors. */
-export async function run(device: Device, graph: Graph, tensors: readonly Tensor[]): Promise<Float32Array[]> {
-  const planned = await plan(device, graph, { keep: tensors.filter(tensor => !tensor.buffer) });
+export async function run(
+  device: Device,
+  graph: Graph,
+  tensors: readonly Tensor[],
+  kernels?: KernelTable,
+): Promise<Float32Array[]> {
+  const planned = await plan(device, graph, { keep: tensors.filter(tensor => !tensor.buffer), kernels });
   device.submit(planned.commands);
   const values: Float32Array[] = [];
   for (const tensor of tensors) {
