@@ -88,12 +88,15 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id
 
   let whole = K - K % ${UNROLL}u;
   for (var k = 0u; k < whole; k += ${UNROLL}u) {
-    #for u in UNROLL
+    // what a lane loads along K follows in a row: where K is contiguous these loads meet the same cache line
     #for g in GROUPS
+    #for u in UNROLL
     let a_${g}_${u} = f32(a[a_row_${g} + (k + ${u}u) * a_step]);
+    #end
     #end
     #for s in SIDES
     #for j in COLUMNS
+    #for u in UNROLL
     let b_${s}_${j}_${u} = f32(b[b_column_${s}_${j} + (k + ${u}u) * b_step]);
     #end
     #end

@@ -26,10 +26,12 @@ export function attentionKey(kernel: AttentionKernel, { T, D }: AttentionSizes, 
 }
 
 /** The shipped choice: broadcast within a subgroup where there is a CPU underneath, else workgroup memory. */
-export function defaultAttention(adapter: AdapterDescription): AttentionVariant {
+export function defaultAttention(adapter: AdapterDescription, kernel: AttentionKernel): AttentionVariant {
   const lanes = adapter.subgroupSize;
   if (adapter.kind !== 'hardware' && [4, 8, 16].includes(lanes)) {
-    return { subgroups: true, workgroup: lanes, own: 1, rows: lanes === 16 ? 2 : 4 };
+    if (lanes === 4) return { subgroups: true, workgroup: lanes, own: 1, rows: 4 };
+    // a key row has twice as much to hold as a query row, and registers run out
+    return { subgroups: true, workgroup: lanes, own: kernel === 'attention_backward_key_value' ? 1 : 2, rows: 2 };
   }
   return { subgroups: false, workgroup: 64, own: 1, rows: 8 };
 }

@@ -66,7 +66,7 @@ export class KernelTable {
   attention(kernel: AttentionKernel, sizes: AttentionSizes, type: ElementType): AttentionVariant {
     const key = attentionKey(kernel, sizes, type);
     this.requests.set(key, { kind: 'attention', key, kernel, sizes, type });
-    const variant = this.#choices.attention[key] ?? defaultAttention(this.adapter);
+    const variant = this.#choices.attention[key] ?? defaultAttention(this.adapter, kernel);
     this.#used.attention[key] = variant;
     return variant;
   }

@@ -5,6 +5,11 @@ import { specialise } from '../../src/kernels/source.js';
 
 describe('specialising a kernel', () => {
   const holes = {
+    A_TYPE: 'f32',
+    B_TYPE: 'f32',
+    C_TYPE: 'f32',
+    SIDES: 1,
+    SWIGLU: false,
     LANES: 2,
     GROUPS: 1,
     COLUMNS: 3,
@@ -25,7 +30,7 @@ describe('specialising a kernel', () => {
   test('#for is written out, #if decided, subgroups enabled where they are used', () => {
     const source = specialise('matmul_subgroup', holes);
     expect(source.startsWith('enable subgroups;')).toBe(true);
-    expect(source.match(/var sum_0_\d_\d = 0f;/g)).toHaveLength(2 * 3);
+    expect(source.match(/var sum_0_\d_0_\d = 0f;/g)).toHaveLength(2 * 3);
     expect(source).not.toMatch(/#|\$\{/);
     expect(source).not.toContain('addend');
   });

@@ -59,7 +59,12 @@ describe('attention, forward and backward, row by row', () => {
     const out = attention(graph, QKV, shape);
     backwardFrom(graph, out, input(device, 'dout', [B * T, H * D], given.dout));
     const [actual, dqkv] = await run(device, graph, [out, QKV.gradient!]);
-    expectGradients(shape, given, { out: actual!, dqkv: dqkv! }, defaultAttention(device.adapter).rows);
+    expectGradients(
+      shape,
+      given,
+      { out: actual!, dqkv: dqkv! },
+      defaultAttention(device.adapter, 'attention_forward').rows,
+    );
   });
 
   test.each(attentionCases.filter(({ shape }) => shape.D <= 32))('$name, in f16', async ({ name, shape }) => {
@@ -80,7 +85,13 @@ describe('attention, forward and backward, row by row', () => {
         bound.map(value => value + rounding),
         reference,
       );
-    expectGradients(shape, given, { out: actual!, dqkv: dqkv! }, defaultAttention(device.adapter).rows, widen);
+    expectGradients(
+      shape,
+      given,
+      { out: actual!, dqkv: dqkv! },
+      defaultAttention(device.adapter, 'attention_forward').rows,
+      widen,
+    );
   });
 });
 
@@ -123,6 +134,6 @@ describe.each(workgroupVariants)('through workgroup memory: $workgroup threads, 
 
   test('is what an adapter without equal subgroups takes', () => {
     const { adapter } = context.device;
-    expect(defaultAttention({ ...adapter, subgroupSize: 0 }).subgroups).toBe(false);
+    expect(defaultAttention({ ...adapter, subgroupSize: 0 }, 'attention_forward').subgroups).toBe(false);
   });
 });
