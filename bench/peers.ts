@@ -1,0 +1,3 @@
+export interface PeerResults {
+  readonly x: 1;
+}
