@@ -9,9 +9,11 @@ import type { Work } from '../work.js';
 import { kernelWork, verify } from './kernel.js';
 
 /** Chains that hide the latency of a multiply-add and still fit the registers, and how far the loop is unrolled. */
-const CHAINS = 16;
+const CHAINS = 12;
 const UNROLL = 8;
 const WORKGROUP = 128;
+/** Vectors of a thread: the fastest of those tried on llvmpipe. */
+const COPY = { WORKGROUP: 256, PER_THREAD: 8 };
 
 /** Threads, and rounds of the loop: enough to fill a GPU, and not more than a second's work of a CPU. */
 const fmaSize = (device: Device) =>
@@ -59,15 +61,14 @@ export async function copyCeiling(device: Device): Promise<Work> {
   const name = 'copy ceiling';
   const tensors = [place(device, 'copied from', [count], uniform), place(device, 'copied to', [count])];
   const [x, y] = tensors as [Tensor, Tensor];
-  const vector = device.adapter.kind === 'hardware' ? 4 : 1;
   const graph = new Graph();
   launches(graph, 'ceiling_copy', [y], bind =>
     kernelCall(
       'ceiling_copy',
-      { WORKGROUP, TYPE: vector === 4 ? 'vec4f' : 'f32' },
+      COPY,
       [bind(x), bind(y)],
-      [count / vector],
-      linearGrid(Math.ceil(count / vector / WORKGROUP)),
+      [count / 4],
+      linearGrid(Math.ceil(count / 4 / COPY.WORKGROUP / COPY.PER_THREAD)),
     ),
   );
   return kernelWork(device, {
