@@ -19,8 +19,8 @@ export interface WorkInfo {
 }
 
 export interface Work extends WorkInfo {
-  /** Runs it `perRun` times, until the GPU is done. */
-  run(): Promise<void>;
+  /** Runs it `times` times (`perRun` unless given), until the GPU is done. */
+  run(times?: number): Promise<void>;
   readonly perRun: number;
   /** GPU milliseconds of one time: timestamps around each dispatch, summed. Absent where the adapter has none. */
   readonly gpuTime?: () => Promise<number>;

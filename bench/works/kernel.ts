@@ -30,7 +30,7 @@ export async function kernelWork(
   const free = () => {
     for (const { buffer, gradient } of tensors) {
       buffer!.destroy();
-      gradient?.buffer!.destroy();
+      gradient?.buffer?.destroy();
     }
   };
   const bound = await plan(device, graph, { keep }).catch((error: unknown) => {
@@ -57,7 +57,7 @@ export async function kernelWork(
       precision: 'f32',
       check: checked,
       perRun,
-      run: () => runTimes(perRun),
+      run: (times = perRun) => runTimes(times),
       ...(device.adapter.features.includes('timestamp-query') && {
         async gpuTime() {
           const times = await device.time(Array.from({ length: perRun }, () => bound.commands).flat());
@@ -72,8 +72,8 @@ export async function kernelWork(
   }
 }
 
-/** How often it must be repeated to take `RUN_MILLISECONDS`, doubling until it does. */
-async function repetitions(run: (times: number) => Promise<void>, most: number): Promise<number> {
+/** How often it must be repeated to take about `RUN_MILLISECONDS`: doubled until it does, `most` times at most. */
+export async function repetitions(run: (times: number) => Promise<void>, most: number): Promise<number> {
   for (let times = 1; ; times *= 2) {
     const started = performance.now();
     await run(times);
