@@ -41,7 +41,7 @@ export function engines(adapter: AdapterDescription, folder = PEERS): EngineChoi
   return [
     { name: OURS, webgpu: true, start: javascript(join(import.meta.dirname, 'babelgrad.js')) },
     peer('jax-js', ['@jax-js/jax'], 'jax.mjs'),
-    peer('TensorFlow.js', ['@tensorflow/tfjs-core', '@tensorflow/tfjs-backend-webgpu'], 'tfjs.mjs'),
+    peer('TensorFlow.js', ['@tensorflow/tfjs', '@tensorflow/tfjs-backend-webgpu'], 'tfjs.mjs'),
     peer('ONNX Runtime', ['onnxruntime-node'], 'onnx.mjs', onnxEnvironment),
     { name: PYTORCH, webgpu: false, start: pytorch(join(folder, 'torch_engine.py')) },
   ];

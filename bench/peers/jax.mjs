@@ -2,6 +2,15 @@
 import { costsOf, installNavigator, startPeak } from './dawn.mjs';
 import { readBatches, readFloats, rotaryTables, versionOf } from './files.mjs';
 
+// jax-js calls helpers of iterators that Node.js has from version 22 on
+const IteratorPrototype = Object.getPrototypeOf(Object.getPrototypeOf([].values()));
+IteratorPrototype.map ??= function* (change) {
+  for (const item of this) yield change(item);
+};
+IteratorPrototype.filter ??= function* (accept) {
+  for (const item of this) if (accept(item)) yield item;
+};
+
 export async function open(adapter) {
   installNavigator(adapter);
   const jax = await import('@jax-js/jax');
