@@ -166,7 +166,7 @@ export function speedup(work: PeerWork, others: readonly string[]): number | und
 }
 
 /** What was to be reached on a software adapter, with what was. */
-export function peerBars({ engines, works }: PeerResults, copyCeiling?: number): Bar[] {
+export function peerBars({ engines, works }: PeerResults): Bar[] {
   const webgpu = engines.filter(({ name, webgpu }) => webgpu && name !== OURS).map(({ name }) => name);
   const bars: Bar[] = [];
   const factors: Readonly<Record<string, readonly [best: number, pytorch?: number]>> = {
@@ -180,12 +180,6 @@ export function peerBars({ engines, works }: PeerResults, copyCeiling?: number):
     const [best, pytorch] = factor;
     bars.push(atLeast(`${work.name}: speed over the best WebGPU peer's`, best, speedup(work, webgpu)));
     if (pytorch) bars.push(atLeast(`${work.name}: speed over PyTorch's`, pytorch, speedup(work, [PYTORCH])));
-    if (work.kind === 'adamw') {
-      const ours = work.rows.find(({ engine }) => engine === OURS);
-      const rate = ours && ours.wall.length > 0 ? work.bytes / median(ours.wall) / 1e6 : undefined;
-      const share = rate && copyCeiling ? rate / copyCeiling : undefined;
-      bars.push(atLeast(`${work.name}: share of the copy ceiling`, 0.5, share, 'needs the ceilings: bench all'));
-    }
   }
   const step = works.find(({ kind }) => kind === 'step');
   if (step) {

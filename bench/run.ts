@@ -1,9 +1,18 @@
-/** The benchmark in this process: works and the adapter's ceilings, checked, then timed in one interleaved run. */
-import type { Device } from '../src/gpu/device.js';
-import type { MakeWork } from './catalogue.js';
+/**
+ * The benchmark: works and the adapter's ceilings, checked, then timed in one interleaved run in this process; then the
+ * other engines, each in a process of its own, while this one holds no device.
+ */
+import { join } from 'node:path';
+import { writeFileWhole } from '../src/files.js';
+import type { AdapterDescription } from '../src/gpu/adapters.js';
+import { type Device, openDevice } from '../src/gpu/device.js';
+import type { MakeWork, Selection } from './catalogue.js';
+import { engines } from './engines/engines.js';
 import { describeMachine, type Machine } from './machine.js';
-import { type MeasureOptions, measure, median, type Samples } from './measure.js';
-import type { PeerResults } from './peers.js';
+import { measure, median, type Samples } from './measure.js';
+import { benchmarkPage } from './page.js';
+import { comparePeers, type PeerResults, peerBars } from './peers.js';
+import { adamwBar, type Bar, scalingBars, summarise, type WorkSummary } from './summary.js';
 import type { Work } from './work.js';
 import { copyCeiling, fmaCeiling } from './works/ceilings.js';
 import type { StepCosts, StepWork } from './works/step.js';
@@ -23,42 +32,75 @@ export interface StepResult {
   readonly hostShare?: number;
 }
 
-export interface BenchmarkResult {
-  readonly format: 1;
-  readonly machine: Machine;
+export interface KernelResults {
   readonly samples: readonly Samples[];
   readonly steps: readonly StepResult[];
+}
+
+export interface BenchmarkResult extends KernelResults {
+  readonly format: 1;
+  readonly machine: Machine;
+  readonly summary: readonly WorkSummary[];
   readonly peers?: PeerResults;
+  readonly bars: readonly Bar[];
 }
 
-export interface BenchmarkOptions extends MeasureOptions {
-  /** Before a work is made and checked. */
-  readonly onPrepare?: (index: number, count: number) => void;
+export interface BenchmarkOptions {
+  readonly adapter?: string | undefined;
+  readonly rounds: number;
+  /** Seconds for each work in each round, about: at least one sample is taken. */
+  readonly seconds: number;
+  readonly onAdapter?: (adapter: AdapterDescription) => void;
+  /** Works that are checked or measured; `details` says which. */
+  readonly onProgress?: (done: number, total: number, details: string) => void;
 }
 
-/** @throws Error naming a work whose result is wrong: nothing is timed then. */
-export async function runBenchmark(
+/** @throws Error naming a work whose result is wrong; UserError for sizes beyond the adapter's limits. */
+export async function benchmark(selection: Selection, options: BenchmarkOptions): Promise<BenchmarkResult> {
+  const device = await openDevice({ adapter: options.adapter });
+  let kernels: KernelResults;
+  try {
+    options.onAdapter?.(device.adapter);
+    kernels = await measureKernels(device, selection.works, options);
+  } finally {
+    device.close();
+  }
+  const peers = selection.peers ? await comparePeers(engines(device.adapter), options) : undefined;
+  return {
+    format: 1,
+    machine: describeMachine(device.adapter),
+    ...kernels,
+    summary: summarise(kernels.samples),
+    ...(peers && { peers }),
+    bars: [
+      ...(peers ? peerBars(peers) : []),
+      ...adamwBar(kernels.samples),
+      ...scalingBars(kernels.samples, kernels.steps),
+    ],
+  };
+}
+
+export async function measureKernels(
   device: Device,
   makes: readonly MakeWork[],
-  options: BenchmarkOptions,
-): Promise<BenchmarkResult> {
+  { rounds, seconds, onProgress }: BenchmarkOptions,
+): Promise<KernelResults> {
   const works: Work[] = [];
+  const all: readonly MakeWork[] = [fmaCeiling, copyCeiling, ...makes];
+  const total = all.length * (rounds + 1);
   try {
-    const all: readonly MakeWork[] = makes.length > 0 ? [fmaCeiling, copyCeiling, ...makes] : [];
     for (const [i, make] of all.entries()) {
-      options.onPrepare?.(i, all.length);
       works.push(await make(device));
+      onProgress?.(i + 1, total, `checked ${works.at(-1)!.name}`);
     }
-    const samples = await measure(works, options);
+    const report = (done: number, name: string) => onProgress?.(all.length + done, total, name);
+    const samples = await measure(works, { rounds, seconds, onProgress: report });
     const steps = works.flatMap((work, i) => ('costs' in work ? [stepResult(work as StepWork, samples[i]!)] : []));
-    return { format: 1, machine: describeMachine(device.adapter), samples, steps };
+    return { samples, steps };
   } finally {
     for (const work of works) work.destroy();
   }
 }
-
-/** How many works are measured for these: the ceilings come with them. */
-export const countWorks = (makes: readonly MakeWork[]): number => (makes.length > 0 ? makes.length + 2 : 0);
 
 function stepResult(work: StepWork, { wall, gpu, gpuWall }: Samples): StepResult {
   const { name, kind, parameters, tokens, activationBytes, costs, submitTimes } = work;
@@ -73,4 +115,13 @@ function stepResult(work: StepWork, { wall, gpu, gpuWall }: Samples): StepResult
     submitMilliseconds: median(submitTimes),
     ...(gpu.length > 0 && { hostShare: median(gpu.map((time, i) => 1 - time / gpuWall[i]!)) }),
   };
+}
+
+/** Writes the result as JSON and as a page, into a folder or beside each other. @returns the paths. */
+export function writeResult(out: string, result: BenchmarkResult): string[] {
+  const json = out.endsWith('.json') ? out : join(out, 'benchmark.json');
+  const page = json.replace(/json$/, 'html');
+  writeFileWhole(json, `${JSON.stringify(result, null, 1)}\n`);
+  writeFileWhole(page, benchmarkPage(result));
+  return [json, page];
 }

@@ -77,6 +77,14 @@ export const atMost = (what: string, bar: number, value: number | undefined, mis
   reached: value === undefined ? undefined : value <= bar,
 });
 
+/** AdamW moves memory and does little else. */
+export function adamwBar(samples: readonly Samples[]): Bar[] {
+  const index = samples.findIndex(({ kind }) => kind === 'adamw');
+  if (index < 0) return [];
+  const { name, share } = summarise(samples)[index]!;
+  return [atLeast(`${name}: share of the copy ceiling`, 0.5, share)];
+}
+
 /** How a FLOP's cost changes as steps grow, and whether activations grow with the context and no faster. */
 export function scalingBars(samples: readonly Samples[], steps: readonly StepResult[]): Bar[] {
   const costs = (kind: string) =>

@@ -1,6 +1,8 @@
 /** The benchmark's results for the terminal. */
 import Table from 'cli-table3';
 import { percent, short } from '../src/report/words.js';
+import { spreadOf } from './measure.js';
+import type { PeerRow, PeerWork } from './peers.js';
 import type { StepResult } from './run.js';
 import type { Bar, WorkSummary } from './summary.js';
 
@@ -58,3 +60,30 @@ export const barRow = ({ what, bar, measured, reached }: Bar): string[] => [
   measured,
   reached === undefined ? 'not measured' : reached ? 'reached' : 'NOT reached',
 ];
+
+export const PEER_HEAD = [
+  'work',
+  'engine',
+  'speed',
+  'ms',
+  'IQR',
+  'samples',
+  'dispatches, submits, buffers, peak MB',
+  'check',
+];
+
+/** An engine without a speed says why in the last column. */
+export function peerRow(work: PeerWork, { engine, wall, refused, check = '', costs }: PeerRow): string[] {
+  const asked = costs
+    ? [costs.dispatches, costs.submits, costs.buffersAfterStep2, costs.peakBytes && (costs.peakBytes / 1e6).toFixed(0)]
+    : [];
+  const costCell = asked.map(value => value ?? '?').join(', ');
+  if (wall.length === 0) return [work.name, engine, '–', '–', '–', '0', costCell, firstLine(refused ?? 'no samples')];
+  const { median, iqr } = spreadOf(wall);
+  const speed = work.tokens
+    ? `${((1000 * work.tokens) / median).toFixed(0)} tokens/s`
+    : `${(work[work.rate] / median / 1e6).toPrecision(3)} ${work.rate === 'flops' ? 'GFLOP/s' : 'GB/s'}`;
+  return [work.name, engine, speed, median.toPrecision(3), percent(iqr), String(wall.length), costCell, check];
+}
+
+const firstLine = (text: string): string => text.split('\n')[0]!;

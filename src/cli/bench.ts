@@ -1,11 +1,20 @@
 /** `bench`: how fast this adapter is at the engine's kernels and at a training step, and how fast others are on it. */
 import type { Command } from 'commander';
 import { describeWorks, select } from '../../bench/catalogue.js';
-import { countWorks, runBenchmark } from '../../bench/run.js';
-import { scalingBars, summarise } from '../../bench/summary.js';
-import { BAR_HEAD, barRow, STEP_HEAD, stepRow, textTable, WORK_HEAD, workRow } from '../../bench/table.js';
-import { openDevice } from '../index.js';
-import { defineAction } from './command.js';
+import { softwareNote } from '../../bench/page.js';
+import { benchmark, writeResult } from '../../bench/run.js';
+import {
+  BAR_HEAD,
+  barRow,
+  PEER_HEAD,
+  peerRow,
+  STEP_HEAD,
+  stepRow,
+  textTable,
+  WORK_HEAD,
+  workRow,
+} from '../../bench/table.js';
+import { defineAction, type Progress } from './command.js';
 import { positiveNumber, wholeNumber } from './numbers.js';
 
 interface BenchOptions {
@@ -33,26 +42,35 @@ export function addBenchCommand(program: Command): void {
         .join('\n')}`,
     );
   defineAction<BenchOptions, [string[]]>(command, async (terminal, options, names) => {
-    const { works } = select(names, options.size);
-    const device = await openDevice({ adapter: options.adapter });
-    try {
-      terminal.note(`adapter: ${device.adapter.name} (${device.adapter.driver})`);
-      const progress = terminal.progress('bench', countWorks(works) * options.rounds, 'measurements');
-      const result = await runBenchmark(device, works, {
-        rounds: options.rounds,
-        seconds: options.seconds,
-        onPrepare: (index, count) => progress.update(0, `checking ${index + 1} of ${count}`),
-        onProgress: (done, work) => progress.update(done, work),
-      }).finally(() => progress.stop());
-      const summary = summarise(result.samples);
-      const bars = scalingBars(result.samples, result.steps);
-      terminal.print(textTable(WORK_HEAD, summary.map(workRow)));
-      if (result.steps.length > 0) terminal.print(textTable(STEP_HEAD, result.steps.map(stepRow)));
-      if (bars.length > 0) terminal.print(textTable(BAR_HEAD, bars.map(barRow)));
-      return { ...result, summary, bars };
-    } finally {
-      device.close();
+    const selection = select(names, options.size);
+    const { rounds, seconds, adapter, out } = options;
+    let progress: Progress | undefined;
+    const result = await benchmark(selection, {
+      adapter,
+      rounds,
+      seconds,
+      onAdapter: ({ name, driver }) => terminal.note(`adapter: ${name} (${driver})`),
+      onProgress(done, total, details) {
+        // kernels and peers count apart
+        if (done === 0 || !progress) {
+          progress?.stop();
+          progress = terminal.progress('bench', total, 'measurements');
+        }
+        progress.update(done, details);
+      },
+    }).finally(() => progress?.stop());
+
+    terminal.print(textTable(WORK_HEAD, result.summary.map(workRow)));
+    if (result.steps.length > 0) terminal.print(textTable(STEP_HEAD, result.steps.map(stepRow)));
+    if (result.peers) {
+      const rows = result.peers.works.flatMap(work => work.rows.map(row => peerRow(work, row)));
+      terminal.print(textTable(PEER_HEAD, rows));
     }
+    if (result.bars.length > 0) terminal.print(textTable(BAR_HEAD, result.bars.map(barRow)));
+    const note = softwareNote(result);
+    if (note) terminal.print(note);
+    if (out) for (const file of writeResult(out, result)) terminal.print(`written: ${file}`);
+    return { ...result };
   });
 }
 
