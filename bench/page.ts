@@ -13,7 +13,8 @@ const MORE_STYLE = `
 .reached { color: #009e73; font-weight: 600; } .missed { color: #d55e00; font-weight: 600; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .1rem 1rem; margin: .5rem 0; }
 dt { color: var(--faint); } dd { margin: 0; overflow-wrap: anywhere; }
-.text { display: inline-block; white-space: normal; min-width: 16em; max-width: 34em; text-align: left; }
+.text { display: inline-block; white-space: normal; min-width: 11em; max-width: 34em; text-align: left; }
+h3 { font-size: 1rem; margin: .2rem 0 .4rem; }
 `;
 
 export function benchmarkPage(result: BenchmarkResult): string {
@@ -32,7 +33,7 @@ export function benchmarkPage(result: BenchmarkResult): string {
 <h1>${escapeHtml(title)}</h1>
 ${machineList(result)}
 ${warning ? `<p class="warning">${escapeHtml(warning)}</p>` : ''}
-${bars.length > 0 ? `<h2>What was to be reached</h2>\n${htmlTable(BAR_HEAD, bars.map(barRow), barClass)}` : ''}
+${bars.length > 0 ? `<h2>What was to be reached</h2>\n${htmlTable(BAR_HEAD, bars.map(barRow))}` : ''}
 ${peers ? peerSections(peers) : ''}
 <h2>Kernels against the adapter's ceilings</h2>
 <p class="note">Each dot is a work, at the FLOPs it does for a byte that it cannot but move. The lines are what this adapter gave in the same run: a loop of multiply-adds in registers (level) and a copy (slanted). Point at a dot for its numbers.</p>
@@ -55,7 +56,7 @@ export function softwareNote({ machine, peers }: BenchmarkResult): string | unde
   });
   const measured =
     speeds[0] && speeds[1]
-      ? ` Here PyTorch on the CPU trained at ${speeds[0].toFixed(0)} tokens/s, babelgrad at ${speeds[1].toFixed(0)}.`
+      ? ` In this run PyTorch on the CPU trained at ${speeds[0].toFixed(0)} tokens/s, babelgrad at ${speeds[1].toFixed(0)}.`
       : '';
   return `This is a software adapter: it runs shaders on the CPU. Where a CPU is all there is, a native CPU framework is faster.${measured}`;
 }
@@ -84,23 +85,20 @@ function peerSections(peers: PeerResults): string {
   ]);
   return `<h2>Against other engines</h2>
 <p class="note">Bars are medians, the lines on them reach from quartile to quartile; longer is faster.</p>
-<div class="plots">${peers.works.map(work => figure(enginePlot(work))).join('\n')}</div>
-${htmlTable(PEER_HEAD, peers.works.flatMap(peerRows), cell => (cell.length > 40 ? 'text' : ''))}
-${htmlTable(['engine', 'what it is'], engines, cell => (cell.length > 40 ? 'text' : ''))}`;
+<div class="plots">${peers.works.map(work => figure(`<h3>${escapeHtml(work.name)}</h3>${enginePlot(work)}`)).join('\n')}</div>
+${htmlTable([...PEER_HEAD, 'check'], peers.works.flatMap(peerRows))}
+${htmlTable(['engine', 'what it is'], engines)}`;
 }
 
-const peerRows = (work: PeerWork): string[][] => work.rows.map(row => peerRow(work, row));
+const peerRows = (work: PeerWork): string[][] => work.rows.map(row => [...peerRow(work, row), row.check ?? '']);
 
-const barClass = (cell: string): string => (cell === 'reached' ? 'reached' : cell === 'NOT reached' ? 'missed' : '');
+const CLASSES: Readonly<Record<string, string>> = { reached: 'reached', 'NOT reached': 'missed' };
 
-function htmlTable(
-  head: readonly string[],
-  rows: readonly (readonly string[])[],
-  classOf: (cell: string) => string = () => '',
-): string {
+/** A table in which long cells may wrap. */
+function htmlTable(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const cells = rows.map(row =>
     row.map(cell => {
-      const name = classOf(cell);
+      const name = CLASSES[cell] ?? (cell.length > 30 ? 'text' : '');
       return name ? `<span class="${name}">${escapeHtml(cell)}</span>` : escapeHtml(cell);
     }),
   );

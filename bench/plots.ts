@@ -16,7 +16,7 @@ const COMMON = {
 const svgOf = (plot: ReturnType<typeof Plot.plot>): string => plot.outerHTML.replace('<svg ', '<svg role="img" ');
 
 /** Shown where an engine has no speed; its table row has the whole reason. */
-const SHORT_REASON = 34;
+const SHORT_REASON = 44;
 
 /** Speed of every engine on one work: GFLOP/s, GB/s or tokens/s, with the quartiles. */
 export function enginePlot(work: PeerWork): string {
@@ -33,10 +33,10 @@ export function enginePlot(work: PeerWork): string {
     Plot.plot({
       ...COMMON,
       width: 460,
-      height: 60 + 34 * rows.length,
+      height: 64 + 34 * rows.length,
+      marginBottom: 44,
       marginLeft: 112,
       marginRight: 64,
-      title: work.name,
       x: { label: unit, labelAnchor: 'center', nice: true, ticks: 5, zero: true, grid: true, tickFormat: short },
       y: { label: null, domain: rows.map(({ engine }) => engine) },
       marks: [

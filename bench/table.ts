@@ -5,6 +5,7 @@ import { spreadOf } from './measure.js';
 import type { PeerRow, PeerWork } from './peers.js';
 import type { StepResult } from './run.js';
 import type { Bar, WorkSummary } from './summary.js';
+import type { StepCosts } from './works/step.js';
 
 export function textTable(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const table = new Table({
@@ -20,10 +21,10 @@ export const WORK_HEAD = ['work', 'rate', 'of ceiling', 'ms', 'GPU ms', 'IQR', '
 
 export const workRow = (work: WorkSummary): string[] => [
   work.name,
-  `${work.rate.toPrecision(3)} ${work.unit}`,
+  `${figures(work.rate)} ${work.unit}`,
   work.share === undefined ? '' : work.share.toFixed(2),
-  work.milliseconds.toPrecision(3),
-  work.gpuMilliseconds === undefined ? 'no timestamps' : work.gpuMilliseconds.toPrecision(3),
+  figures(work.milliseconds),
+  work.gpuMilliseconds === undefined ? 'no timestamps' : figures(work.gpuMilliseconds),
   percent(work.iqr),
   String(work.samples),
 ];
@@ -52,38 +53,31 @@ export const stepRow = (step: StepResult): string[] => [
   step.hostShare === undefined ? '' : `${(100 * step.hostShare).toFixed(1)}%`,
 ];
 
-export const BAR_HEAD = ['bar', 'asked', 'measured', ''];
+export const BAR_HEAD = ['bar', 'verdict', 'measured', 'asked'];
 
 export const barRow = ({ what, bar, measured, reached }: Bar): string[] => [
   what,
-  bar,
-  measured,
   reached === undefined ? 'not measured' : reached ? 'reached' : 'NOT reached',
+  measured,
+  bar,
 ];
 
-export const PEER_HEAD = [
-  'work',
-  'engine',
-  'speed',
-  'ms',
-  'IQR',
-  'samples',
-  'dispatches, submits, buffers, peak MB',
-  'check',
-];
+export const PEER_HEAD = ['work', 'engine', 'speed', 'ms', 'IQR', 'samples', 'note'];
 
-/** An engine without a speed says why in the last column. */
-export function peerRow(work: PeerWork, { engine, wall, refused, check = '', costs }: PeerRow): string[] {
-  const asked = costs
-    ? [costs.dispatches, costs.submits, costs.buffersAfterStep2, costs.peakBytes && (costs.peakBytes / 1e6).toFixed(0)]
-    : [];
-  const costCell = asked.map(value => value ?? '?').join(', ');
-  if (wall.length === 0) return [work.name, engine, '–', '–', '–', '0', costCell, firstLine(refused ?? 'no samples')];
+/** An engine without a speed says why; of a training step the note tells what it asks of the device. */
+export function peerRow(work: PeerWork, { engine, wall, refused, costs }: PeerRow): string[] {
+  if (wall.length === 0) return [work.name, engine, '–', '–', '–', '0', firstLine(refused ?? 'no samples')];
   const { median, iqr } = spreadOf(wall);
   const speed = work.tokens
     ? `${((1000 * work.tokens) / median).toFixed(0)} tokens/s`
-    : `${(work[work.rate] / median / 1e6).toPrecision(3)} ${work.rate === 'flops' ? 'GFLOP/s' : 'GB/s'}`;
-  return [work.name, engine, speed, median.toPrecision(3), percent(iqr), String(wall.length), costCell, check];
+    : `${figures(work[work.rate] / median / 1e6)} ${work.rate === 'flops' ? 'GFLOP/s' : 'GB/s'}`;
+  return [work.name, engine, speed, figures(median), percent(iqr), String(wall.length), costs ? costNote(costs) : ''];
 }
+
+const costNote = ({ dispatches, submits, buffersAfterStep2, peakBytes }: Partial<StepCosts>): string =>
+  `${dispatches} dispatches, ${submits} submits, ${buffersAfterStep2} new buffers, peak ${figures((peakBytes ?? 0) / 1e6)} MB`;
+
+/** Three digits that count, or the whole number. */
+const figures = (value: number): string => (value >= 1000 ? value.toFixed(0) : value.toPrecision(3));
 
 const firstLine = (text: string): string => text.split('\n')[0]!;

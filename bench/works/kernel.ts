@@ -104,5 +104,5 @@ export function verify(work: string, results: readonly Expected[]): string {
     worst = Math.max(worst, maxRatio);
     elements += reference.length;
   }
-  return `${elements} elements against float64, worst at ${worst.toPrecision(2)} of the bound`;
+  return `${elements} elements, worst at ${worst.toPrecision(2)} of the float64 bound`;
 }

@@ -174,5 +174,5 @@ async function verifyModel(model: Model, name: string, { T }: BatchShape): Promi
   if (!(worst <= bound)) {
     throw new Error(`${name}: loss or gradients are off by ${worst} of their scale, so the step is not timed`);
   }
-  return `loss and gradients of ${length} tokens against float64, worst at ${(worst / bound).toPrecision(2)} of the bound`;
+  return `loss, gradients: worst at ${(worst / bound).toPrecision(2)} of the float64 bound`;
 }
