@@ -1,10 +1,12 @@
 /** The benchmark's page: self-contained HTML, its plots drawn without a browser. */
+
 import { escapeHtml, figure, STYLE, table } from '../src/report/page.js';
+import { colorOf } from '../src/report/plots.js';
 import { short } from '../src/report/words.js';
 import { OURS, PYTORCH } from './engines/engines.js';
 import { median } from './measure.js';
 import type { PeerResults, PeerWork } from './peers.js';
-import { enginePlot, rooflinePlot } from './plots.js';
+import { enginePlot, rooflineKinds, rooflinePlot } from './plots.js';
 import type { BenchmarkResult } from './run.js';
 import { BAR_HEAD, barRow, PEER_HEAD, peerRow, STEP_HEAD, stepRow, WORK_HEAD, workRow } from './table.js';
 
@@ -37,7 +39,7 @@ ${bars.length > 0 ? `<h2>What was to be reached</h2>\n${htmlTable(BAR_HEAD, bars
 ${peers ? peerSections(peers) : ''}
 <h2>Kernels against the adapter's ceilings</h2>
 <p class="note">Each dot is a work, at the FLOPs it does for a byte that it cannot but move. The lines are what this adapter gave in the same run: a loop of multiply-adds in registers (level) and a copy (slanted). Point at a dot for its numbers.</p>
-<div class="plots">${figure(rooflinePlot(result.samples))}</div>
+<div class="plots">${figure(`${rooflinePlot(result.samples)}<p class="note">${rooflineKey(result)}</p>`)}</div>
 ${htmlTable(WORK_HEAD, summary.map(workRow))}
 ${steps.length > 0 ? `<h2>Training steps</h2>\n${htmlTable(STEP_HEAD, steps.map(stepRow))}` : ''}
 <p class="note">Every result was compared with float64, and every peer's losses with ours, before anything was timed. Times are medians of samples from interleaved rounds; IQR is the distance of the quartiles over the median.</p>
@@ -60,6 +62,11 @@ export function softwareNote({ machine, peers }: BenchmarkResult): string | unde
       : '';
   return `This is a software adapter: it runs shaders on the CPU. Where a CPU is all there is, a native CPU framework is faster.${measured}`;
 }
+
+const rooflineKey = ({ samples }: BenchmarkResult): string =>
+  rooflineKinds(samples)
+    .map((kind, i) => `<span class="key" style="background:${colorOf(i)}"></span>${escapeHtml(kind)}`)
+    .join(' &emsp;');
 
 function machineList({ machine }: BenchmarkResult): string {
   const rows: readonly [string, string][] = [

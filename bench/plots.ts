@@ -72,12 +72,12 @@ export function rooflinePlot(samples: readonly Samples[]): string {
     .filter(({ kind }) => kind !== 'ceiling')
     .map(sample => ({
       name: sample.name,
-      kind: sample.kind.split(' ')[0]!,
+      kind: groupOf(sample),
       intensity: sample.flops / sample.bytes,
       gflops: sample.flops / spreadOf(sample.wall).median / 1e6,
       title: `${sample.name}\n${short(rateAt(sample, sample.wall))} ${sample.rate === 'flops' ? 'GFLOP/s' : 'GB/s'}`,
     }));
-  const kinds = [...new Set(works.map(({ kind }) => kind))];
+  const kinds = rooflineKinds(samples);
   const intensities = works.map(({ intensity }) => intensity);
   const from = Math.min(0.5, ...intensities) / 2;
   const to = 2 * Math.max(...intensities, 64);
@@ -115,22 +115,15 @@ export function rooflinePlot(samples: readonly Samples[]): string {
             ]
           : []),
         Plot.dot(works, { x: 'intensity', y: 'gflops', fill: 'kind', r: 4, title: 'title' }),
-        Plot.text(fastest(works), {
-          x: 'intensity',
-          y: 'gflops',
-          text: 'kind',
-          fill: 'kind',
-          dy: -11,
-          fontWeight: 600,
-        }),
       ],
     }) as ReturnType<typeof Plot.plot>,
   );
 }
 
-/** The one of each kind that gets the label. */
-function fastest<Row extends { kind: string; gflops: number }>(rows: readonly Row[]): Row[] {
-  const best = new Map<string, Row>();
-  for (const row of rows) if (row.gflops > (best.get(row.kind)?.gflops ?? 0)) best.set(row.kind, row);
-  return [...best.values()];
-}
+/** What a dot's work is called beside the plot: its name's first word. */
+const groupOf = ({ kind }: Samples): string => kind.split(' ')[0]!;
+
+/** The roofline's colours, in order. */
+export const rooflineKinds = (samples: readonly Samples[]): string[] => [
+  ...new Set(samples.filter(({ kind }) => kind !== 'ceiling').map(groupOf)),
+];

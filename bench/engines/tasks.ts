@@ -43,7 +43,7 @@ function read(folder: string, name: string): Float32Array {
   return new Float32Array(Uint8Array.from(bytes).buffer);
 }
 
-function matmul(size: number): ComparedWork {
+export function matmul(size: number): ComparedWork {
   const input = (name: string) => uniform(name, size * size);
   return {
     name: `matmul ${size}`,
