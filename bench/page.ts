@@ -42,6 +42,7 @@ ${peers ? peerSections(peers) : ''}
 <div class="plots">${figure(`${rooflinePlot(result.samples)}<p class="note">${rooflineKey(result)}</p>`)}</div>
 ${htmlTable(WORK_HEAD, summary.map(workRow))}
 ${steps.length > 0 ? `<h2>Training steps</h2>\n${htmlTable(STEP_HEAD, steps.map(stepRow))}` : ''}
+${result.skipped.map(reason => `<p class="note">Skipped: ${escapeHtml(reason)}</p>`).join('\n')}
 <p class="note">Every result was compared with float64, and every peer's losses with ours, before anything was timed. Times are medians of samples from interleaved rounds; IQR is the distance of the quartiles over the median.</p>
 </body>
 </html>

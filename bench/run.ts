@@ -3,6 +3,7 @@
  * other engines, each in a process of its own, while this one holds no device.
  */
 import { join } from 'node:path';
+import { UserError } from '../src/errors.js';
 import { writeFileWhole } from '../src/files.js';
 import type { AdapterDescription } from '../src/gpu/adapters.js';
 import { type Device, openDevice } from '../src/gpu/device.js';
@@ -33,6 +34,8 @@ export interface StepResult {
 }
 
 export interface KernelResults {
+  /** What the adapter has no room for, by its limits. */
+  readonly skipped: readonly string[];
   readonly samples: readonly Samples[];
   readonly steps: readonly StepResult[];
 }
@@ -55,7 +58,7 @@ export interface BenchmarkOptions {
   readonly onProgress?: (done: number, total: number, details: string) => void;
 }
 
-/** @throws Error naming a work whose result is wrong; UserError for sizes beyond the adapter's limits. */
+/** @throws Error naming a work whose result is wrong; UserError when every size is beyond the adapter's limits. */
 export async function benchmark(selection: Selection, options: BenchmarkOptions): Promise<BenchmarkResult> {
   const device = await openDevice({ adapter: options.adapter });
   let kernels: KernelResults;
@@ -86,17 +89,24 @@ export async function measureKernels(
   { rounds, seconds, onProgress }: BenchmarkOptions,
 ): Promise<KernelResults> {
   const works: Work[] = [];
+  const skipped: UserError[] = [];
   const all: readonly MakeWork[] = [fmaCeiling, copyCeiling, ...makes];
   const total = all.length * (rounds + 1);
   try {
     for (const [i, make] of all.entries()) {
-      works.push(await make(device));
-      onProgress?.(i + 1, total, `checked ${works.at(-1)!.name}`);
+      try {
+        works.push(await make(device));
+        onProgress?.(i + 1, total, `checked ${works.at(-1)!.name}`);
+      } catch (error) {
+        if (!(error instanceof UserError)) throw error;
+        skipped.push(error);
+      }
     }
+    if (skipped.length > 0 && skipped.length === makes.length) throw skipped[0];
     const report = (done: number, name: string) => onProgress?.(all.length + done, total, name);
     const samples = await measure(works, { rounds, seconds, onProgress: report });
     const steps = works.flatMap((work, i) => ('costs' in work ? [stepResult(work as StepWork, samples[i]!)] : []));
-    return { samples, steps };
+    return { samples, steps, skipped: skipped.map(({ message }) => message) };
   } finally {
     for (const work of works) work.destroy();
   }

@@ -8,7 +8,7 @@ import { adamw as adamw64 } from '../../src/numerics/reference.js';
 import { scheduleWords } from '../../src/optim/adamw.js';
 import { place, uniform } from '../tensors.js';
 import type { Work } from '../work.js';
-import { kernelWork, verify } from './kernel.js';
+import { kernelWork, pick, spread, verify } from './kernel.js';
 
 export const ADAMW = { lr: 1e-3, beta1: 0.9, beta2: 0.95, eps: 1e-8, weightDecay: 0.1 };
 /** Read: gradient, parameter and both moments. Written: parameter and moments. */
@@ -68,12 +68,13 @@ export async function adamwWork(device: Device, count: number): Promise<Work> {
   });
 }
 
-/** Compares what one update of the inputs left with the float64 update. */
+/** Compares what one update of the inputs left with the float64 update, on elements spread over all. */
 export function verifyAdamw(name: string, count: number, after: Pick<AdamwArrays, 'parameter' | 'm' | 'v'>): string {
-  const wide = (label: string) => Float64Array.from(adamwInput(label, count));
+  const indices = spread(count);
+  const wide = (label: string) => Float64Array.from(pick(adamwInput(label, count), indices));
   const gradient = wide('gradient');
   const before = { parameter: wide('parameter'), m: wide('m'), v: wide('v') };
-  const state = { parameter: wide('parameter'), m: wide('m'), v: wide('v') };
+  const state = { parameter: before.parameter.slice(), m: before.m.slice(), v: before.v.slice() };
   const { lr, beta1, beta2, weightDecay } = ADAMW;
   adamw64(state, gradient, { ...ADAMW, clipFactor: 1, step: ADAMW_STEP });
   // two products and a sum, with constants that were rounded themselves
@@ -93,7 +94,7 @@ export function verifyAdamw(name: string, count: number, after: Pick<AdamwArrays
     name,
     (['parameter', 'm', 'v'] as const).map(what => ({
       what,
-      actual: after[what],
+      actual: pick(after[what], indices),
       reference: state[what],
       bound: bound[what],
     })),

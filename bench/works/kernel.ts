@@ -87,6 +87,18 @@ export function gradientsOf(node: Node, gradients: readonly Tensor[]): (Tensor |
   return node.backward!(gradients, { take: () => undefined }, node.results);
 }
 
+/** Elements that a check of independent ones takes at most; odd, so that they fall on every lane. */
+const SPREAD = 2 ** 20 + 1;
+
+/** Indices of elements spread evenly over `count`, the first and the last among them. */
+export function spread(count: number): Uint32Array {
+  const most = Math.min(count, SPREAD);
+  return Uint32Array.from({ length: most }, (_, i) => Math.round((i * (count - 1)) / Math.max(1, most - 1)));
+}
+
+export const pick = (values: Float32Array, indices: Uint32Array): Float32Array =>
+  Float32Array.from(indices, index => values[index]!);
+
 export interface Expected {
   readonly what: string;
   readonly actual: Float32Array;

@@ -67,6 +67,7 @@ export function addBenchCommand(program: Command): void {
       terminal.print(textTable(PEER_HEAD, rows));
     }
     if (result.bars.length > 0) terminal.print(textTable(BAR_HEAD, result.bars.map(barRow)));
+    for (const reason of result.skipped) terminal.print(`skipped: ${reason}`);
     const note = softwareNote(result);
     if (note) terminal.print(note);
     if (out) for (const file of writeResult(out, result)) terminal.print(`written: ${file}`);

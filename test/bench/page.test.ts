@@ -54,7 +54,9 @@ test('a software adapter is said to be one, with what PyTorch did; a GPU is not'
 });
 
 test('a page without peers or steps is a page', () => {
-  const page = benchmarkPage(resultOf({ samples, summary: summarise(samples) }));
+  const skipped = ["'a' needs 9 bytes"];
+  const page = benchmarkPage(resultOf({ samples, summary: summarise(samples), skipped }));
+  expect(parseHTML(page).document.body.textContent).toContain("Skipped: 'a' needs 9 bytes");
   expect(page).not.toContain('Against other engines');
   expect(page).not.toContain('Training steps');
 });

@@ -53,6 +53,7 @@ export function resultOf(given: Partial<BenchmarkResult>): BenchmarkResult {
       adapter: { name: 'soft <pipe>', driver: 'driver', kind: 'system software', subgroupSize: 8, features: [] },
     },
     samples: [],
+    skipped: [],
     steps: [],
     summary: [],
     bars: [],
