@@ -5,9 +5,8 @@ import { colorOf } from '../src/report/plots.js';
 import { short } from '../src/report/words.js';
 import { OURS, PYTORCH } from './engines/engines.js';
 import { median } from './measure.js';
-import type { PeerResults, PeerWork } from './peers.js';
 import { enginePlot, rooflineKinds, rooflinePlot } from './plots.js';
-import type { BenchmarkResult } from './run.js';
+import type { BenchmarkResult, PeerResults, PeerWork } from './result.js';
 import { BAR_HEAD, barRow, PEER_HEAD, peerRow, STEP_HEAD, stepRow, WORK_HEAD, workRow } from './table.js';
 
 const MORE_STYLE = `

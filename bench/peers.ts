@@ -8,46 +8,10 @@ import { join } from 'node:path';
 import { messageOf } from '../src/errors.js';
 import { type EngineChoice, OURS, PYTORCH } from './engines/engines.js';
 import { EngineProcess } from './engines/process.js';
-import type { EngineInfo } from './engines/protocol.js';
 import { COMPARED, type ComparedWork, makeFolder } from './engines/tasks.js';
 import { median } from './measure.js';
-import { atLeast, atMost, type Bar } from './summary.js';
-import type { Rate } from './work.js';
-import type { StepCosts } from './works/step.js';
-
-export interface EngineResult extends Partial<EngineInfo> {
-  readonly name: string;
-  readonly webgpu: boolean;
-  /** Why it did not run at all. */
-  readonly missing?: string;
-}
-
-/** One engine on one work: samples, or why there are none. */
-export interface PeerRow {
-  readonly engine: string;
-  /** Milliseconds of one time. */
-  readonly wall: number[];
-  readonly check?: string;
-  /** Not installed, cannot do it, failed, or gave a wrong result: no speed is quoted. */
-  readonly refused?: string;
-  readonly costs?: Partial<StepCosts>;
-  readonly losses?: readonly number[];
-}
-
-export interface PeerWork {
-  readonly name: string;
-  readonly kind: string;
-  readonly flops: number;
-  readonly bytes: number;
-  readonly rate: Rate;
-  readonly tokens?: number;
-  readonly rows: readonly PeerRow[];
-}
-
-export interface PeerResults {
-  readonly engines: readonly EngineResult[];
-  readonly works: readonly PeerWork[];
-}
+import type { Bar, PeerResults, PeerRow, PeerWork } from './result.js';
+import { atLeast, atMost } from './summary.js';
 
 export interface PeerOptions {
   readonly rounds: number;

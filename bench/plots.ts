@@ -4,7 +4,7 @@ import { colorOf, document, FONT } from '../src/report/plots.js';
 import { short } from '../src/report/words.js';
 import { OURS } from './engines/engines.js';
 import { type Samples, spreadOf } from './measure.js';
-import type { PeerWork } from './peers.js';
+import type { PeerWork } from './result.js';
 import { ceilingsOf, rateAt } from './summary.js';
 
 const COMMON = {

@@ -2,51 +2,19 @@
  * The benchmark: works and the adapter's ceilings, checked, then timed in one interleaved run in this process; then the
  * other engines, each in a process of its own, while this one holds no device.
  */
-import { join } from 'node:path';
 import { UserError } from '../src/errors.js';
-import { writeFileWhole } from '../src/files.js';
 import type { AdapterDescription } from '../src/gpu/adapters.js';
 import { type Device, openDevice } from '../src/gpu/device.js';
 import type { MakeWork, Selection } from './catalogue.js';
 import { engines } from './engines/engines.js';
-import { describeMachine, type Machine } from './machine.js';
+import { describeMachine } from './machine.js';
 import { measure, median, type Samples } from './measure.js';
-import { benchmarkPage } from './page.js';
-import { comparePeers, type PeerResults, peerBars } from './peers.js';
-import { adamwBar, type Bar, scalingBars, summarise, type WorkSummary } from './summary.js';
+import { comparePeers, peerBars } from './peers.js';
+import type { BenchmarkResult, KernelResults, StepResult } from './result.js';
+import { adamwBar, scalingBars, summarise } from './summary.js';
 import type { Work } from './work.js';
 import { copyCeiling, fmaCeiling } from './works/ceilings.js';
-import type { StepCosts, StepWork } from './works/step.js';
-
-/** What a training step tells beside its time. */
-export interface StepResult {
-  readonly name: string;
-  readonly kind: string;
-  readonly parameters: number;
-  readonly tokens: number;
-  readonly tokensPerSecond: number;
-  readonly activationBytes: number;
-  readonly costs: StepCosts;
-  /** Milliseconds to write, encode and submit, median. */
-  readonly submitMilliseconds: number;
-  /** Everything but the dispatches, as a share of the step: (wall − GPU) / wall of one run, timestamps included. */
-  readonly hostShare?: number;
-}
-
-export interface KernelResults {
-  /** What the adapter has no room for, by its limits. */
-  readonly skipped: readonly string[];
-  readonly samples: readonly Samples[];
-  readonly steps: readonly StepResult[];
-}
-
-export interface BenchmarkResult extends KernelResults {
-  readonly format: 1;
-  readonly machine: Machine;
-  readonly summary: readonly WorkSummary[];
-  readonly peers?: PeerResults;
-  readonly bars: readonly Bar[];
-}
+import type { StepWork } from './works/step.js';
 
 export interface BenchmarkOptions {
   readonly adapter?: string | undefined;
@@ -125,13 +93,4 @@ function stepResult(work: StepWork, { wall, gpu, gpuWall }: Samples): StepResult
     submitMilliseconds: median(submitTimes),
     ...(gpu.length > 0 && { hostShare: median(gpu.map((time, i) => 1 - time / gpuWall[i]!)) }),
   };
-}
-
-/** Writes the result as JSON and as a page, into a folder or beside each other. @returns the paths. */
-export function writeResult(out: string, result: BenchmarkResult): string[] {
-  const json = out.endsWith('.json') ? out : join(out, 'benchmark.json');
-  const page = json.replace(/json$/, 'html');
-  writeFileWhole(json, `${JSON.stringify(result, null, 1)}\n`);
-  writeFileWhole(page, benchmarkPage(result));
-  return [json, page];
 }

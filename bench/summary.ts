@@ -1,6 +1,6 @@
 /** What the samples come to: rates, shares of the ceilings, and the bars that were set. Pure functions. */
 import { median, type Samples, spreadOf } from './measure.js';
-import type { StepResult } from './run.js';
+import type { Bar, StepResult, WorkSummary } from './result.js';
 import type { Rate } from './work.js';
 
 export interface Ceilings {
@@ -8,19 +8,6 @@ export interface Ceilings {
   readonly flops: number;
   /** GB/s of the copy. */
   readonly bytes: number;
-}
-
-export interface WorkSummary {
-  readonly name: string;
-  readonly unit: 'GFLOP/s' | 'GB/s';
-  readonly rate: number;
-  /** Of the ceiling of its rate, from the same run; absent for the ceilings themselves. */
-  readonly share?: number;
-  readonly milliseconds: number;
-  readonly gpuMilliseconds?: number;
-  /** Distance of the quartiles over the median. */
-  readonly iqr: number;
-  readonly samples: number;
 }
 
 const UNITS = { flops: 'GFLOP/s', bytes: 'GB/s' } as const;
@@ -52,15 +39,6 @@ export function summarise(samples: readonly Samples[]): WorkSummary[] {
       samples: wall.length,
     };
   });
-}
-
-/** A bar, what was measured, and whether it is reached. */
-export interface Bar {
-  readonly what: string;
-  readonly bar: string;
-  readonly measured: string;
-  /** Undefined where it could not be measured; `measured` says why. */
-  readonly reached: boolean | undefined;
 }
 
 export const atLeast = (what: string, bar: number, value: number | undefined, missing = 'not measured'): Bar => ({

@@ -2,9 +2,7 @@
 import Table from 'cli-table3';
 import { percent, short } from '../src/report/words.js';
 import { spreadOf } from './measure.js';
-import type { PeerRow, PeerWork } from './peers.js';
-import type { StepResult } from './run.js';
-import type { Bar, WorkSummary } from './summary.js';
+import type { Bar, PeerRow, PeerWork, StepResult, WorkSummary } from './result.js';
 import type { StepCosts } from './works/step.js';
 
 export function textTable(head: readonly string[], rows: readonly (readonly string[])[]): string {

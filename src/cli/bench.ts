@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 import { describeWorks, select } from '../../bench/catalogue.js';
 import { softwareNote } from '../../bench/page.js';
-import { benchmark, writeResult } from '../../bench/run.js';
+import { benchmark } from '../../bench/run.js';
 import {
   BAR_HEAD,
   barRow,
@@ -14,6 +14,7 @@ import {
   WORK_HEAD,
   workRow,
 } from '../../bench/table.js';
+import { writeResult } from '../../bench/write.js';
 import { defineAction, type Progress } from './command.js';
 import { positiveNumber, wholeNumber } from './numbers.js';
 

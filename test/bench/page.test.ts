@@ -5,8 +5,8 @@ import { parseHTML } from 'linkedom';
 import { afterAll, expect, test } from 'vitest';
 import { OURS, PYTORCH } from '../../bench/engines/engines.js';
 import { benchmarkPage, softwareNote } from '../../bench/page.js';
-import { writeResult } from '../../bench/run.js';
 import { summarise } from '../../bench/summary.js';
+import { writeResult } from '../../bench/write.js';
 import { ceilings, peerWork, resultOf, samplesOf } from './samples.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'page-'));

@@ -1,7 +1,6 @@
 /** Results of a benchmark that never ran. */
 import type { Samples } from '../../bench/measure.js';
-import type { PeerRow, PeerWork } from '../../bench/peers.js';
-import type { BenchmarkResult } from '../../bench/run.js';
+import type { BenchmarkResult, PeerRow, PeerWork } from '../../bench/result.js';
 import type { WorkInfo } from '../../bench/work.js';
 
 export const sampleWork = (given: Partial<WorkInfo>): WorkInfo => ({

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import type { StepResult } from '../../bench/run.js';
+import type { StepResult } from '../../bench/result.js';
 import { adamwBar, ceilingsOf, scalingBars, summarise } from '../../bench/summary.js';
 import { ceilings, samplesOf } from './samples.js';
 
