@@ -77,7 +77,7 @@ const GPU: readonly MakeWork[] = [
   device => adamwWork(device, 2 ** 26),
   device => rmsnormWork(device, ROWS.rmsnorm, 1024),
   device => crossEntropyWork(device, ROWS.crossEntropy, 32_000),
-  makeStep({ preset: '125M', vocabulary: 32_000, B: 8, T: 1024 }),
+  makeStep({ preset: '125M', vocabulary: 32_000, B: 4, T: 1024 }),
 ];
 
 /** Names beside those of single works: what each stands for. */

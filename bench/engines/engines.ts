@@ -18,31 +18,31 @@ export const OURS = 'babelgrad';
 export const PYTORCH = 'PyTorch CPU';
 const PEERS = join(packageRoot, 'bench', 'peers');
 export const INSTALL_PEERS = 'npm ci --prefix bench/peers';
-/** As it was before Dawn's drivers were looked for: what other programs would find. */
+/** As it was before drivers were looked for: what other programs would find. */
 const ENVIRONMENT = { ...process.env };
 
 /** Every engine, ours first. `folder` holds the peers. */
 export function engines(adapter: AdapterDescription, folder = PEERS): EngineChoice[] {
   const serve = join(import.meta.dirname, 'serve.js');
-  const javascript = (module: string, environment = process.env): EngineCommand => ({
+  const javascript = (module: string, bundled: boolean): EngineCommand => ({
     command: process.execPath,
-    arguments: [serve, module, adapter.name],
-    environment,
+    arguments: [serve, module, adapter.name, ...(bundled ? ['bundled'] : [])],
+    environment: ENVIRONMENT,
   });
-  const peer = (name: string, packages: readonly string[], module: string, environment?: NodeJS.ProcessEnv) => ({
+  const peer = (name: string, packages: readonly string[], module: string, bundled: boolean) => ({
     name,
     webgpu: true,
     start: packages.every(wanted => existsSync(join(folder, 'node_modules', wanted, 'package.json')))
-      ? javascript(join(folder, module), environment)
+      ? javascript(join(folder, module), bundled)
       : { missing: `not installed: ${INSTALL_PEERS}` },
   });
-  // it finds its adapter by itself, so that it must see no driver but the one that is measured
-  const onnxEnvironment = adapter.kind === 'bundled software' ? process.env : ENVIRONMENT;
+  // finds its adapter by itself, so that it must see no driver but the one that is measured
+  const onnxBundled = adapter.kind === 'bundled software';
   return [
-    { name: OURS, webgpu: true, start: javascript(join(import.meta.dirname, 'babelgrad.js')) },
-    peer('jax-js', ['@jax-js/jax'], 'jax.mjs'),
-    peer('TensorFlow.js', ['@tensorflow/tfjs', '@tensorflow/tfjs-backend-webgpu'], 'tfjs.mjs'),
-    peer('ONNX Runtime', ['onnxruntime-node'], 'onnx.mjs', onnxEnvironment),
+    { name: OURS, webgpu: true, start: javascript(join(import.meta.dirname, 'babelgrad.js'), true) },
+    peer('jax-js', ['@jax-js/jax'], 'jax.mjs', true),
+    peer('TensorFlow.js', ['@tensorflow/tfjs', '@tensorflow/tfjs-backend-webgpu'], 'tfjs.mjs', true),
+    peer('ONNX Runtime', ['onnxruntime-node'], 'onnx.mjs', onnxBundled),
     { name: PYTORCH, webgpu: false, start: pytorch(join(folder, 'torch_engine.py')) },
   ];
 }

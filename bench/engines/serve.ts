@@ -1,10 +1,12 @@
 /**
- * The process of an engine that is a JavaScript module: `node serve.js MODULE ADAPTER`. See protocol.ts.
+ * The process of an engine that is a JavaScript module: `node serve.js MODULE ADAPTER [bundled]`. See protocol.ts.
+ * `bundled` lets it find the software driver that comes with the project.
  */
 import { writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { messageOf } from '../../src/errors.js';
+import { prepareDrivers } from '../../src/gpu/drivers.js';
 import { wallTimes } from '../measure.js';
 import { repetitions } from '../works/kernel.js';
 import type { Answer, Engine, OpenEngine, PreparedTask, Request, Task } from './protocol.js';
@@ -12,7 +14,7 @@ import type { Answer, Engine, OpenEngine, PreparedTask, Request, Task } from './
 const ANSWERS = 3;
 const MOST_REPETITIONS = 64;
 
-const [module, adapter] = process.argv.slice(2) as [string, string];
+const [module, adapter, bundled] = process.argv.slice(2) as [string, string, string?];
 
 function answer(value: Answer<unknown>): void {
   writeSync(ANSWERS, `${JSON.stringify(value)}\n`);
@@ -49,6 +51,7 @@ async function respond(request: Request): Promise<unknown> {
 }
 
 try {
+  if (bundled) await prepareDrivers();
   const { open } = (await import(module)) as { open: OpenEngine };
   engine = await open(adapter);
   const { version, device, note } = engine;

@@ -82,7 +82,7 @@ describe('engines', () => {
     const jax = engines(description, folder).find(({ name }) => name === 'jax-js')!;
     expect(jax.start).toMatchObject({
       command: process.execPath,
-      arguments: [expect.stringMatching(/serve\.js$/), join(folder, 'jax.mjs'), adapter.name],
+      arguments: [expect.stringMatching(/serve\.js$/), join(folder, 'jax.mjs'), adapter.name, 'bundled'],
     });
   });
 });
