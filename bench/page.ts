@@ -86,9 +86,9 @@ function machineList({ machine }: BenchmarkResult): string {
 }
 
 function peerSections(peers: PeerResults): string {
-  const engines = peers.engines.map(({ name, version, device, note, missing }) => [
+  const engines = peers.engines.map(({ name, version, device, note, handicap, missing }) => [
     name,
-    missing ?? [version, device, note].filter(Boolean).join('; '),
+    missing ?? [version, device, note, handicap].filter(Boolean).join('; '),
   ]);
   return `<h2>Against other engines</h2>
 <p class="note">Bars are medians, the lines on them reach from quartile to quartile; longer is faster.</p>

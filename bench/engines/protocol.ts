@@ -58,6 +58,8 @@ export interface EngineInfo {
   /** The adapter or processor that it runs on. */
   readonly device: string;
   readonly note?: string;
+  /** What makes it slower here than it need be: it is then no measure of others. */
+  readonly handicap?: string | null;
 }
 
 /** An engine's answer to a task, after a first run: its results lie in their files. */

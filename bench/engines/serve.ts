@@ -54,8 +54,8 @@ try {
   if (bundled) await prepareDrivers();
   const { open } = (await import(module)) as { open: OpenEngine };
   engine = await open(adapter);
-  const { version, device, note } = engine;
-  answer({ value: { version, device, note } });
+  const { version, device, note, handicap } = engine;
+  answer({ value: { version, device, note, handicap } });
   for await (const line of createInterface({ input: process.stdin })) {
     try {
       answer({ value: (await respond(JSON.parse(line) as Request)) ?? null });

@@ -4,6 +4,7 @@ import json
 import math
 import os
 import platform
+import re
 import sys
 import time
 
@@ -175,15 +176,31 @@ class Server:
         return None
 
 
+def blas():
+    """The name of the BLAS that is loaded, and what is wrong with it."""
+    with open("/proc/self/maps") as maps:
+        names = {os.path.basename(line.split()[-1]) for line in maps if "/" in line}
+    fast = [name for name in names if re.search("openblas|mkl|blis|atlas|nvpl", name)]
+    if fast or "BLAS_INFO=mkl" in torch.__config__.show():
+        return min(fast, default="MKL"), None
+    if any(name.startswith("libblas") for name in names):
+        return "reference BLAS", "its BLAS is the slow reference one: apt-get install libopenblas0-pthread"
+    return "a BLAS of its own", None
+
+
 def main():
     threads = int(sys.argv[1])
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     server = Server()
     with os.fdopen(3, "w", buffering=1) as answers:
-        say = lambda answer: answers.write(json.dumps(answer) + "\n")
-        device = f"CPU, {threads} threads, Python {platform.python_version()}"
-        say({"value": {"version": torch.__version__, "device": device}})
+
+        def say(answer):
+            answers.write(json.dumps(answer) + "\n")
+
+        library, handicap = blas()
+        device = f"CPU, {threads} threads, {library}, Python {platform.python_version()}"
+        say({"value": {"version": torch.__version__, "device": device, "handicap": handicap}})
         for line in sys.stdin:
             try:
                 say({"value": server.respond(json.loads(line))})

@@ -66,6 +66,7 @@ export function addBenchCommand(program: Command): void {
     if (result.peers) {
       const rows = result.peers.works.flatMap(work => work.rows.map(row => peerRow(work, row)));
       terminal.print(textTable(PEER_HEAD, rows));
+      for (const { name, handicap } of result.peers.engines) if (handicap) terminal.print(`${name}: ${handicap}`);
     }
     if (result.bars.length > 0) terminal.print(textTable(BAR_HEAD, result.bars.map(barRow)));
     for (const reason of result.skipped) terminal.print(`skipped: ${reason}`);

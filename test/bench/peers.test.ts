@@ -101,6 +101,16 @@ describe('bars', () => {
     ]);
   });
 
+  test('a PyTorch that is slower than it need be is no measure', () => {
+    const work = peerWork([row(OURS, [10]), row(PYTORCH, [50])]);
+    const pytorch = { name: PYTORCH, webgpu: false, handicap: 'a slow BLAS' };
+    expect(peerBars({ engines: [pytorch], works: [work] })[1]).toMatchObject({ measured: 'a slow BLAS' });
+    expect(peerBars({ engines: [{ ...pytorch, handicap: null }], works: [work] })[1]).toMatchObject({
+      measured: '5.00',
+      reached: true,
+    });
+  });
+
   test('what was not measured is not reached', () => {
     const work = peerWork([row(OURS, [10]), { ...row('jax-js', []), refused: 'not installed' }]);
     const engines = [OURS, 'jax-js'].map(name => ({ name, webgpu: true }));
