@@ -2,13 +2,13 @@
  * The same work on every engine that is installed: each in a process of its own, checked, then timed in rounds in which
  * they take turns.
  */
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { messageOf } from '../src/errors.js';
 import { type EngineChoice, OURS, PYTORCH } from './engines/engines.js';
 import { EngineProcess } from './engines/process.js';
-import { COMPARED, type ComparedWork, makeFolder } from './engines/tasks.js';
+import { COMPARED, type ComparedWork } from './engines/tasks.js';
 import { median } from './measure.js';
 import type { Bar, PeerResults, PeerRow, PeerWork } from './result.js';
 import { atLeast, atMost } from './summary.js';
@@ -70,7 +70,8 @@ async function compareWork(
   { rounds, seconds }: PeerOptions,
   report: (step: number, details: string) => void,
 ): Promise<PeerWork> {
-  const task = work.task(makeFolder(folder), '');
+  mkdirSync(folder);
+  const task = work.task(folder);
   const rows: MutableRow[] = running.map(({ choice, missing }) => ({
     engine: choice.name,
     wall: [],
@@ -83,8 +84,9 @@ async function compareWork(
     const row = rows[i]!;
     report(0, `checking ${choice.name}`);
     try {
-      const results = makeFolder(join(folder, `results-${i}`));
-      const prepared = await engine.prepare({ ...task, results });
+      const results = join(folder, `results-${i}`);
+      mkdirSync(results);
+      const prepared = await engine.prepare(task, results);
       if ('unsupported' in prepared) {
         row.refused = prepared.unsupported;
         continue;

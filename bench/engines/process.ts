@@ -44,8 +44,8 @@ export class EngineProcess {
     return new EngineProcess(child, answers, lastWords, info);
   }
 
-  prepare(task: Task): Promise<Prepared> {
-    return this.#ask({ do: 'prepare', task });
+  prepare(task: Task, results: string): Promise<Prepared> {
+    return this.#ask({ do: 'prepare', task, results });
   }
 
   /** Milliseconds of one time, a sample for each run within about `seconds`. */

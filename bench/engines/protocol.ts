@@ -5,11 +5,8 @@
  */
 import type { StepCosts } from '../works/step.js';
 
-/** The same work for every engine. Inputs are `<folder>/<name>.f32` or `.u32`; results go to `<results>/<name>.f32`. */
-export type Task = {
-  readonly folder: string;
-  readonly results: string;
-} & (
+/** The same work for every engine. Inputs are `<folder>/<name>.f32` or `.u32`. */
+export type Task = { readonly folder: string } & (
   | { readonly work: 'matmul'; readonly size: number }
   | { readonly work: 'attention'; readonly B: number; readonly T: number; readonly H: number; readonly D: number }
   | { readonly work: 'adamw'; readonly count: number; readonly settings: AdamwTask }
@@ -73,7 +70,8 @@ export type Prepared =
     };
 
 export type Request =
-  | { readonly do: 'prepare'; readonly task: Task }
+  /** Runs the task once and writes its results as `<results>/<name>.f32`. */
+  | { readonly do: 'prepare'; readonly task: Task; readonly results: string }
   | { readonly do: 'measure'; readonly seconds: number }
   | { readonly do: 'dispose' };
 

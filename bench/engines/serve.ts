@@ -23,15 +23,12 @@ function answer(value: Answer<unknown>): void {
 let engine: Engine | undefined;
 let current: (PreparedTask & { perRun: number }) | undefined;
 
-async function prepare(task: Task) {
+async function prepare(task: Task, folder: string) {
   const prepared = await engine!.prepare(task);
   if ('unsupported' in prepared) return prepared;
   const { results = {}, check, losses, costs } = prepared;
   for (const [name, values] of Object.entries(results)) {
-    writeFileSync(
-      join(task.results, `${name}.f32`),
-      new Uint8Array(values.buffer, values.byteOffset, values.byteLength),
-    );
+    writeFileSync(join(folder, `${name}.f32`), new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
   }
   const perRun = await repetitions(times => prepared.run(times), MOST_REPETITIONS);
   current = { ...prepared, perRun };
@@ -39,7 +36,7 @@ async function prepare(task: Task) {
 }
 
 async function respond(request: Request): Promise<unknown> {
-  if (request.do === 'prepare') return prepare(request.task);
+  if (request.do === 'prepare') return prepare(request.task, request.results);
   if (!current) throw new Error('nothing has been prepared');
   const { perRun, timesPerRun = 1, run, dispose } = current;
   if (request.do === 'measure') {

@@ -1,5 +1,5 @@
 /** The works that every engine is asked for, their inputs as files, and the check of what an engine made of them. */
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parameterSpecs } from '../../src/model/config.js';
 import { initialWeights } from '../../src/model/init.js';
@@ -27,8 +27,8 @@ export interface ComparedWork {
   readonly rate: Rate;
   /** Of a training step: for tokens per second. */
   readonly tokens?: number;
-  /** Writes the inputs into the folder and returns the task; `results` is where the engine shall write. */
-  task(folder: string, results: string): Task;
+  /** Writes the inputs into the folder, and says what to do with them. */
+  task(folder: string): Task;
   /** Checks an engine's results, or of a step its losses against ours. @throws Error saying what is wrong. */
   verify(given: { results: string; losses?: readonly number[]; ours?: readonly number[] }): string;
 }
@@ -51,9 +51,9 @@ export function matmul(size: number): ComparedWork {
     flops: 2 * size ** 3,
     bytes: 12 * size ** 2,
     rate: 'flops',
-    task(folder, results) {
+    task(folder) {
       for (const name of ['a', 'b']) write(folder, name, input(name));
-      return { work: 'matmul', size, folder, results };
+      return { work: 'matmul', size, folder };
     },
     verify: ({ results }) => verifyProduct('matmul', 'NN', size, input('a'), input('b'), read(results, 'c')),
   };
@@ -69,9 +69,9 @@ function attention(B: number, T: number, H: number, D: number): ComparedWork {
     flops: attentionFlops(shape),
     bytes: attentionBytes(shape),
     rate: 'flops',
-    task(folder, results) {
+    task(folder) {
       for (const name of inputs) write(folder, name, input(name));
-      return { work: 'attention', B, T, H, D, folder, results };
+      return { work: 'attention', B, T, H, D, folder };
     },
     verify({ results }) {
       const arrays = Object.fromEntries([
@@ -90,9 +90,9 @@ function adamw(count: number): ComparedWork {
     flops: 15 * count,
     bytes: adamwBytes(count),
     rate: 'bytes',
-    task(folder, results) {
+    task(folder) {
       for (const name of ['gradient', 'parameter', 'm', 'v']) write(folder, name, adamwInput(name, count));
-      return { work: 'adamw', count, settings: { ...ADAMW, step: ADAMW_STEP }, folder, results };
+      return { work: 'adamw', count, settings: { ...ADAMW, step: ADAMW_STEP }, folder };
     },
     verify({ results }) {
       const after = { parameter: read(results, 'parameter'), m: read(results, 'm'), v: read(results, 'v') };
@@ -116,7 +116,7 @@ function step(): ComparedWork {
     bytes: 0,
     rate: 'flops',
     tokens: B * T,
-    task(folder, results) {
+    task(folder) {
       const valuesOf = initialWeights(config, 0);
       for (const spec of specs) write(folder, spec.name, valuesOf(spec));
       const batches = Array.from({ length: COMPARED_STEPS }, (_, i) => batchOf(config, { B, T }, i));
@@ -131,7 +131,6 @@ function step(): ComparedWork {
         settings: { ...adamw, clip, lr: LEARNING_RATE, step: 1 },
         steps: COMPARED_STEPS,
         folder,
-        results,
       };
     },
     verify: ({ losses, ours }) => verifyLosses(losses ?? [], ours ?? []),
@@ -160,8 +159,3 @@ export const COMPARED: readonly ComparedWork[] = [
   adamw(2 ** 22),
   step(),
 ];
-
-export function makeFolder(path: string): string {
-  mkdirSync(path, { recursive: true });
-  return path;
-}

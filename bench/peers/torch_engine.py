@@ -151,10 +151,10 @@ class Server:
             self.run()
         return 1000 * (time.perf_counter() - started)
 
-    def prepare(self, task):
+    def prepare(self, task, folder):
         results, self.run, more = WORKS[task["work"]](task)
         for name, tensor in results.items():
-            tensor.detach().contiguous().numpy().tofile(os.path.join(task["results"], name + ".f32"))
+            tensor.detach().contiguous().numpy().tofile(os.path.join(folder, name + ".f32"))
         self.per_run = 1
         while self.once(self.per_run) < RUN_MILLISECONDS / 2 and self.per_run < MOST_REPETITIONS:
             self.per_run *= 2
@@ -169,7 +169,7 @@ class Server:
 
     def respond(self, request):
         if request["do"] == "prepare":
-            return self.prepare(request["task"])
+            return self.prepare(request["task"], request["results"])
         if request["do"] == "measure":
             return self.measure(request["seconds"])
         self.run = None

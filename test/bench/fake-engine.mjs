@@ -12,12 +12,12 @@ if (behaviour === 'dead') {
 }
 answer({ value: { version: '1', device: 'none' } });
 for await (const line of createInterface({ input: process.stdin })) {
-  const { do: wanted, task, seconds } = JSON.parse(line);
+  const { do: wanted, task, results, seconds } = JSON.parse(line);
   if (wanted === 'prepare') {
     if (behaviour === 'unable') answer({ value: { unsupported: 'forward only' } });
     else if (behaviour === 'throws') answer({ error: 'out of memory' });
     else {
-      const { folder, results, size } = task;
+      const { folder, size } = task;
       const [a, b] = ['a', 'b'].map(name => read(`${folder}/${name}.f32`));
       const c = new Float32Array(size * size);
       for (let i = 0; i < c.length; i++) {
