@@ -1,7 +1,7 @@
 /** Where and on what a benchmark ran. */
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { availableParallelism, cpus, release, totalmem } from 'node:os';
+import { availableParallelism, cpus, loadavg, release, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { packageRoot } from '../src/files.js';
 import type { AdapterDescription } from '../src/gpu/adapters.js';
@@ -13,6 +13,8 @@ export interface Machine {
   readonly threads: number;
   readonly memoryBytes: number;
   readonly kernel: string;
+  /** Load averages over 1, 5 and 15 minutes, at the end: the benchmark's own is about 1 to 2. */
+  readonly load: readonly number[];
   readonly node: string;
   readonly versions: Readonly<Record<string, string>>;
   readonly adapter: Pick<AdapterDescription, 'name' | 'driver' | 'kind' | 'subgroupSize' | 'features'>;
@@ -26,6 +28,7 @@ export function describeMachine(adapter: AdapterDescription): Machine {
     threads: availableParallelism(),
     memoryBytes: totalmem(),
     kernel: release(),
+    load: loadavg(),
     node: process.version,
     versions: {
       babelgrad: versionOf(join(packageRoot, 'package.json')),

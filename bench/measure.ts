@@ -4,14 +4,12 @@
  */
 import Benchmark from 'benchmark';
 import { messageOf } from '../src/errors.js';
-import type { Work } from './work.js';
+import { describeWork, type Work, type WorkInfo } from './work.js';
 
-export interface Samples {
-  readonly name: string;
-  readonly flops: number;
+export interface Samples extends WorkInfo {
   /** Milliseconds of one time, submission and waiting included. */
   readonly wall: number[];
-  /** Milliseconds of one time on the GPU. */
+  /** Milliseconds of one time on the GPU; none where the adapter has no timestamps. */
   readonly gpu: number[];
   /** Wall milliseconds of the runs that `gpu` is from: they carry the timestamps too. */
   readonly gpuWall: number[];
@@ -26,22 +24,25 @@ export interface MeasureOptions {
 
 /** Samples of every work. One run of each comes first and counts for nothing: it finds pages and caches cold. */
 export async function measure(works: readonly Work[], options: MeasureOptions): Promise<Samples[]> {
-  const samples = works.map(({ name, flops }): Samples => ({ name, flops, wall: [], gpu: [], gpuWall: [] }));
+  const samples = works.map((work): Samples => ({ ...describeWork(work), wall: [], gpu: [], gpuWall: [] }));
   for (const work of works) await work.run();
   let done = 0;
   for (let round = 0; round < options.rounds; round++) {
     for (const [i, work] of works.entries()) {
       samples[i]!.wall.push(...(await wallTimes(work, options.seconds)));
-      const started = performance.now();
-      samples[i]!.gpu.push(await work.gpuTime());
-      samples[i]!.gpuWall.push((performance.now() - started) / work.perRun);
+      if (work.gpuTime) {
+        const started = performance.now();
+        samples[i]!.gpu.push(await work.gpuTime());
+        samples[i]!.gpuWall.push((performance.now() - started) / work.perRun);
+      }
       options.onProgress?.(++done, work.name);
     }
   }
   return samples;
 }
 
-function wallTimes(work: Work, seconds: number): Promise<number[]> {
+/** Wall milliseconds of one time: as many samples as `seconds` allow, at least one. */
+export function wallTimes(work: Pick<Work, 'name' | 'run' | 'perRun'>, seconds: number): Promise<number[]> {
   return new Promise((resolve, reject) => {
     new Benchmark(work.name, {
       defer: true,
@@ -70,3 +71,9 @@ export function quantile(values: readonly number[], q: number): number {
 }
 
 export const median = (values: readonly number[]): number => quantile(values, 0.5);
+
+/** Median, quartiles and their distance as a share of the median. */
+export function spreadOf(values: readonly number[]): { median: number; low: number; high: number; iqr: number } {
+  const [low, middle, high] = [quantile(values, 0.25), median(values), quantile(values, 0.75)];
+  return { median: middle, low, high, iqr: (high - low) / middle };
+}

@@ -1,92 +1,96 @@
-/** The benchmark: matrix products and a whole training step, in one interleaved run on one adapter. */
-import type { Device } from '../src/gpu/device.js';
-import type { MatmulForm } from '../src/kernels/matmul-variant.js';
-import type { ModelConfig } from '../src/model/config.js';
-import { presetSize } from '../src/model/presets.js';
-import { describeMachine, type Machine } from './machine.js';
-import { matmulWork } from './matmul.js';
-import { type MeasureOptions, measure, median, type Samples } from './measure.js';
-import { stepWork } from './step.js';
+/**
+ * The benchmark: works and the adapter's ceilings, checked, then timed in one interleaved run in this process; then the
+ * other engines, each in a process of its own, while this one holds no device.
+ */
+import { UserError } from '../src/errors.js';
+import type { AdapterDescription } from '../src/gpu/adapters.js';
+import { type Device, openDevice } from '../src/gpu/device.js';
+import type { MakeWork, Selection } from './catalogue.js';
+import { engines } from './engines/engines.js';
+import { describeMachine } from './machine.js';
+import { measure, median, type Samples } from './measure.js';
+import { comparePeers, peerBars } from './peers.js';
+import type { BenchmarkResult, KernelResults, StepResult } from './result.js';
+import { adamwBar, scalingBars, summarise } from './summary.js';
 import type { Work } from './work.js';
+import { copyCeiling, fmaCeiling } from './works/ceilings.js';
+import type { StepWork } from './works/step.js';
 
-const FORMS: readonly MatmulForm[] = ['NT', 'NN', 'TN'];
-const SIZES = [256, 512, 1024];
-/** The step's model: hidden 128, 4 layers, 4 heads, MLP 344. */
-const STEP_PRESET = 'small';
-const STEP_VOCABULARY = 4096;
-const STEP_SHAPE = { B: 8, T: 128 };
-
-export interface BenchmarkResult {
-  readonly machine: Machine;
-  readonly samples: readonly Samples[];
-  readonly step: {
-    readonly parameters: number;
-    readonly tokens: number;
-    readonly dispatches: number;
-    readonly tokensPerSecond: number;
-    readonly gflops: number;
-    /** Milliseconds, medians. */
-    readonly milliseconds: number;
-    readonly submitMilliseconds: number;
-    /** Everything but the dispatches, as a share of the step: (wall − GPU) / wall, both of the same run, timestamps included. */
-    readonly hostShare: number;
-  };
-  /** The fastest of the matrix products, by wall time. */
-  readonly bestMatmul: { readonly name: string; readonly gflops: number };
-  /** The step's FLOP/s over those of the best matrix product. */
-  readonly stepOverMatmul: number;
+export interface BenchmarkOptions {
+  readonly adapter?: string | undefined;
+  readonly rounds: number;
+  /** Seconds for each work in each round, about: at least one sample is taken. */
+  readonly seconds: number;
+  readonly onAdapter?: (adapter: AdapterDescription) => void;
+  /** Works that are checked or measured; `details` says which. */
+  readonly onProgress?: (done: number, total: number, details: string) => void;
 }
 
-/** GFLOP/s at the median of these milliseconds. */
-export const gflopsAt = (flops: number, milliseconds: readonly number[]): number => flops / median(milliseconds) / 1e6;
-
-export async function runBenchmark(device: Device, options: MeasureOptions): Promise<BenchmarkResult> {
-  const works: Work[] = [];
+/** @throws Error naming a work whose result is wrong; UserError when every size is beyond the adapter's limits. */
+export async function benchmark(selection: Selection, options: BenchmarkOptions): Promise<BenchmarkResult> {
+  const device = await openDevice({ adapter: options.adapter });
+  let kernels: KernelResults;
   try {
-    for (const size of SIZES) for (const form of FORMS) works.push(await matmulWork(device, form, size));
-    const step = await stepWork(device, stepModel(), STEP_SHAPE);
-    works.push(step);
-    const samples = await measure(works, options);
+    options.onAdapter?.(device.adapter);
+    kernels = await measureKernels(device, selection.works, options);
+  } finally {
+    device.close();
+  }
+  const peers = selection.peers ? await comparePeers(engines(device.adapter), options) : undefined;
+  return {
+    format: 1,
+    machine: describeMachine(device.adapter),
+    ...kernels,
+    summary: summarise(kernels.samples),
+    ...(peers && { peers }),
+    bars: [
+      ...(peers ? peerBars(peers) : []),
+      ...adamwBar(kernels.samples),
+      ...scalingBars(kernels.samples, kernels.steps),
+    ],
+  };
+}
 
-    const timed = samples.at(-1)!;
-    const matmuls = samples.slice(0, -1).map(({ name, flops, wall }) => ({ name, gflops: gflopsAt(flops, wall) }));
-    const bestMatmul = matmuls.reduce((best, matmul) => (matmul.gflops > best.gflops ? matmul : best));
-    const gflops = gflopsAt(step.flops, timed.wall);
-    const milliseconds = median(timed.wall);
-    return {
-      machine: describeMachine(device.adapter),
-      samples,
-      step: {
-        parameters: step.parameters,
-        tokens: step.tokens,
-        dispatches: step.dispatches,
-        tokensPerSecond: (1000 * step.tokens) / milliseconds,
-        gflops,
-        milliseconds,
-        submitMilliseconds: median(step.submitTimes),
-        hostShare: median(timed.gpu.map((gpu, i) => 1 - gpu / timed.gpuWall[i]!)),
-      },
-      bestMatmul,
-      stepOverMatmul: gflops / bestMatmul.gflops,
-    };
+export async function measureKernels(
+  device: Device,
+  makes: readonly MakeWork[],
+  { rounds, seconds, onProgress }: BenchmarkOptions,
+): Promise<KernelResults> {
+  const works: Work[] = [];
+  const skipped: UserError[] = [];
+  const all: readonly MakeWork[] = [fmaCeiling, copyCeiling, ...makes];
+  const total = all.length * (rounds + 1);
+  try {
+    for (const [i, make] of all.entries()) {
+      try {
+        works.push(await make(device));
+        onProgress?.(i + 1, total, `checked ${works.at(-1)!.name}`);
+      } catch (error) {
+        if (!(error instanceof UserError)) throw error;
+        skipped.push(error);
+      }
+    }
+    if (skipped.length > 0 && skipped.length === makes.length) throw skipped[0];
+    const report = (done: number, name: string) => onProgress?.(all.length + done, total, name);
+    const samples = await measure(works, { rounds, seconds, onProgress: report });
+    const steps = works.flatMap((work, i) => ('costs' in work ? [stepResult(work as StepWork, samples[i]!)] : []));
+    return { samples, steps, skipped: skipped.map(({ message }) => message) };
   } finally {
     for (const work of works) work.destroy();
   }
 }
 
-/** Number of works that a benchmark measures in each round. */
-export const WORKS = FORMS.length * SIZES.length + 1;
-
-function stepModel(): ModelConfig {
-  const size = presetSize(STEP_PRESET);
+function stepResult(work: StepWork, { wall, gpu, gpuWall }: Samples): StepResult {
+  const { name, kind, parameters, tokens, activationBytes, costs, submitTimes } = work;
   return {
-    ...size,
-    vocabSize: STEP_VOCABULARY,
-    numKeyValueHeads: size.numAttentionHeads,
-    headDim: size.hiddenSize / size.numAttentionHeads,
-    rmsNormEps: 1e-5,
-    ropeTheta: 10_000,
-    tieWordEmbeddings: true,
-    maxPositionEmbeddings: 2048,
+    name,
+    kind,
+    parameters,
+    tokens,
+    tokensPerSecond: (1000 * tokens) / median(wall),
+    activationBytes,
+    costs,
+    submitMilliseconds: median(submitTimes),
+    ...(gpu.length > 0 && { hostShare: median(gpu.map((time, i) => 1 - time / gpuWall[i]!)) }),
   };
 }

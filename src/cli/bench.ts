@@ -1,17 +1,27 @@
-/** `bench`: how fast this adapter is at matrix products and at a whole training step. */
-import Table from 'cli-table3';
+/** `bench`: how fast this adapter is at the engine's kernels and at a training step, and how fast others are on it. */
 import type { Command } from 'commander';
-import { median, quantile } from '../../bench/measure.js';
-import { gflopsAt, runBenchmark, WORKS } from '../../bench/run.js';
-import { writeFileWhole } from '../files.js';
-import { openDevice } from '../index.js';
-import { percent } from '../report/words.js';
-import { defineAction } from './command.js';
+import { describeWorks, select } from '../../bench/catalogue.js';
+import { softwareNote } from '../../bench/page.js';
+import { benchmark } from '../../bench/run.js';
+import {
+  BAR_HEAD,
+  barRow,
+  PEER_HEAD,
+  peerRow,
+  STEP_HEAD,
+  stepRow,
+  textTable,
+  WORK_HEAD,
+  workRow,
+} from '../../bench/table.js';
+import { writeResult } from '../../bench/write.js';
+import { defineAction, type Progress } from './command.js';
 import { positiveNumber, wholeNumber } from './numbers.js';
 
 interface BenchOptions {
   rounds: number;
   seconds: number;
+  size?: number[];
   out?: string;
   adapter?: string;
 }
@@ -19,55 +29,55 @@ interface BenchOptions {
 export function addBenchCommand(program: Command): void {
   const command = program
     .command('bench')
-    .description('measure matrix products and a whole training step, interleaved in one run')
+    .description("measure kernels and training steps against the adapter's own ceilings, and against other engines")
+    .argument('[works...]', 'what to measure')
+    .option('--size <sizes>', 'sizes of a single work, with commas between', sizes)
     .option('--rounds <count>', 'rounds over all works', wholeNumber(1), 5)
-    .option('--seconds <seconds>', 'time for each work in each round, about', positiveNumber, 1)
-    .option('--out <file>', 'where to write machine, versions and all samples, as JSON')
-    .option('--adapter <name>', 'adapter, by a part of its name');
-  defineAction<BenchOptions>(command, async (terminal, { rounds, seconds, out, adapter }) => {
-    const device = await openDevice({ adapter });
-    try {
-      terminal.note(`adapter: ${device.adapter.name} (${device.adapter.driver})`);
-      const progress = terminal.progress('bench', WORKS * rounds, 'measurements');
-      const result = await runBenchmark(device, {
-        rounds,
-        seconds,
-        onProgress: (done, work) => progress.update(done, work),
-      }).finally(() => progress.stop());
-      if (out) writeFileWhole(out, `${JSON.stringify(result, null, 1)}\n`);
+    .option('--seconds <seconds>', 'time for each work in each round, about', positiveNumber, 0.5)
+    .option('--out <file or folder>', 'where to write all samples (benchmark.json) and a page (benchmark.html)')
+    .option('--adapter <name>', 'adapter, by a part of its name')
+    .addHelpText(
+      'after',
+      `\nWorks:\n${describeWorks()
+        .map(line => `  ${line}`)
+        .join('\n')}`,
+    );
+  defineAction<BenchOptions, [string[]]>(command, async (terminal, options, names) => {
+    const selection = select(names, options.size);
+    const { rounds, seconds, adapter, out } = options;
+    let progress: Progress | undefined;
+    const result = await benchmark(selection, {
+      adapter,
+      rounds,
+      seconds,
+      onAdapter: ({ name, driver }) => terminal.note(`adapter: ${name} (${driver})`),
+      onProgress(done, total, details) {
+        // kernels and peers count apart
+        if (done === 0 || !progress) {
+          progress?.stop();
+          progress = terminal.progress('bench', total, 'measurements');
+        }
+        progress.update(done, details);
+      },
+    }).finally(() => progress?.stop());
 
-      const { samples, step, bestMatmul, stepOverMatmul } = result;
-      const head = ['work', 'GFLOP/s', 'ms', 'GPU ms', 'IQR', 'samples'];
-      const table = new Table({
-        head,
-        colAligns: head.map((_, i) => (i === 0 ? 'left' : 'right')),
-        style: { head: [], border: [], compact: true },
-      });
-      for (const { name, flops, wall, gpu } of samples) {
-        const middle = median(wall);
-        const spread = percent((quantile(wall, 0.75) - quantile(wall, 0.25)) / middle);
-        table.push([
-          name,
-          gflopsAt(flops, wall).toFixed(1),
-          middle.toFixed(2),
-          median(gpu).toFixed(2),
-          spread,
-          wall.length,
-        ]);
-      }
-      terminal.print(table.toString());
-      terminal.print(
-        `step: ${step.tokensPerSecond.toFixed(0)} tokens/s, ${step.gflops.toFixed(1)} GFLOP/s, which is ` +
-          `${stepOverMatmul.toFixed(2)} of the best matrix product's ${bestMatmul.gflops.toFixed(1)} (${bestMatmul.name})`,
-      );
-      terminal.print(
-        `host: ${step.submitMilliseconds.toFixed(1)} ms to submit ${step.dispatches} dispatches; all but the GPU's ` +
-          `dispatches take ${(100 * step.hostShare).toFixed(1)}% of a step`,
-      );
-      if (out) terminal.print(`samples: ${out}`);
-      return { ...result };
-    } finally {
-      device.close();
+    terminal.print(textTable(WORK_HEAD, result.summary.map(workRow)));
+    if (result.steps.length > 0) terminal.print(textTable(STEP_HEAD, result.steps.map(stepRow)));
+    if (result.peers) {
+      const rows = result.peers.works.flatMap(work => work.rows.map(row => peerRow(work, row)));
+      terminal.print(textTable(PEER_HEAD, rows));
+      for (const { name, handicap } of result.peers.engines) if (handicap) terminal.print(`${name}: ${handicap}`);
     }
+    if (result.bars.length > 0) terminal.print(textTable(BAR_HEAD, result.bars.map(barRow)));
+    for (const reason of result.skipped) terminal.print(`skipped: ${reason}`);
+    const note = softwareNote(result);
+    if (note) terminal.print(note);
+    if (out) for (const file of writeResult(out, result)) terminal.print(`written: ${file}`);
+    return { ...result };
   });
+}
+
+/** Whole numbers above 0 with commas between. */
+function sizes(text: string): number[] {
+  return text.split(',').map(wholeNumber(1));
 }

@@ -1,7 +1,7 @@
 /** A short measurement of how fast this machine trains, for a plan's wall-clock. */
 import { median } from '../../bench/measure.js';
-import { stepWork } from '../../bench/step.js';
-import { type ModelConfig, openDevice, presetSize } from '../index.js';
+import { modelConfig, stepWork } from '../../bench/works/step.js';
+import { openDevice, presetSize } from '../index.js';
 
 const PRESET = 'small';
 const VOCABULARY = 4096;
@@ -22,7 +22,7 @@ export interface MeasuredSpeed {
 export async function measureSpeed(adapter: string | undefined): Promise<MeasuredSpeed> {
   const device = await openDevice({ adapter });
   try {
-    const work = await stepWork(device, smallModel(), SHAPE);
+    const work = await stepWork(device, modelConfig(presetSize(PRESET), VOCABULARY, true, SHAPE.T), SHAPE);
     try {
       await work.run();
       const times: number[] = [];
@@ -41,18 +41,4 @@ export async function measureSpeed(adapter: string | undefined): Promise<Measure
   } finally {
     device.close();
   }
-}
-
-function smallModel(): ModelConfig {
-  const size = presetSize(PRESET);
-  return {
-    ...size,
-    vocabSize: VOCABULARY,
-    numKeyValueHeads: size.numAttentionHeads,
-    headDim: size.hiddenSize / size.numAttentionHeads,
-    rmsNormEps: 1e-5,
-    ropeTheta: 10_000,
-    tieWordEmbeddings: true,
-    maxPositionEmbeddings: SHAPE.T,
-  };
 }

@@ -3,9 +3,10 @@ import { colorOf, heldOutPlot, stepPlot } from './plots.js';
 import { compareRuns, languagesOf, type RunRecord, targetOf } from './runs.js';
 import { forgetting, milestones, percent, sentence, short } from './words.js';
 
-const escapeHtml = (text: string): string => text.replace(/[&<>"']/g, character => `&#${character.charCodeAt(0)};`);
+export const escapeHtml = (text: string): string =>
+  text.replace(/[&<>"']/g, character => `&#${character.charCodeAt(0)};`);
 
-const STYLE = `
+export const STYLE = `
 :root { color-scheme: light dark; --ink: #1c1f24; --faint: #5c6570; --line: #d8dde3; --paper: #ffffff; --panel: #f6f8fa; }
 @media (prefers-color-scheme: dark) {
   :root { --ink: #e6e9ed; --faint: #9aa4b0; --line: #353c45; --paper: #14171b; --panel: #1c2127; }
@@ -63,9 +64,10 @@ ${comparisons.length ? `<h2>Saved at equal loss</h2>\n<div class="scroll">${savi
 `;
 }
 
-const figure = (svg: string): string => `<figure>${svg}</figure>`;
+export const figure = (svg: string): string => `<figure>${svg}</figure>`;
 
-function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+/** Cells of the body are HTML, those of the head text. */
+export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const cells = (tag: string, row: readonly string[]) => row.map(cell => `<${tag}>${cell}</${tag}>`).join('');
   return `<table><thead><tr>${cells('th', head.map(escapeHtml))}</tr></thead><tbody>${rows.map(row => `<tr>${cells('td', row)}</tr>`).join('\n')}</tbody></table>`;
 }

@@ -8,8 +8,9 @@ import { short } from './words.js';
 const COLORS = ['#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00', '#56b4e9'];
 export const colorOf = (index: number): string => COLORS[index % COLORS.length]!;
 
-const FONT = 'system-ui, "Liberation Sans", Arial, sans-serif';
-const { document } = parseHTML('<!doctype html><html><body></body></html>');
+export const FONT = 'system-ui, "Liberation Sans", Arial, sans-serif';
+/** What plots are drawn into. */
+export const { document } = parseHTML('<!doctype html><html><body></body></html>');
 
 interface Row {
   readonly run: string;

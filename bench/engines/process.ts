@@ -1,0 +1,77 @@
+/** An engine in a process of its own, asked by lines of JSON: see protocol.ts. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import type { Readable } from 'node:stream';
+import type { Answer, EngineInfo, Prepared, Request, Task } from './protocol.js';
+
+export interface EngineCommand {
+  readonly command: string;
+  readonly arguments: readonly string[];
+  readonly environment: NodeJS.ProcessEnv;
+}
+
+const LAST_WORDS = 2000;
+
+export class EngineProcess {
+  readonly info: EngineInfo;
+  readonly #child: ChildProcess;
+  readonly #answers: AsyncIterator<string>;
+  readonly #lastWords: () => string;
+
+  private constructor(child: ChildProcess, answers: AsyncIterator<string>, lastWords: () => string, info: EngineInfo) {
+    this.#child = child;
+    this.#answers = answers;
+    this.#lastWords = lastWords;
+    this.info = info;
+  }
+
+  /** @throws Error with what the process said last, when it does not come up. */
+  static async start({ command, arguments: given, environment }: EngineCommand): Promise<EngineProcess> {
+    const child = spawn(command, given, { env: environment, stdio: ['pipe', 'pipe', 'pipe', 'pipe'] });
+    const failure = new Promise<never>((_, reject) => child.once('error', reject));
+    failure.catch(() => {});
+    let words = '';
+    for (const stream of [child.stdout!, child.stderr!]) {
+      stream.setEncoding('utf8').on('data', (text: string) => {
+        words = (words + text).slice(-LAST_WORDS);
+      });
+    }
+    child.stdin!.on('error', () => {}); // a process that died is noticed by its missing answer
+    const lines = createInterface({ input: child.stdio[3] as Readable });
+    const answers = lines[Symbol.asyncIterator]();
+    const lastWords = () => words.trim();
+    const info = await Promise.race([failure, nextAnswer<EngineInfo>(answers, lastWords)]);
+    return new EngineProcess(child, answers, lastWords, info);
+  }
+
+  prepare(task: Task, results: string): Promise<Prepared> {
+    return this.#ask({ do: 'prepare', task, results });
+  }
+
+  /** Milliseconds of one time, a sample for each run within about `seconds`. */
+  measure(seconds: number): Promise<number[]> {
+    return this.#ask({ do: 'measure', seconds });
+  }
+
+  async dispose(): Promise<void> {
+    await this.#ask<null>({ do: 'dispose' });
+  }
+
+  close(): void {
+    this.#child.stdin!.end();
+    this.#child.kill();
+  }
+
+  async #ask<Value>(request: Request): Promise<Value> {
+    this.#child.stdin!.write(`${JSON.stringify(request)}\n`);
+    return nextAnswer<Value>(this.#answers, this.#lastWords);
+  }
+}
+
+async function nextAnswer<Value>(answers: AsyncIterator<string>, lastWords: () => string): Promise<Value> {
+  const { value: line, done } = await answers.next();
+  if (done) throw new Error(`its process ended: ${lastWords() || 'it said nothing'}`);
+  const answer = JSON.parse(line) as Answer<Value>;
+  if ('error' in answer) throw new Error(answer.error);
+  return answer.value;
+}
