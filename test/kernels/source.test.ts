@@ -8,6 +8,7 @@ describe('specialising a kernel', () => {
     A_TYPE: 'f32',
     B_TYPE: 'f32',
     C_TYPE: 'f32',
+    ADDEND_TYPE: 'f32',
     SIDES: 1,
     SWIGLU: false,
     LANES: 2,
