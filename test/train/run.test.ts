@@ -152,6 +152,29 @@ describe('a run', () => {
     expectSameCheckpoint(lastCheckpoint('recomputed'), lastCheckpoint('first'));
   });
 
+  test('in f16 it records the loss scale, and is stopped and resumed to the same bits', async () => {
+    if (!context.device.adapter.features.includes('shader-f16')) {
+      await expect(start('half', { precision: 'f16' })).rejects.toThrow(/has no f16 \(shader-f16\); use precision f32/);
+      return;
+    }
+    await start('half', { precision: 'f16' });
+    const { steps, evaluations } = readRun(run('half'));
+    const line = JSON.parse(readFileSync(join(run('half'), 'metrics.jsonl'), 'utf8').split('\n')[1]!);
+    expect(line).toMatchObject({ kind: 'step', lossScale: 2 ** 15 });
+    const single = readRun(run('first'));
+    expect(steps.at(-1)!.loss / single.steps.at(-1)!.loss).toBeCloseTo(1, 2);
+    expect(evaluations.at(-1)!.heldOut.en!.loss / single.evaluations.at(-1)!.heldOut.en!.loss).toBeCloseTo(1, 2);
+    const abort = new AbortController();
+    await start(
+      'half-stopped',
+      { precision: 'f16', evalEveryTokens: 128 },
+      { onStep: ({ step }) => step === 5 && abort.abort() },
+      abort.signal,
+    );
+    await resumeRun(run('half-stopped'), { device: context.device });
+    expectSameCheckpoint(lastCheckpoint('half-stopped'), lastCheckpoint('half'));
+  });
+
   test('of a version that knew no checkpointing, it resumes', async () => {
     cpSync(run('first'), run('old'), { recursive: true });
     rmSync(lastCheckpoint('old'), { recursive: true });
