@@ -125,7 +125,9 @@ class Reporter {
   readonly #metrics: MetricsFile;
   #pending: { readonly sequences: Uint32Array; readonly learningRate: number }[] = [];
   #since = performance.now();
-  #stepMs = 0;
+  /** A step's time by which to sleep; 0 while none is known. The first one, which compiles, tells nothing. */
+  #expectedStepMs = 0;
+  #isFirst = true;
   #group = 1;
 
   constructor(context: TrainContext, metrics: MetricsFile) {
@@ -149,13 +151,17 @@ class Reporter {
     this.#pending = [];
     const { run, trainer, observer } = this.#context;
     // Dawn polls while a readback is pending, which takes a core from a software adapter: sleep for most of the wait
-    const expectedMs = this.#stepMs * pending.length - (performance.now() - this.#since);
-    if (expectedMs > 1) await sleep(0.85 * expectedMs);
+    const expectedMs = this.#expectedStepMs * pending.length - (performance.now() - this.#since);
+    const sleeps = expectedMs > 1;
+    if (sleeps) await sleep(0.85 * expectedMs);
+    const awake = performance.now();
     const health = await trainer.reports();
     const elapsed = performance.now() - this.#since;
+    const overslept = sleeps && performance.now() - awake < 0.05 * elapsed;
     this.restartClock();
     const stepMs = elapsed / pending.length;
-    this.#stepMs = stepMs;
+    this.#expectedStepMs = this.#isFirst ? 0 : overslept ? stepMs / 2 : stepMs;
+    this.#isFirst = false;
     this.#group = Math.max(1, Math.min(MOST_UNREAD, Math.floor(REPORT_EVERY_MS / stepMs)));
     const first = trainer.step - pending.length + 1;
     for (const [i, { loss, gradientNorm, badStep, lossScale, skipped }] of health.entries()) {
