@@ -9,7 +9,7 @@ import { traceKernels, tuneRequests } from '../train/kernels.js';
 import { stepShape } from '../train/step-shape.js';
 import { cachePath, readCache } from '../tune/cache.js';
 import { sameVariant, showVariant, type Variant } from '../tune/candidates.js';
-import { byWork, type Outcome, type Tuned } from '../tune/tune.js';
+import type { Outcome, Tuned } from '../tune/tune.js';
 import { type CommandResult, defineAction, type Terminal } from './command.js';
 import { positiveNumber } from './numbers.js';
 import { makeTable } from './table.js';
@@ -56,7 +56,7 @@ async function run(terminal: Terminal, options: TuneCommandOptions): Promise<Com
   }
   const adapter = (await chooseAdapter(options.adapter ?? fields.adapter)).choice.chosen;
   const shape = hasModel ? { ...stepShape(fields, adapter), precision } : undefined;
-  const requests = shape && byWork(traceKernels(adapter, shape).requests.values());
+  const requests = shape && [...traceKernels(adapter, shape).requests.values()];
   const folder = cacheFolder();
   if (requests && !show) {
     terminal.note(`${requests.length} kernels on ${adapter.name} (${adapter.driver}), for ${seconds} s at most`);

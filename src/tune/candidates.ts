@@ -49,13 +49,28 @@ export function shippedVariant(adapter: AdapterDescription, request: KernelReque
 export function candidatesFor(adapter: AdapterDescription, request: KernelRequest): Candidate[] {
   const shipped = shippedVariant(adapter, request);
   const all = request.kind === 'matmul' ? matmulVariants(adapter, request.request.types.b) : attentionVariants(adapter);
-  const others = all.filter(variant => !sameVariant(variant, shipped));
+  // where time is short, what is near the shipped variant is tried first
+  const others = all
+    .filter(variant => !sameVariant(variant, shipped))
+    .map(variant => ({ variant, distance: distance(shipped, variant) }))
+    .sort((a, b) => a.distance - b.distance)
+    .map(({ variant }) => variant);
   return [shipped, ...others].map(variant => {
     // what is shipped is tried even where an estimate is against it
     const estimate = variant === shipped ? undefined : unpromising(request, variant);
     const refused = refusal(adapter, request, variant) ?? estimate;
     return refused === undefined ? { variant } : { variant, refused };
   });
+}
+
+/** Doublings between the numbers of two variants, and one for every other difference. */
+function distance(a: Variant, b: Variant): number {
+  const [from, to] = [Object.entries(a), new Map<string, unknown>(Object.entries(b))];
+  return from.reduce((sum, [name, value]) => {
+    const other = to.get(name);
+    if (typeof value === 'number' && typeof other === 'number') return sum + Math.abs(Math.log2(value / other));
+    return sum + (canonical(value) === canonical(other) ? 0 : 1);
+  }, 0);
 }
 
 /** Every combination of the values of each field. */
@@ -74,11 +89,11 @@ function matmulVariants(adapter: AdapterDescription, operand: ElementType): Matm
   if (lanes > 0) {
     const rows = [8, 16, 32].map(count => count / lanes).filter(groups => groups >= 1 && Number.isInteger(groups));
     const groups = [...new Set([1, ...rows])];
-    for (const tile of product({ groups, columns: [1, 2, 4, 8], unroll: [1, 2, 4] })) {
+    for (const tile of product({ groups, columns: [2, 4, 8], unroll: [1, 2, 4] })) {
       variants.push({ kernel: 'subgroup', lanes, ...tile });
     }
   }
-  // a CPU runs a barrier as the end of a loop over all threads: a few tiles show whether that is worth it
+  // a CPU runs a barrier as the end of a loop over all threads: one tile shows whether that is worth it
   const threads = isSoftware(adapter)
     ? [[8, 8]]
     : [
@@ -87,7 +102,7 @@ function matmulVariants(adapter: AdapterDescription, operand: ElementType): Matm
         [16, 16],
       ];
   const tiles = isSoftware(adapter)
-    ? product({ rows: [1, 2], columns: [2], depth: [16] })
+    ? product({ rows: [1], columns: [2], depth: [16] })
     : product({ rows: [1, 2], columns: [1, 2], depth: [8, 16, 32] });
   for (const [threadsM, threadsN] of threads as [number, number][]) {
     for (const tile of tiles) variants.push({ kernel: 'tiled', threadsM, threadsN, ...tile });

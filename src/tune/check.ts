@@ -1,15 +1,14 @@
 /** Whether a variant computes what it should, on a small case with edges, against float64. */
 import type { Device } from '../gpu/device.js';
 import { floatsOfHalves, halvesOf } from '../half.js';
-import type { AttentionVariant } from '../kernels/attention-variant.js';
 import { BYTES } from '../kernels/call.js';
-import type { AttentionRequest, KernelRequest } from '../kernels/table.js';
+import type { KernelRequest } from '../kernels/table.js';
 import { attention, attentionBackward } from '../numerics/attention.js';
 import { attentionBounds, matmulBound } from '../numerics/bounds.js';
 import { compare } from '../numerics/compare.js';
 import { matmul, type Vector } from '../numerics/reference.js';
 import { Random } from '../random.js';
-import type { Candidate, Variant } from './candidates.js';
+import { canonical, type Variant } from './candidates.js';
 import { freeTensors, makeTensors, planVariant, tensorsOf } from './subject.js';
 
 /** A case with its inputs, in the order of the tensors, and what must come out. */
@@ -20,15 +19,32 @@ export interface Check {
   readonly outputs: readonly { readonly index: number; readonly expected: Vector; readonly bound: Vector }[];
 }
 
-/** Works the case out once for all candidates of a request. */
-export function makeCheck(request: KernelRequest, candidates: readonly Candidate[]): Check {
-  if (request.kind === 'matmul') return matmulCheck(request);
-  // the sum is rescaled once for so many rows: the bound of the candidate that does so most often holds for all
-  return attentionCheck(request, Math.min(...candidates.map(({ variant }) => (variant as AttentionVariant).rows)));
+/** Checks variants; a case is worked out once, and a variant is checked once on each. */
+export class Checker {
+  readonly #device: Device;
+  readonly #checks = new Map<string, Check>();
+  readonly #faults = new Map<string, Promise<string | undefined>>();
+
+  constructor(device: Device) {
+    this.#device = device;
+  }
+
+  /** @returns why the variant is wrong, or undefined. @throws Error when it does not compile. */
+  findFault(request: KernelRequest, variant: Variant): Promise<string | undefined> {
+    const small = smallRequest(request);
+    // attention rescales its sum once for so many rows, and its bound goes by that
+    const rescale = 'kernel' in variant ? 0 : variant.rows;
+    const caseKey = canonical([small.request, rescale]);
+    const check = this.#checks.get(caseKey) ?? makeCheck(small, rescale);
+    this.#checks.set(caseKey, check);
+    const key = canonical([small.request, variant]);
+    const fault = this.#faults.get(key) ?? findFault(this.#device, check, variant);
+    this.#faults.set(key, fault);
+    return fault;
+  }
 }
 
-/** @returns why the variant is wrong, or undefined. @throws Error when it does not compile. */
-export async function findFault(device: Device, check: Check, variant: Variant): Promise<string | undefined> {
+async function findFault(device: Device, check: Check, variant: Variant): Promise<string | undefined> {
   const specs = tensorsOf(check.request);
   const tensors = makeTensors(device, specs);
   try {
@@ -51,6 +67,22 @@ export async function findFault(device: Device, check: Check, variant: Variant):
     freeTensors(tensors);
   }
 }
+
+/** The request on a small case with edges. */
+function smallRequest(request: KernelRequest): KernelRequest {
+  const { key } = request;
+  if (request.kind === 'matmul') {
+    const { M, N, K } = request.request;
+    const sizes = { M: oddSize(M, 148), N: oddSize(N, 132), K: oddSize(K, 68) };
+    return { kind: 'matmul', key, calls: 1, request: { ...request.request, ...sizes } };
+  }
+  const { H, KV, D } = request.request.sizes;
+  const sizes = { B: 1, T: 133, H: H / KV, KV: 1, D }; // one group of heads
+  return { kind: 'attention', key, calls: 1, request: { ...request.request, sizes } };
+}
+
+const makeCheck = (small: KernelRequest, rescale: number): Check =>
+  small.kind === 'matmul' ? matmulCheck(small) : attentionCheck(small, rescale);
 
 /** Values that f16 holds, so that every type and every variant starts from the same ones. */
 function values(label: string, count: number): Vector {
@@ -78,32 +110,27 @@ function oddSize(real: number, size: number): number {
   return vector * (2 * Math.floor(size / (2 * vector)) + 1);
 }
 
-function matmulCheck({ key, request }: Extract<KernelRequest, { kind: 'matmul' }>): Check {
-  const M = oddSize(request.M, 148);
-  const N = oddSize(request.N, 132);
-  const K = oddSize(request.K, 68);
-  const { form } = request;
+function matmulCheck(small: Extract<KernelRequest, { kind: 'matmul' }>): Check {
+  const { form, M, N, K } = small.request;
   const shape = { M, N, K, transposeA: form === 'TN', transposeB: form === 'NT' };
   const [a, b, c] = [values('a', M * K), values('b', K * N), values('c', M * N)];
   const product = matmul(a, b, shape);
   const accumulates = form === 'TN';
   const expected = accumulates ? product.map((value, i) => value + c[i]!) : product;
   const bound = matmulBound(matmul(a, b, shape, true), K, accumulates ? c : undefined);
-  const small = { kind: 'matmul', key, calls: 1, request: { ...request, M, N, K } } as const;
   return { request: small, inputs: [a, b, c], outputs: [{ index: 2, expected, bound }] };
 }
 
-function attentionCheck({ key, request }: Extract<KernelRequest, { kind: 'attention' }>, fewestRows: number): Check {
-  const { kernel, type } = request;
-  const { H, KV, D } = request.sizes;
-  const sizes = { B: 1, T: 133, H: H / KV, KV: 1, D }; // one group of heads
+function attentionCheck(small: Extract<KernelRequest, { kind: 'attention' }>, rescale: number): Check {
+  const { kernel, sizes, type } = small.request;
+  const { D } = sizes;
   const shape = { T: sizes.T, heads: sizes.H, D };
   const q = values('q', sizes.T * sizes.H * D);
   const [k, v] = [values('k', sizes.T * D), values('v', sizes.T * D)];
   const dout = values('dout', q.length);
   const { out, logsumexp } = attention({ q, k, v }, sizes);
   const { dq, dk, dv } = attentionBackward({ q, k, v }, dout, sizes);
-  const bounds = attentionBounds({ q, k, v }, out, dout, sizes, fewestRows);
+  const bounds = attentionBounds({ q, k, v }, out, dout, sizes, rescale);
   const stored = type === 'f16' ? Float64Array.from(floatsOfHalves(halvesOf(out).buffer as ArrayBuffer)) : out;
   const delta = rowDots(dout, out, shape);
   // delta is made of `out` as it is stored: the error of that reaches every element of dq by |k| <= 2
@@ -124,12 +151,6 @@ function attentionCheck({ key, request }: Extract<KernelRequest, { kind: 'attent
   const joined = (parts: readonly Vector[]) => sideBySide(parts, sizes.T);
   const qkv = joined([q, k, v]);
   const zeros = { qkv: new Float64Array(qkv.length), row: new Float64Array(logsumexp.length), out: untouched };
-  const small = {
-    kind: 'attention',
-    key,
-    calls: 1,
-    request: { kernel, sizes, type } satisfies AttentionRequest,
-  } as const;
   if (kernel === 'attention_forward') {
     const outputs = [
       { index: 1, expected: out, bound: bounds.out },

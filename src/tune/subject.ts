@@ -8,7 +8,7 @@ import type { AttentionKernel, AttentionSizes, AttentionVariant } from '../kerne
 import { BYTES, type ElementType, type KernelCall, type Operand } from '../kernels/call.js';
 import { matmulCalls } from '../kernels/matmul.js';
 import type { MatmulVariant } from '../kernels/matmul-variant.js';
-import type { AttentionRequest, KernelRequest } from '../kernels/table.js';
+import type { KernelRequest } from '../kernels/table.js';
 import type { Variant } from './candidates.js';
 
 export interface TensorSpec {
@@ -97,17 +97,4 @@ function callsOf(
   const [a, b, c] = operands as [Operand, Operand, Operand];
   const addend = request.request.form === 'TN' ? 'c' : undefined;
   return matmulCalls(variant as MatmulVariant, request.request, { a, b, c, addend }, maxBindingBytes);
-}
-
-/** Multiply-adds of a request, times two. */
-export function flopsOf(request: KernelRequest): number {
-  if (request.kind === 'matmul') return 2 * request.request.M * request.request.N * request.request.K;
-  const { kernel, sizes } = request.request;
-  const { B, T, H, D } = sizes;
-  const PRODUCTS: Record<AttentionRequest['kernel'], number> = {
-    attention_forward: 2,
-    attention_backward_query: 3,
-    attention_backward_key_value: 4,
-  };
-  return PRODUCTS[kernel] * 2 * B * H * D * ((T * (T + 1)) / 2);
 }

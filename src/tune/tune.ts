@@ -9,8 +9,8 @@ import { messageOf } from '../errors.js';
 import type { Device } from '../gpu/device.js';
 import type { KernelRequest } from '../kernels/table.js';
 import { type Candidate, candidatesFor, type Variant } from './candidates.js';
-import { type Check, findFault, makeCheck } from './check.js';
-import { flopsOf, freeTensors, makeTensors, planVariant, tensorsOf } from './subject.js';
+import { Checker } from './check.js';
+import { freeTensors, makeTensors, planVariant, tensorsOf } from './subject.js';
 import { fill, median, timeRound } from './time.js';
 
 /** What became of a candidate. `milliseconds`: the median of its runs. */
@@ -39,25 +39,21 @@ export interface TuneOptions {
   readonly candidates?: typeof candidatesFor;
 }
 
-/** Another variant than the shipped one must be faster by this share. */
+/** Another variant than the shipped one must be faster by this share, in its median and in its fastest run. */
 const NOISE = 0.03;
 /** A candidate that takes this many times as long as the best is dropped after one run. */
 const HOPELESS = 3;
 /** Rounds over all that are left, then between the fastest and the shipped one. */
 const ROUNDS = 5;
-const FINAL_ROUNDS = 6;
+const FINAL_ROUNDS = { least: 2, most: 20, milliseconds: 1500 };
 const FINALISTS = 3;
 /** Of a request's time: what compiling and checking may take. */
 const ADMISSION = 0.6;
 /** A GPU's clock rises under load. */
 const WARM_UP_MS = 20;
 
-/** Requests with the most work of a step first. */
-export const byWork = (requests: Iterable<KernelRequest>): KernelRequest[] =>
-  [...requests].sort((a, b) => b.calls * flopsOf(b) - a.calls * flopsOf(a));
-
 /**
- * Tunes requests, those with the most work first, until the time is over; what one request leaves of its share goes to
+ * Tunes requests, those that take the most of a step first, until the time is over; what one leaves of its share goes to
  * those after it.
  * @returns the requests that were reached.
  */
@@ -68,20 +64,49 @@ export async function tune(
 ): Promise<Tuned[]> {
   const started = performance.now();
   const end = started + 1000 * seconds;
-  const ordered = byWork(requests);
+  const ticking = (request: KernelRequest, until: number) => {
+    onProgress?.(Math.min(seconds, (performance.now() - started) / 1000), request);
+    return signal?.aborted === true || performance.now() >= until;
+  };
+  const waiting: { request: KernelRequest; candidates: readonly Candidate[]; cost: number }[] = [];
+  for (const request of requests) {
+    if (ticking(request, end)) break;
+    const all = candidates(device.adapter, request);
+    waiting.push({ request, candidates: all, cost: request.calls * (await shippedTime(device, request, all[0]!)) });
+  }
+  waiting.sort((a, b) => b.cost - a.cost);
+  const checker = new Checker(device);
   const tuned: Tuned[] = [];
-  for (const [i, request] of ordered.entries()) {
+  for (let one = waiting.shift(); one && !ticking(one.request, end); one = waiting.shift()) {
     const now = performance.now();
-    if (now >= end || signal?.aborted) break;
-    const share = (end - now) / (ordered.length - i);
-    const isOver = (part = 1) => {
-      onProgress?.(Math.min(seconds, (performance.now() - started) / 1000), request);
-      return signal?.aborted === true || performance.now() >= now + part * share;
-    };
-    const one = await tuneRequest(device, request, candidates(device.adapter, request), isOver);
-    if (one) tuned.push(one);
+    // half of the time by cost, half of it alike
+    const costs = waiting.reduce((sum, { cost }) => sum + cost, one.cost);
+    const share = ((end - now) * (one.cost / costs + 1 / (waiting.length + 1))) / 2;
+    const { request } = one;
+    const isOver = (part = 1) => ticking(request, now + part * share);
+    const result = await tuneRequest(device, checker, request, one.candidates, isOver);
+    if (result) tuned.push(result);
   }
   return tuned;
+}
+
+/** Milliseconds of a run of the shipped variant; next to nothing where it does not run, so that such a request is last. */
+async function shippedTime(device: Device, request: KernelRequest, { variant, refused }: Candidate): Promise<number> {
+  const UNKNOWN = 1e-6;
+  if (refused !== undefined) return UNKNOWN;
+  const tensors = makeTensors(device, tensorsOf(request));
+  let planned: Plan | undefined;
+  try {
+    planned = await planVariant(device, request, variant, tensors);
+    await timeRound(device, [planned]);
+    return Math.max(UNKNOWN, (await timeRound(device, [planned]))[0]!);
+  } catch {
+    device.check();
+    return UNKNOWN;
+  } finally {
+    planned?.destroy();
+    freeTensors(tensors);
+  }
 }
 
 interface Contestant {
@@ -97,6 +122,7 @@ interface Contestant {
  */
 async function tuneRequest(
   device: Device,
+  checker: Checker,
   request: KernelRequest,
   candidates: readonly Candidate[],
   isOver: (part?: number) => boolean,
@@ -106,48 +132,52 @@ async function tuneRequest(
   const tensors = makeTensors(device, tensorsOf(request));
   try {
     fill(device, tensors);
-    const check = makeCheck(request, candidates);
     for (const { variant, refused } of candidates) {
       if (refused !== undefined) failed.push({ variant, state: 'refused', reason: refused });
       else if (isOver(ADMISSION)) failed.push({ variant, state: 'untried' });
       else {
-        const outcome = await admit(device, request, check, variant, tensors);
+        const outcome = await admit(device, checker, request, variant, tensors);
         if ('plan' in outcome) admitted.push(outcome);
         else failed.push(outcome);
       }
     }
     await compete(device, admitted, isOver);
-    const timed = admitted.filter(({ samples }) => samples.length > 0).map(timedOutcome);
+    const timed = admitted.filter(({ samples }) => samples.length > 0);
     for (const { variant, samples } of admitted) if (samples.length === 0) failed.push({ variant, state: 'untried' });
     if (timed.length === 0 || (timed.length === 1 && failed.some(({ state }) => state === 'untried'))) return undefined;
-    const best = timed.reduce((a, b) => (b.milliseconds < a.milliseconds ? b : a));
+    timed.sort(byMedian);
     const shipped = timed.find(({ variant }) => variant === candidates[0]!.variant);
-    const keeps = shipped !== undefined && best.milliseconds > (1 - NOISE) * shipped.milliseconds;
-    timed.sort((a, b) => a.milliseconds - b.milliseconds);
-    const { variant: winner } = keeps ? shipped : best;
-    return { request, winner, shipped: candidates[0]!.variant, outcomes: [...timed, ...failed] };
+    const winner = shipped ? (timed.find(one => isFaster(one, shipped)) ?? shipped) : timed[0]!;
+    const outcomes = timed.map(({ variant, samples }) => ({
+      variant,
+      state: 'timed' as const,
+      milliseconds: median(samples),
+    }));
+    return { request, winner: winner.variant, shipped: candidates[0]!.variant, outcomes: [...outcomes, ...failed] };
   } finally {
     for (const { plan } of admitted) plan.destroy();
     freeTensors(tensors);
   }
 }
 
-const timedOutcome = ({ variant, samples }: Contestant) => ({
-  variant,
-  state: 'timed' as const,
-  milliseconds: median(samples),
-});
+const byMedian = (a: Contestant, b: Contestant): number => median(a.samples) - median(b.samples);
+
+/** Beyond noise. One that dropped out early has too few runs to say so. */
+const isFaster = (one: Contestant, shipped: Contestant): boolean =>
+  one.samples.length === shipped.samples.length &&
+  median(one.samples) < (1 - NOISE) * median(shipped.samples) &&
+  Math.min(...one.samples) < (1 - NOISE) * Math.min(...shipped.samples);
 
 /** Compiles and checks a candidate; only one that is right is bound to the tensors on which it will be timed. */
 async function admit(
   device: Device,
+  checker: Checker,
   request: KernelRequest,
-  check: Check,
   variant: Variant,
   tensors: readonly Tensor[],
 ): Promise<Contestant | Outcome> {
   try {
-    const fault = await findFault(device, check, variant);
+    const fault = await checker.findFault(request, variant);
     if (fault !== undefined) return { variant, state: 'wrong', reason: fault };
     return { variant, plan: await planVariant(device, request, variant, tensors), samples: [] };
   } catch (error) {
@@ -174,12 +204,16 @@ async function compete(device: Device, contestants: readonly Contestant[], isOve
   const fastest = (count: number) =>
     contestants
       .filter(({ samples }) => samples.length > 0)
-      .sort((a, b) => median(a.samples) - median(b.samples))
+      .sort(byMedian)
       .slice(0, count);
   const limit = HOPELESS * fastest(1)[0]!.samples[0]!;
   const hopeful = contestants.filter(one => one === first || one.samples[0]! <= limit);
   for (let round = 0; round < ROUNDS && !isOver(); round++) await run(hopeful);
-  // those that were only just too slow once are not compared by one sample with others' medians
   const finalists = [...new Set([first, ...fastest(FINALISTS)])];
-  for (let round = 0; round < FINAL_ROUNDS && (round < 2 || !isOver()); round++) await run(finalists);
+  const { least, most, milliseconds } = FINAL_ROUNDS;
+  const enough = performance.now() + milliseconds;
+  for (let round = 0; round < most; round++) {
+    if (round >= least && (isOver() || performance.now() >= enough)) break;
+    await run(finalists);
+  }
 }
