@@ -140,7 +140,7 @@ function matrixVariants(lanes: number, matrix: readonly [number, number, number]
 
 function attentionVariants(adapter: AdapterDescription): AttentionVariant[] {
   const lanes = adapter.subgroupSize;
-  const bySubgroups = product({ rows: [1, 2, 4, 8, 16] }).map(tile => ({
+  const bySubgroups = product({ rows: [1, 2, 4, 8] }).map(tile => ({
     subgroups: true,
     workgroup: lanes,
     ...tile,

@@ -101,10 +101,10 @@ describe('candidates', () => {
 const wrong: Variant = { kernel: 'tiled', threadsM: 8, threadsN: 8, rows: 1, columns: 1, depth: 6 };
 
 describe('the check', () => {
-  test('passes what this adapter ships and the nearest others, of every form, type and kernel', async () => {
+  test('passes what this adapter ships and the nearest other, of every form, type and kernel', async () => {
     const checker = new Checker(context.device);
     for (const request of runnable()) {
-      for (const { variant } of allowed(candidatesFor(context.device.adapter, request)).slice(0, 4)) {
+      for (const { variant } of allowed(candidatesFor(context.device.adapter, request)).slice(0, 2)) {
         const fault = await checker.findFault(request, variant);
         expect(fault, `${request.key}: ${showVariant(variant)}`).toBeUndefined();
       }
