@@ -67,8 +67,8 @@ const trainFields = {
   tuneSeconds: z
     .number()
     .min(0)
-    .describe('time to find the fastest kernel variants that were not tuned on this machine before; 0: none'),
-  deterministic: z.boolean().describe('the shipped kernel variants only: the same on every machine with this adapter'),
+    .describe('seconds at most, before the start, to tune kernels that were not tuned on this machine before; 0: none'),
+  deterministic: z.boolean().describe('the shipped kernel variants only, whatever was tuned'),
 };
 
 /** Defaults that hold for every size: the reference recipe. */

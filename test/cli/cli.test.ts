@@ -139,7 +139,7 @@ describe('bad usage, configuration and input end with status 2 and say what to d
     [
       'a model that is not whole',
       ['tune', '--hidden-size', '64'],
-      /the model has no intermediateSize; give it, or a preset/,
+      /the model has no numAttentionHeads; give it, or a preset/,
     ],
     ['no such preset', ['tune', '--preset', 'smal'], /no model preset 'smal'; there are tiny/],
     ['no such adapter', ['tune', '--preset', 'tiny', '--adapter', 'nothing'], /no adapter matches 'nothing'/],
