@@ -69,7 +69,7 @@ const identitySchema = z.object({
   dawn: z.string(),
   kernels: z.string(),
 });
-export type TuneIdentity = z.infer<typeof identitySchema>;
+type Identity = z.infer<typeof identitySchema>;
 
 const fileSchema = z.object({
   format: z.literal('babelgrad tuning 1'),
@@ -78,7 +78,7 @@ const fileSchema = z.object({
 });
 
 /** What decides whether measured times still hold. */
-export const identityOf = ({ name, vendor, architecture, driver }: AdapterDescription): TuneIdentity => ({
+const identityOf = ({ name, vendor, architecture, driver }: AdapterDescription): Identity => ({
   adapter: name,
   vendor,
   architecture,
@@ -117,7 +117,7 @@ export function readCache(folder: string, adapter: AdapterDescription): TuneCach
     return { path, entries: nothing, note: `the tuned variants in '${path}' are damaged and do not count (${why})` };
   }
   const now = identityOf(adapter);
-  const changed = (Object.keys(now) as (keyof TuneIdentity)[]).filter(field => file.identity[field] !== now[field]);
+  const changed = (Object.keys(now) as (keyof Identity)[]).filter(field => file.identity[field] !== now[field]);
   if (changed.length > 0) {
     const what = changed.map(field => CHANGES[field]).join(' and ');
     return { path, entries: nothing, note: `the tuned variants in '${path}' do not count: ${what} changed since` };
@@ -133,7 +133,7 @@ export function readCache(folder: string, adapter: AdapterDescription): TuneCach
   };
 }
 
-const CHANGES: Readonly<Record<keyof TuneIdentity, string>> = {
+const CHANGES: Readonly<Record<keyof Identity, string>> = {
   adapter: 'the adapter',
   vendor: 'the adapter',
   architecture: 'the adapter',

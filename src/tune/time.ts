@@ -9,12 +9,15 @@ import { Random } from '../random.js';
 /** Without timestamps a sample runs as often as it takes to last this long, so that submitting it counts for little. */
 const SAMPLE_MS = 5;
 
+/** What timing asks of a device. */
+export type Timer = Pick<Device, 'adapter' | 'submit' | 'idle' | 'time'>;
+
 /** Milliseconds of one run of each plan, by GPU timestamps where the adapter has them, else by the clock. */
-export async function timeRound(device: Device, plans: readonly Plan[]): Promise<number[]> {
+export async function timeRound(device: Timer, plans: readonly Plan[]): Promise<number[]> {
   if (device.adapter.features.includes('timestamp-query')) {
     const times = await device.time(plans.flatMap(({ commands }) => commands));
     return plans.map(({ commands }) =>
-      times.splice(0, commands.length).reduce((sum, { milliseconds }) => sum + milliseconds, 0),
+      times.splice(0, commands.length).reduce((sum, { milliseconds }) => sum + Math.max(0, milliseconds), 0),
     );
   }
   const times: number[] = [];
@@ -22,7 +25,7 @@ export async function timeRound(device: Device, plans: readonly Plan[]): Promise
   return times;
 }
 
-async function wallTime(device: Device, commands: readonly Command[]): Promise<number> {
+async function wallTime(device: Timer, commands: readonly Command[]): Promise<number> {
   for (let repeats = 1; ; repeats *= 4) {
     const started = performance.now();
     for (let i = 0; i < repeats; i++) device.submit(commands);
@@ -39,8 +42,8 @@ const BLOCK = 2 ** 16;
 export function fill(device: Device, tensors: readonly Tensor[]): void {
   const random = new Random(1, 'tuning');
   const singles = Float32Array.from({ length: BLOCK }, () => 2 * random.uniform() - 1);
-  // exponents of 1/4 to 1, either sign, in both halves of a word
-  const halves = Uint32Array.from({ length: BLOCK }, () => (random.uint32() & 0x87ff87ff) | 0x34003400);
+  // between 1/4 and 1/2, of either sign, in both halves of a word
+  const halves = Uint32Array.from({ length: BLOCK }, () => (random.uint32() & 0x83ff83ff) | 0x34003400);
   for (const { buffer, dtype, shape } of tensors) {
     const words = Math.floor((BYTES[dtype] * shape[0]!) / 4);
     const block = dtype === 'f16' ? halves : singles;

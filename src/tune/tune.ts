@@ -39,13 +39,13 @@ export interface TuneOptions {
   readonly candidates?: typeof candidatesFor;
 }
 
-/** Another variant than the shipped one must be faster by this share, in its median and in its fastest run. */
+/** Another variant must be faster than the shipped one by this share, and faster at all in three rounds of four. */
 const NOISE = 0.03;
 /** A candidate that takes this many times as long as the best is dropped after one run. */
 const HOPELESS = 3;
 /** Rounds over all that are left, then between the fastest and the shipped one. */
 const ROUNDS = 5;
-const FINAL_ROUNDS = { least: 2, most: 20, milliseconds: 1500 };
+const FINAL_ROUNDS = { least: 4, most: 20, milliseconds: 1500 };
 const FINALISTS = 3;
 /** Of a request's time: what compiling and checking may take. */
 const ADMISSION = 0.6;
@@ -112,8 +112,8 @@ async function shippedTime(device: Device, request: KernelRequest, { variant, re
 interface Contestant {
   readonly variant: Variant;
   readonly plan: Plan;
-  /** Milliseconds of each round so far. */
-  readonly samples: number[];
+  /** Its time in each round so far as a share of the first contestant's in that round, which a slow spell meets too. */
+  readonly shares: number[];
 }
 
 /**
@@ -141,32 +141,30 @@ async function tuneRequest(
         else failed.push(outcome);
       }
     }
-    await compete(device, admitted, isOver);
-    const timed = admitted.filter(({ samples }) => samples.length > 0);
-    for (const { variant, samples } of admitted) if (samples.length === 0) failed.push({ variant, state: 'untried' });
+    const { milliseconds, finalists } = await compete(device, admitted, isOver);
+    const timed = admitted.filter(({ shares }) => shares.length > 0).sort(byShare);
+    for (const { variant, shares } of admitted) if (shares.length === 0) failed.push({ variant, state: 'untried' });
     if (timed.length === 0 || (timed.length === 1 && failed.some(({ state }) => state === 'untried'))) return undefined;
-    timed.sort(byMedian);
-    const shipped = timed.find(({ variant }) => variant === candidates[0]!.variant);
-    const winner = shipped ? (timed.find(one => isFaster(one, shipped)) ?? shipped) : timed[0]!;
-    const outcomes = timed.map(({ variant, samples }) => ({
+    const outcomes = timed.map(({ variant, shares }) => ({
       variant,
       state: 'timed' as const,
-      milliseconds: median(samples),
+      milliseconds: median(shares) * milliseconds,
     }));
-    return { request, winner: winner.variant, shipped: candidates[0]!.variant, outcomes: [...outcomes, ...failed] };
+    const shipped = candidates[0]!.variant;
+    // the first contestant is the shipped variant, unless that is wrong
+    const winner = finalists.sort(byShare).find(isFaster) ?? admitted[0]!;
+    return { request, winner: winner.variant, shipped, outcomes: [...outcomes, ...failed] };
   } finally {
     for (const { plan } of admitted) plan.destroy();
     freeTensors(tensors);
   }
 }
 
-const byMedian = (a: Contestant, b: Contestant): number => median(a.samples) - median(b.samples);
+const byShare = (a: Contestant, b: Contestant): number => median(a.shares) - median(b.shares);
 
-/** Beyond noise. One that dropped out early has too few runs to say so. */
-const isFaster = (one: Contestant, shipped: Contestant): boolean =>
-  one.samples.length === shipped.samples.length &&
-  median(one.samples) < (1 - NOISE) * median(shipped.samples) &&
-  Math.min(...one.samples) < (1 - NOISE) * Math.min(...shipped.samples);
+/** Than the first contestant, beyond noise. */
+const isFaster = ({ shares }: Contestant): boolean =>
+  median(shares) < 1 - NOISE && shares.filter(share => share < 1).length >= 0.75 * shares.length;
 
 /** Compiles and checks a candidate; only one that is right is bound to the tensors on which it will be timed. */
 async function admit(
@@ -179,41 +177,50 @@ async function admit(
   try {
     const fault = await checker.findFault(request, variant);
     if (fault !== undefined) return { variant, state: 'wrong', reason: fault };
-    return { variant, plan: await planVariant(device, request, variant, tensors), samples: [] };
+    return { variant, plan: await planVariant(device, request, variant, tensors), shares: [] };
   } catch (error) {
     device.check(); // a lost device fails everything that comes after: that is not the candidate's alone
     return { variant, state: 'refused', reason: messageOf(error).split('\n')[0]! };
   }
 }
 
-/** Adds samples to the contestants. Those that run out of time before their first one have none. */
-async function compete(device: Device, contestants: readonly Contestant[], isOver: () => boolean): Promise<void> {
+/**
+ * Lets the contestants run. Those that run out of time before their first round have none.
+ * @returns milliseconds of the first contestant, the median of all rounds, and the best of the others, which ran most.
+ */
+async function compete(
+  device: Device,
+  contestants: readonly Contestant[],
+  isOver: () => boolean,
+): Promise<{ readonly milliseconds: number; readonly finalists: Contestant[] }> {
   const [first] = contestants;
-  if (!first) return;
-  const run = async (some: readonly Contestant[]) => {
-    const times = await timeRound(
+  if (!first) return { milliseconds: 0, finalists: [] };
+  const references: number[] = [];
+  const run = async (others: readonly Contestant[]) => {
+    const [reference, ...times] = await timeRound(
       device,
-      some.map(({ plan }) => plan),
+      [first, ...others].map(({ plan }) => plan),
     );
-    some.forEach(({ samples }, i) => {
-      samples.push(times[i]!);
+    references.push(reference!);
+    first.shares.push(1);
+    others.forEach(({ shares }, i) => {
+      shares.push(times[i]! / Math.max(reference!, Number.MIN_VALUE));
     });
   };
   for (const until = performance.now() + WARM_UP_MS; performance.now() < until; ) await timeRound(device, [first.plan]);
-  for (const one of contestants) if (one === first || !isOver()) await run([one]);
-  const fastest = (count: number) =>
-    contestants
-      .filter(({ samples }) => samples.length > 0)
-      .sort(byMedian)
-      .slice(0, count);
-  const limit = HOPELESS * fastest(1)[0]!.samples[0]!;
-  const hopeful = contestants.filter(one => one === first || one.samples[0]! <= limit);
+  const others = contestants.slice(1);
+  for (const one of others) if (!isOver()) await run([one]);
+  if (references.length === 0) await run([]);
+  const tried = others.filter(({ shares }) => shares.length > 0);
+  const limit = HOPELESS * Math.min(1, ...tried.map(({ shares }) => shares[0]!));
+  const hopeful = tried.filter(({ shares }) => shares[0]! <= limit);
   for (let round = 0; round < ROUNDS && !isOver(); round++) await run(hopeful);
-  const finalists = [...new Set([first, ...fastest(FINALISTS)])];
+  const finalists = hopeful.sort(byShare).slice(0, FINALISTS);
   const { least, most, milliseconds } = FINAL_ROUNDS;
   const enough = performance.now() + milliseconds;
-  for (let round = 0; round < most; round++) {
+  for (let round = 0; round < most && finalists.length > 0; round++) {
     if (round >= least && (isOver() || performance.now() >= enough)) break;
     await run(finalists);
   }
+  return { milliseconds: median(references), finalists };
 }

@@ -5,6 +5,8 @@ import type { ElementType } from '../../src/kernels/call.js';
 import type { KernelRequest } from '../../src/kernels/table.js';
 import { type Candidate, candidatesFor, sameVariant, showVariant, type Variant } from '../../src/tune/candidates.js';
 import { Checker } from '../../src/tune/check.js';
+import { freeTensors, makeTensors, planVariant, tensorsOf } from '../../src/tune/subject.js';
+import { type Timer, timeRound } from '../../src/tune/time.js';
 import { tune } from '../../src/tune/tune.js';
 import { useDevice } from '../support/gpu.js';
 
@@ -116,6 +118,35 @@ describe('the check', () => {
     for (const request of runnable()) {
       if (request.kind === 'matmul') expect(await checker.findFault(request, wrong)).toMatch(/^c: .* beyond the bound/);
     }
+  });
+});
+
+describe('time', () => {
+  test('is measured with timestamps, and by the clock where an adapter has none', async () => {
+    const { device } = context;
+    const specs = tensorsOf(f32);
+    const tensors = makeTensors(device, specs);
+    const { variant } = candidatesFor(device.adapter, f32)[0]!;
+    const plans = [await planVariant(device, f32, variant, tensors), await planVariant(device, f32, variant, tensors)];
+    const features = device.adapter.features.filter(feature => feature !== 'timestamp-query');
+    let submits = 0;
+    const withoutTimestamps: Timer = {
+      adapter: { ...device.adapter, features },
+      submit: commands => {
+        submits++;
+        device.submit(commands);
+      },
+      idle: () => device.idle(),
+      time: commands => device.time(commands),
+    };
+    for (const timer of [device, withoutTimestamps]) {
+      const times = await timeRound(timer, plans);
+      expect(times).toHaveLength(2);
+      for (const time of times) expect(time).toBeGreaterThan(0);
+    }
+    expect(submits).toBeGreaterThanOrEqual(2);
+    for (const plan of plans) plan.destroy();
+    freeTensors(tensors);
   });
 });
 
