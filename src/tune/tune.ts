@@ -13,7 +13,7 @@ import { Checker } from './check.js';
 import { freeTensors, makeTensors, planVariant, tensorsOf } from './subject.js';
 import { fill, median, timeRound } from './time.js';
 
-/** What became of a candidate. `milliseconds`: the median of its runs. */
+/** What became of a candidate. `milliseconds`: by the median of its rounds. */
 export type Outcome =
   | { readonly variant: Variant; readonly state: 'timed'; readonly milliseconds: number }
   | { readonly variant: Variant; readonly state: 'refused' | 'wrong'; readonly reason: string }
