@@ -1,5 +1,6 @@
 /** Files that a reader or a crash never meets half written: they are written beside their place and moved into it. */
 import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 
 /** The package's root folder, which holds kernels/ and package.json; the same from src/ and from dist/src/. */
@@ -8,6 +9,9 @@ export const packageRoot = folderAbove(import.meta.dirname, 'package.json');
 function folderAbove(folder: string, file: string): string {
   return existsSync(join(folder, file)) ? folder : folderAbove(dirname(folder), file);
 }
+
+/** Where this program keeps what it can make again: `$XDG_CACHE_HOME/babelgrad`, or `~/.cache/babelgrad`. */
+export const cacheFolder = (): string => join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'babelgrad');
 
 /** Writes `data` to `path` whole or not at all, and makes the folders above it. */
 export function writeFileWhole(path: string, data: string | Uint8Array): void {

@@ -58,7 +58,7 @@ export { lossAndGradients } from './train/gradients.js';
 export type { RunSummary, TrainObserver } from './train/loop.js';
 export type { RunMemory } from './train/memory.js';
 export { loadModel } from './train/model-folder.js';
-export { type DryRun, dryRun, type RunOptions, resumeRun, startRun } from './train/run.js';
+export { type DryRun, dryRun, type RunOptions, resumeRun, type StartOptions, startRun } from './train/run.js';
 export { type Moments, Trainer } from './train/step.js';
 export type { TrainerSettings } from './train/traced-step.js';
 

@@ -14,6 +14,7 @@ import { addPlanCommand } from './plan.js';
 import { addReportCommand } from './report.js';
 import { addTokenizeCommand, addTokenizerCommand } from './tokenizer.js';
 import { addTrainCommands } from './train.js';
+import { addTuneCommand } from './tune.js';
 
 const { version } = JSON.parse(readFileSync(join(packageRoot, 'package.json'), 'utf8')) as { version: string };
 const program = new Command('babelgrad')
@@ -27,6 +28,7 @@ const commands = [
   addAdaptersCommand,
   addTokenizerCommand,
   addTokenizeCommand,
+  addTuneCommand,
   addTrainCommands,
   addEvalCommand,
   addReportCommand,

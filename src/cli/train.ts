@@ -1,5 +1,6 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { UserError } from '../errors.js';
+import { cacheFolder } from '../files.js';
 import {
   dryRun,
   parseConfig,
@@ -41,7 +42,8 @@ type TrainOptions = Record<string, unknown> & { readonly from?: string; readonly
 async function run(terminal: Terminal, { from, dryRun: dry, ...options }: TrainOptions): Promise<CommandResult> {
   const config = readConfig(options);
   if (dry) return showDryRun(terminal, await dryRun(config, { from }));
-  return watch(terminal, runOptions => startRun(config, { ...runOptions, from }));
+  const tune = { cache: cacheFolder() };
+  return watch(terminal, runOptions => startRun(config, { ...runOptions, from, tune }));
 }
 
 /** A flag for every field of the configuration. */
@@ -51,9 +53,15 @@ function addConfigOptions(command: Command): void {
     '--dry-run',
     'print the device memory, steps and FLOPs that the run would take; train and write nothing',
   );
-  for (const [field, schema] of Object.entries(configFields)) {
+  addFieldOptions(command, Object.keys(configFields) as FieldName[]);
+}
+
+/** Flags for fields of the configuration, in kebab case. */
+export function addFieldOptions(command: Command, fields: readonly FieldName[]): void {
+  for (const field of fields) {
+    const schema = configFields[field];
     const flag = field.replace(/[A-Z]/g, letter => `-${letter.toLowerCase()}`);
-    const standard = defaultOf(field as FieldName);
+    const standard = defaultOf(field);
     const description = `${schema.description}${standard === undefined ? '' : ` (default ${standard})`}`;
     const { type } = schema.def;
     if (field === 'sources') {
@@ -63,9 +71,9 @@ function addConfigOptions(command: Command): void {
       const option = new Option('--held-out <language=folder>', `${description}; repeat`);
       command.addOption(option.argParser(collect(parsePair)));
     } else {
-      const option = new Option(`--${flag} <value>`, description);
+      const option = new Option(`--${flag} ${type === 'boolean' ? '[value]' : '<value>'}`, description);
       if (type === 'number') option.argParser(parseNumber);
-      if (type === 'boolean') option.choices(['true', 'false']);
+      if (type === 'boolean') option.choices(['true', 'false']).preset('true');
       if (type === 'enum') option.choices(schema.def.entries ? Object.values<string>(schema.def.entries) : []);
       command.addOption(option);
     }
@@ -96,8 +104,9 @@ function parseSource(text: string): { name: string; path: string; weight?: numbe
 
 /** Fields of the YAML file with the flags over them. */
 function readConfig(options: Record<string, unknown>): RunConfig {
-  const { config: file, json: _, source, heldOut, tieWordEmbeddings, ...flags } = options;
+  const { config: file, json: _, source, heldOut, ...flags } = options;
   const fields = file === undefined ? {} : readYaml(String(file));
+  readBooleans(flags);
   // two ways to give the budget: the flag's wins over the file's
   if (flags.tokens !== undefined || flags.tokensPerParameter !== undefined) {
     delete fields.tokens;
@@ -106,11 +115,17 @@ function readConfig(options: Record<string, unknown>): RunConfig {
   Object.assign(fields, flags);
   if (source) fields.sources = source;
   if (heldOut) fields.heldOut = Object.fromEntries(heldOut as [string, string][]);
-  if (tieWordEmbeddings !== undefined) fields.tieWordEmbeddings = tieWordEmbeddings === 'true';
   if (fields.out === undefined) throw new UserError('a run needs a folder: give out in the config file, or --out');
   if (fields.sources === undefined)
     throw new UserError('a run needs data: give sources in the config file, or --source');
   return parseConfig(fields, file === undefined ? 'the flags' : `'${file}'`);
+}
+
+/** Flags that are true or false come as text. */
+export function readBooleans(flags: Record<string, unknown>): void {
+  for (const [field, schema] of Object.entries(configFields)) {
+    if (schema.def.type === 'boolean' && flags[field] !== undefined) flags[field] = flags[field] === 'true';
+  }
 }
 
 /** Runs with a progress bar, and a checkpoint on Ctrl-C. */
@@ -146,7 +161,13 @@ async function watch(terminal: Terminal, body: (options: RunOptions) => Promise<
 export function observe(terminal: Terminal): { observer: TrainObserver; stop(): void } {
   let progress: Progress | undefined;
   const observer: TrainObserver = {
+    onNote: text => terminal.note(text),
+    onTune(seconds, most, key) {
+      progress ??= terminal.progress('tuning kernels', most, 'seconds');
+      progress.update(Math.round(10 * seconds) / 10, key);
+    },
     onStart(run, device) {
+      stop();
       const { total } = run.parameters;
       terminal.note(
         `${run.name}: ${run.method}, ${short(total)} parameters, ${short(run.tokens)} tokens in ${run.steps} steps, on ${device.adapter.name}`,

@@ -5,13 +5,12 @@
  */
 import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { brotliDecompressSync } from 'node:zlib';
 import koffi from 'koffi';
 import { extract } from 'tar';
 import { messageOf } from '../errors.js';
-import { writeFileWhole, writeFolderWhole } from '../files.js';
+import { cacheFolder, writeFileWhole, writeFolderWhole } from '../files.js';
 
 /** What became of the bundled software driver: its manifest, or why there is none. */
 export type BundledDriver = { readonly manifest: string } | { readonly missing: string };
@@ -56,9 +55,7 @@ async function unpackSwiftShader(): Promise<string> {
   if (process.arch !== 'x64') throw new Error(`no bundled driver for ${process.arch}`);
   const packageFolder = findPackage('@sparticuz/chromium');
   if (!packageFolder) throw new Error("the optional package '@sparticuz/chromium' is not installed");
-  const { version } = JSON.parse(readFileSync(join(packageFolder, 'package.json'), 'utf8')) as { version: string };
-  const cache = process.env.XDG_CACHE_HOME || join(homedir(), '.cache');
-  const folder = join(cache, 'babelgrad', `swiftshader-${version}`);
+  const folder = join(cacheFolder(), `swiftshader-${versionIn(packageFolder)}`);
   if (existsSync(join(folder, 'vk_swiftshader_icd.json'))) return folder;
   const archive = brotliDecompressSync(readFileSync(join(packageFolder, 'bin', 'swiftshader.tar.br')));
   try {
@@ -71,6 +68,15 @@ async function unpackSwiftShader(): Promise<string> {
     throw new Error(`it cannot be unpacked, set XDG_CACHE_HOME to a folder that can be written (${messageOf(error)})`);
   }
   return folder;
+}
+
+/** The version of the package that holds Dawn. */
+export function dawnVersion(): string {
+  return versionIn(findPackage('webgpu')!);
+}
+
+function versionIn(packageFolder: string): string {
+  return (JSON.parse(readFileSync(join(packageFolder, 'package.json'), 'utf8')) as { version: string }).version;
 }
 
 /** The folder of an installed package, or undefined; the package's exports need not name its package.json. */

@@ -8,7 +8,8 @@
  * `enable f16;` and the like are added where the specialised source needs them. This is the one place that reads kernel
  * files: everything above it is free of the file system.
  */
-import { readFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
 import { packageRoot } from '../files.js';
@@ -26,6 +27,16 @@ function kernelText(name: string): string {
     files.set(name, text);
   }
   return text;
+}
+
+/** SHA-256 of all kernel files: what was measured of them holds while it is the same. */
+export function kernelsHash(): string {
+  const folder = join(packageRoot, 'kernels');
+  const hash = createHash('sha256');
+  for (const name of (readdirSync(folder, { recursive: true }) as string[]).sort()) {
+    if (name.endsWith('.wgsl')) hash.update(`${name}\n`).update(readFileSync(join(folder, name)));
+  }
+  return hash.digest('hex');
 }
 
 /**

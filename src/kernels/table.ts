@@ -20,16 +20,16 @@ export interface KernelChoices {
   readonly attention: Readonly<Record<string, AttentionVariant>>;
 }
 
-/** What a kernel was asked for: the tuner's list of work. */
+export interface AttentionRequest {
+  readonly kernel: AttentionKernel;
+  readonly sizes: AttentionSizes;
+  readonly type: ElementType;
+}
+
+/** What a kernel was asked for, and how often: the tuner's list of work. */
 export type KernelRequest =
-  | { readonly kind: 'matmul'; readonly key: string; readonly request: MatmulRequest }
-  | {
-      readonly kind: 'attention';
-      readonly key: string;
-      readonly kernel: AttentionKernel;
-      readonly sizes: AttentionSizes;
-      readonly type: ElementType;
-    };
+  | { readonly kind: 'matmul'; readonly key: string; readonly calls: number; readonly request: MatmulRequest }
+  | { readonly kind: 'attention'; readonly key: string; readonly calls: number; readonly request: AttentionRequest };
 
 export const NO_CHOICES: KernelChoices = { matmul: {}, attention: {} };
 
@@ -57,7 +57,7 @@ export class KernelTable {
 
   matmul(request: MatmulRequest): MatmulVariant {
     const key = matmulKey(request);
-    this.requests.set(key, { kind: 'matmul', key, request });
+    this.requests.set(key, { kind: 'matmul', key, calls: this.#callsOf(key) + 1, request });
     const variant = this.#choices.matmul[key] ?? defaultMatmul(this.adapter, request);
     this.#used.matmul[key] = variant;
     return variant;
@@ -65,10 +65,15 @@ export class KernelTable {
 
   attention(kernel: AttentionKernel, sizes: AttentionSizes, type: ElementType): AttentionVariant {
     const key = attentionKey(kernel, sizes, type);
-    this.requests.set(key, { kind: 'attention', key, kernel, sizes, type });
+    const request = { kernel, sizes, type };
+    this.requests.set(key, { kind: 'attention', key, calls: this.#callsOf(key) + 1, request });
     const variant = this.#choices.attention[key] ?? defaultAttention(this.adapter, kernel);
     this.#used.attention[key] = variant;
     return variant;
+  }
+
+  #callsOf(key: string): number {
+    return this.requests.get(key)?.calls ?? 0;
   }
 
   /** How a row is shared out among threads. */

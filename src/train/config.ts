@@ -68,10 +68,15 @@ const trainFields = {
   checkpointEveryTokens: z.number().positive().describe('tokens between checkpoints (default: a fifth of the budget)'),
   keepCheckpoints: z.int().min(1).describe('latest checkpoints that are kept'),
   adapter: z.string().describe('adapter, by a part of its name'),
+  tuneSeconds: z
+    .number()
+    .min(0)
+    .describe('seconds at most, before the start, to tune kernels that were not tuned on this machine before; 0: none'),
+  deterministic: z.boolean().describe('the shipped kernel variants only, whatever was tuned'),
 };
 
 /** Defaults that hold for every size: the reference recipe. */
-const defaults = {
+export const defaults = {
   checkpointing: 'none',
   precision: 'f32',
   schedule: 'cosine',
@@ -85,19 +90,20 @@ const defaults = {
   clip: 1,
   seed: 0,
   keepCheckpoints: 2,
+  tuneSeconds: 20,
+  deterministic: false,
 } as const;
 
 export const configFields = { ...trainFields, ...modelFields };
 export type FieldName = keyof typeof configFields;
 export const defaultOf = (field: FieldName): unknown => (defaults as Record<string, unknown>)[field];
 
-const configSchema = z
-  .strictObject(configFields)
-  .partial()
-  .required({ out: true, sources: true })
-  .transform(given => ({ ...defaults, ...given }));
+const someFields = z.strictObject(configFields).partial();
+const configSchema = someFields.required({ out: true, sources: true }).transform(given => ({ ...defaults, ...given }));
 /** A run's configuration as given, with the defaults that don't depend on the model filled in. */
 export type RunConfig = z.infer<typeof configSchema>;
+/** Fields of a configuration that need not make a run. */
+export type RunFields = z.infer<typeof someFields>;
 
 /**
  * Reads a YAML file of fields.
@@ -125,7 +131,16 @@ export function readYaml(path: string): Record<string, unknown> {
  * @throws UserError naming the field, what is wrong with it, and the field that was probably meant.
  */
 export function parseConfig(fields: Record<string, unknown>, origin: string): RunConfig {
-  const parsed = configSchema.safeParse(fields);
+  return parse(configSchema, fields, origin);
+}
+
+/** Checks fields of which none is needed. @throws UserError as parseConfig. */
+export function parseFields(fields: Record<string, unknown>, origin: string): RunFields {
+  return parse(someFields, fields, origin);
+}
+
+function parse<Output>(schema: z.ZodType<Output>, fields: Record<string, unknown>, origin: string): Output {
+  const parsed = schema.safeParse(fields);
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0]!;
   const field = issue.path.join('.');

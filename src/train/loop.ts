@@ -15,6 +15,10 @@ import type { Trainer } from './step.js';
 
 /** Is told how a run goes on. */
 export interface TrainObserver {
+  /** Before the start: kernels are tuned, for `seconds` of at most `most`; `key` is what is being tuned. */
+  onTune?(seconds: number, most: number, key: string): void;
+  /** Before the start: something that the user should know, and that stops nothing. */
+  onNote?(text: string): void;
   onStart?(run: ResolvedRun, device: Device): void;
   onStep?(line: StepLine): void;
   onEvaluation?(line: EvaluationLine): void;

@@ -9,7 +9,8 @@ import { PRECISIONS } from '../model/model.js';
 import { presetSize } from '../model/presets.js';
 import { recipeFor } from '../model/recipe.js';
 import { validateSchedule } from '../optim/schedule.js';
-import { MODEL_FIELDS, type RunConfig } from './config.js';
+import { choicesSchema } from '../tune/choices.js';
+import { MODEL_FIELDS, type RunConfig, type RunFields } from './config.js';
 
 const count = z.int().positive();
 
@@ -84,6 +85,8 @@ export const resolvedSchema = z.object({
   checkpoints: count,
   keepCheckpoints: count,
   adapter: z.string().nullable(),
+  /** The variants of kernels and the adapter they ran on; runs from before they were recorded have none. */
+  kernels: choicesSchema.extend({ adapter: z.string(), driver: z.string() }).optional(),
 });
 /** Everything that decides a run's bits, on a given adapter. */
 export type ResolvedRun = z.infer<typeof resolvedSchema>;
@@ -157,16 +160,7 @@ export function resolveRun(config: RunConfig, { data, maxBindingBytes, from }: R
     );
   }
   const parameters = countParameters(model);
-  const recipe = recipeFor(model);
-  const { contextLength = recipe.contextLength, batchTokens = recipe.batchTokens } = config;
-  if (contextLength > model.maxPositionEmbeddings) {
-    throw new UserError(
-      `contextLength ${contextLength} exceeds the ${model.maxPositionEmbeddings} positions of the checkpoint's model`,
-    );
-  }
-  if (batchTokens % contextLength !== 0) {
-    throw new UserError(`batchTokens ${batchTokens} is not a multiple of contextLength ${contextLength}`);
-  }
+  const { contextLength, batchTokens, microBatch } = batchOf(config, model, maxBindingBytes);
   const { tokens, steps } = budget(config, parameters.total, batchTokens);
   const available = data.sources.reduce((sum, { tokens: source }) => sum + source.trainTokens, 0);
   if (available < batchTokens) {
@@ -183,7 +177,7 @@ export function resolveRun(config: RunConfig, { data, maxBindingBytes, from }: R
   }
   const schedule = {
     schedule: config.schedule,
-    learningRate: config.learningRate ?? recipe.learningRate,
+    learningRate: config.learningRate ?? recipeFor(model).learningRate,
     warmup: config.warmup,
     minLearningRateRatio: config.minLearningRateRatio,
     decay: config.decay,
@@ -206,7 +200,7 @@ export function resolveRun(config: RunConfig, { data, maxBindingBytes, from }: R
     steps,
     contextLength,
     batchTokens,
-    microBatch: microBatch(config, model, contextLength, batchTokens, maxBindingBytes),
+    microBatch,
     checkpointing: config.checkpointing,
     precision: config.precision,
     schedule,
@@ -239,7 +233,8 @@ function continuedModel(config: RunConfig, { model, origin }: NonNullable<Resolv
   return model;
 }
 
-function newModel(config: RunConfig, dataVocabSize: number): ModelConfig {
+/** The model that fields describe. @throws UserError when they don't describe one. */
+export function newModel(config: RunFields, dataVocabSize: number): ModelConfig {
   const named = config.preset ? presetSize(config.preset) : undefined;
   const need = (field: 'hiddenSize' | 'intermediateSize' | 'numHiddenLayers' | 'numAttentionHeads') => {
     const value = config[field] ?? named?.[field];
@@ -285,24 +280,35 @@ function budget(config: RunConfig, parameters: number, batchTokens: number): { t
 /** Tokens of a micro-batch beyond which there is nothing to gain on any adapter measured so far. */
 const MICRO_TOKENS = 8192;
 
-/** As many sequences as divide the batch, up to MICRO_TOKENS and what one binding (the widest activation) may hold. */
-function microBatch(
-  config: RunConfig,
-  { hiddenSize, intermediateSize, numAttentionHeads, headDim }: ModelConfig,
-  contextLength: number,
-  batchTokens: number,
+/**
+ * How a step is made up: `microBatch` sequences at once, by default as many as divide the batch, up to MICRO_TOKENS and
+ * what one binding (the widest activation) may hold.
+ * @throws UserError naming the fields that don't fit each other or the model.
+ */
+export function batchOf(
+  config: RunFields,
+  model: ModelConfig,
   maxBindingBytes: number,
-): number {
-  const sequences = batchTokens / contextLength;
-  const bytesOfSequence = 4 * contextLength * Math.max(hiddenSize, intermediateSize, numAttentionHeads * headDim);
-  if (config.microBatch !== undefined) {
-    if (sequences % config.microBatch !== 0) {
-      throw new UserError(`microBatch ${config.microBatch} does not divide the ${sequences} sequences of a batch`);
-    }
-    return config.microBatch;
+): { readonly contextLength: number; readonly batchTokens: number; readonly microBatch: number } {
+  const recipe = recipeFor(model);
+  const { contextLength = recipe.contextLength, batchTokens = recipe.batchTokens } = config;
+  if (contextLength > model.maxPositionEmbeddings) {
+    throw new UserError(
+      `contextLength ${contextLength} exceeds the ${model.maxPositionEmbeddings} positions of the checkpoint's model`,
+    );
   }
+  if (batchTokens % contextLength !== 0) {
+    throw new UserError(`batchTokens ${batchTokens} is not a multiple of contextLength ${contextLength}`);
+  }
+  const sequences = batchTokens / contextLength;
+  if (config.microBatch !== undefined && sequences % config.microBatch !== 0) {
+    throw new UserError(`microBatch ${config.microBatch} does not divide the ${sequences} sequences of a batch`);
+  }
+  const { hiddenSize, intermediateSize, numAttentionHeads, headDim } = model;
+  const bytesOfSequence = 4 * contextLength * Math.max(hiddenSize, intermediateSize, numAttentionHeads * headDim);
   const fits = (n: number) =>
     sequences % n === 0 && n * contextLength <= MICRO_TOKENS && n * bytesOfSequence <= maxBindingBytes;
-  for (let n = sequences; n > 1; n--) if (fits(n)) return n;
-  return 1;
+  let most = sequences;
+  while (most > 1 && !fits(most)) most--;
+  return { contextLength, batchTokens, microBatch: config.microBatch ?? most };
 }

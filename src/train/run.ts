@@ -10,6 +10,7 @@ import { initialWeights } from '../model/init.js';
 import { Model } from '../model/model.js';
 import { findModelFolder, listCheckpoints, originOf, readTrainingState, restoreTrainer } from './checkpoint.js';
 import type { RunConfig } from './config.js';
+import { kernelsForResume, kernelsForStart, recordOf } from './kernels.js';
 import { type RunSummary, type TrainObserver, train } from './loop.js';
 import { type RunMemory, runMemory, trainerSettings } from './memory.js';
 import { MetricsFile } from './metrics.js';
@@ -25,16 +26,23 @@ export interface RunOptions {
   readonly device?: Device | undefined;
 }
 
+export interface StartOptions extends RunOptions {
+  /** The model to continue (CPT): a checkpoint, a model folder, or a run. */
+  readonly from?: string | undefined;
+  /**
+   * Takes the fastest kernel variants: those that the folder `cache` holds, the rest tuned and kept there before the run
+   * starts, for at most the configuration's `tuneSeconds`. By default the shipped variants.
+   */
+  readonly tune?: { readonly cache: string } | undefined;
+}
+
 const CONFIG = 'config.json';
 
 /**
- * Starts a run: from random weights, or from the model of `from` (a checkpoint, a model folder, or a run).
+ * Starts a run: from random weights, or from the model of `from`.
  * @throws UserError when the folder holds a run already, or configuration, data and adapter don't fit together.
  */
-export async function startRun(
-  config: RunConfig,
-  options: RunOptions & { readonly from?: string | undefined } = {},
-): Promise<RunSummary> {
+export async function startRun(config: RunConfig, options: StartOptions = {}): Promise<RunSummary> {
   if (existsSync(join(config.out, CONFIG)) || listCheckpoints(config.out).length > 0) {
     throw new UserError(
       `'${config.out}' already holds a run; choose another folder, or continue it with 'babelgrad resume ${config.out}'`,
@@ -43,10 +51,15 @@ export async function startRun(
   const checkpoint = options.from === undefined ? undefined : findModelFolder(options.from);
   const data = openData(config.sources, config.heldOut);
   return withDevice(options.device, config.adapter, data, async device => {
-    const run = resolve(config, checkpoint, data, device.adapter);
+    const resolved = resolve(config, checkpoint, data, device.adapter);
+    const { signal, observer, tune } = options;
+    const search = { folder: tune?.cache, signal, observer };
+    const kernels = await kernelsForStart(device.adapter, resolved, config, search);
+    const run = { ...resolved, kernels: recordOf(kernels) };
+    const { precision } = run;
     const model = checkpoint
-      ? await loadModel(device, checkpoint, { precision: run.precision })
-      : await Model.create(device, run.model, initialWeights(run.model, run.seed), { precision: run.precision });
+      ? await loadModel(device, checkpoint, { precision, kernels })
+      : await Model.create(device, run.model, initialWeights(run.model, run.seed), { precision, kernels });
     return trainFrom(device, config.out, run, model, data, options, () => {
       mkdirSync(config.out, { recursive: true });
       writeFileWhole(join(config.out, CONFIG), `${JSON.stringify(run, null, 2)}\n`);
@@ -117,7 +130,8 @@ export async function resumeRun(folder: string, options: RunOptions = {}): Promi
         `the data '${changed.tokens.folder}' is not what '${folder}' was started with; a run needs its own data to go on`,
       );
     }
-    const model = await loadModel(device, latest.folder, { precision: run.precision });
+    const kernels = kernelsForResume(device.adapter, run, options.observer);
+    const model = await loadModel(device, latest.folder, { precision: run.precision, kernels });
     return trainFrom(device, folder, run, model, data, options, trainer => {
       const state = readTrainingState(latest.folder);
       restoreTrainer(trainer, latest.folder, state.step);

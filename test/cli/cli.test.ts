@@ -49,7 +49,7 @@ describe('the way from text to a report', () => {
     writeFileSync(
       join(root, 'run.yaml'),
       'hiddenSize: 32\nintermediateSize: 48\nnumHiddenLayers: 1\nnumAttentionHeads: 2\n' +
-        'contextLength: 32\nbatchTokens: 128\ntokensPerParameter: 20\nheldOut: { en: en, fr: fr }\n',
+        'contextLength: 32\nbatchTokens: 128\ntokensPerParameter: 20\nheldOut: { en: en, fr: fr }\ndeterministic: true\n',
     );
     const tokens = ['--tokens', '1280']; // wins over the file's tokensPerParameter
     const trained = await json(
@@ -65,7 +65,17 @@ describe('the way from text to a report', () => {
       ...tokens,
     );
     expect(trained).toMatchObject({ status: 'done', step: 10, tokens: 1280 });
-    const common = ['--context-length', '32', '--batch-tokens', '128', '--held-out', 'en=en', '--held-out', 'fr=fr'];
+    const common = [
+      '--context-length',
+      '32',
+      '--batch-tokens',
+      '128',
+      '--held-out',
+      'en=en',
+      '--held-out',
+      'fr=fr',
+      '--deterministic',
+    ];
     const french = ['--source', 'fr=fr', '--out', 'runs/fr', '--seed', '2'];
     const scratch = await json('train', '--config', 'run.yaml', ...french, ...tokens);
     const sources = ['--source', 'fr=fr@0.9', '--source', 'en=en@0.1'];
@@ -125,6 +135,20 @@ describe('bad usage, configuration and input end with status 2 and say what to d
       ['adapters', '--adapter', 'nothing'],
       /no adapter matches 'nothing'; this machine has/,
     ],
+    ['nothing to tune for', ['tune'], /there is nothing to tune for: give a model/],
+    [
+      'a model that is not whole',
+      ['tune', '--hidden-size', '64'],
+      /the model has no numAttentionHeads; give it, or a preset/,
+    ],
+    ['no such preset', ['tune', '--preset', 'smal'], /no model preset 'smal'; there are tiny/],
+    ['no such adapter', ['tune', '--preset', 'tiny', '--adapter', 'nothing'], /no adapter matches 'nothing'/],
+    [
+      'a batch that is none',
+      ['tune', '--preset', 'tiny', '--batch-tokens', '100'],
+      /batchTokens 100 is not a multiple/,
+    ],
+    ['no time to tune', ['tune', '--preset', 'tiny', '--seconds', '0'], /It must be a number above 0/],
     ['a folder that is no run', ['resume', '.'], /'\.' holds no run/],
     ['a report of nothing', ['report', 'none'], /'none' is not the folder of a run/],
     [

@@ -1,0 +1,155 @@
+/** `tune`: finds the fastest kernel variants of a training step on an adapter, and explains what was chosen. */
+import type { Command } from 'commander';
+import { UserError } from '../errors.js';
+import { cacheFolder } from '../files.js';
+import { type AdapterDescription, chooseAdapter, readYaml } from '../index.js';
+import { percent } from '../report/words.js';
+import { type FieldName, MODEL_FIELDS, parseFields } from '../train/config.js';
+import { traceKernels, tuneRequests } from '../train/kernels.js';
+import { stepShape } from '../train/step-shape.js';
+import { cachePath, readCache } from '../tune/cache.js';
+import { sameVariant, showVariant, type Variant } from '../tune/candidates.js';
+import type { Outcome, Tuned } from '../tune/tune.js';
+import { type CommandResult, defineAction, type Terminal } from './command.js';
+import { positiveNumber } from './numbers.js';
+import { makeTable } from './table.js';
+import { addFieldOptions, readBooleans } from './train.js';
+
+const FIELDS: readonly FieldName[] = [
+  ...MODEL_FIELDS,
+  'contextLength',
+  'batchTokens',
+  'microBatch',
+  'checkpointing',
+  'precision',
+];
+
+interface TuneCommandOptions extends Record<string, unknown> {
+  readonly config?: string;
+  readonly seconds: number;
+  readonly adapter?: string;
+  readonly show?: boolean;
+}
+
+/** `tune` */
+export function addTuneCommand(program: Command): void {
+  const command = program
+    .command('tune')
+    .description('find the fastest kernel variants for a model on this adapter; train and cpt then take them')
+    .option('--config <file>', 'YAML file of a run, whose model and batch are tuned for; flags win over it');
+  addFieldOptions(command, FIELDS);
+  command
+    .option('--seconds <seconds>', 'time in all, about', positiveNumber, 120)
+    .option('--adapter <name>', 'adapter, by a part of its name (or set BABELGRAD_ADAPTER)')
+    .option(
+      '--show',
+      'tune nothing: explain what was chosen before, for the model or, without one, for all that was tuned',
+    );
+  defineAction<TuneCommandOptions>(command, run);
+}
+
+async function run(terminal: Terminal, options: TuneCommandOptions): Promise<CommandResult> {
+  const { config: file, seconds, adapter: _, show = false, json: __, ...flags } = options;
+  readBooleans(flags);
+  const given = { ...(file === undefined ? {} : readYaml(file)), ...flags };
+  const fields = parseFields(given, file === undefined ? 'the flags' : `'${file}'`);
+  const hasModel = MODEL_FIELDS.some(field => fields[field] !== undefined);
+  if (!hasModel && !show) {
+    throw new UserError(
+      'there is nothing to tune for: give a model, for instance --preset small, or --config with the file of a run',
+    );
+  }
+  const adapter = (await chooseAdapter(options.adapter ?? fields.adapter)).choice.chosen;
+  const shape = hasModel ? { ...stepShape(fields, adapter), precision: fields.precision } : undefined;
+  const requests = shape && [...traceKernels(adapter, shape).requests.values()];
+  const folder = cacheFolder();
+  if (requests && !show) {
+    terminal.note(`${requests.length} kernels on ${adapter.name} (${adapter.driver}), for ${seconds} s at most`);
+    const progress = terminal.progress('tuning kernels', seconds, 'seconds');
+    const abort = new AbortController();
+    const onInterrupt = () => abort.abort();
+    process.once('SIGINT', onInterrupt);
+    const { note } = await tuneRequests(adapter, folder, requests, {
+      seconds,
+      signal: abort.signal,
+      onProgress: (done, key) => progress.update(Math.round(10 * done) / 10, key),
+    }).finally(() => {
+      progress.stop();
+      process.off('SIGINT', onInterrupt);
+    });
+    if (note) terminal.note(note);
+  }
+  const cache = readCache(folder, adapter);
+  if (show && cache.note) terminal.note(cache.note);
+  const keys = requests?.map(({ key }) => key) ?? [...cache.entries.keys()];
+  const entries = keys.flatMap(key => cache.entries.get(key) ?? []);
+  const missing = keys.filter(key => !cache.entries.has(key));
+  if (entries.length === 0) throw new UserError(nothingTuned(adapter, show));
+  showEntries(terminal, entries);
+  if (missing.length > 0) {
+    terminal.print(`not tuned, the shipped variant is taken: ${missing.join(', ')}. More --seconds reach more.`);
+  }
+  terminal.print(`kept in ${cache.path}`);
+  return { adapter: adapter.name, driver: adapter.driver, path: cachePath(folder, adapter), entries, missing };
+}
+
+const nothingTuned = ({ name }: AdapterDescription, show: boolean): string =>
+  show
+    ? `nothing that still holds has been tuned for '${name}'; run 'babelgrad tune' with a model first`
+    : `no kernel could be tuned on '${name}' in this time; give more --seconds`;
+
+const RUNNERS_UP = 2;
+
+function showEntries(terminal: Terminal, entries: readonly Tuned[]): void {
+  const table = makeTable(['kernel', 'calls', 'fastest', 'ms', 'shipped', 'ms', 'gain', 'not timed']);
+  let [before, after] = [0, 0];
+  for (const { request, winner, shipped, outcomes } of entries) {
+    const timed = outcomes.filter(one => one.state === 'timed');
+    const msOf = (variant: Variant) => timed.find(one => sameVariant(one.variant, variant))?.milliseconds;
+    const [won, was] = [msOf(winner)!, msOf(shipped)];
+    const isShipped = sameVariant(winner, shipped);
+    before += request.calls * (was ?? won);
+    after += request.calls * won;
+    table.push([
+      request.key,
+      request.calls,
+      isShipped ? 'shipped' : showVariant(winner),
+      won.toFixed(3),
+      showVariant(shipped),
+      was?.toFixed(3) ?? '',
+      isShipped || was === undefined ? '' : percent(was / won - 1),
+      notTimed(outcomes),
+    ]);
+    const others = timed.filter(one => !sameVariant(one.variant, winner)).slice(0, RUNNERS_UP);
+    for (const { variant, milliseconds } of others) {
+      table.push(['', '', `  then ${showVariant(variant)}`, milliseconds.toFixed(3), '', '', '', '']);
+    }
+  }
+  terminal.print(table.toString());
+  for (const reason of reasons(entries)) terminal.print(reason);
+  terminal.print(
+    `these kernels of a micro-batch and an evaluation: ${before.toFixed(1)} ms as shipped, ${after.toFixed(1)} ms as tuned`,
+  );
+}
+
+function notTimed(outcomes: readonly Outcome[]): string {
+  const of = (state: Outcome['state']) => outcomes.filter(one => one.state === state).length;
+  const counts = { refused: of('refused'), wrong: of('wrong'), untried: of('untried') };
+  return Object.entries(counts)
+    .filter(([, count]) => count > 0)
+    .map(([state, count]) => `${count} ${state}`)
+    .join(', ');
+}
+
+/** Why candidates were not timed, each reason once. */
+function reasons(entries: readonly Tuned[]): string[] {
+  const counts = new Map<string, number>();
+  for (const { outcomes } of entries) {
+    for (const one of outcomes) {
+      if (one.state !== 'refused' && one.state !== 'wrong') continue;
+      const text = `${one.state}: ${one.reason}`;
+      counts.set(text, (counts.get(text) ?? 0) + 1);
+    }
+  }
+  return [...counts].map(([text, count]) => `${count} ${text}`);
+}

@@ -1,0 +1,154 @@
+/** Which variants of kernels a run takes: shipped, tuned on this machine, or those that it was started with. */
+import { layOut } from '../autograd/layout.js';
+import { allocate } from '../autograd/plan.js';
+import { messageOf } from '../errors.js';
+import { TracedEvaluation } from '../eval/loss.js';
+import type { AdapterDescription } from '../gpu/adapters.js';
+import { openDevice } from '../gpu/device.js';
+import { MemoryCount } from '../gpu/memory.js';
+import { type KernelChoices, type KernelRequest, KernelTable, NO_CHOICES } from '../kernels/table.js';
+import type { ModelConfig } from '../model/config.js';
+import { ModelTensors, type Precision } from '../model/model.js';
+import { choicesOf, readCache, writeCache } from '../tune/cache.js';
+import { refusal, type Variant } from '../tune/candidates.js';
+import { type Tuned, tune } from '../tune/tune.js';
+import type { RunConfig } from './config.js';
+import type { TrainObserver } from './loop.js';
+import { trainerSettings } from './memory.js';
+import type { ResolvedRun } from './resolve.js';
+import { TracedStep, type TrainerSettings } from './traced-step.js';
+
+/** What decides which kernels a training step and its evaluation ask for. */
+export interface StepShape {
+  readonly model: ModelConfig;
+  readonly settings: TrainerSettings;
+  readonly precision?: Precision | undefined;
+}
+
+const shapeOf = (run: ResolvedRun): StepShape => ({
+  model: run.model,
+  settings: trainerSettings(run),
+  precision: run.precision,
+});
+
+/**
+ * Lays step and evaluation out without a device: the table's `requests` are all that they ask for, and `used` what they
+ * run with.
+ * @throws UserError when the model is not sound, or the adapter has no f16.
+ */
+export function traceKernels(
+  adapter: AdapterDescription,
+  { model, settings, precision = 'f32' }: StepShape,
+  choices: KernelChoices = NO_CHOICES,
+): KernelTable {
+  const kernels = new KernelTable(adapter, choices);
+  const memory = new MemoryCount(adapter);
+  const tensors = new ModelTensors(memory, model, { precision, kernels });
+  const step = new TracedStep(memory, tensors, settings);
+  const evaluation = new TracedEvaluation(memory, tensors, settings);
+  for (const graph of [step.microBatch, step.update, evaluation.graph]) allocate(memory, layOut(graph), kernels);
+  return kernels;
+}
+
+export interface TuneRequestOptions {
+  readonly seconds: number;
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: ((seconds: number, key: string) => void) | undefined;
+}
+
+/**
+ * Tunes requests on a device of its own, so that what is compiled and allocated for it is gone afterwards, and keeps the
+ * result in the cache of `folder`.
+ * @returns what was tuned, and a note where it was not all or could not be kept.
+ */
+export async function tuneRequests(
+  adapter: AdapterDescription,
+  folder: string,
+  requests: readonly KernelRequest[],
+  { seconds, signal, onProgress }: TuneRequestOptions,
+): Promise<{ readonly tuned: readonly Tuned[]; readonly note?: string | undefined }> {
+  const device = await openDevice({ adapter: adapter.name });
+  let tuned: readonly Tuned[];
+  try {
+    tuned = await tune(device, requests, {
+      seconds,
+      signal,
+      onProgress: onProgress && ((done, { key }) => onProgress(done, key)),
+    });
+  } catch (error) {
+    return { tuned: [], note: `tuning failed, the shipped variants are taken: ${messageOf(error)}` };
+  } finally {
+    device.close();
+  }
+  return { tuned, note: tuned.length > 0 ? writeCache(folder, adapter, tuned) : undefined };
+}
+
+export interface KernelSearch {
+  /** Of the cache. */
+  readonly folder?: string | undefined;
+  readonly signal?: AbortSignal | undefined;
+  readonly observer?: TrainObserver | undefined;
+}
+
+/**
+ * The variants of a new run: what was tuned before, the rest tuned now for at most `tuneSeconds`. Without a folder, or
+ * with `deterministic`, the shipped ones.
+ */
+export async function kernelsForStart(
+  adapter: AdapterDescription,
+  run: ResolvedRun,
+  config: RunConfig,
+  { folder, signal, observer }: KernelSearch,
+): Promise<KernelTable> {
+  const shipped = traceKernels(adapter, shapeOf(run));
+  if (folder === undefined || config.deterministic) return shipped;
+  const requests = [...shipped.requests.values()];
+  const cache = readCache(folder, adapter);
+  if (cache.note) observer?.onNote?.(cache.note);
+  const found = requests.flatMap(({ key }) => cache.entries.get(key) ?? []);
+  const missing = requests.filter(({ key }) => !cache.entries.has(key));
+  const seconds = config.tuneSeconds;
+  if (missing.length > 0 && seconds > 0) {
+    const onProgress = (done: number, key: string) => observer?.onTune?.(done, seconds, key);
+    const { tuned, note } = await tuneRequests(adapter, folder, missing, { seconds, signal, onProgress });
+    if (note) observer?.onNote?.(note);
+    found.push(...tuned);
+  }
+  return traceKernels(adapter, shapeOf(run), choicesOf(found));
+}
+
+/** What a run's configuration keeps, so that a resumed run takes the same. */
+export const recordOf = (kernels: KernelTable): NonNullable<ResolvedRun['kernels']> => ({
+  adapter: kernels.adapter.name,
+  driver: kernels.adapter.driver,
+  matmul: { ...kernels.used.matmul },
+  attention: { ...kernels.used.attention },
+});
+
+/**
+ * The variants of a resumed run: exactly those it was started with. On another adapter, which gives other bits anyway,
+ * those of them that it cannot run give way to the shipped ones.
+ */
+export function kernelsForResume(adapter: AdapterDescription, run: ResolvedRun, observer?: TrainObserver): KernelTable {
+  const recorded = run.kernels;
+  if (!recorded) return new KernelTable(adapter);
+  const { requests } = traceKernels(adapter, shapeOf(run));
+  const kept = { matmul: { ...recorded.matmul }, attention: { ...recorded.attention } };
+  let replaced = 0;
+  for (const request of requests.values()) {
+    const of: Record<string, Variant> = kept[request.kind];
+    const variant = of[request.key];
+    if (variant === undefined || refusal(adapter, request, variant) === undefined) continue;
+    delete of[request.key];
+    replaced++;
+  }
+  const was = `${recorded.adapter} (${recorded.driver})`;
+  const is = `${adapter.name} (${adapter.driver})`;
+  if (was !== is) observer?.onNote?.(`the run was started on ${was} and goes on on ${is}: its bits will differ`);
+  if (replaced > 0) {
+    observer?.onNote?.(
+      `${replaced} of the run's kernel variants cannot run on ${is}; the shipped ones take their place`,
+    );
+  }
+  return new KernelTable(adapter, kept);
+}

@@ -1,0 +1,26 @@
+/** The training step that fields of a configuration describe, where there need be no data yet. */
+import type { AdapterDescription } from '../gpu/adapters.js';
+import { defaults, type RunFields } from './config.js';
+import type { StepShape } from './kernels.js';
+import { batchOf, newModel, openData } from './resolve.js';
+
+/** Entries of the embedding where neither a number nor data say. */
+const VOCABULARY = 4096;
+
+/** @throws UserError when the fields don't describe a model and a batch that fit each other. */
+export function stepShape(fields: RunFields, { limits }: AdapterDescription): StepShape {
+  const model = newModel(fields, vocabularyOf(fields));
+  const maxBindingBytes = Math.min(limits.maxBufferSize!, limits.maxStorageBufferBindingSize!);
+  const { contextLength: T, batchTokens, microBatch: B } = batchOf(fields, model, maxBindingBytes);
+  const { beta1, beta2, eps, weightDecay, clip } = defaults;
+  const optimizer = { beta1, beta2, eps, weightDecay, clip };
+  const settings = { B, T, microBatches: batchTokens / (B * T), optimizer, checkpointing: fields.checkpointing };
+  return { model, settings };
+}
+
+function vocabularyOf({ vocabSize, sources, heldOut }: RunFields): number {
+  if (vocabSize !== undefined || sources === undefined) return vocabSize ?? VOCABULARY;
+  const data = openData(sources, heldOut);
+  data.close();
+  return data.sources[0]!.tokens.index.vocabSize;
+}

@@ -1,0 +1,177 @@
+/**
+ * What was tuned on this machine: a file for each adapter, with every candidate's time beside the winner. It holds for
+ * one driver, one version of Dawn and one state of the kernels, and an entry for one set of candidates; anything else,
+ * damage included, is as if nothing had been tuned, and a note says so.
+ */
+import { createHash } from 'node:crypto';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { messageOf } from '../errors.js';
+import { writeFileWhole } from '../files.js';
+import type { AdapterDescription } from '../gpu/adapters.js';
+import { dawnVersion } from '../gpu/drivers.js';
+import { kernelsHash } from '../kernels/source.js';
+import type { KernelChoices, KernelRequest } from '../kernels/table.js';
+import { candidatesFor, canonical, sameVariant } from './candidates.js';
+import { attentionVariantSchema, matmulVariantSchema } from './choices.js';
+import type { Tuned } from './tune.js';
+
+const count = z.int().positive();
+const element = z.enum(['f32', 'f16', 'u32']);
+const variant = z.union([matmulVariantSchema, attentionVariantSchema]);
+
+const requestSchema = z.discriminatedUnion('kind', [
+  z.object({
+    kind: z.literal('matmul'),
+    key: z.string(),
+    calls: count,
+    request: z.object({
+      form: z.enum(['NN', 'NT', 'TN']),
+      M: count,
+      N: count,
+      K: count,
+      types: z.object({ a: element, b: element, c: element }),
+    }),
+  }),
+  z.object({
+    kind: z.literal('attention'),
+    key: z.string(),
+    calls: count,
+    request: z.object({
+      kernel: z.enum(['attention_forward', 'attention_backward_query', 'attention_backward_key_value']),
+      sizes: z.object({ B: count, T: count, H: count, KV: count, D: count }),
+      type: element,
+    }),
+  }),
+]);
+
+const entrySchema = z.object({
+  request: requestSchema,
+  winner: variant,
+  shipped: variant,
+  outcomes: z.array(
+    z.discriminatedUnion('state', [
+      z.object({ variant, state: z.literal('timed'), milliseconds: z.number().nonnegative() }),
+      z.object({ variant, state: z.enum(['refused', 'wrong']), reason: z.string() }),
+      z.object({ variant, state: z.literal('untried') }),
+    ]),
+  ),
+  /** SHA-256 of the candidates it was chosen from. */
+  candidates: z.string(),
+});
+
+const identitySchema = z.object({
+  adapter: z.string(),
+  vendor: z.string(),
+  architecture: z.string(),
+  driver: z.string(),
+  dawn: z.string(),
+  kernels: z.string(),
+});
+type Identity = z.infer<typeof identitySchema>;
+
+const fileSchema = z.object({
+  format: z.literal('babelgrad tuning 1'),
+  identity: identitySchema,
+  entries: z.array(entrySchema),
+});
+
+/** What decides whether measured times still hold. */
+const identityOf = ({ name, vendor, architecture, driver }: AdapterDescription): Identity => ({
+  adapter: name,
+  vendor,
+  architecture,
+  driver,
+  dawn: dawnVersion(),
+  kernels: kernelsHash(),
+});
+
+const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
+
+const candidatesHash = (adapter: AdapterDescription, request: KernelRequest): string =>
+  sha256(candidatesFor(adapter, request).map(canonical).join('\n'));
+
+/** The file of an adapter: a driver or kernels that change take the place of what was there. */
+export const cachePath = (folder: string, { name, vendor, architecture }: AdapterDescription): string =>
+  join(folder, `tune-${sha256([name, vendor, architecture].join('\n')).slice(0, 16)}.json`);
+
+export interface TuneCache {
+  readonly path: string;
+  /** By the request's key. */
+  readonly entries: ReadonlyMap<string, Tuned>;
+  /** Why something that is there does not count. */
+  readonly note?: string;
+}
+
+/** Reads what was tuned for an adapter; nothing where there is none, or none that still holds. */
+export function readCache(folder: string, adapter: AdapterDescription): TuneCache {
+  const path = cachePath(folder, adapter);
+  const nothing = new Map<string, Tuned>();
+  if (!existsSync(path)) return { path, entries: nothing };
+  let file: z.infer<typeof fileSchema>;
+  try {
+    file = fileSchema.parse(JSON.parse(readFileSync(path, 'utf8')));
+  } catch (error) {
+    const why = error instanceof z.ZodError ? error.issues[0]!.message : messageOf(error);
+    return { path, entries: nothing, note: `the tuned variants in '${path}' are damaged and do not count (${why})` };
+  }
+  const now = identityOf(adapter);
+  const changed = (Object.keys(now) as (keyof Identity)[]).filter(field => file.identity[field] !== now[field]);
+  if (changed.length > 0) {
+    const what = changed.map(field => CHANGES[field]).join(' and ');
+    return { path, entries: nothing, note: `the tuned variants in '${path}' do not count: ${what} changed since` };
+  }
+  const valid = file.entries.filter(entry => isCurrent(adapter, entry));
+  const outdated = file.entries.length - valid.length;
+  return {
+    path,
+    entries: new Map(valid.map(({ candidates: _, ...entry }) => [entry.request.key, entry])),
+    ...(outdated > 0 && {
+      note: `${outdated} of the tuned variants in '${path}' do not count: there are other candidates now`,
+    }),
+  };
+}
+
+const CHANGES: Readonly<Record<keyof Identity, string>> = {
+  adapter: 'the adapter',
+  vendor: 'the adapter',
+  architecture: 'the adapter',
+  driver: 'the driver',
+  dawn: 'the version of Dawn',
+  kernels: 'the kernels',
+};
+
+/** Whether an entry was chosen from today's candidates, and is one that may run. */
+function isCurrent(adapter: AdapterDescription, { request, winner, candidates }: z.infer<typeof entrySchema>): boolean {
+  if (candidates !== candidatesHash(adapter, request)) return false;
+  return candidatesFor(adapter, request).some(one => one.refused === undefined && sameVariant(one.variant, winner));
+}
+
+/** Adds entries to what still holds of an adapter's file. @returns a note when the file cannot be written. */
+export function writeCache(folder: string, adapter: AdapterDescription, tuned: readonly Tuned[]): string | undefined {
+  const { path, entries } = readCache(folder, adapter);
+  const all = new Map([...entries, ...tuned.map(one => [one.request.key, one] as const)]);
+  const file: z.infer<typeof fileSchema> = {
+    format: 'babelgrad tuning 1',
+    identity: identityOf(adapter),
+    entries: [...all.values()].map(entry => ({
+      ...entry,
+      outcomes: [...entry.outcomes],
+      candidates: candidatesHash(adapter, entry.request),
+    })),
+  };
+  try {
+    writeFileWhole(path, `${JSON.stringify(file, null, 1)}\n`);
+    return undefined;
+  } catch (error) {
+    return `the tuned variants cannot be kept, set XDG_CACHE_HOME to a folder that can be written (${messageOf(error)})`;
+  }
+}
+
+/** Winners, as a KernelTable takes them. */
+export function choicesOf(tuned: Iterable<Tuned>): KernelChoices {
+  const choices: { [Kind in keyof KernelChoices]: Record<string, unknown> } = { matmul: {}, attention: {} };
+  for (const { request, winner } of tuned) choices[request.kind][request.key] = winner;
+  return choices as KernelChoices;
+}

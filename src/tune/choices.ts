@@ -1,0 +1,39 @@
+/** Variants as they are kept in files. */
+import { z } from 'zod';
+import type { KernelChoices } from '../kernels/table.js';
+
+const count = z.int().positive();
+
+export const matmulVariantSchema = z.discriminatedUnion('kernel', [
+  z.strictObject({ kernel: z.literal('subgroup'), lanes: count, groups: count, columns: count, unroll: count }),
+  z.strictObject({
+    kernel: z.literal('tiled'),
+    threadsM: count,
+    threadsN: count,
+    rows: count,
+    columns: count,
+    depth: count,
+  }),
+  z.strictObject({
+    kernel: z.literal('matrix'),
+    lanes: count,
+    matrix: z.tuple([count, count, count]).readonly(),
+    subgroupsM: count,
+    subgroupsN: count,
+    rows: count,
+    columns: count,
+    depth: count,
+  }),
+]);
+
+export const attentionVariantSchema = z.strictObject({
+  subgroups: z.boolean(),
+  workgroup: count,
+  own: count,
+  rows: count,
+});
+
+export const choicesSchema = z.object({
+  matmul: z.record(z.string(), matmulVariantSchema),
+  attention: z.record(z.string(), attentionVariantSchema),
+}) satisfies z.ZodType<KernelChoices>;
