@@ -18,12 +18,12 @@ export function swigluLinear(graph: Graph, x: Tensor, weight: Tensor): Tensor {
     op: 'swiglu',
     inputs: [x, weight],
     outputs: [
-      { shape: [R, F], dtype },
       { shape: [R, 2 * F], dtype },
+      { shape: [R, F], dtype },
     ],
-    launch: (kernels, bind, [y, gateUp]) =>
+    launch: (kernels, bind, [gateUp, y]) =>
       matmulSwiglu(kernels, { M: R, F, K }, { x: bind(x), weight: bind(weight), gateUp: bind(gateUp!), y: bind(y!) }),
-    backward([dy], pending, [, gateUp]) {
+    backward([, dy], pending, [gateUp]) {
       const [dgateUp] = graph.add({
         op: 'swiglu_input',
         inputs: [gateUp!, dy!],
@@ -33,5 +33,5 @@ export function swigluLinear(graph: Graph, x: Tensor, weight: Tensor): Tensor {
       });
       return [linearGradients(graph, x, weight, dgateUp!, pending), undefined];
     },
-  })[0]!;
+  })[1]!;
 }

@@ -164,7 +164,7 @@ describe('a step that is not finite', () => {
     expect(reports.map(({ badStep }) => badStep)).toEqual([1, 1]);
     expect(await weightsOf(model)).toEqual(before);
     const found = await locateNonFinite(model, batch, { B: 2, T });
-    expect(found?.tensor).toBe('model.layers.1.mlp.gate_up_proj.linear');
+    expect(found?.tensor).toBe('model.layers.1.mlp.gate_up_proj.swiglu.0');
     trainer.destroy();
     model.destroy();
   });
