@@ -3,7 +3,7 @@
 //   p ← p (1 - lr*decay) - lr * (m * correction1) / (sqrt(v * correction2) + eps)
 // correction1 = 1/(1-β1^t), correction2 = 1/(1-β2^t), t counting the updates made. Does nothing once a step was not finite
 // (health.bad_step ≠ 0), so that the weights stay those of the last good step, nor in a step that is skipped because f16
-// gradients overflowed. All in f32; HALF: a copy of p in f16 is written too.
+// gradients overflowed. All in f32; HALF: a copy of p in f16 is written too. A thread takes ELEMENTS elements.
 // complement = 1 - β, rounded once on the host: in f32 the difference would lose digits.
 struct Params { count: u32, beta1: f32, beta2: f32, complement1: f32, complement2: f32, eps: f32, decay: f32 }
 struct Schedule { learning_rate: f32, correction1: f32, correction2: f32, step: u32 }
@@ -25,18 +25,22 @@ struct Health { norm: f32, scale: f32, bad_step: u32, loss: u32, loss_scale: f32
 @compute @workgroup_size(${WORKGROUP})
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: vec3u,
         @builtin(local_invocation_index) thread: u32) {
-  let i = (workgroup.y * grid.x + workgroup.x) * ${WORKGROUP}u + thread;
-  if (i >= params.count || health.bad_step != 0u || health.skipped != 0u) { return; }
-  let g = gradient[i] * health.scale;
-  let mean = params.beta1 * m[i] + params.complement1 * g;
-  let variance = params.beta2 * v[i] + params.complement2 * g * g;
-  m[i] = mean;
-  v[i] = variance;
+  if (health.bad_step != 0u || health.skipped != 0u) { return; }
+  let first = (workgroup.y * grid.x + workgroup.x) * ${WORKGROUP}u * ${ELEMENTS}u + thread;
   let rate = schedule.learning_rate;
-  let update = mean * health.correction1 / (sqrt(variance * health.correction2) + params.eps);
-  let updated = parameter[i] * (1f - rate * params.decay) - rate * update;
-  parameter[i] = updated;
+  for (var e = 0u; e < ${ELEMENTS}u; e++) {
+    let i = first + e * ${WORKGROUP}u;
+    if (i >= params.count) { return; }
+    let g = gradient[i] * health.scale;
+    let mean = params.beta1 * m[i] + params.complement1 * g;
+    let variance = params.beta2 * v[i] + params.complement2 * g * g;
+    m[i] = mean;
+    v[i] = variance;
+    let update = mean * health.correction1 / (sqrt(variance * health.correction2) + params.eps);
+    let updated = parameter[i] * (1f - rate * params.decay) - rate * update;
+    parameter[i] = updated;
 #if ${HALF}
-  half[i] = f16(updated);
+    half[i] = f16(updated);
 #endif
+  }
 }

@@ -41,7 +41,9 @@ export class EngineProcess {
     const answers = lines[Symbol.asyncIterator]();
     const lastWords = () => words.trim();
     const info = await Promise.race([failure, nextAnswer<EngineInfo>(answers, lastWords)]);
-    return new EngineProcess(child, answers, lastWords, info);
+    const engine = new EngineProcess(child, answers, lastWords, info);
+    engine.#signal('SIGSTOP');
+    return engine;
   }
 
   prepare(task: Task, results: string): Promise<Prepared> {
@@ -60,11 +62,22 @@ export class EngineProcess {
   close(): void {
     this.#child.stdin!.end();
     this.#child.kill();
+    this.#signal('SIGCONT'); // a stopped process does not die
   }
 
   async #ask<Value>(request: Request): Promise<Value> {
+    this.#signal('SIGCONT');
     this.#child.stdin!.write(`${JSON.stringify(request)}\n`);
-    return nextAnswer<Value>(this.#answers, this.#lastWords);
+    try {
+      return await nextAnswer<Value>(this.#answers, this.#lastWords);
+    } finally {
+      this.#signal('SIGSTOP');
+    }
+  }
+
+  /** An engine is stopped while it is not asked: some poll, or let threads spin, and would take a core from the others. */
+  #signal(signal: 'SIGSTOP' | 'SIGCONT'): void {
+    if (process.platform !== 'win32' && this.#child.exitCode === null) this.#child.kill(signal);
   }
 }
 

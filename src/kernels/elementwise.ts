@@ -1,5 +1,5 @@
 /** Kernels whose threads are independent: one element, or one column, each. Long tensors are taken window by window. */
-import { checkIndexable, f32, type KernelCall, kernelCall, linearGrid, type Operand, type Param } from './call.js';
+import { checkIndexable, f32, type KernelCall, kernelCall, linearGrid, type Operand } from './call.js';
 import type { Holes } from './source.js';
 import { rowWindows } from './split.js';
 import type { KernelTable } from './table.js';
@@ -12,18 +12,13 @@ function call(
   name: string,
   count: number,
   operands: readonly Operand[],
-  {
-    shared = [],
-    params = [],
-    holes = {},
-  }: { shared?: readonly Operand[]; params?: readonly Param[]; holes?: Holes } = {},
+  holes: Holes,
 ): KernelCall[] {
   checkIndexable(name, count);
   const elements = operands.map(operand => [operand, 1] as const);
   return rowWindows(kernels.maxBindingBytes, count, elements).map(window => {
     const workgroups = linearGrid(Math.ceil(window.count / WORKGROUP));
-    const buffers = [...shared, ...window.operands];
-    return kernelCall(name, { WORKGROUP, ...holes }, buffers, [window.count, ...params], workgroups);
+    return kernelCall(name, { WORKGROUP, ...holes }, window.operands, [window.count], workgroups);
   });
 }
 
@@ -31,19 +26,17 @@ function call(
 export function add(kernels: KernelTable, count: number, buffers: Record<'a' | 'b' | 'y', Operand>): KernelCall[] {
   const { a, b, y } = buffers;
   const holes = { ACCUMULATE: false, A_TYPE: a.type, B_TYPE: b.type, Y_TYPE: y.type };
-  return call(kernels, 'add', count, [a, b, y], { holes });
+  return call(kernels, 'add', count, [a, b, y], holes);
 }
 
 /** y += a. */
 export function accumulate(kernels: KernelTable, count: number, { a, y }: Record<'a' | 'y', Operand>): KernelCall[] {
-  return call(kernels, 'add', count, [a, y], {
-    holes: { ACCUMULATE: true, A_TYPE: a.type, B_TYPE: a.type, Y_TYPE: y.type },
-  });
+  return call(kernels, 'add', count, [a, y], { ACCUMULATE: true, A_TYPE: a.type, B_TYPE: a.type, Y_TYPE: y.type });
 }
 
 /** y = x in y's type. */
 export function cast(kernels: KernelTable, count: number, { x, y }: Record<'x' | 'y', Operand>): KernelCall[] {
-  return call(kernels, 'cast', count, [x, y], { holes: { X_TYPE: x.type, Y_TYPE: y.type } });
+  return call(kernels, 'cast', count, [x, y], { X_TYPE: x.type, Y_TYPE: y.type });
 }
 
 export interface AdamwSettings {
@@ -63,10 +56,16 @@ export function adamw(
   },
 ): KernelCall[] {
   const { gradient, schedule, health, parameter, m, v, half } = buffers;
-  const operands = half ? [gradient, parameter, m, v, half] : [gradient, parameter, m, v];
-  return call(kernels, 'adamw', count, operands, {
-    shared: [schedule, health],
-    params: [beta1, beta2, 1 - beta1, 1 - beta2, eps, weightDecay].map(f32),
-    holes: { HALF: half !== undefined },
+  checkIndexable('adamw', count);
+  const operands = (half ? [gradient, parameter, m, v, half] : [gradient, parameter, m, v]).map(
+    operand => [operand, 1] as const,
+  );
+  const ELEMENTS = kernels.adapter.kind === 'hardware' ? 1 : 16; // starting a workgroup costs a CPU microseconds
+  const holes = { WORKGROUP, ELEMENTS, HALF: half !== undefined };
+  const settings = [beta1, beta2, 1 - beta1, 1 - beta2, eps, weightDecay].map(f32);
+  return rowWindows(kernels.maxBindingBytes, count, operands).map(window => {
+    const workgroups = linearGrid(Math.ceil(window.count / (WORKGROUP * ELEMENTS)));
+    const buffers = [schedule, health, ...window.operands];
+    return kernelCall('adamw', holes, buffers, [window.count, ...settings], workgroups);
   });
 }
