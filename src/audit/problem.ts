@@ -45,6 +45,8 @@ export interface Problem {
   readonly outputs: Readonly<Record<string, Output>>;
   expected(given: Given): Readonly<Record<string, Expected>>;
   readonly variants: readonly Variant[];
+  /** Whether the kernel said that something was not finite, where it says so by more than a result that is not. */
+  reports?(values: Readonly<Record<string, Float32Array>>): boolean;
 }
 
 /** What the adapter can run, and how much of it is wanted. */

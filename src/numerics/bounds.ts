@@ -86,7 +86,7 @@ export const rmsnormBound = (y: Vector, weight: Vector, rstd: Vector, C: number)
   });
 export const rstdBound = (rstd: Vector, C: number): Vector => rstd.map(value => value * rstdError(C));
 
-/** dx = rstd·g − x·rstd³/C·Σg·x: each part with its own error, and the subtraction. */
+/** dx = rstd·g − x·rstd³/C·Σg·x (+ addend): each part with its own error, and sums of the parts in any order. */
 export function rmsnormInputBound(
   { x, weight, rstd, dy }: Record<'x' | 'weight' | 'rstd' | 'dy', Vector>,
   R: number,
@@ -109,7 +109,7 @@ export function rmsnormInputBound(
       bound[i] =
         direct * (rstdError(C) + gamma(4)) +
         slope * (3 * rstdError(C) + gamma(C + 7) + DIVISION) +
-        (addend ? U * Math.abs(addend[i]!) : 0) +
+        (addend ? gamma(2) * Math.abs(addend[i]!) : 0) +
         ((Math.abs(x[i]!) * rstd[r]! ** 3) / C) * lost +
         TINY * (2 + Math.abs(x[i]!) + (rstd[r]! ** 3 / C) * magnitudes + (1 + rstd[r]!) * Math.abs(weight[c]!));
     }

@@ -3,7 +3,8 @@ import { colorOf, heldOutPlot, stepPlot } from './plots.js';
 import { compareRuns, languagesOf, type RunRecord, targetOf } from './runs.js';
 import { forgetting, milestones, percent, sentence, short } from './words.js';
 
-const escapeHtml = (text: string): string => text.replace(/[&<>"']/g, character => `&#${character.charCodeAt(0)};`);
+export const escapeHtml = (text: string): string =>
+  text.replace(/[&<>"']/g, character => `&#${character.charCodeAt(0)};`);
 
 const STYLE = `
 :root { color-scheme: light dark; --ink: #1c1f24; --faint: #5c6570; --line: #d8dde3; --paper: #ffffff; --panel: #f6f8fa; }
@@ -37,6 +38,22 @@ export function reportPage(runs: readonly RunRecord[], title: string): string {
         figure(stepPlot(stepped, quantity)),
       )
     : [];
+  const body = `${findings.map(text => `<p class="finding">${escapeHtml(text)}</p>`).join('\n')}
+<p class="note">Loss is the mean over held-out tokens, in nats per token. FLOPs are 6·N·tokens, N the parameters that every token is multiplied by; a source model's own training is not in them. Point at a dot for its numbers.</p>
+<h2>Held-out loss</h2>
+<div class="plots">${figures.join('\n')}</div>
+${comparisons.length ? `<h2>Saved at equal loss</h2>\n<div class="scroll">${savingsTable(comparisons)}</div>` : ''}
+<h2>Held-out loss along the way</h2>
+<div class="scroll">${lossTable(runs)}</div>
+<h2>Training</h2>
+<div class="plots">${training.join('\n')}</div>
+<h2>Runs</h2>
+<div class="scroll">${runsTable(runs)}</div>`;
+  return htmlPage(title, body);
+}
+
+/** A self-contained page in the report's style. */
+export function htmlPage(title: string, body: string): string {
   return `<!doctype html>
 <html lang="en">
 <head>
@@ -47,25 +64,16 @@ export function reportPage(runs: readonly RunRecord[], title: string): string {
 </head>
 <body>
 <h1>${escapeHtml(title)}</h1>
-${findings.map(text => `<p class="finding">${escapeHtml(text)}</p>`).join('\n')}
-<p class="note">Loss is the mean over held-out tokens, in nats per token. FLOPs are 6·N·tokens, N the parameters that every token is multiplied by; a source model's own training is not in them. Point at a dot for its numbers.</p>
-<h2>Held-out loss</h2>
-<div class="plots">${figures.join('\n')}</div>
-${comparisons.length ? `<h2>Saved at equal loss</h2>\n<div class="scroll">${savingsTable(comparisons)}</div>` : ''}
-<h2>Held-out loss along the way</h2>
-<div class="scroll">${lossTable(runs)}</div>
-<h2>Training</h2>
-<div class="plots">${training.join('\n')}</div>
-<h2>Runs</h2>
-<div class="scroll">${runsTable(runs)}</div>
+${body}
 </body>
 </html>
 `;
 }
 
-const figure = (svg: string): string => `<figure>${svg}</figure>`;
+export const figure = (svg: string): string => `<figure>${svg}</figure>`;
 
-function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+/** `head` is text, cells are HTML. */
+export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const cells = (tag: string, row: readonly string[]) => row.map(cell => `<${tag}>${cell}</${tag}>`).join('');
   return `<table><thead><tr>${cells('th', head.map(escapeHtml))}</tr></thead><tbody>${rows.map(row => `<tr>${cells('td', row)}</tr>`).join('\n')}</tbody></table>`;
 }

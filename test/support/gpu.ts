@@ -118,14 +118,6 @@ export function halfUniform(label: string, count: number, low = -2, high = 2): F
   return Float64Array.from(floatsOfHalves(halvesOf(uniform(label, count, low, high)).buffer as ArrayBuffer));
 }
 
-/**
- * A bound of a result in f32, widened by its rounding to f16: half an ulp, or all of a value below the smallest normal
- * half, which may be flushed to zero.
- */
-export function halfBound(bound: Float64Array, reference: Float64Array): Float64Array {
-  return bound.map((value, i) => value + 2 ** -11 * (Math.abs(reference[i]!) + value) + 2 ** -14);
-}
-
 /** Runs a graph once and reads tensors. */
 export async function run(device: Device, graph: Graph, tensors: readonly Tensor[]): Promise<Float32Array[]> {
   const planned = await plan(device, graph, { keep: tensors.filter(tensor => !tensor.buffer) });

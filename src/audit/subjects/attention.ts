@@ -37,7 +37,10 @@ export function* attentionProblems(scope: Scope): Generator<Problem> {
   const cases = scope.quick ? attentionCases.filter(({ shape: { D } }) => D === 24) : attentionCases;
   const widest = scope.quick ? 24 : 32;
   for (const type of storedTypes(scope)) {
-    for (const { shape } of cases) for (const kernel of KERNELS) yield problem(scope, kernel, type, shape, CLASSES[0]!);
+    // halves differ in how they are read and written alone, and large heads take drivers long to compile
+    const chosen = cases.filter(({ shape: { D } }) => type === 'f32' || D <= 32);
+    for (const { shape } of chosen)
+      for (const kernel of KERNELS) yield problem(scope, kernel, type, shape, CLASSES[0]!);
     const { shape } = attentionCases.filter(({ shape: { D, T } }) => D <= widest && T > 33).at(-1)!;
     for (const inputClass of CLASSES.slice(1)) {
       for (const kernel of KERNELS) yield problem(scope, kernel, type, shape, inputClass);

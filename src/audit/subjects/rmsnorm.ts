@@ -94,7 +94,7 @@ function* gradients(scope: Scope, type: StoredType, R: number, C: number, inputC
         const { x, weight, rstd, dy, addend } = given as Record<'x' | 'weight' | 'rstd' | 'dy' | 'addend', Vector>;
         const { dx } = rmsnormBackward(x, weight, rstd, dy, R, C);
         const reference = hasAddend ? dx.map((value, i) => value + addend[i]!) : dx;
-        const bound = rmsnormInputBound({ x, weight, rstd, dy }, R, C, hasAddend ? reference : undefined);
+        const bound = rmsnormInputBound({ x, weight, rstd, dy }, R, C, hasAddend ? addend : undefined);
         return { dx: { reference, bound } };
       },
       variants: rowVariants(scope, (table, bind) =>

@@ -1,12 +1,29 @@
 /** What a step ends with: gradient norm, AdamW; and the elementwise kernels. */
 import { accumulate, adamw, add, cast } from '../../kernels/elementwise.js';
 import { gradientNorm, gradientNormPartial, gradientNormParts } from '../../kernels/rows.js';
-import { adamwBounds, gradientNormBounds, squaresBound, storedBound, TINY, U } from '../../numerics/bounds.js';
+import {
+  adamwBounds,
+  DIVISION,
+  gradientNormBounds,
+  squaresBound,
+  storedBound,
+  TINY,
+  U,
+} from '../../numerics/bounds.js';
 import { elementCases } from '../../numerics/cases.js';
-import { FORMATS, type InputClass, inputValues, type StoredType } from '../../numerics/inputs.js';
+import { FORMATS, type InputClass, inputValues, type StoredType, stored } from '../../numerics/inputs.js';
 import * as reference from '../../numerics/reference.js';
 import { scheduleWords } from '../../optim/adamw.js';
-import { floats, hasHalves, onlyVariant, type Problem, rowVariants, type Scope, storedTypes } from '../problem.js';
+import {
+  type Expected,
+  floats,
+  hasHalves,
+  onlyVariant,
+  type Problem,
+  rowVariants,
+  type Scope,
+  storedTypes,
+} from '../problem.js';
 
 const CLASSES: readonly InputClass[] = ['cancelling', 'wide', 'denormal', 'signed zeros', 'largest'];
 const SETTINGS = { beta1: 0.9, beta2: 0.95, eps: 1e-8, weightDecay: 0.1, clip: 1 };
@@ -81,7 +98,9 @@ function conversion(scope: Scope, type: StoredType, count: number, inputClass: I
 export function* gradientNormProblems(scope: Scope): Generator<Problem> {
   for (const count of elementCases) yield partialNorm(scope, count, 'uniform');
   for (const inputClass of CLASSES) yield partialNorm(scope, 1000, inputClass);
-  for (const parts of [1, 3, 129, 1000]) for (const clip of [0, 1]) yield norm(scope, parts, clip);
+  for (const parts of [1, 3, 129, 1000]) {
+    for (const clip of [0, 1]) for (const isScaled of [false, true]) yield norm(scope, parts, clip, isScaled);
+  }
 }
 
 function partialNorm(scope: Scope, count: number, inputClass: InputClass): Problem {
@@ -109,36 +128,67 @@ function partialNorm(scope: Scope, count: number, inputClass: InputClass): Probl
   };
 }
 
-function norm(scope: Scope, parts: number, clip: number): Problem {
+const LOSS_SCALE = 1024;
+const [GOOD_STEPS, POWER1, POWER2] = [5, SETTINGS.beta1 ** 5, SETTINGS.beta2 ** 5].map(Math.fround) as [
+  number,
+  number,
+  number,
+];
+/** A small whole number as the f32 of the same bits. */
+const asFloat = (word: number): number => word * FORMATS.f32.least;
+
+/** `isScaled`: with the loss scale of f16 training and its state. */
+function norm(scope: Scope, parts: number, clip: number, isScaled: boolean): Problem {
   const partial = inputValues('uniform', `partial ${parts}`, parts, { low: 0, high: 4 });
   const schedule = new Float32Array(scheduleWords(SETTINGS, 3, 1e-3).buffer);
+  const lossScale = isScaled ? LOSS_SCALE : 1;
+  const scaler = Float64Array.of(LOSS_SCALE, asFloat(GOOD_STEPS), POWER1, POWER2);
   return {
     kernel: 'gradient_norm',
-    shape: `${parts} parts, ${clip ? `clip ${clip}` : 'no clipping'}`,
+    shape: `${isScaled ? 'with a loss scale, ' : ''}${parts} parts, ${clip ? `clip ${clip}` : 'no clipping'}`,
     inputClass: 'uniform',
     inputs: {
       partial: floats(partial),
       loss: floats(Float64Array.of(3.5)),
       schedule: floats(Float64Array.from(schedule)),
     },
-    outputs: { health: { type: 'f32', count: 8, initial: new Float64Array(8) } },
-    expected(given) {
-      const total = Math.sqrt(given.partial!.reduce((a, b) => a + b, 0));
-      const factor = clip > 0 ? Math.min(1, clip / total) : 1;
+    outputs: {
+      health: { type: 'f32', count: 8, initial: new Float64Array(8) },
+      ...(isScaled && { scaler: { type: 'f32', count: 4, initial: scaler } }),
+    },
+    expected(given): Record<string, Expected> {
+      const total = Math.sqrt(given.partial!.reduce((a, b) => a + b, 0)) / lossScale;
+      const factor = (clip > 0 ? Math.min(1, clip / total) : 1) / lossScale;
       const bounds = gradientNormBounds(parts, total, factor);
+      const powers = [POWER1 * SETTINGS.beta1, POWER2 * SETTINGS.beta2] as const;
+      const corrections = isScaled ? powers.map(power => 1 / (1 - power)) : [given.schedule![1]!, given.schedule![2]!];
+      // a power is off by a product and the rounding of β; 1 − power and the division follow
+      const correctionBounds = corrections.map((value, i) =>
+        isScaled ? value * (value * (3 * U * powers[i]! + U) + DIVISION) : 0,
+      );
       // norm, clip factor, bad step, loss, loss scale, skipped, corrections
-      const corrections = [given.schedule![1]!, given.schedule![2]!];
-      const reference = Float64Array.of(total, factor, 0, given.loss![0]!, 1, 0, ...corrections);
-      return { health: { reference, bound: Float64Array.of(bounds.norm, bounds.scale, 0, 0, 0, 0, 0, 0) } };
+      const health = {
+        reference: Float64Array.of(total, factor, 0, given.loss![0]!, lossScale, 0, ...corrections),
+        bound: Float64Array.of(bounds.norm, bounds.scale, 0, 0, 0, 0, ...correctionBounds),
+      };
+      if (!isScaled) return { health };
+      const after = {
+        reference: Float64Array.of(LOSS_SCALE, asFloat(GOOD_STEPS + 1), ...powers),
+        bound: Float64Array.of(0, 0, ...powers.map(power => 3 * U * power)),
+      };
+      return { health, scaler: after };
     },
     variants: rowVariants(scope, (table, bind) =>
-      gradientNorm(table, parts, clip, undefined, {
+      gradientNorm(table, parts, clip, isScaled ? { growthInterval: 100, ...SETTINGS } : undefined, {
         partial: bind('partial'),
         loss: bind('loss'),
         schedule: bind('schedule'),
         health: bind('health'),
+        scaler: isScaled ? bind('scaler') : undefined,
       }),
     ),
+    // the bad step's number, or that the step was skipped
+    reports: ({ health }) => health![2] !== 0 || health![5] !== 0,
   };
 }
 
@@ -155,7 +205,10 @@ function update(scope: Scope, count: number, isHalf: boolean, inputClass: InputC
   const most = isHalf ? FORMATS.f16.largest / 2 : 2 ** 60;
   const values = (name: string) => inputValues(inputClass, `${name} ${label}`, count, { most });
   const [gradient, parameter, m] = [values('gradient'), values('parameter'), values('m')];
-  const v = values('v').map(Math.abs);
+  const v = stored(
+    m.map(value => value * value),
+    'f32',
+  ); // as in training: no mean is far beyond its root
   const [step, lr, clipFactor] = [3, Math.fround(1e-3), 0.5];
   const words = new Float32Array(scheduleWords(SETTINGS, step, lr).buffer);
   const health = Float64Array.of(2, clipFactor, 0, 0, 1, 0, words[1]!, words[2]!);

@@ -1,0 +1,139 @@
+/** `audit`: whether the kernels of an adapter are right, and what changed between two audits. */
+import { join } from 'node:path';
+import type { Command } from 'commander';
+import { audit, writeAudit } from '../audit/audit.js';
+import { compareAudits } from '../audit/compare.js';
+import { familiesOf } from '../audit/kernels.js';
+import { readProblem, replayProblem } from '../audit/replay.js';
+import { readAudit } from '../audit/report.js';
+import { failureLine, SUMMARY_HEAD, show, summaryRows } from '../audit/words.js';
+import { openDevice } from '../index.js';
+import { defineAction } from './command.js';
+import { makeTable } from './table.js';
+
+export function addAuditCommand(program: Command): void {
+  const group = program.command('audit').description('say how right the numbers of an adapter and of a run are');
+  addKernels(group);
+  addCompare(group);
+  addReplay(group);
+}
+
+const ADAPTER = ['--adapter <name>', 'adapter, by a part of its name'] as const;
+const SHOWN_FAILURES = 20;
+
+function addKernels(group: Command): void {
+  const command = group
+    .command('kernels')
+    .description('every kernel against float64, within derived bounds, and what it does to memory')
+    .argument('[names...]', 'kernels, or families of them (default: all)')
+    .option(...ADAPTER)
+    .option('--quick', 'fewer shapes and inputs')
+    .option('--out <folder>', 'write audit.json, audit.html, and the worst input of each kernel');
+  defineAction<{ adapter?: string; quick?: boolean; out?: string }, [string[]]>(
+    command,
+    async (terminal, { adapter, quick = false, out }, names) => {
+      const families = familiesOf(names);
+      const device = await openDevice({ adapter });
+      try {
+        terminal.note(`adapter: ${device.adapter.name} (${device.adapter.driver})`);
+        const progress = terminal.progress('audit', families.length, 'kernels');
+        const onProgress = (done: number, kernel: string) => progress.update(done, kernel);
+        const found = await audit(device, { names, quick, onProgress }).finally(() => progress.stop());
+        const { report } = found;
+        if (out) writeAudit(out, found);
+        const table = makeTable([...SUMMARY_HEAD]);
+        table.push(...summaryRows(report));
+        terminal.print(table.toString());
+        terminal.print('ulp: of inputs between -2 and 2; of bound: of all inputs, 1 is what arithmetic allows');
+        for (const [name, state] of Object.entries(report.denormals)) terminal.print(`subnormal ${name}: ${state}`);
+        const failures = report.checks.filter(({ passed }) => !passed);
+        for (const check of failures.slice(0, SHOWN_FAILURES)) terminal.print(`FAILED ${failureLine(check)}`);
+        if (failures.length > SHOWN_FAILURES) terminal.print(`and ${failures.length - SHOWN_FAILURES} more`);
+        terminal.print(`${report.passed} checks passed, ${report.failed} failed, in ${report.seconds} s`);
+        if (out) terminal.print(`report: ${join(out, 'audit.html')}`);
+        if (report.failed > 0) process.exitCode = 1;
+        return { ...report };
+      } finally {
+        device.close();
+      }
+    },
+  );
+}
+
+function addCompare(group: Command): void {
+  const command = group
+    .command('compare')
+    .description('what differs between two audits: adapters, or versions of the project')
+    .argument('<a>', 'audit.json')
+    .argument('<b>', 'audit.json');
+  defineAction(command, async (terminal, _, a, b) => {
+    const comparison = compareAudits(readAudit(a!), readAudit(b!));
+    const table = makeTable([
+      'kernel, variant',
+      'failed A',
+      'failed B',
+      'ulp mean A',
+      'ulp mean B',
+      'of bound A',
+      'of bound B',
+    ]);
+    for (const { key, a, b } of comparison.kernels) {
+      table.push([
+        key,
+        show(a?.failed),
+        show(b?.failed),
+        show(a?.ulpMean),
+        show(b?.ulpMean),
+        show(a?.share),
+        show(b?.share),
+      ]);
+    }
+    terminal.print(
+      `A: ${comparison.a.adapter}, ${comparison.a.version}\nB: ${comparison.b.adapter}, ${comparison.b.version}`,
+    );
+    terminal.print(table.toString());
+    for (const { name, a, b } of comparison.denormals) terminal.print(`subnormal ${name}: A ${a}, B ${b}`);
+    for (const line of comparison.newlyFailing) terminal.print(`fails in B alone: ${line}`);
+    terminal.print(`${comparison.same} checks have the same value in both, ${comparison.changed} differ`);
+    if (comparison.newlyFailing.length > 0) process.exitCode = 1;
+    return { ...comparison };
+  });
+}
+
+function addReplay(group: Command): void {
+  const command = group
+    .command('replay')
+    .description('pose the input of a file to the kernels again')
+    .argument('<file>', 'written by an audit')
+    .option(...ADAPTER);
+  defineAction<{ adapter?: string }>(command, async (terminal, { adapter }, path) => {
+    const file = readProblem(path!);
+    const device = await openDevice({ adapter });
+    try {
+      terminal.note(`adapter: ${device.adapter.name} (${device.adapter.driver})`);
+      const replayed = await replayProblem(device, file);
+      const { variant, output, index, share } = file.worst;
+      terminal.print(`${file.kernel}, ${file.shape}, ${file.inputClass}`);
+      terminal.print(`was ${show(share)} of the bound at [${index}] of ${output}, ${variant}`);
+      const table = makeTable(['variant', 'output', 'of bound', 'ulp', 'worst at', 'value', 'exact', 'bound']);
+      for (const { variant, output, errors, worst } of replayed) {
+        const { index, actual, exact, bound } = worst;
+        table.push([
+          variant,
+          output,
+          show(errors.shares.max),
+          show(errors.ulps.max),
+          index,
+          actual,
+          exact,
+          show(bound),
+        ]);
+      }
+      terminal.print(table.toString());
+      if (replayed.some(({ errors }) => !(errors.shares.max <= 1))) process.exitCode = 1;
+      return { kernel: file.kernel, shape: file.shape, inputClass: file.inputClass, was: file.worst, replayed };
+    } finally {
+      device.close();
+    }
+  });
+}
