@@ -15,6 +15,8 @@ export interface KernelAuditOptions {
   /** Runs of each variant, which must leave the same bits. */
   readonly repeats?: number;
   readonly onProgress?: (done: number, kernel: string) => void;
+  /** Which problems of the kernels are posed; default: all. */
+  readonly only?: (problem: Problem) => boolean;
   /** Rewrites kernels: how tests show that the audit fails. */
   readonly alter?: Alter;
 }
@@ -54,20 +56,20 @@ export function familiesOf(
 
 /** @throws UserError when a kernel that was asked for does not exist. */
 export async function auditKernels(device: Device, options: KernelAuditOptions = {}): Promise<KernelFindings> {
-  const { names = [], quick = false, repeats = quick ? 2 : 3, onProgress, alter } = options;
+  const { names = [], quick = false, repeats = quick ? 2 : 3, only = () => true, onProgress, alter } = options;
   const scope: Scope = { adapter: device.adapter, quick };
   const bench = new Bench(device, { repeats, alter });
   const findings = new Findings();
   try {
     for (const [done, { family, kernels }] of familiesOf(names).entries()) {
       for (const problem of family.problems(scope)) {
-        if (!kernels.includes(problem.kernel)) continue;
+        if (!kernels.includes(problem.kernel) || !only(problem)) continue;
         onProgress?.(done, problem.kernel);
         const running = bench.run(problem);
         const expected = problem.expected(givenOf(problem)); // on the host, while the device compiles
         findings.add(family.name, problem, expected, await running);
       }
-      const examples = examplesOf(family.problems({ ...scope, quick: true }), kernels);
+      const examples = examplesOf(family.problems({ ...scope, quick: true }), kernels).filter(only);
       findings.checks.push(...(await nonFiniteChecks(device, examples, alter)));
     }
   } finally {

@@ -4,17 +4,17 @@ import { backward } from '../../src/autograd/backward.js';
 import type { Graph } from '../../src/autograd/graph.js';
 import { plan } from '../../src/autograd/plan.js';
 import { bytesOf, type DType, persistent, type Shape, sizeOf, type Tensor } from '../../src/autograd/tensor.js';
-import { type Device, openDevice } from '../../src/gpu/device.js';
+import { type Device, type DeviceOptions, openDevice } from '../../src/gpu/device.js';
 import { floatsOfHalves, halvesOf } from '../../src/half.js';
 import { add } from '../../src/kernels/elementwise.js';
 import { compare } from '../../src/numerics/compare.js';
 import { Random } from '../../src/random.js';
 
-/** The device of a test file: opened before its tests, with Dawn's own bounds checks, and checked after them. */
-export function useDevice(): { readonly device: Device } {
+/** The device of a test file: opened before its tests, by default with Dawn's own bounds checks, and checked after them. */
+export function useDevice(options: DeviceOptions = { checked: true }): { readonly device: Device } {
   const holder: { device: Device } = { device: undefined as unknown as Device };
   beforeAll(async () => {
-    holder.device = await openDevice({ checked: true });
+    holder.device = await openDevice(options);
   });
   afterAll(async () => {
     await holder.device.idle();
