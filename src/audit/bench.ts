@@ -78,8 +78,7 @@ export class Bench {
       });
       const bind = (name: string): Operand => {
         const { type, count, buffer } = places.get(name)!;
-        // the guard behind is bound too: some drivers drop what is written beyond a binding
-        return { buffer, offsetBytes: GUARD, sizeBytes: bytesOf(type, count) + GUARD, type };
+        return { buffer, offsetBytes: GUARD, sizeBytes: bytesOf(type, count), type };
       };
       const outputs = Object.keys(problem.outputs).map(name => places.get(name)!);
       const total = outputs.reduce((sum, { image }) => sum + image.byteLength, 0);
@@ -92,7 +91,7 @@ export class Bench {
         problem.variants.map(variant =>
           compile(
             device,
-            variant.calls(bind).map(call => alter(call, device)),
+            variant.calls(bind).map(call => withGuards(alter(call, device))),
             size => make('parameters', size, 'uniform'),
           ),
         ),
@@ -164,6 +163,15 @@ function place(
   for (const [name, { type, values }] of Object.entries(inputs)) add(name, type, values.length, values);
   for (const [name, { type, count, initial }] of Object.entries(outputs)) add(name, type, count, initial);
   return places;
+}
+
+/** Binds the guard behind an operand too: some drivers drop what is written beyond a binding. */
+function withGuards(call: KernelCall): KernelCall {
+  const buffers = call.buffers.map(range => ({
+    ...range,
+    sizeBytes: Math.min(range.sizeBytes + GUARD, range.buffer.sizeBytes - range.offsetBytes),
+  }));
+  return { ...call, buffers };
 }
 
 function copy(from: DeviceBuffer, to: DeviceBuffer, offsetBytes = 0): Command {

@@ -69,7 +69,10 @@ export async function auditKernels(device: Device, options: KernelAuditOptions =
         const expected = problem.expected(givenOf(problem)); // on the host, while the device compiles
         findings.add(family.name, problem, expected, await running);
       }
-      const examples = examplesOf(family.problems({ ...scope, quick: true }), kernels).filter(only);
+      const examples = examplesOf(
+        family.problems({ ...scope, quick: true }),
+        problem => kernels.includes(problem.kernel) && only(problem),
+      );
       findings.checks.push(...(await nonFiniteChecks(device, examples, alter)));
     }
   } finally {
@@ -79,12 +82,12 @@ export async function auditKernels(device: Device, options: KernelAuditOptions =
 }
 
 /** One problem of every kernel and type, of the first that has some elements. */
-function examplesOf(problems: Iterable<Problem>, kernels: readonly string[]): Problem[] {
+function examplesOf(problems: Iterable<Problem>, isWanted: (problem: Problem) => boolean): Problem[] {
   const examples = new Map<string, Problem>();
   for (const problem of problems) {
     const { kernel, shape, inputClass, inputs } = problem;
     const isSmall = Object.values(inputs).some(({ values }) => values.length === 1) && kernel !== 'gradient_norm';
-    if (!kernels.includes(kernel) || inputClass !== 'uniform' || isSmall) continue;
+    if (!isWanted(problem) || inputClass !== 'uniform' || isSmall) continue;
     const key = `${kernel} ${shape.split(',')[0]}`;
     if (!examples.has(key)) examples.set(key, problem);
   }
