@@ -67,8 +67,14 @@ function seriesPlot(kernel: string, checks: readonly Check[]): string {
       labelAnchor: 'center',
       tickFormat: (n: number) => String(n),
     },
-    y: { type: 'log', label: 'largest error, as a share of the bound', grid: true, domain: [1e-6, 2] },
-    color: { domain: variants, range: variants.map((_, i) => colorOf(i)) },
+    y: {
+      type: 'log',
+      label: 'largest error, as a share of the bound',
+      grid: true,
+      domain: [1e-6, 2],
+      ticks: [1, 1e-2, 1e-4, 1e-6],
+      tickFormat: String,
+    },
     marks: [
       Plot.ruleY([1], { strokeDasharray: '4 3' }),
       Plot.text([{ label: 'bound' }], {
@@ -78,16 +84,29 @@ function seriesPlot(kernel: string, checks: readonly Check[]): string {
         dy: -8,
         textAnchor: 'start',
       }),
-      Plot.dot(rows, { x: 'terms', y: 'share', stroke: 'variant', fill: 'variant', r: 3, title: 'title' }),
+      // rings, since variants often give the same bits
+      ...variants.map((variant, i) => {
+        const own = rows.filter(row => row.variant === variant);
+        return Plot.dot(own, {
+          x: 'terms',
+          y: 'share',
+          stroke: colorOf(i),
+          strokeWidth: 1.75,
+          r: 3 + 2 * i,
+          title: 'title',
+        });
+      }),
     ],
   });
   return `${svg}<p class="note">${legend.join(' ')}</p>`;
 }
 
+const fraction = (share: number): string => (share === 1 ? '1' : `1/${1 / share}`);
+
 function histogramPlot({ kernel, variant, counts }: AuditReport['histograms'][number], index: number): string {
   const total = counts.reduce((a, b) => a + b, 0);
-  const names = BINS.map((end, i) =>
-    i === 0 ? 'exact' : end === Number.POSITIVE_INFINITY ? 'beyond' : `≤ ${end >= 0.01 ? end : `2^${Math.log2(end)}`}`,
+  const names = BINS.map(end =>
+    end === 0 ? 'exact' : end === Number.POSITIVE_INFINITY ? '> 1' : `≤ ${fraction(end)}`,
   );
   const rows = counts.map((count, i) => ({ bin: names[i]!, share: count / total, count }));
   return svgOf({
