@@ -13,8 +13,10 @@ import {
 } from '../index.js';
 import { short } from '../report/words.js';
 import { configFields, defaultOf, type FieldName } from '../train/config.js';
+import { HEALTH_LIMITS, type HealthLimits, type HealthOptions } from '../train/health.js';
 import { type CommandResult, defineAction, type Progress, type Terminal } from './command.js';
 import { showDryRun } from './dry-run.js';
+import { positiveNumber, wholeNumber } from './numbers.js';
 
 /** `train`, `cpt` and `resume` */
 export function addTrainCommands(program: Command): void {
@@ -33,15 +35,45 @@ export function addTrainCommands(program: Command): void {
     .command('resume')
     .description('go on with a run from its latest checkpoint, to the same bits as if it had never stopped')
     .argument('<run>', 'folder of the run');
-  defineAction(resume, (terminal, _, folder) => watch(terminal, options => resumeRun(folder!, options)));
+  addHealthOptions(resume);
+  defineAction<Record<string, unknown>>(resume, (terminal, given, folder) => {
+    const health = takeHealth(given);
+    return watch(terminal, options => resumeRun(folder!, { ...options, health }));
+  });
 }
 
 type TrainOptions = Record<string, unknown> & { readonly from?: string; readonly dryRun?: boolean };
 
 async function run(terminal: Terminal, { from, dryRun: dry, ...options }: TrainOptions): Promise<CommandResult> {
+  const health = takeHealth(options);
   const config = readConfig(options);
   if (dry) return showDryRun(terminal, await dryRun(config, { from }));
-  return watch(terminal, runOptions => startRun(config, { ...runOptions, from }));
+  return watch(terminal, runOptions => startRun(config, { ...runOptions, from, health }));
+}
+
+/** `--audit` and its thresholds. */
+function addHealthOptions(command: Command): void {
+  command
+    .option('--audit', 'watch gradients, weights and updates, write health.jsonl, and warn')
+    .option('--audit-every <steps>', 'steps from one look to the next', wholeNumber(1), 50);
+  for (const [name, limit] of Object.entries(HEALTH_LIMITS)) {
+    command.option(`--audit-${kebab(name)} <value>`, `warn beyond this (default ${limit})`, positiveNumber);
+  }
+}
+
+const kebab = (name: string): string => name.replace(/[A-Z]/g, letter => `-${letter.toLowerCase()}`);
+const auditOption = (name: string): string => `audit${name[0]!.toUpperCase()}${name.slice(1)}`;
+
+/** Takes the options of `--audit` out of all options. */
+function takeHealth(options: Record<string, unknown>): HealthOptions | undefined {
+  const take = (name: string) => {
+    const value = options[name];
+    delete options[name];
+    return value;
+  };
+  const every = take('auditEvery') as number;
+  const limits = Object.entries(HEALTH_LIMITS).map(([name, limit]) => [name, take(auditOption(name)) ?? limit]);
+  return take('audit') ? { every, limits: Object.fromEntries(limits) as HealthLimits } : undefined;
 }
 
 /** A flag for every field of the configuration. */
@@ -51,8 +83,9 @@ function addConfigOptions(command: Command): void {
     '--dry-run',
     'print the device memory, steps and FLOPs that the run would take; train and write nothing',
   );
+  addHealthOptions(command);
   for (const [field, schema] of Object.entries(configFields)) {
-    const flag = field.replace(/[A-Z]/g, letter => `-${letter.toLowerCase()}`);
+    const flag = kebab(field);
     const standard = defaultOf(field as FieldName);
     const description = `${schema.description}${standard === undefined ? '' : ` (default ${standard})`}`;
     const { type } = schema.def;
@@ -153,6 +186,7 @@ export function observe(terminal: Terminal): { observer: TrainObserver; stop(): 
       );
       progress = terminal.progress(run.name, run.steps, 'steps');
     },
+    onWarning: warning => terminal.note(`warning: ${warning}`),
     onStep({ step, loss, tokensPerSecond }) {
       progress?.update(step, `loss ${loss.toFixed(3)} · ${short(tokensPerSecond)} tokens/s`);
     },

@@ -23,7 +23,7 @@ export const gamma = (n: number): number => (n * U) / (1 - n * U);
 
 export const DIVISION = 5 * U; // 2.5 ulp
 const INVERSE_SQRT = 4 * U; // 2 ulp
-const SQRT = INVERSE_SQRT + DIVISION; // inherited from 1 / inverseSqrt(x)
+export const SQRT = INVERSE_SQRT + DIVISION; // inherited from 1 / inverseSqrt(x)
 /** exp: 3 + 2·|x| ulp, plus what the rounding of its argument does. */
 export const expError = (x: number): number => 2 * U * (3 + 2 * Math.abs(x)) + U * Math.abs(x);
 

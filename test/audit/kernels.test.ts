@@ -48,7 +48,7 @@ describe('whole kernels', () => {
 
   test('every kernel file belongs to a family', () => {
     const files = readdirSync(join(packageRoot, 'kernels')).flatMap(file => /^(\w+)\.wgsl$/.exec(file)?.[1] ?? []);
-    // variants of one kernel; the second half of rmsnorm_backward_weight; the audit's own; the health of a run
+    // variants of one kernel; the second half of rmsnorm_backward_weight; the audit's own
     const parts = ['matmul_matrix', 'matmul_subgroup', 'matmul_tiled', 'sum_rows', 'fill_workgroup'];
     const covered = [...FAMILIES.flatMap(({ kernels }) => kernels), ...parts];
     expect(files.filter(file => !covered.includes(file))).toEqual([]);

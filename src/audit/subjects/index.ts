@@ -2,6 +2,7 @@
 import type { Subject } from '../problem.js';
 import { embeddingProblems, ropeProblems, swigluProblems } from './activations.js';
 import { attentionProblems } from './attention.js';
+import { healthProblems } from './health.js';
 import { crossEntropyProblems, sumProblems } from './loss.js';
 import { matmulProblems } from './matmul.js';
 import { rmsnormProblems } from './rmsnorm.js';
@@ -34,4 +35,5 @@ export const FAMILIES: readonly Family[] = [
   { name: 'elementwise', kernels: ['add', 'cast'], problems: elementProblems },
   { name: 'gradient_norm', kernels: ['gradient_norm_partial', 'gradient_norm'], problems: gradientNormProblems },
   { name: 'adamw', kernels: ['adamw'], problems: adamwProblems },
+  { name: 'tensor_health', kernels: ['tensor_health'], problems: healthProblems },
 ];
