@@ -183,7 +183,8 @@ function copy(from: DeviceBuffer, to: DeviceBuffer, offsetBytes = 0): Command {
   };
 }
 
-async function compile(
+/** Compiles and binds calls; their parameters are put into one buffer. */
+export async function compile(
   device: Device,
   calls: readonly KernelCall[],
   makeParameters: (sizeBytes: number) => DeviceBuffer,

@@ -46,7 +46,7 @@ export interface Problem {
   expected(given: Given): Readonly<Record<string, Expected>>;
   readonly variants: readonly Variant[];
   /** Whether the kernel said that something was not finite, where it says so by more than a result that is not. */
-  reports?(values: Readonly<Record<string, Float32Array>>): boolean;
+  reports?(values: Readonly<Record<string, Float32Array | Vector>>): boolean;
 }
 
 /** What the adapter can run, and how much of it is wanted. */

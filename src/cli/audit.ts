@@ -4,11 +4,14 @@ import type { Command } from 'commander';
 import { audit, writeAudit } from '../audit/audit.js';
 import { compareAudits } from '../audit/compare.js';
 import { familiesOf } from '../audit/kernels.js';
-import { readProblem, replayProblem } from '../audit/replay.js';
+import { type ProblemFile, readProblem, replayProblem } from '../audit/replay.js';
+import { replayOp } from '../audit/replay-op.js';
 import { readAudit } from '../audit/report.js';
 import { failureLine, SUMMARY_HEAD, show, summaryRows } from '../audit/words.js';
+import type { Device } from '../gpu/device.js';
 import { openDevice } from '../index.js';
-import { defineAction } from './command.js';
+import { isOpFile, type RecordedOp, readOp } from '../train/recorded-op.js';
+import { type CommandResult, defineAction, type Terminal } from './command.js';
 import { makeTable } from './table.js';
 
 export function addAuditCommand(program: Command): void {
@@ -103,37 +106,55 @@ function addCompare(group: Command): void {
 function addReplay(group: Command): void {
   const command = group
     .command('replay')
-    .description('pose the input of a file to the kernels again')
-    .argument('<file>', 'written by an audit')
+    .description('run the input of a file again: a problem of an audit, or an op that a run stopped at')
+    .argument('<file>', 'written by an audit, or by a run that met a value that is not finite')
     .option(...ADAPTER);
   defineAction<{ adapter?: string }>(command, async (terminal, { adapter }, path) => {
-    const file = readProblem(path!);
+    const isOp = isOpFile(path!);
+    const replay = isOp ? replayOpFile(terminal, readOp(path!)) : replayProblemFile(terminal, readProblem(path!));
     const device = await openDevice({ adapter });
     try {
       terminal.note(`adapter: ${device.adapter.name} (${device.adapter.driver})`);
-      const replayed = await replayProblem(device, file);
-      const { variant, output, index, share } = file.worst;
-      terminal.print(`${file.kernel}, ${file.shape}, ${file.inputClass}`);
-      terminal.print(`was ${show(share)} of the bound at [${index}] of ${output}, ${variant}`);
-      const table = makeTable(['variant', 'output', 'of bound', 'ulp', 'worst at', 'value', 'exact', 'bound']);
-      for (const { variant, output, errors, worst } of replayed) {
-        const { index, actual, exact, bound } = worst;
-        table.push([
-          variant,
-          output,
-          show(errors.shares.max),
-          show(errors.ulps.max),
-          index,
-          actual,
-          exact,
-          show(bound),
-        ]);
-      }
-      terminal.print(table.toString());
-      if (replayed.some(({ errors }) => !(errors.shares.max <= 1))) process.exitCode = 1;
-      return { kernel: file.kernel, shape: file.shape, inputClass: file.inputClass, was: file.worst, replayed };
+      return await replay(device);
     } finally {
       device.close();
     }
   });
 }
+
+const replayProblemFile =
+  (terminal: Terminal, file: ProblemFile) =>
+  async (device: Device): Promise<CommandResult> => {
+    const replayed = await replayProblem(device, file);
+    const { variant, output, index, share } = file.worst;
+    terminal.print(`${file.kernel}, ${file.shape}, ${file.inputClass}`);
+    terminal.print(`was ${show(share)} of the bound at [${index}] of ${output}, ${variant}`);
+    const table = makeTable(['variant', 'output', 'of bound', 'ulp', 'worst at', 'value', 'exact', 'bound']);
+    for (const { variant, output, errors, worst } of replayed) {
+      const { index, actual, exact, bound } = worst;
+      table.push([variant, output, show(errors.shares.max), show(errors.ulps.max), index, actual, exact, show(bound)]);
+    }
+    terminal.print(table.toString());
+    if (replayed.some(({ errors }) => !(errors.shares.max <= 1))) process.exitCode = 1;
+    return { kernel: file.kernel, shape: file.shape, inputClass: file.inputClass, was: file.worst, replayed };
+  };
+
+const replayOpFile =
+  (terminal: Terminal, op: RecordedOp) =>
+  async (device: Device): Promise<CommandResult> => {
+    const { found } = op;
+    terminal.print(`'${op.op}' on ${op.adapter}: ${found.value} at index ${found.index} of '${found.tensor}'`);
+    const { inputs, results } = await replayOp(device, op);
+    const table = makeTable(['tensor', '', 'values', 'not finite', 'first at', 'largest']);
+    for (const [kind, tensors] of [
+      ['input', inputs],
+      ['result', results],
+    ] as const) {
+      for (const { name, count, nonFinite, firstNonFinite, amax } of tensors) {
+        table.push([name, kind, count, nonFinite, nonFinite > 0 ? firstNonFinite : '', show(amax)]);
+      }
+    }
+    terminal.print(table.toString());
+    if (results.some(({ nonFinite }) => nonFinite > 0)) process.exitCode = 1;
+    return { op: op.op, adapter: op.adapter, found, inputs, results };
+  };

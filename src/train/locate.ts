@@ -4,12 +4,15 @@ import { floatsOfHalves } from '../half.js';
 import type { BatchShape } from '../model/llama.js';
 import type { Model } from '../model/model.js';
 import { GradientPass } from './gradients.js';
+import { type RecordedOp, recordOp } from './recorded-op.js';
 
 export interface NonFinite {
   /** For instance 'model.layers.2.mlp.down_proj.linear', or a gradient's name. */
   readonly tensor: string;
   readonly index: number;
   readonly value: number;
+  /** The op that made it, with its inputs; undefined for a weight. */
+  readonly op?: RecordedOp | undefined;
 }
 
 /**
@@ -37,7 +40,7 @@ export async function locateNonFinite(
           const bytes = await model.device.read(buffer, 0, bytesOf(tensor));
           const values = tensor.dtype === 'f16' ? floatsOfHalves(bytes) : new Float32Array(bytes);
           const found = firstNonFinite(tensor.name, values);
-          if (found) return found;
+          if (found) return { ...found, op: await recordOp(model.device, model.kernels, pass.plan, node, found) };
         }
       }
     }

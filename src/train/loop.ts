@@ -8,8 +8,9 @@ import type { Device } from '../gpu/device.js';
 import { learningRateAt } from '../optim/schedule.js';
 import { listCheckpoints, saveCheckpoint } from './checkpoint.js';
 import { HEALTH_FILE, type HealthLine, type HealthOptions, HealthProbe, healthWarnings } from './health.js';
-import { locateNonFinite } from './locate.js';
+import { locateNonFinite, type NonFinite } from './locate.js';
 import { type EvaluationLine, MetricsFile, type StepLine } from './metrics.js';
+import { writeOp } from './recorded-op.js';
 import type { Data, ResolvedRun } from './resolve.js';
 import type { Trainer } from './step.js';
 
@@ -202,10 +203,16 @@ class Reporter {
   async #fail(step: number, loss: number, gradientNorm: number, sequences: Uint32Array): Promise<never> {
     const { run, trainer, folder } = this.#context;
     const { microBatch: B, contextLength: T } = run;
+    const kept = ({ op }: NonFinite): string => {
+      if (!op) return '';
+      const path = join(folder, `not-finite-step-${step}.op`);
+      writeOp(path, op);
+      return `, made by '${op.op}'; its inputs are kept: babelgrad audit replay ${path}`;
+    };
     const where = await locateNonFinite(trainer.model, sequences, { B, T }).then(
       found =>
         found
-          ? `the first value that is not finite is ${found.value} at index ${found.index} of '${found.tensor}'`
+          ? `the first value that is not finite is ${found.value} at index ${found.index} of '${found.tensor}'${kept(found)}`
           : 'all tensors are finite, but the sum of squares of the gradients is not',
       error => `where it started could not be found, which takes all tensors at once (${messageOf(error)})`,
     );

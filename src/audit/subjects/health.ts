@@ -38,8 +38,8 @@ function reportOf(values: Vector, relative: number): Expected {
 }
 
 /** Of any part: its count of what is not finite. */
-const reports = ({ report }: Readonly<Record<string, Float32Array>>): boolean =>
-  report!.some((word, i) => i % HEALTH_WORDS === HEALTH_WORDS - 1 && word !== 0);
+const reports = ({ report }: Readonly<Record<string, Float32Array | Vector>>): boolean =>
+  [...report!].some((word, i) => i % HEALTH_WORDS === HEALTH_WORDS - 1 && word !== 0);
 
 function tensor(scope: Scope, count: number, inputClass: InputClass): Problem {
   const x = inputValues(inputClass, `x ${count} ${inputClass}`, count, { most: Math.sqrt(largest / PART) / 2 });
