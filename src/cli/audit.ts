@@ -3,21 +3,26 @@ import { join } from 'node:path';
 import type { Command } from 'commander';
 import { audit, writeAudit } from '../audit/audit.js';
 import { compareAudits } from '../audit/compare.js';
+import { driftOf, type SideOptions } from '../audit/drift.js';
 import { familiesOf } from '../audit/kernels.js';
 import { type ProblemFile, readProblem, replayProblem } from '../audit/replay.js';
 import { replayOp } from '../audit/replay-op.js';
 import { readAudit } from '../audit/report.js';
+import { readRunHealth } from '../audit/run-health.js';
 import { failureLine, SUMMARY_HEAD, show, summaryRows } from '../audit/words.js';
 import type { Device } from '../gpu/device.js';
 import { openDevice } from '../index.js';
 import { isOpFile, type RecordedOp, readOp } from '../train/recorded-op.js';
 import { type CommandResult, defineAction, type Terminal } from './command.js';
+import { addLimitOptions, takeLimits } from './health.js';
+import { positiveNumber, wholeNumber } from './numbers.js';
 import { makeTable } from './table.js';
 
 export function addAuditCommand(program: Command): void {
   const group = program.command('audit').description('say how right the numbers of an adapter and of a run are');
   addKernels(group);
   addCompare(group);
+  addRun(group);
   addReplay(group);
 }
 
@@ -101,6 +106,100 @@ function addCompare(group: Command): void {
     if (comparison.newlyFailing.length > 0) process.exitCode = 1;
     return { ...comparison };
   });
+}
+
+interface RunOptions {
+  adapter?: string;
+  lossSpike: number;
+  drift?: string;
+  steps: number;
+  [limit: string]: unknown;
+}
+
+function addRun(group: Command): void {
+  const command = group
+    .command('run')
+    .description('the health of a run, from what it wrote; or how two ways of computing it come apart')
+    .argument('<run>', 'folder of the run')
+    .option(...ADAPTER)
+    .option('--loss-spike <times>', 'warn of a loss this many times the median before it', positiveNumber, 1.5)
+    .option(
+      '--drift <other>',
+      'train on for some steps, in f32 and in another way: f16, float64, or the name of an adapter',
+    )
+    .option('--steps <count>', 'of the drift', wholeNumber(1), 10);
+  addLimitOptions(command, '');
+  defineAction<RunOptions>(command, async (terminal, { adapter, lossSpike, drift, steps, ...options }, folder) => {
+    if (drift !== undefined) return showDrift(terminal, folder!, steps, adapter, drift);
+    const health = readRunHealth(folder!, takeLimits(options, ''), lossSpike);
+    const last = health.lines.at(-1);
+    if (last) {
+      const table = makeTable([
+        'parameter',
+        'weight rms',
+        'gradient rms',
+        'gradient max',
+        'zeros',
+        'subnormal',
+        'gradient/weight',
+        'update/weight',
+      ]);
+      for (const { name, weight, gradient, gradientToWeight, updateToWeight } of last.parameters) {
+        const { rms, amax, zeros, subnormal } = gradient;
+        table.push([
+          name,
+          show(weight.rms),
+          show(rms),
+          show(amax),
+          ...[zeros, subnormal, gradientToWeight, updateToWeight].map(show),
+        ]);
+      }
+      terminal.print(`step ${last.step}, loss scale ${last.lossScale}`);
+      terminal.print(table.toString());
+    } else terminal.print('the run was not watched: train --audit writes what its tensors look like');
+    for (const warning of health.warnings.slice(0, SHOWN_FAILURES)) terminal.print(`warning: ${warning}`);
+    const hidden = health.warnings.length - SHOWN_FAILURES;
+    if (hidden > 0) terminal.print(`and ${hidden} more`);
+    terminal.print(`${health.steps} steps, ${health.lines.length} looks, ${health.warnings.length} warnings`);
+    if (health.warnings.length > 0) process.exitCode = 1;
+    return { ...health };
+  });
+}
+
+async function showDrift(
+  terminal: Terminal,
+  folder: string,
+  steps: number,
+  adapter: string | undefined,
+  other: string,
+): Promise<CommandResult> {
+  const devices: Device[] = [];
+  const open = async (name: string | undefined) => {
+    const device = await openDevice({ adapter: name });
+    devices.push(device);
+    return device;
+  };
+  try {
+    const device = await open(adapter);
+    const a: SideOptions = { device, precision: 'f32' };
+    const b: SideOptions =
+      other === 'float64'
+        ? other
+        : other === 'f16'
+          ? { device, precision: 'f16' }
+          : { device: await open(other), precision: 'f32' };
+    const drift = await driftOf(folder, steps, a, b);
+    terminal.print(`${drift.a} against ${drift.b}`);
+    const table = makeTable(['step', 'loss', 'gradients', 'weights']);
+    for (const { step, loss, gradients, weights } of drift.lines) {
+      table.push([step, loss.toExponential(2), gradients.toExponential(2), weights.toExponential(2)]);
+    }
+    terminal.print(table.toString());
+    terminal.print('relative: of the loss, and the norm of the difference over all parameters');
+    return { ...drift };
+  } finally {
+    for (const device of devices) device.close();
+  }
 }
 
 function addReplay(group: Command): void {

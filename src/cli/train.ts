@@ -13,10 +13,9 @@ import {
 } from '../index.js';
 import { short } from '../report/words.js';
 import { configFields, defaultOf, type FieldName } from '../train/config.js';
-import { HEALTH_LIMITS, type HealthLimits, type HealthOptions } from '../train/health.js';
 import { type CommandResult, defineAction, type Progress, type Terminal } from './command.js';
 import { showDryRun } from './dry-run.js';
-import { positiveNumber, wholeNumber } from './numbers.js';
+import { addHealthOptions, kebab, takeHealth } from './health.js';
 
 /** `train`, `cpt` and `resume` */
 export function addTrainCommands(program: Command): void {
@@ -49,31 +48,6 @@ async function run(terminal: Terminal, { from, dryRun: dry, ...options }: TrainO
   const config = readConfig(options);
   if (dry) return showDryRun(terminal, await dryRun(config, { from }));
   return watch(terminal, runOptions => startRun(config, { ...runOptions, from, health }));
-}
-
-/** `--audit` and its thresholds. */
-function addHealthOptions(command: Command): void {
-  command
-    .option('--audit', 'watch gradients, weights and updates, write health.jsonl, and warn')
-    .option('--audit-every <steps>', 'steps from one look to the next', wholeNumber(1), 50);
-  for (const [name, limit] of Object.entries(HEALTH_LIMITS)) {
-    command.option(`--audit-${kebab(name)} <value>`, `warn beyond this (default ${limit})`, positiveNumber);
-  }
-}
-
-const kebab = (name: string): string => name.replace(/[A-Z]/g, letter => `-${letter.toLowerCase()}`);
-const auditOption = (name: string): string => `audit${name[0]!.toUpperCase()}${name.slice(1)}`;
-
-/** Takes the options of `--audit` out of all options. */
-function takeHealth(options: Record<string, unknown>): HealthOptions | undefined {
-  const take = (name: string) => {
-    const value = options[name];
-    delete options[name];
-    return value;
-  };
-  const every = take('auditEvery') as number;
-  const limits = Object.entries(HEALTH_LIMITS).map(([name, limit]) => [name, take(auditOption(name)) ?? limit]);
-  return take('audit') ? { every, limits: Object.fromEntries(limits) as HealthLimits } : undefined;
 }
 
 /** A flag for every field of the configuration. */
