@@ -41,10 +41,7 @@ type Header = z.infer<typeof headerSchema>;
 /** `contents` of `buffers`, before the op. */
 export type RecordedOp = Omit<Header, 'format'> & { readonly contents: readonly Uint8Array[] };
 
-/**
- * Records a node of a plan whose every tensor has a buffer of its own, after it ran: what it overwrites in place is taken
- * from where it was copied from, and what it adds to starts from zero.
- */
+/** Records a node of a plan whose every tensor has a buffer of its own, as the buffers are now: before it runs. */
 export async function recordOp(
   device: Device,
   kernels: KernelTable,
@@ -56,18 +53,8 @@ export async function recordOp(
   const calls = node.launch(kernels, bind, node.results);
   const buffers = [...new Set(calls.flatMap(call => call.buffers.map(({ buffer }) => buffer)))];
   const indexOf = (buffer: DeviceBuffer) => buffers.indexOf(buffer);
-  const sources = new Map(
-    node.results.flatMap((result, i) => {
-      const source = node.outputs[i]!.inPlaceOf;
-      return source ? [[plan.bufferOf(result), plan.bufferOf(source)] as const] : [];
-    }),
-  );
-  const added = new Set((node.updates ?? []).map(updated => plan.bufferOf(updated)));
   const contents: Uint8Array[] = [];
-  for (const buffer of buffers) {
-    if (added.has(buffer)) contents.push(new Uint8Array(buffer.sizeBytes));
-    else contents.push(new Uint8Array(await device.read(sources.get(buffer) ?? buffer, 0, buffer.sizeBytes)));
-  }
+  for (const buffer of buffers) contents.push(new Uint8Array(await device.read(buffer, 0, buffer.sizeBytes)));
   return {
     op: node.op,
     adapter: device.adapter.name,
