@@ -27,7 +27,7 @@ export function spreadOf(values: Float64Array): Spread {
 export const BINS = [0, 2 ** -12, 2 ** -10, 2 ** -8, 2 ** -6, 2 ** -5, 2 ** -4, 2 ** -3, 2 ** -2, 2 ** -1, 1, Infinity];
 
 export interface Errors {
-  /** In ulp of the reference. */
+  /** In ulp of the reference, of elements that exceed their bound: of the others no digit is certain. */
   readonly ulps: Spread;
   /** Of the bound: at most 1 where it passed. A value that is not finite counts as infinitely wrong. */
   readonly shares: Spread;
@@ -53,7 +53,7 @@ export function errorsOf(
     const difference = Math.abs(actual[i]! - reference[i]!);
     const error = Number.isFinite(difference) ? difference : Number.POSITIVE_INFINITY;
     const share = error === 0 ? 0 : error / bound[i]!;
-    ulps.push(error / ulp(reference[i]!, type));
+    if (Math.abs(reference[i]!) > bound[i]!) ulps.push(error / ulp(reference[i]!, type));
     shares.push(share);
     histogram[BINS.findIndex(end => share <= end)]!++;
     if (share > largest) {

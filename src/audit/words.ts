@@ -5,7 +5,7 @@ import { type AuditReport, type Check, groupsOf, larger, worstOf } from './repor
 export function show(value: number | null | undefined): string {
   if (value === undefined) return '';
   if (value === null) return '∞';
-  if (Number.isInteger(value)) return String(value);
+  if (Number.isInteger(value) && Math.abs(value) < 1e4) return String(value);
   return Math.abs(value) >= 1e-3 && Math.abs(value) < 1e4
     ? String(Number(value.toPrecision(3)))
     : value.toExponential(1);

@@ -140,6 +140,8 @@ describe('kernels broken on purpose', () => {
   });
 
   test('workgroup memory read where nothing was written', async () => {
+    // gives every dispatch workgroup memory of zeros, so that nothing shows
+    if (context.device.adapter.architecture === 'swiftshader') return;
     const alter = rewrite('rmsnorm_forward', 'reduce_scratch[thread] = value;', 'if (value != 0f) { $& }');
     const found = await failures('rmsnorm_forward', 'to f32, 65 x 127', alter);
     expect(alter.count).toBeGreaterThan(0);
