@@ -1,5 +1,5 @@
 /** Imports go down only: each folder may import those to its left, and the leaves (errors, files, random). */
-const ORDER = ['gpu', 'kernels', 'autograd', 'ops', 'optim', 'model', 'eval', 'train', 'demo', 'cli'];
+const ORDER = ['gpu', 'kernels', 'autograd', 'ops', 'optim', 'model', 'eval', 'train', 'audit', 'demo', 'cli'];
 /** Folders that stand apart: what they may import. */
 const APART = {
   numerics: [],
@@ -23,8 +23,9 @@ module.exports = {
     ...Object.entries(APART).map(([name, allowed]) => onlyFrom(name, allowed)),
     ...ORDER.map((name, rank) => {
       const apart = rank >= ORDER.indexOf('train') ? ['data', 'tune'] : [];
-      const shown = rank >= ORDER.indexOf('demo') ? ['report', 'scaling'] : [];
-      return onlyFrom(name, [...ORDER.slice(0, rank), ...apart, ...shown]);
+      const shown = rank >= ORDER.indexOf('audit') ? ['report', 'scaling'] : [];
+      const judged = rank >= ORDER.indexOf('audit') ? ['numerics'] : [];
+      return onlyFrom(name, [...ORDER.slice(0, rank), ...apart, ...shown, ...judged]);
     }),
     {
       name: 'webgpu-only-in-gpu',

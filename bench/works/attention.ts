@@ -3,7 +3,7 @@ import { Graph } from '../../src/autograd/graph.js';
 import type { Tensor } from '../../src/autograd/tensor.js';
 import type { Device } from '../../src/gpu/device.js';
 import { type AttentionShape, attention as attention64, attentionBackward } from '../../src/numerics/attention.js';
-import { attentionBounds } from '../../src/numerics/bounds.js';
+import { attentionBounds } from '../../src/numerics/attention-bounds.js';
 import { attention } from '../../src/ops/attention.js';
 import { place, uniform } from '../tensors.js';
 import type { Work } from '../work.js';

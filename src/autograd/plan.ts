@@ -22,6 +22,8 @@ export interface Allocation {
   readonly buffers: readonly DeviceBuffer[];
   readonly places: ReadonlyMap<Tensor, DeviceBuffer>;
   readonly steps: readonly Step[];
+  /** Of every node: where its steps begin; and, last, where they end. */
+  readonly starts: readonly number[];
 }
 
 export interface PlanOptions extends LayoutOptions {
@@ -45,6 +47,12 @@ export class Plan {
   /** The buffers that the plan made: activations, their gradients, scratch, kernel parameters. */
   get buffers(): readonly DeviceBuffer[] {
     return this.#allocation.buffers;
+  }
+
+  /** What one node runs: copies, then kernels. */
+  commandsOf(node: number): readonly Command[] {
+    const { starts } = this.#allocation;
+    return this.commands.slice(starts[node]!, starts[node + 1]!);
   }
 
   get bytes(): number {
@@ -98,10 +106,13 @@ export function allocate(
       if (!buffer) throw new Error(`'${tensor.name}' is used before anything made it`);
       return rangeOf(tensor, buffer);
     };
-    const launched = nodes.flatMap(({ node, copies }) => [
+    const byNode = nodes.map(({ node, copies }) => [
       ...copies.map(({ from, to }) => ({ from: bind(from), to: bind(to) })),
       ...node.launch(kernels, bind, node.results),
     ]);
+    const starts = [0];
+    for (const { length } of byNode) starts.push(starts.at(-1)! + length);
+    const launched = byNode.flat();
     const uniforms = makeUniforms(
       memory,
       launched.filter(step => 'source' in step),
@@ -111,7 +122,7 @@ export function allocate(
     const steps = launched.map(
       (step): Step => ('source' in step ? { call: step, params: uniforms.ranges[next++]! } : step),
     );
-    return { buffers, places: placed, steps };
+    return { buffers, places: placed, steps, starts };
   } catch (error) {
     for (const buffer of buffers) buffer.destroy();
     throw error;

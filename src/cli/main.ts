@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { Command, CommanderError } from 'commander';
 import { packageRoot } from '../files.js';
 import { addAdaptersCommand } from './adapters.js';
+import { addAuditCommand } from './audit.js';
 import { addBenchCommand } from './bench.js';
 import { reportError } from './command.js';
 import { addDemoCommand } from './demo.js';
@@ -35,6 +36,7 @@ const commands = [
   addFitCommand,
   addPlanCommand,
   addBenchCommand,
+  addAuditCommand,
 ];
 for (const add of commands) add(program);
 for (const command of [...program.commands, ...program.commands.flatMap(({ commands }) => commands)]) {

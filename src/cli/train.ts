@@ -16,6 +16,7 @@ import { short } from '../report/words.js';
 import { configFields, defaultOf, type FieldName } from '../train/config.js';
 import { type CommandResult, defineAction, type Progress, type Terminal } from './command.js';
 import { showDryRun } from './dry-run.js';
+import { addHealthOptions, kebab, takeHealth } from './health.js';
 
 /** `train`, `cpt` and `resume` */
 export function addTrainCommands(program: Command): void {
@@ -34,16 +35,21 @@ export function addTrainCommands(program: Command): void {
     .command('resume')
     .description('go on with a run from its latest checkpoint, to the same bits as if it had never stopped')
     .argument('<run>', 'folder of the run');
-  defineAction(resume, (terminal, _, folder) => watch(terminal, options => resumeRun(folder!, options)));
+  addHealthOptions(resume);
+  defineAction<Record<string, unknown>>(resume, (terminal, given, folder) => {
+    const health = takeHealth(given);
+    return watch(terminal, options => resumeRun(folder!, { ...options, health }));
+  });
 }
 
 type TrainOptions = Record<string, unknown> & { readonly from?: string; readonly dryRun?: boolean };
 
 async function run(terminal: Terminal, { from, dryRun: dry, ...options }: TrainOptions): Promise<CommandResult> {
+  const health = takeHealth(options);
   const config = readConfig(options);
   if (dry) return showDryRun(terminal, await dryRun(config, { from }));
   const tune = { cache: cacheFolder() };
-  return watch(terminal, runOptions => startRun(config, { ...runOptions, from, tune }));
+  return watch(terminal, runOptions => startRun(config, { ...runOptions, from, tune, health }));
 }
 
 /** A flag for every field of the configuration. */
@@ -53,6 +59,7 @@ function addConfigOptions(command: Command): void {
     '--dry-run',
     'print the device memory, steps and FLOPs that the run would take; train and write nothing',
   );
+  addHealthOptions(command);
   addFieldOptions(command, Object.keys(configFields) as FieldName[]);
 }
 
@@ -60,7 +67,7 @@ function addConfigOptions(command: Command): void {
 export function addFieldOptions(command: Command, fields: readonly FieldName[]): void {
   for (const field of fields) {
     const schema = configFields[field];
-    const flag = field.replace(/[A-Z]/g, letter => `-${letter.toLowerCase()}`);
+    const flag = kebab(field);
     const standard = defaultOf(field);
     const description = `${schema.description}${standard === undefined ? '' : ` (default ${standard})`}`;
     const { type } = schema.def;
@@ -174,6 +181,7 @@ export function observe(terminal: Terminal): { observer: TrainObserver; stop(): 
       );
       progress = terminal.progress(run.name, run.steps, 'steps');
     },
+    onWarning: warning => terminal.note(`warning: ${warning}`),
     onStep({ step, loss, tokensPerSecond }) {
       progress?.update(step, `loss ${loss.toFixed(3)} · ${short(tokensPerSecond)} tokens/s`);
     },

@@ -1,37 +1,92 @@
 /**
- * Error bounds of the kernels against float64 references on the same float32 inputs. They hold for any order of
- * summation and with or without fused multiply-adds. Accuracies are those of the WGSL specification, section "Floating
- * Point Accuracy" (https://www.w3.org/TR/WGSL/#floating-point-accuracy), 1 ulp being at most 2u relative.
+ * Error bounds of the kernels against float64 references on the same stored inputs. They hold for any order of
+ * summation and with or without fused multiply-adds. Accuracies are those of the WGSL specification, section 15.7.4
+ * "Floating Point Accuracy" (https://www.w3.org/TR/WGSL/#floating-point-accuracy), 1 ulp being at most 2u relative. Two
+ * things are not taken from it: additions and multiplications are held to rounding to nearest, where it would allow
+ * either neighbour; and it says nothing of subgroup matrices, which are held to γ like any sum.
+ *
+ * Section 15.7.2 lets a device replace a subnormal operand or result by zero. A bound's absolute part is what that can
+ * change: TINY for every result, times whatever the result is multiplied by. It is far below the relative part for all
+ * but the smallest values.
  */
-import { type AttentionInputs, type AttentionShape, attentionProbabilities } from './attention.js';
-import type { Vector } from './reference.js';
+import { FORMATS, type StoredType } from './inputs.js';
+import type { MatmulShape, Vector } from './reference.js';
+import { matmul } from './reference.js';
 
 /** Unit roundoff of float32. */
-export const U = 2 ** -24;
+export const U = FORMATS.f32.roundoff;
 /** Smallest normal float32: results below it may be flushed to zero. */
-const TINY = 2 ** -126;
+export const TINY = FORMATS.f32.tiny;
 
 /** γ_n = n·u / (1 − n·u): relative error of n roundings one after the other (Higham, 2002, §3.1). */
 export const gamma = (n: number): number => (n * U) / (1 - n * U);
 
-const DIVISION = 5 * U; // 2.5 ulp
+export const DIVISION = 5 * U; // 2.5 ulp
 const INVERSE_SQRT = 4 * U; // 2 ulp
+export const SQRT = INVERSE_SQRT + DIVISION; // inherited from 1 / inverseSqrt(x)
 /** exp: 3 + 2·|x| ulp, plus what the rounding of its argument does. */
-const expError = (x: number): number => 2 * U * (3 + 2 * Math.abs(x)) + U * Math.abs(x);
+export const expError = (x: number): number => 2 * U * (3 + 2 * Math.abs(x)) + U * Math.abs(x);
 
-/** A dot product of K terms: γ_K · Σ|a·b| (Higham, §3.1), and one rounding for the addend. */
-export function matmulBound(magnitudes: Vector, K: number, addend?: Vector): Vector {
-  return magnitudes.map((sum, i) => gamma(K + 1) * sum + (addend ? U * (sum + Math.abs(addend[i]!)) : 0) + TINY);
+/**
+ * The bound of a result in f32, widened by its rounding to what it is stored as: for f16 half an ulp, or all of a value
+ * that may be below the smallest normal half, since it may be flushed to zero.
+ */
+export function storedError(bound: number, reference: number, type: StoredType): number {
+  if (type === 'f32') return bound;
+  const { roundoff, tiny } = FORMATS.f16;
+  const magnitude = Math.abs(reference);
+  const flushed = magnitude - bound < tiny ? Math.min(magnitude + bound, tiny) : 0;
+  return bound + Math.max(roundoff * (magnitude + bound), flushed);
+}
+
+export const storedBound = (bound: Vector, reference: Vector, type: StoredType): Vector =>
+  type === 'f32' ? bound : bound.map((value, i) => storedError(value, reference[i]!, type));
+
+/** What is lost of A B where subnormal operands are taken for zero: Σ|a·b| over the terms that have one. */
+export function flushedProducts(
+  a: Vector,
+  b: Vector,
+  shape: MatmulShape,
+  types: Readonly<Record<'a' | 'b', StoredType>>,
+): Vector | undefined {
+  const subnormal = (values: Vector, type: StoredType) =>
+    values.map(value => (Math.abs(value) < FORMATS[type].tiny ? value : 0));
+  const parts = [
+    [subnormal(a, types.a), b],
+    [a, subnormal(b, types.b)],
+  ] as const;
+  const lost = parts.filter(sides => sides.every(values => values.some(value => value !== 0)));
+  if (lost.length === 0) return undefined;
+  const sums = lost.map(([left, right]) => matmul(left, right, shape, true));
+  return sums.reduce((total, sum) => total.map((value, i) => value + sum[i]!));
+}
+
+/**
+ * A dot product of K terms: γ_K · Σ|a·b| (Higham, §3.1), and one rounding for the addend. `flushed`: see
+ * flushedProducts; each product and each sum may be flushed besides.
+ */
+export function matmulBound(magnitudes: Vector, K: number, addend?: Vector, flushed?: Vector): Vector {
+  return magnitudes.map(
+    (sum, i) =>
+      gamma(K + 1) * sum +
+      (addend ? U * (sum + Math.abs(addend[i]!)) + TINY : 0) +
+      (flushed ? flushed[i]! : 0) +
+      (2 * K + 1) * TINY,
+  );
 }
 
 /** 1/sqrt(mean + eps): C squares summed, divided, eps added (γ_{C+2}, halved by the root, and a division), then 2 ulp. */
 const rstdError = (C: number): number => gamma(C + 2) / 2 + DIVISION + INVERSE_SQRT;
 
-export const rmsnormBound = (y: Vector, C: number): Vector =>
-  y.map(value => Math.abs(value) * (rstdError(C) + gamma(2)) + TINY);
+/** Each of x, x·rstd and the result may be flushed. Squares below TINY vanish beside eps. */
+export const rmsnormBound = (y: Vector, weight: Vector, rstd: Vector, C: number): Vector =>
+  y.map((value, i) => {
+    const lost = TINY * (1 + Math.abs(weight[i % C]!) * (1 + rstd[Math.floor(i / C)]!));
+    return Math.abs(value) * (rstdError(C) + gamma(2)) + lost;
+  });
 export const rstdBound = (rstd: Vector, C: number): Vector => rstd.map(value => value * rstdError(C));
 
-/** dx = rstd·g − x·rstd³/C·Σg·x: each part with its own error, and the subtraction. */
+/** dx = rstd·g − x·rstd³/C·Σg·x (+ addend): each part with its own error, and sums of the parts in any order. */
 export function rmsnormInputBound(
   { x, weight, rstd, dy }: Record<'x' | 'weight' | 'rstd' | 'dy', Vector>,
   R: number,
@@ -41,7 +96,12 @@ export function rmsnormInputBound(
   const bound = new Float64Array(R * C);
   for (let r = 0; r < R; r++) {
     let magnitudes = 0;
-    for (let c = 0; c < C; c++) magnitudes += Math.abs(dy[r * C + c]! * weight[c]! * x[r * C + c]!);
+    let lost = 0;
+    for (let c = 0; c < C; c++) {
+      const [g, w, value] = [dy[r * C + c]!, weight[c]!, x[r * C + c]!].map(Math.abs) as [number, number, number];
+      magnitudes += g * w * value;
+      lost += TINY * (w * value + g * value + g * w + value + 1);
+    }
     for (let c = 0; c < C; c++) {
       const i = r * C + c;
       const direct = Math.abs(rstd[r]! * dy[i]! * weight[c]!);
@@ -49,8 +109,9 @@ export function rmsnormInputBound(
       bound[i] =
         direct * (rstdError(C) + gamma(4)) +
         slope * (3 * rstdError(C) + gamma(C + 7) + DIVISION) +
-        (addend ? U * Math.abs(addend[i]!) : 0) +
-        TINY;
+        (addend ? gamma(2) * Math.abs(addend[i]!) : 0) +
+        ((Math.abs(x[i]!) * rstd[r]! ** 3) / C) * lost +
+        TINY * (2 + Math.abs(x[i]!) + (rstd[r]! ** 3 / C) * magnitudes + (1 + rstd[r]!) * Math.abs(weight[c]!));
     }
   }
   return bound;
@@ -59,10 +120,15 @@ export function rmsnormInputBound(
 /** dweight: R products of three, summed in parts, added to what was there. */
 export function rmsnormWeightBound({ x, rstd, dy }: Record<'x' | 'rstd' | 'dy', Vector>, R: number, C: number): Vector {
   const bound = new Float64Array(C);
+  const lost = new Float64Array(C);
   for (let r = 0; r < R; r++) {
-    for (let c = 0; c < C; c++) bound[c]! += Math.abs(dy[r * C + c]! * x[r * C + c]! * rstd[r]!);
+    for (let c = 0; c < C; c++) {
+      const [g, scaled] = [Math.abs(dy[r * C + c]!), Math.abs(x[r * C + c]! * rstd[r]!)];
+      bound[c]! += g * scaled;
+      lost[c]! += TINY * (2 + scaled + g * (1 + rstd[r]!));
+    }
   }
-  return bound.map(sum => sum * (gamma(R + 4) + rstdError(C)) + TINY);
+  return bound.map((sum, c) => sum * (gamma(R + 4) + rstdError(C)) + lost[c]! + TINY);
 }
 
 /** Two products and a sum of table entries that were rounded once: γ_3 of the magnitudes. */
@@ -70,7 +136,7 @@ export function ropeBound(x: Vector, D: number): Vector {
   const half = D / 2;
   return x.map((value, i) => {
     const partner = i % D < half ? x[i + half]! : x[i - half]!;
-    return gamma(3) * (Math.abs(value) + Math.abs(partner)) + TINY;
+    return gamma(3) * (Math.abs(value) + Math.abs(partner)) + 6 * TINY; // two operands, two sines, products, sum
   });
 }
 
@@ -78,8 +144,13 @@ const sigmoid = (x: number): number => 1 / (1 + Math.exp(-x));
 /** 1/(1+e): e's error weighs e/(1+e) = 1 − σ; an addition and a division. */
 const sigmoidError = (x: number): number => expError(x) * (1 - sigmoid(x)) + U + DIVISION;
 
+/** A sigmoid below TINY, that of g < -87.3, may be flushed, or held at the smallest that exp can give. */
 export const swigluBound = (gate: Vector, up: Vector): Vector =>
-  gate.map((g, i) => Math.abs(g * sigmoid(g) * up[i]!) * (sigmoidError(g) + gamma(3)) + TINY);
+  gate.map((g, i) => {
+    const value = Math.abs(g * sigmoid(g) * up[i]!);
+    const lost = TINY * (1 + 2 * Math.abs(up[i]!) + Math.abs(g) + Math.abs(g * up[i]!));
+    return value * (sigmoidError(g) + gamma(3)) + lost;
+  });
 
 export function swigluBackwardBounds(gate: Vector, up: Vector, dy: Vector): { dgate: Vector; dup: Vector } {
   const dgate = gate.map((g, i) => {
@@ -87,13 +158,15 @@ export function swigluBackwardBounds(gate: Vector, up: Vector, dy: Vector): { dg
     const inner = 1 + Math.abs(g) * (1 - s);
     // 1 − σ is off by σ's error and a rounding; then products and a sum
     const innerError = Math.abs(g) * (s * sigmoidError(g) + U) + inner * gamma(3);
-    return Math.abs(dy[i]! * up[i]! * s) * (inner * (sigmoidError(g) + gamma(4)) + innerError) + TINY;
+    const [d, u] = [Math.abs(dy[i]!), Math.abs(up[i]!)];
+    const lost = TINY * (1 + inner * (1 + u + d + d * u * (1 + Math.abs(g))));
+    return d * u * s * (inner * (sigmoidError(g) + gamma(4)) + innerError) + lost;
   });
   return { dgate, dup: swigluBound(gate, dy) };
 }
 
 /** log: 2^-21 absolute on [0.5, 2], 3 ulp elsewhere. */
-const logError = (x: number): number => Math.max(2 ** -21, 6 * U * Math.abs(Math.log(x)));
+export const logError = (x: number): number => Math.max(2 ** -21, 6 * U * Math.abs(Math.log(x)));
 
 export function crossEntropyBounds(
   logits: Vector,
@@ -120,96 +193,60 @@ export function crossEntropyBounds(
       const p = Math.exp(x - largest) / sum;
       const own = v === targets[r] ? 1 : 0;
       dlogits[r * V + v] =
-        Math.abs(scale) * (p * (expError(x - largest) + sumError + DIVISION + gamma(3)) + own * gamma(2)) + TINY;
+        Math.abs(scale) * (p * (expError(x - largest) + sumError + DIVISION + gamma(3)) + own * gamma(2)) +
+        TINY * (2 + 2 * Math.abs(scale));
     });
   }
   return { losses, dlogits };
 }
 
-/** Bounds of attention and its gradient, [B, T, H, D] or [B, T, KV, D]. `rescale`: keys between two rescalings. */
-export function attentionBounds(
-  inputs: AttentionInputs,
-  out: Vector,
-  dout: Vector,
-  shape: AttentionShape,
-  rescale = 4,
-) {
-  const { B, T, H, KV, D } = shape;
-  const { q, k, v } = inputs;
-  const { scores, probabilities, logsumexp } = attentionProbabilities(inputs, shape);
-  const bounds = {
-    out: new Float64Array(q.length),
-    logsumexp: new Float64Array(B * H * T),
-    dq: new Float64Array(q.length),
-    dk: new Float64Array(k.length),
-    dv: new Float64Array(v.length),
-  };
-  const scoreError = new Float64Array(T);
-  for (let b = 0; b < B; b++) {
-    for (let h = 0; h < H; h++) {
-      const g = Math.floor(h / (H / KV));
-      for (let t = 0; t < T; t++) {
-        const at = ((b * T + t) * H + h) * D;
-        const rowAt = ((b * H + h) * T + t) * T;
-        const statistic = (b * H + h) * T + t;
-        const row = scores.subarray(rowAt, rowAt + t + 1);
-        const largest = row.reduce((x, y) => Math.max(x, y), -Infinity);
-        let range = 0;
-        let worstScore = 0;
-        for (let j = 0; j <= t; j++) {
-          let magnitudes = 0;
-          for (let d = 0; d < D; d++) magnitudes += Math.abs(q[at + d]! * k[((b * T + j) * KV + g) * D + d]!);
-          scoreError[j] = (gamma(D + 3) * magnitudes) / Math.sqrt(D); // dot product, and the scale twice rounded
-          worstScore = Math.max(worstScore, scoreError[j]!);
-          range = Math.max(range, largest - row[j]!);
-        }
-        // an unnormalised weight: score and maximum are off, exp, and one rescaling for every few keys
-        const rescalings = Math.ceil((t + 1) / rescale) + 1;
-        const weightError = 2 * worstScore + expError(range) + rescalings * (expError(0) + U) + 6 * U * range;
-        const sumError = weightError + gamma(t + 2);
-        bounds.logsumexp[statistic] =
-          sumError + logError(Math.max(1, t + 1)) + worstScore + gamma(2) * (Math.abs(largest) + Math.log(t + 1));
-        let outMagnitude = 0;
-        for (let d = 0; d < D; d++) {
-          let magnitudes = 0;
-          for (let j = 0; j <= t; j++) {
-            magnitudes += probabilities[rowAt + j]! * Math.abs(v[((b * T + j) * KV + g) * D + d]!);
-          }
-          bounds.out[at + d] = magnitudes * (weightError + sumError + gamma(t + 3) + DIVISION) + TINY;
-          outMagnitude += Math.abs(dout[at + d]!) * (bounds.out[at + d]! + gamma(D + 1) * Math.abs(out[at + d]!));
-        }
-        const deltaError = outMagnitude;
-        let delta = 0;
-        for (let d = 0; d < D; d++) delta += dout[at + d]! * out[at + d]!;
-        for (let j = 0; j <= t; j++) {
-          const key = ((b * T + j) * KV + g) * D;
-          const p = probabilities[rowAt + j]!;
-          let dp = 0;
-          let dpMagnitude = 0;
-          for (let d = 0; d < D; d++) {
-            dp += dout[at + d]! * v[key + d]!;
-            dpMagnitude += Math.abs(dout[at + d]! * v[key + d]!);
-          }
-          const difference = row[j]! - logsumexp[statistic]!;
-          const pError =
-            scoreError[j]! + bounds.logsumexp[statistic]! + expError(difference) + U * Math.abs(difference);
-          const ds = Math.abs(p * (dp - delta)) / Math.sqrt(D);
-          const dsError =
-            (p *
-              (pError * Math.abs(dp - delta) +
-                gamma(D + 1) * dpMagnitude +
-                deltaError +
-                gamma(3) * (Math.abs(dp) + Math.abs(delta)))) /
-            Math.sqrt(D);
-          const terms = gamma(T * (H / KV) + 4);
-          for (let d = 0; d < D; d++) {
-            bounds.dq[at + d]! += Math.abs(k[key + d]!) * (dsError + terms * ds) + TINY;
-            bounds.dk[key + d]! += Math.abs(q[at + d]!) * (dsError + terms * ds) + TINY;
-            bounds.dv[key + d]! += Math.abs(dout[at + d]!) * p * (pError + terms) + TINY;
-          }
-        }
-      }
-    }
+/** scale · Σ values, added to `initial`: n terms summed in any order. */
+export function sumBound(values: Vector, scale: number, initial: number): number {
+  const magnitude = Math.abs(scale) * values.reduce((sum, value) => sum + Math.abs(value), 0);
+  const n = values.length;
+  return gamma(n + 2) * magnitude + U * Math.abs(initial) + TINY * (1 + 2 * n * Math.abs(scale) + Math.abs(scale));
+}
+
+/** Sums of at most `terms` values each, of which `magnitudes` are given, added to what was there. */
+export const columnSumBound = (magnitudes: Vector, terms: number): Vector =>
+  magnitudes.map(sum => gamma(terms + 1) * sum + (2 * terms + 1) * TINY);
+
+/** Σx² of n values. */
+export const squaresBound = (sum: number, n: number): number => gamma(n + 1) * sum + 2 * n * TINY;
+
+/** sqrt(Σ partial)/lossScale and min(1, clip/norm)/lossScale. */
+export function gradientNormBounds(parts: number, norm: number, scale: number): { norm: number; scale: number } {
+  const normError = gamma(parts) / 2 + SQRT + DIVISION;
+  return { norm: norm * normError + TINY, scale: scale * (normError + 2 * DIVISION) + TINY };
+}
+
+/** AdamW on f32 state; β, 1 − β, corrections, eps and decay are each rounded once on the host. */
+export function adamwBounds(
+  before: Readonly<Record<'parameter' | 'm' | 'v', Vector>>,
+  gradient: Vector,
+  settings: Readonly<
+    Record<'lr' | 'beta1' | 'beta2' | 'eps' | 'weightDecay' | 'clipFactor' | 'correction1' | 'correction2', number>
+  >,
+): { parameter: Vector; m: Vector; v: Vector } {
+  const { lr, beta1, beta2, eps, weightDecay, clipFactor, correction1, correction2 } = settings;
+  const zeros = () => new Float64Array(gradient.length);
+  const bounds = { parameter: zeros(), m: zeros(), v: zeros() };
+  for (let i = 0; i < gradient.length; i++) {
+    const g = Math.abs(gradient[i]! * clipFactor);
+    const mean = [beta1 * Math.abs(before.m[i]!), (1 - beta1) * g] as const;
+    const variance = beta2 * before.v[i]! + (1 - beta2) * g * g;
+    bounds.m[i] = gamma(4) * (mean[0] + mean[1]) + 6 * TINY;
+    bounds.v[i] = gamma(6) * variance + TINY * (5 + 3 * g);
+    const signed = beta1 * before.m[i]! + (1 - beta1) * gradient[i]! * clipFactor;
+    const lost = Math.sqrt(correction2 * TINY * (6 + 3 * g)); // of the root, where the variance was flushed
+    const denominator = Math.sqrt(variance * correction2) + eps;
+    const denominatorError = gamma(8) / 2 + SQRT + 2 * U + lost / denominator;
+    const update = (Math.abs(signed) * correction1) / denominator;
+    const updateError =
+      (bounds.m[i]! * correction1) / denominator + update * (2 * U + DIVISION + denominatorError) + 2 * TINY;
+    const kept = Math.abs(before.parameter[i]!);
+    bounds.parameter[i] =
+      kept * gamma(3) * (1 + 2 * lr * weightDecay) + lr * (updateError + gamma(2) * update) + 4 * TINY;
   }
   return bounds;
 }

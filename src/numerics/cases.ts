@@ -1,4 +1,7 @@
-/** Named shapes of every op: odd sizes, single rows, both sides of tile edges, and what models use. */
+/**
+ * Named shapes of every op: odd sizes, single rows, both sides of tile edges, and what models use. The tests and the audit
+ * run the same.
+ */
 import type { AttentionShape } from './attention.js';
 
 export interface Case<Shape> {
@@ -80,3 +83,32 @@ export const rowCases: readonly Case<{ readonly rows: number; readonly columns: 
     bytes: 8 * rows * columns,
   }),
 );
+
+/** Lengths of a sum, to see how its error grows. */
+export const sumLengths: readonly number[] = [1, 4, 16, 64, 256, 1024, 4096, 16_384, 65_536];
+
+/** [sequences, positions, heads that are rotated, heads of a row, size of a head] */
+export const ropeCases: readonly (readonly [
+  B: number,
+  T: number,
+  heads: number,
+  rowHeads: number,
+  headSize: number,
+])[] = [
+  [1, 1, 1, 1, 2],
+  [2, 7, 3, 3, 8],
+  [1, 37, 4, 6, 24],
+  [2, 131, 1, 1, 80],
+  [1, 5, 2, 3, 128],
+];
+
+/** [rows, entries of the table, columns] */
+export const embeddingCases: readonly (readonly [rows: number, entries: number, columns: number])[] = [
+  [1, 1, 1],
+  [5, 3, 7],
+  [50, 331, 96],
+  [300, 4, 33],
+];
+
+/** Elements of ops that take each by itself: one, and both sides of a workgroup's and of a part's edge. */
+export const elementCases: readonly number[] = [1, 3, 127, 128, 129, 1000, 16_384, 16_385];

@@ -38,6 +38,22 @@ export function reportPage(runs: readonly RunRecord[], title: string): string {
         figure(stepPlot(stepped, quantity)),
       )
     : [];
+  const body = `${findings.map(text => `<p class="finding">${escapeHtml(text)}</p>`).join('\n')}
+<p class="note">Loss is the mean over held-out tokens, in nats per token. FLOPs are 6·N·tokens, N the parameters that every token is multiplied by; a source model's own training is not in them. Point at a dot for its numbers.</p>
+<h2>Held-out loss</h2>
+<div class="plots">${figures.join('\n')}</div>
+${comparisons.length ? `<h2>Saved at equal loss</h2>\n<div class="scroll">${savingsTable(comparisons)}</div>` : ''}
+<h2>Held-out loss along the way</h2>
+<div class="scroll">${lossTable(runs)}</div>
+<h2>Training</h2>
+<div class="plots">${training.join('\n')}</div>
+<h2>Runs</h2>
+<div class="scroll">${runsTable(runs)}</div>`;
+  return htmlPage(title, body);
+}
+
+/** A self-contained page in the report's style. */
+export function htmlPage(title: string, body: string): string {
   return `<!doctype html>
 <html lang="en">
 <head>
@@ -48,17 +64,7 @@ export function reportPage(runs: readonly RunRecord[], title: string): string {
 </head>
 <body>
 <h1>${escapeHtml(title)}</h1>
-${findings.map(text => `<p class="finding">${escapeHtml(text)}</p>`).join('\n')}
-<p class="note">Loss is the mean over held-out tokens, in nats per token. FLOPs are 6·N·tokens, N the parameters that every token is multiplied by; a source model's own training is not in them. Point at a dot for its numbers.</p>
-<h2>Held-out loss</h2>
-<div class="plots">${figures.join('\n')}</div>
-${comparisons.length ? `<h2>Saved at equal loss</h2>\n<div class="scroll">${savingsTable(comparisons)}</div>` : ''}
-<h2>Held-out loss along the way</h2>
-<div class="scroll">${lossTable(runs)}</div>
-<h2>Training</h2>
-<div class="plots">${training.join('\n')}</div>
-<h2>Runs</h2>
-<div class="scroll">${runsTable(runs)}</div>
+${body}
 </body>
 </html>
 `;

@@ -12,6 +12,17 @@ export const FONT = 'system-ui, "Liberation Sans", Arial, sans-serif';
 /** What plots are drawn into. */
 export const { document } = parseHTML('<!doctype html><html><body></body></html>');
 
+/** Draws a plot in the report's style. */
+export function svgOf(options: Plot.PlotOptions): string {
+  const svg = Plot.plot({
+    document: document as unknown as NonNullable<Plot.PlotOptions['document']>,
+    // an object, since linkedom's style cannot be set as text
+    style: { fontFamily: FONT, fontSize: '12px', background: 'none' },
+    ...options,
+  });
+  return svg.outerHTML.replace('<svg ', '<svg role="img" ');
+}
+
 interface Row {
   readonly run: string;
   readonly x: number;
@@ -30,16 +41,13 @@ interface PlotOptions {
 
 function draw(rows: readonly Row[], { x, y, runs, dots = false, width = 640, height = 360 }: PlotOptions): string {
   const ends = runs.flatMap(run => rows.filter(row => row.run === run).slice(-1));
-  const svg = Plot.plot({
-    document: document as unknown as NonNullable<Plot.PlotOptions['document']>,
+  return svgOf({
     width,
     height,
     marginLeft: 56,
     marginRight: 96,
     marginBottom: 44,
     marginTop: 28,
-    // an object, since linkedom's style cannot be set as text
-    style: { fontFamily: FONT, fontSize: '12px', background: 'none' },
     x: { label: x, tickFormat: (value: number) => short(value), ticks: 6, labelAnchor: 'center', nice: true },
     y: { label: y, grid: true, nice: true, ticks: 6 },
     color: { domain: [...runs], range: runs.map((_, i) => colorOf(i)) },
@@ -57,7 +65,6 @@ function draw(rows: readonly Row[], { x, y, runs, dots = false, width = 640, hei
       }),
     ],
   });
-  return svg.outerHTML.replace('<svg ', '<svg role="img" ');
 }
 
 /** Moves the labels at the ends of lines apart, so that they don't cover each other. */

@@ -84,14 +84,14 @@ export class GradientPass {
     return new GradientPass(model, shape, { inputs, packed, loss, gradients, plan: planned, scaler, lossScale });
   }
 
-  /** Submits a pass over sequences [B, T+1]; gradients start from zero. */
-  submit(sequences: Uint32Array): void {
+  /** Submits a pass over sequences [B, T+1], or the commands given in its place; gradients start from zero. */
+  submit(sequences: Uint32Array, commands = this.plan.commands): void {
     const { device, config } = this.#model;
     device.write(this.#packed, packSequences(sequences, this.#shape, 1, config.vocabSize));
     device.submit([
       ...[this.#loss, ...this.#gradients.values()].map(({ buffer }) => ({ kind: 'clear', buffer: buffer! }) as const),
       ...this.#inputs.load(this.#packed, 0),
-      ...this.plan.commands,
+      ...commands,
     ]);
   }
 

@@ -4,12 +4,15 @@ import { floatsOfHalves } from '../half.js';
 import type { BatchShape } from '../model/llama.js';
 import type { Model } from '../model/model.js';
 import { GradientPass } from './gradients.js';
+import { type RecordedOp, recordOp } from './recorded-op.js';
 
 export interface NonFinite {
   /** For instance 'model.layers.2.mlp.down_proj.linear', or a gradient's name. */
   readonly tensor: string;
   readonly index: number;
   readonly value: number;
+  /** The op that made it, with its inputs; undefined for a weight. */
+  readonly op?: RecordedOp | undefined;
 }
 
 /**
@@ -32,14 +35,19 @@ export async function locateNonFinite(
   try {
     const length = shape.B * (shape.T + 1);
     for (let start = 0; start < sequences.length; start += length) {
-      pass.submit(sequences.subarray(start, start + length));
-      for (const node of pass.plan.nodes) {
+      const batch = sequences.subarray(start, start + length);
+      pass.submit(batch, []);
+      for (const [i, node] of pass.plan.nodes.entries()) {
+        model.device.submit(pass.plan.commandsOf(i)); // op by op: later ops may add to the same gradient
         for (const tensor of [...node.results, ...(node.updates ?? [])]) {
-          const buffer = pass.plan.bufferOf(tensor);
-          const bytes = await model.device.read(buffer, 0, bytesOf(tensor));
+          const bytes = await model.device.read(pass.plan.bufferOf(tensor), 0, bytesOf(tensor));
           const values = tensor.dtype === 'f16' ? floatsOfHalves(bytes) : new Float32Array(bytes);
           const found = firstNonFinite(tensor.name, values);
-          if (found) return found;
+          if (!found) continue;
+          const before = pass.plan.nodes.slice(0, i).flatMap((_, earlier) => pass.plan.commandsOf(earlier));
+          const copies = pass.plan.commandsOf(i).filter(({ kind }) => kind === 'copy');
+          pass.submit(batch, [...before, ...copies]);
+          return { ...found, op: await recordOp(model.device, model.kernels, pass.plan, node, found) };
         }
       }
     }

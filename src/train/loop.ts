@@ -8,8 +8,10 @@ import type { Device } from '../gpu/device.js';
 import type { StepHealth } from '../optim/adamw.js';
 import { learningRateAt } from '../optim/schedule.js';
 import { listCheckpoints, saveCheckpoint } from './checkpoint.js';
-import { locateNonFinite } from './locate.js';
+import { HEALTH_FILE, type HealthLine, type HealthOptions, HealthProbe, healthWarnings } from './health.js';
+import { locateNonFinite, type NonFinite } from './locate.js';
 import { type EvaluationLine, MetricsFile, type StepLine } from './metrics.js';
+import { writeOp } from './recorded-op.js';
 import type { Data, ResolvedRun } from './resolve.js';
 import type { Trainer } from './step.js';
 
@@ -22,6 +24,8 @@ export interface TrainObserver {
   onStart?(run: ResolvedRun, device: Device): void;
   onStep?(line: StepLine): void;
   onEvaluation?(line: EvaluationLine): void;
+  /** Of a run that watches its health: what is beyond a limit. */
+  onWarning?(warning: string): void;
 }
 
 export interface RunSummary {
@@ -45,6 +49,7 @@ export interface TrainContext {
   readonly data: Data;
   readonly observer?: TrainObserver | undefined;
   readonly signal?: AbortSignal | undefined;
+  readonly health?: HealthOptions | undefined;
 }
 
 /** Steps are read back in groups of about this long: a readback costs little, but the terminal wants news. */
@@ -60,6 +65,7 @@ export async function train(context: TrainContext): Promise<RunSummary> {
   const metrics = new MetricsFile(join(folder, 'metrics.jsonl'));
   const reporter = new Reporter(context, metrics);
   const evaluate = await makeEvaluation(context);
+  const watch = context.health && (await watchHealth(context, context.health));
   const tokensAt = (step: number) => step * run.batchTokens;
   const flopsAt = (step: number) => tokensAt(step) * run.flopsPerToken;
   /** Whether something that happens `times` times, and before the first step, happens now. */
@@ -117,10 +123,28 @@ export async function train(context: TrainContext): Promise<RunSummary> {
       const learningRate = learningRateAt(run.schedule, step + 1, run.steps);
       trainer.submit(sequences, learningRate);
       await reporter.submitted(sequences, learningRate);
+      if (watch && (trainer.step % watch.every === 0 || trainer.step === run.steps)) {
+        await reporter.flush(); // stops at a step that was not finite
+        await watch.look(learningRate);
+        reporter.restartClock();
+      }
     }
   } finally {
     evaluate.destroy();
+    watch?.destroy();
   }
+}
+
+/** Looks at a run's tensors, writes what it sees to health.jsonl, and warns. */
+async function watchHealth({ folder, trainer, observer }: TrainContext, { every, limits }: HealthOptions) {
+  const probe = await HealthProbe.create(trainer);
+  const file = new MetricsFile<HealthLine>(join(folder, HEALTH_FILE));
+  const look = async (learningRate: number): Promise<void> => {
+    const line = await probe.measure(learningRate);
+    file.append([line]);
+    for (const warning of healthWarnings(line, limits)) observer?.onWarning?.(warning);
+  };
+  return { every, look, destroy: () => probe.destroy() };
 }
 
 /** Reads steps back, a group at a time, and writes their lines. */
@@ -196,10 +220,16 @@ class Reporter {
   ): Promise<never> {
     const { run, trainer, folder } = this.#context;
     const { microBatch: B, contextLength: T } = run;
+    const kept = ({ op }: NonFinite): string => {
+      if (!op) return '';
+      const path = join(folder, `not-finite-step-${step}.op`);
+      writeOp(path, op);
+      return `, made by '${op.op}'; its inputs are kept: babelgrad audit replay ${path}`;
+    };
     const where = await locateNonFinite(trainer.model, sequences, { B, T }, lossScale).then(
       found =>
         found
-          ? `the first value that is not finite is ${found.value} at index ${found.index} of '${found.tensor}'`
+          ? `the first value that is not finite is ${found.value} at index ${found.index} of '${found.tensor}'${kept(found)}`
           : 'all tensors are finite, but the sum of squares of the gradients is not',
       error => `where it started could not be found, which takes all tensors at once (${messageOf(error)})`,
     );

@@ -30,7 +30,8 @@ export interface EvaluationLine {
 
 export type MetricsLine = StepLine | EvaluationLine;
 
-export class MetricsFile {
+/** JSON lines that each belong to a step. */
+export class MetricsFile<Line extends { readonly step: number } = MetricsLine> {
   readonly #path: string;
 
   constructor(path: string) {
@@ -38,7 +39,7 @@ export class MetricsFile {
   }
 
   /** Each line goes out in one write. */
-  append(lines: readonly MetricsLine[]): void {
+  append(lines: readonly Line[]): void {
     if (lines.length > 0) appendFileSync(this.#path, lines.map(line => `${JSON.stringify(line)}\n`).join(''));
   }
 
@@ -47,7 +48,7 @@ export class MetricsFile {
     const kept = readFileSync(this.#path, 'utf8')
       .split('\n')
       .slice(0, -1)
-      .filter(line => (JSON.parse(line) as MetricsLine).step <= step);
+      .filter(line => (JSON.parse(line) as Line).step <= step);
     writeFileWhole(this.#path, kept.map(line => `${line}\n`).join(''));
   }
 }

@@ -10,6 +10,7 @@ import { initialWeights } from '../model/init.js';
 import { Model } from '../model/model.js';
 import { findModelFolder, listCheckpoints, originOf, readTrainingState, restoreTrainer } from './checkpoint.js';
 import type { RunConfig } from './config.js';
+import { HEALTH_FILE, type HealthOptions } from './health.js';
 import { kernelsForResume, kernelsForStart, recordOf } from './kernels.js';
 import { type RunSummary, type TrainObserver, train } from './loop.js';
 import { type RunMemory, runMemory, trainerSettings } from './memory.js';
@@ -24,6 +25,8 @@ export interface RunOptions {
   readonly signal?: AbortSignal | undefined;
   /** An open device to use; by default the run opens the configured one and closes it. */
   readonly device?: Device | undefined;
+  /** Looks at gradients, weights and updates every few steps, writes health.jsonl, and warns. */
+  readonly health?: HealthOptions | undefined;
 }
 
 export interface StartOptions extends RunOptions {
@@ -135,7 +138,10 @@ export async function resumeRun(folder: string, options: RunOptions = {}): Promi
     return trainFrom(device, folder, run, model, data, options, trainer => {
       const state = readTrainingState(latest.folder);
       restoreTrainer(trainer, latest.folder, state.step);
-      new MetricsFile(join(folder, 'metrics.jsonl')).truncate(state.step);
+      for (const name of ['metrics.jsonl', HEALTH_FILE]) {
+        const path = join(folder, name);
+        if (existsSync(path)) new MetricsFile(path).truncate(state.step);
+      }
       removePartial(join(folder, 'checkpoints'));
       return state.mixture;
     });

@@ -64,6 +64,11 @@ export class Trainer {
     }
   }
 
+  /** The parameters with their gradients and moments by group, and what the last step reported of itself. */
+  get state(): Pick<TracedStep, 'parameters' | 'health'> {
+    return this.#traced;
+  }
+
   /** Tokens that an optimizer step is trained on. */
   get tokensPerStep(): number {
     return this.settings.microBatches * this.settings.B * this.settings.T;

@@ -4,7 +4,8 @@ import { floatsOfHalves, halvesOf } from '../half.js';
 import { BYTES } from '../kernels/call.js';
 import type { KernelRequest } from '../kernels/table.js';
 import { attention, attentionBackward } from '../numerics/attention.js';
-import { attentionBounds, matmulBound } from '../numerics/bounds.js';
+import { attentionBounds } from '../numerics/attention-bounds.js';
+import { matmulBound, storedBound } from '../numerics/bounds.js';
 import { compare } from '../numerics/compare.js';
 import { matmul, type Vector } from '../numerics/reference.js';
 import { Random } from '../random.js';
@@ -59,7 +60,11 @@ async function findFault(device: Device, check: Check, variant: Variant): Promis
       const { name, elements, type } = specs[index]!;
       const bytes = await device.read(tensors[index]!.buffer!, 0, 4 * Math.ceil((elements * BYTES[type]) / 4));
       const actual = (type === 'f16' ? floatsOfHalves(bytes) : new Float32Array(bytes)).subarray(0, elements);
-      const { passed, description } = compare(actual, expected, type === 'f16' ? halfBound(bound, expected) : bound);
+      const { passed, description } = compare(
+        actual,
+        expected,
+        type === 'f16' ? storedBound(bound, expected, 'f16') : bound,
+      );
       if (!passed) return `${name}: ${description.split('\n')[0]}`;
     }
     return undefined;
@@ -97,10 +102,6 @@ function wordsOfHalves(given: Vector): Uint32Array {
   return words;
 }
 
-/** A bound widened by rounding to f16: half an ulp, or all of a value below the smallest normal half. */
-const halfBound = (bound: Vector, expected: Vector): Vector =>
-  bound.map((value, i) => value + 2 ** -11 * (Math.abs(expected[i]!) + value) + 2 ** -14);
-
 /**
  * About `size`, an odd multiple of the vector that divides `real`: rows begin where those of the real matrix may begin,
  * so that the very pipeline is checked that will be timed, and no tile fits.
@@ -130,7 +131,7 @@ function attentionCheck(small: Extract<KernelRequest, { kind: 'attention' }>, re
   const dout = values('dout', q.length);
   const { out, logsumexp } = attention({ q, k, v }, sizes);
   const { dq, dk, dv } = attentionBackward({ q, k, v }, dout, sizes);
-  const bounds = attentionBounds({ q, k, v }, out, dout, sizes, rescale);
+  const bounds = attentionBounds({ q, k, v }, out, dout, sizes, { rescale });
   const stored = type === 'f16' ? Float64Array.from(floatsOfHalves(halvesOf(out).buffer as ArrayBuffer)) : out;
   const delta = rowDots(dout, out, shape);
   // delta is made of `out` as it is stored: the error of that reaches every element of dq by |k| <= 2

@@ -3,13 +3,13 @@ import { Graph } from '../../src/autograd/graph.js';
 import { attentionCall } from '../../src/kernels/attention.js';
 import { type AttentionVariant, defaultAttention } from '../../src/kernels/attention-variant.js';
 import { attention as attention64, attentionBackward } from '../../src/numerics/attention.js';
-import { attentionBounds } from '../../src/numerics/bounds.js';
+import { attentionBounds } from '../../src/numerics/attention-bounds.js';
+import { storedBound } from '../../src/numerics/bounds.js';
 import { attentionCases } from '../../src/numerics/cases.js';
 import { attention } from '../../src/ops/attention.js';
 import {
   backwardFrom,
   expectWithin,
-  halfBound,
   halfUniform,
   input,
   parameter,
@@ -30,23 +30,23 @@ function inputsOf(name: string, { B, T, H, KV, D }: Shape, values = uniform) {
   return { q, k, v, dout: values(`dout ${name}`, B * T * H * D), qkv: sideBySide([q, k, v], B * T) };
 }
 
-/** out, dq, dk, dv within their bounds, widened by `widen`. */
+/** out, dq, dk, dv within their bounds. */
 function expectGradients(
   shape: Shape,
   { q, k, v, dout }: ReturnType<typeof inputsOf>,
   actual: { readonly out: Float32Array; readonly dqkv: Float32Array },
   rescale: number,
-  widen = (bound: Float64Array, _: Float64Array) => bound,
+  type: 'f32' | 'f16' = 'f32',
 ): void {
   const { B, T, H, KV, D } = shape;
   const expected = attention64({ q, k, v }, shape);
   const gradient = attentionBackward({ q, k, v }, dout, shape);
-  const bound = attentionBounds({ q, k, v }, expected.out, dout, shape, rescale);
-  expectWithin(actual.out, expected.out, widen(bound.out, expected.out), 'out');
+  const bound = attentionBounds({ q, k, v }, expected.out, dout, shape, { rescale, type });
+  expectWithin(actual.out, expected.out, bound.out, 'out');
   const [dq, dk, dv] = parts(actual.dqkv, B * T, [H * D, KV * D, KV * D]);
-  expectWithin(dq!, gradient.dq, widen(bound.dq, gradient.dq), 'dq');
-  expectWithin(dk!, gradient.dk, widen(bound.dk, gradient.dk), 'dk');
-  expectWithin(dv!, gradient.dv, widen(bound.dv, gradient.dv), 'dv');
+  expectWithin(dq!, gradient.dq, storedBound(bound.dq, gradient.dq, type), 'dq');
+  expectWithin(dk!, gradient.dk, storedBound(bound.dk, gradient.dk, type), 'dk');
+  expectWithin(dv!, gradient.dv, storedBound(bound.dv, gradient.dv, type), 'dv');
 }
 
 describe('attention, forward and backward, row by row', () => {
@@ -77,21 +77,8 @@ describe('attention, forward and backward, row by row', () => {
     const out = attention(graph, QKV, shape);
     backwardFrom(graph, out, input(device, 'dout', [B * T, H * D], given.dout, 'f16'));
     const [actual, dqkv] = await run(device, graph, [out, QKV.gradient!]);
-    // the backward passes read out as it was rounded: delta, a sum of D products with values below 2, is off by
-    // 2^-11 · 2·2·D at most, and so is each ds, of which T with keys or queries below 2 make a gradient
-    const rounding = 2 ** -11 * 4 * D * T * 2;
-    const widen = (bound: Float64Array, reference: Float64Array) =>
-      halfBound(
-        bound.map(value => value + rounding),
-        reference,
-      );
-    expectGradients(
-      shape,
-      given,
-      { out: actual!, dqkv: dqkv! },
-      defaultAttention(device.adapter, 'attention_forward').rows,
-      widen,
-    );
+    const rescale = defaultAttention(device.adapter, 'attention_forward').rows;
+    expectGradients(shape, given, { out: actual!, dqkv: dqkv! }, rescale, 'f16');
   });
 });
 

@@ -1,45 +1,27 @@
 import { describe, expect, test } from 'vitest';
+import { MATMUL_TYPES, type MatmulTypes, matmulVariants } from '../../src/audit/variants.js';
 import { Graph } from '../../src/autograd/graph.js';
 import { type DType, rangeOf } from '../../src/autograd/tensor.js';
 import type { AdapterDescription } from '../../src/gpu/adapters.js';
 import { matmulCalls } from '../../src/kernels/matmul.js';
-import { defaultMatmul, type MatmulForm, type MatmulVariant, matrixShapes } from '../../src/kernels/matmul-variant.js';
-import { matmulBound } from '../../src/numerics/bounds.js';
+import { defaultMatmul, type MatmulForm, type MatmulVariant } from '../../src/kernels/matmul-variant.js';
+import { matmulBound, storedBound } from '../../src/numerics/bounds.js';
 import { matmulCases } from '../../src/numerics/cases.js';
 import * as reference from '../../src/numerics/reference.js';
-import { expectWithin, halfBound, halfUniform, input, run, uniform, useDevice } from '../support/gpu.js';
+import { expectWithin, halfUniform, input, run, uniform, useDevice } from '../support/gpu.js';
 
 const context = useDevice();
 const forms: readonly MatmulForm[] = ['NN', 'NT', 'TN'];
 const epilogues = ['none', 'addend', 'accumulate'] as const;
-type Types = Readonly<Record<'a' | 'b' | 'c', DType>>;
-const F32: Types = { a: 'f32', b: 'f32', c: 'f32' };
-/** Activations times weights; the same for logits; a residual stream's gradient times weights or activations. */
-const HALF: readonly Types[] = [
-  { a: 'f16', b: 'f16', c: 'f16' },
-  { a: 'f16', b: 'f16', c: 'f32' },
-  { a: 'f32', b: 'f16', c: 'f16' },
-  { a: 'f32', b: 'f16', c: 'f32' },
-];
+type Types = MatmulTypes;
+const F32 = MATMUL_TYPES[0]!;
+const HALF = MATMUL_TYPES.slice(1);
+/** Those that an adapter cannot run are skipped; the chosen one has another name on each. */
+const VARIANTS = ['chosen', 'tiled 4 x 4', 'tiled 8 x 8', 'matrix, one', 'matrix, many'];
 
-/** The adapter's own variant, and the others wherever they run. */
-const variants: Record<string, (adapter: AdapterDescription, types: Types) => MatmulVariant | undefined> = {
-  chosen: (adapter, types) => defaultMatmul(adapter, { form: 'NN', M: 1, N: 1, K: 1, types }),
-  'tiled 4 x 4': () => ({ kernel: 'tiled', threadsM: 16, threadsN: 16, rows: 1, columns: 1, depth: 16 }),
-  'tiled 8 x 8': () => ({ kernel: 'tiled', threadsM: 4, threadsN: 8, rows: 2, columns: 2, depth: 8 }),
-  matrix: (adapter, types) => onMatrices(adapter, types, { subgroupsM: 2, subgroupsN: 1, rows: 1, columns: 2 }),
-};
-
-function onMatrices(
-  adapter: AdapterDescription,
-  { b }: Types,
-  tile: Record<'subgroupsM' | 'subgroupsN' | 'rows' | 'columns', number>,
-): MatmulVariant | undefined {
-  const [matrix] = matrixShapes(adapter);
-  const lanes = adapter.subgroupSize;
-  // Mesa's llvmpipe crashes compiling a multiply-accumulate of matrices with 16 lanes
-  if (!matrix || b !== 'f16' || (adapter.kind !== 'hardware' && lanes !== 8)) return undefined;
-  return { kernel: 'matrix', lanes, matrix, ...tile, depth: 2 * matrix[2] };
+function variantOf(name: string, adapter: AdapterDescription, types: Types): MatmulVariant | undefined {
+  const variants = matmulVariants(adapter, types);
+  return name === 'chosen' ? [...variants.values()][0] : variants.get(name);
 }
 
 async function check(
@@ -87,7 +69,7 @@ async function check(
     const withAddend = epilogue !== 'none';
     const expected = withAddend ? product.map((value, i) => value + addend[i]!) : product;
     const bound = matmulBound(magnitudes, K, withAddend ? addend : undefined);
-    expectWithin(actual!, expected, types.c === 'f16' ? halfBound(bound, expected) : bound, epilogue);
+    expectWithin(actual!, expected, storedBound(bound, expected, types.c as 'f32' | 'f16'), epilogue);
     for (const tensor of [C, other]) tensor.buffer!.destroy();
   }
   for (const tensor of [A, B]) tensor.buffer!.destroy();
@@ -96,11 +78,11 @@ async function check(
 /** One element, odd edges, and whole vectors across a tile's edge: each is another kernel to compile. */
 const edges = matmulCases.filter(({ name }) => ['M 1 N 1 K 1', 'M 17 N 65 K 15', 'M 37 N 250 K 96'].includes(name));
 
-describe.each(Object.keys(variants))('matmul, %s', variant => {
+describe.each(VARIANTS)('matmul, %s', variant => {
   describe.each(forms)('form %s', form => {
     const cases = variant === 'chosen' ? matmulCases : edges;
     test.each(cases)('$name within γ_K Σ|ab| of float64', async ({ name, shape }) => {
-      const chosen = variants[variant]!(context.device.adapter, F32);
+      const chosen = variantOf(variant, context.device.adapter, F32);
       if (chosen) await check(chosen, form, F32, name, shape);
     });
 
@@ -108,7 +90,7 @@ describe.each(Object.keys(variants))('matmul, %s', variant => {
       const { adapter } = context.device;
       if (!adapter.features.includes('shader-f16')) return;
       for (const [i, types] of HALF.entries()) {
-        const chosen = variants[variant]!(adapter, types);
+        const chosen = variantOf(variant, adapter, types);
         if (chosen) await check(chosen, form, types, name, shape, [epilogues[i % epilogues.length]!]);
       }
     });

@@ -4,18 +4,18 @@ import { backward } from '../../src/autograd/backward.js';
 import type { Graph } from '../../src/autograd/graph.js';
 import { plan } from '../../src/autograd/plan.js';
 import { bytesOf, type DType, persistent, type Shape, sizeOf, type Tensor } from '../../src/autograd/tensor.js';
-import { type Device, openDevice } from '../../src/gpu/device.js';
+import { type Device, type DeviceOptions, openDevice } from '../../src/gpu/device.js';
 import { floatsOfHalves, halvesOf } from '../../src/half.js';
 import { add } from '../../src/kernels/elementwise.js';
 import type { KernelTable } from '../../src/kernels/table.js';
 import { compare } from '../../src/numerics/compare.js';
 import { Random } from '../../src/random.js';
 
-/** The device of a test file: opened before its tests, with Dawn's own bounds checks, and checked after them. */
-export function useDevice(): { readonly device: Device } {
+/** The device of a test file: opened before its tests, by default with Dawn's own bounds checks, and checked after them. */
+export function useDevice(options: DeviceOptions = { checked: true }): { readonly device: Device } {
   const holder: { device: Device } = { device: undefined as unknown as Device };
   beforeAll(async () => {
-    holder.device = await openDevice({ checked: true });
+    holder.device = await openDevice(options);
   });
   afterAll(async () => {
     await holder.device.idle();
@@ -121,14 +121,6 @@ export function backwardFrom(graph: Graph, y: Tensor, dy: Tensor): void {
 /** Values that a half holds. */
 export function halfUniform(label: string, count: number, low = -2, high = 2): Float64Array {
   return Float64Array.from(floatsOfHalves(halvesOf(uniform(label, count, low, high)).buffer as ArrayBuffer));
-}
-
-/**
- * A bound of a result in f32, widened by its rounding to f16: half an ulp, or all of a value below the smallest normal
- * half, which may be flushed to zero.
- */
-export function halfBound(bound: Float64Array, reference: Float64Array): Float64Array {
-  return bound.map((value, i) => value + 2 ** -11 * (Math.abs(reference[i]!) + value) + 2 ** -14);
 }
 
 /** Runs a graph once and reads tensors. */

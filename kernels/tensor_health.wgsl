@@ -1,0 +1,70 @@
+// What a tensor's values look like, for part w of a tensor of `count` elements (ELEMENTS a part):
+//   report[5*(first + w) …] = largest finite |x|, sum of x² over finite x (f32); zeros, subnormals, not finite (u32)
+// UPDATE: x is AdamW's step before the learning rate and without decay, m * correction1 / (sqrt(v * correction2) + eps).
+// Values are read as bits, since WGSL lets a compiler assume that floats are finite. A workgroup takes a part, in a fixed
+// order; counts are summed in f32, which holds them exactly (ELEMENTS < 2^24).
+struct Params { count: u32, first: u32, eps: f32 }
+#if ${UPDATE}
+struct Health { norm: f32, scale: f32, bad_step: u32, loss: u32, loss_scale: f32, skipped: u32, correction1: f32, correction2: f32 }
+@group(0) @binding(0) var<storage, read> health: Health;
+@group(0) @binding(1) var<storage, read> m: array<f32>;
+@group(0) @binding(2) var<storage, read> v: array<f32>;
+@group(0) @binding(3) var<storage, read_write> report: array<u32>;
+@group(0) @binding(4) var<uniform> params: Params;
+#else
+@group(0) @binding(0) var<storage, read> x: array<u32>;
+@group(0) @binding(1) var<storage, read_write> report: array<u32>;
+@group(0) @binding(2) var<uniform> params: Params;
+#endif
+
+const EXPONENT = 0x7f800000u;
+const MAGNITUDE = 0x7fffffffu;
+
+${LIB_REDUCE}
+
+fn value_bits(i: u32) -> u32 {
+#if ${UPDATE}
+  return bitcast<u32>(m[i] * health.correction1 / (sqrt(v[i] * health.correction2) + params.eps));
+#else
+  return x[i];
+#endif
+}
+
+@compute @workgroup_size(${WORKGROUP})
+fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: vec3u,
+        @builtin(local_invocation_index) thread: u32) {
+  let part = workgroup.y * grid.x + workgroup.x;
+  let begin = part * ${ELEMENTS}u;
+  if (begin >= params.count) { return; }
+  let end = min(begin + ${ELEMENTS}u, params.count);
+  var largest = 0f;
+  var squares = 0f;
+  var zeros = 0f;
+  var subnormals = 0f;
+  var non_finite = 0f;
+  for (var i = begin + thread; i < end; i += ${WORKGROUP}u) {
+    let magnitude = value_bits(i) & MAGNITUDE;
+    if (magnitude >= EXPONENT) {
+      non_finite += 1f;
+    } else {
+      let value = bitcast<f32>(magnitude);
+      largest = max(largest, value);
+      squares = fma(value, value, squares);
+      zeros += select(0f, 1f, magnitude == 0u);
+      subnormals += select(0f, 1f, magnitude != 0u && magnitude < 0x00800000u);
+    }
+  }
+  largest = reduce_max(largest, thread);
+  squares = reduce_sum(squares, thread);
+  zeros = reduce_sum(zeros, thread);
+  subnormals = reduce_sum(subnormals, thread);
+  non_finite = reduce_sum(non_finite, thread);
+  if (thread == 0u) {
+    let at = 5u * (params.first + part);
+    report[at] = bitcast<u32>(largest);
+    report[at + 1u] = bitcast<u32>(squares);
+    report[at + 2u] = u32(zeros);
+    report[at + 3u] = u32(subnormals);
+    report[at + 4u] = u32(non_finite);
+  }
+}

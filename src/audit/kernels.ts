@@ -1,0 +1,173 @@
+/** The audit of kernels: every problem on every variant, and what each left in memory. */
+import { UserError } from '../errors.js';
+import type { Device } from '../gpu/device.js';
+import { type Alter, Bench, type Run } from './bench.js';
+import { BINS, type Errors, errorsOf } from './measure.js';
+import { nonFiniteChecks } from './non-finite.js';
+import { type Expected, givenOf, type Problem, type Scope } from './problem.js';
+import { type Check, finiteOrNull } from './report.js';
+import { FAMILIES } from './subjects/index.js';
+
+export interface KernelAuditOptions {
+  /** Kernels, or families of them; default: all. */
+  readonly names?: readonly string[];
+  readonly quick?: boolean;
+  /** Runs of each variant, which must leave the same bits. */
+  readonly repeats?: number;
+  readonly onProgress?: (done: number, kernel: string) => void;
+  /** Which problems of the kernels are posed; default: all. */
+  readonly only?: (problem: Problem) => boolean;
+  /** Rewrites kernels: how tests show that the audit fails. */
+  readonly alter?: Alter;
+}
+
+/** The problem, variant and element with the largest error of a family. */
+export interface Worst {
+  readonly family: string;
+  readonly problem: Problem;
+  readonly variant: string;
+  readonly output: string;
+  readonly index: number;
+  /** Of the bound. */
+  readonly share: number;
+}
+
+export interface KernelFindings {
+  readonly checks: readonly Check[];
+  readonly histograms: readonly { readonly kernel: string; readonly variant: string; readonly counts: number[] }[];
+  readonly worst: readonly Worst[];
+}
+
+/** The families that hold the kernels asked for. @throws UserError naming those that exist, when one does not. */
+export function familiesOf(
+  names: readonly string[],
+): { readonly family: (typeof FAMILIES)[number]; readonly kernels: readonly string[] }[] {
+  const known = FAMILIES.flatMap(({ name, kernels }) => [name, ...kernels]);
+  const unknown = names.find(name => !known.includes(name));
+  if (unknown !== undefined) {
+    throw new UserError(`there is no kernel '${unknown}'; there are ${[...new Set(known)].sort().join(', ')}`);
+  }
+  return FAMILIES.flatMap(family => {
+    const isWhole = names.length === 0 || names.includes(family.name);
+    const kernels = isWhole ? family.kernels : family.kernels.filter(kernel => names.includes(kernel));
+    return kernels.length > 0 ? [{ family, kernels }] : [];
+  });
+}
+
+/** @throws UserError when a kernel that was asked for does not exist. */
+export async function auditKernels(device: Device, options: KernelAuditOptions = {}): Promise<KernelFindings> {
+  const { names = [], quick = false, repeats = quick ? 2 : 3, only = () => true, onProgress, alter } = options;
+  const scope: Scope = { adapter: device.adapter, quick };
+  const bench = new Bench(device, { repeats, alter });
+  const findings = new Findings();
+  try {
+    for (const [done, { family, kernels }] of familiesOf(names).entries()) {
+      for (const problem of family.problems(scope)) {
+        if (!kernels.includes(problem.kernel) || !only(problem)) continue;
+        onProgress?.(done, problem.kernel);
+        const running = bench.run(problem);
+        const expected = problem.expected(givenOf(problem)); // on the host, while the device compiles
+        findings.add(family.name, problem, expected, await running);
+      }
+      const examples = examplesOf(
+        family.problems({ ...scope, quick: true }),
+        problem => kernels.includes(problem.kernel) && only(problem),
+      );
+      findings.checks.push(...(await nonFiniteChecks(device, examples, alter)));
+    }
+  } finally {
+    bench.destroy();
+  }
+  return findings;
+}
+
+/** One problem of every kernel and type, of the first that has some elements. */
+function examplesOf(problems: Iterable<Problem>, isWanted: (problem: Problem) => boolean): Problem[] {
+  const examples = new Map<string, Problem>();
+  for (const problem of problems) {
+    const { kernel, shape, inputClass, inputs } = problem;
+    const isSmall = Object.values(inputs).some(({ values }) => values.length === 1) && kernel !== 'gradient_norm';
+    if (!isWanted(problem) || inputClass !== 'uniform' || isSmall) continue;
+    const key = `${kernel} ${shape.split(',')[0]}`;
+    if (!examples.has(key)) examples.set(key, problem);
+  }
+  return [...examples.values()];
+}
+
+class Findings implements KernelFindings {
+  readonly checks: Check[] = [];
+  readonly #histograms = new Map<string, KernelFindings['histograms'][number]>();
+  readonly #worst = new Map<string, Worst>();
+
+  get histograms() {
+    return [...this.#histograms.values()];
+  }
+
+  get worst() {
+    return [...this.#worst.values()];
+  }
+
+  add(
+    family: string,
+    problem: Problem,
+    expected: Readonly<Record<string, Expected>>,
+    runs: ReadonlyMap<string, Run>,
+  ): void {
+    const { kernel, shape, inputClass, terms, outputs } = problem;
+    const check = (variant: string, metric: string, value: number, bound: number, more: Partial<Check> = {}) => {
+      const passed = value <= bound;
+      this.checks.push({
+        kernel,
+        variant,
+        shape,
+        inputClass,
+        metric,
+        value: finiteOrNull(value),
+        bound,
+        passed,
+        ...more,
+      });
+    };
+    for (const [variant, run] of runs) {
+      for (const [output, { reference, bound }] of Object.entries(expected)) {
+        const { type, isWritten } = outputs[output]!;
+        const errors = errorsOf(run.values[output]!, reference, bound, type, isWritten);
+        const { max } = errors.shares;
+        check(variant, 'error', max, 1, { output, ...spreads(errors), ...(terms !== undefined && { terms }) });
+        this.#count(kernel, variant, errors);
+        if (max > (this.#worst.get(family)?.share ?? -1)) {
+          this.#worst.set(family, { family, problem, variant, output, index: errors.worst, share: max });
+        }
+      }
+      check(variant, 'stray writes', run.strayWrites, 0);
+      check(variant, 'unwritten elements', run.unwritten, 0);
+      check(variant, 'elements that differ between runs', run.unequal, 0);
+    }
+    const [first, ...others] = runs;
+    for (const [variant, run] of others) {
+      for (const [output, { bound }] of Object.entries(expected)) {
+        const { type, isWritten } = outputs[output]!;
+        const reference = Float64Array.from(first![1].values[output]!);
+        const twice = bound.map(value => 2 * value); // each may be off by its bound, to either side
+        const errors = errorsOf(run.values[output]!, reference, twice, type, isWritten);
+        const metric = `difference from ${first![0]}`;
+        check(variant, metric, errors.shares.max, 1, { output, ...spreads(errors) });
+      }
+    }
+  }
+
+  #count(kernel: string, variant: string, { histogram }: Errors): void {
+    const key = `${kernel} · ${variant}`;
+    const counts = this.#histograms.get(key)?.counts ?? BINS.map(() => 0);
+    this.#histograms.set(key, { kernel, variant, counts: counts.map((count, i) => count + histogram[i]!) });
+  }
+}
+
+function spreads({ ulps, shares }: Errors): Pick<Check, 'ulps' | 'shares'> {
+  const finite = ({ max, p99, mean }: Errors['ulps']) => ({
+    max: finiteOrNull(max),
+    p99: finiteOrNull(p99),
+    mean: finiteOrNull(mean),
+  });
+  return { ulps: finite(ulps), shares: finite(shares) };
+}

@@ -1,0 +1,59 @@
+/**
+ * NaN and infinities put into every input of every kernel: where IEEE arithmetic gives a result that is not finite, one
+ * must come out that a test of bits sees. WGSL lets a compiler assume that there is none (section 15.7.1), so that this
+ * is a finding about an adapter; what a training step relies on is that gradient_norm_partial and gradient_norm, which
+ * test bits, report it.
+ */
+import type { Device } from '../gpu/device.js';
+import { type Alter, Bench } from './bench.js';
+import { givenOf, type Problem } from './problem.js';
+import type { Check } from './report.js';
+
+const VALUES = [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
+/** Inputs that are not numbers of the run: what the host computes and sends along. */
+const FROM_HOST = ['table', 'schedule', 'health', 'lossScale', 'scaler'];
+
+export async function nonFiniteChecks(device: Device, problems: Iterable<Problem>, alter?: Alter): Promise<Check[]> {
+  const bench = new Bench(device, { repeats: 1, alter });
+  const checks: Check[] = [];
+  try {
+    for (const problem of problems) {
+      const given = givenOf(problem);
+      for (const [name, values] of Object.entries(given)) {
+        if (problem.inputs[name]?.type === 'u32' || FROM_HOST.includes(name)) continue;
+        for (const value of VALUES) {
+          const changed = { ...given, [name]: withOne(values, value) };
+          const expected = Object.entries(problem.expected(changed));
+          const exact = Object.fromEntries(expected.map(([output, { reference }]) => [output, reference]));
+          const shouldShow = isShown(problem, exact) || problem.reports?.(exact);
+          if (!shouldShow) continue; // exp(-inf) is 0: nothing is lost
+          for (const [variant, run] of await bench.run(problem, changed)) {
+            const isSeen = problem.reports ? problem.reports(run.values) : isShown(problem, run.values);
+            checks.push(found(problem, variant, `${value} in '${name}' lost`, isSeen));
+          }
+        }
+      }
+    }
+  } finally {
+    bench.destroy();
+  }
+  return checks;
+}
+
+/** Whether any output holds a value that is not finite, where the kernel writes: elsewhere it is poison. */
+const isShown = ({ outputs }: Problem, values: Readonly<Record<string, Float32Array | Float64Array>>): boolean =>
+  Object.entries(values).some(([name, output]) => {
+    const { isWritten = () => true } = outputs[name]!;
+    return [...output].some((value, i) => isWritten(i) && !Number.isFinite(value));
+  });
+
+/** An element in the middle replaced. */
+function withOne(values: Float64Array, value: number): Float64Array {
+  const changed = values.slice();
+  changed[Math.floor(values.length / 2)] = value;
+  return changed;
+}
+
+function found({ kernel, shape }: Problem, variant: string, metric: string, isSeen: boolean): Check {
+  return { kernel, variant, shape, inputClass: 'not finite', metric, value: isSeen ? 0 : 1, bound: 0, passed: isSeen };
+}

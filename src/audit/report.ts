@@ -1,0 +1,90 @@
+/** What an audit found, as it is written to a file and read back. */
+import { readFileSync } from 'node:fs';
+import { z } from 'zod';
+import { messageOf, UserError } from '../errors.js';
+
+export const AUDIT_FORMAT = 'babelgrad-audit-1';
+
+/** JSON has no infinity: a number that is not finite is null. */
+const number = z.number().nullable();
+const spreadSchema = z.object({ max: number, p99: number, mean: number });
+
+const checkSchema = z.object({
+  kernel: z.string(),
+  variant: z.string(),
+  shape: z.string(),
+  inputClass: z.string(),
+  /** What was measured: 'error', 'stray writes', … */
+  metric: z.string(),
+  /** At most `bound` where it passed. Errors are shares of the derived bound, so that theirs is 1. */
+  value: number,
+  bound: z.number(),
+  passed: z.boolean(),
+  /** Of an error: the output that was judged, and the error in ulp of the exact values and as shares of the bound. */
+  output: z.string().optional(),
+  ulps: spreadSchema.optional(),
+  shares: spreadSchema.optional(),
+  /** Terms of the sum, where the shape is one of a series of lengths. */
+  terms: z.number().optional(),
+});
+export type Check = z.infer<typeof checkSchema>;
+
+const histogramSchema = z.object({
+  kernel: z.string(),
+  variant: z.string(),
+  /** Elements by their error's share of the bound; the bins end at `BINS` of measure.ts. */
+  counts: z.array(z.number()),
+});
+
+const reportSchema = z.object({
+  format: z.literal(AUDIT_FORMAT),
+  version: z.string(),
+  adapter: z.object({ name: z.string(), driver: z.string(), subgroupSize: z.number(), features: z.array(z.string()) }),
+  quick: z.boolean(),
+  seconds: z.number(),
+  /** What the adapter does with subnormal numbers, by case. */
+  denormals: z.record(z.string(), z.string()),
+  passed: z.number(),
+  failed: z.number(),
+  checks: z.array(checkSchema),
+  histograms: z.array(histogramSchema),
+});
+export type AuditReport = z.infer<typeof reportSchema>;
+
+/** @throws UserError when the file is not an audit's. */
+export function readAudit(path: string): AuditReport {
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch {
+    throw new UserError(`there is no file '${path}'`);
+  }
+  try {
+    return reportSchema.parse(JSON.parse(text));
+  } catch (error) {
+    throw new UserError(`'${path}' is not the JSON of 'audit kernels' (${AUDIT_FORMAT}): ${messageOf(error)}`);
+  }
+}
+
+/** A number as JSON takes it. */
+export const finiteOrNull = (value: number): number | null => (Number.isFinite(value) ? value : null);
+
+/** The checks of one kernel and variant, in the order of the report. */
+export function groupsOf(checks: readonly Check[]): Map<string, Check[]> {
+  const groups = new Map<string, Check[]>();
+  for (const check of checks) {
+    const key = `${check.kernel} · ${check.variant}`;
+    groups.set(key, [...(groups.get(key) ?? []), check]);
+  }
+  return groups;
+}
+
+/** Larger of two values of which null is infinite. */
+export const larger = (a: number | null, b: number | null): number | null =>
+  a === null || b === null ? null : Math.max(a, b);
+
+/** The largest value of a metric; undefined where there is none. */
+export function worstOf(checks: readonly Check[], metric: string): number | null | undefined {
+  const values = checks.filter(check => check.metric === metric).map(({ value }) => value);
+  return values.length === 0 ? undefined : values.reduce(larger);
+}

@@ -1,0 +1,76 @@
+/** The health of a run from what it wrote: its steps and, where it ran with --audit, health.jsonl. */
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { messageOf, UserError } from '../errors.js';
+import { type RunRecord, readRun } from '../report/runs.js';
+import { HEALTH_FILE, type HealthLimits, type HealthLine, healthWarnings } from '../train/health.js';
+
+const tensorSchema = z.object({
+  amax: z.number(),
+  rms: z.number(),
+  zeros: z.number(),
+  subnormal: z.number(),
+  nonFinite: z.number(),
+});
+const lineSchema = z.object({
+  kind: z.literal('health'),
+  step: z.number(),
+  lossScale: z.number(),
+  parameters: z.array(
+    z.object({
+      name: z.string(),
+      weight: tensorSchema,
+      gradient: tensorSchema,
+      gradientToWeight: z.number(),
+      updateToWeight: z.number(),
+    }),
+  ),
+});
+
+export interface RunHealth {
+  readonly steps: number;
+  readonly lines: readonly HealthLine[];
+  readonly warnings: readonly string[];
+}
+
+/** Steps that a loss is compared with. */
+const BEFORE = 20;
+
+/**
+ * Reads a run's folder; `spike`: a loss this many times the median of the 20 steps before is warned of.
+ * @throws UserError when it is not the folder of a run.
+ */
+export function readRunHealth(folder: string, limits: HealthLimits, spike: number): RunHealth {
+  const { steps } = readRun(folder);
+  const lines = readLines(join(folder, HEALTH_FILE));
+  return {
+    steps: steps.length,
+    lines,
+    warnings: [...lossWarnings(steps, spike), ...lines.flatMap(line => healthWarnings(line, limits))],
+  };
+}
+
+function readLines(path: string): HealthLine[] {
+  if (!existsSync(path)) return [];
+  const whole = readFileSync(path, 'utf8').split('\n').slice(0, -1); // the last line may have been cut off
+  return whole.map((line, i) => {
+    try {
+      return lineSchema.parse(JSON.parse(line));
+    } catch (error) {
+      throw new UserError(`'${path}', line ${i + 1} is not of a run's health: ${messageOf(error)}`);
+    }
+  });
+}
+
+export function lossWarnings(steps: RunRecord['steps'], spike: number): string[] {
+  return steps.flatMap(({ step, loss }, i) => {
+    const before = steps.slice(Math.max(0, i - BEFORE), i).map(earlier => earlier.loss);
+    if (before.length < BEFORE) return [];
+    const median = before.sort((a, b) => a - b)[BEFORE / 2]!;
+    if (loss <= spike * median) return [];
+    return [
+      `step ${step}: the loss is ${loss.toFixed(3)}, ${(loss / median).toFixed(2)} times that of the steps before`,
+    ];
+  });
+}

@@ -1,0 +1,167 @@
+/** SwiGLU, rotary embedding, embedding and their gradients. */
+import { embeddingBackward, embeddingForward, rope, swigluBackward, swigluForward } from '../../kernels/rows.js';
+import { columnSumBound, ropeBound, storedBound, swigluBackwardBounds, swigluBound } from '../../numerics/bounds.js';
+import { embeddingCases, ropeCases, rowCases } from '../../numerics/cases.js';
+import { FORMATS, type InputClass, inputValues, type StoredType } from '../../numerics/inputs.js';
+import * as reference from '../../numerics/reference.js';
+import { groupRowsById } from '../../ops/embedding.js';
+import { ropeTable } from '../../ops/rope.js';
+import { floats, onlyVariant, type Problem, rowVariants, type Scope, storedTypes, words } from '../problem.js';
+import { apart, sideBySide } from './attention.js';
+
+const CLASSES: readonly InputClass[] = ['wide', 'denormal', 'signed zeros', 'largest'];
+
+export function* swigluProblems(scope: Scope): Generator<Problem> {
+  const sizes = rowCases.map(({ shape }) => shape).filter((_, i) => !scope.quick || i % 3 === 1);
+  for (const type of storedTypes(scope)) {
+    for (const { rows, columns } of sizes) yield* swiglu(scope, type, rows, columns, 'uniform');
+    for (const inputClass of CLASSES) yield* swiglu(scope, type, 7, 129, inputClass);
+  }
+}
+
+function* swiglu(scope: Scope, type: StoredType, R: number, C: number, inputClass: InputClass): Generator<Problem> {
+  const label = `${R} ${C} ${inputClass}`;
+  // the largest are gates; up and dy are multiplied by them, and exp(-gate) overflows for the most negative
+  const most = inputClass === 'largest' ? (type === 'f32' ? 2 ** 60 : 2 ** 9) : type === 'f32' ? 2 ** 40 : 2 ** 5;
+  const gate = inputValues(inputClass, `gate ${label}`, R * C, { type, low: -12, high: 12, most });
+  const others = inputClass === 'largest' ? 'uniform' : inputClass;
+  const [up, dy] = ['up', 'dy'].map(name => inputValues(others, `${name} ${label}`, R * C, { type, most: 2 ** 5 })) as [
+    reference.Vector,
+    reference.Vector,
+  ];
+  const x = floats(sideBySide([gate, up], R), type);
+  const shape = `${type}, ${R} x ${C}`;
+  const sizes = { rows: R, columns: C };
+  yield {
+    kernel: 'swiglu_forward',
+    shape,
+    inputClass,
+    inputs: { x },
+    outputs: { y: { type, count: R * C } },
+    expected(given) {
+      const [gate, up] = apart(given.x!, R, [C, C]) as [reference.Vector, reference.Vector];
+      const y = reference.swiglu(gate, up);
+      return { y: { reference: y, bound: storedBound(swigluBound(gate, up), y, type) } };
+    },
+    variants: rowVariants(scope, (table, bind) => swigluForward(table, sizes, { x: bind('x'), y: bind('y') })),
+  };
+  yield {
+    kernel: 'swiglu_backward',
+    shape,
+    inputClass,
+    inputs: { x, dy: floats(dy, type) },
+    outputs: { dx: { type, count: 2 * R * C } },
+    expected(given) {
+      const [gate, up] = apart(given.x!, R, [C, C]) as [reference.Vector, reference.Vector];
+      const { dgate, dup } = reference.swigluBackward(gate, up, given.dy!);
+      const bounds = swigluBackwardBounds(gate, up, given.dy!);
+      const dx = sideBySide([dgate, dup], R);
+      return { dx: { reference: dx, bound: storedBound(sideBySide([bounds.dgate, bounds.dup], R), dx, type) } };
+    },
+    variants: rowVariants(scope, (table, bind) =>
+      swigluBackward(table, sizes, { x: bind('x'), dy: bind('dy'), dx: bind('dx') }),
+    ),
+  };
+}
+
+export function* ropeProblems(scope: Scope): Generator<Problem> {
+  for (const type of storedTypes(scope)) {
+    for (const [i, size] of ropeCases.entries()) {
+      if (scope.quick && i % 2 === 0) continue;
+      for (const inverse of [false, true]) yield rotation(scope, type, size, inverse, 'uniform');
+    }
+    for (const inputClass of CLASSES) yield rotation(scope, type, ropeCases[1]!, false, inputClass);
+  }
+}
+
+function rotation(
+  scope: Scope,
+  type: StoredType,
+  [B, T, heads, rowHeads, D]: (typeof ropeCases)[number],
+  inverse: boolean,
+  inputClass: InputClass,
+): Problem {
+  const count = B * T * rowHeads * D;
+  const most = FORMATS[type].largest / 4;
+  const initial = inputValues(inputClass, `x ${inputClass} ${count}`, count, { type, most });
+  const isRotated = (i: number) => Math.floor(i / D) % rowHeads < heads;
+  const table = ropeTable(T, D, 10_000);
+  return {
+    kernel: 'rope',
+    shape: `${type}, B ${B} T ${T} heads ${heads} of ${rowHeads} size ${D}${inverse ? ', inverse' : ''}`,
+    inputClass,
+    inputs: { table: floats(Float64Array.from(table)) },
+    outputs: { x: { type, count, initial } },
+    expected(given) {
+      const x = given.x!;
+      const rotated = reference.rope(x, B, T, rowHeads, D, 10_000, inverse ? -1 : 1);
+      const y = rotated.map((value, i) => (isRotated(i) ? value : x[i]!));
+      const bound = storedBound(ropeBound(x, D), y, type).map((value, i) => (isRotated(i) ? value : 0));
+      return { x: { reference: y, bound } };
+    },
+    variants: onlyVariant(scope, (kernels, bind) =>
+      rope(kernels, { B, T, heads, rowHeads, headSize: D }, inverse, { table: bind('table'), x: bind('x') }),
+    ),
+  };
+}
+
+export function* embeddingProblems(scope: Scope): Generator<Problem> {
+  for (const size of embeddingCases) yield* embedding(scope, size, 'uniform');
+  for (const inputClass of ['cancelling', ...CLASSES] as const) yield* embedding(scope, embeddingCases[2]!, inputClass);
+}
+
+function* embedding(
+  scope: Scope,
+  [R, V, C]: (typeof embeddingCases)[number],
+  inputClass: InputClass,
+): Generator<Problem> {
+  const label = `${inputClass} ${R} ${V} ${C}`;
+  const most = FORMATS.f32.largest / R / 2;
+  const table = inputValues(inputClass, `table ${label}`, V * C, { most });
+  const dy = inputValues(inputClass, `dy ${label}`, R * C, { most });
+  const ids = Uint32Array.from(inputValues('uniform', `ids ${label}`, R, { low: 0, high: V }), id =>
+    Math.min(id, V - 1),
+  );
+  const { order, starts } = groupRowsById(ids);
+  const sizes = { rows: R, columns: C, entries: V };
+  const shape = `${R} rows of ${V} x ${C}`;
+  yield {
+    kernel: 'embedding_forward',
+    shape,
+    inputClass,
+    inputs: { ids: words(ids), table: floats(table) },
+    outputs: { y: { type: 'f32', count: R * C } },
+    expected: given => ({
+      y: { reference: reference.embedding(given.table!, ids, C), bound: new Float64Array(R * C) },
+    }),
+    variants: rowVariants(scope, (kernels, bind) =>
+      embeddingForward(kernels, sizes, { ids: bind('ids'), table: bind('table'), y: bind('y') }),
+    ),
+  };
+  yield {
+    kernel: 'embedding_backward',
+    shape,
+    inputClass,
+    inputs: { ids: words(ids), order: words(order), starts: words(starts), dy: floats(dy) },
+    outputs: { dtable: { type: 'f32', count: V * C, initial: inputValues('uniform', `dtable ${label}`, V * C) } },
+    expected(given) {
+      const [dy, before] = [given.dy!, given.dtable!];
+      const sum = reference.embeddingBackward(dy, ids, V, C).map((value, i) => value + before[i]!);
+      const magnitudes = reference.embeddingBackward(dy.map(Math.abs), ids, V, C);
+      const bound = columnSumBound(
+        magnitudes.map((value, i) => value + Math.abs(before[i]!)),
+        R,
+      );
+      return { dtable: { reference: sum, bound: bound.map((value, i) => (magnitudes[i] === 0 ? 0 : value)) } };
+    },
+    variants: rowVariants(scope, (kernels, bind) =>
+      embeddingBackward(kernels, sizes, {
+        ids: bind('ids'),
+        order: bind('order'),
+        starts: bind('starts'),
+        dy: bind('dy'),
+        dtable: bind('dtable'),
+      }),
+    ),
+  };
+}

@@ -1,0 +1,170 @@
+/** Attention: forward and both passes of its gradient, each judged by itself on the reference's intermediate values. */
+import { attentionCall } from '../../kernels/attention.js';
+import type { AttentionKernel } from '../../kernels/attention-variant.js';
+import { type AttentionShape, attention, attentionBackward } from '../../numerics/attention.js';
+import { attentionBounds } from '../../numerics/attention-bounds.js';
+import { storedBound } from '../../numerics/bounds.js';
+import { attentionCases } from '../../numerics/cases.js';
+import { type InputClass, inputValues, type StoredType, stored } from '../../numerics/inputs.js';
+import type { Vector } from '../../numerics/reference.js';
+import { type Expected, floats, type Given, type Problem, type Scope, storedTypes } from '../problem.js';
+import { attentionVariants } from '../variants.js';
+
+/** Of q and k, and of v and dout. */
+const CLASSES: readonly (readonly [name: string, scores: InputClass, values: InputClass])[] = [
+  ['uniform', 'uniform', 'uniform'],
+  ['near ties', 'near ties', 'uniform'],
+  ['cancelling', 'cancelling', 'cancelling'],
+  ['signed zeros', 'signed zeros', 'signed zeros'],
+  ['denormal', 'denormal', 'denormal'],
+  ['wide', 'uniform', 'wide'],
+  ['largest', 'uniform', 'largest'],
+];
+
+const OUTPUTS = {
+  attention_forward: ['out', 'logsumexp'],
+  attention_backward_query: ['dqkv', 'delta'],
+  attention_backward_key_value: ['dqkv'],
+} as const;
+const BINDINGS = {
+  attention_forward: ['qkv', 'out', 'logsumexp'],
+  attention_backward_query: ['qkv', 'out', 'logsumexp', 'dout', 'dqkv', 'delta'],
+  attention_backward_key_value: ['qkv', 'logsumexp', 'delta', 'dout', 'dqkv'],
+} as const;
+const KERNELS = Object.keys(OUTPUTS) as AttentionKernel[];
+
+export function* attentionProblems(scope: Scope): Generator<Problem> {
+  const cases = scope.quick ? attentionCases.filter(({ shape: { D } }) => D === 24) : attentionCases;
+  const widest = scope.quick ? 24 : 32;
+  for (const type of storedTypes(scope)) {
+    // halves differ in how they are read and written alone, and large heads take drivers long to compile
+    const chosen = cases.filter(({ shape: { D } }) => type === 'f32' || D <= 32);
+    for (const { shape } of chosen)
+      for (const kernel of KERNELS) yield problem(scope, kernel, type, shape, CLASSES[0]!);
+    const { shape } = attentionCases.filter(({ shape: { D, T } }) => D <= widest && T > 33).at(-1)!;
+    for (const inputClass of CLASSES.slice(1)) {
+      for (const kernel of KERNELS) yield problem(scope, kernel, type, shape, inputClass);
+    }
+  }
+}
+
+function problem(
+  { adapter }: Scope,
+  kernel: AttentionKernel,
+  type: StoredType,
+  shape: AttentionShape,
+  [inputClass, scoreClass, valueClass]: (typeof CLASSES)[number],
+): Problem {
+  const { B, T, H, KV, D } = shape;
+  const label = `${inputClass} ${B} ${T} ${H} ${KV} ${D}`;
+  // dp and out are of the size of v times dout: their products must not overflow, nor what is stored in halves
+  const most = inputClass === 'largest' ? (type === 'f32' ? 2 ** 55 : 2 ** 3) : type === 'f32' ? 2 ** 20 : 2 ** 3;
+  const values = (kind: InputClass, name: string, count: number) =>
+    inputValues(kind, `${name} ${label}`, count, { type, most });
+  const q = values(scoreClass, 'q', B * T * H * D);
+  const [k, v] = [values(scoreClass, 'k', B * T * KV * D), values(valueClass, 'v', B * T * KV * D)];
+  const dout = values(valueClass, 'dout', B * T * H * D);
+  const exact = attention({ q, k, v }, shape);
+  const [out, logsumexp] = [stored(exact.out, type), stored(exact.logsumexp, 'f32')];
+  const delta = stored(deltaOf(dout, exact.out, D, shape), 'f32');
+  const rows = B * T;
+  const width = (H + 2 * KV) * D;
+  const isQuery = (i: number) => i % width < H * D;
+  const forward = attentionVariants(adapter, 'attention_forward', D);
+  const rescale = Math.min(...[...forward.values()].map(variant => variant.rows));
+  const all = {
+    qkv: floats(sideBySide([q, k, v], rows), type),
+    out: floats(out, type),
+    logsumexp: floats(logsumexp),
+    dout: floats(dout, type),
+    delta: floats(delta),
+  };
+  const inputs = BINDINGS[kernel].filter(name => !(OUTPUTS[kernel] as readonly string[]).includes(name));
+  return {
+    kernel,
+    shape: `${type}, B ${B} T ${T} heads ${H}/${KV} size ${D}`,
+    inputClass,
+    inputs: Object.fromEntries(inputs.map(name => [name, all[name as keyof typeof all]])),
+    outputs: Object.fromEntries(
+      OUTPUTS[kernel].map(name => {
+        if (name === 'dqkv') {
+          const isWritten = kernel === 'attention_backward_query' ? isQuery : (i: number) => !isQuery(i);
+          return [name, { type, count: rows * width, isWritten }];
+        }
+        return [name, { type: name === 'out' ? type : 'f32', count: name === 'out' ? q.length : B * H * T }];
+      }),
+    ),
+    expected: given => expected(given, kernel, shape, type, rescale, dout),
+    variants: [...attentionVariants(adapter, kernel, D)].map(([name, variant]) => ({
+      name,
+      calls: bind => [attentionCall(kernel, variant, shape, BINDINGS[kernel].map(bind))],
+    })),
+  };
+}
+
+function expected(
+  given: Given,
+  kernel: AttentionKernel,
+  shape: AttentionShape,
+  type: StoredType,
+  rescale: number,
+  anyDout: Vector,
+): Record<string, Expected> {
+  const { B, T, H, KV, D } = shape;
+  const [q, k, v] = apart(given.qkv!, B * T, [H * D, KV * D, KV * D]) as [Vector, Vector, Vector];
+  const dout = given.dout ?? anyDout;
+  const { out, logsumexp } = attention({ q, k, v }, shape);
+  const bounds = attentionBounds({ q, k, v }, out, dout, shape, { rescale, type });
+  if (kernel === 'attention_forward') {
+    return {
+      out: { reference: out, bound: bounds.out },
+      logsumexp: { reference: logsumexp, bound: bounds.logsumexp },
+    };
+  }
+  const { dq, dk, dv } = attentionBackward({ q, k, v }, dout, shape);
+  const parts = (a: Vector, b: Vector, c: Vector) => sideBySide([a, b, c], B * T);
+  const dqkv = {
+    reference: parts(dq, dk, dv),
+    bound: parts(storedBound(bounds.dq, dq, type), storedBound(bounds.dk, dk, type), storedBound(bounds.dv, dv, type)),
+  };
+  if (kernel === 'attention_backward_key_value') return { dqkv };
+  return { dqkv, delta: { reference: deltaOf(dout, out, D, shape), bound: bounds.delta } };
+}
+
+/** dout · out of each query row, [B, H, T]. */
+function deltaOf(dout: Vector, out: Vector, D: number, { B, T, H }: AttentionShape): Vector {
+  const delta = new Float64Array(B * H * T);
+  for (let i = 0; i < dout.length; i++) {
+    const row = Math.floor(i / D);
+    const [b, t, h] = [Math.floor(row / H / T), Math.floor(row / H) % T, row % H];
+    delta[(b * H + h) * T + t]! += dout[i]! * out[i]!;
+  }
+  return delta;
+}
+
+/** Matrices of `rows` rows each, side by side in one. */
+export function sideBySide(matrices: readonly Vector[], rows: number): Vector {
+  const widths = matrices.map(({ length }) => length / rows);
+  const width = widths.reduce((a, b) => a + b, 0);
+  const together = new Float64Array(rows * width);
+  let column = 0;
+  matrices.forEach((matrix, i) => {
+    for (let r = 0; r < rows; r++) {
+      together.set(matrix.subarray(r * widths[i]!, (r + 1) * widths[i]!), r * width + column);
+    }
+    column += widths[i]!;
+  });
+  return together;
+}
+
+/** Takes matrices that stand side by side apart again. */
+export function apart(together: Vector, rows: number, widths: readonly number[]): Vector[] {
+  const width = widths.reduce((a, b) => a + b, 0);
+  let column = 0;
+  return widths.map(own => {
+    const part = new Float64Array(rows * own);
+    for (let r = 0; r < rows; r++) part.set(together.subarray(r * width + column, r * width + column + own), r * own);
+    column += own;
+    return part;
+  });
+}

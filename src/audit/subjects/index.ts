@@ -1,0 +1,39 @@
+/** Every kernel, and where its problems come from. */
+import type { Subject } from '../problem.js';
+import { embeddingProblems, ropeProblems, swigluProblems } from './activations.js';
+import { attentionProblems } from './attention.js';
+import { healthProblems } from './health.js';
+import { crossEntropyProblems, sumProblems } from './loss.js';
+import { matmulProblems } from './matmul.js';
+import { rmsnormProblems } from './rmsnorm.js';
+import { adamwProblems, elementProblems, gradientNormProblems } from './update.js';
+
+/** A name for several kernels, their own names, and their problems. */
+interface Family {
+  readonly name: string;
+  readonly kernels: readonly string[];
+  readonly problems: Subject;
+}
+
+export const FAMILIES: readonly Family[] = [
+  { name: 'matmul', kernels: ['matmul'], problems: matmulProblems },
+  {
+    name: 'attention',
+    kernels: ['attention_forward', 'attention_backward_query', 'attention_backward_key_value'],
+    problems: attentionProblems,
+  },
+  {
+    name: 'rmsnorm',
+    kernels: ['rmsnorm_forward', 'rmsnorm_backward_input', 'rmsnorm_backward_weight'],
+    problems: rmsnormProblems,
+  },
+  { name: 'swiglu', kernels: ['swiglu_forward', 'swiglu_backward'], problems: swigluProblems },
+  { name: 'rope', kernels: ['rope'], problems: ropeProblems },
+  { name: 'embedding', kernels: ['embedding_forward', 'embedding_backward'], problems: embeddingProblems },
+  { name: 'cross_entropy', kernels: ['cross_entropy'], problems: crossEntropyProblems },
+  { name: 'sum', kernels: ['sum'], problems: sumProblems },
+  { name: 'elementwise', kernels: ['add', 'cast'], problems: elementProblems },
+  { name: 'gradient_norm', kernels: ['gradient_norm_partial', 'gradient_norm'], problems: gradientNormProblems },
+  { name: 'adamw', kernels: ['adamw'], problems: adamwProblems },
+  { name: 'tensor_health', kernels: ['tensor_health'], problems: healthProblems },
+];

@@ -1,0 +1,143 @@
+/** RMSNorm: forward, and its gradients for the input and for the weight. */
+import { rmsnormBackwardInput, rmsnormBackwardWeight, rmsnormForward, rmsnormParts } from '../../kernels/rows.js';
+import {
+  columnSumBound,
+  rmsnormBound,
+  rmsnormInputBound,
+  rmsnormWeightBound,
+  rstdBound,
+  storedBound,
+} from '../../numerics/bounds.js';
+import { rowCases, sumLengths } from '../../numerics/cases.js';
+import { FORMATS, type InputClass, inputValues, type StoredType, stored } from '../../numerics/inputs.js';
+import { rmsnorm, rmsnormBackward, type Vector } from '../../numerics/reference.js';
+import { floats, onlyVariant, type Problem, rowVariants, type Scope, storedTypes } from '../problem.js';
+
+const CLASSES: readonly InputClass[] = ['cancelling', 'wide', 'denormal', 'signed zeros', 'largest'];
+const EPS = Math.fround(1e-5);
+
+export function* rmsnormProblems(scope: Scope): Generator<Problem> {
+  const sizes = rowCases.map(({ shape }) => shape).filter((_, i) => !scope.quick || i % 3 === 0);
+  for (const type of storedTypes(scope)) {
+    for (const { rows, columns } of sizes) yield* problems(scope, type, rows, columns, 'uniform');
+    for (const inputClass of CLASSES) yield* problems(scope, type, 65, 127, inputClass);
+    if (type === 'f32') {
+      const lengths = scope.quick ? sumLengths.filter(C => C <= 4096) : sumLengths;
+      for (const C of lengths) yield forward(scope, type, 3, C, 'uniform', C);
+    }
+  }
+}
+
+function* problems(scope: Scope, type: StoredType, rows: number, columns: number, inputClass: InputClass) {
+  yield forward(scope, type, rows, columns, inputClass);
+  yield* gradients(scope, type, rows, columns, inputClass);
+}
+
+/** Squares of x, summed over a row, must not overflow, nor y in its type. */
+function operands(rows: number, columns: number, inputClass: InputClass) {
+  const label = `${rows} ${columns} ${inputClass}`;
+  const most = Math.sqrt(FORMATS.f32.largest / columns) / 2;
+  const x = inputValues(inputClass, `x ${label}`, rows * columns, { most });
+  return { x, weight: inputValues('uniform', `w ${label}`, columns) };
+}
+
+function forward(
+  scope: Scope,
+  type: StoredType,
+  R: number,
+  C: number,
+  inputClass: InputClass,
+  terms?: number,
+): Problem {
+  const { x, weight } = operands(R, C, inputClass);
+  return {
+    kernel: 'rmsnorm_forward',
+    shape: `to ${type}, ${R} x ${C}`,
+    inputClass,
+    terms,
+    inputs: { x: floats(x), weight: floats(weight) },
+    outputs: { y: { type, count: R * C }, rstd: { type: 'f32', count: R } },
+    expected(given) {
+      const { y, rstd } = rmsnorm(given.x!, given.weight!, R, C, EPS);
+      const bound = storedBound(rmsnormBound(y, given.weight!, rstd, C), y, type);
+      return { y: { reference: y, bound }, rstd: { reference: rstd, bound: rstdBound(rstd, C) } };
+    },
+    variants: rowVariants(scope, (table, bind) =>
+      rmsnormForward(
+        table,
+        { rows: R, columns: C, eps: EPS },
+        { x: bind('x'), weight: bind('weight'), y: bind('y'), rstd: bind('rstd') },
+      ),
+    ),
+  };
+}
+
+function* gradients(scope: Scope, type: StoredType, R: number, C: number, inputClass: InputClass): Generator<Problem> {
+  const { x, weight } = operands(R, C, inputClass);
+  const label = `${R} ${C} ${inputClass}`;
+  // dx has products of four factors: what is largest is x alone
+  const others = inputClass === 'largest' ? 'uniform' : inputClass;
+  const dy = inputValues(others, `dy ${label}`, R * C, { type });
+  const rstd = stored(rmsnorm(x, weight, R, C, EPS).rstd, 'f32');
+  const addend = inputValues(others, `addend ${label}`, R * C);
+  const inputs = { x: floats(x), weight: floats(weight), rstd: floats(rstd), dy: floats(dy, type) };
+  const sizes = { rows: R, columns: C };
+  const shape = `from ${type}, ${R} x ${C}`;
+  for (const hasAddend of [false, true]) {
+    yield {
+      kernel: 'rmsnorm_backward_input',
+      shape: `${shape}${hasAddend ? ', with an addend' : ''}`,
+      inputClass,
+      inputs: { ...inputs, ...(hasAddend && { addend: floats(addend) }) },
+      outputs: { dx: { type: 'f32', count: R * C } },
+      expected(given) {
+        const { x, weight, rstd, dy, addend } = given as Record<'x' | 'weight' | 'rstd' | 'dy' | 'addend', Vector>;
+        const { dx } = rmsnormBackward(x, weight, rstd, dy, R, C);
+        const reference = hasAddend ? dx.map((value, i) => value + addend[i]!) : dx;
+        const bound = rmsnormInputBound({ x, weight, rstd, dy }, R, C, hasAddend ? addend : undefined);
+        return { dx: { reference, bound } };
+      },
+      variants: rowVariants(scope, (table, bind) =>
+        rmsnormBackwardInput(table, sizes, {
+          x: bind('x'),
+          weight: bind('weight'),
+          rstd: bind('rstd'),
+          dy: bind('dy'),
+          addend: hasAddend ? bind('addend') : undefined,
+          dx: bind('dx'),
+        }),
+      ),
+    };
+  }
+  const before = inputValues('uniform', `total ${label}`, C);
+  const { x: X, rstd: S, dy: G } = inputs;
+  yield {
+    kernel: 'rmsnorm_backward_weight',
+    shape,
+    inputClass,
+    inputs: { x: X, rstd: S, dy: G },
+    outputs: {
+      partial: { type: 'f32', count: rmsnormParts(R) * C },
+      total: { type: 'f32', count: C, initial: before },
+    },
+    expected(given) {
+      const { x, rstd, dy, total } = given as Record<'x' | 'rstd' | 'dy' | 'total', Vector>;
+      const reference = rmsnormBackward(x, weight, rstd, dy, R, C).dweight.map((value, i) => value + total[i]!);
+      const sums = rmsnormWeightBound({ x, rstd, dy }, R, C);
+      const added = columnSumBound(
+        reference.map((value, i) => Math.abs(value) + Math.abs(total[i]!)),
+        1,
+      );
+      return { total: { reference, bound: sums.map((value, i) => value + added[i]!) } };
+    },
+    variants: onlyVariant(scope, (table, bind) =>
+      rmsnormBackwardWeight(table, sizes, {
+        x: bind('x'),
+        rstd: bind('rstd'),
+        dy: bind('dy'),
+        partial: bind('partial'),
+        total: bind('total'),
+      }),
+    ),
+  };
+}

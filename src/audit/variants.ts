@@ -1,0 +1,63 @@
+/** Every variant of the kernels that an adapter can run: its own choice, and the others. */
+import type { AdapterDescription } from '../gpu/adapters.js';
+import { type AttentionKernel, type AttentionVariant, defaultAttention } from '../kernels/attention-variant.js';
+import type { ElementType } from '../kernels/call.js';
+import { defaultMatmul, type MatmulVariant, matrixShapes } from '../kernels/matmul-variant.js';
+
+export type MatmulTypes = Readonly<Record<'a' | 'b' | 'c', ElementType>>;
+
+/** What products are made of: f32; activations and weights in halves; the same for logits; f32 times weights. */
+export const MATMUL_TYPES: readonly MatmulTypes[] = [
+  { a: 'f32', b: 'f32', c: 'f32' },
+  { a: 'f16', b: 'f16', c: 'f16' },
+  { a: 'f16', b: 'f16', c: 'f32' },
+  { a: 'f32', b: 'f16', c: 'f16' },
+  { a: 'f32', b: 'f16', c: 'f32' },
+];
+
+/** By name; those that the adapter cannot run, or not with these types, are not in it. */
+export function matmulVariants(adapter: AdapterDescription, types: MatmulTypes): ReadonlyMap<string, MatmulVariant> {
+  const chosen = defaultMatmul(adapter, { form: 'NN', M: 1, N: 1, K: 1, types });
+  const all: (readonly [string, MatmulVariant | undefined])[] = [
+    [`${chosen.kernel}, chosen`, chosen],
+    ['tiled 4 x 4', { kernel: 'tiled', threadsM: 16, threadsN: 16, rows: 1, columns: 1, depth: 16 }],
+    ['tiled 8 x 8', { kernel: 'tiled', threadsM: 4, threadsN: 8, rows: 2, columns: 2, depth: 8 }],
+    ['matrix, one', onMatrices(adapter, types, { subgroupsM: 1, subgroupsN: 1, rows: 1, columns: 1 })],
+    ['matrix, many', onMatrices(adapter, types, { subgroupsM: 2, subgroupsN: 2, rows: 2, columns: 3 })],
+  ];
+  const variants = new Map<string, MatmulVariant>();
+  for (const [name, variant] of all) {
+    const isNew = variant && ![...variants.values()].some(other => JSON.stringify(other) === JSON.stringify(variant));
+    if (isNew) variants.set(name, variant);
+  }
+  return variants;
+}
+
+function onMatrices(
+  adapter: AdapterDescription,
+  { b }: MatmulTypes,
+  tile: Record<'subgroupsM' | 'subgroupsN' | 'rows' | 'columns', number>,
+): MatmulVariant | undefined {
+  const [matrix] = matrixShapes(adapter);
+  const lanes = adapter.subgroupSize;
+  // Mesa's llvmpipe crashes compiling a multiply-accumulate of matrices with 16 lanes
+  if (!matrix || b !== 'f16' || (adapter.kind !== 'hardware' && lanes !== 8)) return undefined;
+  return { kernel: 'matrix', lanes, matrix, ...tile, depth: 2 * matrix[2] };
+}
+
+/** Head sizes beyond this make tiles in workgroup memory that not every adapter holds. */
+const WIDEST_TILE = 80;
+
+export function attentionVariants(
+  adapter: AdapterDescription,
+  kernel: AttentionKernel,
+  D: number,
+): ReadonlyMap<string, AttentionVariant> {
+  const variants = new Map<string, AttentionVariant>();
+  const chosen = defaultAttention(adapter, kernel);
+  if (chosen.subgroups) variants.set('subgroup', chosen);
+  if (!chosen.subgroups || D <= WIDEST_TILE) {
+    variants.set('workgroup memory', { subgroups: false, workgroup: 64, own: 1, rows: 8 });
+  }
+  return variants;
+}

@@ -1,0 +1,44 @@
+/** The flags of a run that watches itself, and of what is read from it. */
+import type { Command } from 'commander';
+import { HEALTH_LIMITS, type HealthLimits, type HealthOptions } from '../train/health.js';
+import { positiveNumber, wholeNumber } from './numbers.js';
+
+export const kebab = (name: string): string => name.replace(/[A-Z]/g, letter => `-${letter.toLowerCase()}`);
+const optionOf = (prefix: string, name: string): string =>
+  prefix ? `${prefix}${name[0]!.toUpperCase()}${name.slice(1)}` : name;
+
+/** A flag for every threshold, `--max-zeros` or, with a prefix, `--audit-max-zeros`. */
+export function addLimitOptions(command: Command, prefix: string): void {
+  for (const [name, limit] of Object.entries(HEALTH_LIMITS)) {
+    const flag = kebab(optionOf(prefix, name));
+    command.option(`--${flag} <value>`, `warn of what is beyond (default ${limit})`, positiveNumber);
+  }
+}
+
+/** The thresholds, taken out of all options. */
+export function takeLimits(options: Record<string, unknown>, prefix: string): HealthLimits {
+  const limits = Object.entries(HEALTH_LIMITS).map(([name, limit]) => {
+    const option = optionOf(prefix, name);
+    const given = options[option];
+    delete options[option];
+    return [name, given ?? limit];
+  });
+  return Object.fromEntries(limits) as HealthLimits;
+}
+
+/** `--audit`, its interval and its thresholds. */
+export function addHealthOptions(command: Command): void {
+  command
+    .option('--audit', 'watch gradients, weights and updates, write health.jsonl, and warn')
+    .option('--audit-every <steps>', 'steps from one look to the next', wholeNumber(1), 50);
+  addLimitOptions(command, 'audit');
+}
+
+/** What `--audit` asks for, taken out of all options; undefined without it. */
+export function takeHealth(options: Record<string, unknown>): HealthOptions | undefined {
+  const { audit, auditEvery } = options;
+  delete options.audit;
+  delete options.auditEvery;
+  const limits = takeLimits(options, 'audit');
+  return audit ? { every: auditEvery as number, limits } : undefined;
+}

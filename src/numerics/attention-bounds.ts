@@ -1,0 +1,119 @@
+/** Error bounds of attention and its gradient; the terms are those of bounds.ts. */
+import { type AttentionInputs, type AttentionShape, attentionProbabilities } from './attention.js';
+import { DIVISION, expError, gamma, logError, storedError, TINY, U } from './bounds.js';
+import type { StoredType } from './inputs.js';
+import type { Vector } from './reference.js';
+
+export interface AttentionBoundOptions {
+  /** Keys between two rescalings. */
+  readonly rescale?: number;
+  /** What `out` is stored as, and so read by the backward passes. */
+  readonly type?: StoredType;
+}
+
+/**
+ * Bounds of attention and its gradient, [B, T, H, D] or [B, T, KV, D], and of the statistics [B, H, T]. That of `out` is
+ * of what is stored; the others are of what is computed (see storedBound). The backward passes may be given what the
+ * forward pass computes, or the reference's values rounded.
+ */
+export function attentionBounds(
+  inputs: AttentionInputs,
+  out: Vector,
+  dout: Vector,
+  shape: AttentionShape,
+  { rescale = 4, type = 'f32' }: AttentionBoundOptions = {},
+) {
+  const { B, T, H, KV, D } = shape;
+  const { q, k, v } = inputs;
+  const { scores, probabilities, logsumexp } = attentionProbabilities(inputs, shape);
+  const bounds = {
+    out: new Float64Array(q.length),
+    logsumexp: new Float64Array(B * H * T),
+    delta: new Float64Array(B * H * T),
+    dq: new Float64Array(q.length),
+    dk: new Float64Array(k.length),
+    dv: new Float64Array(v.length),
+  };
+  const scoreError = new Float64Array(T);
+  for (let b = 0; b < B; b++) {
+    for (let h = 0; h < H; h++) {
+      const g = Math.floor(h / (H / KV));
+      for (let t = 0; t < T; t++) {
+        const at = ((b * T + t) * H + h) * D;
+        const rowAt = ((b * H + h) * T + t) * T;
+        const statistic = (b * H + h) * T + t;
+        const row = scores.subarray(rowAt, rowAt + t + 1);
+        const largest = row.reduce((x, y) => Math.max(x, y), -Infinity);
+        let range = 0;
+        let worstScore = 0;
+        for (let j = 0; j <= t; j++) {
+          let magnitudes = 0;
+          let lost = 0;
+          for (let d = 0; d < D; d++) {
+            const [query, key] = [Math.abs(q[at + d]!), Math.abs(k[((b * T + j) * KV + g) * D + d]!)];
+            magnitudes += query * key;
+            lost += TINY * (1 + query + 2 * key);
+          }
+          scoreError[j] = (gamma(D + 3) * magnitudes) / Math.sqrt(D) + lost; // dot product, and the scale twice rounded
+          worstScore = Math.max(worstScore, scoreError[j]!);
+          range = Math.max(range, largest - row[j]!);
+        }
+        // an unnormalised weight: score and maximum are off, exp, and one rescaling for every few keys
+        const rescalings = Math.ceil((t + 1) / rescale) + 1;
+        const weightError = 2 * worstScore + expError(range) + rescalings * (expError(0) + U) + 6 * U * range;
+        const sumError = weightError + gamma(t + 2);
+        bounds.logsumexp[statistic] =
+          sumError + logError(Math.max(1, t + 1)) + worstScore + gamma(2) * (Math.abs(largest) + Math.log(t + 1));
+        let outMagnitude = 0;
+        for (let d = 0; d < D; d++) {
+          let magnitudes = 0;
+          let lost = TINY;
+          for (let j = 0; j <= t; j++) {
+            const value = Math.abs(v[((b * T + j) * KV + g) * D + d]!);
+            magnitudes += probabilities[rowAt + j]! * value;
+            lost += TINY * (2 + 2 * value);
+          }
+          const computed = magnitudes * (weightError + sumError + gamma(t + 3) + DIVISION) + lost;
+          bounds.out[at + d] = storedError(computed, out[at + d]!, type);
+          outMagnitude += Math.abs(dout[at + d]!) * (bounds.out[at + d]! + gamma(D + 1) * Math.abs(out[at + d]!));
+        }
+        const deltaError = outMagnitude + 2 * D * TINY;
+        bounds.delta[statistic] = deltaError;
+        let delta = 0;
+        for (let d = 0; d < D; d++) delta += dout[at + d]! * out[at + d]!;
+        for (let j = 0; j <= t; j++) {
+          const key = ((b * T + j) * KV + g) * D;
+          const p = probabilities[rowAt + j]!;
+          let dp = 0;
+          let dpMagnitude = 0;
+          let dpLost = 0;
+          for (let d = 0; d < D; d++) {
+            dp += dout[at + d]! * v[key + d]!;
+            dpMagnitude += Math.abs(dout[at + d]! * v[key + d]!);
+            dpLost += TINY * (1 + Math.abs(dout[at + d]!) + Math.abs(v[key + d]!));
+          }
+          const difference = row[j]! - logsumexp[statistic]!;
+          const pError =
+            scoreError[j]! + bounds.logsumexp[statistic]! + expError(difference) + U * Math.abs(difference);
+          const ds = Math.abs(p * (dp - delta)) / Math.sqrt(D);
+          const dsError =
+            (p *
+              (pError * Math.abs(dp - delta) +
+                gamma(D + 1) * dpMagnitude +
+                dpLost +
+                deltaError +
+                gamma(3) * (Math.abs(dp) + Math.abs(delta)))) /
+              Math.sqrt(D) +
+            TINY * (1 + Math.abs(dp) + Math.abs(delta));
+          const terms = gamma(T * (H / KV) + 4);
+          for (let d = 0; d < D; d++) {
+            bounds.dq[at + d]! += Math.abs(k[key + d]!) * (dsError + terms * ds) + TINY * (2 + ds);
+            bounds.dk[key + d]! += Math.abs(q[at + d]!) * (dsError + terms * ds) + TINY * (2 + ds);
+            bounds.dv[key + d]! += Math.abs(dout[at + d]!) * (p * (pError + terms) + TINY) + 2 * TINY;
+          }
+        }
+      }
+    }
+  }
+  return bounds;
+}

@@ -1,0 +1,188 @@
+/** The health of a run: what gradients, weights and updates look like at an interval, and what is wrong with that. */
+import { Graph } from '../autograd/graph.js';
+import { type Plan, plan } from '../autograd/plan.js';
+import { persistent, sizeOf, type Tensor } from '../autograd/tensor.js';
+import {
+  HEALTH_WORDS,
+  healthParts,
+  readHealth,
+  type TensorHealth,
+  tensorHealth,
+  updateHealth,
+} from '../kernels/health.js';
+import { readHealth as readStepHealth } from '../optim/adamw.js';
+import type { Trainer } from './step.js';
+
+/** A parameter (or parameters that are kept together) after a step. */
+export interface ParameterHealth {
+  readonly name: string;
+  readonly weight: TensorHealth;
+  /** Before clipping, and without the loss scale. */
+  readonly gradient: TensorHealth;
+  /** Root mean squares over each other; 0 for weights that are all 0. */
+  readonly gradientToWeight: number;
+  /** Of what AdamW moved the weights by, without decay. */
+  readonly updateToWeight: number;
+}
+
+/** In the run's folder: a HealthLine a line. */
+export const HEALTH_FILE = 'health.jsonl';
+
+export interface HealthLine {
+  readonly kind: 'health';
+  readonly step: number;
+  readonly lossScale: number;
+  readonly parameters: readonly ParameterHealth[];
+}
+
+/** A warning is given for what is beyond. */
+export interface HealthLimits {
+  /** Updates this large undo what was learnt; 1e-3 is usual. */
+  readonly maxUpdateToWeight: number;
+  /** Updates this small change nothing in f32. */
+  readonly minUpdateToWeight: number;
+  readonly maxGradientToWeight: number;
+  /** Share of a gradient's values that are 0: dead units, or underflow in f16. An embedding's rows may be unused. */
+  readonly maxZeros: number;
+  /** Share of a gradient's values below the smallest normal number. */
+  readonly maxSubnormal: number;
+  /** In f16: below it little is left of small gradients. */
+  readonly minLossScale: number;
+}
+
+/** How a run watches itself. */
+export interface HealthOptions {
+  /** Steps from one look to the next. */
+  readonly every: number;
+  readonly limits: HealthLimits;
+}
+
+export const HEALTH_LIMITS: HealthLimits = {
+  maxUpdateToWeight: 0.1,
+  minUpdateToWeight: 1e-7,
+  maxGradientToWeight: 100,
+  maxZeros: 0.5,
+  maxSubnormal: 0.01,
+  minLossScale: 16,
+};
+
+/** Traced once for a trainer; reads everything that it looks at once, and changes nothing. Free it with `destroy`. */
+export class HealthProbe {
+  readonly #trainer: Trainer;
+  readonly #plan: Plan;
+  readonly #report: Tensor;
+  readonly #places: readonly { readonly name: string; readonly count: number; readonly first: number }[];
+
+  private constructor(
+    trainer: Trainer,
+    made: { plan: Plan; report: Tensor; places: { name: string; count: number; first: number }[] },
+  ) {
+    this.#trainer = trainer;
+    this.#plan = made.plan;
+    this.#report = made.report;
+    this.#places = made.places;
+  }
+
+  static async create(trainer: Trainer): Promise<HealthProbe> {
+    const { device, kernels } = trainer.model;
+    const { parameters, health } = trainer.state;
+    let parts = 0;
+    const places = [...parameters].map(([name, { tensor }]) => {
+      const [count, first] = [sizeOf(tensor.shape), parts];
+      parts += 3 * healthParts(count);
+      return { name, count, first };
+    });
+    const words = HEALTH_WORDS * parts;
+    const report = persistent('health report', [words], device.createBuffer('health report', 4 * words), 'u32');
+    const { eps } = trainer.settings.optimizer;
+    const graph = new Graph();
+    for (const { name, count, first } of places) {
+      const { tensor, m, v } = parameters.get(name)!;
+      const { gradient } = tensor;
+      const each = healthParts(count);
+      graph.add({
+        op: 'tensor_health',
+        inputs: [tensor, gradient!, m, v, health],
+        outputs: [],
+        updates: [report],
+        launch: (table, bind) => [
+          ...tensorHealth(table, count, first, { x: bind(tensor), report: bind(report) }),
+          ...tensorHealth(table, count, first + each, { x: bind(gradient!), report: bind(report) }),
+          ...updateHealth(table, count, first + 2 * each, eps, {
+            health: bind(health),
+            m: bind(m),
+            v: bind(v),
+            report: bind(report),
+          }),
+        ],
+      });
+    }
+    return new HealthProbe(trainer, { plan: await plan(device, graph, { kernels }), report, places });
+  }
+
+  /** Looks at what the last submitted step left; `learningRate` is that step's. */
+  async measure(learningRate: number): Promise<HealthLine> {
+    const { device } = this.#trainer.model;
+    device.submit(this.#plan.commands);
+    const { lossScale } = readStepHealth(await device.read(this.#trainer.state.health.buffer!), 0);
+    const words = new Uint32Array(await device.read(this.#report.buffer!));
+    const parameters = this.#places.map(({ name, count, first }): ParameterHealth => {
+      const each = healthParts(count);
+      const [weight, scaled, update] = [0, 1, 2].map(i => readHealth(words, first + i * each, count)) as [
+        TensorHealth,
+        TensorHealth,
+        TensorHealth,
+      ];
+      const gradient = { ...scaled, amax: scaled.amax / lossScale, rms: scaled.rms / lossScale };
+      const over = (rms: number) => (weight.rms > 0 ? rms / weight.rms : 0);
+      return {
+        name,
+        weight,
+        gradient,
+        gradientToWeight: over(gradient.rms),
+        updateToWeight: over(learningRate * update.rms),
+      };
+    });
+    return { kind: 'health', step: this.#trainer.step, lossScale, parameters };
+  }
+
+  destroy(): void {
+    this.#plan.destroy();
+    this.#report.buffer!.destroy();
+  }
+}
+
+/** What is beyond a limit, in words. */
+export function healthWarnings({ step, lossScale, parameters }: HealthLine, limits: HealthLimits): string[] {
+  const warnings: string[] = [];
+  const warn = (name: string, what: string, value: number, limit: string) =>
+    warnings.push(`step ${step}: ${name}: ${what} is ${Number(value.toPrecision(3))} (${limit})`);
+  for (const { name, weight, gradient, gradientToWeight, updateToWeight } of parameters) {
+    const { maxUpdateToWeight, minUpdateToWeight, maxGradientToWeight, maxZeros, maxSubnormal } = limits;
+    for (const [kind, { nonFinite }] of [
+      ['weights', weight],
+      ['gradients', gradient],
+    ] as const) {
+      if (nonFinite > 0) warn(name, `the number of ${kind} that are not finite`, nonFinite, 'at most 0');
+    }
+    if (updateToWeight > maxUpdateToWeight)
+      warn(name, 'update to weight', updateToWeight, `at most ${maxUpdateToWeight}`);
+    // right after the start the learning rate warms up from nothing, and weights may be 0
+    if (updateToWeight < minUpdateToWeight && weight.rms > 0) {
+      warn(name, 'update to weight', updateToWeight, `at least ${minUpdateToWeight}`);
+    }
+    if (gradientToWeight > maxGradientToWeight) {
+      warn(name, 'gradient to weight', gradientToWeight, `at most ${maxGradientToWeight}`);
+    }
+    if (gradient.zeros > maxZeros && !name.includes('embed_tokens')) {
+      warn(name, 'the share of gradients that are 0', gradient.zeros, `at most ${maxZeros}`);
+    }
+    if (gradient.subnormal > maxSubnormal) {
+      warn(name, 'the share of subnormal gradients', gradient.subnormal, `at most ${maxSubnormal}`);
+    }
+  }
+  // f32 runs have a loss scale of 1
+  if (lossScale !== 1 && lossScale < limits.minLossScale)
+    warn('run', 'the loss scale', lossScale, `at least ${limits.minLossScale}`);
+  return warnings;
+}

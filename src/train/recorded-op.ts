@@ -1,0 +1,123 @@
+/**
+ * An op of a training step with everything that it ran on, to be run again: its kernels as they were compiled, and the
+ * bytes of its buffers. As a file: eight bytes of header length, a JSON header, then the buffers' bytes.
+ */
+import { readFileSync } from 'node:fs';
+import { z } from 'zod';
+import type { Node } from '../autograd/graph.js';
+import type { Plan } from '../autograd/plan.js';
+import { bytesOf, rangeOf, sizeOf, type Tensor } from '../autograd/tensor.js';
+import { messageOf, UserError } from '../errors.js';
+import { writeFileWhole } from '../files.js';
+import type { DeviceBuffer } from '../gpu/buffer.js';
+import type { Device } from '../gpu/device.js';
+import type { KernelTable } from '../kernels/table.js';
+
+const FORMAT = 'babelgrad-op-1';
+
+const paramSchema = z.union([z.number(), z.object({ f32: z.number() })]);
+const typeSchema = z.enum(['f32', 'f16', 'u32']);
+const headerSchema = z.object({
+  format: z.literal(FORMAT),
+  op: z.string(),
+  adapter: z.string(),
+  /** What was not finite; the value as text, since JSON has no NaN. */
+  found: z.object({ tensor: z.string(), index: z.number(), value: z.string() }),
+  buffers: z.array(z.object({ name: z.string(), sizeBytes: z.number(), type: typeSchema })),
+  /** What the op makes or adds to: elements from the start of a buffer. */
+  results: z.array(z.object({ name: z.string(), buffer: z.number(), type: typeSchema, count: z.number() })),
+  calls: z.array(
+    z.object({
+      label: z.string(),
+      source: z.string(),
+      params: z.array(paramSchema),
+      workgroups: z.tuple([z.number(), z.number(), z.number()]),
+      buffers: z.array(z.object({ buffer: z.number(), offsetBytes: z.number(), sizeBytes: z.number() })),
+    }),
+  ),
+});
+type Header = z.infer<typeof headerSchema>;
+
+/** `contents` of `buffers`, before the op. */
+export type RecordedOp = Omit<Header, 'format'> & { readonly contents: readonly Uint8Array[] };
+
+/** Records a node of a plan whose every tensor has a buffer of its own, as the buffers are now: before it runs. */
+export async function recordOp(
+  device: Device,
+  kernels: KernelTable,
+  plan: Plan,
+  node: Node,
+  { tensor, index, value }: { readonly tensor: string; readonly index: number; readonly value: number },
+): Promise<RecordedOp> {
+  const bind = (operand: Tensor) => rangeOf(operand, plan.bufferOf(operand));
+  const calls = node.launch(kernels, bind, node.results);
+  const buffers = [...new Set(calls.flatMap(call => call.buffers.map(({ buffer }) => buffer)))];
+  const indexOf = (buffer: DeviceBuffer) => buffers.indexOf(buffer);
+  const contents: Uint8Array[] = [];
+  for (const buffer of buffers) contents.push(new Uint8Array(await device.read(buffer, 0, buffer.sizeBytes)));
+  return {
+    op: node.op,
+    adapter: device.adapter.name,
+    found: { tensor, index, value: String(value) },
+    buffers: buffers.map(buffer => {
+      const tensor = [...node.inputs, ...node.results, ...(node.updates ?? [])].find(t => plan.bufferOf(t) === buffer);
+      return { name: buffer.label, sizeBytes: buffer.sizeBytes, type: tensor?.dtype ?? 'f32' };
+    }),
+    results: [...node.results, ...(node.updates ?? [])]
+      .filter(result => buffers.includes(plan.bufferOf(result)) && bytesOf(result) > 0)
+      .map(result => ({
+        name: result.name,
+        buffer: indexOf(plan.bufferOf(result)),
+        type: result.dtype,
+        count: sizeOf(result.shape),
+      })),
+    calls: calls.map(({ label, source, params, workgroups, buffers: ranges }) => ({
+      label,
+      source,
+      params: [...params],
+      workgroups: [...workgroups],
+      buffers: ranges.map(({ buffer, offsetBytes, sizeBytes }) => ({
+        buffer: indexOf(buffer),
+        offsetBytes,
+        sizeBytes,
+      })),
+    })),
+    contents,
+  };
+}
+
+export function writeOp(path: string, { contents, ...rest }: RecordedOp): void {
+  const header = Buffer.from(JSON.stringify({ format: FORMAT, ...rest }));
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(header.length));
+  writeFileWhole(path, Buffer.concat([length, header, ...contents]));
+}
+
+/** Whether a file begins like a recorded op, and not like JSON. @throws UserError when it is not there. */
+export function isOpFile(path: string): boolean {
+  try {
+    return readFileSync(path)[0] !== '{'.charCodeAt(0);
+  } catch {
+    throw new UserError(`there is no file '${path}'`);
+  }
+}
+
+/** @throws UserError when the file is no recorded op, or cut off. */
+export function readOp(path: string): RecordedOp {
+  const bytes = readFileSync(path);
+  try {
+    const start = 8 + Number(bytes.readBigUInt64LE());
+    const { format: _, ...header } = headerSchema.parse(JSON.parse(bytes.subarray(8, start).toString()));
+    let at = start;
+    const contents = header.buffers.map(({ sizeBytes }) => {
+      at += sizeBytes;
+      return new Uint8Array(bytes.subarray(at - sizeBytes, at));
+    });
+    if (at !== bytes.length) throw new Error(`${at} bytes expected, ${bytes.length} there`);
+    return { ...header, contents };
+  } catch (error) {
+    throw new UserError(
+      `'${path}' is not an op that a run kept (${FORMAT}), nor an audit's problem: ${messageOf(error)}`,
+    );
+  }
+}

@@ -1,0 +1,169 @@
+/** The audit passes on whole kernels, covers every one, and fails on each kernel that is broken on purpose. */
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import type { Alter } from '../../src/audit/bench.js';
+import { auditKernels, familiesOf } from '../../src/audit/kernels.js';
+import type { Problem } from '../../src/audit/problem.js';
+import type { Check } from '../../src/audit/report.js';
+import { FAMILIES } from '../../src/audit/subjects/index.js';
+import { packageRoot } from '../../src/files.js';
+import type { KernelCall } from '../../src/kernels/call.js';
+import { useDevice } from '../support/gpu.js';
+
+const context = useDevice({ checked: false });
+
+/** Replaces text of kernels whose label begins so; fails where the text is not there, lest nothing be broken. */
+function rewrite(label: string, from: string | RegExp, to: string): Alter & { count: number } {
+  const alter = (call: KernelCall): KernelCall => {
+    if (!call.label.startsWith(label)) return call;
+    const source = call.source.replace(from, to);
+    if (source === call.source) return call;
+    alter.count++;
+    return { ...call, source };
+  };
+  alter.count = 0;
+  return alter;
+}
+
+/** What fails of the ordinary problems of a kernel whose shape has `shape` in its name. */
+async function failures(name: string, shape: string, alter: Alter): Promise<Check[]> {
+  const only = (problem: Problem) => problem.inputClass === 'uniform' && problem.shape.includes(shape);
+  const { checks } = await auditKernels(context.device, { names: [name], quick: true, only, alter });
+  expect(checks.length).toBeGreaterThan(0);
+  return checks.filter(({ passed }) => !passed);
+}
+
+const metricsOf = (checks: readonly Check[]) => [...new Set(checks.map(({ metric }) => metric))].sort();
+
+describe('whole kernels', () => {
+  // the other two are slow to compile: test/ops has their cases, and 'audit kernels --quick' runs them
+  const quick = FAMILIES.map(({ name }) => name).filter(name => !['matmul', 'attention'].includes(name));
+  test.each(quick)('%s passes every check', async name => {
+    const { checks } = await auditKernels(context.device, { names: [name], quick: true });
+    expect(checks.filter(({ passed }) => !passed)).toEqual([]);
+    expect(checks.length).toBeGreaterThan(10);
+    expect(new Set(checks.map(({ inputClass }) => inputClass)).size).toBeGreaterThan(1);
+  });
+
+  test('every kernel file belongs to a family', () => {
+    const files = readdirSync(join(packageRoot, 'kernels')).flatMap(file => /^(\w+)\.wgsl$/.exec(file)?.[1] ?? []);
+    // variants of one kernel; the second half of rmsnorm_backward_weight; the audit's own
+    const parts = ['matmul_matrix', 'matmul_subgroup', 'matmul_tiled', 'sum_rows', 'fill_workgroup'];
+    const covered = [...FAMILIES.flatMap(({ kernels }) => kernels), ...parts];
+    expect(files.filter(file => !covered.includes(file))).toEqual([]);
+  });
+
+  test('an unknown kernel is refused with those that there are', () => {
+    expect(() => familiesOf(['matmull'])).toThrow(/no kernel 'matmull'; there are .*matmul/);
+  });
+});
+
+describe('kernels broken on purpose', () => {
+  test('a missing barrier: tiles are read before they are whole', async () => {
+    const alter = rewrite('matmul_tiled', 'workgroupBarrier();', '');
+    const found = await failures('matmul', 'f32 f32 f32, M 17 N 65 K 15', alter);
+    expect(alter.count).toBeGreaterThan(0);
+    expect(found.some(({ variant, metric }) => variant.startsWith('tiled') && metric === 'error')).toBe(true);
+    expect(found.every(({ variant }) => variant.includes('tiled'))).toBe(true);
+  });
+
+  test('no barriers in a reduction', async () => {
+    const alter = rewrite('rmsnorm_forward', /workgroupBarrier\(\);/g, '');
+    const found = await failures('rmsnorm_forward', 'to f32, 65 x 127', alter);
+    expect(alter.count).toBeGreaterThan(0);
+    expect(found.some(({ variant, metric }) => variant === 'workgroup memory' && metric === 'error')).toBe(true);
+  });
+
+  test('an edge off by one outwards: written beyond the end', async () => {
+    const alter = rewrite('add', 'i >= params.count', 'i > params.count');
+    const found = await failures('add', 'f32, 129', alter);
+    expect(alter.count).toBeGreaterThan(0);
+    expect(metricsOf(found)).toEqual(['stray writes']);
+  });
+
+  test('an edge off by one inwards: the last element is never written', async () => {
+    const alter = rewrite('add', 'i >= params.count', 'i + 1u >= params.count');
+    const found = await failures('add', 'f32, 129', alter);
+    expect(metricsOf(found)).toContain('unwritten elements');
+    expect(metricsOf(found)).toContain('error');
+  });
+
+  test('the last term of a sum left out', async () => {
+    const alter = rewrite('matmul', 'let K = params.K;', 'let K = max(1u, params.K - 1u);');
+    expect((await failures('matmul', 'M 17 N 65 K 15', alter)).some(({ metric }) => metric === 'error')).toBe(true);
+  });
+
+  test('sums of products kept in f16 where f32 is promised', async () => {
+    if (!context.device.adapter.features.includes('shader-f16')) return;
+    let altered = 0;
+    const alter: Alter = call => {
+      if (!call.label.startsWith('matmul_tiled')) return call;
+      altered++;
+      const source = call.source
+        .replace(/(var sum_\w+) = vec4f\(\);/g, '$1 = vec4h();')
+        .replace(/fma\((vec4f\(a_\w+\[\d\]\)), (b_\w+), (sum_\w+)\)/g, 'fma(vec4h($1), vec4h($2), $3)')
+        .replace('sums: vec4f', 'sums: vec4h');
+      return { ...call, source };
+    };
+    const found = await failures('matmul', 'f16 f16 f16, M 65 N 128 K 129, written', alter);
+    expect(altered).toBeGreaterThan(0);
+    expect(found.some(({ metric }) => metric === 'error')).toBe(true);
+    expect(found.every(({ variant }) => variant.startsWith('tiled'))).toBe(true);
+  });
+
+  test('a scale factor dropped', async () => {
+    const alter = rewrite('attention_forward', /f32\((qkv\[q_row[^;]*)\) \* params\.scale/g, 'f32($1)');
+    const found = await failures('attention_forward', 'f32, B 1 T 37', alter);
+    expect(alter.count).toBeGreaterThan(0);
+    expect(found.some(({ metric, output }) => metric === 'error' && output === 'out')).toBe(true);
+  });
+
+  test('a causal mask that is wrong in one tile', async () => {
+    const alter = rewrite('attention_forward', /(j0 \+ 0u) <= t\b/g, '($1 <= t || j0 == 16u)');
+    const found = await failures('attention_forward', 'f32, B 1 T 37', alter);
+    expect(alter.count).toBeGreaterThan(0);
+    expect(found.some(({ metric, shape }) => metric === 'error' && shape.includes('T 37'))).toBe(true);
+  });
+
+  test('a stale bind group: the second half reads what an earlier call left', async () => {
+    const { device } = context;
+    const stale = device.createBuffer('stale', 2 ** 16);
+    const alter: Alter = call => {
+      if (call.label !== 'sum_rows') return call;
+      const [partial, ...others] = call.buffers;
+      return { ...call, buffers: [{ ...partial!, buffer: stale, offsetBytes: 0 }, ...others] };
+    };
+    const found = await failures('rmsnorm_backward_weight', 'from f32, 65 x 127', alter);
+    expect(found.some(({ metric, output }) => metric === 'error' && output === 'total')).toBe(true);
+    stale.destroy();
+  });
+
+  test('workgroup memory read where nothing was written', async () => {
+    // gives every dispatch workgroup memory of zeros, so that nothing shows
+    if (context.device.adapter.architecture === 'swiftshader') return;
+    const alter = rewrite('rmsnorm_forward', 'reduce_scratch[thread] = value;', 'if (value != 0f) { $& }');
+    const found = await failures('rmsnorm_forward', 'to f32, 65 x 127', alter);
+    expect(alter.count).toBeGreaterThan(0);
+    expect(found.some(({ variant, metric }) => variant === 'workgroup memory' && metric === 'error')).toBe(true);
+  });
+
+  test('a bad step that is not written down: what is not finite goes unseen', async () => {
+    const alter = rewrite('gradient_norm', 'health.bad_step = schedule.step', 'health.bad_step = 0u * schedule.step');
+    const found = await failures('gradient_norm', '3 parts, clip', alter);
+    expect(alter.count).toBeGreaterThan(0);
+    expect(metricsOf(found)).toContain("NaN in 'partial' lost");
+    expect(metricsOf(found)).toContain("Infinity in 'loss' lost");
+  });
+
+  test('a result that is not the same in every run', async () => {
+    const alter: Alter = call => {
+      if (call.label !== 'add' || !call.source.includes('b: array')) return call;
+      const source = call.source
+        .replace('var<storage, read> a', 'var<storage, read_write> a')
+        .replace(/(y\[i\] = .*;)/, '$1 a[i] = a[i] + a[i];');
+      return { ...call, source };
+    };
+    expect(metricsOf(await failures('add', 'f32, 129', alter))).toContain('elements that differ between runs');
+  });
+});

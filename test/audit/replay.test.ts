@@ -1,0 +1,88 @@
+/** What an audit and a run keep, read back and run again; two audits compared. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, test } from 'vitest';
+import { audit, writeAudit } from '../../src/audit/audit.js';
+import { compareAudits } from '../../src/audit/compare.js';
+import { readProblem, replayProblem } from '../../src/audit/replay.js';
+import { replayOp } from '../../src/audit/replay-op.js';
+import { type AuditReport, readAudit } from '../../src/audit/report.js';
+import { initialWeights } from '../../src/model/init.js';
+import { Model } from '../../src/model/model.js';
+import { locateNonFinite } from '../../src/train/locate.js';
+import { isOpFile, readOp, writeOp } from '../../src/train/recorded-op.js';
+import { B, goldenShape, sequences, T } from '../support/golden.js';
+import { useDevice } from '../support/gpu.js';
+
+const context = useDevice({ checked: false });
+const root = mkdtempSync(join(tmpdir(), 'babelgrad-audit-'));
+afterAll(() => rmSync(root, { recursive: true }));
+
+describe('an audit', () => {
+  test('is written, read back, and its worst input gives the same error again', async () => {
+    const { device } = context;
+    const found = await audit(device, { names: ['cross_entropy'], quick: true });
+    writeAudit(root, found);
+    const report = readAudit(join(root, 'audit.json'));
+    expect(report).toEqual(JSON.parse(JSON.stringify(found.report)));
+    expect(report.failed).toBe(0);
+    expect(report.passed).toBe(report.checks.length);
+    const path = join(root, 'worst', 'cross_entropy.json');
+    expect(isOpFile(path)).toBe(false);
+    const file = readProblem(path);
+    const replayed = await replayProblem(device, file);
+    const again = replayed.find(
+      ({ variant, output }) => variant === file.worst.variant && output === file.worst.output,
+    )!;
+    expect(again.errors.shares.max).toBe(file.worst.share);
+    expect(again.worst.index).toBe(file.worst.index);
+    expect(Object.values(report.denormals).every(state => /kept|flushed/.test(state))).toBe(true);
+  });
+
+  test('is compared with another: what fails in the second alone is named', async () => {
+    const a = readAudit(join(root, 'audit.json'));
+    expect(compareAudits(a, a)).toMatchObject({ same: a.checks.length, changed: 0, newlyFailing: [], denormals: [] });
+    const [first, ...others] = a.checks;
+    const b: AuditReport = { ...a, checks: [{ ...first!, value: 2, passed: false }, ...others] };
+    const { newlyFailing, same, changed } = compareAudits(a, b);
+    expect([same, changed]).toEqual([a.checks.length - 1, 1]);
+    expect(newlyFailing).toHaveLength(1);
+    expect(newlyFailing[0]).toContain('cross_entropy');
+    expect(compareAudits(b, a).newlyFailing).toEqual([]);
+  });
+
+  test('a file that is none is refused', () => {
+    const path = join(root, 'other.json');
+    writeFileSync(path, '{"format": "something else"}');
+    expect(() => readAudit(path)).toThrow(/is not the JSON of 'audit kernels'/);
+    expect(() => readProblem(path)).toThrow(/is not a problem that an audit wrote/);
+    expect(() => readAudit(join(root, 'none.json'))).toThrow(/there is no file/);
+    writeFileSync(path, 'short');
+    expect(() => readOp(path)).toThrow(/is not an op that a run kept/);
+  });
+});
+
+describe('an op that made a value that is not finite', () => {
+  test('is found with its inputs, kept, and gives the same value again', async () => {
+    const { device } = context;
+    const model = await Model.create(device, goldenShape, initialWeights(goldenShape, 3));
+    const name = 'model.layers.1.mlp.up_proj.weight';
+    const { group, first } = model.place(name);
+    const huge = (await model.read(name)).map((_, i) => (i < 64 ? 3e38 : 0));
+    device.write(model.weight(group).buffer!, huge, 4 * first);
+    const found = await locateNonFinite(model, sequences(0), { B, T });
+    expect(found?.op?.op).toBe('linear');
+    const path = join(root, 'found.op');
+    writeOp(path, found!.op!);
+    expect(isOpFile(path)).toBe(true);
+    const op = readOp(path);
+    expect(op.found).toMatchObject({ tensor: found!.tensor, index: found!.index });
+    const { inputs, results } = await replayOp(device, op);
+    expect(inputs.length).toBeGreaterThan(1);
+    expect(inputs.every(({ nonFinite }) => nonFinite === 0)).toBe(true);
+    expect(inputs.some(({ amax }) => amax > 2.9e38)).toBe(true);
+    expect(results.find(result => result.name === found!.tensor)?.firstNonFinite).toBe(found!.index);
+    model.destroy();
+  });
+});

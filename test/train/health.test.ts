@@ -1,0 +1,100 @@
+/** The health of a run: numbers against the host's, warnings, and that watching changes nothing. */
+import { describe, expect, test } from 'vitest';
+import { initialWeights } from '../../src/model/init.js';
+import { Model } from '../../src/model/model.js';
+import { gamma } from '../../src/numerics/bounds.js';
+import { HEALTH_LIMITS, type HealthLine, HealthProbe, healthWarnings } from '../../src/train/health.js';
+import { Trainer } from '../../src/train/step.js';
+import { B, goldenShape, optimizer, sequences, T } from '../support/golden.js';
+import { useDevice } from '../support/gpu.js';
+
+const context = useDevice();
+const learningRate = 1e-3;
+
+async function trainer(): Promise<{ model: Model; trainer: Trainer }> {
+  const model = await Model.create(context.device, goldenShape, initialWeights(goldenShape, 3));
+  return { model, trainer: await Trainer.create(model, { B, T, microBatches: 1, optimizer }) };
+}
+
+const rms = (values: Iterable<number>, count: number): number => {
+  let sum = 0;
+  for (const value of values) sum += value * value;
+  return Math.sqrt(sum / count);
+};
+
+describe('a probe', () => {
+  test('sees what the host sees, and changes no bit of the run', async () => {
+    const [watched, alone] = [await trainer(), await trainer()];
+    const probe = await HealthProbe.create(watched.trainer);
+    const name = 'model.norm.weight';
+    let line: HealthLine | undefined;
+    let before: Float32Array | undefined;
+    for (let step = 0; step < 3; step++) {
+      before = await watched.model.read(name);
+      await watched.trainer.trainStep(sequences(step), learningRate);
+      line = await probe.measure(learningRate);
+      await alone.trainer.trainStep(sequences(step), learningRate);
+    }
+    expect(line!.step).toBe(3);
+    expect(line!.lossScale).toBe(1);
+    const seen = line!.parameters.find(parameter => parameter.name === name)!;
+    const weight = await watched.model.read(name);
+    const gradient = (await watched.trainer.gradients()).get(name)!;
+    const count = weight.length;
+    const tolerance = gamma(2 * count);
+    expect(seen.weight.amax).toBe(Math.max(...weight.map(Math.abs)));
+    expect(Math.abs(seen.weight.rms / rms(weight, count) - 1)).toBeLessThan(tolerance);
+    expect(seen.gradient.amax).toBe(Math.max(...gradient.map(Math.abs)));
+    expect(Math.abs(seen.gradient.rms / rms(gradient, count) - 1)).toBeLessThan(tolerance);
+    expect(seen.gradient.zeros).toBe(gradient.filter(value => value === 0).length / count);
+    expect(seen.gradient.nonFinite).toBe(0);
+    // norms have no decay: the update is what the weights moved by, as far as f32 around 1 tells
+    const moved = rms(
+      weight.map((value, i) => value - before![i]!),
+      count,
+    );
+    expect(Math.abs(seen.updateToWeight / (moved / rms(weight, count)) - 1)).toBeLessThan(2e-4);
+    for (const { name: each } of watched.model.specs) {
+      expect(await watched.model.read(each), each).toEqual(await alone.model.read(each));
+    }
+    probe.destroy();
+    for (const { model, trainer } of [watched, alone]) {
+      trainer.destroy();
+      model.destroy();
+    }
+  });
+
+  test('counts what is not finite', async () => {
+    const { model, trainer: run } = await trainer();
+    const weight = model.weight('model.norm.weight');
+    context.device.write(weight.buffer!, Float32Array.of(Number.NaN, Number.NEGATIVE_INFINITY, 0, 1e-40));
+    const probe = await HealthProbe.create(run);
+    const line = await probe.measure(learningRate);
+    const { weight: seen } = line.parameters.find(({ name }) => name === 'model.norm.weight')!;
+    expect(seen.nonFinite).toBe(2);
+    expect(seen.zeros * 64).toBe(1);
+    expect(seen.subnormal * 64).toBe(1);
+    expect(healthWarnings(line, HEALTH_LIMITS).join()).toContain('weights that are not finite is 2');
+    probe.destroy();
+    run.destroy();
+    model.destroy();
+  });
+});
+
+describe('warnings', () => {
+  const sound = { amax: 1, rms: 1, zeros: 0, subnormal: 0, nonFinite: 0 };
+  const parameter = { name: 'w', weight: sound, gradient: sound, gradientToWeight: 1, updateToWeight: 1e-3 };
+  const warningsOf = (more: Partial<typeof parameter>, lossScale = 1) =>
+    healthWarnings({ kind: 'health', step: 5, lossScale, parameters: [{ ...parameter, ...more }] }, HEALTH_LIMITS);
+
+  test('none for what is sound, one for each limit', () => {
+    expect(warningsOf({})).toEqual([]);
+    expect(warningsOf({ updateToWeight: 0.5 })).toEqual(['step 5: w: update to weight is 0.5 (at most 0.1)']);
+    expect(warningsOf({ updateToWeight: 1e-9 })).toHaveLength(1);
+    expect(warningsOf({ gradientToWeight: 1000 })).toHaveLength(1);
+    expect(warningsOf({ gradient: { ...sound, zeros: 0.9 } })).toHaveLength(1);
+    expect(warningsOf({ gradient: { ...sound, subnormal: 0.1 } })).toHaveLength(1);
+    expect(warningsOf({}, 2)).toEqual(['step 5: run: the loss scale is 2 (at least 16)']);
+    expect(warningsOf({}, 1024)).toEqual([]);
+  });
+});
