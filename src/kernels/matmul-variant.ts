@@ -66,7 +66,7 @@ export function matmulKey({ form, M, N, K, types: { a, b, c } }: MatmulRequest):
 export function defaultMatmul(adapter: AdapterDescription, { types }: MatmulRequest): MatmulVariant {
   const lanes = adapter.subgroupSize;
   if (adapter.kind !== 'hardware' && [4, 8, 16].includes(lanes)) {
-    return { kernel: 'subgroup', lanes, groups: lanes === 4 ? 2 : 16 / lanes, columns: 4, unroll: lanes === 4 ? 4 : 8 };
+    return { kernel: 'subgroup', lanes, groups: 2, columns: 4, unroll: 4 };
   }
   const [shape] = matrixShapes(adapter);
   if (shape && types.b === 'f16') {
