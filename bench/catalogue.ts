@@ -25,6 +25,7 @@ interface Entry {
 const FORMS: readonly MatmulForm[] = ['NT', 'NN', 'TN'];
 const ROWS = { rmsnorm: 8192, crossEntropy: 1024 };
 export const STEP_VOCABULARY = 512;
+const LARGE_VOCABULARY = 4096;
 
 export interface StepSize {
   readonly preset: string;
@@ -44,7 +45,7 @@ const makeStep =
       device,
       modelConfig(presetSize(preset), vocabulary, false, T),
       { B, T },
-      { name: `step ${preset} T ${T}${precision === 'f16' ? ' f16' : ''}`, precision },
+      { name: `step ${preset} V ${vocabulary} T ${T}${precision === 'f16' ? ' f16' : ''}`, precision },
     );
 
 const CATALOGUE: Readonly<Record<string, Entry>> = {
@@ -69,7 +70,11 @@ const CATALOGUE: Readonly<Record<string, Entry>> = {
     sizes: [4096],
     make: vocabulary => [device => crossEntropyWork(device, ROWS.crossEntropy, vocabulary)],
   },
-  step: { size: 'context length T', sizes: [STEP.T], make: T => [makeStep({ ...STEP, T })] },
+  step: {
+    size: 'context length T',
+    sizes: [STEP.T],
+    make: T => [makeStep({ ...STEP, T }), makeStep({ ...STEP, T, vocabulary: LARGE_VOCABULARY })],
+  },
 };
 
 /** For a GPU: sizes that fill one, and a step of a model that one would train. */

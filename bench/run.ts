@@ -11,7 +11,7 @@ import { describeMachine } from './machine.js';
 import { measure, median, type Samples } from './measure.js';
 import { comparePeers, peerBars } from './peers.js';
 import type { BenchmarkResult, KernelResults, StepResult } from './result.js';
-import { adamwBar, scalingBars, summarise } from './summary.js';
+import { adamwBar, scalingBars, stepBars, summarise } from './summary.js';
 import type { Work } from './work.js';
 import { copyCeiling, fmaCeiling } from './works/ceilings.js';
 import type { StepWork } from './works/step.js';
@@ -46,6 +46,7 @@ export async function benchmark(selection: Selection, options: BenchmarkOptions)
     bars: [
       ...(peers ? peerBars(peers) : []),
       ...adamwBar(kernels.samples),
+      ...stepBars(kernels.samples, kernels.steps),
       ...scalingBars(kernels.samples, kernels.steps),
     ],
   };

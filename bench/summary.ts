@@ -63,6 +63,21 @@ export function adamwBar(samples: readonly Samples[]): Bar[] {
   return [atLeast(`${name}: share of the copy ceiling`, 0.5, share)];
 }
 
+/** A whole step against the best product of the same run, and what of a step is not the device's. */
+export function stepBars(samples: readonly Samples[], steps: readonly StepResult[]): Bar[] {
+  const products = samples.filter(({ kind }) => kind === 'matmul').map(sample => rateAt(sample, sample.wall));
+  return steps
+    .filter(({ kind }) => kind === 'step')
+    .flatMap(({ name, hostShare }) => {
+      const sample = samples.find(other => other.name === name)!;
+      const share = rateAt(sample, sample.wall) / Math.max(...products);
+      return [
+        ...(products.length > 0 ? [atLeast(`${name}: FLOP/s over those of the best product`, 0.5, share)] : []),
+        ...(hostShare === undefined ? [] : [atMost(`${name}: share that is the host's`, 0.1, hostShare)]),
+      ];
+    });
+}
+
 /** How a FLOP's cost changes as steps grow, and whether activations grow with the context and no faster. */
 export function scalingBars(samples: readonly Samples[], steps: readonly StepResult[]): Bar[] {
   const costs = (kind: string) =>

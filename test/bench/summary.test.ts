@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import type { StepResult } from '../../bench/result.js';
-import { adamwBar, ceilingsOf, scalingBars, summarise } from '../../bench/summary.js';
+import { adamwBar, ceilingsOf, scalingBars, stepBars, summarise } from '../../bench/summary.js';
 import { ceilings, samplesOf } from './samples.js';
 
 test('rates come from the median and are shares of the ceiling of their kind', () => {
@@ -29,6 +29,17 @@ test('rates come from the median and are shares of the ceiling of their kind', (
 test('without ceilings there is no share', () => {
   expect(ceilingsOf([samplesOf([1])])).toBeUndefined();
   expect(summarise([samplesOf([1])])[0]).not.toHaveProperty('share');
+});
+
+test('a step is set against the best product of its run, and its host time against the whole', () => {
+  const products = [samplesOf([10], { name: 'a', flops: 1e9 }), samplesOf([5], { name: 'b', flops: 1e9 })];
+  const step = samplesOf([40], { name: 'step', kind: 'step', flops: 4.8e9 });
+  const result = { name: 'step', kind: 'step', hostShare: 0.2 } as StepResult;
+  expect(stepBars([...products, step], [result])).toMatchObject([
+    { measured: '0.60', reached: true },
+    { measured: '0.2', reached: false },
+  ]);
+  expect(stepBars([step], [result])).toHaveLength(1);
 });
 
 test('scaling compares time per FLOP and activations per token', () => {
