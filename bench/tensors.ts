@@ -1,7 +1,7 @@
 /** Inputs of the benchmark: the same values in every run and for every engine. */
 import { bytesOf, type DType, persistent, type Shape, sizeOf, type Tensor } from '../src/autograd/tensor.js';
 import type { Device } from '../src/gpu/device.js';
-import { halvesOf } from '../src/half.js';
+import { wordsOfHalves } from '../src/half.js';
 import { Random } from '../src/random.js';
 
 /** Uniform values in [low, high), from a random stream of the name's own. */
@@ -25,17 +25,11 @@ export function place(
   try {
     if (fill) {
       const values = fill(name, sizeOf(shape));
-      device.write(buffer, dtype === 'f16' ? packedHalves(values) : values);
+      device.write(buffer, dtype === 'f16' ? wordsOfHalves(values) : values);
     }
   } catch (error) {
     buffer.destroy();
     throw error;
   }
   return persistent(name, shape, buffer, dtype);
-}
-
-function packedHalves(values: ArrayLike<number>): Uint32Array {
-  const words = new Uint32Array(Math.ceil(values.length / 2));
-  new Uint16Array(words.buffer).set(halvesOf(values));
-  return words;
 }

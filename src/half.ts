@@ -36,3 +36,10 @@ function roundToEven(value: number): number {
   const rest = value - below;
   return rest > 0.5 || (rest === 0.5 && below % 2 === 1) ? below + 1 : below;
 }
+
+/** Halves as whole words, as buffers are written. */
+export function wordsOfHalves(values: ArrayLike<number>): Uint32Array<ArrayBuffer> {
+  const words = new Uint32Array(Math.ceil(values.length / 2));
+  new Uint16Array(words.buffer).set(halvesOf(values));
+  return words;
+}

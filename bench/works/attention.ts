@@ -4,6 +4,7 @@ import type { Tensor } from '../../src/autograd/tensor.js';
 import type { Device } from '../../src/gpu/device.js';
 import { type AttentionShape, attention as attention64, attentionBackward } from '../../src/numerics/attention.js';
 import { attentionBounds } from '../../src/numerics/attention-bounds.js';
+import { apart, sideBySide } from '../../src/numerics/side-by-side.js';
 import { attention } from '../../src/ops/attention.js';
 import { place, uniform } from '../tensors.js';
 import type { Work } from '../work.js';
@@ -27,7 +28,11 @@ export async function attentionWork(device: Device, shape: AttentionShape): Prom
   const { B, T, H, D } = shape;
   const name = `attention T ${T}`;
   const width = H * D;
-  const qkv = place(device, 'qkv', [B * T, 3 * width], () => sideBySide(B * T, width));
+  const qkv = place(device, 'qkv', [B * T, 3 * width], () => {
+    // q, k and v as peers get them, side by side as the kernel takes them
+    const parts = ['q', 'k', 'v'].map(label => Float64Array.from(attentionInput(label, B * T * width)));
+    return Float32Array.from(sideBySide(parts, B * T));
+  });
   const dout = place(device, 'dout', [B * T, width], attentionInput);
   const graph = new Graph();
   const out = attention(graph, qkv, shape);
@@ -42,34 +47,11 @@ export async function attentionWork(device: Device, shape: AttentionShape): Prom
     tensors: [qkv, dout],
     keep: [out, dqkv],
     async check(read) {
-      const [q, k, v] = apart(await read(qkv), width);
-      const [dq, dk, dv] = apart(await read(dqkv), width);
+      const [q, k, v] = apart(await read(qkv), B * T, [width, width, width]);
+      const [dq, dk, dv] = apart(await read(dqkv), B * T, [width, width, width]);
       const arrays = { q: q!, k: k!, v: v!, dout: await read(dout), out: await read(out), dq: dq!, dk: dk!, dv: dv! };
       return verifyAttention(name, shape, arrays);
     },
-  });
-}
-
-/** q, k and v as peers get them, side by side as the kernel takes them. */
-function sideBySide(rows: number, width: number): Float32Array {
-  const parts = ['q', 'k', 'v'].map(label => attentionInput(label, rows * width));
-  const together = new Float32Array(3 * rows * width);
-  for (let row = 0; row < rows; row++) {
-    parts.forEach((part, i) => {
-      together.set(part.subarray(row * width, (row + 1) * width), (3 * row + i) * width);
-    });
-  }
-  return together;
-}
-
-function apart(together: Float32Array, width: number): Float32Array[] {
-  const rows = together.length / (3 * width);
-  return [0, 1, 2].map(i => {
-    const part = new Float32Array(rows * width);
-    for (let row = 0; row < rows; row++) {
-      part.set(together.subarray((3 * row + i) * width, (3 * row + i + 1) * width), row * width);
-    }
-    return part;
   });
 }
 

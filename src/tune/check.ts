@@ -1,6 +1,7 @@
 /** Whether a variant computes what it should, on a small case with edges, against float64. */
+
 import type { Device } from '../gpu/device.js';
-import { floatsOfHalves, halvesOf } from '../half.js';
+import { floatsOfHalves, halvesOf, wordsOfHalves } from '../half.js';
 import { BYTES } from '../kernels/call.js';
 import type { KernelRequest } from '../kernels/table.js';
 import { attention, attentionBackward } from '../numerics/attention.js';
@@ -8,6 +9,7 @@ import { attentionBounds } from '../numerics/attention-bounds.js';
 import { matmulBound, storedBound } from '../numerics/bounds.js';
 import { compare } from '../numerics/compare.js';
 import { matmul, type Vector } from '../numerics/reference.js';
+import { sideBySide } from '../numerics/side-by-side.js';
 import { Random } from '../random.js';
 import { canonical, type Variant } from './candidates.js';
 import { freeTensors, makeTensors, planVariant, tensorsOf } from './subject.js';
@@ -96,12 +98,6 @@ function values(label: string, count: number): Vector {
   return Float64Array.from(floatsOfHalves(halves.buffer as ArrayBuffer));
 }
 
-function wordsOfHalves(given: Vector): Uint32Array {
-  const words = new Uint32Array(Math.ceil(given.length / 2));
-  new Uint16Array(words.buffer).set(halvesOf(given));
-  return words;
-}
-
 /**
  * About `size`, an odd multiple of the vector that divides `real`: rows begin where those of the real matrix may begin,
  * so that the very pipeline is checked that will be timed, and no tile fits.
@@ -178,19 +174,4 @@ function rowDots(a: Vector, b: Vector, { T, heads, D }: { T: number; heads: numb
     dots[(Math.floor(i / D) % heads) * T + Math.floor(i / (heads * D))]! += value * b[i]!;
   });
   return dots;
-}
-
-/** Matrices of `rows` rows each, side by side in one. */
-function sideBySide(matrices: readonly Vector[], rows: number): Vector {
-  const widths = matrices.map(({ length }) => length / rows);
-  const width = widths.reduce((a, b) => a + b, 0);
-  const together = new Float64Array(rows * width);
-  let column = 0;
-  matrices.forEach((matrix, i) => {
-    for (let r = 0; r < rows; r++) {
-      together.set(matrix.subarray(r * widths[i]!, (r + 1) * widths[i]!), r * width + column);
-    }
-    column += widths[i]!;
-  });
-  return together;
 }

@@ -5,11 +5,13 @@ import type { Graph } from '../../src/autograd/graph.js';
 import { plan } from '../../src/autograd/plan.js';
 import { bytesOf, type DType, persistent, type Shape, sizeOf, type Tensor } from '../../src/autograd/tensor.js';
 import { type Device, type DeviceOptions, openDevice } from '../../src/gpu/device.js';
-import { floatsOfHalves, halvesOf } from '../../src/half.js';
+import { floatsOfHalves, halvesOf, wordsOfHalves } from '../../src/half.js';
 import { add } from '../../src/kernels/elementwise.js';
 import type { KernelTable } from '../../src/kernels/table.js';
 import { compare } from '../../src/numerics/compare.js';
 import { Random } from '../../src/random.js';
+
+export { apart as parts, sideBySide } from '../../src/numerics/side-by-side.js';
 
 /** The device of a test file: opened before its tests, by default with Dawn's own bounds checks, and checked after them. */
 export function useDevice(options: DeviceOptions = { checked: true }): { readonly device: Device } {
@@ -45,40 +47,7 @@ export function input(
 function packed(values: ArrayLike<number>, dtype: DType): Float32Array | Uint32Array {
   if (dtype === 'f32') return Float32Array.from(values);
   if (dtype === 'u32') return Uint32Array.from(values);
-  const words = new Uint32Array(Math.ceil(values.length / 2));
-  new Uint16Array(words.buffer).set(halvesOf(values));
-  return words;
-}
-
-/** Matrices of `rows` rows each, side by side in one. */
-export function sideBySide(matrices: readonly Float64Array[], rows: number): Float64Array {
-  const widths = matrices.map(({ length }) => length / rows);
-  const width = widths.reduce((a, b) => a + b, 0);
-  const together = new Float64Array(rows * width);
-  let column = 0;
-  matrices.forEach((matrix, i) => {
-    for (let r = 0; r < rows; r++) {
-      together.set(matrix.subarray(r * widths[i]!, (r + 1) * widths[i]!), r * width + column);
-    }
-    column += widths[i]!;
-  });
-  return together;
-}
-
-/** Takes matrices that stand side by side apart again. */
-export function parts<Values extends Float32Array | Float64Array>(
-  together: Values,
-  rows: number,
-  widths: readonly number[],
-): Values[] {
-  const width = widths.reduce((a, b) => a + b, 0);
-  let column = 0;
-  return widths.map(own => {
-    const part = together.slice(0, rows * own) as Values;
-    for (let r = 0; r < rows; r++) part.set(together.subarray(r * width + column, r * width + column + own), r * own);
-    column += own;
-    return part;
-  });
+  return wordsOfHalves(values);
 }
 
 /** An input whose gradient is wanted. */

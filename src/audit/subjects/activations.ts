@@ -1,13 +1,14 @@
 /** SwiGLU, rotary embedding, embedding and their gradients. */
+
 import { embeddingBackward, embeddingForward, rope, swigluBackward, swigluForward } from '../../kernels/rows.js';
 import { columnSumBound, ropeBound, storedBound, swigluBackwardBounds, swigluBound } from '../../numerics/bounds.js';
 import { embeddingCases, ropeCases, rowCases } from '../../numerics/cases.js';
 import { FORMATS, type InputClass, inputValues, type StoredType } from '../../numerics/inputs.js';
 import * as reference from '../../numerics/reference.js';
+import { apart, sideBySide } from '../../numerics/side-by-side.js';
 import { groupRowsById } from '../../ops/embedding.js';
 import { ropeTable } from '../../ops/rope.js';
 import { floats, onlyVariant, type Problem, rowVariants, type Scope, storedTypes, words } from '../problem.js';
-import { apart, sideBySide } from './attention.js';
 
 const CLASSES: readonly InputClass[] = ['wide', 'denormal', 'signed zeros', 'largest'];
 

@@ -1,4 +1,5 @@
 /** Attention: forward and both passes of its gradient, each judged by itself on the reference's intermediate values. */
+
 import { attentionCall } from '../../kernels/attention.js';
 import type { AttentionKernel } from '../../kernels/attention-variant.js';
 import { type AttentionShape, attention, attentionBackward } from '../../numerics/attention.js';
@@ -7,6 +8,7 @@ import { storedBound } from '../../numerics/bounds.js';
 import { attentionCases } from '../../numerics/cases.js';
 import { type InputClass, inputValues, type StoredType, stored } from '../../numerics/inputs.js';
 import type { Vector } from '../../numerics/reference.js';
+import { apart, sideBySide } from '../../numerics/side-by-side.js';
 import { type Expected, floats, type Given, type Problem, type Scope, storedTypes } from '../problem.js';
 import { attentionVariants } from '../variants.js';
 
@@ -140,31 +142,4 @@ function deltaOf(dout: Vector, out: Vector, D: number, { B, T, H }: AttentionSha
     delta[(b * H + h) * T + t]! += dout[i]! * out[i]!;
   }
   return delta;
-}
-
-/** Matrices of `rows` rows each, side by side in one. */
-export function sideBySide(matrices: readonly Vector[], rows: number): Vector {
-  const widths = matrices.map(({ length }) => length / rows);
-  const width = widths.reduce((a, b) => a + b, 0);
-  const together = new Float64Array(rows * width);
-  let column = 0;
-  matrices.forEach((matrix, i) => {
-    for (let r = 0; r < rows; r++) {
-      together.set(matrix.subarray(r * widths[i]!, (r + 1) * widths[i]!), r * width + column);
-    }
-    column += widths[i]!;
-  });
-  return together;
-}
-
-/** Takes matrices that stand side by side apart again. */
-export function apart(together: Vector, rows: number, widths: readonly number[]): Vector[] {
-  const width = widths.reduce((a, b) => a + b, 0);
-  let column = 0;
-  return widths.map(own => {
-    const part = new Float64Array(rows * own);
-    for (let r = 0; r < rows; r++) part.set(together.subarray(r * width + column, r * width + column + own), r * own);
-    column += own;
-    return part;
-  });
 }
