@@ -131,15 +131,24 @@ export function readYaml(path: string): Record<string, unknown> {
  * @throws UserError naming the field, what is wrong with it, and the field that was probably meant.
  */
 export function parseConfig(fields: Record<string, unknown>, origin: string): RunConfig {
-  return parse(configSchema, fields, origin);
+  return parseWith(configSchema, Object.keys(configFields), fields, origin);
 }
 
 /** Checks fields of which none is needed. @throws UserError as parseConfig. */
 export function parseFields(fields: Record<string, unknown>, origin: string): RunFields {
-  return parse(someFields, fields, origin);
+  return parseWith(someFields, Object.keys(configFields), fields, origin);
 }
 
-function parse<Output>(schema: z.ZodType<Output>, fields: Record<string, unknown>, origin: string): Output {
+/**
+ * Checks fields against a strict schema; `names` are those that an unknown field may have been meant to be.
+ * @throws UserError as parseConfig.
+ */
+export function parseWith<Output>(
+  schema: z.ZodType<Output>,
+  names: readonly string[],
+  fields: Record<string, unknown>,
+  origin: string,
+): Output {
   const parsed = schema.safeParse(fields);
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0]!;
@@ -147,15 +156,14 @@ function parse<Output>(schema: z.ZodType<Output>, fields: Record<string, unknown
   if (issue.code === 'unrecognized_keys') {
     const [key] = issue.keys as [string];
     const within = field ? ` in ${field}` : '';
-    throw new UserError(`${origin}: unknown field '${key}'${within}; ${nearest(key)}`);
+    throw new UserError(`${origin}: unknown field '${key}'${within}; ${nearest(key, names)}`);
   }
   const given = issue.path.reduce<unknown>((value, key) => (value as Record<PropertyKey, unknown>)?.[key], fields);
   const shown = given === undefined ? 'missing' : JSON.stringify(given);
   throw new UserError(`${origin}: field '${field}' is ${shown}: ${issue.message}`);
 }
 
-function nearest(key: string): string {
-  const names = Object.keys(configFields);
+function nearest(key: string, names: readonly string[]): string {
   const distances = names.map(name => editDistance(key.toLowerCase(), name.toLowerCase()));
   const best = Math.min(...distances);
   if (best <= 3) return `did you mean '${names[distances.indexOf(best)]}'?`;

@@ -1,0 +1,66 @@
+/** One run of a study in a process of its own, so that a crash of a driver ends that run and nothing else. */
+import { fork } from 'node:child_process';
+import { join } from 'node:path';
+import { UserError } from '../errors.js';
+import type { RunConfig } from '../train/config.js';
+import type { RunSummary } from '../train/loop.js';
+
+/** What a worker is told. */
+export interface WorkerTask {
+  readonly folder: string;
+  readonly config: RunConfig;
+  readonly from?: string | undefined;
+}
+
+/** How far a run is. */
+export interface RunProgress {
+  readonly step: number;
+  readonly steps: number;
+  readonly tokens: number;
+  readonly loss: number;
+  readonly tokensPerSecond: number;
+}
+
+/** What a worker tells. */
+export type WorkerMessage =
+  | ({ readonly kind: 'progress' } & RunProgress)
+  | { readonly kind: 'note'; readonly text: string }
+  | { readonly kind: 'end'; readonly summary: RunSummary }
+  | { readonly kind: 'error'; readonly message: string; readonly isUserError: boolean };
+
+export interface ExecuteOptions {
+  /** Aborting it ends the run after its current step, with a checkpoint. */
+  readonly signal?: AbortSignal | undefined;
+  onProgress?(progress: RunProgress): void;
+  onNote?(text: string): void;
+}
+
+/** Starts or goes on with a run. @throws what ended it. */
+export type Execute = (task: WorkerTask, options: ExecuteOptions) => Promise<RunSummary>;
+
+/** Runs in a child process. A run that is aborted ends with a checkpoint; so does one whose parent is gone. */
+export const inChildProcess: Execute = (task, { signal, onProgress, onNote }) =>
+  new Promise((resolve, reject) => {
+    const child = fork(join(import.meta.dirname, 'worker.js'), { stdio: ['ignore', 'ignore', 'pipe', 'ipc'] });
+    let errors = '';
+    child.stderr!.on('data', (data: Buffer) => {
+      errors = (errors + data.toString()).slice(-2000);
+    });
+    const stop = () => void child.send('stop', () => {});
+    signal?.addEventListener('abort', stop);
+    let outcome: (() => void) | undefined;
+    child.on('message', (message: WorkerMessage) => {
+      if (message.kind === 'progress') onProgress?.(message);
+      else if (message.kind === 'note') onNote?.(message.text);
+      else if (message.kind === 'end') outcome = () => resolve(message.summary);
+      else outcome = () => reject(message.isUserError ? new UserError(message.message) : new Error(message.message));
+    });
+    child.on('error', error => reject(error));
+    child.on('close', (code, killedBy) => {
+      signal?.removeEventListener('abort', stop);
+      if (outcome) outcome();
+      else reject(new Error(`its process ended (${killedBy ?? `status ${code}`}): ${errors.trim() || 'no message'}`));
+    });
+    child.send(task);
+    if (signal?.aborted) stop();
+  });

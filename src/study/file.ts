@@ -1,0 +1,92 @@
+/** What a study is given: the schema of study.yaml. */
+import { z } from 'zod';
+import { UserError } from '../errors.js';
+import { parseWith, readYaml } from '../train/config.js';
+
+export const STRATEGIES = ['source', 'scratch', 'cpt'] as const;
+export type Strategy = (typeof STRATEGIES)[number];
+
+/**
+ * How replay is paid for: `extra` keeps the target language's tokens and adds the replayed ones, `budget` takes them out
+ * of the same number of tokens.
+ */
+export const ACCOUNTS = ['extra', 'budget'] as const;
+export type ReplayAccount = (typeof ACCOUNTS)[number];
+
+const fields = z.record(z.string(), z.unknown());
+const languages = z.array(z.string().min(1)).min(1);
+const studyFields = {
+  name: z.string().min(1),
+  /** Folder of the study. */
+  out: z.string().min(1),
+  /** Language → folder made by tokenize. */
+  languages: z.record(z.string().min(1), z.string().min(1)),
+  source: z.string().min(1).optional(),
+  /** By default every language but the source. */
+  targets: languages.optional(),
+  strategies: z
+    .array(z.enum(STRATEGIES))
+    .min(1)
+    .default([...STRATEGIES]),
+  /** Of each size a name, fields of a run that hold for it (the model's among them), and `from`, a checkpoint for CPT. */
+  sizes: z.array(z.looseObject({ name: z.string().regex(/^[\w.-]+$/, 'must be letters, digits, ., - or _') })).min(1),
+  /** Fields of a run that hold for all. */
+  train: fields.default({}),
+  replay: z
+    .array(
+      z.strictObject({
+        ratios: z.array(z.number().gt(0).lt(1)).min(1),
+        account: z.array(z.enum(ACCOUNTS)).min(1).default(['extra']),
+        sizes: z.array(z.string()).min(1).optional(),
+        targets: languages.optional(),
+      }),
+    )
+    .default([]),
+  seeds: z.array(z.int().min(0)).min(1).default([0]),
+};
+const studySchema = z.strictObject(studyFields);
+export type StudyFile = z.infer<typeof studySchema>;
+
+/**
+ * Reads a study file. `out` replaces its folder.
+ * @throws UserError naming the file, the field, and what is wrong with it.
+ */
+export function readStudyFile(path: string, out?: string): StudyFile {
+  const given = { ...readYaml(path), ...(out !== undefined && { out }) };
+  const study = parseWith(studySchema, Object.keys(studyFields), given, `'${path}'`);
+  checkNames(study, path);
+  return study;
+}
+
+/** The study's target languages. */
+export const targetsOf = ({ targets, languages, source }: StudyFile): readonly string[] =>
+  targets ?? Object.keys(languages).filter(language => language !== source);
+
+function checkNames(study: StudyFile, path: string): void {
+  const targets = targetsOf(study);
+  const { source, languages, sizes, strategies, replay } = study;
+  const languageNames = Object.keys(languages);
+  const need = (name: string, known: readonly string[], field: string, kind: string) => {
+    if (!known.includes(name)) {
+      throw new UserError(`'${path}': ${field} names ${kind} '${name}'; there are ${known.join(', ')}`);
+    }
+  };
+  if (source === undefined && (strategies.includes('source') || replay.length > 0)) {
+    const what = strategies.includes('source') ? "the strategy 'source'" : 'replay';
+    throw new UserError(`'${path}': ${what} needs a source language: give source, one of ${languageNames.join(', ')}`);
+  }
+  if (source !== undefined) need(source, languageNames, 'source', 'the language');
+  for (const target of targets) need(target, languageNames, 'targets', 'the language');
+  if (targets.length === 0) throw new UserError(`'${path}': there is no target language beside the source`);
+  if (source !== undefined && targets.includes(source)) {
+    throw new UserError(`'${path}': '${source}' is the source, and a target too`);
+  }
+  const sizeNames = sizes.map(({ name }) => name);
+  const twice = sizeNames.find((name, i) => sizeNames.indexOf(name) !== i);
+  if (twice !== undefined) throw new UserError(`'${path}': two sizes are named '${twice}'`);
+  for (const entry of replay) {
+    for (const size of entry.sizes ?? []) need(size, sizeNames, 'replay.sizes', 'the size');
+    for (const target of entry.targets ?? []) need(target, targets, 'replay.targets', 'the target');
+    if (!strategies.includes('cpt')) throw new UserError(`'${path}': replay needs the strategy 'cpt'`);
+  }
+}

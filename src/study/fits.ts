@@ -1,0 +1,64 @@
+/** The laws of a study: for each target language scratch, CPT, and loss against compute of both. */
+import { UserError } from '../errors.js';
+import type { BootstrapOptions } from '../scaling/bootstrap.js';
+import { type ComputeFit, fitCompute } from '../scaling/compute-line.js';
+import { fitChinchilla, fitCpt, type LawFitResult } from '../scaling/fit-result.js';
+import { parsePoints } from '../scaling/points.js';
+import { pointsCsv, type StudyPoint } from './points.js';
+
+/** A fit, or why there is none. */
+export type Fitting<Fit> = { readonly fit: Fit } | { readonly missing: string };
+
+export interface LanguageFits {
+  readonly language: string;
+  readonly scratch: Fitting<LawFitResult>;
+  readonly cpt: Fitting<LawFitResult>;
+  readonly scratchCompute: Fitting<ComputeFit>;
+  readonly cptCompute: Fitting<ComputeFit>;
+}
+
+/**
+ * Points after warm-up of runs without replay, through the same reader as `fit points.csv --exclude warmup`. Whole runs are
+ * resampled where there are enough of them to draw from.
+ */
+export function fitStudy(points: readonly StudyPoint[], targets: readonly string[], replicates = 200): LanguageFits[] {
+  return targets.map(language => {
+    const of = (strategy: string) =>
+      points.filter(point => point.language === language && point.strategy === strategy && point.replay === 0);
+    const scratchPoints = of('scratch');
+    const cptPoints = of('cpt');
+    const scratch = attempt(scratchPoints, (rows, used, options) => fitChinchilla(rows, used, options), replicates);
+    const cpt: Fitting<LawFitResult> =
+      'fit' in scratch
+        ? attempt(cptPoints, (rows, used, options) => fitCpt(rows, used, scratch.fit, options), replicates)
+        : { missing: 'there is no fit of the runs from scratch, whose E, A and alpha it keeps' };
+    return {
+      language,
+      scratch,
+      cpt,
+      scratchCompute: attempt(scratchPoints, (rows, _, options) => fitCompute(rows, options), replicates),
+      cptCompute: attempt(cptPoints, (rows, _, options) => fitCompute(rows, options), replicates),
+    };
+  });
+}
+
+type Parsed = ReturnType<typeof parsePoints>;
+
+/** Runs to draw from, below which rows are resampled instead. */
+const FEWEST_RUNS = 10;
+
+function attempt<Fit>(
+  points: readonly StudyPoint[],
+  fit: (points: Parsed['points'], used: Parsed['used'], options: BootstrapOptions) => Fit,
+  replicates: number,
+): Fitting<Fit> {
+  if (points.length === 0) return { missing: 'no run of this kind has points yet' };
+  const parsed = parsePoints(pointsCsv(points), 'points.csv', { exclude: ['warmup'] });
+  const resample = new Set(points.map(({ run }) => run)).size >= FEWEST_RUNS ? 'runs' : 'rows';
+  try {
+    return { fit: fit(parsed.points, parsed.used, { replicates, seed: 0, resample }) };
+  } catch (error) {
+    if (error instanceof UserError) return { missing: error.message };
+    throw error;
+  }
+}

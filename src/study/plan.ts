@@ -1,0 +1,167 @@
+/** The runs that a study asks for. */
+import { join } from 'node:path';
+import { UserError } from '../errors.js';
+import { MODEL_FIELDS, parseConfig, parseFields, type RunConfig } from '../train/config.js';
+import { type ReplayAccount, readStudyFile, type Strategy, type StudyFile, targetsOf } from './file.js';
+
+/** A run of a study, before it is started. */
+export interface PlannedRun {
+  /** Also the name of its folder, below `runs` of the study's. */
+  readonly name: string;
+  readonly size: string;
+  readonly strategy: Strategy;
+  /** The language that it is trained in; of a source run the source's. */
+  readonly language: string;
+  /** Share of source-language tokens, 0 to 1. */
+  readonly replay: number;
+  /** Of a run with replay. */
+  readonly account?: ReplayAccount;
+  readonly seed: number;
+  readonly config: RunConfig;
+  /** Of a CPT run: the source run that it waits for, by name, or a model folder. */
+  readonly from?: { readonly run: string } | { readonly folder: string };
+}
+
+/** A study file, and every run that it asks for: source runs first, then by size. */
+export interface StudyPlan {
+  readonly name: string;
+  readonly folder: string;
+  readonly source?: string;
+  readonly targets: readonly string[];
+  readonly runs: readonly PlannedRun[];
+}
+
+export const runFolder = (study: string, run: string): string => join(study, 'runs', run);
+
+/**
+ * Reads a study file and plans its runs. `out` replaces its folder.
+ * @throws UserError naming the file, the field, and what is wrong with it.
+ */
+export function readStudyPlan(path: string, out?: string): StudyPlan {
+  return planStudy(readStudyFile(path, out), path);
+}
+
+function planStudy(study: StudyFile, path: string): StudyPlan {
+  const { source, strategies, sizes, seeds } = study;
+  const targets = targetsOf(study);
+  const runs = seeds.flatMap(seed =>
+    sizes.flatMap(({ name: size, from, ...own }) => {
+      const origin = `'${path}': size '${size}'`;
+      const context = { study, size, seed, fields: runFields(study, own, path, origin), origin };
+      const runs: PlannedRun[] = [];
+      let start: PlannedRun['from'];
+      if (from !== undefined) {
+        if (typeof from !== 'string') throw new UserError(`${origin}: from must be a checkpoint, model folder or run`);
+        start = { folder: from };
+      } else if (strategies.includes('source')) {
+        const run = planRun(context, 'source', source!);
+        runs.push(run);
+        start = { run: run.name };
+      }
+      for (const target of targets) {
+        if (strategies.includes('scratch')) runs.push(planRun(context, 'scratch', target));
+        if (!strategies.includes('cpt')) continue;
+        if (!start) {
+          throw new UserError(
+            `${origin}: the CPT runs have no source: add 'source' to strategies, or give the size a checkpoint with from`,
+          );
+        }
+        runs.push(planRun(context, 'cpt', target, { from: start }));
+        for (const { ratio, account } of replaysOf(study, size, target)) {
+          runs.push(planRun(context, 'cpt', target, { from: start, ratio, account }));
+        }
+      }
+      return runs;
+    }),
+  );
+  return { name: study.name, folder: study.out, ...(source !== undefined && { source }), targets, runs };
+}
+
+/** What the study itself says of each run. */
+const RESERVED = ['name', 'out', 'sources', 'heldOut', 'seed', 'dataSeed'] as const;
+
+/** The fields of a size's runs: those for all with its own over them. */
+function runFields(study: StudyFile, own: Record<string, unknown>, path: string, origin: string) {
+  const all = parseFields(study.train, `'${path}': train`);
+  const ofSize = parseFields(own, origin);
+  for (const [given, where] of [
+    [all, `'${path}': train`],
+    [ofSize, origin],
+  ] as const) {
+    const reserved = RESERVED.find(field => given[field] !== undefined);
+    if (reserved) throw new UserError(`${where}: '${reserved}' is the study's own to say; remove it`);
+  }
+  const fields = { ...all, ...ofSize };
+  // two ways to give the budget: the size's wins
+  if (ofSize.tokens !== undefined) delete fields.tokensPerParameter;
+  if (ofSize.tokensPerParameter !== undefined) delete fields.tokens;
+  return fields;
+}
+
+interface PlanContext {
+  readonly study: StudyFile;
+  readonly size: string;
+  readonly seed: number;
+  readonly fields: Record<string, unknown>;
+  readonly origin: string;
+}
+
+function planRun(
+  { study, size, seed, fields, origin }: PlanContext,
+  strategy: Strategy,
+  language: string,
+  cpt?: { readonly from: NonNullable<PlannedRun['from']>; readonly ratio?: number; readonly account?: ReplayAccount },
+): PlannedRun {
+  const { source, languages } = study;
+  const { ratio: replay = 0, account } = cpt ?? {};
+  const name = [
+    size,
+    strategy,
+    ...(strategy === 'source' ? [] : [language]),
+    ...(account ? [`replay${replay}`, account] : []),
+    ...(study.seeds.length > 1 ? [`seed${seed}`] : []),
+  ].join('-');
+  const own = { name: language, path: languages[language]! };
+  const sources =
+    replay > 0
+      ? [
+          { ...own, weight: 1 - replay },
+          { name: source!, path: languages[source!]!, weight: replay },
+        ]
+      : [own];
+  const evaluated = strategy === 'cpt' && source !== undefined ? [language, source] : [language];
+  const config: Record<string, unknown> = {
+    keepCheckpoints: 1,
+    ...fields,
+    name,
+    out: runFolder(study.out, name),
+    sources,
+    heldOut: Object.fromEntries(evaluated.map(name => [name, languages[name]!])),
+    seed,
+  };
+  if (cpt) for (const field of MODEL_FIELDS) delete config[field];
+  if (account === 'extra') addReplayed(config, replay);
+  return {
+    name,
+    size,
+    strategy,
+    language,
+    replay,
+    ...(account && { account }),
+    seed,
+    config: parseConfig(config, origin),
+    ...(cpt && { from: cpt.from }),
+  };
+}
+
+/** Grows the budget so that the target language keeps its tokens beside the replayed ones. */
+function addReplayed(config: Record<string, unknown>, replay: number): void {
+  if (config.tokens !== undefined) config.tokens = Number(config.tokens) / (1 - replay);
+  else config.tokensPerParameter = Number(config.tokensPerParameter ?? 20) / (1 - replay);
+}
+
+function replaysOf({ replay }: StudyFile, size: string, target: string) {
+  return replay
+    .filter(({ sizes, targets }) => (sizes?.includes(size) ?? true) && (targets?.includes(target) ?? true))
+    .flatMap(({ ratios, account }) => account.flatMap(account => ratios.map(ratio => ({ ratio, account }))));
+}

@@ -1,0 +1,105 @@
+/** The points of a study: a row for each evaluation of each run, in the columns that `fit` reads. */
+import { stringify } from 'csv-stringify/sync';
+import type { Study, StudyRun } from './state.js';
+
+const columns = [
+  'run',
+  'strategy',
+  'language',
+  'size',
+  'seed',
+  'parameters',
+  'nominal',
+  'total',
+  'withoutEmbeddings',
+  'tokens',
+  'targetTokens',
+  'flops',
+  'loss',
+  'sourceLoss',
+  'learningRate',
+  'sourceTokensPerParameter',
+  'replay',
+  'account',
+  'warmupTokens',
+  'annealed',
+] as const;
+
+/** A row of points.csv; what a run does not have is left out. */
+export interface StudyPoint {
+  readonly run: string;
+  readonly strategy: string;
+  readonly language: string;
+  readonly size: string;
+  readonly seed: number;
+  /** N of the laws: all parameters, a tied head once. */
+  readonly parameters: number;
+  /** By the reference study's count, where the size is one of its. */
+  readonly nominal?: number;
+  readonly total: number;
+  readonly withoutEmbeddings: number;
+  readonly tokens: number;
+  /** Without what was replayed. */
+  readonly targetTokens: number;
+  readonly flops: number;
+  /** In the run's own language, held out, in nats per token. */
+  readonly loss: number;
+  /** In the source language, of a CPT run. */
+  readonly sourceLoss?: number;
+  readonly learningRate: number;
+  readonly sourceTokensPerParameter?: number;
+  readonly replay: number;
+  readonly account?: string;
+  readonly warmupTokens: number;
+  /** Whether the learning rate had been decayed to its end. */
+  readonly annealed: boolean;
+}
+
+/** Points of all runs that have started; evaluations before the first step are none: the laws know no D of 0. */
+export function studyPoints(study: Study): StudyPoint[] {
+  return study.runs.flatMap(run => pointsOf(run, study.source));
+}
+
+function pointsOf(run: StudyRun, source: string | undefined): StudyPoint[] {
+  const { record } = run;
+  if (!record) return [];
+  const { config, evaluations } = record;
+  const { total, withoutEmbeddings, nominal } = config.parameters;
+  const millions = /^(\d+)M$/.exec(nominal ?? '');
+  const decays = config.schedule.schedule !== 'constant';
+  const steps = Math.round(config.tokens / config.batchTokens);
+  return evaluations.flatMap(({ step, tokens, flops, heldOut }) => {
+    const found = heldOut[run.language];
+    if (tokens === 0 || !found) return [];
+    const sourceLoss = run.strategy === 'cpt' && source !== undefined ? heldOut[source]?.loss : undefined;
+    return [
+      {
+        run: run.name,
+        strategy: run.strategy,
+        language: run.language,
+        size: run.size,
+        seed: run.seed,
+        parameters: total,
+        ...(millions && { nominal: Number(millions[1]) * 1e6 }),
+        total,
+        withoutEmbeddings,
+        tokens,
+        targetTokens: Math.round(tokens * (1 - run.replay)),
+        flops,
+        loss: found.loss,
+        ...(sourceLoss !== undefined && { sourceLoss }),
+        learningRate: config.schedule.learningRate,
+        ...(config.source && { sourceTokensPerParameter: config.source.tokensPerParameter }),
+        replay: run.replay,
+        ...(run.account && { account: run.account }),
+        warmupTokens: Math.round(config.schedule.warmup * steps) * config.batchTokens,
+        annealed: decays && step === steps,
+      },
+    ];
+  });
+}
+
+/** points.csv, with a header. */
+export function pointsCsv(points: readonly StudyPoint[]): string {
+  return stringify([...points], { header: true, columns: [...columns], cast: { boolean: String } });
+}

@@ -1,0 +1,174 @@
+/** How far the runs of a study are: read from their folders, so that nothing can go stale. */
+import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import lockfile from 'proper-lockfile';
+import { z } from 'zod';
+import { messageOf, UserError } from '../errors.js';
+import { writeFileWhole } from '../files.js';
+import { type RunRecord, readRun } from '../report/runs.js';
+import { listCheckpoints } from '../train/checkpoint.js';
+import { type PlannedRun, runFolder, type StudyPlan } from './plan.js';
+
+/**
+ * `waiting`: for its source run; `blocked`: its source run failed; `interrupted`: started, and nobody is at it; `running`:
+ * a process holds its claim.
+ */
+export type RunState = 'done' | 'running' | 'interrupted' | 'failed' | 'pending' | 'waiting' | 'blocked';
+
+/** A run of a study as it is now. */
+export interface StudyRun extends PlannedRun {
+  readonly state: RunState;
+  /** Share of its steps, 0 to 1. */
+  readonly progress: number;
+  /** Of a failed run. */
+  readonly error?: string;
+  /** Configuration and metrics, once it has started. */
+  readonly record?: RunRecord;
+}
+
+export interface Study extends Omit<StudyPlan, 'runs'> {
+  readonly runs: readonly StudyRun[];
+}
+
+const CLAIMS = 'claims';
+const PLAN_FILE = 'study.json';
+const FORMAT = 'babelgrad study 1';
+const planSchema = z.looseObject({
+  format: z.literal(FORMAT),
+  name: z.string(),
+  folder: z.string(),
+  source: z.string().optional(),
+  targets: z.array(z.string()),
+  runs: z.array(z.looseObject({ name: z.string() })),
+});
+
+/**
+ * Writes a study's plan into its folder; a folder with the same plan is joined.
+ * @throws UserError when the folder holds another study.
+ */
+export function writePlan(plan: StudyPlan): void {
+  const path = join(plan.folder, PLAN_FILE);
+  const text = `${JSON.stringify({ format: FORMAT, ...plan }, null, 1)}\n`;
+  if (existsSync(path) && readFileSync(path, 'utf8') !== text) {
+    throw new UserError(
+      `'${plan.folder}' holds a study with other runs or settings; choose another folder with out, or go on with that one: ` +
+        `babelgrad study resume ${plan.folder}`,
+    );
+  }
+  writeFileWhole(path, text);
+  mkdirSync(join(plan.folder, CLAIMS), { recursive: true });
+}
+
+/** @throws UserError when the folder holds no study. */
+export function readPlan(folder: string): StudyPlan {
+  const path = join(folder, PLAN_FILE);
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch {
+    throw new UserError(`'${folder}' holds no study (it has no ${PLAN_FILE}); start one with babelgrad study run FILE`);
+  }
+  try {
+    // what was written by writePlan: the schema checks that it is such a file, the types are those of the plan
+    return { ...(planSchema.parse(JSON.parse(text)) as unknown as StudyPlan), folder };
+  } catch (error) {
+    throw new UserError(`'${path}' is not the plan of a study (${FORMAT}): ${messageOf(error)}`);
+  }
+}
+
+/** Every run of the study in `folder` with its state and metrics. @throws UserError when the folder holds no study. */
+export async function readStudy(folder: string): Promise<Study> {
+  const plan = readPlan(folder);
+  const states = new Map<string, RunState>();
+  const runs: StudyRun[] = [];
+  for (const run of plan.runs) {
+    const state = await stateOf(folder, run, states);
+    states.set(run.name, state);
+    const record = recordOf(folder, run);
+    const error = state === 'failed' ? readFailure(folder, run.name) : undefined;
+    runs.push({
+      ...run,
+      state,
+      progress: progressOf(state, record),
+      ...(error && { error }),
+      ...(record && { record }),
+    });
+  }
+  return { ...plan, runs };
+}
+
+async function stateOf(study: string, run: PlannedRun, earlier: ReadonlyMap<string, RunState>): Promise<RunState> {
+  if (isDone(study, run)) return 'done';
+  if (await isClaimed(study, run.name)) return 'running';
+  if (readFailure(study, run.name) !== undefined) return 'failed';
+  if (existsSync(join(runFolder(study, run.name), 'config.json'))) return 'interrupted';
+  if (run.from && 'run' in run.from) {
+    const source = earlier.get(run.from.run);
+    if (source === 'failed') return 'blocked';
+    if (source !== 'done') return 'waiting';
+  }
+  return 'pending';
+}
+
+/** Whether the run's last step has its checkpoint. */
+export function isDone(study: string, { name }: PlannedRun): boolean {
+  const folder = runFolder(study, name);
+  const latest = listCheckpoints(folder).at(-1);
+  if (!latest) return false;
+  const { steps } = z
+    .looseObject({ steps: z.number() })
+    .parse(JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8')));
+  return latest.step === steps;
+}
+
+function recordOf(study: string, { name }: PlannedRun): RunRecord | undefined {
+  const folder = runFolder(study, name);
+  return existsSync(join(folder, 'metrics.jsonl')) ? readRun(folder) : undefined;
+}
+
+function progressOf(state: RunState, record: RunRecord | undefined): number {
+  if (state === 'done') return 1;
+  const last = Math.max(record?.steps.at(-1)?.tokens ?? 0, record?.evaluations.at(-1)?.tokens ?? 0);
+  return record ? last / record.config.tokens : 0;
+}
+
+/** Where the reason stands why a run failed. */
+const failurePath = (study: string, run: string): string => join(study, 'failures', `${run}.txt`);
+
+/** Why a run failed, or undefined. */
+export function readFailure(study: string, run: string): string | undefined {
+  const path = failurePath(study, run);
+  return existsSync(path) ? readFileSync(path, 'utf8').trim() : undefined;
+}
+
+export function writeFailure(study: string, run: string, error: string): void {
+  writeFileWhole(failurePath(study, run), `${error}\n`);
+}
+
+export function forgetFailure(study: string, run: string): void {
+  rmSync(failurePath(study, run), { force: true });
+}
+
+/** A claim that nobody renews counts no more after this long: its process or machine has died. */
+const STALE_MS = 60_000;
+
+/** A file beside the runs, so that a run's folder can be removed under its claim. */
+const claimOptions = (study: string, run: string) => ({
+  lockfilePath: join(study, CLAIMS, `${run}.lock`),
+  realpath: false,
+  stale: STALE_MS,
+});
+
+export function isClaimed(study: string, run: string): Promise<boolean> {
+  return lockfile.check(runFolder(study, run), claimOptions(study, run));
+}
+
+/** Claims a run for this process, on any machine that shares the folder. @returns how to let go of it, or undefined. */
+export async function claim(study: string, run: string): Promise<(() => Promise<void>) | undefined> {
+  try {
+    return await lockfile.lock(runFolder(study, run), claimOptions(study, run));
+  } catch (error) {
+    if ((error as { code?: string }).code === 'ELOCKED') return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,59 @@
+/** The child process of `inChildProcess`: takes one task, starts or resumes its run, and tells its parent how it goes. */
+import { existsSync, rmSync } from 'node:fs';
+import { messageOf, UserError } from '../errors.js';
+import { cacheFolder } from '../files.js';
+import { listCheckpoints } from '../train/checkpoint.js';
+import type { TrainObserver } from '../train/loop.js';
+import { resumeRun, startRun } from '../train/run.js';
+import type { Execute, WorkerMessage, WorkerTask } from './execute.js';
+
+/** Starts a run, or goes on with it where it has a checkpoint; what a crash left of one without is removed. */
+export const inThisProcess: Execute = async ({ folder, config, from }, { signal, onProgress, onNote }) => {
+  let steps = 0;
+  const observer: TrainObserver = {
+    onNote: text => onNote?.(text),
+    onStart: run => {
+      steps = run.steps;
+    },
+    onStep: ({ step, tokens, loss, tokensPerSecond }) => onProgress?.({ step, steps, tokens, loss, tokensPerSecond }),
+  };
+  if (listCheckpoints(folder).length > 0) return resumeRun(folder, { observer, signal });
+  if (existsSync(folder)) rmSync(folder, { recursive: true });
+  return startRun(config, { observer, signal, from, tune: { cache: cacheFolder() } });
+};
+
+/** Messages a second at most: the parent draws a bar. */
+const PROGRESS_EVERY_MS = 250;
+
+if (process.send) {
+  const abort = new AbortController();
+  // Ctrl-C reaches the whole process group; the parent decides what it means
+  process.on('SIGINT', () => {});
+  process.on('disconnect', () => abort.abort());
+  process.on('message', (message: WorkerTask | 'stop') => {
+    if (message === 'stop') abort.abort();
+    else void work(message, abort.signal);
+  });
+}
+
+async function work(task: WorkerTask, signal: AbortSignal): Promise<void> {
+  const tell = (message: WorkerMessage) => {
+    if (process.connected) process.send!(message);
+  };
+  let told = 0;
+  try {
+    const summary = await inThisProcess(task, {
+      signal,
+      onNote: text => tell({ kind: 'note', text }),
+      onProgress(progress) {
+        if (performance.now() - told < PROGRESS_EVERY_MS) return;
+        told = performance.now();
+        tell({ kind: 'progress', ...progress });
+      },
+    });
+    tell({ kind: 'end', summary });
+  } catch (error) {
+    tell({ kind: 'error', message: messageOf(error), isUserError: error instanceof UserError });
+  }
+  if (process.connected) process.disconnect();
+}
