@@ -10,12 +10,14 @@ const configSchema = z.looseObject({
   method: z.enum(['scratch', 'cpt']),
   model: z.looseObject({ hiddenSize: z.number(), numHiddenLayers: z.number(), vocabSize: z.number() }),
   parameters: z.looseObject({ total: z.number(), withoutEmbeddings: z.number(), nominal: z.string().nullable() }),
-  source: z.looseObject({ name: z.string(), tokens: z.number(), flops: z.number() }).optional(),
+  source: z
+    .looseObject({ name: z.string(), tokens: z.number(), flops: z.number(), tokensPerParameter: z.number() })
+    .optional(),
   sources: z.array(z.looseObject({ name: z.string(), weight: z.number() })),
   tokens: z.number(),
   contextLength: z.number(),
   batchTokens: z.number(),
-  schedule: z.looseObject({ schedule: z.string(), learningRate: z.number() }),
+  schedule: z.looseObject({ schedule: z.string(), learningRate: z.number(), warmup: z.number() }),
   seed: z.number(),
 });
 

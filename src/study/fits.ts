@@ -49,14 +49,14 @@ const FEWEST_RUNS = 10;
 
 function attempt<Fit>(
   points: readonly StudyPoint[],
-  fit: (points: Parsed['points'], used: Parsed['used'], options: BootstrapOptions) => Fit,
+  fitTo: (points: Parsed['points'], used: Parsed['used'], options: BootstrapOptions) => Fit,
   replicates: number,
 ): Fitting<Fit> {
   if (points.length === 0) return { missing: 'no run of this kind has points yet' };
   const parsed = parsePoints(pointsCsv(points), 'points.csv', { exclude: ['warmup'] });
   const resample = new Set(points.map(({ run }) => run)).size >= FEWEST_RUNS ? 'runs' : 'rows';
   try {
-    return { fit: fit(parsed.points, parsed.used, { replicates, seed: 0, resample }) };
+    return { fit: fitTo(parsed.points, parsed.used, { replicates, seed: 0, resample }) };
   } catch (error) {
     if (error instanceof UserError) return { missing: error.message };
     throw error;
