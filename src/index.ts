@@ -6,6 +6,7 @@
  * - Training steps: `Trainer`
  * - Text to tokens: `trainTokenizer`, `TextTokenizer`, `tokenizeFiles`, `TokenDataset`, `Mixture`
  * - Runs: `parseConfig`, `dryRun`, `startRun`, `resumeRun`
+ * - Studies: `readStudyPlan`, `runStudy`, `readStudy`, `studyPoints`, `fitStudy`
  * - Scaling laws: `parsePoints`, `fitChinchilla`, `fitCpt`, `fitCompute`, `parseFit`, `makePlan`, `planReplay`
  * - Findings: `readRun`, `compareRuns`, `savingsAtEqualLoss`, `reportPage`
  *
@@ -52,6 +53,12 @@ export { makePlan } from './scaling/plan.js';
 export { parsePoints } from './scaling/points.js';
 export { planReplay } from './scaling/replay-plan.js';
 export { type CurvePoint, type Savings, savingsAtEqualLoss } from './scaling/savings.js';
+export type { RunProgress } from './study/execute.js';
+export { fitStudy, type LanguageFits } from './study/fits.js';
+export { type PlannedRun, readStudyPlan, type StudyPlan } from './study/plan.js';
+export { pointsCsv, studyPoints } from './study/points.js';
+export { runStudy, type StudySummary } from './study/run.js';
+export { readPlan, readStudy, type Study, type StudyRun } from './study/state.js';
 export { findModelFolder } from './train/checkpoint.js';
 export { parseConfig, type RunConfig, readYaml } from './train/config.js';
 export { lossAndGradients } from './train/gradients.js';

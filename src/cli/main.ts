@@ -13,6 +13,7 @@ import { addEvalCommand } from './eval.js';
 import { addFitCommand } from './fit.js';
 import { addPlanCommand } from './plan.js';
 import { addReportCommand } from './report.js';
+import { addStudyCommand } from './study.js';
 import { addTokenizeCommand, addTokenizerCommand } from './tokenizer.js';
 import { addTrainCommands } from './train.js';
 import { addTuneCommand } from './tune.js';
@@ -33,6 +34,7 @@ const commands = [
   addTrainCommands,
   addEvalCommand,
   addReportCommand,
+  addStudyCommand,
   addFitCommand,
   addPlanCommand,
   addBenchCommand,

@@ -1,0 +1,40 @@
+/** A study for the terminal. */
+import { short } from '../report/words.js';
+import type { Study, StudyRun } from '../study/state.js';
+import { makeTable } from './table.js';
+
+/** 3725 → '1 h 2 min'. */
+export function duration(seconds: number): string {
+  if (seconds < 90) return `${Math.round(seconds)} s`;
+  const minutes = Math.round(seconds / 60);
+  if (minutes < 120) return `${minutes} min`;
+  const hours = Math.floor(minutes / 60);
+  return hours < 48 ? `${hours} h ${minutes % 60} min` : `${Math.round(hours / 24)} days`;
+}
+
+/** Every run with its state, how far it is, and how long it still takes at its present speed. */
+export function studyTable({ runs }: Study): string {
+  const table = makeTable(['run', 'state', 'done', 'tokens', 'held-out loss', 'time left']);
+  for (const run of runs) {
+    const last = run.record?.evaluations.at(-1);
+    const loss = last?.heldOut[run.language]?.loss;
+    table.push([
+      run.name,
+      run.state,
+      `${Math.floor(100 * run.progress)}%`,
+      last ? short(last.tokens) : '',
+      loss === undefined ? '' : `${run.language} ${loss.toFixed(4)}`,
+      timeLeft(run),
+    ]);
+  }
+  const failed = runs.filter(({ error }) => error !== undefined);
+  const errors = failed.map(({ name, error }) => `${name} failed: ${error}`);
+  const done = runs.filter(({ state }) => state === 'done').length;
+  return [table.toString(), ...errors, `${done} of ${runs.length} runs done`].join('\n');
+}
+
+function timeLeft({ state, progress, record }: StudyRun): string {
+  const speed = record?.steps.at(-1)?.tokensPerSecond;
+  if (!record || !speed || (state !== 'running' && state !== 'interrupted')) return '';
+  return duration(((1 - progress) * record.config.tokens) / speed);
+}

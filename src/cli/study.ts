@@ -1,0 +1,144 @@
+/** `study`: many runs from one file. */
+import type { Command } from 'commander';
+import {
+  type PlannedRun,
+  type RunProgress,
+  readPlan,
+  readStudy,
+  readStudyPlan,
+  runStudy,
+  type StudyPlan,
+} from '../index.js';
+import { short } from '../report/words.js';
+import { estimateStudy } from '../study/estimate.js';
+import { type CommandResult, defineAction, type Terminal } from './command.js';
+import { wholeNumber } from './numbers.js';
+import { duration, studyTable } from './study-words.js';
+import { makeTable } from './table.js';
+
+export function addStudyCommand(program: Command): void {
+  const study = program
+    .command('study')
+    .description('many runs from one file: sizes x source, scratch and CPT x languages x replay x seeds');
+
+  const run = study
+    .command('run')
+    .description('start a study, or join it from another process or machine that shares its folder')
+    .argument('<file>', 'YAML file of the study')
+    .option('--out <folder>', "folder of the study (default: the file's out)")
+    .option('--jobs <count>', 'runs at a time', wholeNumber(1), 1)
+    .option('--dry-run', 'print runs, FLOPs and the time expected on this adapter; start and write nothing')
+    .option('--adapter <name>', 'with --dry-run: adapter, by a part of its name (runs take that of the file)');
+  defineAction<{ out?: string; jobs: number; dryRun?: boolean; adapter?: string }>(
+    run,
+    async (terminal, { out, jobs, dryRun, adapter }, file) => {
+      const plan = readStudyPlan(file!, out);
+      return dryRun ? showEstimate(terminal, plan, adapter) : runToEnd(terminal, plan, jobs);
+    },
+  );
+
+  const resume = study
+    .command('resume')
+    .description('go on with a study: runs that are done stay, those that failed are tried again')
+    .argument('<folder>', 'folder of the study')
+    .option('--jobs <count>', 'runs at a time', wholeNumber(1), 1);
+  defineAction<{ jobs: number }>(resume, (terminal, { jobs }, folder) => runToEnd(terminal, readPlan(folder!), jobs));
+
+  const status = study
+    .command('status')
+    .description('how far every run of a study is')
+    .argument('<folder>', 'folder of the study');
+  defineAction(status, async (terminal, _, folder) => {
+    const found = await readStudy(folder!);
+    terminal.print(studyTable(found));
+    const runs = found.runs.map(({ name, state, progress, error, record }) => {
+      const last = record?.evaluations.at(-1);
+      return { name, state, progress, ...(error && { error }), ...(last && { heldOut: last.heldOut }) };
+    });
+    return { name: found.name, folder: found.folder, runs };
+  });
+}
+
+/** Runs with a bar over the FLOPs of all runs, and a line for each run that ends; Ctrl-C stops with checkpoints. */
+async function runToEnd(terminal: Terminal, plan: StudyPlan, jobs: number): Promise<CommandResult> {
+  const abort = new AbortController();
+  const stop = () => {
+    terminal.note('stopping after the current steps, with checkpoints');
+    abort.abort();
+  };
+  process.once('SIGINT', stop);
+  process.once('SIGTERM', stop);
+  const bar = terminal.progress(plan.name, plan.runs.length, 'runs');
+  const { runs } = await readStudy(plan.folder).catch(() => ({ runs: [] }));
+  let done = runs.filter(({ state }) => state === 'done').length;
+  const at = new Map<string, RunProgress>();
+  const show = () => {
+    const parts = [...at].map(
+      ([name, { step, steps, loss, tokensPerSecond }]) =>
+        `${name} ${Math.floor((100 * step) / steps)}% loss ${loss.toFixed(3)} ${short(tokensPerSecond)} tokens/s`,
+    );
+    const share = [...at.values()].reduce((sum, { step, steps }) => sum + step / steps, 0);
+    bar.update(Math.round(100 * (done + share)) / 100, parts.join(' · '));
+  };
+  const end = ({ name }: PlannedRun, line: string) => {
+    at.delete(name);
+    terminal.note(line);
+    show();
+  };
+  try {
+    const summary = await runStudy(plan, {
+      jobs,
+      signal: abort.signal,
+      observer: {
+        onNote: ({ name }, text) => terminal.note(`${name}: ${text}`),
+        onProgress(run, progress) {
+          at.set(run.name, progress);
+          show();
+        },
+        onRunEnd(run, { status, heldOut, tokens }) {
+          if (status === 'done') done++;
+          const losses = Object.entries(heldOut).map(([language, { loss }]) => `${language} ${loss.toFixed(4)}`);
+          end(run, `${run.name}: ${status}, ${short(tokens)} tokens, held-out loss ${losses.join(', ')}`);
+        },
+        onRunFailed: (run, error) => end(run, `${run.name}: failed: ${error}`),
+      },
+    });
+    bar.stop();
+    terminal.print(studyTable(await readStudy(plan.folder)));
+    if (summary.status !== 'done') {
+      terminal.print(
+        `${summary.done.length} of ${plan.runs.length} runs done; go on with: babelgrad study resume ${plan.folder}`,
+      );
+      process.exitCode = 1;
+    } else terminal.print(`done; report with: babelgrad study report ${plan.folder}`);
+    return { folder: plan.folder, ...summary };
+  } finally {
+    bar.stop();
+    process.off('SIGINT', stop);
+    process.off('SIGTERM', stop);
+  }
+}
+
+async function showEstimate(terminal: Terminal, plan: StudyPlan, adapterName?: string): Promise<CommandResult> {
+  const { adapter, runs } = await estimateStudy(plan, adapterName);
+  const rows = runs.map(({ run, resolved, flops, seconds }) => ({
+    run: run.name,
+    parameters: resolved.parameters.total,
+    tokens: resolved.tokens,
+    steps: resolved.steps,
+    flops,
+    ...(seconds !== undefined && { seconds }),
+  }));
+  const table = makeTable(['run', 'parameters', 'tokens', 'steps', 'FLOPs', 'time']);
+  for (const { run, parameters, tokens, steps, flops, seconds } of rows) {
+    const time = seconds === undefined ? 'refused by this adapter' : duration(seconds);
+    table.push([run, short(parameters), short(tokens), steps, short(flops), time]);
+  }
+  terminal.print(table.toString());
+  const flops = rows.reduce((sum, row) => sum + row.flops, 0);
+  const seconds = rows.reduce((sum, row) => sum + (row.seconds ?? 0), 0);
+  terminal.print(
+    `${rows.length} runs, ${short(flops)} FLOPs, about ${duration(seconds)} one after the other on ${adapter.name}; nothing was started`,
+  );
+  return { name: plan.name, adapter: adapter.name, flops, seconds, runs: rows };
+}

@@ -1,0 +1,135 @@
+/** What a study will take, found out before it starts: tokens and FLOPs of each run, and the time on an adapter. */
+import { Mixture } from '../data/mixture.js';
+import { type AdapterDescription, chooseAdapter } from '../gpu/adapters.js';
+import { openDevice } from '../gpu/device.js';
+import { initialWeights } from '../model/init.js';
+import { Model } from '../model/model.js';
+import { findModelFolder, originOf } from '../train/checkpoint.js';
+import { runMemory, trainerSettings } from '../train/memory.js';
+import { readModelConfig } from '../train/model-folder.js';
+import { openData, type ResolvedRun, resolveRun } from '../train/resolve.js';
+import { Trainer } from '../train/step.js';
+import type { PlannedRun, StudyPlan } from './plan.js';
+
+export interface RunEstimate {
+  readonly run: PlannedRun;
+  readonly resolved: ResolvedRun;
+  /** 6·N·D, evaluations not counted. */
+  readonly flops: number;
+  /** Evaluations counted; undefined where the adapter would refuse the run. */
+  readonly seconds?: number;
+}
+
+export interface StudyEstimate {
+  readonly adapter: AdapterDescription;
+  readonly runs: readonly RunEstimate[];
+}
+
+/**
+ * Every run with all its numbers, in the order of the plan.
+ * @throws UserError when the configuration of a run, its data and the adapter don't fit together.
+ */
+export function resolveStudy(plan: StudyPlan, { limits }: AdapterDescription): Map<string, ResolvedRun> {
+  const maxBindingBytes = Math.min(limits.maxBufferSize!, limits.maxStorageBufferBindingSize!);
+  const resolved = new Map<string, ResolvedRun>();
+  for (const { name, config, from } of plan.runs) {
+    const data = openData(config.sources, config.heldOut);
+    try {
+      const context = { data, maxBindingBytes, ...(from && { from: startOf(from, resolved) }) };
+      resolved.set(name, resolveRun(config, context));
+    } finally {
+      data.close();
+    }
+  }
+  return resolved;
+}
+
+function startOf(from: NonNullable<PlannedRun['from']>, resolved: ReadonlyMap<string, ResolvedRun>) {
+  if ('folder' in from) {
+    const checkpoint = findModelFolder(from.folder);
+    return { model: readModelConfig(checkpoint), origin: originOf(checkpoint) };
+  }
+  const { model, tokens, flopsPerToken, parameters } = resolved.get(from.run)!;
+  const origin = { checkpoint: from.run, name: from.run, tokens, flops: tokens * flopsPerToken };
+  return { model, origin: { ...origin, tokensPerParameter: tokens / parameters.total } };
+}
+
+/**
+ * Times a few steps of every size whose step is small enough to try, and takes the speed of the largest of those, in
+ * FLOP/s, for the others. @throws UserError as resolveStudy.
+ */
+export async function estimateStudy(plan: StudyPlan, adapterName?: string): Promise<StudyEstimate> {
+  const { chosen: adapter } = (await chooseAdapter(adapterName)).choice;
+  const resolved = resolveStudy(plan, adapter);
+  const speeds = await measureSpeeds([...resolved.values()], adapter, adapterName);
+  const largest = [...speeds.values()].sort((a, b) => a.stepFlops - b.stepFlops).at(-1);
+  const runs = plan.runs.map((run): RunEstimate => {
+    const it = resolved.get(run.name)!;
+    const flops = it.tokens * it.flopsPerToken;
+    const speed = speeds.get(sizeKey(it)) ?? largest;
+    if (!speed || runMemory(adapter, it).refusals.length > 0) return { run, resolved: it, flops };
+    return { run, resolved: it, flops, seconds: (flops + evaluationFlops(it)) / speed.flopsPerSecond };
+  });
+  return { adapter, runs };
+}
+
+interface Speed {
+  readonly stepFlops: number;
+  readonly flopsPerSecond: number;
+}
+
+/** A step beyond this is not tried: it would take a software adapter more than some seconds. */
+const LARGEST_STEP_FLOPS = 1e11;
+const TIMED_STEPS = 3;
+
+/** Runs whose steps cost the same. */
+const sizeKey = ({ model, batchTokens, contextLength, microBatch, precision, checkpointing }: ResolvedRun): string =>
+  JSON.stringify([model, batchTokens, contextLength, microBatch, precision, checkpointing]);
+
+async function measureSpeeds(runs: readonly ResolvedRun[], adapter: AdapterDescription, adapterName?: string) {
+  const speeds = new Map<string, Speed>();
+  const device = await openDevice({ adapter: adapterName });
+  try {
+    for (const run of runs) {
+      const stepFlops = run.flopsPerToken * run.batchTokens;
+      if (speeds.has(sizeKey(run)) || stepFlops > LARGEST_STEP_FLOPS) continue;
+      if (runMemory(adapter, run).refusals.length > 0) continue;
+      const model = await Model.create(device, run.model, initialWeights(run.model, 0), { precision: run.precision });
+      const trainer = await Trainer.create(model, trainerSettings(run));
+      const data = openData(run.sources, run.heldOut);
+      try {
+        const mixture = new Mixture(data.sources, { seed: 0, contextLength: run.contextLength });
+        const step = async () => {
+          trainer.submit(mixture.next(run.batchTokens / run.contextLength), 1e-4);
+          await trainer.reports();
+        };
+        await step(); // compiles
+        const started = performance.now();
+        for (let i = 0; i < TIMED_STEPS; i++) await step();
+        const seconds = (performance.now() - started) / 1000 / TIMED_STEPS;
+        speeds.set(sizeKey(run), { stepFlops, flopsPerSecond: stepFlops / seconds });
+      } finally {
+        data.close();
+        trainer.destroy();
+        model.destroy();
+      }
+    }
+  } finally {
+    device.close();
+  }
+  return speeds;
+}
+
+/** A forward pass is a third of a step. */
+function evaluationFlops({ heldOut, evalTokens, evaluations, flopsPerToken }: ResolvedRun): number {
+  const data = openData([], heldOut);
+  try {
+    const tokens = [...data.heldOut.values()].reduce(
+      (sum, set) => sum + Math.min(set.heldOutTokens, evalTokens ?? Number.POSITIVE_INFINITY),
+      0,
+    );
+    return (tokens * (evaluations + 1) * flopsPerToken) / 3;
+  } finally {
+    data.close();
+  }
+}
