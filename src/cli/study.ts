@@ -1,16 +1,20 @@
 /** `study`: many runs from one file. */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import type { Command } from 'commander';
 import {
+  chooseAdapter,
   type PlannedRun,
-  type RunProgress,
   readPlan,
   readStudy,
   readStudyPlan,
   runStudy,
+  type StudyObserver,
   type StudyPlan,
+  type StudyRun,
 } from '../index.js';
-import { short } from '../report/words.js';
-import { estimateStudy } from '../study/estimate.js';
+import { percent, short } from '../report/words.js';
+import { estimateStudy, resolveStudy } from '../study/estimate.js';
 import { type CommandResult, defineAction, type Terminal } from './command.js';
 import { wholeNumber } from './numbers.js';
 import { duration, studyTable } from './study-words.js';
@@ -59,7 +63,7 @@ export function addStudyCommand(program: Command): void {
   });
 }
 
-/** Runs with a bar over the FLOPs of all runs, and a line for each run that ends; Ctrl-C stops with checkpoints. */
+/** Runs with a bar over the FLOPs that are left, and a line for each run that ends; Ctrl-C stops with checkpoints. */
 async function runToEnd(terminal: Terminal, plan: StudyPlan, jobs: number): Promise<CommandResult> {
   const abort = new AbortController();
   const stop = () => {
@@ -68,55 +72,66 @@ async function runToEnd(terminal: Terminal, plan: StudyPlan, jobs: number): Prom
   };
   process.once('SIGINT', stop);
   process.once('SIGTERM', stop);
-  const bar = terminal.progress(plan.name, plan.runs.length, 'runs');
-  const { runs } = await readStudy(plan.folder).catch(() => ({ runs: [] }));
-  let done = runs.filter(({ state }) => state === 'done').length;
-  const at = new Map<string, RunProgress>();
-  const show = () => {
-    const parts = [...at].map(
-      ([name, { step, steps, loss, tokensPerSecond }]) =>
-        `${name} ${Math.floor((100 * step) / steps)}% loss ${loss.toFixed(3)} ${short(tokensPerSecond)} tokens/s`,
-    );
-    const share = [...at.values()].reduce((sum, { step, steps }) => sum + step / steps, 0);
-    bar.update(Math.round(100 * (done + share)) / 100, parts.join(' · '));
-  };
-  const end = ({ name }: PlannedRun, line: string) => {
-    at.delete(name);
-    terminal.note(line);
-    show();
-  };
+  const { observer, end } = await observe(terminal, plan);
   try {
-    const summary = await runStudy(plan, {
-      jobs,
-      signal: abort.signal,
-      observer: {
-        onNote: ({ name }, text) => terminal.note(`${name}: ${text}`),
-        onProgress(run, progress) {
-          at.set(run.name, progress);
-          show();
-        },
-        onRunEnd(run, { status, heldOut, tokens }) {
-          if (status === 'done') done++;
-          const losses = Object.entries(heldOut).map(([language, { loss }]) => `${language} ${loss.toFixed(4)}`);
-          end(run, `${run.name}: ${status}, ${short(tokens)} tokens, held-out loss ${losses.join(', ')}`);
-        },
-        onRunFailed: (run, error) => end(run, `${run.name}: failed: ${error}`),
-      },
-    });
-    bar.stop();
+    const summary = await runStudy(plan, { jobs, signal: abort.signal, observer });
+    end();
     terminal.print(studyTable(await readStudy(plan.folder)));
-    if (summary.status !== 'done') {
-      terminal.print(
-        `${summary.done.length} of ${plan.runs.length} runs done; go on with: babelgrad study resume ${plan.folder}`,
-      );
+    if (summary.status === 'done') terminal.print(`report with: babelgrad study report ${plan.folder}`);
+    else {
+      terminal.print(`go on with: babelgrad study resume ${plan.folder}`);
       process.exitCode = 1;
-    } else terminal.print(`done; report with: babelgrad study report ${plan.folder}`);
+    }
     return { folder: plan.folder, ...summary };
   } finally {
-    bar.stop();
+    end();
     process.off('SIGINT', stop);
     process.off('SIGTERM', stop);
   }
+}
+
+/** @throws UserError when a run's configuration, its data and the adapter don't fit together: before any is started. */
+async function observe(terminal: Terminal, plan: StudyPlan): Promise<{ observer: StudyObserver; end(): void }> {
+  const { chosen } = (await chooseAdapter(plan.runs[0]!.config.adapter)).choice;
+  const resolved = resolveStudy(plan, chosen);
+  const flopsOf = ({ name }: PlannedRun) => resolved.get(name)!.flopsPerToken * resolved.get(name)!.tokens;
+  const progress = new Map((await studyIfThere(plan)).map(run => [run.name, run.progress]));
+  const flopsDone = () => plan.runs.reduce((sum, run) => sum + flopsOf(run) * (progress.get(run.name) ?? 0), 0);
+  const before = flopsDone();
+  const total = plan.runs.reduce((sum, run) => sum + flopsOf(run), 0);
+  let done = [...progress.values()].filter(share => share === 1).length;
+  const bar = total > before ? terminal.progress(plan.name, total - before, 'FLOPs') : undefined;
+  const current = new Map<string, string>();
+  const show = () => {
+    const runs = `${done}/${plan.runs.length} runs`;
+    bar?.update(flopsDone() - before, [runs, ...current.values()].join(' · '));
+  };
+  const ended = ({ name }: PlannedRun, line: string) => {
+    current.delete(name);
+    terminal.note(line);
+    show();
+  };
+  const observer: StudyObserver = {
+    onNote: ({ name }, text) => terminal.note(`${name}: ${text}`),
+    onProgress({ name }, { step, steps, loss, tokensPerSecond }) {
+      progress.set(name, step / steps);
+      current.set(name, `${name} ${percent(step / steps)} loss ${loss.toFixed(3)} ${short(tokensPerSecond)} tokens/s`);
+      show();
+    },
+    onRunEnd(run, { status, heldOut, tokens, step, steps }) {
+      progress.set(run.name, step / steps);
+      if (status === 'done') done++;
+      const losses = Object.entries(heldOut).map(([language, { loss }]) => `${language} ${loss.toFixed(4)}`);
+      ended(run, `${run.name}: ${status}, ${short(tokens)} tokens, held-out loss ${losses.join(', ')}`);
+    },
+    onRunFailed: (run, error) => ended(run, `${run.name}: failed: ${error}`),
+  };
+  return { observer, end: () => bar?.stop() };
+}
+
+/** The runs of a study that was started before. */
+async function studyIfThere({ folder }: StudyPlan): Promise<readonly StudyRun[]> {
+  return existsSync(join(folder, 'study.json')) ? (await readStudy(folder)).runs : [];
 }
 
 async function showEstimate(terminal: Terminal, plan: StudyPlan, adapterName?: string): Promise<CommandResult> {

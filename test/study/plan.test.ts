@@ -1,0 +1,117 @@
+/** From a study file to its runs, and what a bad file is told. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, test } from 'vitest';
+import { stringify } from 'yaml';
+import { UserError } from '../../src/errors.js';
+import { readStudyPlan } from '../../src/study/plan.js';
+
+const root = mkdtempSync(join(tmpdir(), 'babelgrad-study-plan-'));
+afterAll(() => rmSync(root, { recursive: true }));
+
+const model = { hiddenSize: 32, intermediateSize: 48, numHiddenLayers: 1, numAttentionHeads: 2 };
+const study = {
+  name: 'a study',
+  out: join(root, 'out'),
+  languages: { en: 'data/en', fr: 'data/fr', zh: 'data/zh' },
+  source: 'en',
+  sizes: [
+    { name: 's', ...model },
+    { name: 'm', ...model, hiddenSize: 64, tokens: 5000 },
+  ],
+  train: { tokens: 1000, contextLength: 16 },
+};
+const plan = (changes: Record<string, unknown> = {}) => {
+  const path = join(root, 'study.yaml');
+  writeFileSync(path, stringify({ ...study, ...changes }));
+  return readStudyPlan(path);
+};
+const names = (changes: Record<string, unknown> = {}) => plan(changes).runs.map(({ name }) => name);
+
+describe('runs', () => {
+  test('of each size a source run, and scratch and CPT into every other language', () => {
+    expect(names()).toEqual([
+      's-source',
+      's-scratch-fr',
+      's-cpt-fr',
+      's-scratch-zh',
+      's-cpt-zh',
+      'm-source',
+      'm-scratch-fr',
+      'm-cpt-fr',
+      'm-scratch-zh',
+      'm-cpt-zh',
+    ]);
+  });
+
+  test('scratch and CPT of a size differ in their start alone: same tokens, order, schedule and held-out text', () => {
+    const { runs } = plan();
+    const config = (name: string) => {
+      const { name: _, out: __, heldOut, ...rest } = runs.find(run => run.name === name)!.config;
+      return { rest, heldOut };
+    };
+    const { hiddenSize, intermediateSize, numHiddenLayers, numAttentionHeads, ...scratch } =
+      config('m-scratch-fr').rest;
+    expect(config('m-cpt-fr').rest).toEqual(scratch);
+    expect([hiddenSize, scratch.tokens]).toEqual([64, 5000]);
+    expect(config('m-cpt-fr').heldOut).toEqual({ fr: 'data/fr', en: 'data/en' });
+    expect(runs.find(({ name }) => name === 'm-cpt-fr')!.from).toEqual({ run: 'm-source' });
+  });
+
+  test('replay as extra tokens keeps the target tokens, out of the budget it does not', () => {
+    const { runs } = plan({ replay: [{ ratios: [0.2], account: ['extra', 'budget'], sizes: ['s'], targets: ['fr'] }] });
+    const replayed = runs.filter(({ replay }) => replay > 0);
+    expect(replayed.map(({ name, config }) => [name, config.tokens])).toEqual([
+      ['s-cpt-fr-replay0.2-extra', 1250],
+      ['s-cpt-fr-replay0.2-budget', 1000],
+    ]);
+    expect(replayed[0]!.config.sources).toEqual([
+      { name: 'fr', path: 'data/fr', weight: 0.8 },
+      { name: 'en', path: 'data/en', weight: 0.2 },
+    ]);
+  });
+
+  test('the budget of a size replaces that of all, in either unit', () => {
+    const { runs } = plan({ train: { tokensPerParameter: 20 } });
+    expect(runs.find(({ size }) => size === 'm')!.config).not.toHaveProperty('tokensPerParameter');
+    expect(runs.find(({ size }) => size === 's')!.config).toMatchObject({ tokensPerParameter: 20 });
+  });
+
+  test('seeds are runs of their own; a checkpoint can stand for the source run', () => {
+    expect(names({ seeds: [1, 2], targets: ['fr'], sizes: [{ name: 's', ...model }] })).toEqual([
+      's-source-seed1',
+      's-scratch-fr-seed1',
+      's-cpt-fr-seed1',
+      's-source-seed2',
+      's-scratch-fr-seed2',
+      's-cpt-fr-seed2',
+    ]);
+    const { runs } = plan({ strategies: ['cpt'], targets: ['fr'], sizes: [{ name: 's', from: 'models/s' }] });
+    expect(runs.map(({ name, from }) => [name, from])).toEqual([['s-cpt-fr', { folder: 'models/s' }]]);
+  });
+});
+
+describe('a bad file is told what is wrong', () => {
+  const cases: [string, Record<string, unknown>, RegExp][] = [
+    ['an unknown field', { seed: [1] }, /study\.yaml': unknown field 'seed'; did you mean 'seeds'/],
+    ['an unknown field of a run', { train: { token: 5 } }, /train: unknown field 'token'; did you mean 'tokens'/],
+    ['an unknown field of a size', { sizes: [{ name: 's', hidden: 3 }] }, /size 's': unknown field 'hidden'/],
+    ["a field that is the study's", { train: { seed: 5 } }, /train: 'seed' is the study's own to say/],
+    ['a CPT run without a source', { strategies: ['scratch', 'cpt'] }, /size 's': the CPT runs have no source/],
+    ['no source language', { source: undefined }, /the strategy 'source' needs a source language/],
+    ['a source that is no language', { source: 'de' }, /source names the language 'de'; there are en, fr, zh/],
+    ['a target that is the source', { targets: ['en'] }, /'en' is the source, and a target too/],
+    ['no target', { languages: { en: 'data/en' } }, /no target language/],
+    ['two sizes of one name', { sizes: [study.sizes[0], study.sizes[0]] }, /two sizes are named 's'/],
+    ['a size that cannot be a folder', { sizes: [{ ...study.sizes[0], name: '../s' }] }, /sizes\.0\.name/],
+    ['replay of no such size', { replay: [{ ratios: [0.1], sizes: ['xl'] }] }, /replay\.sizes names the size 'xl'/],
+    ['a ratio of 1', { replay: [{ ratios: [1] }] }, /replay\.0\.ratios\.0/],
+    ['replay without CPT', { strategies: ['source'], replay: [{ ratios: [0.1] }] }, /replay needs the strategy 'cpt'/],
+    ['a mistyped strategy', { strategies: ['finetune'] }, /strategies\.0/],
+  ];
+  test.each(cases)('%s', (_, changes, message) => {
+    expect(() => plan(changes)).toThrow(UserError);
+    expect(() => plan(changes)).toThrow(message);
+  });
+});
