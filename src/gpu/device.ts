@@ -124,22 +124,33 @@ export class Device implements Memory {
   }
 
   /** Bytes of a buffer after everything submitted so far. */
-  async read(buffer: DeviceBuffer, offsetBytes = 0, sizeBytes = buffer.sizeBytes - offsetBytes): Promise<ArrayBuffer> {
+  read(buffer: DeviceBuffer, offsetBytes = 0, sizeBytes = buffer.sizeBytes - offsetBytes): Promise<ArrayBuffer> {
+    return this.copyOut(buffer, offsetBytes, sizeBytes)();
+  }
+
+  /** As `read`, but only the copy is submitted now; the function that comes back waits for it and for nothing later. */
+  copyOut(
+    buffer: DeviceBuffer,
+    offsetBytes = 0,
+    sizeBytes = buffer.sizeBytes - offsetBytes,
+  ): () => Promise<ArrayBuffer> {
     const staging = this.#takeStaging(sizeBytes);
     const encoder = this.#handle.createCommandEncoder();
     encoder.copyBufferToBuffer(buffer.handle, offsetBytes, staging.handle, 0, sizeBytes);
     this.#submit(encoder);
     this.counters.readbacks++;
-    try {
-      await staging.handle.mapAsync(GPUMapMode.READ, 0, sizeBytes);
-      const copy = staging.handle.getMappedRange(0, sizeBytes).slice(0);
-      staging.handle.unmap();
-      this.#staging.push(staging);
-      this.check();
-      return copy;
-    } catch (error) {
-      throw this.#failure ?? error;
-    }
+    return async () => {
+      try {
+        await staging.handle.mapAsync(GPUMapMode.READ, 0, sizeBytes);
+        const copy = staging.handle.getMappedRange(0, sizeBytes).slice(0);
+        staging.handle.unmap();
+        this.#staging.push(staging);
+        this.check();
+        return copy;
+      } catch (error) {
+        throw this.#failure ?? error;
+      }
+    };
   }
 
   /** An idle staging buffer, or a new one in place of the idle ones, which are smaller: the largest is what is kept. */

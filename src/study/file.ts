@@ -28,8 +28,16 @@ const studyFields = {
     .array(z.enum(STRATEGIES))
     .min(1)
     .default([...STRATEGIES]),
-  /** Of each size a name, fields of a run that hold for it (the model's among them), and `from`, a checkpoint for CPT. */
-  sizes: z.array(z.looseObject({ name: z.string().regex(/^[\w.-]+$/, 'must be letters, digits, ., - or _') })).min(1),
+  /** Of each size a name, fields of a run that hold for it, and, where it has its own, targets and a checkpoint for CPT. */
+  sizes: z
+    .array(
+      z.looseObject({
+        name: z.string().regex(/^[\w.-]+$/, 'must be letters, digits, ., - or _'),
+        targets: languages.optional(),
+        from: z.string().min(1).optional(),
+      }),
+    )
+    .min(1),
   /** Fields of a run that hold for all. */
   train: fields.default({}),
   replay: z
@@ -58,9 +66,14 @@ export function readStudyFile(path: string, out?: string): StudyFile {
   return study;
 }
 
-/** The study's target languages. */
-export const targetsOf = ({ targets, languages, source }: StudyFile): readonly string[] =>
+/** The target languages that hold for all sizes. */
+export const commonTargets = ({ targets, languages, source }: StudyFile): readonly string[] =>
   targets ?? Object.keys(languages).filter(language => language !== source);
+
+/** Every target language of the study. */
+export const targetsOf = (study: StudyFile): readonly string[] => [
+  ...new Set([...commonTargets(study), ...study.sizes.flatMap(({ targets }) => targets ?? [])]),
+];
 
 function checkNames(study: StudyFile, path: string): void {
   const targets = targetsOf(study);

@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import { UserError } from '../errors.js';
 import { MODEL_FIELDS, parseConfig, parseFields, type RunConfig } from '../train/config.js';
-import { type ReplayAccount, readStudyFile, type Strategy, type StudyFile, targetsOf } from './file.js';
+import { commonTargets, type ReplayAccount, readStudyFile, type Strategy, type StudyFile, targetsOf } from './file.js';
 
 /** A run of a study, before it is started. */
 export interface PlannedRun {
@@ -43,15 +43,13 @@ export function readStudyPlan(path: string, out?: string): StudyPlan {
 
 function planStudy(study: StudyFile, path: string): StudyPlan {
   const { source, strategies, sizes, seeds } = study;
-  const targets = targetsOf(study);
   const runs = seeds.flatMap(seed =>
-    sizes.flatMap(({ name: size, from, ...own }) => {
+    sizes.flatMap(({ name: size, targets = commonTargets(study), from, ...own }) => {
       const origin = `'${path}': size '${size}'`;
       const context = { study, size, seed, fields: runFields(study, own, path, origin), origin };
       const runs: PlannedRun[] = [];
       let start: PlannedRun['from'];
       if (from !== undefined) {
-        if (typeof from !== 'string') throw new UserError(`${origin}: from must be a checkpoint, model folder or run`);
         start = { folder: from };
       } else if (strategies.includes('source')) {
         const run = planRun(context, 'source', source!);
@@ -74,7 +72,13 @@ function planStudy(study: StudyFile, path: string): StudyPlan {
       return runs;
     }),
   );
-  return { name: study.name, folder: study.out, ...(source !== undefined && { source }), targets, runs };
+  return {
+    name: study.name,
+    folder: study.out,
+    ...(source !== undefined && { source }),
+    targets: targetsOf(study),
+    runs,
+  };
 }
 
 /** What the study itself says of each run. */

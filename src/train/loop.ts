@@ -147,11 +147,26 @@ async function watchHealth({ folder, trainer, observer }: TrainContext, { every,
   return { every, look, destroy: () => probe.destroy() };
 }
 
-/** Reads steps back, a group at a time, and writes their lines. */
+/** A step that was submitted. */
+interface Submitted {
+  readonly sequences: Uint32Array;
+  readonly learningRate: number;
+}
+
+/** Steps that are read back together; `last` is the number of the last one. */
+interface Group {
+  readonly steps: readonly Submitted[];
+  readonly last: number;
+  read(): Promise<StepHealth[]>;
+}
+
+/** Reads steps back, a group at a time, while the next group runs, and writes their lines. */
 class Reporter {
   readonly #context: TrainContext;
   readonly #metrics: MetricsFile;
-  #pending: { readonly sequences: Uint32Array; readonly learningRate: number }[] = [];
+  #steps: Submitted[] = [];
+  /** The group before, whose reports are on their way. */
+  #earlier: Group | undefined;
   #since = performance.now();
   /** A step's time by which to sleep; 0 while none is known. The first one, which compiles, tells nothing. */
   #expectedStepMs = 0;
@@ -164,8 +179,8 @@ class Reporter {
   }
 
   async submitted(sequences: Uint32Array, learningRate: number): Promise<void> {
-    this.#pending.push({ sequences, learningRate });
-    if (this.#pending.length >= this.#group) await this.flush();
+    this.#steps.push({ sequences, learningRate });
+    if (this.#steps.length >= this.#group) await this.#turn();
   }
 
   /** Time spent on something else than steps does not count. */
@@ -173,29 +188,42 @@ class Reporter {
     this.#since = performance.now();
   }
 
+  /** Waits for every step that was submitted. */
   async flush(): Promise<void> {
-    const pending = this.#pending;
-    if (pending.length === 0) return;
-    this.#pending = [];
-    const { run, trainer, observer } = this.#context;
+    await this.#turn();
+    await this.#turn();
+  }
+
+  /** Closes the present group and reports the one before, so that the device has work while this waits. */
+  async #turn(): Promise<void> {
+    const { trainer } = this.#context;
+    const earlier = this.#earlier;
+    const steps = this.#steps;
+    this.#steps = [];
+    this.#earlier = steps.length > 0 ? { steps, last: trainer.step, read: trainer.collect() } : undefined;
+    if (earlier) await this.#report(earlier);
+  }
+
+  async #report({ steps, last, read }: Group): Promise<void> {
+    const { run, observer } = this.#context;
     // Dawn polls while a readback is pending, which takes a core from a software adapter: sleep for most of the wait
-    const expectedMs = this.#expectedStepMs * pending.length - (performance.now() - this.#since);
+    const expectedMs = this.#expectedStepMs * steps.length - (performance.now() - this.#since);
     const sleeps = expectedMs > 1;
     if (sleeps) await sleep(0.85 * expectedMs);
     const awake = performance.now();
-    const health = await trainer.reports();
+    const health = await read();
     const elapsed = performance.now() - this.#since;
     const overslept = sleeps && performance.now() - awake < 0.05 * elapsed;
     this.restartClock();
-    const stepMs = elapsed / pending.length;
+    const stepMs = elapsed / steps.length;
     this.#expectedStepMs = this.#isFirst ? 0 : overslept ? stepMs / 2 : stepMs;
     this.#isFirst = false;
     this.#group = Math.max(1, Math.min(MOST_UNREAD, Math.floor(REPORT_EVERY_MS / stepMs)));
-    const first = trainer.step - pending.length + 1;
+    const first = last - steps.length + 1;
     for (const [i, { loss, gradientNorm, badStep, lossScale, skipped }] of health.entries()) {
       const step = first + i;
       if (badStep !== 0)
-        await this.#fail(badStep, { loss, gradientNorm, lossScale }, pending[badStep - first]!.sequences);
+        await this.#fail(badStep, { loss, gradientNorm, lossScale }, steps[badStep - first]!.sequences);
       const tokens = step * run.batchTokens;
       const line: StepLine = {
         kind: 'step',
@@ -205,7 +233,7 @@ class Reporter {
         loss,
         gradientNorm: skipped ? null : gradientNorm,
         ...(run.precision === 'f16' && { lossScale }),
-        learningRate: pending[i]!.learningRate,
+        learningRate: steps[i]!.learningRate,
         tokensPerSecond: Math.round((1000 * run.batchTokens) / stepMs),
       };
       this.#metrics.append([line]);

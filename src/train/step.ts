@@ -117,12 +117,20 @@ export class Trainer {
   }
 
   /** Waits for the submitted steps and returns what each reports, in order. */
-  async reports(): Promise<StepHealth[]> {
+  reports(): Promise<StepHealth[]> {
+    return this.collect()();
+  }
+
+  /** As `reports`, of the steps submitted so far; steps may be submitted before the function that comes back is called. */
+  collect(): () => Promise<StepHealth[]> {
     const count = this.#unread;
     this.#unread = 0;
-    if (count === 0) return [];
-    const bytes = await this.model.device.read(this.#traced.history); // always whole: a readback buffer of one size serves all
-    return Array.from({ length: count }, (_, i) => readHealth(bytes, i * HEALTH_BYTES));
+    if (count === 0) return async () => [];
+    const read = this.model.device.copyOut(this.#traced.history); // always whole: readback buffers are of one size
+    return async () => {
+      const bytes = await read();
+      return Array.from({ length: count }, (_, i) => readHealth(bytes, i * HEALTH_BYTES));
+    };
   }
 
   /** The gradients of the last step, before clipping (and times the loss scale, in f16), by Hugging Face name. */

@@ -78,6 +78,17 @@ describe('runs', () => {
     expect(runs.find(({ size }) => size === 's')!.config).toMatchObject({ tokensPerParameter: 20 });
   });
 
+  test('a size can have targets of its own', () => {
+    const sizes = [study.sizes[0], { ...study.sizes[1], targets: ['fr', 'zh'] }];
+    const found = plan({ targets: ['zh'], sizes });
+    expect(found.targets).toEqual(['zh', 'fr']);
+    expect(found.runs.map(({ name }) => name).filter(name => name.includes('scratch'))).toEqual([
+      's-scratch-zh',
+      'm-scratch-fr',
+      'm-scratch-zh',
+    ]);
+  });
+
   test('seeds are runs of their own; a checkpoint can stand for the source run', () => {
     expect(names({ seeds: [1, 2], targets: ['fr'], sizes: [{ name: 's', ...model }] })).toEqual([
       's-source-seed1',
@@ -102,6 +113,11 @@ describe('a bad file is told what is wrong', () => {
     ['no source language', { source: undefined }, /the strategy 'source' needs a source language/],
     ['a source that is no language', { source: 'de' }, /source names the language 'de'; there are en, fr, zh/],
     ['a target that is the source', { targets: ['en'] }, /'en' is the source, and a target too/],
+    [
+      'an own target that is no language',
+      { sizes: [{ ...study.sizes[0], targets: ['de'] }] },
+      /targets names the language 'de'/,
+    ],
     ['no target', { languages: { en: 'data/en' } }, /no target language/],
     ['two sizes of one name', { sizes: [study.sizes[0], study.sizes[0]] }, /two sizes are named 's'/],
     ['a size that cannot be a folder', { sizes: [{ ...study.sizes[0], name: '../s' }] }, /sizes\.0\.name/],
