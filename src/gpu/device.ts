@@ -4,6 +4,7 @@ import { UserError } from '../errors.js';
 import { type AdapterChoice, type AdapterDescription, chooseAdapter } from './adapters.js';
 import { type BufferRange, type BufferUsage, DeviceBuffer } from './buffer.js';
 import { allocatedBytes, type Memory, refusal } from './memory.js';
+import { withNaps } from './naps.js';
 import { type Command, encode, type Pipeline } from './program.js';
 
 const { GPUBufferUsage, GPUMapMode } = globals as unknown as {
@@ -141,7 +142,7 @@ export class Device implements Memory {
     this.counters.readbacks++;
     return async () => {
       try {
-        await staging.handle.mapAsync(GPUMapMode.READ, 0, sizeBytes);
+        await withNaps(staging.handle.mapAsync(GPUMapMode.READ, 0, sizeBytes));
         const copy = staging.handle.getMappedRange(0, sizeBytes).slice(0);
         staging.handle.unmap();
         this.#staging.push(staging);
@@ -228,7 +229,7 @@ export class Device implements Memory {
 
   /** Waits until everything submitted has run. Dawn polls while a promise is pending, which costs a core. */
   async idle(): Promise<void> {
-    await this.#queue.onSubmittedWorkDone();
+    await withNaps(this.#queue.onSubmittedWorkDone());
     this.check();
   }
 

@@ -1,6 +1,5 @@
 /** The training loop. Its order: evaluate, save, stop or go on; draw, submit, report. */
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Mixture } from '../data/mixture.js';
 import { messageOf } from '../errors.js';
 import { Evaluator, sequencesOf } from '../eval/loss.js';
@@ -168,9 +167,6 @@ class Reporter {
   /** The group before, whose reports are on their way. */
   #earlier: Group | undefined;
   #since = performance.now();
-  /** A step's time by which to sleep; 0 while none is known. The first one, which compiles, tells nothing. */
-  #expectedStepMs = 0;
-  #isFirst = true;
   #group = 1;
 
   constructor(context: TrainContext, metrics: MetricsFile) {
@@ -206,18 +202,9 @@ class Reporter {
 
   async #report({ steps, last, read }: Group): Promise<void> {
     const { run, observer } = this.#context;
-    // Dawn polls while a readback is pending, which takes a core from a software adapter: sleep for most of the wait
-    const expectedMs = this.#expectedStepMs * steps.length - (performance.now() - this.#since);
-    const sleeps = expectedMs > 1;
-    if (sleeps) await sleep(0.85 * expectedMs);
-    const awake = performance.now();
     const health = await read();
-    const elapsed = performance.now() - this.#since;
-    const overslept = sleeps && performance.now() - awake < 0.05 * elapsed;
+    const stepMs = (performance.now() - this.#since) / steps.length;
     this.restartClock();
-    const stepMs = elapsed / steps.length;
-    this.#expectedStepMs = this.#isFirst ? 0 : overslept ? stepMs / 2 : stepMs;
-    this.#isFirst = false;
     this.#group = Math.max(1, Math.min(MOST_UNREAD, Math.floor(REPORT_EVERY_MS / stepMs)));
     const first = last - steps.length + 1;
     for (const [i, { loss, gradientNorm, badStep, lossScale, skipped }] of health.entries()) {
