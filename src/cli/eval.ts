@@ -1,8 +1,10 @@
 import type { Command } from 'commander';
 import { addEvalLoss } from './eval-loss.js';
+import { addEvalTasks } from './eval-tasks.js';
 
 /** `eval loss`, `eval tasks` and `eval forgetting` */
 export function addEvalCommand(program: Command): void {
   const group = program.command('eval').description('evaluate models');
   addEvalLoss(group);
+  addEvalTasks(group);
 }
