@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { addEvalForgetting } from './eval-forgetting.js';
 import { addEvalLoss } from './eval-loss.js';
 import { addEvalTasks } from './eval-tasks.js';
 
@@ -7,4 +8,5 @@ export function addEvalCommand(program: Command): void {
   const group = program.command('eval').description('evaluate models');
   addEvalLoss(group);
   addEvalTasks(group);
+  addEvalForgetting(group);
 }

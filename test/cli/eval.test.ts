@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createModel, openDevice, saveModel, trainTokenizer } from '../../src/index.js';
 import type { TaskResult } from '../../src/tasks/evaluate.js';
 import { runCommand } from '../support/command.js';
+import { writeRun } from '../support/runs.js';
 import { sampleText } from '../support/text.js';
 
 const root = mkdtempSync(join(tmpdir(), 'babelgrad-eval-'));
@@ -96,5 +97,46 @@ describe('eval tasks', () => {
     const { status, stderr } = await tasks('--task', 'piqa');
     expect(stderr).toMatch(/--task 'piqa' must be name=path/);
     expect(status).toBe(2);
+  });
+});
+
+describe('eval forgetting', () => {
+  const checkpoint = 'english/checkpoints/step-00000002';
+  beforeAll(() => {
+    const english = { sources: { en: 1 }, heldOut: { en: [7, 5, 4] } };
+    const none = { checkpoint, sources: { fr: 1 }, heldOut: { en: [4, 5.5, 5], fr: [6, 4, 3] } };
+    const tenth = { checkpoint, sources: { fr: 9, en: 1 }, heldOut: { en: [4, 4.5, 4.25], fr: [6, 4.5, 3.25] } };
+    const foreign = { ...none, checkpoint: 'model' };
+    for (const [name, run] of Object.entries({ english, none, tenth, foreign })) writeRun(root, { name, ...run });
+  });
+  const forgetting = (...parameters: string[]) => babelgrad('eval', 'forgetting', ...parameters);
+
+  test('a table of runs, one of replay, and JSON', async () => {
+    const { status, stdout } = await forgetting('none', 'tenth');
+    expect(status).toBe(0);
+    expect(stdout).toMatch(/none .* 0% .* 4\.0000 .* 5\.0000 .* \+1\.0000 .* \+1\.5000 at 1k .* 3\.0000/);
+    expect(stdout).toMatch(/tenth .* 10% .* 3\.2500 .* \+0\.2500 .* 250 .* 4\.2500 .* \+0\.7500/);
+    const json = await forgetting('none', 'tenth', '--json', '--out', 'forgetting.json');
+    const result = JSON.parse(json.stdout) as object;
+    expect(result).toMatchObject({
+      runs: [
+        { run: 'none', source: 'en', target: 'fr', replay: 0, backwardTransfer: 1 },
+        { run: 'tenth', replay: 0.1, backwardTransfer: 0.25 },
+      ],
+      replay: [{ tokens: 2000, effects: [{ run: 'none' }, { run: 'tenth', priceTokens: 250, gain: 0.75 }] }],
+    });
+    expect(JSON.parse(readFileSync(join(root, 'forgetting.json'), 'utf8'))).toEqual(result);
+  });
+
+  test('a source model that is no run needs its language', async () => {
+    const { status, stderr } = await forgetting('foreign', '--out', 'nothing.json');
+    expect(stderr).toMatch(/the run of its source model 'model' is not to be found; name its language with --source-l/);
+    expect(status).toBe(2);
+    expect(existsSync(join(root, 'nothing.json'))).toBe(false);
+    expect(await forgetting('foreign', '--source-language', 'en')).toMatchObject({ status: 0 });
+  });
+
+  test('a run from scratch has nothing to forget', async () => {
+    expect(await forgetting('english')).toMatchObject({ status: 2, stderr: expect.stringContaining('from scratch') });
   });
 });
