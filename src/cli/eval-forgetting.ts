@@ -45,22 +45,18 @@ export function addEvalForgetting(group: Command): void {
 }
 
 function forgettingTable(all: readonly Forgetting[]): string {
-  const head = ['run', 'replay', 'source loss', 'tokens', 'first', 'last', 'change', 'largest', 'target loss', 'last'];
-  const table = makeTable(head);
-  for (const each of all) {
-    const { run, source, target, replay, sourceCurve, targetCurve, backwardTransfer, worst } = each;
-    const [first, last] = [sourceCurve[0]!, sourceCurve.at(-1)!];
+  const table = makeTable(['run', 'replay', 'tokens', 'source loss', 'change', 'largest change', 'target loss']);
+  const ends = (language: string, curve: Forgetting['sourceCurve']) =>
+    `${language} ${curve[0]!.loss.toFixed(4)} → ${curve.at(-1)!.loss.toFixed(4)}`;
+  for (const { run, source, target, replay, sourceCurve, targetCurve, backwardTransfer, worst } of all) {
     table.push([
       run.config.name,
       percent(replay),
-      source,
-      short(last.tokens),
-      first.loss.toFixed(4),
-      last.loss.toFixed(4),
+      short(sourceCurve.at(-1)!.tokens),
+      ends(source, sourceCurve),
       signed(backwardTransfer),
       `${signed(worst.change)} at ${short(worst.tokens)}`,
-      target,
-      targetCurve.at(-1)!.loss.toFixed(4),
+      ends(target, targetCurve),
     ]);
   }
   return table.toString();

@@ -8,7 +8,7 @@ import type { Mean } from '../tasks/accuracy.js';
 import { evaluateTasks, type Scorer, type TaskResult } from '../tasks/evaluate.js';
 import { readTask, TASK_NAMES, type TaskData } from '../tasks/task.js';
 import { readModelConfig } from '../train/model-folder.js';
-import { defineAction } from './command.js';
+import { defineAction, type Terminal } from './command.js';
 import { wholeNumber } from './numbers.js';
 import { makeTable } from './table.js';
 
@@ -51,20 +51,16 @@ export function addEvalTasks(group: Command): void {
     const device = await openDevice({ adapter: options.adapter });
     try {
       const model = await loadModel(device, folder, { precision });
+      const documents = tasks.reduce((sum, task) => sum + task.documents.length, 0);
+      const tokenized = counted(terminal, 'tokenize', documents, 'documents');
       const score: Scorer = async requests => {
-        const progress = terminal.progress('score', requests.length, 'choices');
-        let done = 0;
-        const onScored = (count: number) => {
-          done += count;
-          progress.update(done);
-        };
-        try {
-          return await logLikelihoods(model, requests, { batchTokens, onScored });
-        } finally {
-          progress.stop();
-        }
+        tokenized.stop();
+        const scored = counted(terminal, 'score', requests.length, 'choices');
+        const values = await logLikelihoods(model, requests, { batchTokens, onScored: scored.add });
+        scored.stop();
+        return values;
       };
-      const results = await evaluateTasks(tasks, tokenizer, score, { maxLength });
+      const results = await evaluateTasks(tasks, tokenizer, score, { maxLength, onEncoded: tokenized.add });
       terminal.print(tasksTable(results));
       for (const { task, truncated } of results) {
         if (truncated > 0) terminal.note(`${task}: ${truncated} choices lost the beginning of their context`);
@@ -76,6 +72,17 @@ export function addEvalTasks(group: Command): void {
       device.close();
     }
   });
+}
+
+/** A bar that is told how many more are done. */
+function counted(terminal: Terminal, label: string, total: number, unit: string) {
+  const progress = terminal.progress(label, total, unit);
+  let done = 0;
+  const add = (count: number) => {
+    done += count;
+    progress.update(done);
+  };
+  return { add, stop: () => progress.stop() };
 }
 
 function pathsByTask(given: readonly string[]): Map<string, string[]> {

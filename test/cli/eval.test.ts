@@ -114,7 +114,9 @@ describe('eval forgetting', () => {
   test('a table of runs, one of replay, and JSON', async () => {
     const { status, stdout } = await forgetting('none', 'tenth');
     expect(status).toBe(0);
-    expect(stdout).toMatch(/none .* 0% .* 4\.0000 .* 5\.0000 .* \+1\.0000 .* \+1\.5000 at 1k .* 3\.0000/);
+    expect(stdout).toMatch(
+      /none .* 0% .* en 4\.0000 → 5\.0000 .* \+1\.0000 .* \+1\.5000 at 1k .* fr 6\.0000 → 3\.0000/,
+    );
     expect(stdout).toMatch(/tenth .* 10% .* 3\.2500 .* \+0\.2500 .* 250 .* 4\.2500 .* \+0\.7500/);
     const json = await forgetting('none', 'tenth', '--json', '--out', 'forgetting.json');
     const result = JSON.parse(json.stdout) as object;
