@@ -63,7 +63,9 @@ function readerOf(task: string): ReadRow {
   const family = task.split('_')[0]!;
   const near = TASK_NAMES.filter(name => name.split('_')[0] === family);
   const known = near.length > 0 ? near : TASK_NAMES.filter(name => !name.includes('_') || name.endsWith('_en'));
-  throw new UserError(`there is no task '${task}'; there are ${known.join(', ')}, and ${OWN}:NAME for one of your own`);
+  throw new UserError(
+    `there is no task '${task}'; there are ${known.join(', ')}, and ${OWN}:NAME for one of your own; --help lists all languages`,
+  );
 }
 
 /** PIQA's release has the labels of valid.jsonl in valid-labels.lst, a line for each. */
