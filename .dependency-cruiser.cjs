@@ -5,6 +5,7 @@ const APART = {
   numerics: [],
   scaling: [],
   data: [],
+  tasks: ['data'],
   report: ['scaling'],
   tune: ['gpu', 'kernels', 'autograd', 'numerics'],
 };
@@ -23,7 +24,7 @@ module.exports = {
     ...Object.entries(APART).map(([name, allowed]) => onlyFrom(name, allowed)),
     ...ORDER.map((name, rank) => {
       const apart = rank >= ORDER.indexOf('train') ? ['data', 'tune'] : [];
-      const shown = rank >= ORDER.indexOf('audit') ? ['report', 'scaling'] : [];
+      const shown = rank >= ORDER.indexOf('audit') ? ['report', 'scaling', 'tasks'] : [];
       const judged = rank >= ORDER.indexOf('audit') ? ['numerics'] : [];
       return onlyFrom(name, [...ORDER.slice(0, rank), ...apart, ...shown, ...judged]);
     }),

@@ -8,7 +8,8 @@
  * - Runs: `parseConfig`, `dryRun`, `startRun`, `resumeRun`
  * - Studies: `readStudyPlan`, `runStudy`, `readStudy`, `studyPoints`, `fitStudy`
  * - Scaling laws: `parsePoints`, `fitChinchilla`, `fitCpt`, `fitCompute`, `parseFit`, `makePlan`, `planReplay`
- * - Findings: `readRun`, `compareRuns`, `savingsAtEqualLoss`, `reportPage`
+ * - Evaluation: `textLoss`, `TokenLosses`, `logLikelihoods`, `readTask`, `evaluateTasks`
+ * - Findings: `readRun`, `compareRuns`, `savingsAtEqualLoss`, `forgettingOf`, `compareReplay`, `reportPage`
  *
  * What holds memory of a device (models, trainers, evaluators) is freed by `destroy()`, a device by `close()`. Errors
  * that a user can mend are `UserError`s.
@@ -30,6 +31,8 @@ export { type TokenizeOptions, type TokenizeProgress, tokenizeFiles } from './da
 export { TextTokenizer, type TrainTokenizerOptions, trainTokenizer } from './data/tokenizer.js';
 export { UserError } from './errors.js';
 export { Evaluator, type LossSum, logits, sequencesOf } from './eval/loss.js';
+export { type TextLoss, textLoss } from './eval/text-loss.js';
+export { logLikelihoods, type ScoredTokens, spanLogLikelihoods, TokenLosses } from './eval/token-losses.js';
 export { type AdapterChoice, type AdapterDescription, chooseAdapter, listAdapters } from './gpu/adapters.js';
 export { type Counters, Device, type DeviceOptions, openDevice } from './gpu/device.js';
 export {
@@ -45,6 +48,13 @@ export { Model, type ModelOptions, PRECISIONS, type Precision } from './model/mo
 export { presetNames, presetSize } from './model/presets.js';
 export type { OptimizerSettings, StepHealth } from './optim/adamw.js';
 export { learningRateAt, type ScheduleSettings } from './optim/schedule.js';
+export {
+  compareReplay,
+  type Forgetting,
+  forgettingOf,
+  type ReplayComparison,
+  sourceLanguageOf,
+} from './report/forgetting.js';
 export { reportPage } from './report/page.js';
 export { type Comparison, compareRuns, type RunRecord, readRun } from './report/runs.js';
 export { fitCompute } from './scaling/compute-line.js';
@@ -58,6 +68,9 @@ export { type PlannedRun, readStudyPlan, type StudyPlan } from './study/plan.js'
 export { pointsCsv, studyPoints } from './study/points.js';
 export { runStudy, type StudyObserver, type StudySummary } from './study/run.js';
 export { readPlan, readStudy, type Study, type StudyRun } from './study/state.js';
+export type { Accuracies } from './tasks/accuracy.js';
+export { evaluateTasks, type Scorer, type TaskResult } from './tasks/evaluate.js';
+export { readTask, TASK_NAMES, type TaskData } from './tasks/task.js';
 export { findModelFolder } from './train/checkpoint.js';
 export { parseConfig, type RunConfig, readYaml } from './train/config.js';
 export { lossAndGradients } from './train/gradients.js';

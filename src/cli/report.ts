@@ -5,6 +5,12 @@ import { compareRuns, readRun, reportPage } from '../index.js';
 import { comparisonTable } from '../report/words.js';
 import { defineAction } from './command.js';
 
+interface ReportOptions {
+  out: string;
+  title: string;
+  sourceLanguage?: string;
+}
+
 /** `report` */
 export function addReportCommand(program: Command): void {
   const command = program
@@ -12,13 +18,14 @@ export function addReportCommand(program: Command): void {
     .description('compare runs: a table, and one HTML page with their curves')
     .argument('<runs...>', 'folders of runs')
     .option('--out <file>', 'where the page goes', 'report.html')
-    .option('--title <title>', 'title of the page', 'Training report');
-  defineAction<{ out: string; title: string }>(command, async (terminal, { out, title }, folders) => {
+    .option('--title <title>', 'title of the page', 'Training report')
+    .option('--source-language <name>', 'language of the source model, where its run is not to be found');
+  defineAction<ReportOptions>(command, async (terminal, { out, title, sourceLanguage }, folders) => {
     const runs = (folders as unknown as string[]).map(readRun);
     const names = runs.map(run => run.config.name);
     const twice = names.find((name, i) => names.indexOf(name) !== i);
     if (twice) throw new UserError(`two runs are named '${twice}'; give one another name in its config.json`);
-    writeFileWhole(out, reportPage(runs, title));
+    writeFileWhole(out, reportPage(runs, title, sourceLanguage));
     terminal.print(comparisonTable(runs));
     terminal.print(`report: ${out}`);
     const savings = compareRuns(runs).map(({ scratch, cpt, language, savings: found }) => ({

@@ -1,24 +1,48 @@
-/** Texts out of a .jsonl file: the string in one field of the object on each line. */
+/** The objects of a .jsonl file, one a line, or the string in one field of each. */
 import { messageOf, UserError } from '../errors.js';
 import { type OnRead, readText } from './text-stream.js';
 
 /** Characters of a line. A longer one is hardly one document, and near what a string can hold. */
 const LONGEST_LINE = 2 ** 28;
 
+/** An object and the line it stands on. */
+export interface JsonLine {
+  readonly value: Readonly<Record<string, unknown>>;
+  readonly line: number;
+}
+
+/**
+ * Yields the object of each line; blank lines are skipped.
+ * @throws UserError naming the line that is not a JSON object, or when there is no line.
+ */
+export async function* readJsonObjects(path: string, onRead?: OnRead): AsyncGenerator<JsonLine> {
+  let objects = 0;
+  let line = 0;
+  for await (const text of readLines(path, onRead)) {
+    line++;
+    if (text.trim() === '') continue;
+    yield { value: objectOf(text, path, line), line };
+    objects++;
+  }
+  if (objects === 0) throw new UserError(`'${path}' has only blank lines`);
+}
+
 /**
  * Yields the text of each line; blank lines are skipped.
  * @throws UserError naming the line that is not a JSON object or has no text in `field`, or when there is no line.
  */
 export async function* readJsonLines(path: string, field: string, onRead?: OnRead): AsyncGenerator<string> {
-  let texts = 0;
-  let number = 0;
-  for await (const line of readLines(path, onRead)) {
-    number++;
-    if (line.trim() === '') continue;
-    yield textOf(line, path, number, field);
-    texts++;
+  for await (const { value, line } of readJsonObjects(path, onRead)) {
+    const text = Object.hasOwn(value, field) ? value[field] : undefined;
+    if (typeof text !== 'string') {
+      const what = text === undefined ? 'has no' : 'has no text in its';
+      const names = Object.keys(value).join(', ') || 'none';
+      throw new UserError(
+        `'${path}' line ${line} ${what} field '${field}'; its fields: ${names}. Choose one with --field.`,
+      );
+    }
+    yield text;
   }
-  if (texts === 0) throw new UserError(`'${path}' has only blank lines`);
 }
 
 async function* readLines(path: string, onRead?: OnRead): AsyncGenerator<string> {
@@ -47,7 +71,7 @@ async function* readLines(path: string, onRead?: OnRead): AsyncGenerator<string>
   yield parts.join('');
 }
 
-function textOf(line: string, path: string, number: number, field: string): string {
+function objectOf(line: string, path: string, number: number): Record<string, unknown> {
   let value: unknown;
   try {
     value = JSON.parse(line);
@@ -57,13 +81,5 @@ function textOf(line: string, path: string, number: number, field: string): stri
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw new UserError(`'${path}' line ${number} is not a JSON object`);
   }
-  const text = Object.hasOwn(value, field) ? (value as Record<string, unknown>)[field] : undefined;
-  if (typeof text !== 'string') {
-    const what = text === undefined ? 'has no' : 'has no text in its';
-    const names = Object.keys(value).join(', ') || 'none';
-    throw new UserError(
-      `'${path}' line ${number} ${what} field '${field}'; its fields: ${names}. Choose one with --field.`,
-    );
-  }
-  return text;
+  return value as Record<string, unknown>;
 }

@@ -1,4 +1,4 @@
-/** Texts out of a Parquet column, row group by row group: memory is that of the largest one. */
+/** Rows of a Parquet file, or the texts of a column, row group by row group: memory is that of the largest one. */
 import {
   asyncBufferFromFile,
   type FileMetaData,
@@ -10,43 +10,52 @@ import { compressors } from 'hyparquet-compressors';
 import { messageOf, UserError } from '../errors.js';
 import type { OnRead } from './text-stream.js';
 
+/** Values by column, and the row's number from 1. */
+export interface ParquetRow {
+  readonly value: Readonly<Record<string, unknown>>;
+  readonly row: number;
+}
+
 /**
- * Yields the text of each row.
- * @throws UserError when the file is empty, not Parquet, damaged or not UTF-8, has no such column or no rows, or a row
- * has no text in it.
+ * Yields each row.
+ * @param column the only one to read; by default all.
+ * @throws UserError when the file is empty, not Parquet, damaged or not UTF-8, or has no such column or no rows.
  */
-export async function* readParquetTexts(path: string, column: string, onRead?: OnRead): AsyncGenerator<string> {
+export async function* readParquetRows(path: string, column?: string, onRead?: OnRead): AsyncGenerator<ParquetRow> {
   const { file, metadata } = await openParquet(path);
-  const columns = parquetSchema(metadata).children.map(({ element }) => element.name);
-  if (!columns.includes(column)) {
+  const names = parquetSchema(metadata).children.map(({ element }) => element.name);
+  if (column !== undefined && !names.includes(column)) {
     throw new UserError(
-      `'${path}' has no column '${column}'; its columns: ${columns.join(', ')}. Choose one with --field.`,
+      `'${path}' has no column '${column}'; its columns: ${names.join(', ')}. Choose one with --field.`,
     );
   }
+  const columns = column === undefined ? names : [column];
   let rowStart = 0;
   for (const group of metadata.row_groups) {
     const rowEnd = rowStart + Number(group.num_rows);
     let rows: Record<string, unknown>[];
     try {
-      rows = await parquetReadObjects({ file, metadata, columns: [column], rowStart, rowEnd, compressors, parsers });
+      rows = await parquetReadObjects({ file, metadata, columns, rowStart, rowEnd, compressors, parsers });
     } catch (error) {
-      throw new UserError(
-        `'${path}' rows ${rowStart + 1} to ${rowEnd}: column '${column}' cannot be read: ${messageOf(error)}`,
-      );
+      const what = column === undefined ? '' : `column '${column}' `;
+      throw new UserError(`'${path}' rows ${rowStart + 1} to ${rowEnd}: ${what}cannot be read: ${messageOf(error)}`);
     }
     // by rows: groups differ little in what a row takes, and a progress bar needs no more
     const bytesAt = (row: number) => Math.round((file.byteLength * row) / Number(metadata.num_rows));
     onRead?.(bytesAt(rowEnd) - bytesAt(rowStart));
-    for (const [i, row] of rows.entries()) {
-      const text = row[column];
-      if (typeof text !== 'string') {
-        throw new UserError(`'${path}' row ${rowStart + i + 1} has no text in column '${column}'`);
-      }
-      yield text;
-    }
+    for (const [i, value] of rows.entries()) yield { value, row: rowStart + i + 1 };
     rowStart = rowEnd;
   }
   if (rowStart === 0) throw new UserError(`'${path}' has no rows`);
+}
+
+/** Yields the text of each row in `column`. @throws UserError as readParquetRows, and when a row has no text in it. */
+export async function* readParquetTexts(path: string, column: string, onRead?: OnRead): AsyncGenerator<string> {
+  for await (const { value, row } of readParquetRows(path, column, onRead)) {
+    const text = value[column];
+    if (typeof text !== 'string') throw new UserError(`'${path}' row ${row} has no text in column '${column}'`);
+    yield text;
+  }
 }
 
 const decoder = new TextDecoder('utf-8', { fatal: true });

@@ -73,6 +73,11 @@ export class TextTokenizer {
     return (await this.#tokenizer.encode(text, null, { addSpecialTokens: false })).getIds();
   }
 
+  /** Ids of the text with the special tokens that the file puts around one, for instance `<s>` before it. */
+  async encodeWithSpecial(text: string): Promise<number[]> {
+    return (await this.#tokenizer.encode(text)).getIds();
+  }
+
   decode(ids: readonly number[]): Promise<string> {
     return this.#tokenizer.decode([...ids], false);
   }

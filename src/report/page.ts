@@ -1,7 +1,8 @@
 /** The report: one self-contained HTML page. */
-import { colorOf, heldOutPlot, stepPlot } from './plots.js';
+import { compareReplay, type Forgetting, knownForgetting } from './forgetting.js';
+import { colorOf, forgettingPlot, heldOutPlot, replayPlot, stepPlot } from './plots.js';
 import { compareRuns, languagesOf, type RunRecord, targetOf } from './runs.js';
-import { forgetting, milestones, percent, sentence, short } from './words.js';
+import { forgetting, milestones, percent, replayFindings, sentence, short, signed } from './words.js';
 
 export const escapeHtml = (text: string): string =>
   text.replace(/[&<>"']/g, character => `&#${character.charCodeAt(0)};`);
@@ -23,11 +24,12 @@ th:first-child, td:first-child { text-align: left; } th { color: var(--faint); f
 .key { display: inline-block; width: .7em; height: .7em; border-radius: 50%; margin-right: .5em; }
 `;
 
-/** The page of several runs, overlaid. */
-export function reportPage(runs: readonly RunRecord[], title: string): string {
+/** The page of several runs, overlaid. `sourceLanguage` is that of CPT runs whose source run is not to be found. */
+export function reportPage(runs: readonly RunRecord[], title: string, sourceLanguage?: string): string {
   const comparisons = compareRuns(runs);
   const findings = [...comparisons.map(sentence), ...forgetting(runs)];
   const evaluated = runs.filter(run => run.evaluations.length > 0);
+  const forgotten = knownForgetting(runs, sourceLanguage);
   const stepped = runs.filter(run => run.steps.length > 0);
   const figures = languagesOf(runs).flatMap(language => [
     figure(heldOutPlot(evaluated, language, 'tokens')),
@@ -43,6 +45,7 @@ export function reportPage(runs: readonly RunRecord[], title: string): string {
 <h2>Held-out loss</h2>
 <div class="plots">${figures.join('\n')}</div>
 ${comparisons.length ? `<h2>Saved at equal loss</h2>\n<div class="scroll">${savingsTable(comparisons)}</div>` : ''}
+${forgotten.length ? forgettingSection(forgotten, evaluated) : ''}
 <h2>Held-out loss along the way</h2>
 <div class="scroll">${lossTable(runs)}</div>
 <h2>Training</h2>
@@ -90,6 +93,41 @@ function savingsTable(comparisons: ReturnType<typeof compareRuns>): string {
     savings.savedFlops === undefined ? '–' : percent(savings.savedFlops),
   ]);
   return table(head, rows);
+}
+
+function forgettingSection(forgotten: readonly Forgetting[], runs: readonly RunRecord[]): string {
+  const names = runs.map(({ config }) => config.name);
+  const comparisons = compareReplay(forgotten);
+  const figures = [forgettingPlot(forgotten, names), ...comparisons.map(replayPlot)];
+  const head = [
+    'run',
+    'from',
+    'into',
+    'replay',
+    'source loss',
+    'at the end',
+    'change',
+    'largest change',
+    'after tokens',
+  ];
+  const rows = forgotten.map(({ run, source, target, replay, sourceCurve, backwardTransfer, worst }) => [
+    escapeHtml(run.config.name),
+    escapeHtml(source),
+    escapeHtml(target),
+    percent(replay),
+    sourceCurve[0]!.loss.toFixed(4),
+    sourceCurve.at(-1)!.loss.toFixed(4),
+    signed(backwardTransfer),
+    signed(worst.change),
+    short(worst.tokens),
+  ]);
+  return `<h2>Forgetting</h2>
+<div class="plots">${figures.map(figure).join('\n')}</div>
+<div class="scroll">${table(head, rows)}</div>
+${comparisons
+  .flatMap(replayFindings)
+  .map(text => `<p>${escapeHtml(text)}</p>`)
+  .join('\n')}`;
 }
 
 const key = (index: number, name: string): string =>

@@ -1,8 +1,9 @@
 /** Plots of runs as SVG, drawn by Observable Plot into linkedom's document, without a browser. */
 import * as Plot from '@observablehq/plot';
 import { parseHTML } from 'linkedom';
+import type { Forgetting, ReplayComparison } from './forgetting.js';
 import { curveOf, type RunRecord } from './runs.js';
-import { short } from './words.js';
+import { percent, short } from './words.js';
 
 /** Colour-blind safe (Okabe & Ito), legible on light and on dark. */
 const COLORS = ['#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00', '#56b4e9'];
@@ -104,6 +105,44 @@ export function heldOutPlot(
     runs: names,
     dots: true,
     ...(width && { width }),
+  });
+}
+
+/** How the source loss of CPT runs changed along the way; `names` are all runs of the page, for their colours. */
+export function forgettingPlot(all: readonly Forgetting[], names: readonly string[]): string {
+  const rows = all.flatMap(({ run, source, replay, sourceCurve }) =>
+    sourceCurve.map(({ tokens, loss }) => {
+      const change = loss - sourceCurve[0]!.loss;
+      const title = `${run.config.name}, ${percent(replay)} replay\n${short(tokens)} tokens\n${source} loss ${loss.toFixed(4)}, change ${change.toFixed(4)}`;
+      return { run: run.config.name, x: tokens, y: change, title };
+    }),
+  );
+  const sources = [...new Set(all.map(({ source }) => source))].join(', ');
+  return draw(rows, { x: AXES.tokens, y: `${sources} loss above the source model's (nats)`, runs: names, dots: true });
+}
+
+/** Source against target loss of runs that differ in replay, after the same tokens. */
+export function replayPlot({ source, target, tokens, effects }: ReplayComparison): string {
+  const points = effects.map(({ forgetting, targetLoss, sourceLoss }) => ({
+    x: targetLoss,
+    y: sourceLoss,
+    label: percent(forgetting.replay),
+    title: `${forgetting.run.config.name}\n${target} loss ${targetLoss.toFixed(4)}\n${source} loss ${sourceLoss.toFixed(4)}`,
+  }));
+  return svgOf({
+    width: 640,
+    height: 360,
+    marginLeft: 56,
+    marginRight: 48,
+    marginBottom: 44,
+    marginTop: 28,
+    x: { label: `${target} loss after ${short(tokens)} tokens`, nice: true, ticks: 6, labelAnchor: 'center' },
+    y: { label: `${source} loss, by share of replay`, grid: true, nice: true, ticks: 6 },
+    marks: [
+      Plot.line(points, { x: 'x', y: 'y', stroke: COLORS[0]!, strokeOpacity: 0.5 }),
+      Plot.dot(points, { x: 'x', y: 'y', fill: COLORS[0]!, r: 4, title: 'title' }),
+      Plot.text(points, { x: 'x', y: 'y', text: 'label', fill: 'currentColor', dx: 10, dy: -8, fontWeight: 600 }),
+    ],
   });
 }
 

@@ -1,19 +1,26 @@
 /** Reads run folders: their configuration and metrics, and which of them belong together. */
 import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import { messageOf, UserError } from '../errors.js';
 import { type CurvePoint, type Savings, savingsAtEqualLoss } from '../scaling/savings.js';
 
+const mixtureSchema = z.array(z.looseObject({ name: z.string(), weight: z.number() })).min(1);
 const configSchema = z.looseObject({
   name: z.string(),
   method: z.enum(['scratch', 'cpt']),
   model: z.looseObject({ hiddenSize: z.number(), numHiddenLayers: z.number(), vocabSize: z.number() }),
   parameters: z.looseObject({ total: z.number(), withoutEmbeddings: z.number(), nominal: z.string().nullable() }),
   source: z
-    .looseObject({ name: z.string(), tokens: z.number(), flops: z.number(), tokensPerParameter: z.number() })
+    .looseObject({
+      name: z.string(),
+      tokens: z.number(),
+      flops: z.number(),
+      tokensPerParameter: z.number(),
+      checkpoint: z.string().optional(),
+    })
     .optional(),
-  sources: z.array(z.looseObject({ name: z.string(), weight: z.number() })),
+  sources: mixtureSchema,
   tokens: z.number(),
   contextLength: z.number(),
   batchTokens: z.number(),
@@ -45,6 +52,8 @@ type Line = z.infer<typeof lineSchema>;
 export interface RunRecord {
   readonly folder: string;
   readonly config: z.infer<typeof configSchema>;
+  /** Of a CPT run whose source run is still in its place: the language that it was mostly trained on. */
+  readonly sourceLanguage?: string | undefined;
   readonly steps: readonly Extract<Line, { kind: 'step' }>[];
   readonly evaluations: readonly Extract<Line, { kind: 'evaluation' }>[];
 }
@@ -80,9 +89,21 @@ export function readRun(folder: string): RunRecord {
   return {
     folder,
     config,
+    sourceLanguage: languageOfSource(config),
     steps: lines.filter(line => line.kind === 'step'),
     evaluations: lines.filter(line => line.kind === 'evaluation'),
   };
+}
+
+/** Reads the mixture of the run that a checkpoint belongs to (RUN/checkpoints/step-…). */
+function languageOfSource({ source }: RunRecord['config']): string | undefined {
+  if (!source?.checkpoint) return undefined;
+  try {
+    const text = readFileSync(join(dirname(dirname(source.checkpoint)), 'config.json'), 'utf8');
+    return mainLanguage(z.looseObject({ sources: mixtureSchema }).parse(JSON.parse(text)));
+  } catch {
+    return undefined; // moved, or another program's model
+  }
 }
 
 /** Languages with a held-out set, in order of appearance. */
@@ -91,7 +112,9 @@ export function languagesOf(runs: readonly RunRecord[]): string[] {
 }
 
 /** The language that a run is mostly trained on. */
-export function targetOf({ config: { sources } }: RunRecord): string {
+export const targetOf = ({ config }: RunRecord): string => mainLanguage(config);
+
+function mainLanguage({ sources }: Pick<RunRecord['config'], 'sources'>): string {
   return sources.reduce((best, source) => (source.weight > best.weight ? source : best)).name;
 }
 

@@ -1,5 +1,6 @@
 /** Findings in words and numbers, for the terminal and for the page. */
 import Table from 'cli-table3';
+import type { ReplayComparison } from './forgetting.js';
 import { type Comparison, compareRuns, curveOf, languagesOf, type RunRecord } from './runs.js';
 
 /** 1234567 → '1.23M'. */
@@ -17,6 +18,9 @@ export function short(value: number): string {
 }
 
 export const percent = (share: number): string => `${(100 * share).toFixed(0)}%`;
+
+/** A difference of losses, with its sign. */
+export const signed = (difference: number): string => `${difference < 0 ? '−' : '+'}${Math.abs(difference).toFixed(4)}`;
 
 /** What a pair of runs shows, in a sentence. */
 export function sentence({ scratch, cpt, language, savings }: Comparison): string {
@@ -48,6 +52,18 @@ export function forgetting(runs: readonly RunRecord[]): string[] {
       ];
     });
   });
+}
+
+/** What each ratio of replay cost and kept, in sentences. */
+export function replayFindings({ source, target, tokens, unequal, effects }: ReplayComparison): string[] {
+  const [least, ...others] = effects;
+  const sentences = others.map(({ forgetting: { run, replay }, gain, priceLoss, priceTokens }) => {
+    const kept = `${percent(replay)} replay ('${run.config.name}') against ${percent(least!.forgetting.replay)}, after ${short(tokens)} tokens: ${source} loss ${signed(-gain)}`;
+    const paid = priceTokens >= 0 ? `${short(priceTokens)} tokens lost` : `${short(-priceTokens)} tokens ahead`;
+    return `${kept}, ${target} loss ${signed(priceLoss)} (${paid}).`;
+  });
+  const note = 'The runs have different budgets: of the longer ones the learning rate had not come down as far.';
+  return unequal ? [...sentences, note] : sentences;
 }
 
 /** Evaluations of a run that a table shows: about `rows`, first and last among them. */

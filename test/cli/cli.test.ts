@@ -1,5 +1,5 @@
 /** The command line as a user meets it: statuses, messages, and JSON on stdout alone. */
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -88,14 +88,17 @@ describe('the way from text to a report', () => {
     expect(existsSync(join(root, 'runs/cpt')), 'a dry run writes nothing').toBe(false);
     const continued = await json(...cpt);
     expect(Object.keys(continued.heldOut as object)).toEqual(Object.keys(scratch.heldOut as object));
-    const evaluated = await json('eval', 'loss', '--model', 'runs/en', '--data', 'en', '--context-length', '32');
+    const lossOf = async (...data: string[]) => {
+      const found = await json('eval', 'loss', '--model', 'runs/en', '--context-length', '32', '--data', ...data);
+      return found.losses as Record<string, { loss: number; tokens: number; bitsPerByte: number; bytes: number }>;
+    };
+    const { en, anglais, text } = await lossOf('en', 'anglais=en', 'text=en.txt');
     const held = (trained.heldOut as Record<string, { loss: number }>).en!;
-    expect(evaluated.loss).toBeCloseTo(held.loss, 5);
-    const both = await json('eval', 'loss', '--model', 'runs/en', '--data', 'en', 'fr', '--context-length', '32');
-    expect(both.tokens, 'the splits of both, less the first id').toBe(599);
-    expect(await json('eval', 'loss', '--model', 'runs/en', '--data', 'en.txt')).toMatchObject({
-      bitsPerByte: expect.any(Number),
-    });
+    expect(en!.loss, 'as the run had it').toBeCloseTo(held.loss, 5);
+    expect(en!.tokens, 'the split, less the first id').toBe(299);
+    expect(anglais).toEqual(en);
+    expect(text!.bytes).toBe(statSync(join(root, 'en.txt')).size);
+    expect(text!.bitsPerByte).toBeCloseTo(en!.bitsPerByte, 0);
     expect(await json('resume', 'runs/en')).toMatchObject({ status: 'done', step: 10 });
     const report = await json('report', 'runs/en', 'runs/fr', 'runs/cpt');
     expect(report).toMatchObject({ path: 'report.html', runs: ['en', 'fr', 'cpt'] });
@@ -157,9 +160,14 @@ describe('bad usage, configuration and input end with status 2 and say what to d
       /two sources are named 'en'/,
     ],
     [
-      'tokens and text together',
-      ['eval', 'loss', '--model', 'runs/en', '--data', 'en', 'en.txt'],
-      /evaluate token folders and text apart/,
+      'tokens and text under one name',
+      ['eval', 'loss', '--model', 'runs/en', '--data', 'x=en', 'x=en.txt'],
+      /'x' has 'en' and more: a token folder is a name of its own/,
+    ],
+    [
+      'data that cannot be told apart',
+      ['eval', 'loss', '--model', 'runs/en', '--data', 'en', './en.txt'],
+      /two --data are named 'en'/,
     ],
     ['a model that is none', ['eval', 'loss', '--model', 'none', '--data', 'en.txt'], /'none' is neither a checkpoint/],
   ];

@@ -1,0 +1,131 @@
+import { existsSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { type Command, Option } from 'commander';
+import { encodeScoredText, readHeldOutText, type ScoredText } from '../data/scored-text.js';
+import { UserError } from '../errors.js';
+import { type TextLoss, textLoss } from '../eval/text-loss.js';
+import { TokenLosses } from '../eval/token-losses.js';
+import { writeFileWhole } from '../files.js';
+import {
+  findInputFiles,
+  findModelFolder,
+  loadModel,
+  openDevice,
+  PRECISIONS,
+  type Precision,
+  TextTokenizer,
+} from '../index.js';
+import { short } from '../report/words.js';
+import { defineAction, type Terminal } from './command.js';
+import { wholeNumber } from './numbers.js';
+import { makeTable } from './table.js';
+
+interface LossOptions {
+  model: string;
+  data: string[];
+  contextLength: number;
+  batch: number;
+  field: string;
+  precision: Precision;
+  adapter?: string;
+  out?: string;
+}
+
+/** `eval loss` */
+export function addEvalLoss(group: Command): void {
+  const command = group
+    .command('loss')
+    .description('loss, perplexity and bits per byte of a model, by language')
+    .requiredOption('--model <checkpoint>', 'checkpoint, model folder, or run (its latest checkpoint)')
+    .requiredOption(
+      '--data <name=path...>',
+      "folders made by tokenize (their held-out splits), or text files; each name is a row (default: the path's last part)",
+    )
+    .option('--context-length <tokens>', 'tokens of a sequence', wholeNumber(1), 128)
+    .option('--batch <sequences>', 'sequences that run at once', wholeNumber(1), 8)
+    .option('--field <name>', 'field or column that holds the text in .jsonl and .parquet', 'text')
+    .addOption(new Option('--precision <type>', 'of matrices and activations').choices(PRECISIONS).default('f32'))
+    .option('--adapter <name>', 'adapter, by a part of its name')
+    .option('--out <file>', 'where the results go, as JSON');
+  defineAction<LossOptions>(command, async (terminal, options) => {
+    const folder = findModelFolder(options.model);
+    const sets = namedPaths(options.data);
+    const device = await openDevice({ adapter: options.adapter });
+    try {
+      const model = await loadModel(device, folder, { precision: options.precision });
+      const texts = new Map<string, ScoredText>();
+      for (const [name, paths] of sets) {
+        texts.set(name, await readTexts(name, paths, options.field, folder, model.config.vocabSize));
+      }
+      const evaluator = await TokenLosses.create(model, { B: options.batch, T: options.contextLength });
+      const losses: Record<string, TextLoss> = {};
+      for (const [name, text] of texts) losses[name] = await withProgress(terminal, name, evaluator, text);
+      evaluator.destroy();
+      terminal.print(lossTable(losses));
+      const result = { model: folder, contextLength: options.contextLength, losses };
+      if (options.out) writeFileWhole(options.out, `${JSON.stringify(result, null, 2)}\n`);
+      return result;
+    } finally {
+      device.close();
+    }
+  });
+}
+
+/** Paths by name; what is named alike belongs together. */
+function namedPaths(given: readonly string[]): Map<string, string[]> {
+  const sets = new Map<string, string[]>();
+  const unnamed = new Set<string>();
+  for (const text of given) {
+    const at = existsSync(text) ? -1 : text.indexOf('=');
+    const path = text.slice(at + 1);
+    const name = at < 0 ? basename(path).replace(/\.(txt|jsonl|parquet)(\.(gz|zst))?$/, '') : text.slice(0, at);
+    if (name === '' || path === '') throw new UserError(`--data '${text}' must be a path, or name=path`);
+    const earlier = sets.get(name);
+    if (earlier && (at < 0 || unnamed.has(name))) {
+      throw new UserError(`two --data are named '${name}'; tell them apart, or put them together, with name=path`);
+    }
+    if (at < 0) unnamed.add(name);
+    sets.set(name, [...(earlier ?? []), path]);
+  }
+  return sets;
+}
+
+async function readTexts(
+  name: string,
+  paths: readonly string[],
+  field: string,
+  modelFolder: string,
+  vocabSize: number,
+): Promise<ScoredText> {
+  const folders = paths.filter(path => existsSync(join(path, 'index.json')));
+  if (folders.length > 1 || (folders.length === 1 && paths.length > 1)) {
+    throw new UserError(`'${name}' has '${folders[0]}' and more: a token folder is a name of its own`);
+  }
+  const text = folders[0]
+    ? await readHeldOutText(folders[0], vocabSize)
+    : await encodeScoredText(findInputFiles(paths), field, TextTokenizer.load(join(modelFolder, 'tokenizer.json')));
+  if (text.ids.length < 2) throw new UserError(`'${name}' has ${text.ids.length} token(s); a loss needs at least 2`);
+  if (text.bytes === 0) throw new UserError(`'${name}' has no text between its separators`);
+  return text;
+}
+
+async function withProgress(terminal: Terminal, name: string, evaluator: TokenLosses, text: ScoredText) {
+  const progress = terminal.progress(name, Math.ceil((text.ids.length - 1) / evaluator.shape.T), 'sequences');
+  let done = 0;
+  try {
+    return await textLoss(evaluator, text, scored => {
+      done += scored;
+      progress.update(done);
+    });
+  } finally {
+    progress.stop();
+  }
+}
+
+function lossTable(losses: Readonly<Record<string, TextLoss>>): string {
+  const table = makeTable(['data', 'loss', 'perplexity', 'bits per byte', 'tokens', 'bytes']);
+  for (const [name, { loss, perplexity, bitsPerByte, tokens, bytes }] of Object.entries(losses)) {
+    table.push([name, loss.toFixed(4), perplexity.toFixed(2), bitsPerByte.toFixed(4), short(tokens), short(bytes)]);
+  }
+  return table.toString();
+}

@@ -1,0 +1,110 @@
+import { join } from 'node:path';
+import { type Command, Option } from 'commander';
+import { UserError } from '../errors.js';
+import { logLikelihoods } from '../eval/token-losses.js';
+import { writeFileWhole } from '../files.js';
+import { findModelFolder, loadModel, openDevice, PRECISIONS, type Precision, TextTokenizer } from '../index.js';
+import type { Mean } from '../tasks/accuracy.js';
+import { evaluateTasks, type Scorer, type TaskResult } from '../tasks/evaluate.js';
+import { readTask, TASK_NAMES, type TaskData } from '../tasks/task.js';
+import { readModelConfig } from '../train/model-folder.js';
+import { defineAction, type Terminal } from './command.js';
+import { wholeNumber } from './numbers.js';
+import { makeTable } from './table.js';
+
+interface TasksOptions {
+  model: string;
+  task: string[];
+  limit?: number;
+  contextLength?: number;
+  batchTokens: number;
+  precision: Precision;
+  adapter?: string;
+  out?: string;
+}
+
+/** `eval tasks` */
+export function addEvalTasks(group: Command): void {
+  const command = group
+    .command('tasks')
+    .description('zero-shot multiple choice by log-likelihood, as lm-evaluation-harness does it')
+    .requiredOption('--model <checkpoint>', 'checkpoint, model folder, or run (its latest checkpoint)')
+    .requiredOption('--task <name=path...>', 'a task and its file (.jsonl, also .gz or .zst, or .parquet)')
+    .option('--limit <documents>', 'only the first of each task', wholeNumber(1))
+    .option(
+      '--context-length <tokens>',
+      "tokens of a sequence; longer ones lose their beginning (default: the model's positions)",
+      wholeNumber(1),
+    )
+    .option('--batch-tokens <tokens>', 'tokens that run at once', wholeNumber(1), 8192)
+    .addOption(new Option('--precision <type>', 'of matrices and activations').choices(PRECISIONS).default('f32'))
+    .option('--adapter <name>', 'adapter, by a part of its name')
+    .option('--out <file>', 'where the results go, as JSON, with the log-likelihoods of every choice')
+    .addHelpText('after', `\nTasks: ${TASK_NAMES.join(', ')}, and multiple_choice:NAME`);
+  defineAction<TasksOptions>(command, async (terminal, options) => {
+    const { limit, batchTokens, precision } = options;
+    const folder = findModelFolder(options.model);
+    const tokenizer = TextTokenizer.load(join(folder, 'tokenizer.json'));
+    const tasks: TaskData[] = [];
+    for (const [task, paths] of pathsByTask(options.task)) tasks.push(await readTask(task, paths, limit));
+    const maxLength = options.contextLength ?? readModelConfig(folder).maxPositionEmbeddings;
+    const device = await openDevice({ adapter: options.adapter });
+    try {
+      const model = await loadModel(device, folder, { precision });
+      const documents = tasks.reduce((sum, task) => sum + task.documents.length, 0);
+      const tokenized = counted(terminal, 'tokenize', documents, 'documents');
+      const score: Scorer = async requests => {
+        tokenized.stop();
+        const scored = counted(terminal, 'score', requests.length, 'choices');
+        const values = await logLikelihoods(model, requests, { batchTokens, onScored: scored.add });
+        scored.stop();
+        return values;
+      };
+      const results = await evaluateTasks(tasks, tokenizer, score, { maxLength, onEncoded: tokenized.add });
+      terminal.print(tasksTable(results));
+      for (const { task, truncated } of results) {
+        if (truncated > 0) terminal.note(`${task}: ${truncated} choices lost the beginning of their context`);
+      }
+      const common = { model: folder, contextLength: maxLength, limit: limit ?? null };
+      if (options.out) writeFileWhole(options.out, `${JSON.stringify({ ...common, tasks: results }, null, 2)}\n`);
+      return { ...common, tasks: results.map(({ samples, ...result }) => result) };
+    } finally {
+      device.close();
+    }
+  });
+}
+
+/** A bar that is told how many more are done. */
+function counted(terminal: Terminal, label: string, total: number, unit: string) {
+  const progress = terminal.progress(label, total, unit);
+  let done = 0;
+  const add = (count: number) => {
+    done += count;
+    progress.update(done);
+  };
+  return { add, stop: () => progress.stop() };
+}
+
+function pathsByTask(given: readonly string[]): Map<string, string[]> {
+  const tasks = new Map<string, string[]>();
+  for (const text of given) {
+    const at = text.indexOf('=');
+    if (at < 1 || at === text.length - 1) throw new UserError(`--task '${text}' must be name=path`);
+    const name = text.slice(0, at);
+    tasks.set(name, [...(tasks.get(name) ?? []), text.slice(at + 1)]);
+  }
+  return tasks;
+}
+
+function tasksTable(results: readonly TaskResult[]): string {
+  const table = makeTable(['task', 'documents', 'acc', 'acc_norm', 'acc_bytes']);
+  const cell = (value: Mean | null) => {
+    if (!value) return '';
+    return value.stderr === null ? value.mean.toFixed(4) : `${value.mean.toFixed(4)} ± ${value.stderr.toFixed(4)}`;
+  };
+  for (const { task, documents, accuracies } of results) {
+    const { acc, acc_norm, acc_bytes } = accuracies;
+    table.push([task, documents, cell(acc), cell(acc_norm), cell(acc_bytes)]);
+  }
+  return table.toString();
+}

@@ -1,0 +1,57 @@
+/** From context and continuation to tokens, of which those of the continuation are scored. */
+import { UserError } from '../errors.js';
+import type { Continuation } from './document.js';
+
+/** What is asked of a tokenizer. */
+export interface Encoder {
+  readonly separatorId: number;
+  encode(text: string): Promise<number[]>;
+  /** With the special tokens that the tokenizer puts around a text. */
+  encodeWithSpecial(text: string): Promise<number[]>;
+}
+
+export interface Request {
+  readonly ids: readonly number[];
+  /** Index of the first scored id, at least 1. */
+  readonly start: number;
+}
+
+/**
+ * `loglikelihood` and `_encode_pair` of lm_eval/api/model.py: spaces that end the context go to the continuation, and the
+ * continuation's ids are those of the whole after as many as the context alone has. An empty context is the token that
+ * the tokenizer begins a text with, else the one that ends a document.
+ * @throws UserError when the continuation has no token.
+ */
+export async function encodeRequest(encoder: Encoder, request: Continuation, where: string): Promise<Request> {
+  const context = request.context.trimEnd();
+  const continuation = request.context.slice(context.length) + request.continuation;
+  let ids: readonly number[];
+  let start: number;
+  if (request.context === '') {
+    const prefix = (await encoder.encodeWithSpecial(''))[0] ?? encoder.separatorId;
+    const own = await encoder.encode(continuation);
+    ids = own[0] === prefix ? own : [prefix, ...own];
+    start = 1;
+  } else {
+    ids = await encoder.encodeWithSpecial(context + continuation);
+    start = (await encoder.encodeWithSpecial(context)).length;
+  }
+  if (start < 1 || start >= ids.length) {
+    throw new UserError(`${where}: '${continuation.slice(0, 80)}' has no token of its own, or nothing before it`);
+  }
+  return { ids, start };
+}
+
+/**
+ * The last `length` + 1 ids, which are `length` predictions, as `_loglikelihood_tokens` of lm_eval/models/huggingface.py.
+ * @throws UserError when that cuts the continuation.
+ */
+export function truncated(request: Request, length: number, where: string): Request {
+  const { ids, start } = request;
+  const cut = ids.length - (length + 1);
+  if (cut <= 0) return request;
+  if (start <= cut) {
+    throw new UserError(`${where}: a continuation of ${ids.length - start} tokens does not fit ${length} positions`);
+  }
+  return { ids: ids.slice(cut), start: start - cut };
+}

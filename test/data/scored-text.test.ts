@@ -1,0 +1,32 @@
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { encodeScoredText, readHeldOutText } from '../../src/data/scored-text.js';
+import { tokenizeFiles } from '../../src/data/tokenize.js';
+import { trainTokenizer } from '../../src/data/tokenizer.js';
+import { temporaryFolder } from './temporary.js';
+
+const { folder, write } = temporaryFolder();
+const documents = ['Un été à Noël.', 'Зима пришла рано.', '冬天来得早。', 'plain words '.repeat(9)];
+const file = write('texts.jsonl', documents.map(text => `${JSON.stringify({ text })}\n`).join(''));
+
+test('every token of a text is predicted, and all its bytes count', async () => {
+  const tokenizer = await trainTokenizer([file], { vocabSize: 270, field: 'text', out: join(folder, 'a.json') });
+  const { ids, bytes, separatorId } = await encodeScoredText([file], 'text', tokenizer);
+  const expected = [separatorId];
+  for (const text of documents) expected.push(...(await tokenizer.encode(text)), separatorId);
+  expect([...ids]).toEqual(expected);
+  expect(bytes).toBe(Buffer.byteLength(documents.join('')));
+});
+
+test('of a held-out split the bytes of all tokens but the first', async () => {
+  // with 257 entries a token is a byte or the separator
+  const tokenizer = await trainTokenizer([file], { vocabSize: 257, field: 'text', out: join(folder, 'b.json') });
+  const out = join(folder, 'tokens');
+  const heldOutTokens = Buffer.byteLength(documents.join('')) + documents.length - 1;
+  await tokenizeFiles([file], { tokenizer, field: 'text', out, heldOutTokens });
+  const { ids, bytes, separatorId } = await readHeldOutText(out, 257);
+  expect(ids).toHaveLength(heldOutTokens);
+  expect(ids.filter(id => id === separatorId)).toHaveLength(documents.length - 1);
+  expect(bytes).toBe(Buffer.byteLength(documents.join('')) - 1);
+  await expect(readHeldOutText(out, 256)).rejects.toThrow('has a vocabulary of 257, larger than the model');
+});
