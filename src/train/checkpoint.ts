@@ -8,8 +8,9 @@ import { writeFileWhole, writeFolderWhole } from '../files.js';
 import type { Model } from '../model/model.js';
 import { writeModel } from './model-folder.js';
 import type { Origin } from './resolve.js';
-import { SafetensorsFile, writeSafetensors } from './safetensors.js';
+import { floatTensor, SafetensorsFile, writeSafetensors } from './safetensors.js';
 import type { Trainer } from './step.js';
+import { hasWeights } from './weight-files.js';
 
 const stateSchema = z.object({
   format: z.literal('babelgrad training state 1'),
@@ -56,14 +57,12 @@ export async function saveCheckpoint(run: string, keep: number, contents: Checkp
   await writeFolderWhole(folder, async target => {
     await writeModel(model, target, tokenizerJson);
     const tensors = model.specs.flatMap(({ name, shape }) =>
-      (['m', 'v'] as const).map(moment => ({
-        name: `${name}.${moment}`,
-        shape,
-        read: async () => (await trainer.moments(name))[moment],
-      })),
+      (['m', 'v'] as const).map(moment =>
+        floatTensor(`${name}.${moment}`, shape, async () => (await trainer.moments(name))[moment]),
+      ),
     );
     const scaler = await trainer.scaler();
-    const scaling = scaler ? [{ name: SCALER, shape: [4], read: async () => scaler }] : [];
+    const scaling = scaler ? [floatTensor(SCALER, [4], async () => scaler)] : [];
     await writeSafetensors(join(target, 'optimizer.safetensors'), [...tensors, ...scaling]);
     const training = { format: 'babelgrad training state 1', ...state };
     writeFileWhole(join(target, 'training.json'), `${JSON.stringify(training, null, 2)}\n`);
@@ -103,7 +102,7 @@ export function restoreTrainer(trainer: Trainer, checkpoint: string, step: numbe
  * @throws UserError when there is neither.
  */
 export function findModelFolder(path: string): string {
-  if (existsSync(join(path, 'model.safetensors'))) return path;
+  if (hasWeights(path)) return path;
   const latest = listCheckpoints(path).at(-1);
   if (latest) return latest.folder;
   throw new UserError(`'${path}' is neither a checkpoint (model.safetensors) nor a run with checkpoints`);

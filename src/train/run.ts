@@ -15,7 +15,7 @@ import { kernelsForResume, kernelsForStart, recordOf } from './kernels.js';
 import { type RunSummary, type TrainObserver, train } from './loop.js';
 import { type RunMemory, runMemory, trainerSettings } from './memory.js';
 import { MetricsFile } from './metrics.js';
-import { loadModel, readModelConfig } from './model-folder.js';
+import { checkModelFolder, loadModel, readModelConfig } from './model-folder.js';
 import { type Data, openData, type ResolvedRun, RUN_FORMAT, resolvedSchema, resolveRun } from './resolve.js';
 import { Trainer } from './step.js';
 
@@ -104,6 +104,7 @@ function resolve(
   data: Data,
   { limits }: AdapterDescription,
 ): ResolvedRun {
+  if (checkpoint) checkModelFolder(checkpoint);
   const maxBindingBytes = Math.min(limits.maxBufferSize!, limits.maxStorageBufferBindingSize!);
   const from = checkpoint
     ? {

@@ -1,0 +1,89 @@
+/** The number formats that weights are stored in, and their conversion to and from f32, on bits. */
+import { floatsOfHalves } from '../half.js';
+
+/** By the names of the safetensors format. */
+export const WEIGHT_TYPES = ['F32', 'F16', 'BF16'] as const;
+export type WeightType = (typeof WEIGHT_TYPES)[number];
+
+export const WEIGHT_BYTES: Readonly<Record<WeightType, number>> = { F32: 4, F16: 2, BF16: 2 };
+
+/** Bits of stored values: 4 bytes each as words, 2 bytes each as halfwords. */
+export type StoredBits = Uint32Array | Uint16Array;
+
+export const storedBits = (type: WeightType, count: number): StoredBits =>
+  type === 'F32' ? new Uint32Array(count) : new Uint16Array(count);
+
+let halfTable: Uint32Array | undefined;
+/** The f32 bits of every half. */
+function wordOfHalf(): Uint32Array {
+  halfTable ??= new Uint32Array(floatsOfHalves(Uint16Array.from({ length: 65536 }, (_, bits) => bits).buffer).buffer);
+  return halfTable;
+}
+
+/**
+ * Writes the f32 bits of stored values into `words`, which is exact, and stops at the first that is not finite.
+ * @returns its index, or -1.
+ */
+export function widen(type: WeightType, stored: StoredBits, words: Uint32Array): number {
+  const count = stored.length;
+  if (type === 'F32') {
+    for (let i = 0; i < count; i++) {
+      if ((stored[i]! & 0x7f800000) === 0x7f800000) return i;
+    }
+    words.set(stored);
+  } else if (type === 'BF16') {
+    for (let i = 0; i < count; i++) {
+      const bits = stored[i]!;
+      if ((bits & 0x7f80) === 0x7f80) return i;
+      words[i] = bits << 16;
+    }
+  } else {
+    const table = wordOfHalf();
+    for (let i = 0; i < count; i++) {
+      const bits = stored[i]!;
+      if ((bits & 0x7c00) === 0x7c00) return i;
+      words[i] = table[bits]!;
+    }
+  }
+  return -1;
+}
+
+/**
+ * Rounds finite f32 values, given as bits, to the nearest of `type`, ties to even, and stops at the first that is too
+ * large for it.
+ * @returns its index, or -1.
+ */
+export function narrow(type: WeightType, words: Uint32Array, stored: StoredBits): number {
+  if (type === 'F32') {
+    stored.set(words);
+    return -1;
+  }
+  const [round, infinity] = type === 'BF16' ? ([bfloatBits, 0x7f80] as const) : ([halfBits, 0x7c00] as const);
+  for (let i = 0; i < words.length; i++) {
+    const bits = round(words[i]!);
+    if ((bits & 0x7fff) === infinity) return i;
+    stored[i] = bits;
+  }
+  return -1;
+}
+
+/** A carry out of the fraction goes into the exponent, as the formats are made to, and out of the largest to infinity. */
+const bfloatBits = (word: number): number => (word + 0x7fff + ((word >>> 16) & 1)) >>> 16;
+
+function halfBits(word: number): number {
+  const sign = (word >>> 16) & 0x8000;
+  const magnitude = word & 0x7fffffff;
+  if (magnitude >= 0x477ff000) return sign | 0x7c00; // 65520, half way from the largest half to 2^16
+  if (magnitude >= 0x38800000) {
+    // 2^-14 and up: 13 bits fewer of the fraction, the exponent's bias 15 in place of 127
+    return sign | ((magnitude + 0xfff + ((magnitude >>> 13) & 1) - 0x38000000) >>> 13);
+  }
+  // a subnormal half: a multiple of 2^-24
+  const shift = 126 - (magnitude >>> 23);
+  if (shift > 24) return sign;
+  const fraction = (magnitude & 0x7fffff) | 0x800000;
+  const below = fraction >>> shift;
+  const rest = fraction & ((1 << shift) - 1);
+  const half = 1 << (shift - 1);
+  return sign | (below + (rest > half || (rest === half && below % 2 === 1) ? 1 : 0));
+}
