@@ -6,6 +6,7 @@ import type { MixtureState } from '../data/mixture.js';
 import { messageOf, UserError } from '../errors.js';
 import { writeFileWhole, writeFolderWhole } from '../files.js';
 import type { Model } from '../model/model.js';
+import type { Companions } from './companions.js';
 import { writeModel } from './model-folder.js';
 import type { Origin } from './resolve.js';
 import { floatTensor, SafetensorsFile, writeSafetensors } from './safetensors.js';
@@ -47,15 +48,17 @@ export interface CheckpointContents {
   readonly model: Model;
   readonly trainer: Trainer;
   readonly tokenizerJson: string;
+  /** What came with the model that the run started from. */
+  readonly companions?: Companions | undefined;
   readonly state: Omit<TrainingState, 'format' | 'mixture'> & { readonly mixture: MixtureState };
 }
 
 /** Writes a checkpoint, then removes the oldest beyond `keep`. @returns its folder. */
 export async function saveCheckpoint(run: string, keep: number, contents: CheckpointContents): Promise<string> {
-  const { model, trainer, tokenizerJson, state } = contents;
+  const { model, trainer, tokenizerJson, companions, state } = contents;
   const folder = checkpointFolder(run, state.step);
   await writeFolderWhole(folder, async target => {
-    await writeModel(model, target, tokenizerJson);
+    await writeModel(model, target, tokenizerJson, companions);
     const tensors = model.specs.flatMap(({ name, shape }) =>
       (['m', 'v'] as const).map(moment =>
         floatTensor(`${name}.${moment}`, shape, async () => (await trainer.moments(name))[moment]),

@@ -7,6 +7,7 @@ import { writeFileWhole } from '../files.js';
 import type { Device } from '../gpu/device.js';
 import { type ModelConfig, parameterSpecs } from '../model/config.js';
 import { Model, type ModelOptions } from '../model/model.js';
+import { type Companions, writeCompanionFiles } from './companions.js';
 import { hfConfig, readModelConfig } from './hf-config.js';
 import { floatTensor, type TensorPiece, writeSafetensors } from './safetensors.js';
 import { SINGLE, WeightFiles } from './weight-files.js';
@@ -70,9 +71,19 @@ function* valuesOf(pieces: Iterable<TensorPiece>): Generator<Float32Array> {
   for (const { values } of pieces) yield values;
 }
 
-/** Writes config.json, model.safetensors (f32) and, where given, tokenizer.json into a folder that appears whole. */
-export async function writeModel(model: Model, folder: string, tokenizerJson?: string): Promise<void> {
-  writeFileWhole(join(folder, 'config.json'), `${JSON.stringify(hfConfig(model.config, 'F32'), null, 2)}\n`);
+/**
+ * Writes config.json, model.safetensors (f32) and, where given, tokenizer.json and what came with the model into a folder
+ * that appears whole.
+ */
+export async function writeModel(
+  model: Model,
+  folder: string,
+  tokenizerJson?: string,
+  companions?: Companions,
+): Promise<void> {
+  const config = hfConfig(model.config, 'F32', companions?.tokenIds);
+  writeFileWhole(join(folder, 'config.json'), `${JSON.stringify(config, null, 2)}\n`);
+  if (companions) writeCompanionFiles(folder, companions);
   if (tokenizerJson !== undefined) writeFileWhole(join(folder, 'tokenizer.json'), tokenizerJson);
   const tensors = model.specs.map(({ name, shape }) => floatTensor(name, shape, () => model.read(name)));
   await writeSafetensors(join(folder, SINGLE), tensors);
