@@ -100,6 +100,9 @@ export function restoreTrainer(trainer: Trainer, checkpoint: string, step: numbe
   }
 }
 
+/** Weights as other formats name them. */
+const OTHER_FORMATS = ['pytorch_model.bin', 'pytorch_model.bin.index.json', 'consolidated.00.pth'];
+
 /**
  * Finds the model folder that a user means: a checkpoint or model folder itself, or a run, whose latest is taken.
  * @throws UserError when there is neither.
@@ -108,6 +111,8 @@ export function findModelFolder(path: string): string {
   if (hasWeights(path)) return path;
   const latest = listCheckpoints(path).at(-1);
   if (latest) return latest.folder;
+  const other = OTHER_FORMATS.find(file => existsSync(join(path, file)));
+  if (other) throw new UserError(`'${path}' has ${other}, and only safetensors can be read; convert it`);
   throw new UserError(`'${path}' is neither a checkpoint (model.safetensors) nor a run with checkpoints`);
 }
 

@@ -5,7 +5,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { UserError } from '../errors.js';
+import { messageOf, UserError } from '../errors.js';
 import { type ModelConfig, validateModelConfig } from '../model/config.js';
 import type { RopeScaling } from '../ops/rope.js';
 import type { WeightType } from './weight-types.js';
@@ -89,7 +89,7 @@ export function readModelConfig(folder: string): ModelConfig {
     );
   }
   const ropeScaling = ropeScalingOf(path, c);
-  return validateModelConfig({
+  const config = {
     vocabSize: c.vocab_size,
     hiddenSize: c.hidden_size,
     intermediateSize: c.intermediate_size,
@@ -102,7 +102,12 @@ export function readModelConfig(folder: string): ModelConfig {
     ...(ropeScaling && { ropeScaling }),
     tieWordEmbeddings: c.tie_word_embeddings,
     maxPositionEmbeddings,
-  });
+  };
+  try {
+    return validateModelConfig(config);
+  } catch (error) {
+    throw new UserError(`'${path}': ${messageOf(error)}`);
+  }
 }
 
 /** Ids of special tokens in a folder's config.json. @throws UserError as readModelConfig. */
