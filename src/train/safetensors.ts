@@ -25,8 +25,8 @@ const BYTES_OF: Readonly<Record<string, number>> = {
   U8: 1,
   BOOL: 1,
 };
-/** Values that are read and written at a time: what a tensor of any size takes of memory is a few times 4 MiB. */
-const PIECE = 2 ** 20;
+/** Values that are read at a time: a tensor of any size takes little memory, and a processor's cache holds a piece. */
+const PIECE = 2 ** 18;
 
 const entrySchema = z.object({
   dtype: z.string(),
