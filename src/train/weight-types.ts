@@ -13,12 +13,10 @@ export type StoredBits = Uint32Array | Uint16Array;
 export const storedBits = (type: WeightType, count: number): StoredBits =>
   type === 'F32' ? new Uint32Array(count) : new Uint16Array(count);
 
-let halfTable: Uint32Array | undefined;
-/** The f32 bits of every half. */
-function wordOfHalf(): Uint32Array {
-  halfTable ??= new Uint32Array(floatsOfHalves(Uint16Array.from({ length: 65536 }, (_, bits) => bits).buffer).buffer);
-  return halfTable;
-}
+/** The f32 bits of the subnormal halves and of zero, by their fraction. */
+const SUBNORMAL_HALVES = new Int32Array(
+  floatsOfHalves(Uint16Array.from({ length: 1024 }, (_, bits) => bits).buffer).buffer,
+);
 
 /**
  * Writes the f32 bits of stored values into `words`, which is exact; `stored` starts at a whole word of its buffer.
@@ -34,11 +32,13 @@ export function widen(type: WeightType, stored: StoredBits, words: Uint32Array):
   } else if (type === 'BF16') {
     if (!widenBfloats(stored, words)) return stored.findIndex(bits => (bits & 0x7f80) === 0x7f80);
   } else {
-    const table = wordOfHalf();
     for (let i = 0; i < count; i++) {
       const bits = stored[i]!;
-      if ((bits & 0x7c00) === 0x7c00) return i;
-      words[i] = table[bits]!;
+      const exponent = bits & 0x7c00;
+      if (exponent === 0x7c00) return i;
+      // 13 bits more of fraction, the exponent's bias 127 in place of 15
+      const magnitude = exponent ? ((bits & 0x7fff) << 13) + 0x38000000 : SUBNORMAL_HALVES[bits & 0x3ff]!;
+      words[i] = ((bits & 0x8000) << 16) | magnitude;
     }
   }
   return -1;
