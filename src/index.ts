@@ -2,7 +2,7 @@
  * babelgrad's public interface; the command line is built on it. docs/api.md walks through it, docs/example.mjs runs it.
  *
  * - Devices: `listAdapters`, `chooseAdapter`, `openDevice`
- * - Models: `createModel`, `loadModel`, `saveModel`, `logits`, `loss`, `lossAndGradients`, `Evaluator`
+ * - Models: `createModel`, `loadModel`, `saveModel`, `exportModel`, `logits`, `loss`, `lossAndGradients`, `Evaluator`
  * - Training steps: `Trainer`
  * - Text to tokens: `trainTokenizer`, `TextTokenizer`, `tokenizeFiles`, `TokenDataset`, `Mixture`
  * - Runs: `parseConfig`, `dryRun`, `startRun`, `resumeRun`
@@ -46,6 +46,7 @@ export {
 export type { BatchShape, Checkpointing } from './model/llama.js';
 export { Model, type ModelOptions, PRECISIONS, type Precision } from './model/model.js';
 export { presetNames, presetSize } from './model/presets.js';
+export type { RopeScaling } from './ops/rope.js';
 export type { OptimizerSettings, StepHealth } from './optim/adamw.js';
 export { learningRateAt, type ScheduleSettings } from './optim/schedule.js';
 export {
@@ -73,6 +74,7 @@ export { evaluateTasks, type Scorer, type TaskResult } from './tasks/evaluate.js
 export { readTask, TASK_NAMES, type TaskData } from './tasks/task.js';
 export { findModelFolder } from './train/checkpoint.js';
 export { parseConfig, type RunConfig, readYaml } from './train/config.js';
+export { type Exported, type ExportOptions, exportModel } from './train/export.js';
 export { lossAndGradients } from './train/gradients.js';
 export type { RunSummary, TrainObserver } from './train/loop.js';
 export type { RunMemory } from './train/memory.js';

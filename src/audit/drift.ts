@@ -1,5 +1,4 @@
 /** How two ways of computing the same run come apart: f32 and f16, two adapters, or an adapter and float64. */
-import { join } from 'node:path';
 import { Mixture } from '../data/mixture.js';
 import { UserError } from '../errors.js';
 import type { Device } from '../gpu/device.js';
@@ -9,10 +8,9 @@ import { llama, type Weights } from '../numerics/llama.js';
 import { adamw, globalNorm } from '../numerics/reference.js';
 import { learningRateAt } from '../optim/schedule.js';
 import { findModelFolder } from '../train/checkpoint.js';
-import { loadModel, readModelConfig } from '../train/model-folder.js';
+import { loadModel, openModel, readModelConfig } from '../train/model-folder.js';
 import { openData } from '../train/resolve.js';
 import { readRunConfig } from '../train/run.js';
-import { SafetensorsFile } from '../train/safetensors.js';
 import { Trainer } from '../train/step.js';
 
 type Values = ReadonlyMap<string, ArrayLike<number>>;
@@ -124,12 +122,11 @@ async function onDevice(
 }
 
 function inFloat64(folder: string, { B, T, optimizer }: Settings): Side {
-  const config = readModelConfig(folder);
+  const { config, weights: file } = openModel(folder);
   const specs = parameterSpecs(config);
   const weights: Weights = new Map();
-  const file = SafetensorsFile.open(join(folder, 'model.safetensors'));
   try {
-    for (const { name, shape } of specs) weights.set(name, Float64Array.from(file.read(name, shape)));
+    for (const spec of specs) weights.set(spec.name, Float64Array.from(file.read(spec)));
   } finally {
     file.close();
   }

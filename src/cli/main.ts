@@ -10,6 +10,7 @@ import { addBenchCommand } from './bench.js';
 import { reportError } from './command.js';
 import { addDemoCommand } from './demo.js';
 import { addEvalCommand } from './eval.js';
+import { addExportCommand } from './export.js';
 import { addFitCommand } from './fit.js';
 import { addPlanCommand } from './plan.js';
 import { addReportCommand } from './report.js';
@@ -33,6 +34,7 @@ const commands = [
   addTuneCommand,
   addTrainCommands,
   addEvalCommand,
+  addExportCommand,
   addReportCommand,
   addStudyCommand,
   addFitCommand,

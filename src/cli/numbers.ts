@@ -20,3 +20,12 @@ export function positiveNumber(text: string): number {
   }
   return value;
 }
+
+/** Bytes, in the decimal units that Hugging Face uses: `5GB`, `500MB`, `1000000`. */
+export function byteSize(text: string): number {
+  const match = /^(\d+(?:\.\d+)?)(KB|MB|GB)?$/i.exec(text.trim());
+  const unit = { KB: 1e3, MB: 1e6, GB: 1e9 }[match?.[2]?.toUpperCase() ?? ''] ?? 1;
+  const bytes = Math.floor(Number(match?.[1]) * unit);
+  if (!match || bytes < 1) throw new InvalidArgumentError('It must be a size such as 5GB, 500MB or 1000000.');
+  return bytes;
+}

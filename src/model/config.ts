@@ -1,5 +1,6 @@
 /** The shape of a LLaMA-architecture model, and what follows from it. */
 import { UserError } from '../errors.js';
+import type { RopeScaling } from '../ops/rope.js';
 
 /** Names are those of Hugging Face's config.json, in camel case. */
 export interface ModelConfig {
@@ -14,6 +15,7 @@ export interface ModelConfig {
   readonly headDim: number;
   readonly rmsNormEps: number;
   readonly ropeTheta: number;
+  readonly ropeScaling?: RopeScaling | undefined;
   readonly tieWordEmbeddings: boolean;
   readonly maxPositionEmbeddings: number;
 }
@@ -49,7 +51,22 @@ export function validateModelConfig(config: ModelConfig): ModelConfig {
     );
   }
   if (headDim % 2 !== 0) throw new UserError(`model: the head size ${headDim} is odd; rotary embedding needs pairs`);
+  if (config.ropeScaling) validateRopeScaling(config.ropeScaling);
   return config;
+}
+
+function validateRopeScaling(scaling: RopeScaling): void {
+  const { type: _, ...numbers } = scaling;
+  for (const [field, value] of Object.entries(numbers)) {
+    if (!(Number.isFinite(value) && value > 0)) {
+      throw new UserError(`model: ropeScaling.${field} is ${value}; it must be a positive number`);
+    }
+  }
+  if (scaling.type === 'llama3' && scaling.highFreqFactor <= scaling.lowFreqFactor) {
+    throw new UserError(
+      `model: ropeScaling.highFreqFactor ${scaling.highFreqFactor} is not above lowFreqFactor ${scaling.lowFreqFactor}`,
+    );
+  }
 }
 
 /** Every parameter, in the order of the model. */

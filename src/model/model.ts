@@ -17,8 +17,8 @@ import {
   validateModelConfig,
 } from './config.js';
 
-/** Values for a parameter of the given name and shape. */
-export type ParameterSource = (spec: ParameterSpec) => Float32Array | Promise<Float32Array>;
+/** Values for a parameter of the given name and shape: all of them, or in pieces, each of which is done with at the next. */
+export type ParameterSource = (spec: ParameterSpec) => Float32Array | Promise<Float32Array> | Iterable<Float32Array>;
 
 /**
  * What matrices and activations are stored in. With `f16` each matrix has an f16 copy beside its f32 master, and products
@@ -117,9 +117,9 @@ export class ModelTensors implements ForwardTensors {
   ropeTable(T: number): Tensor {
     let table = this.#tables.get(T);
     if (!table) {
-      const { headDim, ropeTheta } = this.config;
+      const { headDim, ropeTheta, ropeScaling } = this.config;
       table = this.#make(`rope table ${T}`, [T, headDim / 2, 2], 'f32');
-      this.#memory.write(table.buffer!, ropeTable(T, headDim, ropeTheta));
+      this.#memory.write(table.buffer!, ropeTable(T, headDim, ropeTheta, ropeScaling));
       this.#tables.set(T, table);
     }
     return table;
@@ -155,11 +155,15 @@ export class Model extends ModelTensors {
     try {
       for (const spec of model.specs) {
         const values = await source(spec);
-        if (values.length !== sizeOf(spec.shape)) {
-          throw new Error(`'${spec.name}' ${showShape(spec.shape)} was given ${values.length} values`);
-        }
         const { group, first } = model.place(spec.name);
-        device.write(model.weight(group).buffer!, values, 4 * first);
+        let given = 0;
+        for (const piece of values instanceof Float32Array ? [values] : values) {
+          device.write(model.weight(group).buffer!, piece, 4 * (first + given));
+          given += piece.length;
+        }
+        if (given !== sizeOf(spec.shape)) {
+          throw new Error(`'${spec.name}' ${showShape(spec.shape)} was given ${given} values`);
+        }
       }
       await model.#fillHalves();
     } catch (error) {

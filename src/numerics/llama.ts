@@ -14,6 +14,7 @@ export interface LlamaShape {
   readonly headDim: number;
   readonly rmsNormEps: number;
   readonly ropeTheta: number;
+  readonly ropeScaling?: ops.RopeScaling | undefined;
   readonly tieWordEmbeddings: boolean;
 }
 
@@ -43,7 +44,7 @@ export function llama(
     headDim: D,
     vocabSize: V,
   } = shape;
-  const { rmsNormEps: eps, ropeTheta: theta } = shape;
+  const { rmsNormEps: eps, ropeTheta: theta, ropeScaling: scaling } = shape;
   const R = ids.length;
   const B = R / T;
   const heads = { B, T, H, KV, D };
@@ -78,7 +79,11 @@ export function llama(
     const q = linear(named('self_attn.q_proj'), norm1.y, C, H * D);
     const k = linear(named('self_attn.k_proj'), norm1.y, C, KV * D);
     const v = linear(named('self_attn.v_proj'), norm1.y, C, KV * D);
-    const inputs = { q: ops.rope(q.y, B, T, H, D, theta, 1), k: ops.rope(k.y, B, T, KV, D, theta, 1), v: v.y };
+    const inputs = {
+      q: ops.rope(q.y, B, T, H, D, theta, 1, scaling),
+      k: ops.rope(k.y, B, T, KV, D, theta, 1, scaling),
+      v: v.y,
+    };
     const o = linear(named('self_attn.o_proj'), attention(inputs, heads).out, H * D, C);
     x = sum(x, o.y);
     const norm2 = norm(named('post_attention_layernorm'), x);
@@ -91,7 +96,10 @@ export function llama(
       const middle = sum(dx, norm2.backward(sum(gate.backward(dgate), up.backward(dup))));
       const { dq, dk, dv } = attentionBackward(inputs, o.backward(middle), heads);
       const dnorm1 = sum(
-        sum(q.backward(ops.rope(dq, B, T, H, D, theta, -1)), k.backward(ops.rope(dk, B, T, KV, D, theta, -1))),
+        sum(
+          q.backward(ops.rope(dq, B, T, H, D, theta, -1, scaling)),
+          k.backward(ops.rope(dk, B, T, KV, D, theta, -1, scaling)),
+        ),
         v.backward(dv),
       );
       return sum(middle, norm1.backward(dnorm1));

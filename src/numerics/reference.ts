@@ -67,8 +67,43 @@ export function rmsnormBackward(
   return { dx, dweight };
 }
 
+/** As a model's configuration has it. */
+export type RopeScaling =
+  | { readonly type: 'linear'; readonly factor: number }
+  | {
+      readonly type: 'llama3';
+      readonly factor: number;
+      readonly lowFreqFactor: number;
+      readonly highFreqFactor: number;
+      readonly originalMaxPositionEmbeddings: number;
+    };
+
+/** A rotary frequency after scaling, by wavelengths, as transformers' modeling_rope_utils.py writes it down. */
+function scaledFrequency(frequency: number, scaling: RopeScaling): number {
+  if (scaling.type === 'linear') return frequency / scaling.factor;
+  const { factor, lowFreqFactor, highFreqFactor, originalMaxPositionEmbeddings: original } = scaling;
+  const wavelength = (2 * Math.PI) / frequency;
+  if (wavelength < original / highFreqFactor) return frequency;
+  if (wavelength > original / lowFreqFactor) return frequency / factor;
+  const smooth = (original / wavelength - lowFreqFactor) / (highFreqFactor - lowFreqFactor);
+  return (1 - smooth) * (frequency / factor) + smooth * frequency;
+}
+
 /** Rotary embedding of x [B, T, H, D], half-split; `direction` -1 rotates back, which is the gradient. */
-export function rope(x: Vector, B: number, T: number, H: number, D: number, theta: number, direction: 1 | -1): Vector {
+export function rope(
+  x: Vector,
+  B: number,
+  T: number,
+  H: number,
+  D: number,
+  theta: number,
+  direction: 1 | -1,
+  scaling?: RopeScaling,
+): Vector {
+  const frequencies = Float64Array.from({ length: D / 2 }, (_, i) => {
+    const frequency = theta ** ((-2 * i) / D);
+    return scaling ? scaledFrequency(frequency, scaling) : frequency;
+  });
   const y = zeros(x.length);
   const half = D / 2;
   for (let b = 0; b < B; b++) {
@@ -76,7 +111,7 @@ export function rope(x: Vector, B: number, T: number, H: number, D: number, thet
       for (let h = 0; h < H; h++) {
         const at = ((b * T + t) * H + h) * D;
         for (let i = 0; i < half; i++) {
-          const angle = direction * t * theta ** ((-2 * i) / D);
+          const angle = direction * t * frequencies[i]!;
           const [first, second] = [x[at + i]!, x[at + i + half]!];
           y[at + i] = first * Math.cos(angle) - second * Math.sin(angle);
           y[at + i + half] = second * Math.cos(angle) + first * Math.sin(angle);

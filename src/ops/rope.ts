@@ -32,13 +32,44 @@ function rotate(
   })[0]!;
 }
 
-/** cos and sin [T, headSize/2, 2] of t * theta^(-2i/headSize), computed in float64. */
-export function ropeTable(T: number, headSize: number, theta: number): Float32Array {
+/** How frequencies are lowered in a model whose context was extended; `type` and fields as in Hugging Face's config.json. */
+export type RopeScaling =
+  | { readonly type: 'linear'; readonly factor: number }
+  | {
+      readonly type: 'llama3';
+      readonly factor: number;
+      readonly lowFreqFactor: number;
+      readonly highFreqFactor: number;
+      readonly originalMaxPositionEmbeddings: number;
+    };
+
+/**
+ * Radians a position for each pair [headSize/2]: theta^(-2i/headSize), lowered by `scaling`. Both kinds are those of
+ * Hugging Face transformers, src/transformers/modeling_rope_utils.py. `linear` divides by the factor (Chen et al., 2023).
+ * `llama3` (Llama 3.1) divides frequencies whose wavelength exceeds original / lowFreqFactor, keeps those below
+ * original / highFreqFactor, and goes from one to the other linearly in the number of turns that the original context makes.
+ */
+export function ropeFrequencies(headSize: number, theta: number, scaling?: RopeScaling): Float64Array {
+  const frequencies = Float64Array.from({ length: headSize / 2 }, (_, i) => theta ** ((-2 * i) / headSize));
+  if (!scaling) return frequencies;
+  const { factor } = scaling;
+  if (scaling.type === 'linear') return frequencies.map(frequency => frequency / factor);
+  const { lowFreqFactor: low, highFreqFactor: high, originalMaxPositionEmbeddings: original } = scaling;
+  return frequencies.map(frequency => {
+    const turns = (original * frequency) / (2 * Math.PI);
+    const kept = Math.min(1, Math.max(0, (turns - low) / (high - low)));
+    return ((1 - kept) * frequency) / factor + kept * frequency;
+  });
+}
+
+/** cos and sin [T, headSize/2, 2] of position times frequency, computed in float64. */
+export function ropeTable(T: number, headSize: number, theta: number, scaling?: RopeScaling): Float32Array {
   const half = headSize / 2;
+  const frequencies = ropeFrequencies(headSize, theta, scaling);
   const table = new Float32Array(T * half * 2);
   for (let t = 0; t < T; t++) {
     for (let i = 0; i < half; i++) {
-      const angle = t * theta ** ((-2 * i) / headSize);
+      const angle = t * frequencies[i]!;
       table[2 * (t * half + i)] = Math.cos(angle);
       table[2 * (t * half + i) + 1] = Math.sin(angle);
     }

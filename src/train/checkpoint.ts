@@ -6,10 +6,12 @@ import type { MixtureState } from '../data/mixture.js';
 import { messageOf, UserError } from '../errors.js';
 import { writeFileWhole, writeFolderWhole } from '../files.js';
 import type { Model } from '../model/model.js';
+import type { Companions } from './companions.js';
 import { writeModel } from './model-folder.js';
 import type { Origin } from './resolve.js';
-import { SafetensorsFile, writeSafetensors } from './safetensors.js';
+import { floatTensor, SafetensorsFile, writeSafetensors } from './safetensors.js';
 import type { Trainer } from './step.js';
+import { hasWeights } from './weight-files.js';
 
 const stateSchema = z.object({
   format: z.literal('babelgrad training state 1'),
@@ -46,24 +48,24 @@ export interface CheckpointContents {
   readonly model: Model;
   readonly trainer: Trainer;
   readonly tokenizerJson: string;
+  /** What came with the model that the run started from. */
+  readonly companions?: Companions | undefined;
   readonly state: Omit<TrainingState, 'format' | 'mixture'> & { readonly mixture: MixtureState };
 }
 
 /** Writes a checkpoint, then removes the oldest beyond `keep`. @returns its folder. */
 export async function saveCheckpoint(run: string, keep: number, contents: CheckpointContents): Promise<string> {
-  const { model, trainer, tokenizerJson, state } = contents;
+  const { model, trainer, tokenizerJson, companions, state } = contents;
   const folder = checkpointFolder(run, state.step);
   await writeFolderWhole(folder, async target => {
-    await writeModel(model, target, tokenizerJson);
+    await writeModel(model, target, tokenizerJson, companions);
     const tensors = model.specs.flatMap(({ name, shape }) =>
-      (['m', 'v'] as const).map(moment => ({
-        name: `${name}.${moment}`,
-        shape,
-        read: async () => (await trainer.moments(name))[moment],
-      })),
+      (['m', 'v'] as const).map(moment =>
+        floatTensor(`${name}.${moment}`, shape, async () => (await trainer.moments(name))[moment]),
+      ),
     );
     const scaler = await trainer.scaler();
-    const scaling = scaler ? [{ name: SCALER, shape: [4], read: async () => scaler }] : [];
+    const scaling = scaler ? [floatTensor(SCALER, [4], async () => scaler)] : [];
     await writeSafetensors(join(target, 'optimizer.safetensors'), [...tensors, ...scaling]);
     const training = { format: 'babelgrad training state 1', ...state };
     writeFileWhole(join(target, 'training.json'), `${JSON.stringify(training, null, 2)}\n`);
@@ -98,14 +100,19 @@ export function restoreTrainer(trainer: Trainer, checkpoint: string, step: numbe
   }
 }
 
+/** Weights as other formats name them. */
+const OTHER_FORMATS = ['pytorch_model.bin', 'pytorch_model.bin.index.json', 'consolidated.00.pth'];
+
 /**
  * Finds the model folder that a user means: a checkpoint or model folder itself, or a run, whose latest is taken.
  * @throws UserError when there is neither.
  */
 export function findModelFolder(path: string): string {
-  if (existsSync(join(path, 'model.safetensors'))) return path;
+  if (hasWeights(path)) return path;
   const latest = listCheckpoints(path).at(-1);
   if (latest) return latest.folder;
+  const other = OTHER_FORMATS.find(file => existsSync(join(path, file)));
+  if (other) throw new UserError(`'${path}' has ${other}, and only safetensors can be read; convert it`);
   throw new UserError(`'${path}' is neither a checkpoint (model.safetensors) nor a run with checkpoints`);
 }
 

@@ -7,6 +7,7 @@ import type { Device } from '../gpu/device.js';
 import type { StepHealth } from '../optim/adamw.js';
 import { learningRateAt } from '../optim/schedule.js';
 import { listCheckpoints, saveCheckpoint } from './checkpoint.js';
+import type { Companions } from './companions.js';
 import { HEALTH_FILE, type HealthLine, type HealthOptions, HealthProbe, healthWarnings } from './health.js';
 import { locateNonFinite, type NonFinite } from './locate.js';
 import { type EvaluationLine, MetricsFile, type StepLine } from './metrics.js';
@@ -46,6 +47,7 @@ export interface TrainContext {
   readonly trainer: Trainer;
   readonly mixture: Mixture;
   readonly data: Data;
+  readonly companions?: Companions | undefined;
   readonly observer?: TrainObserver | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly health?: HealthOptions | undefined;
@@ -94,6 +96,7 @@ export async function train(context: TrainContext): Promise<RunSummary> {
           model: trainer.model,
           trainer,
           tokenizerJson: context.data.tokenizerJson,
+          companions: context.companions,
           state: {
             run: run.name,
             step,

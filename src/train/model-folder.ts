@@ -1,117 +1,90 @@
-/** A model as a folder in Hugging Face's LLaMA layout: config.json, model.safetensors, and tokenizer.json beside them. */
-import { readFileSync } from 'node:fs';
+/** A model as a folder in Hugging Face's layout: config.json, weights, and tokenizer files beside them. */
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { z } from 'zod';
+import { largestTokenId } from '../data/tokenizer-file.js';
 import { UserError } from '../errors.js';
 import { writeFileWhole } from '../files.js';
 import type { Device } from '../gpu/device.js';
-import { type ModelConfig, parameterSpecs, validateModelConfig } from '../model/config.js';
+import { type ModelConfig, parameterSpecs } from '../model/config.js';
 import { Model, type ModelOptions } from '../model/model.js';
-import { SafetensorsFile, writeSafetensors } from './safetensors.js';
+import { type Companions, writeCompanionFiles } from './companions.js';
+import { hfConfig, readModelConfig } from './hf-config.js';
+import { floatTensor, type TensorPiece, writeSafetensors } from './safetensors.js';
+import { SINGLE, WeightFiles } from './weight-files.js';
 
-const configSchema = z.looseObject({
-  model_type: z.literal('llama'),
-  hidden_act: z.literal('silu').default('silu'),
-  vocab_size: z.int().positive(),
-  hidden_size: z.int().positive(),
-  intermediate_size: z.int().positive(),
-  num_hidden_layers: z.int().positive(),
-  num_attention_heads: z.int().positive(),
-  num_key_value_heads: z.int().positive().optional(),
-  head_dim: z.int().positive().nullish(),
-  rms_norm_eps: z.number().positive().default(1e-6),
-  rope_theta: z.number().positive().default(10000),
-  rope_scaling: z.null().optional(),
-  attention_bias: z.literal(false).optional(),
-  mlp_bias: z.literal(false).optional(),
-  tie_word_embeddings: z.boolean().default(false),
-  max_position_embeddings: z.int().positive().default(2048),
-});
+export { readModelConfig };
 
-/** @throws UserError naming the file, and the field with its value when one is missing, mistyped or not supported. */
-export function readModelConfig(folder: string): ModelConfig {
-  const path = join(folder, 'config.json');
-  let json: unknown;
-  try {
-    json = JSON.parse(readFileSync(path, 'utf8'));
-  } catch (error) {
-    const why = error instanceof SyntaxError ? `is not JSON: ${error.message}` : 'cannot be read';
-    throw new UserError(`'${path}' ${why}; a checkpoint folder holds config.json and model.safetensors`);
-  }
-  const parsed = configSchema.safeParse(json);
-  if (!parsed.success) {
-    const { path: field, message } = parsed.error.issues[0]!;
-    throw new UserError(`'${path}': ${field.join('.') || 'the file'}: ${message}`);
-  }
-  const c = parsed.data;
-  if (!c.head_dim && c.hidden_size % c.num_attention_heads !== 0) {
-    throw new UserError(`'${path}': ${c.num_attention_heads} heads do not divide hidden_size ${c.hidden_size}`);
-  }
-  return validateModelConfig({
-    vocabSize: c.vocab_size,
-    hiddenSize: c.hidden_size,
-    intermediateSize: c.intermediate_size,
-    numHiddenLayers: c.num_hidden_layers,
-    numAttentionHeads: c.num_attention_heads,
-    numKeyValueHeads: c.num_key_value_heads ?? c.num_attention_heads,
-    headDim: c.head_dim ?? c.hidden_size / c.num_attention_heads,
-    rmsNormEps: c.rms_norm_eps,
-    ropeTheta: c.rope_theta,
-    tieWordEmbeddings: c.tie_word_embeddings,
-    maxPositionEmbeddings: c.max_position_embeddings,
-  });
+/** A model folder of which everything has been checked but the values of its weights. */
+export interface OpenModel {
+  readonly config: ModelConfig;
+  readonly weights: WeightFiles;
 }
 
 /**
- * Loads a model folder onto a device.
- * @throws UserError when a file is missing or cut off, or shapes, names or types don't fit config.json.
+ * Opens a model folder: close its `weights`.
+ * @throws UserError when config.json asks for what is not supported, a file is missing or damaged, names, shapes or types
+ * don't fit config.json, or the tokenizer has ids that the embedding has no row for.
  */
-export async function loadModel(device: Device, folder: string, options: ModelOptions = {}): Promise<Model> {
+export function openModel(folder: string): OpenModel {
   const config = readModelConfig(folder);
-  const file = SafetensorsFile.open(join(folder, 'model.safetensors'));
+  checkTokenizer(folder, config);
+  const weights = WeightFiles.open(folder);
   try {
-    const specs = parameterSpecs(config);
-    const known = new Set(specs.map(({ name }) => name));
-    const extra = file.names.filter(name => !known.has(name));
-    if (extra.length > 0) {
-      const hint = extra.includes('lm_head.weight') ? ' (config.json says tie_word_embeddings: true)' : '';
-      throw new UserError(`'${file.path}' has tensors that config.json does not call for: ${extra.join(', ')}${hint}`);
-    }
-    for (const { name } of specs) file.shape(name); // a missing one is found before any is loaded
-    return await Model.create(device, config, ({ name, shape }) => file.read(name, shape), options);
-  } finally {
-    file.close();
+    weights.check(parameterSpecs(config));
+    return { config, weights };
+  } catch (error) {
+    weights.close();
+    throw error;
   }
 }
 
-/** Writes config.json, model.safetensors and, where given, tokenizer.json into a folder that appears whole. */
-export async function writeModel(model: Model, folder: string, tokenizerJson?: string): Promise<void> {
-  const c = model.config;
-  const config = {
-    architectures: ['LlamaForCausalLM'],
-    model_type: 'llama',
-    hidden_act: 'silu',
-    vocab_size: c.vocabSize,
-    hidden_size: c.hiddenSize,
-    intermediate_size: c.intermediateSize,
-    num_hidden_layers: c.numHiddenLayers,
-    num_attention_heads: c.numAttentionHeads,
-    num_key_value_heads: c.numKeyValueHeads,
-    head_dim: c.headDim,
-    rms_norm_eps: c.rmsNormEps,
-    rope_theta: c.ropeTheta,
-    rope_scaling: null,
-    attention_bias: false,
-    mlp_bias: false,
-    tie_word_embeddings: c.tieWordEmbeddings,
-    max_position_embeddings: c.maxPositionEmbeddings,
-    initializer_range: 0.02,
-    torch_dtype: 'float32',
-  };
+/** @throws UserError as openModel. */
+export function checkModelFolder(folder: string): void {
+  openModel(folder).weights.close();
+}
+
+function checkTokenizer(folder: string, { vocabSize }: ModelConfig): void {
+  const path = join(folder, 'tokenizer.json');
+  if (!existsSync(path)) return;
+  const { id, token } = largestTokenId(readFileSync(path, 'utf8'), path);
+  if (id >= vocabSize) {
+    throw new UserError(
+      `'${path}' has the id ${id} (${JSON.stringify(token)}), and the embedding ${vocabSize} rows (vocab_size in config.json): the tokenizer is not this model's`,
+    );
+  }
+}
+
+/**
+ * Loads a model folder onto a device, piece by piece: beside the device's memory it takes a few MiB.
+ * @throws UserError as openModel, or when a weight is not finite.
+ */
+export async function loadModel(device: Device, folder: string, options: ModelOptions = {}): Promise<Model> {
+  const { config, weights } = openModel(folder);
+  try {
+    return await Model.create(device, config, spec => valuesOf(weights.pieces(spec)), options);
+  } finally {
+    weights.close();
+  }
+}
+
+function* valuesOf(pieces: Iterable<TensorPiece>): Generator<Float32Array> {
+  for (const { values } of pieces) yield values;
+}
+
+/**
+ * Writes config.json, model.safetensors (f32) and, where given, tokenizer.json and what came with the model into a folder
+ * that appears whole.
+ */
+export async function writeModel(
+  model: Model,
+  folder: string,
+  tokenizerJson?: string,
+  companions?: Companions,
+): Promise<void> {
+  const config = hfConfig(model.config, 'F32', companions?.tokenIds);
   writeFileWhole(join(folder, 'config.json'), `${JSON.stringify(config, null, 2)}\n`);
+  if (companions) writeCompanionFiles(folder, companions);
   if (tokenizerJson !== undefined) writeFileWhole(join(folder, 'tokenizer.json'), tokenizerJson);
-  await writeSafetensors(
-    join(folder, 'model.safetensors'),
-    model.specs.map(({ name, shape }) => ({ name, shape, read: () => model.read(name) })),
-  );
+  const tensors = model.specs.map(({ name, shape }) => floatTensor(name, shape, () => model.read(name)));
+  await writeSafetensors(join(folder, SINGLE), tensors);
 }

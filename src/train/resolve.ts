@@ -24,6 +24,17 @@ const originSchema = z.object({
 });
 export type Origin = z.infer<typeof originSchema>;
 
+const ropeScalingSchema = z.discriminatedUnion('type', [
+  z.object({ type: z.literal('linear'), factor: z.number() }),
+  z.object({
+    type: z.literal('llama3'),
+    factor: z.number(),
+    lowFreqFactor: z.number(),
+    highFreqFactor: z.number(),
+    originalMaxPositionEmbeddings: z.number(),
+  }),
+]);
+
 export const RUN_FORMAT = 'babelgrad run 1';
 export const resolvedSchema = z.object({
   format: z.literal(RUN_FORMAT),
@@ -40,6 +51,7 @@ export const resolvedSchema = z.object({
     headDim: count,
     rmsNormEps: z.number(),
     ropeTheta: z.number(),
+    ropeScaling: ropeScalingSchema.optional(),
     tieWordEmbeddings: z.boolean(),
     maxPositionEmbeddings: count,
   }),

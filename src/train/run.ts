@@ -9,13 +9,14 @@ import { type Device, openDevice } from '../gpu/device.js';
 import { initialWeights } from '../model/init.js';
 import { Model } from '../model/model.js';
 import { findModelFolder, listCheckpoints, originOf, readTrainingState, restoreTrainer } from './checkpoint.js';
+import { type Companions, readCompanions } from './companions.js';
 import type { RunConfig } from './config.js';
 import { HEALTH_FILE, type HealthOptions } from './health.js';
 import { kernelsForResume, kernelsForStart, recordOf } from './kernels.js';
 import { type RunSummary, type TrainObserver, train } from './loop.js';
 import { type RunMemory, runMemory, trainerSettings } from './memory.js';
 import { MetricsFile } from './metrics.js';
-import { loadModel, readModelConfig } from './model-folder.js';
+import { checkModelFolder, loadModel, readModelConfig } from './model-folder.js';
 import { type Data, openData, type ResolvedRun, RUN_FORMAT, resolvedSchema, resolveRun } from './resolve.js';
 import { Trainer } from './step.js';
 
@@ -63,7 +64,8 @@ export async function startRun(config: RunConfig, options: StartOptions = {}): P
     const model = checkpoint
       ? await loadModel(device, checkpoint, { precision, kernels })
       : await Model.create(device, run.model, initialWeights(run.model, run.seed), { precision, kernels });
-    return trainFrom(device, config.out, run, model, data, options, () => {
+    const companions = checkpoint ? readCompanions(checkpoint) : undefined;
+    return trainFrom(device, config.out, run, { model, companions }, data, options, () => {
       mkdirSync(config.out, { recursive: true });
       writeFileWhole(join(config.out, CONFIG), `${JSON.stringify(run, null, 2)}\n`);
       writeFileWhole(join(config.out, 'metrics.jsonl'), '');
@@ -104,6 +106,7 @@ function resolve(
   data: Data,
   { limits }: AdapterDescription,
 ): ResolvedRun {
+  if (checkpoint) checkModelFolder(checkpoint);
   const maxBindingBytes = Math.min(limits.maxBufferSize!, limits.maxStorageBufferBindingSize!);
   const from = checkpoint
     ? {
@@ -135,7 +138,8 @@ export async function resumeRun(folder: string, options: RunOptions = {}): Promi
     }
     const kernels = kernelsForResume(device.adapter, run, options.observer);
     const model = await loadModel(device, latest.folder, { precision: run.precision, kernels });
-    return trainFrom(device, folder, run, model, data, options, trainer => {
+    const companions = readCompanions(latest.folder);
+    return trainFrom(device, folder, run, { model, companions }, data, options, trainer => {
       const state = readTrainingState(latest.folder);
       restoreTrainer(trainer, latest.folder, state.step);
       for (const name of ['metrics.jsonl', HEALTH_FILE]) {
@@ -163,7 +167,7 @@ async function trainFrom(
   device: Device,
   folder: string,
   run: ResolvedRun,
-  model: Model,
+  { model, companions }: { readonly model: Model; readonly companions: Companions | undefined },
   data: Data,
   options: RunOptions,
   prepare: (trainer: Trainer) => ReturnType<Mixture['state']> | undefined,
@@ -174,7 +178,7 @@ async function trainFrom(
     trainer = await Trainer.create(model, trainerSettings(run));
     const state = prepare(trainer);
     if (state) mixture.restore(state);
-    return await train({ folder, run, device, trainer, mixture, data, ...options });
+    return await train({ folder, run, device, trainer, mixture, data, companions, ...options });
   } finally {
     trainer?.destroy();
     model.destroy();

@@ -5,6 +5,7 @@
 import { closeSync, fstatSync, fsyncSync, openSync, readSync, writeSync } from 'node:fs';
 import { z } from 'zod';
 import { UserError } from '../errors.js';
+import { type StoredBits, storedBits, WEIGHT_BYTES, WEIGHT_TYPES, type WeightType, widen } from './weight-types.js';
 
 const MAX_HEADER_BYTES = 100_000_000; // the format's own limit
 const BYTES_OF: Readonly<Record<string, number>> = {
@@ -12,13 +13,20 @@ const BYTES_OF: Readonly<Record<string, number>> = {
   F32: 4,
   F16: 2,
   BF16: 2,
+  F8_E5M2: 1,
+  F8_E4M3: 1,
   I64: 8,
   I32: 4,
   I16: 2,
   I8: 1,
+  U64: 8,
+  U32: 4,
+  U16: 2,
   U8: 1,
   BOOL: 1,
 };
+/** Values that are read at a time: a tensor of any size takes little memory, and a processor's cache holds a piece. */
+const PIECE = 2 ** 18;
 
 const entrySchema = z.object({
   dtype: z.string(),
@@ -27,22 +35,39 @@ const entrySchema = z.object({
 });
 type Entry = z.infer<typeof entrySchema>;
 
-/** What a tensor to be written is: its values are asked for when it is its turn. */
+const sizeOf = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1);
+
+/** A tensor to be written. Its values are asked for when it is its turn. */
 export interface TensorSource {
   readonly name: string;
   readonly shape: readonly number[];
-  read(): Promise<Float32Array> | Float32Array;
+  readonly dtype: WeightType;
+  /** The values' bits, in pieces of any length. */
+  read(): Promise<StoredBits> | Iterable<StoredBits>;
 }
 
-/** Writes f32 tensors to a new file and flushes it. Half a file may be left behind by a crash: write into a folder that
+/** An f32 tensor to be written. */
+export function floatTensor(name: string, shape: readonly number[], read: () => Promise<Float32Array>): TensorSource {
+  const bits = async () => {
+    const { buffer, byteOffset, length } = await read();
+    return new Uint32Array(buffer, byteOffset, length);
+  };
+  return { name, shape, dtype: 'F32', read: bits };
+}
+
+/** Bytes of the tensors' values. */
+export const bytesOfTensors = (tensors: readonly Pick<TensorSource, 'shape' | 'dtype'>[]): number =>
+  tensors.reduce((sum, { shape, dtype }) => sum + WEIGHT_BYTES[dtype] * sizeOf(shape), 0);
+
+/** Writes tensors to a new file and flushes it. Half a file may be left behind by a crash: write into a folder that
  * appears whole. */
 export async function writeSafetensors(path: string, tensors: readonly TensorSource[]): Promise<void> {
   const header: Record<string, Entry | Record<string, string>> = { __metadata__: { format: 'pt' } };
   let offset = 0;
-  for (const { name, shape } of tensors) {
-    const bytes = 4 * shape.reduce((a, b) => a * b, 1);
-    header[name] = { dtype: 'F32', shape: [...shape], data_offsets: [offset, offset + bytes] };
-    offset += bytes;
+  for (const tensor of tensors) {
+    const end = offset + bytesOfTensors([tensor]);
+    header[tensor.name] = { dtype: tensor.dtype, shape: [...tensor.shape], data_offsets: [offset, end] };
+    offset = end;
   }
   const text = Buffer.from(JSON.stringify(header));
   const padded = Buffer.alloc(Math.ceil(text.length / 8) * 8, ' ');
@@ -54,8 +79,15 @@ export async function writeSafetensors(path: string, tensors: readonly TensorSou
     writeAll(file, length);
     writeAll(file, padded);
     for (const tensor of tensors) {
-      const values = await tensor.read();
-      writeAll(file, new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
+      const values = tensor.read();
+      const pieces = values instanceof Promise ? [await values] : values;
+      let written = 0;
+      for (const piece of pieces) {
+        writeAll(file, new Uint8Array(piece.buffer, piece.byteOffset, piece.byteLength));
+        written += piece.byteLength;
+      }
+      const expected = bytesOfTensors([tensor]);
+      if (written !== expected) throw new Error(`'${tensor.name}' gave ${written} bytes in place of ${expected}`);
     }
     fsyncSync(file);
   } finally {
@@ -66,6 +98,15 @@ export async function writeSafetensors(path: string, tensors: readonly TensorSou
 function writeAll(file: number, bytes: Uint8Array): void {
   let done = 0;
   while (done < bytes.length) done += writeSync(file, bytes, done, bytes.length - done);
+}
+
+/** A piece of a tensor. The arrays are used again for the next one. */
+export interface TensorPiece {
+  readonly values: Float32Array;
+  /** The same values as they are stored. */
+  readonly stored: StoredBits;
+  /** Index of the first value in its tensor. */
+  readonly first: number;
 }
 
 /** An open file whose header has been checked. */
@@ -93,14 +134,18 @@ export class SafetensorsFile {
     try {
       const size = fstatSync(file).size;
       if (size < 8) throw new UserError(`'${path}' is cut off: ${size} bytes are too few for a safetensors file`);
-      const headerBytes = Number(readBytes(file, 0, 8).readBigUInt64LE());
+      const start = Buffer.alloc(8);
+      readInto(file, 0, start);
+      const headerBytes = Number(start.readBigUInt64LE());
       if (headerBytes > MAX_HEADER_BYTES || headerBytes < 2) {
         throw new UserError(`'${path}' is not a safetensors file: its header would be ${headerBytes} bytes long`);
       }
       if (8 + headerBytes > size) {
         throw new UserError(`'${path}' is cut off within its header: ${8 + headerBytes} bytes needed, ${size} there`);
       }
-      const entries = parseHeader(path, readBytes(file, 8, headerBytes).toString('utf8'));
+      const header = Buffer.alloc(headerBytes);
+      readInto(file, 8, header);
+      const entries = parseHeader(path, header.toString('utf8'));
       checkLayout(path, entries, size - 8 - headerBytes);
       return new SafetensorsFile(path, file, 8 + headerBytes, entries);
     } catch (error) {
@@ -113,33 +158,57 @@ export class SafetensorsFile {
     return [...this.#entries.keys()];
   }
 
-  /** @throws UserError when the file has no such tensor. */
-  shape(name: string): readonly number[] {
-    return this.#entry(name).shape;
-  }
-
-  /** @throws UserError when the tensor is missing, has another shape, or is not f32. */
-  read(name: string, shape: readonly number[]): Float32Array {
-    const entry = this.#entry(name);
+  /**
+   * The type that a tensor is stored in.
+   * @throws UserError when the tensor is missing, has another shape, or a type that weights don't have.
+   */
+  typeOf(name: string, shape: readonly number[]): WeightType {
+    const entry = this.#entries.get(name);
+    if (!entry) throw new UserError(`'${this.path}' has no tensor '${name}', which config.json calls for`);
     if (entry.shape.join() !== shape.join()) {
       throw new UserError(
         `'${this.path}': '${name}' has shape [${entry.shape.join(', ')}]; config.json makes it [${shape.join(', ')}]`,
       );
     }
-    if (entry.dtype !== 'F32') {
+    const type = WEIGHT_TYPES.find(type => type === entry.dtype);
+    if (!type) {
       throw new UserError(
-        `'${this.path}': '${name}' is ${entry.dtype}; only F32 weights can be read. Convert the file.`,
+        `'${this.path}': '${name}' is ${entry.dtype}; weights are read as ${WEIGHT_TYPES.join(', ')}. Convert the file.`,
       );
     }
-    const [start, end] = entry.data_offsets;
-    const bytes = readBytes(this.#file, this.#dataStart + start, end - start);
-    return new Float32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4);
+    return type;
   }
 
-  #entry(name: string): Entry {
-    const entry = this.#entries.get(name);
-    if (!entry) throw new UserError(`'${this.path}' has no tensor '${name}', which config.json calls for`);
-    return entry;
+  /**
+   * A tensor's values from first to last.
+   * @throws UserError as typeOf, and naming tensor and index when a value is not finite.
+   */
+  *pieces(name: string, shape: readonly number[]): Generator<TensorPiece> {
+    const type = this.typeOf(name, shape);
+    const count = sizeOf(shape);
+    const start = this.#dataStart + this.#entries.get(name)!.data_offsets[0];
+    const stored = storedBits(type, Math.min(PIECE, count));
+    const words = new Uint32Array(stored.length);
+    for (let first = 0; first < count; first += PIECE) {
+      const length = Math.min(PIECE, count - first);
+      const part = { stored: stored.subarray(0, length), words: words.subarray(0, length) };
+      const bytes = new Uint8Array(stored.buffer, 0, part.stored.byteLength);
+      readInto(this.#file, start + first * WEIGHT_BYTES[type], bytes);
+      const bad = widen(type, part.stored, part.words);
+      if (bad >= 0) {
+        throw new UserError(
+          `'${this.path}': '${name}' holds a value that is not finite (NaN or infinity) at ${showIndex(first + bad, shape)}; the checkpoint is damaged, or comes from a run that diverged`,
+        );
+      }
+      yield { values: new Float32Array(words.buffer, 0, length), stored: part.stored, first };
+    }
+  }
+
+  /** All values of a tensor. @throws UserError as pieces. */
+  read(name: string, shape: readonly number[]): Float32Array {
+    const values = new Float32Array(sizeOf(shape));
+    for (const piece of this.pieces(name, shape)) values.set(piece.values, piece.first);
+    return values;
   }
 
   close(): void {
@@ -147,15 +216,24 @@ export class SafetensorsFile {
   }
 }
 
-function readBytes(file: number, position: number, length: number): Buffer {
-  const bytes = Buffer.alloc(length);
+/** A place in a tensor, as in `[3, 17]`. */
+export function showIndex(flat: number, shape: readonly number[]): string {
+  const index: number[] = [];
+  let rest = flat;
+  for (const size of shape.toReversed()) {
+    index.unshift(rest % size);
+    rest = Math.floor(rest / size);
+  }
+  return `[${index.join(', ')}]`;
+}
+
+function readInto(file: number, position: number, bytes: Uint8Array): void {
   let done = 0;
-  while (done < length) {
-    const count = readSync(file, bytes, done, length - done, position + done);
-    if (count === 0) throw new Error(`a file ended ${length - done} bytes early while it was read`);
+  while (done < bytes.length) {
+    const count = readSync(file, bytes, done, bytes.length - done, position + done);
+    if (count === 0) throw new Error(`a file ended ${bytes.length - done} bytes early while it was read`);
     done += count;
   }
-  return bytes;
 }
 
 function parseHeader(path: string, text: string): Map<string, Entry> {
@@ -179,13 +257,13 @@ function parseHeader(path: string, text: string): Map<string, Entry> {
 
 /** Tensors must fill the file without gaps or overlaps, each as long as its shape says. */
 function checkLayout(path: string, entries: ReadonlyMap<string, Entry>, available: number): void {
-  const sorted = [...entries].sort(([, a], [, b]) => a.data_offsets[0] - b.data_offsets[0]);
+  const sorted = [...entries].sort(([, { data_offsets: a }], [, { data_offsets: b }]) => a[0] - b[0] || a[1] - b[1]);
   let end = 0;
   for (const [name, { dtype, shape, data_offsets }] of sorted) {
     const width = BYTES_OF[dtype];
     if (!width) throw new UserError(`'${path}': '${name}' has the unknown type '${dtype}'`);
     const [from, to] = data_offsets;
-    const bytes = width * shape.reduce((a, b) => a * b, 1);
+    const bytes = width * sizeOf(shape);
     if (to - from !== bytes) {
       throw new UserError(
         `'${path}': '${name}' [${shape.join(', ')}] ${dtype} takes ${bytes} bytes, its offsets span ${to - from}`,

@@ -21,7 +21,9 @@ export function writeRun(root: string, { name, checkpoint, sources, heldOut, bud
   const config = {
     name,
     method: checkpoint === undefined ? 'scratch' : 'cpt',
-    ...(checkpoint !== undefined && { source: { name: 'source', checkpoint, tokens: 5000, flops: 5e9, tokensPerParameter: 2 } }),
+    ...(checkpoint !== undefined && {
+      source: { name: 'source', checkpoint, tokens: 5000, flops: 5e9, tokensPerParameter: 2 },
+    }),
     model: { hiddenSize: 64, numHiddenLayers: 2, vocabSize: 1000 },
     parameters: { total: 1e5, withoutEmbeddings: 5e4, nominal: 'tiny' },
     sources: Object.entries(sources).map(([language, weight]) => ({ name: language, weight })),

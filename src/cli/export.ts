@@ -1,0 +1,39 @@
+import { type Command, Option } from 'commander';
+import { exportModel, findModelFolder } from '../index.js';
+import { short } from '../report/words.js';
+import { defineAction } from './command.js';
+import { byteSize } from './numbers.js';
+
+const TYPES = { f32: 'F32', f16: 'F16', bf16: 'BF16' } as const;
+
+interface ExportCommandOptions {
+  model: string;
+  out: string;
+  dtype: keyof typeof TYPES;
+  shardSize: number;
+}
+
+/** `export` */
+export function addExportCommand(program: Command): void {
+  const command = program
+    .command('export')
+    .description("a model as a folder in Hugging Face's layout, in f32, f16 or bf16")
+    .requiredOption('--model <checkpoint>', 'checkpoint, model folder, or run (its latest checkpoint)')
+    .requiredOption('--out <folder>', 'where it goes')
+    .addOption(new Option('--dtype <type>', 'of the weights').choices(Object.keys(TYPES)).makeOptionMandatory())
+    .option('--shard-size <size>', 'bytes of a file above which there are several, as in 500MB', byteSize, 5e9);
+  defineAction<ExportCommandOptions>(command, async (terminal, { model, out, dtype, shardSize }) => {
+    const from = findModelFolder(model);
+    let progress: ReturnType<typeof terminal.progress> | undefined;
+    const { weights, bytes } = await exportModel(from, out, {
+      type: TYPES[dtype],
+      shardBytes: shardSize,
+      onProgress(done, total) {
+        progress ??= terminal.progress('export', total, 'bytes');
+        progress.update(done);
+      },
+    }).finally(() => progress?.stop());
+    terminal.print(`${out}: ${short(bytes)} bytes of ${dtype} weights in ${weights.length} file(s)`);
+    return { model: from, out, dtype, bytes, files: weights };
+  });
+}

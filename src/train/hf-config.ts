@@ -1,0 +1,224 @@
+/**
+ * Hugging Face's config.json to a model's configuration and back. What the architecture here does not compute is refused
+ * by field and value; fields that change nothing in a forward pass are left alone.
+ */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { messageOf, UserError } from '../errors.js';
+import { type ModelConfig, validateModelConfig } from '../model/config.js';
+import type { RopeScaling } from '../ops/rope.js';
+import type { WeightType } from './weight-types.js';
+
+/** Architectures that compute the same, by model_type. */
+const ARCHITECTURES: Readonly<Record<string, string>> = { llama: 'LlamaForCausalLM', mistral: 'MistralForCausalLM' };
+/** What others have that is lacking here. */
+const LACKING: Readonly<Record<string, string>> = {
+  qwen2: 'biases of Q, K and V',
+  qwen3: 'norms of Q and K',
+  gemma: 'its norms, activation and scaled embeddings',
+  smollm3: 'layers without rotary embedding',
+};
+
+const count = z.int().positive();
+const positive = z.number().positive();
+const ids = z.union([z.int(), z.array(z.int())]).nullish();
+
+/** Ids of special tokens: nothing here reads them, they go along for whoever generates text. */
+const tokenIdsSchema = z.object({ bos_token_id: ids, eos_token_id: ids, pad_token_id: ids });
+export type TokenIds = z.infer<typeof tokenIdsSchema>;
+
+const ropeSchema = z.looseObject({
+  rope_type: z.string().optional(),
+  /** The name before there was rope_type. */
+  type: z.string().optional(),
+  rope_theta: positive.optional(),
+  partial_rotary_factor: z.literal(1).optional(),
+  factor: positive.optional(),
+  low_freq_factor: positive.optional(),
+  high_freq_factor: positive.optional(),
+  original_max_position_embeddings: positive.optional(),
+});
+
+const configSchema = z.looseObject({
+  hidden_act: z.literal('silu').default('silu'),
+  vocab_size: count,
+  hidden_size: count,
+  intermediate_size: count,
+  num_hidden_layers: count,
+  num_attention_heads: count,
+  num_key_value_heads: count.nullish(),
+  head_dim: count.nullish(),
+  rms_norm_eps: positive.default(1e-6),
+  rope_theta: positive.nullish(),
+  /** transformers 4; transformers 5 has rope_parameters, with the base in it. */
+  rope_scaling: ropeSchema.nullish(),
+  rope_parameters: ropeSchema.nullish(),
+  rope_interleaved: z.literal(false).nullish(),
+  partial_rotary_factor: z.literal(1).nullish(),
+  sliding_window: count.nullish(),
+  attention_bias: z.literal(false).nullish(),
+  attention_dropout: z.literal(0).nullish(),
+  mlp_bias: z.literal(false).nullish(),
+  quantization_config: z.null().optional(),
+  tie_word_embeddings: z.boolean().default(false),
+  max_position_embeddings: count.optional(),
+  ...tokenIdsSchema.shape,
+});
+type HfConfig = z.infer<typeof configSchema>;
+
+/** @throws UserError naming the file, and the field with its value when one is missing, mistyped or not supported. */
+export function readModelConfig(folder: string): ModelConfig {
+  const path = join(folder, 'config.json');
+  const json = readJson(path);
+  const modelType = checkArchitecture(path, json);
+  const c = parse(path, configSchema, json);
+  if (!c.head_dim && c.hidden_size % c.num_attention_heads !== 0) {
+    throw new UserError(`'${path}': ${c.num_attention_heads} heads do not divide hidden_size ${c.hidden_size}`);
+  }
+  // defaults of transformers' LlamaConfig and MistralConfig, for what a file leaves out
+  const isMistral = modelType === 'mistral';
+  const maxPositionEmbeddings = c.max_position_embeddings ?? (isMistral ? 131072 : 2048);
+  const window = isMistral && c.sliding_window === undefined ? 4096 : c.sliding_window;
+  if (window && window < maxPositionEmbeddings) {
+    refuse(
+      path,
+      'sliding_window',
+      window,
+      `attention goes over all of max_position_embeddings ${maxPositionEmbeddings}`,
+    );
+  }
+  const ropeScaling = ropeScalingOf(path, c);
+  const config = {
+    vocabSize: c.vocab_size,
+    hiddenSize: c.hidden_size,
+    intermediateSize: c.intermediate_size,
+    numHiddenLayers: c.num_hidden_layers,
+    numAttentionHeads: c.num_attention_heads,
+    numKeyValueHeads: c.num_key_value_heads ?? (isMistral ? 8 : c.num_attention_heads),
+    headDim: c.head_dim ?? c.hidden_size / c.num_attention_heads,
+    rmsNormEps: c.rms_norm_eps,
+    ropeTheta: c.rope_parameters?.rope_theta ?? c.rope_theta ?? 10000,
+    ...(ropeScaling && { ropeScaling }),
+    tieWordEmbeddings: c.tie_word_embeddings,
+    maxPositionEmbeddings,
+  };
+  try {
+    return validateModelConfig(config);
+  } catch (error) {
+    throw new UserError(`'${path}': ${messageOf(error)}`);
+  }
+}
+
+/** Ids of special tokens in a folder's config.json. @throws UserError as readModelConfig. */
+export function readTokenIds(folder: string): TokenIds {
+  const path = join(folder, 'config.json');
+  return parse(path, tokenIdsSchema, readJson(path));
+}
+
+const TORCH_TYPES: Readonly<Record<WeightType, string>> = { F32: 'float32', F16: 'float16', BF16: 'bfloat16' };
+
+/** What config.json of a model folder holds. Ids that are not known are null: transformers would take 1 and 2. */
+export function hfConfig(c: ModelConfig, type: WeightType, tokenIds?: TokenIds): Record<string, unknown> {
+  return {
+    architectures: ['LlamaForCausalLM'],
+    model_type: 'llama',
+    hidden_act: 'silu',
+    vocab_size: c.vocabSize,
+    hidden_size: c.hiddenSize,
+    intermediate_size: c.intermediateSize,
+    num_hidden_layers: c.numHiddenLayers,
+    num_attention_heads: c.numAttentionHeads,
+    num_key_value_heads: c.numKeyValueHeads,
+    head_dim: c.headDim,
+    rms_norm_eps: c.rmsNormEps,
+    rope_theta: c.ropeTheta,
+    rope_scaling: c.ropeScaling ? hfRopeScaling(c.ropeScaling) : null,
+    attention_bias: false,
+    mlp_bias: false,
+    tie_word_embeddings: c.tieWordEmbeddings,
+    max_position_embeddings: c.maxPositionEmbeddings,
+    initializer_range: 0.02,
+    bos_token_id: tokenIds?.bos_token_id ?? null,
+    eos_token_id: tokenIds?.eos_token_id ?? null,
+    pad_token_id: tokenIds?.pad_token_id ?? null,
+    torch_dtype: TORCH_TYPES[type],
+  };
+}
+
+function hfRopeScaling(scaling: RopeScaling): Record<string, unknown> {
+  if (scaling.type === 'linear') return { rope_type: 'linear', factor: scaling.factor };
+  return {
+    rope_type: 'llama3',
+    factor: scaling.factor,
+    low_freq_factor: scaling.lowFreqFactor,
+    high_freq_factor: scaling.highFreqFactor,
+    original_max_position_embeddings: scaling.originalMaxPositionEmbeddings,
+  };
+}
+
+function readJson(path: string): Record<string, unknown> {
+  let json: unknown;
+  try {
+    json = JSON.parse(readFileSync(path, 'utf8'));
+  } catch (error) {
+    const why = error instanceof SyntaxError ? `is not JSON: ${error.message}` : 'cannot be read';
+    throw new UserError(`'${path}' ${why}; a checkpoint folder holds config.json and model.safetensors`);
+  }
+  if (typeof json !== 'object' || json === null || Array.isArray(json)) {
+    throw new UserError(`'${path}' is not a JSON object`);
+  }
+  return json as Record<string, unknown>;
+}
+
+/** @returns model_type. */
+function checkArchitecture(path: string, { model_type: modelType, architectures }: Record<string, unknown>): string {
+  const expected = typeof modelType === 'string' ? ARCHITECTURES[modelType] : undefined;
+  if (!expected) {
+    const lacking = typeof modelType === 'string' ? LACKING[modelType] : undefined;
+    const known = `the types that can be read are ${Object.keys(ARCHITECTURES).join(' and ')}`;
+    return refuse(path, 'model_type', modelType, lacking ? `${lacking} are not supported; ${known}` : known);
+  }
+  if (architectures !== undefined && !(Array.isArray(architectures) && architectures.includes(expected))) {
+    refuse(path, 'architectures', architectures, `'${modelType as string}' is read as ${expected}`);
+  }
+  return modelType as string;
+}
+
+function ropeScalingOf(path: string, { rope_scaling, rope_parameters }: HfConfig): RopeScaling | undefined {
+  const field = rope_parameters ? 'rope_parameters' : 'rope_scaling';
+  const rope = rope_parameters ?? rope_scaling;
+  if (!rope) return undefined;
+  const type = rope.rope_type ?? rope.type;
+  const need = (key: 'factor' | 'low_freq_factor' | 'high_freq_factor' | 'original_max_position_embeddings') =>
+    rope[key] ?? refuse(path, `${field}.${key}`, undefined, `rope_type '${type}' needs it`);
+  switch (type) {
+    case 'default':
+      return undefined;
+    case 'linear':
+      return { type, factor: need('factor') };
+    case 'llama3':
+      return {
+        type,
+        factor: need('factor'),
+        lowFreqFactor: need('low_freq_factor'),
+        highFreqFactor: need('high_freq_factor'),
+        originalMaxPositionEmbeddings: need('original_max_position_embeddings'),
+      };
+    default:
+      return refuse(path, `${field}.rope_type`, type, 'the types that can be read are default, linear and llama3');
+  }
+}
+
+function parse<Output>(path: string, schema: z.ZodType<Output>, json: Record<string, unknown>): Output {
+  const parsed = schema.safeParse(json);
+  if (parsed.success) return parsed.data;
+  const { path: field, message } = parsed.error.issues[0]!;
+  const value = field.reduce<unknown>((inner, key) => (inner as Record<PropertyKey, unknown>)?.[key], json);
+  return refuse(path, field.join('.'), value, message);
+}
+
+function refuse(path: string, field: string, value: unknown, why: string): never {
+  const shown = value === undefined ? 'missing' : JSON.stringify(value);
+  throw new UserError(`'${path}': ${field} is ${shown}: ${why}`);
+}

@@ -1,0 +1,132 @@
+/** The weights of a model folder: model.safetensors, or shards that model.safetensors.index.json assigns tensors to. */
+import { existsSync, readFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { z } from 'zod';
+import { UserError } from '../errors.js';
+import type { ParameterSpec } from '../model/config.js';
+import { SafetensorsFile, type TensorPiece } from './safetensors.js';
+import type { WeightType } from './weight-types.js';
+
+export const SINGLE = 'model.safetensors';
+export const INDEX = 'model.safetensors.index.json';
+
+export const hasWeights = (folder: string): boolean => [SINGLE, INDEX].some(file => existsSync(join(folder, file)));
+
+const indexSchema = z.looseObject({ weight_map: z.record(z.string(), z.string()) });
+
+/** Buffers that old checkpoints of Llama 2 hold beside the weights; they follow from config.json. */
+const isDerived = (name: string): boolean => name.endsWith('.rotary_emb.inv_freq');
+
+type Spec = Pick<ParameterSpec, 'name' | 'shape'>;
+
+/** Open files whose headers have been checked. Close them with `close`. */
+export class WeightFiles {
+  /** What names the tensors: the only file, or the index. */
+  readonly path: string;
+  readonly #files: readonly SafetensorsFile[];
+  readonly #places: ReadonlyMap<string, SafetensorsFile>;
+
+  private constructor(path: string, files: readonly SafetensorsFile[]) {
+    this.path = path;
+    this.#files = files;
+    this.#places = new Map(files.flatMap(file => file.names.map(name => [name, file] as const)));
+  }
+
+  /** @throws UserError when there are no weights, a file is damaged, or index and shards don't fit each other. */
+  static open(folder: string): WeightFiles {
+    const single = join(folder, SINGLE);
+    const index = join(folder, INDEX);
+    if (existsSync(single) || !existsSync(index)) return new WeightFiles(single, [SafetensorsFile.open(single)]);
+    const map = readIndex(index);
+    const shards = [...new Set(map.values())];
+    for (const shard of shards) {
+      if (existsSync(join(folder, shard))) continue;
+      const [first, ...more] = [...map].filter(([, file]) => file === shard);
+      const others = more.length > 0 ? ` and ${more.length} more` : '';
+      throw new UserError(`'${index}' names the shard '${shard}' for '${first![0]}'${others}, but it is not there`);
+    }
+    const files: SafetensorsFile[] = [];
+    try {
+      for (const shard of shards) files.push(SafetensorsFile.open(join(folder, shard)));
+      checkIndex(index, map, files);
+      return new WeightFiles(index, files);
+    } catch (error) {
+      for (const file of files) file.close();
+      throw error;
+    }
+  }
+
+  /** @throws UserError unless the tensors are exactly those of a model, each of its shape and a type that can be read. */
+  check(specs: readonly Spec[]): void {
+    const known = new Set(specs.map(({ name }) => name));
+    const extra = [...this.#places.keys()].filter(name => !known.has(name) && !isDerived(name));
+    if (extra.length > 0) {
+      const hint = extra.includes('lm_head.weight') ? ' (config.json says tie_word_embeddings: true)' : '';
+      const shown = extra.slice(0, 5).join(', ') + (extra.length > 5 ? ` and ${extra.length - 5} more` : '');
+      throw new UserError(`'${this.path}' has tensors that config.json does not call for: ${shown}${hint}`);
+    }
+    for (const spec of specs) this.typeOf(spec);
+  }
+
+  /** @throws UserError when the tensor is missing, has another shape, or a type that weights don't have. */
+  typeOf({ name, shape }: Spec): WeightType {
+    return this.#file(name).typeOf(name, shape);
+  }
+
+  /** A tensor's values from first to last. @throws UserError as typeOf, or when a value is not finite. */
+  pieces({ name, shape }: Spec): Generator<TensorPiece> {
+    return this.#file(name).pieces(name, shape);
+  }
+
+  /** All values of a tensor. @throws UserError as pieces. */
+  read({ name, shape }: Spec): Float32Array {
+    return this.#file(name).read(name, shape);
+  }
+
+  #file(name: string): SafetensorsFile {
+    const file = this.#places.get(name);
+    if (!file) throw new UserError(`'${this.path}' has no tensor '${name}', which config.json calls for`);
+    return file;
+  }
+
+  close(): void {
+    for (const file of this.#files) file.close();
+  }
+}
+
+/** Tensor names to file names. */
+function readIndex(path: string): ReadonlyMap<string, string> {
+  let json: unknown;
+  try {
+    json = JSON.parse(readFileSync(path, 'utf8'));
+  } catch {
+    throw new UserError(`'${path}' cannot be read as JSON`);
+  }
+  const parsed = indexSchema.safeParse(json);
+  if (!parsed.success) throw new UserError(`'${path}' has no weight_map from tensor names to file names`);
+  const map = new Map(Object.entries(parsed.data.weight_map));
+  if (map.size === 0) throw new UserError(`'${path}' has an empty weight_map`);
+  for (const [name, file] of map) {
+    if (file !== basename(file) || file.startsWith('.')) {
+      throw new UserError(`'${path}' places '${name}' in '${file}', which is not the name of a file beside it`);
+    }
+  }
+  return map;
+}
+
+function checkIndex(path: string, map: ReadonlyMap<string, string>, files: readonly SafetensorsFile[]): void {
+  for (const file of files) {
+    const shard = basename(file.path);
+    const names = new Set(file.names);
+    for (const name of names) {
+      if (map.get(name) === shard) continue;
+      const said = map.has(name) ? `places in '${map.get(name)}'` : 'does not list';
+      throw new UserError(`'${file.path}' has a tensor '${name}' that '${path}' ${said}`);
+    }
+    for (const [name, place] of map) {
+      if (place === shard && !names.has(name)) {
+        throw new UserError(`'${path}' places '${name}' in '${shard}', which has no such tensor`);
+      }
+    }
+  }
+}

@@ -1,0 +1,110 @@
+"""Logits of a Hugging Face LLaMA or Mistral folder in float64, with plain PyTorch: a reader apart from the project's own.
+
+    echo '[[1, 2, 3]]' | python3 llama_torch.py FOLDER... > logits.f64      # [B, T, vocab_size] each, little-endian
+
+It needs torch and numpy, neither transformers nor safetensors. Architecture and rope scaling are written after
+transformers' modeling_llama.py and modeling_rope_utils.py.
+"""
+import json
+import math
+import os
+import sys
+
+import numpy
+import torch
+
+
+def to_double(data, dtype):
+    if dtype == "BF16":  # the upper half of a float32
+        words = numpy.frombuffer(data, dtype="<u2").astype("<u4") << 16
+        return words.view("<f4").astype("<f8")
+    return numpy.frombuffer(data, dtype={"F32": "<f4", "F16": "<f2"}[dtype]).astype("<f8")
+
+
+def read_file(path):
+    with open(path, "rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(size))
+        data = file.read()
+    header.pop("__metadata__", None)
+    return {
+        name: torch.from_numpy(to_double(data[slice(*entry["data_offsets"])], entry["dtype"]).copy()).reshape(entry["shape"])
+        for name, entry in header.items()
+    }
+
+
+def read_weights(folder):
+    index = os.path.join(folder, "model.safetensors.index.json")
+    if not os.path.exists(index):
+        return read_file(os.path.join(folder, "model.safetensors"))
+    places = json.load(open(index))["weight_map"]
+    shards = {file: read_file(os.path.join(folder, file)) for file in set(places.values())}
+    return {name: shards[file][name] for name, file in places.items()}
+
+
+def inverse_frequencies(config, size):
+    rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
+    theta = rope.get("rope_theta") or config.get("rope_theta") or 10000.0
+    inverse = 1.0 / theta ** (torch.arange(0, size, 2, dtype=torch.float64) / size)
+    kind = rope.get("rope_type", rope.get("type", "default"))
+    if kind == "default":
+        return inverse
+    if kind == "linear":
+        return inverse / rope["factor"]
+    assert kind == "llama3", kind
+    factor, low, high = rope["factor"], rope["low_freq_factor"], rope["high_freq_factor"]
+    original = rope["original_max_position_embeddings"]
+    wavelength = 2 * math.pi / inverse
+    scaled = torch.where(wavelength > original / low, inverse / factor, inverse)
+    smooth = (original / wavelength - low) / (high - low)
+    between = (1 - smooth) * scaled / factor + smooth * scaled
+    is_medium = ~(wavelength < original / high) & ~(wavelength > original / low)
+    return torch.where(is_medium, between, scaled)
+
+
+def forward(config, weights, ids):
+    heads = config["num_attention_heads"]
+    kv_heads = config.get("num_key_value_heads") or heads
+    size = config.get("head_dim") or config["hidden_size"] // heads
+    B, T = ids.shape
+    angles = torch.outer(torch.arange(T, dtype=torch.float64), inverse_frequencies(config, size))
+    cos, sin = torch.cat([angles, angles], -1).cos(), torch.cat([angles, angles], -1).sin()
+    masked = torch.ones(T, T, dtype=torch.bool).triu(1)
+
+    def norm(x, name):
+        return weights[name] * x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + config.get("rms_norm_eps", 1e-6))
+
+    def split(x, count):
+        return x.view(B, T, count, size).transpose(1, 2)
+
+    def rotate(x):
+        first, second = x[..., : size // 2], x[..., size // 2 :]
+        return x * cos + torch.cat([-second, first], -1) * sin
+
+    x = weights["model.embed_tokens.weight"][ids]
+    for layer in range(config["num_hidden_layers"]):
+        prefix = f"model.layers.{layer}."
+
+        def linear(x, name):
+            return x @ weights[f"{prefix}{name}.weight"].T
+
+        normed = norm(x, prefix + "input_layernorm.weight")
+        q = rotate(split(linear(normed, "self_attn.q_proj"), heads))
+        k = rotate(split(linear(normed, "self_attn.k_proj"), kv_heads)).repeat_interleave(heads // kv_heads, 1)
+        v = split(linear(normed, "self_attn.v_proj"), kv_heads).repeat_interleave(heads // kv_heads, 1)
+        scores = (q @ k.transpose(2, 3) / math.sqrt(size)).masked_fill(masked, -math.inf)
+        mixed = (scores.softmax(-1) @ v).transpose(1, 2).reshape(B, T, heads * size)
+        x = x + linear(mixed, "self_attn.o_proj")
+        normed = norm(x, prefix + "post_attention_layernorm.weight")
+        gate = linear(normed, "mlp.gate_proj")
+        x = x + linear(gate * torch.sigmoid(gate) * linear(normed, "mlp.up_proj"), "mlp.down_proj")
+    head = "model.embed_tokens.weight" if config.get("tie_word_embeddings", False) else "lm_head.weight"
+    return norm(x, "model.norm.weight") @ weights[head].T
+
+
+if __name__ == "__main__":
+    ids = torch.tensor(json.load(sys.stdin))
+    for folder in sys.argv[1:]:
+        config = json.load(open(os.path.join(folder, "config.json")))
+        logits = forward(config, read_weights(folder), ids)
+        sys.stdout.buffer.write(logits.numpy().astype("<f8").tobytes())

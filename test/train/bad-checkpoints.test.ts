@@ -1,0 +1,360 @@
+/** Checkpoints that are damaged, incomplete or not supported: each is refused by name, and nothing is written. */
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeEach, describe, expect, test } from 'vitest';
+import { untrainedBpe } from '../../src/data/bpe-file.js';
+import { UserError } from '../../src/errors.js';
+import { findModelFolder } from '../../src/train/checkpoint.js';
+import { exportModel } from '../../src/train/export.js';
+import { checkModelFolder, readModelConfig } from '../../src/train/model-folder.js';
+import {
+  type Json,
+  LAYOUTS,
+  packed,
+  type RawTensor,
+  safetensors,
+  tensorsOf,
+  writeCheckpoint,
+} from '../support/checkpoints.js';
+
+const root = mkdtempSync(join(tmpdir(), 'babelgrad-bad-'));
+const folder = join(root, 'model');
+const out = join(root, 'out');
+afterAll(() => rmSync(root, { recursive: true }));
+
+const [single, sharded] = [
+  LAYOUTS['SmolLM, BF16, tied, 3 heads to 1']!,
+  LAYOUTS['Mistral, BF16, sharded, heads narrower than the model']!,
+];
+beforeEach(() => {
+  writeCheckpoint(folder, single);
+});
+
+/** Every way in refuses the folder with this message; an export leaves nothing behind. */
+async function refused(message: RegExp): Promise<void> {
+  const attempt = exportModel(folder, out, { type: 'F16' });
+  await expect(attempt).rejects.toThrow(message);
+  await expect(attempt).rejects.toBeInstanceOf(UserError);
+  expect(existsSync(out)).toBe(false);
+}
+
+/** As `refused`, and already before any weight is read. */
+async function refusedUnread(message: RegExp): Promise<void> {
+  expect(() => checkModelFolder(folder)).toThrow(message);
+  await refused(message);
+}
+
+const weights = () => join(folder, 'model.safetensors');
+const write = (tensors: ReadonlyMap<string, RawTensor>, edit?: (header: Json) => void) =>
+  writeFileSync(weights(), safetensors(tensors, edit));
+const offsets = (header: Json, name: string) => (header[name] as { data_offsets: [number, number] }).data_offsets;
+
+test('the folder that the cases are made from is sound', async () => {
+  checkModelFolder(folder);
+  await exportModel(folder, out, { type: 'F16' });
+  rmSync(out, { recursive: true });
+});
+
+describe('a safetensors file', () => {
+  test('without a whole length', async () => {
+    writeFileSync(weights(), Buffer.alloc(7));
+    await refusedUnread(/model.safetensors' is cut off: 7 bytes are too few/);
+  });
+
+  test('cut off in its header, and in its tensors', async () => {
+    const bytes = readFileSync(weights());
+    writeFileSync(weights(), bytes.subarray(0, 200));
+    await refusedUnread(/model.safetensors' is cut off within its header: \d+ bytes needed, 200 there/);
+    writeFileSync(weights(), bytes.subarray(0, bytes.length - 1));
+    await refusedUnread(/model.safetensors' is cut off: (\d+) bytes of tensors expected, \d+ there/);
+  });
+
+  test('with a header longer than the format allows, or empty', async () => {
+    for (const size of [100_000_001n, 2n ** 63n, 0n]) {
+      const bytes = Buffer.from(readFileSync(weights()));
+      bytes.writeBigUInt64LE(size);
+      writeFileSync(weights(), bytes);
+      await refusedUnread(/is not a safetensors file: its header would be \d+ bytes long/);
+    }
+  });
+
+  test('with a header that is not JSON, not an object, or has a damaged entry', async () => {
+    const header = (text: string) => {
+      const length = Buffer.alloc(8);
+      length.writeBigUInt64LE(BigInt(text.length));
+      writeFileSync(weights(), Buffer.concat([length, Buffer.from(text)]));
+    };
+    header('{"model');
+    await refusedUnread(/its header is not JSON/);
+    header('[1, 2]');
+    await refusedUnread(/the header is not a JSON object/);
+    header('{"model.norm.weight": {"dtype": "F32", "shape": [-1], "data_offsets": [0, 4]}}');
+    await refusedUnread(/entry 'model.norm.weight' has no dtype, shape and offsets/);
+  });
+
+  test('with a gap, an overlap, or bytes at the end', async () => {
+    const tensors = tensorsOf(single.config, 'BF16');
+    const second = [...tensors.keys()][1]!;
+    const move = (by: number) => (header: Json) => {
+      offsets(header, second)[0] += by;
+      offsets(header, second)[1] += by;
+    };
+    for (const by of [2, -2]) {
+      write(tensors, move(by));
+      await refusedUnread(new RegExp(`'${second}' starts at byte \\d+, expected \\d+ \\(gap or overlap\\)`));
+    }
+    write(tensors);
+    writeFileSync(weights(), Buffer.concat([readFileSync(weights()), Buffer.alloc(4)]));
+    await refusedUnread(/has 4 bytes after its last tensor/);
+  });
+
+  test('with offsets that are not as long as the shape', async () => {
+    write(tensorsOf(single.config, 'BF16'), header => {
+      (header['model.norm.weight'] as { shape: number[] }).shape = [2 ** 40, 2 ** 40];
+    });
+    await refusedUnread(
+      /'model.norm.weight' \[1099511627776, 1099511627776\] BF16 takes .* bytes, its offsets span 96/,
+    );
+  });
+
+  test('with a name too many, or one missing', async () => {
+    const tensors = tensorsOf(single.config, 'BF16');
+    const norm = tensors.get('model.norm.weight')!;
+    write(new Map([...tensors, ['model.layers.0.self_attn.q_proj.bias', norm]]));
+    await refusedUnread(/tensors that config.json does not call for: model.layers.0.self_attn.q_proj.bias$/);
+    write(new Map([...tensors, ['lm_head.weight', tensors.get('model.embed_tokens.weight')!]]));
+    await refusedUnread(/does not call for: lm_head.weight \(config.json says tie_word_embeddings: true\)/);
+    tensors.delete('model.norm.weight');
+    write(tensors);
+    await refusedUnread(/has no tensor 'model.norm.weight', which config.json calls for/);
+  });
+
+  test('with another shape than config.json makes it', async () => {
+    writeFileSync(join(folder, 'config.json'), JSON.stringify({ ...single.config, intermediate_size: 81 }));
+    await refusedUnread(/'model.layers.0.mlp.gate_proj.weight' has shape \[80, 48\]; config.json makes it \[81, 48\]/);
+  });
+
+  test('with a type that is not supported, or unknown', async () => {
+    const tensors = tensorsOf(single.config, 'BF16');
+    const type = (dtype: string, width: number) =>
+      new Map([...tensors, ['model.norm.weight', { dtype, shape: [48], bytes: new Uint8Array(48 * width) }]]);
+    write(type('F8_E4M3', 1));
+    await refusedUnread(/'model.norm.weight' is F8_E4M3; weights are read as F32, F16, BF16/);
+    write(type('F64', 8));
+    await refusedUnread(/'model.norm.weight' is F64; weights are read as F32, F16, BF16/);
+    write(type('F4', 1));
+    await refusedUnread(/'model.norm.weight' has the unknown type 'F4'/);
+  });
+
+  test('with rotary buffers, as old checkpoints of Llama 2 have them, is no fault', () => {
+    const inverse = { dtype: 'F32', shape: [8], bytes: packed(new Float32Array(8).fill(0.5), 'F32') };
+    write(new Map([...tensorsOf(single.config, 'BF16'), ['model.layers.0.self_attn.rotary_emb.inv_freq', inverse]]));
+    checkModelFolder(folder);
+  });
+
+  test.each([
+    ['BF16', 'NaN', [0xc1, 0x7f]],
+    ['BF16', 'infinity', [0x80, 0xff]],
+    ['F16', 'infinity', [0x00, 0x7c]],
+    ['F32', 'NaN', [0x00, 0x00, 0xc0, 0x7f]],
+  ] as const)('in %s with %s: tensor and index are named', async (dtype, _, value) => {
+    const tensors = tensorsOf(single.config, dtype);
+    const name = 'model.layers.1.mlp.up_proj.weight'; // [80, 48]
+    tensors.get(name)!.bytes.set(value, (71 * 48 + 13) * value.length);
+    write(tensors);
+    await refused(
+      /'model.layers.1.mlp.up_proj.weight' holds a value that is not finite \(NaN or infinity\) at \[71, 13\]/,
+    );
+  });
+
+  test('with a value that f16 cannot hold: an export says which, and bf16 takes it', async () => {
+    const tensors = tensorsOf(single.config, 'F32');
+    new Float32Array(tensors.get('model.norm.weight')!.bytes.buffer)[5] = -70000;
+    write(tensors);
+    await refused(
+      /'model.norm.weight' holds -70000 at \[5\], beyond the largest value of F16 \(65504\); export as another type/,
+    );
+    await exportModel(folder, out, { type: 'BF16' });
+    rmSync(out, { recursive: true });
+  });
+});
+
+describe('an index of shards', () => {
+  const index = () => join(folder, 'model.safetensors.index.json');
+  const edit = (change: (map: Record<string, string>) => void) => {
+    const json = JSON.parse(readFileSync(index(), 'utf8')) as { weight_map: Record<string, string> };
+    change(json.weight_map);
+    writeFileSync(index(), JSON.stringify(json));
+  };
+  beforeEach(() => {
+    writeCheckpoint(folder, sharded);
+    checkModelFolder(folder);
+  });
+
+  test('that names a shard that is missing', async () => {
+    rmSync(join(folder, 'model-00002-of-00002.safetensors'));
+    await refusedUnread(
+      /index.json' names the shard 'model-00002-of-00002.safetensors' for '[a-z.0-9_]+' and 9 more, but it is not there/,
+    );
+  });
+
+  test('that places a tensor where it is not, or leaves one out', async () => {
+    edit(map => {
+      map['model.norm.weight'] = 'model-00002-of-00002.safetensors';
+    });
+    await refusedUnread(
+      /has a tensor 'model.norm.weight' that '.*index.json' places in 'model-00002-of-00002.safetensors'/,
+    );
+    writeCheckpoint(folder, sharded);
+    edit(map => {
+      map['model.other.weight'] = 'model-00001-of-00002.safetensors';
+    });
+    await refusedUnread(/places 'model.other.weight' in 'model-00001-of-00002.safetensors', which has no such tensor/);
+    writeCheckpoint(folder, sharded);
+    edit(map => {
+      delete map['model.norm.weight'];
+    });
+    await refusedUnread(/has a tensor 'model.norm.weight' that '.*index.json' does not list/);
+  });
+
+  test('that is no index, or leads out of the folder', async () => {
+    edit(map => {
+      map['model.norm.weight'] = '../elsewhere.safetensors';
+    });
+    await refusedUnread(
+      /places 'model.norm.weight' in '..\/elsewhere.safetensors', which is not the name of a file beside it/,
+    );
+    writeFileSync(index(), '{"weight_map": []}');
+    await refusedUnread(/index.json' has no weight_map/);
+    writeFileSync(index(), '{"weight_map": {}}');
+    await refusedUnread(/index.json' has an empty weight_map/);
+    writeFileSync(index(), '{');
+    await refusedUnread(/index.json' cannot be read as JSON/);
+  });
+
+  test('with a shard that is cut off', async () => {
+    const shard = join(folder, 'model-00001-of-00002.safetensors');
+    writeFileSync(shard, readFileSync(shard).subarray(0, -10));
+    await refusedUnread(/model-00001-of-00002.safetensors' is cut off/);
+  });
+});
+
+describe('a tokenizer', () => {
+  test('with more ids than the embedding has rows', async () => {
+    writeFileSync(join(folder, 'tokenizer.json'), untrainedBpe());
+    const added = JSON.parse(untrainedBpe()) as { added_tokens: Json[] };
+    added.added_tokens.push({ ...added.added_tokens[0], id: 67, content: '<extra>' });
+    checkModelFolder(folder);
+    writeFileSync(join(folder, 'tokenizer.json'), JSON.stringify(added));
+    await refusedUnread(/tokenizer.json' has the id 67 \("<extra>"\), and the embedding 67 rows/);
+  });
+
+  test('that is none', async () => {
+    writeFileSync(join(folder, 'tokenizer.json'), '{"version": "1.0"}');
+    await refusedUnread(/tokenizer.json' is not a tokenizer.json/);
+  });
+});
+
+describe('config.json', () => {
+  const llama = single.config;
+  const mistral = sharded.config;
+  const cases: [string, Json, RegExp][] = [
+    [
+      'no model_type',
+      { ...llama, model_type: undefined },
+      /model_type is missing: the types that can be read are llama/,
+    ],
+    ['another type', { ...llama, model_type: 'gpt2' }, /model_type is "gpt2"/],
+    ['Qwen2', { ...llama, model_type: 'qwen2' }, /model_type is "qwen2": biases of Q, K and V are not supported/],
+    ['Qwen3', { ...llama, model_type: 'qwen3' }, /model_type is "qwen3": norms of Q and K are not supported/],
+    [
+      'a classifier',
+      { ...llama, architectures: ['LlamaForSequenceClassification'] },
+      /architectures is \["LlamaForSeq/,
+    ],
+    ['a window', { ...mistral, sliding_window: 512 }, /sliding_window is 512: attention goes over all/],
+    [
+      'a window by default',
+      { ...mistral, sliding_window: undefined, max_position_embeddings: 32768 },
+      /sliding_window is 4096/,
+    ],
+    ['YaRN', { ...llama, rope_scaling: { rope_type: 'yarn', factor: 4 } }, /rope_scaling.rope_type is "yarn"/],
+    [
+      'dynamic scaling',
+      { ...llama, rope_scaling: { type: 'dynamic', factor: 2 } },
+      /rope_scaling.rope_type is "dynamic"/,
+    ],
+    ['scaling without a factor', { ...llama, rope_scaling: { type: 'linear' } }, /rope_scaling.factor is missing/],
+    ['scaling by nothing', { ...llama, rope_scaling: { type: 'linear', factor: 0 } }, /rope_scaling.factor is 0/],
+    [
+      'llama3 without its fields',
+      { ...llama, rope_parameters: { rope_type: 'llama3', factor: 8, rope_theta: 1e4 } },
+      /rope_parameters.low_freq_factor is missing: rope_type 'llama3' needs it/,
+    ],
+    [
+      'llama3 with its bounds turned round',
+      {
+        ...llama,
+        rope_scaling: {
+          rope_type: 'llama3',
+          factor: 8,
+          low_freq_factor: 4,
+          high_freq_factor: 1,
+          original_max_position_embeddings: 64,
+        },
+      },
+      /config.json': model: ropeScaling.highFreqFactor 1 is not above lowFreqFactor 4/,
+    ],
+    ['a partial rotation', { ...llama, partial_rotary_factor: 0.5 }, /partial_rotary_factor is 0.5/],
+    ['interleaved rotation', { ...llama, rope_interleaved: true }, /rope_interleaved is true/],
+    ['biases', { ...llama, attention_bias: true }, /attention_bias is true/],
+    ['biases of the MLP', { ...llama, mlp_bias: true }, /mlp_bias is true/],
+    ['dropout', { ...llama, attention_dropout: 0.1 }, /attention_dropout is 0.1/],
+    ['another activation', { ...llama, hidden_act: 'gelu' }, /hidden_act is "gelu"/],
+    [
+      'quantized weights',
+      { ...llama, quantization_config: { quant_method: 'gptq' } },
+      /quantization_config is \{"quant_method":"gptq"\}/,
+    ],
+    ['a field missing', { ...llama, hidden_size: undefined }, /hidden_size is missing/],
+    ['heads that do not divide', { ...llama, num_attention_heads: 5 }, /5 heads do not divide hidden_size 48/],
+    [
+      'heads that make no groups',
+      { ...llama, num_attention_heads: 4, num_key_value_heads: 3 },
+      /4 is not a multiple of numKeyValueHeads 3/,
+    ],
+  ];
+  test.each(cases)('with %s is refused by field and value', async (_, config, message) => {
+    writeFileSync(join(folder, 'config.json'), JSON.stringify(config));
+    expect(() => readModelConfig(folder)).toThrow(message);
+    await refusedUnread(message);
+  });
+
+  test('with a window as wide as the context is no fault', () => {
+    const config = { ...mistral, sliding_window: 1024 };
+    writeFileSync(join(folder, 'config.json'), JSON.stringify(config));
+    expect(readModelConfig(folder)).toMatchObject({ maxPositionEmbeddings: 1024 });
+  });
+
+  test('that is missing, or not JSON', async () => {
+    writeFileSync(join(folder, 'config.json'), '{');
+    await refusedUnread(/config.json' is not JSON/);
+    rmSync(join(folder, 'config.json'));
+    await refusedUnread(/config.json' cannot be read/);
+  });
+});
+
+test('weights in a format that is not read are named', () => {
+  rmSync(weights());
+  writeFileSync(join(folder, 'pytorch_model.bin'), '');
+  expect(() => findModelFolder(folder)).toThrow(/'.*model' has pytorch_model.bin, and only safetensors can be read/);
+});
+
+test('an export into a folder that holds something leaves it as it is', async () => {
+  const kept = join(root, 'kept');
+  writeCheckpoint(kept, single);
+  const before = readFileSync(join(kept, 'model.safetensors'));
+  await expect(exportModel(folder, kept, { type: 'F16' })).rejects.toThrow(/'.*kept' is there already/);
+  expect(readFileSync(join(kept, 'model.safetensors')).equals(before)).toBe(true);
+});

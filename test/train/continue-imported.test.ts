@@ -1,0 +1,118 @@
+/** A run that continues an imported checkpoint: what it keeps of it, through its own checkpoints, resume and export. */
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { tokenizeFiles } from '../../src/data/tokenize.js';
+import { trainTokenizer } from '../../src/data/tokenizer.js';
+import { listCheckpoints } from '../../src/train/checkpoint.js';
+import { parseConfig } from '../../src/train/config.js';
+import { exportModel } from '../../src/train/export.js';
+import { readModelConfig } from '../../src/train/model-folder.js';
+import { dryRun, readRunConfig, resumeRun, startRun } from '../../src/train/run.js';
+import { LAYOUTS, writeCheckpoint } from '../support/checkpoints.js';
+import { useDevice } from '../support/gpu.js';
+import { sampleText } from '../support/text.js';
+
+const context = useDevice();
+const root = mkdtempSync(join(tmpdir(), 'babelgrad-continue-'));
+const [source, data, run] = [join(root, 'source'), join(root, 'data'), join(root, 'run')];
+const layout = LAYOUTS['Llama of transformers 5 (rope_parameters), BF16, sharded']!;
+const tokenizerConfig = '{"tokenizer_class": "PreTrainedTokenizerFast", "chat_template": "{{ messages }}"}';
+const scaling = {
+  type: 'llama3',
+  factor: 4,
+  lowFreqFactor: 1,
+  highFreqFactor: 4,
+  originalMaxPositionEmbeddings: 64,
+} as const;
+let tokenizerJson = '';
+
+beforeAll(async () => {
+  writeFileSync(join(root, 'text.txt'), sampleText(0, 6000));
+  const out = join(root, 'tokenizer.json');
+  const tokenizer = await trainTokenizer([join(root, 'text.txt')], { vocabSize: 280, field: 'text', out });
+  tokenizerJson = tokenizer.json;
+  await tokenizeFiles([join(root, 'text.txt')], { tokenizer, field: 'text', out: data, heldOutTokens: 300 });
+  writeCheckpoint(source, {
+    ...layout,
+    config: { ...layout.config, vocab_size: 300, bos_token_id: 7, eos_token_id: [0, 8] },
+    files: { 'tokenizer.json': tokenizerJson, 'tokenizer_config.json': tokenizerConfig },
+  });
+});
+afterAll(() => rmSync(root, { recursive: true }));
+
+const fields = (out: string) => ({
+  out,
+  sources: [{ name: 'en', path: data }],
+  tokens: 6 * 96,
+  contextLength: 96, // beyond the 64 positions of the original context
+  batchTokens: 96,
+  evalEveryTokens: 96,
+  checkpointEveryTokens: 3 * 96,
+  keepCheckpoints: 9,
+});
+const start = (out: string, signal?: AbortSignal, onStep?: (line: { step: number }) => void) =>
+  startRun(parseConfig(fields(out), 'the test'), {
+    device: context.device,
+    from: source,
+    signal,
+    observer: onStep && { onStep },
+  });
+
+test('rope scaling, token ids and tokenizer files are in every checkpoint, and resume ends with the same bits', async () => {
+  await start(run);
+  expect(readRunConfig(run).model.ropeScaling).toEqual(scaling);
+  const stopped = join(root, 'stopped');
+  const abort = new AbortController();
+  await start(stopped, abort.signal, ({ step }) => step === 2 && abort.abort());
+  await resumeRun(stopped, { device: context.device });
+  const [last, resumed] = [run, stopped].map(folder => listCheckpoints(folder).at(-1)!.folder) as [string, string];
+  expect(last).toMatch(/step-00000006$/);
+  for (const file of ['model.safetensors', 'optimizer.safetensors', 'config.json', 'tokenizer_config.json']) {
+    expect(readFileSync(join(resumed, file)).equals(readFileSync(join(last, file))), file).toBe(true);
+  }
+  expect(readModelConfig(last).ropeScaling).toEqual(scaling);
+  expect(readModelConfig(last)).toEqual(readModelConfig(source));
+  expect(JSON.parse(readFileSync(join(last, 'config.json'), 'utf8'))).toMatchObject({
+    bos_token_id: 7,
+    eos_token_id: [0, 8],
+  });
+  expect(readFileSync(join(last, 'tokenizer_config.json'), 'utf8')).toBe(tokenizerConfig);
+
+  const out = join(root, 'out');
+  await exportModel(last, out, { type: 'BF16' });
+  expect(readModelConfig(out)).toEqual(readModelConfig(source));
+  expect(readFileSync(join(out, 'tokenizer.json'), 'utf8')).toBe(tokenizerJson);
+  expect(readFileSync(join(out, 'tokenizer_config.json'), 'utf8')).toBe(tokenizerConfig);
+});
+
+test('a tokenizer without a tokenizer_config.json is exported with one, and its end of text is named', async () => {
+  const [plain, out] = [join(root, 'plain'), join(root, 'plain-out')];
+  writeCheckpoint(plain, {
+    ...layout,
+    config: { ...layout.config, vocab_size: 300 },
+    files: { 'tokenizer.json': tokenizerJson },
+  });
+  await exportModel(plain, out, { type: 'F32' });
+  expect(JSON.parse(readFileSync(join(out, 'tokenizer_config.json'), 'utf8'))).toMatchObject({
+    tokenizer_class: 'PreTrainedTokenizerFast',
+    eos_token: '<|endoftext|>',
+  });
+  expect(JSON.parse(readFileSync(join(out, 'config.json'), 'utf8'))).toMatchObject({
+    bos_token_id: null,
+    eos_token_id: 0,
+    torch_dtype: 'float32',
+  });
+});
+
+test('a checkpoint that is not sound is refused before a run starts, and by a dry run', async () => {
+  const broken = join(root, 'broken');
+  writeCheckpoint(broken, { ...layout, config: { ...layout.config, vocab_size: 300 } });
+  rmSync(join(broken, 'model-00002-of-00003.safetensors'));
+  const config = parseConfig(fields(join(root, 'never')), 'the test');
+  const message = /names the shard 'model-00002-of-00003.safetensors'/;
+  await expect(dryRun(config, { from: broken })).rejects.toThrow(message);
+  await expect(startRun(config, { from: broken, device: context.device })).rejects.toThrow(message);
+  expect(existsSync(join(root, 'never'))).toBe(false);
+});
