@@ -29,6 +29,7 @@ export { type TokenizeOptions, type TokenizeProgress, tokenizeFiles } from './da
 export { TextTokenizer, type TrainTokenizerOptions, trainTokenizer } from './data/tokenizer.js';
 export { UserError } from './errors.js';
 export { Evaluator, type LossSum, logits, sequencesOf } from './eval/loss.js';
+export { CachedModel, type CacheShape } from './generate/cached-model.js';
 export { type AdapterChoice, type AdapterDescription, chooseAdapter, listAdapters } from './gpu/adapters.js';
 export { type Counters, Device, type DeviceOptions, openDevice } from './gpu/device.js';
 export {
