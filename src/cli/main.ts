@@ -11,6 +11,7 @@ import { reportError } from './command.js';
 import { addDemoCommand } from './demo.js';
 import { addEvalCommand } from './eval.js';
 import { addFitCommand } from './fit.js';
+import { addGenerateCommand } from './generate.js';
 import { addPlanCommand } from './plan.js';
 import { addReportCommand } from './report.js';
 import { addTokenizeCommand, addTokenizerCommand } from './tokenizer.js';
@@ -32,6 +33,7 @@ const commands = [
   addTuneCommand,
   addTrainCommands,
   addEvalCommand,
+  addGenerateCommand,
   addReportCommand,
   addFitCommand,
   addPlanCommand,

@@ -20,3 +20,10 @@ export function positiveNumber(text: string): number {
   }
   return value;
 }
+
+/** A number, with fractions; what is sensible is for the caller to say. */
+export function anyNumber(text: string): number {
+  const value = Number(text);
+  if (text.trim() === '' || !Number.isFinite(value)) throw new InvalidArgumentError('It must be a number.');
+  return value;
+}
