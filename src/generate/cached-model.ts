@@ -158,7 +158,10 @@ export class CachedModel {
       keys: this.#make(`cached keys of layer ${layer}`, [B, KV, D, capacity], model.precision),
       values: this.#make(`cached values of layer ${layer}`, [B, KV, capacity, D], model.precision),
     }));
-    const rotations = model.ropeTable(capacity);
+    // the model keeps every table that it was asked for: a few lengths serve all
+    const rotations = model.ropeTable(
+      Math.min(model.config.maxPositionEmbeddings, 2 ** Math.ceil(Math.log2(capacity))),
+    );
 
     const prompts = new Graph();
     const firstRotations = persistent('rotations of prompts', [T, D / 2, 2], rotations.buffer!);
