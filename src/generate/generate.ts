@@ -2,26 +2,18 @@
 import { UserError } from '../errors.js';
 import type { Model } from '../model/model.js';
 import { CachedModel } from './cached-model.js';
-import { checkSampling, type SamplingSettings } from './sample.js';
-import { type Generated, Sequence } from './sequence.js';
+import { checkSampling } from './sample.js';
+import { type Generated, Sequence, type SequenceSettings } from './sequence.js';
 import type { Decode } from './text.js';
 
-export interface GenerateSettings extends SamplingSettings {
-  /** New tokens of each prompt, at most. */
-  readonly maxTokens: number;
-  /** Each prompt draws from a stream of its own, by its number: what is beside it in a batch does not matter. */
-  readonly seed?: number;
-  /** Texts that end a continuation; they are not part of it. */
-  readonly stop?: readonly string[];
-  /** The token that ends a text. */
-  readonly endId?: number | undefined;
+export interface GenerateSettings extends Omit<SequenceSettings, 'context'> {
   /** Tokens of prompt and continuation together; by default all that the model has positions for. */
   readonly context?: number | undefined;
   /** Prompts that run at once. */
   readonly batch?: number;
 }
 
-/** Tokens that went through the model, and the time they took. Planning and compiling are not in it. */
+/** Tokens that went through the model, and the time they took, planning left out. */
 export interface Pace {
   tokens: number;
   seconds: number;

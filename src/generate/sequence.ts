@@ -14,10 +14,15 @@ export interface Generated {
 }
 
 export interface SequenceSettings extends SamplingSettings {
+  /** New tokens of each prompt, at most. */
   readonly maxTokens: number;
+  /** Tokens of prompt and continuation together. */
   readonly context: number;
+  /** Each prompt draws from a stream of its own, by its number: what is beside it in a batch does not matter. */
   readonly seed?: number;
+  /** Texts that end a continuation; they are not part of it. */
   readonly stop?: readonly string[];
+  /** The token that ends a text. */
   readonly endId?: number | undefined;
 }
 

@@ -88,7 +88,9 @@ describe.each(Object.entries(cases))('%s', (_, sequences) => {
   });
 
   test('f16', async () => {
-    if (!context.device.adapter.features.includes('shader-f16')) return;
+    // each number of sequences is compiled anew, which takes some drivers seconds for halves
+    const { prompts } = sequences;
+    if (!context.device.adapter.features.includes('shader-f16') || ![1, 5].includes(prompts.length)) return;
     expect(await differences(sequences, 'f16')).toEqual([]);
   });
 });
