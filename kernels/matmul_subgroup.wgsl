@@ -4,9 +4,9 @@
 // Epilogue: ADDEND adds a tensor [M, N]; ACCUMULATE adds to what C holds (gradients of parameters). SWIGLU (SIDES 2): B
 // has 2N columns, gate and up, C takes both side by side [M, 2N], and Y [M, N] takes silu(gate) * up.
 // A workgroup is one subgroup of LANES lanes and computes a tile of GROUPS*ROWS rows x COLUMNS*LANES columns (of each
-// side); ROWS is LANES, or all of M where that is less. Lane l holds the accumulators of columns l, l+LANES, …; it loads
-// one element of A for the row l of each group, and subgroupBroadcast spreads it: one load of A serves COLUMNS*LANES
-// products, one of B serves GROUPS*ROWS.
+// side); ROWS is LANES, or less where M is: a power of two that holds it. Lane l holds the accumulators of columns
+// l, l+LANES, …; it loads one element of A for the row l of each group, and subgroupBroadcast spreads it: one load of A
+// serves COLUMNS*LANES products, one of B serves GROUPS*ROWS.
 // Rows and columns beyond the edge read the last valid one and are not stored.
 // Operands are f32 or f16 (*_TYPE); products and sums are f32, in order of K. Each operand is a window of a larger matrix:
 // stored rows are *_stride elements apart, the first element is at *_first.

@@ -149,7 +149,8 @@ function specialisation(
   const { columns: COLUMNS } = variant;
   if (variant.kernel === 'subgroup') {
     const { lanes: LANES, unroll: UNROLL } = variant;
-    const ROWS = Math.min(LANES, M); // a product of a few rows, such as a step of generation, computes no others
+    // a product of a few rows, such as a step of generation, computes hardly more; a few numbers of them are compiled
+    const ROWS = Math.min(LANES, 2 ** Math.ceil(Math.log2(M)));
     const GROUPS = Math.min(variant.groups, Math.ceil(M / LANES));
     return ['matmul_subgroup', { LANES, ROWS, GROUPS, COLUMNS, UNROLL, SIDES: 1 }, ROWS * GROUPS, LANES * COLUMNS];
   }

@@ -1,7 +1,15 @@
 /** Whole continuations: the same tokens as without the cache and as alone, and every way to end. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { likeliest } from '../../src/generate/sample.js';
-import { createModel, type GenerateSettings, generate, logits, type Model, UserError } from '../../src/index.js';
+import {
+  createModel,
+  type GenerateSettings,
+  generate,
+  logits,
+  type Model,
+  openDevice,
+  UserError,
+} from '../../src/index.js';
 import { useDevice } from '../support/gpu.js';
 
 const context = useDevice();
@@ -33,13 +41,13 @@ describe('the same tokens', () => {
   test('greedy, as without the cache', async () => {
     const { results } = await generate(model, prompts, letters, greedy);
     for (const [i, prompt] of prompts.entries()) {
-      const ids = [...prompt];
-      for (let n = 0; n < greedy.maxTokens; n++) {
-        const all = await logits(model, Uint32Array.from(ids), { B: 1, T: ids.length });
-        ids.push(likeliest(all.subarray(-config.vocabSize)));
-      }
-      expect(results[i]!.ids).toEqual(ids.slice(prompt.length));
-      expect(results[i]).toMatchObject({ finish: 'length', text: await letters(ids.slice(prompt.length)) });
+      const ids = [...prompt, ...results[i]!.ids];
+      const { vocabSize: V } = config;
+      const all = await logits(model, Uint32Array.from(ids), { B: 1, T: ids.length });
+      const choices = ids.map((_, t) => likeliest(all.subarray(t * V, (t + 1) * V)));
+      expect(results[i]!.ids).toEqual(choices.slice(prompt.length - 1, -1));
+      expect(results[i]!.ids).toHaveLength(greedy.maxTokens);
+      expect(results[i]).toMatchObject({ finish: 'length', text: await letters(results[i]!.ids) });
     }
   });
 
@@ -128,15 +136,17 @@ describe('refused', () => {
   });
 
   test('a cache that the adapter cannot bind', async () => {
-    const { limits } = context.device.adapter;
-    const large = { ...config, maxPositionEmbeddings: 2 ** 24 };
-    const roomy = await createModel(context.device, large, { seed: 1 });
-    const most = Math.min(limits.maxStorageBufferBindingSize!, limits.maxBufferSize!);
-    const capacity = Math.floor(most / (4 * 2 * 8)) + 1;
-    const attempt = generate(roomy, [[1]], letters, { ...greedy, maxTokens: 2 ** 24, context: capacity });
-    await expect(attempt).rejects.toThrow(/maxStorageBufferBindingSize|maxBufferSize/);
+    const device = await openDevice({ limits: { maxStorageBufferBindingSize: 16_384 } });
+    const small = await createModel(device, config, { seed: 11 });
+    const many = Array.from({ length: 16 }, () => [1]);
+    const attempt = generate(small, many, letters, { ...greedy, maxTokens: 31, batch: 16 });
+    await expect(attempt).rejects.toThrow(
+      /keys of 16 sequence\(s\) of 32 positions are 32768 bytes.*smaller context or batch/,
+    );
     await expect(attempt).rejects.toThrow(UserError);
-    roomy.destroy();
+    const { results } = await generate(small, many, letters, { ...greedy, maxTokens: 31, batch: 8 });
+    expect(results).toHaveLength(16);
+    device.close();
   });
 });
 
