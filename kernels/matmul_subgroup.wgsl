@@ -3,10 +3,10 @@
 //   TRANSPOSE_A: A is stored [K, M], else [M, K].   TRANSPOSE_B: B is stored [N, K], else [K, N].
 // Epilogue: ADDEND adds a tensor [M, N]; ACCUMULATE adds to what C holds (gradients of parameters). SWIGLU (SIDES 2): B
 // has 2N columns, gate and up, C takes both side by side [M, 2N], and Y [M, N] takes silu(gate) * up.
-// A workgroup is one subgroup of LANES lanes and computes a tile of GROUPS*LANES rows x COLUMNS*LANES columns
-// (of each side). Lane l
-// holds the accumulators of columns l, l+LANES, …; it loads one element of A for the row l of each group, and
-// subgroupBroadcast spreads it: one load of A serves COLUMNS*LANES products, one of B serves GROUPS*LANES.
+// A workgroup is one subgroup of LANES lanes and computes a tile of GROUPS*ROWS rows x COLUMNS*LANES columns (of each
+// side); ROWS is LANES, or less where M is: a power of two that holds it. Lane l holds the accumulators of columns
+// l, l+LANES, …; it loads one element of A for the row l of each group, and subgroupBroadcast spreads it: one load of A
+// serves COLUMNS*LANES products, one of B serves GROUPS*ROWS.
 // Rows and columns beyond the edge read the last valid one and are not stored.
 // Operands are f32 or f16 (*_TYPE); products and sums are f32, in order of K. Each operand is a window of a larger matrix:
 // stored rows are *_stride elements apart, the first element is at *_first.
@@ -34,6 +34,7 @@ struct Params {
 #endif
 
 const LANES = ${LANES}u;
+const ROWS = ${ROWS}u;
 
 ${LIB_SWIGLU}
 
@@ -42,7 +43,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id
   let M = params.M;
   let N = params.N;
   let K = params.K;
-  let row0 = workgroup.y * ${GROUPS}u * LANES;
+  let row0 = workgroup.y * ${GROUPS}u * ROWS;
   let column0 = workgroup.x * ${COLUMNS}u * LANES + lane;
   let a_first = params.a_first + workgroup.z * params.a_batch;
   let b_first = params.b_first + workgroup.z * params.b_batch;
@@ -52,12 +53,12 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id
 #if ${TRANSPOSE_A}
   let a_step = params.a_stride;
   #for g in GROUPS
-  let a_row_${g} = a_first + min(row0 + ${g}u * LANES + lane, M - 1u);
+  let a_row_${g} = a_first + min(row0 + ${g}u * ROWS + lane, M - 1u);
   #end
 #else
   let a_step = 1u;
   #for g in GROUPS
-  let a_row_${g} = a_first + min(row0 + ${g}u * LANES + lane, M - 1u) * params.a_stride;
+  let a_row_${g} = a_first + min(row0 + ${g}u * ROWS + lane, M - 1u) * params.a_stride;
   #end
 #endif
 #if ${TRANSPOSE_B}
@@ -77,7 +78,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id
 #endif
 
   #for g in GROUPS
-  #for l in LANES
+  #for l in ROWS
   #for s in SIDES
   #for j in COLUMNS
   var sum_${g}_${l}_${s}_${j} = 0f;
@@ -103,7 +104,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id
     #end
     #for u in UNROLL
     #for g in GROUPS
-    #for l in LANES
+    #for l in ROWS
     {
       let a_row = subgroupBroadcast(a_${g}_${u}, ${l}u);
       #for s in SIDES
@@ -124,7 +125,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id
     #end
     #for g in GROUPS
     let a_${g} = f32(a[a_row_${g} + k * a_step]);
-    #for l in LANES
+    #for l in ROWS
     {
       let a_row = subgroupBroadcast(a_${g}, ${l}u);
       #for s in SIDES
@@ -138,9 +139,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id
   }
 
   #for g in GROUPS
-  #for l in LANES
-  if (row0 + ${g}u * LANES + ${l}u < M) {
-    let start = (row0 + ${g}u * LANES + ${l}u) * params.c_stride;
+  #for l in ROWS
+  if (row0 + ${g}u * ROWS + ${l}u < M) {
+    let start = (row0 + ${g}u * ROWS + ${l}u) * params.c_stride;
     #for j in COLUMNS
     if (column0 + ${j}u * LANES < N) {
       let at = start + column0 + ${j}u * LANES;
@@ -153,7 +154,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id
       let up = ${C_TYPE}(sum_${g}_${l}_1_${j});
       c[c_first + at] = gate;
       c[c_first + at + N] = up;
-      y[(row0 + ${g}u * LANES + ${l}u) * N + column0 + ${j}u * LANES] = ${C_TYPE}(swiglu(f32(gate), f32(up)));
+      y[(row0 + ${g}u * ROWS + ${l}u) * N + column0 + ${j}u * LANES] = ${C_TYPE}(swiglu(f32(gate), f32(up)));
 #else
       c[c_first + at] = ${C_TYPE}(sum_${g}_${l}_0_${j});
 #endif

@@ -3,6 +3,7 @@
  *
  * - Devices: `listAdapters`, `chooseAdapter`, `openDevice`
  * - Models: `createModel`, `loadModel`, `saveModel`, `exportModel`, `logits`, `loss`, `lossAndGradients`, `Evaluator`
+ * - Text from a model: `generate`, `CachedModel`, `sample`, `TextStream`
  * - Training steps: `Trainer`
  * - Text to tokens: `trainTokenizer`, `TextTokenizer`, `tokenizeFiles`, `TokenDataset`, `Mixture`
  * - Runs: `parseConfig`, `dryRun`, `startRun`, `resumeRun`
@@ -33,6 +34,11 @@ export { UserError } from './errors.js';
 export { Evaluator, type LossSum, logits, sequencesOf } from './eval/loss.js';
 export { type TextLoss, textLoss } from './eval/text-loss.js';
 export { logLikelihoods, type ScoredTokens, spanLogLikelihoods, TokenLosses } from './eval/token-losses.js';
+export { CachedModel, type CacheShape } from './generate/cached-model.js';
+export { type GenerateSettings, type Generation, generate, type Pace } from './generate/generate.js';
+export { type Distribution, distribution, type SamplingSettings, sample } from './generate/sample.js';
+export type { FinishReason, Generated } from './generate/sequence.js';
+export { type Decode, TextStream } from './generate/text.js';
 export { type AdapterChoice, type AdapterDescription, chooseAdapter, listAdapters } from './gpu/adapters.js';
 export { type Counters, Device, type DeviceOptions, openDevice } from './gpu/device.js';
 export {

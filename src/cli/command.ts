@@ -15,6 +15,8 @@ export interface Terminal {
   readonly json: boolean;
   /** Prints a line of the human-readable result. */
   print(line?: string): void;
+  /** Prints a piece of it. */
+  write(text: string): void;
   /** Prints a line about what is going on (always stderr). */
   note(line: string): void;
   /** A bar on an interactive stderr, a line every few seconds elsewhere. `unit` names what is counted. */
@@ -65,6 +67,7 @@ function makeTerminal(json: boolean): Terminal {
   return {
     json,
     print: (line = '') => void out.write(`${line}\n`),
+    write: text => void out.write(text),
     note: line => void process.stderr.write(`${line}\n`),
     progress: (label, total, unit) =>
       process.stderr.isTTY ? barProgress(label, total, unit, process.stderr) : lineProgress(label, total, unit),

@@ -12,6 +12,7 @@ import { addDemoCommand } from './demo.js';
 import { addEvalCommand } from './eval.js';
 import { addExportCommand } from './export.js';
 import { addFitCommand } from './fit.js';
+import { addGenerateCommand } from './generate.js';
 import { addPlanCommand } from './plan.js';
 import { addReportCommand } from './report.js';
 import { addStudyCommand } from './study.js';
@@ -35,6 +36,7 @@ const commands = [
   addTrainCommands,
   addEvalCommand,
   addExportCommand,
+  addGenerateCommand,
   addReportCommand,
   addStudyCommand,
   addFitCommand,

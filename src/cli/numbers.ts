@@ -29,3 +29,10 @@ export function byteSize(text: string): number {
   if (!match || bytes < 1) throw new InvalidArgumentError('It must be a size such as 5GB, 500MB or 1000000.');
   return bytes;
 }
+
+/** A number, with fractions; what is sensible is for the caller to say. */
+export function anyNumber(text: string): number {
+  const value = Number(text);
+  if (text.trim() === '' || !Number.isFinite(value)) throw new InvalidArgumentError('It must be a number.');
+  return value;
+}

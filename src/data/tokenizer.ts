@@ -66,11 +66,11 @@ export class TextTokenizer {
   }
 
   /**
-   * Ids of the text, without special tokens around it. A special token that is spelled out in the text becomes its id,
-   * as everywhere in this format.
+   * Ids of the text, by default without the special tokens that the file may ask for around it (one that begins a text,
+   * say). A special token that is spelled out in the text becomes its id, as everywhere in this format.
    */
-  async encode(text: string): Promise<number[]> {
-    return (await this.#tokenizer.encode(text, null, { addSpecialTokens: false })).getIds();
+  async encode(text: string, { addSpecialTokens = false } = {}): Promise<number[]> {
+    return (await this.#tokenizer.encode(text, null, { addSpecialTokens })).getIds();
   }
 
   /** Ids of the text with the special tokens that the file puts around one, for instance `<s>` before it. */

@@ -148,8 +148,11 @@ function specialisation(
 ): [name: string, holes: Holes, tileM: number, tileN: number] {
   const { columns: COLUMNS } = variant;
   if (variant.kernel === 'subgroup') {
-    const { lanes: LANES, groups: GROUPS, unroll: UNROLL } = variant;
-    return ['matmul_subgroup', { LANES, GROUPS, COLUMNS, UNROLL, SIDES: 1 }, LANES * GROUPS, LANES * COLUMNS];
+    const { lanes: LANES, unroll: UNROLL } = variant;
+    // a product of a few rows, such as a step of generation, computes hardly more; a few numbers of them are compiled
+    const ROWS = Math.min(LANES, 2 ** Math.ceil(Math.log2(M)));
+    const GROUPS = Math.min(variant.groups, Math.ceil(M / LANES));
+    return ['matmul_subgroup', { LANES, ROWS, GROUPS, COLUMNS, UNROLL, SIDES: 1 }, ROWS * GROUPS, LANES * COLUMNS];
   }
   // Vectors of elements can be loaded where every row of the stored matrix is a whole number of them
   const rowOfA = form === 'TN' ? M : K;

@@ -1,6 +1,7 @@
 /** The LLaMA architecture: its forward pass as a graph. */
 import type { Graph } from '../autograd/graph.js';
 import type { Tensor } from '../autograd/tensor.js';
+import type { AttentionSizes } from '../kernels/attention-variant.js';
 import { attention } from '../ops/attention.js';
 import { embedding, type TokenRows } from '../ops/embedding.js';
 import { type HeadGradient, headLoss } from '../ops/head-loss.js';
@@ -22,9 +23,14 @@ export type Checkpointing = (typeof CHECKPOINTING)[number];
 
 /** Traces the forward pass: token rows [B*T] → logits [B*T, V] in f32. */
 export function traceLogits(graph: Graph, model: ForwardTensors, tokens: TokenRows, shape: BatchShape): Tensor {
-  const x = traceHidden(graph, model, tokens, shape);
+  return traceHead(graph, model, traceHidden(graph, model, tokens, shape));
+}
+
+/** x [R, C] of the residual stream → logits [R, V] in f32: the last norm and the head. */
+export function traceHead(graph: Graph, model: ForwardTensors, x: Tensor): Tensor {
+  const normed = traceLastNorm(graph, model, x);
   graph.scope = 'lm_head.';
-  return linear(graph, x, headWeight(model), { dtype: 'f32' });
+  return linear(graph, normed, headWeight(model), { dtype: 'f32' });
 }
 
 export interface LossOptions {
@@ -41,7 +47,7 @@ export function traceLosses(
   shape: BatchShape,
   { gradient, checkpointing }: LossOptions = {},
 ): Tensor {
-  const x = traceHidden(graph, model, tokens, shape, checkpointing);
+  const x = traceLastNorm(graph, model, traceHidden(graph, model, tokens, shape, checkpointing));
   graph.scope = 'lm_head.';
   return headLoss(graph, x, headWeight(model), targets, gradient);
 }
@@ -49,7 +55,12 @@ export function traceLosses(
 const headWeight = (model: ForwardTensors): Tensor =>
   model.matrix(model.config.tieWordEmbeddings ? 'model.embed_tokens.weight' : 'lm_head.weight');
 
-/** Token rows [B*T] → what the head is applied to [B*T, C]. */
+function traceLastNorm(graph: Graph, model: ForwardTensors, x: Tensor): Tensor {
+  graph.scope = 'model.norm.';
+  return rmsnorm(graph, x, model.weight('model.norm.weight'), model.config.rmsNormEps, model.precision);
+}
+
+/** Token rows [B*T] → the residual stream behind the last layer [B*T, C]. */
 function traceHidden(
   graph: Graph,
   model: ForwardTensors,
@@ -60,16 +71,43 @@ function traceHidden(
   graph.scope = 'model.';
   let x = embedding(graph, model.weight('model.embed_tokens.weight'), tokens);
   for (let layer = 0; layer < model.config.numHiddenLayers; layer++) {
-    const trace = (input: Tensor) => traceLayer(graph, model, layer, input, shape);
+    const attend = (qkv: Tensor) => attention(graph, rotate(graph, model, qkv, shape), headsOf(model, shape));
+    const trace = (input: Tensor) => traceLayer(graph, model, layer, input, attend);
     x = checkpointing === 'layer' ? graph.checkpoint(x, trace) : trace(x);
   }
-  graph.scope = 'model.norm.';
-  return rmsnorm(graph, x, model.weight('model.norm.weight'), model.config.rmsNormEps, model.precision);
+  return x;
 }
 
-/** x [B*T, C] → [B*T, C]: attention and MLP, each added to the residual stream. */
-function traceLayer(graph: Graph, model: ForwardTensors, layer: number, x: Tensor, { B, T }: BatchShape): Tensor {
-  const { numAttentionHeads: H, numKeyValueHeads: KV, headDim: D, rmsNormEps: eps } = model.config;
+/** The sizes of attention over a batch. */
+export function headsOf({ config }: ForwardTensors, { B, T }: BatchShape): AttentionSizes {
+  const { numAttentionHeads: H, numKeyValueHeads: KV, headDim: D } = config;
+  return { B, T, H, KV, D };
+}
+
+/** qkv [B*T, (H + 2 KV)*D] with queries and keys rotated by position; `table` [T, D/2, 2]. */
+export function rotate(
+  graph: Graph,
+  model: ForwardTensors,
+  qkv: Tensor,
+  shape: BatchShape,
+  table = model.ropeTable(shape.T),
+): Tensor {
+  const { B, T, H, KV, D } = headsOf(model, shape);
+  return rope(graph, qkv, table, { B, T, heads: H + KV, rowHeads: H + 2 * KV, headSize: D });
+}
+
+/**
+ * x [R, C] → [R, C]: attention and MLP, each added to the residual stream. `attend` is what is between the projections:
+ * qkv [R, (H + 2 KV)*D], not yet rotated → [R, H*D].
+ */
+export function traceLayer(
+  graph: Graph,
+  model: ForwardTensors,
+  layer: number,
+  x: Tensor,
+  attend: (qkv: Tensor) => Tensor,
+): Tensor {
+  const { rmsNormEps: eps } = model.config;
   const prefix = `model.layers.${layer}.`;
   const norm = (name: string, input: Tensor) => {
     graph.scope = `${prefix}${name}.`;
@@ -82,10 +120,7 @@ function traceLayer(graph: Graph, model: ForwardTensors, layer: number, x: Tenso
 
   const qkv = project('self_attn.qkv_proj', norm('input_layernorm', x));
   graph.scope = `${prefix}self_attn.`;
-  const heads = { B, T, heads: H + KV, rowHeads: H + 2 * KV, headSize: D };
-  const rotated = rope(graph, qkv, model.ropeTable(T), heads);
-  const mixed = attention(graph, rotated, { B, T, H, KV, D });
-  const attended = project('self_attn.o_proj', mixed, x);
+  const attended = project('self_attn.o_proj', attend(qkv), x);
 
   const normed = norm('post_attention_layernorm', attended);
   graph.scope = `${prefix}mlp.gate_up_proj.`;

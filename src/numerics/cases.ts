@@ -62,6 +62,23 @@ export const attentionCases: readonly Case<AttentionShape>[] = attentionSizes.ma
   };
 });
 
+/** Attention of one new position of each sequence: how many positions each has, in a cache of `capacity`. */
+export const cacheCases: readonly (readonly [
+  lengths: readonly number[],
+  capacity: number,
+  H: number,
+  KV: number,
+  D: number,
+])[] = [
+  [[1], 1, 1, 1, 8],
+  [[1, 2, 3], 5, 2, 1, 8],
+  [[15, 16, 17], 17, 4, 2, 24],
+  [[33, 7], 64, 3, 3, 6],
+  [[129, 128, 1], 131, 4, 1, 64],
+  [[37], 40, 3, 1, 80],
+  [[20, 131], 140, 2, 2, 128],
+];
+
 /** [rows, columns] of row-wise ops. */
 const rowSizes: readonly (readonly [rows: number, columns: number])[] = [
   [1, 1],

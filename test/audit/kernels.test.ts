@@ -127,6 +127,20 @@ describe('kernels broken on purpose', () => {
     expect(found.some(({ metric, shape }) => metric === 'error' && shape.includes('T 37'))).toBe(true);
   });
 
+  test('the newest key left out of what is attended to', async () => {
+    const alter = rewrite('attention_cached', 'positions[batch] + 1u', 'max(1u, positions[batch])');
+    const found = await failures('attention_cached', 'f32, lengths 15 16 17', alter);
+    expect(alter.count).toBeGreaterThan(0);
+    expect(metricsOf(found)).toContain('error');
+  });
+
+  test('a key written at the next position', async () => {
+    const alter = rewrite('cache_write', 'row % params.T', 'row % params.T + 1u');
+    const found = await failures('cache_write', 'f32, 1 at 14 15 16', alter);
+    expect(alter.count).toBeGreaterThan(0);
+    expect(metricsOf(found)).toEqual(['error', 'stray writes', 'unwritten elements']);
+  });
+
   test('a stale bind group: the second half reads what an earlier call left', async () => {
     const { device } = context;
     const stale = device.createBuffer('stale', 2 ** 16);

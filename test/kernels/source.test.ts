@@ -12,6 +12,7 @@ describe('specialising a kernel', () => {
     SIDES: 1,
     SWIGLU: false,
     LANES: 2,
+    ROWS: 2,
     GROUPS: 1,
     COLUMNS: 3,
     UNROLL: 1,

@@ -13,7 +13,7 @@ import { type Expected, floats, type Given, type Problem, type Scope, storedType
 import { attentionVariants } from '../variants.js';
 
 /** Of q and k, and of v and dout. */
-const CLASSES: readonly (readonly [name: string, scores: InputClass, values: InputClass])[] = [
+export const ATTENTION_CLASSES: readonly (readonly [name: string, scores: InputClass, values: InputClass])[] = [
   ['uniform', 'uniform', 'uniform'],
   ['near ties', 'near ties', 'uniform'],
   ['cancelling', 'cancelling', 'cancelling'],
@@ -22,6 +22,10 @@ const CLASSES: readonly (readonly [name: string, scores: InputClass, values: Inp
   ['wide', 'uniform', 'wide'],
   ['largest', 'uniform', 'largest'],
 ];
+
+/** dp and out are of the size of v times dout: their products must not overflow, nor what is stored in halves. */
+export const largestOf = (inputClass: string, type: StoredType): number =>
+  type === 'f16' ? 2 ** 3 : inputClass === 'largest' ? 2 ** 55 : 2 ** 20;
 
 const OUTPUTS = {
   attention_forward: ['out', 'logsumexp'],
@@ -42,9 +46,9 @@ export function* attentionProblems(scope: Scope): Generator<Problem> {
     // halves differ in how they are read and written alone, and large heads take drivers long to compile
     const chosen = cases.filter(({ shape: { D } }) => type === 'f32' || D <= 32);
     for (const { shape } of chosen)
-      for (const kernel of KERNELS) yield problem(scope, kernel, type, shape, CLASSES[0]!);
+      for (const kernel of KERNELS) yield problem(scope, kernel, type, shape, ATTENTION_CLASSES[0]!);
     const { shape } = attentionCases.filter(({ shape: { D, T } }) => D <= widest && T > 33).at(-1)!;
-    for (const inputClass of CLASSES.slice(1)) {
+    for (const inputClass of ATTENTION_CLASSES.slice(1)) {
       for (const kernel of KERNELS) yield problem(scope, kernel, type, shape, inputClass);
     }
   }
@@ -55,12 +59,11 @@ function problem(
   kernel: AttentionKernel,
   type: StoredType,
   shape: AttentionShape,
-  [inputClass, scoreClass, valueClass]: (typeof CLASSES)[number],
+  [inputClass, scoreClass, valueClass]: (typeof ATTENTION_CLASSES)[number],
 ): Problem {
   const { B, T, H, KV, D } = shape;
   const label = `${inputClass} ${B} ${T} ${H} ${KV} ${D}`;
-  // dp and out are of the size of v times dout: their products must not overflow, nor what is stored in halves
-  const most = inputClass === 'largest' ? (type === 'f32' ? 2 ** 55 : 2 ** 3) : type === 'f32' ? 2 ** 20 : 2 ** 3;
+  const most = largestOf(inputClass, type);
   const values = (kind: InputClass, name: string, count: number) =>
     inputValues(kind, `${name} ${label}`, count, { type, most });
   const q = values(scoreClass, 'q', B * T * H * D);

@@ -1,0 +1,32 @@
+// Puts the keys and values of new positions into the cache that later positions attend to: with p = starts[b] + t,
+//   keys[b, g, d, p] = k[b, t, g, d],   values[b, g, p, d] = v[b, t, g, d].
+// qkv [B, T, H + 2 KV, D] holds q, k (rotated already) and v side by side; keys [B, KV, D, capacity], so that neighbouring
+// threads read neighbouring positions in attention_cached; values [B, KV, capacity, D]. f32 or f16 (TYPE), copied as they
+// are. Positions beyond the capacity are dropped. A workgroup takes a position of a sequence.
+struct Params { rows: u32, T: u32, H: u32, KV: u32, capacity: u32 }
+
+@group(0) @binding(0) var<storage, read> qkv: array<${TYPE}>;
+@group(0) @binding(1) var<storage, read> starts: array<u32>;
+@group(0) @binding(2) var<storage, read_write> keys: array<${TYPE}>;
+@group(0) @binding(3) var<storage, read_write> values: array<${TYPE}>;
+@group(0) @binding(4) var<uniform> params: Params;
+
+const D = ${HEAD_SIZE}u;
+
+@compute @workgroup_size(${WORKGROUP})
+fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: vec3u,
+        @builtin(local_invocation_index) thread: u32) {
+  let row = workgroup.y * grid.x + workgroup.x;
+  if (row >= params.rows) { return; }
+  let capacity = params.capacity;
+  let batch = row / params.T;
+  let position = starts[batch] + row % params.T;
+  if (position >= capacity) { return; }
+  let width = params.KV * D;
+  let k_row = row * (params.H + 2u * params.KV) * D + params.H * D;
+  for (var i = thread; i < width; i += ${WORKGROUP}u) {
+    let at = batch * width + i; // head and dimension, of this sequence
+    keys[at * capacity + position] = qkv[k_row + i];
+    values[((at / D) * capacity + position) * D + i % D] = qkv[k_row + width + i];
+  }
+}

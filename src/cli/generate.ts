@@ -1,0 +1,149 @@
+import { join } from 'node:path';
+import { type Command, Option } from 'commander';
+import { readJsonLines } from '../data/json-lines.js';
+import { UserError } from '../errors.js';
+import {
+  findModelFolder,
+  type Generation,
+  generate,
+  loadModel,
+  openDevice,
+  type Pace,
+  PRECISIONS,
+  type Precision,
+  TextTokenizer,
+} from '../index.js';
+import { defineAction, type Terminal } from './command.js';
+import { readText } from './input.js';
+import { anyNumber, wholeNumber } from './numbers.js';
+
+interface GenerateOptions {
+  model: string;
+  prompt: string[];
+  prompts?: string;
+  maxTokens: number;
+  temperature: number;
+  topK?: number;
+  topP?: number;
+  minP?: number;
+  seed: number;
+  stop: string[];
+  context?: number;
+  batch: number;
+  precision: Precision;
+  adapter?: string;
+}
+
+const collect = (text: string, earlier: string[]): string[] => [...earlier, text];
+
+/** `generate` */
+export function addGenerateCommand(program: Command): void {
+  const command = program
+    .command('generate')
+    .description('continue prompts with a model')
+    .requiredOption('--model <checkpoint>', 'checkpoint, model folder, or run (its latest checkpoint)')
+    .option(
+      '--prompt <text>',
+      'text to continue; give it several times for several, or empty for a new text',
+      collect,
+      [],
+    )
+    .option('--prompts <file>', 'prompts of a file: one a line, or "prompt" in each line\'s object of a .jsonl')
+    .option('--max-tokens <tokens>', 'new tokens of each prompt, at most', wholeNumber(1), 128)
+    .option('--temperature <number>', '0 takes the likeliest token; above, tokens are drawn', anyNumber, 0)
+    .option('--top-k <tokens>', 'draw from this many of the likeliest', wholeNumber(1))
+    .option('--top-p <share>', 'draw from the likeliest that come to this probability', anyNumber)
+    .option('--min-p <share>', "draw from those of at least this share of the likeliest one's probability", anyNumber)
+    .option('--seed <seed>', 'of the draws', wholeNumber(0), 0)
+    .option(
+      '--stop <text>',
+      'text that ends a continuation and is not part of it; several times for several',
+      collect,
+      [],
+    )
+    .option('--context <tokens>', "prompt and continuation together (default: the model's positions)", wholeNumber(1))
+    .option('--batch <prompts>', 'prompts that run at once', wholeNumber(1), 8)
+    .addOption(new Option('--precision <type>', 'of matrices and activations').choices(PRECISIONS).default('f32'))
+    .option('--adapter <name>', 'adapter, by a part of its name');
+  defineAction<GenerateOptions>(command, async (terminal, options) => {
+    const folder = findModelFolder(options.model);
+    const prompts = await readPrompts(options);
+    const tokenizer = TextTokenizer.load(join(folder, 'tokenizer.json'));
+    const encoded = await Promise.all(prompts.map(prompt => tokenizer.encode(prompt, { addSpecialTokens: true })));
+    // a new text is what follows the end of another
+    const ids = encoded.map(prompt => (prompt.length > 0 ? prompt : [tokenizer.separatorId]));
+    const device = await openDevice({ adapter: options.adapter });
+    try {
+      const model = await loadModel(device, folder, { precision: options.precision });
+      const endId = tokenizer.separatorId;
+      const shown = showInOrder(terminal, prompts);
+      const generation = await generate(model, ids, ids => tokenizer.decode(ids), { ...options, endId }, shown);
+      notePaces(terminal, generation);
+      return {
+        model: folder,
+        results: generation.results.map((result, i) => ({
+          prompt: prompts[i],
+          promptTokens: ids[i]!.length,
+          ...result,
+        })),
+        prefill: withRate(generation.prefill),
+        decode: withRate(generation.decode),
+      };
+    } finally {
+      device.close();
+    }
+  });
+}
+
+/** @throws UserError when there is none, or the file cannot be read. */
+async function readPrompts({ prompt, prompts: file }: GenerateOptions): Promise<string[]> {
+  const prompts = [...prompt];
+  if (file?.endsWith('.jsonl')) for await (const text of readJsonLines(file, 'prompt')) prompts.push(text);
+  else if (file !== undefined)
+    prompts.push(
+      ...readText(file)
+        .split(/\r?\n/)
+        .filter(line => line.trim() !== ''),
+    );
+  if (prompts.length === 0) throw new UserError('there is nothing to continue; give --prompt or --prompts');
+  return prompts;
+}
+
+/** Prints prompts with their continuations in order: of several at once, the first that is not done grows on the screen. */
+function showInOrder(terminal: Terminal, prompts: readonly string[]) {
+  const waiting = [...prompts];
+  const finished = new Set<number>();
+  let current = 0;
+  const flush = () => {
+    terminal.write(waiting[current]!);
+    waiting[current] = '';
+  };
+  flush();
+  return {
+    onText(prompt: number, text: string) {
+      waiting[prompt] += text;
+      if (prompt === current) flush();
+    },
+    onFinish(prompt: number) {
+      finished.add(prompt);
+      while (finished.has(current)) {
+        terminal.print();
+        current++;
+        if (current === prompts.length) return;
+        terminal.print();
+        flush();
+      }
+    },
+  };
+}
+
+const rateOf = ({ tokens, seconds }: Pace): number | undefined => (tokens > 0 ? tokens / seconds : undefined);
+const withRate = (pace: Pace) => ({ ...pace, tokensPerSecond: rateOf(pace) });
+
+function notePaces(terminal: Terminal, { prefill, decode }: Generation): void {
+  const describe = (name: string, pace: Pace) => {
+    const rate = rateOf(pace);
+    return `${name} ${pace.tokens} tokens${rate === undefined ? '' : ` at ${rate.toFixed(rate < 10 ? 1 : 0)} tokens/s`}`;
+  };
+  terminal.note(`${describe('prefill', prefill)}, ${describe('decode', decode)}`);
+}

@@ -1,0 +1,100 @@
+/** A prompt with its continuation, as it grows. */
+import { Random } from '../random.js';
+import { type SamplingSettings, sample } from './sample.js';
+import { type Decode, TextStream } from './text.js';
+
+/** Why a continuation ended: the token that ends a text, a stop string, maxTokens, or a full context. */
+export type FinishReason = 'end' | 'stop' | 'length' | 'context';
+
+export interface Generated {
+  readonly text: string;
+  /** Those that a stop string came out of included, the token that ends a text not. */
+  readonly ids: readonly number[];
+  readonly finish: FinishReason;
+}
+
+export interface SequenceSettings extends SamplingSettings {
+  /** New tokens of each prompt, at most. */
+  readonly maxTokens: number;
+  /** Tokens of prompt and continuation together. */
+  readonly context: number;
+  /** Each prompt draws from a stream of its own, by its number: what is beside it in a batch does not matter. */
+  readonly seed?: number;
+  /** Texts that end a continuation; they are not part of it. */
+  readonly stop?: readonly string[];
+  /** The token that ends a text. */
+  readonly endId?: number | undefined;
+}
+
+interface Listeners {
+  onText(text: string): void;
+  onFinish(): void;
+}
+
+export class Sequence {
+  readonly prompt: readonly number[];
+  readonly ids: number[] = [];
+  finish: FinishReason | undefined;
+  #text = '';
+  readonly #stream: TextStream;
+  readonly #settings: SequenceSettings;
+  readonly #random: Random;
+  readonly #listeners: Listeners;
+
+  private constructor(
+    prompt: readonly number[],
+    stream: TextStream,
+    settings: SequenceSettings,
+    random: Random,
+    listeners: Listeners,
+  ) {
+    this.prompt = prompt;
+    this.#stream = stream;
+    this.#settings = settings;
+    this.#random = random;
+    this.#listeners = listeners;
+  }
+
+  static async create(
+    prompt: readonly number[],
+    decode: Decode,
+    settings: SequenceSettings,
+    number: number,
+    listeners: Listeners,
+  ): Promise<Sequence> {
+    const stream = await TextStream.create(decode, prompt, settings.stop);
+    return new Sequence(prompt, stream, settings, new Random(settings.seed ?? 0, 'generate', number), listeners);
+  }
+
+  get result(): Generated {
+    return { text: this.#text, ids: this.ids, finish: this.finish! };
+  }
+
+  /** Chooses the next token by its logits [V]. */
+  async take(logits: Float32Array): Promise<void> {
+    const { endId, maxTokens, context } = this.#settings;
+    const id = sample(logits, this.#settings, this.#random);
+    if (id === endId) {
+      this.#end('end');
+      return;
+    }
+    this.ids.push(id);
+    const { text, stopped } = await this.#stream.push(id);
+    this.#add(text);
+    if (stopped) this.#end('stop');
+    else if (this.ids.length >= maxTokens) this.#end('length');
+    else if (this.prompt.length + this.ids.length >= context) this.#end('context');
+  }
+
+  #end(finish: FinishReason): void {
+    if (finish !== 'stop') this.#add(this.#stream.end());
+    this.finish = finish;
+    this.#listeners.onFinish();
+  }
+
+  #add(text: string): void {
+    if (text === '') return;
+    this.#text += text;
+    this.#listeners.onText(text);
+  }
+}

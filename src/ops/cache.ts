@@ -1,0 +1,69 @@
+/** The cache of keys and values that generation keeps on the device. No gradients: nothing is trained through it. */
+import type { Graph } from '../autograd/graph.js';
+import { expectShape, type Tensor } from '../autograd/tensor.js';
+import { attentionCached, type CacheSizes, cacheWrite } from '../kernels/cache.js';
+
+/** One layer's: keys [B, KV, D, capacity], values [B, KV, capacity, D]; both persistent and of one type. */
+export interface KeyValueCache {
+  readonly keys: Tensor;
+  readonly values: Tensor;
+}
+
+function expectCache(op: string, { keys, values }: KeyValueCache, { B, capacity, KV, D }: CacheSizes): void {
+  expectShape(op, 'keys', keys, [B, KV, D, capacity]);
+  expectShape(op, 'values', values, [B, KV, capacity, D]);
+}
+
+/** Overwrites the cache at positions starts[b] + t by the keys and values of qkv [B*T, (H + 2 KV)*D]; starts [B]. */
+export function writeCache(
+  graph: Graph,
+  qkv: Tensor,
+  starts: Tensor,
+  cache: KeyValueCache,
+  sizes: CacheSizes & { readonly T: number },
+): void {
+  const { B, T, H, KV, D } = sizes;
+  const { keys, values } = cache;
+  expectShape('cache_write', 'qkv', qkv, [B * T, (H + 2 * KV) * D]);
+  expectShape('cache_write', 'starts', starts, [B]);
+  expectCache('cache_write', cache, sizes);
+  graph.add({
+    op: 'cache_write',
+    inputs: [qkv, starts],
+    outputs: [],
+    updates: [keys, values],
+    launch: (kernels, bind) =>
+      cacheWrite(kernels, sizes, { qkv: bind(qkv), starts: bind(starts), keys: bind(keys), values: bind(values) }),
+  });
+}
+
+/**
+ * qkv [B, (H + 2 KV)*D] of position positions[b] of each sequence, whose key and value the cache holds already → what it
+ * attends to [B, H*D], the same bits as a row of `attention`.
+ */
+export function cachedAttention(
+  graph: Graph,
+  qkv: Tensor,
+  positions: Tensor,
+  cache: KeyValueCache,
+  sizes: CacheSizes,
+): Tensor {
+  const { B, H, KV, D } = sizes;
+  const { keys, values } = cache;
+  expectShape('attention_cached', 'qkv', qkv, [B, (H + 2 * KV) * D]);
+  expectShape('attention_cached', 'positions', positions, [B]);
+  expectCache('attention_cached', cache, sizes);
+  return graph.add({
+    op: 'attention_cached',
+    inputs: [qkv, keys, values, positions],
+    outputs: [{ shape: [B, H * D], dtype: qkv.dtype }],
+    launch: (kernels, bind, [out]) =>
+      attentionCached(kernels, sizes, {
+        qkv: bind(qkv),
+        keys: bind(keys),
+        values: bind(values),
+        positions: bind(positions),
+        out: bind(out!),
+      }),
+  })[0]!;
+}

@@ -1,0 +1,19 @@
+/** Rows of a table by number. */
+import type { Graph } from '../autograd/graph.js';
+import { expectShape, sizeOf, type Tensor } from '../autograd/tensor.js';
+import { embeddingForward } from '../kernels/rows.js';
+
+/** table [N, …], f32, and row numbers [R] below N → [R, …]. Has no gradient: `embedding` is the one that is trained. */
+export function takeRows(graph: Graph, table: Tensor, rows: Tensor): Tensor {
+  const [entries, ...row] = table.shape as [number, ...number[]];
+  const [count] = rows.shape as [number];
+  expectShape('take_rows', 'rows', rows, [count]);
+  const sizes = { rows: count, columns: sizeOf(row), entries };
+  return graph.add({
+    op: 'take_rows',
+    inputs: [table, rows],
+    outputs: [{ shape: [count, ...row] }],
+    launch: (kernels, bind, [y]) =>
+      embeddingForward(kernels, sizes, { ids: bind(rows), table: bind(table), y: bind(y!) }),
+  })[0]!;
+}

@@ -1,0 +1,109 @@
+/** `generate` as a user meets it: text on stdout as it comes, paces on stderr, one object with --json. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { createModel, openDevice, saveModel, trainTokenizer } from '../../src/index.js';
+import { runCommand } from '../support/command.js';
+import { sampleText } from '../support/text.js';
+
+const root = mkdtempSync(join(tmpdir(), 'babelgrad-generate-'));
+const generate = (...parameters: string[]) => runCommand(root, ['generate', ...parameters]);
+/** Drawn at a high temperature: a model of random weights repeats one token otherwise. */
+const common = ['--model', 'model', '--max-tokens', '6', '--temperature', '2', '--seed', '3'];
+
+beforeAll(async () => {
+  writeFileSync(join(root, 'text.txt'), sampleText(0, 2000));
+  const tokenizer = await trainTokenizer([join(root, 'text.txt')], {
+    vocabSize: 280,
+    field: 'text',
+    out: join(root, 'tokenizer.json'),
+  });
+  const config = {
+    vocabSize: 280,
+    hiddenSize: 16,
+    intermediateSize: 24,
+    numHiddenLayers: 1,
+    numAttentionHeads: 2,
+    numKeyValueHeads: 1,
+    headDim: 8,
+    rmsNormEps: 1e-5,
+    ropeTheta: 10000,
+    tieWordEmbeddings: true,
+    maxPositionEmbeddings: 64,
+  };
+  const device = await openDevice();
+  const model = await createModel(device, config, { seed: 1 });
+  await saveModel(model, join(root, 'model'), tokenizer.json);
+  device.close();
+});
+afterAll(() => rmSync(root, { recursive: true }));
+
+interface Result {
+  readonly prompt: string;
+  readonly promptTokens: number;
+  readonly text: string;
+  readonly ids: number[];
+  readonly finish: string;
+}
+
+async function json(...parameters: string[]) {
+  const { status, stdout, stderr } = await generate(...common, ...parameters, '--json');
+  expect(status, stderr).toBe(0);
+  expect(stdout.trim().split('\n'), 'one line on stdout').toHaveLength(1);
+  return JSON.parse(stdout) as { results: Result[]; prefill: Record<string, number>; decode: Record<string, number> };
+}
+
+test('stdout has prompts with what follows them, in order; stderr has the paces', async () => {
+  const { results, prefill, decode } = await json('--prompt', 'ka lo', '--prompt', 'mi');
+  expect(results.map(({ prompt }) => prompt)).toEqual(['ka lo', 'mi']);
+  for (const { ids, finish } of results) {
+    expect(ids).toHaveLength(6);
+    expect(finish).toBe('length');
+  }
+  expect(prefill.tokens).toBe(results.reduce((sum, { promptTokens }) => sum + promptTokens, 0));
+  expect(decode.tokens).toBe(10);
+  expect(decode.tokensPerSecond).toBeCloseTo(decode.tokens! / decode.seconds!, 6);
+
+  const { status, stdout, stderr } = await generate(...common, '--prompt', 'ka lo', '--prompt', 'mi');
+  expect(status).toBe(0);
+  expect(stdout).toBe(results.map(({ prompt, text }) => `${prompt}${text}\n`).join('\n'));
+  expect(stderr).toMatch(/prefill \d+ tokens at [\d.]+ tokens\/s, decode 10 tokens at [\d.]+ tokens\/s/);
+});
+
+test('prompts of a file, a line each, in batches, are those of the command line', async () => {
+  const prompts = ['ka', 'lo mi', 'tu ren sa'];
+  writeFileSync(join(root, 'prompts.txt'), `${prompts.join('\n')}\n\n`);
+  writeFileSync(join(root, 'prompts.jsonl'), prompts.map(prompt => JSON.stringify({ prompt })).join('\n'));
+  const { results } = await json(...prompts.flatMap(prompt => ['--prompt', prompt]));
+  expect((await json('--prompts', 'prompts.txt', '--batch', '2')).results).toEqual(results);
+  expect((await json('--prompts', 'prompts.jsonl', '--batch', '1')).results).toEqual(results);
+});
+
+test('an empty prompt begins a new text', async () => {
+  const { results } = await json('--prompt', '');
+  expect(results[0]).toMatchObject({ prompt: '', promptTokens: 1, finish: 'length' });
+});
+
+describe('refused with status 2 and what to do', () => {
+  const refused: [string, string[], RegExp][] = [
+    ['nothing to continue', [], /nothing to continue; give --prompt or --prompts/],
+    ['no such file', ['--prompts', 'absent.txt'], /no file 'absent.txt'/],
+    ['a context beyond the model', ['--prompt', 'ka', '--context', '65'], /exceeds the model's 64 positions/],
+    ['a prompt beyond the context', ['--prompt', 'ka lo mi tu ren sa', '--context', '3'], /leaves no room/],
+    ['top-p of 2', ['--prompt', 'ka', '--top-p', '2'], /top-p is 2; it must be above 0 and at most 1/],
+    ['top-k of 0', ['--prompt', 'ka', '--top-k', '0'], /whole number of at least 1/],
+  ];
+  test.each(refused)('%s', async (_, parameters, message) => {
+    const { status, stdout, stderr } = await generate(...common, ...parameters, '--json');
+    expect(stderr).toMatch(message);
+    expect(status).toBe(2);
+    expect(JSON.parse(stdout)).toHaveProperty('error');
+  });
+
+  test('a model folder that is none', async () => {
+    const { status, stderr } = await generate('--model', 'absent', '--prompt', 'ka');
+    expect(stderr).toMatch(/'absent' is neither a checkpoint/);
+    expect(status).toBe(2);
+  });
+});

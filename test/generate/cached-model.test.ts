@@ -1,0 +1,96 @@
+/** Logits with the cache are those without it, to the same bits, at every position. */
+import { describe, expect, test } from 'vitest';
+import { CachedModel, createModel, logits, type ModelConfig, type Precision } from '../../src/index.js';
+import { Random } from '../../src/random.js';
+import { useDevice } from '../support/gpu.js';
+
+const context = useDevice();
+
+const base = {
+  vocabSize: 67,
+  hiddenSize: 48,
+  intermediateSize: 50,
+  numHiddenLayers: 2,
+  numAttentionHeads: 4,
+  numKeyValueHeads: 4,
+  headDim: 12,
+  rmsNormEps: 1e-5,
+  ropeTheta: 10000,
+  tieWordEmbeddings: false,
+  maxPositionEmbeddings: 256,
+};
+
+interface Sequences {
+  readonly config: ModelConfig;
+  /** Tokens of each sequence's prompt. */
+  readonly prompts: readonly number[];
+  /** Tokens that follow. */
+  readonly more: number;
+}
+
+const cases: Record<string, Sequences> = {
+  'one sequence from its first token on': { config: base, prompts: [1], more: 40 },
+  'grouped-query heads, prompts of different lengths': {
+    config: { ...base, numKeyValueHeads: 2, hiddenSize: 37, tieWordEmbeddings: true },
+    prompts: [5, 1, 17, 16, 9],
+    more: 24,
+  },
+  'one key/value head of 80, beyond a tile of 128 keys': {
+    config: { ...base, numHiddenLayers: 1, numAttentionHeads: 3, numKeyValueHeads: 1, headDim: 80 },
+    prompts: [120, 131],
+    more: 12,
+  },
+  'small heads, many sequences': {
+    config: { ...base, numAttentionHeads: 2, numKeyValueHeads: 1, headDim: 6, vocabSize: 331, intermediateSize: 9 },
+    prompts: Array.from({ length: 35 }, (_, b) => 1 + (b % 7)),
+    more: 3,
+  },
+};
+
+/** Steps where some bit differs: 'sequence:position'. */
+async function differences({ config, prompts, more }: Sequences, precision: Precision): Promise<string[]> {
+  const { device } = context;
+  const model = await createModel(device, config, { seed: 3, precision });
+  const [B, longest] = [prompts.length, Math.max(...prompts)];
+  const total = longest + more;
+  const V = config.vocabSize;
+  const random = new Random(4);
+  const ids = Uint32Array.from({ length: B * total }, () => random.integer(V));
+  const whole = await logits(model, ids, { B, T: total });
+  const cached = await CachedModel.create(model, { B, T: longest, capacity: total });
+  const different: string[] = [];
+  const compare = (values: Float32Array, positions: readonly number[]) => {
+    for (const [b, position] of positions.entries()) {
+      const own = values.slice(b * V, (b + 1) * V);
+      const at = (b * total + position) * V;
+      if (!Buffer.from(own.buffer).equals(Buffer.from(whole.slice(at, at + V).buffer))) {
+        different.push(`${b}:${position}`);
+      }
+    }
+  };
+  const prompt = (b: number, length: number) => ids.subarray(b * total, b * total + length);
+  compare(
+    await cached.prefill(prompts.map((length, b) => prompt(b, length))),
+    prompts.map(length => length - 1),
+  );
+  for (let i = 0; i < more; i++) {
+    const positions = [...cached.lengths];
+    compare(await cached.decode(positions.map((position, b) => ids[b * total + position]!)), positions);
+  }
+  cached.destroy();
+  model.destroy();
+  return different;
+}
+
+describe.each(Object.entries(cases))('%s', (_, sequences) => {
+  test('f32', async () => {
+    expect(await differences(sequences, 'f32')).toEqual([]);
+  });
+
+  test('f16', async () => {
+    // each number of sequences is compiled anew, which takes some drivers seconds for halves
+    const { prompts } = sequences;
+    if (!context.device.adapter.features.includes('shader-f16') || ![1, 5].includes(prompts.length)) return;
+    expect(await differences(sequences, 'f16')).toEqual([]);
+  });
+});
