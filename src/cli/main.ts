@@ -16,6 +16,7 @@ import { addReportCommand } from './report.js';
 import { addTokenizeCommand, addTokenizerCommand } from './tokenizer.js';
 import { addTrainCommands } from './train.js';
 import { addTuneCommand } from './tune.js';
+import { addVocabCommand } from './vocab.js';
 
 const { version } = JSON.parse(readFileSync(join(packageRoot, 'package.json'), 'utf8')) as { version: string };
 const program = new Command('babelgrad')
@@ -29,6 +30,7 @@ const commands = [
   addAdaptersCommand,
   addTokenizerCommand,
   addTokenizeCommand,
+  addVocabCommand,
   addTuneCommand,
   addTrainCommands,
   addEvalCommand,
