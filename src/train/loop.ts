@@ -102,6 +102,8 @@ export async function train(context: TrainContext): Promise<RunSummary> {
             flops: flopsAt(step),
             parameters: run.parameters.total,
             mixture: mixture.state(),
+            ...(step > 0 && { learningRate: learningRateAt(run.schedule, step, run.steps) }),
+            updates: trainer.updates,
           },
         });
         reporter.restartClock();
