@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Command, Option } from 'commander';
+import { predictedBytes, tokenBytes } from '../data/token-bytes.js';
 import { UserError } from '../errors.js';
 import {
   Evaluator,
@@ -53,12 +54,12 @@ export function addEvalCommand(program: Command): void {
       const evaluator = await Evaluator.create(model, shape);
       const { nats, tokens } = await evaluateWithProgress(terminal, evaluator, sequencesOf(ids, shape.T));
       const mean = nats / tokens;
-      const bitsPerByte = textBytes === undefined ? undefined : nats / Math.LN2 / textBytes;
-      const perByte = bitsPerByte === undefined ? '' : `, ${bitsPerByte.toFixed(4)} bits per byte`;
+      const bitsPerByte = nats / Math.LN2 / textBytes;
       terminal.print(
-        `loss ${mean.toFixed(4)} nats per token, perplexity ${Math.exp(mean).toFixed(2)}${perByte}, over ${tokens} tokens`,
+        `loss ${mean.toFixed(4)} nats per token, perplexity ${Math.exp(mean).toFixed(2)}, ${bitsPerByte.toFixed(4)} bits per byte, ` +
+          `over ${tokens} tokens of ${textBytes} bytes`,
       );
-      return { model: folder, loss: mean, perplexity: Math.exp(mean), bitsPerByte, tokens };
+      return { model: folder, loss: mean, perplexity: Math.exp(mean), bitsPerByte, tokens, bytes: textBytes };
     } finally {
       device.close();
     }
@@ -84,7 +85,7 @@ async function evaluateWithProgress(terminal: Terminal, evaluator: Evaluator, se
   return total;
 }
 
-function readHeldOut(folder: string, vocabSize: number): Uint32Array {
+function readHeldOut(folder: string, vocabSize: number): { ids: Uint32Array; bytes: Uint32Array } {
   const dataset = TokenDataset.open(folder);
   try {
     if (dataset.index.vocabSize > vocabSize) {
@@ -92,7 +93,7 @@ function readHeldOut(folder: string, vocabSize: number): Uint32Array {
         `'${folder}' has a vocabulary of ${dataset.index.vocabSize}, larger than the model's of ${vocabSize}`,
       );
     }
-    return dataset.readHeldOut(0, dataset.heldOutTokens);
+    return { ids: dataset.readHeldOut(0, dataset.heldOutTokens), bytes: tokenBytes(dataset.tokenizerJson) };
   } finally {
     dataset.close();
   }
@@ -118,7 +119,9 @@ async function readIds({ data, field }: LossOptions, modelFolder: string, vocabS
         `'${folders[0]}' holds tokens and '${other}' does not: evaluate token folders and text apart`,
       );
     }
-    return { ids: joined(folders.map(folder => readHeldOut(folder, vocabSize))), textBytes: undefined };
+    const sets = folders.map(folder => readHeldOut(folder, vocabSize));
+    const ids = joined(sets.map(set => set.ids));
+    return { ids, textBytes: predictedBytes(sets[0]!.bytes, ids) };
   }
   const tokenizer = TextTokenizer.load(join(modelFolder, 'tokenizer.json'));
   const ids: number[] = [];

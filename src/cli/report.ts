@@ -21,9 +21,10 @@ export function addReportCommand(program: Command): void {
     writeFileWhole(out, reportPage(runs, title));
     terminal.print(comparisonTable(runs));
     terminal.print(`report: ${out}`);
-    const savings = compareRuns(runs).map(({ scratch, cpt, language, savings: found }) => ({
+    const savings = compareRuns(runs).map(({ scratch, cpt, language, unit, savings: found }) => ({
       runs: { scratch: scratch.config.name, cpt: cpt.config.name },
       language,
+      unit,
       ...found,
     }));
     return { path: out, runs: names, savings };

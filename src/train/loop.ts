@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Mixture } from '../data/mixture.js';
+import { predictedBytes, tokenBytes } from '../data/token-bytes.js';
 import { messageOf } from '../errors.js';
 import { Evaluator, sequencesOf } from '../eval/loss.js';
 import type { Device } from '../gpu/device.js';
@@ -247,15 +248,17 @@ class Reporter {
 async function makeEvaluation({ run, data, trainer }: TrainContext) {
   const { contextLength: T, microBatch: B } = run;
   const evaluator = await Evaluator.create(trainer.model, { B, T });
+  const table = tokenBytes(data.tokenizerJson);
   const sets = [...data.heldOut].map(([language, dataset]) => {
     const count = Math.min(dataset.heldOutTokens, (run.evalTokens ?? Infinity) + 1);
-    return { language, sequences: sequencesOf(dataset.readHeldOut(0, count), T) };
+    const ids = dataset.readHeldOut(0, count);
+    return { language, sequences: sequencesOf(ids, T), bytes: predictedBytes(table, ids) };
   });
   const evaluate = async (): Promise<EvaluationLine['heldOut']> => {
-    const heldOut: Record<string, { loss: number; tokens: number }> = {};
-    for (const { language, sequences } of sets) {
+    const heldOut: Record<string, { loss: number; tokens: number; bytes: number }> = {};
+    for (const { language, sequences, bytes } of sets) {
       const { nats, tokens } = await evaluator.loss(sequences);
-      heldOut[language] = { loss: nats / tokens, tokens };
+      heldOut[language] = { loss: nats / tokens, tokens, bytes };
     }
     return heldOut;
   };

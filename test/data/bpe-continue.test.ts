@@ -47,21 +47,13 @@ describe('a continued BPE', () => {
     }
     // whole words and characters are reached by themselves; these are parts of characters, and what the pattern cuts apart
     for (const text of unreached.values()) expect(text).toMatch(/\ufffd|\s/);
-    expect(unreached.size).toBeLessThan(70);
+    expect(unreached.size).toBeLessThan(10);
     for (const file of [other, sample('fr')]) {
       for await (const { text } of readDocuments(file, 'text')) {
         for (const id of await extended.encode(text)) unreached.delete(id);
       }
     }
-    // learned later tokens may have taken every one of its places: then the places before that merge show it
-    const merges = parse(extended.json).model.merges.slice(parse(old.json).model.merges.length) as [string, string][];
-    const spelled = new Map([...extended.vocabulary].map(([entry, id]) => [id, entry]));
-    for (const id of unreached.keys()) {
-      expect(
-        merges.some(pair => pair.includes(spelled.get(id)!)),
-        spelled.get(id),
-      ).toBe(true);
-    }
+    expect([...unreached]).toEqual([]);
   });
 
   test('gives back any text, and makes fewer tokens of the new language', async () => {
