@@ -7,11 +7,12 @@ import { type CurvePoint, type Savings, savingsAtEqualLoss } from '../scaling/sa
 
 const configSchema = z.looseObject({
   name: z.string(),
+  /** Of the tokenizer.json, a SHA-256. */
+  tokenizer: z.string().optional(),
   method: z.enum(['scratch', 'cpt']),
   model: z.looseObject({ hiddenSize: z.number(), numHiddenLayers: z.number(), vocabSize: z.number() }),
   parameters: z.looseObject({ total: z.number(), withoutEmbeddings: z.number(), nominal: z.string().nullable() }),
   source: z.looseObject({ name: z.string(), tokens: z.number(), flops: z.number() }).optional(),
-  tokenizer: z.string().optional(),
   sources: z.array(z.looseObject({ name: z.string(), weight: z.number() })),
   tokens: z.number(),
   contextLength: z.number(),
