@@ -4,6 +4,8 @@
 // correction1 = 1/(1-β1^t), correction2 = 1/(1-β2^t), t counting the updates made. Does nothing once a step was not finite
 // (health.bad_step ≠ 0), so that the weights stay those of the last good step, nor in a step that is skipped because f16
 // gradients overflowed. All in f32; HALF: a copy of p in f16 is written too. A thread takes ELEMENTS elements.
+// STAGED: the parameter is frozen at first, and has a schedule of its own, whose step counts its own updates and is 0 as
+// long as nothing is to change; the corrections are those of that count.
 // complement = 1 - β, rounded once on the host: in f32 the difference would lose digits.
 struct Params { count: u32, beta1: f32, beta2: f32, complement1: f32, complement2: f32, eps: f32, decay: f32 }
 struct Schedule { learning_rate: f32, correction1: f32, correction2: f32, step: u32 }
@@ -28,6 +30,14 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: 
   if (health.bad_step != 0u || health.skipped != 0u) { return; }
   let first = (workgroup.y * grid.x + workgroup.x) * ${WORKGROUP}u * ${ELEMENTS}u + thread;
   let rate = schedule.learning_rate;
+#if ${STAGED}
+  if (schedule.step == 0u) { return; }
+  let correction1 = schedule.correction1;
+  let correction2 = schedule.correction2;
+#else
+  let correction1 = health.correction1;
+  let correction2 = health.correction2;
+#endif
   for (var e = 0u; e < ${ELEMENTS}u; e++) {
     let i = first + e * ${WORKGROUP}u;
     if (i >= params.count) { return; }
@@ -36,7 +46,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: 
     let variance = params.beta2 * v[i] + params.complement2 * g * g;
     m[i] = mean;
     v[i] = variance;
-    let update = mean * health.correction1 / (sqrt(variance * health.correction2) + params.eps);
+    let update = mean * correction1 / (sqrt(variance * correction2) + params.eps);
     let updated = parameter[i] * (1f - rate * params.decay) - rate * update;
     parameter[i] = updated;
 #if ${HALF}

@@ -6,6 +6,7 @@
  * - Text from a model: `generate`, `CachedModel`, `sample`, `TextStream`
  * - Training steps: `Trainer`
  * - Text to tokens: `trainTokenizer`, `TextTokenizer`, `tokenizeFiles`, `TokenDataset`, `Mixture`
+ * - Vocabularies: `continueBpe`, `extendVocabulary`, `measureTokens`
  * - Runs: `parseConfig`, `dryRun`, `startRun`, `resumeRun`
  * - Studies: `readStudyPlan`, `runStudy`, `readStudy`, `studyPoints`, `fitStudy`
  * - Scaling laws: `parsePoints`, `fitChinchilla`, `fitCpt`, `fitCompute`, `parseFit`, `makePlan`, `planReplay`
@@ -24,8 +25,10 @@ import type { BatchShape } from './model/llama.js';
 import { Model, type ModelOptions } from './model/model.js';
 import { writeModel } from './train/model-folder.js';
 
+export { type ContinueBpeOptions, continueBpe } from './data/bpe-continue.js';
 export { type DocumentPiece, readDocuments } from './data/documents.js';
 export { findInputFiles, sizeOfFiles } from './data/inputs.js';
+export { measureTokens, type TokenMeasure } from './data/measure-tokens.js';
 export { Mixture, type MixtureSource, type MixtureState, type TokenSource } from './data/mixture.js';
 export { TokenDataset, type TokenIndex } from './data/shards.js';
 export { type TokenizeOptions, type TokenizeProgress, tokenizeFiles } from './data/tokenize.js';
@@ -88,6 +91,13 @@ export { loadModel } from './train/model-folder.js';
 export { type DryRun, dryRun, type RunOptions, resumeRun, type StartOptions, startRun } from './train/run.js';
 export { type Moments, Trainer } from './train/step.js';
 export type { TrainerSettings } from './train/traced-step.js';
+export {
+  type ExtendOptions,
+  extendVocabulary,
+  ROW_INITS,
+  type RowInit,
+  type VocabularyExtension,
+} from './train/vocabulary.js';
 
 /** A model with random weights. @throws UserError when the configuration is not sound, or the adapter has no f16. */
 export function createModel(

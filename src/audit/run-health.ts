@@ -24,6 +24,7 @@ const lineSchema = z.object({
       gradient: tensorSchema,
       gradientToWeight: z.number(),
       updateToWeight: z.number(),
+      frozen: z.boolean().optional(),
     }),
   ),
 });

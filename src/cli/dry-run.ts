@@ -3,7 +3,7 @@ import type { DryRun } from '../index.js';
 import { short } from '../report/words.js';
 import type { CommandResult, Terminal } from './command.js';
 
-export function showDryRun(terminal: Terminal, { run, memory, adapter }: DryRun): CommandResult {
+export function showDryRun(terminal: Terminal, { run, memory, adapter, notes }: DryRun): CommandResult {
   const { refusals, ...bytes } = memory;
   const flops = run.tokens * run.flopsPerToken;
   const microBatches = run.batchTokens / (run.microBatch * run.contextLength);
@@ -26,6 +26,7 @@ export function showDryRun(terminal: Terminal, { run, memory, adapter }: DryRun)
   for (const [key, name] of Object.entries(names)) {
     terminal.print(`  ${name.padEnd(16)}${showBytes(bytes[key as keyof typeof names]).padStart(11)}`);
   }
+  for (const note of notes) terminal.print(note);
   for (const refused of refusals) terminal.print(`this adapter would refuse the run: ${refused}`);
   return {
     name: run.name,
@@ -42,6 +43,7 @@ export function showDryRun(terminal: Terminal, { run, memory, adapter }: DryRun)
     flops,
     bytes,
     refusals,
+    notes,
   };
 }
 

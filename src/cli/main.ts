@@ -19,6 +19,7 @@ import { addStudyCommand } from './study.js';
 import { addTokenizeCommand, addTokenizerCommand } from './tokenizer.js';
 import { addTrainCommands } from './train.js';
 import { addTuneCommand } from './tune.js';
+import { addVocabCommand } from './vocab.js';
 
 const { version } = JSON.parse(readFileSync(join(packageRoot, 'package.json'), 'utf8')) as { version: string };
 const program = new Command('babelgrad')
@@ -32,6 +33,7 @@ const commands = [
   addAdaptersCommand,
   addTokenizerCommand,
   addTokenizeCommand,
+  addVocabCommand,
   addTuneCommand,
   addTrainCommands,
   addEvalCommand,

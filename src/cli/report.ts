@@ -28,9 +28,10 @@ export function addReportCommand(program: Command): void {
     writeFileWhole(out, reportPage(runs, title, sourceLanguage));
     terminal.print(comparisonTable(runs));
     terminal.print(`report: ${out}`);
-    const savings = compareRuns(runs).map(({ scratch, cpt, language, savings: found }) => ({
+    const savings = compareRuns(runs).map(({ scratch, cpt, language, unit, savings: found }) => ({
       runs: { scratch: scratch.config.name, cpt: cpt.config.name },
       language,
+      unit,
       ...found,
     }));
     return { path: out, runs: names, savings };

@@ -1,4 +1,5 @@
-/** The tokenizer.json of a byte-level BPE: the one that training starts from, and a trained one cut to size. */
+/** The tokenizer.json of a byte-level BPE: the one that training starts from, a trained one cut to size, or continued. */
+import { z } from 'zod';
 import { UserError } from '../errors.js';
 
 /** The token that stands after every document, at id 0. */
@@ -8,7 +9,7 @@ const BYTES = 256;
 /** The separator and the bytes. */
 export const SMALLEST_VOCABULARY = 1 + BYTES;
 
-type Merge = readonly [left: string, right: string];
+export type Merge = readonly [left: string, right: string];
 
 /** A tokenizer.json without any merge. */
 export function untrainedBpe(): string {
@@ -39,6 +40,54 @@ export function shortenBpe(json: string, vocabSize: number): string {
     );
   }
   return bpeFile(vocab, kept);
+}
+
+const addedToken = z.looseObject({ id: z.int().nonnegative(), content: z.string() });
+const byteLevelFile = z.looseObject({
+  added_tokens: z.array(addedToken).default([]),
+  model: z.looseObject({
+    type: z.literal('BPE'),
+    // not a record, from which '__proto__' would be left out
+    vocab: z.custom<Readonly<Record<string, number>>>(value => typeof value === 'object' && value !== null),
+    // files from before 2024 spell a merge 'left right'
+    merges: z.array(z.union([z.string(), z.tuple([z.string(), z.string()])])),
+  }),
+});
+
+/** Whether a tokenizer.json spells bytes as symbols, a character each, in its vocabulary. */
+export function isByteLevel(json: string): boolean {
+  type Part = { type?: string; pretokenizers?: readonly Part[] } | null;
+  const has = (part?: Part): boolean => part?.type === 'ByteLevel' || (part?.pretokenizers ?? []).some(has);
+  return has((JSON.parse(json) as { pre_tokenizer?: Part }).pre_tokenizer);
+}
+
+/** Entries of a byte-level BPE's vocabulary, without added tokens. @throws UserError when the file is not one. */
+export function entriesOfBpe(json: string): Map<string, number> {
+  return new Map(Object.entries(parseByteLevel(json).model.vocab));
+}
+
+/**
+ * The tokenizer.json `json` with further merges behind its own. What a merge makes gets the next id from `firstId` on,
+ * unless it is an entry already. Added tokens enter the vocabulary, since a reader would else number them behind it.
+ * @throws UserError when the file is not a byte-level BPE.
+ */
+export function continueBpeFile(json: string, merges: readonly Merge[], firstId: number): string {
+  const file = parseByteLevel(json);
+  const vocab = new Map(Object.entries(file.model.vocab));
+  for (const { id, content } of file.added_tokens) vocab.set(content, id);
+  let next = firstId;
+  for (const [left, right] of merges) if (!vocab.has(left + right)) vocab.set(left + right, next++);
+  const spelled = typeof file.model.merges[0] === 'string' ? merges.map(merge => merge.join(' ')) : merges;
+  const model = { ...file.model, vocab: Object.fromEntries(vocab), merges: [...file.model.merges, ...spelled] };
+  return JSON.stringify({ ...file, model });
+}
+
+function parseByteLevel(json: string): z.infer<typeof byteLevelFile> {
+  const parsed = byteLevelFile.safeParse(JSON.parse(json));
+  if (parsed.success && isByteLevel(json)) return parsed.data;
+  throw new UserError(
+    'the tokenizer is not a byte-level BPE, which alone can be continued on text; extend it with the tools that made it',
+  );
 }
 
 /** The byte symbols of byte-level BPE: printable ones stand for themselves, the rest for code points from 256 on. */

@@ -78,8 +78,25 @@ export class TextTokenizer {
     return (await this.#tokenizer.encode(text)).getIds();
   }
 
+  /** Ids of the text by the parts that are encoded apart: words, mostly. Together they are those of `encode`. */
+  async encodeWords(text: string): Promise<number[][]> {
+    const encoding = await this.#tokenizer.encode(text, null, { addSpecialTokens: false });
+    const parts = encoding.getWordIds();
+    const words: number[][] = [];
+    encoding.getIds().forEach((id, i) => {
+      if (i > 0 && parts[i] === parts[i - 1] && parts[i] != null) words.at(-1)!.push(id);
+      else words.push([id]);
+    });
+    return words;
+  }
+
   decode(ids: readonly number[]): Promise<string> {
     return this.#tokenizer.decode([...ids], false);
+  }
+
+  /** Every entry as the file spells it, with its id. */
+  get vocabulary(): ReadonlyMap<string, number> {
+    return new Map(Object.entries(this.#tokenizer.getVocab(true)));
   }
 }
 

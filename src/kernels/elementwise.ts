@@ -44,13 +44,15 @@ export interface AdamwSettings {
   readonly beta2: number;
   readonly eps: number;
   readonly weightDecay: number;
+  /** The parameter's schedule is its own: nothing changes while its step is 0, and corrections come from it. */
+  readonly staged?: boolean | undefined;
 }
 
 /** `half` is a copy of the parameter in f16 that is kept in step with it. */
 export function adamw(
   kernels: KernelTable,
   count: number,
-  { beta1, beta2, eps, weightDecay }: AdamwSettings,
+  { beta1, beta2, eps, weightDecay, staged = false }: AdamwSettings,
   buffers: Record<'gradient' | 'schedule' | 'health' | 'parameter' | 'm' | 'v', Operand> & {
     half?: Operand | undefined;
   },
@@ -61,7 +63,7 @@ export function adamw(
     operand => [operand, 1] as const,
   );
   const ELEMENTS = kernels.adapter.kind === 'hardware' ? 1 : 16; // starting a workgroup costs a CPU microseconds
-  const holes = { WORKGROUP, ELEMENTS, HALF: half !== undefined };
+  const holes = { WORKGROUP, ELEMENTS, HALF: half !== undefined, STAGED: staged };
   const settings = [beta1, beta2, 1 - beta1, 1 - beta2, eps, weightDecay].map(f32);
   return rowWindows(kernels.maxBindingBytes, count, operands).map(window => {
     const workgroups = linearGrid(Math.ceil(window.count / (WORKGROUP * ELEMENTS)));

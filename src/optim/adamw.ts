@@ -22,8 +22,8 @@ const FIRST_LOSS_SCALE = 2 ** 15;
 const LOSS_SCALE_INTERVAL = 2000;
 
 /** State of dynamic loss scaling: [loss scale, good steps in a row as u32, β1^t, β2^t], t counting updates made. */
-export function firstScaler(): Float32Array {
-  return Float32Array.of(FIRST_LOSS_SCALE, 0, 1, 1);
+export function firstScaler({ beta1, beta2 }: OptimizerSettings, updates = 0): Float32Array {
+  return Float32Array.of(FIRST_LOSS_SCALE, 0, beta1 ** updates, beta2 ** updates);
 }
 
 /** A parameter (with its gradient) and its two moments. */
@@ -34,19 +34,25 @@ export interface OptimizedParameter {
   readonly decay: boolean;
   readonly m: Tensor;
   readonly v: Tensor;
+  /** A schedule of its own [4], for a parameter that is frozen at first: its step counts updates, and is 0 until then. */
+  readonly schedule?: Tensor | undefined;
 }
 
-/** What changes from step to step: [learning rate, correction 1, correction 2, step as u32]. */
+/**
+ * What changes from step to step: [learning rate, correction 1, correction 2, step as u32]. `updates` are those that the
+ * moments have seen with this one; more than the step where they were taken over from another run.
+ */
 export function scheduleWords(
   { beta1, beta2 }: OptimizerSettings,
   step: number,
   learningRate: number,
+  updates = step,
 ): Uint32Array<ArrayBuffer> {
   const words = new Uint32Array(4);
   const floats = new Float32Array(words.buffer);
   floats[0] = learningRate;
-  floats[1] = 1 / (1 - beta1 ** step);
-  floats[2] = 1 / (1 - beta2 ** step);
+  floats[1] = 1 / (1 - beta1 ** updates);
+  floats[2] = 1 / (1 - beta2 ** updates);
   words[3] = step;
   return words;
 }
@@ -122,18 +128,20 @@ export function traceUpdate(
         scaler: scaler && bind(scaler),
       }),
   });
-  parameters.forEach(({ tensor, half, decay, m, v }, i) => {
+  parameters.forEach(({ tensor, half, decay, m, v, schedule: own }, i) => {
     const { eps, weightDecay } = settings;
-    const adamwSettings: AdamwSettings = { beta1, beta2, eps, weightDecay: decay ? weightDecay : 0 };
+    const staged = own !== undefined;
+    const adamwSettings: AdamwSettings = { beta1, beta2, eps, weightDecay: decay ? weightDecay : 0, staged };
+    const followed = own ?? schedule;
     graph.add({
       op: 'adamw',
-      inputs: [tensor.gradient!, schedule, health],
+      inputs: [tensor.gradient!, followed, health],
       outputs: [],
       updates: half ? [tensor, m, v, half] : [tensor, m, v],
       launch: (kernels, bind) =>
         adamw(kernels, counts[i]!, adamwSettings, {
           gradient: bind(tensor.gradient!),
-          schedule: bind(schedule),
+          schedule: bind(followed),
           health: bind(health),
           parameter: bind(tensor),
           m: bind(m),

@@ -1,8 +1,8 @@
 /** The report: one self-contained HTML page. */
 import { compareReplay, type Forgetting, knownForgetting } from './forgetting.js';
 import { colorOf, forgettingPlot, heldOutPlot, replayPlot, stepPlot } from './plots.js';
-import { compareRuns, languagesOf, type RunRecord, targetOf } from './runs.js';
-import { forgetting, milestones, percent, replayFindings, sentence, short, signed } from './words.js';
+import { compareRuns, languagesOf, lossIn, type RunRecord, targetOf, unitOf } from './runs.js';
+import { findingsOf, milestones, percent, replayFindings, short, signed } from './words.js';
 
 export const escapeHtml = (text: string): string =>
   text.replace(/[&<>"']/g, character => `&#${character.charCodeAt(0)};`);
@@ -27,7 +27,7 @@ th:first-child, td:first-child { text-align: left; } th { color: var(--faint); f
 /** The page of several runs, overlaid. `sourceLanguage` is that of CPT runs whose source run is not to be found. */
 export function reportPage(runs: readonly RunRecord[], title: string, sourceLanguage?: string): string {
   const comparisons = compareRuns(runs);
-  const findings = [...comparisons.map(sentence), ...forgetting(runs)];
+  const unit = unitOf(runs);
   const evaluated = runs.filter(run => run.evaluations.length > 0);
   const forgotten = knownForgetting(runs, sourceLanguage);
   const stepped = runs.filter(run => run.steps.length > 0);
@@ -40,8 +40,10 @@ export function reportPage(runs: readonly RunRecord[], title: string, sourceLang
         figure(stepPlot(stepped, quantity)),
       )
     : [];
-  const body = `${findings.map(text => `<p class="finding">${escapeHtml(text)}</p>`).join('\n')}
-<p class="note">Loss is the mean over held-out tokens, in nats per token. FLOPs are 6·N·tokens, N the parameters that every token is multiplied by; a source model's own training is not in them. Point at a dot for its numbers.</p>
+  const body = `${findingsOf(runs)
+    .map(text => `<p class="finding">${escapeHtml(text)}</p>`)
+    .join('\n')}
+<p class="note">Loss is the mean over held-out text, in ${unit}${unit === 'bits per byte' ? ', since vocabularies differ' : ''}. FLOPs are 6·N·tokens, N the parameters that every token is multiplied by; a source model's own training is not in them. Point at a dot for its numbers.</p>
 <h2>Held-out loss</h2>
 <div class="plots">${figures.join('\n')}</div>
 ${comparisons.length ? `<h2>Saved at equal loss</h2>\n<div class="scroll">${savingsTable(comparisons)}</div>` : ''}
@@ -83,10 +85,10 @@ export function table(head: readonly string[], rows: readonly (readonly string[]
 
 function savingsTable(comparisons: ReturnType<typeof compareRuns>): string {
   const head = ['runs', 'language', 'at loss', 'scratch tokens', 'CPT tokens', 'tokens saved', 'FLOPs saved'];
-  const rows = comparisons.map(({ scratch, cpt, language, savings }) => [
+  const rows = comparisons.map(({ scratch, cpt, language, unit, savings }) => [
     escapeHtml(`${cpt.config.name} against ${scratch.config.name}`),
     escapeHtml(language),
-    savings.loss.toFixed(3),
+    `${savings.loss.toFixed(3)} ${unit}`,
     short(savings.scratch.tokens),
     savings.cpt ? short(savings.cpt.tokens) : 'not reached',
     savings.savedTokens === undefined ? '–' : percent(savings.savedTokens),
@@ -135,12 +137,13 @@ const key = (index: number, name: string): string =>
 
 function lossTable(runs: readonly RunRecord[]): string {
   const languages = languagesOf(runs);
+  const unit = unitOf(runs);
   const rows = runs.flatMap((run, index) =>
     milestones(run, 11).map(({ tokens, flops, heldOut }) => [
       key(index, run.config.name),
       short(tokens),
       short(flops),
-      ...languages.map(language => heldOut[language]?.loss.toFixed(4) ?? ''),
+      ...languages.map(language => lossIn(heldOut[language], unit)?.toFixed(4) ?? ''),
     ]),
   );
   return table(['run', 'tokens', 'FLOPs', ...languages], rows);

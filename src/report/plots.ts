@@ -2,7 +2,7 @@
 import * as Plot from '@observablehq/plot';
 import { parseHTML } from 'linkedom';
 import type { Forgetting, ReplayComparison } from './forgetting.js';
-import { curveOf, type RunRecord } from './runs.js';
+import { curveOf, type RunRecord, unitOf } from './runs.js';
 import { percent, short } from './words.js';
 
 /** Colour-blind safe (Okabe & Ito), legible on light and on dark. */
@@ -90,8 +90,9 @@ export function heldOutPlot(
   axis: 'tokens' | 'flops',
   width?: number,
 ): string {
+  const unit = unitOf(runs);
   const rows = runs.flatMap(run =>
-    curveOf(run, language).map(point => ({
+    curveOf(run, language, unit).map(point => ({
       run: run.config.name,
       x: point[axis],
       y: point.loss,
@@ -101,7 +102,7 @@ export function heldOutPlot(
   const names = runs.map(run => run.config.name);
   return draw(rows, {
     x: AXES[axis],
-    y: `${language} held-out loss (nats per token)`,
+    y: `${language} held-out loss (${unit})`,
     runs: names,
     dots: true,
     ...(width && { width }),

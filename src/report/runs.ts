@@ -8,6 +8,8 @@ import { type CurvePoint, type Savings, savingsAtEqualLoss } from '../scaling/sa
 const mixtureSchema = z.array(z.looseObject({ name: z.string(), weight: z.number() })).min(1);
 const configSchema = z.looseObject({
   name: z.string(),
+  /** Of the tokenizer.json, a SHA-256. */
+  tokenizer: z.string().optional(),
   method: z.enum(['scratch', 'cpt']),
   model: z.looseObject({ hiddenSize: z.number(), numHiddenLayers: z.number(), vocabSize: z.number() }),
   parameters: z.looseObject({ total: z.number(), withoutEmbeddings: z.number(), nominal: z.string().nullable() }),
@@ -28,6 +30,9 @@ const configSchema = z.looseObject({
   seed: z.number(),
 });
 
+/** Runs from before bytes were counted have none. */
+const lossSchema = z.object({ loss: z.number(), tokens: z.number(), bytes: z.number().optional() });
+
 const lineSchema = z.discriminatedUnion('kind', [
   z.object({
     kind: z.literal('step'),
@@ -44,7 +49,7 @@ const lineSchema = z.discriminatedUnion('kind', [
     step: z.number(),
     tokens: z.number(),
     flops: z.number(),
-    heldOut: z.record(z.string(), z.object({ loss: z.number(), tokens: z.number() })),
+    heldOut: z.record(z.string(), lossSchema),
   }),
 ]);
 type Line = z.infer<typeof lineSchema>;
@@ -118,31 +123,70 @@ function mainLanguage({ sources }: Pick<RunRecord['config'], 'sources'>): string
   return sources.reduce((best, source) => (source.weight > best.weight ? source : best)).name;
 }
 
-export function curveOf(run: RunRecord, language: string): CurvePoint[] {
+/** What losses are compared in: per token as long as all count the same tokens, else per byte of text. */
+export type LossUnit = 'nats per token' | 'bits per byte';
+
+const sameTokens = (a: RunRecord, b: RunRecord): boolean =>
+  a.config.tokenizer === b.config.tokenizer && a.config.model.vocabSize === b.config.model.vocabSize;
+
+export const unitOf = (runs: readonly RunRecord[]): LossUnit =>
+  runs.every(run => sameTokens(run, runs[0]!)) ? 'nats per token' : 'bits per byte';
+
+/** A held-out loss in a unit; undefined when there is none, or its bytes were not counted. */
+export function lossIn(found: z.infer<typeof lossSchema> | undefined, unit: LossUnit): number | undefined {
+  if (!found || unit === 'nats per token') return found?.loss;
+  return found.bytes ? (found.loss * found.tokens) / (Math.LN2 * found.bytes) : undefined;
+}
+
+/** The held-out losses of a run in one language, in `unit`. */
+export function curveOf(run: RunRecord, language: string, unit: LossUnit = 'nats per token'): CurvePoint[] {
   return run.evaluations.flatMap(({ tokens, flops, heldOut }) => {
-    const found = heldOut[language];
-    return found ? [{ tokens, flops, loss: found.loss }] : [];
+    const loss = lossIn(heldOut[language], unit);
+    return loss === undefined ? [] : [{ tokens, flops, loss }];
   });
 }
 
 /** A scratch and a CPT run of one size into one language. */
-export interface Comparison {
+interface Pair {
   readonly scratch: RunRecord;
   readonly cpt: RunRecord;
   readonly language: string;
-  readonly savings: Savings;
+  readonly unit: LossUnit;
 }
 
-export function compareRuns(runs: readonly RunRecord[]): Comparison[] {
-  const sizeOf = ({ config: { parameters } }: RunRecord) => parameters.total;
+/** Runs are of one size when all parameters, or with other vocabularies all but the embeddings, are as many. */
+function pairsOf(runs: readonly RunRecord[]): Pair[] {
   return runs.flatMap(cpt => {
     if (cpt.config.method !== 'cpt') return [];
     const language = targetOf(cpt);
     return runs.flatMap(scratch => {
-      const comparable =
-        scratch.config.method === 'scratch' && targetOf(scratch) === language && sizeOf(scratch) === sizeOf(cpt);
-      const savings = comparable && savingsAtEqualLoss(curveOf(scratch, language), curveOf(cpt, language));
-      return savings ? [{ scratch, cpt, language, savings }] : [];
+      if (scratch.config.method !== 'scratch' || targetOf(scratch) !== language) return [];
+      const size = sameTokens(scratch, cpt) ? 'total' : 'withoutEmbeddings';
+      if (scratch.config.parameters[size] !== cpt.config.parameters[size]) return [];
+      return [{ scratch, cpt, language, unit: unitOf([scratch, cpt]) }];
     });
   });
+}
+
+/** With other vocabularies the savings are at equal bits per byte, and in FLOPs alone: their tokens are not the same. */
+export interface Comparison extends Pair {
+  readonly savings: Savings;
+}
+
+export function compareRuns(runs: readonly RunRecord[]): Comparison[] {
+  return pairsOf(runs).flatMap(pair => {
+    const { scratch, cpt, language, unit } = pair;
+    const savings = savingsAtEqualLoss(curveOf(scratch, language, unit), curveOf(cpt, language, unit));
+    if (!savings) return [];
+    return [{ ...pair, savings: unit === 'nats per token' ? savings : { ...savings, savedTokens: undefined } }];
+  });
+}
+
+/** Pairs with other vocabularies that cannot be compared, since the bytes of their held-out text were not counted. */
+export function refusedPairs(runs: readonly RunRecord[]): Pair[] {
+  return pairsOf(runs).filter(
+    ({ scratch, cpt, language, unit }) =>
+      unit === 'bits per byte' &&
+      [scratch, cpt].some(run => curveOf(run, language).length > 0 && curveOf(run, language, unit).length === 0),
+  );
 }

@@ -1,7 +1,16 @@
 /** Findings in words and numbers, for the terminal and for the page. */
 import Table from 'cli-table3';
 import type { ReplayComparison } from './forgetting.js';
-import { type Comparison, compareRuns, curveOf, languagesOf, type RunRecord } from './runs.js';
+import {
+  type Comparison,
+  compareRuns,
+  curveOf,
+  languagesOf,
+  lossIn,
+  type RunRecord,
+  refusedPairs,
+  unitOf,
+} from './runs.js';
 
 /** 1234567 → '1.23M'. */
 export function short(value: number): string {
@@ -23,7 +32,9 @@ export const percent = (share: number): string => `${(100 * share).toFixed(0)}%`
 export const signed = (difference: number): string => `${difference < 0 ? '−' : '+'}${Math.abs(difference).toFixed(4)}`;
 
 /** What a pair of runs shows, in a sentence. */
-export function sentence({ scratch, cpt, language, savings }: Comparison): string {
+export function sentence(comparison: Comparison): string {
+  if (comparison.unit === 'bits per byte') return sentencePerByte(comparison);
+  const { scratch, cpt, language, savings } = comparison;
   const { loss, savedTokens, savedFlops } = savings;
   const goal = `the ${language} loss of ${loss.toFixed(3)} that '${scratch.config.name}' reached with ${short(savings.scratch.tokens)} tokens`;
   if (!savings.cpt || savedTokens === undefined || savedFlops === undefined) {
@@ -36,19 +47,43 @@ export function sentence({ scratch, cpt, language, savings }: Comparison): strin
   return `'${cpt.config.name}' reached ${goal} after ${short(savings.cpt.tokens)}: ${verdict}, the source model not counted.`;
 }
 
+/** The same of runs with different vocabularies, whose tokens do not compare. */
+function sentencePerByte({
+  scratch,
+  cpt,
+  language,
+  savings: { loss, scratch: from, cpt: to, savedFlops },
+}: Comparison) {
+  const goal = `the ${loss.toFixed(3)} bits per byte of ${language} that '${scratch.config.name}' reached with ${short(from.flops)} FLOPs`;
+  if (!to || savedFlops === undefined) return `'${cpt.config.name}' did not reach ${goal}.`;
+  const verdict = savedFlops >= 0 ? `${percent(savedFlops)} saved` : `${percent(-savedFlops)} more: nothing saved`;
+  return `'${cpt.config.name}' reached ${goal} after ${short(to.flops)}: ${verdict}, the source model not counted. Their vocabularies differ, so that losses are compared per byte, and tokens not at all.`;
+}
+
+/** What the runs show together, a sentence each. */
+export function findingsOf(runs: readonly RunRecord[]): string[] {
+  const refused = refusedPairs(runs).map(
+    ({ scratch, cpt }) =>
+      `'${cpt.config.name}' and '${scratch.config.name}' have different vocabularies, and one of them has no bytes beside its held-out losses: they are not compared, since losses per token would mean nothing.`,
+  );
+  return [...compareRuns(runs).map(sentence), ...refused, ...forgetting(runs)];
+}
+
 /** How the other languages fared in a CPT run: forgetting, or the lack of it. */
 export function forgetting(runs: readonly RunRecord[]): string[] {
+  const unit = unitOf(runs);
+  const inUnit = unit === 'nats per token' ? '' : ` ${unit}`;
   return runs.flatMap(run => {
     if (run.config.method !== 'cpt') return [];
     const target = run.config.sources.reduce((a, b) => (b.weight > a.weight ? b : a)).name;
     return languagesOf([run]).flatMap(language => {
-      const curve = curveOf(run, language);
+      const curve = curveOf(run, language, unit);
       const [first, last] = [curve[0], curve.at(-1)];
       if (language === target || !first || !last || curve.length < 2) return [];
       const change = last.loss - first.loss;
       const verb = change > 0 ? 'rose' : 'fell';
       return [
-        `The ${language} loss of '${run.config.name}' ${verb} from ${first.loss.toFixed(3)} to ${last.loss.toFixed(3)}.`,
+        `The ${language} loss of '${run.config.name}' ${verb} from ${first.loss.toFixed(3)} to ${last.loss.toFixed(3)}${inUnit}.`,
       ];
     });
   });
@@ -77,16 +112,18 @@ export function milestones(run: RunRecord, rows: number): RunRecord['evaluations
 /** Held-out losses along the way and what CPT saved, for a terminal. */
 export function comparisonTable(runs: readonly RunRecord[]): string {
   const languages = languagesOf(runs);
+  const unit = unitOf(runs);
+  const heading = unit === 'nats per token' ? 'loss' : 'bits/byte';
   const table = new Table({
-    head: ['run', 'tokens', 'FLOPs', ...languages.map(language => `${language} loss`)],
+    head: ['run', 'tokens', 'FLOPs', ...languages.map(language => `${language} ${heading}`)],
     colAligns: ['left', 'right', 'right', ...languages.map(() => 'right' as const)],
     style: { head: [], border: [], compact: true },
   });
   for (const run of runs) {
     milestones(run, 6).forEach(({ tokens, flops, heldOut }, i) => {
-      const losses = languages.map(language => heldOut[language]?.loss.toFixed(3) ?? '');
+      const losses = languages.map(language => lossIn(heldOut[language], unit)?.toFixed(3) ?? '');
       table.push([i === 0 ? run.config.name : '', short(tokens), short(flops), ...losses]);
     });
   }
-  return [table.toString(), ...compareRuns(runs).map(sentence), ...forgetting(runs)].join('\n');
+  return [table.toString(), ...findingsOf(runs)].join('\n');
 }

@@ -7,7 +7,7 @@
 export interface CurvePoint {
   readonly tokens: number;
   readonly flops: number;
-  /** Mean, in nats per token. */
+  /** Mean; of all points that are compared in one unit: nats per token, or bits per byte. */
   readonly loss: number;
 }
 

@@ -5,10 +5,11 @@ import { z } from 'zod';
 import type { MixtureState } from '../data/mixture.js';
 import { messageOf, UserError } from '../errors.js';
 import { writeFileWhole, writeFolderWhole } from '../files.js';
+import { type ModelConfig, parameterSpecs } from '../model/config.js';
 import type { Model } from '../model/model.js';
 import type { Companions } from './companions.js';
+import type { Origin } from './continuation.js';
 import { writeModel } from './model-folder.js';
-import type { Origin } from './resolve.js';
 import { floatTensor, SafetensorsFile, writeSafetensors } from './safetensors.js';
 import type { Trainer } from './step.js';
 import { hasWeights } from './weight-files.js';
@@ -22,6 +23,9 @@ const stateSchema = z.object({
   flops: z.number().nonnegative(),
   parameters: z.int().positive(),
   mixture: z.object({ drawn: z.array(z.int().nonnegative()) }),
+  /** The last step's rate, and the updates that the moments have seen; earlier checkpoints don't say. */
+  learningRate: z.number().nonnegative().optional(),
+  updates: z.int().nonnegative().optional(),
 });
 export type TrainingState = z.infer<typeof stateSchema>;
 
@@ -84,6 +88,35 @@ export function readTrainingState(checkpoint: string): TrainingState {
   }
 }
 
+/** @throws UserError naming what is missing, or has another shape, for a model to go on with a checkpoint's moments. */
+export function checkOptimizerState(checkpoint: string, config: ModelConfig): void {
+  const path = join(checkpoint, 'optimizer.safetensors');
+  const refuse = (why: string) => {
+    throw new UserError(
+      `optimizerState keep needs AdamW's moments of the source, but ${why}; use optimizerState reset`,
+    );
+  };
+  if (!existsSync(path) || !existsSync(join(checkpoint, 'training.json'))) {
+    refuse(
+      `'${checkpoint}' has no optimizer.safetensors with a training.json (a model that was imported, or whose vocabulary was extended, has none)`,
+    );
+  }
+  const file = SafetensorsFile.open(path);
+  try {
+    for (const { name, shape } of parameterSpecs(config)) {
+      for (const moment of [`${name}.m`, `${name}.v`]) {
+        if (!file.names.includes(moment)) refuse(`'${path}' has no '${moment}'`);
+        const found = file.shape(moment);
+        if (found.join() !== shape.join()) {
+          refuse(`in '${path}' '${moment}' has shape [${found.join(', ')}], and the model [${shape.join(', ')}]`);
+        }
+      }
+    }
+  } finally {
+    file.close();
+  }
+}
+
 /** Puts the optimizer's state of a checkpoint back. @throws UserError when it does not fit the model. */
 export function restoreTrainer(trainer: Trainer, checkpoint: string, step: number): void {
   const file = SafetensorsFile.open(join(checkpoint, 'optimizer.safetensors'));
@@ -121,12 +154,14 @@ export function originOf(checkpoint: string): Origin {
   if (!existsSync(join(checkpoint, 'training.json'))) {
     return { checkpoint, name: basename(checkpoint), tokens: 0, flops: 0, tokensPerParameter: 0 };
   }
-  const { run, tokens, flops, parameters } = readTrainingState(checkpoint);
+  const { run, step, tokens, flops, parameters, learningRate, updates = step } = readTrainingState(checkpoint);
   return {
     checkpoint,
     name: run || basename(dirname(dirname(checkpoint))),
     tokens,
     flops,
     tokensPerParameter: tokens / parameters,
+    ...(learningRate !== undefined && { learningRate }),
+    updates,
   };
 }

@@ -6,6 +6,10 @@ import { UserError } from '../errors.js';
 import { CHECKPOINTING } from '../model/llama.js';
 import { PRECISIONS } from '../model/model.js';
 import { presetNames } from '../model/presets.js';
+import { ANNEAL_SHAPES, COOLDOWN_SHAPES, SCHEDULES } from '../optim/schedule.js';
+
+/** What a CPT run does with AdamW's moments of its source. */
+export const OPTIMIZER_STATES = ['keep', 'reset'] as const;
 
 const count = (description: string) => z.int().positive().describe(description);
 const share = (description: string) => z.number().min(0).max(1).describe(description);
@@ -51,11 +55,33 @@ const trainFields = {
   checkpointing: z
     .enum(CHECKPOINTING)
     .describe('layer: keep only the input of each layer and compute the rest again in the backward pass'),
-  learningRate: z.number().positive().describe("peak learning rate (default: the preset's)"),
-  schedule: z.enum(['cosine', 'constant', 'wsd']).describe('after warm-up: cosine, constant, or warm-up-stable-decay'),
+  learningRate: z
+    .number()
+    .positive()
+    .describe("peak learning rate (default: the preset's); anneal: where it starts (default: where the source ended)"),
+  schedule: z
+    .enum(SCHEDULES)
+    .describe(
+      'after warm-up: cosine, constant, warm-up-stable-decay, infinite (cool-down, constant, anneal); or anneal at once',
+    ),
   warmup: share('share of the steps that warm up'),
   minLearningRateRatio: share('where a decay ends, as a share of the peak'),
-  decay: share('wsd: share of the steps that decay'),
+  decay: share('wsd, infinite: share of the steps that decay, at the end'),
+  cooldown: share('infinite: share of the steps that cool down, after warm-up'),
+  constantLearningRateRatio: z
+    .number()
+    .positive()
+    .max(1)
+    .describe('infinite: the constant rate, as a share of the peak'),
+  cooldownShape: z.enum(COOLDOWN_SHAPES).describe('infinite: how the rate cools down to the constant'),
+  annealShape: z.enum(ANNEAL_SHAPES).describe('infinite, anneal: how the rate falls to the minimum'),
+  optimizerState: z
+    .enum(OPTIMIZER_STATES)
+    .describe("cpt: AdamW's moments of the source, kept or reset to 0 (default: keep for anneal, else reset)"),
+  freezeBodyTokens: z
+    .number()
+    .positive()
+    .describe('cpt: tokens at the start in which only the embedding and an untied head are trained'),
   beta1: z.number().min(0).lt(1).describe('AdamW β1'),
   beta2: z.number().min(0).lt(1).describe('AdamW β2'),
   eps: z.number().positive().describe('AdamW eps'),
@@ -83,6 +109,10 @@ export const defaults = {
   warmup: 0.05,
   minLearningRateRatio: 0.1,
   decay: 0.2,
+  cooldown: 0.2,
+  constantLearningRateRatio: 0.5,
+  cooldownShape: 'cosine',
+  annealShape: 'exponential',
   beta1: 0.9,
   beta2: 0.95,
   eps: 1e-8,

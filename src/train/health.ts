@@ -23,6 +23,8 @@ export interface ParameterHealth {
   readonly gradientToWeight: number;
   /** Of what AdamW moved the weights by, without decay. */
   readonly updateToWeight: number;
+  /** While the run trains the embedding alone: nothing moves these weights. */
+  readonly frozen?: boolean | undefined;
 }
 
 /** In the run's folder: a HealthLine a line. */
@@ -126,7 +128,10 @@ export class HealthProbe {
     device.submit(this.#plan.commands);
     const { lossScale } = readStepHealth(await device.read(this.#trainer.state.health.buffer!), 0);
     const words = new Uint32Array(await device.read(this.#report.buffer!));
+    const { step, settings, state } = this.#trainer;
+    const isEarly = step <= (settings.frozenSteps ?? 0);
     const parameters = this.#places.map(({ name, count, first }): ParameterHealth => {
+      const frozen = isEarly && state.parameters.get(name)!.schedule !== undefined;
       const each = healthParts(count);
       const [weight, scaled, update] = [0, 1, 2].map(i => readHealth(words, first + i * each, count)) as [
         TensorHealth,
@@ -140,7 +145,8 @@ export class HealthProbe {
         weight,
         gradient,
         gradientToWeight: over(gradient.rms),
-        updateToWeight: over(learningRate * update.rms),
+        updateToWeight: frozen ? 0 : over(learningRate * update.rms),
+        ...(frozen && { frozen }),
       };
     });
     return { kind: 'health', step: this.#trainer.step, lossScale, parameters };
@@ -157,7 +163,7 @@ export function healthWarnings({ step, lossScale, parameters }: HealthLine, limi
   const warnings: string[] = [];
   const warn = (name: string, what: string, value: number, limit: string) =>
     warnings.push(`step ${step}: ${name}: ${what} is ${Number(value.toPrecision(3))} (${limit})`);
-  for (const { name, weight, gradient, gradientToWeight, updateToWeight } of parameters) {
+  for (const { name, weight, gradient, gradientToWeight, updateToWeight, frozen } of parameters) {
     const { maxUpdateToWeight, minUpdateToWeight, maxGradientToWeight, maxZeros, maxSubnormal } = limits;
     for (const [kind, { nonFinite }] of [
       ['weights', weight],
@@ -168,7 +174,7 @@ export function healthWarnings({ step, lossScale, parameters }: HealthLine, limi
     if (updateToWeight > maxUpdateToWeight)
       warn(name, 'update to weight', updateToWeight, `at most ${maxUpdateToWeight}`);
     // right after the start the learning rate warms up from nothing, and weights may be 0
-    if (updateToWeight < minUpdateToWeight && weight.rms > 0) {
+    if (updateToWeight < minUpdateToWeight && weight.rms > 0 && !frozen) {
       warn(name, 'update to weight', updateToWeight, `at least ${minUpdateToWeight}`);
     }
     if (gradientToWeight > maxGradientToWeight) {

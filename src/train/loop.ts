@@ -1,6 +1,7 @@
 /** The training loop. Its order: evaluate, save, stop or go on; draw, submit, report. */
 import { join } from 'node:path';
 import type { Mixture } from '../data/mixture.js';
+import { predictedBytes, tokenBytes } from '../data/token-bytes.js';
 import { messageOf } from '../errors.js';
 import { Evaluator, sequencesOf } from '../eval/loss.js';
 import type { Device } from '../gpu/device.js';
@@ -104,6 +105,8 @@ export async function train(context: TrainContext): Promise<RunSummary> {
             flops: flopsAt(step),
             parameters: run.parameters.total,
             mixture: mixture.state(),
+            ...(step > 0 && { learningRate: learningRateAt(run.schedule, step, run.steps) }),
+            updates: trainer.updates,
           },
         });
         reporter.restartClock();
@@ -263,15 +266,17 @@ class Reporter {
 async function makeEvaluation({ run, data, trainer }: TrainContext) {
   const { contextLength: T, microBatch: B } = run;
   const evaluator = await Evaluator.create(trainer.model, { B, T });
+  const table = tokenBytes(data.tokenizerJson);
   const sets = [...data.heldOut].map(([language, dataset]) => {
     const count = Math.min(dataset.heldOutTokens, (run.evalTokens ?? Infinity) + 1);
-    return { language, sequences: sequencesOf(dataset.readHeldOut(0, count), T) };
+    const ids = dataset.readHeldOut(0, count);
+    return { language, sequences: sequencesOf(ids, T), bytes: predictedBytes(table, ids) };
   });
   const evaluate = async (): Promise<EvaluationLine['heldOut']> => {
-    const heldOut: Record<string, { loss: number; tokens: number }> = {};
-    for (const { language, sequences } of sets) {
+    const heldOut: Record<string, { loss: number; tokens: number; bytes: number }> = {};
+    for (const { language, sequences, bytes } of sets) {
       const { nats, tokens } = await evaluator.loss(sequences);
-      heldOut[language] = { loss: nats / tokens, tokens };
+      heldOut[language] = { loss: nats / tokens, tokens, bytes };
     }
     return heldOut;
   };

@@ -32,6 +32,8 @@ export const trainerSettings = (run: ResolvedRun): TrainerSettings => ({
   microBatches: run.batchTokens / (run.microBatch * run.contextLength),
   optimizer: run.optimizer,
   checkpointing: run.checkpointing,
+  frozenSteps: run.freezeBodySteps,
+  earlierUpdates: run.optimizerState === 'keep' ? run.source?.updates : 0,
 });
 
 /** Lays a run out as `train` would, and counts; nothing is allocated. */

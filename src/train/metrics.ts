@@ -24,8 +24,10 @@ export interface EvaluationLine {
   readonly step: number;
   readonly tokens: number;
   readonly flops: number;
-  /** Mean loss in nats by language, and over how many tokens. */
-  readonly heldOut: Readonly<Record<string, { readonly loss: number; readonly tokens: number }>>;
+  /** Mean loss in nats by language, over how many tokens, and the bytes of text that these stand for. */
+  readonly heldOut: Readonly<
+    Record<string, { readonly loss: number; readonly tokens: number; readonly bytes: number }>
+  >;
 }
 
 export type MetricsLine = StepLine | EvaluationLine;

@@ -8,21 +8,12 @@ import { CHECKPOINTING } from '../model/llama.js';
 import { PRECISIONS } from '../model/model.js';
 import { presetSize } from '../model/presets.js';
 import { recipeFor } from '../model/recipe.js';
-import { validateSchedule } from '../optim/schedule.js';
+import { ANNEAL_SHAPES, COOLDOWN_SHAPES, SCHEDULES } from '../optim/schedule.js';
 import { choicesSchema } from '../tune/choices.js';
-import { MODEL_FIELDS, type RunConfig, type RunFields } from './config.js';
+import { defaults, MODEL_FIELDS, OPTIMIZER_STATES, type RunConfig, type RunFields } from './config.js';
+import { freezeStepsOf, type Origin, optimizerStateOf, originSchema, scheduleOf } from './continuation.js';
 
 const count = z.int().positive();
-
-/** The source model of a CPT run, and how far it was trained. */
-const originSchema = z.object({
-  checkpoint: z.string(),
-  name: z.string(),
-  tokens: z.number(),
-  flops: z.number(),
-  tokensPerParameter: z.number(),
-});
-export type Origin = z.infer<typeof originSchema>;
 
 const ropeScalingSchema = z.discriminatedUnion('type', [
   z.object({ type: z.literal('linear'), factor: z.number() }),
@@ -76,12 +67,19 @@ export const resolvedSchema = z.object({
   checkpointing: z.enum(CHECKPOINTING).default('none'),
   precision: z.enum(PRECISIONS).default('f32'),
   schedule: z.object({
-    schedule: z.enum(['cosine', 'constant', 'wsd']),
+    schedule: z.enum(SCHEDULES),
     learningRate: z.number(),
     warmup: z.number(),
     minLearningRateRatio: z.number(),
     decay: z.number(),
+    cooldown: z.number().default(defaults.cooldown),
+    constantLearningRateRatio: z.number().default(defaults.constantLearningRateRatio),
+    cooldownShape: z.enum(COOLDOWN_SHAPES).default(defaults.cooldownShape),
+    annealShape: z.enum(ANNEAL_SHAPES).default(defaults.annealShape),
   }),
+  optimizerState: z.enum(OPTIMIZER_STATES).default('reset'),
+  /** First steps in which only the embedding and an untied head are trained. */
+  freezeBodySteps: z.int().nonnegative().default(0),
   optimizer: z.object({
     beta1: z.number(),
     beta2: z.number(),
@@ -187,14 +185,6 @@ export function resolveRun(config: RunConfig, { data, maxBindingBytes, from }: R
       );
     }
   }
-  const schedule = {
-    schedule: config.schedule,
-    learningRate: config.learningRate ?? recipeFor(model).learningRate,
-    warmup: config.warmup,
-    minLearningRateRatio: config.minLearningRateRatio,
-    decay: config.decay,
-  };
-  validateSchedule(schedule);
   const times = (every: number | undefined, standard: number) =>
     every === undefined ? Math.min(standard, steps) : Math.max(1, Math.min(steps, Math.round(tokens / every)));
   return {
@@ -215,7 +205,9 @@ export function resolveRun(config: RunConfig, { data, maxBindingBytes, from }: R
     microBatch,
     checkpointing: config.checkpointing,
     precision: config.precision,
-    schedule,
+    schedule: scheduleOf(config, model, from?.origin),
+    optimizerState: optimizerStateOf(config, from?.origin),
+    freezeBodySteps: freezeStepsOf(config, { steps, batchTokens }, from?.origin),
     optimizer: {
       beta1: config.beta1,
       beta2: config.beta2,

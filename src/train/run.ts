@@ -8,9 +8,17 @@ import { type AdapterDescription, chooseAdapter } from '../gpu/adapters.js';
 import { type Device, openDevice } from '../gpu/device.js';
 import { initialWeights } from '../model/init.js';
 import { Model } from '../model/model.js';
-import { findModelFolder, listCheckpoints, originOf, readTrainingState, restoreTrainer } from './checkpoint.js';
+import {
+  checkOptimizerState,
+  findModelFolder,
+  listCheckpoints,
+  originOf,
+  readTrainingState,
+  restoreTrainer,
+} from './checkpoint.js';
 import { type Companions, readCompanions } from './companions.js';
 import type { RunConfig } from './config.js';
+import { notesOf } from './continuation.js';
 import { HEALTH_FILE, type HealthOptions } from './health.js';
 import { kernelsForResume, kernelsForStart, recordOf } from './kernels.js';
 import { type RunSummary, type TrainObserver, train } from './loop.js';
@@ -57,6 +65,7 @@ export async function startRun(config: RunConfig, options: StartOptions = {}): P
   return withDevice(options.device, config.adapter, data, async device => {
     const resolved = resolve(config, checkpoint, data, device.adapter);
     const { signal, observer, tune } = options;
+    for (const note of notesOf(resolved)) observer?.onNote?.(note);
     const search = { folder: tune?.cache, signal, observer };
     const kernels = await kernelsForStart(device.adapter, resolved, config, search);
     const run = { ...resolved, kernels: recordOf(kernels) };
@@ -65,7 +74,8 @@ export async function startRun(config: RunConfig, options: StartOptions = {}): P
       ? await loadModel(device, checkpoint, { precision, kernels })
       : await Model.create(device, run.model, initialWeights(run.model, run.seed), { precision, kernels });
     const companions = checkpoint ? readCompanions(checkpoint) : undefined;
-    return trainFrom(device, config.out, run, { model, companions }, data, options, () => {
+    return trainFrom(device, config.out, run, { model, companions }, data, options, trainer => {
+      if (run.optimizerState === 'keep') restoreTrainer(trainer, checkpoint!, 0);
       mkdirSync(config.out, { recursive: true });
       writeFileWhole(join(config.out, CONFIG), `${JSON.stringify(run, null, 2)}\n`);
       writeFileWhole(join(config.out, 'metrics.jsonl'), '');
@@ -79,6 +89,8 @@ export interface DryRun {
   readonly run: ResolvedRun;
   readonly memory: RunMemory;
   readonly adapter: AdapterDescription;
+  /** What the user should know before starting it. */
+  readonly notes: readonly string[];
 }
 
 /**
@@ -94,7 +106,7 @@ export async function dryRun(
   try {
     const { chosen: adapter } = (await chooseAdapter(config.adapter)).choice;
     const run = resolve(config, checkpoint, data, adapter);
-    return { run, memory: runMemory(adapter, run), adapter };
+    return { run, memory: runMemory(adapter, run), adapter, notes: notesOf(run) };
   } finally {
     data.close();
   }
@@ -115,7 +127,9 @@ function resolve(
         tokenizerJson: readIfThere(join(checkpoint, 'tokenizer.json')),
       }
     : undefined;
-  return resolveRun(config, { data, maxBindingBytes, ...(from && { from }) });
+  const run = resolveRun(config, { data, maxBindingBytes, ...(from && { from }) });
+  if (run.optimizerState === 'keep') checkOptimizerState(checkpoint!, run.model);
+  return run;
 }
 
 /**

@@ -158,6 +158,13 @@ export class SafetensorsFile {
     return [...this.#entries.keys()];
   }
 
+  /** @throws UserError when there is no such tensor. */
+  shape(name: string): readonly number[] {
+    const entry = this.#entries.get(name);
+    if (!entry) throw new UserError(`'${this.path}' has no tensor '${name}'`);
+    return entry.shape;
+  }
+
   /**
    * The type that a tensor is stored in.
    * @throws UserError when the tensor is missing, has another shape, or a type that weights don't have.

@@ -7,7 +7,7 @@ import { type Plan, plan } from '../autograd/plan.js';
 import type { Command } from '../gpu/program.js';
 import { packSequences } from '../model/batch.js';
 import type { Model } from '../model/model.js';
-import { HEALTH_BYTES, readHealth, type StepHealth, scheduleWords } from '../optim/adamw.js';
+import { firstScaler, HEALTH_BYTES, readHealth, type StepHealth, scheduleWords } from '../optim/adamw.js';
 import { HISTORY, TracedStep, type TrainerSettings } from './traced-step.js';
 
 /** The optimizer's state of a parameter, on the host. */
@@ -69,6 +69,11 @@ export class Trainer {
     return this.#traced;
   }
 
+  /** Updates that the moments of the embedding have seen, those of a run that they come from among them. */
+  get updates(): number {
+    return this.step + (this.settings.earlierUpdates ?? 0);
+  }
+
   /** Tokens that an optimizer step is trained on. */
   get tokensPerStep(): number {
     return this.settings.microBatches * this.settings.B * this.settings.T;
@@ -84,7 +89,7 @@ export class Trainer {
    * @throws UserError when a token id is outside the vocabulary; Error when 64 steps wait for `reports`.
    */
   submit(sequences: Uint32Array, learningRate: number): void {
-    const { B, T, microBatches, optimizer } = this.settings;
+    const { B, T, microBatches, optimizer, frozenSteps = 0 } = this.settings;
     const expected = microBatches * B * (T + 1);
     if (sequences.length !== expected) {
       throw new Error(
@@ -93,10 +98,14 @@ export class Trainer {
     }
     if (this.#unread === HISTORY) throw new Error(`${HISTORY} steps have not been read: call reports()`);
     const { device, config } = this.model;
-    const { packed, schedule, health, history } = this.#traced;
+    const { packed, schedule, bodySchedule, health, history } = this.#traced;
     device.write(packed, packSequences(sequences, this.settings, microBatches, config.vocabSize));
     this.step++;
-    device.write(schedule.buffer!, scheduleWords(optimizer, this.step, learningRate));
+    device.write(schedule.buffer!, scheduleWords(optimizer, this.step, learningRate, this.updates));
+    if (bodySchedule) {
+      const updates = this.step > frozenSteps ? this.updates - frozenSteps : 0;
+      device.write(bodySchedule.buffer!, scheduleWords(optimizer, updates, learningRate));
+    }
     const from = { buffer: health.buffer!, offsetBytes: 0, sizeBytes: HEALTH_BYTES };
     const to = { buffer: history, offsetBytes: this.#unread++ * HEALTH_BYTES, sizeBytes: HEALTH_BYTES };
     device.submit([...this.program, { kind: 'copy', from, to }]);
@@ -155,7 +164,10 @@ export class Trainer {
     return scaler && new Float32Array(await this.model.device.read(scaler.buffer!));
   }
 
-  /** Puts back moments, the step count and, in f16, the state of loss scaling, to go on where a run stopped. */
+  /**
+   * Puts back moments, the step count and, in f16, the state of loss scaling (by default a new one), to go on where a run
+   * stopped.
+   */
   restore(step: number, momentsOf: (name: string) => Moments, scaling?: Float32Array): void {
     const { device } = this.model;
     const { parameters, scaler } = this.#traced;
@@ -166,8 +178,8 @@ export class Trainer {
       device.write(m.buffer!, moments.m, 4 * first);
       device.write(v.buffer!, moments.v, 4 * first);
     }
-    if (scaler && scaling) device.write(scaler.buffer!, scaling);
     this.step = step;
+    if (scaler) device.write(scaler.buffer!, scaling ?? firstScaler(this.settings.optimizer, this.updates));
   }
 
   destroy(): void {

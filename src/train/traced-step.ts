@@ -23,7 +23,14 @@ export interface TrainerSettings extends BatchShape {
   readonly optimizer: OptimizerSettings;
   /** What the backward pass recomputes instead of keeping; default 'none'. The gradients are the same bits. */
   readonly checkpointing?: Checkpointing | undefined;
+  /** First steps in which nothing but the embedding and an untied head changes; default 0. */
+  readonly frozenSteps?: number | undefined;
+  /** Updates that the moments had seen before the first step, where they come from another run; default 0. */
+  readonly earlierUpdates?: number | undefined;
 }
+
+/** Groups that have a row a token: what is trained while the rest is frozen. */
+const TABLES: readonly string[] = ['model.embed_tokens.weight', 'lm_head.weight'];
 
 /** Steps whose reports wait on the device until they are read. */
 export const HISTORY = 64;
@@ -35,6 +42,8 @@ export class TracedStep {
   /** The micro-batches of a step, one after another. */
   readonly packed: DeviceBuffer;
   readonly schedule: Tensor;
+  /** Of the parameters that are frozen at first, where there are any. */
+  readonly bodySchedule: Tensor | undefined;
   readonly health: Tensor;
   /** The state of loss scaling, in f16. */
   readonly scaler: Tensor | undefined;
@@ -56,6 +65,7 @@ export class TracedStep {
     };
     const tensor = (name: string, shape: readonly number[]) => persistent(name, shape, make(name, 4 * sizeOf(shape)));
     try {
+      this.bodySchedule = settings.frozenSteps ? tensor('schedule of what is frozen', [4]) : undefined;
       this.parameters = new Map(
         model.groups.map(({ name, shape, decay }) => {
           const place = (kind: string) => tensor(`${name} (${kind})`, shape);
@@ -63,7 +73,8 @@ export class TracedStep {
           const [weight, copy] = [model.weight(name), model.matrix(name)];
           const half = copy === weight ? undefined : copy;
           const tensors = { tensor: { ...weight, gradient }, matrix: { ...copy, gradient }, half };
-          return [name, { ...tensors, decay, m: place('m'), v: place('v') }];
+          const own = TABLES.includes(name) ? undefined : this.bodySchedule;
+          return [name, { ...tensors, decay, m: place('m'), v: place('v'), schedule: own }];
         }),
       );
       this.inputs = new BatchInputs(memory, settings);
@@ -73,7 +84,7 @@ export class TracedStep {
       this.health = tensor('health', [HEALTH_BYTES / 4]);
       if (model.precision === 'f16') {
         this.scaler = tensor('loss scaling', [4]);
-        memory.write(this.scaler.buffer!, firstScaler());
+        memory.write(this.scaler.buffer!, firstScaler(settings.optimizer));
       }
       this.history = make('history', HISTORY * HEALTH_BYTES);
       this.#traceMicroBatch(model, settings);

@@ -10,7 +10,13 @@ const root = mkdtempSync(join(tmpdir(), 'babelgrad-report-'));
 afterAll(() => rmSync(root, { recursive: true }));
 
 /** A run whose French loss falls from `from` by half of what is left to 3 at each of `evaluations`. */
-function makeRun(name: string, method: 'scratch' | 'cpt', from: number, evaluations: number): string {
+function makeRun(
+  name: string,
+  method: 'scratch' | 'cpt',
+  from: number,
+  evaluations: number,
+  { vocabSize = 1000, bytes = undefined as number | undefined } = {},
+): string {
   const folder = join(root, encodeURIComponent(name));
   mkdirSync(folder, { recursive: true });
   const source =
@@ -19,8 +25,9 @@ function makeRun(name: string, method: 'scratch' | 'cpt', from: number, evaluati
     name,
     method,
     ...source,
-    model: { hiddenSize: 64, numHiddenLayers: 2, vocabSize: 1000 },
-    parameters: { total: 1e5, withoutEmbeddings: 5e4, nominal: 'tiny' },
+    model: { hiddenSize: 64, numHiddenLayers: 2, vocabSize },
+    tokenizer: `of ${vocabSize}`,
+    parameters: { total: 4e4 + 60 * vocabSize, withoutEmbeddings: 5e4, nominal: 'tiny' },
     sources: [
       { name: 'fr', weight: 9 },
       { name: 'en', weight: 1 },
@@ -34,7 +41,10 @@ function makeRun(name: string, method: 'scratch' | 'cpt', from: number, evaluati
   writeFileSync(join(folder, 'config.json'), JSON.stringify(config));
   const lines = Array.from({ length: evaluations + 1 }, (_, i) => {
     const at = { step: i, tokens: 1000 * i, flops: 6e8 * i };
-    const heldOut = { fr: { loss: 3 + (from - 3) / 2 ** i, tokens: 99 }, en: { loss: 5 + 0.1 * i, tokens: 99 } };
+    const heldOut = {
+      fr: { loss: 3 + (from - 3) / 2 ** i, tokens: 99, bytes },
+      en: { loss: 5 + 0.1 * i, tokens: 99, bytes },
+    };
     const step = { kind: 'step', ...at, loss: 4, gradientNorm: 1, learningRate: 1e-3, tokensPerSecond: 3000 };
     return `${i > 0 ? `${JSON.stringify(step)}\n` : ''}${JSON.stringify({ kind: 'evaluation', ...at, heldOut })}\n`;
   });
@@ -82,6 +92,39 @@ describe('the report', () => {
     expect(page).not.toMatch(/NaN|Infinity|undefined/);
     for (const name of ['french', 'french-cpt']) expect(page).toContain(`>${name}<`);
     expect(page.match(/<svg/g)).toHaveLength(4 + 4);
+  });
+
+  test('runs with different vocabularies are compared per byte, and in FLOPs alone', () => {
+    // 3.25 nats per token of 3 bytes; the other starts at 7 per token of 4 bytes, and ends at 3.25 per 4
+    const scratch = readRun(makeRun('three', 'scratch', 7, 4, { bytes: 297 }));
+    const cpt = readRun(makeRun('four', 'cpt', 7, 4, { vocabSize: 1500, bytes: 396 }));
+    const [{ unit, savings } = expect.fail('nothing compared')] = compareRuns([scratch, cpt]);
+    expect(unit).toBe('bits per byte');
+    expect(savings.loss).toBeCloseTo(3.25 / 3 / Math.LN2, 12);
+    // 13/3 nats per token, between 5 after one evaluation and 4 after two
+    expect(savings.savedFlops).toBeCloseTo(1 - (1 + 2 / 3) / 4, 12);
+    expect(savings.savedTokens).toBeUndefined();
+    const table = comparisonTable([scratch, cpt]);
+    expect(table).toContain('fr bits/byte');
+    expect(table).not.toContain('fr loss');
+    expect(table).toContain(
+      "'four' reached the 1.563 bits per byte of fr that 'three' reached with 2.4G FLOPs after 1G: 58% saved",
+    );
+    expect(table).toContain("The en loss of 'four' rose from 1.803 to 1.948 bits per byte.");
+    const page = reportPage([scratch, cpt], 'T');
+    expect(page).toContain('in bits per byte, since vocabularies differ');
+    expect(page).toContain('held-out loss (bits per byte)');
+    expect(page).not.toMatch(/NaN|Infinity|undefined/);
+  });
+
+  test('where bytes were not counted, runs with different vocabularies are not compared at all', () => {
+    const runs = [
+      readRun(makeRun('before', 'scratch', 7, 4)),
+      readRun(makeRun('after', 'cpt', 5, 4, { vocabSize: 1500, bytes: 396 })),
+    ];
+    expect(compareRuns(runs)).toEqual([]);
+    expect(comparisonTable(runs)).toMatch(/'after' and 'before' have different vocabularies.* they are not compared/);
+    expect(reportPage(runs, 'T')).not.toMatch(/NaN|Infinity|undefined|saved/);
   });
 
   test('names cannot inject markup', () => {

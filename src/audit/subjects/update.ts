@@ -196,10 +196,11 @@ export function* adamwProblems(scope: Scope): Generator<Problem> {
   for (const isHalf of hasHalves(scope.adapter) ? [false, true] : [false]) {
     for (const count of elementCases) yield update(scope, count, isHalf, 'uniform');
     for (const inputClass of CLASSES) yield update(scope, 1000, isHalf, inputClass);
+    yield update(scope, 1000, isHalf, 'uniform', true);
   }
 }
 
-function update(scope: Scope, count: number, isHalf: boolean, inputClass: InputClass): Problem {
+function update(scope: Scope, count: number, isHalf: boolean, inputClass: InputClass, staged = false): Problem {
   const label = `${count} ${inputClass}`;
   // squares of gradients, and what is stored in halves, must not overflow
   const most = isHalf ? FORMATS.f16.largest / 2 : 2 ** 60;
@@ -211,10 +212,11 @@ function update(scope: Scope, count: number, isHalf: boolean, inputClass: InputC
   ); // as in training: no mean is far beyond its root
   const [step, lr, clipFactor] = [3, Math.fround(1e-3), 0.5];
   const words = new Float32Array(scheduleWords(SETTINGS, step, lr).buffer);
-  const health = Float64Array.of(2, clipFactor, 0, 0, 1, 0, words[1]!, words[2]!);
+  // a staged parameter goes by the corrections of its own schedule
+  const health = Float64Array.of(2, clipFactor, 0, 0, 1, 0, staged ? 1 : words[1]!, staged ? 1 : words[2]!);
   return {
     kernel: 'adamw',
-    shape: `${count}${isHalf ? ', with an f16 copy' : ''}`,
+    shape: `${count}${isHalf ? ', with an f16 copy' : ''}${staged ? ', frozen at first' : ''}`,
     inputClass,
     inputs: { gradient: floats(gradient), schedule: floats(Float64Array.from(words)), health: floats(health) },
     outputs: {
@@ -240,15 +242,20 @@ function update(scope: Scope, count: number, isHalf: boolean, inputClass: InputC
       return { parameter: expected('parameter'), m: expected('m'), v: expected('v'), ...(isHalf && { half }) };
     },
     variants: onlyVariant(scope, (table, bind) =>
-      adamw(table, count, SETTINGS, {
-        gradient: bind('gradient'),
-        schedule: bind('schedule'),
-        health: bind('health'),
-        parameter: bind('parameter'),
-        m: bind('m'),
-        v: bind('v'),
-        half: isHalf ? bind('half') : undefined,
-      }),
+      adamw(
+        table,
+        count,
+        { ...SETTINGS, staged },
+        {
+          gradient: bind('gradient'),
+          schedule: bind('schedule'),
+          health: bind('health'),
+          parameter: bind('parameter'),
+          m: bind('m'),
+          v: bind('v'),
+          half: isHalf ? bind('half') : undefined,
+        },
+      ),
     ),
   };
 }

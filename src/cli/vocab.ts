@@ -1,0 +1,134 @@
+/** `vocab extend`: new tokens for a model that is to learn a new language. */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { type Command, Option } from 'commander';
+import { UserError } from '../errors.js';
+import {
+  continueBpe,
+  extendVocabulary,
+  findInputFiles,
+  findModelFolder,
+  measureTokens,
+  ROW_INITS,
+  type RowInit,
+  sizeOfFiles,
+  TextTokenizer,
+} from '../index.js';
+import { defineAction, type Terminal } from './command.js';
+import { collectPairs } from './input.js';
+import { wholeNumber } from './numbers.js';
+
+interface ExtendOptions {
+  model: string;
+  out: string;
+  tokenizer?: string;
+  train?: string[];
+  add?: number;
+  init: RowInit;
+  seed: number;
+  text?: Record<string, string>;
+  field: string;
+}
+
+/** `vocab` */
+export function addVocabCommand(program: Command): void {
+  const group = program.command('vocab').description('change the vocabulary of models');
+  const extend = group
+    .command('extend')
+    .description('add tokens to a model and its tokenizer, for a new language; ids of old tokens stay')
+    .requiredOption('--model <checkpoint>', 'checkpoint, model folder, or run (its latest checkpoint)')
+    .requiredOption('--out <folder>', 'model folder to make')
+    .option('--train <files...>', "text from which further merges of the model's own BPE are learned")
+    .option('--add <tokens>', 'with --train: tokens to add', wholeNumber(1))
+    .option('--tokenizer <file>', "instead: a tokenizer.json whose first ids are the model's vocabulary")
+    .addOption(
+      new Option('--init <rows>', "new rows: mean or copy of their old pieces' (copy: of the first), or random")
+        .choices(ROW_INITS)
+        .default('mean'),
+    )
+    .option('--seed <seed>', 'of random rows', wholeNumber(0), 0)
+    .option('--text <name=files>', 'text whose bytes per token are measured, before and after; repeat', collectPairs)
+    .option('--field <name>', 'field or column that holds the text in .jsonl and .parquet', 'text');
+  defineAction<ExtendOptions>(extend, async (terminal, options) => {
+    const { model, out, init, seed } = options;
+    if (existsSync(out)) throw new UserError(`'${out}' exists already; choose another folder or remove it`);
+    const folder = findModelFolder(model);
+    const old = TextTokenizer.load(join(folder, 'tokenizer.json'));
+    const extended = await extendedTokenizer(terminal, old, options);
+    const texts = await measure(terminal, [old, extended], options);
+    const { added, vocabSize } = await extendVocabulary(folder, out, extended, { init, seed });
+    terminal.print(
+      `${out}: ${added.length} new tokens, ${vocabSize.before} rows before and ${vocabSize.after} after, new ones by ${init}`,
+    );
+    terminal.print(`for instance ${examples(added.map(({ text }) => text))}`);
+    for (const { name, before, after } of texts) {
+      const ratio = (before / after).toFixed(2);
+      terminal.print(
+        `${name}: ${before.toFixed(3)} bytes per token before, ${after.toFixed(3)} after: ${ratio} times the tokens`,
+      );
+    }
+    terminal.print(`go on with: babelgrad tokenize FILES --tokenizer ${join(out, 'tokenizer.json')} --out DATA`);
+    terminal.print(`and:        babelgrad cpt --from ${out} --source NAME=DATA --out RUN`);
+    const bytesPerToken = Object.fromEntries(texts.map(({ name, before, after }) => [name, { before, after }]));
+    return { path: out, source: folder, added: added.length, vocabSize, init, seed, bytesPerToken };
+  });
+}
+
+async function extendedTokenizer(
+  terminal: Terminal,
+  old: TextTokenizer,
+  { tokenizer, train, add, field }: ExtendOptions,
+): Promise<TextTokenizer> {
+  if ((tokenizer === undefined) === (train === undefined)) {
+    throw new UserError('new tokens come from --train FILES --add N or from --tokenizer FILE: give one of them');
+  }
+  if ((train === undefined) !== (add === undefined)) {
+    throw new UserError('--train FILES and --add N go together: text, and how many tokens to learn from it');
+  }
+  if (tokenizer !== undefined) return TextTokenizer.load(tokenizer);
+  const files = findInputFiles(train!);
+  return withReading(terminal, 'read', files, onRead => continueBpe(old, files, { add: add!, field, onRead }));
+}
+
+/** Bytes per token by the old and by the new tokenizer; of the text that was trained on where none is named. */
+async function measure(terminal: Terminal, tokenizers: readonly TextTokenizer[], options: ExtendOptions) {
+  const { text, train, field } = options;
+  const named = Object.entries(text ?? {}).map(([name, path]) => [name, [path]] as const);
+  const texts = named.length > 0 ? named : train ? [['the training text', train] as const] : [];
+  const measures: { name: string; before: number; after: number }[] = [];
+  for (const [name, paths] of texts) {
+    const files = findInputFiles(paths);
+    const { bytes, tokens } = await withReading(terminal, name, files, onRead =>
+      measureTokens(files, field, tokenizers, onRead),
+    );
+    measures.push({ name, before: bytes / tokens[0]!, after: bytes / tokens[1]! });
+  }
+  return measures;
+}
+
+/** Runs with a bar of the bytes read. */
+async function withReading<Result>(
+  terminal: Terminal,
+  label: string,
+  files: readonly string[],
+  body: (onRead: (bytes: number) => void) => Promise<Result>,
+): Promise<Result> {
+  const progress = terminal.progress(label, sizeOfFiles(files), 'bytes');
+  let done = 0;
+  try {
+    return await body(more => {
+      done += more;
+      progress.update(done);
+    });
+  } finally {
+    progress.stop();
+  }
+}
+
+/** A few of the texts, evenly spread. */
+function examples(texts: readonly string[]): string {
+  const count = Math.min(8, texts.length);
+  return Array.from({ length: count }, (_, i) => JSON.stringify(texts[Math.floor((i * texts.length) / count)])).join(
+    ' ',
+  );
+}

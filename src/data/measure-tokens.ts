@@ -1,0 +1,29 @@
+/** How many tokens tokenizers make of a text. */
+import { readDocuments } from './documents.js';
+import type { OnRead } from './text-stream.js';
+import type { TextTokenizer } from './tokenizer.js';
+
+export interface TokenMeasure {
+  /** Of the text, in UTF-8. */
+  readonly bytes: number;
+  /** By each tokenizer, separators not counted. */
+  readonly tokens: readonly number[];
+}
+
+/** Reads the files once. @throws UserError naming what cannot be read. */
+export async function measureTokens(
+  files: readonly string[],
+  field: string,
+  tokenizers: readonly TextTokenizer[],
+  onRead?: OnRead,
+): Promise<TokenMeasure> {
+  const tokens = tokenizers.map(() => 0);
+  let bytes = 0;
+  for (const file of files) {
+    for await (const { text } of readDocuments(file, field, onRead)) {
+      bytes += Buffer.byteLength(text);
+      for (const [i, tokenizer] of tokenizers.entries()) tokens[i]! += (await tokenizer.encode(text)).length;
+    }
+  }
+  return { bytes, tokens };
+}

@@ -1,0 +1,49 @@
+/** What tokens of one tokenizer are to another whose vocabulary is the beginning of it. */
+import { UserError } from '../errors.js';
+import { isByteLevel } from './bpe-file.js';
+import type { TextTokenizer } from './tokenizer.js';
+
+/** What a decoder gives for bytes that are no whole character. */
+const INCOMPLETE = '\ufffd';
+
+/** @throws UserError naming the first entry of `old`, by id, that is not in `extended` with the same id. */
+export function checkExtends(old: TextTokenizer, extended: TextTokenizer): void {
+  const entries = extended.vocabulary;
+  for (const [entry, id] of [...old.vocabulary].sort(([, a], [, b]) => a - b)) {
+    const other = entries.get(entry);
+    if (other === id) continue;
+    const found = other === undefined ? 'is not in the new one' : `has id ${other} in the new one`;
+    throw new UserError(
+      `the new tokenizer does not extend the model's: '${entry}' of id ${id} ${found}; ids of old tokens must stay, since the model's rows go by them`,
+    );
+  }
+}
+
+/** A token that `old` does not have. */
+export interface NewToken {
+  readonly id: number;
+  /** Decoded alone; a part of a character shows as U+FFFD. */
+  readonly text: string;
+  /**
+   * Ids that `old` gives for the text. Of a token that ends within a character, those of its bytes. Empty where there is
+   * no text, or no token of that id.
+   */
+  readonly pieces: readonly number[];
+}
+
+/** The tokens of `extended` from the first id behind `old` on, one for each id. */
+export async function newTokens(old: TextTokenizer, extended: TextTokenizer): Promise<NewToken[]> {
+  const bytes = isByteLevel(old.json) ? old.vocabulary : undefined;
+  const spelled = new Map([...extended.vocabulary].map(([entry, id]) => [id, entry]));
+  const tokens: NewToken[] = [];
+  for (let id = old.vocabSize; id < extended.vocabSize; id++) {
+    const entry = spelled.get(id);
+    const text = entry === undefined ? '' : await extended.decode([id]);
+    const pieces =
+      bytes && text.includes(INCOMPLETE)
+        ? [...entry!].flatMap(symbol => bytes.get(symbol) ?? [])
+        : await old.encode(text);
+    tokens.push({ id, text, pieces });
+  }
+  return tokens;
+}
