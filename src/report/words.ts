@@ -74,3 +74,7 @@ export function comparisonTable(runs: readonly RunRecord[]): string {
   }
   return [table.toString(), ...compareRuns(runs).map(sentence), ...forgetting(runs)].join('\n');
 }
+
+/** With its sign: a change. */
+export const signed = (value: number, digits = 3): string =>
+  `${value < 0 ? '−' : '+'}${Math.abs(value).toFixed(digits)}`;
