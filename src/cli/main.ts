@@ -17,6 +17,7 @@ import { addStudyCommand } from './study.js';
 import { addTokenizeCommand, addTokenizerCommand } from './tokenizer.js';
 import { addTrainCommands } from './train.js';
 import { addTuneCommand } from './tune.js';
+import { addWatchCommand } from './watch.js';
 
 const { version } = JSON.parse(readFileSync(join(packageRoot, 'package.json'), 'utf8')) as { version: string };
 const program = new Command('babelgrad')
@@ -35,6 +36,7 @@ const commands = [
   addEvalCommand,
   addReportCommand,
   addStudyCommand,
+  addWatchCommand,
   addFitCommand,
   addPlanCommand,
   addBenchCommand,

@@ -115,13 +115,10 @@ export function savingsTable({ curves, targets }: StudyView): TextTable {
 /** The source language's loss over each CPT run. */
 export function forgettingTable({ curves, targets }: StudyView): TextTable {
   const rows = targets
-    .flatMap(language => curves.filter(curve => curve.strategy === 'cpt' && curve.language === language))
-    .sort(
-      (a, b) =>
-        targets.indexOf(a.language) - targets.indexOf(b.language) ||
-        a.parameters - b.parameters ||
-        a.replay - b.replay ||
-        a.seed - b.seed,
+    .flatMap(language =>
+      curves
+        .filter(curve => curve.strategy === 'cpt' && curve.language === language)
+        .sort((a, b) => a.parameters - b.parameters || a.replay - b.replay || a.seed - b.seed),
     )
     .flatMap(curve => {
       const { language, size, replay, account, seed, sourceLossBefore, points } = curve;

@@ -13,7 +13,7 @@ afterAll(() => rmSync(root, { recursive: true }));
 function makeRun(name: string, method: 'scratch' | 'cpt', from: number, evaluations: number): string {
   const folder = join(root, encodeURIComponent(name));
   mkdirSync(folder, { recursive: true });
-  const source = method === 'cpt' ? { source: { name: 'english', tokens: 5000, flops: 5e9 } } : {};
+  const source = method === 'cpt' ? { source: { name: 'english', tokens: 5000, flops: 5e9, tokensPerParameter: 20 } } : {};
   const config = {
     name,
     method,
@@ -27,7 +27,7 @@ function makeRun(name: string, method: 'scratch' | 'cpt', from: number, evaluati
     tokens: 1000 * evaluations,
     contextLength: 128,
     batchTokens: 1000,
-    schedule: { schedule: 'cosine', learningRate: 1e-3 },
+    schedule: { schedule: 'cosine', learningRate: 1e-3, warmup: 0.05 },
     seed: 0,
   };
   writeFileSync(join(folder, 'config.json'), JSON.stringify(config));
