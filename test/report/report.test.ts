@@ -13,7 +13,8 @@ afterAll(() => rmSync(root, { recursive: true }));
 function makeRun(name: string, method: 'scratch' | 'cpt', from: number, evaluations: number): string {
   const folder = join(root, encodeURIComponent(name));
   mkdirSync(folder, { recursive: true });
-  const source = method === 'cpt' ? { source: { name: 'english', tokens: 5000, flops: 5e9, tokensPerParameter: 20 } } : {};
+  const source =
+    method === 'cpt' ? { source: { name: 'english', tokens: 5000, flops: 5e9, tokensPerParameter: 20 } } : {};
   const config = {
     name,
     method,
