@@ -8,7 +8,7 @@
  * - Runs: `parseConfig`, `dryRun`, `startRun`, `resumeRun`
  * - Studies: `readStudyPlan`, `runStudy`, `readStudy`, `studyPoints`, `fitStudy`
  * - Scaling laws: `parsePoints`, `fitChinchilla`, `fitCpt`, `fitCompute`, `parseFit`, `makePlan`, `planReplay`
- * - Findings: `readRun`, `compareRuns`, `savingsAtEqualLoss`, `reportPage`
+ * - Findings: `readRun`, `compareRuns`, `savingsAtEqualLoss`, `reportPage`, `studyPage`, `studyFigures`; live: `serveWatch`
  *
  * What holds memory of a device (models, trainers, evaluators) is freed by `destroy()`, a device by `close()`. Errors
  * that a user can mend are `UserError`s.
@@ -57,7 +57,9 @@ export type { RunProgress } from './study/execute.js';
 export { fitStudy, type LanguageFits } from './study/fits.js';
 export { type PlannedRun, readStudyPlan, type StudyPlan } from './study/plan.js';
 export { pointsCsv, studyPoints } from './study/points.js';
+export { studyFigures, studyPage } from './study/report.js';
 export { runStudy, type StudySummary } from './study/run.js';
+export { serveWatch, type WatchServer } from './study/serve.js';
 export { readPlan, readStudy, type Study, type StudyRun } from './study/state.js';
 export { findModelFolder } from './train/checkpoint.js';
 export { parseConfig, type RunConfig, readYaml } from './train/config.js';

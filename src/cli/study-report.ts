@@ -4,6 +4,7 @@ import type { Command } from 'commander';
 import { UserError } from '../errors.js';
 import { findingsOf } from '../report/study-page.js';
 import {
+  failures,
   fitErrorTable,
   fitNotes,
   forgettingTable,
@@ -73,6 +74,7 @@ function printTables(terminal: Terminal, view: StudyView): void {
     terminal.print(table.toString());
   };
   print(runsTable(view));
+  for (const failure of failures(view)) terminal.print(failure);
   print(savingsTable(view));
   print(forgettingTable(view));
   for (const fits of view.fits) printFits(terminal, fits, print);

@@ -4,6 +4,7 @@ import { lossOfCompute } from '../scaling/compute-line.js';
 import { type CurvesPlot, curvesPlot, type Group, type LegendEntry, lookOf, STRATEGY_LOOKS } from './study-plots.js';
 import {
   bySeed,
+  finalPairsOf,
   type Pair,
   pairsOf,
   type StudyCurve,
@@ -148,7 +149,7 @@ export function transferFigures({ curves, targets }: StudyView): Figure[] {
 /** Savings at the end of scratch by size, all languages. */
 export function languageFigures({ curves, targets }: StudyView): Figure[] {
   const shown = targets.flatMap((language, index) => {
-    const pairs = pairsOf(curves, language).filter(pair => savingsOf(pair).savedFlops !== undefined);
+    const pairs = finalPairsOf(curves, language).filter(pair => savingsOf(pair).savedFlops !== undefined);
     return pairs.length > 0 ? [{ language, look: lookOf(index), pairs }] : [];
   });
   if (shown.length === 0) return [];
@@ -171,5 +172,11 @@ export function languageFigures({ curves, targets }: StudyView): Figure[] {
     })),
     legend: shown.map(({ language, look }) => ({ label: language, look, as: 'both' })),
   });
-  return [{ name: 'transfer-by-language', svg, caption: 'FLOPs saved at the lowest loss of scratch, by language.' }];
+  return [
+    {
+      name: 'transfer-by-language',
+      svg,
+      caption: 'FLOPs saved at the lowest loss of runs from scratch that are done, by language.',
+    },
+  ];
 }

@@ -4,6 +4,7 @@ import { contourFigures } from './study-contours.js';
 import { type Figure, languageFigures, lossComputeFigures, transferFigures } from './study-figures.js';
 import { forgettingFigures, replayFigures } from './study-source.js';
 import {
+  failures,
   fitErrorTable,
   fitNotes,
   forgettingTable,
@@ -12,7 +13,7 @@ import {
   savingsTable,
   type TextTable,
 } from './study-tables.js';
-import { pairsOf, type StudyView, savingsOf } from './study-view.js';
+import { finalPairsOf, type StudyView, savingsOf } from './study-view.js';
 import { TOOLTIP } from './tooltip.js';
 import { percent } from './words.js';
 
@@ -66,14 +67,17 @@ export function studySections(view: StudyView, figures: StudyFigures): Section[]
       title: 'Transfer by language',
       html: part(
         figures.languages,
-        'Waits for a CPT run that reaches the lowest loss of its run from scratch.',
+        'Waits for a run from scratch that is done, and for a CPT run that reaches its lowest loss.',
         savingsTable(view),
       ),
     },
     {
       id: 'equal-loss',
       title: 'Where to spend compute',
-      html: part(figures.contours, 'Waits for a fit of the runs from scratch: at least two sizes.'),
+      html: part(
+        figures.contours,
+        'Waits for a fit of the runs from scratch, of at least two sizes; see the fitted laws below.',
+      ),
     },
     {
       id: 'replay',
@@ -95,7 +99,9 @@ export function studySections(view: StudyView, figures: StudyFigures): Section[]
       ),
     },
     { id: 'fits', title: 'Fitted laws', html: fitsPart(view) },
-    ...(view.rows.length > 0 ? [{ id: 'runs', title: 'Runs', html: scroll(runsTable(view)) }] : []),
+    ...(view.rows.length > 0
+      ? [{ id: 'runs', title: 'Runs', html: `${list(failures(view))}${scroll(runsTable(view))}` }]
+      : []),
   ];
 }
 
@@ -109,6 +115,9 @@ function part(figures: readonly Figure[], waitsFor: string, text?: TextTable): s
   return text && text.rows.length > 0 ? `${plots}\n${scroll(text)}` : plots;
 }
 
+const list = (items: readonly string[]): string =>
+  items.length > 0 ? `<ul class="note">${items.map(item => `<li>${escapeHtml(item)}</li>`).join('')}</ul>` : '';
+
 const scroll = ({ head, rows }: TextTable): string =>
   `<div class="scroll" tabindex="0">${table(
     head,
@@ -120,11 +129,10 @@ function fitsPart({ fits }: StudyView): string {
     const { language, scratch, cpt, scratchCompute, cptCompute } = languageFits;
     const any = [scratch, cpt, scratchCompute, cptCompute].some(fitting => 'fit' in fitting);
     const errors = fitErrorTable(languageFits);
-    const notes = fitNotes(languageFits).map(note => `<li>${escapeHtml(note)}</li>`);
     return `<h3>${escapeHtml(language)}</h3>
 ${any ? scroll(parameterTable(languageFits)) : ''}
 ${errors.rows.length > 0 ? scroll(errors) : ''}
-${notes.length > 0 ? `<ul class="note">${notes.join('')}</ul>` : ''}`;
+${list(fitNotes(languageFits))}`;
   });
   return `<p class="note">L(N, D) = E + A/N^α + B/(D^β·N^γ), N all parameters, D tokens; γ is 0 from scratch, CPT keeps the E, A and α of scratch. Points after warm-up of runs without replay. Intervals are the middle 95% of refits to resamples.</p>
 ${parts.join('\n')}`;
@@ -142,15 +150,14 @@ export function findingsOf({ rows, curves, targets }: StudyView): string[] {
   const states = [...new Set(rows.map(({ state }) => state))];
   const counts = states.map(state => `${rows.filter(row => row.state === state).length} ${state}`);
   const saved = targets.flatMap(language => {
-    const pairs = pairsOf(curves, language);
+    const pairs = finalPairsOf(curves, language).filter(pair => pair.cpt.isDone || savingsOf(pair).cpt);
     if (pairs.length === 0) return [];
     const shares = pairs.flatMap(pair => savingsOf(pair).savedFlops ?? []).sort((a, b) => a - b);
-    const short = pairs.length - shares.length;
-    const parts = [
-      ...(shares.length === 0 ? [] : [`saved ${span(shares)} of the FLOPs of scratch at its lowest loss so far`]),
-      ...(short === 0 ? [] : [`did not get there in ${short} of ${pairs.length} pairs of runs`]),
-    ];
-    return [`CPT into ${language} ${parts.join(', and ')}.`];
+    const reached =
+      shares.length < pairs.length ? `, reached in ${shares.length} of ${pairs.length} pairs of runs` : '';
+    return shares.length > 0
+      ? [`CPT into ${language} saved ${span(shares)} of the FLOPs of scratch at its lowest loss${reached}.`]
+      : [`CPT into ${language} did not reach the lowest loss of scratch.`];
   });
   return [...(rows.length > 0 ? [`${rows.length} runs: ${counts.join(', ')}.`] : []), ...saved];
 }

@@ -171,7 +171,7 @@ export function logTicks(low: number, high: number): number[] {
 const ROW_HEIGHT = 18;
 const SWATCH = 22;
 /** Of a letter at 12 px, about. */
-const LETTER = 6.6;
+const LETTER = 7;
 
 /** The legend above the frame, in rows that fill the width. */
 function legendMarks(entries: readonly LegendEntry[]): { marks: Plot.Markish[]; height: number } {

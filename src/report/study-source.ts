@@ -156,7 +156,7 @@ function alongFigure(source: string, language: string, curves: readonly StudyCur
 }
 
 function riseFigure(source: string, language: string, curves: readonly StudyCurve[], look: LookOfSize): Figure[] {
-  const known = curves.filter(curve => sourceLossRise(curve) !== undefined);
+  const known = curves.filter(curve => curve.isDone && sourceLossRise(curve) !== undefined);
   const lines = sizesOf(known).flatMap(size =>
     (Object.keys(ACCOUNTS) as Account[]).flatMap(account => {
       const shown = known
@@ -184,7 +184,7 @@ function riseFigure(source: string, language: string, curves: readonly StudyCurv
         groups: lines.map(({ group }) => group),
         legend: lines.map(({ label, group }) => ({ label, look: group.look, as: 'both' })),
       }),
-      caption: `CPT into ${language}: rise of the ${source} loss over each run so far, by share of replay; extra: on top of the budget, budget: out of it.`,
+      caption: `CPT into ${language}: rise of the ${source} loss over runs that are done, by share of replay; extra: on top of the budget, budget: out of it.`,
     },
   ];
 }

@@ -1,6 +1,6 @@
 /** A study's tables, for the page and for a terminal alike. */
 import { type ParameterName, parameterNames } from '../scaling/law.js';
-import { type LanguageFits, pairsOf, type StudyView, savingsOf, sourceLossRise } from './study-view.js';
+import { finalPairsOf, type LanguageFits, type StudyView, savingsOf, sourceLossRise } from './study-view.js';
 import { percent, short, signed } from './words.js';
 
 /** Cells are plain text. */
@@ -19,7 +19,7 @@ type Interval = readonly [number, number] | null;
 const range = (interval: Interval): string =>
   interval ? `${number(interval[0])} … ${number(interval[1])}` : 'no interval';
 
-/** Parameters of one language's laws with their 95% intervals. */
+/** Parameters of one language's laws with their 95% intervals; there is no law of CPT without one of scratch. */
 export function parameterTable({ scratch, cpt, scratchCompute, cptCompute }: LanguageFits): TextTable {
   const names: readonly [ParameterName | 'a' | 'b', string][] = [
     ...parameterNames.map((name): [ParameterName, string] => [name, GREEK[name] ?? name]),
@@ -37,7 +37,11 @@ export function parameterTable({ scratch, cpt, scratchCompute, cptCompute }: Lan
   return {
     head: ['parameter', 'scratch', '95%', 'CPT', '95%'],
     rows: [
-      ...names.map(([name, label]) => [label, ...ofLaw(scratch, name, []), ...ofLaw(cpt, name, ['E', 'A', 'alpha'])]),
+      ...('missing' in scratch ? [] : names).map(([name, label]) => [
+        label,
+        ...ofLaw(scratch, name, []),
+        ...ofLaw(cpt, name, ['E', 'A', 'alpha']),
+      ]),
       ...(['k', 'c'] as const).map(name => [
         name === 'k' ? 'k, of k·C^−c' : 'c',
         ...ofLine(scratchCompute, name),
@@ -79,7 +83,7 @@ export function fitNotes({ scratch, cpt, scratchCompute, cptCompute }: LanguageF
 /** What CPT saved at the lowest loss of scratch, by language and size. */
 export function savingsTable({ curves, targets }: StudyView): TextTable {
   const rows = targets.flatMap(language =>
-    pairsOf(curves, language)
+    finalPairsOf(curves, language)
       .sort((a, b) => a.cpt.parameters - b.cpt.parameters || a.cpt.seed - b.cpt.seed)
       .map(pair => {
         const { loss, scratch, cpt, savedTokens, savedFlops } = savingsOf(pair);
@@ -90,7 +94,7 @@ export function savingsTable({ curves, targets }: StudyView): TextTable {
           String(pair.cpt.seed),
           loss.toFixed(4),
           short(scratch.tokens),
-          cpt ? short(cpt.tokens) : 'not reached',
+          cpt ? short(cpt.tokens) : pair.cpt.isDone ? 'not reached' : 'not yet reached',
           savedTokens === undefined ? '–' : percent(savedTokens),
           savedFlops === undefined ? '–' : percent(savedFlops),
         ];
@@ -134,20 +138,24 @@ export function forgettingTable({ curves, targets }: StudyView): TextTable {
           String(seed),
           sourceLossBefore?.toFixed(4) ?? 'unknown',
           after.toFixed(4),
-          rise === undefined ? '–' : signed(rise, 4),
+          rise === undefined ? '–' : `${signed(rise, 4)}${curve.isDone ? '' : ' so far'}`,
         ],
       ];
     });
   return { head: ['into', 'size', 'replay', 'account', 'seed', 'before', 'last', 'rise'], rows };
 }
 
+/** Why runs failed. */
+export const failures = ({ rows }: StudyView): string[] =>
+  rows.flatMap(({ run, error }) => (error === undefined ? [] : [`${run} failed: ${error}`]));
+
 /** Every run with its state. */
 export function runsTable({ rows, curves }: StudyView): TextTable {
-  const known = rows.map(({ run, state, error, progress, size, strategy, language, replay, account, seed }) => {
+  const known = rows.map(({ run, state, progress, size, strategy, language, replay, account, seed }) => {
     const last = curves.find(curve => curve.run === run)?.points.at(-1);
     return [
       run,
-      error === undefined ? state : `${state}: ${error}`,
+      state,
       percent(progress),
       size,
       strategy,

@@ -34,6 +34,8 @@ export interface StudyCurve {
   readonly replay: number;
   readonly account?: string;
   readonly points: readonly StudyCurvePoint[];
+  /** Whether it reaches the end of the run. */
+  readonly isDone: boolean;
   /** Loss in the source language before the first step, of a CPT run. */
   readonly sourceLossBefore?: number;
 }
@@ -101,6 +103,10 @@ export function pairsOf(curves: readonly StudyCurve[], language: string): Pair[]
     return cpt ? [{ scratch, cpt }] : [];
   });
 }
+
+/** Pairs whose run from scratch is done, so that its lowest loss stays. */
+export const finalPairsOf = (curves: readonly StudyCurve[], language: string): Pair[] =>
+  pairsOf(curves, language).filter(({ scratch }) => scratch.isDone);
 
 export const savingsOf = ({ scratch, cpt }: Pair): Savings => savingsAtEqualLoss(scratch.points, cpt.points)!;
 

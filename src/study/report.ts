@@ -23,13 +23,14 @@ const figuresOf = (view: StudyView): Figure[] => Object.values(drawFigures(view)
 export function viewOfStudy(study: Study, fits: readonly LanguageFits[], points = studyPoints(study)): StudyView {
   const curves = curvesOf(points).map(curve => {
     const before = sourceLossBefore(study, curve.run);
-    return before === undefined ? curve : { ...curve, sourceLossBefore: before };
+    const isDone = study.runs.some(({ name, state }) => name === curve.run && state === 'done');
+    return { ...curve, isDone, ...(before !== undefined && { sourceLossBefore: before }) };
   });
   const { name, source, targets } = study;
   return { name, ...(source !== undefined && { source }), targets, curves, fits, rows: study.runs.map(rowOf) };
 }
 
-/** What can be shown where there are points alone. */
+/** What can be shown where there are points alone: of runs that are taken to be done. */
 export function viewOfPoints(name: string, points: readonly StudyPoint[], fits: readonly LanguageFits[]): StudyView {
   const source = sourceOf(points);
   return {
@@ -68,6 +69,7 @@ function curvesOf(points: readonly StudyPoint[]): StudyCurve[] {
       parameters,
       seed,
       replay,
+      isDone: true,
       ...(account !== undefined && { account }),
       ...(before !== undefined && { sourceLossBefore: before }),
       points: rows

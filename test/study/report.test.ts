@@ -111,7 +111,7 @@ describe('a study on its way', () => {
     writeFailure(plan.folder, other!.name, 'the adapter <b>was lost</b>');
     const study = await readStudy(plan.folder);
     const page = studyPage(study, fitsOf(study));
-    expect(page).toContain('failed: the adapter &#60;b&#62;was lost&#60;/b&#62;');
+    expect(page).toContain(' failed: the adapter &#60;b&#62;was lost&#60;/b&#62;');
     expect(studyFigures(study, fitsOf(study)).map(({ name }) => name)).toEqual(['loss-compute-fr']);
     expect(page).toContain('all points have 100000 parameters; the law needs at least two sizes');
     expect(page).not.toMatch(/NaN|Infinity|undefined/);
