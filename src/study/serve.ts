@@ -27,6 +27,8 @@ type Listener = (event: string, data: unknown) => void;
 /** @throws UserError when there is no such folder, or the port is taken. `port` 0 takes one that is free. */
 export async function serveWatch(folder: string, port: number): Promise<WatchServer> {
   const watched = new WatchedFolder(folder);
+  /** What a new browser is given at once; its first update brings it to the present. */
+  let latest = await watched.page();
   const listeners = new Set<Listener>();
   const closing = new AbortController();
   let isLooking = false;
@@ -43,7 +45,7 @@ export async function serveWatch(folder: string, port: number): Promise<WatchSer
       if (problem !== undefined) send('calm', null);
       problem = undefined;
       if (page !== shown) send('update', updateOf(page, shown));
-      shown = page;
+      shown = latest = page;
     } catch (error) {
       if (problem !== messageOf(error)) send('problem', messageOf(error));
       problem = messageOf(error);
@@ -72,7 +74,7 @@ export async function serveWatch(folder: string, port: number): Promise<WatchSer
     );
     return next();
   });
-  app.get('/', async context => context.html(livePageHtml(await watched.page())));
+  app.get('/', context => context.html(livePageHtml(latest)));
   app.get('/events', context =>
     streamSSE(context, async stream => {
       const listener: Listener = (event, data) => void stream.writeSSE({ event, data: JSON.stringify(data) });
@@ -89,7 +91,6 @@ export async function serveWatch(folder: string, port: number): Promise<WatchSer
   );
   app.onError((error, context) => context.text(`${messageOf(error)}\n`, 500));
 
-  await watched.page(); // so that what cannot be read is said here
   const server = await listen(app, port);
   return {
     url: `http://${ADDRESS}:${(server.address() as AddressInfo).port}/`,
