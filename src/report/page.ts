@@ -25,7 +25,7 @@ th:first-child, td:first-child { text-align: left; } th { color: var(--faint); f
 h3 { font-size: 1rem; margin: 1.2rem 0 .3rem; } .scroll + .scroll, .plots + .scroll { margin-top: 1rem; }
 #tip { position: fixed; z-index: 1; padding: .35rem .6rem; border-radius: 6px; font-size: .85rem; line-height: 1.35; white-space: pre-line; pointer-events: none; color: var(--paper); background: var(--ink); }
 #live { position: sticky; top: 0; z-index: 1; margin: 0 0 .5rem; padding: .2rem 0; font-size: .85rem; color: var(--faint); background: var(--paper); }
-#live::before { content: ""; display: inline-block; width: .6em; height: .6em; border-radius: 50%; margin-right: .5em; background: #e69f00; }
+#live + main { overflow-anchor: none; } #live::before { content: ""; display: inline-block; width: .6em; height: .6em; border-radius: 50%; margin-right: .5em; background: #e69f00; }
 #live[data-state="live"]::before { background: #009e73; } #live[data-state="lost"]::before { background: #d55e00; }
 #tip[hidden] { display: none; }
 .key { display: inline-block; width: .7em; height: .7em; border-radius: 50%; margin-right: .5em; }
