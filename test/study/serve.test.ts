@@ -128,6 +128,7 @@ describe.skipIf(!existsSync(CHROMIUM))('the page in a browser', () => {
     expect(await page.evaluate('document.documentElement.scrollWidth')).toBe(390);
 
     const offsetOf = () => page.evaluate<number>("document.getElementById('runs').getBoundingClientRect().top");
+    await page.setViewportSize({ width: 390, height: 200 }); // so low that the last section can be at its top
     await page.evaluate("document.getElementById('runs').scrollIntoView()");
     const before = await offsetOf();
     appendSteps(plan, 100, 160);
