@@ -11,7 +11,8 @@
  * - Studies: `readStudyPlan`, `runStudy`, `readStudy`, `studyPoints`, `fitStudy`
  * - Scaling laws: `parsePoints`, `fitChinchilla`, `fitCpt`, `fitCompute`, `parseFit`, `makePlan`, `planReplay`
  * - Evaluation: `textLoss`, `TokenLosses`, `logLikelihoods`, `readTask`, `evaluateTasks`
- * - Findings: `readRun`, `compareRuns`, `savingsAtEqualLoss`, `forgettingOf`, `compareReplay`, `reportPage`
+ * - Findings: `readRun`, `compareRuns`, `savingsAtEqualLoss`, `forgettingOf`, `compareReplay`, `reportPage`, `studyPage`,
+ *   `studyFigures`; live: `serveWatch`
  *
  * What holds memory of a device (models, trainers, evaluators) is freed by `destroy()`, a device by `close()`. Errors
  * that a user can mend are `UserError`s.
@@ -76,7 +77,9 @@ export { type CurvePoint, type Savings, savingsAtEqualLoss } from './scaling/sav
 export { fitStudy, type LanguageFits } from './study/fits.js';
 export { type PlannedRun, readStudyPlan, type StudyPlan } from './study/plan.js';
 export { pointsCsv, studyPoints } from './study/points.js';
+export { studyFigures, studyPage } from './study/report.js';
 export { runStudy, type StudyObserver, type StudySummary } from './study/run.js';
+export { serveWatch, type WatchServer } from './study/serve.js';
 export { readPlan, readStudy, type Study, type StudyRun } from './study/state.js';
 export type { Accuracies } from './tasks/accuracy.js';
 export { evaluateTasks, type Scorer, type TaskResult } from './tasks/evaluate.js';

@@ -3,15 +3,11 @@
 //   node tools/readme-picture.mjs runs/demo docs/demo.png
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { Resvg } from '@resvg/resvg-js';
+import { pngOf } from '../dist/src/report/picture.js';
 import { heldOutPlot } from '../dist/src/report/plots.js';
 import { readRun } from '../dist/src/report/runs.js';
 
 const [demo, out] = process.argv.slice(2);
 if (!demo || !out) throw new Error('usage: node tools/readme-picture.mjs DEMO-FOLDER OUT.png');
 const runs = ['french-scratch', 'french-cpt'].map(name => readRun(join(demo, name)));
-const svg = heldOutPlot(runs, 'fr', 'tokens', 720)
-  .replace('<svg ', '<svg xmlns="http://www.w3.org/2000/svg" ')
-  .replaceAll('currentColor', '#1c1f24');
-const font = { loadSystemFonts: true, defaultFontFamily: 'Liberation Sans' };
-writeFileSync(out, new Resvg(svg, { background: '#ffffff', fitTo: { mode: 'zoom', value: 2 }, font }).render().asPng());
+writeFileSync(out, pngOf(heldOutPlot(runs, 'fr', 'tokens', 720)));

@@ -20,6 +20,7 @@ import { addTokenizeCommand, addTokenizerCommand } from './tokenizer.js';
 import { addTrainCommands } from './train.js';
 import { addTuneCommand } from './tune.js';
 import { addVocabCommand } from './vocab.js';
+import { addWatchCommand } from './watch.js';
 
 const { version } = JSON.parse(readFileSync(join(packageRoot, 'package.json'), 'utf8')) as { version: string };
 const program = new Command('babelgrad')
@@ -41,6 +42,7 @@ const commands = [
   addGenerateCommand,
   addReportCommand,
   addStudyCommand,
+  addWatchCommand,
   addFitCommand,
   addPlanCommand,
   addBenchCommand,

@@ -17,6 +17,7 @@ import { percent, short } from '../report/words.js';
 import { estimateStudy, resolveStudy } from '../study/estimate.js';
 import { type CommandResult, defineAction, type Terminal } from './command.js';
 import { wholeNumber } from './numbers.js';
+import { addStudyReport } from './study-report.js';
 import { duration, studyTable } from './study-words.js';
 import { makeTable } from './table.js';
 
@@ -61,6 +62,8 @@ export function addStudyCommand(program: Command): void {
     });
     return { name: found.name, folder: found.folder, runs };
   });
+
+  addStudyReport(study);
 }
 
 /** Runs with a bar over the FLOPs that are left, and a line for each run that ends; Ctrl-C stops with checkpoints. */

@@ -11,21 +11,47 @@ export const STYLE = `
 :root { color-scheme: light dark; --ink: #1c1f24; --faint: #5c6570; --line: #d8dde3; --paper: #ffffff; --panel: #f6f8fa; }
 @media (prefers-color-scheme: dark) {
   :root { --ink: #e6e9ed; --faint: #9aa4b0; --line: #353c45; --paper: #14171b; --panel: #1c2127; }
+  svg [stroke="#0072b2"] { stroke: #2b8fd6; } svg [fill="#0072b2"] { fill: #2b8fd6; }
 }
 body { margin: 0 auto; max-width: 1380px; padding: 1.5rem; font: 16px/1.5 system-ui, "Liberation Sans", Arial, sans-serif; color: var(--ink); background: var(--paper); }
 h1 { font-size: 1.6rem; margin: 0 0 .5rem; } h2 { font-size: 1.15rem; margin: 2rem 0 .5rem; }
 .finding { font-size: 1.1rem; margin: .3rem 0; } .note { color: var(--faint); font-size: .9rem; }
-.plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 460px), 1fr)); gap: 1rem; }
+.plots { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 460px), 1fr)); gap: 1rem; }
 figure { margin: 0; padding: .5rem; background: var(--panel); border-radius: 8px; }
 figure svg { display: block; width: 100%; height: auto; color: var(--ink); }
+figcaption { color: var(--faint); font-size: .85rem; line-height: 1.35; padding: .2rem .4rem; }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; font-size: .92rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .25rem .8rem; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; } th { color: var(--faint); font-weight: 600; }
+h3 { font-size: 1rem; margin: 1.2rem 0 .3rem; } .scroll + .scroll, .plots + .scroll { margin-top: 1rem; }
+#tip { position: fixed; z-index: 1; padding: .35rem .6rem; border-radius: 6px; font-size: .85rem; line-height: 1.35; white-space: pre-line; pointer-events: none; color: var(--paper); background: var(--ink); }
+#live { position: sticky; top: 0; z-index: 1; margin: 0 0 .5rem; padding: .2rem 0; font-size: .85rem; color: var(--faint); background: var(--paper); }
+#live + main { overflow-anchor: none; } #live::before { content: ""; display: inline-block; width: .6em; height: .6em; border-radius: 50%; margin-right: .5em; background: #e69f00; }
+#live[data-state="live"]::before { background: #009e73; } #live[data-state="lost"]::before { background: #d55e00; }
+#tip[hidden] { display: none; }
 .key { display: inline-block; width: .7em; height: .7em; border-radius: 50%; margin-right: .5em; }
+@media (max-width: 600px) { body { padding: .75rem; } figure { padding: .15rem; } }
+@media print {
+  :root { color-scheme: light; --ink: #1c1f24; --faint: #5c6570; --line: #d8dde3; --paper: #ffffff; --panel: #ffffff; }
+  body { padding: 0; max-width: none; font-size: 10pt; } figure, tr { break-inside: avoid; } h2, h3 { break-after: avoid; }
+  .plots { grid-template-columns: 1fr 1fr; } .scroll { overflow: visible; } th, td { padding: .15rem .35rem; white-space: normal; font-size: 8.5pt; }
+  #tip, #live { display: none; }
+}
 `;
+
+/** A part of a page. */
+export interface Section {
+  readonly id: string;
+  readonly title?: string;
+  readonly html: string;
+}
 
 /** The page of several runs, overlaid. `sourceLanguage` is that of CPT runs whose source run is not to be found. */
 export function reportPage(runs: readonly RunRecord[], title: string, sourceLanguage?: string): string {
+  return htmlPage(title, sectionsHtml(reportSections(runs, sourceLanguage)));
+}
+
+export function reportSections(runs: readonly RunRecord[], sourceLanguage?: string): Section[] {
   const comparisons = compareRuns(runs);
   const unit = unitOf(runs);
   const evaluated = runs.filter(run => run.evaluations.length > 0);
@@ -40,25 +66,37 @@ export function reportPage(runs: readonly RunRecord[], title: string, sourceLang
         figure(stepPlot(stepped, quantity)),
       )
     : [];
-  const body = `${findingsOf(runs)
-    .map(text => `<p class="finding">${escapeHtml(text)}</p>`)
-    .join('\n')}
-<p class="note">Loss is the mean over held-out text, in ${unit}${unit === 'bits per byte' ? ', since vocabularies differ' : ''}. FLOPs are 6·N·tokens, N the parameters that every token is multiplied by; a source model's own training is not in them. Point at a dot for its numbers.</p>
-<h2>Held-out loss</h2>
-<div class="plots">${figures.join('\n')}</div>
-${comparisons.length ? `<h2>Saved at equal loss</h2>\n<div class="scroll">${savingsTable(comparisons)}</div>` : ''}
-${forgotten.length ? forgettingSection(forgotten, evaluated) : ''}
-<h2>Held-out loss along the way</h2>
-<div class="scroll">${lossTable(runs)}</div>
-<h2>Training</h2>
-<div class="plots">${training.join('\n')}</div>
-<h2>Runs</h2>
-<div class="scroll">${runsTable(runs)}</div>`;
-  return htmlPage(title, body);
+  const findings = findingsOf(runs).map(text => `<p class="finding">${escapeHtml(text)}</p>`);
+  const scrolled = (table: string) => `<div class="scroll">${table}</div>`;
+  const plots = (drawn: readonly string[]) => `<div class="plots">${drawn.join('\n')}</div>`;
+  return [
+    {
+      id: 'summary',
+      html: `${findings.join('\n')}
+<p class="note">Loss is the mean over held-out text, in ${unit}${unit === 'bits per byte' ? ', since vocabularies differ' : ''}. FLOPs are 6·N·tokens, N the parameters that every token is multiplied by; a source model's own training is not in them. Point at a dot for its numbers.</p>`,
+    },
+    { id: 'held-out', title: 'Held-out loss', html: plots(figures) },
+    ...(comparisons.length > 0
+      ? [{ id: 'savings', title: 'Saved at equal loss', html: scrolled(savingsTable(comparisons)) }]
+      : []),
+    ...(forgotten.length > 0
+      ? [{ id: 'forgetting', title: 'Forgetting', html: forgettingSection(forgotten, evaluated) }]
+      : []),
+    { id: 'losses', title: 'Held-out loss along the way', html: scrolled(lossTable(runs)) },
+    { id: 'training', title: 'Training', html: plots(training) },
+    { id: 'runs', title: 'Runs', html: scrolled(runsTable(runs)) },
+  ];
 }
 
-/** A self-contained page in the report's style. */
-export function htmlPage(title: string, body: string): string {
+export const sectionsHtml = (sections: readonly Section[]): string =>
+  sections.map(section => `<section id="${section.id}">${sectionHtml(section)}</section>`).join('\n');
+
+/** What is inside a section's element. */
+export const sectionHtml = ({ title, html }: Section): string =>
+  title === undefined ? html : `<h2>${escapeHtml(title)}</h2>\n${html}`;
+
+/** A self-contained page in the report's style, with a script where one is given. */
+export function htmlPage(title: string, body: string, script?: string): string {
   return `<!doctype html>
 <html lang="en">
 <head>
@@ -69,7 +107,7 @@ export function htmlPage(title: string, body: string): string {
 </head>
 <body>
 <h1>${escapeHtml(title)}</h1>
-${body}
+${body}${script === undefined ? '' : `\n<script>${script}</script>`}
 </body>
 </html>
 `;
@@ -123,8 +161,7 @@ function forgettingSection(forgotten: readonly Forgetting[], runs: readonly RunR
     signed(worst.change),
     short(worst.tokens),
   ]);
-  return `<h2>Forgetting</h2>
-<div class="plots">${figures.map(figure).join('\n')}</div>
+  return `<div class="plots">${figures.map(figure).join('\n')}</div>
 <div class="scroll">${table(head, rows)}</div>
 ${comparisons
   .flatMap(replayFindings)

@@ -28,9 +28,6 @@ export function short(value: number): string {
 
 export const percent = (share: number): string => `${(100 * share).toFixed(0)}%`;
 
-/** A difference of losses, with its sign. */
-export const signed = (difference: number): string => `${difference < 0 ? '−' : '+'}${Math.abs(difference).toFixed(4)}`;
-
 /** What a pair of runs shows, in a sentence. */
 export function sentence(comparison: Comparison): string {
   if (comparison.unit === 'bits per byte') return sentencePerByte(comparison);
@@ -127,3 +124,6 @@ export function comparisonTable(runs: readonly RunRecord[]): string {
   }
   return [table.toString(), ...findingsOf(runs)].join('\n');
 }
+
+/** With its sign: a change. */
+export const signed = (value: number): string => `${value < 0 ? '−' : '+'}${Math.abs(value).toFixed(4)}`;

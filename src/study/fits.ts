@@ -1,21 +1,13 @@
 /** The laws of a study: for each target language scratch, CPT, and loss against compute of both. */
 import { UserError } from '../errors.js';
+import type { Fitting, LanguageFits } from '../report/study-view.js';
 import type { BootstrapOptions } from '../scaling/bootstrap.js';
-import { type ComputeFit, fitCompute } from '../scaling/compute-line.js';
+import { fitCompute } from '../scaling/compute-line.js';
 import { fitChinchilla, fitCpt, type LawFitResult } from '../scaling/fit-result.js';
 import { parsePoints } from '../scaling/points.js';
 import { pointsCsv, type StudyPoint } from './points.js';
 
-/** A fit, or why there is none. */
-export type Fitting<Fit> = { readonly fit: Fit } | { readonly missing: string };
-
-export interface LanguageFits {
-  readonly language: string;
-  readonly scratch: Fitting<LawFitResult>;
-  readonly cpt: Fitting<LawFitResult>;
-  readonly scratchCompute: Fitting<ComputeFit>;
-  readonly cptCompute: Fitting<ComputeFit>;
-}
+export type { Fitting, LanguageFits };
 
 /**
  * Points after warm-up of runs without replay, through the same reader as `fit points.csv --exclude warmup`. Whole runs are
@@ -47,7 +39,7 @@ type Parsed = ReturnType<typeof parsePoints>;
 /** Runs to draw from, below which rows are resampled instead. */
 const FEWEST_RUNS = 10;
 
-function attempt<Fit>(
+function attempt<Fit extends { readonly parameters: object }>(
   points: readonly StudyPoint[],
   fitTo: (points: Parsed['points'], used: Parsed['used'], options: BootstrapOptions) => Fit,
   replicates: number,
@@ -56,9 +48,19 @@ function attempt<Fit>(
   const parsed = parsePoints(pointsCsv(points), 'points.csv', { exclude: ['warmup'] });
   const resample = new Set(points.map(({ run }) => run)).size >= FEWEST_RUNS ? 'runs' : 'rows';
   try {
-    return { fit: fitTo(parsed.points, parsed.used, { replicates, seed: 0, resample }) };
+    const fit = fitTo(parsed.points, parsed.used, { replicates, seed: 0, resample });
+    const reason = ranOff(fit);
+    return reason === undefined ? { fit, used: parsed.used } : { missing: reason };
   } catch (error) {
     if (error instanceof UserError) return { missing: error.message };
     throw error;
   }
+}
+
+/** Too few sizes can leave an exponent without bound, and its factor beyond any number: nothing is to be read off such a fit. */
+function ranOff(fit: { readonly parameters: object; readonly warnings?: readonly string[] }): string | undefined {
+  const values = Object.entries(fit.parameters) as [string, number][];
+  const [name, value] = values.find(([, value]) => !Number.isFinite(value)) ?? [];
+  if (name === undefined) return undefined;
+  return `the points leave it without bound (${name} is ${value}): ${fit.warnings?.join('; ') ?? 'add points'}`;
 }

@@ -1,0 +1,89 @@
+/** `study report`: a study's page, figures, fits and points. */
+import { basename, dirname, join } from 'node:path';
+import type { Command } from 'commander';
+import { UserError } from '../errors.js';
+import { findingsOf } from '../report/study-page.js';
+import {
+  failures,
+  fitErrorTable,
+  fitNotes,
+  forgettingTable,
+  parameterTable,
+  runsTable,
+  savingsTable,
+  type TextTable,
+} from '../report/study-tables.js';
+import type { LanguageFits, StudyView } from '../report/study-view.js';
+import { fitStudy } from '../study/fits.js';
+import { type StudyPoint, studyPoints } from '../study/points.js';
+import { parseStudyPoints } from '../study/read-points.js';
+import { targetsOfPoints, viewOfPoints, viewOfStudy, writeStudyReport } from '../study/report.js';
+import { readStudy } from '../study/state.js';
+import { defineAction, type Terminal } from './command.js';
+import { readText } from './input.js';
+import { wholeNumber } from './numbers.js';
+import { makeTable } from './table.js';
+
+interface ReportOptions {
+  points?: string;
+  out?: string;
+  bootstrap: number;
+}
+
+export function addStudyReport(study: Command): void {
+  const command = study
+    .command('report')
+    .description('a page with figures and fits of a study, finished or not')
+    .argument('[dir]', "the study's folder")
+    .option('--points <file>', 'points.csv of a study, in place of its folder')
+    .option('--out <folder>', 'where the report goes (default: report in the folder; with --points beside that file)')
+    .option('--bootstrap <count>', 'resamples for the intervals of the fits; 0: none', wholeNumber(0), 200);
+  defineAction<ReportOptions, [string | undefined]>(command, async (terminal, options, dir) => {
+    const { view, points, out } = await read(dir, options);
+    const files = writeStudyReport(options.out ?? out, view, points);
+    printTables(terminal, view);
+    const page = files[0]!;
+    terminal.print(`report: ${page}`);
+    return { path: page, files, runs: view.rows, fits: view.fits, findings: findingsOf(view) };
+  });
+}
+
+async function read(
+  dir: string | undefined,
+  { points: file, bootstrap }: ReportOptions,
+): Promise<{ view: StudyView; points: StudyPoint[]; out: string }> {
+  if ((dir === undefined) === (file === undefined)) {
+    throw new UserError("give the study's folder, or its points with --points FILE: one of the two");
+  }
+  if (file !== undefined) {
+    const points = parseStudyPoints(readText(file), file);
+    const fits = fitStudy(points, targetsOfPoints(points), bootstrap);
+    return { view: viewOfPoints(basename(file, '.csv'), points, fits), points, out: join(dirname(file), 'report') };
+  }
+  const study = await readStudy(dir!);
+  const points = studyPoints(study);
+  const fits = fitStudy(points, study.targets, bootstrap);
+  return { view: viewOfStudy(study, fits, points), points, out: join(dir!, 'report') };
+}
+
+function printTables(terminal: Terminal, view: StudyView): void {
+  const print = ({ head, rows }: TextTable) => {
+    if (rows.length === 0) return;
+    const table = makeTable([...head]);
+    for (const row of rows) table.push([...row]);
+    terminal.print(table.toString());
+  };
+  print(runsTable(view));
+  for (const failure of failures(view)) terminal.print(failure);
+  print(savingsTable(view));
+  print(forgettingTable(view));
+  for (const fits of view.fits) printFits(terminal, fits, print);
+  for (const finding of findingsOf(view)) terminal.print(finding);
+}
+
+function printFits(terminal: Terminal, fits: LanguageFits, print: (table: TextTable) => void): void {
+  terminal.print(`fits of ${fits.language}`);
+  if (Object.values(fits).some(fitting => typeof fitting !== 'string' && 'fit' in fitting)) print(parameterTable(fits));
+  print(fitErrorTable(fits));
+  for (const note of fitNotes(fits)) terminal.print(note);
+}

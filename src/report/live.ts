@@ -1,0 +1,64 @@
+/** What a live page has beside a report: the state of its connection, and the exchange of sections that have changed. */
+import { htmlPage, type Section, sectionHtml, sectionsHtml } from './page.js';
+import { TOOLTIP } from './tooltip.js';
+
+/** A page as it is now. */
+export interface LivePage {
+  readonly title: string;
+  readonly sections: readonly Section[];
+}
+
+/** What is sent when a page has changed: the order of its sections, and what is inside of those that are new. */
+export interface Update {
+  readonly ids: readonly string[];
+  readonly changed: Readonly<Record<string, string>>;
+}
+
+/** From one state of a page to another; without an earlier one, all of it. */
+export function updateOf(now: LivePage, before?: LivePage): Update {
+  const known = new Map(before?.sections.map(section => [section.id, sectionHtml(section)]));
+  const changed = now.sections.filter(section => known.get(section.id) !== sectionHtml(section));
+  return {
+    ids: now.sections.map(({ id }) => id),
+    changed: Object.fromEntries(changed.map(section => [section.id, sectionHtml(section)])),
+  };
+}
+
+export const livePageHtml = ({ title, sections }: LivePage): string =>
+  htmlPage(title, `<p id="live">connecting</p>\n<main>${sectionsHtml(sections)}</main>`, `${TOOLTIP}${LIVE}`);
+
+/** It runs in a browser, and nothing of it is compiled. */
+const LIVE = `
+const live = document.getElementById('live');
+const main = document.querySelector('main');
+let updated = 'now';
+const say = (state, text) => { live.dataset.state = state; live.textContent = text; };
+const clock = () => new Date().toLocaleTimeString();
+const events = new EventSource('/events');
+events.onopen = () => say('live', 'live · last update ' + updated);
+events.onerror = () => say('lost', 'connection lost, trying again · last update ' + updated);
+events.addEventListener('problem', event => say('problem', JSON.parse(event.data) + ' · last update ' + updated));
+events.addEventListener('calm', () => say('live', 'live · last update ' + updated));
+events.addEventListener('update', event => {
+  const { ids, changed } = JSON.parse(event.data);
+  // what is at the top of the window stays there, however much the sections above it grow
+  const top = [...main.children].find(section => section.getBoundingClientRect().bottom > 1); // px: not one of which a fraction shows
+  const before = top && top.getBoundingClientRect().top;
+  for (const section of [...main.children]) if (!ids.includes(section.id)) section.remove();
+  ids.forEach((id, i) => {
+    let section = document.getElementById(id);
+    if (!section) {
+      section = document.createElement('section');
+      section.id = id;
+    }
+    if (main.children[i] !== section) main.insertBefore(section, main.children[i] || null);
+    if (!(id in changed)) return;
+    const offsets = [...section.querySelectorAll('.scroll')].map(table => table.scrollLeft);
+    section.innerHTML = changed[id];
+    section.querySelectorAll('.scroll').forEach((table, j) => { table.scrollLeft = offsets[j] || 0; });
+  });
+  if (top && top.isConnected && scrollY > 0) scrollBy(0, top.getBoundingClientRect().top - before);
+  updated = clock();
+  say('live', 'live · last update ' + updated);
+});
+`;

@@ -1,0 +1,19 @@
+/** Plots as files of their own: SVG that needs no page around it, and PNG. */
+import { Resvg } from '@resvg/resvg-js';
+
+const INK = '#1c1f24';
+const PAPER = '#ffffff';
+
+/** On white, in the page's light colours, without the titles that only a pointer finds. */
+export function standaloneSvg(svg: string): string {
+  return svg
+    .replace(/^<svg /, `<svg ${/ xmlns="/.test(svg) ? '' : 'xmlns="http://www.w3.org/2000/svg" '}`)
+    .replace(/^(<svg [^>]*>)/, `$1<rect width="100%" height="100%" fill="${PAPER}"></rect>`)
+    .replaceAll('currentColor', INK);
+}
+
+/** @param zoom pixels of the picture for one of the SVG's */
+export function pngOf(svg: string, zoom = 2): Uint8Array {
+  const font = { loadSystemFonts: true, defaultFontFamily: 'Liberation Sans' };
+  return new Resvg(standaloneSvg(svg), { fitTo: { mode: 'zoom', value: zoom }, font }).render().asPng();
+}

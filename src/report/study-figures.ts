@@ -1,0 +1,182 @@
+/** A study's figures of loss against compute and of transfer, after figures 1 and 2 of Zheng et al. (2024). */
+import * as Plot from '@observablehq/plot';
+import { lossOfCompute } from '../scaling/compute-line.js';
+import { type CurvesPlot, curvesPlot, type Group, type LegendEntry, lookOf, STRATEGY_LOOKS } from './study-plots.js';
+import {
+  bySeed,
+  finalPairsOf,
+  type Pair,
+  pairsOf,
+  type StudyCurve,
+  type StudyView,
+  savingsOf,
+  sizesOf,
+  transferAlong,
+} from './study-view.js';
+import { percent, short } from './words.js';
+
+export interface Figure {
+  /** Also the name of its file. */
+  readonly name: string;
+  readonly svg: string;
+  readonly caption: string;
+}
+
+export const LOSS = 'held-out loss (nats per token)';
+const FLOPS = 'training FLOPs (6·N·tokens)';
+
+/** A run and its numbers, for the tooltip. */
+export const titleOf = ({ run }: StudyCurve, ...lines: string[]): string => [run, ...lines].join('\n');
+
+/** Plain names for files: languages and sizes are the user's. */
+export const fileName = (...parts: readonly (string | number)[]): string =>
+  parts.map(part => String(part).replaceAll(/[^\w.-]+/g, '_')).join('-');
+
+/** Loss against compute, log-log, with the fitted lines on the lower envelopes. */
+export function lossComputeFigures({ curves, fits, targets }: StudyView): Figure[] {
+  return targets.flatMap(language => {
+    const shown = curves.filter(curve => curve.language === language && curve.replay === 0 && curve.points.length > 0);
+    if (shown.length === 0) return [];
+    const found = fits.find(fit => fit.language === language);
+    const lines = (['scratch', 'cpt'] as const).flatMap(strategy => {
+      const fitting = found?.[`${strategy}Compute`];
+      return fitting && 'fit' in fitting ? [{ strategy, fit: fitting.fit }] : [];
+    });
+    const legend: LegendEntry[] = [
+      { label: 'from scratch', look: STRATEGY_LOOKS.scratch, as: 'both' },
+      { label: 'CPT', look: STRATEGY_LOOKS.cpt, as: 'both' },
+    ];
+    const more = lines.map(({ strategy, fit }) => {
+      const { color } = STRATEGY_LOOKS[strategy];
+      const ends = fit.range.compute.map(C => ({ C, loss: lossOfCompute(fit.parameters, C) }));
+      return Plot.line(ends, { x: 'C', y: 'loss', stroke: color, strokeWidth: 2, strokeDasharray: '7 4' });
+    });
+    for (const { strategy, fit } of lines) {
+      const { k, c } = fit.parameters;
+      const label = `${Number(k.toPrecision(3))}·C^−${Number(c.toPrecision(3))}`;
+      legend.push({ label, look: { color: STRATEGY_LOOKS[strategy].color, dash: '7 4' }, as: 'line' });
+    }
+    const groups = bySeed(shown).map((seeds): Group => {
+      const [{ strategy, size }] = seeds as [StudyCurve];
+      return {
+        look: strategy === 'cpt' ? STRATEGY_LOOKS.cpt : STRATEGY_LOOKS.scratch,
+        curves: seeds.map(curve =>
+          curve.points.map(({ flops, tokens, loss }) => ({
+            x: flops,
+            y: loss,
+            title: titleOf(
+              curve,
+              `${short(flops)} FLOPs, ${short(tokens)} tokens`,
+              `${language} loss ${loss.toFixed(4)}`,
+            ),
+          })),
+        ),
+        ...(strategy === 'scratch' && { label: size }),
+      };
+    });
+    return [
+      {
+        name: fileName('loss-compute', language),
+        svg: curvesPlot({
+          x: { label: FLOPS, scale: 'log' },
+          y: { label: `${language} ${LOSS}`, scale: 'log' },
+          groups,
+          legend,
+          more,
+        }),
+        caption: `${language}: loss against compute, both axes logarithmic.${lines.length > 0 ? ' Dashed: the fitted line of the lower envelope.' : ''}`,
+      },
+    ];
+  });
+}
+
+/** Curves of pairs, a group a size, with the looks that its size has in all figures. */
+function bySize(pairs: readonly Pair[], sizes: readonly string[], curveOf: (pair: Pair) => Group['curves'][number]) {
+  const present = sizes.filter(size => pairs.some(({ cpt }) => cpt.size === size));
+  return {
+    groups: present.map(
+      (size): Group => ({
+        look: lookOf(sizes.indexOf(size)),
+        curves: pairs.filter(({ cpt }) => cpt.size === size).map(curveOf),
+      }),
+    ),
+    legend: present.map((size): LegendEntry => ({ label: size, look: lookOf(sizes.indexOf(size)), as: 'both' })),
+  };
+}
+
+/** FLOPs saved, and data effectively transferred, along CPT. */
+export function transferFigures({ curves, targets }: StudyView): Figure[] {
+  const sizes = sizesOf(curves);
+  return targets.flatMap(language => {
+    const pairs = pairsOf(curves, language).filter(pair => transferAlong(pair).length > 0);
+    if (pairs.length === 0) return [];
+    const plot = (y: CurvesPlot['y'], of: (tokens: number, scratchTokens: number) => number, words: string) =>
+      curvesPlot({
+        x: { label: 'CPT tokens', scale: 'log' },
+        y,
+        ...bySize(pairs, sizes, pair =>
+          transferAlong(pair).map(({ tokens, scratchTokens, loss }) => {
+            const value = of(tokens, scratchTokens);
+            const equal = `loss ${loss.toFixed(4)}: ${short(tokens)} tokens, ${short(scratchTokens)} from scratch`;
+            const shown = y.percent ? percent(value) : `${short(value)} tokens`;
+            return { x: tokens, y: value, title: titleOf(pair.cpt, equal, `${words} ${shown}`) };
+          }),
+        ),
+      });
+    return [
+      {
+        name: fileName('flops-saved', language),
+        svg: plot(
+          { label: `${language}: FLOPs saved`, scale: 'linear', percent: true, zero: true },
+          (tokens, scratch) => 1 - tokens / scratch,
+          'saved',
+        ),
+        caption: `${language}: share of the FLOPs that CPT saves at equal loss, along the run. Below 0 it needs more.`,
+      },
+      {
+        name: fileName('transferred', language),
+        svg: plot(
+          { label: `${language}: D scratch − D CPT (tokens)`, scale: 'linear', zero: true },
+          (tokens, scratch) => scratch - tokens,
+          'transferred',
+        ),
+        caption: `${language}: tokens effectively transferred, what scratch needs beyond CPT for the same loss.`,
+      },
+    ];
+  });
+}
+
+/** Savings at the end of scratch by size, all languages. */
+export function languageFigures({ curves, targets }: StudyView): Figure[] {
+  const shown = targets.flatMap((language, index) => {
+    const pairs = finalPairsOf(curves, language).filter(pair => savingsOf(pair).savedFlops !== undefined);
+    return pairs.length > 0 ? [{ language, look: lookOf(index), pairs }] : [];
+  });
+  if (shown.length === 0) return [];
+  const seeds = (pairs: readonly Pair[]) => [...new Set(pairs.map(({ cpt }) => cpt.seed))];
+  const svg = curvesPlot({
+    x: { label: 'parameters', scale: 'log' },
+    y: { label: 'FLOPs saved at the end of scratch', scale: 'linear', percent: true, zero: true },
+    groups: shown.map(({ look, pairs }) => ({
+      look,
+      curves: seeds(pairs).map(seed =>
+        pairs
+          .filter(({ cpt }) => cpt.seed === seed)
+          .sort((a, b) => a.cpt.parameters - b.cpt.parameters)
+          .map(pair => {
+            const { loss, savedFlops } = savingsOf(pair);
+            const title = titleOf(pair.cpt, `at loss ${loss.toFixed(4)}: ${percent(savedFlops!)} of the FLOPs saved`);
+            return { x: pair.cpt.parameters, y: savedFlops!, title };
+          }),
+      ),
+    })),
+    legend: shown.map(({ language, look }) => ({ label: language, look, as: 'both' })),
+  });
+  return [
+    {
+      name: 'transfer-by-language',
+      svg,
+      caption: 'FLOPs saved at the lowest loss of runs from scratch that are done, by language.',
+    },
+  ];
+}

@@ -1,0 +1,168 @@
+/** The page of a study: findings, figures, tables; each part says what it waits for while there is nothing to show. */
+import { escapeHtml, htmlPage, type Section, sectionsHtml, table } from './page.js';
+import { contourFigures } from './study-contours.js';
+import { type Figure, languageFigures, lossComputeFigures, transferFigures } from './study-figures.js';
+import { forgettingFigures, replayFigures } from './study-source.js';
+import {
+  failures,
+  fitErrorTable,
+  fitNotes,
+  forgettingTable,
+  parameterTable,
+  runsTable,
+  savingsTable,
+  type TextTable,
+} from './study-tables.js';
+import { finalPairsOf, type StudyView, savingsOf } from './study-view.js';
+import { TOOLTIP } from './tooltip.js';
+import { percent } from './words.js';
+
+/** The figures of each part. */
+export interface StudyFigures {
+  readonly lossCompute: readonly Figure[];
+  readonly transfer: readonly Figure[];
+  readonly contours: readonly Figure[];
+  readonly replay: readonly Figure[];
+  readonly languages: readonly Figure[];
+  readonly forgetting: readonly Figure[];
+}
+
+export function drawFigures(view: StudyView): StudyFigures {
+  return {
+    lossCompute: lossComputeFigures(view),
+    transfer: transferFigures(view),
+    contours: contourFigures(view),
+    replay: replayFigures(view),
+    languages: languageFigures(view),
+    forgetting: forgettingFigures(view),
+  };
+}
+
+/** The page, whole. */
+export function pageOfStudy(view: StudyView): string {
+  return htmlPage(titleOfStudy(view), sectionsHtml(studySections(view, drawFigures(view))), TOOLTIP);
+}
+
+export const titleOfStudy = ({ name }: StudyView): string => `Study: ${name}`;
+
+export function studySections(view: StudyView, figures: StudyFigures): Section[] {
+  const source = view.source ?? 'source';
+  return [
+    { id: 'summary', html: summary(view) },
+    {
+      id: 'loss-compute',
+      title: 'Loss against compute',
+      html: part(figures.lossCompute, 'Waits for the first evaluation of a run from scratch or by CPT.'),
+    },
+    {
+      id: 'transfer',
+      title: 'What CPT saves along training',
+      html: part(
+        figures.transfer,
+        'Waits for a run from scratch and a CPT run of one size, language and seed, with evaluations at equal loss.',
+      ),
+    },
+    {
+      id: 'languages',
+      title: 'Transfer by language',
+      html: part(
+        figures.languages,
+        'Waits for a run from scratch that is done, and for a CPT run that reaches its lowest loss.',
+        savingsTable(view),
+      ),
+    },
+    {
+      id: 'equal-loss',
+      title: 'Where to spend compute',
+      html: part(
+        figures.contours,
+        'Waits for a fit of the runs from scratch, of at least two sizes; see the fitted laws below.',
+      ),
+    },
+    {
+      id: 'replay',
+      title: 'Replay',
+      html: part(
+        figures.replay,
+        view.rows.length > 0 && !view.rows.some(({ replay }) => replay > 0)
+          ? 'The study asks for no replay.'
+          : 'Waits for the first evaluation of a CPT run with replay.',
+      ),
+    },
+    {
+      id: 'forgetting',
+      title: `Forgetting: the ${source} loss over CPT`,
+      html: part(
+        figures.forgetting,
+        'Waits for the first evaluation of a CPT run in the source language.',
+        forgettingTable(view),
+      ),
+    },
+    { id: 'fits', title: 'Fitted laws', html: fitsPart(view) },
+    ...(view.rows.length > 0
+      ? [{ id: 'runs', title: 'Runs', html: `${list(failures(view))}${scroll(runsTable(view))}` }]
+      : []),
+  ];
+}
+
+const waits = (text: string): string => `<p class="note">${escapeHtml(text)}</p>`;
+
+function part(figures: readonly Figure[], waitsFor: string, text?: TextTable): string {
+  const shown = figures.map(
+    ({ svg, caption }) => `<figure>${svg}<figcaption>${escapeHtml(caption)}</figcaption></figure>`,
+  );
+  const plots = shown.length > 0 ? `<div class="plots">${shown.join('\n')}</div>` : waits(waitsFor);
+  return text && text.rows.length > 0 ? `${plots}\n${scroll(text)}` : plots;
+}
+
+const list = (items: readonly string[]): string =>
+  items.length > 0 ? `<ul class="note">${items.map(item => `<li>${escapeHtml(item)}</li>`).join('')}</ul>` : '';
+
+const scroll = ({ head, rows }: TextTable): string =>
+  `<div class="scroll" tabindex="0">${table(
+    head,
+    rows.map(row => row.map(escapeHtml)),
+  )}</div>`;
+
+function fitsPart({ fits }: StudyView): string {
+  const parts = fits.map(languageFits => {
+    const { language, scratch, cpt, scratchCompute, cptCompute } = languageFits;
+    const any = [scratch, cpt, scratchCompute, cptCompute].some(fitting => 'fit' in fitting);
+    const errors = fitErrorTable(languageFits);
+    return `<h3>${escapeHtml(language)}</h3>
+${any ? scroll(parameterTable(languageFits)) : ''}
+${errors.rows.length > 0 ? scroll(errors) : ''}
+${list(fitNotes(languageFits))}`;
+  });
+  return `<p class="note">L(N, D) = E + A/N^α + B/(D^β·N^γ), N all parameters, D tokens; γ is 0 from scratch, CPT keeps the E, A and α of scratch. Points after warm-up of runs without replay. Intervals are the middle 95% of refits to resamples.</p>
+${parts.join('\n')}`;
+}
+
+/** How far the study is, and its finding in a sentence a language. */
+function summary(view: StudyView): string {
+  const findings = findingsOf(view).map(text => `<p class="finding">${escapeHtml(text)}</p>`);
+  return `${findings.join('\n')}
+<p class="note">Loss is the mean over held-out tokens, in nats per token. FLOPs are 6·N·tokens, N the parameters that every token is multiplied by; a source model's own training is not in them. Where there are several seeds, lines are means and bands reach from the least to the most. Point at a dot for its run.</p>`;
+}
+
+/** Sentences: how many runs are done, and what CPT saved. */
+export function findingsOf({ rows, curves, targets }: StudyView): string[] {
+  const states = [...new Set(rows.map(({ state }) => state))];
+  const counts = states.map(state => `${rows.filter(row => row.state === state).length} ${state}`);
+  const saved = targets.flatMap(language => {
+    const pairs = finalPairsOf(curves, language).filter(pair => pair.cpt.isDone || savingsOf(pair).cpt);
+    if (pairs.length === 0) return [];
+    const shares = pairs.flatMap(pair => savingsOf(pair).savedFlops ?? []).sort((a, b) => a - b);
+    const reached =
+      shares.length < pairs.length ? `, reached in ${shares.length} of ${pairs.length} pairs of runs` : '';
+    return shares.length > 0
+      ? [`CPT into ${language} saved ${span(shares)} of the FLOPs of scratch at its lowest loss${reached}.`]
+      : [`CPT into ${language} did not reach the lowest loss of scratch.`];
+  });
+  return [...(rows.length > 0 ? [`${rows.length} runs: ${counts.join(', ')}.`] : []), ...saved];
+}
+
+function span(sorted: readonly number[]): string {
+  const [low, high] = [percent(sorted[0]!), percent(sorted.at(-1)!)];
+  return low === high ? low : `${low} to ${high}`;
+}

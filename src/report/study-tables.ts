@@ -1,0 +1,173 @@
+/** A study's tables, for the page and for a terminal alike. */
+import { type ParameterName, parameterNames } from '../scaling/law.js';
+import { finalPairsOf, type LanguageFits, type StudyView, savingsOf, sourceLossRise } from './study-view.js';
+import { percent, short, signed } from './words.js';
+
+/** Cells are plain text. */
+export interface TextTable {
+  readonly head: readonly string[];
+  readonly rows: readonly (readonly string[])[];
+}
+
+/** Four digits, in powers of ten where there are many before or after the point. */
+function number(value: number): string {
+  const size = Math.abs(value);
+  return value !== 0 && (size < 1e-3 || size >= 1e6) ? value.toExponential(3) : String(Number(value.toPrecision(4)));
+}
+
+type Interval = readonly [number, number] | null;
+const range = (interval: Interval): string =>
+  interval ? `${number(interval[0])} … ${number(interval[1])}` : 'no interval';
+
+/** Parameters of one language's laws with their 95% intervals; there is no law of CPT without one of scratch. */
+export function parameterTable({ scratch, cpt, scratchCompute, cptCompute }: LanguageFits): TextTable {
+  const names: readonly [ParameterName | 'a' | 'b', string][] = [
+    ...parameterNames.map((name): [ParameterName, string] => [name, GREEK[name] ?? name]),
+    ['a', 'a, of N_opt ∝ C^a'],
+    ['b', 'b, of D_opt ∝ C^b'],
+  ];
+  const ofLaw = (fitting: LanguageFits['scratch'], name: ParameterName | 'a' | 'b', held: readonly string[]) => {
+    if ('missing' in fitting || (fitting.fit.law === 'chinchilla' && name === 'gamma')) return ['–', ''];
+    const { fit } = fitting;
+    const value = name === 'a' || name === 'b' ? fit[name] : fit.parameters[name];
+    return [value === null ? 'none' : number(value), held.includes(name) ? 'of scratch' : range(fit.intervals[name])];
+  };
+  const ofLine = (fitting: LanguageFits['scratchCompute'], name: 'k' | 'c') =>
+    'missing' in fitting ? ['–', ''] : [number(fitting.fit.parameters[name]), range(fitting.fit.intervals[name])];
+  return {
+    head: ['parameter', 'scratch', '95%', 'CPT', '95%'],
+    rows: [
+      ...('missing' in scratch ? [] : names).map(([name, label]) => [
+        label,
+        ...ofLaw(scratch, name, []),
+        ...ofLaw(cpt, name, ['E', 'A', 'alpha']),
+      ]),
+      ...(['k', 'c'] as const).map(name => [
+        name === 'k' ? 'k, of k·C^−c' : 'c',
+        ...ofLine(scratchCompute, name),
+        ...ofLine(cptCompute, name),
+      ]),
+    ],
+  };
+}
+
+const GREEK: Readonly<Record<string, string>> = { alpha: 'α', beta: 'β', gamma: 'γ' };
+
+/** How well each law describes the runs of each strategy. */
+export function fitErrorTable({ scratch, cpt }: LanguageFits): TextTable {
+  const rows = Object.entries({ scratch, CPT: cpt }).flatMap(([runs, fitting]) => {
+    if ('missing' in fitting) return [];
+    const { fitErrors, points } = fitting.fit;
+    return (['chinchilla', 'extended'] as const).map(law => {
+      const { objective, rms, parameters } = fitErrors[law];
+      return [`${law} law`, runs, String(points), number(objective), number(rms), number(parameters.gamma)];
+    });
+  });
+  return { head: ['fit error', 'on runs', 'points', 'objective', 'rms of ln L', 'γ'], rows };
+}
+
+/** Why fits are missing, and what those that are there warn of. */
+export function fitNotes({ scratch, cpt, scratchCompute, cptCompute }: LanguageFits): string[] {
+  const named = {
+    'the law of scratch': scratch,
+    'the law of CPT': cpt,
+    'loss against compute of scratch': scratchCompute,
+    'loss against compute of CPT': cptCompute,
+  };
+  return Object.entries(named).flatMap(([name, fitting]) => {
+    if ('missing' in fitting) return [`${name} is missing: ${fitting.missing}`];
+    return 'warnings' in fitting.fit ? fitting.fit.warnings.map(warning => `${name}: ${warning}`) : [];
+  });
+}
+
+/** What CPT saved at the lowest loss of scratch, by language and size. */
+export function savingsTable({ curves, targets }: StudyView): TextTable {
+  const rows = targets.flatMap(language =>
+    finalPairsOf(curves, language)
+      .sort((a, b) => a.cpt.parameters - b.cpt.parameters || a.cpt.seed - b.cpt.seed)
+      .map(pair => {
+        const { loss, scratch, cpt, savedTokens, savedFlops } = savingsOf(pair);
+        return [
+          language,
+          pair.cpt.size,
+          short(pair.cpt.parameters),
+          String(pair.cpt.seed),
+          loss.toFixed(4),
+          short(scratch.tokens),
+          cpt ? short(cpt.tokens) : pair.cpt.isDone ? 'not reached' : 'not yet reached',
+          savedTokens === undefined ? '–' : percent(savedTokens),
+          savedFlops === undefined ? '–' : percent(savedFlops),
+        ];
+      }),
+  );
+  return {
+    head: [
+      'into',
+      'size',
+      'parameters',
+      'seed',
+      'at loss',
+      'scratch tokens',
+      'CPT tokens',
+      'tokens saved',
+      'FLOPs saved',
+    ],
+    rows,
+  };
+}
+
+/** The source language's loss over each CPT run. */
+export function forgettingTable({ curves, targets }: StudyView): TextTable {
+  const rows = targets
+    .flatMap(language =>
+      curves
+        .filter(curve => curve.strategy === 'cpt' && curve.language === language)
+        .sort((a, b) => a.parameters - b.parameters || a.replay - b.replay || a.seed - b.seed),
+    )
+    .flatMap(curve => {
+      const { language, size, replay, account, seed, sourceLossBefore, points } = curve;
+      const after = points.at(-1)?.sourceLoss;
+      if (after === undefined) return [];
+      const rise = sourceLossRise(curve);
+      return [
+        [
+          language,
+          size,
+          percent(replay),
+          account ?? '',
+          String(seed),
+          sourceLossBefore?.toFixed(4) ?? 'unknown',
+          after.toFixed(4),
+          rise === undefined ? '–' : `${signed(rise)}${curve.isDone ? '' : ' so far'}`,
+        ],
+      ];
+    });
+  return { head: ['into', 'size', 'replay', 'account', 'seed', 'before', 'last', 'rise'], rows };
+}
+
+/** Why runs failed. */
+export const failures = ({ rows }: StudyView): string[] =>
+  rows.flatMap(({ run, error }) => (error === undefined ? [] : [`${run} failed: ${error}`]));
+
+/** Every run with its state. */
+export function runsTable({ rows, curves }: StudyView): TextTable {
+  const known = rows.map(({ run, state, progress, size, strategy, language, replay, account, seed }) => {
+    const last = curves.find(curve => curve.run === run)?.points.at(-1);
+    return [
+      run,
+      state,
+      percent(progress),
+      size,
+      strategy,
+      language,
+      replay > 0 ? `${percent(replay)} ${account ?? ''}` : '',
+      String(seed),
+      last ? short(last.tokens) : '',
+      last ? last.loss.toFixed(4) : '',
+    ];
+  });
+  return {
+    head: ['run', 'state', 'done', 'size', 'strategy', 'language', 'replay', 'seed', 'tokens', 'loss'],
+    rows: known,
+  };
+}

@@ -1,0 +1,138 @@
+/** A study as its page shows it: plain data, so that it can come from run folders or from a table of points alone. */
+import type { ComputeFit } from '../scaling/compute-line.js';
+import type { LawFitResult } from '../scaling/fit-result.js';
+import type { Used } from '../scaling/points.js';
+import { type CurvePoint, firstReaches, type Savings, savingsAtEqualLoss } from '../scaling/savings.js';
+
+/** A fit and the rows that it used, or why there is none. */
+export type Fitting<Fit> = { readonly fit: Fit; readonly used: Used } | { readonly missing: string };
+
+/** The laws of one target language. */
+export interface LanguageFits {
+  readonly language: string;
+  readonly scratch: Fitting<LawFitResult>;
+  readonly cpt: Fitting<LawFitResult>;
+  readonly scratchCompute: Fitting<ComputeFit>;
+  readonly cptCompute: Fitting<ComputeFit>;
+}
+
+export interface StudyCurvePoint extends CurvePoint {
+  /** In the source language, of a CPT run. */
+  readonly sourceLoss?: number;
+}
+
+/** The held-out loss of one run in its own language, by tokens. */
+export interface StudyCurve {
+  readonly run: string;
+  readonly strategy: string;
+  readonly language: string;
+  readonly size: string;
+  /** All parameters, a tied head once. */
+  readonly parameters: number;
+  readonly seed: number;
+  /** Share of source-language tokens, 0 to 1. */
+  readonly replay: number;
+  readonly account?: string;
+  readonly points: readonly StudyCurvePoint[];
+  /** Whether it reaches the end of the run. */
+  readonly isDone: boolean;
+  /** Loss in the source language before the first step, of a CPT run. */
+  readonly sourceLossBefore?: number;
+}
+
+/** A run in the table of runs. */
+export interface StudyRow {
+  readonly run: string;
+  readonly state: string;
+  /** Share of its steps, 0 to 1. */
+  readonly progress: number;
+  readonly error?: string;
+  readonly size: string;
+  readonly strategy: string;
+  readonly language: string;
+  readonly replay: number;
+  readonly account?: string;
+  readonly seed: number;
+}
+
+export interface StudyView {
+  readonly name: string;
+  readonly source?: string;
+  readonly targets: readonly string[];
+  readonly curves: readonly StudyCurve[];
+  readonly fits: readonly LanguageFits[];
+  /** Empty where only points are known. */
+  readonly rows: readonly StudyRow[];
+}
+
+/** Curves that differ in their seed alone. */
+export function bySeed(curves: readonly StudyCurve[]): StudyCurve[][] {
+  const groups = new Map<string, StudyCurve[]>();
+  for (const curve of curves) {
+    const { strategy, language, size, replay, account } = curve;
+    const key = JSON.stringify([strategy, language, size, replay, account]);
+    groups.set(key, [...(groups.get(key) ?? []), curve]);
+  }
+  return [...groups.values()];
+}
+
+/** Size names, smallest first. */
+export function sizesOf(curves: readonly StudyCurve[]): string[] {
+  const sorted = [...curves].sort((a, b) => a.parameters - b.parameters);
+  return [...new Set(sorted.map(({ size }) => size))];
+}
+
+/** A run from scratch and a CPT run without replay, of one language, size and seed. */
+export interface Pair {
+  readonly scratch: StudyCurve;
+  readonly cpt: StudyCurve;
+}
+
+export function pairsOf(curves: readonly StudyCurve[], language: string): Pair[] {
+  return curves.flatMap(scratch => {
+    if (scratch.strategy !== 'scratch' || scratch.language !== language || scratch.points.length === 0) return [];
+    const cpt = curves.find(
+      ({ strategy, language, size, seed, replay, points }) =>
+        strategy === 'cpt' &&
+        replay === 0 &&
+        language === scratch.language &&
+        size === scratch.size &&
+        seed === scratch.seed &&
+        points.length > 0,
+    );
+    return cpt ? [{ scratch, cpt }] : [];
+  });
+}
+
+/** Pairs whose run from scratch is done, so that its lowest loss stays. */
+export const finalPairsOf = (curves: readonly StudyCurve[], language: string): Pair[] =>
+  pairsOf(curves, language).filter(({ scratch }) => scratch.isDone);
+
+export const savingsOf = ({ scratch, cpt }: Pair): Savings => savingsAtEqualLoss(scratch.points, cpt.points)!;
+
+/** CPT after `tokens`, and what scratch needed for the same loss. */
+export interface TransferPoint {
+  readonly loss: number;
+  readonly tokens: number;
+  readonly scratchTokens: number;
+}
+
+/**
+ * Transfer along a CPT run: at each of its points that is lower than all before and that the scratch run reached too. Where
+ * scratch never came so low, or was as low at its first point, nothing is known.
+ */
+export function transferAlong({ scratch, cpt }: Pair): TransferPoint[] {
+  let lowest = Number.POSITIVE_INFINITY;
+  return cpt.points.flatMap(({ loss, tokens }) => {
+    if (loss >= lowest) return [];
+    lowest = loss;
+    const reached = loss < scratch.points[0]!.loss ? firstReaches(scratch.points, loss) : undefined;
+    return reached ? [{ loss, tokens, scratchTokens: reached.tokens }] : [];
+  });
+}
+
+/** How much the source language's loss rose over a CPT run; undefined where its start or its end is not known. */
+export function sourceLossRise({ points, sourceLossBefore }: StudyCurve): number | undefined {
+  const last = points.at(-1)?.sourceLoss;
+  return last === undefined || sourceLossBefore === undefined ? undefined : last - sourceLossBefore;
+}

@@ -1,0 +1,135 @@
+/** The report of a study: its page, its figures, and the files that they come from. */
+import { join } from 'node:path';
+import { writeFileWhole } from '../files.js';
+import { pngOf, standaloneSvg } from '../report/picture.js';
+import { type Figure, fileName } from '../report/study-figures.js';
+import { drawFigures, pageOfStudy } from '../report/study-page.js';
+import type { LanguageFits, StudyCurve, StudyView } from '../report/study-view.js';
+import { pointsCsv, type StudyPoint, studyPoints } from './points.js';
+import type { Study, StudyRun } from './state.js';
+
+/** The page of a study, whole, whatever is there of it. */
+export function studyPage(study: Study, fits: readonly LanguageFits[]): string {
+  return pageOfStudy(viewOfStudy(study, fits));
+}
+
+/** Every figure that there are points for, as SVG. */
+export function studyFigures(study: Study, fits: readonly LanguageFits[]): Figure[] {
+  return figuresOf(viewOfStudy(study, fits));
+}
+
+const figuresOf = (view: StudyView): Figure[] => Object.values(drawFigures(view)).flat();
+
+export function viewOfStudy(study: Study, fits: readonly LanguageFits[], points = studyPoints(study)): StudyView {
+  const curves = curvesOf(points).map(curve => {
+    const before = sourceLossBefore(study, curve.run);
+    const isDone = study.runs.some(({ name, state }) => name === curve.run && state === 'done');
+    return { ...curve, isDone, ...(before !== undefined && { sourceLossBefore: before }) };
+  });
+  const { name, source, targets } = study;
+  return { name, ...(source !== undefined && { source }), targets, curves, fits, rows: study.runs.map(rowOf) };
+}
+
+/** What can be shown where there are points alone: of runs that are taken to be done. */
+export function viewOfPoints(name: string, points: readonly StudyPoint[], fits: readonly LanguageFits[]): StudyView {
+  const source = sourceOf(points);
+  return {
+    name,
+    ...(source !== undefined && { source }),
+    targets: targetsOfPoints(points),
+    curves: curvesOf(points),
+    fits,
+    rows: [],
+  };
+}
+
+const sourceOf = (points: readonly StudyPoint[]): string | undefined =>
+  points.find(({ strategy }) => strategy === 'source')?.language;
+
+export const targetsOfPoints = (points: readonly StudyPoint[]): string[] => [
+  ...new Set(points.filter(({ strategy }) => strategy !== 'source').map(({ language }) => language)),
+];
+
+/** A curve a run. CPT starts with the source language's loss that the source run of its size and seed ended with. */
+function curvesOf(points: readonly StudyPoint[]): StudyCurve[] {
+  const runs = new Map<string, StudyPoint[]>();
+  for (const point of points) runs.set(point.run, [...(runs.get(point.run) ?? []), point]);
+  const ends = new Map<string, StudyPoint>();
+  const key = ({ size, seed }: StudyPoint) => JSON.stringify([size, seed]);
+  for (const point of points) if (point.strategy === 'source') ends.set(key(point), point);
+  return [...runs].map(([run, rows]) => {
+    const first = rows[0]!;
+    const { strategy, language, size, parameters, seed, replay, account } = first;
+    const before = strategy === 'cpt' ? ends.get(key(first))?.loss : undefined;
+    return {
+      run,
+      strategy,
+      language,
+      size,
+      parameters,
+      seed,
+      replay,
+      isDone: true,
+      ...(account !== undefined && { account }),
+      ...(before !== undefined && { sourceLossBefore: before }),
+      points: rows
+        .map(({ tokens, flops, loss, sourceLoss }) => ({
+          tokens,
+          flops,
+          loss,
+          ...(sourceLoss !== undefined && { sourceLoss }),
+        }))
+        .sort((a, b) => a.tokens - b.tokens),
+    };
+  });
+}
+
+/** Measured by the CPT run itself, before its first step. */
+function sourceLossBefore({ runs, source }: Study, name: string): number | undefined {
+  const run = runs.find(run => run.name === name);
+  if (run?.strategy !== 'cpt' || source === undefined) return undefined;
+  return run.record?.evaluations.find(({ tokens }) => tokens === 0)?.heldOut[source]?.loss;
+}
+
+function rowOf({ name, state, progress, error, size, strategy, language, replay, account, seed }: StudyRun) {
+  return {
+    run: name,
+    state,
+    progress,
+    size,
+    strategy,
+    language,
+    replay,
+    seed,
+    ...(error !== undefined && { error }),
+    ...(account !== undefined && { account }),
+  };
+}
+
+/** Writes report.html, points.csv, fits/*.json and figures/*.svg and *.png into `folder`. @returns what was written. */
+export function writeStudyReport(folder: string, view: StudyView, points: readonly StudyPoint[]): string[] {
+  const files: [string, string | Uint8Array][] = [
+    ['report.html', pageOfStudy(view)],
+    ['points.csv', pointsCsv(points)],
+    ...view.fits.flatMap(fitFiles),
+    ...figuresOf(view).flatMap(({ name, svg }): [string, string | Uint8Array][] => [
+      [join('figures', `${name}.svg`), standaloneSvg(svg)],
+      [join('figures', `${name}.png`), pngOf(svg)],
+    ]),
+  ];
+  return files.map(([name, data]) => {
+    const path = join(folder, name);
+    writeFileWhole(path, data);
+    return path;
+  });
+}
+
+/** Each fit as `fit --out` writes it. */
+function fitFiles({ language, scratch, cpt, scratchCompute, cptCompute }: LanguageFits): [string, string][] {
+  const fittings = { scratch, cpt, 'scratch-compute': scratchCompute, 'cpt-compute': cptCompute };
+  return Object.entries(fittings).flatMap(([name, fitting]): [string, string][] => {
+    if ('missing' in fitting) return [];
+    const path = join('fits', `${fileName(language, name)}.json`);
+    return [[path, `${JSON.stringify({ ...fitting.fit, used: fitting.used })}\n`]];
+  });
+}

@@ -1,0 +1,116 @@
+/** Serves a watched folder's page to browsers on this machine, and sends them what changes. */
+import type { Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { serve } from '@hono/node-server';
+import { Hono } from 'hono';
+import { streamSSE } from 'hono/streaming';
+import { messageOf, UserError } from '../errors.js';
+import { type LivePage, livePageHtml, updateOf } from '../report/live.js';
+import { WatchedFolder } from './watched.js';
+
+/** Only this machine reaches it. */
+const ADDRESS = '127.0.0.1';
+/** A page of another site that has its name resolve to this address is refused by the Host that it asks for. */
+const HOST = /^(127\.0\.0\.1|localhost)(:\d+)?$/i;
+const LOOK_EVERY_MS = 1000;
+/** A look that takes long is followed by a pause of so many times as long: the runs need the processor. */
+const PAUSE = 3;
+
+export interface WatchServer {
+  readonly url: string;
+  close(): void;
+}
+
+type Listener = (event: string, data: unknown) => void;
+
+/** @throws UserError when there is no such folder, or the port is taken. `port` 0 takes one that is free. */
+export async function serveWatch(folder: string, port: number): Promise<WatchServer> {
+  const watched = new WatchedFolder(folder);
+  /** What a new browser is given at once; its first update brings it to the present. */
+  let latest = await watched.page();
+  const listeners = new Set<Listener>();
+  const closing = new AbortController();
+  let isLooking = false;
+  let shown: LivePage | undefined;
+  let problem: string | undefined;
+
+  /** Tells everyone what has changed since the last look. */
+  const look = async () => {
+    const send: Listener = (event, data) => {
+      for (const listener of listeners) listener(event, data);
+    };
+    try {
+      const page = await watched.page();
+      if (problem !== undefined) send('calm', null);
+      problem = undefined;
+      if (page !== shown) send('update', updateOf(page, shown));
+      shown = latest = page;
+    } catch (error) {
+      if (problem !== messageOf(error)) send('problem', messageOf(error));
+      problem = messageOf(error);
+    }
+  };
+  /** Looks as long as somebody listens; the first of them is told everything. */
+  const lookOn = async () => {
+    isLooking = true;
+    shown = undefined;
+    while (listeners.size > 0 && !closing.signal.aborted) {
+      const started = performance.now();
+      await look();
+      const pause = Math.max(LOOK_EVERY_MS, PAUSE * (performance.now() - started));
+      await sleep(pause, undefined, { signal: closing.signal }).catch(() => {});
+    }
+    isLooking = false;
+  };
+
+  const app = new Hono();
+  app.use(async (context, next) => {
+    if (!HOST.test(context.req.header('host') ?? '')) return context.text('this page is for this machine only\n', 403);
+    context.header('Cache-Control', 'no-store');
+    context.header(
+      'Content-Security-Policy',
+      "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'",
+    );
+    return next();
+  });
+  app.get('/', context => context.html(livePageHtml(latest)));
+  app.get('/events', context =>
+    streamSSE(context, async stream => {
+      const listener: Listener = (event, data) => void stream.writeSSE({ event, data: JSON.stringify(data) });
+      const gone = new Promise<void>(resolve => stream.onAbort(resolve));
+      listeners.add(listener);
+      if (isLooking) {
+        // what changed between its page and now is in it
+        if (shown) listener('update', updateOf(shown));
+        if (problem !== undefined) listener('problem', problem);
+      } else void lookOn();
+      await gone;
+      listeners.delete(listener);
+    }),
+  );
+  app.onError((error, context) => context.text(`${messageOf(error)}\n`, 500));
+
+  const server = await listen(app, port);
+  return {
+    url: `http://${ADDRESS}:${(server.address() as AddressInfo).port}/`,
+    close() {
+      closing.abort();
+      server.close();
+      server.closeAllConnections(); // a browser that listens would keep it open
+    },
+  };
+}
+
+function listen(app: Hono, port: number): Promise<Server> {
+  return new Promise((resolve, reject) => {
+    const server = serve({ fetch: app.fetch, hostname: ADDRESS, port }, () => resolve(server)) as Server;
+    server.once('error', (error: NodeJS.ErrnoException) =>
+      reject(
+        error.code === 'EADDRINUSE'
+          ? new UserError(`port ${port} is in use; give another with --port, or 0 for one that is free`)
+          : error,
+      ),
+    );
+  });
+}

@@ -1,0 +1,135 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { pageOfStudy } from '../../src/report/study-page.js';
+import { parseFit } from '../../src/scaling/fit-result.js';
+import { fitStudy, type LanguageFits } from '../../src/study/fits.js';
+import { pointsCsv, studyPoints } from '../../src/study/points.js';
+import { parseStudyPoints } from '../../src/study/read-points.js';
+import {
+  studyFigures,
+  studyPage,
+  targetsOfPoints,
+  viewOfPoints,
+  viewOfStudy,
+  writeStudyReport,
+} from '../../src/study/report.js';
+import { readStudy, type Study, writeFailure } from '../../src/study/state.js';
+import { makeRun, makeStudy } from '../support/study.js';
+
+const root = mkdtempSync(join(tmpdir(), 'babelgrad-study-report-'));
+afterAll(() => rmSync(root, { recursive: true }));
+
+const REPLICATES = 4;
+const fitsOf = (study: Study) => fitStudy(studyPoints(study), study.targets, REPLICATES);
+
+describe('a study that is done', () => {
+  let study: Study;
+  let fits: LanguageFits[];
+  let page: string;
+  beforeAll(async () => {
+    const plan = makeStudy(join(root, 'done'), { languages: ['fr', 'ru'], seeds: [0, 1], ratios: [0.05, 0.3] });
+    for (const run of plan.runs) makeRun(plan, run);
+    study = await readStudy(plan.folder);
+    fits = fitsOf(study);
+    page = studyPage(study, fits);
+  });
+
+  test('the page stands alone, and has a figure of every kind for every language', () => {
+    expect(page.replaceAll(/xmlns(:\w+)?="[^"]*"/g, '')).not.toMatch(/https?:|src=|href=/);
+    expect(page).not.toMatch(/NaN|Infinity|undefined|Waits for/);
+    const names = studyFigures(study, fits).map(({ name }) => name);
+    const kinds = ['loss-compute', 'flops-saved', 'transferred', 'equal-loss', 'forgetting', 'forgetting-by-share'];
+    const replay = ['extra', 'budget'].flatMap(account => ['target', 'source'].map(side => [account, side]));
+    const expected = ['fr', 'ru'].flatMap(language => [
+      ...kinds.map(kind => `${kind}-${language}`),
+      ...replay.map(([account, side]) => `replay-${language}-0.8M-${account}-${side}`),
+    ]);
+    expect(names.sort()).toEqual([...expected, 'transfer-by-language'].sort());
+    expect(page.match(/<svg/g)).toHaveLength(names.length);
+  });
+
+  test('every run is in the table, and every point of its kind in the figure', () => {
+    for (const { name } of study.runs) expect(page).toContain(`<td>${name}</td><td>done</td><td>100%</td>`);
+    const figure = studyFigures(study, fits).find(({ name }) => name === 'loss-compute-fr')!;
+    // 4 sizes, scratch and CPT, 2 seeds, 10 evaluations after the start
+    expect(figure.svg.match(/<title>/g)).toHaveLength(4 * 2 * 2 * 10);
+    expect(figure.svg).toContain('<title>0.1M-scratch-fr-seed0\n120G FLOPs, 200k tokens\nfr loss ');
+  });
+
+  test('the spread over seeds is shown, and absent where there is one', () => {
+    const bands = (shown: Study) =>
+      studyFigures(shown, fits).filter(({ svg }) => svg.includes('fill-opacity="0.18"')).length;
+    expect(bands(study)).toBeGreaterThan(10);
+    expect(bands({ ...study, runs: study.runs.filter(({ seed }) => seed === 0) })).toBe(0);
+  });
+
+  test('what is written can be read back: points, fits, and the page from points alone', () => {
+    const points = studyPoints(study);
+    const out = join(root, 'report');
+    const view = viewOfStudy(study, fits, points);
+    const files = writeStudyReport(out, view, points);
+    expect(readFileSync(files[0]!, 'utf8')).toBe(page);
+    const csv = readFileSync(join(out, 'points.csv'), 'utf8');
+    const read = parseStudyPoints(csv, 'points.csv');
+    expect(read).toEqual(points);
+    for (const name of ['fr-scratch', 'fr-cpt', 'ru-scratch', 'ru-cpt']) {
+      const text = readFileSync(join(out, 'fits', `${name}.json`), 'utf8');
+      expect(parseFit(text, name).samples).toHaveLength(REPLICATES);
+      expect(JSON.parse(text).used.excluded).toEqual({ warmup: 0 });
+    }
+    const pictures = readdirSync(join(out, 'figures'));
+    expect(pictures.filter(name => name.endsWith('.svg'))).toHaveLength(21);
+    const png = readFileSync(join(out, 'figures', 'equal-loss-fr.png'));
+    expect([...png.subarray(1, 4)]).toEqual([...Buffer.from('PNG')]);
+
+    expect(targetsOfPoints(read)).toEqual(['fr', 'ru']);
+    const alone = pageOfStudy(viewOfPoints('points', read, fits));
+    expect(alone.match(/<svg/g)).toHaveLength(21);
+    expect(alone).not.toContain('id="runs"');
+  });
+});
+
+describe('a study on its way', () => {
+  test('with no run, each part says what it waits for', async () => {
+    const study = await readStudy(makeStudy(join(root, 'empty')).folder);
+    const page = studyPage(study, fitsOf(study));
+    expect(page).not.toContain('<svg');
+    expect(page.match(/Waits for/g)).toHaveLength(5);
+    expect(page).toContain('The study asks for no replay.');
+    expect(page).toContain('12 runs: 8 pending, 4 waiting.');
+    expect(page).toContain('the law of scratch is missing: no run of this kind has points yet');
+  });
+
+  test('with some runs, what there is is shown, and why a run failed', async () => {
+    const plan = makeStudy(join(root, 'part'), { ratios: [0.1] });
+    const [source, scratch, cpt, other] = plan.runs;
+    makeRun(plan, source!);
+    makeRun(plan, scratch!, 0.7);
+    makeRun(plan, cpt!, 0);
+    writeFailure(plan.folder, other!.name, 'the adapter <b>was lost</b>');
+    const study = await readStudy(plan.folder);
+    const page = studyPage(study, fitsOf(study));
+    expect(page).toContain(' failed: the adapter &#60;b&#62;was lost&#60;/b&#62;');
+    expect(studyFigures(study, fitsOf(study)).map(({ name }) => name)).toEqual(['loss-compute-fr']);
+    expect(page).toContain('all points have 100000 parameters; the law needs at least two sizes');
+    expect(page).not.toMatch(/NaN|Infinity|undefined/);
+  });
+});
+
+describe('points that are not a study’s', () => {
+  const points = async () => {
+    const plan = makeStudy(join(root, 'points'));
+    for (const run of plan.runs.slice(0, 3)) makeRun(plan, run);
+    return pointsCsv(studyPoints(await readStudy(plan.folder)));
+  };
+
+  test('a bad cell is named with its row', async () => {
+    const csv = await points();
+    expect(() => parseStudyPoints(csv.replace(',scratch,', ',scratches,'), 'p.csv')).toThrow(
+      /'p.csv' row 11 is not a point of a study: strategy/,
+    );
+    expect(() => parseStudyPoints('parameters,tokens,loss\n1,2,3\n', 'p.csv')).toThrow(/has no column 'seed'/);
+  });
+});
