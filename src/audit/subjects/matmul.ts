@@ -18,13 +18,13 @@ const sizes = (...all: (readonly [M: number, N: number, K: number])[]): Size[] =
 const ADVERSARIAL: readonly InputClass[] = ['cancelling', 'wide', 'denormal', 'signed zeros', 'largest'];
 
 /**
- * What `quick` poses, by form: a multiple of eight in every stored row, or in none, and one epilogue, so that each variant
- * is compiled once for a form and a type.
+ * What `quick` poses, by form: a multiple of eight in every stored row, or in none, and one epilogue, so that a variant is
+ * compiled once. The first variant, which is the adapter's own choice, takes every form, each other one a form or two.
  */
-const QUICK: Readonly<Record<MatmulForm, readonly Size[]>> = {
-  NN: sizes([1, 136, 8], [17, 72, 16], [65, 128, 136]),
-  NT: sizes([1, 129, 3], [17, 65, 15], [65, 128, 129]),
-  TN: sizes([1, 129, 3], [17, 65, 15], [65, 127, 129]),
+const QUICK: Readonly<Record<MatmulForm, { readonly sizes: readonly Size[]; readonly others: readonly string[] }>> = {
+  NN: { sizes: sizes([1, 136, 8], [17, 72, 16], [65, 128, 136]), others: ['tiled 8 x 8', 'matrix, one'] },
+  NT: { sizes: sizes([1, 129, 3], [17, 65, 15], [65, 128, 129]), others: ['tiled 4 x 4', 'matrix, many'] },
+  TN: { sizes: sizes([1, 129, 3], [17, 65, 15], [65, 127, 129]), others: ['tiled 4 x 4', 'matrix, one'] },
 };
 
 export function* matmulProblems(scope: Scope): Generator<Problem> {
@@ -32,7 +32,7 @@ export function* matmulProblems(scope: Scope): Generator<Problem> {
   for (const type of scope.quick ? types.slice(0, 2) : types) {
     for (const form of FORMS) {
       const epilogue = epilogueOf(form, type);
-      for (const size of scope.quick ? QUICK[form] : matmulCases.map(({ shape }) => shape)) {
+      for (const size of scope.quick ? QUICK[form].sizes : matmulCases.map(({ shape }) => shape)) {
         yield problem(scope, type, form, epilogue, size, 'uniform');
       }
       if (scope.quick && form !== 'NT') continue;
@@ -62,7 +62,7 @@ function epilogueOf(form: MatmulForm, types: Types): Epilogue {
 }
 
 function problem(
-  { adapter }: Scope,
+  { adapter, quick }: Scope,
   types: Types,
   form: MatmulForm,
   epilogue: Epilogue,
@@ -77,6 +77,9 @@ function problem(
   const A = shape.transposeA ? transposed(a, M, K) : a;
   const B = shape.transposeB ? transposed(b, K, N) : b;
   const hasAddend = epilogue !== 'none';
+  const variants = [...matmulVariants(adapter, types as MatmulTypes)].filter(
+    ([name], i) => !quick || i === 0 || QUICK[form].others.includes(name),
+  );
   return {
     kernel: 'matmul',
     shape: `${form} ${types.a} ${types.b} ${types.c}, M ${M} N ${N} K ${K}, ${epilogue === 'none' ? 'written' : epilogue === 'addend' ? 'with an addend' : 'accumulated'}`,
@@ -98,7 +101,7 @@ function problem(
       const bound = matmulBound(matmul(left, right, shape, true), K, added, flushed);
       return { c: { reference, bound: storedBound(bound, reference, types.c) } };
     },
-    variants: [...matmulVariants(adapter, types as MatmulTypes)].map(([name, variant]) => ({
+    variants: variants.map(([name, variant]) => ({
       name,
       calls: bind =>
         matmulCalls(
