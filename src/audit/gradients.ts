@@ -109,7 +109,8 @@ const [B, T] = [2, 12];
 
 /**
  * Roundings on the longest way from a weight to a gradient and back: the sums of each layer, forward and backward, and
- * those of the head. γ of it, of a tensor's largest gradient, is what an error may come to where no op magnifies it.
+ * those of the head. γ of it, of a tensor's largest gradient, is what an error may come to where no op magnifies it:
+ * an estimate, not a proof. Its margin is tested.
  */
 function longestChain({ numHiddenLayers, hiddenSize, intermediateSize, vocabSize }: ModelConfig): number {
   const layer = 6 * hiddenSize + 2 * intermediateSize + 3 * T;

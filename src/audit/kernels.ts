@@ -133,7 +133,7 @@ class Findings implements KernelFindings {
         const { type, isWritten } = outputs[output]!;
         const errors = errorsOf(run.values[output]!, reference, bound, type, isWritten);
         const { max } = errors.shares;
-        check(variant, 'error', max, 1, { output, ...spreads(errors), ...(terms !== undefined && { terms }) });
+        check(variant, 'error', max, 1, { output, ...spreads(errors), ...lengthOf(terms, errors) });
         this.#count(kernel, variant, errors);
         if (max > (this.#worst.get(family)?.share ?? -1)) {
           this.#worst.set(family, { family, problem, variant, output, index: errors.worst, share: max });
@@ -161,6 +161,12 @@ class Findings implements KernelFindings {
     const counts = this.#histograms.get(key)?.counts ?? BINS.map(() => 0);
     this.#histograms.set(key, { kernel, variant, counts: counts.map((count, i) => count + histogram[i]!) });
   }
+}
+
+function lengthOf(terms: number | undefined, { relative }: Errors): Pick<Check, 'terms' | 'relative'> {
+  if (terms === undefined) return {};
+  if (!relative) return { terms };
+  return { terms, relative: { error: finiteOrNull(relative.error), bound: finiteOrNull(relative.bound) } };
 }
 
 function spreads({ ulps, shares }: Errors): Pick<Check, 'ulps' | 'shares'> {

@@ -31,6 +31,8 @@ export interface Errors {
   readonly ulps: Spread;
   /** Of the bound: at most 1 where it passed. A value that is not finite counts as infinitely wrong. */
   readonly shares: Spread;
+  /** Largest error and largest bound, both over the largest exact magnitude; undefined where all is exactly zero. */
+  readonly relative: { readonly error: number; readonly bound: number } | undefined;
   readonly worst: number;
   readonly histogram: readonly number[];
 }
@@ -48,10 +50,14 @@ export function errorsOf(
   const histogram = BINS.map(() => 0);
   let worst = -1;
   let largest = -1;
+  let [mostError, mostBound, mostExact] = [0, 0, 0];
   for (let i = 0; i < reference.length; i++) {
     if (!isWritten(i)) continue;
     const difference = Math.abs(actual[i]! - reference[i]!);
     const error = Number.isFinite(difference) ? difference : Number.POSITIVE_INFINITY;
+    mostError = Math.max(mostError, error);
+    mostBound = Math.max(mostBound, bound[i]!);
+    mostExact = Math.max(mostExact, Math.abs(reference[i]!));
     const share = error === 0 ? 0 : error / bound[i]!;
     if (Math.abs(reference[i]!) > bound[i]!) ulps.push(error / ulp(reference[i]!, type));
     shares.push(share);
@@ -61,5 +67,11 @@ export function errorsOf(
       worst = i;
     }
   }
-  return { ulps: spreadOf(Float64Array.from(ulps)), shares: spreadOf(Float64Array.from(shares)), worst, histogram };
+  return {
+    ulps: spreadOf(Float64Array.from(ulps)),
+    shares: spreadOf(Float64Array.from(shares)),
+    relative: mostExact > 0 ? { error: mostError / mostExact, bound: mostBound / mostExact } : undefined,
+    worst,
+    histogram,
+  };
 }

@@ -3,13 +3,13 @@ import * as Plot from '@observablehq/plot';
 import { escapeHtml, figure, htmlPage, table } from '../report/page.js';
 import { colorOf, svgOf } from '../report/plots.js';
 import { BINS } from './measure.js';
-import type { AuditReport, Check } from './report.js';
+import { type AuditReport, type Check, larger } from './report.js';
 import { SUMMARY_HEAD, show, summaryRows } from './words.js';
 
 export function auditPage(report: AuditReport): string {
   const { adapter, passed, failed, seconds, quick, denormals, checks, histograms } = report;
   const failures = checks.filter(check => !check.passed);
-  const kernels = [...new Set(checks.filter(({ terms }) => terms !== undefined).map(({ kernel }) => kernel))];
+  const series = seriesOf(checks);
   const verdict = failed === 0 ? `All ${passed} checks passed.` : `${failed} of ${passed + failed} checks failed.`;
   const states = Object.entries(denormals).map(([name, state]) => [escapeHtml(name), escapeHtml(state)]);
   return htmlPage(
@@ -23,13 +23,28 @@ ${failures.length > 0 ? `<h2>Failures</h2><div class="scroll">${failureTable(fai
       summaryRows(report).map(row => row.map(escapeHtml)),
     )}</div>
 <h2>Error against the length of the sum</h2>
-<div class="plots">${kernels.map(kernel => figure(seriesPlot(kernel, checks))).join('\n')}</div>
+<p class="note">Both over the largest exact value of the output, so that they stand side by side. Exact results have no place on a logarithmic axis.</p>
+<div class="plots">${series.map(each => figure(seriesPlot(each, checks))).join('\n')}</div>
 <h2>Errors as shares of the bound</h2>
 <p class="note">Elements of all shapes and inputs. The first bar holds exact results.</p>
-<div class="plots">${histograms.map((histogram, i) => figure(histogramPlot(histogram, i))).join('\n')}</div>
+<div class="plots">${histograms.map(histogram => figure(histogramPlot(histogram))).join('\n')}</div>
 <h2>Numbers below the smallest normal one</h2>
 <div class="scroll">${table(['case', 'what this adapter does'], states)}</div>`,
   );
+}
+
+/** An output whose error was measured for several lengths of a sum. */
+interface Series {
+  readonly kernel: string;
+  readonly output: string;
+}
+
+function seriesOf(checks: readonly Check[]): Series[] {
+  const found = new Map<string, Series>();
+  for (const { kernel, output, relative } of checks) {
+    if (relative && output) found.set(`${kernel} ${output}`, { kernel, output });
+  }
+  return [...found.values()];
 }
 
 const SHOWN_FAILURES = 200;
@@ -45,82 +60,101 @@ function failureTable(failures: readonly Check[]): string {
   return table(['kernel', 'variant', 'shape', 'input', 'check', 'value', 'bound'], rows);
 }
 
-/** The largest error of each length, in ulp of the exact value, and what the bound allows. */
-function seriesPlot(kernel: string, checks: readonly Check[]): string {
-  const own = checks.filter(check => check.kernel === kernel && check.terms !== undefined && check.metric === 'error');
+const [WIDTH, MARGIN_LEFT] = [480, 60];
+
+/** Largest error of each length of a sum, and largest bound, both over the largest exact value; log-log. */
+function seriesPlot({ kernel, output }: Series, checks: readonly Check[]): string {
+  const own = checks.filter(check => check.kernel === kernel && check.output === output && check.relative);
   const variants = [...new Set(own.map(({ variant }) => variant))];
-  const rows = own.flatMap(({ variant, terms, shares, output }) =>
-    shares?.max ? [{ variant, terms: terms!, share: shares.max, title: `${variant}, ${output}` }] : [],
+  const lengths = [...new Set(own.map(({ terms }) => terms!))].sort((a, b) => a - b);
+  const largest = (chosen: readonly Check[], part: 'error' | 'bound') =>
+    lengths.flatMap(terms => {
+      const value = chosen.filter(check => check.terms === terms).map(check => check.relative![part]);
+      const most = value.length > 0 ? value.reduce(larger) : null;
+      return most ? [{ terms, value: most }] : []; // neither an exact result nor one that is not finite has a place
+    });
+  const bounds = largest(own, 'bound');
+  const errors = variants.map(variant =>
+    largest(
+      own.filter(check => check.variant === variant),
+      'error',
+    ),
   );
+  const values = [...bounds, ...errors.flat()].map(({ value }) => Math.log10(value));
+  const [lowest, highest] = [Math.floor(Math.min(...values)), Math.ceil(Math.max(...values))];
   const legend = variants.map(
     (variant, i) => `<span class="key" style="background:${colorOf(i)}"></span>${escapeHtml(variant)} `,
   );
   const svg = svgOf({
-    width: 640,
+    width: WIDTH,
     height: 320,
-    marginLeft: 64,
+    marginTop: 32,
+    marginLeft: MARGIN_LEFT,
+    marginRight: 44,
     marginBottom: 44,
     x: {
       type: 'log',
       base: 2,
-      label: `${kernel}: terms of the sum`,
+      label: `${kernel}, ${output}: terms of the sum`,
       labelAnchor: 'center',
-      tickFormat: (n: number) => String(n),
+      ticks: lengths.filter((_, i) => i % Math.ceil(lengths.length / 6) === 0),
+      tickFormat: String,
     },
     y: {
       type: 'log',
-      label: 'largest error, as a share of the bound',
+      label: 'largest error, over the largest value',
       grid: true,
-      domain: [1e-6, 2],
-      ticks: [1, 1e-2, 1e-4, 1e-6],
-      tickFormat: String,
+      domain: [10 ** lowest, 10 ** highest],
+      ticks: Array.from({ length: highest - lowest + 1 }, (_, i) => 10 ** (lowest + i)),
+      tickFormat: (value: number) => power(10, Math.log10(value)),
     },
     marks: [
-      Plot.ruleY([1], { strokeDasharray: '4 3' }),
-      Plot.text([{ label: 'bound' }], {
-        x: Math.min(...own.map(({ terms }) => terms!)),
-        y: 1,
-        text: 'label',
-        dy: -8,
-        textAnchor: 'start',
-      }),
+      Plot.line(bounds, { x: 'terms', y: 'value', strokeDasharray: '4 3' }),
+      Plot.text(bounds.slice(-1), { x: 'terms', y: 'value', text: () => 'bound', dx: 4, textAnchor: 'start' }),
+      ...errors.map((points, i) => Plot.line(points, { x: 'terms', y: 'value', stroke: colorOf(i), strokeWidth: 1 })),
       // rings, since variants often give the same bits
-      ...variants.map((variant, i) => {
-        const own = rows.filter(row => row.variant === variant);
-        return Plot.dot(own, {
+      ...errors.map((points, i) =>
+        Plot.dot(points, {
           x: 'terms',
-          y: 'share',
+          y: 'value',
           stroke: colorOf(i),
           strokeWidth: 1.75,
           r: 3 + 2 * i,
-          title: 'title',
-        });
-      }),
+          title: ({ terms, value }: { terms: number; value: number }) => `${variants[i]}, ${terms}: ${show(value)}`,
+        }),
+      ),
     ],
   });
   return `${svg}<p class="note">${legend.join(' ')}</p>`;
 }
 
-const fraction = (share: number): string => (share === 1 ? '1' : `1/${1 / share}`);
+/** 10⁻³, of a whole exponent but for rounding. */
+function power(base: number, exponent: number): string {
+  const whole = Math.round(exponent);
+  if (whole === 0) return '1';
+  const digits = '⁰¹²³⁴⁵⁶⁷⁸⁹';
+  return `${base}${whole < 0 ? '⁻' : ''}${[...String(Math.abs(whole))].map(digit => digits[Number(digit)]).join('')}`;
+}
 
-function histogramPlot({ kernel, variant, counts }: AuditReport['histograms'][number], index: number): string {
+function histogramPlot({ kernel, variant, counts }: AuditReport['histograms'][number]): string {
   const total = counts.reduce((a, b) => a + b, 0);
   const names = BINS.map(end =>
-    end === 0 ? 'exact' : end === Number.POSITIVE_INFINITY ? '> 1' : `≤ ${fraction(end)}`,
+    end === 0 ? 'exact' : end === Number.POSITIVE_INFINITY ? '> 1' : power(2, Math.log2(end)),
   );
   const rows = counts.map((count, i) => ({ bin: names[i]!, share: count / total, count }));
   return svgOf({
-    width: 640,
+    width: WIDTH,
     height: 220,
-    marginLeft: 56,
+    marginTop: 32,
+    marginLeft: MARGIN_LEFT,
     marginBottom: 44,
-    x: { domain: names, label: `${kernel}, ${variant}: error over the bound`, labelAnchor: 'center' },
-    y: { label: 'share of elements', grid: true, percent: true },
+    x: { domain: names, label: `${kernel}, ${variant}: error over the bound, up to`, labelAnchor: 'center' },
+    y: { label: 'share of elements, %', grid: true, percent: true },
     marks: [
       Plot.barY(rows, {
         x: 'bin',
         y: 'share',
-        fill: colorOf(index),
+        fill: colorOf(0),
         title: ({ count }: { count: number }) => `${count} elements`,
       }),
       Plot.ruleY([0]),

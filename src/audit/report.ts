@@ -26,6 +26,8 @@ const checkSchema = z.object({
   shares: spreadSchema.optional(),
   /** Terms of the sum, where the shape is one of a series of lengths. */
   terms: z.number().optional(),
+  /** Of such a series: largest error and largest bound, both over the largest exact magnitude. */
+  relative: z.object({ error: number, bound: number }).optional(),
 });
 export type Check = z.infer<typeof checkSchema>;
 

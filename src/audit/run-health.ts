@@ -4,7 +4,13 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { messageOf, UserError } from '../errors.js';
 import { type RunRecord, readRun } from '../report/runs.js';
-import { HEALTH_FILE, type HealthLimits, type HealthLine, healthWarnings } from '../train/health.js';
+import {
+  HEALTH_FILE,
+  type HealthLimits,
+  type HealthLine,
+  lossScaleWarnings,
+  parameterWarnings,
+} from '../train/health.js';
 
 const tensorSchema = z.object({
   amax: z.number(),
@@ -29,8 +35,18 @@ const lineSchema = z.object({
   ),
 });
 
+/** Steps in a row with one loss scale; only f16 training has one. */
+export interface LossScaleSpan {
+  readonly from: number;
+  readonly to: number;
+  readonly lossScale: number;
+  /** Steps that made no update, since gradients overflowed: after each one the scale is halved. */
+  readonly skipped: number;
+}
+
 export interface RunHealth {
   readonly steps: number;
+  readonly lossScales: readonly LossScaleSpan[];
   readonly lines: readonly HealthLine[];
   readonly warnings: readonly string[];
 }
@@ -45,11 +61,29 @@ const BEFORE = 20;
 export function readRunHealth(folder: string, limits: HealthLimits, spike: number): RunHealth {
   const { steps } = readRun(folder);
   const lines = readLines(join(folder, HEALTH_FILE));
+  const lossScales = lossScaleHistory(steps);
   return {
     steps: steps.length,
+    lossScales,
     lines,
-    warnings: [...lossWarnings(steps, spike), ...lines.flatMap(line => healthWarnings(line, limits))],
+    warnings: [
+      ...lossWarnings(steps, spike),
+      ...lossScales.flatMap(({ from, lossScale }) => lossScaleWarnings({ step: from, lossScale }, limits)),
+      ...lines.flatMap(line => parameterWarnings(line, limits)),
+    ],
   };
+}
+
+export function lossScaleHistory(steps: RunRecord['steps']): LossScaleSpan[] {
+  const spans: LossScaleSpan[] = [];
+  for (const { step, lossScale, gradientNorm } of steps) {
+    if (lossScale === undefined) continue;
+    const skipped = gradientNorm === null ? 1 : 0;
+    const last = spans.at(-1);
+    if (last?.lossScale === lossScale) spans[spans.length - 1] = { ...last, to: step, skipped: last.skipped + skipped };
+    else spans.push({ from: step, to: step, lossScale, skipped });
+  }
+  return spans;
 }
 
 function readLines(path: string): HealthLine[] {

@@ -45,9 +45,10 @@ function onMatrices(
   return { kernel: 'matrix', lanes, matrix, ...tile, depth: 2 * matrix[2] };
 }
 
-/** Head sizes beyond this make tiles in workgroup memory that not every adapter holds. */
-const WIDEST_TILE = 80;
+/** Heads beyond these make tiles in workgroup memory that not every adapter holds, and take drivers long to compile. */
+const [WIDEST_TILE, WIDEST_PAIR] = [80, 32];
 
+/** By name: threads that own one row and, of narrow heads, two. */
 export function attentionVariants(
   adapter: AdapterDescription,
   kernel: AttentionKernel,
@@ -55,9 +56,15 @@ export function attentionVariants(
 ): ReadonlyMap<string, AttentionVariant> {
   const variants = new Map<string, AttentionVariant>();
   const chosen = defaultAttention(adapter, kernel);
-  if (chosen.subgroups) variants.set('subgroup', chosen);
+  if (chosen.subgroups) {
+    variants.set(`subgroup, own ${chosen.own}`, chosen);
+    if (chosen.own === 1 && D <= WIDEST_PAIR) variants.set('subgroup, own 2', { ...chosen, own: 2 });
+  }
   if (!chosen.subgroups || D <= WIDEST_TILE) {
-    variants.set('workgroup memory', { subgroups: false, workgroup: 64, own: 1, rows: 8 });
+    variants.set('workgroup memory, own 1', { subgroups: false, workgroup: 64, own: 1, rows: 8 });
+  }
+  if (D <= WIDEST_PAIR) {
+    variants.set('workgroup memory, own 2', { subgroups: false, workgroup: 32, own: 2, rows: 4 });
   }
   return variants;
 }

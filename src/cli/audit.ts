@@ -8,7 +8,7 @@ import { familiesOf } from '../audit/kernels.js';
 import { type ProblemFile, readProblem, replayProblem } from '../audit/replay.js';
 import { replayOp } from '../audit/replay-op.js';
 import { readAudit } from '../audit/report.js';
-import { readRunHealth } from '../audit/run-health.js';
+import { type LossScaleSpan, readRunHealth } from '../audit/run-health.js';
 import { failureLine, SUMMARY_HEAD, show, summaryRows } from '../audit/words.js';
 import type { Device } from '../gpu/device.js';
 import { openDevice } from '../index.js';
@@ -28,6 +28,7 @@ export function addAuditCommand(program: Command): void {
 
 const ADAPTER = ['--adapter <name>', 'adapter, by a part of its name'] as const;
 const SHOWN_FAILURES = 20;
+const SHOWN_SPANS = 12;
 
 function addKernels(group: Command): void {
   const command = group
@@ -154,9 +155,10 @@ function addRun(group: Command): void {
           ...[zeros, subnormal, gradientToWeight, updateToWeight].map(show),
         ]);
       }
-      terminal.print(`step ${last.step}, loss scale ${last.lossScale}`);
+      terminal.print(`step ${last.step}`);
       terminal.print(table.toString());
     } else terminal.print('the run was not watched: train --audit writes what its tensors look like');
+    for (const line of lossScaleLines(health.lossScales)) terminal.print(line);
     for (const warning of health.warnings.slice(0, SHOWN_FAILURES)) terminal.print(`warning: ${warning}`);
     const hidden = health.warnings.length - SHOWN_FAILURES;
     if (hidden > 0) terminal.print(`and ${hidden} more`);
@@ -164,6 +166,21 @@ function addRun(group: Command): void {
     if (health.warnings.length > 0) process.exitCode = 1;
     return { ...health };
   });
+}
+
+/** The last changes of the loss scale, oldest first. */
+function lossScaleLines(spans: readonly LossScaleSpan[]): string[] {
+  if (spans.length === 0) return [];
+  const drops = spans.filter(({ lossScale }, i) => i > 0 && lossScale < spans[i - 1]!.lossScale).length;
+  const skipped = spans.reduce((sum, span) => sum + span.skipped, 0);
+  const shown = spans.slice(-SHOWN_SPANS).map(({ from, to, lossScale, skipped }) => {
+    return `  steps ${from} to ${to}: ${lossScale}${skipped > 0 ? `, ${skipped} skipped` : ''}`;
+  });
+  const hidden = spans.length - shown.length;
+  return [
+    `loss scale: ${drops} drops, ${skipped} steps skipped${hidden > 0 ? `; the last ${shown.length} of ${spans.length} values:` : ''}`,
+    ...shown,
+  ];
 }
 
 async function showDrift(

@@ -104,6 +104,10 @@ function call(variant: MatmulVariant, whole: MatmulSizes, part: MatmulSizes, win
   return kernelCall(name, { ...epilogue, ...holes }, buffers, params, workgroups, label);
 }
 
+/** Whether a thread of the variant has gate and up of an element in its registers. */
+export const hasBothSides = (variant: MatmulVariant): variant is Exclude<MatmulVariant, { kernel: 'matrix' }> =>
+  variant.kernel !== 'matrix' && variant.columns % 2 === 0;
+
 /**
  * gateUp [M, 2F] = x [M, K] weightᵀ, weight [2F, K], and y [M, F] = silu(gate) * up of its halves: in one pass where the
  * variant has both sides in a thread's registers and all fits a binding, else in two.
@@ -117,7 +121,7 @@ export function matmulSwiglu(
   const sizes = { form: 'NT', M, N: 2 * F, K } as const;
   const variant = kernels.matmul({ ...sizes, types: { a: x.type, b: weight.type, c: gateUp.type } });
   const fits = Object.values(operands).every(({ sizeBytes }) => sizeBytes <= kernels.maxBindingBytes);
-  if (variant.kernel === 'matrix' || variant.columns % 2 !== 0 || !fits) {
+  if (!hasBothSides(variant) || !fits) {
     return [
       ...matmulCalls(variant, sizes, { a: x, b: weight, c: gateUp }, kernels.maxBindingBytes),
       ...swigluForward(kernels, { rows: M, columns: F }, { x: gateUp, y }),

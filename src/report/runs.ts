@@ -41,6 +41,7 @@ const lineSchema = z.discriminatedUnion('kind', [
     flops: z.number(),
     loss: z.number(),
     gradientNorm: z.number().nullable(),
+    lossScale: z.number().optional(),
     learningRate: z.number(),
     tokensPerSecond: z.number(),
   }),

@@ -159,7 +159,21 @@ export class HealthProbe {
 }
 
 /** What is beyond a limit, in words. */
-export function healthWarnings({ step, lossScale, parameters }: HealthLine, limits: HealthLimits): string[] {
+export const healthWarnings = (line: HealthLine, limits: HealthLimits): string[] => [
+  ...parameterWarnings(line, limits),
+  ...lossScaleWarnings(line, limits),
+];
+
+/** f32 runs have a loss scale of 1. */
+export function lossScaleWarnings(
+  { step, lossScale }: Pick<HealthLine, 'step' | 'lossScale'>,
+  { minLossScale }: HealthLimits,
+): string[] {
+  if (lossScale === 1 || lossScale >= minLossScale) return [];
+  return [`step ${step}: the loss scale is ${lossScale} (at least ${minLossScale})`];
+}
+
+export function parameterWarnings({ step, parameters }: HealthLine, limits: HealthLimits): string[] {
   const warnings: string[] = [];
   const warn = (name: string, what: string, value: number, limit: string) =>
     warnings.push(`step ${step}: ${name}: ${what} is ${Number(value.toPrecision(3))} (${limit})`);
@@ -187,8 +201,5 @@ export function healthWarnings({ step, lossScale, parameters }: HealthLine, limi
       warn(name, 'the share of subnormal gradients', gradient.subnormal, `at most ${maxSubnormal}`);
     }
   }
-  // f32 runs have a loss scale of 1
-  if (lossScale !== 1 && lossScale < limits.minLossScale)
-    warn('run', 'the loss scale', lossScale, `at least ${limits.minLossScale}`);
   return warnings;
 }

@@ -37,8 +37,10 @@ async function failures(name: string, shape: string, alter: Alter): Promise<Chec
 const metricsOf = (checks: readonly Check[]) => [...new Set(checks.map(({ metric }) => metric))].sort();
 
 describe('whole kernels', () => {
-  // the other two are slow to compile: test/ops has their cases, and 'audit kernels --quick' runs them
-  const quick = FAMILIES.map(({ name }) => name).filter(name => !['matmul', 'attention'].includes(name));
+  // the other three are slow to compile: test/ops has their cases, and 'audit kernels --quick' runs them
+  const quick = FAMILIES.map(({ name }) => name).filter(
+    name => !['matmul', 'matmul_swiglu', 'attention'].includes(name),
+  );
   test.each(quick)('%s passes every check', async name => {
     const { checks } = await auditKernels(context.device, { names: [name], quick: true });
     expect(checks.filter(({ passed }) => !passed)).toEqual([]);
@@ -53,6 +55,30 @@ describe('whole kernels', () => {
     const parts = [...variants, 'sum_rows', 'fill_workgroup', 'ceiling_fma', 'ceiling_copy'];
     const covered = [...FAMILIES.flatMap(({ kernels }) => kernels), ...parts];
     expect(files.filter(file => !covered.includes(file))).toEqual([]);
+  });
+
+  test('in quick each variant of a product and of attention is there, and compiled once for a type', () => {
+    const { adapter } = context.device;
+    const range = { buffer: context.device.createBuffer('any', 16), offsetBytes: 0, sizeBytes: 16 };
+    for (const { name, problems } of FAMILIES.filter(({ name }) => /^matmul|^attention/.test(name))) {
+      const [seen, variants] = [new Map<string, Set<string>>(), new Set<string>()];
+      for (const problem of problems({ adapter, quick: true })) {
+        const own = { ...problem.inputs, ...problem.outputs };
+        for (const { name, calls } of problem.variants) {
+          const [call] = calls(operand => ({ ...range, type: own[operand]!.type }));
+          const key = `${name} ${problem.kernel} ${problem.shape.replace(/, .*/, '')}`;
+          seen.set(key, (seen.get(key) ?? new Set()).add(call!.source));
+          variants.add(name);
+        }
+      }
+      expect([...seen].filter(([, sources]) => sources.size > 1)).toEqual([]);
+      const all = new Set<string>();
+      for (const problem of problems({ adapter, quick: false })) {
+        for (const { name } of problem.variants) all.add(name);
+      }
+      expect(variants, name).toEqual(all);
+    }
+    range.buffer.destroy();
   });
 
   test('an unknown kernel is refused with those that there are', () => {
@@ -107,7 +133,7 @@ describe('kernels broken on purpose', () => {
         .replace('sums: vec4f', 'sums: vec4h');
       return { ...call, source };
     };
-    const found = await failures('matmul', 'f16 f16 f16, M 65 N 128 K 129, written', alter);
+    const found = await failures('matmul', 'TN f16 f16 f16, M 65 N 127 K 129', alter);
     expect(altered).toBeGreaterThan(0);
     expect(found.some(({ metric }) => metric === 'error')).toBe(true);
     expect(found.every(({ variant }) => variant.startsWith('tiled'))).toBe(true);
@@ -115,16 +141,16 @@ describe('kernels broken on purpose', () => {
 
   test('a scale factor dropped', async () => {
     const alter = rewrite('attention_forward', /f32\((qkv\[q_row[^;]*)\) \* params\.scale/g, 'f32($1)');
-    const found = await failures('attention_forward', 'f32, B 1 T 37', alter);
+    const found = await failures('attention_forward', 'f32, B 1 T 65', alter);
     expect(alter.count).toBeGreaterThan(0);
     expect(found.some(({ metric, output }) => metric === 'error' && output === 'out')).toBe(true);
   });
 
   test('a causal mask that is wrong in one tile', async () => {
     const alter = rewrite('attention_forward', /(j0 \+ 0u) <= (t_\d)\b/g, '($1 <= $2 || j0 == 16u)');
-    const found = await failures('attention_forward', 'f32, B 1 T 37', alter);
+    const found = await failures('attention_forward', 'f32, B 1 T 65', alter);
     expect(alter.count).toBeGreaterThan(0);
-    expect(found.some(({ metric, shape }) => metric === 'error' && shape.includes('T 37'))).toBe(true);
+    expect(found.some(({ metric, shape }) => metric === 'error' && shape.includes('T 65'))).toBe(true);
   });
 
   test('the newest key left out of what is attended to', async () => {

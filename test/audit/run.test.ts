@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { driftOf } from '../../src/audit/drift.js';
 import { replayOp } from '../../src/audit/replay-op.js';
-import { lossWarnings, readRunHealth } from '../../src/audit/run-health.js';
+import { lossScaleHistory, lossWarnings, readRunHealth } from '../../src/audit/run-health.js';
 import { tokenizeFiles } from '../../src/data/tokenize.js';
 import { trainTokenizer } from '../../src/data/tokenizer.js';
 import { UserError } from '../../src/errors.js';
@@ -76,6 +76,40 @@ describe('a run that watches itself', () => {
     const steps = Array.from({ length: 30 }, (_, i) => ({ step: i + 1, loss: i === 25 ? 6 : 3 }));
     const warnings = lossWarnings(steps as unknown as Parameters<typeof lossWarnings>[0], 1.5);
     expect(warnings).toEqual(['step 26: the loss is 6.000, 2.00 times that of the steps before']);
+  });
+
+  test('the loss scale is told step by step, with its drops and the steps that were skipped', () => {
+    const scaled = (step: number, lossScale: number, gradientNorm: number | null = 1) => ({
+      step,
+      lossScale,
+      gradientNorm,
+    });
+    const steps = [
+      scaled(1, 64),
+      scaled(2, 64, null),
+      scaled(3, 32, null),
+      scaled(4, 16),
+      scaled(5, 16),
+      scaled(6, 32),
+    ];
+    expect(lossScaleHistory(steps as unknown as Parameters<typeof lossScaleHistory>[0])).toEqual([
+      { from: 1, to: 2, lossScale: 64, skipped: 1 },
+      { from: 3, to: 3, lossScale: 32, skipped: 1 },
+      { from: 4, to: 5, lossScale: 16, skipped: 0 },
+      { from: 6, to: 6, lossScale: 32, skipped: 0 },
+    ]);
+    expect(readRunHealth(folder, HEALTH_LIMITS, 1.5).lossScales).toEqual([]);
+  });
+
+  test('a run in f16 has its loss scale read back, and is warned of where it is small', async () => {
+    const { device } = context;
+    if (!device.adapter.features.includes('shader-f16')) return;
+    const out = join(root, 'half');
+    await startRun(config(out, { precision: 'f16', tokens: 4 * 128 }), { device });
+    const { lossScales, warnings } = readRunHealth(out, HEALTH_LIMITS, 1.5);
+    expect([lossScales[0]!.from, lossScales.at(-1)!.to, warnings]).toEqual([1, 4, []]);
+    const strict = { ...HEALTH_LIMITS, minLossScale: 2 * lossScales[0]!.lossScale };
+    expect(readRunHealth(out, strict, 1.5).warnings[0]).toMatch(/^step 1: the loss scale is \d+ \(at least \d+\)/);
   });
 
   test('what is no run, or a damaged line, is refused', () => {

@@ -6,6 +6,7 @@ import { cacheProblems } from './cache.js';
 import { healthProblems } from './health.js';
 import { crossEntropyProblems, sumProblems } from './loss.js';
 import { matmulProblems } from './matmul.js';
+import { matmulSwigluProblems } from './matmul-swiglu.js';
 import { rmsnormProblems } from './rmsnorm.js';
 import { adamwProblems, elementProblems, gradientNormProblems } from './update.js';
 
@@ -18,6 +19,7 @@ interface Family {
 
 export const FAMILIES: readonly Family[] = [
   { name: 'matmul', kernels: ['matmul'], problems: matmulProblems },
+  { name: 'matmul_swiglu', kernels: ['matmul_swiglu'], problems: matmulSwigluProblems },
   {
     name: 'attention',
     kernels: ['attention_forward', 'attention_backward_query', 'attention_backward_key_value'],

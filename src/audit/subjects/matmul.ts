@@ -1,4 +1,4 @@
-/** Matrix products: every form, epilogue and type, along every tile edge, and sums of up to 65,536 terms. */
+/** Matrix products: every form and type, each epilogue, along every tile edge, and sums of up to 65,536 terms. */
 import { matmulCalls } from '../../kernels/matmul.js';
 import type { MatmulForm } from '../../kernels/matmul-variant.js';
 import { flushedProducts, matmulBound, storedBound } from '../../numerics/bounds.js';
@@ -13,39 +13,56 @@ const EPILOGUES = ['none', 'addend', 'accumulate'] as const;
 type Epilogue = (typeof EPILOGUES)[number];
 type Types = Readonly<Record<'a' | 'b' | 'c', StoredType>>;
 type Size = Readonly<Record<'M' | 'N' | 'K', number>>;
+const sizes = (...all: (readonly [M: number, N: number, K: number])[]): Size[] => all.map(([M, N, K]) => ({ M, N, K }));
 
 const ADVERSARIAL: readonly InputClass[] = ['cancelling', 'wide', 'denormal', 'signed zeros', 'largest'];
 
+/**
+ * What `quick` poses, by form: a multiple of eight in every stored row, or in none, and one epilogue, so that a variant is
+ * compiled once. The first variant, which is the adapter's own choice, takes every form, each other one a form or two.
+ */
+const QUICK: Readonly<Record<MatmulForm, { readonly sizes: readonly Size[]; readonly others: readonly string[] }>> = {
+  NN: { sizes: sizes([1, 136, 8], [17, 72, 16], [65, 128, 136]), others: ['tiled 8 x 8', 'matrix, one'] },
+  NT: { sizes: sizes([1, 129, 3], [17, 65, 15], [65, 128, 129]), others: ['tiled 4 x 4', 'matrix, many'] },
+  TN: { sizes: sizes([1, 129, 3], [17, 65, 15], [65, 127, 129]), others: ['tiled 4 x 4', 'matrix, one'] },
+};
+
 export function* matmulProblems(scope: Scope): Generator<Problem> {
-  const types = MATMUL_TYPES.filter(({ b }) => b === 'f32' || hasHalves(scope.adapter)) as readonly Types[];
-  const cases = matmulCases.filter((_, i) => !scope.quick || i % 4 === 1);
+  const types = typesOf(scope);
   for (const type of scope.quick ? types.slice(0, 2) : types) {
-    // f32 times halves is the same kernels with another load, and takes drivers long to compile
-    const isMixed = type.a !== type.b;
     for (const form of FORMS) {
-      // every shape meets every epilogue in one of the forms
-      for (const [i, { shape }] of cases.entries()) {
-        if (isMixed && i % 3 !== 1) continue;
-        const epilogue = EPILOGUES[(i + FORMS.indexOf(form)) % EPILOGUES.length]!;
-        yield problem(scope, type, form, epilogue, shape, 'uniform');
+      const epilogue = epilogueOf(form, type);
+      for (const size of scope.quick ? QUICK[form].sizes : matmulCases.map(({ shape }) => shape)) {
+        yield problem(scope, type, form, epilogue, size, 'uniform');
       }
+      if (scope.quick && form !== 'NT') continue;
       for (const inputClass of ADVERSARIAL) {
-        if (!scope.quick || form === 'NT')
-          yield problem(scope, type, form, 'addend', { M: 17, N: 65, K: 100 }, inputClass);
+        yield problem(scope, type, form, epilogue, { M: 17, N: 65, K: scope.quick ? 101 : 100 }, inputClass);
       }
     }
   }
   const lengths = scope.quick ? sumLengths.filter(K => K <= 4096) : sumLengths;
-  for (const type of types.filter(({ a, c }) => c === 'f32' && (a === 'f32' || types.length === 1 || a === 'f16'))) {
-    if (type.a !== type.b || (scope.quick && type.a !== 'f32')) continue;
+  for (const type of types) {
+    // the sums of other types are made by the same lines
+    if (type.a !== type.b || type.c !== 'f32' || (scope.quick && type.a !== 'f32')) continue;
     for (const [i, K] of lengths.entries()) {
-      yield problem(scope, type, FORMS[i % FORMS.length]!, 'none', { M: 17, N: 9, K }, 'uniform', K);
+      const form = scope.quick ? 'TN' : FORMS[i % FORMS.length]!;
+      yield problem(scope, type, form, epilogueOf(form, type), { M: 17, N: 9, K }, 'uniform', K);
     }
   }
 }
 
+const typesOf = ({ adapter }: Scope): readonly Types[] =>
+  MATMUL_TYPES.filter(({ b }) => b === 'f32' || hasHalves(adapter)) as readonly Types[];
+
+/** Each form has another for each type, and meets every one: what an epilogue does depends on no form. */
+function epilogueOf(form: MatmulForm, types: Types): Epilogue {
+  const type = MATMUL_TYPES.findIndex(({ a, b, c }) => a === types.a && b === types.b && c === types.c);
+  return EPILOGUES[(FORMS.indexOf(form) + type) % EPILOGUES.length]!;
+}
+
 function problem(
-  { adapter }: Scope,
+  { adapter, quick }: Scope,
   types: Types,
   form: MatmulForm,
   epilogue: Epilogue,
@@ -60,6 +77,9 @@ function problem(
   const A = shape.transposeA ? transposed(a, M, K) : a;
   const B = shape.transposeB ? transposed(b, K, N) : b;
   const hasAddend = epilogue !== 'none';
+  const variants = [...matmulVariants(adapter, types as MatmulTypes)].filter(
+    ([name], i) => !quick || i === 0 || QUICK[form].others.includes(name),
+  );
   return {
     kernel: 'matmul',
     shape: `${form} ${types.a} ${types.b} ${types.c}, M ${M} N ${N} K ${K}, ${epilogue === 'none' ? 'written' : epilogue === 'addend' ? 'with an addend' : 'accumulated'}`,
@@ -81,7 +101,7 @@ function problem(
       const bound = matmulBound(matmul(left, right, shape, true), K, added, flushed);
       return { c: { reference, bound: storedBound(bound, reference, types.c) } };
     },
-    variants: [...matmulVariants(adapter, types as MatmulTypes)].map(([name, variant]) => ({
+    variants: variants.map(([name, variant]) => ({
       name,
       calls: bind =>
         matmulCalls(
