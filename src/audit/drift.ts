@@ -9,8 +9,8 @@ import { adamw, globalNorm } from '../numerics/reference.js';
 import { learningRateAt } from '../optim/schedule.js';
 import { findModelFolder } from '../train/checkpoint.js';
 import { loadModel, openModel, readModelConfig } from '../train/model-folder.js';
-import { openData } from '../train/resolve.js';
 import { readRunConfig } from '../train/run.js';
+import { openData } from '../train/run-data.js';
 import { Trainer } from '../train/step.js';
 
 type Values = ReadonlyMap<string, ArrayLike<number>>;

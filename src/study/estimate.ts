@@ -7,7 +7,8 @@ import { Model } from '../model/model.js';
 import { findModelFolder, originOf } from '../train/checkpoint.js';
 import { runMemory, trainerSettings } from '../train/memory.js';
 import { readModelConfig } from '../train/model-folder.js';
-import { openData, type ResolvedRun, resolveRun } from '../train/resolve.js';
+import { type ResolvedRun, resolveRun } from '../train/resolve.js';
+import { openData } from '../train/run-data.js';
 import { Trainer } from '../train/step.js';
 import type { PlannedRun, StudyPlan } from './plan.js';
 

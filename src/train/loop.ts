@@ -13,7 +13,8 @@ import { HEALTH_FILE, type HealthLine, type HealthOptions, HealthProbe, healthWa
 import { locateNonFinite, type NonFinite } from './locate.js';
 import { type EvaluationLine, MetricsFile, type StepLine } from './metrics.js';
 import { writeOp } from './recorded-op.js';
-import type { Data, ResolvedRun } from './resolve.js';
+import type { ResolvedRun } from './resolve.js';
+import type { Data } from './run-data.js';
 import type { Trainer } from './step.js';
 
 /** Is told how a run goes on. */

@@ -25,7 +25,8 @@ import { type RunSummary, type TrainObserver, train } from './loop.js';
 import { type RunMemory, runMemory, trainerSettings } from './memory.js';
 import { MetricsFile } from './metrics.js';
 import { checkModelFolder, loadModel, readModelConfig } from './model-folder.js';
-import { type Data, openData, type ResolvedRun, RUN_FORMAT, resolvedSchema, resolveRun } from './resolve.js';
+import { type ResolvedRun, RUN_FORMAT, resolvedSchema, resolveRun } from './resolve.js';
+import { type Data, openData } from './run-data.js';
 import { Trainer } from './step.js';
 
 export interface RunOptions {

@@ -2,7 +2,8 @@
 import type { AdapterDescription } from '../gpu/adapters.js';
 import { defaults, type RunFields } from './config.js';
 import type { StepShape } from './kernels.js';
-import { batchOf, newModel, openData } from './resolve.js';
+import { batchOf, newModel } from './resolve.js';
+import { openData } from './run-data.js';
 
 /** Entries of the embedding where neither a number nor data say. */
 const VOCABULARY = 4096;

@@ -1,0 +1,49 @@
+/** The token folders of a run: what it is trained and evaluated on. */
+import { TokenDataset } from '../data/shards.js';
+import { UserError } from '../errors.js';
+
+export interface Data {
+  readonly sources: readonly { readonly name: string; readonly weight: number; readonly tokens: TokenDataset }[];
+  readonly heldOut: ReadonlyMap<string, TokenDataset>;
+  readonly tokenizerJson: string;
+  close(): void;
+}
+
+/** Opens the data sets of a run. @throws UserError when one is missing or damaged, or their tokenizers differ. */
+export function openData(
+  sources: readonly { readonly name: string; readonly path: string; readonly weight: number }[],
+  heldOutPaths?: Readonly<Record<string, string>>,
+): Data {
+  const opened = new Map<string, TokenDataset>();
+  const open = (path: string) => {
+    const dataset = opened.get(path) ?? TokenDataset.open(path);
+    opened.set(path, dataset);
+    return dataset;
+  };
+  const close = () => {
+    for (const dataset of opened.values()) dataset.close();
+  };
+  try {
+    const openSources = sources.map(({ name, path, weight }) => ({ name, weight, tokens: open(path) }));
+    const twice = sources.find(({ name, path }) => sources.some(other => other.name === name && other.path !== path));
+    if (twice && !heldOutPaths) {
+      throw new UserError(
+        `two sources are named '${twice.name}': give each language one name, or say with heldOut which text is evaluated`,
+      );
+    }
+    const names = heldOutPaths ?? Object.fromEntries(sources.map(({ name, path }) => [name, path]));
+    const heldOut = new Map(Object.entries(names).map(([language, path]) => [language, open(path)]));
+    const [first, ...others] = [...opened.values()];
+    for (const other of others) {
+      if (other.index.tokenizer !== first!.index.tokenizer) {
+        throw new UserError(
+          `'${first!.folder}' and '${other.folder}' were made with different tokenizers; tokenize both with one`,
+        );
+      }
+    }
+    return { sources: openSources, heldOut, tokenizerJson: first!.tokenizerJson, close };
+  } catch (error) {
+    close();
+    throw error;
+  }
+}
