@@ -94,7 +94,7 @@ describe('warnings', () => {
     expect(warningsOf({ gradientToWeight: 1000 })).toHaveLength(1);
     expect(warningsOf({ gradient: { ...sound, zeros: 0.9 } })).toHaveLength(1);
     expect(warningsOf({ gradient: { ...sound, subnormal: 0.1 } })).toHaveLength(1);
-    expect(warningsOf({}, 2)).toEqual(['step 5: run: the loss scale is 2 (at least 16)']);
+    expect(warningsOf({}, 2)).toEqual(['step 5: the loss scale is 2 (at least 16)']);
     expect(warningsOf({}, 1024)).toEqual([]);
   });
 });
