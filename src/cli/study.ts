@@ -139,24 +139,35 @@ async function studyIfThere({ folder }: StudyPlan): Promise<readonly StudyRun[]>
 
 async function showEstimate(terminal: Terminal, plan: StudyPlan, adapterName?: string): Promise<CommandResult> {
   const { adapter, runs } = await estimateStudy(plan, adapterName);
-  const rows = runs.map(({ run, resolved, flops, seconds }) => ({
+  const rows = runs.map(({ run, resolved, flops, seconds, refusal }) => ({
     run: run.name,
     parameters: resolved.parameters.total,
     tokens: resolved.tokens,
     steps: resolved.steps,
     flops,
     ...(seconds !== undefined && { seconds }),
+    ...(refusal !== undefined && { refusal }),
   }));
   const table = makeTable(['run', 'parameters', 'tokens', 'steps', 'FLOPs', 'time']);
-  for (const { run, parameters, tokens, steps, flops, seconds } of rows) {
-    const time = seconds === undefined ? 'refused by this adapter' : duration(seconds);
+  for (const { run, parameters, tokens, steps, flops, seconds, refusal } of rows) {
+    const time = refusal ? 'refused' : seconds === undefined ? 'not measured' : duration(seconds);
     table.push([run, short(parameters), short(tokens), steps, short(flops), time]);
   }
   terminal.print(table.toString());
   const flops = rows.reduce((sum, row) => sum + row.flops, 0);
-  const seconds = rows.reduce((sum, row) => sum + (row.seconds ?? 0), 0);
-  terminal.print(
-    `${rows.length} runs, ${short(flops)} FLOPs, about ${duration(seconds)} one after the other on ${adapter.name}; nothing was started`,
-  );
-  return { name: plan.name, adapter: adapter.name, flops, seconds, runs: rows };
+  const timed = rows.flatMap(row => row.seconds ?? []);
+  const seconds = timed.reduce((sum, time) => sum + time, 0);
+  const time =
+    timed.length === rows.length
+      ? `about ${duration(seconds)} one after the other`
+      : `${rows.length - timed.length} of them too large to be timed, or refused,`;
+  for (const refusal of new Set(rows.flatMap(row => row.refusal ?? []))) terminal.print(`refused: ${refusal}`);
+  terminal.print(`${rows.length} runs, ${short(flops)} FLOPs, ${time} on ${adapter.name}; nothing was started`);
+  return {
+    name: plan.name,
+    adapter: adapter.name,
+    flops,
+    ...(timed.length === rows.length && { seconds }),
+    runs: rows,
+  };
 }

@@ -17,8 +17,10 @@ export interface RunEstimate {
   readonly resolved: ResolvedRun;
   /** 6·N·D, evaluations not counted. */
   readonly flops: number;
-  /** Evaluations counted; undefined where the adapter would refuse the run. */
+  /** Evaluations counted; undefined where the adapter would refuse the run, or none was small enough to be timed. */
   readonly seconds?: number;
+  /** Why the adapter would refuse the run. */
+  readonly refusal?: string;
 }
 
 export interface StudyEstimate {
@@ -56,8 +58,8 @@ function startOf(from: NonNullable<PlannedRun['from']>, resolved: ReadonlyMap<st
 }
 
 /**
- * Times a few steps of every size whose step is small enough to try, and takes the speed of the largest of those, in
- * FLOP/s, for the others. @throws UserError as resolveStudy.
+ * Times a few micro-batches, forward, backward and AdamW, of every size that is small enough to try, and takes the speed of
+ * the largest of those, in FLOP/s, for the others. @throws UserError as resolveStudy.
  */
 export async function estimateStudy(plan: StudyPlan, adapterName?: string): Promise<StudyEstimate> {
   const { chosen: adapter } = (await chooseAdapter(adapterName)).choice;
@@ -68,7 +70,9 @@ export async function estimateStudy(plan: StudyPlan, adapterName?: string): Prom
     const it = resolved.get(run.name)!;
     const flops = it.tokens * it.flopsPerToken;
     const speed = speeds.get(sizeKey(it)) ?? largest;
-    if (!speed || runMemory(adapter, it).refusals.length > 0) return { run, resolved: it, flops };
+    const [refusal] = runMemory(adapter, it).refusals;
+    if (refusal !== undefined) return { run, resolved: it, flops, refusal };
+    if (!speed) return { run, resolved: it, flops };
     return { run, resolved: it, flops, seconds: (flops + evaluationFlops(it)) / speed.flopsPerSecond };
   });
   return { adapter, runs };
@@ -79,29 +83,29 @@ interface Speed {
   readonly flopsPerSecond: number;
 }
 
-/** A step beyond this is not tried: it would take a software adapter more than some seconds. */
-const LARGEST_STEP_FLOPS = 1e11;
+/** A micro-batch beyond this is not tried: it would take a software adapter more than some seconds. */
+const MOST_FLOPS = 1e11;
 const TIMED_STEPS = 3;
 
-/** Runs whose steps cost the same. */
-const sizeKey = ({ model, batchTokens, contextLength, microBatch, precision, checkpointing }: ResolvedRun): string =>
-  JSON.stringify([model, batchTokens, contextLength, microBatch, precision, checkpointing]);
+/** Runs whose micro-batches cost the same. */
+const sizeKey = ({ model, contextLength, microBatch, precision, checkpointing }: ResolvedRun): string =>
+  JSON.stringify([model, contextLength, microBatch, precision, checkpointing]);
 
 async function measureSpeeds(runs: readonly ResolvedRun[], adapter: AdapterDescription, adapterName?: string) {
   const speeds = new Map<string, Speed>();
   const device = await openDevice({ adapter: adapterName });
   try {
     for (const run of runs) {
-      const stepFlops = run.flopsPerToken * run.batchTokens;
-      if (speeds.has(sizeKey(run)) || stepFlops > LARGEST_STEP_FLOPS) continue;
+      const stepFlops = run.flopsPerToken * run.microBatch * run.contextLength;
+      if (speeds.has(sizeKey(run)) || stepFlops > MOST_FLOPS) continue;
       if (runMemory(adapter, run).refusals.length > 0) continue;
       const model = await Model.create(device, run.model, initialWeights(run.model, 0), { precision: run.precision });
-      const trainer = await Trainer.create(model, trainerSettings(run));
+      const trainer = await Trainer.create(model, { ...trainerSettings(run), microBatches: 1 });
       const data = openData(run.sources, run.heldOut);
       try {
         const mixture = new Mixture(data.sources, { seed: 0, contextLength: run.contextLength });
         const step = async () => {
-          trainer.submit(mixture.next(run.batchTokens / run.contextLength), 1e-4);
+          trainer.submit(mixture.next(run.microBatch), 1e-4);
           await trainer.reports();
         };
         await step(); // compiles
