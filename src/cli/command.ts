@@ -53,6 +53,26 @@ export function defineAction<Options, Positional extends unknown[] = string[]>(
     });
 }
 
+/** Runs `body` with a signal that Ctrl-C or a termination aborts, after `onInterrupt`; a second one ends the process. */
+export async function interruptible<Result>(
+  onInterrupt: () => void,
+  body: (signal: AbortSignal) => Promise<Result>,
+): Promise<Result> {
+  const abort = new AbortController();
+  const interrupt = () => {
+    onInterrupt();
+    abort.abort();
+  };
+  process.once('SIGINT', interrupt);
+  process.once('SIGTERM', interrupt);
+  try {
+    return await body(abort.signal);
+  } finally {
+    process.off('SIGINT', interrupt);
+    process.off('SIGTERM', interrupt);
+  }
+}
+
 /** Prints the error to stderr (and as JSON to stdout where asked) and sets the exit status. */
 export function reportError(error: unknown, json: boolean): void {
   const expected = error instanceof UserError;

@@ -13,9 +13,9 @@ import {
   type StudyPlan,
   type StudyRun,
 } from '../index.js';
-import { percent, short } from '../report/words.js';
+import { lossWords, percent, short } from '../report/words.js';
 import { estimateStudy, resolveStudy } from '../study/estimate.js';
-import { type CommandResult, defineAction, type Terminal } from './command.js';
+import { type CommandResult, defineAction, interruptible, type Terminal } from './command.js';
 import { wholeNumber } from './numbers.js';
 import { addStudyReport } from './study-report.js';
 import { duration, studyTable } from './study-words.js';
@@ -68,29 +68,16 @@ export function addStudyCommand(program: Command): void {
 
 /** Runs with a bar over the FLOPs that are left, and a line for each run that ends; Ctrl-C stops with checkpoints. */
 async function runToEnd(terminal: Terminal, plan: StudyPlan, jobs: number): Promise<CommandResult> {
-  const abort = new AbortController();
-  const stop = () => {
-    terminal.note('stopping after the current steps, with checkpoints');
-    abort.abort();
-  };
-  process.once('SIGINT', stop);
-  process.once('SIGTERM', stop);
   const { observer, end } = await observe(terminal, plan);
-  try {
-    const summary = await runStudy(plan, { jobs, signal: abort.signal, observer });
-    end();
-    terminal.print(studyTable(await readStudy(plan.folder)));
-    if (summary.status === 'done') terminal.print(`report with: babelgrad study report ${plan.folder}`);
-    else {
-      terminal.print(`go on with: babelgrad study resume ${plan.folder}`);
-      process.exitCode = 1;
-    }
-    return { folder: plan.folder, ...summary };
-  } finally {
-    end();
-    process.off('SIGINT', stop);
-    process.off('SIGTERM', stop);
+  const onInterrupt = () => terminal.note('stopping after the current steps, with checkpoints');
+  const summary = await interruptible(onInterrupt, signal => runStudy(plan, { jobs, signal, observer })).finally(end);
+  terminal.print(studyTable(await readStudy(plan.folder)));
+  if (summary.status === 'done') terminal.print(`report with: babelgrad study report ${plan.folder}`);
+  else {
+    terminal.print(`go on with: babelgrad study resume ${plan.folder}`);
+    process.exitCode = 1;
   }
+  return { folder: plan.folder, ...summary };
 }
 
 /** @throws UserError when a run's configuration, its data and the adapter don't fit together: before any is started. */
@@ -124,8 +111,7 @@ async function observe(terminal: Terminal, plan: StudyPlan): Promise<{ observer:
     onRunEnd(run, { status, heldOut, tokens, step, steps }) {
       progress.set(run.name, step / steps);
       if (status === 'done') done++;
-      const losses = Object.entries(heldOut).map(([language, { loss }]) => `${language} ${loss.toFixed(4)}`);
-      ended(run, `${run.name}: ${status}, ${short(tokens)} tokens, held-out loss ${losses.join(', ')}`);
+      ended(run, `${run.name}: ${status}, ${short(tokens)} tokens, held-out loss ${lossWords(heldOut)}`);
     },
     onRunFailed: (run, error) => ended(run, `${run.name}: failed: ${error}`),
   };

@@ -12,9 +12,9 @@ import {
   startRun,
   type TrainObserver,
 } from '../index.js';
-import { short } from '../report/words.js';
+import { lossWords, short } from '../report/words.js';
 import { configFields, defaultOf, type FieldName } from '../train/config.js';
-import { type CommandResult, defineAction, type Progress, type Terminal } from './command.js';
+import { type CommandResult, defineAction, interruptible, type Progress, type Terminal } from './command.js';
 import { showDryRun } from './dry-run.js';
 import { addHealthOptions, kebab, takeHealth } from './health.js';
 
@@ -137,28 +137,17 @@ export function readBooleans(flags: Record<string, unknown>): void {
 
 /** Runs with a progress bar, and a checkpoint on Ctrl-C. */
 async function watch(terminal: Terminal, body: (options: RunOptions) => Promise<RunSummary>): Promise<CommandResult> {
-  const abort = new AbortController();
   const { observer, stop } = observe(terminal);
   const onInterrupt = () => {
     stop();
     terminal.note('stopping after this step, with a checkpoint');
-    abort.abort();
   };
-  process.once('SIGINT', onInterrupt);
-  process.once('SIGTERM', onInterrupt);
-  let summary: RunSummary;
-  try {
-    summary = await body({ observer, signal: abort.signal });
-  } finally {
-    stop();
-    process.off('SIGINT', onInterrupt);
-    process.off('SIGTERM', onInterrupt);
-  }
-  const losses = Object.entries(summary.heldOut).map(([language, { loss }]) => `${language} ${loss.toFixed(4)}`);
+  const summary = await interruptible(onInterrupt, signal => body({ observer, signal })).finally(stop);
+  const losses = lossWords(summary.heldOut);
   terminal.print(
     `${summary.status} at step ${summary.step} of ${summary.steps}, ${short(summary.tokens)} tokens, ${short(summary.flops)} FLOPs`,
   );
-  if (losses.length > 0) terminal.print(`held-out loss: ${losses.join(', ')}`);
+  if (losses) terminal.print(`held-out loss: ${losses}`);
   terminal.print(`checkpoint: ${summary.checkpoint}`);
   if (summary.status === 'interrupted') terminal.print(`go on with: babelgrad resume ${summary.folder}`);
   return { ...summary };

@@ -3,6 +3,7 @@
  * not. Every choice is kept in `used`, so that a run can record what it ran with and be resumed to the same bits.
  */
 import type { AdapterDescription } from '../gpu/adapters.js';
+import { maxBindingBytes } from '../gpu/limits.js';
 import {
   type AttentionKernel,
   type AttentionSizes,
@@ -46,8 +47,7 @@ export class KernelTable {
 
   /** Bytes that one binding may have. */
   get maxBindingBytes(): number {
-    const { maxBufferSize, maxStorageBufferBindingSize } = this.adapter.limits;
-    return Math.min(maxBufferSize!, maxStorageBufferBindingSize!);
+    return maxBindingBytes(this.adapter);
   }
 
   /** The variants that were asked for so far. */

@@ -26,6 +26,12 @@ export function short(value: number): string {
   return unit ? `${Number((value / unit[0]).toPrecision(3))}${unit[1]}` : String(Number(value.toPrecision(3)));
 }
 
+/** Held-out losses by language. */
+export const lossWords = (heldOut: Readonly<Record<string, { readonly loss: number }>>): string =>
+  Object.entries(heldOut)
+    .map(([language, { loss }]) => `${language} ${loss.toFixed(4)}`)
+    .join(', ');
+
 export const percent = (share: number): string => `${(100 * share).toFixed(0)}%`;
 
 /** What a pair of runs shows, in a sentence. */

@@ -2,6 +2,7 @@
 import { Mixture } from '../data/mixture.js';
 import { type AdapterDescription, chooseAdapter } from '../gpu/adapters.js';
 import { openDevice } from '../gpu/device.js';
+import { maxBindingBytes } from '../gpu/limits.js';
 import { initialWeights } from '../model/init.js';
 import { Model } from '../model/model.js';
 import { findModelFolder, originOf } from '../train/checkpoint.js';
@@ -32,13 +33,16 @@ export interface StudyEstimate {
  * Every run with all its numbers, in the order of the plan.
  * @throws UserError when the configuration of a run, its data and the adapter don't fit together.
  */
-export function resolveStudy(plan: StudyPlan, { limits }: AdapterDescription): Map<string, ResolvedRun> {
-  const maxBindingBytes = Math.min(limits.maxBufferSize!, limits.maxStorageBufferBindingSize!);
+export function resolveStudy(plan: StudyPlan, adapter: AdapterDescription): Map<string, ResolvedRun> {
   const resolved = new Map<string, ResolvedRun>();
   for (const { name, config, from } of plan.runs) {
     const data = openData(config.sources, config.heldOut);
     try {
-      const context = { data, maxBindingBytes, ...(from && { from: startOf(from, resolved) }) };
+      const context = {
+        data,
+        maxBindingBytes: maxBindingBytes(adapter),
+        ...(from && { from: startOf(from, resolved) }),
+      };
       resolved.set(name, resolveRun(config, context));
     } finally {
       data.close();
@@ -64,13 +68,15 @@ function startOf(from: NonNullable<PlannedRun['from']>, resolved: ReadonlyMap<st
 export async function estimateStudy(plan: StudyPlan, adapterName?: string): Promise<StudyEstimate> {
   const { chosen: adapter } = (await chooseAdapter(adapterName)).choice;
   const resolved = resolveStudy(plan, adapter);
-  const speeds = await measureSpeeds([...resolved.values()], adapter, adapterName);
+  const refusals = new Map([...resolved].map(([name, run]) => [name, runMemory(adapter, run).refusals[0]]));
+  const possible = [...resolved].filter(([name]) => refusals.get(name) === undefined).map(([, run]) => run);
+  const speeds = await measureSpeeds(possible, adapterName);
   const largest = [...speeds.values()].sort((a, b) => a.stepFlops - b.stepFlops).at(-1);
   const runs = plan.runs.map((run): RunEstimate => {
     const it = resolved.get(run.name)!;
     const flops = it.tokens * it.flopsPerToken;
     const speed = speeds.get(sizeKey(it)) ?? largest;
-    const [refusal] = runMemory(adapter, it).refusals;
+    const refusal = refusals.get(run.name);
     if (refusal !== undefined) return { run, resolved: it, flops, refusal };
     if (!speed) return { run, resolved: it, flops };
     return { run, resolved: it, flops, seconds: (flops + evaluationFlops(it)) / speed.flopsPerSecond };
@@ -91,14 +97,13 @@ const TIMED_STEPS = 3;
 const sizeKey = ({ model, contextLength, microBatch, precision, checkpointing }: ResolvedRun): string =>
   JSON.stringify([model, contextLength, microBatch, precision, checkpointing]);
 
-async function measureSpeeds(runs: readonly ResolvedRun[], adapter: AdapterDescription, adapterName?: string) {
+async function measureSpeeds(runs: readonly ResolvedRun[], adapterName?: string) {
   const speeds = new Map<string, Speed>();
   const device = await openDevice({ adapter: adapterName });
   try {
     for (const run of runs) {
       const stepFlops = run.flopsPerToken * run.microBatch * run.contextLength;
       if (speeds.has(sizeKey(run)) || stepFlops > MOST_FLOPS) continue;
-      if (runMemory(adapter, run).refusals.length > 0) continue;
       const model = await Model.create(device, run.model, initialWeights(run.model, 0), { precision: run.precision });
       const trainer = await Trainer.create(model, { ...trainerSettings(run), microBatches: 1 });
       const data = openData(run.sources, run.heldOut);

@@ -95,13 +95,7 @@ async function othersAtWork({ folder, runs }: StudyPlan, tried: ReadonlySet<stri
 async function runOne(plan: StudyPlan, run: PlannedRun, { execute, observer, signal }: RunStudyOptions): Promise<void> {
   forgetFailure(plan.folder, run.name);
   observer?.onRunStart?.(run);
-  const source = sourceOf(run);
-  const from =
-    source !== undefined
-      ? runFolder(plan.folder, source)
-      : run.from && 'folder' in run.from
-        ? run.from.folder
-        : undefined;
+  const from = run.from && ('run' in run.from ? runFolder(plan.folder, run.from.run) : run.from.folder);
   try {
     const summary = await (execute ?? inChildProcess)(
       { folder: runFolder(plan.folder, run.name), config: run.config, from },

@@ -6,6 +6,7 @@ import { messageOf, UserError } from '../errors.js';
 import { writeFileWhole } from '../files.js';
 import { type AdapterDescription, chooseAdapter } from '../gpu/adapters.js';
 import { type Device, openDevice } from '../gpu/device.js';
+import { maxBindingBytes } from '../gpu/limits.js';
 import { initialWeights } from '../model/init.js';
 import { Model } from '../model/model.js';
 import {
@@ -117,10 +118,9 @@ function resolve(
   config: RunConfig,
   checkpoint: string | undefined,
   data: Data,
-  { limits }: AdapterDescription,
+  adapter: AdapterDescription,
 ): ResolvedRun {
   if (checkpoint) checkModelFolder(checkpoint);
-  const maxBindingBytes = Math.min(limits.maxBufferSize!, limits.maxStorageBufferBindingSize!);
   const from = checkpoint
     ? {
         model: readModelConfig(checkpoint),
@@ -128,7 +128,7 @@ function resolve(
         tokenizerJson: readIfThere(join(checkpoint, 'tokenizer.json')),
       }
     : undefined;
-  const run = resolveRun(config, { data, maxBindingBytes, ...(from && { from }) });
+  const run = resolveRun(config, { data, maxBindingBytes: maxBindingBytes(adapter), ...(from && { from }) });
   if (run.optimizerState === 'keep') checkOptimizerState(checkpoint!, run.model);
   return run;
 }

@@ -1,5 +1,6 @@
 /** The training step that fields of a configuration describe, where there need be no data yet. */
 import type { AdapterDescription } from '../gpu/adapters.js';
+import { maxBindingBytes } from '../gpu/limits.js';
 import { defaults, type RunFields } from './config.js';
 import type { StepShape } from './kernels.js';
 import { batchOf, newModel } from './resolve.js';
@@ -9,10 +10,9 @@ import { openData } from './run-data.js';
 const VOCABULARY = 4096;
 
 /** @throws UserError when the fields don't describe a model and a batch that fit each other. */
-export function stepShape(fields: RunFields, { limits }: AdapterDescription): StepShape {
+export function stepShape(fields: RunFields, adapter: AdapterDescription): StepShape {
   const model = newModel(fields, vocabularyOf(fields));
-  const maxBindingBytes = Math.min(limits.maxBufferSize!, limits.maxStorageBufferBindingSize!);
-  const { contextLength: T, batchTokens, microBatch: B } = batchOf(fields, model, maxBindingBytes);
+  const { contextLength: T, batchTokens, microBatch: B } = batchOf(fields, model, maxBindingBytes(adapter));
   const { beta1, beta2, eps, weightDecay, clip } = defaults;
   const optimizer = { beta1, beta2, eps, weightDecay, clip };
   const settings = { B, T, microBatches: batchTokens / (B * T), optimizer, checkpointing: fields.checkpointing };
