@@ -52,7 +52,8 @@ export async function kernelWork(
   try {
     await runTimes(1);
     const checked = await check(async tensor => {
-      const bytes = await device.read(bound.bufferOf(tensor), 0, bytesOf(tensor));
+      const { buffer, offsetBytes } = bound.rangeOf(tensor);
+      const bytes = await device.read(buffer, offsetBytes, bytesOf(tensor));
       const values = tensor.dtype === 'f16' ? floatsOfHalves(bytes) : new Float32Array(bytes);
       return values.subarray(0, sizeOf(tensor.shape));
     });

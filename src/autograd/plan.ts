@@ -60,10 +60,10 @@ export class Plan {
   }
 
   /** Where a tensor's values are after a run. Only kept and persistent tensors are sure to hold theirs. */
-  bufferOf(tensor: Tensor): DeviceBuffer {
+  rangeOf(tensor: Tensor): Operand {
     const buffer = tensor.buffer ?? this.#allocation.places.get(tensor);
     if (!buffer) throw new Error(`the plan holds no tensor '${tensor.name}'`);
-    return buffer;
+    return rangeOf(tensor, buffer);
   }
 
   destroy(): void {

@@ -9,8 +9,10 @@ export interface Tensor {
   readonly name: string;
   readonly shape: Shape;
   readonly dtype: DType;
-  /** Persistent tensors live in a buffer of their own; the others are given one by the planner. */
+  /** Persistent tensors have their place in a buffer; the others are given one by the planner. */
   readonly buffer?: DeviceBuffer;
+  /** Where in the buffer a persistent tensor begins; default 0. */
+  readonly offsetBytes?: number;
   /** Of a parameter: where its gradient accumulates. */
   readonly gradient?: Tensor;
 }
@@ -21,16 +23,23 @@ export const bytesOf = ({ shape, dtype }: Pick<Tensor, 'shape' | 'dtype'>): numb
   4 * Math.ceil((BYTES[dtype] * sizeOf(shape)) / 4);
 export const showShape = (shape: Shape): string => `[${shape.join(', ')}]`;
 
-/** A tensor that lives in `buffer`. */
-export function persistent(name: string, shape: Shape, buffer: DeviceBuffer, dtype: DType = 'f32'): Tensor {
-  if (buffer.sizeBytes < bytesOf({ shape, dtype })) {
+/** A tensor that lives in `buffer`, from `offsetBytes` on. */
+export function persistent(
+  name: string,
+  shape: Shape,
+  buffer: DeviceBuffer,
+  dtype: DType = 'f32',
+  offsetBytes = 0,
+): Tensor {
+  if (buffer.sizeBytes < offsetBytes + bytesOf({ shape, dtype })) {
     throw new Error(`'${name}' ${showShape(shape)} needs more than the ${buffer.sizeBytes} bytes of its buffer`);
   }
-  return { name, shape, dtype, buffer };
+  return { name, shape, dtype, buffer, offsetBytes };
 }
 
 export function rangeOf(tensor: Tensor, buffer: DeviceBuffer): Operand {
-  return { buffer, offsetBytes: 0, sizeBytes: Math.max(16, bytesOf(tensor)), type: tensor.dtype };
+  const { dtype, offsetBytes = 0 } = tensor;
+  return { buffer, offsetBytes, sizeBytes: Math.max(16, bytesOf(tensor)), type: dtype };
 }
 
 /** @throws Error naming the op and both shapes. */

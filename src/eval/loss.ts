@@ -102,7 +102,8 @@ export async function logits(model: Model, ids: Uint32Array, shape: BatchShape):
   for (let b = 0; b < B; b++) sequences.set(ids.subarray(b * T, (b + 1) * T), b * (T + 1));
   device.write(packed, packSequences(sequences, shape, 1, config.vocabSize));
   device.submit([...inputs.load(packed, 0), ...planned.commands]);
-  const values = new Float32Array(await device.read(planned.bufferOf(tensor), 0, 4 * B * T * config.vocabSize));
+  const { buffer } = planned.rangeOf(tensor);
+  const values = new Float32Array(await device.read(buffer, 0, 4 * B * T * config.vocabSize));
   planned.destroy();
   inputs.destroy();
   packed.destroy();

@@ -62,7 +62,7 @@ export class TokenLosses {
     }
     device.write(this.#packed, packSequences(sequences, this.shape, 1, config.vocabSize));
     device.submit([...this.#inputs.load(this.#packed, 0), ...this.#plan.commands]);
-    return new Float32Array(await device.read(this.#plan.bufferOf(this.#losses), 0, 4 * count * T));
+    return new Float32Array(await device.read(this.#plan.rangeOf(this.#losses).buffer, 0, 4 * count * T));
   }
 
   destroy(): void {

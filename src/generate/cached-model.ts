@@ -146,7 +146,7 @@ export class CachedModel {
   async #run({ plan, logits }: Pass): Promise<Float32Array> {
     const { device } = this.model;
     device.submit(plan.commands);
-    return new Float32Array(await device.read(plan.bufferOf(logits), 0, bytesOf(logits)));
+    return new Float32Array(await device.read(plan.rangeOf(logits).buffer, 0, bytesOf(logits)));
   }
 
   async #plan(): Promise<void> {

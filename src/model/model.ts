@@ -1,7 +1,8 @@
 /** A model's weights on a device. */
+import { Arena } from '../autograd/arena.js';
 import { Graph } from '../autograd/graph.js';
 import { plan } from '../autograd/plan.js';
-import { bytesOf, type DType, persistent, type Shape, showShape, sizeOf, type Tensor } from '../autograd/tensor.js';
+import { persistent, showShape, sizeOf, type Tensor } from '../autograd/tensor.js';
 import { UserError } from '../errors.js';
 import type { Device } from '../gpu/device.js';
 import type { Memory } from '../gpu/memory.js';
@@ -64,10 +65,11 @@ export class ModelTensors implements ForwardTensors {
   /** Parameters by Hugging Face name, and the groups that are kept together on the device. */
   readonly specs: readonly ParameterSpec[];
   readonly groups: readonly ParameterGroup[];
-  protected readonly halves = new Map<string, Tensor>();
+  /** Weights by group, and the f16 copies of those that have one. */
+  readonly weights: Arena;
+  readonly halves: Arena;
   readonly #memory: Memory;
   readonly #places: ReadonlyMap<string, ParameterPlace>;
-  readonly #weights = new Map<string, Tensor>();
   readonly #tables = new Map<number, Tensor>();
 
   /** @throws UserError when the configuration is not sound, a weight exceeds the adapter's limits, or it has no f16. */
@@ -82,29 +84,24 @@ export class ModelTensors implements ForwardTensors {
     this.groups = parameterGroups(config);
     this.#places = placesOf(this.groups);
     this.#memory = memory;
+    // matrices first: their halves are in the same places, and what decays alike stands together
+    const matrices = this.groups.filter(({ decay }) => decay);
+    const norms = this.groups.filter(({ decay }) => !decay);
+    this.weights = new Arena(memory, 'weight', [...matrices, ...norms]);
     try {
-      for (const { name, shape, decay } of this.groups) {
-        this.#weights.set(name, this.#make(name, shape, 'f32'));
-        if (precision === 'f16' && decay) this.halves.set(name, this.#make(`${name} (f16)`, shape, 'f16'));
-      }
+      this.halves = new Arena(memory, 'f16', precision === 'f16' ? matrices : [], 'f16');
     } catch (error) {
-      this.destroy();
+      this.weights.destroy();
       throw error;
     }
   }
 
-  #make(name: string, shape: Shape, dtype: DType): Tensor {
-    return persistent(name, shape, this.#memory.createBuffer(name, bytesOf({ shape, dtype })), dtype);
-  }
-
   weight(group: string): Tensor {
-    const tensor = this.#weights.get(group);
-    if (!tensor) throw new Error(`the model has no weights '${group}'`);
-    return tensor;
+    return this.weights.tensor(group);
   }
 
   matrix(group: string): Tensor {
-    return this.halves.get(group) ?? this.weight(group);
+    return this.halves.has(group) ? this.halves.tensor(group) : this.weight(group);
   }
 
   /** Where a parameter is. @throws Error when the model has none of that name. */
@@ -118,17 +115,19 @@ export class ModelTensors implements ForwardTensors {
     let table = this.#tables.get(T);
     if (!table) {
       const { headDim, ropeTheta, ropeScaling } = this.config;
-      table = this.#make(`rope table ${T}`, [T, headDim / 2, 2], 'f32');
-      this.#memory.write(table.buffer!, ropeTable(T, headDim, ropeTheta, ropeScaling));
+      const shape = [T, headDim / 2, 2];
+      const buffer = this.#memory.createBuffer(`rope table ${T}`, 4 * sizeOf(shape));
+      table = persistent(buffer.label, shape, buffer);
+      this.#memory.write(buffer, ropeTable(T, headDim, ropeTheta, ropeScaling));
       this.#tables.set(T, table);
     }
     return table;
   }
 
   destroy(): void {
-    for (const tensors of [this.#weights, this.halves, this.#tables]) {
-      for (const { buffer } of tensors.values()) buffer!.destroy();
-    }
+    this.weights.destroy();
+    this.halves.destroy();
+    for (const { buffer } of this.#tables.values()) buffer!.destroy();
   }
 }
 
@@ -156,9 +155,10 @@ export class Model extends ModelTensors {
       for (const spec of model.specs) {
         const values = await source(spec);
         const { group, first } = model.place(spec.name);
+        const { buffer, offsetBytes } = rangeOfPart(model.weight(group), first);
         let given = 0;
         for (const piece of values instanceof Float32Array ? [values] : values) {
-          device.write(model.weight(group).buffer!, piece, 4 * (first + given));
+          device.write(buffer, piece, offsetBytes + 4 * given);
           given += piece.length;
         }
         if (given !== sizeOf(spec.shape)) {
@@ -174,9 +174,10 @@ export class Model extends ModelTensors {
   }
 
   async #fillHalves(): Promise<void> {
-    if (this.halves.size === 0) return;
+    const stretches = this.halves.stretches(() => true);
+    if (stretches.length === 0) return;
     const graph = new Graph();
-    for (const [name, half] of this.halves) copyInto(graph, this.weight(name), half);
+    for (const names of stretches) copyInto(graph, this.weights.span(names), this.halves.span(names));
     const copies = await plan(this.device, graph, { kernels: this.kernels });
     this.device.submit(copies.commands);
     copies.destroy();
@@ -190,9 +191,23 @@ export class Model extends ModelTensors {
   /** A parameter's part of some f32 tensor of its group's shape: its gradient, say. */
   async readPart(name: string, tensorOf: (group: string) => Tensor): Promise<Float32Array> {
     const { group, first, count } = this.place(name);
-    return new Float32Array(await this.device.read(tensorOf(group).buffer!, 4 * first, 4 * count));
+    const { buffer, offsetBytes } = rangeOfPart(tensorOf(group), first);
+    return new Float32Array(await this.device.read(buffer, offsetBytes, 4 * count));
+  }
+
+  /** Overwrites a parameter's part of some f32 tensor of its group's shape. */
+  writePart(name: string, tensorOf: (group: string) => Tensor, values: Float32Array): void {
+    const { group, first } = this.place(name);
+    const { buffer, offsetBytes } = rangeOfPart(tensorOf(group), first);
+    this.device.write(buffer, values, offsetBytes);
   }
 }
+
+/** Where the element `first` of a persistent f32 tensor is. */
+const rangeOfPart = ({ buffer, offsetBytes = 0 }: Tensor, first: number) => ({
+  buffer: buffer!,
+  offsetBytes: offsetBytes + 4 * first,
+});
 
 function placesOf(groups: readonly ParameterGroup[]): ReadonlyMap<string, ParameterPlace> {
   const places = new Map<string, ParameterPlace>();

@@ -40,7 +40,8 @@ export async function locateNonFinite(
       for (const [i, node] of pass.plan.nodes.entries()) {
         model.device.submit(pass.plan.commandsOf(i)); // op by op: later ops may add to the same gradient
         for (const tensor of [...node.results, ...(node.updates ?? [])]) {
-          const bytes = await model.device.read(pass.plan.bufferOf(tensor), 0, bytesOf(tensor));
+          const { buffer, offsetBytes } = pass.plan.rangeOf(tensor);
+          const bytes = await model.device.read(buffer, offsetBytes, bytesOf(tensor));
           const values = tensor.dtype === 'f16' ? floatsOfHalves(bytes) : new Float32Array(bytes);
           const found = firstNonFinite(tensor.name, values);
           if (!found) continue;

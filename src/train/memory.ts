@@ -1,8 +1,10 @@
 /** What a run takes of the device's memory, counted by the code that would allocate it. */
 
+import type { Arena } from '../autograd/arena.js';
 import type { Graph } from '../autograd/graph.js';
 import { layOut } from '../autograd/layout.js';
 import { type Allocation, allocate, bytesOfAllocation } from '../autograd/plan.js';
+import { sizeOf } from '../autograd/tensor.js';
 import { TracedEvaluation } from '../eval/loss.js';
 import type { AdapterDescription } from '../gpu/adapters.js';
 import { MemoryCount } from '../gpu/memory.js';
@@ -46,14 +48,14 @@ export function runMemory(adapter: AdapterDescription, run: ResolvedRun): RunMem
   const step = new TracedStep(memory, model, settings);
   const evaluation = new TracedEvaluation(memory, model, settings);
   const plans = [step.microBatch, step.update, evaluation.graph].map(planned);
-  const state = [...step.parameters.values()];
-  // a checkpoint reads tensor after tensor through one buffer, as large as the largest
-  const read = [step.history, ...state.flatMap(({ tensor, m, v }) => [tensor.buffer!, m.buffer!, v.buffer!])];
-  memory.createBuffer('readback', Math.max(...read.map(({ sizeBytes }) => sizeBytes)));
+  // a checkpoint reads parameter after parameter through one buffer, as large as the largest
+  const read = model.specs.map(({ shape }) => 4 * sizeOf(shape));
+  memory.createBuffer('readback', Math.max(step.history.sizeBytes, ...read));
 
   const sum = (sizes: number[]) => sizes.reduce((total, bytes) => total + bytes, 0);
-  const gradients = sum(state.map(({ tensor }) => tensor.gradient!.buffer!.sizeBytes));
-  const optimizer = sum(state.flatMap(({ m, v }) => [m.buffer!.sizeBytes, v.buffer!.sizeBytes]));
+  const bytesOf = ({ buffers }: Arena) => sum(buffers.map(({ sizeBytes }) => sizeBytes));
+  const gradients = bytesOf(step.gradients);
+  const optimizer = bytesOf(step.m) + bytesOf(step.v);
   const activations = sum(plans.map(bytesOfAllocation));
   return {
     parameters,

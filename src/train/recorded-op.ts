@@ -6,10 +6,10 @@ import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 import type { Node } from '../autograd/graph.js';
 import type { Plan } from '../autograd/plan.js';
-import { bytesOf, rangeOf, sizeOf, type Tensor } from '../autograd/tensor.js';
+import { bytesOf, sizeOf } from '../autograd/tensor.js';
 import { messageOf, UserError } from '../errors.js';
 import { writeFileWhole } from '../files.js';
-import type { DeviceBuffer } from '../gpu/buffer.js';
+import type { BufferRange } from '../gpu/buffer.js';
 import type { Device } from '../gpu/device.js';
 import type { KernelTable } from '../kernels/table.js';
 
@@ -41,7 +41,10 @@ type Header = z.infer<typeof headerSchema>;
 /** `contents` of `buffers`, before the op. */
 export type RecordedOp = Omit<Header, 'format'> & { readonly contents: readonly Uint8Array[] };
 
-/** Records a node of a plan whose every tensor has a buffer of its own, as the buffers are now: before it runs. */
+/**
+ * Records a node of a plan whose temporary tensors have buffers of their own, as they are now: before it runs. Of a buffer
+ * that weights share, the stretch that the node reads is kept.
+ */
 export async function recordOp(
   device: Device,
   kernels: KernelTable,
@@ -49,25 +52,30 @@ export async function recordOp(
   node: Node,
   { tensor, index, value }: { readonly tensor: string; readonly index: number; readonly value: number },
 ): Promise<RecordedOp> {
-  const bind = (operand: Tensor) => rangeOf(operand, plan.bufferOf(operand));
-  const calls = node.launch(kernels, bind, node.results);
-  const buffers = [...new Set(calls.flatMap(call => call.buffers.map(({ buffer }) => buffer)))];
-  const indexOf = (buffer: DeviceBuffer) => buffers.indexOf(buffer);
+  const calls = node.launch(kernels, operand => plan.rangeOf(operand), node.results);
+  const kept = stretchesOf(calls.flatMap(call => call.buffers));
+  const placeOf = ({ buffer, offsetBytes, sizeBytes }: BufferRange) => {
+    const index = kept.findIndex(stretch => stretch.buffer === buffer);
+    return { buffer: index, offsetBytes: offsetBytes - kept[index]!.offsetBytes, sizeBytes };
+  };
   const contents: Uint8Array[] = [];
-  for (const buffer of buffers) contents.push(new Uint8Array(await device.read(buffer, 0, buffer.sizeBytes)));
+  for (const { buffer, offsetBytes, sizeBytes } of kept) {
+    contents.push(new Uint8Array(await device.read(buffer, offsetBytes, sizeBytes)));
+  }
+  const updated = [...node.results, ...(node.updates ?? [])];
   return {
     op: node.op,
     adapter: device.adapter.name,
     found: { tensor, index, value: String(value) },
-    buffers: buffers.map(buffer => {
-      const tensor = [...node.inputs, ...node.results, ...(node.updates ?? [])].find(t => plan.bufferOf(t) === buffer);
-      return { name: buffer.label, sizeBytes: buffer.sizeBytes, type: tensor?.dtype ?? 'f32' };
+    buffers: kept.map(({ buffer, sizeBytes }) => {
+      const tensor = [...node.inputs, ...updated].find(operand => plan.rangeOf(operand).buffer === buffer);
+      return { name: tensor?.name ?? buffer.label, sizeBytes, type: tensor?.dtype ?? 'f32' };
     }),
-    results: [...node.results, ...(node.updates ?? [])]
-      .filter(result => buffers.includes(plan.bufferOf(result)) && bytesOf(result) > 0)
+    results: updated
+      .filter(result => kept.some(({ buffer }) => buffer === plan.rangeOf(result).buffer) && bytesOf(result) > 0)
       .map(result => ({
         name: result.name,
-        buffer: indexOf(plan.bufferOf(result)),
+        buffer: placeOf(plan.rangeOf(result)).buffer,
         type: result.dtype,
         count: sizeOf(result.shape),
       })),
@@ -76,14 +84,20 @@ export async function recordOp(
       source,
       params: [...params],
       workgroups: [...workgroups],
-      buffers: ranges.map(({ buffer, offsetBytes, sizeBytes }) => ({
-        buffer: indexOf(buffer),
-        offsetBytes,
-        sizeBytes,
-      })),
+      buffers: ranges.map(placeOf),
     })),
     contents,
   };
+}
+
+/** Of every buffer, the stretch that holds all its ranges. */
+function stretchesOf(ranges: readonly BufferRange[]): BufferRange[] {
+  return [...new Set(ranges.map(({ buffer }) => buffer))].map(buffer => {
+    const within = ranges.filter(range => range.buffer === buffer);
+    const offsetBytes = Math.min(...within.map(range => range.offsetBytes));
+    const end = Math.max(...within.map(range => range.offsetBytes + range.sizeBytes));
+    return { buffer, offsetBytes, sizeBytes: end - offsetBytes };
+  });
 }
 
 export function writeOp(path: string, { contents, ...rest }: RecordedOp): void {

@@ -169,17 +169,15 @@ export class Trainer {
    * stopped.
    */
   restore(step: number, momentsOf: (name: string) => Moments, scaling?: Float32Array): void {
-    const { device } = this.model;
     const { parameters, scaler } = this.#traced;
     for (const { name } of this.model.specs) {
-      const { group, first } = this.model.place(name);
-      const { m, v } = parameters.get(group)!;
       const moments = momentsOf(name);
-      device.write(m.buffer!, moments.m, 4 * first);
-      device.write(v.buffer!, moments.v, 4 * first);
+      for (const kind of ['m', 'v'] as const) {
+        this.model.writePart(name, group => parameters.get(group)![kind], moments[kind]);
+      }
     }
     this.step = step;
-    if (scaler) device.write(scaler.buffer!, scaling ?? firstScaler(this.settings.optimizer, this.updates));
+    if (scaler) this.model.device.write(scaler.buffer!, scaling ?? firstScaler(this.settings.optimizer, this.updates));
   }
 
   destroy(): void {

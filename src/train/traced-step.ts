@@ -1,4 +1,5 @@
 /** What a training step keeps on the device, and its traced graphs. The graphs are planned by whoever runs them. */
+import { Arena } from '../autograd/arena.js';
 import { backward } from '../autograd/backward.js';
 import { Graph } from '../autograd/graph.js';
 import { persistent, sizeOf, type Tensor } from '../autograd/tensor.js';
@@ -35,9 +36,17 @@ const TABLES: readonly string[] = ['model.embed_tokens.weight', 'lm_head.weight'
 /** Steps whose reports wait on the device until they are read. */
 export const HISTORY = 64;
 
+/** A group of parameters with its moments; `tensor` and `matrix` (what products read) have their gradient with them. */
+export interface TrainedGroup extends Pick<OptimizedParameter, 'tensor' | 'm' | 'v' | 'schedule'> {
+  readonly matrix: Tensor;
+}
+
 export class TracedStep {
   /** By group. */
-  readonly parameters: ReadonlyMap<string, OptimizedParameter & { readonly matrix: Tensor }>;
+  readonly parameters: ReadonlyMap<string, TrainedGroup>;
+  readonly gradients: Arena;
+  readonly m: Arena;
+  readonly v: Arena;
   readonly inputs: BatchInputs;
   /** The micro-batches of a step, one after another. */
   readonly packed: DeviceBuffer;
@@ -66,15 +75,15 @@ export class TracedStep {
     const tensor = (name: string, shape: readonly number[]) => persistent(name, shape, make(name, 4 * sizeOf(shape)));
     try {
       this.bodySchedule = settings.frozenSteps ? tensor('schedule of what is frozen', [4]) : undefined;
+      this.gradients = this.#arena(memory, model, 'gradient');
+      this.m = this.#arena(memory, model, 'm');
+      this.v = this.#arena(memory, model, 'v');
       this.parameters = new Map(
-        model.groups.map(({ name, shape, decay }) => {
-          const place = (kind: string) => tensor(`${name} (${kind})`, shape);
-          const gradient = place('gradient');
-          const [weight, copy] = [model.weight(name), model.matrix(name)];
-          const half = copy === weight ? undefined : copy;
-          const tensors = { tensor: { ...weight, gradient }, matrix: { ...copy, gradient }, half };
-          const own = TABLES.includes(name) ? undefined : this.bodySchedule;
-          return [name, { ...tensors, decay, m: place('m'), v: place('v'), schedule: own }];
+        model.groups.map(({ name }) => {
+          const gradient = this.gradients.tensor(name);
+          const tensor = { ...model.weight(name), gradient };
+          const matrix = { ...model.matrix(name), gradient };
+          return [name, { tensor, matrix, m: this.m.tensor(name), v: this.v.tensor(name), schedule: this.#own(name) }];
         }),
       );
       this.inputs = new BatchInputs(memory, settings);
@@ -89,13 +98,37 @@ export class TracedStep {
       this.history = make('history', HISTORY * HEALTH_BYTES);
       this.#traceMicroBatch(model, settings);
       const { schedule, health, scaler } = this;
-      const parameters = [...this.parameters.values()];
       const state = { loss: this.#loss, schedule, health, scaler };
-      this.#norms = traceUpdate(this.update, memory, parameters, settings.optimizer, state);
+      this.#norms = traceUpdate(this.update, memory, this.#updated(model), settings.optimizer, state);
     } catch (error) {
       this.destroy();
       throw error;
     }
+  }
+
+  #arena(memory: Memory, model: ModelTensors, kind: string): Arena {
+    const arena = new Arena(memory, kind, model.weights.items);
+    this.#owned.push(...arena.buffers);
+    return arena;
+  }
+
+  /** The schedule of a group that is frozen at first. */
+  #own(group: string): Tensor | undefined {
+    return TABLES.includes(group) ? undefined : this.bodySchedule;
+  }
+
+  /** What the optimizer updates at once: neighbours that it treats alike. */
+  #updated({ groups, weights, halves }: ModelTensors): OptimizedParameter[] {
+    const decays = new Map(groups.map(({ name, decay }) => [name, decay]));
+    const isAlike = (a: string, b: string) => decays.get(a) === decays.get(b) && this.#own(a) === this.#own(b);
+    return weights.stretches(isAlike).map(names => ({
+      tensor: { ...weights.span(names), gradient: this.gradients.span(names) },
+      half: halves.has(names[0]!) ? halves.span(names) : undefined,
+      decay: decays.get(names[0]!)!,
+      m: this.m.span(names),
+      v: this.v.span(names),
+      schedule: this.#own(names[0]!),
+    }));
   }
 
   #traceMicroBatch(model: ModelTensors, { B, T, microBatches, checkpointing }: TrainerSettings): void {
@@ -117,8 +150,7 @@ export class TracedStep {
 
   /** Sets what a step adds to, gradients and loss, to zero. */
   clear(): Command[] {
-    const cleared = [this.#loss, ...[...this.parameters.values()].map(({ tensor }) => tensor.gradient!)];
-    return cleared.map(({ buffer }) => ({ kind: 'clear', buffer: buffer! }));
+    return [this.#loss.buffer!, ...this.gradients.buffers].map(buffer => ({ kind: 'clear', buffer }));
   }
 
   destroy(): void {

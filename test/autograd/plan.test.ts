@@ -41,7 +41,7 @@ describe('the planner', () => {
     const [reused] = await run(device, graph, [y]);
     const planned = await plan(device, graph, { keepAll: true });
     device.submit(planned.commands);
-    expect(new Float32Array(await device.read(planned.bufferOf(y), 0, 60))).toEqual(reused);
+    expect(new Float32Array(await device.read(planned.rangeOf(y).buffer, 0, 60))).toEqual(reused);
     planned.destroy();
   });
 

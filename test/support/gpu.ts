@@ -103,7 +103,8 @@ export async function run(
   device.submit(planned.commands);
   const values: Float32Array[] = [];
   for (const tensor of tensors) {
-    const bytes = await device.read(planned.bufferOf(tensor), 0, bytesOf(tensor));
+    const { buffer, offsetBytes } = planned.rangeOf(tensor);
+    const bytes = await device.read(buffer, offsetBytes, bytesOf(tensor));
     const all = tensor.dtype === 'f16' ? floatsOfHalves(bytes) : new Float32Array(bytes);
     values.push(all.subarray(0, sizeOf(tensor.shape)));
   }

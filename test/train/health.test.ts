@@ -66,8 +66,8 @@ describe('a probe', () => {
 
   test('counts what is not finite', async () => {
     const { model, trainer: run } = await trainer();
-    const weight = model.weight('model.norm.weight');
-    context.device.write(weight.buffer!, Float32Array.of(Number.NaN, Number.NEGATIVE_INFINITY, 0, 1e-40));
+    const values = Float32Array.of(Number.NaN, Number.NEGATIVE_INFINITY, 0, 1e-40);
+    model.writePart('model.norm.weight', group => model.weight(group), values);
     const probe = await HealthProbe.create(run);
     const line = await probe.measure(learningRate);
     const { weight: seen } = line.parameters.find(({ name }) => name === 'model.norm.weight')!;
