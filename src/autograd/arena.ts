@@ -1,6 +1,7 @@
 /**
  * Tensors that are kept side by side in shared buffers, so that what treats every element alike (clearing, norms, the
- * optimizer) takes a stretch of many in one dispatch. Arenas of the same shapes have the same places.
+ * optimizer) takes a stretch of many in one dispatch. Arenas of the same shapes have the same places. Dawn tracks barriers
+ * per buffer, so that writes to two tensors of an arena wait for each other: not a place for activations.
  */
 import type { DeviceBuffer } from '../gpu/buffer.js';
 import type { Memory } from '../gpu/memory.js';
