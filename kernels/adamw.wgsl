@@ -3,7 +3,8 @@
 //   p ← p (1 - lr*decay) - lr * (m * correction1) / (sqrt(v * correction2) + eps)
 // correction1 = 1/(1-β1^t), correction2 = 1/(1-β2^t), t counting the updates made. Does nothing once a step was not finite
 // (health.bad_step ≠ 0), so that the weights stay those of the last good step, nor in a step that is skipped because f16
-// gradients overflowed. All in f32; HALF: a copy of p in f16 is written too. A thread takes ELEMENTS elements.
+// gradients overflowed. All in f32; HALF: a copy of p in f16 is written too. A thread takes EACH vectors of VECTOR
+// elements (N is a multiple of VECTOR).
 // STAGED: the parameter is frozen at first, and has a schedule of its own, whose step counts its own updates and is 0 as
 // long as nothing is to change; the corrections are those of that count.
 // complement = 1 - β, rounded once on the host: in f32 the difference would lose digits.
@@ -13,12 +14,12 @@ struct Health { norm: f32, scale: f32, bad_step: u32, loss: u32, loss_scale: f32
 
 @group(0) @binding(0) var<storage, read> schedule: Schedule;
 @group(0) @binding(1) var<storage, read> health: Health;
-@group(0) @binding(2) var<storage, read> gradient: array<f32>;
-@group(0) @binding(3) var<storage, read_write> parameter: array<f32>;
-@group(0) @binding(4) var<storage, read_write> m: array<f32>;
-@group(0) @binding(5) var<storage, read_write> v: array<f32>;
+@group(0) @binding(2) var<storage, read> gradient: array<${VALUE}>;
+@group(0) @binding(3) var<storage, read_write> parameter: array<${VALUE}>;
+@group(0) @binding(4) var<storage, read_write> m: array<${VALUE}>;
+@group(0) @binding(5) var<storage, read_write> v: array<${VALUE}>;
 #if ${HALF}
-@group(0) @binding(6) var<storage, read_write> half: array<f16>;
+@group(0) @binding(6) var<storage, read_write> half: array<${HALF_VALUE}>;
 @group(0) @binding(7) var<uniform> params: Params;
 #else
 @group(0) @binding(6) var<uniform> params: Params;
@@ -28,7 +29,7 @@ struct Health { norm: f32, scale: f32, bad_step: u32, loss: u32, loss_scale: f32
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: vec3u,
         @builtin(local_invocation_index) thread: u32) {
   if (health.bad_step != 0u || health.skipped != 0u) { return; }
-  let first = (workgroup.y * grid.x + workgroup.x) * ${WORKGROUP}u * ${ELEMENTS}u + thread;
+  let first = (workgroup.y * grid.x + workgroup.x) * ${WORKGROUP}u * ${EACH}u + thread;
   let rate = schedule.learning_rate;
 #if ${STAGED}
   if (schedule.step == 0u) { return; }
@@ -38,9 +39,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: 
   let correction1 = health.correction1;
   let correction2 = health.correction2;
 #endif
-  for (var e = 0u; e < ${ELEMENTS}u; e++) {
+  for (var e = 0u; e < ${EACH}u; e++) {
     let i = first + e * ${WORKGROUP}u;
-    if (i >= params.count) { return; }
+    if (i >= params.count / ${VECTOR}u) { return; }
     let g = gradient[i] * health.scale;
     let mean = params.beta1 * m[i] + params.complement1 * g;
     let variance = params.beta2 * v[i] + params.complement2 * g * g;
@@ -50,7 +51,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: 
     let updated = parameter[i] * (1f - rate * params.decay) - rate * update;
     parameter[i] = updated;
 #if ${HALF}
-    half[i] = f16(updated);
+    half[i] = ${HALF_VALUE}(updated);
 #endif
   }
 }

@@ -1,4 +1,5 @@
-// y = a + b, elementwise over N; ACCUMULATE: y += a. A thread takes one element. f32 or f16 each, added in f32.
+// y = a + b, elementwise over N; ACCUMULATE: y += a. A thread takes EACH elements. f32 or f16 each,
+// added in f32.
 struct Params { count: u32 }
 
 @group(0) @binding(0) var<storage, read> a: array<${A_TYPE}>;
@@ -14,11 +15,14 @@ struct Params { count: u32 }
 @compute @workgroup_size(${WORKGROUP})
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: vec3u,
         @builtin(local_invocation_index) thread: u32) {
-  let i = (workgroup.y * grid.x + workgroup.x) * ${WORKGROUP}u + thread;
-  if (i >= params.count) { return; }
+  let first = (workgroup.y * grid.x + workgroup.x) * ${WORKGROUP}u * ${EACH}u + thread;
+  for (var e = 0u; e < ${EACH}u; e++) {
+    let i = first + e * ${WORKGROUP}u;
+    if (i >= params.count) { return; }
 #if ${ACCUMULATE}
-  y[i] = ${Y_TYPE}(f32(y[i]) + f32(a[i]));
+    y[i] = ${Y_TYPE}(f32(y[i]) + f32(a[i]));
 #else
-  y[i] = ${Y_TYPE}(f32(a[i]) + f32(b[i]));
+    y[i] = ${Y_TYPE}(f32(a[i]) + f32(b[i]));
 #endif
+  }
 }

@@ -1,4 +1,5 @@
-// y = x in another type, elementwise over N (f32 to f16: rounded; beyond 65504 it becomes infinite). A thread takes one.
+// y = x in another type, elementwise over N (f32 to f16: rounded; beyond 65504 it becomes infinite). A thread takes EACH
+// elements.
 struct Params { count: u32 }
 
 @group(0) @binding(0) var<storage, read> x: array<${X_TYPE}>;
@@ -8,7 +9,10 @@ struct Params { count: u32 }
 @compute @workgroup_size(${WORKGROUP})
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: vec3u,
         @builtin(local_invocation_index) thread: u32) {
-  let i = (workgroup.y * grid.x + workgroup.x) * ${WORKGROUP}u + thread;
-  if (i >= params.count) { return; }
-  y[i] = ${Y_TYPE}(x[i]);
+  let first = (workgroup.y * grid.x + workgroup.x) * ${WORKGROUP}u * ${EACH}u + thread;
+  for (var e = 0u; e < ${EACH}u; e++) {
+    let i = first + e * ${WORKGROUP}u;
+    if (i >= params.count) { return; }
+    y[i] = ${Y_TYPE}(x[i]);
+  }
 }

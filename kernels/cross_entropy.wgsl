@@ -3,40 +3,50 @@
 //   GRADIENT: logits[r, v] ← scale * (softmax(logits[r])[v] - [v = target[r]]), in place; SEPARATE: into dlogits instead.
 //   SCALED: times loss_scale, too.
 // logits [R, V], targets [R], losses [R]; dlogits [R, V] f32 or f16. A row whose target is IGNORED (0xffffffff) has loss 0 and gradient 0.
-// A workgroup takes a row, in three passes over it: maximum, sum, gradient. Sums in f32.
+// A workgroup takes a row, VECTOR elements at a time (V is a multiple of it), in three passes over it: maximum, sum,
+// gradient. Sums in f32.
 struct Params { rows: u32, columns: u32, scale: f32 }
 
 @group(0) @binding(0) var<storage, read> targets: array<u32>;
-@group(0) @binding(1) var<storage, read_write> logits: array<f32>;
+@group(0) @binding(1) var<storage, read_write> logits: array<${VALUE}>;
 @group(0) @binding(2) var<storage, read_write> losses: array<f32>;
 #if ${SCALED}
 @group(0) @binding(3) var<storage, read> loss_scale: f32;
 #endif
 #if ${SEPARATE}
-@group(0) @binding(${DLOGITS_BINDING}) var<storage, read_write> dlogits: array<${DLOGITS_TYPE}>;
+@group(0) @binding(${DLOGITS_BINDING}) var<storage, read_write> dlogits: array<${DLOGITS_VALUE}>;
 #endif
 @group(0) @binding(${PARAMS_BINDING}) var<uniform> params: Params;
 
 const IGNORED = 0xffffffffu;
 
 ${LIB_REDUCE}
+${LIB_VECTOR}
+
+fn logit(at: u32) -> f32 {
+#if ${IS_VECTOR}
+  return logits[at / ${VECTOR}u][at % ${VECTOR}u];
+#else
+  return logits[at];
+#endif
+}
 
 @compute @workgroup_size(${WORKGROUP})
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: vec3u,
         @builtin(local_invocation_index) thread: u32) {
   let row = workgroup.y * grid.x + workgroup.x;
   if (row >= params.rows) { return; }
-  let V = params.columns;
+  let V = params.columns / ${VECTOR}u;
   let start = row * V;
   let is_target = targets[row] != IGNORED;
-  let at_target = start + select(0u, targets[row], is_target);
-  let target_logit = logits[at_target];
-  var largest = -3.4e38f;
-  for (var v = thread; v < V; v += ${WORKGROUP}u) { largest = max(largest, logits[start + v]); }
-  largest = reduce_max(largest, thread);
-  var sum = 0f;
-  for (var v = thread; v < V; v += ${WORKGROUP}u) { sum += exp(logits[start + v] - largest); }
-  sum = reduce_sum(sum, thread);
+  let column = select(0u, targets[row], is_target);
+  let target_logit = logit(row * params.columns + column);
+  var most = ${VALUE}(-3.4e38f);
+  for (var v = thread; v < V; v += ${WORKGROUP}u) { most = max(most, logits[start + v]); }
+  let largest = reduce_max(largest_of(most), thread);
+  var exponentials = ${VALUE}();
+  for (var v = thread; v < V; v += ${WORKGROUP}u) { exponentials += exp(logits[start + v] - largest); }
+  let sum = reduce_sum(total_of(exponentials), thread);
   if (thread == 0u) { losses[row] = select(0f, log(sum) + largest - target_logit, is_target); }
 #if ${GRADIENT}
 #if ${SCALED}
@@ -47,10 +57,10 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: 
   let factor = scale / sum;
   for (var v = thread; v < V; v += ${WORKGROUP}u) {
     let at = start + v;
-    var gradient = exp(logits[at] - largest) * factor;
-    if (at == at_target) { gradient -= scale; }
+    let probability = exp(logits[at] - largest) * factor;
+    let gradient = select(probability, probability - scale, is_at(v * ${VECTOR}u, column));
 #if ${SEPARATE}
-    dlogits[at] = ${DLOGITS_TYPE}(gradient);
+    dlogits[at] = ${DLOGITS_VALUE}(gradient);
 #else
     logits[at] = gradient;
 #endif

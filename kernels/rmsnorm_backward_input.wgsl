@@ -1,40 +1,42 @@
 // Gradient of RMSNorm for its input: with g[c] = dy[r, c] * weight[c],
 //   dx[r, c] = rstd * g[c] - x[r, c] * rstd³ / C * sum_c(g * x)  (+ addend[r, c])
-// x, dy, dx, addend [R, C], weight [C], rstd [R]. A workgroup takes a row. dy is f32 or f16, all else f32. Writes dx (no accumulation);
-// the addend is the gradient that x has from elsewhere (the residual stream).
+// x, dy, dx, addend [R, C], weight [C], rstd [R]. A workgroup takes a row, VECTOR elements at a time (C is a multiple of
+// it). dy is f32 or f16 (DY_VALUE), all else f32. Writes dx (no accumulation); the addend is the gradient that x has from
+// elsewhere (the residual stream).
 struct Params { rows: u32, columns: u32 }
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;
-@group(0) @binding(1) var<storage, read> weight: array<f32>;
+@group(0) @binding(0) var<storage, read> x: array<${VALUE}>;
+@group(0) @binding(1) var<storage, read> weight: array<${VALUE}>;
 @group(0) @binding(2) var<storage, read> rstd: array<f32>;
-@group(0) @binding(3) var<storage, read> dy: array<${DY_TYPE}>;
+@group(0) @binding(3) var<storage, read> dy: array<${DY_VALUE}>;
 #if ${ADDEND}
-@group(0) @binding(4) var<storage, read> addend: array<f32>;
-@group(0) @binding(5) var<storage, read_write> dx: array<f32>;
+@group(0) @binding(4) var<storage, read> addend: array<${VALUE}>;
+@group(0) @binding(5) var<storage, read_write> dx: array<${VALUE}>;
 @group(0) @binding(6) var<uniform> params: Params;
 #else
-@group(0) @binding(4) var<storage, read_write> dx: array<f32>;
+@group(0) @binding(4) var<storage, read_write> dx: array<${VALUE}>;
 @group(0) @binding(5) var<uniform> params: Params;
 #endif
 
 ${LIB_REDUCE}
+${LIB_VECTOR}
 
 @compute @workgroup_size(${WORKGROUP})
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: vec3u,
         @builtin(local_invocation_index) thread: u32) {
   let row = workgroup.y * grid.x + workgroup.x;
   if (row >= params.rows) { return; }
-  let C = params.columns;
+  let C = params.columns / ${VECTOR}u;
   let start = row * C;
-  var product = 0f;
+  var product = ${VALUE}();
   for (var c = thread; c < C; c += ${WORKGROUP}u) {
-    product = fma(f32(dy[start + c]) * weight[c], x[start + c], product);
+    product = fma(${VALUE}(dy[start + c]) * weight[c], x[start + c], product);
   }
   let scale = rstd[row];
-  let slope = reduce_sum(product, thread) * scale * scale * scale / f32(C);
+  let slope = reduce_sum(total_of(product), thread) * scale * scale * scale / f32(params.columns);
   for (var c = thread; c < C; c += ${WORKGROUP}u) {
     let at = start + c;
-    let value = scale * f32(dy[at]) * weight[c] - slope * x[at];
+    let value = scale * ${VALUE}(dy[at]) * weight[c] - slope * x[at];
 #if ${ADDEND}
     dx[at] = value + addend[at];
 #else

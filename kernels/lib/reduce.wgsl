@@ -1,15 +1,47 @@
 // Sum and maximum over the threads of a workgroup of WORKGROUP threads, in a fixed order, given to every thread.
-// SINGLE_SUBGROUP: the workgroup is one subgroup, so that no barrier is needed; else a tree in workgroup memory.
+// SINGLE_SUBGROUP: the workgroup is one subgroup, so that no barrier is needed. SUBGROUPS: within each subgroup of LANES
+// lanes first, then over the subgroups, through workgroup memory. Else a tree in workgroup memory.
 // To be called in uniform control flow.
 #if ${SINGLE_SUBGROUP}
 fn reduce_sum(value: f32, thread: u32) -> f32 { return subgroupAdd(value); }
 fn reduce_max(value: f32, thread: u32) -> f32 { return subgroupMax(value); }
 fn reduce_or(value: u32, thread: u32) -> u32 { return subgroupOr(value); }
+#elif ${SUBGROUPS}
+const SUBGROUPS = ${WORKGROUP}u / ${LANES}u;
+var<workgroup> reduce_scratch: array<f32, SUBGROUPS>;
+var<workgroup> reduce_bits: array<u32, SUBGROUPS>;
+fn reduce_sum(value: f32, thread: u32) -> f32 {
+  let part = subgroupAdd(value);
+  workgroupBarrier(); // the last call's result has been read
+  if (thread % ${LANES}u == 0u) { reduce_scratch[thread / ${LANES}u] = part; }
+  workgroupBarrier();
+  var sum = reduce_scratch[0];
+  for (var i = 1u; i < SUBGROUPS; i++) { sum += reduce_scratch[i]; }
+  return sum;
+}
+fn reduce_max(value: f32, thread: u32) -> f32 {
+  let part = subgroupMax(value);
+  workgroupBarrier();
+  if (thread % ${LANES}u == 0u) { reduce_scratch[thread / ${LANES}u] = part; }
+  workgroupBarrier();
+  var largest = reduce_scratch[0];
+  for (var i = 1u; i < SUBGROUPS; i++) { largest = max(largest, reduce_scratch[i]); }
+  return largest;
+}
+fn reduce_or(value: u32, thread: u32) -> u32 {
+  let part = subgroupOr(value);
+  workgroupBarrier();
+  if (thread % ${LANES}u == 0u) { reduce_bits[thread / ${LANES}u] = part; }
+  workgroupBarrier();
+  var bits = reduce_bits[0];
+  for (var i = 1u; i < SUBGROUPS; i++) { bits |= reduce_bits[i]; }
+  return bits;
+}
 #else
 var<workgroup> reduce_scratch: array<f32, ${WORKGROUP}>;
 var<workgroup> reduce_bits: array<u32, ${WORKGROUP}>;
 fn reduce_sum(value: f32, thread: u32) -> f32 {
-  workgroupBarrier(); // the last call's result has been read
+  workgroupBarrier();
   reduce_scratch[thread] = value;
   for (var half = ${WORKGROUP}u / 2u; half > 0u; half = half >> 1u) {
     workgroupBarrier();

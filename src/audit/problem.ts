@@ -1,9 +1,11 @@
 /** What a kernel is judged on: its operands, what float64 makes of them, how far off it may be, and its variants. */
 import type { AdapterDescription } from '../gpu/adapters.js';
 import type { ElementType, KernelCall, Operand } from '../kernels/call.js';
+import { type ElementRequest, elementKey, type RowRequest, rowKey } from '../kernels/row-variant.js';
 import { KernelTable } from '../kernels/table.js';
 import type { StoredType } from '../numerics/inputs.js';
 import type { Vector } from '../numerics/reference.js';
+import { elementVariants, tunedRowVariants } from './variants.js';
 
 export interface Input {
   readonly type: ElementType;
@@ -85,14 +87,27 @@ export function rowTables(adapter: AdapterDescription): { readonly name: string;
   return tables;
 }
 
+type TableCalls = (table: KernelTable, bind: (name: string) => Operand) => KernelCall[];
+
 /** The variants of a kernel that differ by how a row is shared out. */
-export const rowVariants = (
-  { adapter }: Scope,
-  calls: (table: KernelTable, bind: (name: string) => Operand) => KernelCall[],
-): Variant[] => rowTables(adapter).map(({ name, table }) => ({ name, calls: bind => calls(table, bind) }));
+export const rowVariants = ({ adapter }: Scope, calls: TableCalls): Variant[] =>
+  rowTables(adapter).map(({ name, table }) => ({ name, calls: bind => calls(table, bind) }));
+
+/** The variants of a kernel whose rows are tuned. */
+export const tunedRows = ({ adapter }: Scope, request: RowRequest, calls: TableCalls): Variant[] =>
+  [...tunedRowVariants(adapter)].map(([name, variant]) => {
+    const table = new KernelTable(adapter, { rows: { [rowKey(request)]: variant } });
+    return { name, calls: bind => calls(table, bind) };
+  });
+
+/** The variants of an elementwise kernel that is tuned. */
+export const tunedElements = ({ adapter }: Scope, request: ElementRequest, calls: TableCalls): Variant[] =>
+  [...elementVariants(adapter)].map(([name, variant]) => {
+    const table = new KernelTable(adapter, { elements: { [elementKey(request)]: variant } });
+    return { name, calls: bind => calls(table, bind) };
+  });
 
 /** The one variant of a kernel that has no choice. */
-export const onlyVariant = (
-  { adapter }: Scope,
-  calls: (table: KernelTable, bind: (name: string) => Operand) => KernelCall[],
-): Variant[] => [{ name: 'default', calls: bind => calls(new KernelTable(adapter), bind) }];
+export const onlyVariant = ({ adapter }: Scope, calls: TableCalls): Variant[] => [
+  { name: 'default', calls: bind => calls(new KernelTable(adapter), bind) },
+];

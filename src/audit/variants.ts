@@ -3,6 +3,7 @@ import type { AdapterDescription } from '../gpu/adapters.js';
 import { type AttentionKernel, type AttentionVariant, defaultAttention } from '../kernels/attention-variant.js';
 import type { ElementType } from '../kernels/call.js';
 import { defaultMatmul, type MatmulVariant, matrixShapes } from '../kernels/matmul-variant.js';
+import { defaultElements, defaultRows, type ElementVariant, type RowVariant } from '../kernels/row-variant.js';
 
 export type MatmulTypes = Readonly<Record<'a' | 'b' | 'c', ElementType>>;
 
@@ -67,4 +68,28 @@ export function attentionVariants(
     variants.set('workgroup memory, own 2', { subgroups: false, workgroup: 32, own: 2, rows: 4 });
   }
   return variants;
+}
+
+/** By name: each way to add up over a row, with elements one by one and four at a time. */
+export function tunedRowVariants(adapter: AdapterDescription): ReadonlyMap<string, RowVariant> {
+  const lanes = adapter.subgroupSize;
+  const variants = new Map<string, RowVariant>();
+  if (lanes >= 4) {
+    variants.set('one subgroup', { lanes, workgroup: lanes, vector: 1 });
+    variants.set('one subgroup, by 4', { lanes, workgroup: lanes, vector: 4 });
+    variants.set('four subgroups', { lanes, workgroup: 4 * lanes, vector: 1 });
+  }
+  const memory = { ...defaultRows({ ...adapter, subgroupSize: 0 }), lanes: 0 };
+  variants.set('workgroup memory', { ...memory, vector: 1 });
+  variants.set('workgroup memory, by 4', { ...memory, vector: 4 });
+  return variants;
+}
+
+/** By name: as shipped, and four elements at a time. */
+export function elementVariants(adapter: AdapterDescription): ReadonlyMap<string, ElementVariant> {
+  const chosen = defaultElements(adapter);
+  return new Map([
+    ['chosen', chosen],
+    ['by 4', { workgroup: 64, each: 2, vector: 4 }],
+  ]);
 }

@@ -1,6 +1,7 @@
 /** The cache of keys and values: writing to it, and attention of one new position over it. */
 import { UserError } from '../errors.js';
 import { checkIndexable, f32, grid, type KernelCall, kernelCall, linearGrid, type Operand } from './call.js';
+import { defaultRows } from './row-variant.js';
 import type { KernelTable } from './table.js';
 
 /** keys [B, KV, D, capacity] and values [B, KV, capacity, D] of one layer; H query heads share KV. */
@@ -47,7 +48,7 @@ export function attentionCached(
   const { B, capacity, H, KV, D } = sizes;
   const { qkv, keys, values, positions, out } = buffers;
   checkCache(kernels, sizes, [keys, values]);
-  const { WORKGROUP } = kernels.rows;
+  const { workgroup: WORKGROUP } = defaultRows(kernels.adapter);
   // rounding depends on how many keys are taken at a time: as many as where the whole sequence is computed
   const KEYS = Math.min(WORKGROUP, kernels.attention('attention_forward', { ...sizes, T: capacity }, qkv.type).rows);
   const holes = {

@@ -1,11 +1,9 @@
 /** Kernels whose threads are independent: one element, or one column, each. Long tensors are taken window by window. */
 import { checkIndexable, f32, type KernelCall, kernelCall, linearGrid, type Operand } from './call.js';
+import { defaultElements, valueType, vectorHoles, vectorOf } from './row-variant.js';
 import type { Holes } from './source.js';
 import { rowWindows } from './split.js';
 import type { KernelTable } from './table.js';
-
-/** Threads of a workgroup. */
-const WORKGROUP = 128;
 
 function call(
   kernels: KernelTable,
@@ -15,10 +13,11 @@ function call(
   holes: Holes,
 ): KernelCall[] {
   checkIndexable(name, count);
+  const { workgroup: WORKGROUP, each: EACH } = defaultElements(kernels.adapter);
   const elements = operands.map(operand => [operand, 1] as const);
   return rowWindows(kernels.maxBindingBytes, count, elements).map(window => {
-    const workgroups = linearGrid(Math.ceil(window.count / WORKGROUP));
-    return kernelCall(name, { WORKGROUP, ...holes }, window.operands, [window.count], workgroups);
+    const workgroups = linearGrid(Math.ceil(window.count / (WORKGROUP * EACH)));
+    return kernelCall(name, { WORKGROUP, EACH, ...holes }, window.operands, [window.count], workgroups);
   });
 }
 
@@ -62,11 +61,20 @@ export function adamw(
   const operands = (half ? [gradient, parameter, m, v, half] : [gradient, parameter, m, v]).map(
     operand => [operand, 1] as const,
   );
-  const ELEMENTS = kernels.adapter.kind === 'hardware' ? 1 : 16; // starting a workgroup costs a CPU microseconds
-  const holes = { WORKGROUP, ELEMENTS, HALF: half !== undefined, STAGED: staged };
+  const type = half ? 'f16' : 'f32';
+  const { workgroup, each, vector: most } = kernels.elements({ kernel: 'adamw', count, type });
+  const vector = vectorOf(most, count);
+  const holes = {
+    ...vectorHoles(vector),
+    WORKGROUP: workgroup,
+    EACH: each,
+    HALF: half !== undefined,
+    HALF_VALUE: valueType('f16', vector),
+    STAGED: staged,
+  };
   const settings = [beta1, beta2, 1 - beta1, 1 - beta2, eps, weightDecay].map(f32);
   return rowWindows(kernels.maxBindingBytes, count, operands).map(window => {
-    const workgroups = linearGrid(Math.ceil(window.count / (WORKGROUP * ELEMENTS)));
+    const workgroups = linearGrid(Math.ceil(window.count / (workgroup * each * vector)));
     const buffers = [schedule, health, ...window.operands];
     return kernelCall('adamw', holes, buffers, [window.count, ...settings], workgroups);
   });

@@ -9,6 +9,7 @@ import {
   type Operand,
   type Param,
 } from './call.js';
+import { defaultRows, type RowVariant, reduceHoles, valueType, vectorHoles, vectorOf } from './row-variant.js';
 import type { Holes } from './source.js';
 import { rowWindows } from './split.js';
 import type { KernelTable } from './table.js';
@@ -22,21 +23,32 @@ export interface RowSizes {
 /** An operand of so many elements a row; `shared` ones are the same for every window. */
 type RowOperand = readonly [operand: Operand, rowElements: number | 'shared'];
 
+interface RowCallOptions {
+  readonly params?: readonly Param[];
+  readonly holes?: Holes;
+  readonly variant?: RowVariant;
+}
+
 /** A workgroup takes a row. */
 function call(
   kernels: KernelTable,
   name: string,
   { rows, columns }: RowSizes,
   operands: readonly RowOperand[],
-  { params = [], holes = {} }: { params?: readonly Param[]; holes?: Holes } = {},
+  { params = [], holes = {}, variant = defaultRows(kernels.adapter) }: RowCallOptions = {},
 ): KernelCall[] {
   checkIndexable(name, rows * columns);
   const byRow = operands.filter((entry): entry is readonly [Operand, number] => entry[1] !== 'shared');
   return rowWindows(kernels.maxBindingBytes, rows, byRow).map(window => {
     const windows = [...window.operands];
     const buffers = operands.map(([operand, elements]) => (elements === 'shared' ? operand : windows.shift()!));
-    const all = { ...kernels.rows, ...holes };
-    return kernelCall(name, all, buffers, [window.count, columns, ...params], linearGrid(window.count));
+    return kernelCall(
+      name,
+      { ...reduceHoles(variant), ...holes },
+      buffers,
+      [window.count, columns, ...params],
+      linearGrid(window.count),
+    );
   });
 }
 
@@ -45,14 +57,17 @@ export function rmsnormForward(
   sizes: RowSizes & { readonly eps: number },
   { x, weight, y, rstd }: Record<'x' | 'weight' | 'y' | 'rstd', Operand>,
 ): KernelCall[] {
-  const { columns, eps } = sizes;
+  const { rows, columns, eps } = sizes;
+  const variant = kernels.rows({ kernel: 'rmsnorm_forward', rows, columns, type: y.type });
+  const vector = vectorOf(variant.vector, columns);
   const operands: RowOperand[] = [
     [x, columns],
     [weight, 'shared'],
     [y, columns],
     [rstd, 1],
   ];
-  return call(kernels, 'rmsnorm_forward', sizes, operands, { params: [f32(eps)], holes: { Y_TYPE: y.type } });
+  const holes = { ...vectorHoles(vector), Y_VALUE: valueType(y.type, vector) };
+  return call(kernels, 'rmsnorm_forward', sizes, operands, { params: [f32(eps)], holes, variant });
 }
 
 export function rmsnormBackwardInput(
@@ -61,7 +76,9 @@ export function rmsnormBackwardInput(
   buffers: Record<'x' | 'weight' | 'rstd' | 'dy' | 'dx', Operand> & { readonly addend?: Operand | undefined },
 ): KernelCall[] {
   const { x, weight, rstd, dy, addend, dx } = buffers;
-  const { columns } = sizes;
+  const { rows, columns } = sizes;
+  const variant = kernels.rows({ kernel: 'rmsnorm_backward_input', rows, columns, type: dy.type });
+  const vector = vectorOf(variant.vector, columns);
   const operands: RowOperand[] = [
     [x, columns],
     [weight, 'shared'],
@@ -70,15 +87,13 @@ export function rmsnormBackwardInput(
     ...(addend ? [[addend, columns] as const] : []),
     [dx, columns],
   ];
-  const holes = { ADDEND: addend !== undefined, DY_TYPE: dy.type };
-  return call(kernels, 'rmsnorm_backward_input', sizes, operands, { holes });
+  const holes = { ...vectorHoles(vector), ADDEND: addend !== undefined, DY_VALUE: valueType(dy.type, vector) };
+  return call(kernels, 'rmsnorm_backward_input', sizes, operands, { holes, variant });
 }
 
 /** Rows of one part of RMSNorm's weight gradient. */
 const ROWS_PER_PART = 64;
 export const rmsnormParts = (rows: number): number => Math.ceil(rows / ROWS_PER_PART);
-/** Threads of a workgroup that takes a column each. */
-const COLUMNS_WORKGROUP = 128;
 
 /** `partial` [rmsnormParts(rows), columns] takes sums over parts of the rows; they are added to `total` [columns]. */
 export function rmsnormBackwardWeight(
@@ -87,7 +102,7 @@ export function rmsnormBackwardWeight(
   { x, rstd, dy, partial, total }: Record<'x' | 'rstd' | 'dy' | 'partial' | 'total', Operand>,
 ): KernelCall[] {
   const name = 'rmsnorm_backward_weight';
-  const WORKGROUP = COLUMNS_WORKGROUP;
+  const { workgroup: WORKGROUP } = defaultRows(kernels.adapter);
   const columnGroups = Math.ceil(columns / WORKGROUP);
   const operands = [[x, columns] as const, [rstd, 1] as const, [dy, columns] as const];
   const parts = rowWindows(kernels.maxBindingBytes, rows, operands, ROWS_PER_PART).map(window => {
@@ -162,7 +177,8 @@ export function rope(
   { table, x }: Record<'table' | 'x', Operand>,
 ): KernelCall[] {
   checkIndexable('rope', B * T * rowHeads * headSize);
-  const holes = { WORKGROUP: 32, HEAD_SIZE: headSize, INVERSE: inverse, TYPE: x.type };
+  const WORKGROUP = Math.min(32, defaultRows(kernels.adapter).workgroup);
+  const holes = { WORKGROUP, HEAD_SIZE: headSize, INVERSE: inverse, TYPE: x.type };
   return rowWindows(kernels.maxBindingBytes, B * T, [[x, rowHeads * headSize]]).map(({ start, count, operands }) =>
     kernelCall('rope', holes, [table, ...operands], [count, T, heads, rowHeads, start], linearGrid(count)),
   );
@@ -198,7 +214,7 @@ export function embeddingBackward(
   return rowWindows(kernels.maxBindingBytes, entries, [[dtable, columns]]).map(({ start, count, operands }) =>
     kernelCall(
       'embedding_backward',
-      { ...kernels.rows },
+      reduceHoles(defaultRows(kernels.adapter)),
       [ids, order, starts, dy, ...operands],
       [rows, columns, start, count],
       linearGrid(rows),
@@ -221,8 +237,11 @@ export function crossEntropy(
     | undefined,
   { targets, logits, losses }: Record<'targets' | 'logits' | 'losses', Operand>,
 ): KernelCall[] {
-  const { columns } = sizes;
+  const { rows, columns } = sizes;
   const { dlogits, lossScale } = gradient ?? {};
+  const type = dlogits?.type ?? 'f32';
+  const variant = kernels.rows({ kernel: 'cross_entropy', rows, columns, type });
+  const vector = vectorOf(variant.vector, columns);
   const operands: RowOperand[] = [
     [targets, 1],
     [logits, columns],
@@ -231,14 +250,15 @@ export function crossEntropy(
     ...(dlogits ? [[dlogits, columns] as const] : []),
   ];
   const holes = {
+    ...vectorHoles(vector),
     GRADIENT: gradient !== undefined,
     SCALED: lossScale !== undefined,
     SEPARATE: dlogits !== undefined,
-    DLOGITS_TYPE: dlogits?.type ?? 'f32',
+    DLOGITS_VALUE: valueType(type, vector),
     DLOGITS_BINDING: lossScale ? 4 : 3,
     PARAMS_BINDING: operands.length,
   };
-  return call(kernels, 'cross_entropy', sizes, operands, { params: [f32(gradient?.scale ?? 0)], holes });
+  return call(kernels, 'cross_entropy', sizes, operands, { params: [f32(gradient?.scale ?? 0)], holes, variant });
 }
 
 /** total[0] += scale * sum of `count` values. */
@@ -248,7 +268,9 @@ export function sum(
   scale: number,
   { values, total }: Record<'values' | 'total', Operand>,
 ): KernelCall[] {
-  return [kernelCall('sum', { ...kernels.rows }, [values, total], [count, f32(scale)], [1, 1, 1])];
+  return [
+    kernelCall('sum', reduceHoles(defaultRows(kernels.adapter)), [values, total], [count, f32(scale)], [1, 1, 1]),
+  ];
 }
 
 const ELEMENTS_PER_PART = 16384;
@@ -262,7 +284,7 @@ export function gradientNormPartial(
   { gradient, partial }: Record<'gradient' | 'partial', Operand>,
 ): KernelCall[] {
   checkIndexable('gradient_norm_partial', count);
-  const holes = { ...kernels.rows, ELEMENTS: ELEMENTS_PER_PART };
+  const holes = { ...reduceHoles(defaultRows(kernels.adapter)), ELEMENTS: ELEMENTS_PER_PART };
   return rowWindows(kernels.maxBindingBytes, count, [[gradient, 1]], ELEMENTS_PER_PART).map(window => {
     const at = first + window.start / ELEMENTS_PER_PART;
     const workgroups = linearGrid(gradientNormParts(window.count));
@@ -286,7 +308,7 @@ export function gradientNorm(
   buffers: Record<'partial' | 'loss' | 'schedule' | 'health', Operand> & { readonly scaler?: Operand | undefined },
 ): KernelCall[] {
   const { partial, loss, schedule, health, scaler } = buffers;
-  const holes = { ...kernels.rows, LOSS_SCALING: scaler !== undefined };
+  const holes = { ...reduceHoles(defaultRows(kernels.adapter)), LOSS_SCALING: scaler !== undefined };
   const bound = scaler ? [partial, loss, schedule, health, scaler] : [partial, loss, schedule, health];
   const { growthInterval = 0, beta1 = 0, beta2 = 0 } = scaling ?? {};
   const params = [parts, f32(clip), growthInterval, f32(beta1), f32(beta2)];

@@ -6,11 +6,12 @@ import { TracedEvaluation } from '../eval/loss.js';
 import type { AdapterDescription } from '../gpu/adapters.js';
 import { openDevice } from '../gpu/device.js';
 import { MemoryCount } from '../gpu/memory.js';
-import { type KernelChoices, type KernelRequest, KernelTable, NO_CHOICES } from '../kernels/table.js';
+import { type KernelChoices, type KernelRequest, KernelTable } from '../kernels/table.js';
 import type { ModelConfig } from '../model/config.js';
 import { ModelTensors, type Precision } from '../model/model.js';
 import { choicesOf, readCache, writeCache } from '../tune/cache.js';
-import { refusal, type Variant } from '../tune/candidates.js';
+import { refusal } from '../tune/candidates.js';
+import type { Variant } from '../tune/kind.js';
 import { type Tuned, tune } from '../tune/tune.js';
 import type { RunConfig } from './config.js';
 import type { TrainObserver } from './loop.js';
@@ -39,7 +40,7 @@ const shapeOf = (run: ResolvedRun): StepShape => ({
 export function traceKernels(
   adapter: AdapterDescription,
   { model, settings, precision = 'f32' }: StepShape,
-  choices: KernelChoices = NO_CHOICES,
+  choices?: KernelChoices,
 ): KernelTable {
   const kernels = new KernelTable(adapter, choices);
   const memory = new MemoryCount(adapter);
@@ -121,8 +122,7 @@ export async function kernelsForStart(
 export const recordOf = (kernels: KernelTable): NonNullable<ResolvedRun['kernels']> => ({
   adapter: kernels.adapter.name,
   driver: kernels.adapter.driver,
-  matmul: { ...kernels.used.matmul },
-  attention: { ...kernels.used.attention },
+  ...structuredClone(kernels.used),
 });
 
 /**
@@ -133,7 +133,7 @@ export function kernelsForResume(adapter: AdapterDescription, run: ResolvedRun, 
   const recorded = run.kernels;
   if (!recorded) return new KernelTable(adapter);
   const { requests } = traceKernels(adapter, shapeOf(run));
-  const kept = { matmul: { ...recorded.matmul }, attention: { ...recorded.attention } };
+  const { adapter: startedOn, driver, ...kept } = structuredClone(recorded);
   let replaced = 0;
   for (const request of requests.values()) {
     const of: Record<string, Variant> = kept[request.kind];
@@ -142,7 +142,7 @@ export function kernelsForResume(adapter: AdapterDescription, run: ResolvedRun, 
     delete of[request.key];
     replaced++;
   }
-  const was = `${recorded.adapter} (${recorded.driver})`;
+  const was = `${startedOn} (${driver})`;
   const is = `${adapter.name} (${adapter.driver})`;
   if (was !== is) observer?.onNote?.(`the run was started on ${was} and goes on on ${is}: its bits will differ`);
   if (replaced > 0) {

@@ -12,14 +12,14 @@ import { writeFileWhole } from '../files.js';
 import type { AdapterDescription } from '../gpu/adapters.js';
 import { dawnVersion } from '../gpu/drivers.js';
 import { kernelsHash } from '../kernels/source.js';
-import type { KernelChoices, KernelRequest } from '../kernels/table.js';
+import type { KernelChoices, KernelRequest, Kind } from '../kernels/table.js';
 import { candidatesFor, canonical, sameVariant } from './candidates.js';
-import { attentionVariantSchema, matmulVariantSchema } from './choices.js';
+import { attentionVariantSchema, elementVariantSchema, matmulVariantSchema, rowVariantSchema } from './choices.js';
 import type { Tuned } from './tune.js';
 
 const count = z.int().positive();
 const element = z.enum(['f32', 'f16', 'u32']);
-const variant = z.union([matmulVariantSchema, attentionVariantSchema]);
+const variant = z.union([matmulVariantSchema, attentionVariantSchema, rowVariantSchema, elementVariantSchema]);
 
 const requestSchema = z.discriminatedUnion('kind', [
   z.object({
@@ -43,6 +43,23 @@ const requestSchema = z.discriminatedUnion('kind', [
       sizes: z.object({ B: count, T: count, H: count, KV: count, D: count }),
       type: element,
     }),
+  }),
+  z.object({
+    kind: z.literal('rows'),
+    key: z.string(),
+    calls: count,
+    request: z.object({
+      kernel: z.enum(['rmsnorm_forward', 'rmsnorm_backward_input', 'cross_entropy']),
+      rows: count,
+      columns: count,
+      type: element,
+    }),
+  }),
+  z.object({
+    kind: z.literal('elements'),
+    key: z.string(),
+    calls: count,
+    request: z.object({ kernel: z.literal('adamw'), count, type: element }),
   }),
 ]);
 
@@ -171,7 +188,7 @@ export function writeCache(folder: string, adapter: AdapterDescription, tuned: r
 
 /** Winners, as a KernelTable takes them. */
 export function choicesOf(tuned: Iterable<Tuned>): KernelChoices {
-  const choices: { [Kind in keyof KernelChoices]: Record<string, unknown> } = { matmul: {}, attention: {} };
+  const choices: Record<Kind, Record<string, unknown>> = { matmul: {}, attention: {}, rows: {}, elements: {} };
   for (const { request, winner } of tuned) choices[request.kind][request.key] = winner;
   return choices as KernelChoices;
 }

@@ -33,7 +33,14 @@ export const attentionVariantSchema = z.strictObject({
   rows: count,
 });
 
+/** `lanes` 0: none. */
+export const rowVariantSchema = z.strictObject({ lanes: z.int().nonnegative(), workgroup: count, vector: count });
+export const elementVariantSchema = z.strictObject({ workgroup: count, each: count, vector: count });
+
+/** Runs of before rows and elements had variants took the shipped ones, as they do where none is recorded. */
 export const choicesSchema = z.object({
   matmul: z.record(z.string(), matmulVariantSchema),
   attention: z.record(z.string(), attentionVariantSchema),
+  rows: z.record(z.string(), rowVariantSchema).default({}),
+  elements: z.record(z.string(), elementVariantSchema).default({}),
 }) satisfies z.ZodType<KernelChoices>;

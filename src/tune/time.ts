@@ -5,6 +5,7 @@ import type { Device } from '../gpu/device.js';
 import type { Command } from '../gpu/program.js';
 import { BYTES } from '../kernels/call.js';
 import { Random } from '../random.js';
+import type { TensorSpec } from './kind.js';
 
 /** Without timestamps a sample runs as often as it takes to last this long, so that submitting it counts for little. */
 const SAMPLE_MS = 5;
@@ -38,13 +39,13 @@ async function wallTime(device: Timer, commands: readonly Command[]): Promise<nu
 /** Words of random numbers that are written again and again. */
 const BLOCK = 2 ** 16;
 
-/** Fills tensors with numbers in (-1, 1): a GPU's clock depends on what its units switch. */
-export function fill(device: Device, tensors: readonly Tensor[]): void {
+/** Fills tensors, but those of given words, with numbers in (-1, 1): a GPU's clock depends on what its units switch. */
+export function fill(device: Device, tensors: readonly Tensor[], specs: readonly TensorSpec[]): void {
   const random = new Random(1, 'tuning');
   const singles = Float32Array.from({ length: BLOCK }, () => 2 * random.uniform() - 1);
   // between 1/4 and 1/2, of either sign, in both halves of a word
   const halves = Uint32Array.from({ length: BLOCK }, () => (random.uint32() & 0x83ff83ff) | 0x34003400);
-  for (const { buffer, dtype, shape } of tensors) {
+  for (const { buffer, dtype, shape } of tensors.filter((_, i) => !specs[i]!.words)) {
     const words = Math.floor((BYTES[dtype] * shape[0]!) / 4);
     const block = dtype === 'f16' ? halves : singles;
     for (let first = 0; first < words; first += BLOCK) {

@@ -8,8 +8,9 @@ import type { Tensor } from '../autograd/tensor.js';
 import { messageOf } from '../errors.js';
 import type { Device } from '../gpu/device.js';
 import type { KernelRequest } from '../kernels/table.js';
-import { type Candidate, candidatesFor, type Variant } from './candidates.js';
+import { type Candidate, candidatesFor } from './candidates.js';
 import { Checker } from './check.js';
+import type { Variant } from './kind.js';
 import { freeTensors, makeTensors, planVariant, tensorsOf } from './subject.js';
 import { fill, median, timeRound } from './time.js';
 
@@ -129,9 +130,10 @@ async function tuneRequest(
 ): Promise<Tuned | undefined> {
   const failed: Outcome[] = [];
   const admitted: Contestant[] = [];
-  const tensors = makeTensors(device, tensorsOf(request));
+  const specs = tensorsOf(request);
+  const tensors = makeTensors(device, specs);
   try {
-    fill(device, tensors);
+    fill(device, tensors, specs);
     for (const { variant, refused } of candidates) {
       if (refused !== undefined) failed.push({ variant, state: 'refused', reason: refused });
       else if (isOver(ADMISSION)) failed.push({ variant, state: 'untried' });

@@ -13,7 +13,8 @@ import type { TrainObserver } from '../../src/train/loop.js';
 import { trainerSettings } from '../../src/train/memory.js';
 import { readRunConfig, resumeRun, startRun } from '../../src/train/run.js';
 import { readCache, writeCache } from '../../src/tune/cache.js';
-import { candidatesFor, sameVariant, type Variant } from '../../src/tune/candidates.js';
+import { candidatesFor, sameVariant } from '../../src/tune/candidates.js';
+import type { Variant } from '../../src/tune/kind.js';
 import { runCommand } from '../support/command.js';
 import { useDevice } from '../support/gpu.js';
 import { sampleText } from '../support/text.js';
@@ -56,7 +57,12 @@ function pretendTuned(name: string, requests: Iterable<KernelRequest>): void {
   writeCache(cache(name), adapter, tuned);
 }
 
-const variantsOf = ({ matmul, attention }: KernelChoices): Record<string, Variant> => ({ ...matmul, ...attention });
+const variantsOf = ({ matmul, attention, rows, elements }: KernelChoices): Record<string, Variant> => ({
+  ...matmul,
+  ...attention,
+  ...rows,
+  ...elements,
+});
 
 function requestsOf(name: string): Map<string, KernelRequest> {
   const resolved = readRunConfig(run(name));

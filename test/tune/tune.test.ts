@@ -3,8 +3,9 @@ import { describe, expect, test } from 'vitest';
 import type { AdapterDescription } from '../../src/gpu/adapters.js';
 import type { ElementType } from '../../src/kernels/call.js';
 import type { KernelRequest } from '../../src/kernels/table.js';
-import { type Candidate, candidatesFor, sameVariant, showVariant, type Variant } from '../../src/tune/candidates.js';
+import { type Candidate, candidatesFor, sameVariant, showVariant } from '../../src/tune/candidates.js';
 import { Checker } from '../../src/tune/check.js';
+import type { Variant } from '../../src/tune/kind.js';
 import { freeTensors, makeTensors, planVariant, tensorsOf } from '../../src/tune/subject.js';
 import { type Timer, timeRound } from '../../src/tune/time.js';
 import { tune } from '../../src/tune/tune.js';
@@ -23,6 +24,11 @@ const attention = (kernel: 'attention_forward' | 'attention_backward_query' | 'a
     const request = { kernel, sizes: { B: 2, T: 33, H: 4, KV: 2, D: 24 }, type };
     return { kind: 'attention', key: `${kernel} ${type}`, calls: 1, request } as const;
   });
+const rows = (kernel: 'rmsnorm_forward' | 'rmsnorm_backward_input' | 'cross_entropy', columns: number) =>
+  (['f32', 'f16'] as const).map(type => {
+    const request = { kernel, rows: 40, columns, type };
+    return { kind: 'rows', key: `${kernel} ${type}`, calls: 1, request } as const;
+  });
 
 const f32 = matmul('NT', ['f32', 'f32', 'f32']);
 const halves = matmul('NN', ['f16', 'f16', 'f16']);
@@ -36,6 +42,13 @@ const requests: KernelRequest[] = [
   ...attention('attention_forward'),
   ...attention('attention_backward_query'),
   ...attention('attention_backward_key_value'),
+  ...rows('rmsnorm_forward', 688),
+  ...rows('rmsnorm_backward_input', 90),
+  ...rows('cross_entropy', 512),
+  ...(['f32', 'f16'] as const).map(type => {
+    const request = { kernel: 'adamw', count: 70_000, type } as const;
+    return { kind: 'elements', key: `adamw ${type}`, calls: 1, request } as const;
+  }),
 ];
 const hasHalves = () => context.device.adapter.features.includes('shader-f16');
 const runnable = () => requests.filter(({ key }) => hasHalves() || !key.includes('f16'));
@@ -75,7 +88,7 @@ describe('candidates', () => {
           else if (bytes > 6000) expect(refused).toBe(`${bytes} bytes of workgroup memory, the adapter has 6000`);
           else expect(refused).toBeUndefined();
         }
-        if (!('kernel' in variant) && variant.workgroup > 64) expect(refused).toMatch(/128|256/);
+        if (!('kernel' in variant) && variant.workgroup > 64) expect(refused).toMatch(/128|256|512/);
       }
     }
   });
@@ -94,13 +107,16 @@ describe('candidates', () => {
   test('leave subgroups out where there is no one size of them', () => {
     for (const request of requests) {
       const kinds = candidatesFor(hardware({ subgroupSize: 0 }), request).map(({ variant }) => showVariant(variant));
-      expect(kinds.filter(text => !/^(tiled|memory)/.test(text))).toEqual([]);
+      expect(kinds.filter(text => !/^(tiled|memory|workgroup)/.test(text))).toEqual([]);
     }
   });
 });
 
 /** Stages four of every six rows of a tile alone: it compiles, and is wrong. */
 const wrong: Variant = { kernel: 'tiled', threadsM: 8, threadsN: 8, rows: 1, columns: 1, depth: 6 };
+
+/** Halves 48 threads until one is left out. */
+const halved: Variant = { lanes: 0, workgroup: 48, vector: 1 };
 
 describe('the check', () => {
   test.each(requests)('passes what is shipped, the nearest other and a subgroup matrix: $key', async request => {
@@ -116,6 +132,7 @@ describe('the check', () => {
     const checker = new Checker(context.device);
     for (const request of runnable()) {
       if (request.kind === 'matmul') expect(await checker.findFault(request, wrong)).toMatch(/^c: .* beyond the bound/);
+      if (request.kind === 'rows') expect(await checker.findFault(request, halved)).toMatch(/beyond the bound/);
     }
   });
 });

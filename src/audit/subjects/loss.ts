@@ -4,7 +4,7 @@ import { crossEntropyBounds, storedBound, sumBound } from '../../numerics/bounds
 import { rowCases, sumLengths } from '../../numerics/cases.js';
 import { FORMATS, type InputClass, inputValues, type StoredType } from '../../numerics/inputs.js';
 import * as reference from '../../numerics/reference.js';
-import { floats, type Problem, rowVariants, type Scope, storedTypes, words } from '../problem.js';
+import { floats, type Problem, rowVariants, type Scope, storedTypes, tunedRows, words } from '../problem.js';
 
 const CLASSES: readonly InputClass[] = ['near ties', 'wide', 'denormal', 'signed zeros', 'largest'];
 const LOSS_SCALE = 1024;
@@ -61,7 +61,7 @@ function loss(scope: Scope, type: StoredType, R: number, V: number, inputClass: 
         },
       };
     },
-    variants: rowVariants(scope, (table, bind) =>
+    variants: tunedRows(scope, { kernel: 'cross_entropy', rows: R, columns: V, type }, (table, bind) =>
       crossEntropy(
         table,
         { rows: R, columns: V },

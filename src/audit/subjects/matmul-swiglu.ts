@@ -39,7 +39,7 @@ function problem(
   const types = { a: type, b: type, c: type } as const;
   const shape = { M, N: 2 * F, K, transposeA: false, transposeB: true };
   const key = matmulKey({ form: 'NT', M, N: 2 * F, K, types });
-  const tableOf = (variant: MatmulVariant) => new KernelTable(adapter, { matmul: { [key]: variant }, attention: {} });
+  const tableOf = (variant: MatmulVariant) => new KernelTable(adapter, { matmul: { [key]: variant } });
   return {
     kernel: 'matmul_swiglu',
     shape: `${type}, M ${M} F ${F} K ${K}`,

@@ -11,7 +11,7 @@ import {
 import { rowCases, sumLengths } from '../../numerics/cases.js';
 import { FORMATS, type InputClass, inputValues, type StoredType, stored } from '../../numerics/inputs.js';
 import { rmsnorm, rmsnormBackward, type Vector } from '../../numerics/reference.js';
-import { floats, onlyVariant, type Problem, rowVariants, type Scope, storedTypes } from '../problem.js';
+import { floats, onlyVariant, type Problem, type Scope, storedTypes, tunedRows } from '../problem.js';
 
 const CLASSES: readonly InputClass[] = ['cancelling', 'wide', 'denormal', 'signed zeros', 'largest'];
 const EPS = Math.fround(1e-5);
@@ -62,7 +62,7 @@ function forward(
       const bound = storedBound(rmsnormBound(y, given.weight!, rstd, C), y, type);
       return { y: { reference: y, bound }, rstd: { reference: rstd, bound: rstdBound(rstd, C) } };
     },
-    variants: rowVariants(scope, (table, bind) =>
+    variants: tunedRows(scope, { kernel: 'rmsnorm_forward', rows: R, columns: C, type }, (table, bind) =>
       rmsnormForward(
         table,
         { rows: R, columns: C, eps: EPS },
@@ -97,7 +97,7 @@ function* gradients(scope: Scope, type: StoredType, R: number, C: number, inputC
         const bound = rmsnormInputBound({ x, weight, rstd, dy }, R, C, hasAddend ? addend : undefined);
         return { dx: { reference, bound } };
       },
-      variants: rowVariants(scope, (table, bind) =>
+      variants: tunedRows(scope, { kernel: 'rmsnorm_backward_input', rows: R, columns: C, type }, (table, bind) =>
         rmsnormBackwardInput(table, sizes, {
           x: bind('x'),
           weight: bind('weight'),

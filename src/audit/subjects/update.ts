@@ -23,6 +23,7 @@ import {
   rowVariants,
   type Scope,
   storedTypes,
+  tunedElements,
 } from '../problem.js';
 
 const CLASSES: readonly InputClass[] = ['cancelling', 'wide', 'denormal', 'signed zeros', 'largest'];
@@ -241,7 +242,7 @@ function update(scope: Scope, count: number, isHalf: boolean, inputClass: InputC
       const half = { reference: updated, bound: storedBound(bounds.parameter, updated, 'f16') };
       return { parameter: expected('parameter'), m: expected('m'), v: expected('v'), ...(isHalf && { half }) };
     },
-    variants: onlyVariant(scope, (table, bind) =>
+    variants: tunedElements(scope, { kernel: 'adamw', count, type: isHalf ? 'f16' : 'f32' }, (table, bind) =>
       adamw(
         table,
         count,

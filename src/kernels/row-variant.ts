@@ -1,0 +1,77 @@
+/** The variants of kernels that take a tensor by rows or by elements, and which one an adapter takes where nothing was tuned. */
+import type { AdapterDescription } from '../gpu/adapters.js';
+import type { ElementType } from './call.js';
+import type { Holes } from './source.js';
+
+/** A row is shared out among the threads of a workgroup, who add up what each has seen (kernels/lib/reduce.wgsl). */
+export interface RowVariant {
+  /** Threads that add up by subgroup operations; 0: all through workgroup memory. */
+  readonly lanes: number;
+  readonly workgroup: number;
+  /** Elements that are loaded at a time: 1 or 4. Rows that are not whole vectors are taken element by element. */
+  readonly vector: number;
+}
+
+/** Threads are independent of each other, and take some elements each. */
+export interface ElementVariant {
+  readonly workgroup: number;
+  /** Vectors that a thread takes. */
+  readonly each: number;
+  readonly vector: number;
+}
+
+export type RowKernel = 'rmsnorm_forward' | 'rmsnorm_backward_input' | 'cross_entropy';
+
+/** What decides which variant is best. `type`: of what is written or, in RMSNorm's gradient, of what comes from above. */
+export interface RowRequest {
+  readonly kernel: RowKernel;
+  readonly rows: number;
+  readonly columns: number;
+  readonly type: ElementType;
+}
+
+export interface ElementRequest {
+  readonly kernel: 'adamw';
+  readonly count: number;
+  /** Of the copy that is kept beside the f32 parameter; f32 where there is none. */
+  readonly type: ElementType;
+}
+
+const bucket = (size: number): number => 2 ** Math.ceil(Math.log2(size));
+
+export const rowKey = ({ kernel, columns, type }: RowRequest): string => `${kernel} ${type} C${bucket(columns)}`;
+export const elementKey = ({ kernel, count, type }: ElementRequest): string => `${kernel} ${type} N${bucket(count)}`;
+
+/** On a software adapter a workgroup is one subgroup, so that nothing waits at a barrier; a GPU wants more threads. */
+export function defaultRows({ kind, subgroupSize }: AdapterDescription): RowVariant {
+  if (kind !== 'hardware' && subgroupSize >= 4) return { lanes: subgroupSize, workgroup: subgroupSize, vector: 1 };
+  return { lanes: 0, workgroup: 128, vector: 1 };
+}
+
+/** On a software adapter starting a workgroup costs microseconds, and one of several subgroups twice as much time in all. */
+export const defaultElements = (adapter: AdapterDescription): ElementVariant => ({
+  workgroup: defaultRows(adapter).workgroup,
+  each: adapter.kind === 'hardware' ? 1 : 16,
+  vector: 1,
+});
+
+/** Holes of kernels/lib/reduce.wgsl. */
+export const reduceHoles = ({ lanes, workgroup }: RowVariant): Holes => ({
+  WORKGROUP: workgroup,
+  LANES: lanes,
+  SINGLE_SUBGROUP: lanes === workgroup,
+  SUBGROUPS: lanes > 0 && lanes < workgroup,
+});
+
+/** How many elements a load takes of rows of `columns`: as many as the variant asks for, where that is whole. */
+export const vectorOf = (vector: number, columns: number): number => (columns % vector === 0 ? vector : 1);
+
+/** The type of `vector` elements. */
+export const valueType = (type: ElementType, vector: number): string => (vector === 1 ? type : `vec${vector}<${type}>`);
+
+/** Holes of kernels/lib/vector.wgsl. */
+export const vectorHoles = (vector: number): Holes => ({
+  VECTOR: vector,
+  IS_VECTOR: vector > 1,
+  VALUE: valueType('f32', vector),
+});

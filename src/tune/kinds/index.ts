@@ -1,0 +1,12 @@
+/** Everything that is tuned. */
+import type { KernelRequest, Kind } from '../../kernels/table.js';
+import type { TunedKind } from '../kind.js';
+import { attention } from './attention.js';
+import { elements } from './elements.js';
+import { matmul } from './matmul.js';
+import { rows } from './rows.js';
+
+const TUNED: { readonly [K in Kind]: TunedKind<K> } = { matmul, attention, rows, elements };
+
+/** The kind of a request, which is to be asked of that request and its own variants alone. */
+export const kindOf = ({ kind }: Pick<KernelRequest, 'kind'>): TunedKind<Kind> => TUNED[kind];

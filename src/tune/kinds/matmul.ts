@@ -1,0 +1,148 @@
+/** Matrix products, to be tuned. */
+import type { AdapterDescription } from '../../gpu/adapters.js';
+import { BYTES, type Operand } from '../../kernels/call.js';
+import { matmulCalls } from '../../kernels/matmul.js';
+import { defaultMatmul, type MatmulRequest, type MatmulVariant, matrixShapes } from '../../kernels/matmul-variant.js';
+import { matmulBound } from '../../numerics/bounds.js';
+import { matmul as matmul64 } from '../../numerics/reference.js';
+import { isSoftware, type Needs, oddSize, product, type TunedKind, values } from '../kind.js';
+
+export const matmul: TunedKind<'matmul'> = {
+  shipped: defaultMatmul,
+
+  variants(adapter, { types }) {
+    const lanes = adapter.subgroupSize;
+    const variants: MatmulVariant[] = [];
+    if (lanes > 0) {
+      const rows = [8, 16, 32].map(count => count / lanes).filter(groups => groups >= 1 && Number.isInteger(groups));
+      const groups = [...new Set([1, ...rows])];
+      for (const tile of product({ groups, columns: [2, 4, 8], unroll: [1, 2, 4, 8] })) {
+        variants.push({ kernel: 'subgroup', lanes, ...tile });
+      }
+    }
+    // a CPU runs a barrier as the end of a loop over all threads: one tile shows whether that is worth it
+    const threads = isSoftware(adapter)
+      ? [[8, 8]]
+      : [
+          [8, 8],
+          [8, 16],
+          [16, 16],
+        ];
+    const tiles = isSoftware(adapter)
+      ? product({ rows: [1], columns: [2], depth: [16] })
+      : product({ rows: [1, 2], columns: [1, 2], depth: [8, 16, 32] });
+    for (const [threadsM, threadsN] of threads as [number, number][]) {
+      for (const tile of tiles) variants.push({ kernel: 'tiled', threadsM, threadsN, ...tile });
+    }
+    if (types.b === 'f16') {
+      for (const matrix of matrixShapes(adapter)) variants.push(...matrixVariants(lanes, matrix));
+    }
+    return variants;
+  },
+
+  needs(_, variant) {
+    const { columns } = variant;
+    if (variant.kernel === 'subgroup') {
+      const { lanes, groups, unroll } = variant;
+      const sums = groups * lanes * columns;
+      return { threads: lanes, workgroupBytes: 0, lanes, sums, unrolled: sums * unroll };
+    }
+    if (variant.kernel === 'matrix') return matrixNeeds(variant);
+    const { rows, depth, threadsM, threadsN } = variant;
+    const sums = 16 * rows * columns;
+    const staged = 4 * BYTES.f32 * depth * (threadsM * rows + threadsN * columns);
+    return { threads: threadsM * threadsN, workgroupBytes: staged, sums, unrolled: sums };
+  },
+
+  refusal: (adapter, request, variant) =>
+    variant.kernel === 'matrix' ? matrixRefusal(adapter, request, variant) : undefined,
+
+  tensors: ({ M, N, K, types }) => [
+    { name: 'a', elements: M * K, type: types.a },
+    { name: 'b', elements: K * N, type: types.b },
+    { name: 'c', elements: M * N, type: types.c },
+  ],
+
+  /** A weight gradient (`TN`) adds to what is there, as it does in a training step. */
+  calls(request, variant, operands, kernels) {
+    const [a, b, c] = operands as [Operand, Operand, Operand];
+    const addend = request.form === 'TN' ? 'c' : undefined;
+    return matmulCalls(variant, request, { a, b, c, addend }, kernels.maxBindingBytes);
+  },
+
+  small: request => ({
+    ...request,
+    M: oddSize(request.M, 148),
+    N: oddSize(request.N, 132),
+    K: oddSize(request.K, 68),
+  }),
+
+  check({ form, M, N, K }) {
+    const shape = { M, N, K, transposeA: form === 'TN', transposeB: form === 'NT' };
+    const [a, b, c] = [values('a', M * K), values('b', K * N), values('c', M * N)];
+    const exact = matmul64(a, b, shape);
+    const accumulates = form === 'TN';
+    const expected = accumulates ? exact.map((value, i) => value + c[i]!) : exact;
+    const bound = matmulBound(matmul64(a, b, shape, true), K, accumulates ? c : undefined);
+    return { inputs: [a, b, c], outputs: [{ index: 2, expected, bound }] };
+  },
+};
+
+type MatrixVariant = Extract<MatmulVariant, { kernel: 'matrix' }>;
+
+/** A subgroup's tile of 64 x 64 reads the least from workgroup memory; smaller ones give small products more workgroups. */
+function matrixVariants(lanes: number, matrix: readonly [number, number, number]): MatrixVariant[] {
+  const [M, N] = matrix;
+  const variants: MatrixVariant[] = [];
+  for (const [subgroupsM, subgroupsN] of [
+    [1, 1],
+    [1, 2],
+    [2, 2],
+    [2, 4],
+    [4, 2],
+  ] as const) {
+    for (const [height, width] of [
+      [32, 32],
+      [32, 64],
+      [64, 64],
+    ] as const) {
+      for (const depth of [16, 32, 64]) {
+        const tile = { rows: height / M, columns: width / N, depth };
+        variants.push({ kernel: 'matrix', lanes, matrix, subgroupsM, subgroupsN, ...tile });
+      }
+    }
+  }
+  return variants;
+}
+
+function matrixNeeds({ lanes, subgroupsM, subgroupsN, matrix, rows, columns, depth }: MatrixVariant): Needs {
+  const [M, N, K] = matrix;
+  const PAD = 8;
+  const subgroups = subgroupsM * subgroupsN;
+  // either side may be stored along K or across it: the longer of the two counts
+  const halves = (tile: number) => Math.max(tile * (depth + PAD), depth * (tile + PAD));
+  const staged = BYTES.f16 * (halves(subgroupsM * rows * M) + halves(subgroupsN * columns * N));
+  return {
+    threads: lanes * subgroups,
+    workgroupBytes: staged + BYTES.f32 * subgroups * M * N,
+    lanes,
+    sums: (rows * M * columns * N) / lanes,
+    unrolled: (rows * columns * depth) / K,
+  };
+}
+
+function matrixRefusal(
+  adapter: AdapterDescription,
+  { types }: MatmulRequest,
+  { matrix, depth, rows, columns }: MatrixVariant,
+): string | undefined {
+  if (types.b !== 'f16') return 'subgroup matrices take f16 alone';
+  // Mesa's llvmpipe crashes compiling a multiply-accumulate of matrices with other than 8 lanes
+  if (isSoftware(adapter) && adapter.subgroupSize !== 8)
+    return 'subgroup matrices crash software adapters of these lanes';
+  if (!matrixShapes(adapter).some(shape => shape.every((size, i) => size === matrix[i]))) {
+    return `subgroup matrices of ${matrix.join(' x ')}, which the adapter does not have`;
+  }
+  const whole = [rows, columns, depth / matrix[2]].every(n => n >= 1 && Number.isInteger(n));
+  return whole ? undefined : `a tile that is not whole matrices of ${matrix.join(' x ')}`;
+}
