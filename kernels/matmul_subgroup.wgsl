@@ -102,18 +102,21 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id
     #end
     #end
     #end
-    #for u in UNROLL
+    // a sum takes all steps of K at once: more sums than registers hold are then fetched and put back once for UNROLL steps
     #for g in GROUPS
     #for l in ROWS
     {
-      let a_row = subgroupBroadcast(a_${g}_${u}, ${l}u);
+      #for u in UNROLL
+      let a_row_${u} = subgroupBroadcast(a_${g}_${u}, ${l}u);
+      #end
       #for s in SIDES
       #for j in COLUMNS
-      sum_${g}_${l}_${s}_${j} = fma(a_row, b_${s}_${j}_${u}, sum_${g}_${l}_${s}_${j});
+      #for u in UNROLL
+      sum_${g}_${l}_${s}_${j} = fma(a_row_${u}, b_${s}_${j}_${u}, sum_${g}_${l}_${s}_${j});
+      #end
       #end
       #end
     }
-    #end
     #end
     #end
   }

@@ -60,13 +60,14 @@ export function matmulKey({ form, M, N, K, types: { a, b, c } }: MatmulRequest):
 
 /**
  * The shipped choice. Measured on SwiftShader (4 lanes) and on Mesa 26 llvmpipe (8 and 16 lanes): barriers and
- * single-lane loads are what a CPU is slow at, so a subgroup shares its loads by broadcast, in a tile that the
- * registers just hold. Other adapters take subgroup matrices for f16 where they have them, else workgroup-memory tiles.
+ * single-lane loads are what a CPU is slow at, so a subgroup shares its loads by broadcast, in a tile of more sums than
+ * registers: fetching those is cheaper than more loads, but not on SwiftShader. Other adapters take subgroup matrices for
+ * f16 where they have them, else workgroup-memory tiles.
  */
 export function defaultMatmul(adapter: AdapterDescription, { types }: MatmulRequest): MatmulVariant {
   const lanes = adapter.subgroupSize;
   if (adapter.kind !== 'hardware' && [4, 8, 16].includes(lanes)) {
-    return { kernel: 'subgroup', lanes, groups: 2, columns: 4, unroll: 4 };
+    return { kernel: 'subgroup', lanes, groups: lanes === 4 ? 2 : 4, columns: 4, unroll: 4 };
   }
   const [shape] = matrixShapes(adapter);
   if (shape && types.b === 'f16') {

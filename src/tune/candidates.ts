@@ -1,7 +1,7 @@
 /** The variants that are tried for a request, from the facts of the adapter. */
 import type { AdapterDescription } from '../gpu/adapters.js';
 import type { KernelRequest } from '../kernels/table.js';
-import type { Variant } from './kind.js';
+import { isSoftware, type Variant } from './kind.js';
 import { kindOf } from './kinds/index.js';
 
 /** A variant, and why the adapter cannot run it or would not be fast with it; the shipped one comes first. */
@@ -10,8 +10,8 @@ export interface Candidate {
   readonly refused?: string;
 }
 
-/** A thread that holds more sums than this spills them on every adapter there is. */
-const MOST_SUMS = 128;
+/** Sums beyond which a thread's registers overflow on every GPU there is; a CPU fetches them from its cache. */
+const MOST_SUMS = { hardware: 128, software: 256 };
 /** Lines of an unrolled inner loop beyond which compilation takes seconds. */
 const MOST_UNROLLED = 4096;
 
@@ -55,7 +55,7 @@ export function candidatesFor(adapter: AdapterDescription, request: KernelReques
     .map(({ variant }) => variant);
   return [shipped, ...others].map(variant => {
     // what is shipped is tried even where an estimate is against it
-    const estimate = variant === shipped ? undefined : unpromising(request, variant);
+    const estimate = variant === shipped ? undefined : unpromising(adapter, request, variant);
     const refused = refusal(adapter, request, variant) ?? estimate;
     return refused === undefined ? { variant } : { variant, refused };
   });
@@ -91,9 +91,10 @@ export function refusal(adapter: AdapterDescription, request: KernelRequest, var
 }
 
 /** Why a variant is not worth a try. */
-function unpromising(request: KernelRequest, variant: Variant): string | undefined {
+function unpromising(adapter: AdapterDescription, request: KernelRequest, variant: Variant): string | undefined {
   const { sums, unrolled } = kindOf(request).needs(request.request, variant);
-  if (sums > MOST_SUMS) return `${sums} sums a thread, more than registers hold`;
+  if (sums > MOST_SUMS[isSoftware(adapter) ? 'software' : 'hardware'])
+    return `${sums} sums a thread, more than registers hold`;
   if (unrolled > MOST_UNROLLED) return `${unrolled} unrolled operations take too long to compile`;
   return undefined;
 }

@@ -14,7 +14,9 @@ export const matmul: TunedKind<'matmul'> = {
     const lanes = adapter.subgroupSize;
     const variants: MatmulVariant[] = [];
     if (lanes > 0) {
-      const rows = [8, 16, 32].map(count => count / lanes).filter(groups => groups >= 1 && Number.isInteger(groups));
+      const rows = [8, 16, 32, 64]
+        .map(count => count / lanes)
+        .filter(groups => groups >= 1 && Number.isInteger(groups));
       const groups = [...new Set([1, ...rows])];
       for (const tile of product({ groups, columns: [2, 4, 8], unroll: [1, 2, 4, 8] })) {
         variants.push({ kernel: 'subgroup', lanes, ...tile });
