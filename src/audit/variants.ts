@@ -1,6 +1,6 @@
 /** Every variant of the kernels that an adapter can run: its own choice, and the others. */
 import type { AdapterDescription } from '../gpu/adapters.js';
-import { type AttentionKernel, type AttentionVariant, defaultAttention } from '../kernels/attention-variant.js';
+import { type AttentionKernel, defaultAttention, type RegisterAttention } from '../kernels/attention-variant.js';
 import type { ElementType } from '../kernels/call.js';
 import { defaultMatmul, type MatmulVariant, matrixShapes } from '../kernels/matmul-variant.js';
 import { defaultElements, defaultRows, type ElementVariant, type RowVariant } from '../kernels/row-variant.js';
@@ -54,8 +54,8 @@ export function attentionVariants(
   adapter: AdapterDescription,
   kernel: AttentionKernel,
   D: number,
-): ReadonlyMap<string, AttentionVariant> {
-  const variants = new Map<string, AttentionVariant>();
+): ReadonlyMap<string, RegisterAttention> {
+  const variants = new Map<string, RegisterAttention>();
   const chosen = defaultAttention(adapter, kernel);
   if (chosen.subgroups) {
     variants.set(`subgroup, own ${chosen.own}`, chosen);

@@ -13,20 +13,36 @@ export interface AttentionSizes {
 
 export type AttentionKernel = 'attention_forward' | 'attention_backward_query' | 'attention_backward_key_value';
 
-/** Threads of a workgroup, rows that a thread owns, and rows of the other side that are taken at a time. */
-export interface AttentionVariant {
+/** Rows in the registers of threads. */
+export interface RegisterAttention {
+  /** Whether the other side's rows come by broadcast within a subgroup, or through workgroup memory. */
   readonly subgroups: boolean;
   readonly workgroup: number;
+  /** Rows that a thread owns. */
   readonly own: number;
+  /** Rows of the other side that are taken at a time. */
   readonly rows: number;
 }
+
+/** Rows in subgroup matrices, of f16 alone. */
+export interface MatrixAttention {
+  readonly lanes: number;
+  /** Shape of a subgroup matrix, [M, N, K]; a subgroup owns M rows. */
+  readonly matrix: readonly [number, number, number];
+  readonly subgroupsM: number;
+  readonly rows: number;
+}
+
+export type AttentionVariant = RegisterAttention | MatrixAttention;
+
+export const isOnMatrices = (variant: AttentionVariant): variant is MatrixAttention => 'matrix' in variant;
 
 export function attentionKey(kernel: AttentionKernel, { T, D }: AttentionSizes, type: ElementType): string {
   return `${kernel} ${type} D${D} T${2 ** Math.ceil(Math.log2(T))}`;
 }
 
 /** The shipped choice: broadcast within a subgroup where there is a CPU underneath, else workgroup memory. */
-export function defaultAttention(adapter: AdapterDescription, kernel: AttentionKernel): AttentionVariant {
+export function defaultAttention(adapter: AdapterDescription, kernel: AttentionKernel): RegisterAttention {
   const lanes = adapter.subgroupSize;
   if (adapter.kind !== 'hardware' && [4, 8, 16].includes(lanes)) {
     if (lanes === 4) return { subgroups: true, workgroup: lanes, own: 1, rows: 4 };

@@ -1,6 +1,14 @@
 /** Causal attention: forward, and the two passes of its gradient. */
-import type { AttentionKernel, AttentionSizes, AttentionVariant } from './attention-variant.js';
+import {
+  type AttentionKernel,
+  type AttentionSizes,
+  type AttentionVariant,
+  isOnMatrices,
+  type MatrixAttention,
+} from './attention-variant.js';
 import { checkIndexable, f32, grid, type KernelCall, kernelCall, type Operand } from './call.js';
+import { valueType } from './row-variant.js';
+import type { Holes } from './source.js';
 import { rowsWithin } from './split.js';
 import type { KernelTable } from './table.js';
 
@@ -12,6 +20,12 @@ export function attentionCall(
   buffers: readonly Operand[],
 ): KernelCall {
   checkIndexable(kernel, B * T * (H + 2 * KV) * D);
+  const heads = kernel === 'attention_backward_key_value' ? KV : H;
+  const params = [T, H, KV, f32(1 / Math.sqrt(D))];
+  if (isOnMatrices(variant)) {
+    const workgroups = grid(kernel, Math.ceil(T / (variant.subgroupsM * variant.matrix[0])), heads, B);
+    return kernelCall(`${kernel}_matrix`, matrixHoles(variant, D), buffers, params, workgroups);
+  }
   const LANES = variant.subgroups ? variant.workgroup : D;
   const holes = {
     TYPE: buffers[0]!.type,
@@ -24,9 +38,38 @@ export function attentionCall(
     KEYS: variant.rows,
     QUERIES: variant.rows,
   };
-  const heads = kernel === 'attention_backward_key_value' ? KV : H;
   const workgroups = grid(kernel, Math.ceil(T / (variant.workgroup * variant.own)), heads, B);
-  return kernelCall(kernel, holes, buffers, [T, H, KV, f32(1 / Math.sqrt(D))], workgroups);
+  return kernelCall(kernel, holes, buffers, params, workgroups);
+}
+
+/** Elements of a row in a tile: whole matrices and whole chunks. */
+export const matrixWidth = ({ matrix: [, N, K] }: MatrixAttention, D: number): number => {
+  const unit = Math.max(N, K, 8);
+  return Math.ceil(D / unit) * unit;
+};
+
+function matrixHoles(variant: MatrixAttention, D: number): Holes {
+  const { lanes: LANES, subgroupsM: SUBGROUPS, rows: ROWS } = variant;
+  const [MATRIX_M, MATRIX_N, MATRIX_K] = variant.matrix;
+  const WIDTH = matrixWidth(variant, D);
+  const VECTOR = D % 4 === 0 ? 4 : 1;
+  return {
+    HEAD_SIZE: D,
+    LANES,
+    SUBGROUPS,
+    MATRIX_M,
+    MATRIX_N,
+    MATRIX_K,
+    ROWS,
+    ROW_MATRICES: ROWS / MATRIX_N,
+    ROW_STEPS: ROWS / MATRIX_K,
+    WIDTH,
+    WIDTH_MATRICES: WIDTH / MATRIX_N,
+    WIDTH_STEPS: WIDTH / MATRIX_K,
+    VECTOR,
+    IS_VECTOR: VECTOR > 1,
+    CHUNK: valueType('f16', VECTOR),
+  };
 }
 
 function call(

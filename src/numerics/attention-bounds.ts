@@ -1,7 +1,7 @@
 /** Error bounds of attention and its gradient; the terms are those of bounds.ts. */
 import { type AttentionInputs, type AttentionShape, attentionProbabilities } from './attention.js';
 import { DIVISION, expError, gamma, logError, storedError, TINY, U } from './bounds.js';
-import type { StoredType } from './inputs.js';
+import { FORMATS, type StoredType } from './inputs.js';
 import type { Vector } from './reference.js';
 
 export interface AttentionBoundOptions {
@@ -9,6 +9,8 @@ export interface AttentionBoundOptions {
   readonly rescale?: number;
   /** What `out` is stored as, and so read by the backward passes. */
   readonly type?: StoredType;
+  /** Whether weights and their gradients are rounded to f16 for the products with rows, as subgroup matrices ask. */
+  readonly halves?: boolean;
 }
 
 /**
@@ -21,7 +23,7 @@ export function attentionBounds(
   out: Vector,
   dout: Vector,
   shape: AttentionShape,
-  { rescale = 4, type = 'f32' }: AttentionBoundOptions = {},
+  { rescale = 4, type = 'f32', halves = false }: AttentionBoundOptions = {},
 ) {
   const { B, T, H, KV, D } = shape;
   const { q, k, v } = inputs;
@@ -35,6 +37,10 @@ export function attentionBounds(
     dv: new Float64Array(v.length),
   };
   const scoreError = new Float64Array(T);
+  const { roundoff, tiny } = FORMATS.f16;
+  /** What rounding to f16 may change of a value that is off by `error`: those that are subnormal there may be lost. */
+  const halved = (value: number, error: number) =>
+    !halves ? 0 : value - error > tiny ? roundoff * (value + error) : Math.min(value + error, tiny);
   for (let b = 0; b < B; b++) {
     for (let h = 0; h < H; h++) {
       const g = Math.floor(h / (H / KV));
@@ -70,8 +76,9 @@ export function attentionBounds(
           let lost = TINY;
           for (let j = 0; j <= t; j++) {
             const value = Math.abs(v[((b * T + j) * KV + g) * D + d]!);
-            magnitudes += probabilities[rowAt + j]! * value;
-            lost += TINY * (2 + 2 * value);
+            const p = probabilities[rowAt + j]!;
+            magnitudes += p * value;
+            lost += TINY * (2 + 2 * value) + halved(p, p * (weightError + sumError)) * value;
           }
           const computed = magnitudes * (weightError + sumError + gamma(t + 3) + DIVISION) + lost;
           bounds.out[at + d] = storedError(computed, out[at + d]!, type);
@@ -106,10 +113,13 @@ export function attentionBounds(
               Math.sqrt(D) +
             TINY * (1 + Math.abs(dp) + Math.abs(delta));
           const terms = gamma(T * (H / KV) + 4);
+          // what is rounded is ds without the scale
+          const dsHalved = halved(ds * Math.sqrt(D), dsError * Math.sqrt(D)) / Math.sqrt(D);
+          const pHalved = halved(p, p * pError);
           for (let d = 0; d < D; d++) {
-            bounds.dq[at + d]! += Math.abs(k[key + d]!) * (dsError + terms * ds) + TINY * (2 + ds);
-            bounds.dk[key + d]! += Math.abs(q[at + d]!) * (dsError + terms * ds) + TINY * (2 + ds);
-            bounds.dv[key + d]! += Math.abs(dout[at + d]!) * (p * (pError + terms) + TINY) + 2 * TINY;
+            bounds.dq[at + d]! += Math.abs(k[key + d]!) * (dsError + dsHalved + terms * ds) + TINY * (2 + ds);
+            bounds.dk[key + d]! += Math.abs(q[at + d]!) * (dsError + dsHalved + terms * ds) + TINY * (2 + ds);
+            bounds.dv[key + d]! += Math.abs(dout[at + d]!) * (p * (pError + terms) + pHalved + TINY) + 2 * TINY;
           }
         }
       }

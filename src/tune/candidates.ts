@@ -36,6 +36,7 @@ export function showVariant(variant: Variant): string {
 /** How threads share what they load or add up; elementwise kernels share nothing. */
 function methodOf(variant: Variant): [string] | undefined {
   if ('kernel' in variant) return [variant.kernel];
+  if ('matrix' in variant) return ['matrix'];
   if ('subgroups' in variant) return [variant.subgroups ? 'subgroup' : 'memory'];
   return 'lanes' in variant ? [variant.lanes > 0 ? 'subgroup' : 'memory'] : undefined;
 }

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import type { KernelChoices } from '../kernels/table.js';
 
 const count = z.int().positive();
+const matrix = z.tuple([count, count, count]).readonly();
 
 export const matmulVariantSchema = z.discriminatedUnion('kernel', [
   z.strictObject({ kernel: z.literal('subgroup'), lanes: count, groups: count, columns: count, unroll: count }),
@@ -17,7 +18,7 @@ export const matmulVariantSchema = z.discriminatedUnion('kernel', [
   z.strictObject({
     kernel: z.literal('matrix'),
     lanes: count,
-    matrix: z.tuple([count, count, count]).readonly(),
+    matrix,
     subgroupsM: count,
     subgroupsN: count,
     rows: count,
@@ -26,12 +27,10 @@ export const matmulVariantSchema = z.discriminatedUnion('kernel', [
   }),
 ]);
 
-export const attentionVariantSchema = z.strictObject({
-  subgroups: z.boolean(),
-  workgroup: count,
-  own: count,
-  rows: count,
-});
+export const attentionVariantSchema = z.union([
+  z.strictObject({ subgroups: z.boolean(), workgroup: count, own: count, rows: count }),
+  z.strictObject({ lanes: count, matrix, subgroupsM: count, rows: count }),
+]);
 
 /** `lanes` 0: none. */
 export const rowVariantSchema = z.strictObject({ lanes: z.int().nonnegative(), workgroup: count, vector: count });

@@ -2,6 +2,7 @@
 import type { AdapterDescription } from '../gpu/adapters.js';
 import { floatsOfHalves, halvesOf } from '../half.js';
 import type { ElementType, KernelCall, Operand } from '../kernels/call.js';
+import { matrixShapes } from '../kernels/matmul-variant.js';
 import type { KernelTable, Kind, RequestOf, VariantOf } from '../kernels/table.js';
 import type { Vector } from '../numerics/reference.js';
 import { Random } from '../random.js';
@@ -25,7 +26,7 @@ export interface TunedKind<K extends Kind> {
   /** The request on a small case with edges. */
   small(request: RequestOf[K]): RequestOf[K];
   /** What of a variant the check goes by; nothing unless given. */
-  checkedBy?(variant: VariantOf[K]): number;
+  checkedBy?(variant: VariantOf[K]): string;
   /** What a variant must make of a small case. */
   check(small: RequestOf[K], variant: VariantOf[K]): Check;
 }
@@ -58,6 +59,20 @@ export interface Check {
 }
 
 export const isSoftware = ({ kind }: AdapterDescription): boolean => kind !== 'hardware';
+
+/** Why subgroup matrices of a shape cannot be used on operands of a type; undefined where they can. */
+export function unusableMatrix(
+  adapter: AdapterDescription,
+  operand: ElementType,
+  matrix: readonly number[],
+): string | undefined {
+  if (operand !== 'f16') return 'subgroup matrices take f16 alone';
+  // Mesa's llvmpipe crashes compiling a multiply-accumulate of matrices with other than 8 lanes
+  if (isSoftware(adapter) && adapter.subgroupSize !== 8)
+    return 'subgroup matrices crash software adapters of these lanes';
+  if (matrixShapes(adapter).some(shape => shape.every((size, i) => size === matrix[i]))) return undefined;
+  return `subgroup matrices of ${matrix.join(' x ')}, which the adapter does not have`;
+}
 
 /** Every combination of the values of each field. */
 export function product<Fields extends Record<string, readonly number[]>>(

@@ -1,17 +1,25 @@
 /** Attention, forward and the two passes of its gradient, to be tuned. */
-import { attentionCall } from '../../kernels/attention.js';
-import { type AttentionKernel, type AttentionSizes, defaultAttention } from '../../kernels/attention-variant.js';
+import type { AdapterDescription } from '../../gpu/adapters.js';
+import { attentionCall, matrixWidth } from '../../kernels/attention.js';
+import {
+  type AttentionKernel,
+  type AttentionSizes,
+  defaultAttention,
+  isOnMatrices,
+  type MatrixAttention,
+} from '../../kernels/attention-variant.js';
 import { BYTES, type ElementType } from '../../kernels/call.js';
+import { matrixShapes } from '../../kernels/matmul-variant.js';
 import { attention as attention64, attentionBackward } from '../../numerics/attention.js';
 import { attentionBounds } from '../../numerics/attention-bounds.js';
 import type { Vector } from '../../numerics/reference.js';
 import { sideBySide } from '../../numerics/side-by-side.js';
-import { inHalves, isSoftware, product, type TunedKind, values } from '../kind.js';
+import { inHalves, isSoftware, type Needs, product, type TunedKind, unusableMatrix, values } from '../kind.js';
 
 export const attention: TunedKind<'attention'> = {
   shipped: (adapter, { kernel }) => defaultAttention(adapter, kernel),
 
-  variants(adapter) {
+  variants(adapter, { type }) {
     const lanes = adapter.subgroupSize;
     const bySubgroups = product({ own: [1, 2], rows: [1, 2, 4, 8] }).map(tile => ({
       subgroups: true,
@@ -23,16 +31,28 @@ export const attention: TunedKind<'attention'> = {
       own: isSoftware(adapter) ? [1] : [1, 2],
       rows: isSoftware(adapter) ? [8] : [4, 8, 16, 32],
     });
-    return [...(lanes > 0 ? bySubgroups : []), ...byMemory.map(tile => ({ subgroups: false, ...tile }))];
+    // a CPU has no matrices: there they take seconds to compile and gain nothing
+    const shapes = isSoftware(adapter) || type !== 'f16' ? [] : matrixShapes(adapter);
+    const onMatrices = shapes.flatMap(matrix =>
+      product({ subgroupsM: [1, 2, 4], rows: [16, 32, 64] }).map(tile => ({ lanes, matrix, ...tile })),
+    );
+    return [...(lanes > 0 ? bySubgroups : []), ...byMemory.map(tile => ({ subgroups: false, ...tile })), ...onMatrices];
   },
 
-  needs: ({ sizes: { D } }, { subgroups, workgroup, own, rows }) => ({
-    threads: workgroup,
-    workgroupBytes: subgroups ? 0 : 2 * BYTES.f32 * rows * D,
-    ...(subgroups && { lanes: workgroup }),
-    sums: own * rows, // the rows in registers, own · D, are few enough in all variants
-    unrolled: 2 * own * rows * D,
-  }),
+  needs(request, variant) {
+    const { D } = request.sizes;
+    if (isOnMatrices(variant)) return matrixNeeds(request.kernel, variant, D);
+    const { subgroups, workgroup, own, rows } = variant;
+    return {
+      threads: workgroup,
+      workgroupBytes: subgroups ? 0 : 2 * BYTES.f32 * rows * D,
+      ...(subgroups && { lanes: workgroup }),
+      sums: own * rows, // the rows in registers, own · D, are few enough in all variants
+      unrolled: 2 * own * rows * D,
+    };
+  },
+
+  refusal: (adapter, { type }, variant) => (isOnMatrices(variant) ? matrixRefusal(adapter, type, variant) : undefined),
 
   tensors({ kernel, sizes, type }) {
     const shapes = shapesOf(sizes, type);
@@ -45,9 +65,9 @@ export const attention: TunedKind<'attention'> = {
     return { kernel, sizes: { B: 1, T: 133, H: H / KV, KV: 1, D }, type }; // one group of heads
   },
 
-  checkedBy: ({ rows }) => rows,
+  checkedBy: variant => `${variant.rows} ${isOnMatrices(variant)}`,
 
-  check({ kernel, sizes, type }, { rows: rescale }) {
+  check({ kernel, sizes, type }, variant) {
     const { D } = sizes;
     const shape = { T: sizes.T, heads: sizes.H, D };
     const q = values('q', sizes.T * sizes.H * D);
@@ -56,7 +76,8 @@ export const attention: TunedKind<'attention'> = {
     const { out, logsumexp } = attention64({ q, k, v }, sizes);
     const { dq, dk, dv } = attentionBackward({ q, k, v }, dout, sizes);
     // the sum is rescaled once for so many rows, and the bound goes by that
-    const bounds = attentionBounds({ q, k, v }, out, dout, sizes, { rescale });
+    const halves = isOnMatrices(variant);
+    const bounds = attentionBounds({ q, k, v }, out, dout, sizes, { rescale: variant.rows, halves });
     const stored = type === 'f16' ? inHalves(out) : out;
     const delta = rowDots(dout, out, shape);
     // delta is made of `out` as it is stored: the error of that reaches every element of dq by |k| <= 2
@@ -96,6 +117,38 @@ export const attention: TunedKind<'attention'> = {
     return { inputs: [qkv, logsumexp, delta, dout, zeros.qkv], outputs: [{ index: 4, expected, bound }] };
   },
 };
+
+/** Tiles in workgroup memory: rows of halves, scores, and what leaves the matrices. */
+function matrixNeeds(kernel: AttentionKernel, variant: MatrixAttention, D: number): Needs {
+  const { lanes, subgroupsM, rows, matrix } = variant;
+  const [M, N, K] = matrix;
+  const own = subgroupsM * M;
+  const width = matrixWidth(variant, D);
+  const PAD = 8;
+  const isForward = kernel === 'attention_forward';
+  const staged = BYTES.f16 * (width + PAD) * ((isForward ? 1 : 2) * own + 2 * rows);
+  const scores = own * (rows + PAD) * (isForward ? BYTES.f32 + BYTES.f16 : 2 * BYTES.f32 + 2 * BYTES.f16);
+  const sums = BYTES.f32 * own * (isForward ? width + PAD : N);
+  const products = (rows / N) * (width / K);
+  return {
+    threads: lanes * subgroupsM,
+    workgroupBytes: staged + scores + sums,
+    lanes,
+    sums: ((isForward ? N : 2 * width) * M) / lanes,
+    unrolled: 4 * products,
+  };
+}
+
+function matrixRefusal(
+  adapter: AdapterDescription,
+  type: ElementType,
+  { lanes, matrix, rows }: MatrixAttention,
+): string | undefined {
+  const [M, N, K] = matrix;
+  if (lanes % M !== 0) return `${M} rows of a matrix cannot be shared out among ${lanes} lanes`;
+  if (rows % N !== 0 || rows % K !== 0) return `${rows} rows that are not whole matrices of ${matrix.join(' x ')}`;
+  return unusableMatrix(adapter, type, matrix);
+}
 
 type AttentionTensor = 'qkv' | 'out' | 'logsumexp' | 'dout' | 'dqkv' | 'delta';
 

@@ -1,11 +1,10 @@
 /** Matrix products, to be tuned. */
-import type { AdapterDescription } from '../../gpu/adapters.js';
 import { BYTES, type Operand } from '../../kernels/call.js';
 import { matmulCalls } from '../../kernels/matmul.js';
-import { defaultMatmul, type MatmulRequest, type MatmulVariant, matrixShapes } from '../../kernels/matmul-variant.js';
+import { defaultMatmul, type MatmulVariant, matrixShapes } from '../../kernels/matmul-variant.js';
 import { matmulBound } from '../../numerics/bounds.js';
 import { matmul as matmul64 } from '../../numerics/reference.js';
-import { isSoftware, type Needs, oddSize, product, type TunedKind, values } from '../kind.js';
+import { isSoftware, type Needs, oddSize, product, type TunedKind, unusableMatrix, values } from '../kind.js';
 
 export const matmul: TunedKind<'matmul'> = {
   shipped: defaultMatmul,
@@ -56,8 +55,13 @@ export const matmul: TunedKind<'matmul'> = {
     return { threads: threadsM * threadsN, workgroupBytes: staged, sums, unrolled: sums };
   },
 
-  refusal: (adapter, request, variant) =>
-    variant.kernel === 'matrix' ? matrixRefusal(adapter, request, variant) : undefined,
+  refusal(adapter, { types }, variant) {
+    if (variant.kernel !== 'matrix') return undefined;
+    const { matrix, depth, rows, columns } = variant;
+    const whole = [rows, columns, depth / matrix[2]].every(n => n >= 1 && Number.isInteger(n));
+    if (!whole) return `a tile that is not whole matrices of ${matrix.join(' x ')}`;
+    return unusableMatrix(adapter, types.b, matrix);
+  },
 
   tensors: ({ M, N, K, types }) => [
     { name: 'a', elements: M * K, type: types.a },
@@ -131,20 +135,4 @@ function matrixNeeds({ lanes, subgroupsM, subgroupsN, matrix, rows, columns, dep
     sums: (rows * M * columns * N) / lanes,
     unrolled: (rows * columns * depth) / K,
   };
-}
-
-function matrixRefusal(
-  adapter: AdapterDescription,
-  { types }: MatmulRequest,
-  { matrix, depth, rows, columns }: MatrixVariant,
-): string | undefined {
-  if (types.b !== 'f16') return 'subgroup matrices take f16 alone';
-  // Mesa's llvmpipe crashes compiling a multiply-accumulate of matrices with other than 8 lanes
-  if (isSoftware(adapter) && adapter.subgroupSize !== 8)
-    return 'subgroup matrices crash software adapters of these lanes';
-  if (!matrixShapes(adapter).some(shape => shape.every((size, i) => size === matrix[i]))) {
-    return `subgroup matrices of ${matrix.join(' x ')}, which the adapter does not have`;
-  }
-  const whole = [rows, columns, depth / matrix[2]].every(n => n >= 1 && Number.isInteger(n));
-  return whole ? undefined : `a tile that is not whole matrices of ${matrix.join(' x ')}`;
 }

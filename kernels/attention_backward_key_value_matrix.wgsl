@@ -1,0 +1,144 @@
+// Gradient of causal attention for keys and values: the contract of attention_backward_key_value, in f16, on subgroup
+// matrices. A subgroup owns MATRIX_M key rows, a workgroup SUBGROUPS times as many of one head, and walks over the queries of
+// the heads that share it, QUERIES at a time; otherwise laid out as attention_forward_matrix. p and ds are rounded to f16
+// for their products with dout and q. dk and dv are summed in matrices, in f32.
+struct Params { T: u32, H: u32, KV: u32, scale: f32 }
+
+@group(0) @binding(0) var<storage, read> qkv: array<${CHUNK}>;
+@group(0) @binding(1) var<storage, read> logsumexp: array<f32>;
+@group(0) @binding(2) var<storage, read> delta: array<f32>;
+@group(0) @binding(3) var<storage, read> dout: array<${CHUNK}>;
+@group(0) @binding(4) var<storage, read_write> dqkv: array<f16>;
+@group(0) @binding(5) var<uniform> params: Params;
+
+const D = ${HEAD_SIZE}u;
+const M = ${MATRIX_M}u;
+const THREADS = ${LANES}u * ${SUBGROUPS}u;
+const KEYS = M * ${SUBGROUPS}u;
+const QUERIES = ${ROWS}u;
+const WIDTH = ${WIDTH}u;
+const PAD = 8u;
+const CHUNKS = WIDTH / ${VECTOR}u;
+const STRIDE = (WIDTH + PAD) / ${VECTOR}u;
+const SCORE_STRIDE = QUERIES + PAD;
+var<workgroup> k_tile: array<${CHUNK}, KEYS * STRIDE>;
+var<workgroup> v_tile: array<${CHUNK}, KEYS * STRIDE>;
+var<workgroup> q_tile: array<${CHUNK}, QUERIES * STRIDE>;
+var<workgroup> dout_tile: array<${CHUNK}, QUERIES * STRIDE>;
+var<workgroup> scores: array<f32, KEYS * SCORE_STRIDE>;
+var<workgroup> products: array<f32, KEYS * SCORE_STRIDE>;
+var<workgroup> p_tile: array<f16, KEYS * SCORE_STRIDE>;
+var<workgroup> ds_tile: array<f16, KEYS * SCORE_STRIDE>;
+var<workgroup> sums: array<f32, KEYS * ${MATRIX_N}u>;
+
+${LIB_ATTENTION_ROWS}
+${LIB_ATTENTION_DOUT}
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) thread: u32,
+        @builtin(subgroup_id) subgroup: u32, @builtin(subgroup_invocation_id) lane: u32) {
+  let T = params.T;
+  let H = params.H;
+  let kv_head = workgroup.y;
+  let group = H / params.KV;
+  let batch = workgroup.z;
+  let stride = (H + 2u * params.KV) * D;
+  let first = workgroup.x * KEYS;
+  let start = batch * T * stride;
+  let k_head = (H + kv_head) * D;
+  let v_head = k_head + params.KV * D;
+  let tile_row = subgroup * M;
+  let row = tile_row + lane % M;
+  let part = lane / M;
+  let j = first + row;
+  for (var i = thread; i < KEYS * CHUNKS; i += THREADS) {
+    let at = i / CHUNKS * STRIDE + i % CHUNKS;
+    k_tile[at] = load(start, first + i / CHUNKS, stride, k_head, i % CHUNKS, T);
+    v_tile[at] = load(start, first + i / CHUNKS, stride, v_head, i % CHUNKS, T);
+  }
+  #for n in WIDTH_MATRICES
+  var dk_${n}: subgroup_matrix_result<f32, ${MATRIX_N}, ${MATRIX_M}>;
+  var dv_${n}: subgroup_matrix_result<f32, ${MATRIX_N}, ${MATRIX_M}>;
+  #end
+  for (var head = kv_head * group; head < (kv_head + 1u) * group; head++) {
+    let statistics = (batch * H + head) * T;
+    // queries before this workgroup's first key see none of its keys
+    for (var t0 = first; t0 < T; t0 += QUERIES) {
+      for (var i = thread; i < QUERIES * CHUNKS; i += THREADS) {
+        let at = i / CHUNKS * STRIDE + i % CHUNKS;
+        q_tile[at] = load(start, t0 + i / CHUNKS, stride, head * D, i % CHUNKS, T);
+        dout_tile[at] = load_dout(batch, t0 + i / CHUNKS, head, i % CHUNKS);
+      }
+      workgroupBarrier();
+      #for n in ROW_MATRICES
+      {
+        var score = subgroup_matrix_result<f32, ${MATRIX_N}, ${MATRIX_M}>(0f);
+        var product = subgroup_matrix_result<f32, ${MATRIX_N}, ${MATRIX_M}>(0f);
+        #for s in WIDTH_STEPS
+        score = subgroupMatrixMultiplyAccumulate(
+          subgroupMatrixLoad<subgroup_matrix_left<f16, ${MATRIX_K}, ${MATRIX_M}>, row_major>(&k_tile,
+            tile_row * STRIDE + ${s}u * ${MATRIX_K}u / ${VECTOR}u, STRIDE),
+          subgroupMatrixLoad<subgroup_matrix_right<f16, ${MATRIX_N}, ${MATRIX_K}>, col_major>(&q_tile,
+            ${n}u * ${MATRIX_N}u * STRIDE + ${s}u * ${MATRIX_K}u / ${VECTOR}u, STRIDE),
+          score);
+        product = subgroupMatrixMultiplyAccumulate(
+          subgroupMatrixLoad<subgroup_matrix_left<f16, ${MATRIX_K}, ${MATRIX_M}>, row_major>(&v_tile,
+            tile_row * STRIDE + ${s}u * ${MATRIX_K}u / ${VECTOR}u, STRIDE),
+          subgroupMatrixLoad<subgroup_matrix_right<f16, ${MATRIX_N}, ${MATRIX_K}>, col_major>(&dout_tile,
+            ${n}u * ${MATRIX_N}u * STRIDE + ${s}u * ${MATRIX_K}u / ${VECTOR}u, STRIDE),
+          product);
+        #end
+        subgroupMatrixStore<row_major>(&scores, tile_row * SCORE_STRIDE + ${n}u * ${MATRIX_N}u, score, SCORE_STRIDE);
+        subgroupMatrixStore<row_major>(&products, tile_row * SCORE_STRIDE + ${n}u * ${MATRIX_N}u, product, SCORE_STRIDE);
+      }
+      #end
+      workgroupBarrier();
+      for (var i = part; i < QUERIES; i += PARTS) {
+        let at = row * SCORE_STRIDE + i;
+        let t = t0 + i;
+        let statistic = statistics + min(t, T - 1u);
+        let visible = j <= t && t < T;
+        let p = select(0f, exp(select(0f, scores[at] * params.scale - logsumexp[statistic], visible)), visible);
+        p_tile[at] = f16(p);
+        ds_tile[at] = f16(p * (products[at] - delta[statistic]));
+      }
+      workgroupBarrier();
+      #for s in ROW_STEPS
+      {
+        let p = subgroupMatrixLoad<subgroup_matrix_left<f16, ${MATRIX_K}, ${MATRIX_M}>, row_major>(&p_tile,
+          tile_row * SCORE_STRIDE + ${s}u * ${MATRIX_K}u, SCORE_STRIDE);
+        let ds = subgroupMatrixLoad<subgroup_matrix_left<f16, ${MATRIX_K}, ${MATRIX_M}>, row_major>(&ds_tile,
+          tile_row * SCORE_STRIDE + ${s}u * ${MATRIX_K}u, SCORE_STRIDE);
+        #for n in WIDTH_MATRICES
+        dv_${n} = subgroupMatrixMultiplyAccumulate(p,
+          subgroupMatrixLoad<subgroup_matrix_right<f16, ${MATRIX_N}, ${MATRIX_K}>, row_major>(&dout_tile,
+            ${s}u * ${MATRIX_K}u * STRIDE + ${n}u * ${MATRIX_N}u / ${VECTOR}u, STRIDE),
+          dv_${n});
+        dk_${n} = subgroupMatrixMultiplyAccumulate(ds,
+          subgroupMatrixLoad<subgroup_matrix_right<f16, ${MATRIX_N}, ${MATRIX_K}>, row_major>(&q_tile,
+            ${s}u * ${MATRIX_K}u * STRIDE + ${n}u * ${MATRIX_N}u / ${VECTOR}u, STRIDE),
+          dk_${n});
+        #end
+      }
+      #end
+      workgroupBarrier();
+    }
+  }
+  let row_start = start + j * stride;
+  #for n in WIDTH_MATRICES
+  subgroupMatrixStore<row_major>(&sums, tile_row * ${MATRIX_N}u, dk_${n}, ${MATRIX_N}u);
+  workgroupBarrier();
+  for (var c = part; c < ${MATRIX_N}u; c += PARTS) {
+    let d = ${n}u * ${MATRIX_N}u + c;
+    if (j < T && d < D) { dqkv[row_start + k_head + d] = f16(sums[row * ${MATRIX_N}u + c] * params.scale); }
+  }
+  workgroupBarrier();
+  subgroupMatrixStore<row_major>(&sums, tile_row * ${MATRIX_N}u, dv_${n}, ${MATRIX_N}u);
+  workgroupBarrier();
+  for (var c = part; c < ${MATRIX_N}u; c += PARTS) {
+    let d = ${n}u * ${MATRIX_N}u + c;
+    if (j < T && d < D) { dqkv[row_start + v_head + d] = f16(sums[row * ${MATRIX_N}u + c]); }
+  }
+  workgroupBarrier();
+  #end
+}
