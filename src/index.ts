@@ -37,7 +37,8 @@ export { TextTokenizer, type TrainTokenizerOptions, trainTokenizer } from './dat
 export { UserError } from './errors.js';
 export { Evaluator, type LossSum, logits, sequencesOf } from './eval/loss.js';
 export { type TextLoss, textLoss } from './eval/text-loss.js';
-export { logLikelihoods, type ScoredTokens, spanLogLikelihoods, TokenLosses } from './eval/token-losses.js';
+export { logLikelihoods, type ScoredTokens } from './eval/log-likelihoods.js';
+export { TokenLosses } from './eval/token-losses.js';
 export { CachedModel, type CacheShape } from './generate/cached-model.js';
 export { type GenerateSettings, type Generation, generate, type Pace } from './generate/generate.js';
 export { type Distribution, distribution, type SamplingSettings, sample } from './generate/sample.js';

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { type Command, Option } from 'commander';
 import { UserError } from '../errors.js';
-import { logLikelihoods } from '../eval/token-losses.js';
+import { logLikelihoods } from '../eval/log-likelihoods.js';
 import { writeFileWhole } from '../files.js';
 import { findModelFolder, loadModel, openDevice, PRECISIONS, type Precision, TextTokenizer } from '../index.js';
 import type { Mean } from '../tasks/accuracy.js';

@@ -12,6 +12,7 @@ export function attentionCall(
   buffers: readonly Operand[],
 ): KernelCall {
   checkIndexable(kernel, B * T * (H + 2 * KV) * D);
+  const BRANCHES = kernel === 'attention_forward' && buffers.length === 4;
   const LANES = variant.subgroups ? variant.workgroup : D;
   const holes = {
     TYPE: buffers[0]!.type,
@@ -23,6 +24,7 @@ export function attentionCall(
     SUBGROUPS: variant.subgroups,
     KEYS: variant.rows,
     QUERIES: variant.rows,
+    BRANCHES,
   };
   const heads = kernel === 'attention_backward_key_value' ? KV : H;
   const workgroups = grid(kernel, Math.ceil(T / (variant.workgroup * variant.own)), heads, B);
@@ -48,6 +50,22 @@ export function attentionForward(
   { qkv, out, logsumexp }: Record<'qkv' | 'out' | 'logsumexp', Operand>,
 ): KernelCall[] {
   return call(kernels, 'attention_forward', sizes, [qkv, out, logsumexp]);
+}
+
+/** What a trunk and its branches begin at multiples of: no more keys are taken at a time. */
+export const BRANCH_ALIGNMENT = 8;
+
+/** Over sequences that begin alike: `branches` [B, T, 2], see kernels/attention_forward.wgsl. */
+export function attentionBranches(
+  kernels: KernelTable,
+  sizes: AttentionSizes,
+  { qkv, out, logsumexp, branches }: Record<'qkv' | 'out' | 'logsumexp' | 'branches', Operand>,
+): KernelCall[] {
+  const { B, T, H, KV, D } = sizes;
+  rowsWithin(kernels.maxBindingBytes, qkv, (H + 2 * KV) * D, B * T); // sequences are not taken apart
+  const variant = kernels.attention('attention_forward', sizes, qkv.type);
+  const aligned = { ...variant, rows: Math.min(variant.rows, BRANCH_ALIGNMENT) };
+  return [attentionCall('attention_forward', aligned, sizes, [qkv, out, logsumexp, branches])];
 }
 
 /** Writes the queries' part of `dqkv`, and `delta` [B, H, T], which the other pass reads. */
