@@ -98,8 +98,7 @@ function attendBranches(graph: Graph, model: ForwardTensors, branches: Branches,
   const { positions, length, spans } = branches;
   const table = takeRows(graph, model.ropeTable(length), positions);
   const rows = { B: 1, T: shape.B * shape.T };
-  return (qkv: Tensor) =>
-    branchAttention(graph, rotate(graph, model, qkv, rows, table), spans, headsOf(model, shape));
+  return (qkv: Tensor) => branchAttention(graph, rotate(graph, model, qkv, rows, table), spans, headsOf(model, shape));
 }
 
 /** The sizes of attention over a batch. */
