@@ -87,7 +87,7 @@ export class TokenLosses {
     this.#plan?.destroy();
     this.#inputs.destroy();
     this.#packed.destroy();
-    this.#branches?.positions.buffer!.destroy();
-    this.#branches?.spans.buffer!.destroy();
+    if (!this.#branches) return;
+    for (const { buffer } of [this.#branches.positions, this.#branches.spans]) buffer!.destroy();
   }
 }
