@@ -1,11 +1,12 @@
 /** Losses of single tokens: forward passes planned once for a batch shape. */
 import { Graph } from '../autograd/graph.js';
 import { type Plan, plan } from '../autograd/plan.js';
-import { persistent, type Tensor } from '../autograd/tensor.js';
+import { persistent, sizeOf, type Tensor } from '../autograd/tensor.js';
 import type { DeviceBuffer } from '../gpu/buffer.js';
+import type { Memory } from '../gpu/memory.js';
 import { BatchInputs, packSequences } from '../model/batch.js';
 import { type BatchShape, type Branches, traceLosses } from '../model/llama.js';
-import type { Model } from '../model/model.js';
+import type { ForwardTensors, Model } from '../model/model.js';
 
 /** Which rows each row of a batch follows, where sequences are branches of one (see layTrees). */
 export interface BranchRows {
@@ -20,43 +21,58 @@ export interface TokenLossesOptions {
   readonly branches?: number | undefined;
 }
 
+/** The tensors of a forward pass in buffers of `memory`, and its traced graph: batches to `losses` [B*T]. */
+export class TracedLosses {
+  readonly inputs: BatchInputs;
+  readonly packed: DeviceBuffer;
+  readonly branches: Branches | undefined;
+  readonly losses: Tensor;
+  readonly graph = new Graph();
+
+  constructor(memory: Memory, model: ForwardTensors, shape: BatchShape, { branches }: TokenLossesOptions = {}) {
+    const { B, T } = shape;
+    this.inputs = new BatchInputs(memory, shape);
+    this.packed = memory.createBuffer('packed batch of token losses', 4 * this.inputs.words);
+    if (branches !== undefined) {
+      const make = (name: string, ...row: number[]) =>
+        persistent(name, [B * T, ...row], memory.createBuffer(name, 4 * B * T * sizeOf(row)), 'u32');
+      // the model keeps every table that it was asked for: a few lengths serve all
+      const length = 2 ** Math.ceil(Math.log2(branches));
+      this.branches = { positions: make('positions'), spans: make('spans', 2), length };
+    }
+    this.losses = traceLosses(this.graph, model, this.inputs, shape, { branches: this.branches });
+  }
+
+  destroy(): void {
+    this.inputs.destroy();
+    this.packed.destroy();
+    if (!this.branches) return;
+    for (const { buffer } of [this.branches.positions, this.branches.spans]) buffer!.destroy();
+  }
+}
+
 /** Forward passes over at most B sequences of T tokens that keep every token's loss. Free it with `destroy`. */
 export class TokenLosses {
   readonly shape: BatchShape;
   readonly #model: Model;
-  readonly #inputs: BatchInputs;
-  readonly #packed: DeviceBuffer;
-  readonly #branches: Branches | undefined;
-  #losses!: Tensor;
-  #plan: Plan | undefined;
+  readonly #traced: TracedLosses;
+  readonly #plan: Plan;
 
-  private constructor(model: Model, shape: BatchShape, { branches }: TokenLossesOptions) {
-    const { device } = model;
-    const { B, T } = shape;
+  private constructor(model: Model, shape: BatchShape, traced: TracedLosses, planned: Plan) {
     this.#model = model;
     this.shape = shape;
-    this.#inputs = new BatchInputs(device, shape);
-    this.#packed = device.createBuffer('packed batch of token losses', 4 * this.#inputs.words);
-    if (branches === undefined) return;
-    const make = (name: string, words: number, ...row: number[]) =>
-      persistent(name, [B * T, ...row], device.createBuffer(name, 4 * words), 'u32');
-    this.#branches = {
-      positions: make('positions', B * T),
-      spans: make('spans', 2 * B * T, 2),
-      // the model keeps every table that it was asked for: a few lengths serve all
-      length: 2 ** Math.ceil(Math.log2(branches)),
-    };
+    this.#traced = traced;
+    this.#plan = planned;
   }
 
   static async create(model: Model, shape: BatchShape, options: TokenLossesOptions = {}): Promise<TokenLosses> {
-    const made = new TokenLosses(model, shape, options);
+    const { device, kernels } = model;
+    const traced = new TracedLosses(device, model, shape, options);
     try {
-      const graph = new Graph();
-      made.#losses = traceLosses(graph, model, made.#inputs, shape, { branches: made.#branches });
-      made.#plan = await plan(model.device, graph, { keep: [made.#losses], kernels: model.kernels });
-      return made;
+      const planned = await plan(device, traced.graph, { keep: [traced.losses], kernels });
+      return new TokenLosses(model, shape, traced, planned);
     } catch (error) {
-      made.destroy();
+      traced.destroy();
       throw error;
     }
   }
@@ -73,21 +89,19 @@ export class TokenLosses {
     if (!Number.isInteger(count) || count > B) {
       throw new Error(`token losses: ${sequences.length} ids are not at most ${B} sequences of ${T + 1}`);
     }
-    if ((branches === undefined) !== (this.#branches === undefined)) throw new Error('token losses: trees or not?');
-    device.write(this.#packed, packSequences(sequences, this.shape, 1, config.vocabSize));
+    const { inputs, packed, losses, branches: own } = this.#traced;
+    if ((branches === undefined) !== (own === undefined)) throw new Error('token losses: trees or not?');
+    device.write(packed, packSequences(sequences, this.shape, 1, config.vocabSize));
     if (branches) {
-      device.write(this.#branches!.positions.buffer!, branches.positions);
-      device.write(this.#branches!.spans.buffer!, branches.spans);
+      device.write(own!.positions.buffer!, branches.positions);
+      device.write(own!.spans.buffer!, branches.spans);
     }
-    device.submit([...this.#inputs.load(this.#packed, 0), ...this.#plan!.commands]);
-    return new Float32Array(await device.read(this.#plan!.bufferOf(this.#losses), 0, 4 * count * T));
+    device.submit([...inputs.load(packed, 0), ...this.#plan.commands]);
+    return new Float32Array(await device.read(this.#plan.bufferOf(losses), 0, 4 * count * T));
   }
 
   destroy(): void {
-    this.#plan?.destroy();
-    this.#inputs.destroy();
-    this.#packed.destroy();
-    if (!this.#branches) return;
-    for (const { buffer } of [this.#branches.positions, this.#branches.spans]) buffer!.destroy();
+    this.#plan.destroy();
+    this.#traced.destroy();
   }
 }

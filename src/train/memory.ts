@@ -3,7 +3,8 @@
 import type { Graph } from '../autograd/graph.js';
 import { layOut } from '../autograd/layout.js';
 import { type Allocation, allocate, bytesOfAllocation } from '../autograd/plan.js';
-import { TracedEvaluation } from '../eval/loss.js';
+import { bytesOf, type Tensor } from '../autograd/tensor.js';
+import { TracedLosses } from '../eval/token-losses.js';
 import type { AdapterDescription } from '../gpu/adapters.js';
 import { MemoryCount } from '../gpu/memory.js';
 import { ModelTensors } from '../model/model.js';
@@ -39,17 +40,17 @@ export const trainerSettings = (run: ResolvedRun): TrainerSettings => ({
 /** Lays a run out as `train` would, and counts; nothing is allocated. */
 export function runMemory(adapter: AdapterDescription, run: ResolvedRun): RunMemory {
   const memory = new MemoryCount(adapter);
-  const planned = (graph: Graph): Allocation => allocate(memory, layOut(graph));
+  const planned = (graph: Graph, ...keep: Tensor[]): Allocation => allocate(memory, layOut(graph, { keep }));
   const model = new ModelTensors(memory, run.model, { precision: run.precision });
   const parameters = memory.bytes;
   const settings = trainerSettings(run);
   const step = new TracedStep(memory, model, settings);
-  const evaluation = new TracedEvaluation(memory, model, settings);
-  const plans = [step.microBatch, step.update, evaluation.graph].map(planned);
+  const evaluation = new TracedLosses(memory, model, settings);
+  const plans = [planned(step.microBatch), planned(step.update), planned(evaluation.graph, evaluation.losses)];
   const state = [...step.parameters.values()];
-  // a checkpoint reads tensor after tensor through one buffer, as large as the largest
+  // what is read, losses and a checkpoint's tensors, goes through one buffer, as large as the largest
   const read = [step.history, ...state.flatMap(({ tensor, m, v }) => [tensor.buffer!, m.buffer!, v.buffer!])];
-  memory.createBuffer('readback', Math.max(...read.map(({ sizeBytes }) => sizeBytes)));
+  memory.createBuffer('readback', Math.max(bytesOf(evaluation.losses), ...read.map(({ sizeBytes }) => sizeBytes)));
 
   const sum = (sizes: number[]) => sizes.reduce((total, bytes) => total + bytes, 0);
   const gradients = sum(state.map(({ tensor }) => tensor.gradient!.buffer!.sizeBytes));
