@@ -59,7 +59,7 @@ export async function exportModel(from: string, out: string, options: ExportOpti
       writeJson(join(target, 'config.json'), hfConfig(config, type, companions.tokenIds));
       const tokenizer = join(from, 'tokenizer.json');
       if (existsSync(tokenizer)) writeFileWhole(join(target, 'tokenizer.json'), readFileSync(tokenizer));
-      writeCompanionFiles(target, companions);
+      writeCompanionFiles(target, companions.files);
       for (const [file, members] of shards) await writeSafetensors(join(target, file), members);
       if (shards.size > 1) {
         const map = [...shards].flatMap(([file, members]) => members.map(({ name }) => [name, file] as const));

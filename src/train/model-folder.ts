@@ -83,7 +83,7 @@ export async function writeModel(
 ): Promise<void> {
   const config = hfConfig(model.config, 'F32', companions?.tokenIds);
   writeFileWhole(join(folder, 'config.json'), `${JSON.stringify(config, null, 2)}\n`);
-  if (companions) writeCompanionFiles(folder, companions);
+  if (companions) writeCompanionFiles(folder, companions.files);
   if (tokenizerJson !== undefined) writeFileWhole(join(folder, 'tokenizer.json'), tokenizerJson);
   const tensors = model.specs.map(({ name, shape }) => floatTensor(name, shape, () => model.read(name)));
   await writeSafetensors(join(folder, SINGLE), tensors);
