@@ -50,7 +50,7 @@ export function addEvalTasks(group: Command): void {
     const maxLength = options.contextLength ?? readModelConfig(folder).maxPositionEmbeddings;
     const device = await openDevice({ adapter: options.adapter });
     try {
-      const model = await loadModel(device, folder, { precision });
+      const model = await loadModel(device, folder, { precision, onNote: terminal.note });
       const documents = tasks.reduce((sum, task) => sum + task.documents.length, 0);
       const tokenized = counted(terminal, 'tokenize', documents, 'documents');
       const score: Scorer = async requests => {

@@ -18,6 +18,7 @@ export interface ExportOptions {
   readonly shardBytes?: number | undefined;
   /** Is told how many bytes of weights were written, of how many. */
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
+  readonly onNote?: ((text: string) => void) | undefined;
 }
 
 export interface Exported {
@@ -36,9 +37,10 @@ export async function exportModel(from: string, out: string, options: ExportOpti
   if (existsSync(out) && readdirSync(out).length > 0) {
     throw new UserError(`'${out}' is there already; name a new folder, or remove it`);
   }
-  const { config, weights } = openModel(from);
+  const { config, weights, notes } = openModel(from);
   try {
-    const { type, shardBytes = 5e9, onProgress } = options;
+    const { type, shardBytes = 5e9, onProgress, onNote } = options;
+    for (const note of notes) onNote?.(note);
     const companions = await withTokenizerConfig(from, readCompanions(from));
     const specs = parameterSpecs(config);
     const sources = specs.map(({ name, shape }) => ({ name, shape, dtype: type }));

@@ -23,6 +23,7 @@ export interface ExtendOptions {
   readonly init?: RowInit | undefined;
   /** Of `random` rows. */
   readonly seed?: number | undefined;
+  readonly onNote?: ((text: string) => void) | undefined;
 }
 
 export interface VocabularyExtension {
@@ -48,7 +49,7 @@ export async function extendVocabulary(
   folder: string,
   out: string,
   extended: TextTokenizer,
-  { init = 'mean', seed = 0 }: ExtendOptions = {},
+  { init = 'mean', seed = 0, onNote }: ExtendOptions = {},
 ): Promise<VocabularyExtension> {
   if (existsSync(out)) throw new UserError(`'${out}' exists already; choose another folder or remove it`);
   const config = readModelConfig(folder);
@@ -65,7 +66,7 @@ export async function extendVocabulary(
   const weights = WeightFiles.open(folder);
   try {
     const specs = parameterSpecs(config);
-    weights.check(specs);
+    for (const note of weights.check(specs)) onNote?.(note);
     const tensors = specs.map(spec => {
       const { name, shape } = spec;
       if (!TABLES.includes(name)) return floatTensor(name, shape, async () => weights.read(spec));
