@@ -6,6 +6,9 @@
 // walks over the keys, KEYS at a time, with a running maximum and sum.
 // A key or value row reaches all threads either by SUBGROUPS: lane l loads dimensions l, l+LANES, … and broadcasts them
 // (the workgroup is one subgroup), or through a tile in workgroup memory (LANES is D then, CHUNKS 1).
+// With BRANCHES several sequences that begin alike are one: a trunk, then what follows it in each, a branch. branches
+// [B, T, 2] has for each row how many keys are its trunk's, and where its branch begins; both are multiples of KEYS, and 0
+// on the trunk. A row sees trunk and branch, in blocks of the keys that its sequence alone would have, to the same bits.
 // Registers hold CHUNKS*LANES >= D dimensions; those beyond D are zero. Masked scores are a large finite number.
 // Computed in f32.
 struct Params { T: u32, H: u32, KV: u32, scale: f32 }
@@ -13,7 +16,12 @@ struct Params { T: u32, H: u32, KV: u32, scale: f32 }
 @group(0) @binding(0) var<storage, read> qkv: array<${TYPE}>;
 @group(0) @binding(1) var<storage, read_write> out: array<${TYPE}>;
 @group(0) @binding(2) var<storage, read_write> logsumexp: array<f32>;
+#if ${BRANCHES}
+@group(0) @binding(3) var<storage, read> branches: array<vec2u>;
+@group(0) @binding(4) var<uniform> params: Params;
+#else
 @group(0) @binding(3) var<uniform> params: Params;
+#endif
 
 const D = ${HEAD_SIZE}u;
 const LANES = ${LANES}u;
@@ -37,6 +45,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   let t_${r} = first + ${r}u * ${WORKGROUP}u + thread;
   let row_${r} = batch * T + min(t_${r}, T - 1u);
   let q_row_${r} = row_${r} * stride + head * D;
+#if ${BRANCHES}
+  let branch_${r} = branches[row_${r}];
+#endif
   var largest_${r} = MASKED;
   var sum_${r} = 0f;
   #for c in CHUNKS
@@ -48,7 +59,13 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   #end
   #end
   let keys = min(first + ${WORKGROUP}u * ${OWN}u, T); // no row of this workgroup sees further
+#if ${BRANCHES}
+  let nearest = branches[batch * T + first]; // no row of this workgroup sees what is between its trunk and its branch
+#endif
   for (var j0 = 0u; j0 < keys; j0 += ${KEYS}u) {
+#if ${BRANCHES}
+    if (j0 == nearest.x) { j0 = nearest.y; }
+#endif
 #if ${SUBGROUPS}
     #for j in KEYS
     let key_row_${j} = min(j0 + ${j}u, T - 1u) * stride;
@@ -90,6 +107,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     #for r in OWN
     var largest_now_${r} = largest_${r};
     #for j in KEYS
+#if ${BRANCHES}
+    score_${r}_${j} = select(MASKED, score_${r}_${j}, j0 + ${j}u < branch_${r}.x || j0 + ${j}u >= branch_${r}.y);
+#endif
     score_${r}_${j} = select(MASKED, score_${r}_${j}, j0 + ${j}u <= t_${r});
     largest_now_${r} = max(largest_now_${r}, score_${r}_${j});
     #end

@@ -2,7 +2,7 @@
  * babelgrad's public interface; the command line is built on it. docs/api.md walks through it, docs/example.mjs runs it.
  *
  * - Devices: `listAdapters`, `chooseAdapter`, `openDevice`
- * - Models: `createModel`, `loadModel`, `saveModel`, `exportModel`, `logits`, `loss`, `lossAndGradients`, `Evaluator`
+ * - Models: `createModel`, `loadModel`, `saveModel`, `exportModel`, `logits`, `loss`, `lossAndGradients`
  * - Text from a model: `generate`, `CachedModel`, `sample`, `TextStream`
  * - Training steps: `Trainer`
  * - Text to tokens: `trainTokenizer`, `TextTokenizer`, `tokenizeFiles`, `TokenDataset`, `Mixture`
@@ -17,7 +17,8 @@
  * What holds memory of a device (models, trainers, evaluators) is freed by `destroy()`, a device by `close()`. Errors
  * that a user can mend are `UserError`s.
  */
-import { Evaluator } from './eval/loss.js';
+import { meanLoss } from './eval/text-loss.js';
+import { TokenLosses } from './eval/token-losses.js';
 import { writeFolderWhole } from './files.js';
 import type { Device } from './gpu/device.js';
 import type { ModelConfig } from './model/config.js';
@@ -35,9 +36,10 @@ export { TokenDataset, type TokenIndex } from './data/shards.js';
 export { type TokenizeOptions, type TokenizeProgress, tokenizeFiles } from './data/tokenize.js';
 export { TextTokenizer, type TrainTokenizerOptions, trainTokenizer } from './data/tokenizer.js';
 export { UserError } from './errors.js';
-export { Evaluator, type LossSum, logits, sequencesOf } from './eval/loss.js';
-export { type TextLoss, textLoss } from './eval/text-loss.js';
-export { logLikelihoods, type ScoredTokens, spanLogLikelihoods, TokenLosses } from './eval/token-losses.js';
+export { logLikelihoods, type ScoredTokens } from './eval/log-likelihoods.js';
+export { logits } from './eval/logits.js';
+export { sequencesOf, type TextLoss, textLoss } from './eval/text-loss.js';
+export { TokenLosses } from './eval/token-losses.js';
 export { CachedModel, type CacheShape } from './generate/cached-model.js';
 export { type GenerateSettings, type Generation, generate, type Pace } from './generate/generate.js';
 export { type Distribution, distribution, type SamplingSettings, sample } from './generate/sample.js';
@@ -118,10 +120,9 @@ export function saveModel(model: Model, folder: string, tokenizerJson?: string):
 
 /** Mean loss in nats over sequences [B, T+1]. */
 export async function loss(model: Model, sequences: Uint32Array, shape: BatchShape): Promise<number> {
-  const evaluator = await Evaluator.create(model, shape);
+  const evaluator = await TokenLosses.create(model, shape);
   try {
-    const { nats, tokens } = await evaluator.loss(sequences);
-    return nats / tokens;
+    return await meanLoss(evaluator, sequences);
   } finally {
     evaluator.destroy();
   }

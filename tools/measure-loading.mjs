@@ -4,13 +4,15 @@
  *
  *   node tools/measure-loading.mjs FOLDER
  *
- * `read` reads the files into memory, `check` reads, checks and widens every value, `allocate` makes the device's buffers
- * and clears them, `load` is loadModel. The first two are the least of five, in a warm cache.
+ * `read` reads the files into memory of their size, `scan` into one piece of memory again and again (fs.readSync, 1 MiB at
+ * a time); `check` reads, checks and widens every value; `fill` makes the model of ones, so that nothing is
+ * read; `load` is loadModel. Each is the least of five, in a warm cache.
  */
-import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, readFileSync, readSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { loadModel, openDevice, parameterSpecs } from '../dist/src/index.js';
-import { openModel } from '../dist/src/train/model-folder.js';
+import { Model } from '../dist/src/model/model.js';
+import { openModel, readModelConfig } from '../dist/src/train/model-folder.js';
 
 const [folder] = process.argv.slice(2);
 if (!folder) throw new Error('name a folder with config.json and safetensors');
@@ -32,17 +34,22 @@ async function least(body) {
 const device = await openDevice();
 await device.idle();
 const before = process.resourceUsage().maxRSS / 1024;
-let model;
-const load = await timed(async () => {
-  model = await loadModel(device, folder);
+const start = device.memory.bytes;
+let [peak, deviceMiB] = [0, 0];
+const load = await least(async () => {
+  const model = await loadModel(device, folder);
   await device.idle();
+  peak ||= process.resourceUsage().maxRSS / 1024; // of the first, before memory is used again
+  deviceMiB = (device.memory.bytes - start) / MiB;
+  model.destroy();
 });
-const peak = process.resourceUsage().maxRSS / 1024;
-const deviceMiB = device.memory.bytes / MiB;
-const allocate = await timed(async () => {
-  const buffers = model.groups.map(({ name }) => device.createBuffer(name, model.weight(name).buffer.sizeBytes));
-  device.submit(buffers.map(buffer => ({ kind: 'clear', buffer })));
+const fill = await least(async () => {
+  const ones = new Float32Array(2 ** 16).fill(1);
+  const model = await Model.create(device, readModelConfig(folder), function* ({ shape }) {
+    for (let left = shape.reduce((a, b) => a * b); left > 0; left -= ones.length) yield ones.subarray(0, left);
+  });
   await device.idle();
+  model.destroy();
 });
 const check = await least(() => {
   const { config, weights } = openModel(folder);
@@ -52,9 +59,17 @@ const check = await least(() => {
 const read = await least(() => {
   for (const file of files) readFileSync(file);
 });
+const piece = new Uint8Array(MiB);
+const scan = await least(() => {
+  for (const file of files) {
+    const handle = openSync(file);
+    while (readSync(handle, piece) > 0);
+    closeSync(handle);
+  }
+});
 device.close();
 console.log(device.adapter.name);
-for (const [name, { cpu, wall }] of Object.entries({ read, check, allocate, load })) {
+for (const [name, { cpu, wall }] of Object.entries({ read, scan, check, fill, load })) {
   console.log(`${name.padEnd(9)} ${cpu.toFixed(3)} s CPU, ${wall.toFixed(3)} s wall, ${(cpu / read.cpu).toFixed(2)} x read`);
 }
 const largest = Math.max(...files.map(file => statSync(file).size)) / MiB;

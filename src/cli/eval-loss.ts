@@ -52,7 +52,7 @@ export function addEvalLoss(group: Command): void {
     const sets = namedPaths(options.data);
     const device = await openDevice({ adapter: options.adapter });
     try {
-      const model = await loadModel(device, folder, { precision: options.precision });
+      const model = await loadModel(device, folder, { precision: options.precision, onNote: terminal.note });
       const texts = new Map<string, ScoredText>();
       for (const [name, paths] of sets) {
         texts.set(name, await readTexts(name, paths, options.field, folder, model.config.vocabSize));

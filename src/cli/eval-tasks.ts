@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { type Command, Option } from 'commander';
 import { UserError } from '../errors.js';
-import { logLikelihoods } from '../eval/token-losses.js';
+import { logLikelihoods } from '../eval/log-likelihoods.js';
 import { writeFileWhole } from '../files.js';
 import { findModelFolder, loadModel, openDevice, PRECISIONS, type Precision, TextTokenizer } from '../index.js';
 import type { Mean } from '../tasks/accuracy.js';
@@ -50,7 +50,7 @@ export function addEvalTasks(group: Command): void {
     const maxLength = options.contextLength ?? readModelConfig(folder).maxPositionEmbeddings;
     const device = await openDevice({ adapter: options.adapter });
     try {
-      const model = await loadModel(device, folder, { precision });
+      const model = await loadModel(device, folder, { precision, onNote: terminal.note });
       const documents = tasks.reduce((sum, task) => sum + task.documents.length, 0);
       const tokenized = counted(terminal, 'tokenize', documents, 'documents');
       const score: Scorer = async requests => {

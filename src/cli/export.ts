@@ -28,6 +28,7 @@ export function addExportCommand(program: Command): void {
     const { weights, bytes } = await exportModel(from, out, {
       type: TYPES[dtype],
       shardBytes: shardSize,
+      onNote: terminal.note,
       onProgress(done, total) {
         progress ??= terminal.progress('export', total, 'bytes');
         progress.update(done);

@@ -74,7 +74,7 @@ export function addGenerateCommand(program: Command): void {
     const ids = encoded.map(prompt => (prompt.length > 0 ? prompt : [tokenizer.separatorId]));
     const device = await openDevice({ adapter: options.adapter });
     try {
-      const model = await loadModel(device, folder, { precision: options.precision });
+      const model = await loadModel(device, folder, { precision: options.precision, onNote: terminal.note });
       const endId = tokenizer.separatorId;
       const shown = showInOrder(terminal, prompts);
       const generation = await generate(model, ids, ids => tokenizer.decode(ids), { ...options, endId }, shown);

@@ -56,7 +56,7 @@ export function addVocabCommand(program: Command): void {
     const old = TextTokenizer.load(join(folder, 'tokenizer.json'));
     const extended = await extendedTokenizer(terminal, old, options);
     const texts = await measure(terminal, [old, extended], options);
-    const { added, vocabSize } = await extendVocabulary(folder, out, extended, { init, seed });
+    const { added, vocabSize } = await extendVocabulary(folder, out, extended, { init, seed, onNote: terminal.note });
     terminal.print(
       `${out}: ${added.length} new tokens, ${vocabSize.before} rows before and ${vocabSize.after} after, new ones by ${init}`,
     );

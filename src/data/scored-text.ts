@@ -16,8 +16,19 @@ export interface ScoredText {
 }
 
 /**
- * The held-out split of a token folder. Its first id has nothing before it and is not predicted, as in training. A
- * character that the end of the split cuts counts as the three bytes that replace it.
+ * The first ids of a data set's held-out split, at most `count` of them. The first has nothing before it and is not
+ * predicted, as in training. A character that the end cuts counts as the three bytes that replace it.
+ */
+export async function heldOutText(dataset: TokenDataset, count = dataset.heldOutTokens): Promise<ScoredText> {
+  const ids = dataset.readHeldOut(0, Math.min(count, dataset.heldOutTokens));
+  const tokenizer = TextTokenizer.parse(dataset.tokenizerJson);
+  const { separatorId } = dataset.index;
+  const spelled = (part: Uint32Array) => bytesOf(part, tokenizer, separatorId);
+  return { ids, bytes: (await spelled(ids)) - (await spelled(ids.subarray(0, 1))), separatorId };
+}
+
+/**
+ * The whole held-out split of a token folder.
  * @throws UserError when the folder is no data set, or has ids that a model of `vocabSize` does not know.
  */
 export async function readHeldOutText(folder: string, vocabSize: number): Promise<ScoredText> {
@@ -29,12 +40,7 @@ export async function readHeldOutText(folder: string, vocabSize: number): Promis
         `'${folder}' has a vocabulary of ${index.vocabSize}, larger than the model's of ${vocabSize}`,
       );
     }
-    const ids = dataset.readHeldOut(0, dataset.heldOutTokens);
-    const tokenizer = TextTokenizer.parse(dataset.tokenizerJson);
-    const { separatorId } = index;
-    const bytes =
-      (await bytesOf(ids, tokenizer, separatorId)) - (await bytesOf(ids.subarray(0, 1), tokenizer, separatorId));
-    return { ids, bytes, separatorId };
+    return await heldOutText(dataset);
   } finally {
     dataset.close();
   }

@@ -1,6 +1,5 @@
-/** Loss, perplexity and bits per byte of a model on a text. */
+/** Loss, perplexity and bits per byte of a model on a text: along a run, and by `eval loss`. */
 import { IGNORED_TARGET } from '../kernels/rows.js';
-import { sequencesOf } from './loss.js';
 import type { TokenLosses } from './token-losses.js';
 
 export interface TextLoss {
@@ -14,31 +13,62 @@ export interface TextLoss {
   readonly bytes: number;
 }
 
+type Losses = Pick<TokenLosses, 'shape' | 'of'>;
+
+/** Cuts ids into sequences [n, T+1] that predict every id but the first; the last is filled up with IGNORED_TARGET. */
+export function sequencesOf(ids: Uint32Array, T: number): Uint32Array {
+  const count = Math.ceil(Math.max(0, ids.length - 1) / T);
+  const sequences = new Uint32Array(count * (T + 1)).fill(IGNORED_TARGET);
+  for (let i = 0; i < count; i++) sequences.set(ids.subarray(i * T, i * T + T + 1), i * (T + 1));
+  return sequences;
+}
+
+/** Tells of every prediction of sequences [n, T+1] its loss in nats and the id that was predicted. */
+async function eachLoss(
+  evaluator: Losses,
+  sequences: Uint32Array,
+  visit: (nats: number, id: number) => void,
+  onScored?: (sequences: number) => void,
+): Promise<void> {
+  const { B, T } = evaluator.shape;
+  for (let start = 0; start < sequences.length; start += B * (T + 1)) {
+    const batch = sequences.subarray(start, start + B * (T + 1));
+    const losses = await evaluator.of(batch);
+    losses.forEach((loss, i) => {
+      const id = batch[i + Math.floor(i / T) + 1]!;
+      if (id !== IGNORED_TARGET) visit(loss, id);
+    });
+    onScored?.(batch.length / (T + 1));
+  }
+}
+
+/** Mean loss in nats over all predictions of sequences [n, T+1]. Sums are float64. */
+export async function meanLoss(evaluator: Losses, sequences: Uint32Array): Promise<number> {
+  let [sum, tokens] = [0, 0];
+  await eachLoss(evaluator, sequences, nats => {
+    sum += nats;
+    tokens++;
+  });
+  return sum / tokens;
+}
+
 /**
  * Scores `ids`, every one but the first, in sequences of T that know nothing of each other.
  * @param text.bytes UTF-8 bytes of what the predicted ids spell.
  * @param onScored is told how many more sequences were scored.
  */
 export async function textLoss(
-  evaluator: Pick<TokenLosses, 'shape' | 'of'>,
+  evaluator: Losses,
   { ids, bytes, separatorId }: { readonly ids: Uint32Array; readonly bytes: number; readonly separatorId: number },
   onScored?: (sequences: number) => void,
 ): Promise<TextLoss> {
-  const { B, T } = evaluator.shape;
-  const sequences = sequencesOf(ids, T);
   const sums = { text: 0, separators: 0 };
   let tokens = 0;
-  for (let start = 0; start < sequences.length; start += B * (T + 1)) {
-    const batch = sequences.subarray(start, start + B * (T + 1));
-    const losses = await evaluator.of(batch);
-    losses.forEach((loss, i) => {
-      const id = batch[i + Math.floor(i / T) + 1]!;
-      if (id === IGNORED_TARGET) return;
-      sums[id === separatorId ? 'separators' : 'text'] += loss;
-      tokens++;
-    });
-    onScored?.(batch.length / (T + 1));
-  }
+  const visit = (nats: number, id: number) => {
+    sums[id === separatorId ? 'separators' : 'text'] += nats;
+    tokens++;
+  };
+  await eachLoss(evaluator, sequencesOf(ids, evaluator.shape.T), visit, onScored);
   const loss = (sums.text + sums.separators) / tokens;
   return { loss, perplexity: Math.exp(loss), bitsPerByte: sums.text / Math.LN2 / bytes, tokens, bytes };
 }

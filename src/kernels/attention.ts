@@ -3,6 +3,7 @@ import {
   type AttentionKernel,
   type AttentionSizes,
   type AttentionVariant,
+  defaultAttention,
   isOnMatrices,
   type MatrixAttention,
 } from './attention-variant.js';
@@ -26,6 +27,7 @@ export function attentionCall(
     const workgroups = grid(kernel, Math.ceil(T / (variant.subgroupsM * variant.matrix[0])), heads, B);
     return kernelCall(`${kernel}_matrix`, matrixHoles(variant, D), buffers, params, workgroups);
   }
+  const BRANCHES = kernel === 'attention_forward' && buffers.length === 4;
   const LANES = variant.subgroups ? variant.workgroup : D;
   const holes = {
     TYPE: buffers[0]!.type,
@@ -37,6 +39,7 @@ export function attentionCall(
     SUBGROUPS: variant.subgroups,
     KEYS: variant.rows,
     QUERIES: variant.rows,
+    BRANCHES,
   };
   const workgroups = grid(kernel, Math.ceil(T / (variant.workgroup * variant.own)), heads, B);
   return kernelCall(kernel, holes, buffers, params, workgroups);
@@ -91,6 +94,23 @@ export function attentionForward(
   { qkv, out, logsumexp }: Record<'qkv' | 'out' | 'logsumexp', Operand>,
 ): KernelCall[] {
   return call(kernels, 'attention_forward', sizes, [qkv, out, logsumexp]);
+}
+
+/** What a trunk and its branches begin at multiples of: no more keys are taken at a time. */
+export const BRANCH_ALIGNMENT = 8;
+
+/** Over sequences that begin alike: `branches` [B, T, 2], see kernels/attention_forward.wgsl. */
+export function attentionBranches(
+  kernels: KernelTable,
+  sizes: AttentionSizes,
+  { qkv, out, logsumexp, branches }: Record<'qkv' | 'out' | 'logsumexp' | 'branches', Operand>,
+): KernelCall[] {
+  const { B, T, H, KV, D } = sizes;
+  rowsWithin(kernels.maxBindingBytes, qkv, (H + 2 * KV) * D, B * T); // sequences are not taken apart
+  const tuned = kernels.attention('attention_forward', sizes, qkv.type);
+  const variant = isOnMatrices(tuned) ? defaultAttention(kernels.adapter, 'attention_forward') : tuned; // no such form there
+  const aligned = { ...variant, rows: Math.min(variant.rows, BRANCH_ALIGNMENT) };
+  return [attentionCall('attention_forward', aligned, sizes, [qkv, out, logsumexp, branches])];
 }
 
 /** Writes the queries' part of `dqkv`, and `delta` [B, H, T], which the other pass reads. */

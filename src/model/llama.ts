@@ -3,12 +3,14 @@ import type { Graph } from '../autograd/graph.js';
 import type { Tensor } from '../autograd/tensor.js';
 import type { AttentionSizes } from '../kernels/attention-variant.js';
 import { attention } from '../ops/attention.js';
+import { branchAttention } from '../ops/branches.js';
 import { embedding, type TokenRows } from '../ops/embedding.js';
 import { type HeadGradient, headLoss } from '../ops/head-loss.js';
 import { linear } from '../ops/linear.js';
 import { rmsnorm } from '../ops/rmsnorm.js';
 import { rope } from '../ops/rope.js';
 import { swigluLinear } from '../ops/swiglu.js';
+import { takeRows } from '../ops/take-rows.js';
 import type { ForwardTensors } from './model.js';
 
 /** A batch of B sequences of T tokens. */
@@ -33,10 +35,21 @@ export function traceHead(graph: Graph, model: ForwardTensors, x: Tensor): Tenso
   return linear(graph, normed, headWeight(model), { dtype: 'f32' });
 }
 
+/** Sequences that begin alike, in one: a trunk, and what follows it in each. */
+export interface Branches {
+  /** Of each row in its own sequence [B*T], and one more than any of them. */
+  readonly positions: Tensor;
+  readonly length: number;
+  /** [B*T, 2], see branchAttention. */
+  readonly spans: Tensor;
+}
+
 export interface LossOptions {
   /** Where gradients are wanted: what the losses' sum is multiplied by for them. */
   readonly gradient?: HeadGradient | undefined;
   readonly checkpointing?: Checkpointing | undefined;
+  /** Where there is no gradient. */
+  readonly branches?: Branches | undefined;
 }
 
 /** Traces the forward pass up to the loss of each row [B*T] against `targets` [B*T], in nats. */
@@ -45,9 +58,9 @@ export function traceLosses(
   model: ForwardTensors,
   { tokens, targets }: { readonly tokens: TokenRows; readonly targets: Tensor },
   shape: BatchShape,
-  { gradient, checkpointing }: LossOptions = {},
+  { gradient, checkpointing, branches }: LossOptions = {},
 ): Tensor {
-  const x = traceLastNorm(graph, model, traceHidden(graph, model, tokens, shape, checkpointing));
+  const x = traceLastNorm(graph, model, traceHidden(graph, model, tokens, shape, { checkpointing, branches }));
   graph.scope = 'lm_head.';
   return headLoss(graph, x, headWeight(model), targets, gradient);
 }
@@ -66,16 +79,26 @@ function traceHidden(
   model: ForwardTensors,
   tokens: TokenRows,
   shape: BatchShape,
-  checkpointing: Checkpointing = 'none',
+  { checkpointing, branches }: Pick<LossOptions, 'checkpointing' | 'branches'> = {},
 ): Tensor {
   graph.scope = 'model.';
+  const attend = branches
+    ? attendBranches(graph, model, branches, shape)
+    : (qkv: Tensor) => attention(graph, rotate(graph, model, qkv, shape), headsOf(model, shape));
   let x = embedding(graph, model.weight('model.embed_tokens.weight'), tokens);
   for (let layer = 0; layer < model.config.numHiddenLayers; layer++) {
-    const attend = (qkv: Tensor) => attention(graph, rotate(graph, model, qkv, shape), headsOf(model, shape));
     const trace = (input: Tensor) => traceLayer(graph, model, layer, input, attend);
     x = checkpointing === 'layer' ? graph.checkpoint(x, trace) : trace(x);
   }
   return x;
+}
+
+/** Rows are rotated like one sequence, by rows of the table that are their own positions'. */
+function attendBranches(graph: Graph, model: ForwardTensors, branches: Branches, shape: BatchShape) {
+  const { positions, length, spans } = branches;
+  const table = takeRows(graph, model.ropeTable(length), positions);
+  const rows = { B: 1, T: shape.B * shape.T };
+  return (qkv: Tensor) => branchAttention(graph, rotate(graph, model, qkv, rows, table), spans, headsOf(model, shape));
 }
 
 /** The sizes of attention over a batch. */

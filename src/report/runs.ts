@@ -30,8 +30,8 @@ const configSchema = z.looseObject({
   seed: z.number(),
 });
 
-/** Runs from before bytes were counted have none. */
-const lossSchema = z.object({ loss: z.number(), tokens: z.number(), bytes: z.number().optional() });
+/** Runs from before bytes were counted, or with the nats of separators, have no bits per byte; nor has an empty text. */
+const lossSchema = z.object({ loss: z.number(), tokens: z.number(), bitsPerByte: z.number().nullish() });
 
 const lineSchema = z.discriminatedUnion('kind', [
   z.object({
@@ -133,10 +133,9 @@ const sameTokens = (a: RunRecord, b: RunRecord): boolean =>
 export const unitOf = (runs: readonly RunRecord[]): LossUnit =>
   runs.every(run => sameTokens(run, runs[0]!)) ? 'nats per token' : 'bits per byte';
 
-/** A held-out loss in a unit; undefined when there is none, or its bytes were not counted. */
+/** A held-out loss in a unit; undefined when there is none. */
 export function lossIn(found: z.infer<typeof lossSchema> | undefined, unit: LossUnit): number | undefined {
-  if (!found || unit === 'nats per token') return found?.loss;
-  return found.bytes ? (found.loss * found.tokens) / (Math.LN2 * found.bytes) : undefined;
+  return (unit === 'nats per token' ? found?.loss : found?.bitsPerByte) ?? undefined;
 }
 
 /** The held-out losses of a run in one language, in `unit`. */
@@ -183,7 +182,7 @@ export function compareRuns(runs: readonly RunRecord[]): Comparison[] {
   });
 }
 
-/** Pairs with other vocabularies that cannot be compared, since the bytes of their held-out text were not counted. */
+/** Pairs with other vocabularies that cannot be compared, since one has no bits per byte. */
 export function refusedPairs(runs: readonly RunRecord[]): Pair[] {
   return pairsOf(runs).filter(
     ({ scratch, cpt, language, unit }) =>

@@ -67,7 +67,7 @@ function sentencePerByte({
 export function findingsOf(runs: readonly RunRecord[]): string[] {
   const refused = refusedPairs(runs).map(
     ({ scratch, cpt }) =>
-      `'${cpt.config.name}' and '${scratch.config.name}' have different vocabularies, and one of them has no bytes beside its held-out losses: they are not compared, since losses per token would mean nothing.`,
+      `'${cpt.config.name}' and '${scratch.config.name}' have different vocabularies, and one of them has no bits per byte beside its held-out losses: they are not compared, since losses per token would mean nothing.`,
   );
   return [...compareRuns(runs).map(sentence), ...refused, ...forgetting(runs)];
 }

@@ -18,6 +18,7 @@ export interface ExportOptions {
   readonly shardBytes?: number | undefined;
   /** Is told how many bytes of weights were written, of how many. */
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
+  readonly onNote?: ((text: string) => void) | undefined;
 }
 
 export interface Exported {
@@ -36,9 +37,10 @@ export async function exportModel(from: string, out: string, options: ExportOpti
   if (existsSync(out) && readdirSync(out).length > 0) {
     throw new UserError(`'${out}' is there already; name a new folder, or remove it`);
   }
-  const { config, weights } = openModel(from);
+  const { config, weights, notes } = openModel(from);
   try {
-    const { type, shardBytes = 5e9, onProgress } = options;
+    const { type, shardBytes = 5e9, onProgress, onNote } = options;
+    for (const note of notes) onNote?.(note);
     const companions = await withTokenizerConfig(from, readCompanions(from));
     const specs = parameterSpecs(config);
     const sources = specs.map(({ name, shape }) => ({ name, shape, dtype: type }));
@@ -59,7 +61,7 @@ export async function exportModel(from: string, out: string, options: ExportOpti
       writeJson(join(target, 'config.json'), hfConfig(config, type, companions.tokenIds));
       const tokenizer = join(from, 'tokenizer.json');
       if (existsSync(tokenizer)) writeFileWhole(join(target, 'tokenizer.json'), readFileSync(tokenizer));
-      writeCompanionFiles(target, companions);
+      writeCompanionFiles(target, companions.files);
       for (const [file, members] of shards) await writeSafetensors(join(target, file), members);
       if (shards.size > 1) {
         const map = [...shards].flatMap(([file, members]) => members.map(({ name }) => [name, file] as const));

@@ -118,11 +118,17 @@ export function readTokenIds(folder: string): TokenIds {
 
 const TORCH_TYPES: Readonly<Record<WeightType, string>> = { F32: 'float32', F16: 'float16', BF16: 'bfloat16' };
 
-/** What config.json of a model folder holds. Ids that are not known are null: transformers would take 1 and 2. */
+/**
+ * What config.json of a model folder holds. Ids that are not known are null: transformers would take 1 and 2. It refuses a
+ * LLaMA whose heads do not divide hidden_size, but not a Mistral, which without a window computes the same.
+ */
 export function hfConfig(c: ModelConfig, type: WeightType, tokenIds?: TokenIds): Record<string, unknown> {
+  const isLlama = c.hiddenSize % c.numAttentionHeads === 0;
+  const modelType = isLlama ? 'llama' : 'mistral';
   return {
-    architectures: ['LlamaForCausalLM'],
-    model_type: 'llama',
+    architectures: [ARCHITECTURES[modelType]],
+    model_type: modelType,
+    ...(isLlama ? {} : { sliding_window: null }),
     hidden_act: 'silu',
     vocab_size: c.vocabSize,
     hidden_size: c.hiddenSize,
@@ -134,6 +140,10 @@ export function hfConfig(c: ModelConfig, type: WeightType, tokenIds?: TokenIds):
     rms_norm_eps: c.rmsNormEps,
     rope_theta: c.ropeTheta,
     rope_scaling: c.ropeScaling ? hfRopeScaling(c.ropeScaling) : null,
+    // once more where llama.cpp's converter looks for it
+    ...(c.ropeScaling?.type === 'llama3' && {
+      original_max_position_embeddings: c.ropeScaling.originalMaxPositionEmbeddings,
+    }),
     attention_bias: false,
     mlp_bias: false,
     tie_word_embeddings: c.tieWordEmbeddings,

@@ -2,7 +2,7 @@
 import { layOut } from '../autograd/layout.js';
 import { allocate } from '../autograd/plan.js';
 import { messageOf } from '../errors.js';
-import { TracedEvaluation } from '../eval/loss.js';
+import { TracedLosses } from '../eval/token-losses.js';
 import type { AdapterDescription } from '../gpu/adapters.js';
 import { openDevice } from '../gpu/device.js';
 import { MemoryCount } from '../gpu/memory.js';
@@ -46,8 +46,9 @@ export function traceKernels(
   const memory = new MemoryCount(adapter);
   const tensors = new ModelTensors(memory, model, { precision, kernels });
   const step = new TracedStep(memory, tensors, settings);
-  const evaluation = new TracedEvaluation(memory, tensors, settings);
-  for (const graph of [step.microBatch, step.update, evaluation.graph]) allocate(memory, layOut(graph), kernels);
+  const evaluation = new TracedLosses(memory, tensors, settings);
+  for (const graph of [step.microBatch, step.update]) allocate(memory, layOut(graph), kernels);
+  allocate(memory, layOut(evaluation.graph, { keep: [evaluation.losses] }), kernels);
   return kernels;
 }
 

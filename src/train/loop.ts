@@ -1,9 +1,10 @@
 /** The training loop. Its order: evaluate, save, stop or go on; draw, submit, report. */
 import { join } from 'node:path';
 import type { Mixture } from '../data/mixture.js';
-import { predictedBytes, tokenBytes } from '../data/token-bytes.js';
+import { heldOutText, type ScoredText } from '../data/scored-text.js';
 import { messageOf } from '../errors.js';
-import { Evaluator, sequencesOf } from '../eval/loss.js';
+import { textLoss } from '../eval/text-loss.js';
+import { TokenLosses } from '../eval/token-losses.js';
 import type { Device } from '../gpu/device.js';
 import type { StepHealth } from '../optim/adamw.js';
 import { learningRateAt } from '../optim/schedule.js';
@@ -266,18 +267,17 @@ class Reporter {
 /** Mean held-out losses of every language, over the same tokens each time. */
 async function makeEvaluation({ run, data, trainer }: TrainContext) {
   const { contextLength: T, microBatch: B } = run;
-  const evaluator = await Evaluator.create(trainer.model, { B, T });
-  const table = tokenBytes(data.tokenizerJson);
-  const sets = [...data.heldOut].map(([language, dataset]) => {
-    const count = Math.min(dataset.heldOutTokens, (run.evalTokens ?? Infinity) + 1);
-    const ids = dataset.readHeldOut(0, count);
-    return { language, sequences: sequencesOf(ids, T), bytes: predictedBytes(table, ids) };
-  });
+  const evaluator = await TokenLosses.create(trainer.model, { B, T });
+  const texts: (ScoredText & { readonly language: string })[] = [];
+  for (const [language, dataset] of data.heldOut) {
+    const count = run.evalTokens === null ? undefined : run.evalTokens + 1;
+    texts.push({ language, ...(await heldOutText(dataset, count)) });
+  }
   const evaluate = async (): Promise<EvaluationLine['heldOut']> => {
-    const heldOut: Record<string, { loss: number; tokens: number; bytes: number }> = {};
-    for (const { language, sequences, bytes } of sets) {
-      const { nats, tokens } = await evaluator.loss(sequences);
-      heldOut[language] = { loss: nats / tokens, tokens, bytes };
+    const heldOut: Record<string, EvaluationLine['heldOut'][string]> = {};
+    for (const text of texts) {
+      const { loss, bitsPerByte, tokens, bytes } = await textLoss(evaluator, text);
+      heldOut[text.language] = { loss, tokens, bitsPerByte, bytes };
     }
     return heldOut;
   };

@@ -4,8 +4,8 @@ import type { Arena } from '../autograd/arena.js';
 import type { Graph } from '../autograd/graph.js';
 import { layOut } from '../autograd/layout.js';
 import { type Allocation, allocate, bytesOfAllocation } from '../autograd/plan.js';
-import { sizeOf } from '../autograd/tensor.js';
-import { TracedEvaluation } from '../eval/loss.js';
+import { bytesOf, sizeOf, type Tensor } from '../autograd/tensor.js';
+import { TracedLosses } from '../eval/token-losses.js';
 import type { AdapterDescription } from '../gpu/adapters.js';
 import { MemoryCount } from '../gpu/memory.js';
 import { ModelTensors } from '../model/model.js';
@@ -41,21 +41,21 @@ export const trainerSettings = (run: ResolvedRun): TrainerSettings => ({
 /** Lays a run out as `train` would, and counts; nothing is allocated. */
 export function runMemory(adapter: AdapterDescription, run: ResolvedRun): RunMemory {
   const memory = new MemoryCount(adapter);
-  const planned = (graph: Graph): Allocation => allocate(memory, layOut(graph));
+  const planned = (graph: Graph, ...keep: Tensor[]): Allocation => allocate(memory, layOut(graph, { keep }));
   const model = new ModelTensors(memory, run.model, { precision: run.precision });
   const parameters = memory.bytes;
   const settings = trainerSettings(run);
   const step = new TracedStep(memory, model, settings);
-  const evaluation = new TracedEvaluation(memory, model, settings);
-  const plans = [step.microBatch, step.update, evaluation.graph].map(planned);
-  // a checkpoint reads parameter after parameter through one buffer, as large as the largest
-  const read = model.specs.map(({ shape }) => 4 * sizeOf(shape));
+  const evaluation = new TracedLosses(memory, model, settings);
+  const plans = [planned(step.microBatch), planned(step.update), planned(evaluation.graph, evaluation.losses)];
+  // what is read, losses and a checkpoint's parameters, goes through one buffer, as large as the largest
+  const read = [bytesOf(evaluation.losses), ...model.specs.map(({ shape }) => 4 * sizeOf(shape))];
   memory.createBuffer('readback', Math.max(step.history.sizeBytes, ...read));
 
   const sum = (sizes: number[]) => sizes.reduce((total, bytes) => total + bytes, 0);
-  const bytesOf = ({ buffers }: Arena) => sum(buffers.map(({ sizeBytes }) => sizeBytes));
-  const gradients = bytesOf(step.gradients);
-  const optimizer = bytesOf(step.m) + bytesOf(step.v);
+  const inBuffers = ({ buffers }: Arena) => sum(buffers.map(({ sizeBytes }) => sizeBytes));
+  const gradients = inBuffers(step.gradients);
+  const optimizer = inBuffers(step.m) + inBuffers(step.v);
   const activations = sum(plans.map(bytesOfAllocation));
   return {
     parameters,

@@ -1,5 +1,6 @@
 /** A run's metrics: JSON lines, one for each optimizer step and each evaluation. */
 import { appendFileSync, readFileSync } from 'node:fs';
+import type { TextLoss } from '../eval/text-loss.js';
 import { writeFileWhole } from '../files.js';
 
 export interface StepLine {
@@ -19,15 +20,15 @@ export interface StepLine {
   readonly tokensPerSecond: number;
 }
 
+/** Of one language: as TextLoss has it. */
+export type HeldOutLoss = Pick<TextLoss, 'loss' | 'tokens' | 'bitsPerByte' | 'bytes'>;
+
 export interface EvaluationLine {
   readonly kind: 'evaluation';
   readonly step: number;
   readonly tokens: number;
   readonly flops: number;
-  /** Mean loss in nats by language, over how many tokens, and the bytes of text that these stand for. */
-  readonly heldOut: Readonly<
-    Record<string, { readonly loss: number; readonly tokens: number; readonly bytes: number }>
-  >;
+  readonly heldOut: Readonly<Record<string, HeldOutLoss>>;
 }
 
 export type MetricsLine = StepLine | EvaluationLine;

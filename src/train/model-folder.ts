@@ -18,6 +18,12 @@ export { readModelConfig };
 export interface OpenModel {
   readonly config: ModelConfig;
   readonly weights: WeightFiles;
+  /** What the user should know. */
+  readonly notes: readonly string[];
+}
+
+export interface LoadOptions extends ModelOptions {
+  readonly onNote?: ((text: string) => void) | undefined;
 }
 
 /**
@@ -30,17 +36,18 @@ export function openModel(folder: string): OpenModel {
   checkTokenizer(folder, config);
   const weights = WeightFiles.open(folder);
   try {
-    weights.check(parameterSpecs(config));
-    return { config, weights };
+    return { config, weights, notes: weights.check(parameterSpecs(config)) };
   } catch (error) {
     weights.close();
     throw error;
   }
 }
 
-/** @throws UserError as openModel. */
-export function checkModelFolder(folder: string): void {
-  openModel(folder).weights.close();
+/** @returns what the user should know. @throws UserError as openModel. */
+export function checkModelFolder(folder: string): readonly string[] {
+  const { weights, notes } = openModel(folder);
+  weights.close();
+  return notes;
 }
 
 function checkTokenizer(folder: string, { vocabSize }: ModelConfig): void {
@@ -58,9 +65,14 @@ function checkTokenizer(folder: string, { vocabSize }: ModelConfig): void {
  * Loads a model folder onto a device, piece by piece: beside the device's memory it takes a few MiB.
  * @throws UserError as openModel, or when a weight is not finite.
  */
-export async function loadModel(device: Device, folder: string, options: ModelOptions = {}): Promise<Model> {
-  const { config, weights } = openModel(folder);
+export async function loadModel(
+  device: Device,
+  folder: string,
+  { onNote, ...options }: LoadOptions = {},
+): Promise<Model> {
+  const { config, weights, notes } = openModel(folder);
   try {
+    for (const note of notes) onNote?.(note);
     return await Model.create(device, config, spec => valuesOf(weights.pieces(spec)), options);
   } finally {
     weights.close();
@@ -83,7 +95,7 @@ export async function writeModel(
 ): Promise<void> {
   const config = hfConfig(model.config, 'F32', companions?.tokenIds);
   writeFileWhole(join(folder, 'config.json'), `${JSON.stringify(config, null, 2)}\n`);
-  if (companions) writeCompanionFiles(folder, companions);
+  if (companions) writeCompanionFiles(folder, companions.files);
   if (tokenizerJson !== undefined) writeFileWhole(join(folder, 'tokenizer.json'), tokenizerJson);
   const tensors = model.specs.map(({ name, shape }) => floatTensor(name, shape, () => model.read(name)));
   await writeSafetensors(join(folder, SINGLE), tensors);

@@ -65,9 +65,10 @@ export async function startRun(config: RunConfig, options: StartOptions = {}): P
   const checkpoint = options.from === undefined ? undefined : findModelFolder(options.from);
   const data = openData(config.sources, config.heldOut);
   return withDevice(options.device, config.adapter, data, async device => {
+    const checked = checkpoint ? checkModelFolder(checkpoint) : [];
     const resolved = resolve(config, checkpoint, data, device.adapter);
     const { signal, observer, tune } = options;
-    for (const note of notesOf(resolved)) observer?.onNote?.(note);
+    for (const note of [...checked, ...notesOf(resolved)]) observer?.onNote?.(note);
     const search = { folder: tune?.cache, signal, observer };
     const kernels = await kernelsForStart(device.adapter, resolved, config, search);
     const run = { ...resolved, kernels: recordOf(kernels) };
@@ -107,8 +108,9 @@ export async function dryRun(
   const data = openData(config.sources, config.heldOut);
   try {
     const { chosen: adapter } = (await chooseAdapter(config.adapter)).choice;
+    const checked = checkpoint ? checkModelFolder(checkpoint) : [];
     const run = resolve(config, checkpoint, data, adapter);
-    return { run, memory: runMemory(adapter, run), adapter, notes: notesOf(run) };
+    return { run, memory: runMemory(adapter, run), adapter, notes: [...checked, ...notesOf(run)] };
   } finally {
     data.close();
   }
@@ -120,7 +122,6 @@ function resolve(
   data: Data,
   adapter: AdapterDescription,
 ): ResolvedRun {
-  if (checkpoint) checkModelFolder(checkpoint);
   const from = checkpoint
     ? {
         model: readModelConfig(checkpoint),

@@ -26,7 +26,7 @@ const BYTES_OF: Readonly<Record<string, number>> = {
   BOOL: 1,
 };
 /** Values that are read at a time: a tensor of any size takes little memory, and a processor's cache holds a piece. */
-const PIECE = 2 ** 18;
+const PIECE = 2 ** 16;
 
 const entrySchema = z.object({
   dtype: z.string(),
@@ -195,7 +195,7 @@ export class SafetensorsFile {
     const count = sizeOf(shape);
     const start = this.#dataStart + this.#entries.get(name)!.data_offsets[0];
     const stored = storedBits(type, Math.min(PIECE, count));
-    const words = new Uint32Array(stored.length);
+    const words = stored instanceof Uint32Array ? stored : new Uint32Array(stored.length);
     for (let first = 0; first < count; first += PIECE) {
       const length = Math.min(PIECE, count - first);
       const part = { stored: stored.subarray(0, length), words: words.subarray(0, length) };

@@ -7,6 +7,7 @@ import { UserError } from '../errors.js';
 import { writeFileWhole, writeFolderWhole } from '../files.js';
 import { parameterSpecs } from '../model/config.js';
 import { Random } from '../random.js';
+import { readCompanionsOfAnyVocabulary, writeCompanionFiles } from './companions.js';
 import { readModelConfig } from './model-folder.js';
 import { floatTensor, writeSafetensors } from './safetensors.js';
 import { WeightFiles } from './weight-files.js';
@@ -22,6 +23,7 @@ export interface ExtendOptions {
   readonly init?: RowInit | undefined;
   /** Of `random` rows. */
   readonly seed?: number | undefined;
+  readonly onNote?: ((text: string) => void) | undefined;
 }
 
 export interface VocabularyExtension {
@@ -35,9 +37,10 @@ const TABLES = ['model.embed_tokens.weight', 'lm_head.weight'];
 
 /**
  * Writes the model of `folder` with the vocabulary of `extended` to `out`, whole or not at all: config.json with the new
- * vocab_size, model.safetensors in f32, tokenizer.json, and the record of the training so far. Rows of old tokens stay as
- * they are; those of tokens without pieces are the mean of all. AdamW's moments, which have no rows for the new tokens,
- * do not carry over.
+ * vocab_size, model.safetensors in f32, tokenizer.json and what goes along with it, and the record of the training so far.
+ * Rows of old tokens stay as they are; those of tokens without pieces are the mean of all. AdamW's moments, which have no
+ * rows for the new tokens, and files that spell the old vocabulary out once more (vocab.json, tokenizer.model, …) do not
+ * carry over.
  * @param folder a model folder: a run's is to be looked up first, with findModelFolder.
  * @throws UserError when `out` exists, `extended` does not extend the model's tokenizer or adds nothing, or the model
  *   has too few rows for its own tokenizer.
@@ -46,7 +49,7 @@ export async function extendVocabulary(
   folder: string,
   out: string,
   extended: TextTokenizer,
-  { init = 'mean', seed = 0 }: ExtendOptions = {},
+  { init = 'mean', seed = 0, onNote }: ExtendOptions = {},
 ): Promise<VocabularyExtension> {
   if (existsSync(out)) throw new UserError(`'${out}' exists already; choose another folder or remove it`);
   const config = readModelConfig(folder);
@@ -63,7 +66,7 @@ export async function extendVocabulary(
   const weights = WeightFiles.open(folder);
   try {
     const specs = parameterSpecs(config);
-    weights.check(specs);
+    for (const note of weights.check(specs)) onNote?.(note);
     const tensors = specs.map(spec => {
       const { name, shape } = spec;
       if (!TABLES.includes(name)) return floatTensor(name, shape, async () => weights.read(spec));
@@ -74,9 +77,11 @@ export async function extendVocabulary(
     });
     await writeFolderWhole(out, async target => {
       const given = JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8')) as Record<string, unknown>;
-      const json = { ...given, vocab_size: after, torch_dtype: 'float32' };
+      const { dtype, ...others } = given; // transformers 5 writes it, and reads either
+      const json = { ...others, vocab_size: after, torch_dtype: 'float32' };
       writeFileWhole(join(target, 'config.json'), `${JSON.stringify(json, null, 2)}\n`);
       writeFileWhole(join(target, 'tokenizer.json'), extended.json);
+      writeCompanionFiles(target, readCompanionsOfAnyVocabulary(folder));
       await writeSafetensors(join(target, 'model.safetensors'), tensors);
       const record = join(folder, 'training.json');
       if (existsSync(record)) copyFileSync(record, join(target, 'training.json'));

@@ -4,7 +4,7 @@ import { basename, join } from 'node:path';
 import { z } from 'zod';
 import { UserError } from '../errors.js';
 import type { ParameterSpec } from '../model/config.js';
-import { SafetensorsFile, type TensorPiece } from './safetensors.js';
+import { SafetensorsFile, showIndex, type TensorPiece } from './safetensors.js';
 import type { WeightType } from './weight-types.js';
 
 export const SINGLE = 'model.safetensors';
@@ -13,6 +13,9 @@ export const INDEX = 'model.safetensors.index.json';
 export const hasWeights = (folder: string): boolean => [SINGLE, INDEX].some(file => existsSync(join(folder, file)));
 
 const indexSchema = z.looseObject({ weight_map: z.record(z.string(), z.string()) });
+
+const EMBEDDING = 'model.embed_tokens.weight';
+const HEAD = 'lm_head.weight';
 
 /** Buffers that old checkpoints of Llama 2 hold beside the weights; they follow from config.json. */
 const isDerived = (name: string): boolean => name.endsWith('.rotary_emb.inv_freq');
@@ -56,16 +59,42 @@ export class WeightFiles {
     }
   }
 
-  /** @throws UserError unless the tensors are exactly those of a model, each of its shape and a type that can be read. */
-  check(specs: readonly Spec[]): void {
+  /**
+   * No weight is read, but where a model of tied embeddings comes with a head all the same, which must be the embedding.
+   * @returns what the user should know.
+   * @throws UserError unless the tensors are exactly those of a model, each of its shape and a type that can be read.
+   */
+  check(specs: readonly Spec[]): string[] {
     const known = new Set(specs.map(({ name }) => name));
-    const extra = [...this.#places.keys()].filter(name => !known.has(name) && !isDerived(name));
+    const extra = [...this.#places.keys()].filter(name => !known.has(name) && name !== HEAD && !isDerived(name));
     if (extra.length > 0) {
-      const hint = extra.includes('lm_head.weight') ? ' (config.json says tie_word_embeddings: true)' : '';
       const shown = extra.slice(0, 5).join(', ') + (extra.length > 5 ? ` and ${extra.length - 5} more` : '');
-      throw new UserError(`'${this.path}' has tensors that config.json does not call for: ${shown}${hint}`);
+      throw new UserError(`'${this.path}' has tensors that config.json does not call for: ${shown}`);
     }
     for (const spec of specs) this.typeOf(spec);
+    if (known.has(HEAD) || !this.#places.has(HEAD)) return [];
+    this.#checkTiedHead(specs.find(({ name }) => name === EMBEDDING)!);
+    return [
+      `'${this.path}' holds '${HEAD}' beside tied embeddings: it is the embedding bit for bit, and is passed over`,
+    ];
+  }
+
+  /** @throws UserError unless the head has the bits of the embedding. */
+  #checkTiedHead(embedding: Spec): void {
+    const head = { ...embedding, name: HEAD };
+    const refuse = (how: string) => {
+      throw new UserError(
+        `'${this.path}' holds '${HEAD}' that ${how} '${EMBEDDING}', though config.json says tie_word_embeddings: true. If the model has a head of its own, say false there; else leave the tensor out.`,
+      );
+    };
+    const [type, other] = [this.typeOf(embedding), this.typeOf(head)];
+    if (type !== other) refuse(`is ${other}, not ${type} as`);
+    const copies = this.pieces(head);
+    for (const { stored, first } of this.pieces(embedding)) {
+      const copy = copies.next().value!.stored;
+      const at = stored.findIndex((bits, i) => bits !== copy[i]);
+      if (at >= 0) refuse(`differs at ${showIndex(first + at, embedding.shape)} from`);
+    }
   }
 
   /** @throws UserError when the tensor is missing, has another shape, or a type that weights don't have. */

@@ -155,6 +155,12 @@ describe('kernels broken on purpose', () => {
     expect(found.some(({ metric, shape }) => metric === 'error' && shape.includes('T 65'))).toBe(true);
   });
 
+  test('attention: the first key of a branch left out', async () => {
+    const alter = rewrite('attention_forward', />= branch_(\d)\.y/g, '> branch_$1.y');
+    const found = await failures('branches', 'f32, 3 branches', alter);
+    expect(metricsOf(found)).toContain('error');
+  });
+
   test('the newest key left out of what is attended to', async () => {
     const alter = rewrite('attention_cached', 'positions[batch] + 1u', 'max(1u, positions[batch])');
     const found = await failures('attention_cached', 'f32, lengths 15 16 17', alter);

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { encodeScoredText, readHeldOutText } from '../../src/data/scored-text.js';
+import { encodeScoredText, heldOutText, readHeldOutText } from '../../src/data/scored-text.js';
+import { TokenDataset } from '../../src/data/shards.js';
 import { tokenizeFiles } from '../../src/data/tokenize.js';
 import { trainTokenizer } from '../../src/data/tokenizer.js';
 import { temporaryFolder } from './temporary.js';
@@ -28,5 +29,10 @@ test('of a held-out split the bytes of all tokens but the first', async () => {
   expect(ids).toHaveLength(heldOutTokens);
   expect(ids.filter(id => id === separatorId)).toHaveLength(documents.length - 1);
   expect(bytes).toBe(Buffer.byteLength(documents.join('')) - 1);
+  const dataset = TokenDataset.open(out);
+  const part = await heldOutText(dataset, 6);
+  dataset.close();
+  expect(part.ids).toEqual(ids.slice(0, 6));
+  expect(part.bytes).toBe(Buffer.byteLength('n ét')); // of 'Un ét' the first is not predicted
   await expect(readHeldOutText(out, 256)).rejects.toThrow('has a vocabulary of 257, larger than the model');
 });

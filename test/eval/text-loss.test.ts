@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { textLoss } from '../../src/eval/text-loss.js';
+import { meanLoss, textLoss } from '../../src/eval/text-loss.js';
 import { IGNORED_TARGET } from '../../src/kernels/rows.js';
 
 /** A model to which a token of id i has a loss of i nats. */
@@ -26,4 +26,25 @@ test('loss over all tokens, bits per byte without the separators', async () => {
     bytes: 11,
   });
   expect(scored).toEqual([2, 1]);
+});
+
+test('the mean over all predictions of sequences, ignored ones left out', async () => {
+  const sequences = Uint32Array.from([
+    9,
+    1,
+    2,
+    3,
+    4,
+    9,
+    6,
+    IGNORED_TARGET,
+    IGNORED_TARGET,
+    IGNORED_TARGET,
+    9,
+    5,
+    5,
+    1,
+    1,
+  ]);
+  expect(await meanLoss(fake, sequences)).toBe(28 / 9);
 });

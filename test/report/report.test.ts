@@ -15,7 +15,7 @@ function makeRun(
   method: 'scratch' | 'cpt',
   from: number,
   evaluations: number,
-  { vocabSize = 1000, bytes = undefined as number | undefined } = {},
+  { vocabSize = 1000, bytesPerToken = undefined as number | undefined } = {},
 ): string {
   const folder = join(root, encodeURIComponent(name));
   mkdirSync(folder, { recursive: true });
@@ -41,10 +41,13 @@ function makeRun(
   writeFileSync(join(folder, 'config.json'), JSON.stringify(config));
   const lines = Array.from({ length: evaluations + 1 }, (_, i) => {
     const at = { step: i, tokens: 1000 * i, flops: 6e8 * i };
-    const heldOut = {
-      fr: { loss: 3 + (from - 3) / 2 ** i, tokens: 99, bytes },
-      en: { loss: 5 + 0.1 * i, tokens: 99, bytes },
-    };
+    const losses = { fr: 3 + (from - 3) / 2 ** i, en: 5 + 0.1 * i };
+    const heldOut = Object.fromEntries(
+      Object.entries(losses).map(([language, loss]) => {
+        const bits = bytesPerToken === undefined ? {} : { bitsPerByte: loss / bytesPerToken / Math.LN2 };
+        return [language, { loss, tokens: 99, ...bits }];
+      }),
+    );
     const step = { kind: 'step', ...at, loss: 4, gradientNorm: 1, learningRate: 1e-3, tokensPerSecond: 3000 };
     return `${i > 0 ? `${JSON.stringify(step)}\n` : ''}${JSON.stringify({ kind: 'evaluation', ...at, heldOut })}\n`;
   });
@@ -96,8 +99,8 @@ describe('the report', () => {
 
   test('runs with different vocabularies are compared per byte, and in FLOPs alone', () => {
     // 3.25 nats per token of 3 bytes; the other starts at 7 per token of 4 bytes, and ends at 3.25 per 4
-    const scratch = readRun(makeRun('three', 'scratch', 7, 4, { bytes: 297 }));
-    const cpt = readRun(makeRun('four', 'cpt', 7, 4, { vocabSize: 1500, bytes: 396 }));
+    const scratch = readRun(makeRun('three', 'scratch', 7, 4, { bytesPerToken: 3 }));
+    const cpt = readRun(makeRun('four', 'cpt', 7, 4, { vocabSize: 1500, bytesPerToken: 4 }));
     const [{ unit, savings } = expect.fail('nothing compared')] = compareRuns([scratch, cpt]);
     expect(unit).toBe('bits per byte');
     expect(savings.loss).toBeCloseTo(3.25 / 3 / Math.LN2, 12);
@@ -117,10 +120,10 @@ describe('the report', () => {
     expect(page).not.toMatch(/NaN|Infinity|undefined/);
   });
 
-  test('where bytes were not counted, runs with different vocabularies are not compared at all', () => {
+  test('without bits per byte, runs with different vocabularies are not compared at all', () => {
     const runs = [
       readRun(makeRun('before', 'scratch', 7, 4)),
-      readRun(makeRun('after', 'cpt', 5, 4, { vocabSize: 1500, bytes: 396 })),
+      readRun(makeRun('after', 'cpt', 5, 4, { vocabSize: 1500, bytesPerToken: 4 })),
     ];
     expect(compareRuns(runs)).toEqual([]);
     expect(comparisonTable(runs)).toMatch(/'after' and 'before' have different vocabularies.* they are not compared/);

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { TextTokenizer, trainTokenizer } from '../../src/data/tokenizer.js';
-import { logLikelihoods } from '../../src/eval/token-losses.js';
+import { logLikelihoods } from '../../src/eval/log-likelihoods.js';
 import { createModel, logits } from '../../src/index.js';
 import { U } from '../../src/numerics/bounds.js';
 import { evaluateTasks, type Scorer } from '../../src/tasks/evaluate.js';

@@ -123,11 +123,29 @@ describe('a safetensors file', () => {
     const norm = tensors.get('model.norm.weight')!;
     write(new Map([...tensors, ['model.layers.0.self_attn.q_proj.bias', norm]]));
     await refusedUnread(/tensors that config.json does not call for: model.layers.0.self_attn.q_proj.bias$/);
-    write(new Map([...tensors, ['lm_head.weight', tensors.get('model.embed_tokens.weight')!]]));
-    await refusedUnread(/does not call for: lm_head.weight \(config.json says tie_word_embeddings: true\)/);
     tensors.delete('model.norm.weight');
     write(tensors);
     await refusedUnread(/has no tensor 'model.norm.weight', which config.json calls for/);
+  });
+
+  test('with a head beside tied embeddings: passed over where it is the embedding, else refused', async () => {
+    const tensors = tensorsOf(single.config, 'BF16');
+    const embedding = tensors.get('model.embed_tokens.weight')!;
+    const withHead = (head: RawTensor) => write(new Map([...tensors, ['lm_head.weight', head]]));
+    withHead(embedding);
+    expect(checkModelFolder(folder)).toEqual([expect.stringMatching(/holds 'lm_head.weight' beside tied embeddings/)]);
+    const notes: string[] = [];
+    await exportModel(folder, out, { type: 'BF16', onNote: note => notes.push(note) });
+    expect(notes).toHaveLength(1);
+    expect(checkModelFolder(out)).toEqual([]);
+    rmSync(out, { recursive: true });
+
+    const bytes = Buffer.from(embedding.bytes);
+    bytes[2 * (48 * 5 + 7)]! ^= 1; // the lowest bit of a value
+    withHead({ ...embedding, bytes });
+    await refusedUnread(/'lm_head.weight' that differs at \[5, 7\] from 'model.embed_tokens.weight', though .*: true/);
+    withHead({ ...embedding, dtype: 'F16', bytes: Buffer.alloc(embedding.bytes.length) });
+    await refusedUnread(/'lm_head.weight' that is F16, not BF16 as 'model.embed_tokens.weight'/);
   });
 
   test('with another shape than config.json makes it', async () => {

@@ -22,6 +22,9 @@ const [spare, columns] = [3, 8];
 const EMBEDDING = 'model.embed_tokens.weight';
 const HEAD = 'lm_head.weight';
 const source = join(folder, 'source');
+/** What goes along, and what spells the old vocabulary out. */
+const kept = ['tokenizer_config.json', 'special_tokens_map.json', 'chat_template.jinja', 'generation_config.json'];
+const left = ['vocab.json', 'merges.txt', 'added_tokens.json', 'tokenizer.model'];
 let config: ModelConfig;
 let old: TextTokenizer;
 let extended: TextTokenizer;
@@ -46,7 +49,11 @@ beforeAll(async () => {
   const model = await Model.create(context.device, config, initialWeights(config, 1));
   await writeFolderWhole(source, target => writeModel(model, target, old.json));
   const json = JSON.parse(readFileSync(join(source, 'config.json'), 'utf8')) as object;
-  writeFileSync(join(source, 'config.json'), JSON.stringify({ ...json, eos_token_id: 0, torch_dtype: 'bfloat16' }));
+  writeFileSync(
+    join(source, 'config.json'),
+    JSON.stringify({ ...json, eos_token_id: 0, torch_dtype: 'bfloat16', dtype: 'bfloat16' }),
+  );
+  for (const name of [...kept, ...left]) writeFileSync(join(source, name), `the source's ${name}`);
   writeFileSync(join(source, 'training.json'), '{"kept": "as it is"}');
   model.destroy();
 });
@@ -69,7 +76,9 @@ describe('an extended model', () => {
     expect(vocabSize).toEqual({ before: 303, after: 340 });
     expect(readModelConfig(out)).toEqual({ ...config, vocabSize: 340 });
     const json = JSON.parse(readFileSync(join(out, 'config.json'), 'utf8')) as Record<string, unknown>;
-    expect([json.eos_token_id, json.torch_dtype]).toEqual([0, 'float32']);
+    expect([json.eos_token_id, json.torch_dtype, json.dtype]).toEqual([0, 'float32', undefined]);
+    for (const name of kept) expect(readFileSync(join(out, name), 'utf8')).toBe(`the source's ${name}`);
+    expect(left.filter(name => existsSync(join(out, name)))).toEqual([]);
     expect(TextTokenizer.load(join(out, 'tokenizer.json')).vocabSize).toBe(340);
     expect(readFileSync(join(out, 'training.json'), 'utf8')).toBe('{"kept": "as it is"}');
     expect(existsSync(join(out, 'optimizer.safetensors'))).toBe(false);

@@ -85,6 +85,11 @@ test.each([
   ['BF16', [0x3f80, 0xffc1]],
 ] as const)('%s: the first infinity or NaN is found', (type, bits) => {
   expect(widen(type, Uint16Array.from(bits), new Uint32Array(2))).toBe(1);
+  for (let at = 0; at < 9; at++) {
+    const stored = new Uint16Array(9).fill(infinity(type) - 1); // the largest finite value all around
+    stored[at] = bits[1];
+    expect(widen(type, stored, new Uint32Array(9))).toBe(at);
+  }
 });
 
 test('F32: the first infinity or NaN is found, and finite bits are kept', () => {
@@ -92,6 +97,8 @@ test('F32: the first infinity or NaN is found, and finite bits are kept', () => 
   const copy = new Uint32Array(4);
   expect(widen('F32', words, copy)).toBe(-1);
   expect(copy).toEqual(words);
+  expect(widen('F32', words, words)).toBe(-1);
+  expect(words).toEqual(copy);
   expect(widen('F32', wordsOf([1, Number.NEGATIVE_INFINITY]), new Uint32Array(2))).toBe(1);
   expect(widen('F32', wordsOf([Number.NaN]), new Uint32Array(1))).toBe(0);
 });

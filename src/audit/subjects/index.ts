@@ -2,6 +2,7 @@
 import type { Subject } from '../problem.js';
 import { embeddingProblems, ropeProblems, swigluProblems } from './activations.js';
 import { attentionProblems } from './attention.js';
+import { branchProblems } from './branches.js';
 import { cacheProblems } from './cache.js';
 import { healthProblems } from './health.js';
 import { crossEntropyProblems, sumProblems } from './loss.js';
@@ -25,6 +26,7 @@ export const FAMILIES: readonly Family[] = [
     kernels: ['attention_forward', 'attention_backward_query', 'attention_backward_key_value'],
     problems: attentionProblems,
   },
+  { name: 'branches', kernels: ['attention_forward'], problems: branchProblems },
   { name: 'cache', kernels: ['cache_write', 'attention_cached'], problems: cacheProblems },
   {
     name: 'rmsnorm',

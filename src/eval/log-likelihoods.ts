@@ -1,0 +1,69 @@
+/** Log-likelihoods of spans: of the choices of a task, say. Sequences run by length, and what they share once. */
+import type { Model } from '../model/model.js';
+import { TokenLosses } from './token-losses.js';
+import { layTrees, type Tree, treeLength, treesOf } from './trees.js';
+
+/** Tokens of which those from `start` on (at least 1) are scored, given all before. */
+export interface ScoredTokens {
+  readonly ids: ArrayLike<number>;
+  readonly start: number;
+}
+
+/** The length in predicted tokens that a sequence is padded to: 16, 24, 32, 48, 64, 96, …, so that a few plans do. */
+export function paddedLength(tokens: number): number {
+  for (let power = 16; ; power *= 2) {
+    if (tokens <= power) return power;
+    if (tokens <= 1.5 * power) return 1.5 * power;
+  }
+}
+
+export interface ScoreOptions {
+  /** Tokens that run at once, padding among them; a batch has at least one sequence. */
+  readonly batchTokens: number;
+  readonly onScored?: (sequences: number) => void;
+}
+
+/**
+ * Summed log-likelihood in nats of each sequence [n], of 2 ids or more; sums are float64. Sequences that stand next to each
+ * other and begin alike are computed as one tree, to the same bits. Trees of one padded length run one after the other as
+ * batches of one plan, which is made once and freed before the next length.
+ */
+export async function logLikelihoods(
+  model: Model,
+  sequences: readonly ScoredTokens[],
+  { batchTokens, onScored }: ScoreOptions,
+): Promise<Float64Array> {
+  for (const { ids, start } of sequences) {
+    if (start < 1 || start >= ids.length) throw new Error(`a span from ${start} of ${ids.length} ids cannot be scored`);
+  }
+  const longest = sequences.reduce((most, { ids }) => Math.max(most, ids.length), 1);
+  const byLength = new Map<number, Tree[]>();
+  for (const tree of treesOf(sequences, batchTokens)) {
+    const T = paddedLength(treeLength(tree, sequences));
+    const others = byLength.get(T);
+    if (others) others.push(tree);
+    else byLength.set(T, [tree]);
+  }
+  const sums = new Float64Array(sequences.length);
+  for (const [T, trees] of [...byLength].sort(([a], [b]) => b - a)) {
+    const B = Math.max(1, Math.min(Math.floor(batchTokens / T), trees.length));
+    const evaluator = await TokenLosses.create(model, { B, T }, { branches: longest });
+    try {
+      for (let first = 0; first < trees.length; first += B) {
+        const batch = trees.slice(first, first + B);
+        const { ids, rows, ...branches } = layTrees(batch, sequences, T);
+        const losses = await evaluator.of(ids, branches);
+        for (const [n, { members }] of batch.entries()) {
+          for (const [i, member] of members.entries()) {
+            const { ids: own, start } = sequences[member]!;
+            for (let t = start; t < own.length; t++) sums[member]! -= losses[rows[n]![i]!(t)]!;
+          }
+          onScored?.(members.length);
+        }
+      }
+    } finally {
+      evaluator.destroy();
+    }
+  }
+  return sums;
+}

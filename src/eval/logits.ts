@@ -1,0 +1,27 @@
+/** Logits of a model. */
+import { Graph } from '../autograd/graph.js';
+import { plan } from '../autograd/plan.js';
+import { BatchInputs, packSequences } from '../model/batch.js';
+import { type BatchShape, traceLogits } from '../model/llama.js';
+import type { Model } from '../model/model.js';
+
+/** Logits [B, T, V] for token ids [B, T]. */
+export async function logits(model: Model, ids: Uint32Array, shape: BatchShape): Promise<Float32Array> {
+  const { B, T } = shape;
+  if (ids.length !== B * T) throw new Error(`logits: ${ids.length} ids are not [${B}, ${T}]`);
+  const { device, config } = model;
+  const inputs = new BatchInputs(device, shape);
+  const packed = device.createBuffer('packed ids', 4 * inputs.words);
+  const graph = new Graph();
+  const tensor = traceLogits(graph, model, inputs.tokens, shape);
+  const planned = await plan(device, graph, { keep: [tensor], kernels: model.kernels });
+  const sequences = new Uint32Array(B * (T + 1));
+  for (let b = 0; b < B; b++) sequences.set(ids.subarray(b * T, (b + 1) * T), b * (T + 1));
+  device.write(packed, packSequences(sequences, shape, 1, config.vocabSize));
+  device.submit([...inputs.load(packed, 0), ...planned.commands]);
+  const values = new Float32Array(await device.read(planned.rangeOf(tensor).buffer, 0, 4 * B * T * config.vocabSize));
+  planned.destroy();
+  inputs.destroy();
+  packed.destroy();
+  return values;
+}

@@ -1,0 +1,52 @@
+/** config.json as it is written: what readers elsewhere check, by their sources (docs/models.md names the versions). */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, expect, test } from 'vitest';
+import type { ModelConfig } from '../../src/index.js';
+import { hfConfig, readModelConfig } from '../../src/train/hf-config.js';
+
+const root = mkdtempSync(join(tmpdir(), 'babelgrad-config-'));
+afterAll(() => rmSync(root, { recursive: true }));
+
+const base: ModelConfig = {
+  vocabSize: 100,
+  hiddenSize: 48,
+  intermediateSize: 80,
+  numHiddenLayers: 2,
+  numAttentionHeads: 4,
+  numKeyValueHeads: 2,
+  headDim: 12,
+  rmsNormEps: 1e-5,
+  ropeTheta: 10000,
+  tieWordEmbeddings: true,
+  maxPositionEmbeddings: 1024,
+};
+const scaling = { factor: 8, lowFreqFactor: 1, highFreqFactor: 4, originalMaxPositionEmbeddings: 512 };
+
+const readBack = (written: Record<string, unknown>): ModelConfig => {
+  writeFileSync(join(root, 'config.json'), JSON.stringify(written));
+  return readModelConfig(root);
+};
+
+test.each<[string, ModelConfig, Record<string, unknown>]>([
+  ['a LLaMA', base, { architectures: ['LlamaForCausalLM'], model_type: 'llama', head_dim: 12 }],
+  [
+    'heads that do not divide hidden_size are a Mistral without a window',
+    { ...base, hiddenSize: 50 },
+    { architectures: ['MistralForCausalLM'], model_type: 'mistral', sliding_window: null, num_key_value_heads: 2 },
+  ],
+  [
+    'the positions that llama3 scaling starts from stand in both places',
+    { ...base, ropeScaling: { type: 'llama3', ...scaling } },
+    {
+      original_max_position_embeddings: 512,
+      rope_scaling: { rope_type: 'llama3', original_max_position_embeddings: 512 },
+    },
+  ],
+])('%s, and is read back as it was', (_, config, expected) => {
+  const written = hfConfig(config, 'BF16');
+  expect(written).toMatchObject(expected);
+  expect('sliding_window' in written).toBe(written.model_type === 'mistral');
+  expect(readBack(written)).toEqual(config);
+});
