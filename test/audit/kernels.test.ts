@@ -31,7 +31,7 @@ function rewrite(label: string, from: string | RegExp, to: string): Alter & { co
 /** What fails of the ordinary problems of a kernel whose shape has `shape` in its name. */
 async function failures(name: string, shape: string, alter: Alter): Promise<Check[]> {
   const only = (problem: Problem) => problem.inputClass === 'uniform' && problem.shape.includes(shape);
-  const { checks } = await auditKernels(context.device, { names: [name], quick: true, only, alter });
+  const { checks } = await auditKernels([context.device], { names: [name], quick: true, only, alter });
   expect(checks.length).toBeGreaterThan(0);
   return checks.filter(({ passed }) => !passed);
 }
@@ -44,7 +44,7 @@ describe('whole kernels', () => {
     name => !['matmul', 'matmul_swiglu', 'attention'].includes(name),
   );
   test.each(quick)('%s passes every check', async name => {
-    const { checks } = await auditKernels(context.device, { names: [name], quick: true });
+    const { checks } = await auditKernels([context.device], { names: [name], quick: true });
     expect(checks.filter(({ passed }) => !passed)).toEqual([]);
     expect(checks.length).toBeGreaterThan(10);
     expect(new Set(checks.map(({ inputClass }) => inputClass)).size).toBeGreaterThan(1);
