@@ -5,24 +5,27 @@ import { packageRoot, writeFileWhole } from '../files.js';
 import type { Device } from '../gpu/device.js';
 import { denormalsOf } from './denormals.js';
 import { modelChecks, ruleChecks } from './gradients.js';
-import { auditKernels, type KernelAuditOptions, type Worst } from './kernels.js';
+import type { KeptInput } from './kept.js';
+import { auditKernels, type KernelAuditOptions } from './kernels.js';
 import { auditPage } from './page.js';
 import { writeProblem } from './replay.js';
 import { AUDIT_FORMAT, type AuditReport } from './report.js';
 
 export interface Audit {
   readonly report: AuditReport;
-  readonly worst: readonly Worst[];
+  readonly kept: readonly KeptInput[];
 }
 
 /**
- * Audits kernels on a device; with no names also the gradients of every op and of a whole model.
+ * Audits kernels on devices of one adapter, of which there must be one at least; with no names also the gradients of every
+ * op and of a whole model.
  * @throws UserError when a kernel that was asked for does not exist.
  */
-export async function audit(device: Device, options: KernelAuditOptions = {}): Promise<Audit> {
+export async function audit(devices: readonly [Device, ...Device[]], options: KernelAuditOptions = {}): Promise<Audit> {
+  const [device] = devices;
   const { names = [], quick = false } = options;
   const start = performance.now();
-  const kernels = await auditKernels(device, options);
+  const kernels = await auditKernels(devices, options);
   const gradients = names.length === 0 ? [...ruleChecks(), ...(await modelChecks(device))] : [];
   const checks = [...kernels.checks, ...gradients];
   const failed = checks.filter(({ passed }) => !passed).length;
@@ -40,12 +43,19 @@ export async function audit(device: Device, options: KernelAuditOptions = {}): P
     checks,
     histograms: [...kernels.histograms],
   };
-  return { report, worst: kernels.worst };
+  return { report, kept: kernels.kept };
 }
 
-/** Writes audit.json, audit.html and, for `audit replay`, the input with the largest error of each kernel. */
-export function writeAudit(folder: string, { report, worst }: Audit): void {
+/**
+ * Writes audit.json, audit.html and, for `audit replay`, the input with the largest error of each kernel and variant under
+ * `worst`, and of what failed the worst input of each metric under `failed`.
+ */
+export function writeAudit(folder: string, { report, kept }: Audit): void {
   writeFileWhole(join(folder, 'audit.json'), `${JSON.stringify(report)}\n`);
   writeFileWhole(join(folder, 'audit.html'), auditPage(report));
-  for (const found of worst) writeProblem(join(folder, 'worst', `${found.family}.json`), found);
+  for (const input of kept) {
+    const { kernel, variant, metric, passed } = input.check;
+    const name = [kernel, variant, ...(passed ? [] : [metric])].join(' ').replace(/[^\w]+/g, '-');
+    writeProblem(join(folder, passed ? 'worst' : 'failed', `${name}.json`), input);
+  }
 }

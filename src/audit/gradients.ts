@@ -94,12 +94,12 @@ export function ruleChecks(): Check[] {
 
 const CONFIG: ModelConfig = {
   vocabSize: 48,
-  hiddenSize: 32,
+  hiddenSize: 48,
   intermediateSize: 40,
   numHiddenLayers: 2,
   numAttentionHeads: 4,
   numKeyValueHeads: 2,
-  headDim: 8,
+  headDim: 12,
   rmsNormEps: 1e-5,
   ropeTheta: 10_000,
   tieWordEmbeddings: false,

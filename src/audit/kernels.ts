@@ -2,11 +2,12 @@
 import { UserError } from '../errors.js';
 import type { Device } from '../gpu/device.js';
 import { type Alter, Bench, type Run } from './bench.js';
+import { Kept, type KeptInput } from './kept.js';
 import { BINS, type Errors, errorsOf } from './measure.js';
 import { nonFiniteChecks } from './non-finite.js';
 import { type Expected, givenOf, type Problem, type Scope } from './problem.js';
 import { type Check, finiteOrNull } from './report.js';
-import { FAMILIES } from './subjects/index.js';
+import { FAMILIES, type Family } from './subjects/index.js';
 
 export interface KernelAuditOptions {
   /** Kernels, or families of them; default: all. */
@@ -21,27 +22,16 @@ export interface KernelAuditOptions {
   readonly alter?: Alter;
 }
 
-/** The problem, variant and element with the largest error of a family. */
-export interface Worst {
-  readonly family: string;
-  readonly problem: Problem;
-  readonly variant: string;
-  readonly output: string;
-  readonly index: number;
-  /** Of the bound. */
-  readonly share: number;
-}
-
 export interface KernelFindings {
   readonly checks: readonly Check[];
   readonly histograms: readonly { readonly kernel: string; readonly variant: string; readonly counts: number[] }[];
-  readonly worst: readonly Worst[];
+  readonly kept: readonly KeptInput[];
 }
 
 /** The families that hold the kernels asked for. @throws UserError naming those that exist, when one does not. */
 export function familiesOf(
   names: readonly string[],
-): { readonly family: (typeof FAMILIES)[number]; readonly kernels: readonly string[] }[] {
+): { readonly family: Family; readonly kernels: readonly string[] }[] {
   const known = FAMILIES.flatMap(({ name, kernels }) => [name, ...kernels]);
   const unknown = names.find(name => !known.includes(name));
   if (unknown !== undefined) {
@@ -54,31 +44,70 @@ export function familiesOf(
   });
 }
 
-/** @throws UserError when a kernel that was asked for does not exist. */
-export async function auditKernels(device: Device, options: KernelAuditOptions = {}): Promise<KernelFindings> {
-  const { names = [], quick = false, repeats = quick ? 2 : 3, only = () => true, onProgress, alter } = options;
+/**
+ * Audits kernels on devices of one adapter, which share the families: a software driver compiles one kernel at a time for
+ * a device.
+ * @throws UserError when a kernel that was asked for does not exist.
+ */
+export async function auditKernels(
+  devices: readonly Device[],
+  options: KernelAuditOptions = {},
+): Promise<KernelFindings> {
+  const families = familiesOf(options.names ?? []);
+  const findings = families.map(() => new Findings());
+  const left = [...families.entries()];
+  const work = async (device: Device) => {
+    for (let next = left.shift(); next; next = left.shift()) {
+      const [i, { family, kernels }] = next;
+      const onProblem = (kernel: string) => options.onProgress?.(families.length - left.length - 1, kernel);
+      await auditFamily(device, family, kernels, options, findings[i]!, onProblem);
+    }
+  };
+  const outcomes = await Promise.allSettled(
+    devices.map(device =>
+      work(device).catch((error: unknown) => {
+        left.length = 0;
+        throw error;
+      }),
+    ),
+  );
+  for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
+  return {
+    checks: findings.flatMap(({ checks }) => checks),
+    histograms: findings.flatMap(({ histograms }) => histograms),
+    kept: findings.flatMap(({ kept }) => kept.inputs),
+  };
+}
+
+async function auditFamily(
+  device: Device,
+  family: Family,
+  kernels: readonly string[],
+  { quick = false, repeats = quick ? 2 : 3, only = () => true, alter }: KernelAuditOptions,
+  findings: Findings,
+  onProblem: (kernel: string) => void,
+): Promise<void> {
   const scope: Scope = { adapter: device.adapter, quick };
   const bench = new Bench(device, { repeats, alter });
-  const findings = new Findings();
   try {
-    for (const [done, { family, kernels }] of familiesOf(names).entries()) {
-      for (const problem of family.problems(scope)) {
-        if (!kernels.includes(problem.kernel) || !only(problem)) continue;
-        onProgress?.(done, problem.kernel);
-        const running = bench.run(problem);
-        const expected = problem.expected(givenOf(problem)); // on the host, while the device compiles
-        findings.add(family.name, problem, expected, await running);
-      }
-      const examples = examplesOf(
-        family.problems({ ...scope, quick: true }),
-        problem => kernels.includes(problem.kernel) && only(problem),
-      );
-      findings.checks.push(...(await nonFiniteChecks(device, examples, alter)));
+    for (const problem of family.problems(scope)) {
+      if (!kernels.includes(problem.kernel) || !only(problem)) continue;
+      onProblem(problem.kernel);
+      const running = bench.run(problem);
+      const expected = problem.expected(givenOf(problem)); // on the host, while the device compiles
+      findings.add(family.name, problem, expected, await running);
+    }
+    const examples = examplesOf(
+      family.problems({ ...scope, quick: true }),
+      problem => kernels.includes(problem.kernel) && only(problem),
+    );
+    for (const { problem, given, check } of await nonFiniteChecks(device, examples, alter)) {
+      findings.checks.push(check);
+      findings.kept.note({ family: family.name, problem, given, check });
     }
   } finally {
     bench.destroy();
   }
-  return findings;
 }
 
 /** One problem of every kernel and type, of the first that has some elements. */
@@ -94,17 +123,13 @@ function examplesOf(problems: Iterable<Problem>, isWanted: (problem: Problem) =>
   return [...examples.values()];
 }
 
-class Findings implements KernelFindings {
+class Findings {
   readonly checks: Check[] = [];
+  readonly kept = new Kept();
   readonly #histograms = new Map<string, KernelFindings['histograms'][number]>();
-  readonly #worst = new Map<string, Worst>();
 
   get histograms() {
     return [...this.#histograms.values()];
-  }
-
-  get worst() {
-    return [...this.#worst.values()];
   }
 
   add(
@@ -114,9 +139,15 @@ class Findings implements KernelFindings {
     runs: ReadonlyMap<string, Run>,
   ): void {
     const { kernel, shape, inputClass, terms, outputs } = problem;
-    const check = (variant: string, metric: string, value: number, bound: number, more: Partial<Check> = {}) => {
-      const passed = value <= bound;
-      this.checks.push({
+    const check = (
+      variant: string,
+      metric: string,
+      value: number,
+      bound: number,
+      more: Partial<Check> = {},
+      index?: number,
+    ) => {
+      const made: Check = {
         kernel,
         variant,
         shape,
@@ -124,20 +155,19 @@ class Findings implements KernelFindings {
         metric,
         value: finiteOrNull(value),
         bound,
-        passed,
+        passed: value <= bound,
         ...more,
-      });
+      };
+      this.checks.push(made);
+      this.kept.note({ family, problem, check: made, index });
     };
     for (const [variant, run] of runs) {
       for (const [output, { reference, bound }] of Object.entries(expected)) {
         const { type, isWritten } = outputs[output]!;
         const errors = errorsOf(run.values[output]!, reference, bound, type, isWritten);
-        const { max } = errors.shares;
-        check(variant, 'error', max, 1, { output, ...spreads(errors), ...lengthOf(terms, errors) });
+        const more = { output, ...spreads(errors), ...lengthOf(terms, errors) };
+        check(variant, 'error', errors.shares.max, 1, more, errors.worst);
         this.#count(kernel, variant, errors);
-        if (max > (this.#worst.get(family)?.share ?? -1)) {
-          this.#worst.set(family, { family, problem, variant, output, index: errors.worst, share: max });
-        }
       }
       check(variant, 'stray writes', run.strayWrites, 0);
       check(variant, 'unwritten elements', run.unwritten, 0);

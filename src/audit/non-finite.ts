@@ -6,16 +6,27 @@
  */
 import type { Device } from '../gpu/device.js';
 import { type Alter, Bench } from './bench.js';
-import { givenOf, type Problem } from './problem.js';
+import { type Given, givenOf, type Problem } from './problem.js';
 import type { Check } from './report.js';
 
 const VALUES = [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
 /** Inputs that are not numbers of the run: what the host computes and sends along. */
 const FROM_HOST = ['table', 'schedule', 'health', 'lossScale', 'scaler'];
 
-export async function nonFiniteChecks(device: Device, problems: Iterable<Problem>, alter?: Alter): Promise<Check[]> {
+/** A check, and what the problem was given. */
+export interface NonFiniteCheck {
+  readonly problem: Problem;
+  readonly given: Given;
+  readonly check: Check;
+}
+
+export async function nonFiniteChecks(
+  device: Device,
+  problems: Iterable<Problem>,
+  alter?: Alter,
+): Promise<NonFiniteCheck[]> {
   const bench = new Bench(device, { repeats: 1, alter });
-  const checks: Check[] = [];
+  const checks: NonFiniteCheck[] = [];
   try {
     for (const problem of problems) {
       const given = givenOf(problem);
@@ -28,8 +39,8 @@ export async function nonFiniteChecks(device: Device, problems: Iterable<Problem
           const shouldShow = isShown(problem, exact) || problem.reports?.(exact);
           if (!shouldShow) continue; // exp(-inf) is 0: nothing is lost
           for (const [variant, run] of await bench.run(problem, changed)) {
-            const isSeen = problem.reports ? problem.reports(run.values) : isShown(problem, run.values);
-            checks.push(found(problem, variant, `${value} in '${name}' lost`, isSeen));
+            const check = found(problem, variant, `${value} in '${name}' lost`, isSeen(problem, run.values));
+            checks.push({ problem, given: changed, check });
           }
         }
       }
@@ -39,6 +50,10 @@ export async function nonFiniteChecks(device: Device, problems: Iterable<Problem
   }
   return checks;
 }
+
+/** Whether a kernel showed that it was given something that is not finite. */
+export const isSeen = (problem: Problem, values: Readonly<Record<string, Float32Array>>): boolean =>
+  problem.reports ? problem.reports(values) : isShown(problem, values);
 
 /** Whether any output holds a value that is not finite, where the kernel writes: elsewhere it is poison. */
 const isShown = ({ outputs }: Problem, values: Readonly<Record<string, Float32Array | Float64Array>>): boolean =>

@@ -4,13 +4,16 @@ import { z } from 'zod';
 import { messageOf, UserError } from '../errors.js';
 import { writeFileWhole } from '../files.js';
 import type { Device } from '../gpu/device.js';
-import { Bench } from './bench.js';
-import type { Worst } from './kernels.js';
+import { Bench, type Run } from './bench.js';
+import type { KeptInput } from './kept.js';
 import { type Errors, errorsOf } from './measure.js';
-import { type Given, givenOf, type Problem } from './problem.js';
+import { isSeen } from './non-finite.js';
+import { type Expected, type Given, givenOf, type Problem } from './problem.js';
 import { FAMILIES } from './subjects/index.js';
 
-export const PROBLEM_FORMAT = 'babelgrad-problem-1';
+export const PROBLEM_FORMAT = 'babelgrad-problem-2';
+/** Runs of each variant, which must give the same bits. */
+const REPEATS = 3;
 
 const schema = z.object({
   format: z.literal(PROBLEM_FORMAT),
@@ -18,16 +21,23 @@ const schema = z.object({
   kernel: z.string(),
   shape: z.string(),
   inputClass: z.string(),
-  /** Where the largest error was when the file was written. */
-  worst: z.object({ variant: z.string(), output: z.string(), index: z.number(), share: z.number().nullable() }),
+  /** What it was kept for: a metric and its value, of the bound where it is an error; null is not finite. */
+  worst: z.object({
+    variant: z.string(),
+    metric: z.string(),
+    value: z.number().nullable(),
+    output: z.string().optional(),
+    index: z.number().optional(),
+  }),
   /** float64 values in base64, by the name of the input. */
   given: z.record(z.string(), z.string()),
 });
 export type ProblemFile = z.infer<typeof schema>;
 
-export function writeProblem(path: string, { family, problem, variant, output, index, share }: Worst): void {
+export function writeProblem(path: string, { family, problem, given, check, index }: KeptInput): void {
   const { kernel, shape, inputClass } = problem;
-  const given = Object.entries(givenOf(problem)).map(([name, values]) => [
+  const { variant, metric, value, output } = check;
+  const encoded = Object.entries(given ?? givenOf(problem)).map(([name, values]) => [
     name,
     Buffer.from(values.buffer, values.byteOffset, values.byteLength).toString('base64'),
   ]);
@@ -37,8 +47,8 @@ export function writeProblem(path: string, { family, problem, variant, output, i
     kernel,
     shape,
     inputClass,
-    worst: { variant, output, index, share: Number.isFinite(share) ? share : null },
-    given: Object.fromEntries(given),
+    worst: { variant, metric, value, output, index },
+    given: Object.fromEntries(encoded),
   };
   writeFileWhole(path, `${JSON.stringify(file)}\n`);
 }
@@ -58,13 +68,25 @@ export function readProblem(path: string): ProblemFile {
   }
 }
 
-export interface Replayed {
-  readonly variant: string;
+export interface ReplayedOutput {
   readonly output: string;
   readonly errors: Errors;
   /** Of the element with the largest error. */
   readonly worst: { readonly index: number; readonly actual: number; readonly exact: number; readonly bound: number };
 }
+
+/** What a variant makes of the inputs now. */
+export interface Replayed extends Pick<Run, 'strayWrites' | 'unwritten' | 'unequal'> {
+  readonly variant: string;
+  /** Of inputs that are finite. */
+  readonly outputs: readonly ReplayedOutput[];
+  /** Of inputs that are not: whether no result shows it. */
+  readonly isLost: boolean;
+}
+
+/** Whether anything of it would fail an audit. */
+export const hasFailed = ({ outputs, strayWrites, unwritten, unequal, isLost }: Replayed): boolean =>
+  isLost || strayWrites + unwritten + unequal > 0 || outputs.some(({ errors }) => !(errors.shares.max <= 1));
 
 /** Poses the problem of a file to every variant that the device runs. @throws UserError when it has no such problem. */
 export async function replayProblem(device: Device, file: ProblemFile): Promise<Replayed[]> {
@@ -80,27 +102,34 @@ export async function replayProblem(device: Device, file: ProblemFile): Promise<
       return [name, new Float64Array(bytes.buffer)];
     }),
   );
-  const bench = new Bench(device, { repeats: 1 });
+  const areFinite = Object.values(given).every(values => values.every(Number.isFinite));
+  const bench = new Bench(device, { repeats: REPEATS });
   try {
     const expected = Object.entries(problem.expected(given));
-    const runs = await bench.run(problem, given);
-    return [...runs].flatMap(([variant, run]) =>
-      expected.map(([output, { reference, bound }]): Replayed => {
-        const { type, isWritten } = problem.outputs[output]!;
-        const actual = run.values[output]!;
-        const errors = errorsOf(actual, reference, bound, type, isWritten);
-        const index = errors.worst;
-        return {
-          variant,
-          output,
-          errors,
-          worst: { index, actual: actual[index]!, exact: reference[index]!, bound: bound[index]! },
-        };
-      }),
-    );
+    return [...(await bench.run(problem, given))].map(([variant, { values, strayWrites, unwritten, unequal }]) => ({
+      variant,
+      strayWrites,
+      unwritten,
+      unequal,
+      outputs: areFinite ? expected.map(([output, one]) => replayedOutput(problem, output, one, values[output]!)) : [],
+      isLost: !areFinite && !isSeen(problem, values),
+    }));
   } finally {
     bench.destroy();
   }
+}
+
+function replayedOutput(
+  { outputs }: Problem,
+  output: string,
+  { reference, bound }: Expected,
+  actual: Float32Array,
+): ReplayedOutput {
+  const { type, isWritten } = outputs[output]!;
+  const errors = errorsOf(actual, reference, bound, type, isWritten);
+  const index = errors.worst;
+  const worst = { index, actual: actual[index]!, exact: reference[index]!, bound: bound[index]! };
+  return { output, errors, worst };
 }
 
 function find({ adapter }: Device, { family: name, kernel, shape, inputClass }: ProblemFile): Problem | undefined {

@@ -23,8 +23,9 @@ export function matmulVariants(adapter: AdapterDescription, types: MatmulTypes):
     [`${chosen.kernel}, chosen`, chosen],
     ['tiled 4 x 4', { kernel: 'tiled', threadsM: 16, threadsN: 16, rows: 1, columns: 1, depth: 16 }],
     ['tiled 8 x 8', { kernel: 'tiled', threadsM: 4, threadsN: 8, rows: 2, columns: 2, depth: 8 }],
-    ['matrix, one', onMatrices(adapter, types, { subgroupsM: 1, subgroupsN: 1, rows: 1, columns: 1 })],
-    ['matrix, many', onMatrices(adapter, types, { subgroupsM: 2, subgroupsN: 2, rows: 2, columns: 3 })],
+    // a step of K and several, neither square: software adapters write every multiply-accumulate out and take long
+    ['matrix 2 x 1', onMatrices(adapter, types, { subgroupsM: 1, subgroupsN: 2, rows: 2, columns: 1 }, 1)],
+    ['matrix 1 x 2', onMatrices(adapter, types, { subgroupsM: 2, subgroupsN: 1, rows: 1, columns: 2 }, 2)],
   ];
   const variants = new Map<string, MatmulVariant>();
   for (const [name, variant] of all) {
@@ -38,12 +39,13 @@ function onMatrices(
   adapter: AdapterDescription,
   { b }: MatmulTypes,
   tile: Record<'subgroupsM' | 'subgroupsN' | 'rows' | 'columns', number>,
+  steps: number,
 ): MatmulVariant | undefined {
   const [matrix] = matrixShapes(adapter);
   const lanes = adapter.subgroupSize;
   // Mesa's llvmpipe crashes compiling a multiply-accumulate of matrices with 16 lanes
   if (!matrix || b !== 'f16' || (adapter.kind !== 'hardware' && lanes !== 8)) return undefined;
-  return { kernel: 'matrix', lanes, matrix, ...tile, depth: 2 * matrix[2] };
+  return { kernel: 'matrix', lanes, matrix, ...tile, depth: steps * matrix[2] };
 }
 
 /** Heads beyond these make tiles in workgroup memory that not every adapter holds, and take drivers long to compile. */

@@ -5,7 +5,7 @@ import { audit, writeAudit } from '../audit/audit.js';
 import { compareAudits } from '../audit/compare.js';
 import { driftOf, type SideOptions } from '../audit/drift.js';
 import { familiesOf } from '../audit/kernels.js';
-import { type ProblemFile, readProblem, replayProblem } from '../audit/replay.js';
+import { hasFailed, type ProblemFile, readProblem, replayProblem } from '../audit/replay.js';
 import { replayOp } from '../audit/replay-op.js';
 import { readAudit } from '../audit/report.js';
 import { type LossScaleSpan, readRunHealth } from '../audit/run-health.js';
@@ -37,17 +37,19 @@ function addKernels(group: Command): void {
     .argument('[names...]', 'kernels, or families of them (default: all)')
     .option(...ADAPTER)
     .option('--quick', 'fewer shapes and inputs')
-    .option('--out <folder>', 'write audit.json, audit.html, and the worst input of each kernel');
+    .option('--out <folder>', 'write audit.json, audit.html, and for replay the worst inputs and those that failed');
   defineAction<{ adapter?: string; quick?: boolean; out?: string }, [string[]]>(
     command,
     async (terminal, { adapter, quick = false, out }, names) => {
       const families = familiesOf(names);
-      const device = await openDevice({ adapter });
+      const devices: [Device, ...Device[]] = [await openDevice({ adapter })];
+      const [device] = devices;
       try {
         terminal.note(`adapter: ${device.adapter.name} (${device.adapter.driver})`);
+        if (families.length > 1 && device.adapter.kind !== 'hardware') devices.push(await openDevice({ adapter }));
         const progress = terminal.progress('audit', families.length, 'kernels');
         const onProgress = (done: number, kernel: string) => progress.update(done, kernel);
-        const found = await audit(device, { names, quick, onProgress }).finally(() => progress.stop());
+        const found = await audit(devices, { names, quick, onProgress }).finally(() => progress.stop());
         const { report } = found;
         if (out) writeAudit(out, found);
         const table = makeTable([...SUMMARY_HEAD]);
@@ -63,7 +65,7 @@ function addKernels(group: Command): void {
         if (report.failed > 0) process.exitCode = 1;
         return { ...report };
       } finally {
-        device.close();
+        for (const device of devices) device.close();
       }
     },
   );
@@ -242,16 +244,28 @@ const replayProblemFile =
   (terminal: Terminal, file: ProblemFile) =>
   async (device: Device): Promise<CommandResult> => {
     const replayed = await replayProblem(device, file);
-    const { variant, output, index, share } = file.worst;
+    const { variant, metric, value, output, index } = file.worst;
     terminal.print(`${file.kernel}, ${file.shape}, ${file.inputClass}`);
-    terminal.print(`was ${show(share)} of the bound at [${index}] of ${output}, ${variant}`);
+    const where = output === undefined || index === undefined ? '' : ` at [${index}] of ${output}`;
+    terminal.print(`was ${metric} ${show(value)}${where}, ${variant}`);
     const table = makeTable(['variant', 'output', 'of bound', 'ulp', 'worst at', 'value', 'exact', 'bound']);
-    for (const { variant, output, errors, worst } of replayed) {
-      const { index, actual, exact, bound } = worst;
-      table.push([variant, output, show(errors.shares.max), show(errors.ulps.max), index, actual, exact, show(bound)]);
+    for (const { variant, outputs } of replayed) {
+      for (const { output, errors, worst } of outputs) {
+        const { index, actual, exact, bound } = worst;
+        const row = [show(errors.shares.max), show(errors.ulps.max), index, actual, exact, show(bound)];
+        table.push([variant, output, ...row]);
+      }
     }
-    terminal.print(table.toString());
-    if (replayed.some(({ errors }) => !(errors.shares.max <= 1))) process.exitCode = 1;
+    if (table.length > 0) terminal.print(table.toString());
+    for (const { variant, strayWrites, unwritten, unequal, isLost } of replayed) {
+      if (strayWrites > 0) terminal.print(`${variant}: ${strayWrites} stray writes`);
+      if (unwritten > 0) terminal.print(`${variant}: ${unwritten} elements unwritten`);
+      if (unequal > 0) terminal.print(`${variant}: ${unequal} elements differ between runs`);
+      if (isLost) terminal.print(`${variant}: no result shows that an input is not finite`);
+    }
+    const failed = replayed.filter(hasFailed).length;
+    terminal.print(`${replayed.length} variants, ${failed} failed`);
+    if (failed > 0) process.exitCode = 1;
     return { kernel: file.kernel, shape: file.shape, inputClass: file.inputClass, was: file.worst, replayed };
   };
 

@@ -7,8 +7,10 @@ import { auditKernels, familiesOf } from '../../src/audit/kernels.js';
 import type { Problem } from '../../src/audit/problem.js';
 import type { Check } from '../../src/audit/report.js';
 import { FAMILIES } from '../../src/audit/subjects/index.js';
+import { matmulVariants } from '../../src/audit/variants.js';
 import { packageRoot } from '../../src/files.js';
 import type { KernelCall } from '../../src/kernels/call.js';
+import { matmulCases, sumLengths } from '../../src/numerics/cases.js';
 import { useDevice } from '../support/gpu.js';
 
 const context = useDevice({ checked: false });
@@ -29,7 +31,7 @@ function rewrite(label: string, from: string | RegExp, to: string): Alter & { co
 /** What fails of the ordinary problems of a kernel whose shape has `shape` in its name. */
 async function failures(name: string, shape: string, alter: Alter): Promise<Check[]> {
   const only = (problem: Problem) => problem.inputClass === 'uniform' && problem.shape.includes(shape);
-  const { checks } = await auditKernels(context.device, { names: [name], quick: true, only, alter });
+  const { checks } = await auditKernels([context.device], { names: [name], quick: true, only, alter });
   expect(checks.length).toBeGreaterThan(0);
   return checks.filter(({ passed }) => !passed);
 }
@@ -42,7 +44,7 @@ describe('whole kernels', () => {
     name => !['matmul', 'matmul_swiglu', 'attention'].includes(name),
   );
   test.each(quick)('%s passes every check', async name => {
-    const { checks } = await auditKernels(context.device, { names: [name], quick: true });
+    const { checks } = await auditKernels([context.device], { names: [name], quick: true });
     expect(checks.filter(({ passed }) => !passed)).toEqual([]);
     expect(checks.length).toBeGreaterThan(10);
     expect(new Set(checks.map(({ inputClass }) => inputClass)).size).toBeGreaterThan(1);
@@ -81,6 +83,32 @@ describe('whole kernels', () => {
       expect(variants, name).toEqual(all);
     }
     range.buffer.destroy();
+  });
+
+  test('every variant of a product meets all sizes, and each pair of form, types, epilogue and input class', () => {
+    const { adapter } = context.device;
+    const { problems } = FAMILIES.find(({ name }) => name === 'matmul')!;
+    const [sizes, possible, met] = [new Map<string, Set<string>>(), new Map<string, Set<string>>(), new Map()];
+    const note = (into: Map<string, Set<string>>, name: string, values: readonly string[]) =>
+      into.set(name, new Set([...(into.get(name) ?? []), ...values]));
+    for (const { shape, variants, inputClass, inputs, outputs } of problems({ adapter, quick: false })) {
+      const [form, size, epilogue] = [shape.slice(0, 2), ...shape.split(', ').slice(1)] as [string, string, string];
+      const [a, b, c] = [inputs.a!.type, inputs.b!.type, outputs.c!.type];
+      const factors = [form, `A ${a}`, `B ${b}`, `C ${c}`, epilogue, inputClass];
+      const pairs = factors.flatMap((one, i) => factors.slice(i + 1).map(other => `${one}, ${other}`));
+      for (const name of matmulVariants(adapter, { a, b, c }).keys()) note(possible, name, pairs);
+      for (const { name } of variants) note(met, name, pairs);
+      for (const { name } of variants) note(sizes, name, [size]);
+    }
+    expect(met.size).toBeGreaterThan(2);
+    expect(met).toEqual(possible);
+    const all = matmulCases.map(({ shape: { M, N, K } }) => `M ${M} N ${N} K ${K}`);
+    for (const [name, own] of sizes)
+      expect(
+        [...all].filter(size => !own.has(size)),
+        name,
+      ).toEqual([]);
+    for (const K of sumLengths) for (const own of sizes.values()) expect(own).toContain(`M 17 N 9 K ${K}`);
   });
 
   test('an unknown kernel is refused with those that there are', () => {
@@ -132,10 +160,11 @@ describe('kernels broken on purpose', () => {
       const source = call.source
         .replace(/(var sum_\w+) = vec4f\(\);/g, '$1 = vec4h();')
         .replace(/fma\((vec4f\(a_\w+\[\d\]\)), (b_\w+), (sum_\w+)\)/g, 'fma(vec4h($1), vec4h($2), $3)')
-        .replace('sums: vec4f', 'sums: vec4h');
+        .replace('sums: vec4f', 'sums: vec4h')
+        .replaceAll('(sums[i]', '(f32(sums[i])');
       return { ...call, source };
     };
-    const found = await failures('matmul', 'TN f16 f16 f16, M 65 N 127 K 129', alter);
+    const found = await failures('matmul', 'NT f16 f16 f16, M 65 N 128 K 129', alter);
     expect(altered).toBeGreaterThan(0);
     expect(found.some(({ metric }) => metric === 'error')).toBe(true);
     expect(found.every(({ variant }) => variant.startsWith('tiled'))).toBe(true);

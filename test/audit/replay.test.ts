@@ -1,13 +1,15 @@
 /** What an audit and a run keep, read back and run again; two audits compared. */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, describe, expect, test } from 'vitest';
+import { afterAll, describe, expect, test, vi } from 'vitest';
 import { audit, writeAudit } from '../../src/audit/audit.js';
 import { compareAudits } from '../../src/audit/compare.js';
-import { readProblem, replayProblem } from '../../src/audit/replay.js';
+import { hasFailed, readProblem, replayProblem } from '../../src/audit/replay.js';
 import { replayOp } from '../../src/audit/replay-op.js';
 import { type AuditReport, readAudit } from '../../src/audit/report.js';
+import { openDevice } from '../../src/gpu/device.js';
+import type { KernelCall } from '../../src/kernels/call.js';
 import { initialWeights } from '../../src/model/init.js';
 import { Model } from '../../src/model/model.js';
 import { locateNonFinite } from '../../src/train/locate.js';
@@ -20,24 +22,73 @@ const root = mkdtempSync(join(tmpdir(), 'babelgrad-audit-'));
 afterAll(() => rmSync(root, { recursive: true }));
 
 describe('an audit', () => {
-  test('is written, read back, and its worst input gives the same error again', async () => {
+  test('is written, read back, and the worst input of each variant gives the same error again', async () => {
     const { device } = context;
-    const found = await audit(device, { names: ['cross_entropy'], quick: true });
+    const found = await audit([device], { names: ['cross_entropy'], quick: true });
     writeAudit(root, found);
     const report = readAudit(join(root, 'audit.json'));
     expect(report).toEqual(JSON.parse(JSON.stringify(found.report)));
     expect(report.failed).toBe(0);
     expect(report.passed).toBe(report.checks.length);
-    const path = join(root, 'worst', 'cross_entropy.json');
-    expect(isOpFile(path)).toBe(false);
-    const file = readProblem(path);
-    const replayed = await replayProblem(device, file);
-    const again = replayed.find(
-      ({ variant, output }) => variant === file.worst.variant && output === file.worst.output,
-    )!;
-    expect(again.errors.shares.max).toBe(file.worst.share);
-    expect(again.worst.index).toBe(file.worst.index);
+    const files = readdirSync(join(root, 'worst'));
+    expect(files).toHaveLength(new Set(report.checks.map(({ variant }) => variant)).size);
+    for (const name of files) {
+      const path = join(root, 'worst', name);
+      expect(isOpFile(path)).toBe(false);
+      const file = readProblem(path);
+      const own = report.checks.filter(({ variant, metric }) => variant === file.worst.variant && metric === 'error');
+      expect(file.worst.value).toBe(Math.max(...own.map(({ value }) => value!)));
+      const replayed = await replayProblem(device, file);
+      expect(replayed.filter(hasFailed)).toEqual([]);
+      const { outputs } = replayed.find(({ variant }) => variant === file.worst.variant)!;
+      const again = outputs.find(({ output }) => output === file.worst.output)!;
+      expect(again.errors.shares.max).toBe(file.worst.value);
+      expect(again.worst.index).toBe(file.worst.index);
+    }
     expect(Object.values(report.denormals).every(state => /kept|flushed/.test(state))).toBe(true);
+  });
+
+  test('keeps what failed by metric, and replay fails on it for as long as the kernel is wrong', async () => {
+    const { device } = context;
+    const edge = (call: KernelCall) =>
+      call.label === 'add' ? { ...call, source: call.source.replace('i >= params.count', 'i > params.count') } : call;
+    const blind = (call: KernelCall) =>
+      call.label === 'gradient_norm'
+        ? { ...call, source: call.source.replace('health.bad_step = schedule.step', 'health.bad_step = 0u') }
+        : call;
+    const only = ({ shape }: { shape: string }) => /^f32, 129|^3 parts, clip/.test(shape);
+    const options = { names: ['add', 'gradient_norm'], quick: true, only };
+    const folder = join(root, 'broken');
+    writeAudit(folder, await audit([device], { ...options, alter: call => blind(edge(call)) }));
+    const failed = readdirSync(join(folder, 'failed'));
+    expect(failed).toContain('add-default-stray-writes.json');
+    expect(failed.filter(name => /^gradient_norm-.*-NaN-in-partial-lost/.test(name)).length).toBeGreaterThan(0);
+    const compile = device.compile.bind(device);
+    for (const name of failed) {
+      const file = readProblem(join(folder, 'failed', name));
+      expect((await replayProblem(device, file)).filter(hasFailed)).toEqual([]);
+      const broken = vi.spyOn(device, 'compile').mockImplementation((label, source) => {
+        const call = blind(edge({ label, source } as KernelCall));
+        return compile(label, call.source);
+      });
+      const replayed = await replayProblem(device, file);
+      expect(replayed.find(({ variant }) => variant === file.worst.variant)).toSatisfy(hasFailed);
+      broken.mockRestore();
+    }
+  });
+
+  test('of a device or of two is the same', async () => {
+    const second = await openDevice();
+    try {
+      const options = { names: ['add', 'sum', 'rope'], quick: true };
+      const one = await audit([context.device], options);
+      const two = await audit([context.device, second], options);
+      expect(two.report.checks).toEqual(one.report.checks);
+      expect(two.report.histograms).toEqual(one.report.histograms);
+      await expect(audit([context.device, second], { names: ['none'] })).rejects.toThrow(/no kernel 'none'/);
+    } finally {
+      second.close();
+    }
   });
 
   test('is compared with another: what fails in the second alone is named', async () => {

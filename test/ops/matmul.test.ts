@@ -17,7 +17,7 @@ type Types = MatmulTypes;
 const F32 = MATMUL_TYPES[0]!;
 const HALF = MATMUL_TYPES.slice(1);
 /** Those that an adapter cannot run are skipped; the chosen one has another name on each. */
-const VARIANTS = ['chosen', 'tiled 4 x 4', 'tiled 8 x 8', 'matrix, one', 'matrix, many'];
+const VARIANTS = ['chosen', 'tiled 4 x 4', 'tiled 8 x 8', 'matrix 2 x 1', 'matrix 1 x 2'];
 
 function variantOf(name: string, adapter: AdapterDescription, types: Types): MatmulVariant | undefined {
   const variants = matmulVariants(adapter, types);

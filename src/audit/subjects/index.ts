@@ -12,7 +12,7 @@ import { rmsnormProblems } from './rmsnorm.js';
 import { adamwProblems, elementProblems, gradientNormProblems } from './update.js';
 
 /** A name for several kernels, their own names, and their problems. */
-interface Family {
+export interface Family {
   readonly name: string;
   readonly kernels: readonly string[];
   readonly problems: Subject;

@@ -3,73 +3,129 @@ import { matmulCalls } from '../../kernels/matmul.js';
 import type { MatmulForm } from '../../kernels/matmul-variant.js';
 import { flushedProducts, matmulBound, storedBound } from '../../numerics/bounds.js';
 import { matmulCases, sumLengths } from '../../numerics/cases.js';
-import { FORMATS, type InputClass, inputValues, type StoredType } from '../../numerics/inputs.js';
+import { FORMATS, type InputClass, inputValues } from '../../numerics/inputs.js';
 import { matmul, type Vector } from '../../numerics/reference.js';
 import { hasHalves, type Problem, type Scope } from '../problem.js';
 import { MATMUL_TYPES, type MatmulTypes, matmulVariants } from '../variants.js';
+import {
+  type Cover,
+  coverOf,
+  epilogueOf,
+  FORMS,
+  type Make,
+  otherEpilogues,
+  type Size,
+  type Types,
+  vectorsOf,
+} from './matmul-cover.js';
 
-const FORMS: readonly MatmulForm[] = ['NN', 'NT', 'TN'];
-const EPILOGUES = ['none', 'addend', 'accumulate'] as const;
-type Epilogue = (typeof EPILOGUES)[number];
-type Types = Readonly<Record<'a' | 'b' | 'c', StoredType>>;
-type Size = Readonly<Record<'M' | 'N' | 'K', number>>;
 const sizes = (...all: (readonly [M: number, N: number, K: number])[]): Size[] => all.map(([M, N, K]) => ({ M, N, K }));
 
 const ADVERSARIAL: readonly InputClass[] = ['cancelling', 'wide', 'denormal', 'signed zeros', 'largest'];
+const ADVERSARIAL_SIZE: Size = { M: 17, N: 65, K: 100 };
+const QUICK_TERMS = 4096;
+const lengthened = (K: number): Size => ({ M: 17, N: 9, K });
+
+export function matmulProblems(scope: Scope): Iterable<Problem> {
+  return scope.quick ? quickProblems(scope) : allProblems(scope);
+}
+
+function* allProblems(scope: Scope): Generator<Problem> {
+  const types = typesOf(scope);
+  const make = (types: Types, form: MatmulForm, size: Size): Make => ({
+    types,
+    form,
+    epilogue: epilogueOf(form, types),
+    size,
+  });
+  const makes = types.flatMap(types => FORMS.flatMap(form => matmulCases.map(({ shape }) => make(types, form, shape))));
+  // the sums of other types are made by the same lines
+  const summed = types.filter(({ a, b, c }) => a === b && c === 'f32');
+  const lengths = summed.flatMap(types => FORMS.flatMap(form => sumLengths.map(K => make(types, form, lengthened(K)))));
+  const cover = coverOf(
+    scope.adapter,
+    makes,
+    lengths.filter(({ form }) => form === 'TN'),
+  );
+  for (const make of makes) yield problem(cover, make, 'uniform');
+  for (const make of adversarial(cover, makes)) {
+    for (const inputClass of ADVERSARIAL) yield problem(cover, make, inputClass);
+  }
+  for (const make of lengths) yield problem(cover, make, 'uniform', make.size.K);
+  for (const { types, form, epilogue } of makes.filter(({ size }) => size === matmulCases[0]!.shape)) {
+    if (types.a !== types.c || types.a !== types.b) continue;
+    for (const other of otherEpilogues(epilogue)) {
+      yield problem(cover, { types, form, epilogue: other, size: ADVERSARIAL_SIZE }, 'uniform');
+    }
+  }
+}
+
+/** One size for each form and type, and one more for each pipeline of the other variants: its largest. */
+function adversarial(cover: Cover, makes: readonly Make[]): Make[] {
+  const found = new Map<string, Make>();
+  const keyOf = (make: Make) => JSON.stringify([make.types, make.form, vectorsOf(make)]);
+  for (const make of makes) {
+    const usual = { ...make, size: ADVERSARIAL_SIZE };
+    found.set(keyOf(usual), usual);
+    if (cover(make).size > 1 && keyOf(make) !== keyOf(usual)) found.set(keyOf(make), make);
+  }
+  return [...found.values()];
+}
 
 /**
- * What `quick` poses, by form: a multiple of eight in every stored row, or in none, and one epilogue, so that a variant is
- * compiled once. The first variant, which is the adapter's own choice, takes every form, each other one a form or two.
+ * What `quick` poses: by form a multiple of eight in every stored row, or in none, and by form and type one epilogue and
+ * the variants that run beside the first, which is the adapter's own choice. So a pipeline is made for a variant, a form
+ * and a type; tiles meet two forms, one in each type.
  */
-const QUICK: Readonly<Record<MatmulForm, { readonly sizes: readonly Size[]; readonly others: readonly string[] }>> = {
-  NN: { sizes: sizes([1, 136, 8], [17, 72, 16], [65, 128, 136]), others: ['tiled 8 x 8', 'matrix, one'] },
-  NT: { sizes: sizes([1, 129, 3], [17, 65, 15], [65, 128, 129]), others: ['tiled 4 x 4', 'matrix, many'] },
-  TN: { sizes: sizes([1, 129, 3], [17, 65, 15], [65, 127, 129]), others: ['tiled 4 x 4', 'matrix, one'] },
+interface Quick {
+  readonly sizes: readonly Size[];
+  readonly adversarial: Size;
+  readonly others: Readonly<Record<'f32' | 'f16', readonly string[]>>;
+}
+const QUICK: Readonly<Record<MatmulForm, Quick>> = {
+  NN: {
+    sizes: sizes([1, 136, 8], [17, 72, 16], [65, 128, 136]),
+    adversarial: { M: 17, N: 72, K: 104 },
+    others: { f32: [], f16: ['tiled 8 x 8', 'matrix 1 x 2'] },
+  },
+  NT: {
+    sizes: sizes([1, 129, 3], [17, 65, 15], [65, 128, 129]),
+    adversarial: { M: 17, N: 65, K: 101 },
+    others: { f32: ['tiled 8 x 8'], f16: ['tiled 4 x 4'] },
+  },
+  TN: {
+    sizes: sizes([1, 129, 3], [17, 65, 15], [65, 127, 129]),
+    adversarial: { M: 17, N: 65, K: 101 },
+    others: { f32: ['tiled 4 x 4'], f16: ['matrix 2 x 1'] },
+  },
 };
 
-export function* matmulProblems(scope: Scope): Generator<Problem> {
-  const types = typesOf(scope);
-  for (const type of scope.quick ? types.slice(0, 2) : types) {
+function* quickProblems(scope: Scope): Generator<Problem> {
+  const cover: Cover = ({ types, form }) => {
+    const variants = [...matmulVariants(scope.adapter, types as MatmulTypes)];
+    return new Map(variants.filter(([name], i) => i === 0 || QUICK[form].others[types.a].includes(name)));
+  };
+  for (const types of typesOf(scope).slice(0, 2)) {
     for (const form of FORMS) {
-      const epilogue = epilogueOf(form, type);
-      for (const size of scope.quick ? QUICK[form].sizes : matmulCases.map(({ shape }) => shape)) {
-        yield problem(scope, type, form, epilogue, size, 'uniform');
-      }
-      if (scope.quick && form !== 'NT') continue;
+      const epilogue = epilogueOf(form, types);
+      const { sizes, adversarial } = QUICK[form];
+      for (const size of sizes) yield problem(cover, { types, form, epilogue, size }, 'uniform');
       for (const inputClass of ADVERSARIAL) {
-        yield problem(scope, type, form, epilogue, { M: 17, N: 65, K: scope.quick ? 101 : 100 }, inputClass);
+        yield problem(cover, { types, form, epilogue, size: adversarial }, inputClass);
       }
     }
   }
-  const lengths = scope.quick ? sumLengths.filter(K => K <= 4096) : sumLengths;
-  for (const type of types) {
-    // the sums of other types are made by the same lines
-    if (type.a !== type.b || type.c !== 'f32' || (scope.quick && type.a !== 'f32')) continue;
-    for (const [i, K] of lengths.entries()) {
-      const form = scope.quick ? 'TN' : FORMS[i % FORMS.length]!;
-      yield problem(scope, type, form, epilogueOf(form, type), { M: 17, N: 9, K }, 'uniform', K);
-    }
+  const [types, form] = [typesOf(scope)[0]!, 'TN'] as const;
+  for (const K of sumLengths.filter(K => K <= QUICK_TERMS)) {
+    yield problem(cover, { types, form, epilogue: epilogueOf(form, types), size: lengthened(K) }, 'uniform', K);
   }
 }
 
 const typesOf = ({ adapter }: Scope): readonly Types[] =>
   MATMUL_TYPES.filter(({ b }) => b === 'f32' || hasHalves(adapter)) as readonly Types[];
 
-/** Each form has another for each type, and meets every one: what an epilogue does depends on no form. */
-function epilogueOf(form: MatmulForm, types: Types): Epilogue {
-  const type = MATMUL_TYPES.findIndex(({ a, b, c }) => a === types.a && b === types.b && c === types.c);
-  return EPILOGUES[(FORMS.indexOf(form) + type) % EPILOGUES.length]!;
-}
-
-function problem(
-  { adapter, quick }: Scope,
-  types: Types,
-  form: MatmulForm,
-  epilogue: Epilogue,
-  size: Size,
-  inputClass: InputClass,
-  terms?: number,
-): Problem {
+function problem(cover: Cover, make: Make, inputClass: InputClass, terms?: number): Problem {
+  const { types, form, epilogue, size } = make;
   const { M, N, K } = size;
   const label = `${form} ${M} ${N} ${K} ${inputClass}`;
   const shape = { ...size, transposeA: form === 'TN', transposeB: form === 'NT' };
@@ -77,9 +133,6 @@ function problem(
   const A = shape.transposeA ? transposed(a, M, K) : a;
   const B = shape.transposeB ? transposed(b, K, N) : b;
   const hasAddend = epilogue !== 'none';
-  const variants = [...matmulVariants(adapter, types as MatmulTypes)].filter(
-    ([name], i) => !quick || i === 0 || QUICK[form].others.includes(name),
-  );
   return {
     kernel: 'matmul',
     shape: `${form} ${types.a} ${types.b} ${types.c}, M ${M} N ${N} K ${K}, ${epilogue === 'none' ? 'written' : epilogue === 'addend' ? 'with an addend' : 'accumulated'}`,
@@ -101,7 +154,7 @@ function problem(
       const bound = matmulBound(matmul(left, right, shape, true), K, added, flushed);
       return { c: { reference, bound: storedBound(bound, reference, types.c) } };
     },
-    variants: variants.map(([name, variant]) => ({
+    variants: [...cover(make)].map(([name, variant]) => ({
       name,
       calls: bind =>
         matmulCalls(

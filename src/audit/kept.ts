@@ -1,0 +1,45 @@
+/** Inputs that are kept for `audit replay`, and what each was kept for. */
+import type { Given, Problem } from './problem.js';
+import type { Check } from './report.js';
+
+export interface KeptInput {
+  readonly family: string;
+  readonly problem: Problem;
+  /** Where they are others than the problem's own. */
+  readonly given?: Given | undefined;
+  readonly check: Check;
+  /** Of the output, where the error was largest. */
+  readonly index?: number | undefined;
+}
+
+/** More values than this are kept where something failed alone. */
+const MOST_VALUES = 2 ** 16;
+
+/**
+ * Of each kernel and variant the input with the largest error that passed, and of each of its metrics that failed the one
+ * that failed most.
+ */
+export class Kept {
+  readonly #inputs = new Map<string, KeptInput>();
+
+  get inputs(): KeptInput[] {
+    return [...this.#inputs.values()];
+  }
+
+  note(input: KeptInput): void {
+    const { check, problem } = input;
+    const { kernel, variant, metric, passed } = check;
+    if (passed && (metric !== 'error' || countOf(problem) > MOST_VALUES)) return;
+    const key = JSON.stringify([kernel, variant, passed ? 'passed' : metric]);
+    const before = this.#inputs.get(key);
+    if (!before || amountOf(check) > amountOf(before.check)) this.#inputs.set(key, input);
+  }
+}
+
+const amountOf = ({ value }: Check): number => value ?? Number.POSITIVE_INFINITY;
+
+const countOf = ({ inputs, outputs }: Problem): number =>
+  [
+    ...Object.values(inputs).map(({ values }) => values),
+    ...Object.values(outputs).map(({ initial }) => initial),
+  ].reduce((sum, values) => sum + (values?.length ?? 0), 0);
