@@ -1,8 +1,13 @@
 /** Every variant of the kernels that an adapter can run: its own choice, and the others. */
 import type { AdapterDescription } from '../gpu/adapters.js';
-import { type AttentionKernel, defaultAttention, type RegisterAttention } from '../kernels/attention-variant.js';
+import {
+  type AttentionKernel,
+  defaultAttention,
+  type MatrixAttention,
+  type RegisterAttention,
+} from '../kernels/attention-variant.js';
 import type { ElementType } from '../kernels/call.js';
-import { defaultMatmul, type MatmulVariant, matrixShapes } from '../kernels/matmul-variant.js';
+import { defaultMatmul, type MatmulVariant, matrixShapes, unusableMatrix } from '../kernels/matmul-variant.js';
 import { defaultElements, defaultRows, type ElementVariant, type RowVariant } from '../kernels/row-variant.js';
 
 export type MatmulTypes = Readonly<Record<'a' | 'b' | 'c', ElementType>>;
@@ -42,10 +47,8 @@ function onMatrices(
   steps: number,
 ): MatmulVariant | undefined {
   const [matrix] = matrixShapes(adapter);
-  const lanes = adapter.subgroupSize;
-  // Mesa's llvmpipe crashes compiling a multiply-accumulate of matrices with 16 lanes
-  if (!matrix || b !== 'f16' || (adapter.kind !== 'hardware' && lanes !== 8)) return undefined;
-  return { kernel: 'matrix', lanes, matrix, ...tile, depth: steps * matrix[2] };
+  if (!matrix || unusableMatrix(adapter, b, matrix)) return undefined;
+  return { kernel: 'matrix', lanes: adapter.subgroupSize, matrix, ...tile, depth: steps * matrix[2] };
 }
 
 /** Heads beyond these make tiles in workgroup memory that not every adapter holds, and take drivers long to compile. */
@@ -70,6 +73,13 @@ export function attentionVariants(
     variants.set('workgroup memory, own 2', { subgroups: false, workgroup: 32, own: 2, rows: 4 });
   }
   return variants;
+}
+
+/** Attention on subgroup matrices, where the adapter runs them. */
+export function matrixAttention(adapter: AdapterDescription): MatrixAttention | undefined {
+  const [matrix] = matrixShapes(adapter);
+  if (!matrix || unusableMatrix(adapter, 'f16', matrix)) return undefined;
+  return { lanes: adapter.subgroupSize, matrix, subgroupsM: 2, rows: 16 };
 }
 
 /** By name: each way to add up over a row, with elements one by one and four at a time. */

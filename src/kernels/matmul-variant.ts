@@ -85,3 +85,17 @@ export function matrixShapes(adapter: AdapterDescription): (readonly [number, nu
     .filter(({ operand, result }) => operand === 'f16' && result === 'f32')
     .map(({ M, N, K }) => [M, N, K] as const);
 }
+
+/** Why subgroup matrices of a shape cannot be used on operands of a type; undefined where they can. */
+export function unusableMatrix(
+  adapter: AdapterDescription,
+  operand: ElementType,
+  matrix: readonly number[],
+): string | undefined {
+  if (operand !== 'f16') return 'subgroup matrices take f16 alone';
+  // Mesa's llvmpipe crashes compiling a multiply-accumulate of matrices with other than 8 lanes
+  if (adapter.kind !== 'hardware' && adapter.subgroupSize !== 8)
+    return 'subgroup matrices crash software adapters of these lanes';
+  if (matrixShapes(adapter).some(shape => shape.every((size, i) => size === matrix[i]))) return undefined;
+  return `subgroup matrices of ${matrix.join(' x ')}, which the adapter does not have`;
+}

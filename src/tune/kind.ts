@@ -2,7 +2,6 @@
 import type { AdapterDescription } from '../gpu/adapters.js';
 import { floatsOfHalves, halvesOf } from '../half.js';
 import type { ElementType, KernelCall, Operand } from '../kernels/call.js';
-import { matrixShapes } from '../kernels/matmul-variant.js';
 import type { KernelTable, Kind, RequestOf, VariantOf } from '../kernels/table.js';
 import type { Vector } from '../numerics/reference.js';
 import { Random } from '../random.js';
@@ -59,20 +58,6 @@ export interface Check {
 }
 
 export const isSoftware = ({ kind }: AdapterDescription): boolean => kind !== 'hardware';
-
-/** Why subgroup matrices of a shape cannot be used on operands of a type; undefined where they can. */
-export function unusableMatrix(
-  adapter: AdapterDescription,
-  operand: ElementType,
-  matrix: readonly number[],
-): string | undefined {
-  if (operand !== 'f16') return 'subgroup matrices take f16 alone';
-  // Mesa's llvmpipe crashes compiling a multiply-accumulate of matrices with other than 8 lanes
-  if (isSoftware(adapter) && adapter.subgroupSize !== 8)
-    return 'subgroup matrices crash software adapters of these lanes';
-  if (matrixShapes(adapter).some(shape => shape.every((size, i) => size === matrix[i]))) return undefined;
-  return `subgroup matrices of ${matrix.join(' x ')}, which the adapter does not have`;
-}
 
 /** Every combination of the values of each field. */
 export function product<Fields extends Record<string, readonly number[]>>(

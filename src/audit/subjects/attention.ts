@@ -1,16 +1,16 @@
 /** Attention: forward and both passes of its gradient, each judged by itself on the reference's intermediate values. */
 
 import { attentionCall } from '../../kernels/attention.js';
-import type { AttentionKernel } from '../../kernels/attention-variant.js';
+import type { AttentionKernel, AttentionVariant, MatrixAttention } from '../../kernels/attention-variant.js';
 import { type AttentionShape, attention, attentionBackward } from '../../numerics/attention.js';
-import { attentionBounds } from '../../numerics/attention-bounds.js';
+import { type AttentionBoundOptions, attentionBounds } from '../../numerics/attention-bounds.js';
 import { storedBound } from '../../numerics/bounds.js';
 import { attentionCases } from '../../numerics/cases.js';
 import { type InputClass, inputValues, type StoredType, stored } from '../../numerics/inputs.js';
 import type { Vector } from '../../numerics/reference.js';
 import { apart, sideBySide } from '../../numerics/side-by-side.js';
 import { type Expected, floats, type Given, type Problem, type Scope, storedTypes } from '../problem.js';
-import { attentionVariants } from '../variants.js';
+import { attentionVariants, matrixAttention } from '../variants.js';
 
 /** Of q and k, and of v and dout. */
 export const ATTENTION_CLASSES: readonly (readonly [name: string, scores: InputClass, values: InputClass])[] = [
@@ -66,6 +66,17 @@ export function* attentionProblems(scope: Scope): Generator<Problem> {
       for (const kernel of KERNELS) yield problem(scope, kernel, type, shape, inputClass);
     }
   }
+  // what is rounded to f16 on the way has bounds of its own; drivers take seconds to compile these
+  const onMatrices = matrixAttention(scope.adapter);
+  if (!onMatrices || scope.quick) return;
+  for (const [D, classes] of [
+    [SMALL_HEAD.f16, ATTENTION_CLASSES],
+    [10, ATTENTION_CLASSES.slice(0, 1)],
+  ] as const) {
+    for (const inputClass of classes) {
+      for (const kernel of KERNELS) yield problem(scope, kernel, 'f16', { ...SMALL, D }, inputClass, onMatrices);
+    }
+  }
 }
 
 function problem(
@@ -74,6 +85,7 @@ function problem(
   type: StoredType,
   shape: AttentionShape,
   [inputClass, scoreClass, valueClass]: (typeof ATTENTION_CLASSES)[number],
+  onMatrices?: MatrixAttention,
 ): Problem {
   const { B, T, H, KV, D } = shape;
   const label = `${inputClass} ${B} ${T} ${H} ${KV} ${D}`;
@@ -89,8 +101,8 @@ function problem(
   const rows = B * T;
   const width = (H + 2 * KV) * D;
   const isQuery = (i: number) => i % width < H * D;
-  const forward = attentionVariants(adapter, 'attention_forward', D);
-  const rescale = Math.min(...[...forward.values()].map(variant => variant.rows));
+  const forward = onMatrices ? [onMatrices] : [...attentionVariants(adapter, 'attention_forward', D).values()];
+  const rescale = Math.min(...forward.map(variant => variant.rows));
   const all = {
     qkv: floats(sideBySide([q, k, v], rows), type),
     out: floats(out, type),
@@ -100,11 +112,13 @@ function problem(
   };
   // halves differ in how they are read and written alone: one variant of a kind is enough where time is short
   const isPosed = quick ? (own: number) => type === 'f32' || own === 1 : () => OTHER_HEADS[type].includes(D);
-  const variants = [...attentionVariants(adapter, kernel, D)].filter(([, { own }], i) => i === 0 || isPosed(own));
+  const variants: (readonly [string, AttentionVariant])[] = onMatrices
+    ? [['subgroup matrices', onMatrices]]
+    : [...attentionVariants(adapter, kernel, D)].filter(([, { own }], i) => i === 0 || isPosed(own));
   const inputs = BINDINGS[kernel].filter(name => !(OUTPUTS[kernel] as readonly string[]).includes(name));
   return {
     kernel,
-    shape: `${type}, B ${B} T ${T} heads ${H}/${KV} size ${D}`,
+    shape: `${type}, B ${B} T ${T} heads ${H}/${KV} size ${D}${onMatrices ? ', on matrices' : ''}`,
     inputClass,
     inputs: Object.fromEntries(inputs.map(name => [name, all[name as keyof typeof all]])),
     outputs: Object.fromEntries(
@@ -116,7 +130,7 @@ function problem(
         return [name, { type: name === 'out' ? type : 'f32', count: name === 'out' ? q.length : B * H * T }];
       }),
     ),
-    expected: given => expected(given, kernel, shape, type, rescale, dout),
+    expected: given => expected(given, kernel, shape, { type, rescale, halves: onMatrices !== undefined }, dout),
     variants: variants.map(([name, variant]) => ({
       name,
       calls: bind => [attentionCall(kernel, variant, shape, BINDINGS[kernel].map(bind))],
@@ -128,21 +142,21 @@ function expected(
   given: Given,
   kernel: AttentionKernel,
   shape: AttentionShape,
-  type: StoredType,
-  rescale: number,
+  options: AttentionBoundOptions & { readonly type: StoredType },
   anyDout: Vector,
 ): Record<string, Expected> {
   const { B, T, H, KV, D } = shape;
   const [q, k, v] = apart(given.qkv!, B * T, [H * D, KV * D, KV * D]) as [Vector, Vector, Vector];
   const dout = given.dout ?? anyDout;
   const { out, logsumexp } = attention({ q, k, v }, shape);
-  const bounds = attentionBounds({ q, k, v }, out, dout, shape, { rescale, type });
+  const bounds = attentionBounds({ q, k, v }, out, dout, shape, options);
   if (kernel === 'attention_forward') {
     return {
       out: { reference: out, bound: bounds.out },
       logsumexp: { reference: logsumexp, bound: bounds.logsumexp },
     };
   }
+  const { type } = options;
   const { dq, dk, dv } = attentionBackward({ q, k, v }, dout, shape);
   const parts = (a: Vector, b: Vector, c: Vector) => sideBySide([a, b, c], B * T);
   const dqkv = {

@@ -9,12 +9,12 @@ import {
   type MatrixAttention,
 } from '../../kernels/attention-variant.js';
 import { BYTES, type ElementType } from '../../kernels/call.js';
-import { matrixShapes } from '../../kernels/matmul-variant.js';
+import { matrixShapes, unusableMatrix } from '../../kernels/matmul-variant.js';
 import { attention as attention64, attentionBackward } from '../../numerics/attention.js';
 import { attentionBounds } from '../../numerics/attention-bounds.js';
 import type { Vector } from '../../numerics/reference.js';
 import { sideBySide } from '../../numerics/side-by-side.js';
-import { inHalves, isSoftware, type Needs, product, type TunedKind, unusableMatrix, values } from '../kind.js';
+import { inHalves, isSoftware, type Needs, product, type TunedKind, values } from '../kind.js';
 
 export const attention: TunedKind<'attention'> = {
   shipped: (adapter, { kernel }) => defaultAttention(adapter, kernel),

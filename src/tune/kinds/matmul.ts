@@ -1,10 +1,10 @@
 /** Matrix products, to be tuned. */
 import { BYTES, type Operand } from '../../kernels/call.js';
 import { matmulCalls } from '../../kernels/matmul.js';
-import { defaultMatmul, type MatmulVariant, matrixShapes } from '../../kernels/matmul-variant.js';
+import { defaultMatmul, type MatmulVariant, matrixShapes, unusableMatrix } from '../../kernels/matmul-variant.js';
 import { matmulBound } from '../../numerics/bounds.js';
 import { matmul as matmul64 } from '../../numerics/reference.js';
-import { isSoftware, type Needs, oddSize, product, type TunedKind, unusableMatrix, values } from '../kind.js';
+import { isSoftware, type Needs, oddSize, product, type TunedKind, values } from '../kind.js';
 
 export const matmul: TunedKind<'matmul'> = {
   shipped: defaultMatmul,
