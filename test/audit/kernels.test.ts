@@ -53,7 +53,10 @@ describe('whole kernels', () => {
   test('every kernel file belongs to a family', () => {
     const files = readdirSync(join(packageRoot, 'kernels')).flatMap(file => /^(\w+)\.wgsl$/.exec(file)?.[1] ?? []);
     // variants of one kernel; the second half of rmsnorm_backward_weight; the audit's own; what only a benchmark runs
-    const variants = ['matmul_matrix', 'matmul_subgroup', 'matmul_tiled'];
+    const variants = [
+      ...['matmul_matrix', 'matmul_subgroup', 'matmul_tiled'],
+      ...['forward', 'backward_query', 'backward_key_value'].map(pass => `attention_${pass}_matrix`),
+    ];
     const parts = [...variants, 'sum_rows', 'fill_workgroup', 'ceiling_fma', 'ceiling_copy'];
     const covered = [...FAMILIES.flatMap(({ kernels }) => kernels), ...parts];
     expect(files.filter(file => !covered.includes(file))).toEqual([]);

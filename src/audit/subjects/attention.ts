@@ -68,11 +68,10 @@ export function* attentionProblems(scope: Scope): Generator<Problem> {
   }
   // what is rounded to f16 on the way has bounds of its own; drivers take seconds to compile these
   const onMatrices = matrixAttention(scope.adapter);
-  if (!onMatrices || scope.quick) return;
-  for (const [D, classes] of [
-    [SMALL_HEAD.f16, ATTENTION_CLASSES],
-    [10, ATTENTION_CLASSES.slice(0, 1)],
-  ] as const) {
+  if (!onMatrices) return;
+  const usual = ATTENTION_CLASSES.slice(0, 1);
+  const heads = [[SMALL_HEAD.f16, ATTENTION_CLASSES] as const, [10, usual] as const];
+  for (const [D, classes] of scope.quick ? [[QUICK_HEAD, usual] as const] : heads) {
     for (const inputClass of classes) {
       for (const kernel of KERNELS) yield problem(scope, kernel, 'f16', { ...SMALL, D }, inputClass, onMatrices);
     }

@@ -42,9 +42,14 @@ function* allProblems(scope: Scope): Generator<Problem> {
   // the sums of other types are made by the same lines
   const summed = types.filter(({ a, b, c }) => a === b && c === 'f32');
   const lengths = summed.flatMap(types => FORMS.flatMap(form => sumLengths.map(K => make(types, form, lengthened(K)))));
+  const otherwise = makes
+    .filter(({ size, types: { a, b, c } }) => size === matmulCases[0]!.shape && a === c && a === b)
+    .flatMap(({ types, form, epilogue }) =>
+      otherEpilogues(epilogue).map(other => ({ types, form, epilogue: other, size: ADVERSARIAL_SIZE })),
+    );
   const cover = coverOf(
     scope.adapter,
-    makes,
+    [...makes, ...otherwise],
     lengths.filter(({ form }) => form === 'TN'),
   );
   for (const make of makes) yield problem(cover, make, 'uniform');
@@ -52,12 +57,7 @@ function* allProblems(scope: Scope): Generator<Problem> {
     for (const inputClass of ADVERSARIAL) yield problem(cover, make, inputClass);
   }
   for (const make of lengths) yield problem(cover, make, 'uniform', make.size.K);
-  for (const { types, form, epilogue } of makes.filter(({ size }) => size === matmulCases[0]!.shape)) {
-    if (types.a !== types.c || types.a !== types.b) continue;
-    for (const other of otherEpilogues(epilogue)) {
-      yield problem(cover, { types, form, epilogue: other, size: ADVERSARIAL_SIZE }, 'uniform');
-    }
-  }
+  for (const make of otherwise) yield problem(cover, make, 'uniform');
 }
 
 /** One size for each form and type, and one more for each pipeline of the other variants: its largest. */
