@@ -1,6 +1,6 @@
 /** What a step ends with: gradient norm, AdamW; and the elementwise kernels. */
 import { accumulate, adamw, add, cast } from '../../kernels/elementwise.js';
-import { gradientNorm, gradientNormPartial, gradientNormParts } from '../../kernels/rows.js';
+import { gradientNorm, gradientNormPartial, gradientNormParts } from '../../kernels/gradient-norm.js';
 import {
   adamwBounds,
   DIVISION,
