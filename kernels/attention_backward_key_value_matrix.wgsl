@@ -1,6 +1,6 @@
 // Gradient of causal attention for keys and values: the contract of attention_backward_key_value, in f16, on subgroup
 // matrices. A subgroup owns MATRIX_M key rows, a workgroup SUBGROUPS times as many of one head, and walks over the queries of
-// the heads that share it, QUERIES at a time; otherwise laid out as attention_forward_matrix. p and ds are rounded to f16
+// the heads that share it, ROWS at a time; otherwise laid out as attention_forward_matrix. p and ds are rounded to f16
 // for their products with dout and q. dk and dv are summed in matrices, in f32.
 struct Params { T: u32, H: u32, KV: u32, scale: f32 }
 
@@ -11,27 +11,17 @@ struct Params { T: u32, H: u32, KV: u32, scale: f32 }
 @group(0) @binding(4) var<storage, read_write> dqkv: array<f16>;
 @group(0) @binding(5) var<uniform> params: Params;
 
-const D = ${HEAD_SIZE}u;
-const M = ${MATRIX_M}u;
-const THREADS = ${LANES}u * ${SUBGROUPS}u;
-const KEYS = M * ${SUBGROUPS}u;
-const QUERIES = ${ROWS}u;
-const WIDTH = ${WIDTH}u;
-const PAD = 8u;
-const CHUNKS = WIDTH / ${VECTOR}u;
-const STRIDE = (WIDTH + PAD) / ${VECTOR}u;
-const SCORE_STRIDE = QUERIES + PAD;
-var<workgroup> k_tile: array<${CHUNK}, KEYS * STRIDE>;
-var<workgroup> v_tile: array<${CHUNK}, KEYS * STRIDE>;
-var<workgroup> q_tile: array<${CHUNK}, QUERIES * STRIDE>;
-var<workgroup> dout_tile: array<${CHUNK}, QUERIES * STRIDE>;
-var<workgroup> scores: array<f32, KEYS * SCORE_STRIDE>;
-var<workgroup> products: array<f32, KEYS * SCORE_STRIDE>;
-var<workgroup> p_tile: array<f16, KEYS * SCORE_STRIDE>;
-var<workgroup> ds_tile: array<f16, KEYS * SCORE_STRIDE>;
-var<workgroup> sums: array<f32, KEYS * ${MATRIX_N}u>;
-
 ${LIB_ATTENTION_ROWS}
+var<workgroup> k_tile: array<${CHUNK}, OWN * STRIDE>;
+var<workgroup> v_tile: array<${CHUNK}, OWN * STRIDE>;
+var<workgroup> q_tile: array<${CHUNK}, ROWS * STRIDE>;
+var<workgroup> dout_tile: array<${CHUNK}, ROWS * STRIDE>;
+var<workgroup> scores: array<f32, OWN * SCORE_STRIDE>;
+var<workgroup> products: array<f32, OWN * SCORE_STRIDE>;
+var<workgroup> p_tile: array<f16, OWN * SCORE_STRIDE>;
+var<workgroup> ds_tile: array<f16, OWN * SCORE_STRIDE>;
+var<workgroup> sums: array<f32, OWN * ${MATRIX_N}u>;
+
 ${LIB_ATTENTION_DOUT}
 
 @compute @workgroup_size(THREADS)
@@ -43,7 +33,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   let group = H / params.KV;
   let batch = workgroup.z;
   let stride = (H + 2u * params.KV) * D;
-  let first = workgroup.x * KEYS;
+  let first = workgroup.x * OWN;
   let start = batch * T * stride;
   let k_head = (H + kv_head) * D;
   let v_head = k_head + params.KV * D;
@@ -51,7 +41,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   let row = tile_row + lane % M;
   let part = lane / M;
   let j = first + row;
-  for (var i = thread; i < KEYS * CHUNKS; i += THREADS) {
+  for (var i = thread; i < OWN * CHUNKS; i += THREADS) {
     let at = i / CHUNKS * STRIDE + i % CHUNKS;
     k_tile[at] = load(start, first + i / CHUNKS, stride, k_head, i % CHUNKS, T);
     v_tile[at] = load(start, first + i / CHUNKS, stride, v_head, i % CHUNKS, T);
@@ -63,8 +53,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   for (var head = kv_head * group; head < (kv_head + 1u) * group; head++) {
     let statistics = (batch * H + head) * T;
     // queries before this workgroup's first key see none of its keys
-    for (var t0 = first; t0 < T; t0 += QUERIES) {
-      for (var i = thread; i < QUERIES * CHUNKS; i += THREADS) {
+    for (var t0 = first; t0 < T; t0 += ROWS) {
+      for (var i = thread; i < ROWS * CHUNKS; i += THREADS) {
         let at = i / CHUNKS * STRIDE + i % CHUNKS;
         q_tile[at] = load(start, t0 + i / CHUNKS, stride, head * D, i % CHUNKS, T);
         dout_tile[at] = load_dout(batch, t0 + i / CHUNKS, head, i % CHUNKS);
@@ -93,7 +83,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
       }
       #end
       workgroupBarrier();
-      for (var i = part; i < QUERIES; i += PARTS) {
+      for (var i = part; i < ROWS; i += PARTS) {
         let at = row * SCORE_STRIDE + i;
         let t = t0 + i;
         let statistic = statistics + min(t, T - 1u);

@@ -11,26 +11,16 @@ struct Params { T: u32, H: u32, KV: u32, scale: f32 }
 @group(0) @binding(5) var<storage, read_write> delta: array<f32>;
 @group(0) @binding(6) var<uniform> params: Params;
 
-const D = ${HEAD_SIZE}u;
-const M = ${MATRIX_M}u;
-const THREADS = ${LANES}u * ${SUBGROUPS}u;
-const QUERIES = M * ${SUBGROUPS}u;
-const KEYS = ${ROWS}u;
-const WIDTH = ${WIDTH}u;
-const PAD = 8u;
-const CHUNKS = WIDTH / ${VECTOR}u;
-const STRIDE = (WIDTH + PAD) / ${VECTOR}u;
-const SCORE_STRIDE = KEYS + PAD;
-var<workgroup> q_tile: array<${CHUNK}, QUERIES * STRIDE>;
-var<workgroup> dout_tile: array<${CHUNK}, QUERIES * STRIDE>;
-var<workgroup> k_tile: array<${CHUNK}, KEYS * STRIDE>;
-var<workgroup> v_tile: array<${CHUNK}, KEYS * STRIDE>;
-var<workgroup> scores: array<f32, QUERIES * SCORE_STRIDE>;
-var<workgroup> products: array<f32, QUERIES * SCORE_STRIDE>;
-var<workgroup> ds_tile: array<f16, QUERIES * SCORE_STRIDE>;
-var<workgroup> sums: array<f32, QUERIES * ${MATRIX_N}u>;
-
 ${LIB_ATTENTION_ROWS}
+var<workgroup> q_tile: array<${CHUNK}, OWN * STRIDE>;
+var<workgroup> dout_tile: array<${CHUNK}, OWN * STRIDE>;
+var<workgroup> k_tile: array<${CHUNK}, ROWS * STRIDE>;
+var<workgroup> v_tile: array<${CHUNK}, ROWS * STRIDE>;
+var<workgroup> scores: array<f32, OWN * SCORE_STRIDE>;
+var<workgroup> products: array<f32, OWN * SCORE_STRIDE>;
+var<workgroup> ds_tile: array<f16, OWN * SCORE_STRIDE>;
+var<workgroup> sums: array<f32, OWN * ${MATRIX_N}u>;
+
 ${LIB_ATTENTION_DOUT}
 
 @compute @workgroup_size(THREADS)
@@ -41,7 +31,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   let head = workgroup.y;
   let batch = workgroup.z;
   let stride = (H + 2u * params.KV) * D;
-  let first = workgroup.x * QUERIES;
+  let first = workgroup.x * OWN;
   let start = batch * T * stride;
   let k_head = (H + head / (H / params.KV)) * D;
   let v_head = k_head + params.KV * D;
@@ -50,7 +40,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   let part = lane / M;
   let t = first + row;
   let statistic = (batch * H + head) * T + min(t, T - 1u);
-  for (var i = thread; i < QUERIES * CHUNKS; i += THREADS) {
+  for (var i = thread; i < OWN * CHUNKS; i += THREADS) {
     let at = i / CHUNKS * STRIDE + i % CHUNKS;
     q_tile[at] = load(start, first + i / CHUNKS, stride, head * D, i % CHUNKS, T);
     dout_tile[at] = load_dout(batch, first + i / CHUNKS, head, i % CHUNKS);
@@ -64,9 +54,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   #for n in WIDTH_MATRICES
   var dq_${n}: subgroup_matrix_result<f32, ${MATRIX_N}, ${MATRIX_M}>;
   #end
-  let keys = min(first + QUERIES, T);
-  for (var j0 = 0u; j0 < keys; j0 += KEYS) {
-    for (var i = thread; i < KEYS * CHUNKS; i += THREADS) {
+  let keys = min(first + OWN, T);
+  for (var j0 = 0u; j0 < keys; j0 += ROWS) {
+    for (var i = thread; i < ROWS * CHUNKS; i += THREADS) {
       let at = i / CHUNKS * STRIDE + i % CHUNKS;
       k_tile[at] = load(start, j0 + i / CHUNKS, stride, k_head, i % CHUNKS, T);
       v_tile[at] = load(start, j0 + i / CHUNKS, stride, v_head, i % CHUNKS, T);
@@ -95,7 +85,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     }
     #end
     workgroupBarrier();
-    for (var j = part; j < KEYS; j += PARTS) {
+    for (var j = part; j < ROWS; j += PARTS) {
       let at = row * SCORE_STRIDE + j;
       let visible = j0 + j <= t && t < T;
       let p = select(0f, exp(select(0f, scores[at] * params.scale - logsumexp_row, visible)), visible);

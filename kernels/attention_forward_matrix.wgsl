@@ -1,7 +1,7 @@
 // Causal attention: the contract of attention_forward, in f16, on subgroup matrices (tensor cores) of
 // MATRIX_M x MATRIX_N x MATRIX_K with f16 operands and f32 sums.
 // A subgroup of LANES lanes owns MATRIX_M query rows, a workgroup SUBGROUPS times as many of one head, and walks over the
-// keys, KEYS at a time. q, k and v are staged in workgroup memory in chunks of VECTOR halves, rows padded to WIDTH >= D with
+// keys, ROWS at a time. q, k and v are staged in workgroup memory in chunks of VECTOR halves, rows padded to WIDTH >= D with
 // zeros and by PAD against bank conflicts. Scores leave the matrices through workgroup memory, since these have no elements
 // that WGSL could reach; LANES / MATRIX_M lanes share a row's softmax. Weights are rounded to f16 for their product with v;
 // out is summed in f32 in workgroup memory, where it is rescaled when the running maximum changes.
@@ -12,26 +12,15 @@ struct Params { T: u32, H: u32, KV: u32, scale: f32 }
 @group(0) @binding(2) var<storage, read_write> logsumexp: array<f32>;
 @group(0) @binding(3) var<uniform> params: Params;
 
-const D = ${HEAD_SIZE}u;
-const M = ${MATRIX_M}u;
-const THREADS = ${LANES}u * ${SUBGROUPS}u;
-const QUERIES = M * ${SUBGROUPS}u;
-const KEYS = ${ROWS}u;
-const WIDTH = ${WIDTH}u;
-const PAD = 8u;
-const CHUNKS = WIDTH / ${VECTOR}u;
-const STRIDE = (WIDTH + PAD) / ${VECTOR}u;
-const SCORE_STRIDE = KEYS + PAD;
+${LIB_ATTENTION_ROWS}
 const OUT_STRIDE = WIDTH + PAD;
 const MASKED = -1e30f;
-var<workgroup> q_tile: array<${CHUNK}, QUERIES * STRIDE>;
-var<workgroup> k_tile: array<${CHUNK}, KEYS * STRIDE>;
-var<workgroup> v_tile: array<${CHUNK}, KEYS * STRIDE>;
-var<workgroup> scores: array<f32, QUERIES * SCORE_STRIDE>;
-var<workgroup> weights: array<f16, QUERIES * SCORE_STRIDE>;
-var<workgroup> sums: array<f32, QUERIES * OUT_STRIDE>;
-
-${LIB_ATTENTION_ROWS}
+var<workgroup> q_tile: array<${CHUNK}, OWN * STRIDE>;
+var<workgroup> k_tile: array<${CHUNK}, ROWS * STRIDE>;
+var<workgroup> v_tile: array<${CHUNK}, ROWS * STRIDE>;
+var<workgroup> scores: array<f32, OWN * SCORE_STRIDE>;
+var<workgroup> weights: array<f16, OWN * SCORE_STRIDE>;
+var<workgroup> sums: array<f32, OWN * OUT_STRIDE>;
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) thread: u32,
@@ -40,7 +29,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   let head = workgroup.y;
   let batch = workgroup.z;
   let stride = (params.H + 2u * params.KV) * D;
-  let first = workgroup.x * QUERIES;
+  let first = workgroup.x * OWN;
   let start = batch * T * stride;
   let k_head = (params.H + head / (params.H / params.KV)) * D;
   let v_head = k_head + params.KV * D;
@@ -51,13 +40,13 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   let t = first + row;
   var largest = MASKED;
   var sum = 0f;
-  for (var i = thread; i < QUERIES * CHUNKS; i += THREADS) {
+  for (var i = thread; i < OWN * CHUNKS; i += THREADS) {
     q_tile[i / CHUNKS * STRIDE + i % CHUNKS] = load(start, first + i / CHUNKS, stride, head * D, i % CHUNKS, T);
   }
-  for (var i = thread; i < QUERIES * OUT_STRIDE; i += THREADS) { sums[i] = 0f; }
-  let keys = min(first + QUERIES, T); // no row of this workgroup sees further
-  for (var j0 = 0u; j0 < keys; j0 += KEYS) {
-    for (var i = thread; i < KEYS * CHUNKS; i += THREADS) {
+  for (var i = thread; i < OWN * OUT_STRIDE; i += THREADS) { sums[i] = 0f; }
+  let keys = min(first + OWN, T); // no row of this workgroup sees further
+  for (var j0 = 0u; j0 < keys; j0 += ROWS) {
+    for (var i = thread; i < ROWS * CHUNKS; i += THREADS) {
       let at = i / CHUNKS * STRIDE + i % CHUNKS;
       k_tile[at] = load(start, j0 + i / CHUNKS, stride, k_head, i % CHUNKS, T);
       v_tile[at] = load(start, j0 + i / CHUNKS, stride, v_head, i % CHUNKS, T);
@@ -79,7 +68,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     #end
     workgroupBarrier();
     var largest_now = largest;
-    for (var j = part; j < KEYS; j += PARTS) {
+    for (var j = part; j < ROWS; j += PARTS) {
       let score = scores[row * SCORE_STRIDE + j] * params.scale;
       largest_now = max(largest_now, select(MASKED, score, j0 + j <= t));
     }
@@ -87,7 +76,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     let correction = exp(largest - largest_now);
     largest = largest_now;
     var added = 0f;
-    for (var j = part; j < KEYS; j += PARTS) {
+    for (var j = part; j < ROWS; j += PARTS) {
       let score = scores[row * SCORE_STRIDE + j] * params.scale;
       let weight = select(0f, exp(select(0f, score - largest, j0 + j <= t)), j0 + j <= t);
       added += weight;

@@ -1,5 +1,16 @@
-// What the attention kernels on subgroup matrices share. M rows of a tile are a subgroup's; PARTS lanes share a row, those
-// whose numbers are the same modulo M.
+// What the attention kernels on subgroup matrices share. OWN rows are a workgroup's, M of them a subgroup's; ROWS others are
+// taken at a time. A row is staged in WIDTH halves, CHUNKS of VECTOR, padded by PAD against bank conflicts. PARTS lanes share
+// a row's scores, those whose numbers are the same modulo M.
+const D = ${HEAD_SIZE}u;
+const M = ${MATRIX_M}u;
+const THREADS = ${LANES}u * ${SUBGROUPS}u;
+const OWN = M * ${SUBGROUPS}u;
+const ROWS = ${ROWS}u;
+const WIDTH = ${WIDTH}u;
+const PAD = 8u;
+const CHUNKS = WIDTH / ${VECTOR}u;
+const STRIDE = (WIDTH + PAD) / ${VECTOR}u;
+const SCORE_STRIDE = ROWS + PAD;
 const PARTS = ${LANES}u / M;
 
 fn row_max(value: f32) -> f32 {

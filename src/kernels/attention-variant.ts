@@ -1,5 +1,6 @@
 /** The variants of attention, and which one an adapter takes where nothing was tuned. */
 import type { AdapterDescription } from '../gpu/adapters.js';
+import { bucket } from './bucket.js';
 import type { ElementType } from './call.js';
 
 /** qkv [B, T, H + 2 KV, D]: queries, keys and values of a position side by side; out [B, T, H, D]. */
@@ -38,7 +39,7 @@ export type AttentionVariant = RegisterAttention | MatrixAttention;
 export const isOnMatrices = (variant: AttentionVariant): variant is MatrixAttention => 'matrix' in variant;
 
 export function attentionKey(kernel: AttentionKernel, { T, D }: AttentionSizes, type: ElementType): string {
-  return `${kernel} ${type} D${D} T${2 ** Math.ceil(Math.log2(T))}`;
+  return `${kernel} ${type} D${D} T${bucket(T)}`;
 }
 
 /** The shipped choice: broadcast within a subgroup where there is a CPU underneath, else workgroup memory. */

@@ -1,6 +1,6 @@
 /** The global gradient norm, in two steps: sums of squares of parts, then norm, clip factor and soundness of a step. */
 import { checkIndexable, f32, type KernelCall, kernelCall, linearGrid, type Operand } from './call.js';
-import { defaultRows, reduceHoles } from './row-variant.js';
+import { defaultReduceHoles } from './row-variant.js';
 import { rowWindows } from './split.js';
 import type { KernelTable } from './table.js';
 
@@ -15,7 +15,7 @@ export function gradientNormPartial(
   { gradient, partial }: Record<'gradient' | 'partial', Operand>,
 ): KernelCall[] {
   checkIndexable('gradient_norm_partial', count);
-  const holes = { ...reduceHoles(defaultRows(kernels.adapter)), ELEMENTS: ELEMENTS_PER_PART };
+  const holes = { ...defaultReduceHoles(kernels.adapter), ELEMENTS: ELEMENTS_PER_PART };
   return rowWindows(kernels.maxBindingBytes, count, [[gradient, 1]], ELEMENTS_PER_PART).map(window => {
     const at = first + window.start / ELEMENTS_PER_PART;
     const workgroups = linearGrid(gradientNormParts(window.count));
@@ -39,7 +39,7 @@ export function gradientNorm(
   buffers: Record<'partial' | 'loss' | 'schedule' | 'health', Operand> & { readonly scaler?: Operand | undefined },
 ): KernelCall[] {
   const { partial, loss, schedule, health, scaler } = buffers;
-  const holes = { ...reduceHoles(defaultRows(kernels.adapter)), LOSS_SCALING: scaler !== undefined };
+  const holes = { ...defaultReduceHoles(kernels.adapter), LOSS_SCALING: scaler !== undefined };
   const bound = scaler ? [partial, loss, schedule, health, scaler] : [partial, loss, schedule, health];
   const { growthInterval = 0, beta1 = 0, beta2 = 0 } = scaling ?? {};
   const params = [parts, f32(clip), growthInterval, f32(beta1), f32(beta2)];

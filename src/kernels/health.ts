@@ -1,6 +1,6 @@
 /** What the values of tensors look like: a reduction over each, read back by whoever watches a run. */
 import { f32, type KernelCall, kernelCall, linearGrid, type Operand } from './call.js';
-import { defaultRows, reduceHoles } from './row-variant.js';
+import { defaultReduceHoles } from './row-variant.js';
 import type { Holes } from './source.js';
 import { rowWindows } from './split.js';
 import type { KernelTable } from './table.js';
@@ -45,7 +45,7 @@ function calls(
   return rowWindows(kernels.maxBindingBytes, count, elements, ELEMENTS_PER_PART).map(window => {
     const params = [window.count, first + window.start / ELEMENTS_PER_PART, f32(eps)];
     const buffers = [...shared, ...window.operands, report];
-    const all = { ...reduceHoles(defaultRows(kernels.adapter)), ...holes, ELEMENTS: ELEMENTS_PER_PART };
+    const all = { ...defaultReduceHoles(kernels.adapter), ...holes, ELEMENTS: ELEMENTS_PER_PART };
     return kernelCall('tensor_health', all, buffers, params, linearGrid(healthParts(window.count)));
   });
 }

@@ -1,5 +1,6 @@
 /** The variants of the matrix product, and which one an adapter takes where nothing was tuned. */
 import type { AdapterDescription } from '../gpu/adapters.js';
+import { bucket } from './bucket.js';
 import type { ElementType } from './call.js';
 
 /**
@@ -50,9 +51,6 @@ export type MatmulVariant =
       readonly columns: number;
       readonly depth: number;
     };
-
-/** Sizes are bucketed by powers of two: what is best for one is best for its neighbours. */
-const bucket = (size: number): number => 2 ** Math.ceil(Math.log2(Math.max(1, size)));
 
 export function matmulKey({ form, M, N, K, types: { a, b, c } }: MatmulRequest): string {
   return `${form} ${a} ${b} ${c} M${bucket(M)} N${bucket(N)} K${bucket(K)}`;

@@ -1,5 +1,6 @@
 /** The variants of kernels that take a tensor by rows or by elements, and which one an adapter takes where nothing was tuned. */
 import type { AdapterDescription } from '../gpu/adapters.js';
+import { bucket } from './bucket.js';
 import type { ElementType } from './call.js';
 import type { Holes } from './source.js';
 
@@ -37,8 +38,6 @@ export interface ElementRequest {
   readonly type: ElementType;
 }
 
-const bucket = (size: number): number => 2 ** Math.ceil(Math.log2(size));
-
 export const rowKey = ({ kernel, columns, type }: RowRequest): string => `${kernel} ${type} C${bucket(columns)}`;
 export const elementKey = ({ kernel, count, type }: ElementRequest): string => `${kernel} ${type} N${bucket(count)}`;
 
@@ -62,6 +61,9 @@ export const reduceHoles = ({ lanes, workgroup }: RowVariant): Holes => ({
   SINGLE_SUBGROUP: lanes === workgroup,
   SUBGROUPS: lanes > 0 && lanes < workgroup,
 });
+
+/** Those of a kernel that is not tuned. */
+export const defaultReduceHoles = (adapter: AdapterDescription): Holes => reduceHoles(defaultRows(adapter));
 
 /** How many elements a load takes of rows of `columns`: as many as the variant asks for, where that is whole. */
 export const vectorOf = (vector: number, columns: number): number => (columns % vector === 0 ? vector : 1);

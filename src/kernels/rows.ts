@@ -9,7 +9,15 @@ import {
   type Operand,
   type Param,
 } from './call.js';
-import { defaultRows, type RowVariant, reduceHoles, valueType, vectorHoles, vectorOf } from './row-variant.js';
+import {
+  defaultReduceHoles,
+  defaultRows,
+  type RowVariant,
+  reduceHoles,
+  valueType,
+  vectorHoles,
+  vectorOf,
+} from './row-variant.js';
 import type { Holes } from './source.js';
 import { rowWindows } from './split.js';
 import type { KernelTable } from './table.js';
@@ -214,7 +222,7 @@ export function embeddingBackward(
   return rowWindows(kernels.maxBindingBytes, entries, [[dtable, columns]]).map(({ start, count, operands }) =>
     kernelCall(
       'embedding_backward',
-      reduceHoles(defaultRows(kernels.adapter)),
+      defaultReduceHoles(kernels.adapter),
       [ids, order, starts, dy, ...operands],
       [rows, columns, start, count],
       linearGrid(rows),
@@ -268,7 +276,5 @@ export function sum(
   scale: number,
   { values, total }: Record<'values' | 'total', Operand>,
 ): KernelCall[] {
-  return [
-    kernelCall('sum', reduceHoles(defaultRows(kernels.adapter)), [values, total], [count, f32(scale)], [1, 1, 1]),
-  ];
+  return [kernelCall('sum', defaultReduceHoles(kernels.adapter), [values, total], [count, f32(scale)], [1, 1, 1])];
 }

@@ -78,38 +78,30 @@ export class KernelTable {
   }
 
   matmul(request: MatmulRequest): MatmulVariant {
-    const key = matmulKey(request);
-    this.requests.set(key, { kind: 'matmul', key, calls: this.#callsOf(key) + 1, request });
-    return this.#take('matmul', key, () => defaultMatmul(this.adapter, request));
+    return this.#take('matmul', matmulKey(request), request, () => defaultMatmul(this.adapter, request));
   }
 
   attention(kernel: AttentionKernel, sizes: AttentionSizes, type: ElementType): AttentionVariant {
-    const key = attentionKey(kernel, sizes, type);
     const request = { kernel, sizes, type };
-    this.requests.set(key, { kind: 'attention', key, calls: this.#callsOf(key) + 1, request });
-    return this.#take('attention', key, () => defaultAttention(this.adapter, kernel));
+    return this.#take('attention', attentionKey(kernel, sizes, type), request, () =>
+      defaultAttention(this.adapter, kernel),
+    );
   }
 
   rows(request: RowRequest): RowVariant {
-    const key = rowKey(request);
-    this.requests.set(key, { kind: 'rows', key, calls: this.#callsOf(key) + 1, request });
-    return this.#take('rows', key, () => defaultRows(this.adapter));
+    return this.#take('rows', rowKey(request), request, () => defaultRows(this.adapter));
   }
 
   elements(request: ElementRequest): ElementVariant {
-    const key = elementKey(request);
-    this.requests.set(key, { kind: 'elements', key, calls: this.#callsOf(key) + 1, request });
-    return this.#take('elements', key, () => defaultElements(this.adapter));
+    return this.#take('elements', elementKey(request), request, () => defaultElements(this.adapter));
   }
 
-  #take<K extends Kind>(kind: K, key: string, shipped: () => VariantOf[K]): VariantOf[K] {
+  #take<K extends Kind>(kind: K, key: string, request: RequestOf[K], shipped: () => VariantOf[K]): VariantOf[K] {
+    const calls = (this.requests.get(key)?.calls ?? 0) + 1;
+    this.requests.set(key, { kind, key, calls, request } as KernelRequest);
     const variant: VariantOf[K] = this.#choices[kind][key] ?? shipped();
     const used: Record<string, VariantOf[K]> = this.#used[kind];
     used[key] = variant;
     return variant;
-  }
-
-  #callsOf(key: string): number {
-    return this.requests.get(key)?.calls ?? 0;
   }
 }

@@ -83,7 +83,10 @@ export class TracedStep {
           const gradient = this.gradients.tensor(name);
           const tensor = { ...model.weight(name), gradient };
           const matrix = { ...model.matrix(name), gradient };
-          return [name, { tensor, matrix, m: this.m.tensor(name), v: this.v.tensor(name), schedule: this.#own(name) }];
+          return [
+            name,
+            { tensor, matrix, m: this.m.tensor(name), v: this.v.tensor(name), schedule: this.#scheduleOf(name) },
+          ];
         }),
       );
       this.inputs = new BatchInputs(memory, settings);
@@ -113,21 +116,22 @@ export class TracedStep {
   }
 
   /** The schedule of a group that is frozen at first. */
-  #own(group: string): Tensor | undefined {
+  #scheduleOf(group: string): Tensor | undefined {
     return TABLES.includes(group) ? undefined : this.bodySchedule;
   }
 
   /** What the optimizer updates at once: neighbours that it treats alike. */
   #updated({ groups, weights, halves }: ModelTensors): OptimizedParameter[] {
     const decays = new Map(groups.map(({ name, decay }) => [name, decay]));
-    const isAlike = (a: string, b: string) => decays.get(a) === decays.get(b) && this.#own(a) === this.#own(b);
+    const isAlike = (a: string, b: string) =>
+      decays.get(a) === decays.get(b) && this.#scheduleOf(a) === this.#scheduleOf(b);
     return weights.stretches(isAlike).map(names => ({
       tensor: { ...weights.span(names), gradient: this.gradients.span(names) },
       half: halves.has(names[0]!) ? halves.span(names) : undefined,
       decay: decays.get(names[0]!)!,
       m: this.m.span(names),
       v: this.v.span(names),
-      schedule: this.#own(names[0]!),
+      schedule: this.#scheduleOf(names[0]!),
     }));
   }
 
