@@ -1,9 +1,10 @@
 /** A problem as a file: which kernel, shape and inputs, and where the error was. It is posed again to today's kernels. */
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
-import { messageOf, UserError } from '../errors.js';
+import { UserError } from '../errors.js';
 import { writeFileWhole } from '../files.js';
 import type { Device } from '../gpu/device.js';
+import { whyInvalid } from '../schema.js';
 import { Bench, type Run } from './bench.js';
 import type { KeptInput } from './kept.js';
 import { type Errors, errorsOf } from './measure.js';
@@ -64,7 +65,7 @@ export function readProblem(path: string): ProblemFile {
   try {
     return schema.parse(JSON.parse(text));
   } catch (error) {
-    throw new UserError(`'${path}' is not a problem that an audit wrote (${PROBLEM_FORMAT}): ${messageOf(error)}`);
+    throw new UserError(`'${path}' is not a problem that an audit wrote (${PROBLEM_FORMAT}): ${whyInvalid(error)}`);
   }
 }
 

@@ -1,7 +1,8 @@
 /** What an audit found, as it is written to a file and read back. */
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
-import { messageOf, UserError } from '../errors.js';
+import { UserError } from '../errors.js';
+import { whyInvalid } from '../schema.js';
 
 export const AUDIT_FORMAT = 'babelgrad-audit-1';
 
@@ -64,7 +65,7 @@ export function readAudit(path: string): AuditReport {
   try {
     return reportSchema.parse(JSON.parse(text));
   } catch (error) {
-    throw new UserError(`'${path}' is not the JSON of 'audit kernels' (${AUDIT_FORMAT}): ${messageOf(error)}`);
+    throw new UserError(`'${path}' is not the JSON of 'audit kernels' (${AUDIT_FORMAT}): ${whyInvalid(error)}`);
   }
 }
 

@@ -2,8 +2,9 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { messageOf, UserError } from '../errors.js';
+import { UserError } from '../errors.js';
 import { type RunRecord, readRun } from '../report/runs.js';
+import { whyInvalid } from '../schema.js';
 import {
   HEALTH_FILE,
   type HealthLimits,
@@ -93,7 +94,7 @@ function readLines(path: string): HealthLine[] {
     try {
       return lineSchema.parse(JSON.parse(line));
     } catch (error) {
-      throw new UserError(`'${path}', line ${i + 1} is not of a run's health: ${messageOf(error)}`);
+      throw new UserError(`'${path}', line ${i + 1} is not of a run's health: ${whyInvalid(error)}`);
     }
   });
 }

@@ -2,8 +2,9 @@
 import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
-import { messageOf, UserError } from '../errors.js';
+import { UserError } from '../errors.js';
 import { type CurvePoint, type Savings, savingsAtEqualLoss } from '../scaling/savings.js';
+import { whyInvalid } from '../schema.js';
 
 const mixtureSchema = z.array(z.looseObject({ name: z.string(), weight: z.number() })).min(1);
 const configSchema = z.looseObject({
@@ -81,7 +82,7 @@ export function readRun(folder: string): RunRecord {
     config = configSchema.parse(JSON.parse(read('config.json')));
   } catch (error) {
     if (error instanceof UserError) throw error;
-    throw new UserError(`'${join(folder, 'config.json')}' is not the configuration of a run: ${messageOf(error)}`);
+    throw new UserError(`'${join(folder, 'config.json')}' is not the configuration of a run: ${whyInvalid(error)}`);
   }
   const texts = read('metrics.jsonl').split('\n');
   texts.pop(); // empty after the last line feed, or cut off

@@ -3,6 +3,7 @@ import { parse } from 'csv-parse/sync';
 import { z } from 'zod';
 import { messageOf, UserError } from '../errors.js';
 import { parsePoints } from '../scaling/points.js';
+import { whyInvalid } from '../schema.js';
 import { STRATEGIES } from './file.js';
 import type { StudyPoint } from './points.js';
 
@@ -45,9 +46,8 @@ export function parseStudyPoints(text: string, file: string): StudyPoint[] {
       return withoutUndefined(rowSchema.parse(record));
     } catch (error) {
       if (!(error instanceof z.ZodError)) throw new Error(messageOf(error));
-      const { path, message } = error.issues[0]!;
       throw new UserError(
-        `'${file}' row ${i + 1} is not a point of a study: ${path.join('.')}: ${message}; ` +
+        `'${file}' row ${i + 1} is not a point of a study: ${whyInvalid(error)}; ` +
           'a study writes such a file with babelgrad study report DIR',
       );
     }

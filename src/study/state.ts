@@ -3,9 +3,10 @@ import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import lockfile from 'proper-lockfile';
 import { z } from 'zod';
-import { messageOf, UserError } from '../errors.js';
+import { UserError } from '../errors.js';
 import { writeFileWhole } from '../files.js';
 import { type RunRecord, readRun } from '../report/runs.js';
+import { whyInvalid } from '../schema.js';
 import { listCheckpoints } from '../train/checkpoint.js';
 import { type PlannedRun, runFolder, type StudyPlan } from './plan.js';
 
@@ -72,7 +73,7 @@ export function readPlan(folder: string): StudyPlan {
     // what was written by writePlan: the schema checks that it is such a file, the types are those of the plan
     return { ...(planSchema.parse(JSON.parse(text)) as unknown as StudyPlan), folder };
   } catch (error) {
-    throw new UserError(`'${path}' is not the plan of a study (${FORMAT}): ${messageOf(error)}`);
+    throw new UserError(`'${path}' is not the plan of a study (${FORMAT}): ${whyInvalid(error)}`);
   }
 }
 

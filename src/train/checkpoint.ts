@@ -3,10 +3,11 @@ import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { z } from 'zod';
 import type { MixtureState } from '../data/mixture.js';
-import { messageOf, UserError } from '../errors.js';
+import { UserError } from '../errors.js';
 import { writeFileWhole, writeFolderWhole } from '../files.js';
 import { type ModelConfig, parameterSpecs } from '../model/config.js';
 import type { Model } from '../model/model.js';
+import { whyInvalid } from '../schema.js';
 import type { Companions } from './companions.js';
 import type { Origin } from './continuation.js';
 import { writeModel } from './model-folder.js';
@@ -84,7 +85,7 @@ export function readTrainingState(checkpoint: string): TrainingState {
   try {
     return stateSchema.parse(JSON.parse(readFileSync(path, 'utf8')));
   } catch (error) {
-    throw new UserError(`'${path}' is missing or damaged: ${messageOf(error)}`);
+    throw new UserError(`'${path}' is missing or damaged: ${whyInvalid(error)}`);
   }
 }
 

@@ -7,11 +7,12 @@ import { z } from 'zod';
 import type { Node } from '../autograd/graph.js';
 import type { Plan } from '../autograd/plan.js';
 import { bytesOf, sizeOf } from '../autograd/tensor.js';
-import { messageOf, UserError } from '../errors.js';
+import { UserError } from '../errors.js';
 import { writeFileWhole } from '../files.js';
 import type { BufferRange } from '../gpu/buffer.js';
 import type { Device } from '../gpu/device.js';
 import type { KernelTable } from '../kernels/table.js';
+import { whyInvalid } from '../schema.js';
 
 const FORMAT = 'babelgrad-op-1';
 
@@ -131,7 +132,7 @@ export function readOp(path: string): RecordedOp {
     return { ...header, contents };
   } catch (error) {
     throw new UserError(
-      `'${path}' is not an op that a run kept (${FORMAT}), nor an audit's problem: ${messageOf(error)}`,
+      `'${path}' is not an op that a run kept (${FORMAT}), nor an audit's problem: ${whyInvalid(error)}`,
     );
   }
 }

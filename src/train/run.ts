@@ -2,13 +2,14 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { Mixture } from '../data/mixture.js';
-import { messageOf, UserError } from '../errors.js';
+import { UserError } from '../errors.js';
 import { writeFileWhole } from '../files.js';
 import { type AdapterDescription, chooseAdapter } from '../gpu/adapters.js';
 import { type Device, openDevice } from '../gpu/device.js';
 import { maxBindingBytes } from '../gpu/limits.js';
 import { initialWeights } from '../model/init.js';
 import { Model } from '../model/model.js';
+import { whyInvalid } from '../schema.js';
 import {
   checkOptimizerState,
   findModelFolder,
@@ -175,7 +176,7 @@ export function readRunConfig(folder: string): ResolvedRun {
     return resolvedSchema.parse(JSON.parse(readFileSync(path, 'utf8')));
   } catch (error) {
     if (!existsSync(path)) throw new UserError(`'${folder}' holds no run (it has no config.json)`);
-    throw new UserError(`'${path}' is not the configuration of a run (${RUN_FORMAT}): ${messageOf(error)}`);
+    throw new UserError(`'${path}' is not the configuration of a run (${RUN_FORMAT}): ${whyInvalid(error)}`);
   }
 }
 

@@ -13,6 +13,7 @@ import type { AdapterDescription } from '../gpu/adapters.js';
 import { dawnVersion } from '../gpu/drivers.js';
 import { kernelsHash } from '../kernels/source.js';
 import type { KernelChoices, KernelRequest, Kind } from '../kernels/table.js';
+import { whyInvalid } from '../schema.js';
 import { candidatesFor, canonical, sameVariant } from './candidates.js';
 import { attentionVariantSchema, elementVariantSchema, matmulVariantSchema, rowVariantSchema } from './choices.js';
 import type { Tuned } from './tune.js';
@@ -130,8 +131,11 @@ export function readCache(folder: string, adapter: AdapterDescription): TuneCach
   try {
     file = fileSchema.parse(JSON.parse(readFileSync(path, 'utf8')));
   } catch (error) {
-    const why = error instanceof z.ZodError ? error.issues[0]!.message : messageOf(error);
-    return { path, entries: nothing, note: `the tuned variants in '${path}' are damaged and do not count (${why})` };
+    return {
+      path,
+      entries: nothing,
+      note: `the tuned variants in '${path}' are damaged and do not count (${whyInvalid(error)})`,
+    };
   }
   const now = identityOf(adapter);
   const changed = (Object.keys(now) as (keyof Identity)[]).filter(field => file.identity[field] !== now[field]);

@@ -32,9 +32,12 @@ export const attentionVariantSchema = z.union([
   z.strictObject({ lanes: count, matrix, subgroupsM: count, rows: count }),
 ]);
 
+/** Elements of a load. */
+const vector = count.refine((n): boolean => n === 1 || n === 4, 'must be 1 or 4');
+
 /** `lanes` 0: none. */
-export const rowVariantSchema = z.strictObject({ lanes: z.int().nonnegative(), workgroup: count, vector: count });
-export const elementVariantSchema = z.strictObject({ workgroup: count, each: count, vector: count });
+export const rowVariantSchema = z.strictObject({ lanes: z.int().nonnegative(), workgroup: count, vector });
+export const elementVariantSchema = z.strictObject({ workgroup: count, each: count, vector });
 
 /** Runs of before rows and elements had variants took the shipped ones, as they do where none is recorded. */
 export const choicesSchema = z.object({
