@@ -26,7 +26,7 @@ ${failures.length > 0 ? `<h2>Failures</h2><div class="scroll">${failureTable(fai
 <p class="note">Both over the largest exact value of the output, so that they stand side by side. Exact results have no place on a logarithmic axis.</p>
 <div class="plots">${series.map(each => figure(seriesPlot(each, checks))).join('\n')}</div>
 <h2>Errors as shares of the bound</h2>
-<p class="note">Elements of all shapes and inputs. The first bar holds exact results.</p>
+<p class="note">Elements of all shapes and inputs, by their error over its bound, up to the number under the bar; the first holds exact results.</p>
 <div class="plots">${histograms.map(histogram => figure(histogramPlot(histogram))).join('\n')}</div>
 <h2>Numbers below the smallest normal one</h2>
 <div class="scroll">${table(['case', 'what this adapter does'], states)}</div>`,
@@ -148,7 +148,7 @@ function histogramPlot({ kernel, variant, counts }: AuditReport['histograms'][nu
     marginTop: 32,
     marginLeft: MARGIN_LEFT,
     marginBottom: 44,
-    x: { domain: names, label: `${kernel}, ${variant}: error over the bound, up to`, labelAnchor: 'center' },
+    x: { domain: names, label: `${kernel}, ${variant}`, labelAnchor: 'center' },
     y: { label: 'share of elements, %', grid: true, percent: true },
     marks: [
       Plot.barY(rows, {
