@@ -53,6 +53,16 @@ for (const command of [...program.commands, ...program.commands.flatMap(({ comma
   command.exitOverride().showHelpAfterError('(add --help for the options)');
 }
 
+// a reader that left, as `head` does, is an interruption: what Ctrl-C would save is saved
+let isRead = true;
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+    if (isRead) process.kill(process.pid, 'SIGINT');
+    isRead = false;
+  });
+}
+
 const isJson = process.argv.includes('--json');
 try {
   await program.parseAsync();

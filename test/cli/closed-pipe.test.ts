@@ -1,0 +1,54 @@
+/** A reader that leaves, as `head` does, interrupts a command: nothing is lost, and no stack trace is shown. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, expect, test } from 'vitest';
+import { packageRoot } from '../../src/files.js';
+import { runCommand } from '../support/command.js';
+import { sampleText } from '../support/text.js';
+
+const root = mkdtempSync(join(tmpdir(), 'babelgrad-closed-pipe-'));
+afterAll(() => rmSync(root, { recursive: true }));
+
+const start = (...parameters: string[]): ChildProcess =>
+  spawn(process.execPath, [join(packageRoot, 'dist/src/cli/main.js'), ...parameters], {
+    cwd: root,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+
+test('help into a pipe that nobody reads', async () => {
+  const child = start('train', '--help');
+  child.stdout!.destroy();
+  let errors = '';
+  child.stderr!.on('data', text => {
+    errors += text;
+  });
+  await new Promise(resolve => child.on('close', resolve));
+  expect(errors).toBe('');
+});
+
+test('a run is saved where it is', async () => {
+  writeFileSync(join(root, 'en.txt'), sampleText(0, 4000));
+  for (const command of [
+    ['tokenizer', 'train', 'en.txt', '--vocab-size', '280', '--out', 'tokenizer.json'],
+    ['tokenize', 'en.txt', '--tokenizer', 'tokenizer.json', '--out', 'en'],
+  ]) {
+    const { status, stderr } = await runCommand(root, command);
+    expect(status, stderr).toBe(0);
+  }
+  const size = ['--hidden-size', '32', '--intermediate-size', '48', '--num-hidden-layers', '1'];
+  const data = ['--source', 'en=en', '--context-length', '32', '--batch-tokens', '128', '--tokens', '128000'];
+  const child = start('train', ...size, '--num-attention-heads', '2', ...data, '--deterministic', '--out', 'run');
+  const ended = new Promise(resolve => child.on('close', resolve));
+  // progress is written while it trains
+  child.stdout!.destroy();
+  child.stderr!.on('data', text => {
+    if (/step|tokens\/s/.test(String(text))) child.stderr!.destroy();
+  });
+  await ended;
+  const kept = readdirSync(join(root, 'run', 'checkpoints')).map(name => Number(/\d+/.exec(name)![0]));
+  const step = Math.max(...kept);
+  expect(step).toBeGreaterThan(0);
+  expect(step).toBeLessThan(1000);
+}, 120_000);
