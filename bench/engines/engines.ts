@@ -47,10 +47,10 @@ export function engines(adapter: AdapterDescription, folder = PEERS): EngineChoi
   ];
 }
 
-/** Two threads that sleep while they wait, and the kernels that OpenBLAS itself chooses for the processor. */
+/** Two threads that sleep while they wait. */
 const THREADS = 2;
 function pytorch(script: string): EngineChoice['start'] {
-  const { OPENBLAS_CORETYPE: _, OPENBLAS_L2_SIZE: __, ...inherited } = ENVIRONMENT;
+  const { OPENBLAS_L2_SIZE: _, ...inherited } = ENVIRONMENT;
   const environment = { ...inherited, OMP_WAIT_POLICY: 'PASSIVE', OMP_NUM_THREADS: String(THREADS) };
   for (const command of ['python3', '/usr/bin/python3']) {
     try {
