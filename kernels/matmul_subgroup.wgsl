@@ -90,11 +90,6 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id
   let whole = K - K % ${UNROLL}u;
   for (var k = 0u; k < whole; k += ${UNROLL}u) {
     // what a lane loads along K follows in a row: where K is contiguous these loads meet the same cache line
-    #for g in GROUPS
-    #for u in UNROLL
-    let a_${g}_${u} = f32(a[a_row_${g} + (k + ${u}u) * a_step]);
-    #end
-    #end
     #for s in SIDES
     #for j in COLUMNS
     #for u in UNROLL
@@ -104,6 +99,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id
     #end
     // a sum takes all steps of K at once: more sums than registers hold are then fetched and put back once for UNROLL steps
     #for g in GROUPS
+    #for u in UNROLL
+    let a_${g}_${u} = f32(a[a_row_${g} + (k + ${u}u) * a_step]);
+    #end
     #for l in ROWS
     {
       #for u in UNROLL
