@@ -2,7 +2,7 @@
 //   keys[b, g, d, p] = k[b, t, g, d],   values[b, g, p, d] = v[b, t, g, d].
 // qkv [B, T, H + 2 KV, D] holds q, k (rotated already) and v side by side; keys [B, KV, D, capacity], so that neighbouring
 // threads read neighbouring positions in attention_cached; values [B, KV, capacity, D]. f32 or f16 (TYPE), copied as they
-// are. Positions beyond the capacity are dropped. A workgroup takes a position of a sequence.
+// are. Positions beyond the capacity are dropped. A row is a position of a sequence; a workgroup takes ROWS of them.
 struct Params { rows: u32, T: u32, H: u32, KV: u32, capacity: u32 }
 
 @group(0) @binding(0) var<storage, read> qkv: array<${TYPE}>;
@@ -13,11 +13,7 @@ struct Params { rows: u32, T: u32, H: u32, KV: u32, capacity: u32 }
 
 const D = ${HEAD_SIZE}u;
 
-@compute @workgroup_size(${WORKGROUP})
-fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: vec3u,
-        @builtin(local_invocation_index) thread: u32) {
-  let row = workgroup.y * grid.x + workgroup.x;
-  if (row >= params.rows) { return; }
+fn take_row(row: u32, thread: u32) {
   let capacity = params.capacity;
   let batch = row / params.T;
   let position = starts[batch] + row % params.T;
@@ -30,3 +26,5 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: 
     values[((at / D) * capacity + position) * D + i % D] = qkv[k_row + width + i];
   }
 }
+
+${LIB_EACH_ROW}

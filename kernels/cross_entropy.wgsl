@@ -3,8 +3,8 @@
 //   GRADIENT: logits[r, v] ← scale * (softmax(logits[r])[v] - [v = target[r]]), in place; SEPARATE: into dlogits instead.
 //   SCALED: times loss_scale, too.
 // logits [R, V], targets [R], losses [R]; dlogits [R, V] f32 or f16. A row whose target is IGNORED (0xffffffff) has loss 0 and gradient 0.
-// A workgroup takes a row, VECTOR elements at a time (V is a multiple of it), in three passes over it: maximum, sum,
-// gradient. Sums in f32.
+// A workgroup takes ROWS rows, VECTOR elements of each at a time (V is a multiple of it), in three passes over a row:
+// maximum, sum, gradient. Sums in f32.
 struct Params { rows: u32, columns: u32, scale: f32 }
 
 @group(0) @binding(0) var<storage, read> targets: array<u32>;
@@ -31,11 +31,7 @@ fn logit(at: u32) -> f32 {
 #endif
 }
 
-@compute @workgroup_size(${WORKGROUP})
-fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: vec3u,
-        @builtin(local_invocation_index) thread: u32) {
-  let row = workgroup.y * grid.x + workgroup.x;
-  if (row >= params.rows) { return; }
+fn take_row(row: u32, thread: u32) {
   let V = params.columns / ${VECTOR}u;
   let start = row * V;
   let is_target = targets[row] != IGNORED;
@@ -67,3 +63,5 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: 
   }
 #endif
 }
+
+${LIB_EACH_ROW}

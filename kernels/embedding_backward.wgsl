@@ -1,8 +1,9 @@
 // dtable[v, c] += sum over the rows r with ids[r] = v of dy[r, c];  dy [R, C], dtable [V, C].
 // Deterministic without atomics: the host sorts the rows by id (stable). order [R] lists them; group s is
-// order[starts[s]] … order[starts[s+1]-1], all of one id; starts [R+1] ends in empty groups. A workgroup owns a group,
-// and so a row of the table, and adds in order. The table may be a window, entries first … first+entries-1.
-struct Params { groups: u32, columns: u32, first_entry: u32, entries: u32 }
+// order[starts[s]] … order[starts[s+1]-1], all of one id; starts [R+1] ends in empty groups. Whoever takes group s
+// owns a row of the table, and adds in order; a workgroup takes ROWS groups. The table may be a window, entries
+// first … first+entries-1.
+struct Params { rows: u32, columns: u32, first_entry: u32, entries: u32 }
 
 @group(0) @binding(0) var<storage, read> ids: array<u32>;
 @group(0) @binding(1) var<storage, read> order: array<u32>;
@@ -11,11 +12,7 @@ struct Params { groups: u32, columns: u32, first_entry: u32, entries: u32 }
 @group(0) @binding(4) var<storage, read_write> dtable: array<f32>;
 @group(0) @binding(5) var<uniform> params: Params;
 
-@compute @workgroup_size(${WORKGROUP})
-fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: vec3u,
-        @builtin(local_invocation_index) thread: u32) {
-  let group = workgroup.y * grid.x + workgroup.x;
-  if (group >= params.groups) { return; }
+fn take_row(group: u32, thread: u32) {
   let first = starts[group];
   let last = starts[group + 1u];
   if (first >= last) { return; }
@@ -29,3 +26,5 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: 
     dtable[start + c] += sum;
   }
 }
+
+${LIB_EACH_ROW}

@@ -1,4 +1,4 @@
-// y[r, c] = table[ids[r], c];  table [V, C], ids [R], y [R, C]. A workgroup takes a row. The host checks ids < V.
+// y[r, c] = table[ids[r], c];  table [V, C], ids [R], y [R, C]. A workgroup takes ROWS rows. The host checks ids < V.
 // The table may be a window, entries first … first+entries-1: rows of other ids are left alone.
 struct Params { rows: u32, columns: u32, first: u32, entries: u32 }
 
@@ -7,14 +7,12 @@ struct Params { rows: u32, columns: u32, first: u32, entries: u32 }
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
 @group(0) @binding(3) var<uniform> params: Params;
 
-@compute @workgroup_size(${WORKGROUP})
-fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: vec3u,
-        @builtin(local_invocation_index) thread: u32) {
-  let row = workgroup.y * grid.x + workgroup.x;
-  if (row >= params.rows) { return; }
+fn take_row(row: u32, thread: u32) {
   let C = params.columns;
   let entry = ids[row] - params.first; // wraps around below the window
   if (entry >= params.entries) { return; }
   let start = entry * C;
   for (var c = thread; c < C; c += ${WORKGROUP}u) { y[row * C + c] = table[start + c]; }
 }
+
+${LIB_EACH_ROW}

@@ -1,7 +1,7 @@
 // Gradient of RMSNorm for its input: with g[c] = dy[r, c] * weight[c],
 //   dx[r, c] = rstd * g[c] - x[r, c] * rstd³ / C * sum_c(g * x)  (+ addend[r, c])
-// x, dy, dx, addend [R, C], weight [C], rstd [R]. A workgroup takes a row, VECTOR elements at a time (C is a multiple of
-// it). dy is f32 or f16 (DY_VALUE), all else f32. Writes dx (no accumulation); the addend is the gradient that x has from
+// x, dy, dx, addend [R, C], weight [C], rstd [R]. A workgroup takes ROWS rows, VECTOR elements of each at a time (C is
+// a multiple of it). dy is f32 or f16 (DY_VALUE), all else f32. Writes dx (no accumulation); the addend is the gradient that x has from
 // elsewhere (the residual stream).
 struct Params { rows: u32, columns: u32 }
 
@@ -21,11 +21,7 @@ struct Params { rows: u32, columns: u32 }
 ${LIB_REDUCE}
 ${LIB_VECTOR}
 
-@compute @workgroup_size(${WORKGROUP})
-fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: vec3u,
-        @builtin(local_invocation_index) thread: u32) {
-  let row = workgroup.y * grid.x + workgroup.x;
-  if (row >= params.rows) { return; }
+fn take_row(row: u32, thread: u32) {
   let C = params.columns / ${VECTOR}u;
   let start = row * C;
   var product = ${VALUE}();
@@ -44,3 +40,5 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: 
 #endif
   }
 }
+
+${LIB_EACH_ROW}

@@ -1,5 +1,5 @@
 // y[r, c] = x[r, c] * rstd[r] * weight[c], rstd[r] = 1 / sqrt(mean_c(x²) + eps);  x, y [R, C], weight [C], rstd [R].
-// A workgroup takes a row, VECTOR elements at a time (C is a multiple of it). y is f32 or f16 (Y_VALUE), all else f32.
+// A workgroup takes ROWS rows, VECTOR elements of each at a time (C is a multiple of it). y is f32 or f16 (Y_VALUE), all else f32.
 // rstd is kept for the backward pass.
 struct Params { rows: u32, columns: u32, eps: f32 }
 
@@ -12,11 +12,7 @@ struct Params { rows: u32, columns: u32, eps: f32 }
 ${LIB_REDUCE}
 ${LIB_VECTOR}
 
-@compute @workgroup_size(${WORKGROUP})
-fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: vec3u,
-        @builtin(local_invocation_index) thread: u32) {
-  let row = workgroup.y * grid.x + workgroup.x;
-  if (row >= params.rows) { return; }
+fn take_row(row: u32, thread: u32) {
   let C = params.columns / ${VECTOR}u;
   let start = row * C;
   var squares = ${VALUE}();
@@ -28,3 +24,5 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: 
   if (thread == 0u) { rstd[row] = scale; }
   for (var c = thread; c < C; c += ${WORKGROUP}u) { y[start + c] = ${Y_VALUE}(x[start + c] * scale * weight[c]); }
 }
+
+${LIB_EACH_ROW}

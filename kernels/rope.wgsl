@@ -1,8 +1,8 @@
 // Rotary position embedding in place, in the half-split order of Hugging Face's LLaMA: with h = D/2, for i < h,
 //   x[i] ← x[i] cos - x[i+h] sin,   x[i+h] ← x[i+h] cos + x[i] sin,   angle t * theta^(-2i/D) at position t.
 // x [B, T, row_heads, D], of which the first `heads` heads are rotated, f32 or f16; table [T, D/2, 2] holds cos and sin, computed on the host in float64 (WGSL's own are good to 2^-11).
-// INVERSE rotates back: the gradient. A workgroup takes a position of a sequence, all its heads; `first` is the row of
-// the first one.
+// INVERSE rotates back: the gradient. A row is a position of a sequence, all its heads; a workgroup takes ROWS of them;
+// `first` is the row of the first one.
 struct Params { rows: u32, context: u32, heads: u32, row_heads: u32, first: u32 }
 
 @group(0) @binding(0) var<storage, read> table: array<vec2f>;
@@ -11,11 +11,7 @@ struct Params { rows: u32, context: u32, heads: u32, row_heads: u32, first: u32 
 
 const HALF = ${HEAD_SIZE}u / 2u;
 
-@compute @workgroup_size(${WORKGROUP})
-fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: vec3u,
-        @builtin(local_invocation_index) thread: u32) {
-  let row = workgroup.y * grid.x + workgroup.x;
-  if (row >= params.rows) { return; }
+fn take_row(row: u32, thread: u32) {
   let position = (params.first + row) % params.context;
   let start = row * params.row_heads * ${HEAD_SIZE}u;
   for (var i = thread; i < params.heads * HALF; i += ${WORKGROUP}u) {
@@ -33,3 +29,5 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: 
     x[at + HALF] = ${TYPE}(second * rotation.x + first * sine);
   }
 }
+
+${LIB_EACH_ROW}

@@ -1,6 +1,6 @@
 // Gradient of y = silu(gate) * up: with s = 1 / (1 + exp(-gate)),
 //   dup = dy * gate * s,   dgate = dy * up * s * (1 + gate * (1 - s)).  Written, not accumulated.
-// x, dx [R, 2C] hold gate and up side by side; dy [R, C]. A workgroup takes a row. f32 or f16 (TYPE), computed in f32.
+// x, dx [R, 2C] hold gate and up side by side; dy [R, C]. A workgroup takes ROWS rows. f32 or f16 (TYPE), computed in f32.
 struct Params { rows: u32, columns: u32 }
 
 @group(0) @binding(0) var<storage, read> x: array<${TYPE}>;
@@ -8,11 +8,7 @@ struct Params { rows: u32, columns: u32 }
 @group(0) @binding(2) var<storage, read_write> dx: array<${TYPE}>;
 @group(0) @binding(3) var<uniform> params: Params;
 
-@compute @workgroup_size(${WORKGROUP})
-fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: vec3u,
-        @builtin(local_invocation_index) thread: u32) {
-  let row = workgroup.y * grid.x + workgroup.x;
-  if (row >= params.rows) { return; }
+fn take_row(row: u32, thread: u32) {
   let C = params.columns;
   for (var c = thread; c < C; c += ${WORKGROUP}u) {
     let at = row * 2u * C + c;
@@ -24,3 +20,5 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: 
     dx[at] = ${TYPE}(gradient * up * sigmoid * (1f + gate * (1f - sigmoid)));
   }
 }
+
+${LIB_EACH_ROW}

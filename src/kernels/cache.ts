@@ -1,7 +1,7 @@
 /** The cache of keys and values: writing to it, and attention of one new position over it. */
 import { UserError } from '../errors.js';
 import { checkIndexable, f32, grid, type KernelCall, kernelCall, linearGrid, type Operand } from './call.js';
-import { defaultRows } from './row-variant.js';
+import { defaultRows, eachRow } from './row-variant.js';
 import type { KernelTable } from './table.js';
 
 /** keys [B, KV, D, capacity] and values [B, KV, capacity, D] of one layer; H query heads share KV. */
@@ -34,9 +34,10 @@ export function cacheWrite(
   const { B, T, capacity, H, KV, D } = sizes;
   checkIndexable('cache_write', B * T * (H + 2 * KV) * D);
   checkCache(kernels, sizes, [keys, values]);
-  const holes = { WORKGROUP: 32, HEAD_SIZE: D, TYPE: qkv.type };
+  const { ROWS, workgroups } = eachRow(kernels.adapter, B * T);
+  const holes = { WORKGROUP: 32, ROWS, HEAD_SIZE: D, TYPE: qkv.type };
   const buffers = [qkv, starts, keys, values];
-  return [kernelCall('cache_write', holes, buffers, [B * T, T, H, KV, capacity], linearGrid(B * T))];
+  return [kernelCall('cache_write', holes, buffers, [B * T, T, H, KV, capacity], linearGrid(workgroups))];
 }
 
 /** qkv [B, H + 2 KV, D] of the position positions[b], which the cache holds already → out [B, H, D]. */

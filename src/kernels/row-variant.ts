@@ -54,6 +54,15 @@ export const defaultElements = (adapter: AdapterDescription): ElementVariant => 
   vector: 1,
 });
 
+/** Of kernels/lib/each_row.wgsl: the hole, and how many workgroups take `rows` rows. */
+export function eachRow(
+  { kind }: AdapterDescription,
+  rows: number,
+): { readonly ROWS: number; readonly workgroups: number } {
+  const ROWS = kind === 'hardware' ? 1 : 8;
+  return { ROWS, workgroups: Math.ceil(rows / ROWS) };
+}
+
 /** Holes of kernels/lib/reduce.wgsl. */
 export const reduceHoles = ({ lanes, workgroup }: RowVariant): Holes => ({
   WORKGROUP: workgroup,

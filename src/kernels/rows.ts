@@ -12,6 +12,7 @@ import {
 import {
   defaultReduceHoles,
   defaultRows,
+  eachRow,
   type RowVariant,
   reduceHoles,
   valueType,
@@ -37,7 +38,6 @@ interface RowCallOptions {
   readonly variant?: RowVariant;
 }
 
-/** A workgroup takes a row. */
 function call(
   kernels: KernelTable,
   name: string,
@@ -50,12 +50,13 @@ function call(
   return rowWindows(kernels.maxBindingBytes, rows, byRow).map(window => {
     const windows = [...window.operands];
     const buffers = operands.map(([operand, elements]) => (elements === 'shared' ? operand : windows.shift()!));
+    const { ROWS, workgroups } = eachRow(kernels.adapter, window.count);
     return kernelCall(
       name,
-      { ...reduceHoles(variant), ...holes },
+      { ...reduceHoles(variant), ...holes, ROWS },
       buffers,
       [window.count, columns, ...params],
-      linearGrid(window.count),
+      linearGrid(workgroups),
     );
   });
 }
@@ -186,10 +187,11 @@ export function rope(
 ): KernelCall[] {
   checkIndexable('rope', B * T * rowHeads * headSize);
   const WORKGROUP = Math.min(32, defaultRows(kernels.adapter).workgroup);
-  const holes = { WORKGROUP, HEAD_SIZE: headSize, INVERSE: inverse, TYPE: x.type };
-  return rowWindows(kernels.maxBindingBytes, B * T, [[x, rowHeads * headSize]]).map(({ start, count, operands }) =>
-    kernelCall('rope', holes, [table, ...operands], [count, T, heads, rowHeads, start], linearGrid(count)),
-  );
+  return rowWindows(kernels.maxBindingBytes, B * T, [[x, rowHeads * headSize]]).map(({ start, count, operands }) => {
+    const { ROWS, workgroups } = eachRow(kernels.adapter, count);
+    const holes = { WORKGROUP, ROWS, HEAD_SIZE: headSize, INVERSE: inverse, TYPE: x.type };
+    return kernelCall('rope', holes, [table, ...operands], [count, T, heads, rowHeads, start], linearGrid(workgroups));
+  });
 }
 
 /** Rows of a table beyond a binding are taken in windows: a row whose id is outside a window is left to another. */
@@ -219,13 +221,14 @@ export function embeddingBackward(
   { rows, columns, entries }: RowSizes & { readonly entries: number },
   { ids, order, starts, dy, dtable }: Record<'ids' | 'order' | 'starts' | 'dy' | 'dtable', Operand>,
 ): KernelCall[] {
+  const { ROWS, workgroups } = eachRow(kernels.adapter, rows);
   return rowWindows(kernels.maxBindingBytes, entries, [[dtable, columns]]).map(({ start, count, operands }) =>
     kernelCall(
       'embedding_backward',
-      defaultReduceHoles(kernels.adapter),
+      { ...defaultReduceHoles(kernels.adapter), ROWS },
       [ids, order, starts, dy, ...operands],
       [rows, columns, start, count],
-      linearGrid(rows),
+      linearGrid(workgroups),
     ),
   );
 }
