@@ -1,9 +1,9 @@
-/** A whole audit: kernels, gradients, denormals; its report, and the worst inputs, as files. */
+/** A whole audit: kernels, gradients, the adapter's arithmetic; its report, and the worst inputs, as files. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { packageRoot, writeFileWhole } from '../files.js';
 import type { Device } from '../gpu/device.js';
-import { denormalsOf } from './denormals.js';
+import { arithmeticOf } from './arithmetic.js';
 import { modelChecks, ruleChecks } from './gradients.js';
 import type { KeptInput } from './kept.js';
 import { auditKernels, type KernelAuditOptions } from './kernels.js';
@@ -37,7 +37,7 @@ export async function audit(devices: readonly [Device, ...Device[]], options: Ke
     adapter: { name, driver, subgroupSize, features: [...features] },
     quick,
     seconds: Number(((performance.now() - start) / 1000).toFixed(1)),
-    denormals: await denormalsOf(device),
+    arithmetic: await arithmeticOf(device),
     passed: checks.length - failed,
     failed,
     checks,

@@ -16,7 +16,7 @@ export interface AuditComparison {
   /** By kernel and variant; undefined where one audit has none of it. */
   readonly kernels: readonly { readonly key: string; readonly a?: KernelFigures; readonly b?: KernelFigures }[];
   /** Cases that the two treat otherwise. */
-  readonly denormals: readonly { readonly name: string; readonly a: string; readonly b: string }[];
+  readonly arithmetic: readonly { readonly name: string; readonly a: string; readonly b: string }[];
   /** Checks that B has failed, and A has not. */
   readonly newlyFailing: readonly string[];
   /** Checks of both, by whether their values are the same. */
@@ -41,13 +41,13 @@ export function compareAudits(a: AuditReport, b: AuditReport): AuditComparison {
     }
     if (!check.passed && (old?.passed ?? true)) newlyFailing.push(failureLine(check));
   }
-  const names = [...new Set([...Object.keys(a.denormals), ...Object.keys(b.denormals)])];
-  const denormals = names.flatMap(name => {
-    const [inA, inB] = [a.denormals[name] ?? 'not there', b.denormals[name] ?? 'not there'];
+  const names = [...new Set([...Object.keys(a.arithmetic), ...Object.keys(b.arithmetic)])];
+  const arithmetic = names.flatMap(name => {
+    const [inA, inB] = [a.arithmetic[name] ?? 'not there', b.arithmetic[name] ?? 'not there'];
     return inA === inB ? [] : [{ name, a: inA, b: inB }];
   });
   const source = ({ adapter, version }: AuditReport) => ({ adapter: `${adapter.name} (${adapter.driver})`, version });
-  return { a: source(a), b: source(b), kernels, denormals, newlyFailing, same, changed };
+  return { a: source(a), b: source(b), kernels, arithmetic, newlyFailing, same, changed };
 }
 
 const identity = ({ kernel, variant, shape, inputClass, metric, output = '' }: Check): string =>

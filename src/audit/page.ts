@@ -7,11 +7,11 @@ import { type AuditReport, type Check, larger } from './report.js';
 import { SUMMARY_HEAD, show, summaryRows } from './words.js';
 
 export function auditPage(report: AuditReport): string {
-  const { adapter, passed, failed, seconds, quick, denormals, checks, histograms } = report;
+  const { adapter, passed, failed, seconds, quick, arithmetic, checks, histograms } = report;
   const failures = checks.filter(check => !check.passed);
   const series = seriesOf(checks);
   const verdict = failed === 0 ? `All ${passed} checks passed.` : `${failed} of ${passed + failed} checks failed.`;
-  const states = Object.entries(denormals).map(([name, state]) => [escapeHtml(name), escapeHtml(state)]);
+  const states = Object.entries(arithmetic).map(([name, state]) => [escapeHtml(name), escapeHtml(state)]);
   return htmlPage(
     `Audit of ${adapter.name}`,
     `<p class="finding">${verdict}</p>
@@ -28,7 +28,7 @@ ${failures.length > 0 ? `<h2>Failures</h2><div class="scroll">${failureTable(fai
 <h2>Errors as shares of the bound</h2>
 <p class="note">Elements of all shapes and inputs, by their error over its bound, up to the number under the bar; the first holds exact results.</p>
 <div class="plots">${histograms.map(histogram => figure(histogramPlot(histogram))).join('\n')}</div>
-<h2>Numbers below the smallest normal one</h2>
+<h2>Arithmetic that is the adapter's own choice</h2>
 <div class="scroll">${table(['case', 'what this adapter does'], states)}</div>`,
   );
 }

@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { UserError } from '../errors.js';
 import { whyInvalid } from '../schema.js';
 
-export const AUDIT_FORMAT = 'babelgrad-audit-1';
+export const AUDIT_FORMAT = 'babelgrad-audit-2';
 
 /** JSON has no infinity: a number that is not finite is null. */
 const number = z.number().nullable();
@@ -45,8 +45,8 @@ const reportSchema = z.object({
   adapter: z.object({ name: z.string(), driver: z.string(), subgroupSize: z.number(), features: z.array(z.string()) }),
   quick: z.boolean(),
   seconds: z.number(),
-  /** What the adapter does with subnormal numbers, by case. */
-  denormals: z.record(z.string(), z.string()),
+  /** What the adapter does with subnormal numbers and with multiply-adds, by case. */
+  arithmetic: z.record(z.string(), z.string()),
   passed: z.number(),
   failed: z.number(),
   checks: z.array(checkSchema),

@@ -56,7 +56,7 @@ function addKernels(group: Command): void {
         table.push(...summaryRows(report));
         terminal.print(table.toString());
         terminal.print('ulp: of inputs between -2 and 2; of bound: of all inputs, 1 is what arithmetic allows');
-        for (const [name, state] of Object.entries(report.denormals)) terminal.print(`subnormal ${name}: ${state}`);
+        for (const [name, state] of Object.entries(report.arithmetic)) terminal.print(`${name}: ${state}`);
         const failures = report.checks.filter(({ passed }) => !passed);
         for (const check of failures.slice(0, SHOWN_FAILURES)) terminal.print(`FAILED ${failureLine(check)}`);
         if (failures.length > SHOWN_FAILURES) terminal.print(`and ${failures.length - SHOWN_FAILURES} more`);
@@ -103,7 +103,7 @@ function addCompare(group: Command): void {
       `A: ${comparison.a.adapter}, ${comparison.a.version}\nB: ${comparison.b.adapter}, ${comparison.b.version}`,
     );
     terminal.print(table.toString());
-    for (const { name, a, b } of comparison.denormals) terminal.print(`subnormal ${name}: A ${a}, B ${b}`);
+    for (const { name, a, b } of comparison.arithmetic) terminal.print(`${name}: A ${a}, B ${b}`);
     for (const line of comparison.newlyFailing) terminal.print(`fails in B alone: ${line}`);
     terminal.print(`${comparison.same} checks have the same value in both, ${comparison.changed} differ`);
     if (comparison.newlyFailing.length > 0) process.exitCode = 1;

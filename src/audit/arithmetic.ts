@@ -1,0 +1,97 @@
+/**
+ * What the standard leaves to an adapter's arithmetic, measured and said: whether numbers below the smallest normal one are
+ * kept, and whether a multiply-add rounds once or twice (WGSL, section 15.7.4: fma is as accurate as x * y + z).
+ */
+import type { Device } from '../gpu/device.js';
+import type { ElementType, KernelCall, Operand } from '../kernels/call.js';
+import { add, cast } from '../kernels/elementwise.js';
+import { matmul } from '../kernels/matmul.js';
+import { KernelTable } from '../kernels/table.js';
+import { FORMATS } from '../numerics/inputs.js';
+import { Bench } from './bench.js';
+import { hasHalves, type Problem } from './problem.js';
+
+type Calls = (table: KernelTable, bind: (name: string) => Operand) => KernelCall[];
+
+interface Probe {
+  readonly name: string;
+  readonly inputs: Problem['inputs'];
+  readonly output: 'f32' | 'f16';
+  /** What results mean. */
+  readonly meanings: ReadonlyMap<number, string>;
+  readonly calls: Calls;
+}
+
+const values = (type: ElementType, ...numbers: number[]) => ({ type, values: Float64Array.of(...numbers) });
+const keptOrFlushed = (exact: number) =>
+  new Map([
+    [exact, 'kept'],
+    [0, 'flushed to zero'],
+  ]);
+
+function probes(withHalves: boolean): Probe[] {
+  const { tiny } = FORMATS.f32;
+  const u = 2 ** -12;
+  const half = FORMATS.f16.tiny / 4;
+  const sum: Calls = (table, bind) => add(table, 1, { a: bind('a'), b: bind('b'), y: bind('y') });
+  const product =
+    (K: number): Calls =>
+    (table, bind) =>
+      matmul(table, { form: 'NN', M: 1, N: 1, K }, { a: bind('a'), b: bind('b'), c: bind('y') });
+  const conversion: Calls = (table, bind) => cast(table, 1, { x: bind('a'), y: bind('y') });
+  const subnormal = (
+    name: string,
+    inputs: Problem['inputs'],
+    exact: number,
+    calls: Calls,
+    output: Probe['output'] = 'f32',
+  ): Probe => ({ name: `subnormal ${name}`, inputs, output, meanings: keptOrFlushed(exact), calls });
+  const singles = (a: number, b: number) => ({ a: values('f32', a), b: values('f32', b) });
+  return [
+    subnormal('f32, a sum', singles(tiny / 4, tiny / 8), 0.375 * tiny, sum),
+    subnormal('f32, a product of normal numbers', singles(2 * tiny, 0.25), tiny / 2, product(1)),
+    subnormal('f32, an operand', singles(tiny / 4, 8), 2 * tiny, product(1)),
+    ...(withHalves
+      ? [
+          subnormal('f16, read', { a: values('f16', half) }, half, conversion),
+          subnormal('f16, written', { a: values('f32', half) }, half, conversion, 'f16'),
+        ]
+      : []),
+    {
+      // (1 + u)² - (1 + 2u) is u², which is lost where the square is rounded first
+      name: 'multiply-add f32',
+      inputs: { a: values('f32', 1, 1 + u), b: values('f32', -(1 + 2 * u), 1 + u) },
+      output: 'f32',
+      meanings: new Map([
+        [u * u, 'rounded once (fused)'],
+        [0, 'rounded twice'],
+      ]),
+      calls: product(2),
+    },
+  ];
+}
+
+/** By case: what the adapter does. */
+export async function arithmeticOf(device: Device): Promise<Record<string, string>> {
+  const { adapter } = device;
+  const bench = new Bench(device, { repeats: 1 });
+  const found: Record<string, string> = {};
+  try {
+    for (const { name, inputs, output, meanings, calls } of probes(hasHalves(adapter))) {
+      const problem: Problem = {
+        kernel: 'arithmetic',
+        shape: name,
+        inputClass: 'denormal',
+        inputs,
+        outputs: { y: { type: output, count: 1 } },
+        expected: () => ({}),
+        variants: [{ name, calls: bind => calls(new KernelTable(adapter), bind) }],
+      };
+      const value = (await bench.run(problem)).get(name)!.values.y![0]!;
+      found[name] = meanings.get(value) ?? `${value} in place of ${[...meanings.keys()].join(' or ')}`;
+    }
+  } finally {
+    bench.destroy();
+  }
+  return found;
+}
