@@ -36,7 +36,8 @@ function pageOf(fields: Partial<AuditReport>) {
   };
   return parseHTML(auditPage(report)).document;
 }
-const titles = (page: ReturnType<typeof pageOf>) => [...page.querySelectorAll('h2')].map(({ textContent }) => textContent);
+const titles = (page: ReturnType<typeof pageOf>) =>
+  [...page.querySelectorAll('h2')].map(({ textContent }) => textContent);
 
 test('the page has a figure for every series of lengths and every histogram', () => {
   const page = pageOf({ checks: [check, ...series], histograms: [histogram] });
