@@ -21,7 +21,7 @@ const lawSchema = z.object({
 });
 /** Least and most of what was fitted to. */
 const rangeSchema = z.object({ parameters: span, tokens: span, tokensPerParameter: span, compute: span });
-export type FittedRange = z.infer<typeof rangeSchema>;
+type FittedRange = z.infer<typeof rangeSchema>;
 
 const fitted = {
   parameters: lawSchema,
