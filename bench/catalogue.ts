@@ -24,7 +24,7 @@ interface Entry {
 
 const FORMS: readonly MatmulForm[] = ['NT', 'NN', 'TN'];
 const ROWS = { rmsnorm: 8192, crossEntropy: 1024 };
-export const STEP_VOCABULARY = 512;
+const STEP_VOCABULARY = 512;
 const LARGE_VOCABULARY = 4096;
 
 export interface StepSize {
@@ -94,7 +94,7 @@ const GPU: readonly MakeWork[] = [
 ];
 
 /** Names beside those of single works: what each stands for. */
-export const SETS = {
+const SETS = {
   gpu: 'sizes for a hardware GPU: products of 4096, a step of the 125M preset at T 1024',
   scaling: 'steps of growing width and context: time per FLOP, memory',
   peers: 'the same work on other engines, each in a process of its own',

@@ -48,10 +48,10 @@ export const atLeast = (what: string, bar: number, value: number | undefined, mi
   reached: value === undefined ? undefined : value >= bar,
 });
 
-export const atMost = (what: string, bar: number, value: number | undefined, missing = 'not measured'): Bar => ({
+export const atMost = (what: string, bar: number, value: number | undefined): Bar => ({
   what,
   bar: `at most ${bar}`,
-  measured: value === undefined ? missing : String(Number(value.toPrecision(4))),
+  measured: value === undefined ? 'not measured' : String(Number(value.toPrecision(4))),
   reached: value === undefined ? undefined : value <= bar,
 });
 

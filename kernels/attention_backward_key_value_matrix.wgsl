@@ -12,17 +12,13 @@ struct Params { T: u32, H: u32, KV: u32, scale: f32 }
 @group(0) @binding(5) var<uniform> params: Params;
 
 ${LIB_ATTENTION_ROWS}
-var<workgroup> k_tile: array<${CHUNK}, OWN * STRIDE>;
-var<workgroup> v_tile: array<${CHUNK}, OWN * STRIDE>;
-var<workgroup> q_tile: array<${CHUNK}, ROWS * STRIDE>;
-var<workgroup> dout_tile: array<${CHUNK}, ROWS * STRIDE>;
-var<workgroup> scores: array<f32, OWN * SCORE_STRIDE>;
-var<workgroup> products: array<f32, OWN * SCORE_STRIDE>;
+${LIB_ATTENTION_GRADIENT}
+var<workgroup> k_tile: OwnTile;
+var<workgroup> v_tile: OwnTile;
+var<workgroup> q_tile: OtherTile;
+var<workgroup> dout_tile: OtherTile;
 var<workgroup> p_tile: array<f16, OWN * SCORE_STRIDE>;
 var<workgroup> ds_tile: array<f16, OWN * SCORE_STRIDE>;
-var<workgroup> sums: array<f32, OWN * ${MATRIX_N}u>;
-
-${LIB_ATTENTION_DOUT}
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) thread: u32,
@@ -32,20 +28,12 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   let kv_head = workgroup.y;
   let group = H / params.KV;
   let batch = workgroup.z;
-  let stride = (H + 2u * params.KV) * D;
   let first = workgroup.x * OWN;
-  let start = batch * T * stride;
-  let k_head = (H + kv_head) * D;
-  let v_head = k_head + params.KV * D;
   let tile_row = subgroup * M;
   let row = tile_row + lane % M;
   let part = lane / M;
   let j = first + row;
-  for (var i = thread; i < OWN * CHUNKS; i += THREADS) {
-    let at = i / CHUNKS * STRIDE + i % CHUNKS;
-    k_tile[at] = load(start, first + i / CHUNKS, stride, k_head, i % CHUNKS, T);
-    v_tile[at] = load(start, first + i / CHUNKS, stride, v_head, i % CHUNKS, T);
-  }
+  stage_keys(thread, batch, kv_head, first, OWN);
   #for n in WIDTH_MATRICES
   var dk_${n}: subgroup_matrix_result<f32, ${MATRIX_N}, ${MATRIX_M}>;
   var dv_${n}: subgroup_matrix_result<f32, ${MATRIX_N}, ${MATRIX_M}>;
@@ -54,34 +42,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     let statistics = (batch * H + head) * T;
     // queries before this workgroup's first key see none of its keys
     for (var t0 = first; t0 < T; t0 += ROWS) {
-      for (var i = thread; i < ROWS * CHUNKS; i += THREADS) {
-        let at = i / CHUNKS * STRIDE + i % CHUNKS;
-        q_tile[at] = load(start, t0 + i / CHUNKS, stride, head * D, i % CHUNKS, T);
-        dout_tile[at] = load_dout(batch, t0 + i / CHUNKS, head, i % CHUNKS);
-      }
+      stage_queries(thread, batch, head, t0, ROWS);
       workgroupBarrier();
-      #for n in ROW_MATRICES
-      {
-        var score = subgroup_matrix_result<f32, ${MATRIX_N}, ${MATRIX_M}>(0f);
-        var product = subgroup_matrix_result<f32, ${MATRIX_N}, ${MATRIX_M}>(0f);
-        #for s in WIDTH_STEPS
-        score = subgroupMatrixMultiplyAccumulate(
-          subgroupMatrixLoad<subgroup_matrix_left<f16, ${MATRIX_K}, ${MATRIX_M}>, row_major>(&k_tile,
-            tile_row * STRIDE + ${s}u * ${MATRIX_K}u / ${VECTOR}u, STRIDE),
-          subgroupMatrixLoad<subgroup_matrix_right<f16, ${MATRIX_N}, ${MATRIX_K}>, col_major>(&q_tile,
-            ${n}u * ${MATRIX_N}u * STRIDE + ${s}u * ${MATRIX_K}u / ${VECTOR}u, STRIDE),
-          score);
-        product = subgroupMatrixMultiplyAccumulate(
-          subgroupMatrixLoad<subgroup_matrix_left<f16, ${MATRIX_K}, ${MATRIX_M}>, row_major>(&v_tile,
-            tile_row * STRIDE + ${s}u * ${MATRIX_K}u / ${VECTOR}u, STRIDE),
-          subgroupMatrixLoad<subgroup_matrix_right<f16, ${MATRIX_N}, ${MATRIX_K}>, col_major>(&dout_tile,
-            ${n}u * ${MATRIX_N}u * STRIDE + ${s}u * ${MATRIX_K}u / ${VECTOR}u, STRIDE),
-          product);
-        #end
-        subgroupMatrixStore<row_major>(&scores, tile_row * SCORE_STRIDE + ${n}u * ${MATRIX_N}u, score, SCORE_STRIDE);
-        subgroupMatrixStore<row_major>(&products, tile_row * SCORE_STRIDE + ${n}u * ${MATRIX_N}u, product, SCORE_STRIDE);
-      }
-      #end
+      make_scores(tile_row, &k_tile, &q_tile, &v_tile, &dout_tile);
       workgroupBarrier();
       for (var i = part; i < ROWS; i += PARTS) {
         let at = row * SCORE_STRIDE + i;
@@ -114,21 +77,12 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
       workgroupBarrier();
     }
   }
-  let row_start = start + j * stride;
+  let dk_row = (batch * T + j) * row_stride() + (H + kv_head) * D;
+  let dv_row = dk_row + params.KV * D;
   #for n in WIDTH_MATRICES
   subgroupMatrixStore<row_major>(&sums, tile_row * ${MATRIX_N}u, dk_${n}, ${MATRIX_N}u);
-  workgroupBarrier();
-  for (var c = part; c < ${MATRIX_N}u; c += PARTS) {
-    let d = ${n}u * ${MATRIX_N}u + c;
-    if (j < T && d < D) { dqkv[row_start + k_head + d] = f16(sums[row * ${MATRIX_N}u + c] * params.scale); }
-  }
-  workgroupBarrier();
+  write_sums(row, part, ${n}u * ${MATRIX_N}u, j < T, dk_row, params.scale);
   subgroupMatrixStore<row_major>(&sums, tile_row * ${MATRIX_N}u, dv_${n}, ${MATRIX_N}u);
-  workgroupBarrier();
-  for (var c = part; c < ${MATRIX_N}u; c += PARTS) {
-    let d = ${n}u * ${MATRIX_N}u + c;
-    if (j < T && d < D) { dqkv[row_start + v_head + d] = f16(sums[row * ${MATRIX_N}u + c]); }
-  }
-  workgroupBarrier();
+  write_sums(row, part, ${n}u * ${MATRIX_N}u, j < T, dv_row, 1f);
   #end
 }

@@ -12,16 +12,12 @@ struct Params { T: u32, H: u32, KV: u32, scale: f32 }
 @group(0) @binding(6) var<uniform> params: Params;
 
 ${LIB_ATTENTION_ROWS}
-var<workgroup> q_tile: array<${CHUNK}, OWN * STRIDE>;
-var<workgroup> dout_tile: array<${CHUNK}, OWN * STRIDE>;
-var<workgroup> k_tile: array<${CHUNK}, ROWS * STRIDE>;
-var<workgroup> v_tile: array<${CHUNK}, ROWS * STRIDE>;
-var<workgroup> scores: array<f32, OWN * SCORE_STRIDE>;
-var<workgroup> products: array<f32, OWN * SCORE_STRIDE>;
+${LIB_ATTENTION_GRADIENT}
+var<workgroup> q_tile: OwnTile;
+var<workgroup> dout_tile: OwnTile;
+var<workgroup> k_tile: OtherTile;
+var<workgroup> v_tile: OtherTile;
 var<workgroup> ds_tile: array<f16, OWN * SCORE_STRIDE>;
-var<workgroup> sums: array<f32, OWN * ${MATRIX_N}u>;
-
-${LIB_ATTENTION_DOUT}
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) thread: u32,
@@ -30,21 +26,14 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   let H = params.H;
   let head = workgroup.y;
   let batch = workgroup.z;
-  let stride = (H + 2u * params.KV) * D;
+  let kv_head = head / (H / params.KV);
   let first = workgroup.x * OWN;
-  let start = batch * T * stride;
-  let k_head = (H + head / (H / params.KV)) * D;
-  let v_head = k_head + params.KV * D;
   let tile_row = subgroup * M;
   let row = tile_row + lane % M;
   let part = lane / M;
   let t = first + row;
   let statistic = (batch * H + head) * T + min(t, T - 1u);
-  for (var i = thread; i < OWN * CHUNKS; i += THREADS) {
-    let at = i / CHUNKS * STRIDE + i % CHUNKS;
-    q_tile[at] = load(start, first + i / CHUNKS, stride, head * D, i % CHUNKS, T);
-    dout_tile[at] = load_dout(batch, first + i / CHUNKS, head, i % CHUNKS);
-  }
+  stage_queries(thread, batch, head, first, OWN);
   let out_row = ((batch * T + min(t, T - 1u)) * H + head) * D;
   var dot = 0f;
   for (var d = part; d < D; d += PARTS) { dot = fma(dout_element(out_row + d), f32(out[out_row + d]), dot); }
@@ -56,34 +45,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   #end
   let keys = min(first + OWN, T);
   for (var j0 = 0u; j0 < keys; j0 += ROWS) {
-    for (var i = thread; i < ROWS * CHUNKS; i += THREADS) {
-      let at = i / CHUNKS * STRIDE + i % CHUNKS;
-      k_tile[at] = load(start, j0 + i / CHUNKS, stride, k_head, i % CHUNKS, T);
-      v_tile[at] = load(start, j0 + i / CHUNKS, stride, v_head, i % CHUNKS, T);
-    }
+    stage_keys(thread, batch, kv_head, j0, ROWS);
     workgroupBarrier();
-    #for n in ROW_MATRICES
-    {
-      var score = subgroup_matrix_result<f32, ${MATRIX_N}, ${MATRIX_M}>(0f);
-      var product = subgroup_matrix_result<f32, ${MATRIX_N}, ${MATRIX_M}>(0f);
-      #for s in WIDTH_STEPS
-      score = subgroupMatrixMultiplyAccumulate(
-        subgroupMatrixLoad<subgroup_matrix_left<f16, ${MATRIX_K}, ${MATRIX_M}>, row_major>(&q_tile,
-          tile_row * STRIDE + ${s}u * ${MATRIX_K}u / ${VECTOR}u, STRIDE),
-        subgroupMatrixLoad<subgroup_matrix_right<f16, ${MATRIX_N}, ${MATRIX_K}>, col_major>(&k_tile,
-          ${n}u * ${MATRIX_N}u * STRIDE + ${s}u * ${MATRIX_K}u / ${VECTOR}u, STRIDE),
-        score);
-      product = subgroupMatrixMultiplyAccumulate(
-        subgroupMatrixLoad<subgroup_matrix_left<f16, ${MATRIX_K}, ${MATRIX_M}>, row_major>(&dout_tile,
-          tile_row * STRIDE + ${s}u * ${MATRIX_K}u / ${VECTOR}u, STRIDE),
-        subgroupMatrixLoad<subgroup_matrix_right<f16, ${MATRIX_N}, ${MATRIX_K}>, col_major>(&v_tile,
-          ${n}u * ${MATRIX_N}u * STRIDE + ${s}u * ${MATRIX_K}u / ${VECTOR}u, STRIDE),
-        product);
-      #end
-      subgroupMatrixStore<row_major>(&scores, tile_row * SCORE_STRIDE + ${n}u * ${MATRIX_N}u, score, SCORE_STRIDE);
-      subgroupMatrixStore<row_major>(&products, tile_row * SCORE_STRIDE + ${n}u * ${MATRIX_N}u, product, SCORE_STRIDE);
-    }
-    #end
+    make_scores(tile_row, &q_tile, &k_tile, &dout_tile, &v_tile);
     workgroupBarrier();
     for (var j = part; j < ROWS; j += PARTS) {
       let at = row * SCORE_STRIDE + j;
@@ -106,14 +70,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     #end
     workgroupBarrier();
   }
-  let dq_row = start + t * stride + head * D;
+  let dq_row = (batch * T + t) * row_stride() + head * D;
   #for n in WIDTH_MATRICES
   subgroupMatrixStore<row_major>(&sums, tile_row * ${MATRIX_N}u, dq_${n}, ${MATRIX_N}u);
-  workgroupBarrier();
-  for (var c = part; c < ${MATRIX_N}u; c += PARTS) {
-    let d = ${n}u * ${MATRIX_N}u + c;
-    if (t < T && d < D) { dqkv[dq_row + d] = f16(sums[row * ${MATRIX_N}u + c] * params.scale); }
-  }
-  workgroupBarrier();
+  write_sums(row, part, ${n}u * ${MATRIX_N}u, t < T, dq_row, params.scale);
   #end
 }

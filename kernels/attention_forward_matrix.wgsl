@@ -15,9 +15,9 @@ struct Params { T: u32, H: u32, KV: u32, scale: f32 }
 ${LIB_ATTENTION_ROWS}
 const OUT_STRIDE = WIDTH + PAD;
 const MASKED = -1e30f;
-var<workgroup> q_tile: array<${CHUNK}, OWN * STRIDE>;
-var<workgroup> k_tile: array<${CHUNK}, ROWS * STRIDE>;
-var<workgroup> v_tile: array<${CHUNK}, ROWS * STRIDE>;
+var<workgroup> q_tile: OwnTile;
+var<workgroup> k_tile: OtherTile;
+var<workgroup> v_tile: OtherTile;
 var<workgroup> scores: array<f32, OWN * SCORE_STRIDE>;
 var<workgroup> weights: array<f16, OWN * SCORE_STRIDE>;
 var<workgroup> sums: array<f32, OWN * OUT_STRIDE>;
@@ -28,11 +28,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   let T = params.T;
   let head = workgroup.y;
   let batch = workgroup.z;
-  let stride = (params.H + 2u * params.KV) * D;
+  let kv_head = head / (params.H / params.KV);
   let first = workgroup.x * OWN;
-  let start = batch * T * stride;
-  let k_head = (params.H + head / (params.H / params.KV)) * D;
-  let v_head = k_head + params.KV * D;
   let tile_row = subgroup * M;
   // a row of this lane, and which of the lanes of the row it is
   let row = tile_row + lane % M;
@@ -41,16 +38,12 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   var largest = MASKED;
   var sum = 0f;
   for (var i = thread; i < OWN * CHUNKS; i += THREADS) {
-    q_tile[i / CHUNKS * STRIDE + i % CHUNKS] = load(start, first + i / CHUNKS, stride, head * D, i % CHUNKS, T);
+    q_tile[i / CHUNKS * STRIDE + i % CHUNKS] = load(batch, first + i / CHUNKS, head * D, i % CHUNKS);
   }
   for (var i = thread; i < OWN * OUT_STRIDE; i += THREADS) { sums[i] = 0f; }
   let keys = min(first + OWN, T); // no row of this workgroup sees further
   for (var j0 = 0u; j0 < keys; j0 += ROWS) {
-    for (var i = thread; i < ROWS * CHUNKS; i += THREADS) {
-      let at = i / CHUNKS * STRIDE + i % CHUNKS;
-      k_tile[at] = load(start, j0 + i / CHUNKS, stride, k_head, i % CHUNKS, T);
-      v_tile[at] = load(start, j0 + i / CHUNKS, stride, v_head, i % CHUNKS, T);
-    }
+    stage_keys(thread, batch, kv_head, j0, ROWS);
     workgroupBarrier();
     #for n in ROW_MATRICES
     {

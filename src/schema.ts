@@ -2,9 +2,13 @@
 import { z } from 'zod';
 import { messageOf } from './errors.js';
 
-/** Of a fault in reading and checking JSON: the first field that is not as it should be, and why; else its message. */
-export function whyInvalid(error: unknown): string {
+/**
+ * Of a fault in reading and checking JSON: the first field that is not as it should be, and why; else its message.
+ * `whole` names the value itself, where it is no field that is wrong.
+ */
+export function whyInvalid(error: unknown, whole?: string): string {
   if (!(error instanceof z.ZodError)) return messageOf(error);
   const { path, message } = error.issues[0]!;
-  return path.length > 0 ? `${path.join('.')}: ${message}` : message;
+  const field = path.join('.') || whole;
+  return field ? `${field}: ${message}` : message;
 }

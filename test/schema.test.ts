@@ -7,5 +7,7 @@ test('what a schema refuses is named by its field, on one line', () => {
   const { error } = choicesSchema.safeParse({ matmul: {}, attention: {}, rows });
   expect(whyInvalid(error)).toBe('rows.rmsnorm_forward f32 C128.vector: must be 1 or 4');
   expect(whyInvalid(choicesSchema.safeParse(7).error)).toMatch(/^Invalid input: expected object/);
+  expect(whyInvalid(choicesSchema.safeParse(7).error, 'choices')).toMatch(/^choices: Invalid input: expected object/);
+  expect(whyInvalid(error, 'choices')).toBe(whyInvalid(error));
   expect(whyInvalid(new SyntaxError('cut off'))).toBe('cut off');
 });

@@ -17,7 +17,7 @@ export interface EngineChoice {
 export const OURS = 'babelgrad';
 export const PYTORCH = 'PyTorch CPU';
 const PEERS = join(packageRoot, 'bench', 'peers');
-export const INSTALL_PEERS = 'npm ci --prefix bench/peers';
+const INSTALL_PEERS = 'npm ci --prefix bench/peers';
 /** As it was before drivers were looked for: what other programs would find. */
 const ENVIRONMENT = { ...process.env };
 

@@ -102,7 +102,7 @@ function adamw(count: number): ComparedWork {
 }
 
 /** Steps whose losses are compared before any is timed, and by how much they may differ. */
-export const COMPARED_STEPS = 12;
+const COMPARED_STEPS = 12;
 export const LOSS_TOLERANCE = 1e-4;
 
 function step(): ComparedWork {

@@ -2,8 +2,8 @@
 import type { Device } from '../../src/gpu/device.js';
 import { modelConfig, type StepWork, stepWork } from './step.js';
 
-export const WIDTHS = [64, 128, 256, 512];
-export const CONTEXTS = [128, 256, 512, 1024, 2048];
+const WIDTHS = [64, 128, 256, 512];
+const CONTEXTS = [128, 256, 512, 1024, 2048];
 const LAYERS = 4;
 const VOCABULARY = 512;
 

@@ -21,7 +21,7 @@ export interface Audit {
  * op and of a whole model.
  * @throws UserError when a kernel that was asked for does not exist.
  */
-export async function audit(devices: readonly [Device, ...Device[]], options: KernelAuditOptions = {}): Promise<Audit> {
+export async function audit(devices: readonly [Device, ...Device[]], options: KernelAuditOptions): Promise<Audit> {
   const [device] = devices;
   const { names = [], quick = false } = options;
   const start = performance.now();

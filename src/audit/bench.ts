@@ -61,9 +61,9 @@ export class Bench {
   }
 
   /** Runs every variant on the problem's values, or on `given` in their place. */
-  async run(problem: Problem, given: Given = {}, repeats = this.#options.repeats): Promise<ReadonlyMap<string, Run>> {
+  async run(problem: Problem, given: Given = {}): Promise<ReadonlyMap<string, Run>> {
     const { device } = this;
-    const { alter = call => call } = this.#options;
+    const { repeats, alter = call => call } = this.#options;
     const owned: DeviceBuffer[] = [];
     const make = (label: string, sizeBytes: number, usage?: BufferUsage) => {
       const buffer = device.createBuffer(label, sizeBytes, usage);

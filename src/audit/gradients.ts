@@ -28,7 +28,7 @@ interface Rule {
 }
 
 /** Of every op: a scalar function of each input, by a random direction dy, and the rule's gradient. */
-export function gradientRules(): Rule[] {
+function gradientRules(): Rule[] {
   const rules: Rule[] = [];
   const rule = (
     op: string,

@@ -13,8 +13,6 @@ export interface KernelAuditOptions {
   /** Kernels, or families of them; default: all. */
   readonly names?: readonly string[];
   readonly quick?: boolean;
-  /** Runs of each variant, which must leave the same bits. */
-  readonly repeats?: number;
   readonly onProgress?: (done: number, kernel: string) => void;
   /** Which problems of the kernels are posed; default: all. */
   readonly only?: (problem: Problem) => boolean;
@@ -49,10 +47,7 @@ export function familiesOf(
  * a device.
  * @throws UserError when a kernel that was asked for does not exist.
  */
-export async function auditKernels(
-  devices: readonly Device[],
-  options: KernelAuditOptions = {},
-): Promise<KernelFindings> {
+export async function auditKernels(devices: readonly Device[], options: KernelAuditOptions): Promise<KernelFindings> {
   const families = familiesOf(options.names ?? []);
   const findings = families.map(() => new Findings());
   const left = [...families.entries()];
@@ -83,12 +78,12 @@ async function auditFamily(
   device: Device,
   family: Family,
   kernels: readonly string[],
-  { quick = false, repeats = quick ? 2 : 3, only = () => true, alter }: KernelAuditOptions,
+  { quick = false, only = () => true, alter }: KernelAuditOptions,
   findings: Findings,
   onProblem: (kernel: string) => void,
 ): Promise<void> {
   const scope: Scope = { adapter: device.adapter, quick };
-  const bench = new Bench(device, { repeats, alter });
+  const bench = new Bench(device, { repeats: quick ? 2 : 3, alter });
   try {
     for (const problem of family.problems(scope)) {
       if (!kernels.includes(problem.kernel) || !only(problem)) continue;

@@ -3,7 +3,7 @@ import { FORMATS, type StoredType } from '../numerics/inputs.js';
 import type { Vector } from '../numerics/reference.js';
 
 /** The spacing of a type's numbers at `value`. */
-export function ulp(value: number, type: StoredType): number {
+function ulp(value: number, type: StoredType): number {
   const { roundoff, tiny, least } = FORMATS[type];
   const magnitude = Math.abs(value);
   if (magnitude < tiny) return least;
@@ -16,7 +16,7 @@ export interface Spread {
   readonly mean: number;
 }
 
-export function spreadOf(values: Float64Array): Spread {
+function spreadOf(values: Float64Array): Spread {
   if (values.length === 0) return { max: 0, p99: 0, mean: 0 };
   const sorted = values.slice().sort();
   const mean = values.reduce((sum, value) => sum + value, 0) / values.length;

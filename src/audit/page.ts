@@ -9,7 +9,6 @@ import { SUMMARY_HEAD, show, summaryRows } from './words.js';
 export function auditPage(report: AuditReport): string {
   const { adapter, passed, failed, seconds, quick, arithmetic, checks, histograms } = report;
   const failures = checks.filter(check => !check.passed);
-  const series = seriesOf(checks);
   const verdict = failed === 0 ? `All ${passed} checks passed.` : `${failed} of ${passed + failed} checks failed.`;
   const states = Object.entries(arithmetic).map(([name, state]) => [escapeHtml(name), escapeHtml(state)]);
   return htmlPage(
@@ -22,15 +21,27 @@ ${failures.length > 0 ? `<h2>Failures</h2><div class="scroll">${failureTable(fai
       SUMMARY_HEAD,
       summaryRows(report).map(row => row.map(escapeHtml)),
     )}</div>
-<h2>Error against the length of the sum</h2>
-<p class="note">Both over the largest exact value of the output, so that they stand side by side. Exact results have no place on a logarithmic axis.</p>
-<div class="plots">${series.map(each => figure(seriesPlot(each, checks))).join('\n')}</div>
-<h2>Errors as shares of the bound</h2>
-<p class="note">Elements of all shapes and inputs, by their error over its bound, up to the number under the bar; the first holds exact results.</p>
-<div class="plots">${histograms.map(histogram => figure(histogramPlot(histogram))).join('\n')}</div>
+${plots(
+  'Error against the length of the sum',
+  'Both over the largest exact value of the output, so that they stand side by side. Exact results have no place on a logarithmic axis.',
+  seriesOf(checks).map(series => seriesPlot(series, checks)),
+)}
+${plots(
+  'Errors as shares of the bound',
+  'Elements of all shapes and inputs, by their error over its bound, up to the number under the bar; the first holds exact results.',
+  histograms.map(histogramPlot),
+)}
 <h2>Arithmetic that is the adapter's own choice</h2>
 <div class="scroll">${table(['case', 'what this adapter does'], states)}</div>`,
   );
+}
+
+/** A section of plots; nothing where there are none. */
+function plots(title: string, note: string, svgs: readonly string[]): string {
+  if (svgs.length === 0) return '';
+  return `<h2>${title}</h2>
+<p class="note">${note}</p>
+<div class="plots">${svgs.map(figure).join('\n')}</div>`;
 }
 
 /** An output whose error was measured for several lengths of a sum. */

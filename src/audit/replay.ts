@@ -12,7 +12,7 @@ import { isSeen } from './non-finite.js';
 import { type Expected, type Given, givenOf, type Problem } from './problem.js';
 import { FAMILIES } from './subjects/index.js';
 
-export const PROBLEM_FORMAT = 'babelgrad-problem-2';
+const PROBLEM_FORMAT = 'babelgrad-problem-2';
 /** Runs of each variant, which must give the same bits. */
 const REPEATS = 3;
 

@@ -2,7 +2,7 @@
 import { InvalidArgumentError } from 'commander';
 
 /** A whole number of at least `minimum`; 1e6 and 1_000_000 are understood. */
-export function wholeNumber(minimum = 0): (text: string) => number {
+export function wholeNumber(minimum: number): (text: string) => number {
   return text => {
     const value = Number(text.replaceAll('_', ''));
     if (text.trim() === '' || !Number.isSafeInteger(value) || value < minimum) {

@@ -8,6 +8,7 @@ import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { messageOf, UserError } from '../errors.js';
+import { whyInvalid } from '../schema.js';
 import { bytesPerToken, readIds } from './token-file.js';
 
 export const INDEX_FORMAT = 'babelgrad tokens 1';
@@ -130,8 +131,7 @@ export class TokenDataset {
     }
     const parsed = indexSchema.safeParse(json);
     if (!parsed.success) {
-      const { path: field, message } = parsed.error.issues[0]!;
-      throw new UserError(`'${path}': ${field.join('.') || 'index'}: ${message}. Run 'tokenize' again.`);
+      throw new UserError(`'${path}': ${whyInvalid(parsed.error, 'index')}. Run 'tokenize' again.`);
     }
     checkTokenizer(folder, parsed.data.tokenizer);
     return new TokenDataset(folder, parsed.data);

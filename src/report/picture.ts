@@ -12,8 +12,10 @@ export function standaloneSvg(svg: string): string {
     .replaceAll('currentColor', INK);
 }
 
-/** @param zoom pixels of the picture for one of the SVG's */
-export function pngOf(svg: string, zoom = 2): Uint8Array {
+/** Pixels of a picture for one of the SVG's. */
+const ZOOM = 2;
+
+export function pngOf(svg: string): Uint8Array {
   const font = { loadSystemFonts: true, defaultFontFamily: 'Liberation Sans' };
-  return new Resvg(standaloneSvg(svg), { fitTo: { mode: 'zoom', value: zoom }, font }).render().asPng();
+  return new Resvg(standaloneSvg(svg), { fitTo: { mode: 'zoom', value: ZOOM }, font }).render().asPng();
 }

@@ -156,7 +156,7 @@ export function evenTicks(low: number, high: number, count = 6): number[] {
 }
 
 /** Powers of ten, with 2 and 5 times them over few decades, and every other over many. */
-export function logTicks(low: number, high: number): number[] {
+function logTicks(low: number, high: number): number[] {
   const first = Math.floor(Math.log10(low));
   const last = Math.ceil(Math.log10(high));
   const decades = Math.log10(high / low);

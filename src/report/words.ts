@@ -35,7 +35,7 @@ export const lossWords = (heldOut: Readonly<Record<string, { readonly loss: numb
 export const percent = (share: number): string => `${(100 * share).toFixed(0)}%`;
 
 /** What a pair of runs shows, in a sentence. */
-export function sentence(comparison: Comparison): string {
+function sentence(comparison: Comparison): string {
   if (comparison.unit === 'bits per byte') return sentencePerByte(comparison);
   const { scratch, cpt, language, savings } = comparison;
   const { loss, savedTokens, savedFlops } = savings;
@@ -73,7 +73,7 @@ export function findingsOf(runs: readonly RunRecord[]): string[] {
 }
 
 /** How the other languages fared in a CPT run: forgetting, or the lack of it. */
-export function forgetting(runs: readonly RunRecord[]): string[] {
+function forgetting(runs: readonly RunRecord[]): string[] {
   const unit = unitOf(runs);
   const inUnit = unit === 'nats per token' ? '' : ` ${unit}`;
   return runs.flatMap(run => {

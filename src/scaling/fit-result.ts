@@ -1,6 +1,7 @@
 /** A fit with all that is to be said of it: what `fit --json` prints, and what `plan` and a CPT fit read back. */
 import { z } from 'zod';
 import { UserError } from '../errors.js';
+import { whyInvalid } from '../schema.js';
 import { allocationFactor, exponents, hasOptimum } from './allocation.js';
 import { type BootstrapOptions, bootstrapLaws, interval, type RunPoint } from './bootstrap.js';
 import { type Diagnosis, diagnose } from './diagnosis.js';
@@ -20,7 +21,7 @@ const lawSchema = z.object({
 });
 /** Least and most of what was fitted to. */
 const rangeSchema = z.object({ parameters: span, tokens: span, tokensPerParameter: span, compute: span });
-export type FittedRange = z.infer<typeof rangeSchema>;
+type FittedRange = z.infer<typeof rangeSchema>;
 
 const fitted = {
   parameters: lawSchema,
@@ -240,6 +241,5 @@ export function parseFit(text: string, file: string): SavedFit {
   }
   const parsed = savedFitSchema.safeParse(value);
   if (parsed.success) return parsed.data;
-  const issue = parsed.error.issues[0]!;
-  throw new UserError(`'${file}' is not a fit: ${issue.path.join('.') || 'law'}: ${issue.message}`);
+  throw new UserError(`'${file}' is not a fit: ${whyInvalid(parsed.error, 'law')}`);
 }

@@ -6,12 +6,6 @@
 /** Value at `x`; writes the gradient there into `gradient`. */
 export type Differentiable = (x: Float64Array, gradient: Float64Array) => number;
 
-export interface MinimizeOptions {
-  /** Done when no component of the gradient is larger. */
-  readonly gradientTolerance?: number;
-  readonly maxIterations?: number;
-}
-
 export interface Minimum {
   readonly x: Float64Array;
   readonly value: number;
@@ -20,19 +14,24 @@ export interface Minimum {
   readonly converged: boolean;
 }
 
+/** Done when no component of the gradient is larger. */
+const FLAT = 1e-12;
 const HISTORY = 10;
 const ARMIJO = 1e-4;
 const WOLFE = 0.9;
 const LINE_STEPS = 50;
 
-export function minimize(f: Differentiable, start: Float64Array, options: MinimizeOptions = {}): Minimum {
-  const { gradientTolerance = 1e-12, maxIterations = 2000 } = options;
+export function minimize(
+  f: Differentiable,
+  start: Float64Array,
+  { maxIterations = 2000 }: { readonly maxIterations?: number } = {},
+): Minimum {
   let x = Float64Array.from(start);
   let gradient = new Float64Array(x.length);
   let value = f(x, gradient);
   let pairs: Pair[] = [];
   for (let iterations = 0; iterations < maxIterations; iterations++) {
-    if (largest(gradient) <= gradientTolerance) return { x, value, iterations, converged: true };
+    if (largest(gradient) <= FLAT) return { x, value, iterations, converged: true };
     let direction = quasiNewton(gradient, pairs);
     if (!(dot(direction, gradient) < 0)) {
       pairs = [];

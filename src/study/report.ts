@@ -1,11 +1,10 @@
 /** The report of a study: its page, its figures, and the files that they come from. */
-import { join } from 'node:path';
-import { writeFileWhole } from '../files.js';
 import { pngOf, standaloneSvg } from '../report/picture.js';
 import { type Figure, fileName } from '../report/study-figures.js';
 import { drawFigures, pageOfStudy } from '../report/study-page.js';
 import type { LanguageFits, StudyCurve, StudyView } from '../report/study-view.js';
 import { pointsCsv, type StudyPoint, studyPoints } from './points.js';
+import { replaceReport } from './report-files.js';
 import type { Study, StudyRun } from './state.js';
 
 /** The page of a study, whole, whatever is there of it. */
@@ -106,21 +105,19 @@ function rowOf({ name, state, progress, error, size, strategy, language, replay,
   };
 }
 
-/** Writes report.html, points.csv, fits/*.json and figures/*.svg and *.png into `folder`. @returns what was written. */
+/**
+ * Writes report.html, points.csv, fits/*.json and figures/*.svg and *.png into `folder`, in place of an earlier report's.
+ * @returns what was written, the page first.
+ */
 export function writeStudyReport(folder: string, view: StudyView, points: readonly StudyPoint[]): string[] {
-  const files: [string, string | Uint8Array][] = [
-    ['report.html', pageOfStudy(view)],
-    ['points.csv', pointsCsv(points)],
-    ...view.fits.flatMap(fitFiles),
-    ...figuresOf(view).flatMap(({ name, svg }): [string, string | Uint8Array][] => [
-      [join('figures', `${name}.svg`), standaloneSvg(svg)],
-      [join('figures', `${name}.png`), pngOf(svg)],
-    ]),
-  ];
-  return files.map(([name, data]) => {
-    const path = join(folder, name);
-    writeFileWhole(path, data);
-    return path;
+  const figures = figuresOf(view).flatMap(({ name, svg }): [string, string | Uint8Array][] => [
+    [`figures/${name}.svg`, standaloneSvg(svg)],
+    [`figures/${name}.png`, pngOf(svg)],
+  ]);
+  return replaceReport(folder, {
+    'report.html': pageOfStudy(view),
+    'points.csv': pointsCsv(points),
+    ...Object.fromEntries([...view.fits.flatMap(fitFiles), ...figures]),
   });
 }
 
@@ -129,7 +126,7 @@ function fitFiles({ language, scratch, cpt, scratchCompute, cptCompute }: Langua
   const fittings = { scratch, cpt, 'scratch-compute': scratchCompute, 'cpt-compute': cptCompute };
   return Object.entries(fittings).flatMap(([name, fitting]): [string, string][] => {
     if ('missing' in fitting) return [];
-    const path = join('fits', `${fileName(language, name)}.json`);
+    const path = `fits/${fileName(language, name)}.json`;
     return [[path, `${JSON.stringify({ ...fitting.fit, used: fitting.used })}\n`]];
   });
 }

@@ -8,7 +8,7 @@ import { resumeRun, startRun } from '../train/run.js';
 import type { Execute, WorkerMessage, WorkerTask } from './execute.js';
 
 /** Starts a run, or goes on with it where it has a checkpoint; what a crash left of one without is removed. */
-export const inThisProcess: Execute = async ({ folder, config, from }, { signal, onProgress, onNote }) => {
+const inThisProcess: Execute = async ({ folder, config, from }, { signal, onProgress, onNote }) => {
   let steps = 0;
   const observer: TrainObserver = {
     onNote: text => onNote?.(text),

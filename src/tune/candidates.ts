@@ -42,7 +42,7 @@ function methodOf(variant: Variant): [string] | undefined {
 }
 
 /** What runs where nothing was tuned. */
-export const shippedVariant = (adapter: AdapterDescription, request: KernelRequest): Variant =>
+const shippedVariant = (adapter: AdapterDescription, request: KernelRequest): Variant =>
   kindOf(request).shipped(adapter, request.request);
 
 export function candidatesFor(adapter: AdapterDescription, request: KernelRequest): Candidate[] {

@@ -1,4 +1,5 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -15,6 +16,7 @@ import {
   viewOfStudy,
   writeStudyReport,
 } from '../../src/study/report.js';
+import { replaceReport } from '../../src/study/report-files.js';
 import { readStudy, type Study, writeFailure } from '../../src/study/state.js';
 import { makeRun, makeStudy } from '../support/study.js';
 
@@ -88,6 +90,52 @@ describe('a study that is done', () => {
     const alone = pageOfStudy(viewOfPoints('points', read, fits));
     expect(alone.match(/<svg/g)).toHaveLength(21);
     expect(alone).not.toContain('id="runs"');
+  });
+
+  test('a report takes the place of an earlier one, and leaves alone what no report made', () => {
+    const points = studyPoints(study);
+    const french: Study = { ...study, targets: ['fr'], runs: study.runs.filter(({ language }) => language !== 'ru') };
+    const frenchPoints = studyPoints(french);
+    const frenchView = viewOfStudy(french, fits.slice(0, 1), frenchPoints);
+    const [fresh, again] = [join(root, 'fresh'), join(root, 'again')];
+    const filesIn = (folder: string) => (readdirSync(folder, { recursive: true }) as string[]).sort();
+    writeStudyReport(fresh, frenchView, frenchPoints);
+
+    const kept = ['notes.txt', 'figures/equal-loss-de.svg', 'fits/de-scratch.json', 'figures/old/equal-loss-ru.svg'];
+    mkdirSync(join(again, 'figures', 'old'), { recursive: true });
+    mkdirSync(join(again, 'fits'));
+    for (const name of kept) writeFileSync(join(again, name), 'mine');
+    writeStudyReport(again, viewOfStudy(study, fits, points), points);
+    const edited = 'figures/transferred-ru.svg';
+    writeFileSync(join(again, edited), 'mine too');
+    rmSync(join(again, 'figures', 'transferred-ru.png'));
+    expect(filesIn(again)).toContain(join('figures', 'equal-loss-ru.png'));
+    writeStudyReport(again, frenchView, frenchPoints);
+    const expected = [...filesIn(fresh), ...[...kept, edited].map(name => join(name)), join('figures', 'old')];
+    expect(filesIn(again)).toEqual(expected.sort());
+    for (const name of kept) expect(readFileSync(join(again, name), 'utf8')).toBe('mine');
+    expect(readFileSync(join(again, edited), 'utf8')).toBe('mine too');
+  });
+});
+
+describe('the record of what a report wrote', () => {
+  const sha256 = (text: string) => createHash('sha256').update(text).digest('hex');
+
+  test.each([
+    ['is no JSON', '{'],
+    ['names a file outside', JSON.stringify({ '../outside.svg': sha256('mine'), 'figures/a.svg': sha256('mine') })],
+    ['names one beside the page', JSON.stringify({ 'a.svg': sha256('mine') })],
+    ['has other contents', JSON.stringify({ 'figures/a.svg': sha256('theirs') })],
+  ])('that %s removes nothing', (name, record) => {
+    const folder = join(root, 'records', name);
+    mkdirSync(join(folder, 'figures'), { recursive: true });
+    const files = ['../outside.svg', 'a.svg', 'figures/a.svg'].map(file => join(folder, file));
+    for (const file of files) writeFileSync(file, 'mine');
+    writeFileSync(join(folder, 'written.json'), record);
+    replaceReport(folder, { 'report.html': 'page', 'fits/b.json': '{}' });
+    for (const file of files) expect(existsSync(file), file).toBe(true);
+    replaceReport(folder, { 'report.html': 'page' });
+    expect(readdirSync(join(folder, 'fits'))).toEqual([]);
   });
 });
 

@@ -1,49 +1,14 @@
-/** Checkpoints that are damaged, incomplete or not supported: each is refused by name, and nothing is written. */
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+/** Weights that are damaged, incomplete or not supported: each file is refused by name, and nothing is written. */
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeEach, describe, expect, test } from 'vitest';
-import { untrainedBpe } from '../../src/data/bpe-file.js';
-import { UserError } from '../../src/errors.js';
+import { beforeEach, describe, expect, test } from 'vitest';
 import { findModelFolder } from '../../src/train/checkpoint.js';
 import { exportModel } from '../../src/train/export.js';
-import { checkModelFolder, readModelConfig } from '../../src/train/model-folder.js';
-import {
-  type Json,
-  LAYOUTS,
-  packed,
-  type RawTensor,
-  safetensors,
-  tensorsOf,
-  writeCheckpoint,
-} from '../support/checkpoints.js';
+import { checkModelFolder } from '../../src/train/model-folder.js';
+import { type Json, packed, type RawTensor, safetensors, tensorsOf, writeCheckpoint } from '../support/checkpoints.js';
+import { sharded, single, useCheckpoint } from '../support/damage.js';
 
-const root = mkdtempSync(join(tmpdir(), 'babelgrad-bad-'));
-const folder = join(root, 'model');
-const out = join(root, 'out');
-afterAll(() => rmSync(root, { recursive: true }));
-
-const [single, sharded] = [
-  LAYOUTS['SmolLM, BF16, tied, 3 heads to 1']!,
-  LAYOUTS['Mistral, BF16, sharded, heads narrower than the model']!,
-];
-beforeEach(() => {
-  writeCheckpoint(folder, single);
-});
-
-/** Every way in refuses the folder with this message; an export leaves nothing behind. */
-async function refused(message: RegExp): Promise<void> {
-  const attempt = exportModel(folder, out, { type: 'F16' });
-  await expect(attempt).rejects.toThrow(message);
-  await expect(attempt).rejects.toBeInstanceOf(UserError);
-  expect(existsSync(out)).toBe(false);
-}
-
-/** As `refused`, and already before any weight is read. */
-async function refusedUnread(message: RegExp): Promise<void> {
-  expect(() => checkModelFolder(folder)).toThrow(message);
-  await refused(message);
-}
+const { root, folder, out, refused, refusedUnread } = useCheckpoint();
 
 const weights = () => join(folder, 'model.safetensors');
 const write = (tensors: ReadonlyMap<string, RawTensor>, edit?: (header: Json) => void) =>
@@ -255,111 +220,6 @@ describe('an index of shards', () => {
     const shard = join(folder, 'model-00001-of-00002.safetensors');
     writeFileSync(shard, readFileSync(shard).subarray(0, -10));
     await refusedUnread(/model-00001-of-00002.safetensors' is cut off/);
-  });
-});
-
-describe('a tokenizer', () => {
-  test('with more ids than the embedding has rows', async () => {
-    writeFileSync(join(folder, 'tokenizer.json'), untrainedBpe());
-    const added = JSON.parse(untrainedBpe()) as { added_tokens: Json[] };
-    added.added_tokens.push({ ...added.added_tokens[0], id: 67, content: '<extra>' });
-    checkModelFolder(folder);
-    writeFileSync(join(folder, 'tokenizer.json'), JSON.stringify(added));
-    await refusedUnread(/tokenizer.json' has the id 67 \("<extra>"\), and the embedding 67 rows/);
-  });
-
-  test('that is none', async () => {
-    writeFileSync(join(folder, 'tokenizer.json'), '{"version": "1.0"}');
-    await refusedUnread(/tokenizer.json' is not a tokenizer.json/);
-  });
-});
-
-describe('config.json', () => {
-  const llama = single.config;
-  const mistral = sharded.config;
-  const cases: [string, Json, RegExp][] = [
-    [
-      'no model_type',
-      { ...llama, model_type: undefined },
-      /model_type is missing: the types that can be read are llama/,
-    ],
-    ['another type', { ...llama, model_type: 'gpt2' }, /model_type is "gpt2"/],
-    ['Qwen2', { ...llama, model_type: 'qwen2' }, /model_type is "qwen2": biases of Q, K and V are not supported/],
-    ['Qwen3', { ...llama, model_type: 'qwen3' }, /model_type is "qwen3": norms of Q and K are not supported/],
-    [
-      'a classifier',
-      { ...llama, architectures: ['LlamaForSequenceClassification'] },
-      /architectures is \["LlamaForSeq/,
-    ],
-    ['a window', { ...mistral, sliding_window: 512 }, /sliding_window is 512: attention goes over all/],
-    [
-      'a window by default',
-      { ...mistral, sliding_window: undefined, max_position_embeddings: 32768 },
-      /sliding_window is 4096/,
-    ],
-    ['YaRN', { ...llama, rope_scaling: { rope_type: 'yarn', factor: 4 } }, /rope_scaling.rope_type is "yarn"/],
-    [
-      'dynamic scaling',
-      { ...llama, rope_scaling: { type: 'dynamic', factor: 2 } },
-      /rope_scaling.rope_type is "dynamic"/,
-    ],
-    ['scaling without a factor', { ...llama, rope_scaling: { type: 'linear' } }, /rope_scaling.factor is missing/],
-    ['scaling by nothing', { ...llama, rope_scaling: { type: 'linear', factor: 0 } }, /rope_scaling.factor is 0/],
-    [
-      'llama3 without its fields',
-      { ...llama, rope_parameters: { rope_type: 'llama3', factor: 8, rope_theta: 1e4 } },
-      /rope_parameters.low_freq_factor is missing: rope_type 'llama3' needs it/,
-    ],
-    [
-      'llama3 with its bounds turned round',
-      {
-        ...llama,
-        rope_scaling: {
-          rope_type: 'llama3',
-          factor: 8,
-          low_freq_factor: 4,
-          high_freq_factor: 1,
-          original_max_position_embeddings: 64,
-        },
-      },
-      /config.json': model: ropeScaling.highFreqFactor 1 is not above lowFreqFactor 4/,
-    ],
-    ['a partial rotation', { ...llama, partial_rotary_factor: 0.5 }, /partial_rotary_factor is 0.5/],
-    ['interleaved rotation', { ...llama, rope_interleaved: true }, /rope_interleaved is true/],
-    ['biases', { ...llama, attention_bias: true }, /attention_bias is true/],
-    ['biases of the MLP', { ...llama, mlp_bias: true }, /mlp_bias is true/],
-    ['dropout', { ...llama, attention_dropout: 0.1 }, /attention_dropout is 0.1/],
-    ['another activation', { ...llama, hidden_act: 'gelu' }, /hidden_act is "gelu"/],
-    [
-      'quantized weights',
-      { ...llama, quantization_config: { quant_method: 'gptq' } },
-      /quantization_config is \{"quant_method":"gptq"\}/,
-    ],
-    ['a field missing', { ...llama, hidden_size: undefined }, /hidden_size is missing/],
-    ['heads that do not divide', { ...llama, num_attention_heads: 5 }, /5 heads do not divide hidden_size 48/],
-    [
-      'heads that make no groups',
-      { ...llama, num_attention_heads: 4, num_key_value_heads: 3 },
-      /4 is not a multiple of numKeyValueHeads 3/,
-    ],
-  ];
-  test.each(cases)('with %s is refused by field and value', async (_, config, message) => {
-    writeFileSync(join(folder, 'config.json'), JSON.stringify(config));
-    expect(() => readModelConfig(folder)).toThrow(message);
-    await refusedUnread(message);
-  });
-
-  test('with a window as wide as the context is no fault', () => {
-    const config = { ...mistral, sliding_window: 1024 };
-    writeFileSync(join(folder, 'config.json'), JSON.stringify(config));
-    expect(readModelConfig(folder)).toMatchObject({ maxPositionEmbeddings: 1024 });
-  });
-
-  test('that is missing, or not JSON', async () => {
-    writeFileSync(join(folder, 'config.json'), '{');
-    await refusedUnread(/config.json' is not JSON/);
-    rmSync(join(folder, 'config.json'));
-    await refusedUnread(/config.json' cannot be read/);
   });
 });
 
