@@ -16,6 +16,7 @@ import {
   TextTokenizer,
 } from '../index.js';
 import { short } from '../report/words.js';
+import { readModelConfig } from '../train/model-folder.js';
 import { defineAction, type Terminal } from './command.js';
 import { wholeNumber } from './numbers.js';
 import { makeTable } from './table.js';
@@ -50,13 +51,14 @@ export function addEvalLoss(group: Command): void {
   defineAction<LossOptions>(command, async (terminal, options) => {
     const folder = findModelFolder(options.model);
     const sets = namedPaths(options.data);
+    const { vocabSize } = readModelConfig(folder);
+    const texts = new Map<string, ScoredText>();
+    for (const [name, paths] of sets) {
+      texts.set(name, await readTexts(name, paths, options.field, { folder, vocabSize }));
+    }
     const device = await openDevice({ adapter: options.adapter });
     try {
       const model = await loadModel(device, folder, { precision: options.precision, onNote: terminal.note });
-      const texts = new Map<string, ScoredText>();
-      for (const [name, paths] of sets) {
-        texts.set(name, await readTexts(name, paths, options.field, folder, model.config.vocabSize));
-      }
       const evaluator = await TokenLosses.create(model, { B: options.batch, T: options.contextLength });
       const losses: Record<string, TextLoss> = {};
       for (const [name, text] of texts) losses[name] = await withProgress(terminal, name, evaluator, text);
@@ -94,16 +96,15 @@ async function readTexts(
   name: string,
   paths: readonly string[],
   field: string,
-  modelFolder: string,
-  vocabSize: number,
+  model: { readonly folder: string; readonly vocabSize: number },
 ): Promise<ScoredText> {
   const folders = paths.filter(path => existsSync(join(path, 'index.json')));
   if (folders.length > 1 || (folders.length === 1 && paths.length > 1)) {
     throw new UserError(`'${name}' has '${folders[0]}' and more: a token folder is a name of its own`);
   }
   const text = folders[0]
-    ? await readHeldOutText(folders[0], vocabSize)
-    : await encodeScoredText(findInputFiles(paths), field, TextTokenizer.load(join(modelFolder, 'tokenizer.json')));
+    ? await readHeldOutText(folders[0], model)
+    : await encodeScoredText(findInputFiles(paths), field, TextTokenizer.load(join(model.folder, 'tokenizer.json')));
   if (text.ids.length < 2) throw new UserError(`'${name}' has ${text.ids.length} token(s); a loss needs at least 2`);
   if (text.bytes === 0) throw new UserError(`'${name}' has no text between its separators`);
   return text;

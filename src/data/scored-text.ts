@@ -28,16 +28,20 @@ export async function heldOutText(dataset: TokenDataset, count = dataset.heldOut
 }
 
 /**
- * The whole held-out split of a token folder.
- * @throws UserError when the folder is no data set, or has ids that a model of `vocabSize` does not know.
+ * The whole held-out split of a token folder, for the model in a folder of its own.
+ * @throws UserError when the folder is no data set, or its ids are not the model's.
  */
-export async function readHeldOutText(folder: string, vocabSize: number): Promise<ScoredText> {
+export async function readHeldOutText(
+  folder: string,
+  model: { readonly folder: string; readonly vocabSize: number },
+): Promise<ScoredText> {
   const dataset = TokenDataset.open(folder);
   try {
+    dataset.checkTokenizerOf(model.folder);
     const { index } = dataset;
-    if (index.vocabSize > vocabSize) {
+    if (index.vocabSize > model.vocabSize) {
       throw new UserError(
-        `'${folder}' has a vocabulary of ${index.vocabSize}, larger than the model's of ${vocabSize}`,
+        `'${folder}' has a vocabulary of ${index.vocabSize}, larger than the model's of ${model.vocabSize}`,
       );
     }
     return await heldOutText(dataset);

@@ -4,7 +4,7 @@
  * token, so that document boundaries are kept.
  */
 import { createHash } from 'node:crypto';
-import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, existsSync, fstatSync, openSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { messageOf, UserError } from '../errors.js';
@@ -133,7 +133,7 @@ export class TokenDataset {
     if (!parsed.success) {
       throw new UserError(`'${path}': ${whyInvalid(parsed.error, 'index')}. Run 'tokenize' again.`);
     }
-    checkTokenizer(folder, parsed.data.tokenizer);
+    checkOwnTokenizer(folder, parsed.data.tokenizer);
     return new TokenDataset(folder, parsed.data);
   }
 
@@ -160,14 +160,28 @@ export class TokenDataset {
     return readFileSync(join(this.folder, 'tokenizer.json'), 'utf8');
   }
 
+  /**
+   * Checks that a model reads the ids as they were made; what a folder without a tokenizer.json reads is not known.
+   * @throws UserError when the tokenizer in the model's folder is another one.
+   */
+  checkTokenizerOf(modelFolder: string): void {
+    const path = join(modelFolder, 'tokenizer.json');
+    if (!existsSync(path) || sha256(readFileSync(path)) === this.index.tokenizer) return;
+    throw new UserError(
+      `'${this.folder}': the data was made with another tokenizer than the checkpoint's; run 'tokenize' with '${path}'`,
+    );
+  }
+
   close(): void {
     this.#train.close();
     this.#heldOut.close();
   }
 }
 
+const sha256 = (data: Uint8Array): string => createHash('sha256').update(data).digest('hex');
+
 /** Ids mean nothing with another tokenizer. */
-function checkTokenizer(folder: string, sha256: string): void {
+function checkOwnTokenizer(folder: string, expected: string): void {
   const path = join(folder, 'tokenizer.json');
   let json: Buffer;
   try {
@@ -175,7 +189,7 @@ function checkTokenizer(folder: string, sha256: string): void {
   } catch (error) {
     throw new UserError(`'${path}', which made the ids, cannot be read: ${messageOf(error)}`);
   }
-  if (createHash('sha256').update(json).digest('hex') !== sha256) {
+  if (sha256(json) !== expected) {
     throw new UserError(
       `'${path}' is not the tokenizer that made the ids (its SHA-256 differs from the one in index.json)`,
     );

@@ -1,5 +1,4 @@
 /** From a configuration as given to a run in which every number is fixed: what config.json of a run's folder holds. */
-import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { UserError } from '../errors.js';
 import { countParameters, flopsPerToken, type ModelConfig, validateModelConfig } from '../model/config.js';
@@ -105,8 +104,8 @@ export interface ResolveContext {
   readonly data: Data;
   /** Bytes that one binding of the adapter may have. */
   readonly maxBindingBytes: number;
-  /** Of a CPT run: the source checkpoint's model, where it comes from, and its tokenizer if it has one. */
-  readonly from?: { readonly model: ModelConfig; readonly origin: Origin; readonly tokenizerJson?: string | undefined };
+  /** Of a CPT run: the source checkpoint's model, and where it comes from. */
+  readonly from?: { readonly model: ModelConfig; readonly origin: Origin };
 }
 
 /** @throws UserError naming the fields that don't fit each other, the data, or the adapter. */
@@ -116,11 +115,6 @@ export function resolveRun(config: RunConfig, { data, maxBindingBytes, from }: R
   if (index.vocabSize > model.vocabSize) {
     throw new UserError(
       `the data's vocabulary of ${index.vocabSize} is larger than the model's of ${model.vocabSize}; ${from ? "tokenize with the checkpoint's tokenizer" : 'raise vocabSize'}`,
-    );
-  }
-  if (from?.tokenizerJson !== undefined && sha256(from.tokenizerJson) !== index.tokenizer) {
-    throw new UserError(
-      `the data was made with another tokenizer than the checkpoint's; run 'tokenize' with '${from.origin.checkpoint}/tokenizer.json'`,
     );
   }
   const parameters = countParameters(model);
@@ -178,8 +172,6 @@ export function resolveRun(config: RunConfig, { data, maxBindingBytes, from }: R
     adapter: config.adapter ?? null,
   };
 }
-
-const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
 
 function continuedModel(config: RunConfig, { model, origin }: NonNullable<ResolveContext['from']>): ModelConfig {
   const given = MODEL_FIELDS.filter(field => config[field] !== undefined);

@@ -123,13 +123,8 @@ function resolve(
   data: Data,
   adapter: AdapterDescription,
 ): ResolvedRun {
-  const from = checkpoint
-    ? {
-        model: readModelConfig(checkpoint),
-        origin: originOf(checkpoint),
-        tokenizerJson: readIfThere(join(checkpoint, 'tokenizer.json')),
-      }
-    : undefined;
+  if (checkpoint) data.sources[0]!.tokens.checkTokenizerOf(checkpoint); // the sources' own are all one
+  const from = checkpoint ? { model: readModelConfig(checkpoint), origin: originOf(checkpoint) } : undefined;
   const run = resolveRun(config, { data, maxBindingBytes: maxBindingBytes(adapter), ...(from && { from }) });
   if (run.optimizerState === 'keep') checkOptimizerState(checkpoint!, run.model);
   return run;
@@ -220,10 +215,6 @@ async function withDevice<Result>(
     data.close();
     if (!given) device.close();
   }
-}
-
-function readIfThere(path: string): string | undefined {
-  return existsSync(path) ? readFileSync(path, 'utf8') : undefined;
 }
 
 /** What a crash left of a checkpoint that was being written. */

@@ -3,7 +3,8 @@ import { expect, test } from 'vitest';
 import { encodeScoredText, heldOutText, readHeldOutText } from '../../src/data/scored-text.js';
 import { TokenDataset } from '../../src/data/shards.js';
 import { tokenizeFiles } from '../../src/data/tokenize.js';
-import { trainTokenizer } from '../../src/data/tokenizer.js';
+import { TextTokenizer, trainTokenizer } from '../../src/data/tokenizer.js';
+import { UserError } from '../../src/errors.js';
 import { temporaryFolder } from './temporary.js';
 
 const { folder, write } = temporaryFolder();
@@ -25,7 +26,10 @@ test('of a held-out split the bytes of all tokens but the first', async () => {
   const out = join(folder, 'tokens');
   const heldOutTokens = Buffer.byteLength(documents.join('')) + documents.length - 1;
   await tokenizeFiles([file], { tokenizer, field: 'text', out, heldOutTokens });
-  const { ids, bytes, separatorId } = await readHeldOutText(out, 257);
+  const { ids, bytes, separatorId } = await readHeldOutText(out, {
+    folder: join(folder, 'no tokenizer'),
+    vocabSize: 257,
+  });
   expect(ids).toHaveLength(heldOutTokens);
   expect(ids.filter(id => id === separatorId)).toHaveLength(documents.length - 1);
   expect(bytes).toBe(Buffer.byteLength(documents.join('')) - 1);
@@ -34,5 +38,26 @@ test('of a held-out split the bytes of all tokens but the first', async () => {
   dataset.close();
   expect(part.ids).toEqual(ids.slice(0, 6));
   expect(part.bytes).toBe(Buffer.byteLength('n ét')); // of 'Un ét' the first is not predicted
-  await expect(readHeldOutText(out, 256)).rejects.toThrow('has a vocabulary of 257, larger than the model');
+  await expect(readHeldOutText(out, { folder, vocabSize: 256 })).rejects.toThrow(
+    'has a vocabulary of 257, larger than the model',
+  );
+});
+
+test('a held-out split is not for a model with another tokenizer, of as many entries as it may have', async () => {
+  const [own, other] = [join(folder, 'own'), join(folder, 'other')];
+  for (const [model, vocabSize] of [
+    [own, 262],
+    [other, 261],
+  ] as const) {
+    await trainTokenizer([file], { vocabSize, field: 'text', out: join(model, 'tokenizer.json') });
+  }
+  const out = join(folder, 'for-own');
+  const tokenizer = TextTokenizer.load(join(own, 'tokenizer.json'));
+  await tokenizeFiles([file], { tokenizer, field: 'text', out, heldOutTokens: 20 });
+  expect((await readHeldOutText(out, { folder: own, vocabSize: 300 })).ids).toHaveLength(20);
+  const refused = readHeldOutText(out, { folder: other, vocabSize: 300 });
+  await expect(refused).rejects.toThrow(
+    /for-own': the data was made with another tokenizer than the checkpoint's; run 'tokenize' with '.*other.tokenizer.json'/,
+  );
+  await expect(refused).rejects.toBeInstanceOf(UserError);
 });

@@ -106,6 +106,18 @@ test('a tokenizer without a tokenizer_config.json is exported with one, and its 
   });
 });
 
+test('data made with another tokenizer than the checkpoint has is refused before a run starts, and by a dry run', async () => {
+  const [other, never] = [join(root, 'other'), join(root, 'never')];
+  const files = { 'tokenizer.json': `${tokenizerJson} ` };
+  writeCheckpoint(other, { ...layout, config: { ...layout.config, vocab_size: 300 }, files });
+  const config = parseConfig(fields(never), 'the test');
+  const message =
+    /the data was made with another tokenizer than the checkpoint's; run 'tokenize' with '.*other.tokenizer/;
+  await expect(dryRun(config, { from: other })).rejects.toThrow(message);
+  await expect(startRun(config, { from: other, device: context.device })).rejects.toThrow(message);
+  expect(existsSync(never)).toBe(false);
+});
+
 test('a checkpoint that is not sound is refused before a run starts, and by a dry run', async () => {
   const broken = join(root, 'broken');
   writeCheckpoint(broken, { ...layout, config: { ...layout.config, vocab_size: 300 } });
