@@ -100,12 +100,12 @@ export interface ReplayComparison {
   readonly effects: readonly ReplayEffect[];
 }
 
-/** Puts together the runs from one checkpoint into one language, of at least two ratios. */
+/** Puts together the runs from one checkpoint into one language, in the same tokens, of at least two ratios. */
 export function compareReplay(all: readonly Forgetting[]): ReplayComparison[] {
   const groups = new Map<string, Forgetting[]>();
   for (const each of all) {
-    const { source } = each.run.config;
-    const key = JSON.stringify([source?.checkpoint ?? source?.name, each.source, each.target]);
+    const { source, tokenizer } = each.run.config;
+    const key = JSON.stringify([source?.checkpoint ?? source?.name, tokenizer, each.source, each.target]);
     groups.set(key, [...(groups.get(key) ?? []), each]);
   }
   return [...groups.values()].flatMap(group => {

@@ -110,7 +110,7 @@ describe('replay', () => {
     expect(comparison!.effects[1]).toMatchObject({ sourceLoss: 4, targetLoss: 4.5, priceTokens: 750 });
   });
 
-  test('runs of one ratio, or from different checkpoints, are not compared', () => {
+  test('runs of one ratio, from different checkpoints, or in different tokens, are not compared', () => {
     const other = make({
       name: 'other',
       checkpoint: 'x/y/z',
@@ -120,6 +120,9 @@ describe('replay', () => {
     const of = (run: typeof none) => forgettingOf(run, 'en');
     expect(compareReplay([of(none), of(none)])).toEqual([]);
     expect(compareReplay([of(none), of(other)])).toEqual([]);
+    const otherTokens = { ...tenth, config: { ...tenth.config, tokenizer: 'another' } };
+    expect(compareReplay([of(none), of(tenth)])).toHaveLength(1);
+    expect(compareReplay([of(none), of(otherTokens)])).toEqual([]);
   });
 });
 
