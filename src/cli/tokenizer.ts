@@ -29,7 +29,7 @@ export function addTokenizerCommand(program: Command): void {
     .description('train a byte-level BPE in Hugging Face format')
     .argument('<files...>', INPUTS)
     .requiredOption('--vocab-size <entries>', 'size of the vocabulary', wholeNumber(1))
-    .requiredOption('--out <file>', 'where tokenizer.json goes')
+    .requiredOption('--out <file>', 'where tokenizer.json goes: a new file')
     .option('--field <name>', FIELD, 'text');
   defineAction<TrainOptions, [string[]]>(train, async (terminal, options, names) => {
     const files = findInputFiles(names);

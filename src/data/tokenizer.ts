@@ -1,6 +1,6 @@
 /** Tokenizers in Hugging Face's tokenizer.json format, through their own package: loading, using and training them. */
 import { execFile } from 'node:child_process';
-import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -115,7 +115,7 @@ export interface TrainTokenizerOptions {
   readonly vocabSize: number;
   /** Field or column of the text in .jsonl and .parquet. */
   readonly field: string;
-  /** Where tokenizer.json goes. */
+  /** Where tokenizer.json goes; it must not exist. */
   readonly out: string;
   /** Bytes of UTF-8 text to look at, default 500 MB: the first ones of the files as they are listed, not a share of each. */
   readonly maxBytes?: number;
@@ -126,13 +126,14 @@ export interface TrainTokenizerOptions {
  * Trains a byte-level BPE: id 0 ends a document, then the 256 bytes, then merges by frequency. The same text gives the
  * same file. The package trains about 30,000 entries whatever one asks; a smaller vocabulary is the same BPE cut off
  * after its first merges. The text is copied to a temporary file, since the package reads only files.
- * @throws UserError when `vocabSize` is too small for the bytes, or larger than the text gives.
+ * @throws UserError when `out` exists, or `vocabSize` is too small for the bytes, or larger than the text gives.
  */
 export async function trainTokenizer(files: readonly string[], options: TrainTokenizerOptions): Promise<TextTokenizer> {
   const { vocabSize, out } = options;
   if (!Number.isInteger(vocabSize) || vocabSize < SMALLEST_VOCABULARY) {
     throw new UserError(`a byte-level vocabulary needs at least ${SMALLEST_VOCABULARY} entries, not ${vocabSize}`);
   }
+  if (existsSync(out)) throw new UserError(`'${out}' exists already; choose another file or remove it`);
   const folder = mkdtempSync(join(tmpdir(), 'babelgrad-tokenizer-'));
   try {
     const sample = join(folder, 'sample.txt');

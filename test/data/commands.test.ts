@@ -37,12 +37,12 @@ async function run(...parameters: string[]): Promise<void> {
   }
   await program.parseAsync(parameters, { from: 'user' });
 }
-const train = (size: string, ...more: string[]) =>
-  run('tokenizer', 'train', text, '--field', 'body', '--vocab-size', size, '--out', tokenizer, ...more);
+const train = (size: string, out: string, ...more: string[]) =>
+  run('tokenizer', 'train', text, '--field', 'body', '--vocab-size', size, '--out', out, ...more);
 
 describe('the commands', () => {
   test('train a tokenizer and make shards with it, with one JSON object on stdout', async () => {
-    await train('262', '--json');
+    await train('262', tokenizer, '--json');
     expect(JSON.parse(stdout)).toMatchObject({ path: tokenizer, vocabSize: 262, separatorId: 0, files: [text] });
     stdout = '';
     const out = join(folder, 'tokens');
@@ -54,12 +54,20 @@ describe('the commands', () => {
     expect(process.exitCode).toBeUndefined();
   });
 
+  test('a tokenizer that is there already is left as it is, and the text is not read', async () => {
+    const kept = write('kept.json', 'of value');
+    await train('262', kept);
+    expect(stderr).toBe(`error: '${kept}' exists already; choose another file or remove it\n`);
+    expect(process.exitCode).toBe(2);
+    expect(readFileSync(kept, 'utf8')).toBe('of value');
+  });
+
   test.each(['abc', '', '3.5', '-1', '300x'])("--vocab-size '%s' is refused", async size => {
-    await expect(train(size)).rejects.toThrow(/vocab-size .*must be a whole number of at least 1/);
+    await expect(train(size, tokenizer)).rejects.toThrow(/vocab-size .*must be a whole number of at least 1/);
   });
 
   test('a fault of the input ends with status 2', async () => {
-    await train('5000');
+    await train('5000', join(folder, 'large.json'));
     expect(stderr).toMatch(/^error: training on this text reaches a vocabulary of \d+ entries, not 5000/m);
     expect(process.exitCode).toBe(2);
   });
