@@ -170,15 +170,19 @@ export function parseFields(fields: Record<string, unknown>, origin: string): Ru
 }
 
 /**
- * Checks fields against a strict schema; `names` are those that an unknown field may have been meant to be.
+ * Checks fields against a strict schema; `names` are those that an unknown field may have been meant to be. A number may
+ * be text with underscores, `20_000`, as YAML 1.2 reads it.
  * @throws UserError as parseConfig.
  */
 export function parseWith<Output>(
   schema: z.ZodType<Output>,
   names: readonly string[],
-  fields: Record<string, unknown>,
+  given: Record<string, unknown>,
   origin: string,
 ): Output {
+  const asGiven = schema.safeParse(given);
+  if (asGiven.success) return asGiven.data;
+  const fields = withNumbers(given, asGiven.error.issues);
   const parsed = schema.safeParse(fields);
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0]!;
@@ -188,9 +192,27 @@ export function parseWith<Output>(
     const within = field ? ` in ${field}` : '';
     throw new UserError(`${origin}: unknown field '${key}'${within}; ${nearest(key, names)}`);
   }
-  const given = issue.path.reduce<unknown>((value, key) => (value as Record<PropertyKey, unknown>)?.[key], fields);
-  const shown = given === undefined ? 'missing' : JSON.stringify(given);
+  const value = valueAt(fields, issue.path);
+  const shown = value === undefined ? 'missing' : JSON.stringify(value);
   throw new UserError(`${origin}: field '${field}' is ${shown}: ${issue.message}`);
+}
+
+const valueAt = (fields: unknown, path: readonly PropertyKey[]): unknown =>
+  path.reduce((value, key) => (value as Record<PropertyKey, unknown> | undefined)?.[key], fields);
+
+const UNDERSCORED = /^[-+]?\d+(_\d+)+(\.\d+)?(e[-+]?\d+)?$/i;
+
+/** A copy of the fields with a number wherever one was expected and text spells it with underscores. */
+function withNumbers(given: Record<string, unknown>, issues: readonly z.core.$ZodIssue[]): Record<string, unknown> {
+  const fields = structuredClone(given);
+  for (const issue of issues) {
+    const text = valueAt(fields, issue.path);
+    if (issue.code !== 'invalid_type' || issue.expected !== 'number') continue;
+    if (typeof text !== 'string' || !UNDERSCORED.test(text)) continue;
+    const parent = valueAt(fields, issue.path.slice(0, -1)) as Record<PropertyKey, unknown>;
+    parent[issue.path.at(-1)!] = Number(text.replaceAll('_', ''));
+  }
+  return fields;
 }
 
 function nearest(key: string, names: readonly string[]): string {

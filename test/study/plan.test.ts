@@ -45,6 +45,18 @@ describe('runs', () => {
     ]);
   });
 
+  test('numbers may have underscores, in fields of the study, of all runs and of a size', () => {
+    const { runs } = plan({
+      seeds: ['1_000'],
+      train: { tokens: '20_000', contextLength: 16 },
+      sizes: [{ name: '1_0', ...model, hiddenSize: '3_2' }],
+    });
+    expect(runs.map(({ seed }) => seed)).toContain(1000);
+    expect(runs[0]!.config).toMatchObject({ name: '1_0-source', tokens: 20_000, hiddenSize: 32, seed: 1000 });
+    expect(() => plan({ seeds: ['abc'] })).toThrow(/field 'seeds.0' is "abc": .*expected number/);
+    expect(() => plan({ train: { tokens: 'abc' } })).toThrow(/train: field 'tokens' is "abc": .*expected number/);
+  });
+
   test('scratch and CPT of a size differ in their start alone: same tokens, order, schedule and held-out text', () => {
     const { runs } = plan();
     const config = (name: string) => {
