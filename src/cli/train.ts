@@ -106,14 +106,17 @@ function parsePair(text: string): [string, string] {
 function parseSource(text: string): { name: string; path: string; weight?: number } {
   const [name, rest] = parsePair(text);
   const weighted = /^(.+)@([^@/]+)$/.exec(rest);
-  return weighted ? { name, path: weighted[1]!, weight: parseNumber(weighted[2]!) } : { name, path: rest };
+  if (!weighted) return { name, path: rest };
+  const weight = parseNumber(weighted[2]!);
+  if (weight <= 0) throw new InvalidArgumentError('Its weight must be above 0.');
+  return { name, path: weighted[1]!, weight };
 }
 
 /** Fields of the YAML file with the flags over them. */
 function readConfig(options: Record<string, unknown>): RunConfig {
   const { config: file, json: _, source, heldOut, ...flags } = options;
   const fields = file === undefined ? {} : readYaml(String(file));
-  readBooleans(flags);
+  readFlags(flags);
   // two ways to give the budget: the flag's wins over the file's
   if (flags.tokens !== undefined || flags.tokensPerParameter !== undefined) {
     delete fields.tokens;
@@ -125,13 +128,17 @@ function readConfig(options: Record<string, unknown>): RunConfig {
   if (fields.out === undefined) throw new UserError('a run needs a folder: give out in the config file, or --out');
   if (fields.sources === undefined)
     throw new UserError('a run needs data: give sources in the config file, or --source');
-  return parseConfig(fields, file === undefined ? 'the flags' : `'${file}'`);
+  return parseConfig(fields, `'${file}'`); // flags have no fault any more
 }
 
-/** Flags that are true or false come as text. */
-export function readBooleans(flags: Record<string, unknown>): void {
+/** Checks flags of fields, apart from the file's; those that are true or false come as text. */
+export function readFlags(flags: Record<string, unknown>): void {
   for (const [field, schema] of Object.entries(configFields)) {
-    if (schema.def.type === 'boolean' && flags[field] !== undefined) flags[field] = flags[field] === 'true';
+    const given = flags[field];
+    if (given === undefined) continue;
+    if (schema.def.type === 'boolean') flags[field] = given === 'true';
+    const issue = schema.safeParse(flags[field]).error?.issues[0];
+    if (issue) throw new UserError(`option --${kebab(field)} is ${JSON.stringify(given)}: ${issue.message}`);
   }
 }
 

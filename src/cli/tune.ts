@@ -14,7 +14,7 @@ import type { Outcome, Tuned } from '../tune/tune.js';
 import { type CommandResult, defineAction, type Terminal } from './command.js';
 import { positiveNumber } from './numbers.js';
 import { makeTable } from './table.js';
-import { addFieldOptions, readBooleans } from './train.js';
+import { addFieldOptions, readFlags } from './train.js';
 
 const FIELDS: readonly FieldName[] = [
   ...MODEL_FIELDS,
@@ -51,9 +51,9 @@ export function addTuneCommand(program: Command): void {
 
 async function run(terminal: Terminal, options: TuneCommandOptions): Promise<CommandResult> {
   const { config: file, seconds, adapter: _, show = false, json: __, ...flags } = options;
-  readBooleans(flags);
+  readFlags(flags);
   const given = { ...(file === undefined ? {} : readYaml(file)), ...flags };
-  const fields = parseFields(given, file === undefined ? 'the flags' : `'${file}'`);
+  const fields = parseFields(given, `'${file}'`); // flags have no fault any more
   const hasModel = MODEL_FIELDS.some(field => fields[field] !== undefined);
   if (!hasModel && !show) {
     throw new UserError(

@@ -157,10 +157,10 @@ export function readYaml(path: string): Record<string, unknown> {
 }
 
 /**
- * Checks fields against the schema. `origin` says where they come from, for messages.
+ * Checks fields against the schema. `origin` begins the messages: where the fields come from.
  * @throws UserError naming the field, what is wrong with it, and the field that was probably meant.
  */
-export function parseConfig(fields: Record<string, unknown>, origin: string): RunConfig {
+export function parseConfig(fields: Record<string, unknown>, origin = 'the configuration'): RunConfig {
   return parseWith(configSchema, Object.keys(configFields), fields, origin);
 }
 

@@ -136,6 +136,27 @@ describe('bad usage, configuration and input end with status 2 and say what to d
     ['a mistyped field', ['train', '--config', 'type.yaml'], /'type.yaml': field 'batchTokens' is "many"/],
     ['a value out of range', ['train', '--config', 'range.yaml'], /'range.yaml': field 'beta2' is 1.5/],
     ['an unknown field in a source', ['train', '--config', 'source.yaml'], /unknown field 'wieght' in sources.0/],
+    [
+      'a flag out of range, beside a file',
+      ['train', '--config', 'good.yaml', '--tokens', '-5'],
+      /^error: option --tokens is -5: Too small/,
+    ],
+    [
+      'a flag out of range, without a file',
+      ['cpt', '--from', 'runs/en', '--source', 'en=en', '--out', 'x', '--learning-rate', '0'],
+      /^error: option --learning-rate is 0: Too small/,
+    ],
+    ['a flag out of range, to tune', ['tune', '--hidden-size', '1.5'], /^error: option --hidden-size is 1.5: /],
+    [
+      'a source without weight',
+      ['train', '--config', 'good.yaml', '--source', 'en=en@0'],
+      /^error: option '--source .* argument 'en=en@0' is invalid. Its weight must be above 0/,
+    ],
+    [
+      'a field out of range, beside a flag',
+      ['train', '--config', 'range.yaml', '--tokens', '5'],
+      /^error: 'range.yaml': field 'beta2' is 1.5/,
+    ],
     ['YAML that is none', ['train', '--config', 'broken.yaml'], /'broken.yaml': .*line \d/],
     [
       'an adapter that does not exist',
@@ -178,6 +199,7 @@ describe('bad usage, configuration and input end with status 2 and say what to d
 
   beforeAll(() => {
     const files = {
+      'good.yaml': 'out: x\nsources: [{ name: en, path: en }]\npreset: tiny\n',
       'typo.yaml': 'out: x\nsources: [{ name: en, path: en }]\nlearningrate: 1\n',
       'type.yaml': 'out: x\nsources: [{ name: en, path: en }]\nbatchTokens: many\n',
       'range.yaml': 'out: x\nsources: [{ name: en, path: en }]\nbeta2: 1.5\n',

@@ -16,6 +16,10 @@ function read(...lines: string[]) {
   return parseConfig({ sources: [{ name: 'en', path: 'en' }], ...readYaml(path) }, "'run.yaml'");
 }
 
+test('what is wrong with a configuration in code is said of it', () => {
+  expect(() => parseConfig({ out: 1 })).toThrow(/^the configuration: field 'out' is 1: .*expected string/);
+});
+
 describe('a number in YAML', () => {
   test.each([
     ['20_000', 20_000],
