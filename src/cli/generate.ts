@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { type Command, Option } from 'commander';
-import { readJsonLines } from '../data/json-lines.js';
+import { readRows } from '../data/rows.js';
 import { UserError } from '../errors.js';
 import {
   findModelFolder,
@@ -98,7 +98,7 @@ export function addGenerateCommand(program: Command): void {
 /** @throws UserError when there is none, or the file cannot be read. */
 async function readPrompts({ prompt, prompts: file }: GenerateOptions): Promise<string[]> {
   const prompts = [...prompt];
-  if (file?.endsWith('.jsonl')) for await (const text of readJsonLines(file, 'prompt')) prompts.push(text);
+  if (file?.endsWith('.jsonl')) for await (const row of readRows(file)) prompts.push(row.text('prompt'));
   else if (file !== undefined)
     prompts.push(
       ...readText(file)

@@ -89,11 +89,25 @@ describe('refused with status 2 and what to do', () => {
   const refused: [string, string[], RegExp][] = [
     ['nothing to continue', [], /nothing to continue; give --prompt or --prompts/],
     ['no such file', ['--prompts', 'absent.txt'], /no file 'absent.txt'/],
+    [
+      'a line without a prompt',
+      ['--prompts', 'faulty.jsonl'],
+      /'faulty.jsonl' line 2 has no field 'prompt'; its fields: text\n$/,
+    ],
+    [
+      'a prompt that is no text',
+      ['--prompts', 'number.jsonl'],
+      /'number.jsonl' line 1: field 'prompt' is 3: it must be a text/,
+    ],
     ['a context beyond the model', ['--prompt', 'ka', '--context', '65'], /exceeds the model's 64 positions/],
     ['a prompt beyond the context', ['--prompt', 'ka lo mi tu ren sa', '--context', '3'], /leaves no room/],
     ['top-p of 2', ['--prompt', 'ka', '--top-p', '2'], /top-p is 2; it must be above 0 and at most 1/],
     ['top-k of 0', ['--prompt', 'ka', '--top-k', '0'], /whole number of at least 1/],
   ];
+  beforeAll(() => {
+    writeFileSync(join(root, 'faulty.jsonl'), '{"prompt": "ka"}\n{"text": "lo"}\n');
+    writeFileSync(join(root, 'number.jsonl'), '{"prompt": 3}\n');
+  });
   test.each(refused)('%s', async (_, parameters, message) => {
     const { status, stdout, stderr } = await generate(...common, ...parameters, '--json');
     expect(stderr).toMatch(message);
