@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { type Command, Option } from 'commander';
 import { readRows } from '../data/rows.js';
 import { UserError } from '../errors.js';
+import { checkGeneration } from '../generate/generate.js';
 import {
   findModelFolder,
   type Generation,
@@ -13,6 +14,7 @@ import {
   type Precision,
   TextTokenizer,
 } from '../index.js';
+import { readModelConfig } from '../train/model-folder.js';
 import { defineAction, type Terminal } from './command.js';
 import { readText } from './input.js';
 import { anyNumber, wholeNumber } from './numbers.js';
@@ -72,12 +74,13 @@ export function addGenerateCommand(program: Command): void {
     const encoded = await Promise.all(prompts.map(prompt => tokenizer.encode(prompt, { addSpecialTokens: true })));
     // a new text is what follows the end of another
     const ids = encoded.map(prompt => (prompt.length > 0 ? prompt : [tokenizer.separatorId]));
+    const settings = { ...options, endId: tokenizer.separatorId };
+    checkGeneration(readModelConfig(folder), ids, settings);
     const device = await openDevice({ adapter: options.adapter });
     try {
       const model = await loadModel(device, folder, { precision: options.precision, onNote: terminal.note });
-      const endId = tokenizer.separatorId;
       const shown = showInOrder(terminal, prompts);
-      const generation = await generate(model, ids, ids => tokenizer.decode(ids), { ...options, endId }, shown);
+      const generation = await generate(model, ids, ids => tokenizer.decode(ids), settings, shown);
       notePaces(terminal, generation);
       return {
         model: folder,
@@ -109,7 +112,10 @@ async function readPrompts({ prompt, prompts: file }: GenerateOptions): Promise<
   return prompts;
 }
 
-/** Prints prompts with their continuations in order: of several at once, the first that is not done grows on the screen. */
+/**
+ * Prints prompts with their continuations in order: of several at once, the first that is not done grows on the screen.
+ * The first prompt waits for its continuation: until then something may go wrong.
+ */
 function showInOrder(terminal: Terminal, prompts: readonly string[]) {
   const waiting = [...prompts];
   const finished = new Set<number>();
@@ -118,7 +124,6 @@ function showInOrder(terminal: Terminal, prompts: readonly string[]) {
     terminal.write(waiting[current]!);
     waiting[current] = '';
   };
-  flush();
   return {
     onText(prompt: number, text: string) {
       waiting[prompt] += text;
@@ -127,6 +132,7 @@ function showInOrder(terminal: Terminal, prompts: readonly string[]) {
     onFinish(prompt: number) {
       finished.add(prompt);
       while (finished.has(current)) {
+        flush();
         terminal.print();
         current++;
         if (current === prompts.length) return;

@@ -1,5 +1,6 @@
 /** Continues prompts: batch by batch, each sequence until something ends it. */
 import { UserError } from '../errors.js';
+import type { ModelConfig } from '../model/config.js';
 import type { Model } from '../model/model.js';
 import { CachedModel } from './cached-model.js';
 import { checkSampling } from './sample.js';
@@ -40,7 +41,7 @@ export async function generate(
   settings: GenerateSettings,
   { onText, onFinish }: { onText?(prompt: number, text: string): void; onFinish?(prompt: number): void } = {},
 ): Promise<Generation> {
-  const context = checkSettings(model, prompts, settings);
+  const context = checkGeneration(model.config, prompts, settings);
   const { batch = BATCH, maxTokens } = settings;
   const generation = {
     results: [] as Generated[],
@@ -103,11 +104,14 @@ async function continueAll(
   }
 }
 
-/** @returns tokens of the context. */
-function checkSettings(model: Model, prompts: readonly (readonly number[])[], settings: GenerateSettings): number {
+/** What `generate` checks, for which a model need not be loaded. @returns tokens of the context. @throws as `generate`. */
+export function checkGeneration(
+  { maxPositionEmbeddings }: ModelConfig,
+  prompts: readonly (readonly number[])[],
+  settings: GenerateSettings,
+): number {
   checkSampling(settings);
   const { maxTokens, stop = [], batch = BATCH } = settings;
-  const { maxPositionEmbeddings } = model.config;
   const { context = maxPositionEmbeddings } = settings;
   for (const [name, value] of Object.entries({ 'max-tokens': maxTokens, batch, context })) {
     if (!Number.isInteger(value) || value < 1)

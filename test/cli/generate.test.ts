@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { createModel, openDevice, saveModel, trainTokenizer } from '../../src/index.js';
+import { createModel, Model, openDevice, saveModel, trainTokenizer } from '../../src/index.js';
 import { runCommand } from '../support/command.js';
 import { sampleText } from '../support/text.js';
 
@@ -35,6 +35,10 @@ beforeAll(async () => {
   const device = await openDevice();
   const model = await createModel(device, config, { seed: 1 });
   await saveModel(model, join(root, 'model'), tokenizer.json);
+  const large = await Model.create(device, config, ({ shape }) =>
+    new Float32Array(shape.reduce((a, b) => a * b, 1)).fill(2e18),
+  );
+  await saveModel(large, join(root, 'overflows'), tokenizer.json);
   device.close();
 });
 afterAll(() => rmSync(root, { recursive: true }));
@@ -85,6 +89,13 @@ test('an empty prompt begins a new text', async () => {
   expect(results[0]).toMatchObject({ prompt: '', promptTokens: 1, finish: 'length' });
 });
 
+test('nothing is on stdout where there is no continuation', async () => {
+  const { status, stdout, stderr } = await generate('--model', 'overflows', '--prompt', 'ka');
+  expect(stderr).toMatch(/the logit of token 0 is .*: the model is not sound/);
+  expect(status).toBe(1);
+  expect(stdout).toBe('');
+});
+
 describe('refused with status 2 and what to do', () => {
   const refused: [string, string[], RegExp][] = [
     ['nothing to continue', [], /nothing to continue; give --prompt or --prompts/],
@@ -101,7 +112,13 @@ describe('refused with status 2 and what to do', () => {
     ],
     ['a context beyond the model', ['--prompt', 'ka', '--context', '65'], /exceeds the model's 64 positions/],
     ['a prompt beyond the context', ['--prompt', 'ka lo mi tu ren sa', '--context', '3'], /leaves no room/],
+    [
+      'a temperature of -1',
+      ['--prompt', 'ka', '--temperature', '-1'],
+      /temperature is -1; it must be a number of at least/,
+    ],
     ['top-p of 2', ['--prompt', 'ka', '--top-p', '2'], /top-p is 2; it must be above 0 and at most 1/],
+    ['top-p without a temperature', ['--prompt', 'ka', '--temperature', '0', '--top-p', '0.9'], /give a temperature/],
     ['top-k of 0', ['--prompt', 'ka', '--top-k', '0'], /whole number of at least 1/],
   ];
   beforeAll(() => {
@@ -109,10 +126,11 @@ describe('refused with status 2 and what to do', () => {
     writeFileSync(join(root, 'number.jsonl'), '{"prompt": 3}\n');
   });
   test.each(refused)('%s', async (_, parameters, message) => {
-    const { status, stdout, stderr } = await generate(...common, ...parameters, '--json');
+    // an adapter that is not there would be refused as soon as a device is opened for the model
+    const { status, stdout, stderr } = await generate(...common, ...parameters, '--adapter', 'nothing');
     expect(stderr).toMatch(message);
     expect(status).toBe(2);
-    expect(JSON.parse(stdout)).toHaveProperty('error');
+    expect(stdout).toBe('');
   });
 
   test('a model folder that is none', async () => {
