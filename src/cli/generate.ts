@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { type Command, Option } from 'commander';
 import { readRows } from '../data/rows.js';
+import { readText } from '../data/text-stream.js';
 import { UserError } from '../errors.js';
 import { checkGeneration } from '../generate/generate.js';
 import {
@@ -16,7 +17,6 @@ import {
 } from '../index.js';
 import { readModelConfig } from '../train/model-folder.js';
 import { defineAction, type Terminal } from './command.js';
-import { readText } from './input.js';
 import { anyNumber, wholeNumber } from './numbers.js';
 
 interface GenerateOptions {
@@ -50,7 +50,10 @@ export function addGenerateCommand(program: Command): void {
       collect,
       [],
     )
-    .option('--prompts <file>', 'prompts of a file: one a line, or "prompt" in each line\'s object of a .jsonl')
+    .option(
+      '--prompts <file>',
+      'prompts of a file: one a line, empty ones too, or "prompt" in each line\'s object of a .jsonl',
+    )
     .option('--max-tokens <tokens>', 'new tokens of each prompt, at most', wholeNumber(1), 128)
     .option('--temperature <number>', '0 takes the likeliest token; above, tokens are drawn', anyNumber, 0)
     .option('--top-k <tokens>', 'draw from this many of the likeliest', wholeNumber(1))
@@ -100,16 +103,21 @@ export function addGenerateCommand(program: Command): void {
 
 /** @throws UserError when there is none, or the file cannot be read. */
 async function readPrompts({ prompt, prompts: file }: GenerateOptions): Promise<string[]> {
-  const prompts = [...prompt];
-  if (file?.endsWith('.jsonl')) for await (const row of readRows(file)) prompts.push(row.text('prompt'));
-  else if (file !== undefined)
-    prompts.push(
-      ...readText(file)
-        .split(/\r?\n/)
-        .filter(line => line.trim() !== ''),
-    );
+  const prompts = [...prompt, ...(file === undefined ? [] : await promptsOf(file))];
   if (prompts.length === 0) throw new UserError('there is nothing to continue; give --prompt or --prompts');
   return prompts;
+}
+
+/** Of a .jsonl the field `prompt` of each object, else the lines: a blank one too, so that results go by line. */
+async function promptsOf(file: string): Promise<string[]> {
+  const prompts: string[] = [];
+  if (/\.jsonl(\.(gz|zst))?$/.test(file)) {
+    for await (const row of readRows(file)) prompts.push(row.text('prompt'));
+    return prompts;
+  }
+  let text = '';
+  for await (const part of readText(file)) text += part;
+  return text.replace(/\r?\n$/, '').split(/\r?\n/);
 }
 
 /**

@@ -77,11 +77,17 @@ test('stdout has prompts with what follows them, in order; stderr has the paces'
 
 test('prompts of a file, a line each, in batches, are those of the command line', async () => {
   const prompts = ['ka', 'lo mi', 'tu ren sa'];
-  writeFileSync(join(root, 'prompts.txt'), `${prompts.join('\n')}\n\n`);
+  writeFileSync(join(root, 'prompts.txt'), `${prompts.join('\n')}\n`);
   writeFileSync(join(root, 'prompts.jsonl'), prompts.map(prompt => JSON.stringify({ prompt })).join('\n'));
   const { results } = await json(...prompts.flatMap(prompt => ['--prompt', prompt]));
   expect((await json('--prompts', 'prompts.txt', '--batch', '2')).results).toEqual(results);
   expect((await json('--prompts', 'prompts.jsonl', '--batch', '1')).results).toEqual(results);
+});
+
+test('a blank line is an empty prompt, so that results go by line; the end of the last line is none', async () => {
+  writeFileSync(join(root, 'blank.txt'), 'ka\r\n\n lo\n\n');
+  const { results } = await json('--prompts', 'blank.txt');
+  expect(results.map(({ prompt }) => prompt)).toEqual(['ka', '', ' lo', '']);
 });
 
 test('an empty prompt begins a new text', async () => {
@@ -99,7 +105,8 @@ test('nothing is on stdout where there is no continuation', async () => {
 describe('refused with status 2 and what to do', () => {
   const refused: [string, string[], RegExp][] = [
     ['nothing to continue', [], /nothing to continue; give --prompt or --prompts/],
-    ['no such file', ['--prompts', 'absent.txt'], /no file 'absent.txt'/],
+    ['no such file', ['--prompts', 'absent.txt'], /'absent.txt' cannot be read: ENOENT/],
+    ['an empty file', ['--prompts', 'empty.txt'], /'empty.txt' is empty/],
     [
       'a line without a prompt',
       ['--prompts', 'faulty.jsonl'],
@@ -122,6 +129,7 @@ describe('refused with status 2 and what to do', () => {
     ['top-k of 0', ['--prompt', 'ka', '--top-k', '0'], /whole number of at least 1/],
   ];
   beforeAll(() => {
+    writeFileSync(join(root, 'empty.txt'), '');
     writeFileSync(join(root, 'faulty.jsonl'), '{"prompt": "ka"}\n{"text": "lo"}\n');
     writeFileSync(join(root, 'number.jsonl'), '{"prompt": 3}\n');
   });
