@@ -21,6 +21,7 @@ import { meanLoss } from './eval/text-loss.js';
 import { TokenLosses } from './eval/token-losses.js';
 import { writeFolderWhole } from './files.js';
 import type { Device } from './gpu/device.js';
+import { checkBatch } from './model/batch.js';
 import type { ModelConfig } from './model/config.js';
 import { initialWeights } from './model/init.js';
 import type { BatchShape } from './model/llama.js';
@@ -118,8 +119,9 @@ export function saveModel(model: Model, folder: string, tokenizerJson?: string):
   return writeFolderWhole(folder, target => writeModel(model, target, tokenizerJson));
 }
 
-/** Mean loss in nats over sequences [B, T+1]. */
+/** Mean loss in nats over sequences [B, T+1]. @throws UserError as `lossAndGradients`. */
 export async function loss(model: Model, sequences: Uint32Array, shape: BatchShape): Promise<number> {
+  checkBatch(model, sequences, shape);
   const evaluator = await TokenLosses.create(model, shape);
   try {
     return await meanLoss(evaluator, sequences);

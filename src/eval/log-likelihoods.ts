@@ -1,4 +1,6 @@
 /** Log-likelihoods of spans: of the choices of a task, say. Sequences run by length, and what they share once. */
+import { UserError } from '../errors.js';
+import { checkIds, checkSizes } from '../model/batch.js';
 import type { Model } from '../model/model.js';
 import { TokenLosses } from './token-losses.js';
 import { layTrees, type Tree, treeLength, treesOf } from './trees.js';
@@ -27,14 +29,20 @@ export interface ScoreOptions {
  * Summed log-likelihood in nats of each sequence [n], of 2 ids or more; sums are float64. Sequences that stand next to each
  * other and begin alike are computed as one tree, to the same bits. Trees of one padded length run one after the other as
  * batches of one plan, which is made once and freed before the next length.
+ * @throws UserError when an id is outside the vocabulary, a span is none of its sequence's, or the model was destroyed.
  */
 export async function logLikelihoods(
   model: Model,
   sequences: readonly ScoredTokens[],
   { batchTokens, onScored }: ScoreOptions,
 ): Promise<Float64Array> {
+  checkSizes({ batchTokens });
   for (const { ids, start } of sequences) {
-    if (start < 1 || start >= ids.length) throw new Error(`a span from ${start} of ${ids.length} ids cannot be scored`);
+    checkIds(ids, model.config.vocabSize);
+    if (Number.isInteger(start) && start >= 1 && start < ids.length) continue;
+    throw new UserError(
+      `a span from ${start} of ${ids.length} ids cannot be scored; it begins at a whole number from 1 to ${ids.length - 1}`,
+    );
   }
   const longest = sequences.reduce((most, { ids }) => Math.max(most, ids.length), 1);
   const byLength = new Map<number, Tree[]>();

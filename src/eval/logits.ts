@@ -1,14 +1,14 @@
 /** Logits of a model. */
 import { Graph } from '../autograd/graph.js';
 import { plan } from '../autograd/plan.js';
-import { BatchInputs, packSequences } from '../model/batch.js';
+import { BatchInputs, checkBatch, packSequences } from '../model/batch.js';
 import { type BatchShape, traceLogits } from '../model/llama.js';
 import type { Model } from '../model/model.js';
 
-/** Logits [B, T, V] for token ids [B, T]. */
+/** Logits [B, T, V] for token ids [B, T]. @throws UserError when ids or shape are not sound, or the model was destroyed. */
 export async function logits(model: Model, ids: Uint32Array, shape: BatchShape): Promise<Float32Array> {
   const { B, T } = shape;
-  if (ids.length !== B * T) throw new Error(`logits: ${ids.length} ids are not [${B}, ${T}]`);
+  checkBatch(model, ids, shape, 0);
   const { device, config } = model;
   const inputs = new BatchInputs(device, shape);
   const packed = device.createBuffer('packed ids', 4 * inputs.words);

@@ -1,5 +1,7 @@
 /** Loss, perplexity and bits per byte of a model on a text: along a run, and by `eval loss`. */
+import { UserError } from '../errors.js';
 import { IGNORED_TARGET } from '../kernels/rows.js';
+import { checkIdArray, checkSizes } from '../model/batch.js';
 import type { TokenLosses } from './token-losses.js';
 
 export interface TextLoss {
@@ -15,8 +17,13 @@ export interface TextLoss {
 
 type Losses = Pick<TokenLosses, 'shape' | 'of'>;
 
-/** Cuts ids into sequences [n, T+1] that predict every id but the first; the last is filled up with IGNORED_TARGET. */
+/**
+ * Cuts ids into sequences [n, T+1] that predict every id but the first; the last is filled up with IGNORED_TARGET.
+ * @throws UserError when ids or T are not sound.
+ */
 export function sequencesOf(ids: Uint32Array, T: number): Uint32Array {
+  checkIdArray(ids);
+  checkSizes({ T });
   const count = Math.ceil(Math.max(0, ids.length - 1) / T);
   const sequences = new Uint32Array(count * (T + 1)).fill(IGNORED_TARGET);
   for (let i = 0; i < count; i++) sequences.set(ids.subarray(i * T, i * T + T + 1), i * (T + 1));
@@ -56,12 +63,15 @@ export async function meanLoss(evaluator: Losses, sequences: Uint32Array): Promi
  * Scores `ids`, every one but the first, in sequences of T that know nothing of each other.
  * @param text.bytes UTF-8 bytes of what the predicted ids spell.
  * @param onScored is told how many more sequences were scored.
+ * @throws UserError when the ids are not sound, or fewer than two.
  */
 export async function textLoss(
   evaluator: Losses,
   { ids, bytes, separatorId }: { readonly ids: Uint32Array; readonly bytes: number; readonly separatorId: number },
   onScored?: (sequences: number) => void,
 ): Promise<TextLoss> {
+  if (ids.length < 2)
+    throw new UserError(`a text of ${ids.length} token id(s) has none to predict; it needs at least 2`);
   const sums = { text: 0, separators: 0 };
   let tokens = 0;
   const visit = (nats: number, id: number) => {

@@ -4,7 +4,7 @@ import { type Plan, plan } from '../autograd/plan.js';
 import { persistent, sizeOf, type Tensor } from '../autograd/tensor.js';
 import type { DeviceBuffer } from '../gpu/buffer.js';
 import type { Memory } from '../gpu/memory.js';
-import { BatchInputs, packSequences } from '../model/batch.js';
+import { BatchInputs, checkBatch, checkIdArray, packSequences } from '../model/batch.js';
 import { type BatchShape, type Branches, traceLosses } from '../model/llama.js';
 import type { ForwardTensors, Model } from '../model/model.js';
 
@@ -65,7 +65,9 @@ export class TokenLosses {
     this.#plan = planned;
   }
 
+  /** @throws UserError when the shape is none, the model was destroyed, or a buffer exceeds the adapter's limits. */
   static async create(model: Model, shape: BatchShape, options: TokenLossesOptions = {}): Promise<TokenLosses> {
+    model.check();
     const { device, kernels } = model;
     const traced = new TracedLosses(device, model, shape, options);
     try {
@@ -81,14 +83,14 @@ export class TokenLosses {
    * @param sequences [n, T+1], n ≤ B.
    * @param branches where the batch is one of trees.
    * @returns [n, T]: −ln p of each token but the first, given those before it; 0 where it is IGNORED_TARGET.
+   * @throws UserError when the ids are not sound, or the model was destroyed.
    */
   async of(sequences: Uint32Array, branches?: BranchRows): Promise<Float32Array> {
     const { B, T } = this.shape;
     const { device, config } = this.#model;
-    const count = sequences.length / (T + 1);
-    if (!Number.isInteger(count) || count > B) {
-      throw new Error(`token losses: ${sequences.length} ids are not at most ${B} sequences of ${T + 1}`);
-    }
+    checkIdArray(sequences);
+    const count = Math.max(1, Math.min(B, Math.ceil(sequences.length / (T + 1))));
+    checkBatch(this.#model, sequences, { B: count, T });
     const { inputs, packed, losses, branches: own } = this.#traced;
     if ((branches === undefined) !== (own === undefined)) throw new Error('token losses: trees or not?');
     device.write(packed, packSequences(sequences, this.shape, 1, config.vocabSize));

@@ -3,6 +3,7 @@ import { Graph } from '../autograd/graph.js';
 import { type Plan, plan } from '../autograd/plan.js';
 import { bytesOf, type DType, persistent, type Shape, type Tensor } from '../autograd/tensor.js';
 import { UserError } from '../errors.js';
+import { checkIds, checkSizes } from '../model/batch.js';
 import { type BatchShape, headsOf, rotate, traceHead, traceLayer } from '../model/llama.js';
 import type { Model } from '../model/model.js';
 import { attention } from '../ops/attention.js';
@@ -53,11 +54,14 @@ export class CachedModel {
 
   /**
    * Makes the cache and plans both passes.
-   * @throws UserError when the model has fewer positions than `capacity`, or the adapter cannot hold the cache.
+   * @throws UserError when a size is not a whole number above 0, the model was destroyed or has fewer positions than
+   * `capacity`, or the adapter cannot hold the cache.
    */
   static async create(model: Model, shape: CacheShape): Promise<CachedModel> {
     const { maxPositionEmbeddings } = model.config;
-    const { T, capacity } = shape;
+    const { B, T, capacity } = shape;
+    model.check();
+    checkSizes({ B, T, capacity });
     if (capacity > maxPositionEmbeddings) {
       throw new UserError(`a context of ${capacity} tokens exceeds the model's ${maxPositionEmbeddings} positions`);
     }
@@ -80,17 +84,21 @@ export class CachedModel {
   /**
    * Starts anew with B prompts of 1 … T ids each.
    * @returns logits [B, V] of each prompt's last token.
+   * @throws UserError when there are not B prompts of such ids, or the model was destroyed.
    */
   async prefill(prompts: readonly ArrayLike<number>[]): Promise<Float32Array> {
     const { B, T } = this.shape;
     const { device } = this.model;
-    if (prompts.length !== B) throw new Error(`${prompts.length} prompts were given to a cache of ${B} sequences`);
+    this.model.check();
+    if (prompts.length !== B) throw new UserError(`${prompts.length} prompts were given to a cache of ${B} sequences`);
     const ids = new Uint32Array(B * T);
     for (const [b, prompt] of prompts.entries()) {
-      if (prompt.length < 1 || prompt.length > T) throw new Error(`a prompt has ${prompt.length} tokens, not 1 … ${T}`);
+      if (prompt.length < 1 || prompt.length > T) {
+        throw new UserError(`a prompt has ${prompt.length} tokens, not 1 … ${T}`);
+      }
+      checkIds(prompt, this.model.config.vocabSize);
       ids.set(prompt, b * T);
     }
-    this.#checkIds(ids);
     this.#lengths = prompts.map(({ length }) => length);
     device.write(this.#prompts.buffer!, ids);
     device.write(
@@ -104,14 +112,16 @@ export class CachedModel {
   /**
    * Takes one more token of each sequence; undefined for one that is over, whose logits then mean nothing.
    * @returns logits [B, V] of these tokens.
-   * @throws UserError when a sequence is full.
+   * @throws UserError when a sequence is full, there are not B such ids, or the model was destroyed.
    */
   async decode(newest: readonly (number | undefined)[]): Promise<Float32Array> {
     const { B, capacity } = this.shape;
     const { device } = this.model;
-    if (newest.length !== B) throw new Error(`${newest.length} tokens were given to a cache of ${B} sequences`);
-    const ids = Uint32Array.from(newest, id => id ?? 0);
-    this.#checkIds(ids);
+    this.model.check();
+    if (newest.length !== B) throw new UserError(`${newest.length} tokens were given to a cache of ${B} sequences`);
+    const given = newest.map(id => id ?? 0);
+    checkIds(given, this.model.config.vocabSize);
+    const ids = Uint32Array.from(given);
     const positions = Uint32Array.from(this.#lengths, length => Math.min(length, capacity - 1));
     for (const [b, id] of newest.entries()) {
       if (id === undefined) continue;
@@ -132,15 +142,6 @@ export class CachedModel {
     const tensor = persistent(name, shape, this.model.device.createBuffer(name, bytesOf({ shape, dtype })), dtype);
     this.#tensors.push(tensor);
     return tensor;
-  }
-
-  #checkIds(ids: Uint32Array): void {
-    const { vocabSize } = this.model.config;
-    const outside = ids.find(id => id >= vocabSize);
-    if (outside === undefined) return;
-    throw new UserError(
-      `token id ${outside} is outside the model's vocabulary of ${vocabSize}; use the tokenizer that the model was made for`,
-    );
   }
 
   async #run({ plan, logits }: Pass): Promise<Float32Array> {

@@ -1,5 +1,6 @@
 /** Continues prompts: batch by batch, each sequence until something ends it. */
 import { UserError } from '../errors.js';
+import { checkSizes } from '../model/batch.js';
 import type { ModelConfig } from '../model/config.js';
 import type { Model } from '../model/model.js';
 import { CachedModel } from './cached-model.js';
@@ -113,10 +114,7 @@ export function checkGeneration(
   checkSampling(settings);
   const { maxTokens, stop = [], batch = BATCH } = settings;
   const { context = maxPositionEmbeddings } = settings;
-  for (const [name, value] of Object.entries({ 'max-tokens': maxTokens, batch, context })) {
-    if (!Number.isInteger(value) || value < 1)
-      throw new UserError(`${name} is ${value}; it must be a whole number above 0`);
-  }
+  checkSizes({ 'max-tokens': maxTokens, batch, context });
   if (context > maxPositionEmbeddings) {
     throw new UserError(`a context of ${context} tokens exceeds the model's ${maxPositionEmbeddings} positions`);
   }

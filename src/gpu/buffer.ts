@@ -1,4 +1,5 @@
 /** Device memory, in whole buffers. */
+import { UserError } from '../errors.js';
 
 /** What a buffer is for: kernels' data, kernels' parameters, or reading back. */
 export type BufferUsage = 'storage' | 'uniform' | 'staging';
@@ -24,8 +25,9 @@ export class DeviceBuffer {
     this.#onDestroy = onDestroy;
   }
 
-  /** Dawn's own object: only src/gpu touches it. */
+  /** Dawn's own object: only src/gpu touches it. @throws UserError when it was destroyed, of which Dawn tells too late. */
   get handle(): GPUBuffer {
+    if (this.#destroyed) throw new UserError(`'${this.label}' was freed by destroy() of what it belonged to`);
     if (!this.#handle) throw new Error(`'${this.label}' was counted, not made`);
     return this.#handle;
   }

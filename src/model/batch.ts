@@ -1,4 +1,4 @@
-/** A batch on its way to the device: inputs, targets, and the grouping that the embedding's gradient needs. */
+/** A batch on its way to the device: its checks, inputs, targets, and the grouping that the embedding's gradient needs. */
 import { persistent, type Tensor } from '../autograd/tensor.js';
 import { UserError } from '../errors.js';
 import type { DeviceBuffer } from '../gpu/buffer.js';
@@ -7,6 +7,48 @@ import type { Command } from '../gpu/program.js';
 import { IGNORED_TARGET } from '../kernels/rows.js';
 import { groupRowsById, type TokenRows } from '../ops/embedding.js';
 import type { BatchShape } from './llama.js';
+import type { Model } from './model.js';
+
+/** @throws UserError naming a size that is not a whole number above 0. */
+export function checkSizes(sizes: Readonly<Record<string, number>>): void {
+  for (const [name, size] of Object.entries(sizes)) {
+    if (!Number.isSafeInteger(size) || size < 1) {
+      throw new UserError(`${name} is ${size}; it must be a whole number above 0`);
+    }
+  }
+}
+
+/** @throws UserError when ids are in another kind of array, whose values would be cut to 32 bits without a word. */
+export function checkIdArray(ids: Uint32Array): void {
+  if (ids instanceof Uint32Array) return;
+  const given = (ids as object | undefined)?.constructor.name ?? ids;
+  throw new UserError(`token ids must be a Uint32Array, not ${given}; Uint32Array.from(ids) makes one`);
+}
+
+/** @throws UserError when an id is neither in the vocabulary nor `other`. */
+export function checkIds(ids: ArrayLike<number>, vocabSize: number, other?: number): void {
+  for (let i = 0; i < ids.length; i++) {
+    const id = ids[i]!;
+    if ((Number.isInteger(id) && id >= 0 && id < vocabSize) || id === other) continue;
+    throw new UserError(
+      `token id ${id} is outside the model's vocabulary of ${vocabSize}; use the tokenizer that the model was made for`,
+    );
+  }
+}
+
+/**
+ * Checks what callers, JavaScript among them, give for a batch: ids [B, T+1], or [B, T] where there are no targets.
+ * @throws UserError when the model was destroyed, the shape is none, or the ids are not a Uint32Array of it.
+ */
+export function checkBatch(model: Model, ids: Uint32Array, { B, T }: BatchShape, targets: 0 | 1 = 1): void {
+  model.check();
+  checkSizes({ B, T });
+  checkIdArray(ids);
+  const expected = B * (T + targets);
+  if (ids.length !== expected) {
+    throw new UserError(`${ids.length} token ids are not [${B}, ${T + targets}]: ${expected} are expected`);
+  }
+}
 
 /** The tensors that a traced step reads its tokens from; R = B*T. */
 export class BatchInputs {
@@ -14,7 +56,9 @@ export class BatchInputs {
   readonly targets: Tensor;
   readonly #parts: readonly Tensor[];
 
+  /** @throws UserError when the shape is none. */
   constructor(memory: Memory, { B, T }: BatchShape) {
+    checkSizes({ B, T });
     const R = B * T;
     const make = (name: string, length: number) =>
       persistent(name, [length], memory.createBuffer(name, 4 * length), 'u32');
@@ -75,11 +119,6 @@ export function packSequences(
     packed.set(order, start + 2 * R);
     packed.set(starts, start + 3 * R);
   }
-  const outside = sequences.find(id => id >= vocabSize && id !== IGNORED_TARGET);
-  if (outside !== undefined) {
-    throw new UserError(
-      `token id ${outside} is outside the model's vocabulary of ${vocabSize}; use the tokenizer that the model was made for`,
-    );
-  }
+  checkIds(sequences, vocabSize, IGNORED_TARGET);
   return packed;
 }

@@ -134,6 +134,7 @@ export class ModelTensors implements ForwardTensors {
 /** Weights on a device. Free them with `destroy`. */
 export class Model extends ModelTensors {
   readonly device: Device;
+  #destroyed = false;
 
   private constructor(device: Device, config: ModelConfig, options: ModelOptions) {
     super(device, config, options);
@@ -183,6 +184,16 @@ export class Model extends ModelTensors {
     copies.destroy();
   }
 
+  /** @throws UserError when the model was destroyed. */
+  check(): void {
+    if (this.#destroyed) throw new UserError('the model was destroyed; make or load it again, or destroy it later');
+  }
+
+  override destroy(): void {
+    this.#destroyed = true;
+    super.destroy();
+  }
+
   /** A parameter's values, by Hugging Face name, after everything submitted so far. */
   async read(name: string): Promise<Float32Array> {
     return this.readPart(name, group => this.weight(group));
@@ -190,6 +201,7 @@ export class Model extends ModelTensors {
 
   /** A parameter's part of some f32 tensor of its group's shape: its gradient, say. */
   async readPart(name: string, tensorOf: (group: string) => Tensor): Promise<Float32Array> {
+    this.check();
     const { group, first, count } = this.place(name);
     const { buffer, offsetBytes } = rangeOfPart(tensorOf(group), first);
     return new Float32Array(await this.device.read(buffer, offsetBytes, 4 * count));

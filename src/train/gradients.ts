@@ -4,7 +4,7 @@ import { Graph } from '../autograd/graph.js';
 import { type Plan, plan } from '../autograd/plan.js';
 import { persistent, sizeOf, type Tensor } from '../autograd/tensor.js';
 import type { DeviceBuffer } from '../gpu/buffer.js';
-import { BatchInputs, packSequences } from '../model/batch.js';
+import { BatchInputs, checkBatch, packSequences } from '../model/batch.js';
 import { type BatchShape, type Checkpointing, traceLosses } from '../model/llama.js';
 import type { Model } from '../model/model.js';
 import { addSum } from '../ops/sum.js';
@@ -120,15 +120,14 @@ export class GradientPass {
 /**
  * Mean loss over sequences [B, T+1] (each predicts its ids but the first) and its gradient for every parameter, by
  * Hugging Face name.
- * @throws UserError when an id is outside the vocabulary or a buffer exceeds the adapter's limits.
+ * @throws UserError when ids or shape are not sound, the model was destroyed, or a buffer exceeds the adapter's limits.
  */
 export async function lossAndGradients(
   model: Model,
   sequences: Uint32Array,
   shape: BatchShape,
 ): Promise<{ loss: number; gradients: Map<string, Float32Array> }> {
-  const { B, T } = shape;
-  if (sequences.length !== B * (T + 1)) throw new Error(`${sequences.length} ids are not [${B}, ${T} + 1]`);
+  checkBatch(model, sequences, shape);
   const pass = await GradientPass.create(model, shape);
   try {
     pass.submit(sequences);

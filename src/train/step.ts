@@ -5,7 +5,7 @@
 
 import { type Plan, plan } from '../autograd/plan.js';
 import type { Command } from '../gpu/program.js';
-import { packSequences } from '../model/batch.js';
+import { checkBatch, packSequences } from '../model/batch.js';
 import type { Model } from '../model/model.js';
 import { firstScaler, HEALTH_BYTES, readHealth, type StepHealth, scheduleWords } from '../optim/adamw.js';
 import { HISTORY, TracedStep, type TrainerSettings } from './traced-step.js';
@@ -46,9 +46,11 @@ export class Trainer {
 
   /**
    * Traces, plans and compiles the step.
-   * @throws UserError when a buffer exceeds the adapter's limits (its name and the limit are said).
+   * @throws UserError when a size is not a whole number above 0, the model was destroyed, or a buffer exceeds the
+   * adapter's limits (its name and the limit are said).
    */
   static async create(model: Model, settings: TrainerSettings): Promise<Trainer> {
+    model.check();
     const { device } = model;
     const traced = new TracedStep(device, model, settings);
     let microBatch: Plan | undefined;
@@ -86,16 +88,11 @@ export class Trainer {
 
   /**
    * Submits an optimizer step on sequences [microBatches*B, T+1] and returns at once; `reports` tells how it went.
-   * @throws UserError when a token id is outside the vocabulary; Error when 64 steps wait for `reports`.
+   * @throws UserError when the ids are not sound, or the model was destroyed; Error when 64 steps wait for `reports`.
    */
   submit(sequences: Uint32Array, learningRate: number): void {
     const { B, T, microBatches, optimizer, frozenSteps = 0 } = this.settings;
-    const expected = microBatches * B * (T + 1);
-    if (sequences.length !== expected) {
-      throw new Error(
-        `a step takes ${microBatches * B} sequences of ${T + 1} tokens (${expected}), not ${sequences.length}`,
-      );
-    }
+    checkBatch(this.model, sequences, { B: microBatches * B, T });
     if (this.#unread === HISTORY) throw new Error(`${HISTORY} steps have not been read: call reports()`);
     const { device, config } = this.model;
     const { packed, schedule, bodySchedule, health, history } = this.#traced;

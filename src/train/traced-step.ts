@@ -6,7 +6,7 @@ import { persistent, sizeOf, type Tensor } from '../autograd/tensor.js';
 import type { DeviceBuffer } from '../gpu/buffer.js';
 import type { Memory } from '../gpu/memory.js';
 import type { Command } from '../gpu/program.js';
-import { BatchInputs } from '../model/batch.js';
+import { BatchInputs, checkSizes } from '../model/batch.js';
 import { type BatchShape, type Checkpointing, traceLosses } from '../model/llama.js';
 import type { ModelTensors } from '../model/model.js';
 import { addSum } from '../ops/sum.js';
@@ -66,7 +66,9 @@ export class TracedStep {
   readonly #norms: { destroy(): void };
   readonly #owned: DeviceBuffer[] = [];
 
+  /** @throws UserError when a size is not a whole number above 0, or a buffer exceeds the adapter's limits. */
   constructor(memory: Memory, model: ModelTensors, settings: TrainerSettings) {
+    checkSizes({ microBatches: settings.microBatches });
     const make = (name: string, sizeBytes: number) => {
       const buffer = memory.createBuffer(name, sizeBytes);
       this.#owned.push(buffer);

@@ -19,7 +19,7 @@ test('the loss of an ignored target is 0, and padding changes nothing before it'
   const losses = await evaluator.of(Uint32Array.from([...whole, ...cut]));
   expect(losses.slice(16, 24)).toEqual(losses.slice(0, 8));
   expect(losses.slice(24)).toEqual(new Float32Array(8));
-  await expect(evaluator.of(whole.subarray(1))).rejects.toThrow('16 ids are not at most 2 sequences of 17');
+  await expect(evaluator.of(whole.subarray(1))).rejects.toThrow('16 token ids are not [1, 17]: 17 are expected');
   evaluator.destroy();
   model.destroy();
 });
