@@ -38,6 +38,7 @@ export function resolveStudy(plan: StudyPlan, adapter: AdapterDescription): Map<
   for (const { name, config, from } of plan.runs) {
     const data = openData(config.sources, config.heldOut);
     try {
+      if (from && 'folder' in from) data.sources[0]!.tokens.checkTokenizerOf(findModelFolder(from.folder));
       const context = {
         data,
         maxBindingBytes: maxBindingBytes(adapter),

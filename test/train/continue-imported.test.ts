@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { tokenizeFiles } from '../../src/data/tokenize.js';
 import { trainTokenizer } from '../../src/data/tokenizer.js';
+import { resolveStudy } from '../../src/study/estimate.js';
 import { listCheckpoints } from '../../src/train/checkpoint.js';
 import { parseConfig } from '../../src/train/config.js';
 import { exportModel } from '../../src/train/export.js';
@@ -106,7 +107,7 @@ test('a tokenizer without a tokenizer_config.json is exported with one, and its 
   });
 });
 
-test('data made with another tokenizer than the checkpoint has is refused before a run starts, and by a dry run', async () => {
+test('data made with another tokenizer than the checkpoint has is refused before a run or a study starts, and by a dry run', async () => {
   const [other, never] = [join(root, 'other'), join(root, 'never')];
   const files = { 'tokenizer.json': `${tokenizerJson} ` };
   writeCheckpoint(other, { ...layout, config: { ...layout.config, vocab_size: 300 }, files });
@@ -116,6 +117,9 @@ test('data made with another tokenizer than the checkpoint has is refused before
   await expect(dryRun(config, { from: other })).rejects.toThrow(message);
   await expect(startRun(config, { from: other, device: context.device })).rejects.toThrow(message);
   expect(existsSync(never)).toBe(false);
+  const run = { name: 'run', size: 's', strategy: 'cpt', language: 'en', replay: 0, seed: 0, config } as const;
+  const plan = { name: 'study', folder: never, targets: ['en'], runs: [{ ...run, from: { folder: other } }] };
+  expect(() => resolveStudy(plan, context.device.adapter)).toThrow(message);
 });
 
 test('a checkpoint that is not sound is refused before a run starts, and by a dry run', async () => {
