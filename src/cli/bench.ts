@@ -15,8 +15,9 @@ import {
   workRow,
 } from '../../bench/table.js';
 import { writeResult } from '../../bench/write.js';
-import { defineAction, type Progress } from './command.js';
+import { defineAction } from './command.js';
 import { positiveNumber, wholeNumber } from './numbers.js';
+import type { Progress } from './progress.js';
 
 interface BenchOptions {
   rounds: number;

@@ -2,10 +2,9 @@
  * What every command shares: `--json`, where text goes, progress bars, and exit statuses
  * (0 done, 1 failed, 2 bad usage, configuration or input).
  */
-import { Presets, SingleBar } from 'cli-progress';
 import type { Command } from 'commander';
 import { messageOf, UserError } from '../errors.js';
-import { short } from '../report/words.js';
+import { barProgress, lineProgress, type Progress } from './progress.js';
 
 /** What a command hands back: the object that `--json` prints. */
 export type CommandResult = Record<string, unknown>;
@@ -21,12 +20,6 @@ export interface Terminal {
   note(line: string): void;
   /** A bar on an interactive stderr, a line every few seconds elsewhere. `unit` names what is counted. */
   progress(label: string, total: number, unit: string): Progress;
-}
-
-export interface Progress {
-  /** `done` of the total; `details` is shown after the bar, for instance `loss 3.21`. */
-  update(done: number, details?: string): void;
-  stop(): void;
 }
 
 /**
@@ -91,51 +84,5 @@ function makeTerminal(json: boolean): Terminal {
     note: line => void process.stderr.write(`${line}\n`),
     progress: (label, total, unit) =>
       process.stderr.isTTY ? barProgress(label, total, unit, process.stderr) : lineProgress(label, total, unit),
-  };
-}
-
-/** A bar that is redrawn in place on `stream`, which is a terminal. */
-export function barProgress(label: string, total: number, unit: string, stream: NodeJS.WritableStream): Progress {
-  const bar = new SingleBar(
-    {
-      format: `${label} {bar} {percentage}% · {value}/{total} ${unit} · {details} · ETA {eta_formatted}`,
-      hideCursor: true,
-      barsize: 24,
-      etaBuffer: 20,
-      formatValue: (value, _, type) => (type === 'value' || type === 'total' ? short(value) : String(value)),
-      stream,
-    },
-    Presets.shades_classic,
-  );
-  bar.start(total, 0, { details: '' });
-  return {
-    update: (done, details = '') => bar.update(done, { details }),
-    stop: () => bar.stop(),
-  };
-}
-
-const LINE_INTERVAL_MS = 5000;
-
-function lineProgress(label: string, total: number, unit: string): Progress {
-  const started = Date.now();
-  let printed = 0;
-  let last = '';
-  const line = (done: number, details: string) => {
-    const elapsed = (Date.now() - started) / 1000;
-    const eta = done > 0 ? Math.round((elapsed / done) * (total - done)) : 0;
-    return `${label} ${Math.floor((100 * done) / total)}% · ${short(done)}/${short(total)} ${unit}${details && ` · ${details}`} · ETA ${eta} s`;
-  };
-  return {
-    update(done, details = '') {
-      last = line(done, details);
-      if (Date.now() - printed < LINE_INTERVAL_MS) return;
-      printed = Date.now();
-      process.stderr.write(`${last}\n`);
-      last = '';
-    },
-    stop() {
-      if (last) process.stderr.write(`${last}\n`);
-      last = '';
-    },
   };
 }
