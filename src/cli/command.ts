@@ -5,6 +5,7 @@
 import type { Command } from 'commander';
 import { messageOf, UserError } from '../errors.js';
 import { barProgress, lineProgress, type Progress } from './progress.js';
+import { terminalColumns, wrap } from './table.js';
 
 /** What a command hands back: the object that `--json` prints. */
 export type CommandResult = Record<string, unknown>;
@@ -12,7 +13,7 @@ export type CommandResult = Record<string, unknown>;
 /** The terminal as a command sees it. With `--json` everything but the result goes to stderr. */
 export interface Terminal {
   readonly json: boolean;
-  /** Prints a line of the human-readable result. */
+  /** Prints a line of the human-readable result, in several where a terminal is narrower. */
   print(line?: string): void;
   /** Prints a piece of it. */
   write(text: string): void;
@@ -75,11 +76,17 @@ export function reportError(error: unknown, json: boolean): void {
   process.exitCode = expected ? 2 : 1;
 }
 
+const fitLines = (text: string): string =>
+  text
+    .split('\n')
+    .flatMap(line => wrap(line, terminalColumns()))
+    .join('\n');
+
 function makeTerminal(json: boolean): Terminal {
   const out = json ? process.stderr : process.stdout;
   return {
     json,
-    print: (line = '') => void out.write(`${line}\n`),
+    print: (text = '') => void out.write(`${fitLines(text)}\n`),
     write: text => void out.write(text),
     note: line => void process.stderr.write(`${line}\n`),
     progress: (label, total, unit) =>
