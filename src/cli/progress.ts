@@ -25,7 +25,9 @@ export function barProgress(label: string, total: number, unit: string, stream: 
     {
       format: (options, params: Params, { details }: { details: string }) => {
         const counts = `${short(params.value)}/${short(params.total)} ${unit}`;
-        const eta = `ETA ${Format.TimeFormat(params.eta, options, 5)}`;
+        // words such as INF until there is a speed
+        const left = Number.isFinite(params.eta) ? Format.TimeFormat(params.eta, options, 5) : '?';
+        const eta = `ETA ${left}`;
         const line = fitLine(
           { label, counts, details, eta, percent: Math.floor(100 * params.progress) },
           params.maxWidth,

@@ -30,6 +30,10 @@ test('a bar shows percentage, short counts, details and the time left', () => {
   expect(lineAt(120, 'read', step)).toMatch(/^read [█░]{24} 6% · 1.25k\/20k steps · ETA \S+$/);
 });
 
+test('the time left is not known before there is a speed', () => {
+  expect(lineAt(80, 'read', [0, 100, 'bytes'])).toMatch(/ 0% · 0\/100 bytes · ETA \?$/);
+});
+
 test('at 80 columns the bar gives way', () => {
   expect(lineAt(80, 'small-fr', step, details)).toMatch(
     /^small-fr [█░]{1,11} 6% · 1.25k\/20k steps · loss 3.214 · 12.3k tokens\/s · ETA \S+$/,
