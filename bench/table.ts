@@ -1,19 +1,8 @@
 /** The benchmark's results for the terminal. */
-import Table from 'cli-table3';
 import { percent, short } from '../src/report/words.js';
 import { spreadOf } from './measure.js';
 import type { Bar, PeerRow, PeerWork, StepResult, WorkSummary } from './result.js';
 import type { StepCosts } from './works/step.js';
-
-export function textTable(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  const table = new Table({
-    head: [...head],
-    colAligns: head.map((_, i) => (i === 0 ? 'left' : 'right')),
-    style: { head: [], border: [], compact: true },
-  });
-  for (const row of rows) table.push([...row]);
-  return table.toString();
-}
 
 export const WORK_HEAD = ['work', 'rate', 'of ceiling', 'ms', 'GPU ms', 'IQR', 'samples'];
 

@@ -1,7 +1,7 @@
-import Table from 'cli-table3';
 import type { Command } from 'commander';
 import { chooseAdapter } from '../index.js';
 import { defineAction } from './command.js';
+import { makeTable } from './table.js';
 
 const SHOWN_LIMITS = [
   'maxBufferSize',
@@ -21,7 +21,7 @@ export function addAdaptersCommand(program: Command): void {
   defineAction<{ adapter?: string }>(command, async (terminal, options) => {
     const { choice } = await chooseAdapter(options.adapter);
     for (const adapter of choice.adapters) {
-      const table = new Table({ style: { head: [], border: [] } });
+      const table = makeTable([]);
       table.push(
         ['adapter', adapter.name],
         ['kind', adapter.kind],

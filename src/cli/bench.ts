@@ -3,20 +3,12 @@ import type { Command } from 'commander';
 import { describeWorks, select } from '../../bench/catalogue.js';
 import { softwareNote } from '../../bench/page.js';
 import { benchmark } from '../../bench/run.js';
-import {
-  BAR_HEAD,
-  barRow,
-  PEER_HEAD,
-  peerRow,
-  STEP_HEAD,
-  stepRow,
-  textTable,
-  WORK_HEAD,
-  workRow,
-} from '../../bench/table.js';
+import { BAR_HEAD, barRow, PEER_HEAD, peerRow, STEP_HEAD, stepRow, WORK_HEAD, workRow } from '../../bench/table.js';
 import { writeResult } from '../../bench/write.js';
-import { defineAction, type Progress } from './command.js';
+import { defineAction } from './command.js';
 import { positiveNumber, wholeNumber } from './numbers.js';
+import type { Progress } from './progress.js';
+import { textTable } from './table.js';
 
 interface BenchOptions {
   rounds: number;

@@ -2,10 +2,10 @@
  * What every command shares: `--json`, where text goes, progress bars, and exit statuses
  * (0 done, 1 failed, 2 bad usage, configuration or input).
  */
-import { Presets, SingleBar } from 'cli-progress';
 import type { Command } from 'commander';
 import { messageOf, UserError } from '../errors.js';
-import { short } from '../report/words.js';
+import { barProgress, lineProgress, type Progress } from './progress.js';
+import { terminalColumns, wrap } from './table.js';
 
 /** What a command hands back: the object that `--json` prints. */
 export type CommandResult = Record<string, unknown>;
@@ -13,7 +13,7 @@ export type CommandResult = Record<string, unknown>;
 /** The terminal as a command sees it. With `--json` everything but the result goes to stderr. */
 export interface Terminal {
   readonly json: boolean;
-  /** Prints a line of the human-readable result. */
+  /** Prints a line of the human-readable result, in several where a terminal is narrower. */
   print(line?: string): void;
   /** Prints a piece of it. */
   write(text: string): void;
@@ -21,12 +21,6 @@ export interface Terminal {
   note(line: string): void;
   /** A bar on an interactive stderr, a line every few seconds elsewhere. `unit` names what is counted. */
   progress(label: string, total: number, unit: string): Progress;
-}
-
-export interface Progress {
-  /** `done` of the total; `details` is shown after the bar, for instance `loss 3.21`. */
-  update(done: number, details?: string): void;
-  stop(): void;
 }
 
 /**
@@ -82,60 +76,20 @@ export function reportError(error: unknown, json: boolean): void {
   process.exitCode = expected ? 2 : 1;
 }
 
+const fitLines = (text: string): string =>
+  text
+    .split('\n')
+    .flatMap(line => wrap(line, terminalColumns()))
+    .join('\n');
+
 function makeTerminal(json: boolean): Terminal {
   const out = json ? process.stderr : process.stdout;
   return {
     json,
-    print: (line = '') => void out.write(`${line}\n`),
+    print: (text = '') => void out.write(`${fitLines(text)}\n`),
     write: text => void out.write(text),
     note: line => void process.stderr.write(`${line}\n`),
     progress: (label, total, unit) =>
       process.stderr.isTTY ? barProgress(label, total, unit, process.stderr) : lineProgress(label, total, unit),
-  };
-}
-
-/** A bar that is redrawn in place on `stream`, which is a terminal. */
-export function barProgress(label: string, total: number, unit: string, stream: NodeJS.WritableStream): Progress {
-  const bar = new SingleBar(
-    {
-      format: `${label} {bar} {percentage}% · {value}/{total} ${unit} · {details} · ETA {eta_formatted}`,
-      hideCursor: true,
-      barsize: 24,
-      etaBuffer: 20,
-      formatValue: (value, _, type) => (type === 'value' || type === 'total' ? short(value) : String(value)),
-      stream,
-    },
-    Presets.shades_classic,
-  );
-  bar.start(total, 0, { details: '' });
-  return {
-    update: (done, details = '') => bar.update(done, { details }),
-    stop: () => bar.stop(),
-  };
-}
-
-const LINE_INTERVAL_MS = 5000;
-
-function lineProgress(label: string, total: number, unit: string): Progress {
-  const started = Date.now();
-  let printed = 0;
-  let last = '';
-  const line = (done: number, details: string) => {
-    const elapsed = (Date.now() - started) / 1000;
-    const eta = done > 0 ? Math.round((elapsed / done) * (total - done)) : 0;
-    return `${label} ${Math.floor((100 * done) / total)}% · ${short(done)}/${short(total)} ${unit}${details && ` · ${details}`} · ETA ${eta} s`;
-  };
-  return {
-    update(done, details = '') {
-      last = line(done, details);
-      if (Date.now() - printed < LINE_INTERVAL_MS) return;
-      printed = Date.now();
-      process.stderr.write(`${last}\n`);
-      last = '';
-    },
-    stop() {
-      if (last) process.stderr.write(`${last}\n`);
-      last = '';
-    },
   };
 }

@@ -2,8 +2,8 @@ import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { freeFolder, runDemo } from '../demo/demo.js';
 import { UserError } from '../errors.js';
-import { comparisonTable } from '../report/words.js';
 import { defineAction } from './command.js';
+import { comparisonTable } from './comparison.js';
 import { observe } from './train.js';
 
 /** `demo` */

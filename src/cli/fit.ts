@@ -3,6 +3,7 @@ import { type Command, Option } from 'commander';
 import { UserError } from '../errors.js';
 import { writeFileWhole } from '../files.js';
 import { fitChinchilla, fitCompute, fitCpt, parseFit, parsePoints } from '../index.js';
+import { isOpen } from '../report/study-tables.js';
 import { short } from '../report/words.js';
 import type { Resampling } from '../scaling/bootstrap.js';
 import type { ComputeFit } from '../scaling/compute-line.js';
@@ -122,6 +123,8 @@ function figure(value: number): string {
 const range = (interval: readonly [number, number] | null): string =>
   interval ? `${Number(interval[0].toPrecision(4))} … ${Number(interval[1].toPrecision(4))}` : '';
 
+const joined = (notes: readonly string[]): string => notes.filter(note => note !== '').join('; ');
+
 const span = ([low, high]: readonly [number, number]): string =>
   low === high ? short(low) : `${short(low)} … ${short(high)}`;
 
@@ -135,13 +138,14 @@ function printLaw(terminal: Terminal, fit: LawFitResult, used: Used): void {
   const held = fit.law === 'cpt' ? ['E', 'A', 'alpha'] : [];
   for (const name of parameterNames) {
     if (fit.law === 'chinchilla' && name === 'gamma') continue;
-    const origin = held.includes(name) ? 'of the scratch fit' : '';
-    table.push([name, figure(fit.parameters[name]), range(fit.intervals[name]), origin]);
+    const notes = [isOpen(fit, name) ? 'undetermined' : '', held.includes(name) ? 'of the scratch fit' : ''];
+    table.push([name, figure(fit.parameters[name]), range(fit.intervals[name]), joined(notes)]);
   }
   const grows = { a: 'N_opt grows as C^a', b: 'D_opt grows as C^b' };
   for (const name of ['a', 'b'] as const) {
     const value = fit[name];
-    table.push([name, value === null ? 'none' : figure(value), range(fit.intervals[name]), grows[name]]);
+    const notes = [isOpen(fit, name) ? 'undetermined' : '', grows[name]];
+    table.push([name, value === null ? 'none' : figure(value), range(fit.intervals[name]), joined(notes)]);
   }
   terminal.print(table.toString());
   terminal.print(
@@ -170,4 +174,5 @@ function printCompute(terminal: Terminal, fit: ComputeFit, used: Used): void {
   for (const name of ['k', 'c'] as const) table.push([name, figure(fit.parameters[name]), range(fit.intervals[name])]);
   terminal.print(table.toString());
   terminal.print(`objective ${figure(fit.objective)} (sum of Huber terms over ${fit.points} points)`);
+  for (const warning of fit.warnings) terminal.print(`warning: ${warning}`);
 }

@@ -126,14 +126,17 @@ function readLaw(name: string): PlannedLaw[] {
   const fit = parseFit(text, name);
   const toPlanned = (
     strategy: 'scratch' | 'cpt',
-    { parameters, samples, range }: Omit<typeof fit, 'law'>,
+    { parameters, samples, range }: Omit<typeof fit, 'law' | 'diagnosis'>,
   ): PlannedLaw => ({
     name: strategy === 'scratch' && fit.law === 'cpt' ? `${name} (scratch)` : name,
     strategy,
     parameters,
     samples: samples.map(toLaw),
     range,
-    caveats: samples.length > 0 ? [] : [`'${name}' was fitted without a bootstrap: there are no intervals`],
+    caveats: [
+      ...(samples.length > 0 ? [] : [`'${name}' was fitted without a bootstrap: there are no intervals`]),
+      ...(fit.diagnosis.determined ? [] : [`its points do not determine '${name}': see the warnings of its fit`]),
+    ],
   });
   if (fit.law === 'chinchilla') return [toPlanned('scratch', fit)];
   return [toPlanned('cpt', fit), toPlanned('scratch', fit.scratch)];

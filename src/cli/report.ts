@@ -2,8 +2,8 @@ import type { Command } from 'commander';
 import { UserError } from '../errors.js';
 import { writeFileWhole } from '../files.js';
 import { compareRuns, readRun, reportPage } from '../index.js';
-import { comparisonTable } from '../report/words.js';
 import { defineAction } from './command.js';
+import { comparisonTable } from './comparison.js';
 
 interface ReportOptions {
   out: string;

@@ -22,7 +22,7 @@ import { readStudy } from '../study/state.js';
 import { defineAction, type Terminal } from './command.js';
 import { readText } from './input.js';
 import { wholeNumber } from './numbers.js';
-import { makeTable } from './table.js';
+import { textTable } from './table.js';
 
 interface ReportOptions {
   points?: string;
@@ -68,10 +68,7 @@ async function read(
 
 function printTables(terminal: Terminal, view: StudyView): void {
   const print = ({ head, rows }: TextTable) => {
-    if (rows.length === 0) return;
-    const table = makeTable([...head]);
-    for (const row of rows) table.push([...row]);
-    terminal.print(table.toString());
+    if (rows.length > 0) terminal.print(textTable(head, rows));
   };
   print(runsTable(view));
   for (const failure of failures(view)) terminal.print(failure);

@@ -23,7 +23,9 @@ export function contourFigures(view: StudyView): Figure[] {
   return view.fits.flatMap(languageFits => {
     const laws = STRATEGIES.flatMap(strategy => {
       const fitting = languageFits[strategy];
-      return 'fit' in fitting ? [{ strategy, law: fitting.fit.parameters }] : [];
+      if (!('fit' in fitting)) return [];
+      const { parameters, diagnosis } = fitting.fit;
+      return [{ strategy, law: parameters, determined: diagnosis.determined }];
     });
     return laws.length === 0 ? [] : [contourFigure(view, languageFits, laws)];
   });
@@ -32,6 +34,7 @@ export function contourFigures(view: StudyView): Figure[] {
 interface StrategyLaw {
   readonly strategy: (typeof STRATEGIES)[number];
   readonly law: LawParameters;
+  readonly determined: boolean;
 }
 
 function contourFigure({ curves }: StudyView, fits: LanguageFits, laws: readonly StrategyLaw[]): Figure {
@@ -72,10 +75,13 @@ function contourFigure({ curves }: StudyView, fits: LanguageFits, laws: readonly
   });
   const unseen = frontiers.filter(({ places }) => places.filter(isInside).length < 2).map(({ strategy }) => strategy);
   const outside = unseen.length > 0 ? ` The frontier of ${unseen.join(' and ')} is outside, or its law has none.` : '';
+  const open = laws.filter(({ determined }) => !determined).map(({ strategy }) => strategy);
+  const doubt =
+    open.length > 0 ? ` The points do not determine the law of ${open.join(' and ')}: other contours fit as well.` : '';
   return {
     name: fileName('equal-loss', language),
     svg,
-    caption: `${language}: contours of equal loss of the fitted laws. On the frontier a compute is spent best.${outside} Away from the dots it is extrapolation.`,
+    caption: `${language}: contours of equal loss of the fitted laws. On the frontier a compute is spent best.${outside}${doubt} Away from the dots it is extrapolation.`,
   };
 }
 

@@ -76,7 +76,7 @@ export function studySections(view: StudyView, figures: StudyFigures): Section[]
       title: 'Where to spend compute',
       html: part(
         figures.contours,
-        'Waits for a fit of the runs from scratch, of at least two sizes; see the fitted laws below.',
+        'Waits for a fit of the runs from scratch, of at least two sizes, and three to be determined; see the fitted laws below.',
       ),
     },
     {
@@ -134,7 +134,7 @@ ${any ? scroll(parameterTable(languageFits)) : ''}
 ${errors.rows.length > 0 ? scroll(errors) : ''}
 ${list(fitNotes(languageFits))}`;
   });
-  return `<p class="note">L(N, D) = E + A/N^α + B/(D^β·N^γ), N all parameters, D tokens; γ is 0 from scratch, CPT keeps the E, A and α of scratch. Points after warm-up of runs without replay. Intervals are the middle 95% of refits to resamples.</p>
+  return `<p class="note">L(N, D) = E + A/N^α + B/(D^β·N^γ), N all parameters, D tokens; γ is 0 from scratch, CPT keeps the E, A and α of scratch. Points after warm-up of runs without replay. Intervals are the middle 95% of refits to resamples, and need not hold the estimate. What is called undetermined could have other values as well.</p>
 ${parts.join('\n')}`;
 }
 

@@ -1,4 +1,5 @@
 /** A study's tables, for the page and for a terminal alike. */
+import type { LawFitResult } from '../scaling/fit-result.js';
 import { type ParameterName, parameterNames } from '../scaling/law.js';
 import { finalPairsOf, type LanguageFits, type StudyView, savingsOf, sourceLossRise } from './study-view.js';
 import { percent, short, signed } from './words.js';
@@ -30,7 +31,8 @@ export function parameterTable({ scratch, cpt, scratchCompute, cptCompute }: Lan
     if ('missing' in fitting || (fitting.fit.law === 'chinchilla' && name === 'gamma')) return ['–', ''];
     const { fit } = fitting;
     const value = name === 'a' || name === 'b' ? fit[name] : fit.parameters[name];
-    return [value === null ? 'none' : number(value), held.includes(name) ? 'of scratch' : range(fit.intervals[name])];
+    const interval = held.includes(name) ? 'of scratch' : range(fit.intervals[name]);
+    return [value === null ? 'none' : number(value), isOpen(fit, name) ? `undetermined, ${interval}` : interval];
   };
   const ofLine = (fitting: LanguageFits['scratchCompute'], name: 'k' | 'c') =>
     'missing' in fitting ? ['–', ''] : [number(fitting.fit.parameters[name]), range(fitting.fit.intervals[name])];
@@ -50,6 +52,12 @@ export function parameterTable({ scratch, cpt, scratchCompute, cptCompute }: Lan
     ],
   };
 }
+
+/** Whether the points leave it to chance. */
+export const isOpen = ({ diagnosis: { open } }: LawFitResult, name: ParameterName | 'a' | 'b'): boolean =>
+  name === 'a' || name === 'b' ? open.some(exponent => EXPONENTS.has(exponent)) : open.includes(name);
+
+const EXPONENTS: ReadonlySet<ParameterName> = new Set(['alpha', 'beta', 'gamma']);
 
 const GREEK: Readonly<Record<string, string>> = { alpha: 'α', beta: 'β', gamma: 'γ' };
 
@@ -76,7 +84,7 @@ export function fitNotes({ scratch, cpt, scratchCompute, cptCompute }: LanguageF
   };
   return Object.entries(named).flatMap(([name, fitting]) => {
     if ('missing' in fitting) return [`${name} is missing: ${fitting.missing}`];
-    return 'warnings' in fitting.fit ? fitting.fit.warnings.map(warning => `${name}: ${warning}`) : [];
+    return fitting.fit.warnings.map(warning => `${name}: ${warning}`);
   });
 }
 

@@ -1,16 +1,6 @@
 /** Findings in words and numbers, for the terminal and for the page. */
-import Table from 'cli-table3';
 import type { ReplayComparison } from './forgetting.js';
-import {
-  type Comparison,
-  compareRuns,
-  curveOf,
-  languagesOf,
-  lossIn,
-  type RunRecord,
-  refusedPairs,
-  unitOf,
-} from './runs.js';
+import { type Comparison, compareRuns, curveOf, languagesOf, type RunRecord, refusedPairs, unitOf } from './runs.js';
 
 /** 1234567 → '1.23M'. */
 export function short(value: number): string {
@@ -110,25 +100,6 @@ export function milestones(run: RunRecord, rows: number): RunRecord['evaluations
   if (evaluations.length <= rows) return evaluations;
   const chosen = Array.from({ length: rows }, (_, i) => Math.round((i * (evaluations.length - 1)) / (rows - 1)));
   return chosen.map(i => evaluations[i]!);
-}
-
-/** Held-out losses along the way and what CPT saved, for a terminal. */
-export function comparisonTable(runs: readonly RunRecord[]): string {
-  const languages = languagesOf(runs);
-  const unit = unitOf(runs);
-  const heading = unit === 'nats per token' ? 'loss' : 'bits/byte';
-  const table = new Table({
-    head: ['run', 'tokens', 'FLOPs', ...languages.map(language => `${language} ${heading}`)],
-    colAligns: ['left', 'right', 'right', ...languages.map(() => 'right' as const)],
-    style: { head: [], border: [], compact: true },
-  });
-  for (const run of runs) {
-    milestones(run, 6).forEach(({ tokens, flops, heldOut }, i) => {
-      const losses = languages.map(language => lossIn(heldOut[language], unit)?.toFixed(3) ?? '');
-      table.push([i === 0 ? run.config.name : '', short(tokens), short(flops), ...losses]);
-    });
-  }
-  return [table.toString(), ...findingsOf(runs)].join('\n');
 }
 
 /** With its sign: a change. */

@@ -1,5 +1,6 @@
 /** How far a fit is to be trusted: the same fit to many resamples of the points. */
 import { Random } from '../random.js';
+import { figure } from './figure.js';
 import { randomStarts, search } from './fit.js';
 import type { LawParameters } from './law.js';
 import { type LossPoint, Objective, type Problem } from './objective.js';
@@ -57,6 +58,30 @@ export function draw<P extends { readonly run?: string }>(
     const name = names[random.integer(names.length)];
     return points.filter(({ run }) => run === name);
   });
+}
+
+/**
+ * Says which estimates lie outside their intervals. These are percentile intervals, so they may: resamples repeat some
+ * points and miss others, and where few points decide, refits end elsewhere than the fit to all points does.
+ */
+export function outsideIntervals(
+  estimates: Readonly<Record<string, number>>,
+  intervals: Readonly<Record<string, readonly [number, number] | null>>,
+): string[] {
+  const outside = Object.entries(estimates).flatMap(([name, value]) => {
+    const [low, high] = intervals[name] ?? [value, value];
+    // points without noise have intervals that are as narrow as rounding
+    const rounding = 1e-3 * Math.abs(value);
+    return value < low - rounding || value > high + rounding
+      ? [`${name} ${figure(value)} (${figure(low)} to ${figure(high)})`]
+      : [];
+  });
+  return outside.length === 0
+    ? []
+    : [
+        `outside its interval: ${outside.join(', ')}; refits to resampled points end elsewhere than the fit to all of them, ` +
+          'so that few points decide it, or none do',
+      ];
 }
 
 /** The middle 95% of the values that are numbers; undefined where there are none. */

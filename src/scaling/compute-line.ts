@@ -4,9 +4,10 @@
  */
 import { UserError } from '../errors.js';
 import { Random } from '../random.js';
-import { type BootstrapOptions, draw, interval, type RunPoint } from './bootstrap.js';
+import { type BootstrapOptions, draw, interval, outsideIntervals, type RunPoint } from './bootstrap.js';
+import { figure } from './figure.js';
 import { minimize } from './lbfgs.js';
-import { huber, huberSlope } from './objective.js';
+import { excess, huber, huberSlope, LARGEST_EXPONENT } from './objective.js';
 
 export interface ComputeLine {
   readonly k: number;
@@ -24,6 +25,7 @@ export interface ComputeFit {
   readonly envelope: readonly EnvelopePoint[];
   readonly range: { readonly compute: readonly [number, number] };
   readonly bootstrap: BootstrapOptions;
+  readonly warnings: readonly string[];
 }
 
 /** FLOPs, and the lowest loss in nats per token that no less compute reached. */
@@ -66,27 +68,35 @@ export function fitCompute(points: readonly ComputePoint[], options: BootstrapOp
     return drawn.length < 2 ? [] : [fitLine(drawn).line];
   }).flat();
   const intervalOf = (name: keyof ComputeLine) => interval(samples.map(sample => sample[name])) ?? null;
+  const intervals = { k: intervalOf('k'), c: intervalOf('c') };
+  const [least, most] = [envelope[0]!.compute, envelope.at(-1)!.compute];
+  const unbounded = `c ran to ${figure(line.c)}, the end of its search: the compute of the envelope spans a factor of ${figure(most / least)}; add points at less and more compute`;
   return {
     law: 'compute',
     parameters: line,
-    intervals: { k: intervalOf('k'), c: intervalOf('c') },
+    intervals,
     objective,
     points: envelope.length,
     envelope,
-    range: { compute: [envelope[0]!.compute, envelope.at(-1)!.compute] },
+    range: { compute: [least, most] },
     bootstrap: options,
+    warnings: [
+      ...(Math.abs(line.c) >= LARGEST_EXPONENT ? [unbounded] : []),
+      ...outsideIntervals({ k: line.k, c: line.c }, intervals),
+    ],
   };
 }
 
-/** Minimises the sum of Huber_δ(ln k − c ln C − ln L), which is convex: one start is enough. */
+/** Minimises the sum of Huber_δ(ln k − c ln C − ln L), with the wall for c; it is convex: one start is enough. */
 function fitLine(envelope: readonly EnvelopePoint[]): { line: ComputeLine; objective: number } {
   const logs = envelope.map(({ compute, loss }) => [Math.log(compute), Math.log(loss)] as const);
   const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
   const middle = mean(logs.map(([x]) => x));
-  const { x, value } = minimize(
+  const { x } = minimize(
     ([height, slope], gradient) => {
-      gradient.fill(0);
-      let total = 0;
+      const beyond = excess(slope!);
+      let total = (logs.length * beyond * beyond) / 2;
+      gradient.set([0, logs.length * beyond]);
       for (const [logC, logLoss] of logs) {
         const r = height! - slope! * (logC - middle) - logLoss;
         total += huber(r);
@@ -98,5 +108,7 @@ function fitLine(envelope: readonly EnvelopePoint[]): { line: ComputeLine; objec
     Float64Array.of(mean(logs.map(([, y]) => y)), 0.05),
   );
   const [height, c] = x as unknown as [number, number];
-  return { line: { k: Math.exp(height + c * middle), c }, objective: value };
+  const line = { k: Math.exp(height + c * middle), c };
+  const objective = logs.reduce((sum, [logC, logLoss]) => sum + huber(height - c * (logC - middle) - logLoss), 0);
+  return { line, objective };
 }

@@ -2,7 +2,7 @@
 import { SVD } from 'ml-matrix';
 import { figure } from './figure.js';
 import { type LawParameters, type ParameterName, parameterNames } from './law.js';
-import { type LossPoint, Objective, type Problem } from './objective.js';
+import { LARGEST_EXPONENT, type LossPoint, Objective, type Problem } from './objective.js';
 
 /** A direction in (ln E, ln A, ln B, α, β, γ), with ln N and ln D centred, in which the points say (nearly) nothing. */
 export interface Undetermined {
@@ -13,7 +13,10 @@ export interface Undetermined {
 }
 
 export interface Diagnosis {
+  /** Whether `open` is empty. */
   readonly determined: boolean;
+  /** Parameters that could have other values as well; of a CPT fit those among what it keeps, too. */
+  readonly open: readonly ParameterName[];
   /** Of JᵀJ, J = ∂ ln L / ∂ parameters over all points: the Hessian where residuals are within Huber's δ. Falling. */
   readonly eigenvalues: readonly number[];
   /** Spread of ln L about the fit: 1.4826 · median |r|, for n − p degrees of freedom. */
@@ -47,14 +50,55 @@ export function diagnose(points: readonly LossPoint[], problem: Problem, law: La
     );
     return [{ direction, deviation: singular ? undefined : deviation }];
   });
+  const shortages = shortagesOf(points, problem);
+  const unbounded = names.filter(name => isExponent(name) && Math.abs(law[name]) >= LARGEST_EXPONENT);
+  const moved = new Set<string>([
+    ...undetermined.flatMap(({ direction }) => Object.keys(direction)),
+    ...shortages.flatMap(({ open }) => open),
+    ...unbounded,
+  ]);
+  const open = names.filter(name => moved.has(name));
   return {
-    determined: undetermined.length === 0,
+    determined: open.length === 0,
+    open,
     eigenvalues,
     residual,
     undetermined,
-    advice: adviceFor(points, undetermined, names.length),
+    advice: [
+      ...shortages.map(({ advice }) => advice),
+      ...unbounded.map(
+        name => `${name} ran to ${figure(law[name])}, the end of its search: the points leave it without bound`,
+      ),
+      ...(open.length > 0 ? adviceFor(points, open, shortages.length > 0) : []),
+      ...(points.length < 3 * names.length
+        ? [`${points.length} points for ${names.length} parameters are few: the intervals are likely too narrow`]
+        : []),
+    ],
   };
 }
+
+const isExponent = (name: ParameterName): boolean => name === 'alpha' || name === 'beta' || name === 'gamma';
+
+/** Values that a power law with a floor needs: each is one equation for floor, coefficient and exponent. */
+const NEEDED = 3;
+
+/** Sizes and numbers of tokens that are too few whatever the losses are. A CPT law has its floor, and needs one less. */
+function shortagesOf(points: readonly LossPoint[], { free }: Problem): { open: ParameterName[]; advice: string }[] {
+  if (!free.includes('E')) return [];
+  const kinds: readonly [number, string, string, ParameterName[]][] = [
+    [distinct(points.map(({ parameters }) => parameters)), 'sizes', 'runs of', ['E', 'A', 'alpha']],
+    [distinct(points.map(({ tokens }) => tokens)), 'numbers of tokens', 'points at', ['E', 'B', 'beta']],
+  ];
+  return kinds.flatMap(([count, what, where, open]) => {
+    if (count >= NEEDED) return [];
+    const advice =
+      `too few ${what} (${count}): ${open.slice(0, 2).join(', ')} and ${open[2]} need at least ${NEEDED}; other values fit as well as ` +
+      `those found, and an optimum by them means nothing: add ${where} other ${what}`;
+    return [{ open, advice }];
+  });
+}
+
+const distinct = (values: readonly number[]): number => new Set(values).size;
 
 function spread(residuals: readonly number[], parameters: number): number {
   const sizes = residuals.map(Math.abs).sort((a, b) => a - b);
@@ -62,41 +106,37 @@ function spread(residuals: readonly number[], parameters: number): number {
   return 1.4826 * median * Math.sqrt(sizes.length / Math.max(1, sizes.length - parameters));
 }
 
-function adviceFor(points: readonly LossPoint[], undetermined: readonly Undetermined[], parameters: number): string[] {
-  const advice: string[] = [];
-  if (undetermined.length > 0) {
+/** What to add; where sizes or numbers of tokens are too few, that is said already. */
+function adviceFor(points: readonly LossPoint[], open: readonly ParameterName[], isShort: boolean): string[] {
+  if (collinear(points)) {
     const [low, high] = extremes(points.map(({ parameters, tokens }) => tokens / parameters));
-    const moved = new Set(undetermined.flatMap(({ direction }) => Object.keys(direction)));
-    if (collinear(points)) {
-      const [fewest, most] = extremes(points.map(({ tokens }) => tokens));
-      const line =
-        high / low < 1.02
-          ? `D/N is ${figure(high)} at every point`
-          : most / fewest < 1.02
-            ? `D is ${figure(most)} at every point`
-            : 'ln D is a straight line in ln N';
-      advice.push(
-        `${line}, so that what tokens do cannot be told from what size does: add points along the runs ` +
-          '(several D for each N), or runs at other tokens per parameter',
-      );
-    } else {
-      if (moved.has('E')) {
-        advice.push('the floor E is lost in the other terms: add larger models that are trained on more tokens');
-      }
-      if (moved.has('A') || moved.has('alpha')) {
-        advice.push(
-          `sizes span a factor of ${factorOf(points.map(point => point.parameters))}: add smaller or larger models`,
-        );
-      }
-      if (moved.has('B') || moved.has('beta') || moved.has('gamma')) {
-        advice.push(
-          `tokens span a factor of ${factorOf(points.map(point => point.tokens))}: add points at fewer and more tokens`,
-        );
-      }
-    }
+    const [fewest, most] = extremes(points.map(({ tokens }) => tokens));
+    const line =
+      high / low < 1.02
+        ? `D/N is ${figure(high)} at every point`
+        : most / fewest < 1.02
+          ? `D is ${figure(most)} at every point`
+          : 'ln D is a straight line in ln N';
+    return [
+      `${line}, so that what tokens do cannot be told from what size does: add points along the runs ` +
+        '(several D for each N), or runs at other tokens per parameter',
+    ];
   }
-  if (points.length < 3 * parameters) {
-    advice.push(`${points.length} points for ${parameters} parameters are few: the intervals are likely too narrow`);
+  if (isShort) return [];
+  const advice: string[] = [];
+  const hasAny = (...names: readonly ParameterName[]) => names.some(name => open.includes(name));
+  if (hasAny('E')) {
+    advice.push('the floor E is lost in the other terms: add larger models that are trained on more tokens');
+  }
+  if (hasAny('A', 'alpha')) {
+    advice.push(
+      `sizes span a factor of ${factorOf(points.map(point => point.parameters))}: add smaller or larger models`,
+    );
+  }
+  if (hasAny('B', 'beta', 'gamma')) {
+    advice.push(
+      `tokens span a factor of ${factorOf(points.map(point => point.tokens))}: add points at fewer and more tokens`,
+    );
   }
   return advice;
 }

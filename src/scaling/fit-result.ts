@@ -3,11 +3,12 @@ import { z } from 'zod';
 import { UserError } from '../errors.js';
 import { whyInvalid } from '../schema.js';
 import { allocationFactor, exponents, hasOptimum } from './allocation.js';
-import { type BootstrapOptions, bootstrapLaws, interval, type RunPoint } from './bootstrap.js';
+import { type BootstrapOptions, bootstrapLaws, interval, outsideIntervals, type RunPoint } from './bootstrap.js';
 import { type Diagnosis, diagnose } from './diagnosis.js';
+import { figure } from './figure.js';
 import { CHINCHILLA, cptProblem, cptWithoutGamma, EXTENDED, fitLaw, type LawFit } from './fit.js';
-import { type LawParameters, lossAt, parameterNames } from './law.js';
-import type { Problem } from './objective.js';
+import { type LawParameters, lossAt, type ParameterName, parameterNames } from './law.js';
+import { Objective, type Problem } from './objective.js';
 import type { Used } from './points.js';
 
 const span = z.tuple([z.number(), z.number()]);
@@ -31,13 +32,15 @@ const fitted = {
   /** Which count N is. */
   parameterCount: z.string(),
 };
+const diagnosis = z.object({ determined: z.boolean(), open: z.array(z.enum(parameterNames)).default([]) });
 /** What is read back of a fit; it holds more. */
 export const savedFitSchema = z.discriminatedUnion('law', [
-  z.object({ law: z.literal('chinchilla'), ...fitted }),
-  z.object({ law: z.literal('cpt'), ...fitted, scratch: z.object(fitted) }),
+  z.object({ law: z.literal('chinchilla'), ...fitted, diagnosis }),
+  z.object({ law: z.literal('cpt'), ...fitted, diagnosis, scratch: z.object(fitted) }),
 ]);
 export type SavedFit = z.infer<typeof savedFitSchema>;
 type Fitted = z.infer<z.ZodObject<typeof fitted>>;
+type ScratchFit = Fitted & { readonly diagnosis: Pick<Diagnosis, 'determined' | 'open'> };
 
 /** How well a law describes the points: the objective, and the root mean square of ln L predicted − observed. */
 export interface FitError {
@@ -85,7 +88,7 @@ export function fitChinchilla(points: readonly RunPoint[], used: Used, options: 
 export function fitCpt(
   points: readonly RunPoint[],
   used: Used,
-  scratch: Fitted,
+  scratch: ScratchFit,
   options: BootstrapOptions,
 ): LawFitResult {
   const problem = cptProblem(scratch.parameters);
@@ -97,10 +100,13 @@ export function fitCpt(
   const laws = bootstrapLaws(points, problemOf, options);
   const described = describe(points, used, options, problem, fit, laws, { plain, wider: fit });
   const { parameters, range, samples, parameterCount } = scratch;
+  const keptOpen = scratch.diagnosis.open.filter(name => !problem.free.includes(name));
+  const open = [...keptOpen, ...described.diagnosis.open];
   return {
     law: 'cpt',
     ...described,
-    warnings: [...described.warnings, ...cptWarnings(points, used, scratch)],
+    diagnosis: { ...described.diagnosis, open, determined: open.length === 0 },
+    warnings: [...described.warnings, ...keptWarnings(keptOpen), ...cptWarnings(points, used, scratch)],
     scratch: { parameters, range, samples, parameterCount },
   };
 }
@@ -114,7 +120,11 @@ function checkPoints(points: readonly RunPoint[], { free }: Problem): void {
   }
   const [first] = points;
   if (points.every(({ parameters }) => parameters === first!.parameters)) {
-    throw new UserError(`all points have ${first!.parameters} parameters; the law needs at least two sizes`);
+    const needed = free.includes('E') ? 'three' : 'two';
+    throw new UserError(
+      `all points have ${first!.parameters} parameters, and the law needs ${needed} sizes to say what size does: add runs of ` +
+        'other sizes; the law of compute needs no second size',
+    );
   }
 }
 
@@ -133,18 +143,23 @@ function describe(
   const { a, b } = exponents(law);
   const optimal = hasOptimum(law);
   const diagnosis = diagnose(points, problem, law);
+  const intervals = {
+    E: intervalOf(({ E }) => E),
+    A: intervalOf(({ A }) => A),
+    B: intervalOf(({ B }) => B),
+    alpha: intervalOf(({ alpha }) => alpha),
+    beta: intervalOf(({ beta }) => beta),
+    gamma: intervalOf(({ gamma }) => gamma),
+    a: intervalOf(sample => exponents(sample).a),
+    b: intervalOf(sample => exponents(sample).b),
+  };
+  const estimates = {
+    ...Object.fromEntries(problem.free.map(name => [name, law[name]])),
+    ...(optimal && { a, b }),
+  };
   return {
     parameters: law,
-    intervals: {
-      E: intervalOf(({ E }) => E),
-      A: intervalOf(({ A }) => A),
-      B: intervalOf(({ B }) => B),
-      alpha: intervalOf(({ alpha }) => alpha),
-      beta: intervalOf(({ beta }) => beta),
-      gamma: intervalOf(({ gamma }) => gamma),
-      a: intervalOf(sample => exponents(sample).a),
-      b: intervalOf(sample => exponents(sample).b),
-    },
+    intervals,
     objective: fit.objective,
     points: points.length,
     a: optimal ? a : null,
@@ -159,7 +174,7 @@ function describe(
     parameterCount: used.parameterCount,
     bootstrap: options,
     samples: laws.map(({ E, A, B, alpha, beta, gamma }): Fitted['samples'][number] => [E, A, B, alpha, beta, gamma]),
-    warnings: warningsOf(fit, optimal, diagnosis, used),
+    warnings: [...warningsOf(fit, optimal, diagnosis, used), ...outsideIntervals(estimates, intervals)],
   };
 }
 
@@ -169,7 +184,8 @@ function warningsOf(fit: LawFit, optimal: boolean, diagnosis: Diagnosis, used: U
   if (!optimal) {
     const { A, B, alpha, beta, gamma } = fit.law;
     warnings.push(
-      `the law has no best split of compute (A ${A}, B ${B}, alpha ${alpha}, beta ${beta}, gamma ${gamma}): a, b and G are not given`,
+      'the law has no best split of compute ' +
+        `(A ${figure(A)}, B ${figure(B)}, alpha ${figure(alpha)}, beta ${figure(beta)}, gamma ${figure(gamma)}): a, b and G are not given`,
     );
   }
   if (used.unannealed > 0) {
@@ -180,6 +196,11 @@ function warningsOf(fit: LawFit, optimal: boolean, diagnosis: Diagnosis, used: U
   }
   return warnings;
 }
+
+const keptWarnings = (open: readonly ParameterName[]): string[] =>
+  open.length === 0
+    ? []
+    : [`the scratch fit, whose E, A and alpha are kept, leaves ${open.join(', ')} undetermined: see its warnings`];
 
 function cptWarnings(points: readonly RunPoint[], used: Used, scratch: Fitted): string[] {
   const warnings: string[] = [];
@@ -199,7 +220,7 @@ function cptWarnings(points: readonly RunPoint[], used: Used, scratch: Fitted): 
 }
 
 function errorOf(points: readonly RunPoint[], { law, objective }: LawFit): FitError {
-  const residuals = points.map(({ parameters, tokens, loss }) => Math.log(lossAt(law, parameters, tokens) / loss));
+  const residuals = new Objective(points, { free: [], held: law }).residuals(new Float64Array(0));
   const rms = Math.sqrt(residuals.reduce((sum, r) => sum + r * r, 0) / residuals.length);
   return { objective, rms, parameters: law };
 }

@@ -2,7 +2,7 @@
 import type { Random } from '../random.js';
 import type { LawParameters } from './law.js';
 import { minimize } from './lbfgs.js';
-import { type LossPoint, Objective, type Problem } from './objective.js';
+import { huber, type LossPoint, Objective, type Problem } from './objective.js';
 
 const NOTHING: LawParameters = { E: 0, A: 0, B: 0, alpha: 0, beta: 0, gamma: 0 };
 
@@ -43,7 +43,7 @@ export function search(objective: Objective, starts: readonly LawParameters[]): 
   const best = agreeing[0]!;
   return {
     law: objective.toLaw(best.x),
-    objective: best.value,
+    objective: objective.residuals(best.x).reduce((sum, r) => sum + huber(r), 0),
     starts: starts.length,
     agreeing: agreeing.length,
     converged: best.converged,

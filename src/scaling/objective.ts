@@ -5,6 +5,10 @@
  *
  * ln N and ln D are centred on their means, so that a coefficient and its exponent are nearly uncorrelated: the
  * coefficients inside are ln A_c = ln A − α·mean(ln N) and ln B_c = ln B − β·mean(ln D) − γ·mean(ln N).
+ *
+ * Points that leave an exponent without bound (of two sizes, say) would take it anywhere, and its coefficient beyond any
+ * number. A wall keeps them within ±LARGEST_EXPONENT: every point adds excess²/2, whose slope outgrows that of its Huber
+ * term, at most δ·|ln N|, within hundredths.
  */
 import { type LawParameters, type ParameterName, parameterNames } from './law.js';
 
@@ -18,6 +22,13 @@ export function huber(r: number): number {
 
 export const huberSlope = (r: number): number => Math.max(-HUBER_DELTA, Math.min(HUBER_DELTA, r));
 
+/** A term that falls to a 32nd with each doubling: ten times what laws of loss have. */
+export const LARGEST_EXPONENT = 5;
+
+/** How far an exponent is beyond the wall. */
+export const excess = (exponent: number): number =>
+  exponent - Math.max(-LARGEST_EXPONENT, Math.min(LARGEST_EXPONENT, exponent));
+
 /** What the laws are fitted to. */
 export interface LossPoint {
   readonly parameters: number;
@@ -30,6 +41,9 @@ export interface Problem {
   readonly free: readonly ParameterName[];
   readonly held: LawParameters;
 }
+
+/** Where α, β and γ begin among the six. */
+const FIRST_EXPONENT = 3;
 
 /** Theta, what is searched over: the free ones of (ln E, ln A_c, ln B_c, α, β, γ), in this order. */
 export class Objective {
@@ -57,7 +71,7 @@ export class Objective {
     this.#held = this.#centred(held);
   }
 
-  /** The objective at theta; writes its gradient into `gradient`. The loop that a fit spends its time in. */
+  /** The objective at theta, the wall with it; writes its gradient into `gradient`. The loop that a fit spends its time in. */
   readonly value = (theta: Float64Array, gradient: Float64Array): number => {
     const all = this.#all(theta);
     const row = this.#row;
@@ -75,7 +89,13 @@ export class Objective {
       gamma += slope * row[5]!;
     }
     const sums = [e, a, b, alpha, beta, gamma];
-    for (let k = 0; k < this.#free.length; k++) gradient[k] = sums[this.#free[k]!]!;
+    const count = this.#x.length;
+    for (let k = 0; k < this.#free.length; k++) {
+      const j = this.#free[k]!;
+      const beyond = j < FIRST_EXPONENT ? 0 : excess(theta[k]!);
+      total += (count * beyond * beyond) / 2;
+      gradient[k] = sums[j]! + count * beyond;
+    }
     return total;
   };
 

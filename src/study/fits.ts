@@ -39,7 +39,7 @@ type Parsed = ReturnType<typeof parsePoints>;
 /** Runs to draw from, below which rows are resampled instead. */
 const FEWEST_RUNS = 10;
 
-function attempt<Fit extends { readonly parameters: object }>(
+function attempt<Fit>(
   points: readonly StudyPoint[],
   fitTo: (points: Parsed['points'], used: Parsed['used'], options: BootstrapOptions) => Fit,
   replicates: number,
@@ -48,19 +48,9 @@ function attempt<Fit extends { readonly parameters: object }>(
   const parsed = parsePoints(pointsCsv(points), 'points.csv', { exclude: ['warmup'] });
   const resample = new Set(points.map(({ run }) => run)).size >= FEWEST_RUNS ? 'runs' : 'rows';
   try {
-    const fit = fitTo(parsed.points, parsed.used, { replicates, seed: 0, resample });
-    const reason = ranOff(fit);
-    return reason === undefined ? { fit, used: parsed.used } : { missing: reason };
+    return { fit: fitTo(parsed.points, parsed.used, { replicates, seed: 0, resample }), used: parsed.used };
   } catch (error) {
     if (error instanceof UserError) return { missing: error.message };
     throw error;
   }
-}
-
-/** Too few sizes can leave an exponent without bound, and its factor beyond any number: nothing is to be read off such a fit. */
-function ranOff(fit: { readonly parameters: object; readonly warnings?: readonly string[] }): string | undefined {
-  const values = Object.entries(fit.parameters) as [string, number][];
-  const [name, value] = values.find(([, value]) => !Number.isFinite(value)) ?? [];
-  if (name === undefined) return undefined;
-  return `the points leave it without bound (${name} is ${value}): ${fit.warnings?.join('; ') ?? 'add points'}`;
 }

@@ -73,7 +73,8 @@ describe('fit', () => {
       '20',
     );
     expect(stdout).toMatch(/14 of 14 rows/);
-    expect(stdout).toMatch(/│ gamma +│ +-?\d/);
+    expect(stdout).toMatch(/│ gamma +│ +-?\d.*│ +undetermined │/);
+    expect(stdout).toMatch(/│ alpha +│ +\d.*│ +of the scratch fit │/);
     expect(stdout).toMatch(/undetermined: the direction \((beta \+0.71, gamma −0.71|beta −0.71, gamma \+0.71)\)/);
     expect(stdout).toMatch(/warning: D\/N is 20 at every point/);
   });

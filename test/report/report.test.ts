@@ -2,9 +2,10 @@ import { appendFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
+import { comparisonTable } from '../../src/cli/comparison.js';
 import { reportPage } from '../../src/report/page.js';
 import { compareRuns, readRun } from '../../src/report/runs.js';
-import { comparisonTable, milestones, short } from '../../src/report/words.js';
+import { milestones, short } from '../../src/report/words.js';
 
 const root = mkdtempSync(join(tmpdir(), 'babelgrad-report-'));
 afterAll(() => rmSync(root, { recursive: true }));

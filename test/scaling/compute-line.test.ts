@@ -49,6 +49,13 @@ describe('loss against compute', () => {
     );
   });
 
+  test('has numbers, and says so, where the compute hardly differs', () => {
+    const fit = fitCompute([pointAt(1e20, 4), pointAt(1.001e20, 3.9)], { ...none, replicates: 5 });
+    expect(fit.parameters.k).toSatisfy(Number.isFinite);
+    expect(fit.parameters.c).toBeCloseTo(5, 1);
+    expect(fit.warnings.join()).toMatch(/c ran to 5, .* spans a factor of 1; add points at less and more compute/);
+  });
+
   test('turns round: the compute of a loss', () => {
     expect(computeOfLoss(scratch, lossOfCompute(scratch, 3e20)) / 3e20).toBeCloseTo(1, 10);
   });

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { bootstrapLaws, interval } from '../../src/scaling/bootstrap.js';
+import { Random } from '../../src/random.js';
+import { bootstrapLaws, interval, outsideIntervals } from '../../src/scaling/bootstrap.js';
 import { CHINCHILLA, EXTENDED, fitLaw } from '../../src/scaling/fit.js';
 import { fitChinchilla, fitCpt, type LawFitResult, parseFit } from '../../src/scaling/fit-result.js';
 import { type LawParameters, lossAt, parameterNames } from '../../src/scaling/law.js';
@@ -101,6 +102,31 @@ describe('points with 1% noise', () => {
   });
 });
 
+/** 20 points a size, one curve above the other by a factor: no floor is seen, and alpha has no bound. */
+function fewSizes(sizes: readonly number[]) {
+  const random = new Random(4, 'noise');
+  return sizes.flatMap((parameters, i) =>
+    Array.from({ length: 20 }, (_, j) => {
+      const tokens = 3e4 * (j + 1);
+      return { parameters, tokens, loss: 41 * tokens ** -0.175 * 0.9 ** i * Math.exp(0.02 * random.normal()) };
+    }),
+  );
+}
+
+describe('an estimate outside its percentile interval', () => {
+  const intervals = { alpha: [0.0728, 43.6], beta: [0.1, 0.3], E: null } as const;
+
+  test('is said, with its interval', () => {
+    expect(outsideIntervals({ alpha: 0.0498, beta: 0.2, E: 1 }, intervals).join()).toMatch(
+      /^outside its interval: alpha 0.0498 \(0.0728 to 43.6\); refits to resampled points end elsewhere/,
+    );
+  });
+
+  test('is not when rounding alone puts it there', () => {
+    expect(outsideIntervals({ alpha: 0.0728 * (1 - 1e-6) }, intervals)).toEqual([]);
+  });
+});
+
 describe('points that cannot answer', () => {
   const scratch = fitChinchilla(pointsOn(scratchLaw, ALONG_RUNS), used, none);
 
@@ -146,11 +172,56 @@ describe('points that cannot answer', () => {
 
   test('of nearly one size say so', () => {
     const points = pointsOn(scratchLaw, [1, 5, 20], { noise: 0.01 }).slice(0, 3);
-    const close = [...points, ...points.map(point => ({ ...point, parameters: point.parameters * 1.01 }))];
+    const close = [1, 1.005, 1.01].flatMap(factor =>
+      points.map(point => ({ ...point, parameters: point.parameters * factor })),
+    );
     const fit = fitChinchilla(close, used, none);
     expect(fit.diagnosis.determined).toBe(false);
     expect(fit.warnings.join()).toMatch(/sizes span a factor of 1.01: add smaller or larger models/);
-    expect(fit.warnings.join()).toMatch(/6 points for 5 parameters are few/);
+    expect(fit.warnings.join()).toMatch(/9 points for 5 parameters are few/);
+  });
+
+  describe('of two sizes with 20 points each', () => {
+    const fit = fitChinchilla(fewSizes([1.5e5, 4e5]), used, some);
+
+    test('have numbers everywhere, and an exponent that is kept within bounds', () => {
+      const { fitErrors, intervals, parameters, samples } = fit;
+      const laws = [parameters, fitErrors.chinchilla.parameters, fitErrors.extended.parameters];
+      const numbers = [laws.map(law => Object.values(law)), Object.values(intervals), samples].flat(2);
+      for (const value of numbers) expect(value).toSatisfy(Number.isFinite);
+      for (const { alpha } of laws) expect(Math.abs(alpha)).toBeLessThan(5.01);
+      for (const { rms } of Object.values(fitErrors)) {
+        expect(rms).toBeGreaterThan(0.01); // about the noise of 0.02
+        expect(rms).toBeLessThan(0.04);
+      }
+      expect(parseFit(JSON.stringify(fit), 'fit.json').parameters).toEqual(parameters);
+    });
+
+    test('say what is open and what to add', () => {
+      expect(fit.diagnosis.determined).toBe(false);
+      expect(fit.diagnosis.open).toEqual(expect.arrayContaining(['E', 'A', 'alpha']));
+      expect(fit.diagnosis.open).not.toContain('beta');
+      expect(fit.warnings.join()).toMatch(
+        /too few sizes \(2\): E, A and alpha need at least 3;.*add runs of other sizes/,
+      );
+      expect(fit.warnings.join()).toMatch(/alpha ran to 5, the end of its search/);
+    });
+
+    test('leave a CPT fit open in what it keeps of them', () => {
+      const cpt = fitCpt(fewSizes([1.5e5, 4e5, 1e6]), used, fit, none);
+      expect(cpt.diagnosis.determined).toBe(false);
+      expect(cpt.diagnosis.open.slice(0, 3)).toEqual(['E', 'A', 'alpha']);
+      expect(cpt.warnings.join()).toMatch(/leaves E, A, alpha undetermined/);
+    });
+  });
+
+  test('of two numbers of tokens say so', () => {
+    const points = pointsOn(scratchLaw, [20]).flatMap(({ parameters }) =>
+      [1e9, 4e9].map(tokens => ({ parameters, tokens, loss: lossAt(scratchLaw, parameters, tokens) })),
+    );
+    const { open, advice } = fitChinchilla(points, used, none).diagnosis;
+    expect(open).toEqual(expect.arrayContaining(['E', 'B', 'beta']));
+    expect(advice.join()).toMatch(/too few numbers of tokens \(2\): E, B and beta need at least 3/);
   });
 
   test('that are too few, or of one size, are refused', () => {
@@ -158,7 +229,9 @@ describe('points that cannot answer', () => {
     expect(() => fitChinchilla(points.slice(0, 4), used, none)).toThrow(/4 points cannot fix 5 parameters/);
     expect(() => fitCpt(points.slice(0, 2), used, scratch, none)).toThrow(/2 points cannot fix 3 parameters/);
     const one = pointsOn(scratchLaw, ALONG_RUNS).slice(0, 6);
-    expect(() => fitChinchilla(one, used, none)).toThrow(/all points have 49000000 parameters/);
+    expect(() => fitChinchilla(one, used, none)).toThrow(
+      /all points have 49000000 parameters, and the law needs three sizes.*add runs of other sizes/,
+    );
   });
 
   test('that are below the floor of the scratch fit, of another count of N, or not annealed, are warned of', () => {

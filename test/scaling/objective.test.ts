@@ -49,6 +49,18 @@ describe('the objective', () => {
     }
   });
 
+  test('rises beyond the largest exponent, with its gradient', () => {
+    const objective = new Objective(points, CHINCHILLA);
+    const at = (alpha: number) => {
+      const gradient = new Float64Array(5);
+      return { value: objective.value(objective.fromLaw({ ...near, alpha }), gradient), slope: gradient[3]! };
+    };
+    // one point's Huber term changes by δ·|Δ ln L| at most, and the wall by half of a point's excess squared
+    expect(at(7).value).toBeGreaterThan(at(5).value + points.length);
+    expect(at(7).slope).toBeGreaterThan(points.length);
+    expect(at(-7).slope).toBeLessThan(-points.length);
+  });
+
   test.each(problems)('%s: the Jacobian agrees with central differences', (_, problem) => {
     const objective = new Objective(points, problem);
     const theta = objective.fromLaw(near);

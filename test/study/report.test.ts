@@ -161,9 +161,23 @@ describe('a study on its way', () => {
     const page = studyPage(study, fitsOf(study));
     expect(page).toContain(' failed: the adapter &#60;b&#62;was lost&#60;/b&#62;');
     expect(studyFigures(study, fitsOf(study)).map(({ name }) => name)).toEqual(['loss-compute-fr']);
-    expect(page).toContain('all points have 100000 parameters; the law needs at least two sizes');
+    expect(page).toContain('all points have 100000 parameters, and the law needs three sizes');
     expect(page).not.toMatch(/NaN|Infinity|undefined/);
   });
+});
+
+test('a study of two sizes has numbers throughout, and says what its laws lack', async () => {
+  const plan = makeStudy(join(root, 'two'), { sizes: [1e5, 3e5] });
+  for (const run of plan.runs) makeRun(plan, run);
+  const study = await readStudy(plan.folder);
+  const fits = fitsOf(study);
+  const page = studyPage(study, fits);
+  expect(page).not.toMatch(/NaN|Infinity|undefined/);
+  expect(page).toMatch(/<td>α<\/td><td>[^<]*<\/td><td>undetermined, /);
+  expect(page).toContain('the law of scratch: too few sizes (2): E, A and alpha need at least 3');
+  expect(page).toContain('The points do not determine the law of scratch and cpt');
+  const { scratch } = fits[0]!;
+  expect('fit' in scratch && JSON.stringify(scratch.fit)).not.toContain('null');
 });
 
 describe('points that are not a study’s', () => {

@@ -1,0 +1,19 @@
+/** Runs beside each other, for the terminal. */
+import { languagesOf, lossIn, type RunRecord, unitOf } from '../report/runs.js';
+import { findingsOf, milestones, short } from '../report/words.js';
+import { makeTable } from './table.js';
+
+/** Held-out losses along the way and what CPT saved. */
+export function comparisonTable(runs: readonly RunRecord[]): string {
+  const languages = languagesOf(runs);
+  const unit = unitOf(runs);
+  const heading = unit === 'nats per token' ? 'loss' : 'bits/byte';
+  const table = makeTable(['run', 'tokens', 'FLOPs', ...languages.map(language => `${language} ${heading}`)]);
+  for (const run of runs) {
+    milestones(run, 6).forEach(({ tokens, flops, heldOut }, i) => {
+      const losses = languages.map(language => lossIn(heldOut[language], unit)?.toFixed(3) ?? '');
+      table.push([i === 0 ? run.config.name : '', short(tokens), short(flops), ...losses]);
+    });
+  }
+  return [table.toString(), ...findingsOf(runs)].join('\n');
+}

@@ -1,0 +1,101 @@
+/** How far a command is: a bar on a terminal, lines elsewhere. */
+import cliProgress, { type Params } from 'cli-progress';
+import { short } from '../report/words.js';
+
+export interface Progress {
+  /** `done` of the total; `details` is shown after the bar, for instance `loss 3.21`. */
+  update(done: number, details?: string): void;
+  stop(): void;
+}
+
+// CommonJS, whose Format Node does not find by name
+const { Format, Presets, SingleBar } = cliProgress;
+
+/** Cells of the bar where there is room. */
+const BAR = 24;
+/** What is left of a label before the details are cut. */
+const SHORTEST_LABEL = 8;
+
+/**
+ * A bar that is redrawn in place on `stream`, which is a terminal. Where that is narrow the bar gives way first, then the
+ * counts, then the label; percentage, details and the time left stay.
+ */
+export function barProgress(label: string, total: number, unit: string, stream: NodeJS.WritableStream): Progress {
+  const bar = new SingleBar(
+    {
+      format: (options, params: Params, { details }: { details: string }) => {
+        const counts = `${short(params.value)}/${short(params.total)} ${unit}`;
+        // words such as INF until there is a speed
+        const left = Number.isFinite(params.eta) ? Format.TimeFormat(params.eta, options, 5) : '?';
+        const eta = `ETA ${left}`;
+        const line = fitLine(
+          { label, counts, details, eta, percent: Math.floor(100 * params.progress) },
+          params.maxWidth,
+        );
+        return line.before + Format.BarFormat(params.progress, { ...options, barsize: line.bar }) + line.after;
+      },
+      hideCursor: true,
+      barsize: BAR,
+      etaBuffer: 20,
+      stream,
+    },
+    Presets.shades_classic,
+  );
+  bar.start(total, 0, { details: '' });
+  return {
+    update: (done, details = '') => bar.update(done, { details }),
+    stop: () => bar.stop(),
+  };
+}
+
+interface Shown {
+  readonly label: string;
+  readonly percent: number;
+  readonly counts: string;
+  readonly details: string;
+  readonly eta: string;
+}
+
+/** What stands before and after a bar of `bar` cells, in fewer than `columns` in all: the last one is the cursor's. */
+function fitLine({ label, percent, counts, details, eta }: Shown, columns: number) {
+  const after = (...parts: string[]) => [`${percent}%`, ...parts, eta].filter(part => part !== '').join(' · ');
+  const room = columns - 1 - label.length - 1;
+  const whole = after(counts, details);
+  const bar = Math.min(BAR, room - whole.length - 1);
+  if (bar > 0) return { before: `${label} `, bar, after: ` ${whole}` };
+  if (whole.length <= room) return { before: `${label} `, bar: 0, after: whole };
+  const brief = after(details);
+  const name = shorten(label, Math.max(SHORTEST_LABEL, columns - 2 - brief.length));
+  const left = columns - 2 - name.length - after('').length - ' · '.length;
+  return { before: `${name} `, bar: 0, after: after(shorten(details, left)) };
+}
+
+const shorten = (text: string, length: number): string =>
+  text.length <= length ? text : `${text.slice(0, Math.max(0, length - 1))}…`;
+
+const LINE_INTERVAL_MS = 5000;
+
+/** A line every few seconds on stderr. */
+export function lineProgress(label: string, total: number, unit: string): Progress {
+  const started = Date.now();
+  let printed = 0;
+  let last = '';
+  const line = (done: number, details: string) => {
+    const elapsed = (Date.now() - started) / 1000;
+    const eta = done > 0 ? Math.round((elapsed / done) * (total - done)) : 0;
+    return `${label} ${Math.floor((100 * done) / total)}% · ${short(done)}/${short(total)} ${unit}${details && ` · ${details}`} · ETA ${eta} s`;
+  };
+  return {
+    update(done, details = '') {
+      last = line(done, details);
+      if (Date.now() - printed < LINE_INTERVAL_MS) return;
+      printed = Date.now();
+      process.stderr.write(`${last}\n`);
+      last = '';
+    },
+    stop() {
+      if (last) process.stderr.write(`${last}\n`);
+      last = '';
+    },
+  };
+}
