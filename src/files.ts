@@ -67,6 +67,19 @@ function discard(temporary: string): void {
 }
 
 /**
+ * Makes a folder and those above it.
+ * @returns the first that was not there before, as an absolute path, or undefined when all were.
+ * @throws UserError when `path` is no place for a folder.
+ */
+export function makeFolder(path: string): string | undefined {
+  try {
+    return mkdirSync(path, { recursive: true });
+  } catch (error) {
+    throw writeError(path, error);
+  }
+}
+
+/**
  * For a command that writes a file after long work: looks whether it can, and changes nothing.
  * @throws UserError when `path` is no place for a file.
  */

@@ -71,7 +71,7 @@ describe('a study', () => {
       expect(states.slice(1), signal).toEqual(['pending', 'waiting']);
       expect(['interrupted', 'running'], signal).toContain(states[0]); // a killed process's claim outlives it for a while
     }
-    rmSync(join(root, 'stopped', 'claims'), { recursive: true }); // as if that while had passed
+    rmSync(join(root, 'stopped', 'runs', 's-source', 'claim'), { recursive: true }); // as if that while had passed
     const resumed = await json('study', 'resume', 'stopped');
     expect(resumed.result, resumed.stderr).toMatchObject({ status: 'done', failed: [], blocked: [] });
     const whole = await json('study', 'run', 'slow.yaml', '--out', 'whole', '--jobs', '2');
