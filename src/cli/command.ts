@@ -1,7 +1,8 @@
 /**
  * What every command shares: `--json`, where text goes, progress bars, and exit statuses
- * (0 done, 1 failed, 2 bad usage, configuration or input).
+ * (0 done, 1 failed, 2 bad usage, configuration or input, 128 + the number of the signal that interrupted it).
  */
+import { constants } from 'node:os';
 import { Presets, SingleBar } from 'cli-progress';
 import type { Command } from 'commander';
 import { messageOf, UserError } from '../errors.js';
@@ -53,23 +54,39 @@ export function defineAction<Options, Positional extends unknown[] = string[]>(
     });
 }
 
-/** Runs `body` with a signal that Ctrl-C or a termination aborts, after `onInterrupt`; a second one ends the process. */
+/** What takes an interruption, in place of the process's end. */
+let interrupt: (() => void) | undefined;
+
+/** Runs `body` with a signal that the first interruption aborts, after `onInterrupt`; a second one ends the process. */
 export async function interruptible<Result>(
   onInterrupt: () => void,
   body: (signal: AbortSignal) => Promise<Result>,
 ): Promise<Result> {
   const abort = new AbortController();
-  const interrupt = () => {
+  interrupt = () => {
     onInterrupt();
     abort.abort();
   };
-  process.once('SIGINT', interrupt);
-  process.once('SIGTERM', interrupt);
   try {
     return await body(abort.signal);
   } finally {
-    process.off('SIGINT', interrupt);
-    process.off('SIGTERM', interrupt);
+    interrupt = undefined;
+  }
+}
+
+/** Ends the process with `status`: at once, or after what is interruptible has saved what it has. */
+export function endWith(status: number): void {
+  process.exitCode = status;
+  const stop = interrupt;
+  interrupt = undefined;
+  if (stop) stop();
+  else process.exit();
+}
+
+/** Lets signals end the process with the status that shells give to what a signal ended. */
+export function endOnSignals(): void {
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.on(signal, () => endWith(128 + constants.signals[signal]));
   }
 }
 
@@ -79,7 +96,7 @@ export function reportError(error: unknown, json: boolean): void {
   process.stderr.write(`error: ${messageOf(error)}\n`);
   if (!expected && process.env.BABELGRAD_DEBUG && error instanceof Error) process.stderr.write(`${error.stack}\n`);
   if (json) process.stdout.write(`${JSON.stringify({ error: messageOf(error) })}\n`);
-  process.exitCode = expected ? 2 : 1;
+  process.exitCode ||= expected ? 2 : 1; // an interruption's stands
 }
 
 function makeTerminal(json: boolean): Terminal {

@@ -1,13 +1,14 @@
 #!/usr/bin/env node
 /** The command line: one verb per file; each parses, calls and prints. */
 import { readFileSync } from 'node:fs';
+import { constants } from 'node:os';
 import { join } from 'node:path';
 import { Command, CommanderError } from 'commander';
 import { packageRoot } from '../files.js';
 import { addAdaptersCommand } from './adapters.js';
 import { addAuditCommand } from './audit.js';
 import { addBenchCommand } from './bench.js';
-import { reportError } from './command.js';
+import { endOnSignals, endWith, reportError } from './command.js';
 import { addDemoCommand } from './demo.js';
 import { addEvalCommand } from './eval.js';
 import { addExportCommand } from './export.js';
@@ -58,10 +59,12 @@ let isRead = true;
 for (const stream of [process.stdout, process.stderr]) {
   stream.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code !== 'EPIPE') throw error;
-    if (isRead) process.kill(process.pid, 'SIGINT');
+    if (isRead) endWith(128 + constants.signals.SIGINT);
     isRead = false;
   });
 }
+
+endOnSignals();
 
 const isJson = process.argv.includes('--json');
 try {

@@ -1,0 +1,65 @@
+/** Interrupted commands save what they have, and end with 128 + the signal's number. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { packageRoot } from '../../src/files.js';
+import { runCommand } from '../support/command.js';
+import { sampleText } from '../support/text.js';
+
+const root = mkdtempSync(join(tmpdir(), 'babelgrad-interrupted-'));
+afterAll(() => rmSync(root, { recursive: true }));
+
+const training = [
+  ...['--hidden-size', '32', '--intermediate-size', '48', '--num-hidden-layers', '1', '--num-attention-heads', '2'],
+  ...['--source', 'en=en', '--context-length', '32', '--batch-tokens', '128', '--tokens', '1280000', '--deterministic'],
+];
+
+beforeAll(async () => {
+  writeFileSync(join(root, 'en.txt'), sampleText(0, 4000));
+  for (const command of [
+    ['tokenizer', 'train', 'en.txt', '--vocab-size', '280', '--out', 'tokenizer.json'],
+    ['tokenize', 'en.txt', '--tokenizer', 'tokenizer.json', '--out', 'en'],
+  ]) {
+    const { status, stderr } = await runCommand(root, command);
+    expect(status, stderr).toBe(0);
+  }
+}, 60_000);
+
+/** Runs the command, does `act` when stderr shows `shown`, and waits for the end. */
+function interrupted(parameters: string[], shown: RegExp, act: (child: ChildProcess) => void) {
+  const child = spawn(process.execPath, [join(packageRoot, 'dist/src/cli/main.js'), ...parameters], { cwd: root });
+  let [stdout, stderr] = ['', ''];
+  let acted = false;
+  child.stdout.on('data', text => {
+    stdout += text;
+  });
+  child.stderr.on('data', text => {
+    stderr += text;
+    if (acted || !shown.test(stderr)) return;
+    acted = true;
+    act(child);
+  });
+  return new Promise<{ status: number | null; stdout: string; stderr: string }>(resolve => {
+    child.on('close', status => resolve({ status, stdout, stderr }));
+  });
+}
+
+test('train and resume', async () => {
+  const first = await interrupted(['train', ...training, '--out', 'run', '--json'], /tokens\/s/, child =>
+    child.kill('SIGINT'),
+  );
+  expect(first.status, first.stderr).toBe(130);
+  const summary = JSON.parse(first.stdout) as { status: string; step: number };
+  expect(summary.status).toBe('interrupted');
+  const second = await interrupted(['resume', 'run'], /tokens\/s/, child => child.kill('SIGTERM'));
+  expect(second.status, second.stderr).toBe(143);
+  const [, step] = /interrupted at step (\d+) of 10000/.exec(second.stdout)!;
+  expect(Number(step)).toBeGreaterThan(summary.step);
+}, 60_000);
+
+test('tune', async () => {
+  const { status, stderr } = await interrupted(['tune', '--preset', 'tiny'], /seconds/, child => child.kill('SIGTERM'));
+  expect(status, stderr).toBe(143);
+}, 60_000);
