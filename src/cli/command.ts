@@ -85,8 +85,11 @@ export function endWith(status: number): void {
 
 /** Lets signals end the process with the status that shells give to what a signal ended. */
 export function endOnSignals(): void {
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-    process.on(signal, () => endWith(128 + constants.signals[signal]));
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.on(signal, () => {
+      // a terminal that closes is no second interruption: shell, system and writes that fail all tell of the one
+      if (signal !== 'SIGHUP' || !process.exitCode) endWith(128 + constants.signals[signal]);
+    });
   }
 }
 

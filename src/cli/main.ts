@@ -54,12 +54,12 @@ for (const command of [...program.commands, ...program.commands.flatMap(({ comma
   command.exitOverride().showHelpAfterError('(add --help for the options)');
 }
 
-// a reader that left, as `head` does, is an interruption: what Ctrl-C would save is saved
+// a reader that left, as `head` does or a terminal that closed, is an interruption: what Ctrl-C would save is saved
 let isRead = true;
 for (const stream of [process.stdout, process.stderr]) {
   stream.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE') throw error;
-    if (isRead) endWith(128 + constants.signals.SIGINT);
+    if (error.code !== 'EPIPE' && error.code !== 'EIO') throw error;
+    if (isRead && !process.exitCode) endWith(128 + constants.signals.SIGINT);
     isRead = false;
   });
 }

@@ -23,8 +23,10 @@ const PROGRESS_EVERY_MS = 250;
 
 if (process.send) {
   const abort = new AbortController();
-  // Ctrl-C reaches the whole process group; the parent decides what it means
+  // Ctrl-C and a terminal that closes reach the whole process group; the parent decides what it means
   process.on('SIGINT', () => {});
+  process.on('SIGHUP', () => {});
+  process.on('SIGTERM', () => abort.abort());
   process.on('disconnect', () => abort.abort());
   process.on('message', (message: WorkerTask | 'stop') => {
     if (message === 'stop') abort.abort();

@@ -1,6 +1,6 @@
 /** Interrupted commands save what they have, and end with 128 + the signal's number. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -57,6 +57,16 @@ test('train and resume', async () => {
   expect(second.status, second.stderr).toBe(143);
   const [, step] = /interrupted at step (\d+) of 10000/.exec(second.stdout)!;
   expect(Number(step)).toBeGreaterThan(summary.step);
+}, 60_000);
+
+test('a terminal that closes, which is told more than once', async () => {
+  const { status, stderr } = await interrupted(['train', ...training, '--out', 'closed'], /tokens\/s/, child => {
+    child.kill('SIGHUP');
+    child.stderr!.once('data', () => child.kill('SIGHUP')); // it says that it stops, and is not done
+    child.stdout!.destroy();
+  });
+  expect(status, stderr).toBe(129);
+  expect(readdirSync(join(root, 'closed', 'checkpoints')).at(-1)).not.toBe('step-00000000');
 }, 60_000);
 
 test('tune', async () => {
