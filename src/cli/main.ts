@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { join } from 'node:path';
 import { Command, CommanderError } from 'commander';
-import { packageRoot } from '../files.js';
+import { packageRoot, systemReason } from '../files.js';
 import { addAdaptersCommand } from './adapters.js';
 import { addAuditCommand } from './audit.js';
 import { addBenchCommand } from './bench.js';
@@ -55,15 +55,16 @@ for (const command of [...program.commands, ...program.commands.flatMap(({ comma
 }
 
 // a reader that left, as `head` does or a terminal that closed, is an interruption: what Ctrl-C would save is saved
-let isRead = true;
-for (const stream of [process.stdout, process.stderr]) {
+let isWritten = true;
+for (const [name, stream] of Object.entries({ output: process.stdout, error: process.stderr })) {
   stream.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE' && error.code !== 'EIO') throw error;
-    if (isRead && !process.exitCode) endWith(128 + constants.signals.SIGINT);
-    isRead = false;
+    if (!isWritten || process.exitCode) return;
+    isWritten = false;
+    const isGone = error.code === 'EPIPE' || error.code === 'EIO';
+    if (!isGone) process.stderr.write(`error: cannot write to standard ${name}: ${systemReason(error)}\n`);
+    endWith(isGone ? 128 + constants.signals.SIGINT : 1);
   });
 }
-
 endOnSignals();
 
 const isJson = process.argv.includes('--json');
