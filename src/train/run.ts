@@ -151,9 +151,14 @@ export async function resumeRun(folder: string, options: RunOptions = {}): Promi
 }
 
 /**
- * Starts a run, or goes on with it where it has a checkpoint; what a crash left of one without is removed. For a caller
- * that has claimed the folder.
+ * Starts a run, or goes on with it where it has a checkpoint; what a crash left of one without is removed.
+ * @throws UserError as `startRun` and `resumeRun`.
  */
+export function startOrResumeRun(config: RunConfig, options: StartOptions = {}): Promise<RunSummary> {
+  return withClaim(config.out, () => startOrResumeClaimed(config, options));
+}
+
+/** The same for a caller that has claimed the folder. */
 export async function startOrResumeClaimed(config: RunConfig, options: StartOptions): Promise<RunSummary> {
   const { out } = config;
   if (listCheckpoints(out).length > 0) return resumeClaimed(out, options);

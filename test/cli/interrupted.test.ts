@@ -1,6 +1,6 @@
 /** Interrupted commands save what they have, and end with 128 + the signal's number. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -68,6 +68,21 @@ test('a terminal that closes, which is told more than once', async () => {
   expect(status, stderr).toBe(129);
   expect(readdirSync(join(root, 'closed', 'checkpoints')).at(-1)).not.toBe('step-00000000');
 }, 60_000);
+
+test('demo, which goes on from what is there', async () => {
+  const stop = () => interrupted(['demo', '--out', 'demo'], /tokens\/s/, child => child.kill('SIGINT'));
+  const steps = () => readdirSync(join(root, 'demo', 'english', 'checkpoints'));
+  const first = await stop();
+  expect(first.stderr).toContain('go on with: babelgrad demo --out demo');
+  expect(first.status).toBe(130);
+  const madeAt = () => ['tokenizer.json', 'data/en', 'data/fr'].map(path => statSync(join(root, 'demo', path)).mtimeMs);
+  const [made, kept] = [madeAt(), steps()];
+  const second = await stop();
+  expect(second.status, second.stderr).toBe(130);
+  expect(madeAt()).toEqual(made);
+  expect(steps()).toHaveLength(1);
+  expect(steps()[0]! > kept[0]!, `${kept} ${steps()}`).toBe(true);
+}, 120_000);
 
 test('tune', async () => {
   const { status, stderr } = await interrupted(['tune', '--preset', 'tiny'], /seconds/, child => child.kill('SIGTERM'));
