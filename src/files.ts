@@ -20,14 +20,15 @@ export const cacheFolder = (): string => join(process.env.XDG_CACHE_HOME || join
  * @throws UserError when `path` is no place for a file.
  */
 export function writeFileWhole(path: string, data: string | Uint8Array): void {
-  const temporary = `${path}.${process.pid}.partial`;
+  const temporary = temporaryFor(path);
   try {
     mkdirSync(dirname(path), { recursive: true });
     writeFileSync(temporary, data, { flush: true });
     renameSync(temporary, path);
   } catch (error) {
-    discard(temporary);
     throw writeError(path, error);
+  } finally {
+    discard(temporary);
   }
 }
 
@@ -36,7 +37,7 @@ export function writeFileWhole(path: string, data: string | Uint8Array): void {
  * @throws UserError when `path` is no place for a folder.
  */
 export async function writeFolderWhole(path: string, fill: (folder: string) => Promise<void> | void): Promise<void> {
-  const temporary = `${path}.${process.pid}.partial`;
+  const temporary = temporaryFor(path);
   const inPlace = (step: () => void) => {
     try {
       step();
@@ -44,21 +45,35 @@ export async function writeFolderWhole(path: string, fill: (folder: string) => P
       throw writeError(path, error);
     }
   };
-  discard(temporary);
-  inPlace(() => mkdirSync(temporary, { recursive: true }));
   try {
+    inPlace(() => mkdirSync(temporary, { recursive: true }));
     await fill(temporary);
     inPlace(() => {
       rmSync(path, { recursive: true, force: true });
       renameSync(temporary, path);
     });
-  } catch (error) {
+  } finally {
     discard(temporary);
-    throw error;
   }
 }
 
+/** What is being written; a process that ends meanwhile removes it. */
+const unfinished = new Set<string>();
+process.on('exit', () => {
+  for (const temporary of unfinished) discard(temporary);
+});
+
+/** Where `path` is written: nothing is there. */
+function temporaryFor(path: string): string {
+  const temporary = `${path}.${process.pid}.partial`;
+  discard(temporary);
+  unfinished.add(temporary);
+  return temporary;
+}
+
+/** Removes what is left of a temporary file or folder. */
 function discard(temporary: string): void {
+  unfinished.delete(temporary);
   try {
     rmSync(temporary, { recursive: true, force: true });
   } catch {

@@ -84,6 +84,17 @@ test('demo, which goes on from what is there', async () => {
   expect(steps()[0]! > kept[0]!, `${kept} ${steps()}`).toBe(true);
 }, 120_000);
 
+test('tokenize, which leaves nothing half written', async () => {
+  writeFileSync(join(root, 'long.txt'), sampleText(0, 4000).repeat(500));
+  const { status, stderr } = await interrupted(
+    ['tokenize', 'long.txt', '--tokenizer', 'tokenizer.json', '--out', 'long'],
+    /bytes/,
+    child => child.kill('SIGINT'),
+  );
+  expect(status, stderr).toBe(130);
+  expect(readdirSync(root).filter(name => name.startsWith('long'))).toEqual(['long.txt']);
+}, 60_000);
+
 test('tune', async () => {
   const { status, stderr } = await interrupted(['tune', '--preset', 'tiny'], /seconds/, child => child.kill('SIGTERM'));
   expect(status, stderr).toBe(143);
