@@ -74,13 +74,26 @@ export async function interruptible<Result>(
   }
 }
 
-/** Ends the process with `status`: at once, or after what is interruptible has saved what it has. */
-export function endWith(status: number): void {
+/** Ends what is interruptible, which saves what it has, or `now` the process. */
+function end(status: number, now: () => void): void {
   process.exitCode = status;
-  const stop = interrupt;
+  const stop = interrupt ?? now;
   interrupt = undefined;
-  if (stop) stop();
-  else process.exit();
+  stop();
+}
+
+/** Ends the process, or what is interruptible, as failed. */
+export const endFailed = (): void => end(1, () => process.exit());
+
+/** Ends the process, or what is interruptible, as interrupted by a signal. */
+export function endBy(signal: NodeJS.Signals): void {
+  const status = 128 + constants.signals[signal];
+  end(status, () => {
+    process.emit('exit', status); // what is half written is removed
+    // not process.exit: Node's own end under a device at work is a crash
+    process.removeAllListeners(signal);
+    process.kill(process.pid, signal);
+  });
 }
 
 /** Lets signals end the process with the status that shells give to what a signal ended. */
@@ -88,7 +101,7 @@ export function endOnSignals(): void {
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.on(signal, () => {
       // a terminal that closes is no second interruption: shell, system and writes that fail all tell of the one
-      if (signal !== 'SIGHUP' || !process.exitCode) endWith(128 + constants.signals[signal]);
+      if (signal !== 'SIGHUP' || !process.exitCode) endBy(signal);
     });
   }
 }

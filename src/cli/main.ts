@@ -1,14 +1,13 @@
 #!/usr/bin/env node
 /** The command line: one verb per file; each parses, calls and prints. */
 import { readFileSync } from 'node:fs';
-import { constants } from 'node:os';
 import { join } from 'node:path';
 import { Command, CommanderError } from 'commander';
 import { packageRoot, systemReason } from '../files.js';
 import { addAdaptersCommand } from './adapters.js';
 import { addAuditCommand } from './audit.js';
 import { addBenchCommand } from './bench.js';
-import { endOnSignals, endWith, reportError } from './command.js';
+import { endBy, endFailed, endOnSignals, reportError } from './command.js';
 import { addDemoCommand } from './demo.js';
 import { addEvalCommand } from './eval.js';
 import { addExportCommand } from './export.js';
@@ -61,13 +60,19 @@ for (const [name, stream] of Object.entries({ output: process.stdout, error: pro
     if (!isWritten || process.exitCode) return;
     isWritten = false;
     const isGone = error.code === 'EPIPE' || error.code === 'EIO';
-    if (!isGone) process.stderr.write(`error: cannot write to standard ${name}: ${systemReason(error)}\n`);
-    endWith(isGone ? 128 + constants.signals.SIGINT : 1);
+    if (isGone) return endBy('SIGINT');
+    process.stderr.write(`error: cannot write to standard ${name}: ${systemReason(error)}\n`);
+    endFailed();
   });
 }
 endOnSignals();
 
 const isJson = process.argv.includes('--json');
+// thrown where nobody waits for it, as the loss of a claim is
+process.on('uncaughtException', error => {
+  reportError(error, isJson);
+  process.exit();
+});
 try {
   await program.parseAsync();
 } catch (error) {

@@ -1,7 +1,7 @@
 /** Interrupted commands save what they have, and end with 128 + the signal's number. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { packageRoot } from '../../src/files.js';
@@ -27,7 +27,7 @@ beforeAll(async () => {
   }
 }, 60_000);
 
-/** Runs the command, does `act` when stderr shows `shown`, and waits for the end. */
+/** Runs the command, does `act` when stderr shows `shown`, and waits for the end; the status is the one of a shell. */
 function interrupted(parameters: string[], shown: RegExp, act: (child: ChildProcess) => void) {
   const child = spawn(process.execPath, [join(packageRoot, 'dist/src/cli/main.js'), ...parameters], { cwd: root });
   let [stdout, stderr] = ['', ''];
@@ -42,7 +42,9 @@ function interrupted(parameters: string[], shown: RegExp, act: (child: ChildProc
     act(child);
   });
   return new Promise<{ status: number | null; stdout: string; stderr: string }>(resolve => {
-    child.on('close', status => resolve({ status, stdout, stderr }));
+    child.on('close', (code, signal) => {
+      resolve({ status: signal ? 128 + constants.signals[signal] : code, stdout, stderr });
+    });
   });
 }
 
@@ -57,6 +59,15 @@ test('train and resume', async () => {
   expect(second.status, second.stderr).toBe(143);
   const [, step] = /interrupted at step (\d+) of 10000/.exec(second.stdout)!;
   expect(Number(step)).toBeGreaterThan(summary.step);
+}, 60_000);
+
+test('a second signal ends it at once, without a crash', async () => {
+  const { status, stderr } = await interrupted(['train', ...training, '--out', 'twice'], /tokens\/s/, child => {
+    child.kill('SIGINT');
+    child.kill('SIGTERM');
+  });
+  expect(status, stderr).toBe(143);
+  expect(readdirSync(join(root, 'twice'))).not.toContain('claim');
 }, 60_000);
 
 test('a terminal that closes, which is told more than once', async () => {
