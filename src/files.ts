@@ -1,7 +1,9 @@
 /** Files that a reader or a crash never meets half written: they are written beside their place and moved into it. */
-import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { accessSync, constants, existsSync, mkdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { getSystemErrorMap } from 'node:util';
+import { messageOf, UserError } from './errors.js';
 
 /** The package's root folder, which holds kernels/ and package.json; the same from src/ and from dist/src/. */
 export const packageRoot = folderAbove(import.meta.dirname, 'package.json');
@@ -13,30 +15,130 @@ function folderAbove(folder: string, file: string): string {
 /** Where this program keeps what it can make again: `$XDG_CACHE_HOME/babelgrad`, or `~/.cache/babelgrad`. */
 export const cacheFolder = (): string => join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'babelgrad');
 
-/** Writes `data` to `path` whole or not at all, and makes the folders above it. */
+/**
+ * Writes `data` to `path` whole or not at all, and makes the folders above it.
+ * @throws UserError when `path` is no place for a file.
+ */
 export function writeFileWhole(path: string, data: string | Uint8Array): void {
-  mkdirSync(dirname(path), { recursive: true });
-  const temporary = `${path}.${process.pid}.partial`;
+  const temporary = temporaryFor(path);
   try {
+    mkdirSync(dirname(path), { recursive: true });
     writeFileSync(temporary, data, { flush: true });
     renameSync(temporary, path);
   } catch (error) {
-    rmSync(temporary, { force: true });
-    throw error;
+    throw writeError(path, error);
+  } finally {
+    discard(temporary);
   }
 }
 
-/** Fills a new folder through `fill` and moves it to `path` when that is done; a folder already there is replaced. */
+/**
+ * Fills a new folder through `fill` and moves it to `path` when that is done; a folder already there is replaced.
+ * @throws UserError when `path` is no place for a folder.
+ */
 export async function writeFolderWhole(path: string, fill: (folder: string) => Promise<void> | void): Promise<void> {
-  const temporary = `${path}.${process.pid}.partial`;
-  rmSync(temporary, { recursive: true, force: true });
-  mkdirSync(temporary, { recursive: true });
+  const temporary = temporaryFor(path);
+  const inPlace = (step: () => void) => {
+    try {
+      step();
+    } catch (error) {
+      throw writeError(path, error);
+    }
+  };
   try {
+    inPlace(() => mkdirSync(temporary, { recursive: true }));
     await fill(temporary);
-    rmSync(path, { recursive: true, force: true });
-    renameSync(temporary, path);
-  } catch (error) {
-    rmSync(temporary, { recursive: true, force: true });
-    throw error;
+    inPlace(() => {
+      rmSync(path, { recursive: true, force: true });
+      renameSync(temporary, path);
+    });
+  } finally {
+    discard(temporary);
   }
+}
+
+/** What is being written; a process that ends meanwhile removes it. */
+const unfinished = new Set<string>();
+process.on('exit', () => {
+  for (const temporary of unfinished) discard(temporary);
+});
+
+/** Where `path` is written: nothing is there. */
+function temporaryFor(path: string): string {
+  const temporary = `${path}.${process.pid}.partial`;
+  discard(temporary);
+  unfinished.add(temporary);
+  return temporary;
+}
+
+/** Removes what is left of a temporary file or folder. */
+function discard(temporary: string): void {
+  unfinished.delete(temporary);
+  try {
+    rmSync(temporary, { recursive: true, force: true });
+  } catch {
+    // it was never there, since its place is none: what to tell is why it could not be made
+  }
+}
+
+/**
+ * Makes a folder and those above it.
+ * @returns the first that was not there before, as an absolute path, or undefined when all were.
+ * @throws UserError when `path` is no place for a folder.
+ */
+export function makeFolder(path: string): string | undefined {
+  try {
+    return mkdirSync(path, { recursive: true });
+  } catch (error) {
+    throw writeError(path, error);
+  }
+}
+
+/**
+ * For a command that writes a file after long work: looks whether it can, and changes nothing.
+ * @throws UserError when `path` is no place for a file.
+ */
+export function checkFilePlace(path: string): void {
+  const found = firstThatExists(path);
+  const isFolder = statSync(found).isDirectory();
+  if (isFolder && found === path) throw new UserError(cannotWrite(path, IS_FOLDER));
+  if (!isFolder && found !== path) throw new UserError(cannotWrite(path, isNoFolder(found)));
+  try {
+    accessSync(isFolder ? found : dirname(path), constants.W_OK);
+  } catch (error) {
+    throw writeError(path, error);
+  }
+}
+
+/** `path`, or the nearest folder or file on the way to it. */
+const firstThatExists = (path: string): string => (existsSync(path) ? path : firstThatExists(dirname(path)));
+
+const cannotWrite = (path: string, reason: string): string => `cannot write '${path}': ${reason}`;
+const IS_FOLDER = 'it is a folder';
+const isNoFolder = (path: string): string => `'${path}' is not a folder`;
+
+/** Why the system refuses a path that cannot be written whatever is tried again. */
+const REFUSALS: Readonly<Record<string, (path: string) => string>> = {
+  EACCES: () => 'permission denied',
+  EPERM: () => 'permission denied',
+  EROFS: () => 'the file system is read-only',
+  EISDIR: () => IS_FOLDER,
+  EEXIST: path => isNoFolder(firstThatExists(path)),
+  ENOTDIR: path => isNoFolder(firstThatExists(path)),
+  ENAMETOOLONG: () => 'the name is too long',
+};
+
+/** The system's error about some file on the way, as one about the path that was given. */
+export function writeError(path: string, error: unknown): Error {
+  const refusal = REFUSALS[(error as NodeJS.ErrnoException).code ?? ''];
+  return refusal
+    ? new UserError(cannotWrite(path, refusal(path)))
+    : new Error(cannotWrite(path, systemReason(error)), { cause: error });
+}
+
+/** The system's word for an error, without its code and the call. */
+export function systemReason(error: unknown): string {
+  const { code, errno } = error as NodeJS.ErrnoException;
+  if (code === 'ENOSPC') return 'no space left on the device';
+  return (errno !== undefined && getSystemErrorMap().get(errno)?.[1]) || messageOf(error);
 }

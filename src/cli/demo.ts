@@ -1,8 +1,7 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { freeFolder, runDemo } from '../demo/demo.js';
-import { UserError } from '../errors.js';
-import { defineAction } from './command.js';
+import { defineAction, interruptible } from './command.js';
 import { comparisonTable } from './comparison.js';
 import { observe } from './train.js';
 
@@ -11,34 +10,36 @@ export function addDemoCommand(program: Command): void {
   const command = program
     .command('demo')
     .description('English, then French from scratch and by continual pre-training, in a few minutes on a CPU')
-    .option('--out <folder>', 'folder to make (default: runs/demo, or the next free number)')
+    .option(
+      '--out <folder>',
+      'folder to make, or of a demo to go on with (default: runs/demo, or the next free number)',
+    )
     .option('--adapter <name>', 'adapter, by a part of its name');
   defineAction<{ out?: string; adapter?: string }>(command, async (terminal, options) => {
     const out = options.out ?? freeFolder('runs/demo');
-    const abort = new AbortController();
-    process.once('SIGINT', () => abort.abort(new UserError(`the demo was stopped; '${out}' holds what was done`)));
     let stop = () => {};
     const started = Date.now();
-    try {
-      const { runs, comparisons, report } = await runDemo({
-        out,
-        adapter: options.adapter,
-        signal: abort.signal,
-        onStage(stage) {
-          stop();
-          if (stage === 'data') terminal.note(`data: tokenizer and shards from the text sample, into ${out}`);
-          const shown = observe(terminal);
-          stop = shown.stop;
-          return shown.observer;
-        },
-      });
+    const onInterrupt = () => {
       stop();
-      terminal.print(comparisonTable(runs));
-      terminal.print(`report: ${resolve(report)}`);
-      const [comparison] = comparisons;
-      return { out, report: resolve(report), seconds: (Date.now() - started) / 1000, savings: comparison?.savings };
-    } finally {
+      terminal.note(`stopping after this step; go on with: babelgrad demo --out ${out}`);
+    };
+    const onStage = (stage: string) => {
       stop();
-    }
+      if (stage === 'data') terminal.note(`data: tokenizer and shards from the text sample, into ${out}`);
+      const shown = observe(terminal);
+      stop = shown.stop;
+      return shown.observer;
+    };
+    const { adapter } = options;
+    const result = await interruptible(onInterrupt, signal => runDemo({ out, adapter, signal, onStage })).finally(() =>
+      stop(),
+    );
+    if (!result) return { status: 'interrupted', out };
+    const { runs, comparisons, report } = result;
+    terminal.print(comparisonTable(runs));
+    terminal.print(`report: ${resolve(report)}`);
+    const [comparison] = comparisons;
+    const seconds = (Date.now() - started) / 1000;
+    return { out, report: resolve(report), seconds, savings: comparison?.savings };
   });
 }

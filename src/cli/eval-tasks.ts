@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { type Command, Option } from 'commander';
 import { UserError } from '../errors.js';
 import { logLikelihoods } from '../eval/log-likelihoods.js';
-import { writeFileWhole } from '../files.js';
+import { checkFilePlace, writeFileWhole } from '../files.js';
 import { findModelFolder, loadModel, openDevice, PRECISIONS, type Precision, TextTokenizer } from '../index.js';
 import type { Mean } from '../tasks/accuracy.js';
 import { evaluateTasks, type Scorer, type TaskResult } from '../tasks/evaluate.js';
@@ -43,6 +43,7 @@ export function addEvalTasks(group: Command): void {
     .addHelpText('after', `\nTasks: ${TASK_NAMES.join(', ')}, and multiple_choice:NAME`);
   defineAction<TasksOptions>(command, async (terminal, options) => {
     const { limit, batchTokens, precision } = options;
+    if (options.out) checkFilePlace(options.out);
     const folder = findModelFolder(options.model);
     const tokenizer = TextTokenizer.load(join(folder, 'tokenizer.json'));
     const tasks: TaskData[] = [];

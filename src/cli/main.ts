@@ -3,11 +3,11 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command, CommanderError } from 'commander';
-import { packageRoot } from '../files.js';
+import { packageRoot, systemReason } from '../files.js';
 import { addAdaptersCommand } from './adapters.js';
 import { addAuditCommand } from './audit.js';
 import { addBenchCommand } from './bench.js';
-import { reportError } from './command.js';
+import { endBy, endFailed, endOnSignals, reportError } from './command.js';
 import { addDemoCommand } from './demo.js';
 import { addEvalCommand } from './eval.js';
 import { addExportCommand } from './export.js';
@@ -53,17 +53,26 @@ for (const command of [...program.commands, ...program.commands.flatMap(({ comma
   command.exitOverride().showHelpAfterError('(add --help for the options)');
 }
 
-// a reader that left, as `head` does, is an interruption: what Ctrl-C would save is saved
-let isRead = true;
-for (const stream of [process.stdout, process.stderr]) {
+// a reader that left, as `head` does or a terminal that closed, is an interruption: what Ctrl-C would save is saved
+let isWritten = true;
+for (const [name, stream] of Object.entries({ output: process.stdout, error: process.stderr })) {
   stream.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE') throw error;
-    if (isRead) process.kill(process.pid, 'SIGINT');
-    isRead = false;
+    if (!isWritten || process.exitCode) return;
+    isWritten = false;
+    const isGone = error.code === 'EPIPE' || error.code === 'EIO';
+    if (isGone) return endBy('SIGINT');
+    process.stderr.write(`error: cannot write to standard ${name}: ${systemReason(error)}\n`);
+    endFailed();
   });
 }
+endOnSignals();
 
 const isJson = process.argv.includes('--json');
+// thrown where nobody waits for it, as the loss of a claim is
+process.on('uncaughtException', error => {
+  reportError(error, isJson);
+  process.exit();
+});
 try {
   await program.parseAsync();
 } catch (error) {

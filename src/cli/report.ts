@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { UserError } from '../errors.js';
-import { writeFileWhole } from '../files.js';
+import { checkFilePlace, writeFileWhole } from '../files.js';
 import { compareRuns, readRun, reportPage } from '../index.js';
 import { defineAction } from './command.js';
 import { comparisonTable } from './comparison.js';
@@ -21,6 +21,7 @@ export function addReportCommand(program: Command): void {
     .option('--title <title>', 'title of the page', 'Training report')
     .option('--source-language <name>', 'language of the source model, where its run is not to be found');
   defineAction<ReportOptions>(command, async (terminal, { out, title, sourceLanguage }, folders) => {
+    checkFilePlace(out);
     const runs = (folders as unknown as string[]).map(readRun);
     const names = runs.map(run => run.config.name);
     const twice = names.find((name, i) => names.indexOf(name) !== i);

@@ -75,7 +75,7 @@ async function runToEnd(terminal: Terminal, plan: StudyPlan, jobs: number): Prom
   if (summary.status === 'done') terminal.print(`report with: babelgrad study report ${plan.folder}`);
   else {
     terminal.print(`go on with: babelgrad study resume ${plan.folder}`);
-    process.exitCode = 1;
+    process.exitCode ||= 1; // an interruption's stands
   }
   return { folder: plan.folder, ...summary };
 }

@@ -11,7 +11,7 @@ import { cachePath, readCache } from '../tune/cache.js';
 import { sameVariant, showVariant } from '../tune/candidates.js';
 import type { Variant } from '../tune/kind.js';
 import type { Outcome, Tuned } from '../tune/tune.js';
-import { type CommandResult, defineAction, type Terminal } from './command.js';
+import { type CommandResult, defineAction, interruptible, type Terminal } from './command.js';
 import { positiveNumber } from './numbers.js';
 import { makeTable } from './table.js';
 import { addFieldOptions, readFlags } from './train.js';
@@ -67,17 +67,15 @@ async function run(terminal: Terminal, options: TuneCommandOptions): Promise<Com
   if (requests && !show) {
     terminal.note(`${requests.length} kernels on ${adapter.name} (${adapter.driver}), for ${seconds} s at most`);
     const progress = terminal.progress('tuning kernels', seconds, 'seconds');
-    const abort = new AbortController();
-    const onInterrupt = () => abort.abort();
-    process.once('SIGINT', onInterrupt);
-    const { note } = await tuneRequests(adapter, folder, requests, {
-      seconds,
-      signal: abort.signal,
-      onProgress: (done, key) => progress.update(Math.round(10 * done) / 10, key),
-    }).finally(() => {
-      progress.stop();
-      process.off('SIGINT', onInterrupt);
-    });
+    const { note } = await interruptible(
+      () => {},
+      signal =>
+        tuneRequests(adapter, folder, requests, {
+          seconds,
+          signal,
+          onProgress: (done, key) => progress.update(Math.round(10 * done) / 10, key),
+        }),
+    ).finally(() => progress.stop());
     if (note) terminal.note(note);
   }
   const cache = readCache(folder, adapter);

@@ -2,7 +2,7 @@
 import { once } from 'node:events';
 import { type Command, InvalidArgumentError } from 'commander';
 import { serveWatch } from '../study/serve.js';
-import { defineAction } from './command.js';
+import { defineAction, interruptible } from './command.js';
 import { wholeNumber } from './numbers.js';
 
 export function addWatchCommand(program: Command): void {
@@ -14,8 +14,8 @@ export function addWatchCommand(program: Command): void {
   defineAction<{ port: number }>(command, async (terminal, { port }, dir) => {
     const { url, close } = await serveWatch(dir!, port);
     terminal.print(`watching ${dir} at ${url} (Ctrl-C ends it)`);
-    await Promise.race([once(process, 'SIGINT'), once(process, 'SIGTERM')]);
-    close();
+    await interruptible(close, signal => once(signal, 'abort'));
+    process.exitCode = 0; // the way to end it
     return { folder: dir, url };
   });
 }

@@ -5,14 +5,14 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { tokenizeFiles } from '../data/tokenize.js';
-import { trainTokenizer } from '../data/tokenizer.js';
+import { TextTokenizer, trainTokenizer } from '../data/tokenizer.js';
 import { packageRoot, writeFileWhole } from '../files.js';
 import { openDevice } from '../gpu/device.js';
 import { reportPage } from '../report/page.js';
 import { type Comparison, compareRuns, type RunRecord, readRun } from '../report/runs.js';
 import { parseConfig } from '../train/config.js';
 import type { TrainObserver } from '../train/loop.js';
-import { startRun } from '../train/run.js';
+import { startOrResumeRun } from '../train/run.js';
 
 /** Sizes that two slow cores get through in a few minutes. */
 const VOCAB_SIZE = 1024;
@@ -22,7 +22,7 @@ const TARGET_TOKENS = 120_000;
 const REPLAY = 0.1;
 
 export interface DemoOptions {
-  /** Folder for data and runs; it must not exist. */
+  /** Folder for data and runs; what an earlier demo has done in it is kept. */
   readonly out: string;
   readonly adapter?: string | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -44,17 +44,18 @@ export function freeFolder(name: string): string {
   }
 }
 
-export async function runDemo({ out, adapter, signal, onStage }: DemoOptions): Promise<DemoResult> {
+/** @returns nothing when it was aborted; the same call goes on from there. */
+export async function runDemo({ out, adapter, signal, onStage }: DemoOptions): Promise<DemoResult | undefined> {
   onStage('data');
   const text = (language: string) => join(packageRoot, 'src', 'demo', 'text', `${language}.jsonl.gz`);
   const languages = ['en', 'fr'];
-  const tokenizer = await trainTokenizer(languages.map(text), {
-    vocabSize: VOCAB_SIZE,
-    field: 'text',
-    out: join(out, 'tokenizer.json'),
-  });
+  const vocabulary = join(out, 'tokenizer.json');
+  const tokenizer = existsSync(vocabulary)
+    ? TextTokenizer.load(vocabulary)
+    : await trainTokenizer(languages.map(text), { vocabSize: VOCAB_SIZE, field: 'text', out: vocabulary });
   const data = (language: string) => join(out, 'data', language);
   for (const language of languages) {
+    if (existsSync(data(language))) continue;
     await tokenizeFiles([text(language)], {
       tokenizer,
       field: 'text',
@@ -70,9 +71,9 @@ export async function runDemo({ out, adapter, signal, onStage }: DemoOptions): P
     const french = { name: 'fr', path: data('fr') };
     const english = { name: 'en', path: data('en') };
     const run = async (name: string, fields: Record<string, unknown>, from?: string) => {
+      if (signal?.aborted) return;
       const config = parseConfig({ ...common, ...fields, name, out: folder(name) }, 'the demo');
-      await startRun(config, { device, observer: onStage(name), signal, from });
-      signal?.throwIfAborted();
+      await startOrResumeRun(config, { device, observer: onStage(name), signal, from });
     };
     const target = { tokens: TARGET_TOKENS, evalEveryTokens: TARGET_TOKENS / 12 };
     await run('english', {
@@ -90,6 +91,7 @@ export async function runDemo({ out, adapter, signal, onStage }: DemoOptions): P
   } finally {
     device.close();
   }
+  if (signal?.aborted) return undefined;
 
   const runs = ['english', 'french-scratch', 'french-cpt'].map(name => readRun(join(out, name)));
   const report = join(out, 'report.html');

@@ -3,11 +3,12 @@
  * same study: each run is claimed before it is started. A run that fails is noted, and the others go on.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { claimFolder, isClaimed } from '../claim.js';
 import { messageOf } from '../errors.js';
 import type { RunSummary } from '../train/loop.js';
 import { type Execute, inChildProcess, type RunProgress } from './execute.js';
 import { type PlannedRun, runFolder, type StudyPlan } from './plan.js';
-import { claim, forgetFailure, isClaimed, isDone, readFailure, writeFailure, writePlan } from './state.js';
+import { forgetFailure, isDone, readFailure, writeFailure, writePlan } from './state.js';
 
 export interface StudyObserver {
   onRunStart?(run: PlannedRun): void;
@@ -76,7 +77,7 @@ function isReady(plan: StudyPlan, run: PlannedRun): boolean {
 async function claimNext(plan: StudyPlan, tried: ReadonlySet<string>) {
   for (const run of plan.runs) {
     if (tried.has(run.name) || isDone(plan.folder, run) || !isReady(plan, run)) continue;
-    const release = await claim(plan.folder, run.name);
+    const release = await claimFolder(runFolder(plan.folder, run.name));
     if (!release) continue;
     if (!isDone(plan.folder, run)) return { run, release };
     await release(); // another process finished it between the look and the claim
@@ -87,7 +88,7 @@ async function claimNext(plan: StudyPlan, tried: ReadonlySet<string>) {
 /** Whether another process runs something that is not done, so that there may be work later. */
 async function othersAtWork({ folder, runs }: StudyPlan, tried: ReadonlySet<string>): Promise<boolean> {
   for (const run of runs) {
-    if (!tried.has(run.name) && !isDone(folder, run) && (await isClaimed(folder, run.name))) return true;
+    if (!tried.has(run.name) && !isDone(folder, run) && (await isClaimed(runFolder(folder, run.name)))) return true;
   }
   return false;
 }

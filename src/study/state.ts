@@ -1,8 +1,8 @@
 /** How far the runs of a study are: read from their folders, so that nothing can go stale. */
-import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import lockfile from 'proper-lockfile';
 import { z } from 'zod';
+import { isClaimed } from '../claim.js';
 import { UserError } from '../errors.js';
 import { writeFileWhole } from '../files.js';
 import { type RunRecord, readRun } from '../report/runs.js';
@@ -31,7 +31,6 @@ export interface Study extends Omit<StudyPlan, 'runs'> {
   readonly runs: readonly StudyRun[];
 }
 
-const CLAIMS = 'claims';
 const PLAN_FILE = 'study.json';
 const FORMAT = 'babelgrad study 1';
 const planSchema = z.looseObject({
@@ -57,7 +56,6 @@ export function writePlan(plan: StudyPlan): void {
     );
   }
   writeFileWhole(path, text);
-  mkdirSync(join(plan.folder, CLAIMS), { recursive: true });
 }
 
 /** @throws UserError when the folder holds no study. */
@@ -100,7 +98,7 @@ export async function readStudy(folder: string): Promise<Study> {
 
 async function stateOf(study: string, run: PlannedRun, earlier: ReadonlyMap<string, RunState>): Promise<RunState> {
   if (isDone(study, run)) return 'done';
-  if (await isClaimed(study, run.name)) return 'running';
+  if (await isClaimed(runFolder(study, run.name))) return 'running';
   if (readFailure(study, run.name) !== undefined) return 'failed';
   if (existsSync(join(runFolder(study, run.name), 'config.json'))) return 'interrupted';
   if (run.from && 'run' in run.from) {
@@ -148,28 +146,4 @@ export function writeFailure(study: string, run: string, error: string): void {
 
 export function forgetFailure(study: string, run: string): void {
   rmSync(failurePath(study, run), { force: true });
-}
-
-/** A claim that nobody renews counts no more after this long: its process or machine has died. */
-const STALE_MS = 60_000;
-
-/** A file beside the runs, so that a run's folder can be removed under its claim. */
-const claimOptions = (study: string, run: string) => ({
-  lockfilePath: join(study, CLAIMS, `${run}.lock`),
-  realpath: false,
-  stale: STALE_MS,
-});
-
-export function isClaimed(study: string, run: string): Promise<boolean> {
-  return lockfile.check(runFolder(study, run), claimOptions(study, run));
-}
-
-/** Claims a run for this process, on any machine that shares the folder. @returns how to let go of it, or undefined. */
-export async function claim(study: string, run: string): Promise<(() => Promise<void>) | undefined> {
-  try {
-    return await lockfile.lock(runFolder(study, run), claimOptions(study, run));
-  } catch (error) {
-    if ((error as { code?: string }).code === 'ELOCKED') return undefined;
-    throw error;
-  }
 }

@@ -92,9 +92,10 @@ const subfolders = (folder: string): string[] =>
 
 /** Sizes and times of all files that a page is made from. */
 function signatureOf(folder: string): string {
-  const ofRun = (run: string) => ['config.json', 'metrics.jsonl', 'checkpoints'].map(name => join(run, name));
+  // the folder itself changes with its claim
+  const ofRun = (run: string) => [run, ...['config.json', 'metrics.jsonl', 'checkpoints'].map(name => join(run, name))];
   const paths = [
-    ...['study.json', 'claims', 'failures'].map(name => join(folder, name)),
+    ...['study.json', 'failures'].map(name => join(folder, name)),
     ...[folder, ...subfolders(folder), ...subfolders(join(folder, 'runs'))].flatMap(ofRun),
   ];
   return paths

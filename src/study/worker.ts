@@ -1,14 +1,12 @@
 /** The child process of `inChildProcess`: takes one task, starts or resumes its run, and tells its parent how it goes. */
-import { existsSync, rmSync } from 'node:fs';
 import { messageOf, UserError } from '../errors.js';
 import { cacheFolder } from '../files.js';
-import { listCheckpoints } from '../train/checkpoint.js';
 import type { TrainObserver } from '../train/loop.js';
-import { resumeRun, startRun } from '../train/run.js';
+import { startOrResumeClaimed } from '../train/run.js';
 import type { Execute, WorkerMessage, WorkerTask } from './execute.js';
 
-/** Starts a run, or goes on with it where it has a checkpoint; what a crash left of one without is removed. */
-const inThisProcess: Execute = async ({ folder, config, from }, { signal, onProgress, onNote }) => {
+/** Takes the run where it is; the parent has claimed its folder. */
+const inThisProcess: Execute = ({ folder, config, from }, { signal, onProgress, onNote }) => {
   let steps = 0;
   const observer: TrainObserver = {
     onNote: text => onNote?.(text),
@@ -17,9 +15,7 @@ const inThisProcess: Execute = async ({ folder, config, from }, { signal, onProg
     },
     onStep: ({ step, tokens, loss, tokensPerSecond }) => onProgress?.({ step, steps, tokens, loss, tokensPerSecond }),
   };
-  if (listCheckpoints(folder).length > 0) return resumeRun(folder, { observer, signal });
-  if (existsSync(folder)) rmSync(folder, { recursive: true });
-  return startRun(config, { observer, signal, from, tune: { cache: cacheFolder() } });
+  return startOrResumeClaimed({ ...config, out: folder }, { observer, signal, from, tune: { cache: cacheFolder() } });
 };
 
 /** Messages a second at most: the parent draws a bar. */
@@ -27,8 +23,10 @@ const PROGRESS_EVERY_MS = 250;
 
 if (process.send) {
   const abort = new AbortController();
-  // Ctrl-C reaches the whole process group; the parent decides what it means
+  // Ctrl-C and a terminal that closes reach the whole process group; the parent decides what it means
   process.on('SIGINT', () => {});
+  process.on('SIGHUP', () => {});
+  process.on('SIGTERM', () => abort.abort());
   process.on('disconnect', () => abort.abort());
   process.on('message', (message: WorkerTask | 'stop') => {
     if (message === 'stop') abort.abort();

@@ -1,5 +1,5 @@
 /** A model folder written again in another number format, in shards where it is large: for use elsewhere. */
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { TextTokenizer } from '../data/tokenizer.js';
 import { UserError } from '../errors.js';
@@ -31,10 +31,11 @@ export interface Exported {
 /**
  * Writes the model of `from` to a new folder `out` that appears whole: config.json, weights, and the tokenizer's files.
  * Values are rounded to the nearest, ties to even; what is stored as `type` already keeps its bytes. No device is needed.
- * @throws UserError when the folder `from` cannot be loaded, `out` holds something, or a value is too large for `type`.
+ * @throws UserError when the folder `from` cannot be loaded, `out` is a file or holds something, or a value is too large
+ *   for `type`.
  */
 export async function exportModel(from: string, out: string, options: ExportOptions): Promise<Exported> {
-  if (existsSync(out) && readdirSync(out).length > 0) {
+  if (existsSync(out) && (!statSync(out).isDirectory() || readdirSync(out).length > 0)) {
     throw new UserError(`'${out}' is there already; name a new folder, or remove it`);
   }
   const { config, weights, notes } = openModel(from);

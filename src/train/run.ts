@@ -1,6 +1,7 @@
 /** A training run from its configuration to its last checkpoint: started new, by CPT, or resumed. */
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { claimFolder } from '../claim.js';
 import { Mixture } from '../data/mixture.js';
 import { UserError } from '../errors.js';
 import { writeFileWhole } from '../files.js';
@@ -52,12 +53,18 @@ export interface StartOptions extends RunOptions {
 }
 
 const CONFIG = 'config.json';
+const METRICS = 'metrics.jsonl';
 
 /**
  * Starts a run: from random weights, or from the model of `from`.
- * @throws UserError when the folder holds a run already, or configuration, data and adapter don't fit together.
+ * @throws UserError when the folder holds a run already or another process trains it, or configuration, data and adapter
+ *   don't fit together.
  */
-export async function startRun(config: RunConfig, options: StartOptions = {}): Promise<RunSummary> {
+export function startRun(config: RunConfig, options: StartOptions = {}): Promise<RunSummary> {
+  return withClaim(config.out, () => startClaimed(config, options));
+}
+
+async function startClaimed(config: RunConfig, options: StartOptions): Promise<RunSummary> {
   if (existsSync(join(config.out, CONFIG)) || listCheckpoints(config.out).length > 0) {
     throw new UserError(
       `'${config.out}' already holds a run; choose another folder, or continue it with 'babelgrad resume ${config.out}'`,
@@ -80,9 +87,8 @@ export async function startRun(config: RunConfig, options: StartOptions = {}): P
     const companions = checkpoint ? readCompanions(checkpoint) : undefined;
     return trainFrom(device, config.out, run, { model, companions }, data, options, trainer => {
       if (run.optimizerState === 'keep') restoreTrainer(trainer, checkpoint!, 0);
-      mkdirSync(config.out, { recursive: true });
       writeFileWhole(join(config.out, CONFIG), `${JSON.stringify(run, null, 2)}\n`);
-      writeFileWhole(join(config.out, 'metrics.jsonl'), '');
+      writeFileWhole(join(config.out, METRICS), '');
       return undefined;
     });
   });
@@ -132,9 +138,34 @@ function resolve(
 
 /**
  * Goes on with a run from its latest checkpoint, to the same bits as if it had never stopped.
- * @throws UserError when the folder holds no run, no checkpoint, or its data has changed.
+ * @throws UserError when the folder holds no run, no checkpoint, its data has changed, or another process trains it.
  */
 export async function resumeRun(folder: string, options: RunOptions = {}): Promise<RunSummary> {
+  readRunConfig(folder); // a claim would make the folder
+  return withClaim(folder, () => resumeClaimed(folder, options));
+}
+
+/**
+ * Starts a run, or goes on with it where it has a checkpoint; what a crash left of one without is removed.
+ * @throws UserError as `startRun` and `resumeRun`.
+ */
+export function startOrResumeRun(config: RunConfig, options: StartOptions = {}): Promise<RunSummary> {
+  return withClaim(config.out, () => startOrResumeClaimed(config, options));
+}
+
+/** The same for a caller that has claimed the folder. */
+export async function startOrResumeClaimed(config: RunConfig, options: StartOptions): Promise<RunSummary> {
+  const { out } = config;
+  if (listCheckpoints(out).length > 0) return resumeClaimed(out, options);
+  if (existsSync(join(out, CONFIG))) {
+    readRunConfig(out); // nothing else is removed
+    for (const name of [CONFIG, METRICS, HEALTH_FILE, 'checkpoints'])
+      rmSync(join(out, name), { recursive: true, force: true });
+  }
+  return startClaimed(config, options);
+}
+
+async function resumeClaimed(folder: string, options: RunOptions): Promise<RunSummary> {
   const run = readRunConfig(folder);
   const latest = listCheckpoints(folder).at(-1);
   if (!latest) throw new UserError(`the run '${folder}' has no checkpoint yet; remove the folder and start it again`);
@@ -154,7 +185,7 @@ export async function resumeRun(folder: string, options: RunOptions = {}): Promi
     return trainFrom(device, folder, run, { model, companions }, data, options, trainer => {
       const state = readTrainingState(latest.folder);
       restoreTrainer(trainer, latest.folder, state.step);
-      for (const name of ['metrics.jsonl', HEALTH_FILE]) {
+      for (const name of [METRICS, HEALTH_FILE]) {
         const path = join(folder, name);
         if (existsSync(path)) new MetricsFile(path).truncate(state.step);
       }
@@ -162,6 +193,20 @@ export async function resumeRun(folder: string, options: RunOptions = {}): Promi
       return state.mixture;
     });
   });
+}
+
+async function withClaim<Result>(folder: string, body: () => Promise<Result>): Promise<Result> {
+  const release = await claimFolder(folder);
+  if (!release) {
+    throw new UserError(
+      `'${folder}' is being trained by another process; wait for its end, or up to a minute where it was killed`,
+    );
+  }
+  try {
+    return await body();
+  } finally {
+    await release();
+  }
 }
 
 /** @throws UserError when the folder holds no run, or its config.json is not one of a run. */

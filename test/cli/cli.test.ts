@@ -180,6 +180,16 @@ describe('bad usage, configuration and input end with status 2 and say what to d
     ['a folder that is no run', ['resume', '.'], /'\.' holds no run/],
     ['a report of nothing', ['report', 'none'], /'none' is not the folder of a run/],
     [
+      'a report in place of a folder, before it is made',
+      ['report', 'none', '--out', '.'],
+      /cannot write '\.': it is a/,
+    ],
+    [
+      'results below a file, before there are any',
+      ['eval', 'tasks', '--model', 'none', '--task', 'xnli=none', '--out', 'en.txt/x'],
+      /cannot write 'en.txt\/x': 'en.txt' is not a folder/,
+    ],
+    [
       'two sources of one name',
       ['train', '--source', 'en=en', '--source', 'en=fr', '--preset', 'tiny', '--out', 'x'],
       /two sources are named 'en'/,

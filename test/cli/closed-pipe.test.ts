@@ -1,6 +1,6 @@
-/** A reader that leaves, as `head` does, interrupts a command: nothing is lost, and no stack trace is shown. */
+/** A reader that leaves, as `head` does, or a device that is full: nothing is lost, and no stack trace is shown. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, mkdtempSync, openSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
@@ -26,6 +26,21 @@ test('help into a pipe that nobody reads', async () => {
   });
   await new Promise(resolve => child.on('close', resolve));
   expect(errors).toBe('');
+});
+
+test.runIf(existsSync('/dev/full'))('a device that is full is named in one line', async () => {
+  const full = openSync('/dev/full', 'w');
+  const child = spawn(process.execPath, [join(packageRoot, 'dist/src/cli/main.js'), 'train', '--help'], {
+    stdio: ['ignore', full, 'pipe'],
+  });
+  closeSync(full);
+  let errors = '';
+  child.stderr!.on('data', text => {
+    errors += text;
+  });
+  const status = await new Promise(resolve => child.on('close', resolve));
+  expect(errors).toBe('error: cannot write to standard output: no space left on the device\n');
+  expect(status).toBe(1);
 });
 
 test('a run is saved where it is', async () => {

@@ -65,13 +65,13 @@ describe('a study', () => {
     const slow = { ...study.train, tokens: 100 * 128, evalEveryTokens: 50 * 128, checkpointEveryTokens: 10 * 128 };
     write('slow.yaml', { out: 'stopped', train: slow });
     for (const signal of ['SIGINT', 'SIGKILL'] as const) {
-      await runUntilStep(['study', 'run', 'slow.yaml'], signal);
+      expect(await runUntilStep(['study', 'run', 'slow.yaml'], signal)).toBe(signal === 'SIGINT' ? 130 : null);
       const { result } = await json('study', 'status', 'stopped');
       const states = (result.runs as { state: string }[]).map(({ state }) => state);
       expect(states.slice(1), signal).toEqual(['pending', 'waiting']);
       expect(['interrupted', 'running'], signal).toContain(states[0]); // a killed process's claim outlives it for a while
     }
-    rmSync(join(root, 'stopped', 'claims'), { recursive: true }); // as if that while had passed
+    rmSync(join(root, 'stopped', 'runs', 's-source', 'claim'), { recursive: true }); // as if that while had passed
     const resumed = await json('study', 'resume', 'stopped');
     expect(resumed.result, resumed.stderr).toMatchObject({ status: 'done', failed: [], blocked: [] });
     const whole = await json('study', 'run', 'slow.yaml', '--out', 'whole', '--jobs', '2');
@@ -136,8 +136,8 @@ const weights = (folder: string, run: string): Buffer => {
   return readFileSync(join(checkpoints, readdirSync(checkpoints).at(-1)!, 'model.safetensors'));
 };
 
-/** Runs the command until the study's first run has a checkpoint, then sends a signal and waits for the end. */
-async function runUntilStep(parameters: string[], signal: 'SIGINT' | 'SIGKILL'): Promise<void> {
+/** Runs the command until the study's first run has a checkpoint, then sends a signal. @returns the exit status. */
+async function runUntilStep(parameters: string[], signal: 'SIGINT' | 'SIGKILL'): Promise<number | null> {
   const checkpoints = join(root, 'stopped', 'runs', 's-source', 'checkpoints');
   const count = () => (existsSync(checkpoints) ? readdirSync(checkpoints).join() : '');
   const before = count();
@@ -145,9 +145,10 @@ async function runUntilStep(parameters: string[], signal: 'SIGINT' | 'SIGKILL'):
     cwd: root,
     stdio: 'ignore',
   });
-  const ended = new Promise(resolve => child.on('close', resolve));
+  const ended = new Promise<number | null>(resolve => child.on('close', resolve));
   while (count() === before && child.exitCode === null) await new Promise(resolve => setTimeout(resolve, 20));
   child.kill(signal);
-  await ended;
+  const status = await ended;
   if (signal === 'SIGKILL') await new Promise(resolve => setTimeout(resolve, 3000)); // its worker saves and ends
+  return status;
 }

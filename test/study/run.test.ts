@@ -4,10 +4,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { stringify } from 'yaml';
+import { claimFolder } from '../../src/claim.js';
 import type { Execute } from '../../src/study/execute.js';
-import { readStudyPlan, type StudyPlan } from '../../src/study/plan.js';
+import { readStudyPlan, runFolder, type StudyPlan } from '../../src/study/plan.js';
 import { runStudy } from '../../src/study/run.js';
-import { claim, readPlan, readStudy } from '../../src/study/state.js';
+import { readPlan, readStudy } from '../../src/study/state.js';
 
 const root = mkdtempSync(join(tmpdir(), 'babelgrad-study-run-'));
 afterAll(() => rmSync(root, { recursive: true }));
@@ -132,8 +133,7 @@ describe('an interruption', () => {
   test('a run that is claimed shows as running, and is left alone', async () => {
     const plan = planIn('claimed', { sizes: [{ name: 's', ...model }], strategies: ['source', 'scratch'] });
     await runStudy(plan, { execute: diary({ fails: ['s-source', 's-scratch-fr'] }).execute });
-    const release = await claim(plan.folder, 's-source');
-    expect(await claim(plan.folder, 's-source')).toBeUndefined();
+    const release = await claimFolder(runFolder(plan.folder, 's-source'));
     expect((await readStudy(plan.folder)).runs.map(({ state }) => state)).toEqual(['running', 'failed']);
     const abort = new AbortController();
     const { execute, started } = diary();

@@ -234,5 +234,7 @@ test('an export into a folder that holds something leaves it as it is', async ()
   writeCheckpoint(kept, single);
   const before = readFileSync(join(kept, 'model.safetensors'));
   await expect(exportModel(folder, kept, { type: 'F16' })).rejects.toThrow(/'.*kept' is there already/);
+  const file = join(kept, 'model.safetensors');
+  await expect(exportModel(folder, file, { type: 'F16' })).rejects.toThrow(/'.*safetensors' is there already/);
   expect(readFileSync(join(kept, 'model.safetensors')).equals(before)).toBe(true);
 });

@@ -1,10 +1,12 @@
 /** What goes wrong in a run: it is told, and nothing is lost. */
-import { cpSync, existsSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test, vi } from 'vitest';
+import { claimFolder } from '../../src/claim.js';
 import { UserError } from '../../src/errors.js';
 import { listCheckpoints } from '../../src/train/checkpoint.js';
 import { GradientPass } from '../../src/train/gradients.js';
+import { resumeRun } from '../../src/train/run.js';
 import { useDevice } from '../support/gpu.js';
 import { bytesOf, useSmallRuns } from '../support/small-runs.js';
 
@@ -24,6 +26,24 @@ describe('what goes wrong loses nothing', () => {
     const before = bytesOf(run('first'), 'metrics.jsonl');
     await fails(start('first'), /already holds a run; choose another folder, or continue it with 'babelgrad resume/);
     expect(bytesOf(run('first'), 'metrics.jsonl').equals(before)).toBe(true);
+  });
+
+  test('a folder that another process trains in', async () => {
+    const twice = await Promise.allSettled([start('twice'), start('twice')]);
+    const [refused, ...others] = twice.flatMap(one => (one.status === 'rejected' ? [one.reason] : []));
+    expect(others).toEqual([]);
+    expect(refused).toBeInstanceOf(UserError);
+    expect(String(refused)).toMatch(/'.*twice' is being trained by another process/);
+
+    const whole = bytesOf(run('twice'), 'metrics.jsonl');
+    const release = await claimFolder(run('twice'));
+    await fails(resumeRun(run('twice')), /is being trained by another process/);
+    await release!();
+    await fails(start('twice'), /already holds a run/);
+    expect(bytesOf(run('twice'), 'metrics.jsonl').equals(whole)).toBe(true);
+    expect(readdirSync(run('twice')).sort()).toEqual(['checkpoints', 'config.json', 'metrics.jsonl']);
+    await fails(resumeRun(run('nowhere')), /holds no run/);
+    expect(existsSync(run('nowhere'))).toBe(false);
   });
 
   test('fewer tokens than one batch, in the budget and in the data', async () => {

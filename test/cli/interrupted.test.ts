@@ -1,0 +1,112 @@
+/** Interrupted commands save what they have, and end with 128 + the signal's number. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { constants, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { packageRoot } from '../../src/files.js';
+import { runCommand } from '../support/command.js';
+import { sampleText } from '../support/text.js';
+
+const root = mkdtempSync(join(tmpdir(), 'babelgrad-interrupted-'));
+afterAll(() => rmSync(root, { recursive: true }));
+
+const training = [
+  ...['--hidden-size', '32', '--intermediate-size', '48', '--num-hidden-layers', '1', '--num-attention-heads', '2'],
+  ...['--source', 'en=en', '--context-length', '32', '--batch-tokens', '128', '--tokens', '1280000', '--deterministic'],
+];
+
+beforeAll(async () => {
+  writeFileSync(join(root, 'en.txt'), sampleText(0, 4000));
+  for (const command of [
+    ['tokenizer', 'train', 'en.txt', '--vocab-size', '280', '--out', 'tokenizer.json'],
+    ['tokenize', 'en.txt', '--tokenizer', 'tokenizer.json', '--out', 'en'],
+  ]) {
+    const { status, stderr } = await runCommand(root, command);
+    expect(status, stderr).toBe(0);
+  }
+}, 60_000);
+
+/** Runs the command, does `act` when stderr shows `shown`, and waits for the end; the status is the one of a shell. */
+function interrupted(parameters: string[], shown: RegExp, act: (child: ChildProcess) => void) {
+  const child = spawn(process.execPath, [join(packageRoot, 'dist/src/cli/main.js'), ...parameters], { cwd: root });
+  let [stdout, stderr] = ['', ''];
+  let acted = false;
+  child.stdout.on('data', text => {
+    stdout += text;
+  });
+  child.stderr.on('data', text => {
+    stderr += text;
+    if (acted || !shown.test(stderr)) return;
+    acted = true;
+    act(child);
+  });
+  return new Promise<{ status: number | null; stdout: string; stderr: string }>(resolve => {
+    child.on('close', (code, signal) => {
+      resolve({ status: signal ? 128 + constants.signals[signal] : code, stdout, stderr });
+    });
+  });
+}
+
+test('train and resume', async () => {
+  const first = await interrupted(['train', ...training, '--out', 'run', '--json'], /tokens\/s/, child =>
+    child.kill('SIGINT'),
+  );
+  expect(first.status, first.stderr).toBe(130);
+  const summary = JSON.parse(first.stdout) as { status: string; step: number };
+  expect(summary.status).toBe('interrupted');
+  const second = await interrupted(['resume', 'run'], /tokens\/s/, child => child.kill('SIGTERM'));
+  expect(second.status, second.stderr).toBe(143);
+  const [, step] = /interrupted at step (\d+) of 10000/.exec(second.stdout)!;
+  expect(Number(step)).toBeGreaterThan(summary.step);
+}, 60_000);
+
+test('a second signal ends it at once, without a crash', async () => {
+  const { status, stderr } = await interrupted(['train', ...training, '--out', 'twice'], /tokens\/s/, child => {
+    child.kill('SIGINT');
+    child.kill('SIGTERM');
+  });
+  expect(status, stderr).toBe(143);
+  expect(readdirSync(join(root, 'twice'))).not.toContain('claim');
+}, 60_000);
+
+test('a terminal that closes, which is told more than once', async () => {
+  const { status, stderr } = await interrupted(['train', ...training, '--out', 'closed'], /tokens\/s/, child => {
+    child.kill('SIGHUP');
+    child.stderr!.once('data', () => child.kill('SIGHUP')); // it says that it stops, and is not done
+    child.stdout!.destroy();
+  });
+  expect(status, stderr).toBe(129);
+  expect(readdirSync(join(root, 'closed', 'checkpoints')).at(-1)).not.toBe('step-00000000');
+}, 60_000);
+
+test('demo, which goes on from what is there', async () => {
+  const stop = () => interrupted(['demo', '--out', 'demo'], /tokens\/s/, child => child.kill('SIGINT'));
+  const steps = () => readdirSync(join(root, 'demo', 'english', 'checkpoints'));
+  const first = await stop();
+  expect(first.stderr).toContain('go on with: babelgrad demo --out demo');
+  expect(first.status).toBe(130);
+  const madeAt = () => ['tokenizer.json', 'data/en', 'data/fr'].map(path => statSync(join(root, 'demo', path)).mtimeMs);
+  const [made, kept] = [madeAt(), steps()];
+  const second = await stop();
+  expect(second.status, second.stderr).toBe(130);
+  expect(madeAt()).toEqual(made);
+  expect(steps()).toHaveLength(1);
+  expect(steps()[0]! > kept[0]!, `${kept} ${steps()}`).toBe(true);
+}, 120_000);
+
+test('tokenize, which leaves nothing half written', async () => {
+  writeFileSync(join(root, 'long.txt'), sampleText(0, 4000).repeat(500));
+  const { status, stderr } = await interrupted(
+    ['tokenize', 'long.txt', '--tokenizer', 'tokenizer.json', '--out', 'long'],
+    /bytes/,
+    child => child.kill('SIGINT'),
+  );
+  expect(status, stderr).toBe(130);
+  expect(readdirSync(root).filter(name => name.startsWith('long'))).toEqual(['long.txt']);
+}, 60_000);
+
+test('tune', async () => {
+  const { status, stderr } = await interrupted(['tune', '--preset', 'tiny'], /seconds/, child => child.kill('SIGTERM'));
+  expect(status, stderr).toBe(143);
+}, 60_000);
