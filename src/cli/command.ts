@@ -2,7 +2,6 @@
  * What every command shares: `--json`, where text goes, progress bars, and exit statuses
  * (0 done, 1 failed, 2 bad usage, configuration or input, 128 + the number of the signal that interrupted it).
  */
-import { constants } from 'node:os';
 import type { Command } from 'commander';
 import { messageOf, UserError } from '../errors.js';
 import { barProgress, lineProgress, type Progress } from './progress.js';
@@ -46,58 +45,6 @@ export function defineAction<Options, Positional extends unknown[] = string[]>(
         reportError(error, terminal.json);
       }
     });
-}
-
-/** What takes an interruption, in place of the process's end. */
-let interrupt: (() => void) | undefined;
-
-/** Runs `body` with a signal that the first interruption aborts, after `onInterrupt`; a second one ends the process. */
-export async function interruptible<Result>(
-  onInterrupt: () => void,
-  body: (signal: AbortSignal) => Promise<Result>,
-): Promise<Result> {
-  const abort = new AbortController();
-  interrupt = () => {
-    onInterrupt();
-    abort.abort();
-  };
-  try {
-    return await body(abort.signal);
-  } finally {
-    interrupt = undefined;
-  }
-}
-
-/** Ends what is interruptible, which saves what it has, or `now` the process. */
-function end(status: number, now: () => void): void {
-  process.exitCode = status;
-  const stop = interrupt ?? now;
-  interrupt = undefined;
-  stop();
-}
-
-/** Ends the process, or what is interruptible, as failed. */
-export const endFailed = (): void => end(1, () => process.exit());
-
-/** Ends the process, or what is interruptible, as interrupted by a signal. */
-export function endBy(signal: NodeJS.Signals): void {
-  const status = 128 + constants.signals[signal];
-  end(status, () => {
-    process.emit('exit', status); // what is half written is removed
-    // not process.exit: Node's own end under a device at work is a crash
-    process.removeAllListeners(signal);
-    process.kill(process.pid, signal);
-  });
-}
-
-/** Lets signals end the process with the status that shells give to what a signal ended. */
-export function endOnSignals(): void {
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-    process.on(signal, () => {
-      // a terminal that closes is no second interruption: shell, system and writes that fail all tell of the one
-      if (signal !== 'SIGHUP' || !process.exitCode) endBy(signal);
-    });
-  }
 }
 
 /** Prints the error to stderr (and as JSON to stdout where asked) and sets the exit status. */

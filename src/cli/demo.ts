@@ -1,8 +1,9 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { freeFolder, runDemo } from '../demo/demo.js';
-import { defineAction, interruptible } from './command.js';
+import { defineAction } from './command.js';
 import { comparisonTable } from './comparison.js';
+import { interruptible } from './interruption.js';
 import { observe } from './train.js';
 
 /** `demo` */

@@ -3,16 +3,17 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command, CommanderError } from 'commander';
-import { packageRoot, systemReason } from '../files.js';
+import { packageRoot } from '../files.js';
 import { addAdaptersCommand } from './adapters.js';
 import { addAuditCommand } from './audit.js';
 import { addBenchCommand } from './bench.js';
-import { endBy, endFailed, endOnSignals, reportError } from './command.js';
+import { reportError } from './command.js';
 import { addDemoCommand } from './demo.js';
 import { addEvalCommand } from './eval.js';
 import { addExportCommand } from './export.js';
 import { addFitCommand } from './fit.js';
 import { addGenerateCommand } from './generate.js';
+import { endOnFailedWrites, endOnSignals } from './interruption.js';
 import { addPlanCommand } from './plan.js';
 import { addReportCommand } from './report.js';
 import { addStudyCommand } from './study.js';
@@ -53,19 +54,8 @@ for (const command of [...program.commands, ...program.commands.flatMap(({ comma
   command.exitOverride().showHelpAfterError('(add --help for the options)');
 }
 
-// a reader that left, as `head` does or a terminal that closed, is an interruption: what Ctrl-C would save is saved
-let isWritten = true;
-for (const [name, stream] of Object.entries({ output: process.stdout, error: process.stderr })) {
-  stream.on('error', (error: NodeJS.ErrnoException) => {
-    if (!isWritten || process.exitCode) return;
-    isWritten = false;
-    const isGone = error.code === 'EPIPE' || error.code === 'EIO';
-    if (isGone) return endBy('SIGINT');
-    process.stderr.write(`error: cannot write to standard ${name}: ${systemReason(error)}\n`);
-    endFailed();
-  });
-}
 endOnSignals();
+endOnFailedWrites();
 
 const isJson = process.argv.includes('--json');
 // thrown where nobody waits for it, as the loss of a claim is

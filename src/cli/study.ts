@@ -15,7 +15,8 @@ import {
 } from '../index.js';
 import { lossWords, percent, short } from '../report/words.js';
 import { estimateStudy, resolveStudy } from '../study/estimate.js';
-import { type CommandResult, defineAction, interruptible, type Terminal } from './command.js';
+import { type CommandResult, defineAction, type Terminal } from './command.js';
+import { interruptible } from './interruption.js';
 import { wholeNumber } from './numbers.js';
 import { addStudyReport } from './study-report.js';
 import { duration, studyTable } from './study-words.js';

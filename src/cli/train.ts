@@ -14,9 +14,10 @@ import {
 } from '../index.js';
 import { lossWords, short } from '../report/words.js';
 import { configFields, defaultOf, type FieldName } from '../train/config.js';
-import { type CommandResult, defineAction, interruptible, type Terminal } from './command.js';
+import { type CommandResult, defineAction, type Terminal } from './command.js';
 import { showDryRun } from './dry-run.js';
 import { addHealthOptions, kebab, takeHealth } from './health.js';
+import { interruptible } from './interruption.js';
 import type { Progress } from './progress.js';
 
 /** `train`, `cpt` and `resume` */

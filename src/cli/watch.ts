@@ -2,7 +2,8 @@
 import { once } from 'node:events';
 import { type Command, InvalidArgumentError } from 'commander';
 import { serveWatch } from '../study/serve.js';
-import { defineAction, interruptible } from './command.js';
+import { defineAction } from './command.js';
+import { interruptible } from './interruption.js';
 import { wholeNumber } from './numbers.js';
 
 export function addWatchCommand(program: Command): void {
