@@ -1,6 +1,6 @@
 /** The cache of keys and values: writing to it, and attention of one new position over it. */
 import { UserError } from '../errors.js';
-import { checkIndexable, f32, grid, type KernelCall, kernelCall, linearGrid, type Operand } from './call.js';
+import { checkIndexable, f32, grid, type KernelCall, kernelCall, type Operand } from './call.js';
 import { defaultRows, eachRow } from './row-variant.js';
 import type { KernelTable } from './table.js';
 
@@ -37,7 +37,7 @@ export function cacheWrite(
   const { ROWS, workgroups } = eachRow(kernels.adapter, B * T);
   const holes = { WORKGROUP: 32, ROWS, HEAD_SIZE: D, TYPE: qkv.type };
   const buffers = [qkv, starts, keys, values];
-  return [kernelCall('cache_write', holes, buffers, [B * T, T, H, KV, capacity], linearGrid(workgroups))];
+  return [kernelCall('cache_write', holes, buffers, [B * T, T, H, KV, capacity], workgroups)];
 }
 
 /** qkv [B, H + 2 KV, D] of the position positions[b], which the cache holds already → out [B, H, D]. */

@@ -1,7 +1,7 @@
 /** The variants of kernels that take a tensor by rows or by elements, and which one an adapter takes where nothing was tuned. */
 import type { AdapterDescription } from '../gpu/adapters.js';
 import { bucket } from './bucket.js';
-import type { ElementType } from './call.js';
+import { type ElementType, linearGrid } from './call.js';
 import type { Holes } from './source.js';
 
 /** A row is shared out among the threads of a workgroup, who add up what each has seen (kernels/lib/reduce.wgsl). */
@@ -54,13 +54,10 @@ export const defaultElements = (adapter: AdapterDescription): ElementVariant => 
   vector: 1,
 });
 
-/** Of kernels/lib/each_row.wgsl: the hole, and how many workgroups take `rows` rows. */
-export function eachRow(
-  { kind }: AdapterDescription,
-  rows: number,
-): { readonly ROWS: number; readonly workgroups: number } {
+/** Of kernels/lib/each_row.wgsl: the hole, and the grid of workgroups that take `rows` rows. */
+export function eachRow({ kind }: AdapterDescription, rows: number) {
   const ROWS = kind === 'hardware' ? 1 : 8;
-  return { ROWS, workgroups: Math.ceil(rows / ROWS) };
+  return { ROWS, workgroups: linearGrid(Math.ceil(rows / ROWS)) };
 }
 
 /** Holes of kernels/lib/reduce.wgsl. */

@@ -1,14 +1,5 @@
 /** Kernels that take a tensor by rows. Tensors beyond a binding are taken window by window. */
-import {
-  checkIndexable,
-  f32,
-  grid,
-  type KernelCall,
-  kernelCall,
-  linearGrid,
-  type Operand,
-  type Param,
-} from './call.js';
+import { checkIndexable, f32, grid, type KernelCall, kernelCall, type Operand, type Param } from './call.js';
 import {
   defaultReduceHoles,
   defaultRows,
@@ -56,7 +47,7 @@ function call(
       { ...reduceHoles(variant), ...holes, ROWS },
       buffers,
       [window.count, columns, ...params],
-      linearGrid(workgroups),
+      workgroups,
     );
   });
 }
@@ -190,7 +181,7 @@ export function rope(
   return rowWindows(kernels.maxBindingBytes, B * T, [[x, rowHeads * headSize]]).map(({ start, count, operands }) => {
     const { ROWS, workgroups } = eachRow(kernels.adapter, count);
     const holes = { WORKGROUP, ROWS, HEAD_SIZE: headSize, INVERSE: inverse, TYPE: x.type };
-    return kernelCall('rope', holes, [table, ...operands], [count, T, heads, rowHeads, start], linearGrid(workgroups));
+    return kernelCall('rope', holes, [table, ...operands], [count, T, heads, rowHeads, start], workgroups);
   });
 }
 
@@ -228,7 +219,7 @@ export function embeddingBackward(
       { ...defaultReduceHoles(kernels.adapter), ROWS },
       [ids, order, starts, dy, ...operands],
       [rows, columns, start, count],
-      linearGrid(workgroups),
+      workgroups,
     ),
   );
 }

@@ -1,12 +1,11 @@
 /** A reader that leaves, as `head` does, or a device that is full: nothing is lost, and no stack trace is shown. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, existsSync, mkdtempSync, openSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, mkdtempSync, openSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 import { packageRoot } from '../../src/files.js';
-import { runCommand } from '../support/command.js';
-import { sampleText } from '../support/text.js';
+import { tokenizeSample } from '../support/command.js';
 
 const root = mkdtempSync(join(tmpdir(), 'babelgrad-closed-pipe-'));
 afterAll(() => rmSync(root, { recursive: true }));
@@ -44,14 +43,7 @@ test.runIf(existsSync('/dev/full'))('a device that is full is named in one line'
 });
 
 test('a run is saved where it is', async () => {
-  writeFileSync(join(root, 'en.txt'), sampleText(0, 4000));
-  for (const command of [
-    ['tokenizer', 'train', 'en.txt', '--vocab-size', '280', '--out', 'tokenizer.json'],
-    ['tokenize', 'en.txt', '--tokenizer', 'tokenizer.json', '--out', 'en'],
-  ]) {
-    const { status, stderr } = await runCommand(root, command);
-    expect(status, stderr).toBe(0);
-  }
+  await tokenizeSample(root);
   const size = ['--hidden-size', '32', '--intermediate-size', '48', '--num-hidden-layers', '1'];
   const data = ['--source', 'en=en', '--context-length', '32', '--batch-tokens', '128', '--tokens', '128000'];
   const child = start('train', ...size, '--num-attention-heads', '2', ...data, '--deterministic', '--out', 'run');
