@@ -21,7 +21,7 @@ export interface ElementVariant {
   readonly vector: number;
 }
 
-export type RowKernel = 'rmsnorm_forward' | 'rmsnorm_backward_input' | 'cross_entropy';
+export type RowKernel = 'rmsnorm_forward' | 'rmsnorm_backward' | 'cross_entropy';
 
 /** What decides which variant is best. `type`: of what is written or, in RMSNorm's gradient, of what comes from above. */
 export interface RowRequest {

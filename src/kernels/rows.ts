@@ -1,5 +1,14 @@
 /** Kernels that take a tensor by rows. Tensors beyond a binding are taken window by window. */
-import { checkIndexable, f32, grid, type KernelCall, kernelCall, type Operand, type Param } from './call.js';
+import {
+  checkIndexable,
+  f32,
+  grid,
+  type KernelCall,
+  kernelCall,
+  linearGrid,
+  type Operand,
+  type Param,
+} from './call.js';
 import {
   defaultReduceHoles,
   defaultRows,
@@ -70,61 +79,68 @@ export function rmsnormForward(
   return call(kernels, 'rmsnorm_forward', sizes, operands, { params: [f32(eps)], holes, variant });
 }
 
-export function rmsnormBackwardInput(
-  kernels: KernelTable,
-  sizes: RowSizes,
-  buffers: Record<'x' | 'weight' | 'rstd' | 'dy' | 'dx', Operand> & { readonly addend?: Operand | undefined },
-): KernelCall[] {
-  const { x, weight, rstd, dy, addend, dx } = buffers;
-  const { rows, columns } = sizes;
-  const variant = kernels.rows({ kernel: 'rmsnorm_backward_input', rows, columns, type: dy.type });
-  const vector = vectorOf(variant.vector, columns);
-  const operands: RowOperand[] = [
-    [x, columns],
-    [weight, 'shared'],
-    [rstd, 1],
-    [dy, columns],
-    ...(addend ? [[addend, columns] as const] : []),
-    [dx, columns],
-  ];
-  const holes = { ...vectorHoles(vector), ADDEND: addend !== undefined, DY_VALUE: valueType(dy.type, vector) };
-  return call(kernels, 'rmsnorm_backward_input', sizes, operands, { holes, variant });
-}
-
 /** Rows of one part of RMSNorm's weight gradient. */
-const ROWS_PER_PART = 64;
+const ROWS_PER_PART = 8;
 export const rmsnormParts = (rows: number): number => Math.ceil(rows / ROWS_PER_PART);
 
 /** `partial` [rmsnormParts(rows), columns] takes sums over parts of the rows; they are added to `total` [columns]. */
-export function rmsnormBackwardWeight(
+export type WeightGradient = Record<'partial' | 'total', Operand>;
+
+export function rmsnormBackward(
   kernels: KernelTable,
   { rows, columns }: RowSizes,
-  { x, rstd, dy, partial, total }: Record<'x' | 'rstd' | 'dy' | 'partial' | 'total', Operand>,
+  buffers: Record<'x' | 'weight' | 'rstd' | 'dy' | 'dx', Operand> & {
+    readonly addend?: Operand | undefined;
+    readonly dweight?: WeightGradient | undefined;
+  },
 ): KernelCall[] {
-  const name = 'rmsnorm_backward_weight';
-  const { workgroup: WORKGROUP } = defaultRows(kernels.adapter);
-  const columnGroups = Math.ceil(columns / WORKGROUP);
-  const operands = [[x, columns] as const, [rstd, 1] as const, [dy, columns] as const];
-  const parts = rowWindows(kernels.maxBindingBytes, rows, operands, ROWS_PER_PART).map(window => {
-    const first = window.start / ROWS_PER_PART;
-    const workgroups = grid(name, columnGroups, rmsnormParts(window.count));
-    const params = [window.count, columns, first];
-    return kernelCall(
-      name,
-      { WORKGROUP, ROWS: ROWS_PER_PART, DY_TYPE: dy.type },
-      [...window.operands, partial],
-      params,
-      workgroups,
-    );
+  const name = 'rmsnorm_backward';
+  const { x, weight, rstd, dy, addend, dx, dweight } = buffers;
+  checkIndexable(name, rows * columns);
+  const variant = kernels.rows({ kernel: name, rows, columns, type: dy.type });
+  const vector = vectorOf(variant.vector, columns);
+  const byRow: (readonly [Operand, number])[] = [
+    [x, columns],
+    [rstd, 1],
+    [dy, columns],
+    [dx, columns],
+    ...(addend ? [[addend, columns] as const] : []),
+  ];
+  const holes = {
+    ...reduceHoles(variant),
+    ...vectorHoles(vector),
+    ROWS: ROWS_PER_PART,
+    ADDEND: addend !== undefined,
+    WEIGHT: dweight !== undefined,
+    DY_VALUE: valueType(dy.type, vector),
+    PARTIAL_BINDING: addend ? 6 : 5,
+    PARAMS_BINDING: 5 + (addend ? 1 : 0) + (dweight ? 1 : 0),
+  };
+  const parts = rowWindows(kernels.maxBindingBytes, rows, byRow, ROWS_PER_PART).map(({ start, count, operands }) => {
+    const [x, ...others] = operands;
+    const bound = [x!, weight, ...others, ...(dweight ? [dweight.partial] : [])];
+    const params = [count, columns, start / ROWS_PER_PART];
+    return kernelCall(name, holes, bound, params, linearGrid(rmsnormParts(count)));
   });
-  const sum = kernelCall(
+  return dweight ? [...parts, sumRows(rmsnormParts(rows), columns, dweight, variant)] : parts;
+}
+
+/** total [columns] += the sum of the rows of `partial` [rows, columns]. */
+function sumRows(
+  rows: number,
+  columns: number,
+  { partial, total }: WeightGradient,
+  { workgroup }: RowVariant,
+): KernelCall {
+  const COLUMNS = Math.min(32, workgroup);
+  const holes = { COLUMNS, SLICES: Math.floor(workgroup / COLUMNS) };
+  return kernelCall(
     'sum_rows',
-    { WORKGROUP },
+    holes,
     [partial, total],
-    [rmsnormParts(rows), columns],
-    [columnGroups, 1, 1],
+    [rows, columns],
+    grid('sum_rows', Math.ceil(columns / COLUMNS)),
   );
-  return [...parts, sum];
 }
 
 /** y[r] = silu(x[r, first half]) * x[r, second half];  x [rows, 2 columns], y [rows, columns]. */

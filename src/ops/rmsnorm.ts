@@ -1,7 +1,7 @@
 /** RMSNorm with a learned scale (Zhang & Sennrich, 2019). */
 import type { Graph } from '../autograd/graph.js';
 import { type DType, expectShape, type Tensor } from '../autograd/tensor.js';
-import { rmsnormBackwardInput, rmsnormBackwardWeight, rmsnormForward, rmsnormParts } from '../kernels/rows.js';
+import { rmsnormBackward, rmsnormForward, rmsnormParts } from '../kernels/rows.js';
 
 /**
  * x [R, C], weight [C] → y [R, C] = x / sqrt(mean(x²) + eps) * weight, in the type `dtype`. Saves 1/sqrt(…) [R] for the gradient, which
@@ -19,41 +19,26 @@ export function rmsnorm(graph: Graph, x: Tensor, weight: Tensor, eps: number, dt
       rmsnormForward(kernels, { ...sizes, eps }, { x: bind(x), weight: bind(weight), y: bind(y!), rstd: bind(rstd!) }),
     backward([dy], pending, [, rstd]) {
       const addend = pending.take(x);
+      const { gradient } = weight;
       const inputs = [x, weight, rstd!, dy!];
       const [dx] = graph.add({
-        op: 'rmsnorm_input',
+        op: 'rmsnorm_backward',
         inputs: addend ? [...inputs, addend] : inputs,
-        outputs: [{ shape: x.shape }],
-        launch: (kernels, bind, [dx]) =>
-          rmsnormBackwardInput(kernels, sizes, {
+        outputs: [{ shape: x.shape }, ...(gradient ? [{ shape: [rmsnormParts(rows), columns] }] : [])],
+        updates: gradient ? [gradient] : [],
+        launch: (kernels, bind, [dx, partial]) =>
+          rmsnormBackward(kernels, sizes, {
             x: bind(x),
             weight: bind(weight),
             rstd: bind(rstd!),
             dy: bind(dy!),
             addend: addend && bind(addend),
             dx: bind(dx!),
+            dweight: gradient && { partial: bind(partial!), total: bind(gradient) },
           }),
       });
-      if (weight.gradient) weightGradient(graph, x, rstd!, dy!, weight.gradient);
       return [dx, undefined];
     },
   });
   return y!;
-}
-
-function weightGradient(graph: Graph, x: Tensor, rstd: Tensor, dy: Tensor, gradient: Tensor): void {
-  const [rows, columns] = x.shape as [number, number];
-  const parts = rmsnormParts(rows);
-  graph.add({
-    op: 'rmsnorm_weight',
-    inputs: [x, rstd, dy],
-    outputs: [{ shape: [parts, columns] }],
-    updates: [gradient],
-    launch: (kernels, bind, [partial]) =>
-      rmsnormBackwardWeight(
-        kernels,
-        { rows, columns },
-        { x: bind(x), rstd: bind(rstd), dy: bind(dy), partial: bind(partial!), total: bind(gradient) },
-      ),
-  });
 }

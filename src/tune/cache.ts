@@ -50,7 +50,7 @@ const requestSchema = z.discriminatedUnion('kind', [
     key: z.string(),
     calls: count,
     request: z.object({
-      kernel: z.enum(['rmsnorm_forward', 'rmsnorm_backward_input', 'cross_entropy']),
+      kernel: z.enum(['rmsnorm_forward', 'rmsnorm_backward', 'cross_entropy']),
       rows: count,
       columns: count,
       type: element,

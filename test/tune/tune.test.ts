@@ -24,7 +24,7 @@ const attention = (kernel: 'attention_forward' | 'attention_backward_query' | 'a
     const request = { kernel, sizes: { B: 2, T: 33, H: 4, KV: 2, D: 24 }, type };
     return { kind: 'attention', key: `${kernel} ${type}`, calls: 1, request } as const;
   });
-const rows = (kernel: 'rmsnorm_forward' | 'rmsnorm_backward_input' | 'cross_entropy', columns: number) =>
+const rows = (kernel: 'rmsnorm_forward' | 'rmsnorm_backward' | 'cross_entropy', columns: number) =>
   (['f32', 'f16'] as const).map(type => {
     const request = { kernel, rows: 40, columns, type };
     return { kind: 'rows', key: `${kernel} ${type}`, calls: 1, request } as const;
@@ -43,7 +43,7 @@ const requests: KernelRequest[] = [
   ...attention('attention_backward_query'),
   ...attention('attention_backward_key_value'),
   ...rows('rmsnorm_forward', 688),
-  ...rows('rmsnorm_backward_input', 90),
+  ...rows('rmsnorm_backward', 90),
   ...rows('cross_entropy', 512),
   ...(['f32', 'f16'] as const).map(type => {
     const request = { kernel: 'adamw', count: 70_000, type } as const;

@@ -30,7 +30,7 @@ export const FAMILIES: readonly Family[] = [
   { name: 'cache', kernels: ['cache_write', 'attention_cached'], problems: cacheProblems },
   {
     name: 'rmsnorm',
-    kernels: ['rmsnorm_forward', 'rmsnorm_backward_input', 'rmsnorm_backward_weight'],
+    kernels: ['rmsnorm_forward', 'rmsnorm_backward'],
     problems: rmsnormProblems,
   },
   { name: 'swiglu', kernels: ['swiglu_forward', 'swiglu_backward'], problems: swigluProblems },

@@ -1,5 +1,5 @@
 /** RMSNorm: forward, and its gradients for the input and for the weight. */
-import { rmsnormBackwardInput, rmsnormBackwardWeight, rmsnormForward, rmsnormParts } from '../../kernels/rows.js';
+import { rmsnormBackward, rmsnormForward, rmsnormParts } from '../../kernels/rows.js';
 import {
   columnSumBound,
   rmsnormBound,
@@ -10,11 +10,12 @@ import {
 } from '../../numerics/bounds.js';
 import { rowCases, sumLengths } from '../../numerics/cases.js';
 import { FORMATS, type InputClass, inputValues, type StoredType, stored } from '../../numerics/inputs.js';
-import { rmsnorm, rmsnormBackward, type Vector } from '../../numerics/reference.js';
-import { floats, onlyVariant, type Problem, type Scope, storedTypes, tunedRows } from '../problem.js';
+import { rmsnorm, rmsnormBackward as rmsnormBackward64, type Vector } from '../../numerics/reference.js';
+import { type Expected, floats, type Problem, type Scope, storedTypes, tunedRows } from '../problem.js';
 
 const CLASSES: readonly InputClass[] = ['cancelling', 'wide', 'denormal', 'signed zeros', 'largest'];
 const EPS = Math.fround(1e-5);
+const EPILOGUES = [false, true].flatMap(hasAddend => [false, true].map(hasTotal => ({ hasAddend, hasTotal })));
 
 export function* rmsnormProblems(scope: Scope): Generator<Problem> {
   const sizes = rowCases.map(({ shape }) => shape).filter((_, i) => !scope.quick || i % 3 === 0);
@@ -80,64 +81,52 @@ function* gradients(scope: Scope, type: StoredType, R: number, C: number, inputC
   const dy = inputValues(others, `dy ${label}`, R * C, { type });
   const rstd = stored(rmsnorm(x, weight, R, C, EPS).rstd, 'f32');
   const addend = inputValues(others, `addend ${label}`, R * C);
+  const before = inputValues('uniform', `total ${label}`, C);
   const inputs = { x: floats(x), weight: floats(weight), rstd: floats(rstd), dy: floats(dy, type) };
-  const sizes = { rows: R, columns: C };
-  const shape = `from ${type}, ${R} x ${C}`;
-  for (const hasAddend of [false, true]) {
+  for (const { hasAddend, hasTotal } of EPILOGUES) {
     yield {
-      kernel: 'rmsnorm_backward_input',
-      shape: `${shape}${hasAddend ? ', with an addend' : ''}`,
+      kernel: 'rmsnorm_backward',
+      shape: `from ${type}, ${R} x ${C}${hasAddend ? ', with an addend' : ''}${hasTotal ? '' : ', input only'}`,
       inputClass,
       inputs: { ...inputs, ...(hasAddend && { addend: floats(addend) }) },
-      outputs: { dx: { type: 'f32', count: R * C } },
+      outputs: {
+        dx: { type: 'f32', count: R * C },
+        ...(hasTotal && {
+          partial: { type: 'f32', count: rmsnormParts(R) * C },
+          total: { type: 'f32', count: C, initial: before },
+        }),
+      },
       expected(given) {
         const { x, weight, rstd, dy, addend } = given as Record<'x' | 'weight' | 'rstd' | 'dy' | 'addend', Vector>;
-        const { dx } = rmsnormBackward(x, weight, rstd, dy, R, C);
+        const { dx, dweight } = rmsnormBackward64(x, weight, rstd, dy, R, C);
         const reference = hasAddend ? dx.map((value, i) => value + addend[i]!) : dx;
         const bound = rmsnormInputBound({ x, weight, rstd, dy }, R, C, hasAddend ? addend : undefined);
-        return { dx: { reference, bound } };
+        const sums = rmsnormWeightBound({ x, rstd, dy }, R, C);
+        return { dx: { reference, bound }, ...(hasTotal && { total: added(dweight, sums, given.total!) }) };
       },
-      variants: tunedRows(scope, { kernel: 'rmsnorm_backward_input', rows: R, columns: C, type }, (table, bind) =>
-        rmsnormBackwardInput(table, sizes, {
-          x: bind('x'),
-          weight: bind('weight'),
-          rstd: bind('rstd'),
-          dy: bind('dy'),
-          addend: hasAddend ? bind('addend') : undefined,
-          dx: bind('dx'),
-        }),
+      variants: tunedRows(scope, { kernel: 'rmsnorm_backward', rows: R, columns: C, type }, (table, bind) =>
+        rmsnormBackward(
+          table,
+          { rows: R, columns: C },
+          {
+            x: bind('x'),
+            weight: bind('weight'),
+            rstd: bind('rstd'),
+            dy: bind('dy'),
+            addend: hasAddend ? bind('addend') : undefined,
+            dx: bind('dx'),
+            dweight: hasTotal ? { partial: bind('partial'), total: bind('total') } : undefined,
+          },
+        ),
       ),
     };
   }
-  const before = inputValues('uniform', `total ${label}`, C);
-  const { x: X, rstd: S, dy: G } = inputs;
-  yield {
-    kernel: 'rmsnorm_backward_weight',
-    shape,
-    inputClass,
-    inputs: { x: X, rstd: S, dy: G },
-    outputs: {
-      partial: { type: 'f32', count: rmsnormParts(R) * C },
-      total: { type: 'f32', count: C, initial: before },
-    },
-    expected(given) {
-      const { x, rstd, dy, total } = given as Record<'x' | 'rstd' | 'dy' | 'total', Vector>;
-      const reference = rmsnormBackward(x, weight, rstd, dy, R, C).dweight.map((value, i) => value + total[i]!);
-      const sums = rmsnormWeightBound({ x, rstd, dy }, R, C);
-      const added = columnSumBound(
-        reference.map((value, i) => Math.abs(value) + Math.abs(total[i]!)),
-        1,
-      );
-      return { total: { reference, bound: sums.map((value, i) => value + added[i]!) } };
-    },
-    variants: onlyVariant(scope, (table, bind) =>
-      rmsnormBackwardWeight(table, sizes, {
-        x: bind('x'),
-        rstd: bind('rstd'),
-        dy: bind('dy'),
-        partial: bind('partial'),
-        total: bind('total'),
-      }),
-    ),
-  };
+}
+
+/** Sums, each off by `bound` at most, that were added to what `total` held. */
+function added(sums: Vector, bound: Vector, total: Vector): Expected {
+  const reference = sums.map((value, i) => value + total[i]!);
+  const magnitudes = reference.map((value, i) => Math.abs(value) + Math.abs(total[i]!));
+  const rounding = columnSumBound(magnitudes, 1);
+  return { reference, bound: bound.map((value, i) => value + rounding[i]!) };
 }

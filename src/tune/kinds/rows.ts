@@ -1,10 +1,20 @@
 /** RMSNorm and cross-entropy, which take a tensor by rows, to be tuned. */
 import type { ElementType, KernelCall, Operand } from '../../kernels/call.js';
 import { defaultRows, type RowKernel, type RowRequest, rowKey } from '../../kernels/row-variant.js';
-import { crossEntropy, rmsnormBackwardInput, rmsnormForward } from '../../kernels/rows.js';
+import { crossEntropy, rmsnormBackward, rmsnormForward, rmsnormParts } from '../../kernels/rows.js';
 import { KernelTable } from '../../kernels/table.js';
-import { crossEntropyBounds, rmsnormBound, rmsnormInputBound, rstdBound } from '../../numerics/bounds.js';
-import { crossEntropy as crossEntropy64, rmsnorm, rmsnormBackward } from '../../numerics/reference.js';
+import {
+  crossEntropyBounds,
+  rmsnormBound,
+  rmsnormInputBound,
+  rmsnormWeightBound,
+  rstdBound,
+} from '../../numerics/bounds.js';
+import {
+  crossEntropy as crossEntropy64,
+  rmsnorm,
+  rmsnormBackward as rmsnormBackward64,
+} from '../../numerics/reference.js';
 import { type Check, isSoftware, oddSize, product, type TensorSpec, type TunedKind, values } from '../kind.js';
 
 const EPS = 1e-5;
@@ -80,25 +90,39 @@ const KERNELS: Readonly<Record<RowKernel, TunedRows>> = {
     },
   },
 
-  rmsnorm_backward_input: {
+  /** With the weight's gradient, as training has it. */
+  rmsnorm_backward: {
     tensors: request => [
       matrix('x', request),
       { name: 'weight', elements: request.columns, type: 'f32' },
       { name: 'rstd', elements: request.rows, type: 'f32' },
       matrix('dy', request, request.type),
       matrix('dx', request),
+      { name: 'partial', elements: rmsnormParts(request.rows) * request.columns, type: 'f32' },
+      { name: 'total', elements: request.columns, type: 'f32' },
     ],
     calls(request, operands, table) {
-      const [x, weight, rstd, dy, dx] = operands as [Operand, Operand, Operand, Operand, Operand];
-      return rmsnormBackwardInput(table, request, { x, weight, rstd, dy, dx });
+      const [x, weight, rstd, dy, dx, partial, total] = operands as Operand[];
+      return rmsnormBackward(table, request, {
+        x: x!,
+        weight: weight!,
+        rstd: rstd!,
+        dy: dy!,
+        dx: dx!,
+        dweight: { partial: partial!, total: total! },
+      });
     },
     check({ rows: R, columns: C }) {
       const [x, weight, dy] = [values('x', R * C), values('weight', C), values('dy', R * C)];
       const rstd = rmsnorm(x, weight, R, C, EPS).rstd.map(Math.fround);
-      const { dx } = rmsnormBackward(x, weight, rstd, dy, R, C);
-      const bound = rmsnormInputBound({ x, weight, rstd, dy }, R, C);
-      const inputs = [x, weight, rstd, dy, new Float64Array(R * C)];
-      return { inputs, outputs: [{ index: 4, expected: dx, bound }] };
+      const { dx, dweight } = rmsnormBackward64(x, weight, rstd, dy, R, C);
+      const given = { x, weight, rstd, dy };
+      const zeros = [R * C, rmsnormParts(R) * C, C].map(count => new Float64Array(count));
+      const outputs = [
+        { index: 4, expected: dx, bound: rmsnormInputBound(given, R, C) },
+        { index: 6, expected: dweight, bound: rmsnormWeightBound(given, R, C) },
+      ];
+      return { inputs: [x, weight, rstd, dy, ...zeros], outputs };
     },
   },
 
