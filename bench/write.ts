@@ -1,13 +1,23 @@
 /** A result as files. */
 import { join } from 'node:path';
-import { writeFileWhole } from '../src/files.js';
+import { checkFilePlace, writeFileWhole } from '../src/files.js';
 import { benchmarkPage } from './page.js';
 import type { BenchmarkResult } from './result.js';
 
-/** Writes the result as JSON and as a page, into a folder or beside each other. @returns the paths. */
-export function writeResult(out: string, result: BenchmarkResult): string[] {
+/** The JSON file and the page: in a folder `out`, or beside each other. */
+function filesOf(out: string): { json: string; page: string } {
   const json = out.endsWith('.json') ? out : join(out, 'benchmark.json');
-  const page = json.replace(/json$/, 'html');
+  return { json, page: json.replace(/json$/, 'html') };
+}
+
+/** @throws UserError when a result cannot be written there. */
+export function checkResultPlace(out: string): void {
+  for (const file of Object.values(filesOf(out))) checkFilePlace(file);
+}
+
+/** Writes the result as JSON and as a page. @returns the paths. */
+export function writeResult(out: string, result: BenchmarkResult): string[] {
+  const { json, page } = filesOf(out);
   writeFileWhole(json, `${JSON.stringify(result, null, 1)}\n`);
   writeFileWhole(page, benchmarkPage(result));
   return [json, page];

@@ -10,6 +10,7 @@ import { replayOp } from '../audit/replay-op.js';
 import { readAudit } from '../audit/report.js';
 import { type LossScaleSpan, readRunHealth } from '../audit/run-health.js';
 import { failureLine, SUMMARY_HEAD, show, summaryRows } from '../audit/words.js';
+import { checkFilePlace } from '../files.js';
 import type { Device } from '../gpu/device.js';
 import { openDevice } from '../index.js';
 import { isOpFile, type RecordedOp, readOp } from '../train/recorded-op.js';
@@ -42,6 +43,7 @@ function addKernels(group: Command): void {
     command,
     async (terminal, { adapter, quick = false, out }, names) => {
       const families = familiesOf(names);
+      if (out) checkFilePlace(join(out, 'audit.json'));
       const devices: [Device, ...Device[]] = [await openDevice({ adapter })];
       const [device] = devices;
       try {

@@ -4,7 +4,7 @@ import { describeWorks, select } from '../../bench/catalogue.js';
 import { softwareNote } from '../../bench/page.js';
 import { benchmark } from '../../bench/run.js';
 import { BAR_HEAD, barRow, PEER_HEAD, peerRow, STEP_HEAD, stepRow, WORK_HEAD, workRow } from '../../bench/table.js';
-import { writeResult } from '../../bench/write.js';
+import { checkResultPlace, writeResult } from '../../bench/write.js';
 import { defineAction } from './command.js';
 import { positiveNumber, wholeNumber } from './numbers.js';
 import type { Progress } from './progress.js';
@@ -37,6 +37,7 @@ export function addBenchCommand(program: Command): void {
   defineAction<BenchOptions, [string[]]>(command, async (terminal, options, names) => {
     const selection = select(names, options.size);
     const { rounds, seconds, adapter, out } = options;
+    if (out) checkResultPlace(out);
     let progress: Progress | undefined;
     const result = await benchmark(selection, {
       adapter,

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { UserError } from '../errors.js';
-import { writeFileWhole } from '../files.js';
+import { checkFilePlace, writeFileWhole } from '../files.js';
 import { readRun } from '../index.js';
 import {
   compareReplay,
@@ -22,6 +22,7 @@ export function addEvalForgetting(group: Command): void {
     .option('--source-language <name>', 'where the run of the source model is not to be found')
     .option('--out <file>', 'where the results go, as JSON');
   defineAction<{ sourceLanguage?: string; out?: string }, [string[]]>(command, async (terminal, options, folders) => {
+    if (options.out) checkFilePlace(options.out);
     const all = folders.map(readRun).map((run, _, runs) => {
       const source = options.sourceLanguage ?? sourceLanguageOf(run, runs);
       if (source === undefined && run.config.method === 'cpt') {

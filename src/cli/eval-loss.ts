@@ -5,7 +5,7 @@ import { encodeScoredText, readHeldOutText, type ScoredText } from '../data/scor
 import { UserError } from '../errors.js';
 import { type TextLoss, textLoss } from '../eval/text-loss.js';
 import { TokenLosses } from '../eval/token-losses.js';
-import { writeFileWhole } from '../files.js';
+import { checkFilePlace, writeFileWhole } from '../files.js';
 import {
   findInputFiles,
   findModelFolder,
@@ -49,6 +49,7 @@ export function addEvalLoss(group: Command): void {
     .option('--adapter <name>', 'adapter, by a part of its name')
     .option('--out <file>', 'where the results go, as JSON');
   defineAction<LossOptions>(command, async (terminal, options) => {
+    if (options.out) checkFilePlace(options.out);
     const folder = findModelFolder(options.model);
     const sets = namedPaths(options.data);
     const { vocabSize } = readModelConfig(folder);

@@ -1,7 +1,7 @@
 /** `fit`: a scaling law from measured points. */
 import { type Command, Option } from 'commander';
 import { UserError } from '../errors.js';
-import { writeFileWhole } from '../files.js';
+import { checkFilePlace, writeFileWhole } from '../files.js';
 import { fitChinchilla, fitCompute, fitCpt, parseFit, parsePoints } from '../index.js';
 import { isOpen } from '../report/study-tables.js';
 import { short } from '../report/words.js';
@@ -55,6 +55,7 @@ export function addFitCommand(program: Command): void {
     .option('--out <file>', 'where to write the fit, as JSON');
   defineAction<FitOptions>(command, async (terminal, options, file) => {
     const { law, column, where, exclude, out } = options;
+    if (out) checkFilePlace(out);
     const { points, used } = parsePoints(readText(file!), file!, { columns: column, where, exclude });
     if (points.length === 0) throw new UserError(`no row of '${file}' is left: ${words(used)}`);
     const bootstrap = { replicates: options.bootstrap, seed: options.seed, resample: options.resample };

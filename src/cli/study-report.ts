@@ -2,6 +2,7 @@
 import { basename, dirname, join } from 'node:path';
 import type { Command } from 'commander';
 import { UserError } from '../errors.js';
+import { checkFilePlace } from '../files.js';
 import { findingsOf } from '../report/study-page.js';
 import {
   failures,
@@ -39,6 +40,7 @@ export function addStudyReport(study: Command): void {
     .option('--out <folder>', 'where the report goes (default: report in the folder; with --points beside that file)')
     .option('--bootstrap <count>', 'resamples for the intervals of the fits; 0: none', wholeNumber(0), 200);
   defineAction<ReportOptions, [string | undefined]>(command, async (terminal, options, dir) => {
+    if (options.out) checkFilePlace(join(options.out, 'report.html'));
     const { view, points, out } = await read(dir, options);
     const files = writeStudyReport(options.out ?? out, view, points);
     printTables(terminal, view);

@@ -184,11 +184,20 @@ describe('bad usage, configuration and input end with status 2 and say what to d
       ['report', 'none', '--out', '.'],
       /cannot write '\.': it is a/,
     ],
-    [
-      'results below a file, before there are any',
-      ['eval', 'tasks', '--model', 'none', '--task', 'xnli=none', '--out', 'en.txt/x'],
-      /cannot write 'en.txt\/x': 'en.txt' is not a folder/,
-    ],
+    // each would fail on its other parameters, were these looked at first
+    ...[
+      ['eval', 'tasks', '--model', 'none', '--task', 'xnli=none'],
+      ['eval', 'loss', '--model', 'none', '--data', 'none'],
+      ['eval', 'forgetting', 'none'],
+      ['fit', 'none', '--law', 'compute'],
+      ['study', 'report', 'none'],
+      ['bench', 'matmul', '--adapter', 'none'],
+      ['audit', 'kernels', '--adapter', 'none'],
+    ].map((command): [string, string[], RegExp] => [
+      `results of '${command.slice(0, 2).join(' ')}' below a file, before there are any`,
+      [...command, '--out', 'en.txt/x'],
+      /cannot write 'en.txt\/x(\/\w+\.\w+)?': 'en.txt' is not a folder/,
+    ]),
     [
       'two sources of one name',
       ['train', '--source', 'en=en', '--source', 'en=fr', '--preset', 'tiny', '--out', 'x'],
