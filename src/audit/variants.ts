@@ -64,7 +64,8 @@ export function attentionVariants(
   const chosen = defaultAttention(adapter, kernel);
   if (chosen.subgroups) {
     variants.set(`subgroup, own ${chosen.own}`, chosen);
-    if (chosen.own === 1 && D <= WIDEST_PAIR) variants.set('subgroup, own 2', { ...chosen, own: 2 });
+    const own = 3 - chosen.own;
+    if (D <= WIDEST_PAIR) variants.set(`subgroup, own ${own}`, { ...chosen, own });
   }
   if (!chosen.subgroups || D <= WIDEST_TILE) {
     variants.set('workgroup memory, own 1', { subgroups: false, workgroup: 64, own: 1, rows: 8 });

@@ -47,8 +47,8 @@ export function defaultAttention(adapter: AdapterDescription, kernel: AttentionK
   const lanes = adapter.subgroupSize;
   if (adapter.kind !== 'hardware' && [4, 8, 16].includes(lanes)) {
     if (lanes === 4) return { subgroups: true, workgroup: lanes, own: 1, rows: 4 };
-    // a key row has twice as much to hold as a query row, and registers run out
-    return { subgroups: true, workgroup: lanes, own: kernel === 'attention_backward_key_value' ? 1 : 2, rows: 2 };
+    // more rows at a time spare the forward pass corrections of its sums; the gradients have more to hold
+    return { subgroups: true, workgroup: lanes, own: 2, rows: kernel === 'attention_forward' ? 4 : 2 };
   }
   return { subgroups: false, workgroup: 64, own: 1, rows: 8 };
 }
