@@ -3,6 +3,7 @@ import type { Graph } from '../autograd/graph.js';
 import type { Tensor } from '../autograd/tensor.js';
 import type { AttentionSizes } from '../kernels/attention-variant.js';
 import { attention } from '../ops/attention.js';
+import { addBias } from '../ops/bias.js';
 import { branchAttention } from '../ops/branches.js';
 import { embedding, type TokenRows } from '../ops/embedding.js';
 import { type HeadGradient, headLoss } from '../ops/head-loss.js';
@@ -130,7 +131,7 @@ export function traceLayer(
   x: Tensor,
   attend: (qkv: Tensor) => Tensor,
 ): Tensor {
-  const { rmsNormEps: eps } = model.config;
+  const { rmsNormEps: eps, qkvBias } = model.config;
   const prefix = `model.layers.${layer}.`;
   const norm = (name: string, input: Tensor) => {
     graph.scope = `${prefix}${name}.`;
@@ -141,7 +142,8 @@ export function traceLayer(
     return linear(graph, input, model.matrix(`${prefix}${name}.weight`), { residual });
   };
 
-  const qkv = project('self_attn.qkv_proj', norm('input_layernorm', x));
+  let qkv = project('self_attn.qkv_proj', norm('input_layernorm', x));
+  if (qkvBias) qkv = addBias(graph, qkv, model.weight(`${prefix}self_attn.qkv_proj.bias`));
   graph.scope = `${prefix}self_attn.`;
   const attended = project('self_attn.o_proj', attend(qkv), x);
 

@@ -16,6 +16,7 @@ export interface LlamaShape {
   readonly ropeTheta: number;
   readonly ropeScaling?: ops.RopeScaling | undefined;
   readonly tieWordEmbeddings: boolean;
+  readonly qkvBias?: boolean | undefined;
 }
 
 export type Weights = Map<string, Vector>;
@@ -60,6 +61,16 @@ export function llama(
       return ops.matmul(dy, weight(name), { M: R, N: K, K: N, transposeA: false, transposeB: false });
     },
   });
+  /** The same of a projection to queries, keys or values, which may have a bias. */
+  const project = (name: string, x: Vector, N: number) => {
+    const { y, backward } = linear(`${name}.weight`, x, C, N);
+    if (!shape.qkvBias) return { y, backward };
+    const withBias = (dy: Vector) => {
+      accumulate(`${name}.bias`, ops.columnSums(dy, N));
+      return backward(dy);
+    };
+    return { y: ops.addBias(y, weight(`${name}.bias`)), backward: withBias };
+  };
   const norm = (name: string, x: Vector) => {
     const { y, rstd } = ops.rmsnorm(x, weight(name), R, C, eps);
     const backward = (dy: Vector) => {
@@ -76,9 +87,9 @@ export function llama(
     const prefix = `model.layers.${layer}.`;
     const named = (name: string) => `${prefix}${name}.weight`;
     const norm1 = norm(named('input_layernorm'), x);
-    const q = linear(named('self_attn.q_proj'), norm1.y, C, H * D);
-    const k = linear(named('self_attn.k_proj'), norm1.y, C, KV * D);
-    const v = linear(named('self_attn.v_proj'), norm1.y, C, KV * D);
+    const q = project(`${prefix}self_attn.q_proj`, norm1.y, H * D);
+    const k = project(`${prefix}self_attn.k_proj`, norm1.y, KV * D);
+    const v = project(`${prefix}self_attn.v_proj`, norm1.y, KV * D);
     const inputs = {
       q: ops.rope(q.y, B, T, H, D, theta, 1, scaling),
       k: ops.rope(k.y, B, T, KV, D, theta, 1, scaling),
