@@ -113,6 +113,7 @@ const CONFIG: ModelConfig = {
 const MODELS: Readonly<Record<string, ModelConfig>> = {
   'two layers': CONFIG,
   'two layers, biases of Q, K, V': { ...CONFIG, qkvBias: true },
+  'two layers, norms of Q and K': { ...CONFIG, qkNorm: true },
 };
 const [B, T] = [2, 12];
 

@@ -20,6 +20,8 @@ export interface ModelConfig {
   readonly maxPositionEmbeddings: number;
   /** Whether the projections to Q, K and V have biases (Qwen2); that of the output has none. Default false. */
   readonly qkvBias?: boolean | undefined;
+  /** Whether each head of Q and of K passes an RMSNorm of its own before it is rotated (Qwen3). Default false. */
+  readonly qkNorm?: boolean | undefined;
 }
 
 /** A parameter's name in Hugging Face's layout, its shape, and whether weight decay applies (matrices only). */
@@ -53,6 +55,9 @@ export function validateModelConfig(config: ModelConfig): ModelConfig {
     );
   }
   if (headDim % 2 !== 0) throw new UserError(`model: the head size ${headDim} is odd; rotary embedding needs pairs`);
+  if (config.qkvBias && config.qkNorm) {
+    throw new UserError('model: qkvBias and qkNorm are both set; Qwen2 has the one, Qwen3 the other, and nobody both');
+  }
   if (config.ropeScaling) validateRopeScaling(config.ropeScaling);
   return config;
 }
@@ -91,6 +96,12 @@ export function parameterSpecs(config: ModelConfig): ParameterSpec[] {
         vector(`${prefix}self_attn.q_proj.bias`, H * headDim),
         vector(`${prefix}self_attn.k_proj.bias`, KV * headDim),
         vector(`${prefix}self_attn.v_proj.bias`, KV * headDim),
+      );
+    }
+    if (config.qkNorm) {
+      specs.push(
+        vector(`${prefix}self_attn.q_norm.weight`, headDim),
+        vector(`${prefix}self_attn.k_norm.weight`, headDim),
       );
     }
     specs.push(

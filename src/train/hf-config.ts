@@ -19,7 +19,10 @@ interface Architecture {
   readonly slidingWindow?: number;
   /** Whether `sliding_window` holds only where `use_sliding_window` is set. */
   readonly switchesWindow?: boolean;
+  /** Default: hidden_size over the query heads. */
+  readonly headDim?: number;
   readonly qkvBias?: boolean;
+  readonly qkNorm?: boolean;
 }
 
 /** By model_type. */
@@ -34,10 +37,18 @@ const ARCHITECTURES: Readonly<Record<string, Architecture>> = {
     switchesWindow: true,
     qkvBias: true,
   },
+  qwen3: {
+    name: 'Qwen3ForCausalLM',
+    positions: 32768,
+    keyValueHeads: 32,
+    slidingWindow: 4096,
+    switchesWindow: true,
+    headDim: 128,
+    qkNorm: true,
+  },
 };
 /** What others have that is lacking here. */
 const LACKING: Readonly<Record<string, string>> = {
-  qwen3: 'norms of Q and K',
   gemma: 'its norms, activation and scaled embeddings',
   smollm3: 'layers without rotary embedding',
 };
@@ -98,7 +109,8 @@ export function readModelConfig(folder: string): ModelConfig {
   const architecture = checkArchitecture(path, json);
   const c = parse(path, configSchema, json);
   const { num_attention_heads: heads, max_position_embeddings: maxPositionEmbeddings = architecture.positions } = c;
-  if (!c.head_dim && c.hidden_size % heads !== 0) {
+  const headDim = c.head_dim ?? architecture.headDim ?? c.hidden_size / heads;
+  if (!Number.isInteger(headDim)) {
     throw new UserError(`'${path}': ${heads} heads do not divide hidden_size ${c.hidden_size}`);
   }
   const window = windowOf(c, architecture);
@@ -112,7 +124,7 @@ export function readModelConfig(folder: string): ModelConfig {
   }
   // a Qwen2 does not read it: biases of Q, K and V it always has, one of the output never
   if (c.attention_bias && !architecture.qkvBias) {
-    refuse(path, 'attention_bias', true, 'a bias of the output projection is not supported');
+    refuse(path, 'attention_bias', true, 'biases of the projections are those of Qwen2 alone');
   }
   const ropeScaling = ropeScalingOf(path, c);
   const config = {
@@ -123,13 +135,14 @@ export function readModelConfig(folder: string): ModelConfig {
     numAttentionHeads: heads,
     numKeyValueHeads:
       (c.num_key_value_heads === undefined ? architecture.keyValueHeads : c.num_key_value_heads) ?? heads,
-    headDim: c.head_dim ?? c.hidden_size / heads,
+    headDim,
     rmsNormEps: c.rms_norm_eps,
     ropeTheta: c.rope_parameters?.rope_theta ?? c.rope_theta ?? 10000,
     ...(ropeScaling && { ropeScaling }),
     tieWordEmbeddings: c.tie_word_embeddings,
     maxPositionEmbeddings,
     ...(architecture.qkvBias && { qkvBias: true }),
+    ...(architecture.qkNorm && { qkNorm: true }),
   };
   try {
     return validateModelConfig(config);
@@ -157,6 +170,7 @@ const TORCH_TYPES: Readonly<Record<WeightType, string>> = { F32: 'float32', F16:
  */
 function modelTypeOf(c: ModelConfig): string {
   if (c.qkvBias) return 'qwen2';
+  if (c.qkNorm) return 'qwen3';
   return c.hiddenSize % c.numAttentionHeads === 0 ? 'llama' : 'mistral';
 }
 

@@ -45,6 +45,7 @@ export const resolvedSchema = z.object({
     tieWordEmbeddings: z.boolean(),
     maxPositionEmbeddings: count,
     qkvBias: z.boolean().optional(),
+    qkNorm: z.boolean().optional(),
   }),
   parameters: z.object({
     total: count,
@@ -212,6 +213,7 @@ export function newModel(config: RunFields, dataVocabSize: number): ModelConfig 
     tieWordEmbeddings: config.tieWordEmbeddings ?? true,
     maxPositionEmbeddings: Math.max(2048, config.contextLength ?? 0),
     ...(config.qkvBias && { qkvBias: true }),
+    ...(config.qkNorm && { qkNorm: true }),
   });
 }
 

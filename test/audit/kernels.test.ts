@@ -214,6 +214,13 @@ describe('kernels broken on purpose', () => {
     expect(metricsOf(found)).toContain('error');
   });
 
+  test('a head normed by the weight of another element', async () => {
+    const alter = rewrite('head_norm_forward', '* scale * weight[d]', '* scale * weight[(d + 1u) % D]');
+    const found = await failures('head_norm_forward', 'f32, 65 rows', alter);
+    expect(alter.count).toBeGreaterThan(0);
+    expect(metricsOf(found)).toContain('error');
+  });
+
   test('a stale bind group: the second half reads what an earlier call left', async () => {
     const { device } = context;
     const stale = device.createBuffer('stale', 2 ** 16);

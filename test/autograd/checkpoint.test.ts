@@ -110,6 +110,7 @@ describe('checkpointing of layers', () => {
     ['tied head', shape(3, true)],
     ['untied head', shape(3, false)],
     ['biases of Q, K, V', { ...shape(3, true), qkvBias: true }],
+    ['norms of Q and K', { ...shape(3, true), qkNorm: true }],
   ])('loss and every gradient are the same bits: %s', async (_, config) => {
     const kept = await pass(config, 'none');
     const again = await pass(config, 'layer');

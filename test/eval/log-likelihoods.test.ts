@@ -79,6 +79,7 @@ describe.each([
   ['f32', {}],
   ['f16', {}],
   ['f32', { qkvBias: true }],
+  ['f32', { qkNorm: true }],
 ] as const)('what sequences share is computed once, in %s, %o', (precision, more) => {
   test('and their log-likelihoods have the bits of each alone', async () => {
     if (precision === 'f16' && !context.device.adapter.features.includes('shader-f16')) return;

@@ -46,6 +46,11 @@ const cases: Record<string, Sequences> = {
     prompts: [5, 1, 17, 16, 9],
     more: 12,
   },
+  'norms of Q and K': {
+    config: { ...base, numKeyValueHeads: 2, headDim: 16, qkNorm: true },
+    prompts: [5, 1, 17, 16, 9],
+    more: 12,
+  },
   'small heads, many sequences': {
     config: { ...base, numAttentionHeads: 2, numKeyValueHeads: 1, headDim: 6, vocabSize: 331, intermediateSize: 9 },
     prompts: Array.from({ length: 35 }, (_, b) => 1 + (b % 7)),

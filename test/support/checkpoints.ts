@@ -58,6 +58,9 @@ export function tensorsOf(config: Json, dtype: string): Map<string, RawTensor> {
       [`${prefix}self_attn.q_proj.weight`, [H * D, C]],
       [`${prefix}self_attn.v_proj.weight`, [KV * D, C]],
     );
+    if (config.model_type === 'qwen3') {
+      shapes.push([`${prefix}self_attn.k_norm.weight`, [D]], [`${prefix}self_attn.q_norm.weight`, [D]]);
+    }
     if (config.model_type === 'qwen2') {
       shapes.push(
         [`${prefix}self_attn.k_proj.bias`, [KV * D]],
@@ -265,6 +268,32 @@ export const LAYOUTS: Readonly<Record<string, Layout>> = {
       torch_dtype: 'bfloat16',
       use_cache: true,
       use_mrope: false,
+      use_sliding_window: false,
+    },
+  },
+  'Qwen3, F16, grouped-query, heads wider than the model, norms of heads': {
+    dtype: 'F16',
+    config: {
+      architectures: ['Qwen3ForCausalLM'],
+      model_type: 'qwen3',
+      ...small,
+      attention_bias: false,
+      attention_dropout: 0.0,
+      bos_token_id: 60,
+      eos_token_id: 61,
+      head_dim: 16,
+      layer_types: ['full_attention', 'full_attention'],
+      max_position_embeddings: 1024,
+      max_window_layers: 2,
+      num_attention_heads: 4,
+      num_key_value_heads: 2,
+      rms_norm_eps: 1e-6,
+      rope_scaling: null,
+      rope_theta: 1000000,
+      sliding_window: null,
+      tie_word_embeddings: false,
+      torch_dtype: 'float16',
+      use_cache: true,
       use_sliding_window: false,
     },
   },

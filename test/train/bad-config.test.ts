@@ -29,6 +29,7 @@ describe('config.json', () => {
   const llama = single.config;
   const mistral = sharded.config;
   const qwen2 = LAYOUTS['Qwen2.5, BF16, tied, 3 heads to 1, biases']!.config;
+  const qwen3 = LAYOUTS['Qwen3, F16, grouped-query, heads wider than the model, norms of heads']!.config;
   const cases: [string, Json, RegExp][] = [
     [
       'no model_type',
@@ -36,7 +37,6 @@ describe('config.json', () => {
       /model_type is missing: the types that can be read are llama/,
     ],
     ['another type', { ...llama, model_type: 'gpt2' }, /model_type is "gpt2"/],
-    ['Qwen3', { ...llama, model_type: 'qwen3' }, /model_type is "qwen3": norms of Q and K are not supported/],
     [
       'a classifier',
       { ...llama, architectures: ['LlamaForSequenceClassification'] },
@@ -54,6 +54,7 @@ describe('config.json', () => {
       { ...qwen2, layer_types: ['full_attention', 'sliding_attention'] },
       /layer_types.1 is "sliding_attention"/,
     ],
+    ['biases of a Qwen3', { ...qwen3, attention_bias: true }, /attention_bias is true: biases .* of Qwen2 alone/],
     ['YaRN', { ...llama, rope_scaling: { rope_type: 'yarn', factor: 4 } }, /rope_scaling.rope_type is "yarn"/],
     [
       'dynamic scaling',

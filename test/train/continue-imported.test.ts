@@ -52,6 +52,11 @@ const fields = (out: string) => ({
 test.each([
   ['rope scaling', layout, { ropeScaling: scaling }],
   ['biases', LAYOUTS['Qwen2.5, BF16, tied, 3 heads to 1, biases']!, { qkvBias: true }],
+  [
+    'norms of heads',
+    LAYOUTS['Qwen3, F16, grouped-query, heads wider than the model, norms of heads']!,
+    { qkNorm: true },
+  ],
 ] as const)(
   '%s, token ids and tokenizer files are in every checkpoint, and resume ends with the same bits',
   async (what, layout, has) => {

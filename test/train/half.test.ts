@@ -65,6 +65,7 @@ describe('f16', () => {
   test.each([
     ['LLaMA', config],
     ['biases of Q, K, V', { ...config, qkvBias: true }],
+    ['norms of Q and K', { ...config, qkNorm: true }],
   ])('loss and gradients are those of f32 but for rounding: %s', async (_, config) => {
     if (!hasHalf()) return;
     const [sequences] = batches(1);

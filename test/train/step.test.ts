@@ -182,7 +182,7 @@ describe('limits', () => {
     device.close();
   });
 
-  test.each([{ tieWordEmbeddings: true }, { tieWordEmbeddings: false }, { qkvBias: true }])(
+  test.each([{ tieWordEmbeddings: true }, { tieWordEmbeddings: false }, { qkvBias: true }, { qkNorm: true }])(
     'tensors beyond a binding are split, and weights beyond a buffer shared out, and nothing changes: %o',
     async fields => {
       const large = { ...config, vocabSize: 1500, hiddenSize: 128, ...fields };
