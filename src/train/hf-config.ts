@@ -25,27 +25,13 @@ interface Architecture {
   readonly qkNorm?: boolean;
 }
 
+const QWEN = { positions: 32768, keyValueHeads: 32, slidingWindow: 4096, switchesWindow: true };
 /** By model_type. */
 const ARCHITECTURES: Readonly<Record<string, Architecture>> = {
   llama: { name: 'LlamaForCausalLM', positions: 2048 },
   mistral: { name: 'MistralForCausalLM', positions: 131072, keyValueHeads: 8, slidingWindow: 4096 },
-  qwen2: {
-    name: 'Qwen2ForCausalLM',
-    positions: 32768,
-    keyValueHeads: 32,
-    slidingWindow: 4096,
-    switchesWindow: true,
-    qkvBias: true,
-  },
-  qwen3: {
-    name: 'Qwen3ForCausalLM',
-    positions: 32768,
-    keyValueHeads: 32,
-    slidingWindow: 4096,
-    switchesWindow: true,
-    headDim: 128,
-    qkNorm: true,
-  },
+  qwen2: { name: 'Qwen2ForCausalLM', ...QWEN, qkvBias: true },
+  qwen3: { name: 'Qwen3ForCausalLM', ...QWEN, headDim: 128, qkNorm: true },
 };
 /** What others have that is lacking here. */
 const LACKING: Readonly<Record<string, string>> = {
