@@ -47,6 +47,10 @@ function gradientRules(): Rule[] {
     });
   }
   {
+    const [x, bias, dy] = [random('bias x', 12), random('bias', 4), random('bias dy', 12)];
+    rule('add_bias', () => dot(ops.addBias(x, bias), dy), { x: [x, dy], bias: [bias, ops.columnSums(dy, 4)] });
+  }
+  {
     const [x, w, dy] = [random('x', 15), random('w', 5), random('dy', 15)];
     const forward = () => ops.rmsnorm(x, w, 3, 5, 1e-5);
     const { dx, dweight } = ops.rmsnormBackward(x, w, forward().rstd, dy, 3, 5);
@@ -88,7 +92,7 @@ const DIFFERENCES = 1e-8;
 export function ruleChecks(): Check[] {
   return gradientRules().map(({ op, input, x, gradient, f }) => {
     const { deviation } = gradientDeviation(f, x, gradient);
-    return check(op, `d${input}`, 'float64 gradient against central differences', deviation, DIFFERENCES);
+    return check(op, 'float64', `d${input}`, 'float64 gradient against central differences', deviation, DIFFERENCES);
   });
 }
 
@@ -105,6 +109,12 @@ const CONFIG: ModelConfig = {
   tieWordEmbeddings: false,
   maxPositionEmbeddings: 64,
 };
+/** Models by what they have beside LLaMA. */
+const MODELS: Readonly<Record<string, ModelConfig>> = {
+  'two layers': CONFIG,
+  'two layers, biases of Q, K, V': { ...CONFIG, qkvBias: true },
+  'two layers, norms of Q and K': { ...CONFIG, qkNorm: true },
+};
 const [B, T] = [2, 12];
 
 /**
@@ -119,32 +129,43 @@ function longestChain({ numHiddenLayers, hiddenSize, intermediateSize, vocabSize
 
 /** The float64 model's gradient against central differences of its loss, and the device's against the float64 model's. */
 export async function modelChecks(device: Device): Promise<Check[]> {
+  const checks: Check[] = [];
+  for (const [name, config] of Object.entries(MODELS)) checks.push(...(await checksOf(device, name, config)));
+  return checks;
+}
+
+async function checksOf(device: Device, variant: string, config: ModelConfig): Promise<Check[]> {
   const weights: Weights = new Map();
-  const model = await Model.create(device, CONFIG, async spec => {
-    // larger than initial weights, so that every op bends what goes through it
-    const values = (await initialWeights(CONFIG, 1)(spec)).map(value => (spec.shape.length > 1 ? 8 * value : value));
+  const model = await Model.create(device, config, async spec => {
+    // larger than initial weights, and biases that are not zero, so that every op bends what goes through it
+    const initial = await initialWeights(config, 1)(spec);
+    const values = spec.name.endsWith('.bias')
+      ? Float32Array.from(random(spec.name, initial.length, 0.5))
+      : initial.map(value => (spec.shape.length > 1 ? 8 * value : value));
     weights.set(spec.name, Float64Array.from(values));
     return values;
   });
   try {
     const tokens = new Random(1, 'audit tokens');
-    const sequences = Uint32Array.from({ length: B * (T + 1) }, () => tokens.integer(CONFIG.vocabSize));
+    const sequences = Uint32Array.from({ length: B * (T + 1) }, () => tokens.integer(config.vocabSize));
     const rows = Array.from({ length: B }, (_, b) => [...sequences.subarray(b * (T + 1), (b + 1) * (T + 1))]);
     const ids = rows.flatMap(row => row.slice(0, -1));
     const targets = rows.flatMap(row => row.slice(1));
-    const exact = llama(CONFIG, weights, ids, targets, T);
+    const exact = llama(config, weights, ids, targets, T);
     const actual = await lossAndGradients(model, sequences, { B, T });
-    const bound = gamma(longestChain(CONFIG));
+    const bound = gamma(longestChain(config));
     const lossError = Math.abs(actual.loss / exact.loss - 1);
-    const checks = [check('model', 'loss', 'error, relative', lossError, bound)];
+    const checks = [check('model', variant, 'loss', 'error, relative', lossError, bound)];
     for (const [name, gradient] of exact.gradients) {
       const largest = gradient.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
       const values = actual.gradients.get(name)!;
       const error = gradient.reduce((most, value, i) => Math.max(most, Math.abs(value - values[i]!)), 0);
-      checks.push(check('model', name, "error, of the tensor's largest gradient", error / largest, bound));
-      const loss = () => llama(CONFIG, weights, ids, targets, T).loss;
+      checks.push(check('model', variant, name, "error, of the tensor's largest gradient", error / largest, bound));
+      const loss = () => llama(config, weights, ids, targets, T).loss;
       const { deviation } = gradientDeviation(loss, weights.get(name)!, gradient, 2);
-      checks.push(check('model', name, 'float64 gradient against central differences', deviation, DIFFERENCES));
+      checks.push(
+        check('model', variant, name, 'float64 gradient against central differences', deviation, DIFFERENCES),
+      );
     }
     return checks;
   } finally {
@@ -152,9 +173,16 @@ export async function modelChecks(device: Device): Promise<Check[]> {
   }
 }
 
-const check = (kernel: string, output: string, metric: string, value: number, bound: number): Check => ({
+const check = (
+  kernel: string,
+  variant: string,
+  output: string,
+  metric: string,
+  value: number,
+  bound: number,
+): Check => ({
   kernel,
-  variant: kernel === 'model' ? 'two layers' : 'float64',
+  variant,
   shape: output,
   inputClass: 'uniform',
   metric,

@@ -19,7 +19,7 @@ const LONGEST_PIECE = 2 ** 19;
  * - at a line end behind a letter or digit,
  * - at a letter or digit behind a single line end.
  * None looks further back, and none looks ahead but over white space, so that the parts on both sides are the same with
- * and without the cut. NEL (U+0085) is white space to these patterns, but not to JavaScript.
+ * and without the cut; nor does NFC put characters together or in another order over any of these places. NEL (U+0085) is white space to these patterns, but not to JavaScript.
  */
 const SAFE_CUT = /[^\s\u0085][ \t\u3000]$|[\p{L}\p{N}][\n\r]$|^[^\s\u0085]\n[\p{L}\p{N}]$/u;
 

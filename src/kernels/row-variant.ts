@@ -4,6 +4,12 @@ import { bucket } from './bucket.js';
 import { type ElementType, linearGrid } from './call.js';
 import type { Holes } from './source.js';
 
+/** A tensor of `rows` rows of `columns` each. */
+export interface RowSizes {
+  readonly rows: number;
+  readonly columns: number;
+}
+
 /** A row is shared out among the threads of a workgroup, who add up what each has seen (kernels/lib/reduce.wgsl). */
 export interface RowVariant {
   /** Threads that add up by subgroup operations; 0: all through workgroup memory. */
@@ -24,10 +30,8 @@ export interface ElementVariant {
 export type RowKernel = 'rmsnorm_forward' | 'rmsnorm_backward' | 'cross_entropy';
 
 /** What decides which variant is best. `type`: of what is written or, in RMSNorm's gradient, of what comes from above. */
-export interface RowRequest {
+export interface RowRequest extends RowSizes {
   readonly kernel: RowKernel;
-  readonly rows: number;
-  readonly columns: number;
   readonly type: ElementType;
 }
 

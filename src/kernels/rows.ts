@@ -1,18 +1,10 @@
 /** Kernels that take a tensor by rows. Tensors beyond a binding are taken window by window. */
-import {
-  checkIndexable,
-  f32,
-  grid,
-  type KernelCall,
-  kernelCall,
-  linearGrid,
-  type Operand,
-  type Param,
-} from './call.js';
+import { checkIndexable, f32, type KernelCall, kernelCall, linearGrid, type Operand, type Param } from './call.js';
 import {
   defaultReduceHoles,
   defaultRows,
   eachRow,
+  type RowSizes,
   type RowVariant,
   reduceHoles,
   valueType,
@@ -21,13 +13,8 @@ import {
 } from './row-variant.js';
 import type { Holes } from './source.js';
 import { rowWindows } from './split.js';
+import { sumRows } from './sum-rows.js';
 import type { KernelTable } from './table.js';
-
-/** A tensor of `rows` rows of `columns` each. */
-export interface RowSizes {
-  readonly rows: number;
-  readonly columns: number;
-}
 
 /** An operand of so many elements a row; `shared` ones are the same for every window. */
 type RowOperand = readonly [operand: Operand, rowElements: number | 'shared'];
@@ -122,25 +109,7 @@ export function rmsnormBackward(
     const params = [count, columns, start / ROWS_PER_PART];
     return kernelCall(name, holes, bound, params, linearGrid(rmsnormParts(count)));
   });
-  return dweight ? [...parts, sumRows(rmsnormParts(rows), columns, dweight, variant)] : parts;
-}
-
-/** total [columns] += the sum of the rows of `partial` [rows, columns]. */
-function sumRows(
-  rows: number,
-  columns: number,
-  { partial, total }: WeightGradient,
-  { workgroup }: RowVariant,
-): KernelCall {
-  const COLUMNS = Math.min(32, workgroup);
-  const holes = { COLUMNS, SLICES: Math.floor(workgroup / COLUMNS) };
-  return kernelCall(
-    'sum_rows',
-    holes,
-    [partial, total],
-    [rows, columns],
-    grid('sum_rows', Math.ceil(columns / COLUMNS)),
-  );
+  return dweight ? [...parts, sumRows(variant, { rows: rmsnormParts(rows), columns }, dweight)] : parts;
 }
 
 /** y[r] = silu(x[r, first half]) * x[r, second half];  x [rows, 2 columns], y [rows, columns]. */
@@ -174,6 +143,19 @@ export function swigluBackward(
     [dx, 2 * columns],
   ];
   return call(kernels, 'swiglu_backward', sizes, operands, { holes: { TYPE: x.type } });
+}
+
+/** x [rows, columns] += bias [columns], in place. */
+export function addBias(
+  kernels: KernelTable,
+  sizes: RowSizes,
+  { bias, x }: Record<'bias' | 'x', Operand>,
+): KernelCall[] {
+  const operands: RowOperand[] = [
+    [bias, 'shared'],
+    [x, sizes.columns],
+  ];
+  return call(kernels, 'add_bias', sizes, operands, { holes: { TYPE: x.type } });
 }
 
 export interface RopeSizes {

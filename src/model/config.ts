@@ -18,6 +18,10 @@ export interface ModelConfig {
   readonly ropeScaling?: RopeScaling | undefined;
   readonly tieWordEmbeddings: boolean;
   readonly maxPositionEmbeddings: number;
+  /** Whether the projections to Q, K and V have biases (Qwen2); that of the output has none. Default false. */
+  readonly qkvBias?: boolean | undefined;
+  /** Whether each head of Q and of K passes an RMSNorm of its own before it is rotated (Qwen3). Default false. */
+  readonly qkNorm?: boolean | undefined;
 }
 
 /** A parameter's name in Hugging Face's layout, its shape, and whether weight decay applies (matrices only). */
@@ -51,6 +55,9 @@ export function validateModelConfig(config: ModelConfig): ModelConfig {
     );
   }
   if (headDim % 2 !== 0) throw new UserError(`model: the head size ${headDim} is odd; rotary embedding needs pairs`);
+  if (config.qkvBias && config.qkNorm) {
+    throw new UserError('model: qkvBias and qkNorm are both set; Qwen2 has the one, Qwen3 the other, and nobody both');
+  }
   if (config.ropeScaling) validateRopeScaling(config.ropeScaling);
   return config;
 }
@@ -73,7 +80,8 @@ function validateRopeScaling(scaling: RopeScaling): void {
 export function parameterSpecs(config: ModelConfig): ParameterSpec[] {
   const { vocabSize, hiddenSize: C, intermediateSize: F, numAttentionHeads: H, numKeyValueHeads: KV, headDim } = config;
   const matrix = (name: string, rows: number, columns: number) => ({ name, shape: [rows, columns], decay: true });
-  const norm = (name: string) => ({ name, shape: [C], decay: false });
+  const vector = (name: string, size: number) => ({ name, shape: [size], decay: false });
+  const norm = (name: string) => vector(name, C);
   const specs: ParameterSpec[] = [matrix('model.embed_tokens.weight', vocabSize, C)];
   for (let layer = 0; layer < config.numHiddenLayers; layer++) {
     const prefix = `model.layers.${layer}.`;
@@ -82,6 +90,21 @@ export function parameterSpecs(config: ModelConfig): ParameterSpec[] {
       matrix(`${prefix}self_attn.q_proj.weight`, H * headDim, C),
       matrix(`${prefix}self_attn.k_proj.weight`, KV * headDim, C),
       matrix(`${prefix}self_attn.v_proj.weight`, KV * headDim, C),
+    );
+    if (config.qkvBias) {
+      specs.push(
+        vector(`${prefix}self_attn.q_proj.bias`, H * headDim),
+        vector(`${prefix}self_attn.k_proj.bias`, KV * headDim),
+        vector(`${prefix}self_attn.v_proj.bias`, KV * headDim),
+      );
+    }
+    if (config.qkNorm) {
+      specs.push(
+        vector(`${prefix}self_attn.q_norm.weight`, headDim),
+        vector(`${prefix}self_attn.k_norm.weight`, headDim),
+      );
+    }
+    specs.push(
       matrix(`${prefix}self_attn.o_proj.weight`, C, H * headDim),
       norm(`${prefix}post_attention_layernorm.weight`),
       matrix(`${prefix}mlp.gate_proj.weight`, F, C),
@@ -94,7 +117,7 @@ export function parameterSpecs(config: ModelConfig): ParameterSpec[] {
   return specs;
 }
 
-/** Parameters that kernels take as one matrix: their rows stand one after the other. */
+/** Parameters that kernels take as one matrix or vector: their rows or elements stand one after the other. */
 export interface ParameterGroup {
   readonly name: string;
   readonly shape: readonly number[];
@@ -107,6 +130,10 @@ const FUSED: readonly { readonly parts: readonly string[]; readonly group: strin
   {
     parts: ['self_attn.q_proj.weight', 'self_attn.k_proj.weight', 'self_attn.v_proj.weight'],
     group: 'self_attn.qkv_proj.weight',
+  },
+  {
+    parts: ['self_attn.q_proj.bias', 'self_attn.k_proj.bias', 'self_attn.v_proj.bias'],
+    group: 'self_attn.qkv_proj.bias',
   },
   { parts: ['mlp.gate_proj.weight', 'mlp.up_proj.weight'], group: 'mlp.gate_up_proj.weight' },
 ];

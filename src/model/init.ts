@@ -6,14 +6,14 @@ import type { ModelConfig, ParameterSpec } from './config.js';
 const DEVIATION = 0.02;
 
 /**
- * Normal weights of deviation 0.02; norms at 1. The projections that write into the residual stream are scaled down by
+ * Normal weights of deviation 0.02; norms at 1, biases at 0. The projections that write into the residual stream are scaled down by
  * 1/sqrt(2·layers), so that its variance does not grow with depth (Radford et al., 2019). Every parameter has a random
  * stream of its own, by name.
  */
 export function initialWeights(config: ModelConfig, seed: number): (spec: ParameterSpec) => Float32Array {
   return ({ name, shape }) => {
     const values = new Float32Array(shape.reduce((a, b) => a * b, 1));
-    if (shape.length === 1) return values.fill(1);
+    if (shape.length === 1) return name.endsWith('.bias') ? values : values.fill(1);
     const writesResidual = name.endsWith('o_proj.weight') || name.endsWith('down_proj.weight');
     const deviation = writesResidual ? DEVIATION / Math.sqrt(2 * config.numHiddenLayers) : DEVIATION;
     const random = new Random(seed, 'weights', name);

@@ -3,9 +3,11 @@ import type { Graph } from '../autograd/graph.js';
 import type { Tensor } from '../autograd/tensor.js';
 import type { AttentionSizes } from '../kernels/attention-variant.js';
 import { attention } from '../ops/attention.js';
+import { addBias } from '../ops/bias.js';
 import { branchAttention } from '../ops/branches.js';
 import { embedding, type TokenRows } from '../ops/embedding.js';
 import { type HeadGradient, headLoss } from '../ops/head-loss.js';
+import { headNorm } from '../ops/head-norm.js';
 import { linear } from '../ops/linear.js';
 import { rmsnorm } from '../ops/rmsnorm.js';
 import { rope } from '../ops/rope.js';
@@ -130,7 +132,7 @@ export function traceLayer(
   x: Tensor,
   attend: (qkv: Tensor) => Tensor,
 ): Tensor {
-  const { rmsNormEps: eps } = model.config;
+  const { rmsNormEps: eps, qkvBias, qkNorm, numAttentionHeads: H, numKeyValueHeads: KV, headDim: D } = model.config;
   const prefix = `model.layers.${layer}.`;
   const norm = (name: string, input: Tensor) => {
     graph.scope = `${prefix}${name}.`;
@@ -141,8 +143,14 @@ export function traceLayer(
     return linear(graph, input, model.matrix(`${prefix}${name}.weight`), { residual });
   };
 
-  const qkv = project('self_attn.qkv_proj', norm('input_layernorm', x));
+  let qkv = project('self_attn.qkv_proj', norm('input_layernorm', x));
+  const vector = (name: string) => model.weight(`${prefix}self_attn.${name}`);
+  if (qkvBias) qkv = addBias(graph, qkv, vector('qkv_proj.bias'));
   graph.scope = `${prefix}self_attn.`;
+  if (qkNorm) {
+    const weights = { query: vector('q_norm.weight'), key: vector('k_norm.weight') };
+    qkv = headNorm(graph, qkv, weights, { H, KV, D }, eps);
+  }
   const attended = project('self_attn.o_proj', attend(qkv), x);
 
   const normed = norm('post_attention_layernorm', attended);

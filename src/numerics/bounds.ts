@@ -75,6 +75,10 @@ export function matmulBound(magnitudes: Vector, K: number, addend?: Vector, flus
   );
 }
 
+/** x + bias: one rounding of a sum whose operands may be flushed, as it may be itself. */
+export const biasBound = (x: Vector, bias: Vector): Vector =>
+  x.map((value, i) => U * Math.abs(value + bias[i % bias.length]!) + 3 * TINY);
+
 /** 1/sqrt(mean + eps): C squares summed, divided, eps added (γ_{C+2}, halved by the root, and a division), then 2 ulp. */
 const rstdError = (C: number): number => gamma(C + 2) / 2 + DIVISION + INVERSE_SQRT;
 

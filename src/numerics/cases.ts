@@ -119,6 +119,15 @@ export const ropeCases: readonly (readonly [
   [1, 5, 2, 3, 128],
 ];
 
+/** [rows, query heads, key/value heads, size of a head] of norms over heads: both sides of a part of 8 rows. */
+export const headNormCases: readonly (readonly [rows: number, H: number, KV: number, D: number])[] = [
+  [1, 1, 1, 6],
+  [7, 4, 2, 10],
+  [8, 3, 3, 64],
+  [65, 3, 1, 64],
+  [33, 16, 2, 128],
+];
+
 /** [rows, entries of the table, columns] */
 export const embeddingCases: readonly (readonly [rows: number, entries: number, columns: number])[] = [
   [1, 1, 1],

@@ -16,6 +16,8 @@ export interface LlamaShape {
   readonly ropeTheta: number;
   readonly ropeScaling?: ops.RopeScaling | undefined;
   readonly tieWordEmbeddings: boolean;
+  readonly qkvBias?: boolean | undefined;
+  readonly qkNorm?: boolean | undefined;
 }
 
 export type Weights = Map<string, Vector>;
@@ -60,15 +62,30 @@ export function llama(
       return ops.matmul(dy, weight(name), { M: R, N: K, K: N, transposeA: false, transposeB: false });
     },
   });
-  const norm = (name: string, x: Vector) => {
-    const { y, rstd } = ops.rmsnorm(x, weight(name), R, C, eps);
+  /** The same of a projection to queries, keys or values, which may have a bias. */
+  const project = (name: string, x: Vector, N: number) => {
+    const { y, backward } = linear(`${name}.weight`, x, C, N);
+    if (!shape.qkvBias) return { y, backward };
+    const withBias = (dy: Vector) => {
+      accumulate(`${name}.bias`, ops.columnSums(dy, N));
+      return backward(dy);
+    };
+    return { y: ops.addBias(y, weight(`${name}.bias`)), backward: withBias };
+  };
+  const norm = (name: string, x: Vector, columns = C) => {
+    const rows = x.length / columns;
+    const { y, rstd } = ops.rmsnorm(x, weight(name), rows, columns, eps);
     const backward = (dy: Vector) => {
-      const { dx, dweight } = ops.rmsnormBackward(x, weight(name), rstd, dy, R, C);
+      const { dx, dweight } = ops.rmsnormBackward(x, weight(name), rstd, dy, rows, columns);
       accumulate(name, dweight);
       return dx;
     };
     return { y, backward };
   };
+
+  /** Of queries or keys, where their heads are normed. */
+  const headNorm = (name: string, x: Vector) =>
+    shape.qkNorm ? norm(name, x, D) : { y: x, backward: (dy: Vector) => dy };
 
   const undo: ((dx: Vector) => Vector)[] = [];
   let x = ops.embedding(weight('model.embed_tokens.weight'), ids, C);
@@ -76,12 +93,14 @@ export function llama(
     const prefix = `model.layers.${layer}.`;
     const named = (name: string) => `${prefix}${name}.weight`;
     const norm1 = norm(named('input_layernorm'), x);
-    const q = linear(named('self_attn.q_proj'), norm1.y, C, H * D);
-    const k = linear(named('self_attn.k_proj'), norm1.y, C, KV * D);
-    const v = linear(named('self_attn.v_proj'), norm1.y, C, KV * D);
+    const q = project(`${prefix}self_attn.q_proj`, norm1.y, H * D);
+    const k = project(`${prefix}self_attn.k_proj`, norm1.y, KV * D);
+    const v = project(`${prefix}self_attn.v_proj`, norm1.y, KV * D);
+    const qNorm = headNorm(named('self_attn.q_norm'), q.y);
+    const kNorm = headNorm(named('self_attn.k_norm'), k.y);
     const inputs = {
-      q: ops.rope(q.y, B, T, H, D, theta, 1, scaling),
-      k: ops.rope(k.y, B, T, KV, D, theta, 1, scaling),
+      q: ops.rope(qNorm.y, B, T, H, D, theta, 1, scaling),
+      k: ops.rope(kNorm.y, B, T, KV, D, theta, 1, scaling),
       v: v.y,
     };
     const o = linear(named('self_attn.o_proj'), attention(inputs, heads).out, H * D, C);
@@ -97,8 +116,8 @@ export function llama(
       const { dq, dk, dv } = attentionBackward(inputs, o.backward(middle), heads);
       const dnorm1 = sum(
         sum(
-          q.backward(ops.rope(dq, B, T, H, D, theta, -1, scaling)),
-          k.backward(ops.rope(dk, B, T, KV, D, theta, -1, scaling)),
+          q.backward(qNorm.backward(ops.rope(dq, B, T, H, D, theta, -1, scaling))),
+          k.backward(kNorm.backward(ops.rope(dk, B, T, KV, D, theta, -1, scaling))),
         ),
         v.backward(dv),
       );

@@ -32,6 +32,18 @@ export function matmul(a: Vector, b: Vector, shape: MatmulShape, magnitudes = fa
   return c;
 }
 
+/** x [R, N] with bias [N] added to each row. */
+export const addBias = (x: Vector, bias: Vector): Vector => x.map((value, i) => value + bias[i % bias.length]!);
+
+/** Sums of the columns of x [R, N]: a bias's gradient. */
+export function columnSums(x: Vector, N: number): Vector {
+  const sums = zeros(N);
+  x.forEach((value, i) => {
+    sums[i % N]! += value;
+  });
+  return sums;
+}
+
 /** y = x / sqrt(mean(x²) + eps) * weight;  x [R, C]. */
 export function rmsnorm(x: Vector, weight: Vector, R: number, C: number, eps: number): { y: Vector; rstd: Vector } {
   const y = zeros(R * C);

@@ -34,6 +34,8 @@ const modelFields = {
   rmsNormEps: z.number().positive().describe('eps of RMSNorm (default 1e-5)'),
   ropeTheta: z.number().positive().describe('base of the rotary embedding (default 10000)'),
   tieWordEmbeddings: z.boolean().describe('one matrix for embedding and head (default true)'),
+  qkvBias: z.boolean().describe('biases of the projections to Q, K and V, as Qwen2 has them (default false)'),
+  qkNorm: z.boolean().describe('RMSNorm over each head of Q and K, as Qwen3 has it (default false)'),
 };
 export const MODEL_FIELDS = Object.keys(modelFields) as readonly (keyof typeof modelFields)[];
 

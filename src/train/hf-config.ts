@@ -10,12 +10,31 @@ import { type ModelConfig, validateModelConfig } from '../model/config.js';
 import type { RopeScaling } from '../ops/rope.js';
 import type { WeightType } from './weight-types.js';
 
-/** Architectures that compute the same, by model_type. */
-const ARCHITECTURES: Readonly<Record<string, string>> = { llama: 'LlamaForCausalLM', mistral: 'MistralForCausalLM' };
+/** What an architecture computes beside LLaMA, and transformers' defaults for what its config.json leaves out. */
+interface Architecture {
+  readonly name: string;
+  readonly positions: number;
+  /** Default: as many as query heads. */
+  readonly keyValueHeads?: number;
+  readonly slidingWindow?: number;
+  /** Whether `sliding_window` holds only where `use_sliding_window` is set. */
+  readonly switchesWindow?: boolean;
+  /** Default: hidden_size over the query heads. */
+  readonly headDim?: number;
+  readonly qkvBias?: boolean;
+  readonly qkNorm?: boolean;
+}
+
+const QWEN = { positions: 32768, keyValueHeads: 32, slidingWindow: 4096, switchesWindow: true };
+/** By model_type. */
+const ARCHITECTURES: Readonly<Record<string, Architecture>> = {
+  llama: { name: 'LlamaForCausalLM', positions: 2048 },
+  mistral: { name: 'MistralForCausalLM', positions: 131072, keyValueHeads: 8, slidingWindow: 4096 },
+  qwen2: { name: 'Qwen2ForCausalLM', ...QWEN, qkvBias: true },
+  qwen3: { name: 'Qwen3ForCausalLM', ...QWEN, headDim: 128, qkNorm: true },
+};
 /** What others have that is lacking here. */
 const LACKING: Readonly<Record<string, string>> = {
-  qwen2: 'biases of Q, K and V',
-  qwen3: 'norms of Q and K',
   gemma: 'its norms, activation and scaled embeddings',
   smollm3: 'layers without rotary embedding',
 };
@@ -57,7 +76,9 @@ const configSchema = z.looseObject({
   rope_interleaved: z.literal(false).nullish(),
   partial_rotary_factor: z.literal(1).nullish(),
   sliding_window: count.nullish(),
-  attention_bias: z.literal(false).nullish(),
+  use_sliding_window: z.boolean().default(false),
+  layer_types: z.array(z.literal('full_attention')).nullish(),
+  attention_bias: z.boolean().nullish(),
   attention_dropout: z.literal(0).nullish(),
   mlp_bias: z.literal(false).nullish(),
   quantization_config: z.null().optional(),
@@ -71,15 +92,14 @@ type HfConfig = z.infer<typeof configSchema>;
 export function readModelConfig(folder: string): ModelConfig {
   const path = join(folder, 'config.json');
   const json = readJson(path);
-  const modelType = checkArchitecture(path, json);
+  const architecture = checkArchitecture(path, json);
   const c = parse(path, configSchema, json);
-  if (!c.head_dim && c.hidden_size % c.num_attention_heads !== 0) {
-    throw new UserError(`'${path}': ${c.num_attention_heads} heads do not divide hidden_size ${c.hidden_size}`);
+  const { num_attention_heads: heads, max_position_embeddings: maxPositionEmbeddings = architecture.positions } = c;
+  const headDim = c.head_dim ?? architecture.headDim ?? c.hidden_size / heads;
+  if (!Number.isInteger(headDim)) {
+    throw new UserError(`'${path}': ${heads} heads do not divide hidden_size ${c.hidden_size}`);
   }
-  // defaults of transformers' LlamaConfig and MistralConfig, for what a file leaves out
-  const isMistral = modelType === 'mistral';
-  const maxPositionEmbeddings = c.max_position_embeddings ?? (isMistral ? 131072 : 2048);
-  const window = isMistral && c.sliding_window === undefined ? 4096 : c.sliding_window;
+  const window = windowOf(c, architecture);
   if (window && window < maxPositionEmbeddings) {
     refuse(
       path,
@@ -88,20 +108,27 @@ export function readModelConfig(folder: string): ModelConfig {
       `attention goes over all of max_position_embeddings ${maxPositionEmbeddings}`,
     );
   }
+  // a Qwen2 does not read it: biases of Q, K and V it always has, one of the output never
+  if (c.attention_bias && !architecture.qkvBias) {
+    refuse(path, 'attention_bias', true, 'biases of the projections are those of Qwen2 alone');
+  }
   const ropeScaling = ropeScalingOf(path, c);
   const config = {
     vocabSize: c.vocab_size,
     hiddenSize: c.hidden_size,
     intermediateSize: c.intermediate_size,
     numHiddenLayers: c.num_hidden_layers,
-    numAttentionHeads: c.num_attention_heads,
-    numKeyValueHeads: c.num_key_value_heads ?? (isMistral ? 8 : c.num_attention_heads),
-    headDim: c.head_dim ?? c.hidden_size / c.num_attention_heads,
+    numAttentionHeads: heads,
+    numKeyValueHeads:
+      (c.num_key_value_heads === undefined ? architecture.keyValueHeads : c.num_key_value_heads) ?? heads,
+    headDim,
     rmsNormEps: c.rms_norm_eps,
     ropeTheta: c.rope_parameters?.rope_theta ?? c.rope_theta ?? 10000,
     ...(ropeScaling && { ropeScaling }),
     tieWordEmbeddings: c.tie_word_embeddings,
     maxPositionEmbeddings,
+    ...(architecture.qkvBias && { qkvBias: true }),
+    ...(architecture.qkNorm && { qkNorm: true }),
   };
   try {
     return validateModelConfig(config);
@@ -109,6 +136,11 @@ export function readModelConfig(folder: string): ModelConfig {
     throw new UserError(`'${path}': ${messageOf(error)}`);
   }
 }
+
+const windowOf = (
+  { sliding_window: window, use_sliding_window: isUsed }: HfConfig,
+  { slidingWindow, switchesWindow }: Architecture,
+) => (switchesWindow && !isUsed ? null : window === undefined ? slidingWindow : window);
 
 /** Ids of special tokens in a folder's config.json. @throws UserError as readModelConfig. */
 export function readTokenIds(folder: string): TokenIds {
@@ -119,16 +151,24 @@ export function readTokenIds(folder: string): TokenIds {
 const TORCH_TYPES: Readonly<Record<WeightType, string>> = { F32: 'float32', F16: 'float16', BF16: 'bfloat16' };
 
 /**
- * What config.json of a model folder holds. Ids that are not known are null: transformers would take 1 and 2. It refuses a
- * LLaMA whose heads do not divide hidden_size, but not a Mistral, which without a window computes the same.
+ * The model_type of what a configuration computes. transformers refuses a LLaMA whose heads do not divide hidden_size, but
+ * not a Mistral, which without a window computes the same, nor a Qwen.
  */
+function modelTypeOf(c: ModelConfig): string {
+  if (c.qkvBias) return 'qwen2';
+  if (c.qkNorm) return 'qwen3';
+  return c.hiddenSize % c.numAttentionHeads === 0 ? 'llama' : 'mistral';
+}
+
+/** What config.json of a model folder holds. Ids that are not known are null: transformers would take 1 and 2. */
 export function hfConfig(c: ModelConfig, type: WeightType, tokenIds?: TokenIds): Record<string, unknown> {
-  const isLlama = c.hiddenSize % c.numAttentionHeads === 0;
-  const modelType = isLlama ? 'llama' : 'mistral';
+  const modelType = modelTypeOf(c);
+  const { name, slidingWindow, switchesWindow } = ARCHITECTURES[modelType]!;
+  const noWindow = switchesWindow ? { use_sliding_window: false } : { sliding_window: null };
   return {
-    architectures: [ARCHITECTURES[modelType]],
+    architectures: [name],
     model_type: modelType,
-    ...(isLlama ? {} : { sliding_window: null }),
+    ...(slidingWindow && noWindow),
     hidden_act: 'silu',
     vocab_size: c.vocabSize,
     hidden_size: c.hiddenSize,
@@ -144,7 +184,7 @@ export function hfConfig(c: ModelConfig, type: WeightType, tokenIds?: TokenIds):
     ...(c.ropeScaling?.type === 'llama3' && {
       original_max_position_embeddings: c.ropeScaling.originalMaxPositionEmbeddings,
     }),
-    attention_bias: false,
+    ...(!c.qkvBias && { attention_bias: false }),
     mlp_bias: false,
     tie_word_embeddings: c.tieWordEmbeddings,
     max_position_embeddings: c.maxPositionEmbeddings,
@@ -181,18 +221,20 @@ function readJson(path: string): Record<string, unknown> {
   return json as Record<string, unknown>;
 }
 
-/** @returns model_type. */
-function checkArchitecture(path: string, { model_type: modelType, architectures }: Record<string, unknown>): string {
+function checkArchitecture(
+  path: string,
+  { model_type: modelType, architectures }: Record<string, unknown>,
+): Architecture {
   const expected = typeof modelType === 'string' ? ARCHITECTURES[modelType] : undefined;
   if (!expected) {
     const lacking = typeof modelType === 'string' ? LACKING[modelType] : undefined;
-    const known = `the types that can be read are ${Object.keys(ARCHITECTURES).join(' and ')}`;
+    const known = `the types that can be read are ${Object.keys(ARCHITECTURES).join(', ')}`;
     return refuse(path, 'model_type', modelType, lacking ? `${lacking} are not supported; ${known}` : known);
   }
-  if (architectures !== undefined && !(Array.isArray(architectures) && architectures.includes(expected))) {
-    refuse(path, 'architectures', architectures, `'${modelType as string}' is read as ${expected}`);
+  if (architectures !== undefined && !(Array.isArray(architectures) && architectures.includes(expected.name))) {
+    refuse(path, 'architectures', architectures, `'${modelType as string}' is read as ${expected.name}`);
   }
-  return modelType as string;
+  return expected;
 }
 
 function ropeScalingOf(path: string, { rope_scaling, rope_parameters }: HfConfig): RopeScaling | undefined {

@@ -44,6 +44,8 @@ export const resolvedSchema = z.object({
     ropeScaling: ropeScalingSchema.optional(),
     tieWordEmbeddings: z.boolean(),
     maxPositionEmbeddings: count,
+    qkvBias: z.boolean().optional(),
+    qkNorm: z.boolean().optional(),
   }),
   parameters: z.object({
     total: count,
@@ -210,6 +212,8 @@ export function newModel(config: RunFields, dataVocabSize: number): ModelConfig 
     ropeTheta: config.ropeTheta ?? 10000,
     tieWordEmbeddings: config.tieWordEmbeddings ?? true,
     maxPositionEmbeddings: Math.max(2048, config.contextLength ?? 0),
+    ...(config.qkvBias && { qkvBias: true }),
+    ...(config.qkNorm && { qkNorm: true }),
   });
 }
 

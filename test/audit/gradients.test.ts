@@ -9,7 +9,7 @@ afterEach(() => vi.restoreAllMocks());
 test('every rule agrees with central differences', () => {
   const checks = ruleChecks();
   expect(checks.filter(({ passed }) => !passed)).toEqual([]);
-  expect(new Set(checks.map(({ kernel }) => kernel)).size).toBe(7);
+  expect(new Set(checks.map(({ kernel }) => kernel)).size).toBe(8);
 });
 
 describe("a model's loss and gradients against float64", () => {

@@ -10,6 +10,7 @@ import { swigluLinear } from '../../src/ops/swiglu.js';
 import { Random } from '../../src/random.js';
 import { GradientPass } from '../../src/train/gradients.js';
 import { backwardFrom, input, parameter, run, sum, uniform, useDevice } from '../support/gpu.js';
+import { disturbVectors } from '../support/vectors.js';
 
 const context = useDevice();
 
@@ -94,6 +95,7 @@ describe('checkpointing of layers', () => {
 
   async function pass(config: ModelConfig, checkpointing: 'none' | 'layer') {
     const model = await createModel(context.device, config, { seed: 8 });
+    await disturbVectors(model);
     const made = await GradientPass.create(model, { B, T }, { checkpointing });
     made.submit(sequences);
     const tensors = made.plan.buffers.filter(({ label }) => label !== 'kernel parameters');
@@ -104,9 +106,14 @@ describe('checkpointing of layers', () => {
     return result;
   }
 
-  test.each([true, false])('loss and every gradient are the same bits, tied head: %s', async tied => {
-    const kept = await pass(shape(3, tied), 'none');
-    const again = await pass(shape(3, tied), 'layer');
+  test.each([
+    ['tied head', shape(3, true)],
+    ['untied head', shape(3, false)],
+    ['biases of Q, K, V', { ...shape(3, true), qkvBias: true }],
+    ['norms of Q and K', { ...shape(3, true), qkNorm: true }],
+  ])('loss and every gradient are the same bits: %s', async (_, config) => {
+    const kept = await pass(config, 'none');
+    const again = await pass(config, 'layer');
     expect(again.loss).toBe(kept.loss);
     expect(again.gradients).toEqual(kept.gradients);
     expect([...kept.gradients.values()].every(gradient => gradient.some(value => value !== 0))).toBe(true);

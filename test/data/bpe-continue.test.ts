@@ -94,6 +94,19 @@ describe('a continued BPE', () => {
     checkExtends(before, after);
   });
 
+  test('what a normalizer makes of the text is what new tokens are learned from', async () => {
+    const normalized = TextTokenizer.parse(JSON.stringify({ ...parse(old.json), normalizer: { type: 'NFC' } }));
+    const text = 'où l’été naît à Orléans, où l’été naît à Orléans. '.repeat(20);
+    const [whole, inParts] = await Promise.all(
+      (['NFC', 'NFD'] as const).map(form =>
+        continueBpe(normalized, [write(`${form}.txt`, text.normalize(form))], { add: 10, field: 'text' }),
+      ),
+    );
+    expect(text.normalize('NFD')).not.toBe(text.normalize('NFC'));
+    expect(inParts!.json).toBe(whole!.json);
+    expect(parse(whole!.json)).toMatchObject({ normalizer: { type: 'NFC' } });
+  });
+
   test('what cannot be continued', async () => {
     await expect(continueBpe(old, [other], { add: 5000, field: 'text' })).rejects.toThrow(
       /^the text gives \d+ new tokens that occur twice, not 5000; add fewer, or give more text$/,

@@ -82,8 +82,11 @@ async function failure(work: Promise<unknown>): Promise<string> {
 }
 
 describe('pieces of a long text', () => {
-  /** The trained file with the pattern of GPT-4, Llama 3 and Qwen, and merges over a point and the line end behind it. */
-  function withLineEndsInPunctuation(): TextTokenizer {
+  /**
+   * The trained file with the pattern of GPT-4, Llama 3 and Qwen, merges over a point and the line end behind it, and the
+   * normalizer of Qwen.
+   */
+  function likeQwen(): TextTokenizer {
     const file = parse(tokenizer.json);
     file.model.vocab['.Ċ'] = 300;
     file.model.vocab['.ĊĊ'] = 301;
@@ -92,6 +95,7 @@ describe('pieces of a long text', () => {
       "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
     const split = { type: 'Split', pattern: { Regex }, behavior: 'Isolated', invert: false };
     const bytes = { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: false };
+    file.normalizer = { type: 'NFC' };
     file.pre_tokenizer = { type: 'Sequence', pretokenizers: [split, bytes] };
     return TextTokenizer.parse(JSON.stringify(file));
   }
@@ -101,13 +105,14 @@ describe('pieces of a long text', () => {
     'lines without spaces': 'constructor.\n',
     'paragraphs without spaces': 'constructor.\n\nthe\n',
     'no spaces, CRLF': '灯台constructor.\r\nturns\r\n',
+    'characters in parts': 'E\u0301te\u0301 \u1112\u1161\u11ab \u1112\n\u1161\u0301 turns\n',
     'line ends of many kinds': 'a \n \nthe.\n\n\n turns\n  \tturns!\r\n\r\nthe\u0085\n',
   };
   test.each(Object.entries(long))('give the tokens of the whole: %s', async (_, line) => {
     const whole = line.repeat(Math.ceil(420_000 / line.length));
     const pieces = await piecesOf(write('long.txt', whole));
     expect(pieces.length).toBeGreaterThan(2);
-    for (const encoder of [tokenizer, withLineEndsInPunctuation()]) {
+    for (const encoder of [tokenizer, likeQwen()]) {
       const inPieces: number[] = [];
       for (const piece of pieces) for (const id of await encoder.encode(piece.text)) inPieces.push(id);
       const ids = await encoder.encode(whole);
@@ -118,6 +123,12 @@ describe('pieces of a long text', () => {
 });
 
 describe('loading', () => {
+  test('takes a normalizer: characters in parts give the tokens of whole ones', async () => {
+    const normalized = TextTokenizer.parse(JSON.stringify({ ...parse(tokenizer.json), normalizer: { type: 'NFC' } }));
+    expect(await normalized.encode('E\u0301te\u0301')).toEqual(await tokenizer.encode('Été'));
+    expect(await tokenizer.encode('E\u0301te\u0301')).not.toEqual(await tokenizer.encode('Été'));
+  });
+
   const variant = (change: (file: File) => void) => {
     const file = parse(tokenizer.json);
     change(file);

@@ -7,6 +7,7 @@ import { llama } from '../../src/numerics/llama.js';
 import { Random } from '../../src/random.js';
 import { goldenFolder, goldenShape, goldenTensors } from '../support/golden.js';
 import { useDevice } from '../support/gpu.js';
+import { disturbVectors } from '../support/vectors.js';
 
 const context = useDevice();
 const weights = new Map([...goldenTensors('model')].map(([name, values]) => [name, Float64Array.from(values)]));
@@ -74,15 +75,22 @@ describe('log-likelihoods of spans', () => {
   });
 });
 
-describe.each(['f32', 'f16'] as const)('what sequences share is computed once, in %s', precision => {
+describe.each([
+  ['f32', {}],
+  ['f16', {}],
+  ['f32', { qkvBias: true }],
+  ['f32', { qkNorm: true }],
+] as const)('what sequences share is computed once, in %s, %o', (precision, more) => {
   test('and their log-likelihoods have the bits of each alone', async () => {
     if (precision === 'f16' && !context.device.adapter.features.includes('shader-f16')) return;
     const config = {
       ...{ vocabSize: 67, hiddenSize: 48, intermediateSize: 50, numHiddenLayers: 2 },
       ...{ numAttentionHeads: 4, numKeyValueHeads: 2, headDim: 12, rmsNormEps: 1e-5, ropeTheta: 10000 },
       ...{ tieWordEmbeddings: false, maxPositionEmbeddings: 512 },
+      ...more,
     };
     const small = await createModel(context.device, config, { seed: 3, precision });
+    await disturbVectors(small);
     const ids = (length: number) => Array.from({ length }, () => random.integer(config.vocabSize));
     const questions = [
       { shared: 200, more: [30, 9, 17, 1] },

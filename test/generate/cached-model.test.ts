@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { CachedModel, createModel, logits, type ModelConfig, type Precision } from '../../src/index.js';
 import { Random } from '../../src/random.js';
 import { useDevice } from '../support/gpu.js';
+import { disturbVectors } from '../support/vectors.js';
 
 const context = useDevice();
 
@@ -40,6 +41,16 @@ const cases: Record<string, Sequences> = {
     prompts: [120, 131],
     more: 12,
   },
+  'biases of Q, K, V': {
+    config: { ...base, numKeyValueHeads: 2, qkvBias: true },
+    prompts: [5, 1, 17, 16, 9],
+    more: 12,
+  },
+  'norms of Q and K': {
+    config: { ...base, numKeyValueHeads: 2, headDim: 16, qkNorm: true },
+    prompts: [5, 1, 17, 16, 9],
+    more: 12,
+  },
   'small heads, many sequences': {
     config: { ...base, numAttentionHeads: 2, numKeyValueHeads: 1, headDim: 6, vocabSize: 331, intermediateSize: 9 },
     prompts: Array.from({ length: 35 }, (_, b) => 1 + (b % 7)),
@@ -51,6 +62,7 @@ const cases: Record<string, Sequences> = {
 async function differences({ config, prompts, more }: Sequences, precision: Precision): Promise<string[]> {
   const { device } = context;
   const model = await createModel(device, config, { seed: 3, precision });
+  await disturbVectors(model);
   const [B, longest] = [prompts.length, Math.max(...prompts)];
   const total = longest + more;
   const V = config.vocabSize;

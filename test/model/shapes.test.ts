@@ -5,6 +5,7 @@ import { U } from '../../src/numerics/bounds.js';
 import { llama } from '../../src/numerics/llama.js';
 import { Random } from '../../src/random.js';
 import { useDevice } from '../support/gpu.js';
+import { disturbVectors } from '../support/vectors.js';
 
 const context = useDevice();
 
@@ -19,22 +20,25 @@ const wide = {
   numKeyValueHeads: 1,
   headDim: 8,
 };
+const odd = {
+  ...base,
+  vocabSize: 331,
+  hiddenSize: 96,
+  intermediateSize: 250,
+  numHiddenLayers: 2,
+  numAttentionHeads: 4,
+  numKeyValueHeads: 2,
+  headDim: 24,
+  tieWordEmbeddings: true,
+};
 const models: Record<string, { config: ModelConfig; B: number; T: number }> = {
   'grouped-query heads, tied head, everything odd': {
-    config: {
-      ...base,
-      vocabSize: 331,
-      hiddenSize: 96,
-      intermediateSize: 250,
-      numHiddenLayers: 2,
-      numAttentionHeads: 4,
-      numKeyValueHeads: 2,
-      headDim: 24,
-      tieWordEmbeddings: true,
-    },
+    config: odd,
     B: 2,
     T: 37,
   },
+  'biases of Q, K, V': { config: { ...odd, qkvBias: true }, B: 2, T: 67 },
+  'norms of Q and K': { config: { ...odd, qkNorm: true }, B: 2, T: 67 },
   'head size 80 at T 131': {
     config: {
       ...base,
@@ -80,6 +84,7 @@ const models: Record<string, { config: ModelConfig; B: number; T: number }> = {
 describe.each(Object.entries(models))('%s', (_, { config, B, T }) => {
   test('loss and gradients', async () => {
     const model = await createModel(context.device, config, { seed: 5 });
+    await disturbVectors(model);
     const weights = new Map<string, Float64Array>();
     for (const { name } of model.specs) weights.set(name, Float64Array.from(await model.read(name)));
     const random = new Random(9);

@@ -50,7 +50,7 @@ describe('against PyTorch in float64', () => {
 });
 
 describe('against central differences', () => {
-  const shape = {
+  const base = {
     vocabSize: 11,
     hiddenSize: 12,
     intermediateSize: 10,
@@ -64,7 +64,11 @@ describe('against central differences', () => {
     maxPositionEmbeddings: 8,
   };
 
-  test('every parameter of a model with grouped-query heads, a tied head and heads wider than the model', () => {
+  test.each([
+    ['a model with grouped-query heads, a tied head and heads wider than the model', base],
+    ['one with biases of Q, K, V', { ...base, qkvBias: true }],
+    ['one with norms of Q and K', { ...base, qkNorm: true }],
+  ])('every parameter of %s', (_, shape) => {
     const random = new Random(3);
     const weights: Weights = new Map(
       parameterSpecs(shape).map(({ name, shape: dimensions, decay }) => [

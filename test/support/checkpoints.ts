@@ -58,6 +58,16 @@ export function tensorsOf(config: Json, dtype: string): Map<string, RawTensor> {
       [`${prefix}self_attn.q_proj.weight`, [H * D, C]],
       [`${prefix}self_attn.v_proj.weight`, [KV * D, C]],
     );
+    if (config.model_type === 'qwen3') {
+      shapes.push([`${prefix}self_attn.k_norm.weight`, [D]], [`${prefix}self_attn.q_norm.weight`, [D]]);
+    }
+    if (config.model_type === 'qwen2') {
+      shapes.push(
+        [`${prefix}self_attn.k_proj.bias`, [KV * D]],
+        [`${prefix}self_attn.q_proj.bias`, [H * D]],
+        [`${prefix}self_attn.v_proj.bias`, [KV * D]],
+      );
+    }
   }
   shapes.push(['model.norm.weight', [C]]);
   if (!config.tie_word_embeddings) shapes.unshift(['lm_head.weight', [V, C]]);
@@ -65,7 +75,7 @@ export function tensorsOf(config: Json, dtype: string): Map<string, RawTensor> {
     shapes.map(([name, shape]) => {
       const random = new Random(1, name);
       const values = Float32Array.from({ length: sizeOf(shape) }, () =>
-        shape.length === 1 ? 1 + 0.2 * random.normal() : 0.15 * random.normal(),
+        name.endsWith('norm.weight') ? 1 + 0.2 * random.normal() : 0.15 * random.normal(),
       );
       if (dtype === 'BF16') {
         const words = new Uint32Array(values.buffer);
@@ -236,6 +246,55 @@ export const LAYOUTS: Readonly<Record<string, Layout>> = {
       tie_word_embeddings: true,
       torch_dtype: 'bfloat16',
       use_cache: true,
+    },
+  },
+  'Qwen2.5, BF16, tied, 3 heads to 1, biases': {
+    dtype: 'BF16',
+    config: {
+      architectures: ['Qwen2ForCausalLM'],
+      model_type: 'qwen2',
+      ...small,
+      attention_dropout: 0.0,
+      bos_token_id: 60,
+      eos_token_id: 60,
+      max_position_embeddings: 1024,
+      max_window_layers: 1,
+      num_attention_heads: 3,
+      num_key_value_heads: 1,
+      rms_norm_eps: 1e-6,
+      rope_theta: 1000000.0,
+      sliding_window: 64,
+      tie_word_embeddings: true,
+      torch_dtype: 'bfloat16',
+      use_cache: true,
+      use_mrope: false,
+      use_sliding_window: false,
+    },
+  },
+  'Qwen3, F16, grouped-query, heads wider than the model, norms of heads': {
+    dtype: 'F16',
+    config: {
+      architectures: ['Qwen3ForCausalLM'],
+      model_type: 'qwen3',
+      ...small,
+      attention_bias: false,
+      attention_dropout: 0.0,
+      bos_token_id: 60,
+      eos_token_id: 61,
+      head_dim: 16,
+      layer_types: ['full_attention', 'full_attention'],
+      max_position_embeddings: 1024,
+      max_window_layers: 2,
+      num_attention_heads: 4,
+      num_key_value_heads: 2,
+      rms_norm_eps: 1e-6,
+      rope_scaling: null,
+      rope_theta: 1000000,
+      sliding_window: null,
+      tie_word_embeddings: false,
+      torch_dtype: 'float16',
+      use_cache: true,
+      use_sliding_window: false,
     },
   },
 };

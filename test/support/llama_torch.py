@@ -1,9 +1,10 @@
-"""Logits of a Hugging Face LLaMA or Mistral folder in float64, with plain PyTorch: a reader apart from the project's own.
+"""Logits of a Hugging Face LLaMA, Mistral, Qwen2 or Qwen3 folder in float64, with plain PyTorch: a reader apart from the project's own.
 
     echo '[[1, 2, 3]]' | python3 llama_torch.py FOLDER... > logits.f64      # [B, T, vocab_size] each, little-endian
 
 It needs torch and numpy, neither transformers nor safetensors. Architecture and rope scaling are written after
-transformers' modeling_llama.py and modeling_rope_utils.py.
+transformers' modeling_llama.py, modeling_rope_utils.py, modeling_qwen2.py (biases of Q, K and V) and
+modeling_qwen3.py (norms over the heads of Q and K).
 """
 import json
 import math
@@ -77,6 +78,9 @@ def forward(config, weights, ids):
     def split(x, count):
         return x.view(B, T, count, size).transpose(1, 2)
 
+    def norm_heads(x, name):
+        return norm(x, name) if config["model_type"] == "qwen3" else x
+
     def rotate(x):
         first, second = x[..., : size // 2], x[..., size // 2 :]
         return x * cos + torch.cat([-second, first], -1) * sin
@@ -88,10 +92,15 @@ def forward(config, weights, ids):
         def linear(x, name):
             return x @ weights[f"{prefix}{name}.weight"].T
 
+        def project(x, name):
+            y = linear(x, name)
+            return y + weights[f"{prefix}{name}.bias"] if config["model_type"] == "qwen2" else y
+
         normed = norm(x, prefix + "input_layernorm.weight")
-        q = rotate(split(linear(normed, "self_attn.q_proj"), heads))
-        k = rotate(split(linear(normed, "self_attn.k_proj"), kv_heads)).repeat_interleave(heads // kv_heads, 1)
-        v = split(linear(normed, "self_attn.v_proj"), kv_heads).repeat_interleave(heads // kv_heads, 1)
+        q = rotate(norm_heads(split(project(normed, "self_attn.q_proj"), heads), prefix + "self_attn.q_norm.weight"))
+        k = rotate(norm_heads(split(project(normed, "self_attn.k_proj"), kv_heads), prefix + "self_attn.k_norm.weight"))
+        k = k.repeat_interleave(heads // kv_heads, 1)
+        v = split(project(normed, "self_attn.v_proj"), kv_heads).repeat_interleave(heads // kv_heads, 1)
         scores = (q @ k.transpose(2, 3) / math.sqrt(size)).masked_fill(masked, -math.inf)
         mixed = (scores.softmax(-1) @ v).transpose(1, 2).reshape(B, T, heads * size)
         x = x + linear(mixed, "self_attn.o_proj")

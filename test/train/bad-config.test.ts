@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { untrainedBpe } from '../../src/data/bpe-file.js';
 import { checkModelFolder, readModelConfig } from '../../src/train/model-folder.js';
-import type { Json } from '../support/checkpoints.js';
+import { type Json, LAYOUTS } from '../support/checkpoints.js';
 import { sharded, single, useCheckpoint } from '../support/damage.js';
 
 const { folder, refusedUnread } = useCheckpoint();
@@ -28,6 +28,8 @@ describe('a tokenizer', () => {
 describe('config.json', () => {
   const llama = single.config;
   const mistral = sharded.config;
+  const qwen2 = LAYOUTS['Qwen2.5, BF16, tied, 3 heads to 1, biases']!.config;
+  const qwen3 = LAYOUTS['Qwen3, F16, grouped-query, heads wider than the model, norms of heads']!.config;
   const cases: [string, Json, RegExp][] = [
     [
       'no model_type',
@@ -35,8 +37,6 @@ describe('config.json', () => {
       /model_type is missing: the types that can be read are llama/,
     ],
     ['another type', { ...llama, model_type: 'gpt2' }, /model_type is "gpt2"/],
-    ['Qwen2', { ...llama, model_type: 'qwen2' }, /model_type is "qwen2": biases of Q, K and V are not supported/],
-    ['Qwen3', { ...llama, model_type: 'qwen3' }, /model_type is "qwen3": norms of Q and K are not supported/],
     [
       'a classifier',
       { ...llama, architectures: ['LlamaForSequenceClassification'] },
@@ -48,6 +48,13 @@ describe('config.json', () => {
       { ...mistral, sliding_window: undefined, max_position_embeddings: 32768 },
       /sliding_window is 4096/,
     ],
+    ['a window switched on', { ...qwen2, use_sliding_window: true }, /sliding_window is 64: attention goes over all/],
+    [
+      'layers with a window',
+      { ...qwen2, layer_types: ['full_attention', 'sliding_attention'] },
+      /layer_types.1 is "sliding_attention"/,
+    ],
+    ['biases of a Qwen3', { ...qwen3, attention_bias: true }, /attention_bias is true: biases .* of Qwen2 alone/],
     ['YaRN', { ...llama, rope_scaling: { rope_type: 'yarn', factor: 4 } }, /rope_scaling.rope_type is "yarn"/],
     [
       'dynamic scaling',

@@ -5,7 +5,15 @@ import { beforeEach, describe, expect, test } from 'vitest';
 import { findModelFolder } from '../../src/train/checkpoint.js';
 import { exportModel } from '../../src/train/export.js';
 import { checkModelFolder } from '../../src/train/model-folder.js';
-import { type Json, packed, type RawTensor, safetensors, tensorsOf, writeCheckpoint } from '../support/checkpoints.js';
+import {
+  type Json,
+  LAYOUTS,
+  packed,
+  type RawTensor,
+  safetensors,
+  tensorsOf,
+  writeCheckpoint,
+} from '../support/checkpoints.js';
 import { sharded, single, useCheckpoint } from '../support/damage.js';
 
 const { root, folder, out, refused, refusedUnread } = useCheckpoint();
@@ -91,6 +99,12 @@ describe('a safetensors file', () => {
     tensors.delete('model.norm.weight');
     write(tensors);
     await refusedUnread(/has no tensor 'model.norm.weight', which config.json calls for/);
+    const { config } = LAYOUTS['Qwen2.5, BF16, tied, 3 heads to 1, biases']!;
+    writeFileSync(join(folder, 'config.json'), JSON.stringify(config));
+    const biased = tensorsOf(config, 'BF16');
+    biased.delete('model.layers.1.self_attn.k_proj.bias');
+    write(biased);
+    await refusedUnread(/has no tensor 'model.layers.1.self_attn.k_proj.bias', which config.json calls for/);
   });
 
   test('with a head beside tied embeddings: passed over where it is the embedding, else refused', async () => {

@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { UserError } from '../../src/errors.js';
-import { parseConfig, readYaml } from '../../src/train/config.js';
+import { parseConfig, parseFields, readYaml } from '../../src/train/config.js';
+import { newModel } from '../../src/train/resolve.js';
 
 const root = mkdtempSync(join(tmpdir(), 'babelgrad-config-'));
 afterAll(() => rmSync(root, { recursive: true }));
@@ -18,6 +19,13 @@ function read(...lines: string[]) {
 
 test('what is wrong with a configuration in code is said of it', () => {
   expect(() => parseConfig({ out: 1 })).toThrow(/^the configuration: field 'out' is 1: .*expected string/);
+});
+
+test('biases and norms of Q and K, which no architecture has both of, are refused together', () => {
+  const model = (fields: Record<string, unknown>) => newModel(parseFields({ preset: 'tiny', ...fields }, 'x'), 300);
+  expect(model({ qkvBias: true })).toMatchObject({ qkvBias: true });
+  expect(model({ qkNorm: true })).toMatchObject({ qkNorm: true });
+  expect(() => model({ qkvBias: true, qkNorm: true })).toThrow(/qkvBias and qkNorm are both set; Qwen2 has the one/);
 });
 
 describe('a number in YAML', () => {

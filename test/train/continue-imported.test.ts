@@ -17,7 +17,7 @@ import { sampleText } from '../support/text.js';
 
 const context = useDevice();
 const root = mkdtempSync(join(tmpdir(), 'babelgrad-continue-'));
-const [source, data, run] = [join(root, 'source'), join(root, 'data'), join(root, 'run')];
+const data = join(root, 'data');
 const layout = LAYOUTS['Llama of transformers 5 (rope_parameters), BF16, sharded']!;
 const tokenizerConfig = '{"tokenizer_class": "PreTrainedTokenizerFast", "chat_template": "{{ messages }}"}';
 const scaling = {
@@ -35,11 +35,6 @@ beforeAll(async () => {
   const tokenizer = await trainTokenizer([join(root, 'text.txt')], { vocabSize: 280, field: 'text', out });
   tokenizerJson = tokenizer.json;
   await tokenizeFiles([join(root, 'text.txt')], { tokenizer, field: 'text', out: data, heldOutTokens: 300 });
-  writeCheckpoint(source, {
-    ...layout,
-    config: { ...layout.config, vocab_size: 300, bos_token_id: 7, eos_token_id: [0, 8] },
-    files: { 'tokenizer.json': tokenizerJson, 'tokenizer_config.json': tokenizerConfig },
-  });
 });
 afterAll(() => rmSync(root, { recursive: true }));
 
@@ -53,40 +48,57 @@ const fields = (out: string) => ({
   checkpointEveryTokens: 3 * 96,
   keepCheckpoints: 9,
 });
-const start = (out: string, signal?: AbortSignal, onStep?: (line: { step: number }) => void) =>
-  startRun(parseConfig(fields(out), 'the test'), {
-    device: context.device,
-    from: source,
-    signal,
-    observer: onStep && { onStep },
-  });
 
-test('rope scaling, token ids and tokenizer files are in every checkpoint, and resume ends with the same bits', async () => {
-  await start(run);
-  expect(readRunConfig(run).model.ropeScaling).toEqual(scaling);
-  const stopped = join(root, 'stopped');
-  const abort = new AbortController();
-  await start(stopped, abort.signal, ({ step }) => step === 2 && abort.abort());
-  await resumeRun(stopped, { device: context.device });
-  const [last, resumed] = [run, stopped].map(folder => listCheckpoints(folder).at(-1)!.folder) as [string, string];
-  expect(last).toMatch(/step-00000006$/);
-  for (const file of ['model.safetensors', 'optimizer.safetensors', 'config.json', 'tokenizer_config.json']) {
-    expect(readFileSync(join(resumed, file)).equals(readFileSync(join(last, file))), file).toBe(true);
-  }
-  expect(readModelConfig(last).ropeScaling).toEqual(scaling);
-  expect(readModelConfig(last)).toEqual(readModelConfig(source));
-  expect(JSON.parse(readFileSync(join(last, 'config.json'), 'utf8'))).toMatchObject({
-    bos_token_id: 7,
-    eos_token_id: [0, 8],
-  });
-  expect(readFileSync(join(last, 'tokenizer_config.json'), 'utf8')).toBe(tokenizerConfig);
+test.each([
+  ['rope scaling', layout, { ropeScaling: scaling }],
+  ['biases', LAYOUTS['Qwen2.5, BF16, tied, 3 heads to 1, biases']!, { qkvBias: true }],
+  [
+    'norms of heads',
+    LAYOUTS['Qwen3, F16, grouped-query, heads wider than the model, norms of heads']!,
+    { qkNorm: true },
+  ],
+] as const)(
+  '%s, token ids and tokenizer files are in every checkpoint, and resume ends with the same bits',
+  async (what, layout, has) => {
+    const folder = (name: string) => join(root, `${what} ${name}`);
+    const [source, run, stopped] = [folder('source'), folder('run'), folder('stopped')];
+    writeCheckpoint(source, {
+      ...layout,
+      config: { ...layout.config, vocab_size: 300, bos_token_id: 7, eos_token_id: [0, 8] },
+      files: { 'tokenizer.json': tokenizerJson, 'tokenizer_config.json': tokenizerConfig },
+    });
+    const start = (out: string, signal?: AbortSignal, onStep?: (line: { step: number }) => void) =>
+      startRun(parseConfig(fields(out), 'the test'), {
+        device: context.device,
+        from: source,
+        signal,
+        observer: onStep && { onStep },
+      });
+    await start(run);
+    expect(readRunConfig(run).model).toMatchObject(has);
+    const abort = new AbortController();
+    await start(stopped, abort.signal, ({ step }) => step === 2 && abort.abort());
+    await resumeRun(stopped, { device: context.device });
+    const [last, resumed] = [run, stopped].map(folder => listCheckpoints(folder).at(-1)!.folder) as [string, string];
+    expect(last).toMatch(/step-00000006$/);
+    for (const file of ['model.safetensors', 'optimizer.safetensors', 'config.json', 'tokenizer_config.json']) {
+      expect(readFileSync(join(resumed, file)).equals(readFileSync(join(last, file))), file).toBe(true);
+    }
+    expect(readModelConfig(last)).toMatchObject(has);
+    expect(readModelConfig(last)).toEqual(readModelConfig(source));
+    expect(JSON.parse(readFileSync(join(last, 'config.json'), 'utf8'))).toMatchObject({
+      bos_token_id: 7,
+      eos_token_id: [0, 8],
+    });
+    expect(readFileSync(join(last, 'tokenizer_config.json'), 'utf8')).toBe(tokenizerConfig);
 
-  const out = join(root, 'out');
-  await exportModel(last, out, { type: 'BF16' });
-  expect(readModelConfig(out)).toEqual(readModelConfig(source));
-  expect(readFileSync(join(out, 'tokenizer.json'), 'utf8')).toBe(tokenizerJson);
-  expect(readFileSync(join(out, 'tokenizer_config.json'), 'utf8')).toBe(tokenizerConfig);
-});
+    const out = folder('out');
+    await exportModel(last, out, { type: 'BF16' });
+    expect(readModelConfig(out)).toEqual(readModelConfig(source));
+    expect(readFileSync(join(out, 'tokenizer.json'), 'utf8')).toBe(tokenizerJson);
+    expect(readFileSync(join(out, 'tokenizer_config.json'), 'utf8')).toBe(tokenizerConfig);
+  },
+);
 
 test('a tokenizer without a tokenizer_config.json is exported with one, and its end of text is named', async () => {
   const [plain, out] = [join(root, 'plain'), join(root, 'plain-out')];

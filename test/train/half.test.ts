@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { createModel, lossAndGradients, type Model, Trainer } from '../../src/index.js';
 import { Random } from '../../src/random.js';
 import { useDevice } from '../support/gpu.js';
+import { disturbVectors } from '../support/vectors.js';
 
 const context = useDevice();
 const config = {
@@ -61,12 +62,17 @@ describe('f16', () => {
     expect(() => new ModelTensors(new MemoryCount(without), config, { precision: 'f16' })).toThrow(/has no f16/);
   });
 
-  test('loss and gradients are those of f32 but for rounding', async () => {
+  test.each([
+    ['LLaMA', config],
+    ['biases of Q, K, V', { ...config, qkvBias: true }],
+    ['norms of Q and K', { ...config, qkNorm: true }],
+  ])('loss and gradients are those of f32 but for rounding: %s', async (_, config) => {
     if (!hasHalf()) return;
     const [sequences] = batches(1);
     const [single, half] = await Promise.all(
       (['f32', 'f16'] as const).map(async precision => {
         const model = await createModel(context.device, config, { seed: 3, precision });
+        await disturbVectors(model);
         const result = await lossAndGradients(model, sequences!, { B, T });
         model.destroy();
         return result;

@@ -39,6 +39,8 @@ describe('a dry run', () => {
   test.each([
     ['small, tied', { ...model }],
     ['with checkpointing', { ...model, checkpointing: 'layer' }],
+    ['biases of Q, K, V', { ...model, qkvBias: true }],
+    ['norms of Q and K, checkpointing', { ...model, qkNorm: true, checkpointing: 'layer' }],
     ['untied, a vocabulary in chunks', { ...model, hiddenSize: 16, vocabSize: 30_000, tieWordEmbeddings: false }],
     [
       'tied, a vocabulary in chunks, checkpointing, micro-batches',

@@ -182,10 +182,10 @@ describe('limits', () => {
     device.close();
   });
 
-  test.each([true, false])(
-    'tensors beyond a binding are split, and weights beyond a buffer shared out, and nothing changes (tied: %s)',
-    async tieWordEmbeddings => {
-      const large = { ...config, vocabSize: 1500, hiddenSize: 128, tieWordEmbeddings };
+  test.each([{ tieWordEmbeddings: true }, { tieWordEmbeddings: false }, { qkvBias: true }, { qkNorm: true }])(
+    'tensors beyond a binding are split, and weights beyond a buffer shared out, and nothing changes: %o',
+    async fields => {
+      const large = { ...config, vocabSize: 1500, hiddenSize: 128, ...fields };
       const ids = new Random(7);
       const batch = Uint32Array.from({ length: 4 * (T + 1) }, () => ids.integer(large.vocabSize));
       // the embedding takes 768 kB, its gradient and moments too

@@ -2,8 +2,10 @@
 import type { Subject } from '../problem.js';
 import { embeddingProblems, ropeProblems, swigluProblems } from './activations.js';
 import { attentionProblems } from './attention.js';
+import { biasProblems } from './bias.js';
 import { branchProblems } from './branches.js';
 import { cacheProblems } from './cache.js';
+import { headNormProblems } from './head-norm.js';
 import { healthProblems } from './health.js';
 import { crossEntropyProblems, sumProblems } from './loss.js';
 import { matmulProblems } from './matmul.js';
@@ -33,6 +35,8 @@ export const FAMILIES: readonly Family[] = [
     kernels: ['rmsnorm_forward', 'rmsnorm_backward'],
     problems: rmsnormProblems,
   },
+  { name: 'head_norm', kernels: ['head_norm_forward', 'head_norm_backward'], problems: headNormProblems },
+  { name: 'bias', kernels: ['add_bias', 'sum_rows'], problems: biasProblems },
   { name: 'swiglu', kernels: ['swiglu_forward', 'swiglu_backward'], problems: swigluProblems },
   { name: 'rope', kernels: ['rope'], problems: ropeProblems },
   { name: 'embedding', kernels: ['embedding_forward', 'embedding_backward'], problems: embeddingProblems },

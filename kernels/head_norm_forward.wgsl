@@ -1,0 +1,27 @@
+// RMSNorm over single heads, in place: for the `heads` heads from `first_head` on of the `row_heads` of a row,
+//   x[r, h, d] ← x[r, h, d] * rstd[r, h] * weight[d],   rstd[r, h] = 1 / sqrt(mean_d(x²) + eps)
+// x [R, row_heads, D], f32 or f16 (TYPE), weight [D], rstd [R, heads]; all computed in f32. Here a row is one head of a
+// position; a workgroup takes ROWS of them. rstd is kept for the backward pass.
+struct Params { rows: u32, heads: u32, first_head: u32, row_heads: u32, head_size: u32, eps: f32 }
+
+@group(0) @binding(0) var<storage, read> weight: array<f32>;
+@group(0) @binding(1) var<storage, read_write> x: array<${TYPE}>;
+@group(0) @binding(2) var<storage, read_write> rstd: array<f32>;
+@group(0) @binding(3) var<uniform> params: Params;
+
+${LIB_REDUCE}
+
+fn take_row(row: u32, thread: u32) {
+  let D = params.head_size;
+  let start = ((row / params.heads) * params.row_heads + params.first_head + row % params.heads) * D;
+  var squares = 0f;
+  for (var d = thread; d < D; d += ${WORKGROUP}u) {
+    let value = f32(x[start + d]);
+    squares = fma(value, value, squares);
+  }
+  let scale = inverseSqrt(reduce_sum(squares, thread) / f32(D) + params.eps);
+  if (thread == 0u) { rstd[row] = scale; }
+  for (var d = thread; d < D; d += ${WORKGROUP}u) { x[start + d] = ${TYPE}(f32(x[start + d]) * scale * weight[d]); }
+}
+
+${LIB_EACH_ROW}

@@ -1,0 +1,88 @@
+/** RMSNorm over single heads of rows in which heads stand side by side. */
+import type { AdapterDescription } from '../gpu/adapters.js';
+import { checkIndexable, f32, type KernelCall, kernelCall, linearGrid, type Operand } from './call.js';
+import { defaultRows, eachRow, type RowVariant, reduceHoles } from './row-variant.js';
+import { rowWindows } from './split.js';
+import { columnSumParts, columnSums } from './sum-rows.js';
+import type { KernelTable } from './table.js';
+
+/** Rows of `rowHeads` heads of `headSize` elements each, of which `heads` from `firstHead` on are normed. */
+export interface HeadNormSizes {
+  readonly rows: number;
+  readonly heads: number;
+  readonly firstHead: number;
+  readonly rowHeads: number;
+  readonly headSize: number;
+}
+
+/** A head is short: in workgroup memory, of more threads than this most would wait. */
+const MOST_THREADS = 32;
+
+function variantOf(adapter: AdapterDescription): RowVariant {
+  const rows = defaultRows(adapter);
+  return rows.lanes > 0 ? rows : { ...rows, workgroup: Math.min(MOST_THREADS, rows.workgroup) };
+}
+
+/** x [rows, rowHeads, headSize] in place, by weight [headSize]; rstd [rows, heads] is written. */
+export function headNormForward(
+  kernels: KernelTable,
+  { rows, heads, firstHead, rowHeads, headSize, eps }: HeadNormSizes & { readonly eps: number },
+  { weight, x, rstd }: Record<'weight' | 'x' | 'rstd', Operand>,
+): KernelCall[] {
+  checkIndexable('head_norm_forward', rows * rowHeads * headSize);
+  const byRow = [
+    [x, rowHeads * headSize],
+    [rstd, heads],
+  ] as const;
+  return rowWindows(kernels.maxBindingBytes, rows, byRow).map(({ count, operands }) => {
+    const { ROWS, workgroups } = eachRow(kernels.adapter, count * heads);
+    const holes = { ...reduceHoles(variantOf(kernels.adapter)), ROWS, TYPE: x.type };
+    const params = [count * heads, heads, firstHead, rowHeads, headSize, f32(eps)];
+    return kernelCall('head_norm_forward', holes, [weight, ...operands], params, workgroups);
+  });
+}
+
+/** Rows of one part of the weight's gradient. */
+const ROWS_PER_PART = 8;
+
+/** Rows of `headSize` elements that sums over parts of the rows take, and that the sums of these take. */
+export function headNormParts({ rows, heads }: Pick<HeadNormSizes, 'rows' | 'heads'>) {
+  const partial = heads * Math.ceil(rows / ROWS_PER_PART);
+  return { partial, sums: columnSumParts(partial) };
+}
+
+/** `partial` and `sums` of at least headNormParts rows [headSize]; what they come to is added to `total` [headSize]. */
+export type HeadNormWeightGradient = Record<'partial' | 'sums' | 'total', Operand>;
+
+/** The gradient dx [rows, rowHeads, headSize] in place, of x as it was before the norm; heads that are not normed stay. */
+export function headNormBackward(
+  kernels: KernelTable,
+  sizes: HeadNormSizes,
+  buffers: Record<'weight' | 'x' | 'rstd' | 'dx', Operand> & { readonly dweight?: HeadNormWeightGradient | undefined },
+): KernelCall[] {
+  const { rows, heads, firstHead, rowHeads, headSize } = sizes;
+  const { weight, x, rstd, dx, dweight } = buffers;
+  checkIndexable('head_norm_backward', rows * rowHeads * headSize);
+  const holes = {
+    ...reduceHoles(variantOf(kernels.adapter)),
+    ROWS: ROWS_PER_PART,
+    TYPE: x.type,
+    WEIGHT: dweight !== undefined,
+  };
+  const byRow = [
+    [x, rowHeads * headSize],
+    [rstd, heads],
+    [dx, rowHeads * headSize],
+  ] as const;
+  const parts = Math.ceil(rows / ROWS_PER_PART);
+  const calls = rowWindows(kernels.maxBindingBytes, rows, byRow, ROWS_PER_PART).map(({ start, count, operands }) => {
+    const bound = [weight, ...operands, ...(dweight ? [dweight.partial] : [])];
+    const params = [count, heads, firstHead, rowHeads, headSize, parts, start / ROWS_PER_PART];
+    const workgroups = linearGrid(heads * Math.ceil(count / ROWS_PER_PART));
+    return kernelCall('head_norm_backward', holes, bound, params, workgroups);
+  });
+  if (!dweight) return calls;
+  const { partial: values, sums: partial, total } = dweight;
+  const addends = { rows: heads * parts, columns: headSize };
+  return [...calls, ...columnSums(kernels, addends, { values, partial, total })];
+}
