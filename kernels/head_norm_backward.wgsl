@@ -25,7 +25,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: 
   let index = workgroup.y * grid.x + workgroup.x;
   let head = index % params.heads;
   let part = index / params.heads;
-  if (part * ${ROWS}u >= params.rows) { return; }
+  if (part * ${ROWS}u >= params.rows) { return; } // a grid that is folded may have some more
   let D = params.head_size;
   // rows beyond the last are taken for it, and neither written nor added
   #for r in ROWS

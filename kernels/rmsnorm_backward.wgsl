@@ -27,6 +27,7 @@ ${LIB_VECTOR}
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: vec3u,
         @builtin(local_invocation_index) thread: u32) {
   let part = workgroup.y * grid.x + workgroup.x;
+  if (part * ${ROWS}u >= params.rows) { return; } // a grid that is folded may have some more
   let C = params.columns / ${VECTOR}u;
   // rows beyond the last are taken for it, and neither written nor added
   #for r in ROWS
