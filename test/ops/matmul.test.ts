@@ -7,6 +7,7 @@ import { matmulCalls } from '../../src/kernels/matmul.js';
 import { defaultMatmul, type MatmulForm, type MatmulVariant } from '../../src/kernels/matmul-variant.js';
 import { matmulBound, storedBound } from '../../src/numerics/bounds.js';
 import { matmulCases } from '../../src/numerics/cases.js';
+import { type Format, stored } from '../../src/numerics/inputs.js';
 import * as reference from '../../src/numerics/reference.js';
 import { expectWithin, halfUniform, input, run, uniform, useDevice } from '../support/gpu.js';
 
@@ -15,7 +16,8 @@ const forms: readonly MatmulForm[] = ['NN', 'NT', 'TN'];
 const epilogues = ['none', 'addend', 'accumulate'] as const;
 type Types = MatmulTypes;
 const F32 = MATMUL_TYPES[0]!;
-const HALF = MATMUL_TYPES.slice(1);
+const HALF = MATMUL_TYPES.filter(types => Object.values(types).includes('f16'));
+const BFLOAT = MATMUL_TYPES.find(({ b }) => b === 'bf16')!;
 /** Those that an adapter cannot run are skipped; the chosen one has another name on each. */
 const VARIANTS = ['chosen', 'tiled 4 x 4', 'tiled 8 x 8', 'matrix 2 x 1', 'matrix 1 x 2'];
 
@@ -31,12 +33,13 @@ async function check(
   name: string,
   shape: { M: number; N: number; K: number },
   tried: readonly (typeof epilogues)[number][] = epilogues,
+  maxBindingBytes?: number,
 ) {
   const { device } = context;
   const { M, N, K } = shape;
   const shapes = { ...shape, transposeA: form === 'TN', transposeB: form === 'NT' };
   const values = (label: string, count: number, dtype: DType) =>
-    dtype === 'f16' ? halfUniform(`${label} ${name}`, count) : uniform(`${label} ${name}`, count);
+    stored(uniform(`${label} ${name}`, count), dtype as Format);
   // what goes through matrices is rounded to f16 first
   const a = variant.kernel === 'matrix' ? halfUniform(`a ${name}`, M * K) : values('a', M * K, types.a);
   const b = values('b', K * N, types.b);
@@ -63,6 +66,7 @@ async function check(
             c: bind(C),
             addend: { none: undefined, addend: bind(other), accumulate: 'c' as const }[epilogue],
           },
+          maxBindingBytes,
         ),
     });
     const [actual] = await run(device, graph, [C]);
@@ -77,6 +81,8 @@ async function check(
 
 /** One element, odd edges, and whole vectors across a tile's edge: each is another kernel to compile. */
 const edges = matmulCases.filter(({ name }) => ['M 1 N 1 K 1', 'M 17 N 65 K 15', 'M 37 N 250 K 96'].includes(name));
+
+const bfloatCases = [edges[2]!, { name: 'M 5 N 67 K 35', shape: { M: 5, N: 67, K: 35 } }];
 
 describe.each(VARIANTS)('matmul, %s', variant => {
   describe.each(forms)('form %s', form => {
@@ -93,6 +99,16 @@ describe.each(VARIANTS)('matmul, %s', variant => {
         const chosen = variantOf(variant, adapter, types);
         if (chosen) await check(chosen, form, types, name, shape, [epilogues[i % epilogues.length]!]);
       }
+    });
+
+    // of 5 x 67 x 35 rows begin in the middle of a word, and so do windows of seven rows of B or 13
+    test.each(bfloatCases)('$name, B of bf16, whole and in windows', async ({ name, shape }) => {
+      const chosen = variantOf(variant, context.device.adapter, BFLOAT);
+      if (!chosen) return;
+      const { M, N, K } = shape;
+      const rowBytes = 4 * Math.max(form === 'TN' ? M : K, N);
+      await check(chosen, form, BFLOAT, name, shape, ['accumulate']);
+      await check(chosen, form, BFLOAT, name, shape, ['accumulate'], 256 + 3.5 * rowBytes);
     });
   });
 });

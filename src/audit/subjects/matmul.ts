@@ -3,7 +3,7 @@ import { matmulCalls } from '../../kernels/matmul.js';
 import type { MatmulForm } from '../../kernels/matmul-variant.js';
 import { flushedProducts, matmulBound, storedBound } from '../../numerics/bounds.js';
 import { matmulCases, sumLengths } from '../../numerics/cases.js';
-import { FORMATS, type InputClass, inputValues } from '../../numerics/inputs.js';
+import { FORMATS, type Format, type InputClass, inputValues } from '../../numerics/inputs.js';
 import { matmul, type Vector } from '../../numerics/reference.js';
 import { hasHalves, type Problem, type Scope } from '../problem.js';
 import { MATMUL_TYPES, type MatmulTypes, matmulVariants } from '../variants.js';
@@ -75,38 +75,40 @@ function adversarial(cover: Cover, makes: readonly Make[]): Make[] {
 /**
  * What `quick` poses: by form a multiple of eight in every stored row, or in none, and by form and type one epilogue and
  * the variants that run beside the first, which is the adapter's own choice. So a pipeline is made for a variant, a form
- * and a type; tiles meet two forms, one in each type.
+ * and a type; tiles meet two forms, one in each type. B in bf16, which only a model that is not trained has, meets `NT`.
  */
 interface Quick {
   readonly sizes: readonly Size[];
   readonly adversarial: Size;
-  readonly others: Readonly<Record<'f32' | 'f16', readonly string[]>>;
+  /** By B's type. */
+  readonly others: Readonly<Record<Format, readonly string[]>>;
 }
 const QUICK: Readonly<Record<MatmulForm, Quick>> = {
   NN: {
     sizes: sizes([1, 136, 8], [17, 72, 16], [65, 128, 136]),
     adversarial: { M: 17, N: 72, K: 104 },
-    others: { f32: [], f16: ['tiled 8 x 8', 'matrix 1 x 2'] },
+    others: { f32: [], f16: ['tiled 8 x 8', 'matrix 1 x 2'], bf16: [] },
   },
   NT: {
     sizes: sizes([1, 129, 3], [17, 65, 15], [65, 128, 129]),
     adversarial: { M: 17, N: 65, K: 101 },
-    others: { f32: ['tiled 8 x 8'], f16: ['tiled 4 x 4'] },
+    others: { f32: ['tiled 8 x 8'], f16: ['tiled 4 x 4'], bf16: ['tiled 4 x 4'] },
   },
   TN: {
     sizes: sizes([1, 129, 3], [17, 65, 15], [65, 127, 129]),
     adversarial: { M: 17, N: 65, K: 101 },
-    others: { f32: ['tiled 4 x 4'], f16: ['matrix 2 x 1'] },
+    others: { f32: ['tiled 4 x 4'], f16: ['matrix 2 x 1'], bf16: [] },
   },
 };
 
 function* quickProblems(scope: Scope): Generator<Problem> {
   const cover: Cover = ({ types, form }) => {
     const variants = [...matmulVariants(scope.adapter, types as MatmulTypes)];
-    return new Map(variants.filter(([name], i) => i === 0 || QUICK[form].others[types.a].includes(name)));
+    return new Map(variants.filter(([name], i) => i === 0 || QUICK[form].others[types.b].includes(name)));
   };
-  for (const types of typesOf(scope).slice(0, 2)) {
-    for (const form of FORMS) {
+  const posed = typesOf(scope).filter(({ a, b, c }) => (a === b && b === c) || b === 'bf16');
+  for (const types of posed) {
+    for (const form of types.b === 'bf16' ? (['NT'] as const) : FORMS) {
       const epilogue = epilogueOf(form, types);
       const { sizes, adversarial } = QUICK[form];
       for (const size of sizes) yield problem(cover, { types, form, epilogue, size }, 'uniform');
@@ -122,7 +124,7 @@ function* quickProblems(scope: Scope): Generator<Problem> {
 }
 
 const typesOf = ({ adapter }: Scope): readonly Types[] =>
-  MATMUL_TYPES.filter(({ b }) => b === 'f32' || hasHalves(adapter)) as readonly Types[];
+  MATMUL_TYPES.filter(types => hasHalves(adapter) || !Object.values(types).includes('f16')) as readonly Types[];
 
 function problem(cover: Cover, make: Make, inputClass: InputClass, terms?: number): Problem {
   const { types, form, epilogue, size } = make;
@@ -174,13 +176,13 @@ function problem(cover: Cover, make: Make, inputClass: InputClass, terms?: numbe
 /** A [M, K], B [K, N] and an addend [M, N]; no sum of products overflows the result's type. */
 function operands(types: Types, { M, N, K }: Size, inputClass: InputClass, label: string) {
   // what goes through matrices is rounded to f16 first, so that A is made of halves wherever B is
-  const type = types.b;
+  const type = types.b === 'f16' ? 'f16' : types.a;
   const { largest } = FORMATS[types.c];
   const most = Math.min(FORMATS[type].largest, Math.sqrt(largest / K) / 2);
   if (inputClass === 'cancelling') {
     // pairs along K: a, -a(1+ε) against b, b
     const a = inputValues('cancelling', `a ${label}`, M * (K + (K % 2)), { type });
-    const pairs = inputValues('uniform', `b ${label}`, Math.ceil(K / 2) * N, { type });
+    const pairs = inputValues('uniform', `b ${label}`, Math.ceil(K / 2) * N, { type: types.b });
     const b = Float64Array.from({ length: K * N }, (_, i) => pairs[Math.floor(i / N / 2) * N + (i % N)]!);
     const cut = Float64Array.from({ length: M * K }, (_, i) => a[Math.floor(i / K) * (K + (K % 2)) + (i % K)]!);
     return { a: cut, b, addend: inputValues('signed zeros', `c ${label}`, M * N, { type: types.c }) };
@@ -192,8 +194,8 @@ function operands(types: Types, { M, N, K }: Size, inputClass: InputClass, label
   return {
     a: inputValues(inputClass, `a ${label}`, M * K, { type, most: mostA }),
     b: inputValues(small ? 'uniform' : inputClass, `b ${label}`, K * N, {
-      type,
-      most: Math.min(mostB, FORMATS[type].largest),
+      type: types.b,
+      most: Math.min(mostB, FORMATS[types.b].largest),
     }),
     addend: inputValues(isLargest ? 'uniform' : inputClass, `c ${label}`, M * N, { type: types.c, most: largest / 4 }),
   };
