@@ -165,7 +165,9 @@ describe('what an adapter takes by default', () => {
 
   test('subgroup matrices for halves, where it has them; tiles otherwise', () => {
     expect(defaultMatmul(hardware(), { ...request, types })).toMatchObject({ kernel: 'matrix', rows: 4, columns: 4 });
-    expect(defaultMatmul(hardware(), { ...request, types: F32 }).kernel).toBe('tiled');
+    for (const types of [F32, { ...F32, b: 'f16' }, BFLOAT] as const) {
+      expect(defaultMatmul(hardware(), { ...request, types }).kernel).toBe('tiled');
+    }
     expect(defaultMatmul({ ...hardware(), subgroupMatrices: [] }, { ...request, types }).kernel).toBe('tiled');
     expect(defaultMatmul({ ...hardware(), subgroupSize: 0 }, { ...request, types }).kernel).toBe('tiled');
   });
