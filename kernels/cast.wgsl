@@ -5,7 +5,7 @@ struct Params { count: u32 }
 #if ${X_BFLOAT}
 @group(0) @binding(0) var<storage, read> x: array<u32>;
 ${LIB_BFLOAT}
-fn x_at(i: u32) -> f32 { return bfloat_of(x[i / 2u], i); }
+fn x_at(i: u32) -> f32 { return unpack2x16bfloat(x[i / 2u])[i % 2u]; }
 #else
 @group(0) @binding(0) var<storage, read> x: array<${X_TYPE}>;
 fn x_at(i: u32) -> ${X_TYPE} { return x[i]; }

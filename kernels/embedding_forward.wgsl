@@ -7,7 +7,7 @@ struct Params { rows: u32, columns: u32, first: u32, entries: u32 }
 #if ${TABLE_BFLOAT}
 @group(0) @binding(1) var<storage, read> table: array<u32>;
 ${LIB_BFLOAT}
-fn table_at(i: u32) -> f32 { return bfloat_of(table[i / 2u], i); }
+fn table_at(i: u32) -> f32 { return unpack2x16bfloat(table[i / 2u])[i % 2u]; }
 #else
 @group(0) @binding(1) var<storage, read> table: array<${TABLE_TYPE}>;
 fn table_at(i: u32) -> f32 { return f32(table[i]); }

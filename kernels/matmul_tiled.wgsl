@@ -73,14 +73,14 @@ fn load_b(batch: u32, row: u32, column: u32, rows: u32, columns: u32) -> vec4f {
 #if ${ALIGNED_B}
 #if ${B_BFLOAT}
   let words = b[at / 4u];
-  return vec4f(bfloats_of(words.x), bfloats_of(words.y));
+  return vec4f(unpack2x16bfloat(words.x), unpack2x16bfloat(words.y));
 #else
   return vec4f(b[at / 4u]);
 #endif
 #else
   var values = vec4f();
 #if ${B_BFLOAT}
-  for (var i = 0u; i < min(4u, columns - column); i++) { values[i] = bfloat_of(b[(at + i) / 2u], at + i); }
+  for (var i = 0u; i < min(4u, columns - column); i++) { values[i] = unpack2x16bfloat(b[(at + i) / 2u])[(at + i) % 2u]; }
 #else
   for (var i = 0u; i < min(4u, columns - column); i++) { values[i] = f32(b[at + i]); }
 #endif

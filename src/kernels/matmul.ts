@@ -1,6 +1,6 @@
 /** Matrix products: the call of each variant, and products of tensors beyond a binding, window by window. */
 import type { BufferRange } from '../gpu/buffer.js';
-import { checkIndexable, type ElementType, grid, type KernelCall, kernelCall, type Operand } from './call.js';
+import { BYTES, checkIndexable, type ElementType, grid, type KernelCall, kernelCall, type Operand } from './call.js';
 import type { MatmulSizes, MatmulVariant } from './matmul-variant.js';
 import { swigluForward } from './rows.js';
 import type { Holes } from './source.js';
@@ -159,7 +159,7 @@ export function matmulSwiglu(
 /** The kernel's name, its tile as holes, and what a workgroup computes: rows and columns of C. */
 function specialisation(
   variant: MatmulVariant,
-  { form, M, N, K }: MatmulSizes,
+  { form, M, N, K, batches = 1 }: MatmulSizes,
   [strideA, strideB]: readonly [number, number, number],
   { a, b }: Windows,
 ): [name: string, holes: Holes, tileM: number, tileN: number] {
@@ -169,7 +169,13 @@ function specialisation(
     // a product of a few rows, such as a step of generation, computes hardly more; a few numbers of them are compiled
     const ROWS = Math.min(LANES, 2 ** Math.ceil(Math.log2(M)));
     const GROUPS = Math.min(variant.groups, Math.ceil(M / LANES));
-    return ['matmul_subgroup', { LANES, ROWS, GROUPS, COLUMNS, UNROLL, SIDES: 1 }, ROWS * GROUPS, LANES * COLUMNS];
+    const { type } = b.operand;
+    const apart = batches > 1 ? K * N : 0;
+    const B_PAIRS = BYTES[type] === 2 && form === 'NT' && [UNROLL, strideB, b.first, apart].every(n => n % 2 === 0);
+    const B_WORDS = type === 'bf16' || B_PAIRS;
+    const B_UNPACK = type === 'bf16' ? 'unpack2x16bfloat' : 'unpack2x16float';
+    const holes = { LANES, ROWS, GROUPS, COLUMNS, UNROLL, B_WORDS, B_PAIRS, B_UNPACK, SIDES: 1 };
+    return ['matmul_subgroup', holes, ROWS * GROUPS, LANES * COLUMNS];
   }
   // Vectors of elements can be loaded where every row of the stored matrix is a whole number of them
   const rowOfA = form === 'TN' ? M : K;

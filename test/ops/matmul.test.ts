@@ -17,7 +17,8 @@ const epilogues = ['none', 'addend', 'accumulate'] as const;
 type Types = MatmulTypes;
 const F32 = MATMUL_TYPES[0]!;
 const HALF = MATMUL_TYPES.filter(types => Object.values(types).includes('f16'));
-const BFLOAT = MATMUL_TYPES.find(({ b }) => b === 'bf16')!;
+/** Those of a model in f32 whose weights are stored in two bytes. */
+const STORED = MATMUL_TYPES.filter(({ a, b, c }) => a === 'f32' && b !== 'f32' && c === 'f32');
 /** Those that an adapter cannot run are skipped; the chosen one has another name on each. */
 const VARIANTS = ['chosen', 'tiled 4 x 4', 'tiled 8 x 8', 'matrix 2 x 1', 'matrix 1 x 2'];
 
@@ -82,7 +83,7 @@ async function check(
 /** One element, odd edges, and whole vectors across a tile's edge: each is another kernel to compile. */
 const edges = matmulCases.filter(({ name }) => ['M 1 N 1 K 1', 'M 17 N 65 K 15', 'M 37 N 250 K 96'].includes(name));
 
-const bfloatCases = [edges[2]!, { name: 'M 5 N 67 K 35', shape: { M: 5, N: 67, K: 35 } }];
+const storedCases = [edges[2]!, { name: 'M 5 N 67 K 35', shape: { M: 5, N: 67, K: 35 } }];
 
 describe.each(VARIANTS)('matmul, %s', variant => {
   describe.each(forms)('form %s', form => {
@@ -102,13 +103,16 @@ describe.each(VARIANTS)('matmul, %s', variant => {
     });
 
     // of 5 x 67 x 35 rows begin in the middle of a word, and so do windows of seven rows of B or 13
-    test.each(bfloatCases)('$name, B of bf16, whole and in windows', async ({ name, shape }) => {
-      const chosen = variantOf(variant, context.device.adapter, BFLOAT);
-      if (!chosen) return;
+    test.each(storedCases)('$name, B of two bytes a value, whole and in windows', async ({ name, shape }) => {
+      const { adapter } = context.device;
       const { M, N, K } = shape;
       const rowBytes = 4 * Math.max(form === 'TN' ? M : K, N);
-      await check(chosen, form, BFLOAT, name, shape, ['accumulate']);
-      await check(chosen, form, BFLOAT, name, shape, ['accumulate'], 256 + 3.5 * rowBytes);
+      for (const types of STORED) {
+        const chosen = variantOf(variant, adapter, types);
+        if (!chosen || (types.b === 'f16' && !adapter.features.includes('shader-f16'))) continue;
+        await check(chosen, form, types, name, shape, ['accumulate']);
+        await check(chosen, form, types, name, shape, ['accumulate'], 256 + 3.5 * rowBytes);
+      }
     });
   });
 });
@@ -165,7 +169,7 @@ describe('what an adapter takes by default', () => {
 
   test('subgroup matrices for halves, where it has them; tiles otherwise', () => {
     expect(defaultMatmul(hardware(), { ...request, types })).toMatchObject({ kernel: 'matrix', rows: 4, columns: 4 });
-    for (const types of [F32, { ...F32, b: 'f16' }, BFLOAT] as const) {
+    for (const types of [F32, ...STORED]) {
       expect(defaultMatmul(hardware(), { ...request, types }).kernel).toBe('tiled');
     }
     expect(defaultMatmul({ ...hardware(), subgroupMatrices: [] }, { ...request, types }).kernel).toBe('tiled');
