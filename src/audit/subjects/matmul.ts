@@ -3,7 +3,7 @@ import { matmulCalls } from '../../kernels/matmul.js';
 import type { MatmulForm } from '../../kernels/matmul-variant.js';
 import { flushedProducts, matmulBound, storedBound } from '../../numerics/bounds.js';
 import { matmulCases, sumLengths } from '../../numerics/cases.js';
-import { FORMATS, type Format, type InputClass, inputValues } from '../../numerics/inputs.js';
+import { FORMATS, type InputClass, inputValues } from '../../numerics/inputs.js';
 import { matmul, type Vector } from '../../numerics/reference.js';
 import { hasHalves, type Problem, type Scope } from '../problem.js';
 import { MATMUL_TYPES, type MatmulTypes, matmulVariants } from '../variants.js';
@@ -75,40 +75,38 @@ function adversarial(cover: Cover, makes: readonly Make[]): Make[] {
 /**
  * What `quick` poses: by form a multiple of eight in every stored row, or in none, and by form and type one epilogue and
  * the variants that run beside the first, which is the adapter's own choice. So a pipeline is made for a variant, a form
- * and a type; tiles meet two forms, one in each type. B in bf16, which only a model that is not trained has, meets `NT`.
+ * and a type; tiles meet two forms, one in each type.
  */
 interface Quick {
   readonly sizes: readonly Size[];
   readonly adversarial: Size;
-  /** By B's type. */
-  readonly others: Readonly<Record<Format, readonly string[]>>;
+  readonly others: Readonly<Record<'f32' | 'f16', readonly string[]>>;
 }
 const QUICK: Readonly<Record<MatmulForm, Quick>> = {
   NN: {
     sizes: sizes([1, 136, 8], [17, 72, 16], [65, 128, 136]),
     adversarial: { M: 17, N: 72, K: 104 },
-    others: { f32: [], f16: ['tiled 8 x 8', 'matrix 1 x 2'], bf16: [] },
+    others: { f32: [], f16: ['tiled 8 x 8', 'matrix 1 x 2'] },
   },
   NT: {
     sizes: sizes([1, 129, 3], [17, 65, 15], [65, 128, 129]),
     adversarial: { M: 17, N: 65, K: 101 },
-    others: { f32: ['tiled 8 x 8'], f16: ['tiled 4 x 4'], bf16: ['tiled 4 x 4'] },
+    others: { f32: ['tiled 8 x 8'], f16: ['tiled 4 x 4'] },
   },
   TN: {
     sizes: sizes([1, 129, 3], [17, 65, 15], [65, 127, 129]),
     adversarial: { M: 17, N: 65, K: 101 },
-    others: { f32: ['tiled 4 x 4'], f16: ['matrix 2 x 1'], bf16: [] },
+    others: { f32: ['tiled 4 x 4'], f16: ['matrix 2 x 1'] },
   },
 };
 
 function* quickProblems(scope: Scope): Generator<Problem> {
   const cover: Cover = ({ types, form }) => {
     const variants = [...matmulVariants(scope.adapter, types as MatmulTypes)];
-    return new Map(variants.filter(([name], i) => i === 0 || QUICK[form].others[types.b].includes(name)));
+    return new Map(variants.filter(([name], i) => i === 0 || QUICK[form].others[types.a].includes(name)));
   };
-  const posed = typesOf(scope).filter(({ a, b, c }) => (a === b && b === c) || b === 'bf16');
-  for (const types of posed) {
-    for (const form of types.b === 'bf16' ? (['NT'] as const) : FORMS) {
+  for (const types of typesOf(scope).slice(0, hasHalves(scope.adapter) ? 2 : 1)) {
+    for (const form of FORMS) {
       const epilogue = epilogueOf(form, types);
       const { sizes, adversarial } = QUICK[form];
       for (const size of sizes) yield problem(cover, { types, form, epilogue, size }, 'uniform');
@@ -120,6 +118,15 @@ function* quickProblems(scope: Scope): Generator<Problem> {
   const [types, form] = [typesOf(scope)[0]!, 'TN'] as const;
   for (const K of sumLengths.filter(K => K <= QUICK_TERMS)) {
     yield problem(cover, { types, form, epilogue: epilogueOf(form, types), size: lengthened(K) }, 'uniform', K);
+  }
+  // weights of bf16, as a model that is only used has them: rows of whole words, and others
+  const chosen: Cover = ({ types }) => new Map([...matmulVariants(scope.adapter, types as MatmulTypes)].slice(0, 1));
+  const bfloat = typesOf(scope).find(({ b }) => b === 'bf16')!;
+  for (const [size, inputClass] of [
+    [{ M: 3, N: 65, K: 15 }, 'uniform'],
+    [{ M: 3, N: 65, K: 18 }, 'wide'],
+  ] as const) {
+    yield problem(chosen, { types: bfloat, form: 'NT', epilogue: 'none', size }, inputClass);
   }
 }
 
