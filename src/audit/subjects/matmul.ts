@@ -123,8 +123,8 @@ function* quickProblems(scope: Scope): Generator<Problem> {
   const chosen: Cover = ({ types }) => new Map([...matmulVariants(scope.adapter, types as MatmulTypes)].slice(0, 1));
   const bfloat = typesOf(scope).find(({ b }) => b === 'bf16')!;
   for (const [size, inputClass] of [
-    [{ M: 3, N: 65, K: 15 }, 'uniform'],
-    [{ M: 3, N: 65, K: 18 }, 'wide'],
+    [{ M: 1, N: 65, K: 18 }, 'uniform'],
+    [{ M: 3, N: 65, K: 15 }, 'wide'],
   ] as const) {
     yield problem(chosen, { types: bfloat, form: 'NT', epilogue: 'none', size }, inputClass);
   }
