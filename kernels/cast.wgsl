@@ -1,8 +1,15 @@
-// y = x in another type, elementwise over N (f32 to f16: rounded; beyond 65504 it becomes infinite). A thread takes EACH
-// elements.
+// y = x in another type, elementwise over N (to f16: rounded; beyond 65504 it becomes infinite). X_BFLOAT: x is bf16, in
+// words of two. A thread takes EACH elements.
 struct Params { count: u32 }
 
+#if ${X_BFLOAT}
+@group(0) @binding(0) var<storage, read> x: array<u32>;
+${LIB_BFLOAT}
+fn x_at(i: u32) -> f32 { return unpack2x16bfloat(x[i / 2u])[i % 2u]; }
+#else
 @group(0) @binding(0) var<storage, read> x: array<${X_TYPE}>;
+fn x_at(i: u32) -> ${X_TYPE} { return x[i]; }
+#endif
 @group(0) @binding(1) var<storage, read_write> y: array<${Y_TYPE}>;
 @group(0) @binding(2) var<uniform> params: Params;
 
@@ -13,6 +20,6 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: 
   for (var e = 0u; e < ${EACH}u; e++) {
     let i = first + e * ${WORKGROUP}u;
     if (i >= params.count) { return; }
-    y[i] = ${Y_TYPE}(x[i]);
+    y[i] = ${Y_TYPE}(x_at(i));
   }
 }

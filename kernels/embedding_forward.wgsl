@@ -1,9 +1,17 @@
 // y[r, c] = table[ids[r], c];  table [V, C], ids [R], y [R, C]. A workgroup takes ROWS rows. The host checks ids < V.
+// The table is f32 or f16 (TABLE_TYPE), or with TABLE_BFLOAT bf16, in words of two; y is f32.
 // The table may be a window, entries first … first+entries-1: rows of other ids are left alone.
 struct Params { rows: u32, columns: u32, first: u32, entries: u32 }
 
 @group(0) @binding(0) var<storage, read> ids: array<u32>;
-@group(0) @binding(1) var<storage, read> table: array<f32>;
+#if ${TABLE_BFLOAT}
+@group(0) @binding(1) var<storage, read> table: array<u32>;
+${LIB_BFLOAT}
+fn table_at(i: u32) -> f32 { return unpack2x16bfloat(table[i / 2u])[i % 2u]; }
+#else
+@group(0) @binding(1) var<storage, read> table: array<${TABLE_TYPE}>;
+fn table_at(i: u32) -> f32 { return f32(table[i]); }
+#endif
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
 @group(0) @binding(3) var<uniform> params: Params;
 
@@ -12,7 +20,7 @@ fn take_row(row: u32, thread: u32) {
   let entry = ids[row] - params.first; // wraps around below the window
   if (entry >= params.entries) { return; }
   let start = entry * C;
-  for (var c = thread; c < C; c += ${WORKGROUP}u) { y[row * C + c] = table[start + c]; }
+  for (var c = thread; c < C; c += ${WORKGROUP}u) { y[row * C + c] = table_at(start + c); }
 }
 
 ${LIB_EACH_ROW}

@@ -8,8 +8,9 @@
 // l, l+LANES, …; it loads one element of A for the row l of each group, and subgroupBroadcast spreads it: one load of A
 // serves COLUMNS*LANES products, one of B serves GROUPS*ROWS.
 // Rows and columns beyond the edge read the last valid one and are not stored.
-// Operands are f32 or f16 (*_TYPE); products and sums are f32, in order of K. Each operand is a window of a larger matrix:
-// stored rows are *_stride elements apart, the first element is at *_first.
+// Operands are f32 or f16 (*_TYPE), B also bf16; products and sums are f32, in order of K. Each operand is a window of a
+// larger matrix: stored rows are *_stride elements apart, the first element is at *_first.
+// B_WORDS: B is bf16 or f16 in words of two, which B_UNPACK takes apart. B_PAIRS: along K its columns are whole words.
 struct Params {
   M: u32, N: u32, K: u32,
   a_stride: u32, b_stride: u32, c_stride: u32,
@@ -18,7 +19,14 @@ struct Params {
 }
 
 @group(0) @binding(0) var<storage, read> a: array<${A_TYPE}>;
+#if ${B_WORDS}
+@group(0) @binding(1) var<storage, read> b: array<u32>;
+${LIB_BFLOAT}
+fn b_at(i: u32) -> f32 { return ${B_UNPACK}(b[i / 2u])[i % 2u]; }
+#else
 @group(0) @binding(1) var<storage, read> b: array<${B_TYPE}>;
+fn b_at(i: u32) -> f32 { return f32(b[i]); }
+#endif
 #if ${ADDEND}
 @group(0) @binding(2) var<storage, read> addend: array<${ADDEND_TYPE}>;
 @group(0) @binding(3) var<storage, read_write> c: array<${C_TYPE}>;
@@ -93,7 +101,12 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id
     #for s in SIDES
     #for j in COLUMNS
     #for u in UNROLL
-    let b_${s}_${j}_${u} = f32(b[b_column_${s}_${j} + (k + ${u}u) * b_step]);
+#if ${B_PAIRS}
+    // of two steps the word is the same, and is loaded once
+    let b_${s}_${j}_${u} = ${B_UNPACK}(b[(b_column_${s}_${j} + k) / 2u + ${u}u / 2u])[${u}u % 2u];
+#else
+    let b_${s}_${j}_${u} = b_at(b_column_${s}_${j} + (k + ${u}u) * b_step);
+#endif
     #end
     #end
     #end
@@ -121,7 +134,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id
   for (var k = whole; k < K; k++) {
     #for s in SIDES
     #for j in COLUMNS
-    let b_${s}_${j} = f32(b[b_column_${s}_${j} + k * b_step]);
+    let b_${s}_${j} = b_at(b_column_${s}_${j} + k * b_step);
     #end
     #end
     #for g in GROUPS

@@ -5,7 +5,7 @@
 // [DEPTH][tile] as vectors along M and N, so that the inner loop reads a vector of each at a time.
 // They are loaded in blocks of 4 x 4: ALIGNED_* (rows of the stored matrix are whole vectors) by vectors, else element by
 // element; a matrix that is stored along K is turned in registers. Elements beyond the edge are staged as zeros.
-// Operands are f32 or f16 (*_TYPE); products and sums are f32, in order of K.
+// Operands are f32 or f16 (*_TYPE), B with B_BFLOAT bf16, in words of two; products and sums are f32, in order of K.
 struct Params {
   M: u32, N: u32, K: u32,
   a_stride: u32, b_stride: u32, c_stride: u32,
@@ -18,7 +18,14 @@ struct Params {
 #else
 @group(0) @binding(0) var<storage, read> a: array<${A_TYPE}>;
 #endif
+#if ${B_BFLOAT}
+${LIB_BFLOAT}
 #if ${ALIGNED_B}
+@group(0) @binding(1) var<storage, read> b: array<vec2u>;
+#else
+@group(0) @binding(1) var<storage, read> b: array<u32>;
+#endif
+#elif ${ALIGNED_B}
 @group(0) @binding(1) var<storage, read> b: array<vec4<${B_TYPE}>>;
 #else
 @group(0) @binding(1) var<storage, read> b: array<${B_TYPE}>;
@@ -64,10 +71,19 @@ fn load_b(batch: u32, row: u32, column: u32, rows: u32, columns: u32) -> vec4f {
   if (row >= rows || column >= columns) { return vec4f(); }
   let at = params.b_first + batch * params.b_batch + row * params.b_stride + column;
 #if ${ALIGNED_B}
+#if ${B_BFLOAT}
+  let words = b[at / 4u];
+  return vec4f(unpack2x16bfloat(words.x), unpack2x16bfloat(words.y));
+#else
   return vec4f(b[at / 4u]);
+#endif
 #else
   var values = vec4f();
+#if ${B_BFLOAT}
+  for (var i = 0u; i < min(4u, columns - column); i++) { values[i] = unpack2x16bfloat(b[(at + i) / 2u])[(at + i) % 2u]; }
+#else
   for (var i = 0u; i < min(4u, columns - column); i++) { values[i] = f32(b[at + i]); }
+#endif
   return values;
 #endif
 }

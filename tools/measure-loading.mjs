@@ -6,7 +6,8 @@
  *
  * `read` reads the files into memory of their size, `scan` into one piece of memory again and again (fs.readSync, 1 MiB at
  * a time); `check` reads, checks and widens every value; `fill` makes the model of ones, so that nothing is
- * read; `load` is loadModel. Each is the least of five, in a warm cache.
+ * read; `use` is loadModel for a model that is only used, `train` for one that can be trained. Each is the least of five, in
+ * a warm cache. Memory is that of `use`.
  */
 import { closeSync, openSync, readdirSync, readFileSync, readSync, statSync } from 'node:fs';
 import { join } from 'node:path';
@@ -36,13 +37,16 @@ await device.idle();
 const before = process.resourceUsage().maxRSS / 1024;
 const start = device.memory.bytes;
 let [peak, deviceMiB] = [0, 0];
-const load = await least(async () => {
-  const model = await loadModel(device, folder);
-  await device.idle();
-  peak ||= process.resourceUsage().maxRSS / 1024; // of the first, before memory is used again
-  deviceMiB = (device.memory.bytes - start) / MiB;
-  model.destroy();
-});
+const loading = trainable =>
+  least(async () => {
+    const model = await loadModel(device, folder, { trainable });
+    await device.idle();
+    peak ||= process.resourceUsage().maxRSS / 1024; // of the first, before memory is used again
+    deviceMiB ||= (device.memory.bytes - start) / MiB;
+    model.destroy();
+  });
+const use = await loading(false);
+const train = await loading(true);
 const fill = await least(async () => {
   const ones = new Float32Array(2 ** 16).fill(1);
   const model = await Model.create(device, readModelConfig(folder), function* ({ shape }) {
@@ -69,7 +73,7 @@ const scan = await least(() => {
 });
 device.close();
 console.log(device.adapter.name);
-for (const [name, { cpu, wall }] of Object.entries({ read, scan, check, fill, load })) {
+for (const [name, { cpu, wall }] of Object.entries({ read, scan, check, fill, use, train })) {
   console.log(`${name.padEnd(9)} ${cpu.toFixed(3)} s CPU, ${wall.toFixed(3)} s wall, ${(cpu / read.cpu).toFixed(2)} x read`);
 }
 const largest = Math.max(...files.map(file => statSync(file).size)) / MiB;

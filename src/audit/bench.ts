@@ -3,6 +3,7 @@
  * operands lie between guard words, outputs and workgroup memory are filled with a NaN of a known pattern before each run.
  */
 
+import { bfloatsOf } from '../bfloat.js';
 import type { BufferRange, BufferUsage, DeviceBuffer } from '../gpu/buffer.js';
 import type { Device } from '../gpu/device.js';
 import type { Command } from '../gpu/program.js';
@@ -207,7 +208,7 @@ function guarded(type: ElementType, count: number, values: Vector | undefined): 
   if (!values) return image;
   if (type === 'f32') new Float32Array(image.buffer).set(values, GUARD / 4);
   else if (type === 'u32') image.set(values, GUARD / 4);
-  else new Uint16Array(image.buffer).set(halvesOf(values), GUARD / 2);
+  else new Uint16Array(image.buffer).set(type === 'f16' ? halvesOf(values) : bfloatsOf(values), GUARD / 2);
   return image;
 }
 

@@ -3,7 +3,7 @@ import type { AdapterDescription } from '../gpu/adapters.js';
 import type { ElementType, KernelCall, Operand } from '../kernels/call.js';
 import { type ElementRequest, elementKey, type RowRequest, rowKey } from '../kernels/row-variant.js';
 import { KernelTable } from '../kernels/table.js';
-import type { StoredType } from '../numerics/inputs.js';
+import type { Format, StoredType } from '../numerics/inputs.js';
 import type { Vector } from '../numerics/reference.js';
 import { elementVariants, tunedRowVariants } from './variants.js';
 
@@ -68,7 +68,7 @@ export function givenOf({ inputs, outputs }: Pick<Problem, 'inputs' | 'outputs'>
   return Object.fromEntries([...Object.entries(inputs).map(([name, { values }]) => [name, values]), ...initial]);
 }
 
-export const floats = (values: Vector, type: StoredType = 'f32'): Input => ({ type, values });
+export const floats = (values: Vector, type: Format = 'f32'): Input => ({ type, values });
 export const words = (values: ArrayLike<number>): Input => ({ type: 'u32', values: Float64Array.from(values) });
 
 export const hasHalves = ({ features }: AdapterDescription): boolean => features.includes('shader-f16');

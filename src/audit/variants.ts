@@ -7,18 +7,25 @@ import {
   type RegisterAttention,
 } from '../kernels/attention-variant.js';
 import type { ElementType } from '../kernels/call.js';
-import { defaultMatmul, type MatmulVariant, matrixShapes, unusableMatrix } from '../kernels/matmul-variant.js';
+import {
+  areHalves,
+  defaultMatmul,
+  type MatmulVariant,
+  matrixShapes,
+  unusableMatrix,
+} from '../kernels/matmul-variant.js';
 import { defaultElements, defaultRows, type ElementVariant, type RowVariant } from '../kernels/row-variant.js';
 
 export type MatmulTypes = Readonly<Record<'a' | 'b' | 'c', ElementType>>;
 
-/** What products are made of: f32; activations and weights in halves; the same for logits; f32 times weights. */
+/** What products are made of: f32; activations and weights in halves; the same for logits; f32 times stored weights. */
 export const MATMUL_TYPES: readonly MatmulTypes[] = [
   { a: 'f32', b: 'f32', c: 'f32' },
   { a: 'f16', b: 'f16', c: 'f16' },
   { a: 'f16', b: 'f16', c: 'f32' },
   { a: 'f32', b: 'f16', c: 'f16' },
   { a: 'f32', b: 'f16', c: 'f32' },
+  { a: 'f32', b: 'bf16', c: 'f32' },
 ];
 
 /** By name; those that the adapter cannot run, or not with these types, are not in it. */
@@ -42,12 +49,12 @@ export function matmulVariants(adapter: AdapterDescription, types: MatmulTypes):
 
 function onMatrices(
   adapter: AdapterDescription,
-  { b }: MatmulTypes,
+  types: MatmulTypes,
   tile: Record<'subgroupsM' | 'subgroupsN' | 'rows' | 'columns', number>,
   steps: number,
 ): MatmulVariant | undefined {
   const [matrix] = matrixShapes(adapter);
-  if (!matrix || unusableMatrix(adapter, b, matrix)) return undefined;
+  if (!matrix || !areHalves(types) || unusableMatrix(adapter, types.b, matrix)) return undefined;
   return { kernel: 'matrix', lanes: adapter.subgroupSize, matrix, ...tile, depth: steps * matrix[2] };
 }
 

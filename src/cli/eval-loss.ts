@@ -59,7 +59,8 @@ export function addEvalLoss(group: Command): void {
     }
     const device = await openDevice({ adapter: options.adapter });
     try {
-      const model = await loadModel(device, folder, { precision: options.precision, onNote: terminal.note });
+      const { precision } = options;
+      const model = await loadModel(device, folder, { precision, trainable: false, onNote: terminal.note });
       const evaluator = await TokenLosses.create(model, { B: options.batch, T: options.contextLength });
       const losses: Record<string, TextLoss> = {};
       for (const [name, text] of texts) losses[name] = await withProgress(terminal, name, evaluator, text);

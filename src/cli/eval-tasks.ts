@@ -51,7 +51,7 @@ export function addEvalTasks(group: Command): void {
     const maxLength = options.contextLength ?? readModelConfig(folder).maxPositionEmbeddings;
     const device = await openDevice({ adapter: options.adapter });
     try {
-      const model = await loadModel(device, folder, { precision, onNote: terminal.note });
+      const model = await loadModel(device, folder, { precision, trainable: false, onNote: terminal.note });
       const documents = tasks.reduce((sum, task) => sum + task.documents.length, 0);
       const tokenized = counted(terminal, 'tokenize', documents, 'documents');
       const score: Scorer = async requests => {

@@ -81,7 +81,8 @@ export function addGenerateCommand(program: Command): void {
     checkGeneration(readModelConfig(folder), ids, settings);
     const device = await openDevice({ adapter: options.adapter });
     try {
-      const model = await loadModel(device, folder, { precision: options.precision, onNote: terminal.note });
+      const { precision } = options;
+      const model = await loadModel(device, folder, { precision, trainable: false, onNote: terminal.note });
       const shown = showInOrder(terminal, prompts);
       const generation = await generate(model, ids, ids => tokenizer.decode(ids), settings, shown);
       notePaces(terminal, generation);

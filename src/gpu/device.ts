@@ -117,7 +117,7 @@ export class Device implements Memory {
     });
   }
 
-  write(buffer: DeviceBuffer, data: Float32Array | Uint32Array, offsetBytes = 0): void {
+  write(buffer: DeviceBuffer, data: Float32Array | Uint32Array | Uint16Array, offsetBytes = 0): void {
     if (offsetBytes + data.byteLength > buffer.sizeBytes) {
       throw new Error(`${data.byteLength} bytes at ${offsetBytes} exceed '${buffer.label}' of ${buffer.sizeBytes}`);
     }

@@ -5,7 +5,8 @@ import { type BufferUsage, DeviceBuffer } from './buffer.js';
 export interface Memory {
   readonly adapter: AdapterDescription;
   createBuffer(label: string, sizeBytes: number, usage?: BufferUsage): DeviceBuffer;
-  write(buffer: DeviceBuffer, data: Float32Array | Uint32Array, offsetBytes?: number): void;
+  /** Data and offset in whole words. */
+  write(buffer: DeviceBuffer, data: Float32Array | Uint32Array | Uint16Array, offsetBytes?: number): void;
 }
 
 /** Bytes that a buffer of this content takes: whole words, and at least 16, since a binding cannot be empty. */

@@ -33,9 +33,9 @@ export function accumulate(kernels: KernelTable, count: number, { a, y }: Record
   return call(kernels, 'add', count, [a, y], { ACCUMULATE: true, A_TYPE: a.type, B_TYPE: a.type, Y_TYPE: y.type });
 }
 
-/** y = x in y's type. */
+/** y = x in y's type, f32 or f16. */
 export function cast(kernels: KernelTable, count: number, { x, y }: Record<'x' | 'y', Operand>): KernelCall[] {
-  return call(kernels, 'cast', count, [x, y], { X_TYPE: x.type, Y_TYPE: y.type });
+  return call(kernels, 'cast', count, [x, y], { X_BFLOAT: x.type === 'bf16', X_TYPE: x.type, Y_TYPE: y.type });
 }
 
 export interface AdamwSettings {

@@ -68,7 +68,7 @@ export function defaultMatmul(adapter: AdapterDescription, { types }: MatmulRequ
     return { kernel: 'subgroup', lanes, groups: lanes === 4 ? 2 : 4, columns: 4, unroll: 4 };
   }
   const [shape] = matrixShapes(adapter);
-  if (shape && types.b === 'f16') {
+  if (shape && areHalves(types)) {
     const [M, N] = shape;
     const tile = { subgroupsM: 2, subgroupsN: 2, rows: 64 / M, columns: 64 / N, depth: 32 };
     return { kernel: 'matrix', lanes, matrix: shape, ...tile };
@@ -83,6 +83,12 @@ export function matrixShapes(adapter: AdapterDescription): (readonly [number, nu
     .filter(({ operand, result }) => operand === 'f16' && result === 'f32')
     .map(({ M, N, K }) => [M, N, K] as const);
 }
+
+/**
+ * Whether a product is one of a model in f16, whose operands subgroup matrices may round to it: f32 times f16 in f32 is one
+ * of a model in f32, whose weights are only stored so.
+ */
+export const areHalves = ({ a, b, c }: MatmulRequest['types']): boolean => b === 'f16' && (a === 'f16' || c === 'f16');
 
 /** Why subgroup matrices of a shape cannot be used on operands of a type; undefined where they can. */
 export function unusableMatrix(

@@ -1,6 +1,6 @@
 /** Matrix products: the call of each variant, and products of tensors beyond a binding, window by window. */
 import type { BufferRange } from '../gpu/buffer.js';
-import { checkIndexable, type ElementType, grid, type KernelCall, kernelCall, type Operand } from './call.js';
+import { BYTES, checkIndexable, type ElementType, grid, type KernelCall, kernelCall, type Operand } from './call.js';
 import type { MatmulSizes, MatmulVariant } from './matmul-variant.js';
 import { swigluForward } from './rows.js';
 import type { Holes } from './source.js';
@@ -87,10 +87,11 @@ function call(variant: MatmulVariant, whole: MatmulSizes, part: MatmulSizes, win
   const buffers: BufferRange[] = [a, b, ...(added ? [added] : []), c].map(({ operand }) => operand);
   const apart = batches > 1 ? [M * K, K * N, M * N] : [0, 0, 0];
   const params = [M, N, K, ...strides, a.first, b.first, c.first, added?.first ?? 0, ...apart];
-  const label = `matmul_${variant.kernel} ${form}${a.operand.type === 'f16' || b.operand.type === 'f16' ? ' f16' : ''}`;
+  const label = `matmul_${variant.kernel} ${form}${typesLabel(a.operand, b.operand)}`;
   const epilogue = {
     A_TYPE: a.operand.type,
     B_TYPE: b.operand.type,
+    B_BFLOAT: b.operand.type === 'bf16',
     C_TYPE: c.operand.type,
     ADDEND_TYPE: added?.operand.type ?? 'f32',
     TRANSPOSE_A: form === 'TN',
@@ -103,6 +104,12 @@ function call(variant: MatmulVariant, whole: MatmulSizes, part: MatmulSizes, win
   const workgroups = grid(label, Math.ceil(N / tileN), Math.ceil(M / tileM), batches);
   return kernelCall(name, { ...epilogue, ...holes }, buffers, params, workgroups, label);
 }
+
+/** What of the operands is not f32. */
+const typesLabel = (a: Operand, b: Operand): string => {
+  const type = [a.type, b.type].find(type => type !== 'f32');
+  return type ? ` ${type}` : '';
+};
 
 /** Whether a thread of the variant has gate and up of an element in its registers. */
 export const hasBothSides = (variant: MatmulVariant): variant is Exclude<MatmulVariant, { kernel: 'matrix' }> =>
@@ -133,9 +140,15 @@ export function matmulSwiglu(
   const windows = { a: whole(x), b: whole(weight), c: whole(gateUp), addend: undefined };
   const perSide = { ...variant, columns: variant.columns / 2 };
   const [name, holes, tileM, tileN] = specialisation(perSide, part, [K, K, 2 * F], windows);
-  const types = { A_TYPE: x.type, B_TYPE: weight.type, C_TYPE: gateUp.type, ADDEND_TYPE: 'f32' };
+  const types = {
+    A_TYPE: x.type,
+    B_TYPE: weight.type,
+    B_BFLOAT: weight.type === 'bf16',
+    C_TYPE: gateUp.type,
+    ADDEND_TYPE: 'f32',
+  };
   const epilogue = { TRANSPOSE_A: false, TRANSPOSE_B: true, ADDEND: false, ACCUMULATE: false, SWIGLU: true };
-  const label = `${name}_swiglu NT${x.type === 'f16' ? ' f16' : ''}`;
+  const label = `${name}_swiglu NT${typesLabel(x, weight)}`;
   const workgroups = grid(label, Math.ceil(F / tileN), Math.ceil(M / tileM));
   const params = [M, F, K, K, K, 2 * F, 0, 0, 0, 0, 0, 0, 0];
   return [
@@ -146,7 +159,7 @@ export function matmulSwiglu(
 /** The kernel's name, its tile as holes, and what a workgroup computes: rows and columns of C. */
 function specialisation(
   variant: MatmulVariant,
-  { form, M, N, K }: MatmulSizes,
+  { form, M, N, K, batches = 1 }: MatmulSizes,
   [strideA, strideB]: readonly [number, number, number],
   { a, b }: Windows,
 ): [name: string, holes: Holes, tileM: number, tileN: number] {
@@ -156,7 +169,13 @@ function specialisation(
     // a product of a few rows, such as a step of generation, computes hardly more; a few numbers of them are compiled
     const ROWS = Math.min(LANES, 2 ** Math.ceil(Math.log2(M)));
     const GROUPS = Math.min(variant.groups, Math.ceil(M / LANES));
-    return ['matmul_subgroup', { LANES, ROWS, GROUPS, COLUMNS, UNROLL, SIDES: 1 }, ROWS * GROUPS, LANES * COLUMNS];
+    const { type } = b.operand;
+    const apart = batches > 1 ? K * N : 0;
+    const B_PAIRS = BYTES[type] === 2 && form === 'NT' && [UNROLL, strideB, b.first, apart].every(n => n % 2 === 0);
+    const B_WORDS = type === 'bf16' || B_PAIRS;
+    const B_UNPACK = type === 'bf16' ? 'unpack2x16bfloat' : 'unpack2x16float';
+    const holes = { LANES, ROWS, GROUPS, COLUMNS, UNROLL, B_WORDS, B_PAIRS, B_UNPACK, SIDES: 1 };
+    return ['matmul_subgroup', holes, ROWS * GROUPS, LANES * COLUMNS];
   }
   // Vectors of elements can be loaded where every row of the stored matrix is a whole number of them
   const rowOfA = form === 'TN' ? M : K;

@@ -199,7 +199,7 @@ export function embeddingForward(
         [operands[0]!, 'shared'],
         [y, columns],
       ],
-      { params: [start, count] },
+      { params: [start, count], holes: { TABLE_BFLOAT: table.type === 'bf16', TABLE_TYPE: table.type } },
     ),
   );
 }

@@ -3,9 +3,12 @@ import { Arena } from '../autograd/arena.js';
 import { Graph } from '../autograd/graph.js';
 import { plan } from '../autograd/plan.js';
 import { persistent, showShape, sizeOf, type Tensor } from '../autograd/tensor.js';
+import { floatsOfBfloats } from '../bfloat.js';
 import { UserError } from '../errors.js';
 import type { Device } from '../gpu/device.js';
 import type { Memory } from '../gpu/memory.js';
+import { floatsOfHalves } from '../half.js';
+import { BYTES } from '../kernels/call.js';
 import { KernelTable } from '../kernels/table.js';
 import { copyInto } from '../ops/cast.js';
 import { ropeTable } from '../ops/rope.js';
@@ -18,12 +21,14 @@ import {
   validateModelConfig,
 } from './config.js';
 
+/** Values in f32, or the bits of two-byte ones. */
+export type Values = Float32Array | Uint16Array;
 /** Values for a parameter of the given name and shape: all of them, or in pieces, each of which is done with at the next. */
-export type ParameterSource = (spec: ParameterSpec) => Float32Array | Promise<Float32Array> | Iterable<Float32Array>;
+export type ParameterSource = (spec: ParameterSpec) => Values | Promise<Values> | Iterable<Values>;
 
 /**
- * What matrices and activations are stored in. With `f16` each matrix has an f16 copy beside its f32 master, and products
- * and attention read and write halves; norms, the residual stream, sums and the optimizer stay f32.
+ * What matrices and activations are stored in. With `f16` each matrix that is not stored so has an f16 copy beside it, and
+ * products and attention read and write halves; norms, the residual stream, sums and the optimizer stay f32.
  */
 export const PRECISIONS = ['f32', 'f16'] as const;
 export type Precision = (typeof PRECISIONS)[number];
@@ -32,13 +37,26 @@ export interface ModelOptions {
   readonly precision?: Precision;
   /** Which variants of kernels the model runs with; by default the shipped ones. */
   readonly kernels?: KernelTable | undefined;
+  /**
+   * Whether the model may be trained: the default. One that is only used can keep its matrices in the two-byte type that a
+   * checkpoint has them in, half the memory for the same results, to the bit.
+   */
+  readonly trainable?: boolean | undefined;
+}
+
+/** What the source of a model gives its matrices in; norms are f32. */
+export type MatrixType = 'f32' | 'f16' | 'bf16';
+
+export interface TensorOptions extends ModelOptions {
+  /** Of two bytes only where the model is not trained, and where every matrix has an even number of elements. */
+  readonly matrixType?: MatrixType | undefined;
 }
 
 /** Tensors of the weights, by group name (see parameterGroups). */
 export interface Weights {
-  /** The f32 values: what norms and the embedding read. */
+  /** The values, of matrices in the type that they are held in: what norms and the embedding read. */
   weight(group: string): Tensor;
-  /** What matrix products read: the f32 values, or their copy in f16. */
+  /** What matrix products read: the values, or their copy in f16. */
   matrix(group: string): Tensor;
 }
 
@@ -61,24 +79,28 @@ export interface ForwardTensors extends Weights {
 export class ModelTensors implements ForwardTensors {
   readonly config: ModelConfig;
   readonly precision: Precision;
+  readonly trainable: boolean;
   readonly kernels: KernelTable;
   /** Parameters by Hugging Face name, and the groups that are kept together on the device. */
   readonly specs: readonly ParameterSpec[];
   readonly groups: readonly ParameterGroup[];
-  /** Weights by group, and the f16 copies of those that have one. */
+  /** Weights in f32 by group, the matrices that are in a two-byte type instead, and the f16 copies of those that have one. */
   readonly weights: Arena;
+  readonly stored: Arena;
   readonly halves: Arena;
   readonly #memory: Memory;
   readonly #places: ReadonlyMap<string, ParameterPlace>;
   readonly #tables = new Map<number, Tensor>();
 
   /** @throws UserError when the configuration is not sound, a weight exceeds the adapter's limits, or it has no f16. */
-  constructor(memory: Memory, config: ModelConfig, { precision = 'f32', kernels }: ModelOptions = {}) {
+  constructor(memory: Memory, config: ModelConfig, options: TensorOptions = {}) {
+    const { precision = 'f32', kernels, trainable = true, matrixType = 'f32' } = options;
     this.config = validateModelConfig(config);
     if (precision === 'f16' && !memory.adapter.features.includes('shader-f16')) {
       throw new UserError(`the adapter '${memory.adapter.name}' has no f16 (shader-f16); use precision f32`);
     }
     this.precision = precision;
+    this.trainable = trainable;
     this.kernels = kernels ?? new KernelTable(memory.adapter);
     this.specs = parameterSpecs(config);
     this.groups = parameterGroups(config);
@@ -87,17 +109,29 @@ export class ModelTensors implements ForwardTensors {
     // matrices first: their halves are in the same places, and what decays alike stands together
     const matrices = this.groups.filter(({ decay }) => decay);
     const norms = this.groups.filter(({ decay }) => !decay);
-    this.weights = new Arena(memory, 'weight', [...matrices, ...norms]);
+    const isStored = matrixType !== 'f32';
+    const arenas: Arena[] = [];
+    const arena = (...made: ConstructorParameters<typeof Arena>) => {
+      arenas.push(new Arena(...made));
+      return arenas.at(-1)!;
+    };
     try {
-      this.halves = new Arena(memory, 'f16', precision === 'f16' ? matrices : [], 'f16');
+      this.weights = arena(memory, 'weight', isStored ? norms : [...matrices, ...norms]);
+      this.stored = arena(memory, 'weight', isStored ? matrices : [], matrixType);
+      this.halves = arena(memory, 'f16', precision === 'f16' && matrixType !== 'f16' ? matrices : [], 'f16');
     } catch (error) {
-      this.weights.destroy();
+      for (const made of arenas) made.destroy();
       throw error;
     }
   }
 
   weight(group: string): Tensor {
-    return this.weights.tensor(group);
+    return this.arenaOf(group).tensor(group);
+  }
+
+  /** What holds a group's values. */
+  protected arenaOf(group: string): Arena {
+    return this.stored.has(group) ? this.stored : this.weights;
   }
 
   matrix(group: string): Tensor {
@@ -125,8 +159,7 @@ export class ModelTensors implements ForwardTensors {
   }
 
   destroy(): void {
-    this.weights.destroy();
-    this.halves.destroy();
+    for (const arena of [this.weights, this.stored, this.halves]) arena.destroy();
     for (const { buffer } of this.#tables.values()) buffer!.destroy();
   }
 }
@@ -136,7 +169,7 @@ export class Model extends ModelTensors {
   readonly device: Device;
   #destroyed = false;
 
-  private constructor(device: Device, config: ModelConfig, options: ModelOptions) {
+  private constructor(device: Device, config: ModelConfig, options: TensorOptions) {
     super(device, config, options);
     this.device = device;
   }
@@ -149,17 +182,22 @@ export class Model extends ModelTensors {
     device: Device,
     config: ModelConfig,
     source: ParameterSource,
-    options: ModelOptions = {},
+    options: TensorOptions = {},
   ): Promise<Model> {
     const model = new Model(device, config, options);
     try {
       for (const spec of model.specs) {
         const values = await source(spec);
         const { group, first } = model.place(spec.name);
-        const { buffer, offsetBytes } = rangeOfPart(model.weight(group), first);
+        const { buffer, offsetBytes, elementBytes } = rangeOfPart(model.weight(group), first);
         let given = 0;
-        for (const piece of values instanceof Float32Array ? [values] : values) {
-          device.write(buffer, piece, offsetBytes + 4 * given);
+        for (const piece of ArrayBuffer.isView(values) ? [values] : values) {
+          if (piece.BYTES_PER_ELEMENT !== elementBytes) {
+            throw new Error(
+              `'${spec.name}' takes ${elementBytes} bytes a value, and was given ${piece.BYTES_PER_ELEMENT}`,
+            );
+          }
+          device.write(buffer, piece, offsetBytes + elementBytes * given);
           given += piece.length;
         }
         if (given !== sizeOf(spec.shape)) {
@@ -178,7 +216,9 @@ export class Model extends ModelTensors {
     const stretches = this.halves.stretches(() => true);
     if (stretches.length === 0) return;
     const graph = new Graph();
-    for (const names of stretches) copyInto(graph, this.weights.span(names), this.halves.span(names));
+    for (const names of stretches) {
+      copyInto(graph, this.arenaOf(names[0]!).span(names), this.halves.span(names));
+    }
     const copies = await plan(this.device, graph, { kernels: this.kernels });
     this.device.submit(copies.commands);
     copies.destroy();
@@ -194,31 +234,37 @@ export class Model extends ModelTensors {
     super.destroy();
   }
 
-  /** A parameter's values, by Hugging Face name, after everything submitted so far. */
+  /** A parameter's values in f32, by Hugging Face name, after everything submitted so far. */
   async read(name: string): Promise<Float32Array> {
     return this.readPart(name, group => this.weight(group));
   }
 
-  /** A parameter's part of some f32 tensor of its group's shape: its gradient, say. */
+  /** A parameter's part of some tensor of its group's shape: its gradient, say. In f32. */
   async readPart(name: string, tensorOf: (group: string) => Tensor): Promise<Float32Array> {
     this.check();
     const { group, first, count } = this.place(name);
-    const { buffer, offsetBytes } = rangeOfPart(tensorOf(group), first);
-    return new Float32Array(await this.device.read(buffer, offsetBytes, 4 * count));
+    const tensor = tensorOf(group);
+    const { buffer, offsetBytes, elementBytes } = rangeOfPart(tensor, first);
+    const bytes = await this.device.read(buffer, offsetBytes, elementBytes * count);
+    if (tensor.dtype === 'f16') return floatsOfHalves(bytes);
+    return tensor.dtype === 'bf16' ? floatsOfBfloats(bytes) : new Float32Array(bytes);
   }
 
   /** Overwrites a parameter's part of some f32 tensor of its group's shape. */
   writePart(name: string, tensorOf: (group: string) => Tensor, values: Float32Array): void {
     const { group, first } = this.place(name);
-    const { buffer, offsetBytes } = rangeOfPart(tensorOf(group), first);
+    const tensor = tensorOf(group);
+    if (tensor.dtype !== 'f32') throw new Error(`'${tensor.name}' is ${tensor.dtype} and cannot be written f32 values`);
+    const { buffer, offsetBytes } = rangeOfPart(tensor, first);
     this.device.write(buffer, values, offsetBytes);
   }
 }
 
-/** Where the element `first` of a persistent f32 tensor is. */
-const rangeOfPart = ({ buffer, offsetBytes = 0 }: Tensor, first: number) => ({
+/** Where the element `first` of a persistent tensor is. */
+const rangeOfPart = ({ buffer, offsetBytes = 0, dtype }: Tensor, first: number) => ({
   buffer: buffer!,
-  offsetBytes: offsetBytes + 4 * first,
+  offsetBytes: offsetBytes + BYTES[dtype] * first,
+  elementBytes: BYTES[dtype],
 });
 
 function placesOf(groups: readonly ParameterGroup[]): ReadonlyMap<string, ParameterPlace> {

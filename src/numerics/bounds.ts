@@ -9,7 +9,7 @@
  * change: TINY for every result, times whatever the result is multiplied by. It is far below the relative part for all
  * but the smallest values.
  */
-import { FORMATS, type StoredType } from './inputs.js';
+import { FORMATS, type Format, type StoredType } from './inputs.js';
 import type { MatmulShape, Vector } from './reference.js';
 import { matmul } from './reference.js';
 
@@ -47,9 +47,9 @@ export function flushedProducts(
   a: Vector,
   b: Vector,
   shape: MatmulShape,
-  types: Readonly<Record<'a' | 'b', StoredType>>,
+  types: Readonly<Record<'a' | 'b', Format>>,
 ): Vector | undefined {
-  const subnormal = (values: Vector, type: StoredType) =>
+  const subnormal = (values: Vector, type: Format) =>
     values.map(value => (Math.abs(value) < FORMATS[type].tiny ? value : 0));
   const parts = [
     [subnormal(a, types.a), b],

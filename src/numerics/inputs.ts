@@ -1,9 +1,13 @@
 /** Inputs that kernels are judged on: random ones, and those that show what random ones hide. */
+import { bfloatsOf, floatsOfBfloats } from '../bfloat.js';
 import { floatsOfHalves, halvesOf } from '../half.js';
 import { Random } from '../random.js';
 import type { Vector } from './reference.js';
 
+/** What kernels read and write. */
 export type StoredType = 'f32' | 'f16';
+/** What some of them only read besides. */
+export type Format = StoredType | 'bf16';
 
 /**
  * - `uniform`: between two limits.
@@ -26,7 +30,7 @@ export const INPUT_CLASSES = [
 export type InputClass = (typeof INPUT_CLASSES)[number];
 
 export interface InputOptions {
-  readonly type?: StoredType;
+  readonly type?: Format;
   /** Of `uniform` values. */
   readonly low?: number;
   readonly high?: number;
@@ -38,11 +42,13 @@ export interface InputOptions {
 export const FORMATS = {
   f32: { roundoff: 2 ** -24, tiny: 2 ** -126, least: 2 ** -149, largest: (2 - 2 ** -23) * 2 ** 127 },
   f16: { roundoff: 2 ** -11, tiny: 2 ** -14, least: 2 ** -24, largest: 65504 },
-} as const;
+  bf16: { roundoff: 2 ** -8, tiny: 2 ** -126, least: 2 ** -133, largest: (2 - 2 ** -7) * 2 ** 127 },
+} as const satisfies Readonly<Record<Format, object>>;
 
 /** Rounded to what the type holds, so that references and kernels start from the same numbers. */
-export function stored(values: ArrayLike<number>, type: StoredType): Vector {
+export function stored(values: ArrayLike<number>, type: Format): Vector {
   if (type === 'f32') return Float64Array.from(values, Math.fround);
+  if (type === 'bf16') return Float64Array.from(floatsOfBfloats(bfloatsOf(values).buffer));
   return Float64Array.from(floatsOfHalves(halvesOf(values).buffer as ArrayBuffer));
 }
 

@@ -10,7 +10,7 @@ export interface TokenRows {
   readonly starts: Tensor;
 }
 
-/** table [V, C] → [R, C]. dtable accumulates: each row of the table is added to by one workgroup, in order. */
+/** table [V, C], of any float type → [R, C]. dtable accumulates: each row of the table is added to by one workgroup, in order. */
 export function embedding(graph: Graph, table: Tensor, { ids, order, starts }: TokenRows): Tensor {
   const [rows] = ids.shape as [number];
   const [entries, columns] = table.shape as [number, number];

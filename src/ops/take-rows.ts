@@ -3,7 +3,7 @@ import type { Graph } from '../autograd/graph.js';
 import { expectShape, sizeOf, type Tensor } from '../autograd/tensor.js';
 import { embeddingForward } from '../kernels/rows.js';
 
-/** table [N, …], f32, and row numbers [R] below N → [R, …]. Has no gradient: `embedding` is the one that is trained. */
+/** table [N, …], of any float type, and row numbers [R] below N → [R, …] in f32. Has no gradient: `embedding` is the one that is trained. */
 export function takeRows(graph: Graph, table: Tensor, rows: Tensor): Tensor {
   const [entries, ...row] = table.shape as [number, ...number[]];
   const [count] = rows.shape as [number];

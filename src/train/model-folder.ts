@@ -1,15 +1,17 @@
 /** A model as a folder in Hugging Face's layout: config.json, weights, and tokenizer files beside them. */
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { sizeOf } from '../autograd/tensor.js';
 import { largestTokenId } from '../data/tokenizer-file.js';
 import { UserError } from '../errors.js';
 import { writeFileWhole } from '../files.js';
+import type { AdapterDescription } from '../gpu/adapters.js';
 import type { Device } from '../gpu/device.js';
-import { type ModelConfig, parameterSpecs } from '../model/config.js';
-import { Model, type ModelOptions } from '../model/model.js';
+import { type ModelConfig, type ParameterSpec, parameterSpecs } from '../model/config.js';
+import { type MatrixType, Model, type ModelOptions } from '../model/model.js';
 import { type Companions, writeCompanionFiles } from './companions.js';
 import { hfConfig, readModelConfig } from './hf-config.js';
-import { floatTensor, type TensorPiece, writeSafetensors } from './safetensors.js';
+import { floatTensor, writeSafetensors } from './safetensors.js';
 import { SINGLE, WeightFiles } from './weight-files.js';
 
 export { readModelConfig };
@@ -62,7 +64,8 @@ function checkTokenizer(folder: string, { vocabSize }: ModelConfig): void {
 }
 
 /**
- * Loads a model folder onto a device, piece by piece: beside the device's memory it takes a few MiB.
+ * Loads a model folder onto a device, piece by piece: beside the device's memory it takes a few MiB. With `trainable` false
+ * matrices stay in the two-byte type that they all have in the files, where the adapter can read it; else they become f32.
  * @throws UserError as openModel, or when a weight is not finite.
  */
 export async function loadModel(
@@ -73,14 +76,30 @@ export async function loadModel(
   const { config, weights, notes } = openModel(folder);
   try {
     for (const note of notes) onNote?.(note);
-    return await Model.create(device, config, spec => valuesOf(weights.pieces(spec)), options);
+    const matrixType = options.trainable === false ? matrixTypeOf(weights, config, device.adapter) : 'f32';
+    const source = (spec: ParameterSpec) =>
+      spec.decay && matrixType !== 'f32' ? bitsOf(weights, spec) : valuesOf(weights, spec);
+    return await Model.create(device, config, source, { ...options, matrixType });
   } finally {
     weights.close();
   }
 }
 
-function* valuesOf(pieces: Iterable<TensorPiece>): Generator<Float32Array> {
-  for (const { values } of pieces) yield values;
+/** The two-byte type of all matrices, where each fills whole words with it and the adapter can read it; else f32. */
+function matrixTypeOf(weights: WeightFiles, config: ModelConfig, { features }: AdapterDescription): MatrixType {
+  const matrices = parameterSpecs(config).filter(({ decay }) => decay);
+  const [type, ...others] = new Set(matrices.map(spec => weights.typeOf(spec)));
+  if (others.length > 0 || matrices.some(({ shape }) => sizeOf(shape) % 2 !== 0)) return 'f32';
+  if (type === 'F16') return features.includes('shader-f16') ? 'f16' : 'f32';
+  return type === 'BF16' ? 'bf16' : 'f32';
+}
+
+function* valuesOf(weights: WeightFiles, spec: ParameterSpec): Generator<Float32Array> {
+  for (const { values } of weights.pieces(spec)) yield values;
+}
+
+function* bitsOf(weights: WeightFiles, spec: ParameterSpec): Generator<Uint16Array> {
+  for (const { stored } of weights.storedPieces(spec)) yield stored as Uint16Array;
 }
 
 /**

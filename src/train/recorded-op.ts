@@ -11,13 +11,14 @@ import { UserError } from '../errors.js';
 import { writeFileWhole } from '../files.js';
 import type { BufferRange } from '../gpu/buffer.js';
 import type { Device } from '../gpu/device.js';
+import { ELEMENT_TYPES } from '../kernels/call.js';
 import type { KernelTable } from '../kernels/table.js';
 import { whyInvalid } from '../schema.js';
 
 const FORMAT = 'babelgrad-op-1';
 
 const paramSchema = z.union([z.number(), z.object({ f32: z.number() })]);
-const typeSchema = z.enum(['f32', 'f16', 'u32']);
+const typeSchema = z.enum(ELEMENT_TYPES);
 const headerSchema = z.object({
   format: z.literal(FORMAT),
   op: z.string(),

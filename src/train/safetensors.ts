@@ -5,7 +5,15 @@
 import { closeSync, fstatSync, fsyncSync, openSync, readSync, writeSync } from 'node:fs';
 import { z } from 'zod';
 import { UserError } from '../errors.js';
-import { type StoredBits, storedBits, WEIGHT_BYTES, WEIGHT_TYPES, type WeightType, widen } from './weight-types.js';
+import {
+  findNonFinite,
+  type StoredBits,
+  storedBits,
+  WEIGHT_BYTES,
+  WEIGHT_TYPES,
+  type WeightType,
+  widen,
+} from './weight-types.js';
 
 const MAX_HEADER_BYTES = 100_000_000; // the format's own limit
 const BYTES_OF: Readonly<Record<string, number>> = {
@@ -100,13 +108,16 @@ function writeAll(file: number, bytes: Uint8Array): void {
   while (done < bytes.length) done += writeSync(file, bytes, done, bytes.length - done);
 }
 
-/** A piece of a tensor. The arrays are used again for the next one. */
-export interface TensorPiece {
-  readonly values: Float32Array;
-  /** The same values as they are stored. */
+/** A piece of a tensor, as it is stored. The array is used again for the next one. */
+export interface StoredPiece {
   readonly stored: StoredBits;
   /** Index of the first value in its tensor. */
   readonly first: number;
+}
+
+/** With its values, whose array is used again, too. */
+export interface TensorPiece extends StoredPiece {
+  readonly values: Float32Array;
 }
 
 /** An open file whose header has been checked. */
@@ -192,22 +203,37 @@ export class SafetensorsFile {
    */
   *pieces(name: string, shape: readonly number[]): Generator<TensorPiece> {
     const type = this.typeOf(name, shape);
+    const words = type === 'F32' ? undefined : new Uint32Array(Math.min(PIECE, sizeOf(shape)));
+    const check = (stored: StoredBits) =>
+      words ? widen(type, stored, words.subarray(0, stored.length)) : findNonFinite(type, stored);
+    for (const { stored, first } of this.#pieces(name, shape, check)) {
+      yield { values: new Float32Array((words ?? stored).buffer, 0, stored.length), stored, first };
+    }
+  }
+
+  /** As `pieces`, without the values: what is checked is not widened. */
+  storedPieces(name: string, shape: readonly number[]): Generator<StoredPiece> {
+    const type = this.typeOf(name, shape);
+    return this.#pieces(name, shape, stored => findNonFinite(type, stored));
+  }
+
+  /** Of the bits of a piece `check` gives the index of the first that is not finite, or -1. */
+  *#pieces(name: string, shape: readonly number[], check: (stored: StoredBits) => number): Generator<StoredPiece> {
+    const type = this.typeOf(name, shape);
     const count = sizeOf(shape);
     const start = this.#dataStart + this.#entries.get(name)!.data_offsets[0];
-    const stored = storedBits(type, Math.min(PIECE, count));
-    const words = stored instanceof Uint32Array ? stored : new Uint32Array(stored.length);
+    const bits = storedBits(type, Math.min(PIECE, count));
     for (let first = 0; first < count; first += PIECE) {
-      const length = Math.min(PIECE, count - first);
-      const part = { stored: stored.subarray(0, length), words: words.subarray(0, length) };
-      const bytes = new Uint8Array(stored.buffer, 0, part.stored.byteLength);
+      const stored = bits.subarray(0, Math.min(PIECE, count - first));
+      const bytes = new Uint8Array(stored.buffer, 0, stored.byteLength);
       readInto(this.#file, start + first * WEIGHT_BYTES[type], bytes);
-      const bad = widen(type, part.stored, part.words);
+      const bad = check(stored);
       if (bad >= 0) {
         throw new UserError(
           `'${this.path}': '${name}' holds a value that is not finite (NaN or infinity) at ${showIndex(first + bad, shape)}; the checkpoint is damaged, or comes from a run that diverged`,
         );
       }
-      yield { values: new Float32Array(words.buffer, 0, length), stored: part.stored, first };
+      yield { stored, first };
     }
   }
 

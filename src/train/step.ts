@@ -4,6 +4,7 @@
  */
 
 import { type Plan, plan } from '../autograd/plan.js';
+import { UserError } from '../errors.js';
 import type { Command } from '../gpu/program.js';
 import { checkBatch, packSequences } from '../model/batch.js';
 import type { Model } from '../model/model.js';
@@ -46,11 +47,16 @@ export class Trainer {
 
   /**
    * Traces, plans and compiles the step.
-   * @throws UserError when a size is not a whole number above 0, the model was destroyed, or a buffer exceeds the
-   * adapter's limits (its name and the limit are said).
+   * @throws UserError when a size is not a whole number above 0, the model was destroyed or made to be used only, or a
+   * buffer exceeds the adapter's limits (its name and the limit are said).
    */
   static async create(model: Model, settings: TrainerSettings): Promise<Trainer> {
     model.check();
+    if (!model.trainable) {
+      throw new UserError(
+        'the model was loaded to be used, not trained (trainable: false); load it with trainable: true to train it',
+      );
+    }
     const { device } = model;
     const traced = new TracedStep(device, model, settings);
     let microBatch: Plan | undefined;

@@ -4,7 +4,7 @@ import { basename, join } from 'node:path';
 import { z } from 'zod';
 import { UserError } from '../errors.js';
 import type { ParameterSpec } from '../model/config.js';
-import { SafetensorsFile, showIndex, type TensorPiece } from './safetensors.js';
+import { SafetensorsFile, type StoredPiece, showIndex, type TensorPiece } from './safetensors.js';
 import type { WeightType } from './weight-types.js';
 
 export const SINGLE = 'model.safetensors';
@@ -89,8 +89,8 @@ export class WeightFiles {
     };
     const [type, other] = [this.typeOf(embedding), this.typeOf(head)];
     if (type !== other) refuse(`is ${other}, not ${type} as`);
-    const copies = this.pieces(head);
-    for (const { stored, first } of this.pieces(embedding)) {
+    const copies = this.storedPieces(head);
+    for (const { stored, first } of this.storedPieces(embedding)) {
       const copy = copies.next().value!.stored;
       const at = stored.findIndex((bits, i) => bits !== copy[i]);
       if (at >= 0) refuse(`differs at ${showIndex(first + at, embedding.shape)} from`);
@@ -105,6 +105,11 @@ export class WeightFiles {
   /** A tensor's values from first to last. @throws UserError as typeOf, or when a value is not finite. */
   pieces({ name, shape }: Spec): Generator<TensorPiece> {
     return this.#file(name).pieces(name, shape);
+  }
+
+  /** As `pieces`, without the values: they are checked, not widened. */
+  storedPieces({ name, shape }: Spec): Generator<StoredPiece> {
+    return this.#file(name).storedPieces(name, shape);
   }
 
   /** All values of a tensor. @throws UserError as pieces. */

@@ -29,17 +29,22 @@ const EXPONENT: Readonly<Record<WeightType, number>> = { F32: 0x7f800000, F16: 0
  */
 export function widen(type: WeightType, stored: StoredBits, words: Uint32Array): number {
   const signed = new Int32Array(words.buffer, words.byteOffset, words.length);
-  if (!widenAll[type](stored, signed)) return stored.findIndex(bits => (bits & EXPONENT[type]) === EXPONENT[type]);
-  return -1;
+  return widenAll[type](stored, signed) ? -1 : firstNonFinite(type, stored);
 }
+
+/** What `widen` returns, without widening; `stored` starts at a whole word of its buffer. */
+export function findNonFinite(type: WeightType, stored: StoredBits): number {
+  return areFinite(type, stored) ? -1 : firstNonFinite(type, stored);
+}
+
+const firstNonFinite = (type: WeightType, stored: StoredBits): number =>
+  stored.findIndex(bits => (bits & EXPONENT[type]) === EXPONENT[type]);
 
 /** Each says whether all are finite. */
 const widenAll: Readonly<Record<WeightType, (stored: StoredBits, words: Int32Array) => boolean>> = {
   F32(stored, words) {
     if (words.buffer !== stored.buffer) words.set(stored);
-    let carry = 0;
-    for (let i = 0; i < words.length; i++) carry |= (words[i]! & 0x7f800000) + 0x00800000;
-    return carry >= 0;
+    return areFinite('F32', stored);
   },
   F16: widenHalves,
   BF16: widenBfloats,
@@ -49,6 +54,21 @@ const widenAll: Readonly<Record<WeightType, (stored: StoredBits, words: Int32Arr
  * Two values out of a word, four a turn, signed words, and no way out in between: several times as fast as one by one.
  * Exponents of ones, and one more, carry into the place of the sign.
  */
+
+function areFinite(type: WeightType, stored: StoredBits): boolean {
+  const words = new Int32Array(stored.buffer, stored.byteOffset, stored.byteLength >> 2);
+  if (type === 'F32') return !carries(words, EXPONENT.F32, 0x00800000, 0x80000000);
+  const [exponent, one] = [EXPONENT[type], type === 'F16' ? 0x0400 : 0x0080];
+  if (carries(words, exponent * 0x10001, one * 0x10001, 0x80008000)) return false;
+  return stored.length % 2 === 0 || (stored.at(-1)! & exponent) !== exponent;
+}
+
+/** Whether adding `one` to the exponents of any word carries into one of `signs`. */
+function carries(words: Int32Array, exponents: number, one: number, signs: number): boolean {
+  let carry = 0;
+  for (let i = 0; i < words.length; i++) carry |= (words[i]! & exponents) + one;
+  return (carry & signs) !== 0;
+}
 
 function widenBfloats(stored: StoredBits, words: Int32Array): boolean {
   const count = stored.length;

@@ -11,6 +11,7 @@ import { messageOf } from '../errors.js';
 import { writeFileWhole } from '../files.js';
 import type { AdapterDescription } from '../gpu/adapters.js';
 import { dawnVersion } from '../gpu/drivers.js';
+import { ELEMENT_TYPES } from '../kernels/call.js';
 import { kernelsHash } from '../kernels/source.js';
 import type { KernelChoices, KernelRequest, Kind } from '../kernels/table.js';
 import { whyInvalid } from '../schema.js';
@@ -19,7 +20,7 @@ import { attentionVariantSchema, elementVariantSchema, matmulVariantSchema, rowV
 import type { Tuned } from './tune.js';
 
 const count = z.int().positive();
-const element = z.enum(['f32', 'f16', 'u32']);
+const element = z.enum(ELEMENT_TYPES);
 const variant = z.union([matmulVariantSchema, attentionVariantSchema, rowVariantSchema, elementVariantSchema]);
 
 const requestSchema = z.discriminatedUnion('kind', [

@@ -1,5 +1,6 @@
 /** Whether a variant computes what it should, on a small case with edges, against float64. */
 
+import { wordsOfBfloats } from '../bfloat.js';
 import type { Device } from '../gpu/device.js';
 import { floatsOfHalves, wordsOfHalves } from '../half.js';
 import { BYTES, type ElementType } from '../kernels/call.js';
@@ -70,5 +71,6 @@ async function findFault(
 
 function bytesOf(values: Vector, type: ElementType): Float32Array | Uint32Array {
   if (type === 'f16') return wordsOfHalves(values);
+  if (type === 'bf16') return wordsOfBfloats(values);
   return type === 'u32' ? Uint32Array.from(values) : Float32Array.from(values);
 }

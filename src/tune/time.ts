@@ -43,11 +43,11 @@ const BLOCK = 2 ** 16;
 export function fill(device: Device, tensors: readonly Tensor[], specs: readonly TensorSpec[]): void {
   const random = new Random(1, 'tuning');
   const singles = Float32Array.from({ length: BLOCK }, () => 2 * random.uniform() - 1);
-  // between 1/4 and 1/2, of either sign, in both halves of a word
+  // between 1/4 and 1/2 as f16, small as bf16, of either sign, in both halves of a word
   const halves = Uint32Array.from({ length: BLOCK }, () => (random.uint32() & 0x83ff83ff) | 0x34003400);
   for (const { buffer, dtype, shape } of tensors.filter((_, i) => !specs[i]!.words)) {
     const words = Math.floor((BYTES[dtype] * shape[0]!) / 4);
-    const block = dtype === 'f16' ? halves : singles;
+    const block = BYTES[dtype] === 2 ? halves : singles;
     for (let first = 0; first < words; first += BLOCK) {
       device.write(buffer!, block.subarray(0, Math.min(BLOCK, words - first)), 4 * first);
     }

@@ -8,6 +8,9 @@ describe('specialising a kernel', () => {
   const holes = {
     A_TYPE: 'f32',
     B_TYPE: 'f32',
+    B_WORDS: false,
+    B_PAIRS: false,
+    B_UNPACK: 'none',
     C_TYPE: 'f32',
     ADDEND_TYPE: 'f32',
     SIDES: 1,

@@ -7,6 +7,7 @@ import { matmulCalls } from '../../src/kernels/matmul.js';
 import { defaultMatmul, type MatmulForm, type MatmulVariant } from '../../src/kernels/matmul-variant.js';
 import { matmulBound, storedBound } from '../../src/numerics/bounds.js';
 import { matmulCases } from '../../src/numerics/cases.js';
+import { type Format, stored } from '../../src/numerics/inputs.js';
 import * as reference from '../../src/numerics/reference.js';
 import { expectWithin, halfUniform, input, run, uniform, useDevice } from '../support/gpu.js';
 
@@ -15,7 +16,9 @@ const forms: readonly MatmulForm[] = ['NN', 'NT', 'TN'];
 const epilogues = ['none', 'addend', 'accumulate'] as const;
 type Types = MatmulTypes;
 const F32 = MATMUL_TYPES[0]!;
-const HALF = MATMUL_TYPES.slice(1);
+const HALF = MATMUL_TYPES.filter(types => Object.values(types).includes('f16'));
+/** Those of a model in f32 whose weights are stored in two bytes. */
+const STORED = MATMUL_TYPES.filter(({ a, b, c }) => a === 'f32' && b !== 'f32' && c === 'f32');
 /** Those that an adapter cannot run are skipped; the chosen one has another name on each. */
 const VARIANTS = ['chosen', 'tiled 4 x 4', 'tiled 8 x 8', 'matrix 2 x 1', 'matrix 1 x 2'];
 
@@ -31,12 +34,13 @@ async function check(
   name: string,
   shape: { M: number; N: number; K: number },
   tried: readonly (typeof epilogues)[number][] = epilogues,
+  maxBindingBytes?: number,
 ) {
   const { device } = context;
   const { M, N, K } = shape;
   const shapes = { ...shape, transposeA: form === 'TN', transposeB: form === 'NT' };
   const values = (label: string, count: number, dtype: DType) =>
-    dtype === 'f16' ? halfUniform(`${label} ${name}`, count) : uniform(`${label} ${name}`, count);
+    stored(uniform(`${label} ${name}`, count), dtype as Format);
   // what goes through matrices is rounded to f16 first
   const a = variant.kernel === 'matrix' ? halfUniform(`a ${name}`, M * K) : values('a', M * K, types.a);
   const b = values('b', K * N, types.b);
@@ -63,6 +67,7 @@ async function check(
             c: bind(C),
             addend: { none: undefined, addend: bind(other), accumulate: 'c' as const }[epilogue],
           },
+          maxBindingBytes,
         ),
     });
     const [actual] = await run(device, graph, [C]);
@@ -78,6 +83,8 @@ async function check(
 /** One element, odd edges, and whole vectors across a tile's edge: each is another kernel to compile. */
 const edges = matmulCases.filter(({ name }) => ['M 1 N 1 K 1', 'M 17 N 65 K 15', 'M 37 N 250 K 96'].includes(name));
 
+const storedCases = [edges[2]!, { name: 'M 5 N 67 K 35', shape: { M: 5, N: 67, K: 35 } }];
+
 describe.each(VARIANTS)('matmul, %s', variant => {
   describe.each(forms)('form %s', form => {
     const cases = variant === 'chosen' ? matmulCases : edges;
@@ -92,6 +99,19 @@ describe.each(VARIANTS)('matmul, %s', variant => {
       for (const [i, types] of HALF.entries()) {
         const chosen = variantOf(variant, adapter, types);
         if (chosen) await check(chosen, form, types, name, shape, [epilogues[i % epilogues.length]!]);
+      }
+    });
+
+    // of 5 x 67 x 35 rows begin in the middle of a word, and so do windows of seven rows of B or 13
+    test.each(storedCases)('$name, B of two bytes a value, whole and in windows', async ({ name, shape }) => {
+      const { adapter } = context.device;
+      const { M, N, K } = shape;
+      const rowBytes = 4 * Math.max(form === 'TN' ? M : K, N);
+      for (const types of STORED) {
+        const chosen = variantOf(variant, adapter, types);
+        if (!chosen || (types.b === 'f16' && !adapter.features.includes('shader-f16'))) continue;
+        await check(chosen, form, types, name, shape, ['accumulate']);
+        await check(chosen, form, types, name, shape, ['accumulate'], 256 + 3.5 * rowBytes);
       }
     });
   });
@@ -149,7 +169,9 @@ describe('what an adapter takes by default', () => {
 
   test('subgroup matrices for halves, where it has them; tiles otherwise', () => {
     expect(defaultMatmul(hardware(), { ...request, types })).toMatchObject({ kernel: 'matrix', rows: 4, columns: 4 });
-    expect(defaultMatmul(hardware(), { ...request, types: F32 }).kernel).toBe('tiled');
+    for (const types of [F32, ...STORED]) {
+      expect(defaultMatmul(hardware(), { ...request, types }).kernel).toBe('tiled');
+    }
     expect(defaultMatmul({ ...hardware(), subgroupMatrices: [] }, { ...request, types }).kernel).toBe('tiled');
     expect(defaultMatmul({ ...hardware(), subgroupSize: 0 }, { ...request, types }).kernel).toBe('tiled');
   });

@@ -4,6 +4,7 @@ import { backward } from '../../src/autograd/backward.js';
 import type { Graph } from '../../src/autograd/graph.js';
 import { plan } from '../../src/autograd/plan.js';
 import { bytesOf, type DType, persistent, type Shape, sizeOf, type Tensor } from '../../src/autograd/tensor.js';
+import { wordsOfBfloats } from '../../src/bfloat.js';
 import { type Device, type DeviceOptions, openDevice } from '../../src/gpu/device.js';
 import { floatsOfHalves, halvesOf, wordsOfHalves } from '../../src/half.js';
 import { add } from '../../src/kernels/elementwise.js';
@@ -47,7 +48,7 @@ export function input(
 function packed(values: ArrayLike<number>, dtype: DType): Float32Array | Uint32Array {
   if (dtype === 'f32') return Float32Array.from(values);
   if (dtype === 'u32') return Uint32Array.from(values);
-  return wordsOfHalves(values);
+  return dtype === 'f16' ? wordsOfHalves(values) : wordsOfBfloats(values);
 }
 
 /** An input whose gradient is wanted. */

@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest';
 import { halvesOf } from '../../src/half.js';
 import { Random } from '../../src/random.js';
-import { narrow, storedBits, type WeightType, widen } from '../../src/train/weight-types.js';
+import { findNonFinite, narrow, storedBits, type WeightType, widen } from '../../src/train/weight-types.js';
 
 const wordsOf = (values: readonly number[]) => new Uint32Array(Float32Array.from(values).buffer);
 function narrowed(type: WeightType, values: readonly number[]): { bits: number[]; tooLarge: number } {
@@ -92,6 +92,17 @@ test.each([
   }
 });
 
+test.each(['F16', 'BF16'] as const)('%s: checking alone finds of every pattern what widening finds', type => {
+  const words = new Uint32Array(7);
+  for (let bits = 0; bits < 65536; bits++) {
+    const stored = new Uint16Array(7).fill(infinity(type) - 1);
+    stored[bits % 7] = bits; // in either half of a word, and alone in the last
+    const found = findNonFinite(type, stored);
+    if (found !== widen(type, stored, words)) expect(found, `bits ${bits}`).toBe(widen(type, stored, words));
+    if (found >= 0 !== (bits & 0x7fff) >= infinity(type)) expect(found, `bits ${bits}`).toBe('the other');
+  }
+});
+
 test('F32: the first infinity or NaN is found, and finite bits are kept', () => {
   const words = wordsOf([1, -0, 3e38, 1e-45]);
   const copy = new Uint32Array(4);
@@ -101,4 +112,6 @@ test('F32: the first infinity or NaN is found, and finite bits are kept', () => 
   expect(words).toEqual(copy);
   expect(widen('F32', wordsOf([1, Number.NEGATIVE_INFINITY]), new Uint32Array(2))).toBe(1);
   expect(widen('F32', wordsOf([Number.NaN]), new Uint32Array(1))).toBe(0);
+  expect(findNonFinite('F32', words)).toBe(-1);
+  expect(findNonFinite('F32', wordsOf([1, 2, Number.NaN]))).toBe(2);
 });

@@ -77,6 +77,17 @@ describe('the cache', () => {
     expect(table.attention('attention_forward', { B: 9, T: 128, H: 2, KV: 1, D: 32 }, 'f16')).toEqual(tuned[1]!.winner);
   });
 
+  test('holds products of weights that are stored in two bytes', () => {
+    const table = new KernelTable(adapter);
+    const own = freshFolder();
+    for (const b of ['f16', 'bf16'] as const) {
+      table.matmul({ form: 'NT', M: 100, N: 64, K: 48, types: { a: 'f32', b, c: 'f32' } });
+    }
+    const tuned = [...table.requests.values()].map(tunedFrom);
+    expect(writeCache(own, adapter, tuned)).toBeUndefined();
+    expect([...readCache(own, adapter).entries.values()]).toEqual(tuned);
+  });
+
   test('keeps the entries that are not tuned again', () => {
     const { folder: own, tuned } = written();
     const again = { ...tuned[1]!, winner: tuned[1]!.shipped };

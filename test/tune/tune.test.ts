@@ -32,13 +32,16 @@ const rows = (kernel: 'rmsnorm_forward' | 'rmsnorm_backward' | 'cross_entropy', 
 
 const f32 = matmul('NT', ['f32', 'f32', 'f32']);
 const halves = matmul('NN', ['f16', 'f16', 'f16']);
+const storedHalves = matmul('NT', ['f32', 'f16', 'f32'], [50, 30, 22]);
+const storedBfloats = matmul('NT', ['f32', 'bf16', 'f32'], [50, 30, 22]);
 const requests: KernelRequest[] = [
   f32,
   matmul('NN', ['f32', 'f32', 'f32'], [31, 33, 17]),
   matmul('TN', ['f32', 'f32', 'f32']),
   halves,
-  matmul('NT', ['f32', 'f16', 'f32'], [50, 30, 22]),
+  storedHalves,
   matmul('TN', ['f16', 'f16', 'f32']),
+  storedBfloats,
   ...attention('attention_forward'),
   ...attention('attention_backward_query'),
   ...attention('attention_backward_key_value'),
@@ -51,7 +54,7 @@ const requests: KernelRequest[] = [
   }),
 ];
 const hasHalves = () => context.device.adapter.features.includes('shader-f16');
-const runnable = () => requests.filter(({ key }) => hasHalves() || !key.includes('f16'));
+const runnable = () => requests.filter(({ key }) => hasHalves() || !/\bf16/.test(key));
 
 const hardware = (more: Partial<AdapterDescription> = {}): AdapterDescription => ({
   ...context.device.adapter,
@@ -93,9 +96,11 @@ describe('candidates', () => {
     }
   });
 
-  test('hold subgroup matrices for f16 alone, in the shapes that the adapter has, and never where drivers crash', () => {
+  test('hold subgroup matrices for models in f16 alone, in the shapes that the adapter has, and never where drivers crash', () => {
     expect(allowed(candidatesFor(hardware(), halves)).some(isMatrix)).toBe(true);
-    expect(candidatesFor(hardware(), f32).some(isMatrix)).toBe(false);
+    for (const request of [f32, storedHalves, storedBfloats]) {
+      expect(candidatesFor(hardware(), request).some(isMatrix)).toBe(false);
+    }
     expect(candidatesFor(hardware({ subgroupMatrices: [] }), halves).some(isMatrix)).toBe(false);
     const software = (subgroupSize: number) =>
       candidatesFor(hardware({ kind: 'system software', subgroupSize, limits: context.device.adapter.limits }), halves);

@@ -3,12 +3,21 @@
 import { embeddingBackward, embeddingForward, rope, swigluBackward, swigluForward } from '../../kernels/rows.js';
 import { columnSumBound, ropeBound, storedBound, swigluBackwardBounds, swigluBound } from '../../numerics/bounds.js';
 import { embeddingCases, ropeCases, rowCases } from '../../numerics/cases.js';
-import { FORMATS, type InputClass, inputValues, type StoredType } from '../../numerics/inputs.js';
+import { FORMATS, type Format, type InputClass, inputValues, type StoredType } from '../../numerics/inputs.js';
 import * as reference from '../../numerics/reference.js';
 import { apart, sideBySide } from '../../numerics/side-by-side.js';
 import { groupRowsById } from '../../ops/embedding.js';
 import { ropeTable } from '../../ops/rope.js';
-import { floats, onlyVariant, type Problem, rowVariants, type Scope, storedTypes, words } from '../problem.js';
+import {
+  floats,
+  hasHalves,
+  onlyVariant,
+  type Problem,
+  rowVariants,
+  type Scope,
+  storedTypes,
+  words,
+} from '../problem.js';
 
 const CLASSES: readonly InputClass[] = ['wide', 'denormal', 'signed zeros', 'largest'];
 
@@ -106,39 +115,55 @@ function rotation(
   };
 }
 
+type EmbeddingSize = (typeof embeddingCases)[number];
+
 export function* embeddingProblems(scope: Scope): Generator<Problem> {
   for (const size of embeddingCases) yield* embedding(scope, size, 'uniform');
   for (const inputClass of ['cancelling', ...CLASSES] as const) yield* embedding(scope, embeddingCases[2]!, inputClass);
+  const formats: Format[] = hasHalves(scope.adapter) && !scope.quick ? ['f16', 'bf16'] : ['bf16'];
+  for (const size of embeddingCases) {
+    for (const type of formats) yield rowsOfTable(scope, size, 'uniform', type);
+  }
 }
 
-function* embedding(
-  scope: Scope,
-  [R, V, C]: (typeof embeddingCases)[number],
-  inputClass: InputClass,
-): Generator<Problem> {
+function embeddingIds([R, V]: EmbeddingSize, label: string): Uint32Array {
+  const uniform = inputValues('uniform', `ids ${label}`, R, { low: 0, high: V });
+  return Uint32Array.from(uniform, id => Math.min(id, V - 1));
+}
+
+function rowsOfTable(scope: Scope, size: EmbeddingSize, inputClass: InputClass, type: Format): Problem {
+  const [R, V, C] = size;
   const label = `${inputClass} ${R} ${V} ${C}`;
-  const most = FORMATS.f32.largest / R / 2;
-  const table = inputValues(inputClass, `table ${label}`, V * C, { most });
-  const dy = inputValues(inputClass, `dy ${label}`, R * C, { most });
-  const ids = Uint32Array.from(inputValues('uniform', `ids ${label}`, R, { low: 0, high: V }), id =>
-    Math.min(id, V - 1),
-  );
-  const { order, starts } = groupRowsById(ids);
+  const ids = embeddingIds(size, label);
+  const table = inputValues(inputClass, `table ${label}`, V * C, { type, most: FORMATS[type].largest / R / 2 });
   const sizes = { rows: R, columns: C, entries: V };
-  const shape = `${R} rows of ${V} x ${C}`;
-  yield {
+  return {
     kernel: 'embedding_forward',
-    shape,
+    shape: `${type === 'f32' ? '' : `${type}, `}${R} rows of ${V} x ${C}`,
     inputClass,
-    inputs: { ids: words(ids), table: floats(table) },
+    inputs: { ids: words(ids), table: floats(table, type) },
     outputs: { y: { type: 'f32', count: R * C } },
-    expected: given => ({
-      y: { reference: reference.embedding(given.table!, ids, C), bound: new Float64Array(R * C) },
-    }),
+    expected(given) {
+      const y = reference.embedding(given.table!, ids, C);
+      // conversion may take a subnormal half for zero
+      const isLost = (value: number) => type === 'f16' && Math.abs(value) < FORMATS.f16.tiny;
+      return { y: { reference: y, bound: y.map(value => (isLost(value) ? Math.abs(value) : 0)) } };
+    },
     variants: rowVariants(scope, (kernels, bind) =>
       embeddingForward(kernels, sizes, { ids: bind('ids'), table: bind('table'), y: bind('y') }),
     ),
   };
+}
+
+function* embedding(scope: Scope, size: EmbeddingSize, inputClass: InputClass): Generator<Problem> {
+  yield rowsOfTable(scope, size, inputClass, 'f32');
+  const [R, V, C] = size;
+  const label = `${inputClass} ${R} ${V} ${C}`;
+  const dy = inputValues(inputClass, `dy ${label}`, R * C, { most: FORMATS.f32.largest / R / 2 });
+  const ids = embeddingIds(size, label);
+  const { order, starts } = groupRowsById(ids);
+  const sizes = { rows: R, columns: C, entries: V };
+  const shape = `${R} rows of ${V} x ${C}`;
   yield {
     kernel: 'embedding_backward',
     shape,

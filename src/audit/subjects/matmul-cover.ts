@@ -5,14 +5,14 @@
  */
 import type { AdapterDescription } from '../../gpu/adapters.js';
 import type { MatmulForm, MatmulVariant } from '../../kernels/matmul-variant.js';
-import type { StoredType } from '../../numerics/inputs.js';
+import type { Format, StoredType } from '../../numerics/inputs.js';
 import { pairwise } from '../pairwise.js';
 import { MATMUL_TYPES, type MatmulTypes, matmulVariants } from '../variants.js';
 
 export const FORMS: readonly MatmulForm[] = ['NN', 'NT', 'TN'];
 const EPILOGUES = ['none', 'addend', 'accumulate'] as const;
 export type Epilogue = (typeof EPILOGUES)[number];
-export type Types = Readonly<Record<'a' | 'b' | 'c', StoredType>>;
+export type Types = Readonly<Record<'a' | 'c', StoredType> & Record<'b', Format>>;
 export type Size = Readonly<Record<'M' | 'N' | 'K', number>>;
 
 /** All that a pipeline is made for, but the variant. */

@@ -4,30 +4,33 @@ import { type MatmulVariant, matmulKey } from '../../kernels/matmul-variant.js';
 import { KernelTable } from '../../kernels/table.js';
 import { flushedProducts, matmulBound, storedBound, swigluOfProductsBound } from '../../numerics/bounds.js';
 import { matmulCases } from '../../numerics/cases.js';
-import { FORMATS, type InputClass, inputValues, type StoredType } from '../../numerics/inputs.js';
+import { FORMATS, type Format, type InputClass, inputValues, type StoredType } from '../../numerics/inputs.js';
 import { matmul, swiglu, type Vector } from '../../numerics/reference.js';
 import { apart } from '../../numerics/side-by-side.js';
 import { floats, type Problem, type Scope, storedTypes } from '../problem.js';
 import { matmulVariants } from '../variants.js';
+import type { Size } from './matmul-cover.js';
 
+const ADVERSARIAL_SIZE = { M: 17, N: 65, K: 101 };
 const ADVERSARIAL: readonly InputClass[] = ['cancelling', 'wide', 'denormal', 'signed zeros', 'largest'];
 
 export function* matmulSwigluProblems(scope: Scope): Generator<Problem> {
   // stored rows have K elements: `quick` keeps to odd ones, so that each variant is compiled once
   const cases = matmulCases.filter(({ shape: { K } }, i) => !scope.quick || (K % 2 === 1 && i % 2 === 1));
   for (const type of storedTypes(scope)) {
-    for (const { shape } of cases) yield problem(scope, type, shape.M, shape.N, shape.K, 'uniform');
-    for (const inputClass of ADVERSARIAL) yield problem(scope, type, 17, 65, 101, inputClass);
+    for (const { shape } of cases) yield problem(scope, type, type, shape, 'uniform');
+    for (const inputClass of ADVERSARIAL) yield problem(scope, type, type, ADVERSARIAL_SIZE, inputClass);
   }
+  if (scope.quick) return; // the same lines as of products alone load weights of bf16
+  for (const { shape } of cases) yield problem(scope, 'f32', 'bf16', shape, 'uniform');
 }
 
 /** x [M, K], weight [2F, K] → gateUp [M, 2F], y [M, F] of what is stored of them. */
 function problem(
   { adapter }: Scope,
   type: StoredType,
-  M: number,
-  F: number,
-  K: number,
+  weightType: Format,
+  { M, N: F, K }: Size,
   inputClass: InputClass,
 ): Problem {
   const label = `${M} ${F} ${K} ${inputClass}`;
@@ -35,16 +38,19 @@ function problem(
   const most = Math.sqrt(Math.sqrt(FORMATS[type].largest) / K / 2);
   const options = { type, low: -1, high: 1, most };
   const x = inputValues(inputClass, `x ${label}`, M * K, options);
-  const weight = inputValues(inputClass === 'denormal' ? 'uniform' : inputClass, `w ${label}`, 2 * F * K, options);
-  const types = { a: type, b: type, c: type } as const;
+  const weight = inputValues(inputClass === 'denormal' ? 'uniform' : inputClass, `w ${label}`, 2 * F * K, {
+    ...options,
+    type: weightType,
+  });
+  const types = { a: type, b: weightType, c: type } as const;
   const shape = { M, N: 2 * F, K, transposeA: false, transposeB: true };
   const key = matmulKey({ form: 'NT', M, N: 2 * F, K, types });
   const tableOf = (variant: MatmulVariant) => new KernelTable(adapter, { matmul: { [key]: variant } });
   return {
     kernel: 'matmul_swiglu',
-    shape: `${type}, M ${M} F ${F} K ${K}`,
+    shape: `${type}${weightType === type ? '' : ` times ${weightType}`}, M ${M} F ${F} K ${K}`,
     inputClass,
-    inputs: { x: floats(x, type), weight: floats(weight, type) },
+    inputs: { x: floats(x, type), weight: floats(weight, weightType) },
     outputs: { gateUp: { type, count: 2 * M * F }, y: { type, count: M * F } },
     expected(given) {
       const [left, right] = [given.x!, given.weight!];

@@ -105,7 +105,7 @@ function* quickProblems(scope: Scope): Generator<Problem> {
     const variants = [...matmulVariants(scope.adapter, types as MatmulTypes)];
     return new Map(variants.filter(([name], i) => i === 0 || QUICK[form].others[types.a].includes(name)));
   };
-  for (const types of typesOf(scope).slice(0, 2)) {
+  for (const types of typesOf(scope).slice(0, hasHalves(scope.adapter) ? 2 : 1)) {
     for (const form of FORMS) {
       const epilogue = epilogueOf(form, types);
       const { sizes, adversarial } = QUICK[form];
@@ -119,10 +119,19 @@ function* quickProblems(scope: Scope): Generator<Problem> {
   for (const K of sumLengths.filter(K => K <= QUICK_TERMS)) {
     yield problem(cover, { types, form, epilogue: epilogueOf(form, types), size: lengthened(K) }, 'uniform', K);
   }
+  // weights of bf16, as a model that is only used has them: rows of whole words, and others
+  const chosen: Cover = ({ types }) => new Map([...matmulVariants(scope.adapter, types as MatmulTypes)].slice(0, 1));
+  const bfloat = typesOf(scope).find(({ b }) => b === 'bf16')!;
+  for (const [size, inputClass] of [
+    [{ M: 1, N: 65, K: 18 }, 'uniform'],
+    [{ M: 3, N: 65, K: 15 }, 'wide'],
+  ] as const) {
+    yield problem(chosen, { types: bfloat, form: 'NT', epilogue: 'none', size }, inputClass);
+  }
 }
 
 const typesOf = ({ adapter }: Scope): readonly Types[] =>
-  MATMUL_TYPES.filter(({ b }) => b === 'f32' || hasHalves(adapter)) as readonly Types[];
+  MATMUL_TYPES.filter(types => hasHalves(adapter) || !Object.values(types).includes('f16')) as readonly Types[];
 
 function problem(cover: Cover, make: Make, inputClass: InputClass, terms?: number): Problem {
   const { types, form, epilogue, size } = make;
@@ -174,13 +183,13 @@ function problem(cover: Cover, make: Make, inputClass: InputClass, terms?: numbe
 /** A [M, K], B [K, N] and an addend [M, N]; no sum of products overflows the result's type. */
 function operands(types: Types, { M, N, K }: Size, inputClass: InputClass, label: string) {
   // what goes through matrices is rounded to f16 first, so that A is made of halves wherever B is
-  const type = types.b;
+  const type = types.b === 'f16' ? 'f16' : types.a;
   const { largest } = FORMATS[types.c];
   const most = Math.min(FORMATS[type].largest, Math.sqrt(largest / K) / 2);
   if (inputClass === 'cancelling') {
     // pairs along K: a, -a(1+ε) against b, b
     const a = inputValues('cancelling', `a ${label}`, M * (K + (K % 2)), { type });
-    const pairs = inputValues('uniform', `b ${label}`, Math.ceil(K / 2) * N, { type });
+    const pairs = inputValues('uniform', `b ${label}`, Math.ceil(K / 2) * N, { type: types.b });
     const b = Float64Array.from({ length: K * N }, (_, i) => pairs[Math.floor(i / N / 2) * N + (i % N)]!);
     const cut = Float64Array.from({ length: M * K }, (_, i) => a[Math.floor(i / K) * (K + (K % 2)) + (i % K)]!);
     return { a: cut, b, addend: inputValues('signed zeros', `c ${label}`, M * N, { type: types.c }) };
@@ -192,8 +201,8 @@ function operands(types: Types, { M, N, K }: Size, inputClass: InputClass, label
   return {
     a: inputValues(inputClass, `a ${label}`, M * K, { type, most: mostA }),
     b: inputValues(small ? 'uniform' : inputClass, `b ${label}`, K * N, {
-      type,
-      most: Math.min(mostB, FORMATS[type].largest),
+      type: types.b,
+      most: Math.min(mostB, FORMATS[types.b].largest),
     }),
     addend: inputValues(isLargest ? 'uniform' : inputClass, `c ${label}`, M * N, { type: types.c, most: largest / 4 }),
   };

@@ -11,7 +11,7 @@ import {
   U,
 } from '../../numerics/bounds.js';
 import { elementCases } from '../../numerics/cases.js';
-import { FORMATS, type InputClass, inputValues, type StoredType, stored } from '../../numerics/inputs.js';
+import { FORMATS, type Format, type InputClass, inputValues, type StoredType, stored } from '../../numerics/inputs.js';
 import * as reference from '../../numerics/reference.js';
 import { scheduleWords } from '../../optim/adamw.js';
 import {
@@ -33,14 +33,14 @@ export function* elementProblems(scope: Scope): Generator<Problem> {
   for (const count of elementCases) {
     for (const type of storedTypes(scope)) {
       yield* sumsOfTwo(scope, type, count, 'uniform');
-      if (hasHalves(scope.adapter)) yield conversion(scope, type, count, 'uniform');
     }
+    yield* conversions(scope, count, 'uniform');
   }
   for (const inputClass of CLASSES) {
     for (const type of storedTypes(scope)) {
       yield* sumsOfTwo(scope, type, 1000, inputClass);
-      if (hasHalves(scope.adapter)) yield conversion(scope, type, 1000, inputClass);
     }
+    yield* conversions(scope, 1000, inputClass);
   }
 }
 
@@ -77,20 +77,31 @@ function* sumsOfTwo(scope: Scope, type: StoredType, count: number, inputClass: I
   };
 }
 
-function conversion(scope: Scope, type: StoredType, count: number, inputClass: InputClass): Problem {
-  const other = type === 'f32' ? 'f16' : 'f32';
-  const x = inputValues(inputClass, `x ${type} ${count} ${inputClass}`, count, { type, most: FORMATS.f16.largest });
+function* conversions(scope: Scope, count: number, inputClass: InputClass): Generator<Problem> {
+  yield conversion(scope, 'bf16', 'f32', count, inputClass);
+  if (!hasHalves(scope.adapter)) return;
+  yield conversion(scope, 'bf16', 'f16', count, inputClass);
+  yield conversion(scope, 'f32', 'f16', count, inputClass);
+  yield conversion(scope, 'f16', 'f32', count, inputClass);
+}
+
+/** What bf16 holds and f16 does not overflow at. */
+const LARGEST_OF_BOTH = 65280;
+
+function conversion(scope: Scope, from: Format, to: StoredType, count: number, inputClass: InputClass): Problem {
+  const most = from === 'bf16' ? LARGEST_OF_BOTH : FORMATS.f16.largest;
+  const x = inputValues(inputClass, `x ${from} ${count} ${inputClass}`, count, { type: from, most });
   return {
     kernel: 'cast',
-    shape: `${type} to ${other}, ${count}`,
+    shape: `${from} to ${to}, ${count}`,
     inputClass,
-    inputs: { x: floats(x, type) },
-    outputs: { y: { type: other, count } },
+    inputs: { x: floats(x, from) },
+    outputs: { y: { type: to, count } },
     expected(given) {
       const reference = given.x!;
-      const { tiny } = FORMATS[type];
+      const { tiny } = FORMATS[from];
       const bound = reference.map(value => (Math.abs(value) < tiny ? Math.abs(value) : 0));
-      return { y: { reference, bound: storedBound(bound, reference, other) } };
+      return { y: { reference, bound: storedBound(bound, reference, to) } };
     },
     variants: onlyVariant(scope, (table, bind) => cast(table, count, { x: bind('x'), y: bind('y') })),
   };

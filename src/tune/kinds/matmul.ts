@@ -1,8 +1,15 @@
 /** Matrix products, to be tuned. */
 import { BYTES, type Operand } from '../../kernels/call.js';
 import { matmulCalls } from '../../kernels/matmul.js';
-import { defaultMatmul, type MatmulVariant, matrixShapes, unusableMatrix } from '../../kernels/matmul-variant.js';
+import {
+  areHalves,
+  defaultMatmul,
+  type MatmulVariant,
+  matrixShapes,
+  unusableMatrix,
+} from '../../kernels/matmul-variant.js';
 import { matmulBound } from '../../numerics/bounds.js';
+import { stored } from '../../numerics/inputs.js';
 import { matmul as matmul64 } from '../../numerics/reference.js';
 import { isSoftware, type Needs, oddSize, product, type TunedKind, values } from '../kind.js';
 
@@ -35,7 +42,7 @@ export const matmul: TunedKind<'matmul'> = {
     for (const [threadsM, threadsN] of threads as [number, number][]) {
       for (const tile of tiles) variants.push({ kernel: 'tiled', threadsM, threadsN, ...tile });
     }
-    if (types.b === 'f16') {
+    if (areHalves(types)) {
       for (const matrix of matrixShapes(adapter)) variants.push(...matrixVariants(lanes, matrix));
     }
     return variants;
@@ -60,6 +67,7 @@ export const matmul: TunedKind<'matmul'> = {
     const { matrix, depth, rows, columns } = variant;
     const whole = [rows, columns, depth / matrix[2]].every(n => n >= 1 && Number.isInteger(n));
     if (!whole) return `a tile that is not whole matrices of ${matrix.join(' x ')}`;
+    if (!areHalves(types)) return 'subgroup matrices, which would round f32 to f16';
     return unusableMatrix(adapter, types.b, matrix);
   },
 
@@ -83,9 +91,10 @@ export const matmul: TunedKind<'matmul'> = {
     K: oddSize(request.K, 68),
   }),
 
-  check({ form, M, N, K }) {
+  check({ form, M, N, K, types }) {
     const shape = { M, N, K, transposeA: form === 'TN', transposeB: form === 'NT' };
-    const [a, b, c] = [values('a', M * K), values('b', K * N), values('c', M * N)];
+    const [a, any, c] = [values('a', M * K), values('b', K * N), values('c', M * N)];
+    const b = types.b === 'bf16' ? stored(any, 'bf16') : any;
     const exact = matmul64(a, b, shape);
     const accumulates = form === 'TN';
     const expected = accumulates ? exact.map((value, i) => value + c[i]!) : exact;

@@ -1,0 +1,29 @@
+/** Conversion of stored weights, whole and in windows. */
+import { expect, test } from 'vitest';
+import { Graph } from '../../src/autograd/graph.js';
+import { KernelTable } from '../../src/kernels/table.js';
+import { stored } from '../../src/numerics/inputs.js';
+import { copyInto } from '../../src/ops/cast.js';
+import { input, run, uniform, useDevice } from '../support/gpu.js';
+
+const context = useDevice();
+
+test.each([
+  ['bf16', 'f32'],
+  ['bf16', 'f16'],
+  ['f16', 'f32'],
+  ['f32', 'f16'],
+] as const)('%s to %s', async (from, to) => {
+  const { device } = context;
+  if ((from === 'f16' || to === 'f16') && !device.adapter.features.includes('shader-f16')) return;
+  const count = 4099;
+  const values = stored(uniform('x', count), from);
+  const limits = { ...device.adapter.limits, maxStorageBufferBindingSize: 2048 };
+  for (const adapter of [device.adapter, { ...device.adapter, limits }]) {
+    const graph = new Graph();
+    const y = input(device, 'y', [count], new Float64Array(count), to);
+    copyInto(graph, input(device, 'x', [count], values, from), y);
+    const [actual] = await run(device, graph, [y], new KernelTable(adapter));
+    expect(actual).toEqual(Float32Array.from(stored(values, to)));
+  }
+});
