@@ -6,23 +6,10 @@
 // tile is fetched to registers right after the barrier, while this one is multiplied.
 // Operands are f16, or f32 rounded to f16 on the way in. What is beyond the edge is staged as zeros. Sums leave through
 // workgroup memory, one matrix of each subgroup at a time, since matrices have no elements that WGSL could reach.
-struct Params {
-  M: u32, N: u32, K: u32,
-  a_stride: u32, b_stride: u32, c_stride: u32,
-  a_first: u32, b_first: u32, c_first: u32, addend_first: u32,
-  a_batch: u32, b_batch: u32, c_batch: u32,
-}
+${LIB_MATMUL_OPERANDS}
 
 @group(0) @binding(0) var<storage, read> a: array<${A_STORED}>;
 @group(0) @binding(1) var<storage, read> b: array<${B_STORED}>;
-#if ${ADDEND}
-@group(0) @binding(2) var<storage, read> addend: array<${ADDEND_TYPE}>;
-@group(0) @binding(3) var<storage, read_write> c: array<${C_TYPE}>;
-@group(0) @binding(4) var<uniform> params: Params;
-#else
-@group(0) @binding(2) var<storage, read_write> c: array<${C_TYPE}>;
-@group(0) @binding(3) var<uniform> params: Params;
-#endif
 
 const SUBGROUPS = ${SUBGROUPS_M}u * ${SUBGROUPS_N}u;
 const THREADS = ${LANES}u * SUBGROUPS;

@@ -11,12 +11,7 @@
 // Operands are f32 or f16 (*_TYPE), B also bf16; products and sums are f32, in order of K. Each operand is a window of a
 // larger matrix: stored rows are *_stride elements apart, the first element is at *_first.
 // B_WORDS: B is bf16 or f16 in words of two, which B_UNPACK takes apart. B_PAIRS: along K its columns are whole words.
-struct Params {
-  M: u32, N: u32, K: u32,
-  a_stride: u32, b_stride: u32, c_stride: u32,
-  a_first: u32, b_first: u32, c_first: u32, addend_first: u32,
-  a_batch: u32, b_batch: u32, c_batch: u32,
-}
+${LIB_MATMUL_OPERANDS}
 
 @group(0) @binding(0) var<storage, read> a: array<${A_TYPE}>;
 #if ${B_WORDS}
@@ -26,19 +21,6 @@ fn b_at(i: u32) -> f32 { return ${B_UNPACK}(b[i / 2u])[i % 2u]; }
 #else
 @group(0) @binding(1) var<storage, read> b: array<${B_TYPE}>;
 fn b_at(i: u32) -> f32 { return f32(b[i]); }
-#endif
-#if ${ADDEND}
-@group(0) @binding(2) var<storage, read> addend: array<${ADDEND_TYPE}>;
-@group(0) @binding(3) var<storage, read_write> c: array<${C_TYPE}>;
-@group(0) @binding(4) var<uniform> params: Params;
-#else
-@group(0) @binding(2) var<storage, read_write> c: array<${C_TYPE}>;
-#if ${SWIGLU}
-@group(0) @binding(3) var<storage, read_write> y: array<${C_TYPE}>;
-@group(0) @binding(4) var<uniform> params: Params;
-#else
-@group(0) @binding(3) var<uniform> params: Params;
-#endif
 #endif
 
 const LANES = ${LANES}u;

@@ -6,12 +6,7 @@
 // They are loaded in blocks of 4 x 4: ALIGNED_* (rows of the stored matrix are whole vectors) by vectors, else element by
 // element; a matrix that is stored along K is turned in registers. Elements beyond the edge are staged as zeros.
 // Operands are f32 or f16 (*_TYPE), B with B_BFLOAT bf16, in words of two; products and sums are f32, in order of K.
-struct Params {
-  M: u32, N: u32, K: u32,
-  a_stride: u32, b_stride: u32, c_stride: u32,
-  a_first: u32, b_first: u32, c_first: u32, addend_first: u32,
-  a_batch: u32, b_batch: u32, c_batch: u32,
-}
+${LIB_MATMUL_OPERANDS}
 
 #if ${ALIGNED_A}
 @group(0) @binding(0) var<storage, read> a: array<vec4<${A_TYPE}>>;
@@ -29,19 +24,6 @@ ${LIB_BFLOAT}
 @group(0) @binding(1) var<storage, read> b: array<vec4<${B_TYPE}>>;
 #else
 @group(0) @binding(1) var<storage, read> b: array<${B_TYPE}>;
-#endif
-#if ${ADDEND}
-@group(0) @binding(2) var<storage, read> addend: array<${ADDEND_TYPE}>;
-@group(0) @binding(3) var<storage, read_write> c: array<${C_TYPE}>;
-@group(0) @binding(4) var<uniform> params: Params;
-#else
-@group(0) @binding(2) var<storage, read_write> c: array<${C_TYPE}>;
-#if ${SWIGLU}
-@group(0) @binding(3) var<storage, read_write> y: array<${C_TYPE}>;
-@group(0) @binding(4) var<uniform> params: Params;
-#else
-@group(0) @binding(3) var<uniform> params: Params;
-#endif
 #endif
 
 ${LIB_SWIGLU}

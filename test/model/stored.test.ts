@@ -33,6 +33,11 @@ const CASES: Readonly<Record<string, Case>> = {
   'F16, untied': { ...LAYOUTS['Llama 2, F16']!, held: 'f16' },
   'BF16, tied': { ...smol, held: 'bf16' },
   'BF16, untied, sharded': { ...LAYOUTS['Llama of transformers 5 (rope_parameters), BF16, sharded']!, held: 'bf16' },
+  'BF16, with biases': { ...LAYOUTS['Qwen2.5, BF16, tied, 3 heads to 1, biases']!, held: 'bf16' },
+  'F16, with norms of heads': {
+    ...LAYOUTS['Qwen3, F16, grouped-query, heads wider than the model, norms of heads']!,
+    held: 'f16',
+  },
   F32: { ...LAYOUTS['Llama with linear scaling, F32']!, held: 'f32' },
   'BF16, norms in F32': { ...smol, single: 'model.norm.weight', held: 'bf16' },
   'BF16, a matrix in F32': { ...smol, single: 'model.layers.1.mlp.up_proj.weight', held: 'f32' },
