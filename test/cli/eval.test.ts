@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createModel, openDevice, saveModel, trainTokenizer } from '../../src/index.js';
 import type { TaskResult } from '../../src/tasks/evaluate.js';
 import { runCommand } from '../support/command.js';
+import { smallModel } from '../support/model.js';
 import { writeRun } from '../support/runs.js';
 import { sampleText } from '../support/text.js';
 
@@ -20,19 +21,13 @@ describe('eval tasks', () => {
     writeFileSync(join(root, 'text.txt'), sampleText(0, 3000));
     const out = join(root, 'tokenizer.json');
     const tokenizer = await trainTokenizer([join(root, 'text.txt')], { vocabSize: 280, field: 'text', out });
-    const config = {
+    const config = smallModel({
       vocabSize: 280,
       hiddenSize: 32,
       intermediateSize: 48,
       numHiddenLayers: 1,
       numAttentionHeads: 2,
-      numKeyValueHeads: 2,
-      headDim: 16,
-      rmsNormEps: 1e-5,
-      ropeTheta: 10000,
-      tieWordEmbeddings: true,
-      maxPositionEmbeddings: 64,
-    };
+    });
     const device = await openDevice();
     const model = await createModel(device, config, { seed: 1 });
     await saveModel(model, join(root, 'model'), tokenizer.json);

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createModel, Model, openDevice, saveModel, trainTokenizer } from '../../src/index.js';
 import { runCommand } from '../support/command.js';
+import { smallModel } from '../support/model.js';
 import { sampleText } from '../support/text.js';
 
 const root = mkdtempSync(join(tmpdir(), 'babelgrad-generate-'));
@@ -19,19 +20,14 @@ beforeAll(async () => {
     field: 'text',
     out: join(root, 'tokenizer.json'),
   });
-  const config = {
+  const config = smallModel({
     vocabSize: 280,
     hiddenSize: 16,
     intermediateSize: 24,
     numHiddenLayers: 1,
     numAttentionHeads: 2,
     numKeyValueHeads: 1,
-    headDim: 8,
-    rmsNormEps: 1e-5,
-    ropeTheta: 10000,
-    tieWordEmbeddings: true,
-    maxPositionEmbeddings: 64,
-  };
+  });
   const device = await openDevice();
   const model = await createModel(device, config, { seed: 1 });
   await saveModel(model, join(root, 'model'), tokenizer.json);

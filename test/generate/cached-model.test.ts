@@ -3,23 +3,19 @@ import { describe, expect, test } from 'vitest';
 import { CachedModel, createModel, logits, type ModelConfig, type Precision } from '../../src/index.js';
 import { Random } from '../../src/random.js';
 import { useDevice } from '../support/gpu.js';
+import { smallModel } from '../support/model.js';
 import { disturbVectors } from '../support/vectors.js';
 
 const context = useDevice();
 
-const base = {
+const base = smallModel({
   vocabSize: 67,
   hiddenSize: 48,
   intermediateSize: 50,
-  numHiddenLayers: 2,
   numAttentionHeads: 4,
-  numKeyValueHeads: 4,
-  headDim: 12,
-  rmsNormEps: 1e-5,
-  ropeTheta: 10000,
   tieWordEmbeddings: false,
   maxPositionEmbeddings: 256,
-};
+});
 
 interface Sequences {
   readonly config: ModelConfig;

@@ -11,21 +11,17 @@ import {
   UserError,
 } from '../../src/index.js';
 import { useDevice } from '../support/gpu.js';
+import { smallModel } from '../support/model.js';
 
 const context = useDevice();
-const config = {
+const config = smallModel({
   vocabSize: 26,
   hiddenSize: 32,
   intermediateSize: 40,
-  numHiddenLayers: 2,
   numAttentionHeads: 4,
   numKeyValueHeads: 2,
-  headDim: 8,
-  rmsNormEps: 1e-5,
-  ropeTheta: 10000,
-  tieWordEmbeddings: true,
   maxPositionEmbeddings: 32,
-};
+});
 let model: Model;
 beforeAll(async () => {
   model = await createModel(context.device, config, { seed: 11 });

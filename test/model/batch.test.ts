@@ -16,21 +16,17 @@ import {
   UserError,
 } from '../../src/index.js';
 import { useDevice } from '../support/gpu.js';
+import { smallModel } from '../support/model.js';
 
 const context = useDevice();
-const config = {
+const config = smallModel({
   vocabSize: 31,
   hiddenSize: 16,
   intermediateSize: 24,
   numHiddenLayers: 1,
   numAttentionHeads: 2,
   numKeyValueHeads: 1,
-  headDim: 8,
-  rmsNormEps: 1e-5,
-  ropeTheta: 10000,
-  tieWordEmbeddings: true,
-  maxPositionEmbeddings: 64,
-};
+});
 const optimizer = { beta1: 0.9, beta2: 0.95, eps: 1e-8, weightDecay: 0.1, clip: 1 };
 const step = { B: 1, T: 8, microBatches: 2, optimizer };
 const cache = { B: 2, T: 4, capacity: 8 };

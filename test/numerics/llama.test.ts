@@ -6,6 +6,7 @@ import { llama, trainLlama, type Weights } from '../../src/numerics/llama.js';
 import { globalNorm } from '../../src/numerics/reference.js';
 import { Random } from '../../src/random.js';
 import { golden, goldenShape, goldenTensors, learningRate, optimizer } from '../support/golden.js';
+import { smallModel } from '../support/model.js';
 
 /** Stored as float32: a relative rounding of 2^-24; the largest value of a tensor sets the scale of what is compared. */
 function expectStored(actual: Float64Array, stored: Float32Array, what: string): void {
@@ -50,19 +51,16 @@ describe('against PyTorch in float64', () => {
 });
 
 describe('against central differences', () => {
-  const base = {
+  const base = smallModel({
     vocabSize: 11,
     hiddenSize: 12,
     intermediateSize: 10,
-    numHiddenLayers: 2,
     numAttentionHeads: 4,
     numKeyValueHeads: 2,
     headDim: 6,
-    rmsNormEps: 1e-5,
     ropeTheta: 100,
-    tieWordEmbeddings: true,
     maxPositionEmbeddings: 8,
-  };
+  });
 
   test.each([
     ['a model with grouped-query heads, a tied head and heads wider than the model', base],

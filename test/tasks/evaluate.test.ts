@@ -11,6 +11,7 @@ import { type Encoder, encodeRequest, truncated } from '../../src/tasks/requests
 import { readTask } from '../../src/tasks/task.js';
 import { temporaryFolder } from '../data/temporary.js';
 import { useDevice } from '../support/gpu.js';
+import { smallModel } from '../support/model.js';
 import { sampleText } from '../support/text.js';
 
 const { folder, write } = temporaryFolder();
@@ -159,19 +160,14 @@ describe('from text to tokens', () => {
   describe('a model', () => {
     const context = useDevice();
     test("log-likelihoods are the sums of the continuation's log-probabilities", async () => {
-      const config = {
+      const config = smallModel({
         vocabSize: 300,
         hiddenSize: 32,
         intermediateSize: 48,
-        numHiddenLayers: 2,
         numAttentionHeads: 2,
         numKeyValueHeads: 1,
-        headDim: 16,
-        rmsNormEps: 1e-5,
-        ropeTheta: 10000,
-        tieWordEmbeddings: true,
         maxPositionEmbeddings: 256,
-      };
+      });
       const model = await createModel(context.device, config, { seed: 3 });
       const tasks = [
         await readTask('xnli_fr', [sample('xnli_fr.jsonl')]),

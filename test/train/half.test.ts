@@ -3,22 +3,17 @@ import { describe, expect, test } from 'vitest';
 import { createModel, lossAndGradients, type Model, Trainer } from '../../src/index.js';
 import { Random } from '../../src/random.js';
 import { useDevice } from '../support/gpu.js';
+import { smallModel } from '../support/model.js';
 import { disturbVectors } from '../support/vectors.js';
 
 const context = useDevice();
-const config = {
+const config = smallModel({
   vocabSize: 61,
   hiddenSize: 48,
   intermediateSize: 90,
-  numHiddenLayers: 2,
   numAttentionHeads: 4,
   numKeyValueHeads: 2,
-  headDim: 12,
-  rmsNormEps: 1e-5,
-  ropeTheta: 10000,
-  tieWordEmbeddings: true,
-  maxPositionEmbeddings: 64,
-};
+});
 const optimizer = { beta1: 0.9, beta2: 0.95, eps: 1e-8, weightDecay: 0.1, clip: 1 };
 const [B, T] = [4, 19];
 

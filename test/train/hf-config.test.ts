@@ -5,23 +5,19 @@ import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 import type { ModelConfig } from '../../src/index.js';
 import { hfConfig, readModelConfig } from '../../src/train/hf-config.js';
+import { smallModel } from '../support/model.js';
 
 const root = mkdtempSync(join(tmpdir(), 'babelgrad-config-'));
 afterAll(() => rmSync(root, { recursive: true }));
 
-const base: ModelConfig = {
+const base = smallModel({
   vocabSize: 100,
   hiddenSize: 48,
   intermediateSize: 80,
-  numHiddenLayers: 2,
   numAttentionHeads: 4,
   numKeyValueHeads: 2,
-  headDim: 12,
-  rmsNormEps: 1e-5,
-  ropeTheta: 10000,
-  tieWordEmbeddings: true,
   maxPositionEmbeddings: 1024,
-};
+});
 const scaling = { factor: 8, lowFreqFactor: 1, highFreqFactor: 4, originalMaxPositionEmbeddings: 512 };
 
 const readBack = (written: Record<string, unknown>): ModelConfig => {

@@ -4,21 +4,16 @@ import { createModel, type Model, openDevice, Trainer, UserError } from '../../s
 import { Random } from '../../src/random.js';
 import { locateNonFinite } from '../../src/train/locate.js';
 import { useDevice } from '../support/gpu.js';
+import { smallModel } from '../support/model.js';
 
 const context = useDevice();
-const config = {
+const config = smallModel({
   vocabSize: 61,
   hiddenSize: 32,
   intermediateSize: 40,
-  numHiddenLayers: 2,
   numAttentionHeads: 4,
   numKeyValueHeads: 2,
-  headDim: 8,
-  rmsNormEps: 1e-5,
-  ropeTheta: 10000,
-  tieWordEmbeddings: true,
-  maxPositionEmbeddings: 64,
-};
+});
 const optimizer = { beta1: 0.9, beta2: 0.95, eps: 1e-8, weightDecay: 0.1, clip: 1 };
 const T = 16;
 

@@ -14,6 +14,7 @@ import { SafetensorsFile } from '../../src/train/safetensors.js';
 import { extendVocabulary, type RowInit } from '../../src/train/vocabulary.js';
 import { temporaryFolder } from '../data/temporary.js';
 import { useDevice } from '../support/gpu.js';
+import { smallModel } from '../support/model.js';
 import { sampleText } from '../support/text.js';
 
 const context = useDevice();
@@ -33,19 +34,15 @@ beforeAll(async () => {
   const texts = [0, 1].map(language => write(`${language}.txt`, `${sampleText(language, 4000)} naïve 灯台 灯台 灯台`));
   old = await trainTokenizer([texts[0]!], { vocabSize: 300, field: 'text', out: join(folder, 'tokenizer.json') });
   extended = await continueBpe(old, [texts[1]!], { add: 40, field: 'text' });
-  config = {
+  config = smallModel({
     vocabSize: old.vocabSize + spare,
     hiddenSize: columns,
     intermediateSize: 16,
     numHiddenLayers: 1,
     numAttentionHeads: 2,
-    numKeyValueHeads: 2,
     headDim: 4,
-    rmsNormEps: 1e-5,
-    ropeTheta: 10000,
     tieWordEmbeddings: false,
-    maxPositionEmbeddings: 64,
-  };
+  });
   const model = await Model.create(context.device, config, initialWeights(config, 1));
   await writeFolderWhole(source, target => writeModel(model, target, old.json));
   const json = JSON.parse(readFileSync(join(source, 'config.json'), 'utf8')) as object;
