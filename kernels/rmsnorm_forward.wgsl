@@ -1,6 +1,6 @@
 // y[r, c] = x[r, c] * rstd[r] * weight[c], rstd[r] = 1 / sqrt(mean_c(x²) + eps);  x, y [R, C], weight [C], rstd [R].
-// A workgroup takes ROWS rows, VECTOR elements of each at a time (C is a multiple of it). y is f32 or f16 (Y_VALUE), all else f32.
-// rstd is kept for the backward pass.
+// A workgroup takes ROWS rows, VECTOR elements of each at a time (C is a multiple of it), and loads the weight once for all
+// of them. y is f32 or f16 (Y_VALUE), all else f32. rstd is kept for the backward pass.
 struct Params { rows: u32, columns: u32, eps: f32 }
 
 @group(0) @binding(0) var<storage, read> x: array<${VALUE}>;
@@ -12,17 +12,31 @@ struct Params { rows: u32, columns: u32, eps: f32 }
 ${LIB_REDUCE}
 ${LIB_VECTOR}
 
-fn take_row(row: u32, thread: u32) {
+@compute @workgroup_size(${WORKGROUP})
+fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: vec3u,
+        @builtin(local_invocation_index) thread: u32) {
+  let first = (workgroup.y * grid.x + workgroup.x) * ${ROWS}u;
+  if (first >= params.rows) { return; } // a grid that is folded may have some more
   let C = params.columns / ${VECTOR}u;
-  let start = row * C;
-  var squares = ${VALUE}();
+  // rows beyond the last are the last once more
+  #for r in ROWS
+  let row_${r} = min(first + ${r}u, params.rows - 1u);
+  var squares_${r} = ${VALUE}();
+  #end
   for (var c = thread; c < C; c += ${WORKGROUP}u) {
-    let value = x[start + c];
-    squares = fma(value, value, squares);
+    #for r in ROWS
+    let value_${r} = x[row_${r} * C + c];
+    squares_${r} = fma(value_${r}, value_${r}, squares_${r});
+    #end
   }
-  let scale = inverseSqrt(reduce_sum(total_of(squares), thread) / f32(params.columns) + params.eps);
-  if (thread == 0u) { rstd[row] = scale; }
-  for (var c = thread; c < C; c += ${WORKGROUP}u) { y[start + c] = ${Y_VALUE}(x[start + c] * scale * weight[c]); }
+  #for r in ROWS
+  let scale_${r} = inverseSqrt(reduce_sum(total_of(squares_${r}), thread) / f32(params.columns) + params.eps);
+  if (thread == 0u) { rstd[row_${r}] = scale_${r}; }
+  #end
+  for (var c = thread; c < C; c += ${WORKGROUP}u) {
+    let w = weight[c];
+    #for r in ROWS
+    y[row_${r} * C + c] = ${Y_VALUE}(x[row_${r} * C + c] * scale_${r} * w);
+    #end
+  }
 }
-
-${LIB_EACH_ROW}
