@@ -11,7 +11,8 @@ import { whyInvalid } from '../schema.js';
 import type { Companions } from './companions.js';
 import type { Origin } from './continuation.js';
 import { writeModel } from './model-folder.js';
-import { floatTensor, SafetensorsFile, writeSafetensors } from './safetensors.js';
+import { SafetensorsFile } from './safetensors.js';
+import { floatTensor, writeSafetensors } from './safetensors-write.js';
 import type { Trainer } from './step.js';
 import { hasWeights } from './weight-files.js';
 

@@ -8,7 +8,8 @@ import { type ParameterSpec, parameterSpecs } from '../model/config.js';
 import { type Companions, readCompanions, writeCompanionFiles } from './companions.js';
 import { hfConfig } from './hf-config.js';
 import { openModel } from './model-folder.js';
-import { bytesOfTensors, showIndex, type TensorSource, writeSafetensors } from './safetensors.js';
+import { showIndex } from './safetensors.js';
+import { bytesOfTensors, type TensorSource, writeSafetensors } from './safetensors-write.js';
 import { INDEX, SINGLE, type WeightFiles } from './weight-files.js';
 import { narrow, type StoredBits, storedBits, type WeightType } from './weight-types.js';
 

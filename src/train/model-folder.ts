@@ -11,7 +11,7 @@ import { type ModelConfig, type ParameterSpec, parameterSpecs } from '../model/c
 import { type MatrixType, Model, type ModelOptions } from '../model/model.js';
 import { type Companions, writeCompanionFiles } from './companions.js';
 import { hfConfig, readModelConfig } from './hf-config.js';
-import { floatTensor, writeSafetensors } from './safetensors.js';
+import { floatTensor, writeSafetensors } from './safetensors-write.js';
 import { SINGLE, WeightFiles } from './weight-files.js';
 
 export { readModelConfig };

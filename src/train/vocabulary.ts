@@ -9,7 +9,7 @@ import { parameterSpecs } from '../model/config.js';
 import { Random } from '../random.js';
 import { readCompanionsOfAnyVocabulary, writeCompanionFiles } from './companions.js';
 import { readModelConfig } from './model-folder.js';
-import { floatTensor, writeSafetensors } from './safetensors.js';
+import { floatTensor, writeSafetensors } from './safetensors-write.js';
 import { WeightFiles } from './weight-files.js';
 
 /**

@@ -12,7 +12,8 @@ import { parseConfig } from '../../src/train/config.js';
 import { HEALTH_LIMITS } from '../../src/train/health.js';
 import type { TrainObserver } from '../../src/train/loop.js';
 import { dryRun, resumeRun, startRun } from '../../src/train/run.js';
-import { floatTensor, SafetensorsFile, writeSafetensors } from '../../src/train/safetensors.js';
+import { SafetensorsFile } from '../../src/train/safetensors.js';
+import { floatTensor, writeSafetensors } from '../../src/train/safetensors-write.js';
 import { useDevice } from '../support/gpu.js';
 import { sampleText } from '../support/text.js';
 

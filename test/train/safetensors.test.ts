@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { Random } from '../../src/random.js';
-import { floatTensor, SafetensorsFile, writeSafetensors } from '../../src/train/safetensors.js';
+import { SafetensorsFile } from '../../src/train/safetensors.js';
+import { floatTensor, writeSafetensors } from '../../src/train/safetensors-write.js';
 import { WEIGHT_TYPES } from '../../src/train/weight-types.js';
 import { packed, safetensors } from '../support/checkpoints.js';
 

@@ -1,0 +1,68 @@
+/** Writes the safetensors format, see safetensors.ts. */
+import { closeSync, fsyncSync, openSync, writeSync } from 'node:fs';
+import { sizeOf } from '../autograd/tensor.js';
+import type { Entry } from './safetensors.js';
+import { type StoredBits, WEIGHT_BYTES, type WeightType } from './weight-types.js';
+
+/** A tensor to be written. Its values are asked for when it is its turn. */
+export interface TensorSource {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly dtype: WeightType;
+  /** The values' bits, in pieces of any length. */
+  read(): Promise<StoredBits> | Iterable<StoredBits>;
+}
+
+/** An f32 tensor to be written. */
+export function floatTensor(name: string, shape: readonly number[], read: () => Promise<Float32Array>): TensorSource {
+  const bits = async () => {
+    const { buffer, byteOffset, length } = await read();
+    return new Uint32Array(buffer, byteOffset, length);
+  };
+  return { name, shape, dtype: 'F32', read: bits };
+}
+
+/** Bytes of the tensors' values. */
+export const bytesOfTensors = (tensors: readonly Pick<TensorSource, 'shape' | 'dtype'>[]): number =>
+  tensors.reduce((sum, { shape, dtype }) => sum + WEIGHT_BYTES[dtype] * sizeOf(shape), 0);
+
+/** Writes tensors to a new file and flushes it. Half a file may be left behind by a crash: write into a folder that
+ * appears whole. */
+export async function writeSafetensors(path: string, tensors: readonly TensorSource[]): Promise<void> {
+  const header: Record<string, Entry | Record<string, string>> = { __metadata__: { format: 'pt' } };
+  let offset = 0;
+  for (const tensor of tensors) {
+    const end = offset + bytesOfTensors([tensor]);
+    header[tensor.name] = { dtype: tensor.dtype, shape: [...tensor.shape], data_offsets: [offset, end] };
+    offset = end;
+  }
+  const text = Buffer.from(JSON.stringify(header));
+  const padded = Buffer.alloc(Math.ceil(text.length / 8) * 8, ' ');
+  text.copy(padded);
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(padded.length));
+  const file = openSync(path, 'wx');
+  try {
+    writeAll(file, length);
+    writeAll(file, padded);
+    for (const tensor of tensors) {
+      const values = tensor.read();
+      const pieces = values instanceof Promise ? [await values] : values;
+      let written = 0;
+      for (const piece of pieces) {
+        writeAll(file, new Uint8Array(piece.buffer, piece.byteOffset, piece.byteLength));
+        written += piece.byteLength;
+      }
+      const expected = bytesOfTensors([tensor]);
+      if (written !== expected) throw new Error(`'${tensor.name}' gave ${written} bytes in place of ${expected}`);
+    }
+    fsyncSync(file);
+  } finally {
+    closeSync(file);
+  }
+}
+
+function writeAll(file: number, bytes: Uint8Array): void {
+  let done = 0;
+  while (done < bytes.length) done += writeSync(file, bytes, done, bytes.length - done);
+}
