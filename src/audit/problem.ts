@@ -3,6 +3,7 @@ import type { AdapterDescription } from '../gpu/adapters.js';
 import type { ElementType, KernelCall, Operand } from '../kernels/call.js';
 import { type ElementRequest, elementKey, type RowRequest, rowKey } from '../kernels/row-variant.js';
 import { KernelTable } from '../kernels/table.js';
+import { columnSumBound } from '../numerics/bounds.js';
 import type { Format, StoredType } from '../numerics/inputs.js';
 import type { Vector } from '../numerics/reference.js';
 import { elementVariants, tunedRowVariants } from './variants.js';
@@ -66,6 +67,14 @@ export function givenOf({ inputs, outputs }: Pick<Problem, 'inputs' | 'outputs'>
     output.initial ? [[name, output.initial] as const] : [],
   );
   return Object.fromEntries([...Object.entries(inputs).map(([name, { values }]) => [name, values]), ...initial]);
+}
+
+/** What an output that held `total` has after sums were added that are each off by `bound` at most. */
+export function addedTo(total: Vector, sums: Vector, bound: Vector): Expected {
+  const reference = sums.map((value, i) => value + total[i]!);
+  const magnitudes = reference.map((value, i) => Math.abs(value) + Math.abs(total[i]!));
+  const rounding = columnSumBound(magnitudes, 1);
+  return { reference, bound: bound.map((value, i) => value + rounding[i]!) };
 }
 
 export const floats = (values: Vector, type: Format = 'f32'): Input => ({ type, values });

@@ -91,7 +91,6 @@ function call(variant: MatmulVariant, whole: MatmulSizes, part: MatmulSizes, win
   const epilogue = {
     A_TYPE: a.operand.type,
     B_TYPE: b.operand.type,
-    B_BFLOAT: b.operand.type === 'bf16',
     C_TYPE: c.operand.type,
     ADDEND_TYPE: added?.operand.type ?? 'f32',
     TRANSPOSE_A: form === 'TN',
@@ -140,13 +139,7 @@ export function matmulSwiglu(
   const windows = { a: whole(x), b: whole(weight), c: whole(gateUp), addend: undefined };
   const perSide = { ...variant, columns: variant.columns / 2 };
   const [name, holes, tileM, tileN] = specialisation(perSide, part, [K, K, 2 * F], windows);
-  const types = {
-    A_TYPE: x.type,
-    B_TYPE: weight.type,
-    B_BFLOAT: weight.type === 'bf16',
-    C_TYPE: gateUp.type,
-    ADDEND_TYPE: 'f32',
-  };
+  const types = { A_TYPE: x.type, B_TYPE: weight.type, C_TYPE: gateUp.type, ADDEND_TYPE: 'f32' };
   const epilogue = { TRANSPOSE_A: false, TRANSPOSE_B: true, ADDEND: false, ACCUMULATE: false, SWIGLU: true };
   const label = `${name}_swiglu NT${typesLabel(x, weight)}`;
   const workgroups = grid(label, Math.ceil(F / tileN), Math.ceil(M / tileM));
@@ -187,7 +180,8 @@ function specialisation(
     const { threadsM: THREADS_M, threadsN: THREADS_N } = variant;
     const ALIGNED_A = aligned(4, rowOfA, strideA, a);
     const ALIGNED_B = aligned(4, rowOfB, strideB, b);
-    const holes = { THREADS_M, THREADS_N, ROWS, COLUMNS, DEPTH, ALIGNED_A, ALIGNED_B, SIDES: 1 };
+    const B_BFLOAT = b.operand.type === 'bf16';
+    const holes = { THREADS_M, THREADS_N, ROWS, COLUMNS, DEPTH, ALIGNED_A, ALIGNED_B, B_BFLOAT, SIDES: 1 };
     return ['matmul_tiled', holes, 4 * THREADS_M * ROWS, 4 * THREADS_N * COLUMNS];
   }
   const { lanes: LANES, subgroupsM: SUBGROUPS_M, subgroupsN: SUBGROUPS_N } = variant;

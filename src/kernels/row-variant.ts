@@ -58,7 +58,7 @@ export const defaultElements = (adapter: AdapterDescription): ElementVariant => 
   vector: 1,
 });
 
-/** Of kernels/lib/each_row.wgsl: the hole, and the grid of workgroups that take `rows` rows. */
+/** The hole ROWS of kernels whose workgroups take that many rows, and the grid of workgroups that take `rows` of them. */
 export function eachRow({ kind }: AdapterDescription, rows: number) {
   const ROWS = kind === 'hardware' ? 1 : 8;
   return { ROWS, workgroups: linearGrid(Math.ceil(rows / ROWS)) };

@@ -42,6 +42,10 @@ export function storedError(bound: number, reference: number, type: StoredType):
 export const storedBound = (bound: Vector, reference: Vector, type: StoredType): Vector =>
   type === 'f32' ? bound : bound.map((value, i) => storedError(value, reference[i]!, type));
 
+/** What is lost where subnormal values of a type are taken for zero: their magnitudes, 0 elsewhere. */
+export const flushedValues = (values: Vector, type: Format): Vector =>
+  values.map(value => (Math.abs(value) < FORMATS[type].tiny ? Math.abs(value) : 0));
+
 /** What is lost of A B where subnormal operands are taken for zero: Σ|a·b| over the terms that have one. */
 export function flushedProducts(
   a: Vector,
@@ -49,11 +53,9 @@ export function flushedProducts(
   shape: MatmulShape,
   types: Readonly<Record<'a' | 'b', Format>>,
 ): Vector | undefined {
-  const subnormal = (values: Vector, type: Format) =>
-    values.map(value => (Math.abs(value) < FORMATS[type].tiny ? value : 0));
   const parts = [
-    [subnormal(a, types.a), b],
-    [a, subnormal(b, types.b)],
+    [flushedValues(a, types.a), b],
+    [a, flushedValues(b, types.b)],
   ] as const;
   const lost = parts.filter(sides => sides.every(values => values.some(value => value !== 0)));
   if (lost.length === 0) return undefined;

@@ -1,4 +1,5 @@
 /** The number formats that weights are stored in, and their conversion to and from f32, on bits. */
+import { bfloatBits } from '../bfloat.js';
 import { floatsOfHalves } from '../half.js';
 
 /** By the names of the safetensors format. */
@@ -132,9 +133,7 @@ export function narrow(type: WeightType, words: Uint32Array, stored: StoredBits)
   return -1;
 }
 
-/** A carry out of the fraction goes into the exponent, as the formats are made to, and out of the largest to infinity. */
-const bfloatBits = (word: number): number => (word + 0x7fff + ((word >>> 16) & 1)) >>> 16;
-
+/** As bfloatBits, for halves. */
 function halfBits(word: number): number {
   const sign = (word >>> 16) & 0x8000;
   const magnitude = word & 0x7fffffff;

@@ -1,18 +1,11 @@
 /** RMSNorm over the heads of queries and of keys: forward, and its gradients for the input and for the weight. */
 import { headNormBackward, headNormForward, headNormParts } from '../../kernels/head-norm.js';
-import {
-  columnSumBound,
-  rmsnormBound,
-  rmsnormInputBound,
-  rmsnormWeightBound,
-  rstdBound,
-  storedBound,
-} from '../../numerics/bounds.js';
+import { rmsnormBound, rmsnormInputBound, rmsnormWeightBound, rstdBound, storedBound } from '../../numerics/bounds.js';
 import { headNormCases } from '../../numerics/cases.js';
 import { FORMATS, type InputClass, inputValues, type StoredType, stored } from '../../numerics/inputs.js';
 import { rmsnorm, rmsnormBackward, type Vector } from '../../numerics/reference.js';
 import { apart, sideBySide } from '../../numerics/side-by-side.js';
-import { floats, type Problem, rowVariants, type Scope, storedTypes } from '../problem.js';
+import { addedTo, floats, type Problem, rowVariants, type Scope, storedTypes } from '../problem.js';
 
 const CLASSES: readonly InputClass[] = ['cancelling', 'wide', 'denormal', 'signed zeros', 'largest'];
 const EPS = Math.fround(1e-6);
@@ -99,15 +92,7 @@ function* problems(
         const sums = rmsnormWeightBound(own, R * heads, D);
         return {
           dx: { reference: change(given.dx!, dx, keep), bound: change(given.dx!, bound, exact) },
-          ...(hasTotal && {
-            total: {
-              reference: dweight.map((value, d) => value + total[d]!),
-              bound: columnSumBound(
-                dweight.map((value, d) => Math.abs(value) + 2 * Math.abs(total[d]!)),
-                1,
-              ).map((rounding, d) => rounding + sums[d]!),
-            },
-          }),
+          ...(hasTotal && { total: addedTo(total, dweight, sums) }),
         };
       },
       variants: rowVariants(scope, (table, bind) =>

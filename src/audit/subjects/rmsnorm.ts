@@ -1,17 +1,10 @@
 /** RMSNorm: forward, and its gradients for the input and for the weight. */
 import { rmsnormBackward, rmsnormForward, rmsnormParts } from '../../kernels/rows.js';
-import {
-  columnSumBound,
-  rmsnormBound,
-  rmsnormInputBound,
-  rmsnormWeightBound,
-  rstdBound,
-  storedBound,
-} from '../../numerics/bounds.js';
+import { rmsnormBound, rmsnormInputBound, rmsnormWeightBound, rstdBound, storedBound } from '../../numerics/bounds.js';
 import { rowCases, sumLengths } from '../../numerics/cases.js';
 import { FORMATS, type InputClass, inputValues, type StoredType, stored } from '../../numerics/inputs.js';
 import { rmsnorm, rmsnormBackward as rmsnormBackward64, type Vector } from '../../numerics/reference.js';
-import { type Expected, floats, type Problem, type Scope, storedTypes, tunedRows } from '../problem.js';
+import { addedTo, floats, type Problem, type Scope, storedTypes, tunedRows } from '../problem.js';
 
 const CLASSES: readonly InputClass[] = ['cancelling', 'wide', 'denormal', 'signed zeros', 'largest'];
 const EPS = Math.fround(1e-5);
@@ -102,7 +95,7 @@ function* gradients(scope: Scope, type: StoredType, R: number, C: number, inputC
         const reference = hasAddend ? dx.map((value, i) => value + addend[i]!) : dx;
         const bound = rmsnormInputBound({ x, weight, rstd, dy }, R, C, hasAddend ? addend : undefined);
         const sums = rmsnormWeightBound({ x, rstd, dy }, R, C);
-        return { dx: { reference, bound }, ...(hasTotal && { total: added(dweight, sums, given.total!) }) };
+        return { dx: { reference, bound }, ...(hasTotal && { total: addedTo(given.total!, dweight, sums) }) };
       },
       variants: tunedRows(scope, { kernel: 'rmsnorm_backward', rows: R, columns: C, type }, (table, bind) =>
         rmsnormBackward(
@@ -121,12 +114,4 @@ function* gradients(scope: Scope, type: StoredType, R: number, C: number, inputC
       ),
     };
   }
-}
-
-/** Sums, each off by `bound` at most, that were added to what `total` held. */
-function added(sums: Vector, bound: Vector, total: Vector): Expected {
-  const reference = sums.map((value, i) => value + total[i]!);
-  const magnitudes = reference.map((value, i) => Math.abs(value) + Math.abs(total[i]!));
-  const rounding = columnSumBound(magnitudes, 1);
-  return { reference, bound: bound.map((value, i) => value + rounding[i]!) };
 }

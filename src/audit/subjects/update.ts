@@ -4,6 +4,7 @@ import { gradientNorm, gradientNormPartial, gradientNormParts } from '../../kern
 import {
   adamwBounds,
   DIVISION,
+  flushedValues,
   gradientNormBounds,
   squaresBound,
   storedBound,
@@ -53,8 +54,8 @@ function* sumsOfTwo(scope: Scope, type: StoredType, count: number, inputClass: I
   ];
   const expected = (a: reference.Vector, b: reference.Vector) => {
     const sum = a.map((value, i) => value + b[i]!);
-    const subnormal = (value: number) => (Math.abs(value) < FORMATS[type].tiny ? Math.abs(value) : 0);
-    const bound = sum.map((value, i) => U * Math.abs(value) + TINY + subnormal(a[i]!) + subnormal(b[i]!));
+    const [lostOfA, lostOfB] = [flushedValues(a, type), flushedValues(b, type)];
+    const bound = sum.map((value, i) => U * Math.abs(value) + TINY + lostOfA[i]! + lostOfB[i]!);
     return { y: { reference: sum, bound: storedBound(bound, sum, type) } };
   };
   yield {
@@ -99,9 +100,7 @@ function conversion(scope: Scope, from: Format, to: StoredType, count: number, i
     outputs: { y: { type: to, count } },
     expected(given) {
       const reference = given.x!;
-      const { tiny } = FORMATS[from];
-      const bound = reference.map(value => (Math.abs(value) < tiny ? Math.abs(value) : 0));
-      return { y: { reference, bound: storedBound(bound, reference, to) } };
+      return { y: { reference, bound: storedBound(flushedValues(reference, from), reference, to) } };
     },
     variants: onlyVariant(scope, (table, bind) => cast(table, count, { x: bind('x'), y: bind('y') })),
   };
