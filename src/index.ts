@@ -29,13 +29,16 @@ import { Model, type ModelOptions } from './model/model.js';
 import { writeModel } from './train/model-folder.js';
 
 export { type ContinueBpeOptions, continueBpe } from './data/bpe-continue.js';
-export { type DocumentPiece, readDocuments } from './data/documents.js';
+export { DocumentEncoder, type DocumentEncoderOptions, type EncodedPiece } from './data/document-encoder.js';
+export type { DocumentMarks, MarkOptions } from './data/document-marks.js';
+export { type DocumentPart, readDocuments } from './data/documents.js';
 export { findInputFiles, sizeOfFiles } from './data/inputs.js';
 export { measureTokens, type TokenMeasure } from './data/measure-tokens.js';
 export { Mixture, type MixtureSource, type MixtureState, type TokenSource } from './data/mixture.js';
 export { TokenDataset, type TokenIndex } from './data/shards.js';
 export { type TokenizeOptions, type TokenizeProgress, tokenizeFiles } from './data/tokenize.js';
-export { TextTokenizer, type TrainTokenizerOptions, trainTokenizer } from './data/tokenizer.js';
+export { SPECIAL_TOKENS, type SpecialTokens, TextTokenizer } from './data/tokenizer.js';
+export { type TrainTokenizerOptions, trainTokenizer } from './data/tokenizer-train.js';
 export { UserError } from './errors.js';
 export { logLikelihoods, type ScoredTokens } from './eval/log-likelihoods.js';
 export { logits } from './eval/logits.js';

@@ -13,12 +13,14 @@ import {
   openDevice,
   PRECISIONS,
   type Precision,
+  type SpecialTokens,
   TextTokenizer,
 } from '../index.js';
 import { short } from '../report/words.js';
 import { readModelConfig } from '../train/model-folder.js';
 import { defineAction, type Terminal } from './command.js';
 import { wholeNumber } from './numbers.js';
+import { noteSpelledSpecialTokens, specialTokensOption } from './special-tokens.js';
 import { makeTable } from './table.js';
 
 interface LossOptions {
@@ -27,6 +29,7 @@ interface LossOptions {
   contextLength: number;
   batch: number;
   field: string;
+  specialTokens: SpecialTokens;
   precision: Precision;
   adapter?: string;
   out?: string;
@@ -45,6 +48,7 @@ export function addEvalLoss(group: Command): void {
     .option('--context-length <tokens>', 'tokens of a sequence', wholeNumber(1), 128)
     .option('--batch <sequences>', 'sequences that run at once', wholeNumber(1), 8)
     .option('--field <name>', 'field or column that holds the text in .jsonl and .parquet', 'text')
+    .addOption(specialTokensOption('text'))
     .addOption(new Option('--precision <type>', 'of matrices and activations').choices(PRECISIONS).default('f32'))
     .option('--adapter <name>', 'adapter, by a part of its name')
     .option('--out <file>', 'where the results go, as JSON');
@@ -55,8 +59,10 @@ export function addEvalLoss(group: Command): void {
     const { vocabSize } = readModelConfig(folder);
     const texts = new Map<string, ScoredText>();
     for (const [name, paths] of sets) {
-      texts.set(name, await readTexts(name, paths, options.field, { folder, vocabSize }));
+      texts.set(name, await readTexts(name, paths, options, { folder, vocabSize }));
     }
+    const spelled = [...texts.values()].reduce((sum, text) => sum + (text.spelledSpecialTokens ?? 0), 0);
+    noteSpelledSpecialTokens(terminal, spelled, options.specialTokens);
     const device = await openDevice({ adapter: options.adapter });
     try {
       const { precision } = options;
@@ -66,7 +72,8 @@ export function addEvalLoss(group: Command): void {
       for (const [name, text] of texts) losses[name] = await withProgress(terminal, name, evaluator, text);
       evaluator.destroy();
       terminal.print(lossTable(losses));
-      const result = { model: folder, contextLength: options.contextLength, losses };
+      const specialTokens = { as: options.specialTokens, spelled };
+      const result = { model: folder, contextLength: options.contextLength, specialTokens, losses };
       if (options.out) writeFileWhole(options.out, `${JSON.stringify(result, null, 2)}\n`);
       return result;
     } finally {
@@ -97,7 +104,7 @@ function namedPaths(given: readonly string[]): Map<string, string[]> {
 async function readTexts(
   name: string,
   paths: readonly string[],
-  field: string,
+  { field, specialTokens }: LossOptions,
   model: { readonly folder: string; readonly vocabSize: number },
 ): Promise<ScoredText> {
   const folders = paths.filter(path => existsSync(join(path, 'index.json')));
@@ -106,9 +113,11 @@ async function readTexts(
   }
   const text = folders[0]
     ? await readHeldOutText(folders[0], model)
-    : await encodeScoredText(findInputFiles(paths), field, TextTokenizer.load(join(model.folder, 'tokenizer.json')));
+    : await encodeScoredText(findInputFiles(paths), field, TextTokenizer.load(join(model.folder, 'tokenizer.json')), {
+        specialTokens,
+      });
   if (text.ids.length < 2) throw new UserError(`'${name}' has ${text.ids.length} token(s); a loss needs at least 2`);
-  if (text.bytes === 0) throw new UserError(`'${name}' has no text between its separators`);
+  if (text.bytes === 0) throw new UserError(`'${name}' has no text between its documents' marks`);
   return text;
 }
 

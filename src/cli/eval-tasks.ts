@@ -3,13 +3,23 @@ import { type Command, Option } from 'commander';
 import { UserError } from '../errors.js';
 import { logLikelihoods } from '../eval/log-likelihoods.js';
 import { checkFilePlace, writeFileWhole } from '../files.js';
-import { findModelFolder, loadModel, openDevice, PRECISIONS, type Precision, TextTokenizer } from '../index.js';
+import {
+  findModelFolder,
+  loadModel,
+  openDevice,
+  PRECISIONS,
+  type Precision,
+  type SpecialTokens,
+  TextTokenizer,
+} from '../index.js';
 import type { Mean } from '../tasks/accuracy.js';
 import { evaluateTasks, type Scorer, type TaskResult } from '../tasks/evaluate.js';
+import type { Encoder } from '../tasks/requests.js';
 import { readTask, TASK_NAMES, type TaskData } from '../tasks/task.js';
 import { readModelConfig } from '../train/model-folder.js';
 import { defineAction, type Terminal } from './command.js';
 import { wholeNumber } from './numbers.js';
+import { noteSpelledSpecialTokens, specialTokensOption } from './special-tokens.js';
 import { makeTable } from './table.js';
 
 interface TasksOptions {
@@ -18,6 +28,7 @@ interface TasksOptions {
   limit?: number;
   contextLength?: number;
   batchTokens: number;
+  specialTokens: SpecialTokens;
   precision: Precision;
   adapter?: string;
   out?: string;
@@ -37,17 +48,30 @@ export function addEvalTasks(group: Command): void {
       wholeNumber(1),
     )
     .option('--batch-tokens <tokens>', 'tokens that run at once', wholeNumber(1), 8192)
+    .addOption(specialTokensOption('text'))
     .addOption(new Option('--precision <type>', 'of matrices and activations').choices(PRECISIONS).default('f32'))
     .option('--adapter <name>', 'adapter, by a part of its name')
     .option('--out <file>', 'where the results go, as JSON, with the log-likelihoods of every choice')
     .addHelpText('after', `\nTasks: ${TASK_NAMES.join(', ')}, and multiple_choice:NAME`);
   defineAction<TasksOptions>(command, async (terminal, options) => {
-    const { limit, batchTokens, precision } = options;
+    const { limit, batchTokens, precision, specialTokens } = options;
     if (options.out) checkFilePlace(options.out);
     const folder = findModelFolder(options.model);
     const tokenizer = TextTokenizer.load(join(folder, 'tokenizer.json'));
     const tasks: TaskData[] = [];
     for (const [task, paths] of pathsByTask(options.task)) tasks.push(await readTask(task, paths, limit));
+    const encoder: Encoder = {
+      separatorId: tokenizer.separatorId,
+      startIds: tokenizer.startIds,
+      encode: text => tokenizer.encode(text, { specialTokens }),
+      encodePrompt: text => tokenizer.encodePrompt(text, { specialTokens }),
+    };
+    const choices = tasks.flatMap(task => task.documents.flatMap(({ requests }) => requests));
+    const spelled = choices.reduce(
+      (sum, each) => sum + tokenizer.countSpecialTokens(each.context + each.continuation),
+      0,
+    );
+    noteSpelledSpecialTokens(terminal, spelled, specialTokens);
     const maxLength = options.contextLength ?? readModelConfig(folder).maxPositionEmbeddings;
     const device = await openDevice({ adapter: options.adapter });
     try {
@@ -61,12 +85,13 @@ export function addEvalTasks(group: Command): void {
         scored.stop();
         return values;
       };
-      const results = await evaluateTasks(tasks, tokenizer, score, { maxLength, onEncoded: tokenized.add });
+      const results = await evaluateTasks(tasks, encoder, score, { maxLength, onEncoded: tokenized.add });
       terminal.print(tasksTable(results));
       for (const { task, truncated } of results) {
         if (truncated > 0) terminal.note(`${task}: ${truncated} choices lost the beginning of their context`);
       }
-      const common = { model: folder, contextLength: maxLength, limit: limit ?? null };
+      const special = { as: specialTokens, spelled };
+      const common = { model: folder, contextLength: maxLength, limit: limit ?? null, specialTokens: special };
       if (options.out) writeFileWhole(options.out, `${JSON.stringify({ ...common, tasks: results }, null, 2)}\n`);
       return { ...common, tasks: results.map(({ samples, ...result }) => result) };
     } finally {

@@ -13,11 +13,13 @@ import {
   type Pace,
   PRECISIONS,
   type Precision,
+  type SpecialTokens,
   TextTokenizer,
 } from '../index.js';
 import { readModelConfig } from '../train/model-folder.js';
 import { defineAction, type Terminal } from './command.js';
 import { anyNumber, wholeNumber } from './numbers.js';
+import { specialTokensOption } from './special-tokens.js';
 
 interface GenerateOptions {
   model: string;
@@ -32,6 +34,7 @@ interface GenerateOptions {
   stop: string[];
   context?: number;
   batch: number;
+  specialTokens: SpecialTokens;
   precision: Precision;
   adapter?: string;
 }
@@ -68,15 +71,15 @@ export function addGenerateCommand(program: Command): void {
     )
     .option('--context <tokens>', "prompt and continuation together (default: the model's positions)", wholeNumber(1))
     .option('--batch <prompts>', 'prompts that run at once', wholeNumber(1), 8)
+    .addOption(specialTokensOption('tokens'))
     .addOption(new Option('--precision <type>', 'of matrices and activations').choices(PRECISIONS).default('f32'))
     .option('--adapter <name>', 'adapter, by a part of its name');
   defineAction<GenerateOptions>(command, async (terminal, options) => {
     const folder = findModelFolder(options.model);
     const prompts = await readPrompts(options);
     const tokenizer = TextTokenizer.load(join(folder, 'tokenizer.json'));
-    const encoded = await Promise.all(prompts.map(prompt => tokenizer.encode(prompt, { addSpecialTokens: true })));
-    // a new text is what follows the end of another
-    const ids = encoded.map(prompt => (prompt.length > 0 ? prompt : [tokenizer.separatorId]));
+    const { specialTokens } = options;
+    const ids = await Promise.all(prompts.map(prompt => tokenizer.encodePrompt(prompt, { specialTokens })));
     const settings = { ...options, endId: tokenizer.separatorId };
     checkGeneration(readModelConfig(folder), ids, settings);
     const device = await openDevice({ adapter: options.adapter });

@@ -1,7 +1,8 @@
 /** `tokenizer train` and `tokenize`: from text files to a vocabulary, and to token shards. */
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import {
   findInputFiles,
+  type SpecialTokens,
   sizeOfFiles,
   TextTokenizer,
   type TokenIndex,
@@ -11,6 +12,7 @@ import {
 import { short } from '../report/words.js';
 import { defineAction } from './command.js';
 import { wholeNumber } from './numbers.js';
+import { noteSpelledSpecialTokens, specialTokensOption } from './special-tokens.js';
 
 const INPUTS = 'text files: .txt, .jsonl (each also .gz, .zst), .parquet; folders; globs';
 const FIELD = 'field or column that holds the text in .jsonl and .parquet';
@@ -18,6 +20,7 @@ const FIELD = 'field or column that holds the text in .jsonl and .parquet';
 interface TrainOptions {
   vocabSize: number;
   out: string;
+  pattern?: string;
   field: string;
 }
 
@@ -30,6 +33,7 @@ export function addTokenizerCommand(program: Command): void {
     .argument('<files...>', INPUTS)
     .requiredOption('--vocab-size <entries>', 'size of the vocabulary', wholeNumber(1))
     .requiredOption('--out <file>', 'where tokenizer.json goes: a new file')
+    .option('--pattern <regex>', 'what tokens stay within, in the syntax of Oniguruma (default: words, short numbers)')
     .option('--field <name>', FIELD, 'text');
   defineAction<TrainOptions, [string[]]>(train, async (terminal, options, names) => {
     const files = findInputFiles(names);
@@ -53,6 +57,9 @@ export function addTokenizerCommand(program: Command): void {
 interface TokenizeOptions {
   tokenizer: string;
   out: string;
+  separator?: string;
+  bos?: 'yes' | 'no';
+  specialTokens: SpecialTokens;
   heldOutTokens?: number;
   field: string;
   seed: number;
@@ -66,12 +73,22 @@ export function addTokenizeCommand(program: Command): void {
     .argument('<files...>', INPUTS)
     .requiredOption('--tokenizer <file>', 'tokenizer.json')
     .requiredOption('--out <folder>', 'folder to make')
+    .option('--separator <token>', "token that ends documents (default: the tokenizer's or model's end-of-text token)")
+    .addOption(
+      new Option(
+        '--bos <choice>',
+        "begin documents with the tokenizer's first token (default: as the tokenizer does)",
+      ).choices(['yes', 'no']),
+    )
+    .addOption(specialTokensOption('text'))
     .option('--held-out-tokens <tokens>', 'tokens to hold out (default: a twentieth, at most 1M)', wholeNumber(0))
     .option('--field <name>', FIELD, 'text')
     .option('--seed <seed>', 'of the choice of held-out documents', wholeNumber(0), 0);
   defineAction<TokenizeOptions, [string[]]>(command, async (terminal, options, names) => {
     const files = findInputFiles(names);
-    const tokenizer = TextTokenizer.load(options.tokenizer);
+    const { separator, specialTokens } = options;
+    const bos = options.bos === undefined ? undefined : options.bos === 'yes';
+    const tokenizer = TextTokenizer.load(options.tokenizer, { separator, bos });
     const progress = terminal.progress('tokenize', sizeOfFiles(files), 'bytes');
     let index: TokenIndex;
     try {
@@ -89,6 +106,14 @@ export function addTokenizeCommand(program: Command): void {
       `${options.out}: ${trainTokens} training tokens in ${index.shards.length} shard(s), ${index.heldOut.tokens} held out, ` +
         `${index.text.documents} documents, ${bytesPerToken.toFixed(2)} bytes per token`,
     );
-    return { path: options.out, trainTokens, heldOutTokens: index.heldOut.tokens, bytesPerToken, ...index.text };
+    const { separatorId, startIds } = index;
+    const spelling = new Map([...tokenizer.vocabulary].map(([token, id]) => [id, token]));
+    const begin = startIds.length > 0 ? `begin with ${startIds.map(id => spelling.get(id)).join(' ')} and ` : '';
+    terminal.print(`documents ${begin}end with ${spelling.get(separatorId)}`);
+    const { spelled } = index.specialTokens!;
+    noteSpelledSpecialTokens(terminal, spelled, specialTokens);
+    const marks = { separatorId, startIds, specialTokens: index.specialTokens };
+    const tokens = { trainTokens, heldOutTokens: index.heldOut.tokens, bytesPerToken };
+    return { path: options.out, ...tokens, ...index.text, ...marks };
   });
 }

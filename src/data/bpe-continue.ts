@@ -1,14 +1,17 @@
 /**
- * Continues the training of a byte-level BPE: keeps its merges in their order and learns further ones on new text, which
+ * Continues the training of a BPE: keeps its merges in their order and learns further ones on new text, which
  * the old merges have cut into tokens. Since merges apply in the order they were learned, every new one finds the tokens
  * that it was learned from, so that no new token is out of reach; a second vocabulary that is merged in does not have
  * that. Sennrich et al., 2016 (arXiv 1508.07909), with counts kept up to date in the words that change.
  */
 import { UserError } from '../errors.js';
-import { continueBpeFile, entriesOfBpe, type Merge } from './bpe-file.js';
+import { continueBpeFile } from './bpe-file.js';
+import { FIRST_MISSING, type WordReader, wordReaderOf } from './bpe-words.js';
 import { readDocuments } from './documents.js';
+import { PieceCutter } from './pieces.js';
 import type { OnRead } from './text-stream.js';
 import { TextTokenizer } from './tokenizer.js';
+import type { Merge } from './tokenizer-file.js';
 
 /** A word's tokens, and how often it stands in the text. */
 export interface CountedWord {
@@ -28,7 +31,8 @@ export interface ContinueBpeOptions {
 
 /**
  * The tokenizer with `add` further entries, whose ids follow on its own; old ids stay. The same text gives the same file.
- * @throws UserError when the tokenizer is not a byte-level BPE, or the text gives fewer pairs that occur twice.
+ * @throws UserError when the tokenizer is neither a byte-level BPE nor one with byte fallback, or the text gives too few
+ *   pairs that occur twice.
  */
 export async function continueBpe(
   tokenizer: TextTokenizer,
@@ -36,11 +40,11 @@ export async function continueBpe(
   options: ContinueBpeOptions,
 ): Promise<TextTokenizer> {
   const { add } = options;
-  const entries = entriesOfBpe(tokenizer.json);
-  const words = await countWords(tokenizer, files, options);
-  const merges = learnMerges(words, entries, tokenizer.vocabSize, add);
-  const continued = TextTokenizer.parse(continueBpeFile(tokenizer.json, merges, tokenizer.vocabSize));
-  const added = continued.vocabSize - tokenizer.vocabSize;
+  const reader = wordReaderOf(tokenizer);
+  const words = await countWords(tokenizer, reader, files, options);
+  const learned = learnMerges(words, tokenizer.vocabulary, tokenizer.vocabSize, add, reader.missing);
+  const continued = TextTokenizer.parse(continueBpeFile(tokenizer.json, learned), tokenizer);
+  const added = learned.entries.length;
   if (added < add) {
     throw new UserError(
       `the text gives ${added} new tokens that occur twice, not ${add}; add fewer, or give more text`,
@@ -49,65 +53,120 @@ export async function continueBpe(
   return continued;
 }
 
-/** Words of more than one token, in the order in which they first occur. */
+/** Words that something can be learned from, in the order in which they first occur. */
 async function countWords(
   tokenizer: TextTokenizer,
+  reader: WordReader,
   files: readonly string[],
   { field, maxBytes = 5e8, onRead }: ContinueBpeOptions,
 ): Promise<CountedWord[]> {
   const words = new Map<string, CountedWord>();
   let bytes = 0;
   for (const file of files) {
-    for await (const { text } of readDocuments(file, field, onRead)) {
-      for (const ids of await tokenizer.encodeWords(text)) {
-        if (ids.length < 2) continue;
-        const key = ids.join();
-        const word = words.get(key);
-        if (word) word.count++;
-        else words.set(key, { ids, count: 1 });
+    const cutter = new PieceCutter(tokenizer.safeCuts('text'));
+    for await (const part of readDocuments(file, field, onRead)) {
+      for (const { text, beginsDocument } of cutter.add(part)) {
+        for (const ids of await reader.words(text, { specialTokens: 'text', continues: !beginsDocument })) {
+          if (ids.length === 1 && ids[0]! < FIRST_MISSING) continue; // nothing to learn from
+          const key = ids.join();
+          const word = words.get(key);
+          if (word) word.count++;
+          else words.set(key, { ids, count: 1 });
+        }
       }
-      bytes += Buffer.byteLength(text);
+      bytes += Buffer.byteLength(part.text);
       if (bytes >= maxBytes) return [...words.values()];
     }
   }
   return [...words.values()];
 }
 
+/** What was learned, in the order of learning. */
+export interface Learned {
+  readonly merges: readonly Merge[];
+  /** New entries with their ids: what merges make, and characters that were missing. */
+  readonly entries: readonly (readonly [symbol: string, id: number])[];
+}
+
 /**
- * Learns merges until they have made `add` entries, ids from `firstId` on, or no pair occurs twice: each time of the most
- * frequent pair, of equals the one that was seen first. A merge that makes an entry that is there already adds none.
+ * Learns until there are `add` new entries, ids from `firstId` on, or nothing occurs twice: each time what saves the most
+ * tokens, of equals what was seen first. That is the most frequent pair, or a missing character, which saves all of its
+ * bytes but one. A merge that makes an entry that is there already adds none.
+ * @param missing characters by the ids that stand for them in words. They are not merged before they are entries.
  */
 export function learnMerges(
   words: readonly CountedWord[],
   entries: ReadonlyMap<string, number>,
   firstId: number,
   add: number,
-): Merge[] {
+  missing: ReadonlyMap<number, string> = new Map(),
+): Learned {
   const ids = new Map(entries);
   const symbols = new Map([...entries].map(([symbol, id]) => [id, symbol]));
   const tokens = words.map(word => word.ids);
   const pairs = new PairCounts();
   for (const [w, word] of tokens.entries()) pairs.count(word, words[w]!.count, w);
+  const characters = missingBySavings(words, missing);
   const merges: Merge[] = [];
-  for (let next = firstId; next < firstId + add; ) {
+  const learned: [string, number][] = [];
+  const addEntry = (symbol: string): number => {
+    const id = firstId + learned.length;
+    learned.push([symbol, id]);
+    ids.set(symbol, id);
+    symbols.set(id, symbol);
+    return id;
+  };
+  const rewrite = (w: number, rewritten: readonly number[]) => {
+    pairs.count(tokens[w]!, -words[w]!.count, w);
+    pairs.count(rewritten, words[w]!.count, w);
+    tokens[w] = rewritten;
+  };
+  while (learned.length < add) {
     const best = pairs.mostFrequent();
+    const character = characters.at(-1);
+    if (character && character.saved >= (best?.count ?? 2)) {
+      characters.pop();
+      const id = addEntry(character.symbol);
+      for (const w of character.words)
+        rewrite(
+          w,
+          tokens[w]!.map(other => (other === character.id ? id : other)),
+        );
+      continue;
+    }
     if (!best) break;
     const { left, right } = best;
     const merge = [symbols.get(left)!, symbols.get(right)!] as const;
-    const symbol = merge.join('');
     merges.push(merge);
-    const id = ids.get(symbol) ?? next++;
-    ids.set(symbol, id);
-    symbols.set(id, symbol);
+    const symbol = merge.join('');
+    const id = ids.get(symbol) ?? addEntry(symbol);
     for (const w of best.words) {
       const merged = mergePair(tokens[w]!, left, right, id);
-      if (merged.length === tokens[w]!.length) continue; // another merge had taken the pair away
-      pairs.count(tokens[w]!, -words[w]!.count, w);
-      pairs.count(merged, words[w]!.count, w);
-      tokens[w] = merged;
+      if (merged.length < tokens[w]!.length) rewrite(w, merged); // else another merge had taken the pair away
     }
   }
-  return merges;
+  return { merges, entries: learned };
+}
+
+/** Missing characters that occur twice, with the tokens that each would save: the best last, of equals the first seen. */
+function missingBySavings(words: readonly CountedWord[], missing: ReadonlyMap<number, string>) {
+  const characters = [...missing].map(([id, symbol]) => ({ id, symbol, count: 0, words: new Set<number>() }));
+  const byId = new Map(characters.map(character => [character.id, character]));
+  for (const [w, word] of words.entries()) {
+    for (const id of word.ids) {
+      const character = byId.get(id);
+      if (!character) continue;
+      character.count += word.count;
+      character.words.add(w);
+    }
+  }
+  return characters
+    .filter(({ count }) => count > 1)
+    .map(({ id, symbol, count, words: places }) => {
+      return { id, symbol, words: places, saved: count * (Buffer.byteLength(symbol) - 1) };
+    })
+    .reverse()
+    .sort((a, b) => a.saved - b.saved);
 }
 
 function mergePair(word: readonly number[], left: number, right: number, id: number): number[] {
@@ -133,6 +192,7 @@ class PairCounts {
   count(word: readonly number[], count: number, w: number): void {
     for (let i = 1; i < word.length; i++) {
       const [left, right] = [word[i - 1]!, word[i]!];
+      if (left >= FIRST_MISSING || right >= FIRST_MISSING) continue;
       const key = left * 2 ** 26 + right;
       let place = this.#places.get(key);
       if (place === undefined) {
@@ -147,7 +207,9 @@ class PairCounts {
   }
 
   /** @returns undefined when no pair occurs twice. `words` hold the pair, or did. */
-  mostFrequent(): { readonly left: number; readonly right: number; readonly words: readonly number[] } | undefined {
+  mostFrequent():
+    | { readonly left: number; readonly right: number; readonly count: number; readonly words: readonly number[] }
+    | undefined {
     const counts = this.#counts;
     let best = -1;
     let most = 1;
@@ -159,6 +221,6 @@ class PairCounts {
     }
     if (best < 0) return undefined;
     const { left, right, words } = this.#pairs[best]!;
-    return { left, right, words: [...words] };
+    return { left, right, count: most, words: [...words] };
   }
 }

@@ -1,6 +1,6 @@
 /** The tokenizer.json of a byte-level BPE: the one that training starts from, a trained one cut to size, or continued. */
-import { z } from 'zod';
 import { UserError } from '../errors.js';
+import { entriesOf, type Merge, parseTokenizerFile, stepsOf } from './tokenizer-file.js';
 
 /** The token that stands after every document, at id 0. */
 export const SEPARATOR = '<|endoftext|>';
@@ -9,19 +9,27 @@ const BYTES = 256;
 /** The separator and the bytes. */
 export const SMALLEST_VOCABULARY = 1 + BYTES;
 
-export type Merge = readonly [left: string, right: string];
+/** The pattern of GPT-2, which the ByteLevel step of the format splits by where it has no other. */
+export const GPT2_PATTERN = String.raw`'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`;
+
+/**
+ * Splits a text into the parts within which tokens are learned, as Llama 3 and Qwen do, but marks (vowel signs, accents)
+ * and joiners stay with their letters: without that a word of Hindi, Tamil or Thai falls into pieces.
+ */
+export const WORD_PATTERN = String.raw`(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{M}\p{N}]?[\p{L}\p{M}][\p{L}\p{M}\u200c\u200d]*| ?\p{N}{1,3}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`;
 
 /** A tokenizer.json without any merge. */
-export function untrainedBpe(): string {
-  return bpeFile(new Map([[SEPARATOR, 0]]), []);
+export function untrainedBpe(pattern = WORD_PATTERN): string {
+  return bpeFile(new Map([[SEPARATOR, 0]]), [], pattern);
 }
 
 /**
  * The trained tokenizer.json `json` with the first merges only, as many as `vocabSize` entries take: ids are the
  * separator, the bytes, then merges in the order they were found.
+ * @param pattern what it was trained with.
  * @throws UserError when there are too few merges.
  */
-export function shortenBpe(json: string, vocabSize: number): string {
+export function shortenBpe(json: string, vocabSize: number, pattern: string): string {
   const { merges } = (JSON.parse(json) as { model: { merges: Merge[] } }).model;
   // a Map, for code holds words like 'constructor' that an object has already
   const vocab = new Map([[SEPARATOR, 0]]);
@@ -39,55 +47,29 @@ export function shortenBpe(json: string, vocabSize: number): string {
         `about 30,000); ask for at most ${vocab.size}, or add text`,
     );
   }
-  return bpeFile(vocab, kept);
+  return bpeFile(vocab, kept, pattern);
 }
-
-const addedToken = z.looseObject({ id: z.int().nonnegative(), content: z.string() });
-const byteLevelFile = z.looseObject({
-  added_tokens: z.array(addedToken).default([]),
-  model: z.looseObject({
-    type: z.literal('BPE'),
-    // not a record, from which '__proto__' would be left out
-    vocab: z.custom<Readonly<Record<string, number>>>(value => typeof value === 'object' && value !== null),
-    // files from before 2024 spell a merge 'left right'
-    merges: z.array(z.union([z.string(), z.tuple([z.string(), z.string()])])),
-  }),
-});
 
 /** Whether a tokenizer.json spells bytes as symbols, a character each, in its vocabulary. */
 export function isByteLevel(json: string): boolean {
-  type Part = { type?: string; pretokenizers?: readonly Part[] } | null;
-  const has = (part?: Part): boolean => part?.type === 'ByteLevel' || (part?.pretokenizers ?? []).some(has);
-  return has((JSON.parse(json) as { pre_tokenizer?: Part }).pre_tokenizer);
-}
-
-/** Entries of a byte-level BPE's vocabulary, without added tokens. @throws UserError when the file is not one. */
-export function entriesOfBpe(json: string): Map<string, number> {
-  return new Map(Object.entries(parseByteLevel(json).model.vocab));
+  return stepsOf(parseTokenizerFile(json).pre_tokenizer).some(({ type }) => type === 'ByteLevel');
 }
 
 /**
- * The tokenizer.json `json` with further merges behind its own. What a merge makes gets the next id from `firstId` on,
- * unless it is an entry already. Added tokens enter the vocabulary, since a reader would else number them behind it.
- * @throws UserError when the file is not a byte-level BPE.
+ * The tokenizer.json `json` of a BPE with further merges behind its own, and new entries. Added tokens enter the
+ * vocabulary, since a reader would else number them behind it.
  */
-export function continueBpeFile(json: string, merges: readonly Merge[], firstId: number): string {
-  const file = parseByteLevel(json);
-  const vocab = new Map(Object.entries(file.model.vocab));
-  for (const { id, content } of file.added_tokens) vocab.set(content, id);
-  let next = firstId;
-  for (const [left, right] of merges) if (!vocab.has(left + right)) vocab.set(left + right, next++);
-  const spelled = typeof file.model.merges[0] === 'string' ? merges.map(merge => merge.join(' ')) : merges;
-  const model = { ...file.model, vocab: Object.fromEntries(vocab), merges: [...file.model.merges, ...spelled] };
+export function continueBpeFile(
+  json: string,
+  learned: { readonly merges: readonly Merge[]; readonly entries: Iterable<readonly [token: string, id: number]> },
+): string {
+  const file = parseTokenizerFile(json);
+  // entries are kept in a Map, for code holds words like 'constructor' that an object has already
+  const vocab = new Map([...entriesOf(file), ...learned.entries]);
+  const { merges = [] } = file.model;
+  const spelled = typeof merges[0] === 'string' ? learned.merges.map(merge => merge.join(' ')) : learned.merges;
+  const model = { ...file.model, vocab: Object.fromEntries(vocab), merges: [...merges, ...spelled] };
   return JSON.stringify({ ...file, model });
-}
-
-function parseByteLevel(json: string): z.infer<typeof byteLevelFile> {
-  const parsed = byteLevelFile.safeParse(JSON.parse(json));
-  if (parsed.success && isByteLevel(json)) return parsed.data;
-  throw new UserError(
-    'the tokenizer is not a byte-level BPE, which alone can be continued on text; extend it with the tools that made it',
-  );
 }
 
 /** The byte symbols of byte-level BPE: printable ones stand for themselves, the rest for code points from 256 on. */
@@ -98,8 +80,9 @@ function byteSymbols(): string[] {
   return Array.from({ length: BYTES }, (_, byte) => String.fromCodePoint(isPrintable(byte) ? byte : next++));
 }
 
-function bpeFile(vocab: ReadonlyMap<string, number>, merges: readonly Merge[]): string {
-  const byteLevel = { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: true };
+function bpeFile(vocab: ReadonlyMap<string, number>, merges: readonly Merge[], pattern: string): string {
+  const byteLevel = { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: false };
+  const split = { type: 'Split', pattern: { Regex: pattern }, behavior: 'Isolated', invert: false };
   const separator = { content: SEPARATOR, single_word: false, lstrip: false, rstrip: false, normalized: false };
   return JSON.stringify({
     version: '1.0',
@@ -107,7 +90,7 @@ function bpeFile(vocab: ReadonlyMap<string, number>, merges: readonly Merge[]): 
     padding: null,
     added_tokens: [{ id: 0, ...separator, special: true }],
     normalizer: null,
-    pre_tokenizer: byteLevel,
+    pre_tokenizer: { type: 'Sequence', pretokenizers: [split, byteLevel] },
     post_processor: null,
     decoder: byteLevel,
     model: {

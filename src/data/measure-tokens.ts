@@ -1,4 +1,5 @@
 /** How many tokens tokenizers make of a text. */
+import { DocumentEncoder } from './document-encoder.js';
 import { readDocuments } from './documents.js';
 import type { OnRead } from './text-stream.js';
 import type { TextTokenizer } from './tokenizer.js';
@@ -6,7 +7,7 @@ import type { TextTokenizer } from './tokenizer.js';
 export interface TokenMeasure {
   /** Of the text, in UTF-8. */
   readonly bytes: number;
-  /** By each tokenizer, separators not counted. */
+  /** By each tokenizer, the marks around documents not counted. */
   readonly tokens: readonly number[];
 }
 
@@ -18,11 +19,14 @@ export async function measureTokens(
   onRead?: OnRead,
 ): Promise<TokenMeasure> {
   const tokens = tokenizers.map(() => 0);
+  const encoders = tokenizers.map(tokenizer => new DocumentEncoder(tokenizer));
   let bytes = 0;
   for (const file of files) {
-    for await (const { text } of readDocuments(file, field, onRead)) {
-      bytes += Buffer.byteLength(text);
-      for (const [i, tokenizer] of tokenizers.entries()) tokens[i]! += (await tokenizer.encode(text)).length;
+    for await (const part of readDocuments(file, field, onRead)) {
+      bytes += Buffer.byteLength(part.text);
+      for (const [i, encoder] of encoders.entries()) {
+        for await (const { ids, marks } of encoder.encode(part)) tokens[i]! += ids.length - marks;
+      }
     }
   }
   return { bytes, tokens };

@@ -1,5 +1,6 @@
 /** Text or held-out tokens to be scored by a model, with the bytes that the scored tokens spell. */
 import { UserError } from '../errors.js';
+import { DocumentEncoder, type DocumentEncoderOptions } from './document-encoder.js';
 import { readDocuments } from './documents.js';
 import { TokenDataset } from './shards.js';
 import { TextTokenizer } from './tokenizer.js';
@@ -10,9 +11,12 @@ const MOST_IDS = 2e8;
 export interface ScoredText {
   /** Every id but the first is predicted. */
   readonly ids: Uint32Array;
-  /** UTF-8 bytes of the text that the predicted ids spell; separators spell none. */
+  /** UTF-8 bytes of the text that the predicted ids spell; marks spell none. */
   readonly bytes: number;
-  readonly separatorId: number;
+  /** Ids of the marks around documents. */
+  readonly markIds: ReadonlySet<number>;
+  /** Special tokens that are spelled out in the text; of shards it is not known. */
+  readonly spelledSpecialTokens?: number;
 }
 
 /**
@@ -22,9 +26,9 @@ export interface ScoredText {
 export async function heldOutText(dataset: TokenDataset, count = dataset.heldOutTokens): Promise<ScoredText> {
   const ids = dataset.readHeldOut(0, Math.min(count, dataset.heldOutTokens));
   const tokenizer = TextTokenizer.parse(dataset.tokenizerJson);
-  const { separatorId } = dataset.index;
-  const spelled = (part: Uint32Array) => bytesOf(part, tokenizer, separatorId);
-  return { ids, bytes: (await spelled(ids)) - (await spelled(ids.subarray(0, 1))), separatorId };
+  const markIds = new Set([dataset.index.separatorId, ...dataset.index.startIds]);
+  const spelled = (part: Uint32Array) => bytesOf(part, tokenizer, markIds);
+  return { ids, bytes: (await spelled(ids)) - (await spelled(ids.subarray(0, 1))), markIds };
 }
 
 /**
@@ -50,36 +54,44 @@ export async function readHeldOutText(
   }
 }
 
-/** Documents of text files, each after a separator, so that all of their tokens are predicted. */
+/** Documents of text files, one after another behind a separator, so that all of their tokens are predicted. */
 export async function encodeScoredText(
   files: readonly string[],
   field: string,
   tokenizer: TextTokenizer,
+  options: DocumentEncoderOptions = {},
 ): Promise<ScoredText> {
-  const { separatorId } = tokenizer;
-  const ids = [separatorId];
+  const encoder = new DocumentEncoder(tokenizer, options);
+  const ids = [tokenizer.separatorId];
   let bytes = 0;
+  let spelledSpecialTokens = 0;
   for (const file of files) {
-    for await (const { text, endOfDocument } of readDocuments(file, field)) {
-      for (const id of await tokenizer.encode(text)) ids.push(id);
-      if (endOfDocument) ids.push(separatorId);
-      bytes += Buffer.byteLength(text);
+    for await (const part of readDocuments(file, field)) {
+      for await (const piece of encoder.encode(part)) {
+        for (const id of piece.ids) ids.push(id);
+        bytes += piece.bytes;
+        spelledSpecialTokens += piece.spelled;
+      }
       if (ids.length > MOST_IDS) {
         throw new UserError(`'${file}' and what came before are more than ${MOST_IDS} tokens; tokenize the text first`);
       }
     }
   }
-  return { ids: Uint32Array.from(ids), bytes, separatorId };
+  return { ids: Uint32Array.from(ids), bytes, markIds: new Set(tokenizer.markBytes.keys()), spelledSpecialTokens };
 }
 
-/** Bytes of text that ids spell, document by document. */
-async function bytesOf(ids: Uint32Array, tokenizer: TextTokenizer, separatorId: number): Promise<number> {
+/** Bytes of text that ids spell, between the marks. */
+async function bytesOf(ids: Uint32Array, tokenizer: TextTokenizer, markIds: ReadonlySet<number>): Promise<number> {
   let bytes = 0;
-  for (let start = 0; start < ids.length; ) {
-    const found = ids.indexOf(separatorId, start);
-    const end = found < 0 ? ids.length : found;
-    if (end > start) bytes += Buffer.byteLength(await tokenizer.decode([...ids.subarray(start, end)]));
-    start = end + 1;
+  let text: number[] = [];
+  const count = async () => {
+    if (text.length > 0) bytes += Buffer.byteLength(await tokenizer.decode(text));
+    text = [];
+  };
+  for (const id of ids) {
+    if (markIds.has(id)) await count();
+    else text.push(id);
   }
+  await count();
   return bytes;
 }

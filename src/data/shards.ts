@@ -1,7 +1,7 @@
 /**
  * A token data set on disk: a folder with index.json, train-00000.bin … and heldout.bin (little-endian ids, u16 or u32
  * by the size of the vocabulary), and the tokenizer.json that made them. After every document stands the separator
- * token, so that document boundaries are kept.
+ * token, so that document boundaries are kept; before it, where the tokenizer begins texts with a token, that one.
  */
 import { createHash } from 'node:crypto';
 import { closeSync, existsSync, fstatSync, openSync, readFileSync } from 'node:fs';
@@ -10,6 +10,7 @@ import { z } from 'zod';
 import { messageOf, UserError } from '../errors.js';
 import { whyInvalid } from '../schema.js';
 import { bytesPerToken, readIds } from './token-file.js';
+import { SPECIAL_TOKENS } from './tokenizer.js';
 
 export const INDEX_FORMAT = 'babelgrad tokens 1';
 
@@ -24,6 +25,10 @@ export const indexSchema = z.object({
   dtype: z.enum(['u16', 'u32']),
   vocabSize: z.int().positive(),
   separatorId: z.int().nonnegative(),
+  /** Ids before every document; data sets from before they were written have none. */
+  startIds: z.array(z.int().nonnegative()).default([]),
+  /** What special tokens that are spelled out in the text became, and how many are. */
+  specialTokens: z.object({ as: z.enum(SPECIAL_TOKENS), spelled: z.int().nonnegative() }).optional(),
   /** SHA-256 of tokenizer.json. */
   tokenizer: z.string(),
   /** Training tokens, in files of equal length but for the last; documents go on from one to the next. */

@@ -2,6 +2,7 @@
 import { UserError } from '../errors.js';
 import { isByteLevel } from './bpe-file.js';
 import type { TextTokenizer } from './tokenizer.js';
+import { parseTokenizerFile, replacementsOf } from './tokenizer-file.js';
 
 /** What a decoder gives for bytes that are no whole character. */
 const INCOMPLETE = '\ufffd';
@@ -35,15 +36,24 @@ export interface NewToken {
 export async function newTokens(old: TextTokenizer, extended: TextTokenizer): Promise<NewToken[]> {
   const bytes = isByteLevel(old.json) ? old.vocabulary : undefined;
   const spelled = new Map([...extended.vocabulary].map(([entry, id]) => [id, entry]));
+  const textOf = textsOf(extended);
   const tokens: NewToken[] = [];
   for (let id = old.vocabSize; id < extended.vocabSize; id++) {
     const entry = spelled.get(id);
-    const text = entry === undefined ? '' : await extended.decode([id]);
+    const text = entry === undefined ? '' : await textOf(id, entry);
+    // the token stands within a text: nothing is put before it
     const pieces =
       bytes && text.includes(INCOMPLETE)
         ? [...entry!].flatMap(symbol => bytes.get(symbol) ?? [])
-        : await old.encode(text);
+        : await old.encode(text, { specialTokens: 'text', continues: true });
     tokens.push({ id, text, pieces });
   }
   return tokens;
+}
+
+/** The text of a token, with the blanks that SentencePiece's decoder would drop from the beginning of a text. */
+function textsOf(tokenizer: TextTokenizer): (id: number, entry: string) => Promise<string> {
+  const replacements = isByteLevel(tokenizer.json) ? undefined : replacementsOf(parseTokenizerFile(tokenizer.json));
+  if (!replacements) return id => tokenizer.decode([id]);
+  return async (_, entry) => [...replacements].reduce((text, [from, to]) => text.replaceAll(to, from), entry);
 }

@@ -4,11 +4,12 @@ import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { UserError } from '../errors.js';
 import { writeFileWhole, writeFolderWhole } from '../files.js';
+import { DocumentEncoder } from './document-encoder.js';
 import { readDocuments } from './documents.js';
 import { INDEX_FORMAT, type TokenIndex } from './shards.js';
 import { writeSplit } from './split.js';
 import { dtypeFor, TokenWriter } from './token-file.js';
-import type { TextTokenizer } from './tokenizer.js';
+import type { SpecialTokens, TextTokenizer } from './tokenizer.js';
 
 /** How far the first pass, which takes nearly all of the time, is. */
 export interface TokenizeProgress {
@@ -22,6 +23,8 @@ export interface TokenizeOptions {
   readonly tokenizer: TextTokenizer;
   /** Field or column of the text in .jsonl and .parquet. */
   readonly field: string;
+  /** What a special token that is spelled out in a document is; by default text like any other. */
+  readonly specialTokens?: SpecialTokens | undefined;
   /** The folder to make; it must not exist. */
   readonly out: string;
   /** Tokens to hold out, exactly; default a twentieth, at most a million. */
@@ -34,7 +37,7 @@ export interface TokenizeOptions {
 }
 
 /**
- * First pass: every document becomes ids and a separator, in one temporary file. Second pass: `writeSplit`. The folder
+ * First pass: every document becomes ids with its marks, in one temporary file. Second pass: `writeSplit`. The folder
  * appears when it is complete.
  * @throws UserError when `out` exists, a text cannot be read, or there are too few tokens to hold out that many.
  */
@@ -47,13 +50,15 @@ export async function tokenizeFiles(files: readonly string[], options: TokenizeO
   await writeFolderWhole(out, async folder => {
     const path = join(folder, 'all.tmp');
     const dtype = dtypeFor(tokenizer.vocabSize);
-    const { lengths, tokens, textBytes, sources } = await encodeAll(files, path, dtype, options);
+    const { lengths, tokens, textBytes, spelled, sources } = await encodeAll(files, path, dtype, options);
     const wanted = heldOutTokens ?? Math.min(1e6, Math.floor(tokens / 20));
     index = {
       format: INDEX_FORMAT,
       dtype,
       vocabSize: tokenizer.vocabSize,
       separatorId: tokenizer.separatorId,
+      startIds: [...tokenizer.startIds],
+      specialTokens: { as: options.specialTokens ?? 'text', spelled },
       tokenizer: createHash('sha256').update(tokenizer.json).digest('hex'),
       ...writeSplit(folder, { path, dtype, lengths }, { heldOutTokens: wanted, shardTokens, seed }),
       text: { bytes: textBytes, documents: lengths.length },
@@ -71,34 +76,37 @@ function checkWhole(what: string, value: number, least: number): void {
   throw new UserError(`${what} must be a whole number of at least ${least}, not ${value}`);
 }
 
-/** Writes the ids of all documents, in the order of the files. `lengths` are their tokens, separators included. */
+/** Writes the ids of all documents, in the order of the files. `lengths` are their tokens, marks included. */
 async function encodeAll(
   files: readonly string[],
   path: string,
   dtype: 'u16' | 'u32',
-  { tokenizer, field, onProgress }: TokenizeOptions,
+  { tokenizer, field, specialTokens, onProgress }: TokenizeOptions,
 ) {
   const lengths: number[] = [];
   const sources: TokenIndex['sources'] = [];
   let bytes = 0;
   let tokens = 0;
   let textBytes = 0;
+  let spelled = 0;
   const onRead = (more: number) => {
     bytes += more;
   };
+  const encoder = new DocumentEncoder(tokenizer, { specialTokens });
   const writer = new TokenWriter(path, dtype);
   try {
     for (const file of files) {
       let documents = 0;
       let length = 0;
-      for await (const { text, endOfDocument } of readDocuments(file, field, onRead)) {
-        const ids = await tokenizer.encode(text);
-        if (endOfDocument) ids.push(tokenizer.separatorId);
-        writer.write(ids);
-        textBytes += Buffer.byteLength(text);
-        length += ids.length;
-        tokens += ids.length;
-        if (endOfDocument) {
+      for await (const part of readDocuments(file, field, onRead)) {
+        for await (const piece of encoder.encode(part)) {
+          writer.write(piece.ids);
+          spelled += piece.spelled;
+          length += piece.ids.length;
+          tokens += piece.ids.length;
+        }
+        textBytes += Buffer.byteLength(part.text);
+        if (part.endOfDocument) {
           lengths.push(length);
           documents++;
           length = 0;
@@ -111,5 +119,5 @@ async function encodeAll(
   } finally {
     writer.close();
   }
-  return { lengths, tokens, textBytes, sources };
+  return { lengths, tokens, textBytes, spelled, sources };
 }

@@ -1,33 +1,180 @@
-/** What a tokenizer.json of any kind says of its ids, read without making a tokenizer of it. */
+/** What a tokenizer.json of any kind says, read without making a tokenizer of it, and variants of it. */
 import { z } from 'zod';
 import { UserError } from '../errors.js';
 
+/** A step of a normalizer, pre-tokenizer or post-processor; a `Sequence` holds further ones. */
+export interface Step {
+  readonly type: string;
+  readonly [field: string]: unknown;
+}
+
+const addedToken = z.looseObject({
+  id: z.int().nonnegative(),
+  content: z.string(),
+  special: z.boolean().default(false),
+  lstrip: z.boolean().default(false),
+  rstrip: z.boolean().default(false),
+  single_word: z.boolean().default(false),
+});
+export type AddedToken = z.infer<typeof addedToken>;
+
+const step = z.looseObject({ type: z.string() }).nullish();
 const schema = z.looseObject({
-  added_tokens: z.array(z.looseObject({ id: z.int(), content: z.string() })).nullish(),
+  added_tokens: z.array(addedToken).nullish(),
+  normalizer: step,
+  pre_tokenizer: step,
+  post_processor: step,
   model: z.looseObject({
-    // BPE, WordPiece and WordLevel map tokens to ids; of Unigram the place in the list is the id
-    vocab: z.union([z.record(z.string(), z.int()), z.array(z.tuple([z.string(), z.number()]))]),
+    type: z.string().optional(),
+    // BPE, WordPiece and WordLevel map tokens to ids; of Unigram the place in the list is the id.
+    // A record of zod's would leave '__proto__' out.
+    vocab: z.union([
+      z.array(z.tuple([z.string(), z.number()])),
+      z.custom<Readonly<Record<string, number>>>(
+        value => typeof value === 'object' && value !== null && !Array.isArray(value),
+      ),
+    ]),
+    // files from before 2024 spell a merge 'left right'
+    merges: z.array(z.union([z.string(), z.tuple([z.string(), z.string()])])).optional(),
   }),
 });
+export type TokenizerFile = z.infer<typeof schema>;
+
+/** @throws UserError naming `path`, where it is given, when the text is no tokenizer.json. */
+export function parseTokenizerFile(json: string, path?: string): TokenizerFile {
+  try {
+    return schema.parse(JSON.parse(json));
+  } catch {
+    const what = path === undefined ? 'the text is' : `'${path}' is`;
+    throw new UserError(`${what} not a tokenizer.json: it has no model with a vocab`);
+  }
+}
+
+export const addedTokensOf = (file: TokenizerFile): readonly AddedToken[] => file.added_tokens ?? [];
+
+export type Merge = readonly [left: string, right: string];
+
+export function mergesOf({ model }: TokenizerFile): Merge[] {
+  return (model.merges ?? []).map(merge =>
+    typeof merge === 'string' ? (merge.split(' ') as [string, string]) : merge,
+  );
+}
+
+/** The steps that run one after another. */
+export function stepsOf(root: TokenizerFile['normalizer']): readonly Step[] {
+  if (!root) return [];
+  if (root.type !== 'Sequence') return [root];
+  // each kind of step has a name of its own for what a Sequence holds
+  const { normalizers, pretokenizers, processors } = root;
+  return ((normalizers ?? pretokenizers ?? processors ?? []) as Step[]).flatMap(stepsOf);
+}
+
+/** Every entry with its id, added tokens included. */
+export function* entriesOf(file: TokenizerFile): Generator<readonly [token: string, id: number]> {
+  const { vocab } = file.model;
+  if (Array.isArray(vocab)) for (const [id, [token]] of vocab.entries()) yield [token, id];
+  else yield* Object.entries(vocab);
+  for (const { id, content } of addedTokensOf(file)) yield [content, id];
+}
 
 /** The largest id, added tokens included, and its token. @throws UserError naming `path` when it is no tokenizer.json. */
 export function largestTokenId(json: string, path: string): { readonly id: number; readonly token: string } {
-  let parsed: z.infer<typeof schema>;
-  try {
-    parsed = schema.parse(JSON.parse(json));
-  } catch {
-    throw new UserError(`'${path}' is not a tokenizer.json: it has no model with a vocab`);
-  }
   let largest = { id: -1, token: '' };
-  const see = (id: number, token: string) => {
-    if (id > largest.id) largest = { id, token };
-  };
-  const { vocab } = parsed.model;
-  if (Array.isArray(vocab))
-    vocab.forEach(([token], id) => {
-      see(id, token);
-    });
-  else for (const [token, id] of Object.entries(vocab)) see(id, token);
-  for (const { id, content } of parsed.added_tokens ?? []) see(id, content);
+  for (const [token, id] of entriesOf(parseTokenizerFile(json, path))) if (id > largest.id) largest = { id, token };
   return largest;
+}
+
+/** How the file spells an id; the last spelling counts, which is an added token's. */
+export function tokenOfId(json: string, wanted: number): string | undefined {
+  let found: string | undefined;
+  for (const [token, id] of entriesOf(parseTokenizerFile(json))) if (id === wanted) found = token;
+  return found;
+}
+
+/** Ids that the file's post-processor puts before a text. */
+export function idsBeforeText(file: TokenizerFile): readonly number[] {
+  for (const each of stepsOf(file.post_processor)) {
+    // `cls` of BERT's and RoBERTa's is a token and its id
+    if (Array.isArray(each.cls)) return [each.cls[1] as number];
+    if (each.type !== 'TemplateProcessing') continue;
+    const { single, special_tokens: tokens } = each as unknown as {
+      single: readonly { SpecialToken?: { id: string } }[];
+      special_tokens: Readonly<Record<string, { ids: readonly number[] }>>;
+    };
+    const text = single.findIndex(({ SpecialToken }) => SpecialToken === undefined);
+    return single.slice(0, text).flatMap(({ SpecialToken }) => tokens[SpecialToken!.id]?.ids ?? []);
+  }
+  return [];
+}
+
+/** Stands before entries that no text may reach. Four noncharacters, which are in no text that is interchanged. */
+const UNREACHABLE = '\u{10ffff}'.repeat(4);
+
+/**
+ * The file without its special tokens: where one is spelled out in a text, the spelling is ordinary text. Its entry in the
+ * vocabulary stays, since others' ids go by places, but under a name that no text has.
+ */
+export function withoutSpecialTokens(json: string): string {
+  const file = parseTokenizerFile(json);
+  const special = new Set(addedTokensOf(file).flatMap(token => (token.special ? [token.content] : [])));
+  if (special.size === 0) return json;
+  const reachable = new Set([file.model.unk_token, ...mergesOf(file).map(merge => merge.join(''))]);
+  const hidden = (token: string) => (special.has(token) && !reachable.has(token) ? UNREACHABLE + token : token);
+  const { vocab } = file.model;
+  const renamed = Array.isArray(vocab)
+    ? vocab.map(([token, score]) => [hidden(token), score])
+    : Object.fromEntries(Object.entries(vocab).map(([token, id]) => [hidden(token), id]));
+  return JSON.stringify({
+    ...file,
+    added_tokens: addedTokensOf(file).filter(token => !token.special),
+    model: { ...file.model, vocab: renamed },
+  });
+}
+
+/** Single characters that are replaced before anything is merged; undefined where more than that is done to a text. */
+export function replacementsOf({ normalizer, pre_tokenizer }: TokenizerFile): ReadonlyMap<string, string> | undefined {
+  const replacements = new Map<string, string>();
+  const replace = (from: unknown, to: unknown): boolean => {
+    const isOne = (text: unknown): text is string => typeof text === 'string' && text.length === 1;
+    if (!isOne(from) || !isOne(to) || replacements.has(to)) return false;
+    replacements.set(from, to);
+    return true;
+  };
+  const stringOf = ({ pattern }: Step) => (pattern as { readonly String?: string } | undefined)?.String;
+  const isKnown =
+    stepsOf(normalizer).every(
+      step => step.type === 'Prepend' || (step.type === 'Replace' && replace(stringOf(step), step.content)),
+    ) &&
+    stepsOf(pre_tokenizer).every(step => {
+      if (step.type === 'Metaspace') return replace(' ', step.replacement);
+      // a character that is in no text any more
+      return step.type === 'Split' && replacements.has(stringOf(step) ?? '');
+    });
+  return isKnown ? replacements : undefined;
+}
+
+/** Whether the file puts something at the beginning of a text by itself. */
+export function hasTextPrefix(file: TokenizerFile): boolean {
+  const steps = [...stepsOf(file.normalizer), ...stepsOf(file.pre_tokenizer)];
+  return steps.some(
+    ({ type, prepend_scheme, add_prefix_space }) =>
+      type === 'Prepend' ||
+      (type === 'Metaspace' && (prepend_scheme ?? (add_prefix_space === false ? 'never' : 'always')) !== 'never') ||
+      (type === 'ByteLevel' && add_prefix_space !== false),
+  );
+}
+
+/** The file without what it puts at the beginning of a text by itself, a space mostly: for what goes on with a text. */
+export function withoutTextPrefix(json: string): string {
+  const file = parseTokenizerFile(json);
+  const normalizers = stepsOf(file.normalizer).filter(({ type }) => type !== 'Prepend');
+  const pretokenizers = stepsOf(file.pre_tokenizer).map(each => {
+    if (each.type === 'Metaspace') return { ...each, add_prefix_space: false, prepend_scheme: 'never' };
+    return each.type === 'ByteLevel' ? { ...each, add_prefix_space: false } : each;
+  });
+  return JSON.stringify({
+    ...file,
+    normalizer: normalizers.length > 0 ? { type: 'Sequence', normalizers } : null,
+    pre_tokenizer: pretokenizers.length > 0 ? { type: 'Sequence', pretokenizers } : null,
+  });
 }

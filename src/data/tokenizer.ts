@@ -1,86 +1,120 @@
-/** Tokenizers in Hugging Face's tokenizer.json format, through their own package: loading, using and training them. */
-import { execFile } from 'node:child_process';
-import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync, writeSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { promisify } from 'node:util';
+/** Tokenizers in Hugging Face's tokenizer.json format, through their own package: loading and using them. */
+import { readFileSync } from 'node:fs';
 import { Tokenizer } from 'tokenizers';
 import { messageOf, UserError } from '../errors.js';
-import { packageRoot, writeFileWhole } from '../files.js';
-import { SEPARATOR, SMALLEST_VOCABULARY, shortenBpe, untrainedBpe } from './bpe-file.js';
-import { readDocuments } from './documents.js';
-import type { OnRead } from './text-stream.js';
+import { type SafeCut, safeCuts } from './cuts.js';
+import {
+  type DocumentMarks,
+  documentMarks,
+  type MarkOptions,
+  type Neighbours,
+  readNeighbours,
+} from './document-marks.js';
+import {
+  addedTokensOf,
+  hasTextPrefix,
+  parseTokenizerFile,
+  type TokenizerFile,
+  withoutSpecialTokens,
+  withoutTextPrefix,
+} from './tokenizer-file.js';
 
-/** What models have called the token that ends a document. */
-const SEPARATORS = [SEPARATOR, '</s>', '<|end_of_text|>', '<eos>', '[SEP]'];
-/** Else a special token whose name says as much, for instance `<｜end▁of▁sentence｜>`. */
-const SEPARATOR_NAME = /\beos\b|end.?of.?(text|sentence|document|sequence)/i;
+/** What a special token that is spelled out in a text is: text like any other, or that token. */
+export const SPECIAL_TOKENS = ['text', 'tokens'] as const;
+export type SpecialTokens = (typeof SPECIAL_TOKENS)[number];
 
-export class TextTokenizer {
+export interface EncodeOptions {
+  /** What a special token that is spelled out in the text is; by default that token, as everywhere in this format. */
+  readonly specialTokens?: SpecialTokens | undefined;
+  /** Whether the text goes on with another, so that nothing is put before it (SentencePiece puts a blank, say). */
+  readonly continues?: boolean | undefined;
+}
+
+export class TextTokenizer implements DocumentMarks {
   /** The file's text, to be kept beside data and checkpoints. */
   readonly json: string;
   /** One more than the largest id, which is what an embedding needs, also where a file leaves ids out. */
   readonly vocabSize: number;
-  /** Id of the token that ends a document. */
   readonly separatorId: number;
+  readonly startIds: readonly number[];
+  /** The ids of the marks around documents, each with the UTF-8 bytes of its spelling. */
+  readonly markBytes: ReadonlyMap<number, number>;
+  readonly #file: TokenizerFile;
   readonly #tokenizer: Tokenizer;
+  /** Tokenizers of the variants of the file that encode as their key says, made when they are first needed. */
+  readonly #variants = new Map<string, Tokenizer>();
+  readonly #spelledSpecial: RegExp | undefined;
+  #vocabulary: ReadonlyMap<string, number> | undefined;
 
-  private constructor(json: string, tokenizer: Tokenizer, separatorId: number) {
+  private constructor(json: string, tokenizer: Tokenizer, neighbours: Neighbours, options: MarkOptions) {
     this.json = json;
+    this.#file = parseTokenizerFile(json);
     this.#tokenizer = tokenizer;
     this.vocabSize = Object.values(tokenizer.getVocab(true)).reduce((most, id) => Math.max(most, id), -1) + 1;
+    const { separatorId, startIds } = documentMarks(this.#file, neighbours, options);
     this.separatorId = separatorId;
+    this.startIds = startIds;
+    const bytesOf = (id: number) => Buffer.byteLength(tokenizer.idToToken(id) ?? '');
+    this.markBytes = new Map([separatorId, ...startIds].map(id => [id, bytesOf(id)]));
+    this.#spelledSpecial = anyOf(addedTokensOf(this.#file).flatMap(token => (token.special ? [token.content] : [])));
   }
 
-  /** @throws UserError when the file is missing, damaged, or names no token that ends a document. */
-  static load(path: string): TextTokenizer {
+  /**
+   * Loads a tokenizer.json. What stands around documents is what the files beside it say (config.json,
+   * generation_config.json, tokenizer_config.json), else what the file itself does.
+   * @throws UserError when the file is missing or damaged, or has no such marks.
+   */
+  static load(path: string, options: MarkOptions = {}): TextTokenizer {
     let json: string;
     try {
       json = readFileSync(path, 'utf8');
     } catch {
       throw new UserError(`there is no tokenizer '${path}'; make one with 'babelgrad tokenizer train'`);
     }
+    const neighbours = readNeighbours(path);
     try {
-      return TextTokenizer.parse(json);
+      return TextTokenizer.#make(json, neighbours, options);
     } catch (error) {
       throw new UserError(`'${path}': ${messageOf(error)}`);
     }
   }
 
-  /** @throws UserError when the text is not a tokenizer, or names no token that ends a document. */
-  static parse(json: string): TextTokenizer {
-    let tokenizer: Tokenizer;
-    try {
-      tokenizer = Tokenizer.fromString(json);
-    } catch (error) {
-      throw new UserError(`not a tokenizer.json: ${messageOf(error)}`);
-    }
-    // files made for classifiers ask for these; either would change the text without a word
-    tokenizer.disableTruncation();
-    tokenizer.disablePadding();
-    const separatorId = findSeparator(json, tokenizer);
-    if (separatorId === undefined) {
-      throw new UserError(`the tokenizer has none of the tokens that end a document: ${SEPARATORS.join(' ')}`);
-    }
-    return new TextTokenizer(json, tokenizer, separatorId);
+  /**
+   * @param marks what stands around documents, where it is known from elsewhere.
+   * @throws UserError when the text is not a tokenizer, or names no token that ends a document.
+   */
+  static parse(json: string, marks?: DocumentMarks): TextTokenizer {
+    if (!marks) return TextTokenizer.#make(json, {}, {});
+    const neighbours = { eosId: marks.separatorId, bosId: marks.startIds[0], addBosToken: marks.startIds.length > 0 };
+    return TextTokenizer.#make(json, neighbours, {});
+  }
+
+  static #make(json: string, neighbours: Neighbours, options: MarkOptions): TextTokenizer {
+    return new TextTokenizer(json, nativeTokenizer(json), neighbours, options);
+  }
+
+  /** Ids of the text alone, without the marks of a document. */
+  async encode(text: string, { specialTokens = 'tokens', continues = false }: EncodeOptions = {}): Promise<number[]> {
+    const tokenizer = this.#variant(specialTokens, continues);
+    return (await tokenizer.encode(text, null, { addSpecialTokens: false })).getIds();
   }
 
   /**
-   * Ids of the text, by default without the special tokens that the file may ask for around it (one that begins a text,
-   * say). A special token that is spelled out in the text becomes its id, as everywhere in this format.
+   * Ids of the beginning of a document, to be continued: what begins a document, and the text. Of nothing at all it is the
+   * token that ends the document before.
    */
-  async encode(text: string, { addSpecialTokens = false } = {}): Promise<number[]> {
-    return (await this.#tokenizer.encode(text, null, { addSpecialTokens })).getIds();
-  }
-
-  /** Ids of the text with the special tokens that the file puts around one, for instance `<s>` before it. */
-  async encodeWithSpecial(text: string): Promise<number[]> {
-    return (await this.#tokenizer.encode(text)).getIds();
+  async encodePrompt(text: string, options: EncodeOptions = {}): Promise<number[]> {
+    const ids = await this.encode(text, options);
+    const isThere = this.startIds.length > 0 && this.startIds.every((id, i) => ids[i] === id); // spelled out in the text
+    const prompt = isThere ? ids : [...this.startIds, ...ids];
+    return prompt.length > 0 ? prompt : [this.separatorId];
   }
 
   /** Ids of the text by the parts that are encoded apart: words, mostly. Together they are those of `encode`. */
-  async encodeWords(text: string): Promise<number[][]> {
-    const encoding = await this.#tokenizer.encode(text, null, { addSpecialTokens: false });
+  async encodeWords(text: string, options: EncodeOptions = {}): Promise<number[][]> {
+    const { specialTokens = 'tokens', continues = false } = options;
+    const tokenizer = this.#variant(specialTokens, continues);
+    const encoding = await tokenizer.encode(text, null, { addSpecialTokens: false });
     const parts = encoding.getWordIds();
     const words: number[][] = [];
     encoding.getIds().forEach((id, i) => {
@@ -94,95 +128,52 @@ export class TextTokenizer {
     return this.#tokenizer.decode([...ids], false);
   }
 
+  /** Where a text may be cut so that its pieces, of which all but the first continue, give the ids of the whole. */
+  safeCuts(specialTokens: SpecialTokens = 'tokens'): SafeCut | undefined {
+    return safeCuts(this.#file, specialTokens === 'text');
+  }
+
+  /** How many special tokens are spelled out in a text. */
+  countSpecialTokens(text: string): number {
+    return this.#spelledSpecial ? (text.match(this.#spelledSpecial)?.length ?? 0) : 0;
+  }
+
   /** Every entry as the file spells it, with its id. */
   get vocabulary(): ReadonlyMap<string, number> {
-    return new Map(Object.entries(this.#tokenizer.getVocab(true)));
+    this.#vocabulary ??= new Map(Object.entries(this.#tokenizer.getVocab(true)));
+    return this.#vocabulary;
   }
-}
 
-function findSeparator(json: string, tokenizer: Tokenizer): number | undefined {
-  for (const token of SEPARATORS) {
-    const id = tokenizer.tokenToId(token);
-    if (id !== null) return id;
-  }
-  const { added_tokens: added = [] } = JSON.parse(json) as {
-    added_tokens?: { id: number; content: string; special: boolean }[];
-  };
-  return added.find(({ content, special }) => special && SEPARATOR_NAME.test(content))?.id;
-}
-
-export interface TrainTokenizerOptions {
-  readonly vocabSize: number;
-  /** Field or column of the text in .jsonl and .parquet. */
-  readonly field: string;
-  /** Where tokenizer.json goes; it must not exist. */
-  readonly out: string;
-  /** Bytes of UTF-8 text to look at, default 500 MB: the first ones of the files as they are listed, not a share of each. */
-  readonly maxBytes?: number;
-  readonly onRead?: OnRead;
-}
-
-/**
- * Trains a byte-level BPE: id 0 ends a document, then the 256 bytes, then merges by frequency. The same text gives the
- * same file. The package trains about 30,000 entries whatever one asks; a smaller vocabulary is the same BPE cut off
- * after its first merges. The text is copied to a temporary file, since the package reads only files.
- * @throws UserError when `out` exists, or `vocabSize` is too small for the bytes, or larger than the text gives.
- */
-export async function trainTokenizer(files: readonly string[], options: TrainTokenizerOptions): Promise<TextTokenizer> {
-  const { vocabSize, out } = options;
-  if (!Number.isInteger(vocabSize) || vocabSize < SMALLEST_VOCABULARY) {
-    throw new UserError(`a byte-level vocabulary needs at least ${SMALLEST_VOCABULARY} entries, not ${vocabSize}`);
-  }
-  if (existsSync(out)) throw new UserError(`'${out}' exists already; choose another file or remove it`);
-  const folder = mkdtempSync(join(tmpdir(), 'babelgrad-tokenizer-'));
-  try {
-    const sample = join(folder, 'sample.txt');
-    await writeSample(files, sample, options);
-    const json = shortenBpe(await runTrainer(folder, sample), vocabSize);
-    writeFileWhole(out, json);
-    return TextTokenizer.parse(json);
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
-}
-
-/**
- * Trains in a process of its own: the package prints to stdout, which belongs to the command's result, and holds the
- * event loop until it is done. From the package's root the import resolves however the package was installed.
- * @returns the trained tokenizer.json.
- */
-async function runTrainer(folder: string, sample: string): Promise<string> {
-  const program = `
-    import { Tokenizer } from 'tokenizers';
-    const [untrained, sample, trained] = process.argv.slice(1);
-    const tokenizer = Tokenizer.fromFile(untrained);
-    tokenizer.train([sample]);
-    tokenizer.save(trained, false);`;
-  const untrained = join(folder, 'untrained.json');
-  const trained = join(folder, 'trained.json');
-  writeFileSync(untrained, untrainedBpe());
-  const parameters = ['--input-type=module', '--eval', program, untrained, sample, trained];
-  try {
-    await promisify(execFile)(process.execPath, parameters, { cwd: packageRoot });
-  } catch (error) {
-    const { stderr = '', signal } = error as { stderr?: string; signal?: string | null };
-    throw new Error(`training the tokenizer failed (${signal ?? (stderr.trim() || messageOf(error))})`);
-  }
-  return readFileSync(trained, 'utf8');
-}
-
-async function writeSample(files: readonly string[], path: string, options: TrainTokenizerOptions): Promise<void> {
-  const { field, maxBytes = 5e8, onRead } = options;
-  const sample = openSync(path, 'w');
-  let bytes = 0;
-  try {
-    for (const file of files) {
-      for await (const { text, endOfDocument } of readDocuments(file, field, onRead)) {
-        bytes += writeSync(sample, endOfDocument ? `${text}\n` : text);
-        if (bytes >= maxBytes) return;
-      }
+  #variant(specialTokens: SpecialTokens, continues: boolean): Tokenizer {
+    const goesOn = continues && hasTextPrefix(this.#file);
+    const key = `${specialTokens} ${goesOn}`;
+    let variant = this.#variants.get(key);
+    if (!variant) {
+      const json = specialTokens === 'text' ? withoutSpecialTokens(this.json) : this.json;
+      variant =
+        json === this.json && !goesOn ? this.#tokenizer : nativeTokenizer(goesOn ? withoutTextPrefix(json) : json);
+      this.#variants.set(key, variant);
     }
-  } finally {
-    closeSync(sample);
+    return variant;
   }
+}
+
+function nativeTokenizer(json: string): Tokenizer {
+  let tokenizer: Tokenizer;
+  try {
+    tokenizer = Tokenizer.fromString(json);
+  } catch (error) {
+    throw new UserError(`not a tokenizer.json: ${messageOf(error)}`);
+  }
+  // files made for classifiers ask for these; either would change the text without a word
+  tokenizer.disableTruncation();
+  tokenizer.disablePadding();
+  return tokenizer;
+}
+
+/** Finds each of the texts, of several that begin alike the longest. */
+function anyOf(texts: readonly string[]): RegExp | undefined {
+  if (texts.length === 0) return undefined;
+  const longestFirst = [...texts].sort((a, b) => b.length - a.length);
+  return new RegExp(longestFirst.map(text => text.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&')).join('|'), 'g');
 }

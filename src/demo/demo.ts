@@ -5,7 +5,8 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { tokenizeFiles } from '../data/tokenize.js';
-import { TextTokenizer, trainTokenizer } from '../data/tokenizer.js';
+import { TextTokenizer } from '../data/tokenizer.js';
+import { trainTokenizer } from '../data/tokenizer-train.js';
 import { packageRoot, writeFileWhole } from '../files.js';
 import { openDevice } from '../gpu/device.js';
 import { reportPage } from '../report/page.js';

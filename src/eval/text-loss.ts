@@ -5,11 +5,11 @@ import { checkIdArray, checkSizes } from '../model/batch.js';
 import type { TokenLosses } from './token-losses.js';
 
 export interface TextLoss {
-  /** Mean over all predicted tokens, separators among them, in nats. */
+  /** Mean over all predicted tokens, the marks around documents among them, in nats. */
   readonly loss: number;
   /** exp(loss) */
   readonly perplexity: number;
-  /** Bits that the tokens of the text took, over its UTF-8 bytes; separators are no text and count on neither side. */
+  /** Bits that the tokens of the text took, over its UTF-8 bytes; marks are no text and count on neither side. */
   readonly bitsPerByte: number;
   readonly tokens: number;
   readonly bytes: number;
@@ -61,24 +61,24 @@ export async function meanLoss(evaluator: Losses, sequences: Uint32Array): Promi
 
 /**
  * Scores `ids`, every one but the first, in sequences of T that know nothing of each other.
- * @param text.bytes UTF-8 bytes of what the predicted ids spell.
+ * @param text.bytes UTF-8 bytes of what the predicted ids spell, but for the marks around documents.
  * @param onScored is told how many more sequences were scored.
  * @throws UserError when the ids are not sound, or fewer than two.
  */
 export async function textLoss(
   evaluator: Losses,
-  { ids, bytes, separatorId }: { readonly ids: Uint32Array; readonly bytes: number; readonly separatorId: number },
+  { ids, bytes, markIds }: { readonly ids: Uint32Array; readonly bytes: number; readonly markIds: ReadonlySet<number> },
   onScored?: (sequences: number) => void,
 ): Promise<TextLoss> {
   if (ids.length < 2)
     throw new UserError(`a text of ${ids.length} token id(s) has none to predict; it needs at least 2`);
-  const sums = { text: 0, separators: 0 };
+  const sums = { text: 0, marks: 0 };
   let tokens = 0;
   const visit = (nats: number, id: number) => {
-    sums[id === separatorId ? 'separators' : 'text'] += nats;
+    sums[markIds.has(id) ? 'marks' : 'text'] += nats;
     tokens++;
   };
   await eachLoss(evaluator, sequencesOf(ids, evaluator.shape.T), visit, onScored);
-  const loss = (sums.text + sums.separators) / tokens;
+  const loss = (sums.text + sums.marks) / tokens;
   return { loss, perplexity: Math.exp(loss), bitsPerByte: sums.text / Math.LN2 / bytes, tokens, bytes };
 }

@@ -5,9 +5,12 @@ import type { Continuation } from './document.js';
 /** What is asked of a tokenizer. */
 export interface Encoder {
   readonly separatorId: number;
+  /** Ids that begin a document. */
+  readonly startIds: readonly number[];
+  /** Of the text alone. */
   encode(text: string): Promise<number[]>;
-  /** With the special tokens that the tokenizer puts around a text. */
-  encodeWithSpecial(text: string): Promise<number[]>;
+  /** Of the beginning of a document: what begins one, and the text. */
+  encodePrompt(text: string): Promise<number[]>;
 }
 
 export interface Request {
@@ -18,8 +21,8 @@ export interface Request {
 
 /**
  * `loglikelihood` and `_encode_pair` of lm_eval/api/model.py: spaces that end the context go to the continuation, and the
- * continuation's ids are those of the whole after as many as the context alone has. An empty context is the token that
- * the tokenizer begins a text with, else the one that ends a document.
+ * continuation's ids are those of the whole after as many as the context alone has. An empty context is what begins a
+ * document, else the token that ends one.
  * @throws UserError when the continuation has no token.
  */
 export async function encodeRequest(encoder: Encoder, request: Continuation, where: string): Promise<Request> {
@@ -28,13 +31,13 @@ export async function encodeRequest(encoder: Encoder, request: Continuation, whe
   let ids: readonly number[];
   let start: number;
   if (request.context === '') {
-    const prefix = (await encoder.encodeWithSpecial(''))[0] ?? encoder.separatorId;
+    const before = encoder.startIds.length > 0 ? encoder.startIds : [encoder.separatorId];
     const own = await encoder.encode(continuation);
-    ids = own[0] === prefix ? own : [prefix, ...own];
-    start = 1;
+    ids = before.every((id, i) => own[i] === id) ? own : [...before, ...own];
+    start = before.length;
   } else {
-    ids = await encoder.encodeWithSpecial(context + continuation);
-    start = (await encoder.encodeWithSpecial(context)).length;
+    ids = await encoder.encodePrompt(context + continuation);
+    start = (await encoder.encodePrompt(context)).length;
   }
   if (start < 1 || start >= ids.length) {
     throw new UserError(`${where}: '${continuation.slice(0, 80)}' has no token of its own, or nothing before it`);

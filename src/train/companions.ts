@@ -1,6 +1,9 @@
 /** What goes along with a model's weights from folder to folder, though nothing here reads it. */
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { type DocumentMarks, readDocumentMarks } from '../data/document-marks.js';
+import { tokenOfId } from '../data/tokenizer-file.js';
+import { UserError } from '../errors.js';
 import { writeFileWhole } from '../files.js';
 import { readTokenIds, type TokenIds } from './hf-config.js';
 
@@ -32,4 +35,74 @@ function readFiles(folder: string, names: readonly string[]): Companions['files'
 
 export function writeCompanionFiles(folder: string, files: Companions['files']): void {
   for (const [file, contents] of files) writeFileWhole(join(folder, file), contents);
+}
+
+/** tokenizer_config.json of a tokenizer that has none, without which transformers would guess at its class. */
+const PLAIN_CONFIG = { tokenizer_class: 'PreTrainedTokenizerFast', clean_up_tokenization_spaces: false };
+
+/**
+ * Companions that say what stands around documents: `eos_token_id`, of a list the first, is what ends one, `add_bos_token`
+ * whether one begins with `bos_token_id`. So generating, scoring and further training go by the data.
+ * @throws UserError when there is a tokenizer_config.json that is no JSON object.
+ */
+export function withMarks(
+  companions: Companions | undefined,
+  tokenizerJson: string,
+  { separatorId, startIds }: DocumentMarks,
+): Companions {
+  const file = companions?.files.get('tokenizer_config.json');
+  const given = file ? parseObject(file) : PLAIN_CONFIG;
+  const config = {
+    eos_token: tokenOfId(tokenizerJson, separatorId),
+    ...given,
+    ...(startIds.length > 0 && { bos_token: tokenOfId(tokenizerJson, startIds[0]!) }),
+    add_bos_token: startIds.length > 0,
+  };
+  const { bos_token_id, eos_token_id, pad_token_id } = companions?.tokenIds ?? {};
+  const ends = [separatorId, ...[eos_token_id ?? []].flat().filter(id => id !== separatorId)];
+  return {
+    files: new Map([
+      ...(companions?.files ?? []),
+      ['tokenizer_config.json', Buffer.from(`${JSON.stringify(config, null, 2)}\n`)],
+    ]),
+    tokenIds: {
+      bos_token_id: startIds[0] ?? bos_token_id ?? null,
+      eos_token_id: ends.length === 1 ? separatorId : ends,
+      pad_token_id: pad_token_id ?? null,
+    },
+  };
+}
+
+function parseObject(bytes: Uint8Array): Record<string, unknown> {
+  try {
+    const value: unknown = JSON.parse(Buffer.from(bytes).toString());
+    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
+  } catch {
+    // said below
+  }
+  throw new UserError("the checkpoint's tokenizer_config.json is no JSON object; mend it, or remove it");
+}
+
+/** How the marks around a run's documents differ from its source model's, which has then to learn other ones. */
+export function notesOfMarks(checkpoint: string, data: DocumentMarks): string[] {
+  const path = join(checkpoint, 'tokenizer.json');
+  if (!existsSync(path)) return [];
+  const own = readDocumentMarks(path);
+  const json = readFileSync(path, 'utf8');
+  const shown = (ids: readonly number[]) =>
+    ids.map(id => `'${tokenOfId(json, id)}'`).join(' ') || 'nothing before them';
+  const notes: string[] = [];
+  if (own.startIds.join() !== data.startIds.join()) {
+    const [model, text] = [shown(own.startIds), shown(data.startIds)];
+    notes.push(
+      `documents of the source model begin with ${model}, those of the data with ${text}; tokenize --bos decides it`,
+    );
+  }
+  if (own.separatorId !== data.separatorId) {
+    const [model, text] = [shown([own.separatorId]), shown([data.separatorId])];
+    notes.push(
+      `documents of the source model end with ${model}, those of the data with ${text}; tokenize --separator decides it`,
+    );
+  }
+  return notes;
 }

@@ -1,11 +1,11 @@
 /** A model folder written again in another number format, in shards where it is large: for use elsewhere. */
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { TextTokenizer } from '../data/tokenizer.js';
+import { readDocumentMarks } from '../data/document-marks.js';
 import { UserError } from '../errors.js';
 import { writeFileWhole, writeFolderWhole } from '../files.js';
 import { type ParameterSpec, parameterSpecs } from '../model/config.js';
-import { type Companions, readCompanions, writeCompanionFiles } from './companions.js';
+import { type Companions, readCompanions, withMarks, writeCompanionFiles } from './companions.js';
 import { hfConfig } from './hf-config.js';
 import { openModel } from './model-folder.js';
 import { showIndex } from './safetensors.js';
@@ -43,7 +43,7 @@ export async function exportModel(from: string, out: string, options: ExportOpti
   try {
     const { type, shardBytes = 5e9, onProgress, onNote } = options;
     for (const note of notes) onNote?.(note);
-    const companions = await withTokenizerConfig(from, readCompanions(from));
+    const companions = withTokenizerConfig(from, readCompanions(from));
     const specs = parameterSpecs(config);
     const sources = specs.map(({ name, shape }) => ({ name, shape, dtype: type }));
     const total = bytesOfTensors(sources);
@@ -113,19 +113,9 @@ function shardsOf(tensors: readonly TensorSource[], shardBytes: number): Readonl
   return new Map(shards.map((shard, i) => [`model-${number(i + 1)}-of-${number(shards.length)}.safetensors`, shard]));
 }
 
-/** A tokenizer trained here has no tokenizer_config.json, without which transformers would guess at its class. */
-async function withTokenizerConfig(folder: string, companions: Companions): Promise<Companions> {
+/** Runs from before they wrote a tokenizer_config.json have none. */
+function withTokenizerConfig(folder: string, companions: Companions): Companions {
   const path = join(folder, 'tokenizer.json');
   if (companions.files.has('tokenizer_config.json') || !existsSync(path)) return companions;
-  const tokenizer = TextTokenizer.load(path);
-  const config = {
-    tokenizer_class: 'PreTrainedTokenizerFast',
-    eos_token: await tokenizer.decode([tokenizer.separatorId]),
-    clean_up_tokenization_spaces: false,
-  };
-  const text = Buffer.from(`${JSON.stringify(config, null, 2)}\n`);
-  return {
-    files: new Map([...companions.files, ['tokenizer_config.json', text]]),
-    tokenIds: { ...companions.tokenIds, eos_token_id: companions.tokenIds.eos_token_id ?? tokenizer.separatorId },
-  };
+  return withMarks(companions, readFileSync(path, 'utf8'), readDocumentMarks(path));
 }

@@ -1,4 +1,5 @@
 /** The token folders of a run: what it is trained and evaluated on. */
+import type { DocumentMarks } from '../data/document-marks.js';
 import { TokenDataset } from '../data/shards.js';
 import { UserError } from '../errors.js';
 
@@ -6,10 +7,12 @@ export interface Data {
   readonly sources: readonly { readonly name: string; readonly weight: number; readonly tokens: TokenDataset }[];
   readonly heldOut: ReadonlyMap<string, TokenDataset>;
   readonly tokenizerJson: string;
+  /** What stands around every document. */
+  readonly marks: DocumentMarks;
   close(): void;
 }
 
-/** Opens the data sets of a run. @throws UserError when one is missing or damaged, or their tokenizers differ. */
+/** Opens the data sets of a run. @throws UserError when one is missing or damaged, or their tokenizers or marks differ. */
 export function openData(
   sources: readonly { readonly name: string; readonly path: string; readonly weight: number }[],
   heldOutPaths?: Readonly<Record<string, string>>,
@@ -40,10 +43,18 @@ export function openData(
           `'${first!.folder}' and '${other.folder}' were made with different tokenizers; tokenize both with one`,
         );
       }
+      if (marksOf(other.index) !== marksOf(first!.index)) {
+        throw new UserError(
+          `'${first!.folder}' and '${other.folder}' have different tokens around their documents (--bos, --separator); tokenize both alike`,
+        );
+      }
     }
-    return { sources: openSources, heldOut, tokenizerJson: first!.tokenizerJson, close };
+    const { tokenizerJson, index: marks } = first!;
+    return { sources: openSources, heldOut, tokenizerJson, marks, close };
   } catch (error) {
     close();
     throw error;
   }
 }
+
+const marksOf = ({ separatorId, startIds }: DocumentMarks): string => [separatorId, ...startIds].join(' ');

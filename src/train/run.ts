@@ -19,7 +19,7 @@ import {
   readTrainingState,
   restoreTrainer,
 } from './checkpoint.js';
-import { type Companions, readCompanions } from './companions.js';
+import { type Companions, notesOfMarks, readCompanions, withMarks } from './companions.js';
 import type { RunConfig } from './config.js';
 import { notesOf } from './continuation.js';
 import { HEALTH_FILE, type HealthOptions } from './health.js';
@@ -73,7 +73,7 @@ async function startClaimed(config: RunConfig, options: StartOptions): Promise<R
   const checkpoint = options.from === undefined ? undefined : findModelFolder(options.from);
   const data = openData(config.sources, config.heldOut);
   return withDevice(options.device, config.adapter, data, async device => {
-    const checked = checkpoint ? checkModelFolder(checkpoint) : [];
+    const checked = checkpoint ? [...checkModelFolder(checkpoint), ...notesOfMarks(checkpoint, data.marks)] : [];
     const resolved = resolve(config, checkpoint, data, device.adapter);
     const { signal, observer, tune } = options;
     for (const note of [...checked, ...notesOf(resolved)]) observer?.onNote?.(note);
@@ -84,7 +84,8 @@ async function startClaimed(config: RunConfig, options: StartOptions): Promise<R
     const model = checkpoint
       ? await loadModel(device, checkpoint, { precision, kernels })
       : await Model.create(device, run.model, initialWeights(run.model, run.seed), { precision, kernels });
-    const companions = checkpoint ? readCompanions(checkpoint) : undefined;
+    const source = checkpoint ? readCompanions(checkpoint) : undefined;
+    const companions = withMarks(source, data.tokenizerJson, data.marks);
     return trainFrom(device, config.out, run, { model, companions }, data, options, trainer => {
       if (run.optimizerState === 'keep') restoreTrainer(trainer, checkpoint!, 0);
       writeFileWhole(join(config.out, CONFIG), `${JSON.stringify(run, null, 2)}\n`);

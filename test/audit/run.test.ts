@@ -7,7 +7,7 @@ import { driftOf } from '../../src/audit/drift.js';
 import { replayOp } from '../../src/audit/replay-op.js';
 import { lossScaleHistory, lossWarnings, readRunHealth } from '../../src/audit/run-health.js';
 import { tokenizeFiles } from '../../src/data/tokenize.js';
-import { trainTokenizer } from '../../src/data/tokenizer.js';
+import { trainTokenizer } from '../../src/data/tokenizer-train.js';
 import { UserError } from '../../src/errors.js';
 import { parseConfig } from '../../src/train/config.js';
 import { HEALTH_LIMITS } from '../../src/train/health.js';

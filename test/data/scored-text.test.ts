@@ -3,7 +3,8 @@ import { expect, test } from 'vitest';
 import { encodeScoredText, heldOutText, readHeldOutText } from '../../src/data/scored-text.js';
 import { TokenDataset } from '../../src/data/shards.js';
 import { tokenizeFiles } from '../../src/data/tokenize.js';
-import { TextTokenizer, trainTokenizer } from '../../src/data/tokenizer.js';
+import { TextTokenizer } from '../../src/data/tokenizer.js';
+import { trainTokenizer } from '../../src/data/tokenizer-train.js';
 import { UserError } from '../../src/errors.js';
 import { temporaryFolder } from './temporary.js';
 
@@ -13,9 +14,11 @@ const file = write('texts.jsonl', documents.map(text => `${JSON.stringify({ text
 
 test('every token of a text is predicted, and all its bytes count', async () => {
   const tokenizer = await trainTokenizer([file], { vocabSize: 270, field: 'text', out: join(folder, 'a.json') });
-  const { ids, bytes, separatorId } = await encodeScoredText([file], 'text', tokenizer);
+  const { separatorId } = tokenizer;
+  const { ids, bytes, markIds } = await encodeScoredText([file], 'text', tokenizer);
   const expected = [separatorId];
   for (const text of documents) expected.push(...(await tokenizer.encode(text)), separatorId);
+  expect([...markIds]).toEqual([separatorId]);
   expect([...ids]).toEqual(expected);
   expect(bytes).toBe(Buffer.byteLength(documents.join('')));
 });
@@ -26,12 +29,12 @@ test('of a held-out split the bytes of all tokens but the first', async () => {
   const out = join(folder, 'tokens');
   const heldOutTokens = Buffer.byteLength(documents.join('')) + documents.length - 1;
   await tokenizeFiles([file], { tokenizer, field: 'text', out, heldOutTokens });
-  const { ids, bytes, separatorId } = await readHeldOutText(out, {
+  const { ids, bytes, markIds } = await readHeldOutText(out, {
     folder: join(folder, 'no tokenizer'),
     vocabSize: 257,
   });
   expect(ids).toHaveLength(heldOutTokens);
-  expect(ids.filter(id => id === separatorId)).toHaveLength(documents.length - 1);
+  expect(ids.filter(id => markIds.has(id))).toHaveLength(documents.length - 1);
   expect(bytes).toBe(Buffer.byteLength(documents.join('')) - 1);
   const dataset = TokenDataset.open(out);
   const part = await heldOutText(dataset, 6);

@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { TokenDataset } from '../../src/data/shards.js';
 import { type TokenizeOptions, tokenizeFiles } from '../../src/data/tokenize.js';
-import { TextTokenizer, trainTokenizer } from '../../src/data/tokenizer.js';
+import { TextTokenizer } from '../../src/data/tokenizer.js';
+import { trainTokenizer } from '../../src/data/tokenizer-train.js';
 import { UserError } from '../../src/errors.js';
 import { temporaryFolder } from './temporary.js';
 

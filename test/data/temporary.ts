@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll } from 'vitest';
-import { type DocumentPiece, readDocuments } from '../../src/data/documents.js';
+import { type DocumentPart, readDocuments } from '../../src/data/documents.js';
 
 /** A temporary folder that goes when the file's tests are done; `write` puts a file into it and gives its path. */
 export function temporaryFolder(): { folder: string; write: (name: string, data: string | Uint8Array) => string } {
@@ -23,9 +23,9 @@ export function temporaryFolder(): { folder: string; write: (name: string, data:
 export async function documentsOf(path: string, field = 'text'): Promise<string[]> {
   const texts: string[] = [];
   let text = '';
-  for (const piece of await piecesOf(path, field)) {
-    text += piece.text;
-    if (!piece.endOfDocument) continue;
+  for (const part of await partsOf(path, field)) {
+    text += part.text;
+    if (!part.endOfDocument) continue;
     texts.push(text);
     text = '';
   }
@@ -33,8 +33,8 @@ export async function documentsOf(path: string, field = 'text'): Promise<string[
   return texts;
 }
 
-export async function piecesOf(path: string, field = 'text'): Promise<DocumentPiece[]> {
-  const pieces: DocumentPiece[] = [];
-  for await (const piece of readDocuments(path, field)) pieces.push(piece);
-  return pieces;
+export async function partsOf(path: string, field = 'text'): Promise<DocumentPart[]> {
+  const parts: DocumentPart[] = [];
+  for await (const part of readDocuments(path, field)) parts.push(part);
+  return parts;
 }

@@ -17,7 +17,7 @@ test('loss over all tokens, bits per byte without the separators', async () => {
   // the separator is 7; predicted are 1 2 7 3 | 4 5 7 6 | 1
   const ids = Uint32Array.from([7, 1, 2, 7, 3, 4, 5, 7, 6, 1]);
   const scored: number[] = [];
-  const result = await textLoss(fake, { ids, bytes: 11, separatorId: 7 }, count => scored.push(count));
+  const result = await textLoss(fake, { ids, bytes: 11, markIds: new Set([7]) }, count => scored.push(count));
   expect(result).toEqual({
     loss: 36 / 9,
     perplexity: Math.exp(4),

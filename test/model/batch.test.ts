@@ -93,10 +93,14 @@ describe('refused', () => {
     ['no sequence', () => losses.of(ids(0)), '0 token ids are not [1, 9]'],
     [
       'a text in an array',
-      () => textLoss(losses, { ids: as([1, 2]), bytes: 2, separatorId: 0 }),
+      () => textLoss(losses, { ids: as([1, 2]), bytes: 2, markIds: new Set([0]) }),
       'must be a Uint32Array, not Array',
     ],
-    ['a text of one token', () => textLoss(losses, { ids: ids(1), bytes: 1, separatorId: 0 }), 'needs at least 2'],
+    [
+      'a text of one token',
+      () => textLoss(losses, { ids: ids(1), bytes: 1, markIds: new Set([0]) }),
+      'needs at least 2',
+    ],
     ['sequences of no length', () => sequencesOf(ids(3), 0), 'T is 0'],
     [
       'a span from the first id',

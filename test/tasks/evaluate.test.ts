@@ -2,7 +2,8 @@
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { TextTokenizer, trainTokenizer } from '../../src/data/tokenizer.js';
+import { TextTokenizer } from '../../src/data/tokenizer.js';
+import { trainTokenizer } from '../../src/data/tokenizer-train.js';
 import { logLikelihoods } from '../../src/eval/log-likelihoods.js';
 import { createModel, logits } from '../../src/index.js';
 import { U } from '../../src/numerics/bounds.js';
@@ -19,7 +20,7 @@ const sample = (name: string) => fileURLToPath(new URL(`../fixtures/tasks/${name
 
 /** A token is a character; 0 ends a document. */
 const codePoints = async (text: string) => Array.from(text, character => character.codePointAt(0)!);
-const characters: Encoder = { separatorId: 0, encode: codePoints, encodeWithSpecial: codePoints };
+const characters: Encoder = { separatorId: 0, startIds: [], encode: codePoints, encodePrompt: codePoints };
 
 /** Log-likelihoods by what is scored. */
 const known =

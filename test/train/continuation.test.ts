@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { tokenizeFiles } from '../../src/data/tokenize.js';
-import { trainTokenizer } from '../../src/data/tokenizer.js';
+import { trainTokenizer } from '../../src/data/tokenizer-train.js';
 import { UserError } from '../../src/errors.js';
 import { readRun } from '../../src/report/runs.js';
 import { listCheckpoints } from '../../src/train/checkpoint.js';

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { tokenizeFiles } from '../../src/data/tokenize.js';
-import { trainTokenizer } from '../../src/data/tokenizer.js';
+import { trainTokenizer } from '../../src/data/tokenizer-train.js';
 import { resolveStudy } from '../../src/study/estimate.js';
 import { listCheckpoints } from '../../src/train/checkpoint.js';
 import { parseConfig } from '../../src/train/config.js';

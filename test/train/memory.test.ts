@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { tokenizeFiles } from '../../src/data/tokenize.js';
-import { trainTokenizer } from '../../src/data/tokenizer.js';
+import { trainTokenizer } from '../../src/data/tokenizer-train.js';
 import { openDevice } from '../../src/gpu/device.js';
 import { chunkRows } from '../../src/ops/head-loss.js';
 import { parseConfig } from '../../src/train/config.js';

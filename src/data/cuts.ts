@@ -1,0 +1,116 @@
+/**
+ * Where a text may be cut so that encoding the pieces gives the tokens of the whole. What is known of a tokenizer decides:
+ * a kind that is not known here is never cut.
+ */
+import { GPT2_PATTERN, WORD_PATTERN } from './bpe-file.js';
+import {
+  type AddedToken,
+  addedTokensOf,
+  hasTextPrefix,
+  mergesOf,
+  replacementsOf,
+  stepsOf,
+  type TokenizerFile,
+} from './tokenizer-file.js';
+
+/** Whether `text` may be cut before its unit `at` ≥ 2. */
+export type SafeCut = (text: string, at: number) => boolean;
+
+/**
+ * The cuts that are safe for a tokenizer; undefined where none is known to be. An added token is never cut, not even a
+ * special one whose spelling is text, so that those can be counted.
+ * @param specialAreText whether special tokens that are spelled out in a text are not looked for.
+ */
+export function safeCuts(file: TokenizerFile, specialAreText: boolean): SafeCut | undefined {
+  const all = addedTokensOf(file);
+  const active = specialAreText ? all.filter(token => !token.special) : all;
+  // these take white space around them, or look at what stands beside them
+  if (active.some(token => token.lstrip || token.rstrip || token.single_word)) return undefined;
+  const { model } = file;
+  const isPlain =
+    model.type === 'BPE' && !model.dropout && !model.continuing_subword_prefix && !model.end_of_word_suffix;
+  if (!isPlain || fusesUnknown(model)) return undefined;
+  const inside = pairsInside(all);
+  const ofPattern = cutsOfPattern(file, inside);
+  if (ofPattern) return ofPattern;
+  // what stands before a text stands also behind every added token within it, which a piece could not tell
+  return active.length > 0 && hasTextPrefix(file) ? undefined : cutsOfMerges(file, inside);
+}
+
+/** Whether unknown characters that follow each other become one token, so that a cut between them makes two. */
+function fusesUnknown({ unk_token, fuse_unk, byte_fallback, vocab }: TokenizerFile['model']): boolean {
+  if (!unk_token || !fuse_unk) return false;
+  const isKnown = (byte: number) =>
+    `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>` in vocab ||
+    (byte < 128 && String.fromCharCode(byte) in vocab);
+  return !byte_fallback || !Array.from({ length: 256 }, (_, byte) => byte).every(isKnown);
+}
+
+/**
+ * Patterns that split a text into the parts within which byte-level BPE merges: GPT-2's, those of Llama 3 and GPT-4, Qwen,
+ * GPT-4o, Mistral Nemo and DeepSeek, and the one of tokenizers that are trained here.
+ */
+const PATTERNS: ReadonlySet<unknown> = new Set([
+  GPT2_PATTERN,
+  WORD_PATTERN,
+  String.raw`(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`,
+  String.raw`(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`,
+  String.raw`[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+`,
+  String.raw`[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+`,
+  '[!"#$%&\'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\r\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+| ?[\\p{P}\\p{S}]+[\r\n]*|\\s*[\r\n]+|\\s+(?!\\S)|\\s+',
+]);
+
+/** DeepSeek's first two: they split off digits and East Asian writing, and leave the rest to a pattern above. */
+const FIRST_PATTERNS: ReadonlySet<unknown> = new Set([String.raw`\p{N}{1,3}`, '[一-龥぀-ゟ゠-ヿ]+']);
+
+/**
+ * Places, seen from the two characters before and the one behind, where all of these patterns begin a new part:
+ * - at a space behind anything that is not white space,
+ * - at a line end behind a letter or digit,
+ * - at a letter or digit behind a single line end.
+ * None looks further back, and none looks ahead but over white space, so that the parts on both sides are the same with
+ * and without the cut; nor does NFC put characters together or in another order over any of these places. NEL (U+0085) is
+ * white space to these patterns, but not to JavaScript.
+ */
+const PART_BEGINS = /[^\s\u0085][ \t\u3000]$|[\p{L}\p{N}][\n\r]$|^[^\s\u0085]\n[\p{L}\p{N}]$/u;
+
+/** For tokenizers whose merges stay within the parts of a known pattern. */
+function cutsOfPattern(file: TokenizerFile, inside: ReadonlySet<string>): SafeCut | undefined {
+  const steps = stepsOf(file.pre_tokenizer);
+  const splits = steps.filter(({ type }) => type === 'Split');
+  const patterns = splits.map(({ pattern }) => (pattern as { readonly Regex?: string }).Regex);
+  const bytes = steps.find(({ type }) => type === 'ByteLevel');
+  const isKnown =
+    steps.every(({ type }) => ['Split', 'Digits', 'ByteLevel'].includes(type)) &&
+    splits.every(({ behavior, invert }) => behavior === 'Isolated' && !invert) &&
+    patterns.every(pattern => PATTERNS.has(pattern) || FIRST_PATTERNS.has(pattern)) &&
+    bytes?.add_prefix_space === false &&
+    (bytes.use_regex !== false || patterns.some(pattern => PATTERNS.has(pattern))) &&
+    stepsOf(file.normalizer).every(({ type }) => type === 'NFC');
+  if (!isKnown) return undefined;
+  return (text, at) => PART_BEGINS.test(text.slice(at - 2, at + 1)) && !inside.has(text.slice(at - 1, at + 1));
+}
+
+/**
+ * For tokenizers that merge over the whole text, as converted from SentencePiece. A token lies over a cut only if a merge
+ * joins the two characters beside it, so that the cut is safe where none does: before blanks, mostly.
+ */
+function cutsOfMerges(file: TokenizerFile, inside: ReadonlySet<string>): SafeCut | undefined {
+  const replacements = replacementsOf(file);
+  if (!replacements || file.model.ignore_merges) return undefined;
+  const joined = new Set<string>();
+  for (const [left, right] of mergesOf(file)) joined.add(left.at(-1)! + right[0]!);
+  const replaced = (unit: string) => replacements.get(unit) ?? unit;
+  return (text, at) => {
+    const [before, behind] = [text[at - 1]!, text[at]!];
+    const isWithinPair = /[\udc00-\udfff]/.test(behind);
+    return !isWithinPair && !inside.has(before + behind) && !joined.has(replaced(before) + replaced(behind));
+  };
+}
+
+/** The pairs of neighbours within added tokens. */
+function pairsInside(tokens: readonly AddedToken[]): Set<string> {
+  const pairs = new Set<string>();
+  for (const { content } of tokens) for (let i = 1; i < content.length; i++) pairs.add(content.slice(i - 1, i + 1));
+  return pairs;
+}

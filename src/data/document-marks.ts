@@ -1,0 +1,126 @@
+/** What stands around every document of a tokenizer's data: a token that ends it, and often one that begins it. */
+import { existsSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { z } from 'zod';
+import { UserError } from '../errors.js';
+import { whyInvalid } from '../schema.js';
+import { SEPARATOR } from './bpe-file.js';
+import { addedTokensOf, entriesOf, idsBeforeText, parseTokenizerFile, type TokenizerFile } from './tokenizer-file.js';
+
+export interface DocumentMarks {
+  /** Id of the token that ends a document. */
+  readonly separatorId: number;
+  /** Ids that begin a document; empty for most tokenizers without a beginning-of-sequence token. */
+  readonly startIds: readonly number[];
+}
+
+/** The marks of the tokenizer at a path, as TextTokenizer.load has them. @throws UserError when there is none. */
+export function readDocumentMarks(path: string): DocumentMarks {
+  return documentMarks(parseTokenizerFile(readFileSync(path, 'utf8'), path), readNeighbours(path));
+}
+
+/** What decides the marks, beside the file itself. */
+export interface MarkOptions {
+  /** The token that ends a document, as the file spells it. */
+  readonly separator?: string | undefined;
+  /** Whether documents begin with the tokenizer's beginning-of-sequence token; by default as the tokenizer itself says. */
+  readonly bos?: boolean | undefined;
+}
+
+/** What models have called the token that ends a document. */
+const SEPARATORS = [SEPARATOR, '</s>', '<|end_of_text|>', '<eos>', '[SEP]'];
+/** Else a special token whose name says as much, for instance `<｜end▁of▁sentence｜>`. */
+const SEPARATOR_NAME = /\beos\b|end.?of.?(text|sentence|document|sequence)/i;
+/** Else the token that begins a document, which ends the one before it. */
+const START_NAME = /\bbos\b|^<s>$|begin.?of.?(text|sentence|document|sequence)|startoftext/i;
+
+const ids = z.union([z.int().nonnegative(), z.array(z.int().nonnegative())]).nullish();
+const named = z.union([z.string(), z.looseObject({ content: z.string() })]).nullish();
+const modelFile = z.looseObject({ eos_token_id: ids, bos_token_id: ids });
+const tokenizerConfig = z.looseObject({ eos_token: named, bos_token: named, add_bos_token: z.boolean().nullish() });
+
+/** What the files beside a tokenizer.json say of its special tokens. */
+export interface Neighbours {
+  readonly eosId?: number | undefined;
+  readonly bosId?: number | undefined;
+  readonly eosToken?: string | undefined;
+  readonly bosToken?: string | undefined;
+  readonly addBosToken?: boolean | undefined;
+}
+
+/** @throws UserError when one of the files is not what it should be. */
+export function readNeighbours(tokenizerPath: string): Neighbours {
+  const folder = dirname(tokenizerPath);
+  const config = readIf(join(folder, 'config.json'), modelFile);
+  const generation = readIf(join(folder, 'generation_config.json'), modelFile);
+  const tokenizer = readIf(join(folder, 'tokenizer_config.json'), tokenizerConfig);
+  const first = (value: z.infer<typeof ids>) => (Array.isArray(value) ? value[0] : (value ?? undefined));
+  const text = (value: z.infer<typeof named>) => (typeof value === 'string' ? value : value?.content);
+  return {
+    eosId: first(config?.eos_token_id) ?? first(generation?.eos_token_id),
+    bosId: first(config?.bos_token_id) ?? first(generation?.bos_token_id),
+    eosToken: text(tokenizer?.eos_token),
+    bosToken: text(tokenizer?.bos_token),
+    addBosToken: tokenizer?.add_bos_token ?? undefined,
+  };
+}
+
+function readIf<Schema extends z.ZodType>(path: string, schema: Schema): z.infer<Schema> | undefined {
+  if (!existsSync(path)) return undefined;
+  let json: unknown;
+  try {
+    json = JSON.parse(readFileSync(path, 'utf8'));
+  } catch {
+    throw new UserError(`'${path}' is not JSON; mend it, or move it away from the tokenizer.json beside it`);
+  }
+  const parsed = schema.safeParse(json);
+  if (parsed.success) return parsed.data;
+  throw new UserError(`'${path}': ${whyInvalid(parsed.error, 'file')}`);
+}
+
+/**
+ * The marks of a tokenizer's documents. The separator is the one that is asked for; else `eos_token_id` of config.json or
+ * generation_config.json, of a list the first; else `eos_token` of tokenizer_config.json; else a token of a usual name.
+ * Documents begin with what the file's post-processor puts before a text, unless `add_bos_token` says otherwise.
+ * @throws UserError when a token that is asked for is none, or no token can end a document.
+ */
+export function documentMarks(
+  file: TokenizerFile,
+  neighbours: Neighbours,
+  { separator, bos }: MarkOptions = {},
+): DocumentMarks {
+  const ids = new Map(entriesOf(file));
+  const all = new Set(ids.values());
+  const known = (id: number | undefined) => (id !== undefined && all.has(id) ? id : undefined);
+  const idOf = (token: string | undefined) => (token === undefined ? undefined : ids.get(token));
+  const special = addedTokensOf(file).filter(token => token.special);
+  const called = (name: RegExp) => special.find(({ content }) => name.test(content))?.id;
+
+  let separatorId: number | undefined;
+  if (separator !== undefined) {
+    separatorId = idOf(separator);
+    if (separatorId === undefined)
+      throw new UserError(`the tokenizer has no token '${separator}' to end documents with`);
+  } else {
+    separatorId =
+      known(neighbours.eosId) ??
+      idOf(neighbours.eosToken) ??
+      SEPARATORS.map(idOf).find(id => id !== undefined) ??
+      called(SEPARATOR_NAME) ??
+      called(START_NAME);
+  }
+  if (separatorId === undefined) {
+    throw new UserError(
+      `the tokenizer has none of the tokens that end a document (${SEPARATORS.join(' ')}); name one with --separator`,
+    );
+  }
+
+  const before = idsBeforeText(file);
+  const bosId = before[0] ?? idOf(neighbours.bosToken) ?? known(neighbours.bosId) ?? called(START_NAME);
+  if (bos === true && bosId === undefined) {
+    throw new UserError('the tokenizer has no token that begins a document; leave out --bos yes');
+  }
+  const starts = bos ?? neighbours.addBosToken ?? before.length > 0;
+  const startIds = before.length > 0 ? before : bosId === undefined ? [] : [bosId];
+  return { separatorId, startIds: starts ? startIds : [] };
+}
