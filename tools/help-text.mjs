@@ -1,7 +1,8 @@
-// One text in up to four languages, from the LibreOffice help in Debian's packages libreoffice-help-* (MPL-2.0): the
+// One text in up to six languages, from the LibreOffice help in Debian's packages libreoffice-help-* (MPL-2.0): the
 // paragraphs of the pages that all the languages have, so that the files are largely translations of each other.
 //
 //   node tools/help-text.mjs --out runs/text                     en, fr, ru and zh: about 3 to 4.5 MB each
+//   node tools/help-text.mjs --out runs/text --languages hi,km   Hindi and Khmer, whose letters have marks
 //   node tools/help-text.mjs --out src/demo/text --languages en,fr --characters 2300000 --gzip    the project's sample
 //
 // Needs apt-get and dpkg-deb (Debian and relatives) and downloads 3 MB a language; where they are not to be had it says so
@@ -19,7 +20,10 @@ const PACKAGES = {
   fr: { name: 'libreoffice-help-fr', folder: 'fr' },
   ru: { name: 'libreoffice-help-ru', folder: 'ru' },
   zh: { name: 'libreoffice-help-zh-cn', folder: 'zh-CN' },
+  hi: { name: 'libreoffice-help-hi', folder: 'hi' },
+  km: { name: 'libreoffice-help-km', folder: 'km' },
 };
+const USUAL = 'en,fr,ru,zh';
 
 const BLOCKS = 'h1, h2, h3, h4, h5, p, pre, td > span';
 
@@ -77,7 +81,7 @@ Copyright the LibreOffice contributors. The help is licensed under the Mozilla P
 const { values } = parseArgs({
   options: {
     out: { type: 'string' },
-    languages: { type: 'string', default: Object.keys(PACKAGES).join(',') },
+    languages: { type: 'string', default: USUAL },
     characters: { type: 'string', default: 'Infinity' },
     gzip: { type: 'boolean', default: false },
   },

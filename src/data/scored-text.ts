@@ -25,7 +25,7 @@ export interface ScoredText {
  */
 export async function heldOutText(dataset: TokenDataset, count = dataset.heldOutTokens): Promise<ScoredText> {
   const ids = dataset.readHeldOut(0, Math.min(count, dataset.heldOutTokens));
-  const tokenizer = TextTokenizer.parse(dataset.tokenizerJson);
+  const tokenizer = TextTokenizer.parse(dataset.tokenizerJson, dataset.index);
   const markIds = new Set([dataset.index.separatorId, ...dataset.index.startIds]);
   const spelled = (part: Uint32Array) => bytesOf(part, tokenizer, markIds);
   return { ids, bytes: (await spelled(ids)) - (await spelled(ids.subarray(0, 1))), markIds };

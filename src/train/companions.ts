@@ -51,10 +51,10 @@ export function withMarks(
   { separatorId, startIds }: DocumentMarks,
 ): Companions {
   const file = companions?.files.get('tokenizer_config.json');
-  const given = file ? parseObject(file) : PLAIN_CONFIG;
+  const given: Record<string, unknown> = file ? parseObject(file) : PLAIN_CONFIG;
   const config = {
-    eos_token: tokenOfId(tokenizerJson, separatorId),
     ...given,
+    eos_token: given.eos_token ?? tokenOfId(tokenizerJson, separatorId),
     ...(startIds.length > 0 && { bos_token: tokenOfId(tokenizerJson, startIds[0]!) }),
     add_bos_token: startIds.length > 0,
   };
