@@ -156,7 +156,7 @@ async function watch(terminal: Terminal, body: (options: RunOptions) => Promise<
   terminal.print(
     `${summary.status} at step ${summary.step} of ${summary.steps}, ${short(summary.tokens)} tokens, ${short(summary.flops)} FLOPs`,
   );
-  if (losses) terminal.print(`held-out loss: ${losses}`);
+  if (losses) terminal.print(`held-out loss in nats per token: ${losses}`);
   terminal.print(`checkpoint: ${summary.checkpoint}`);
   if (summary.status === 'interrupted') terminal.print(`go on with: babelgrad resume ${summary.folder}`);
   return { ...summary };

@@ -109,6 +109,8 @@ export async function train(context: TrainContext): Promise<RunSummary> {
             mixture: mixture.state(),
             ...(step > 0 && { learningRate: learningRateAt(run.schedule, step, run.steps) }),
             updates: trainer.updates,
+            sources: run.sources.map(({ name, weight }) => ({ name, weight })),
+            tokenizer: run.tokenizer,
           },
         });
         reporter.restartClock();
