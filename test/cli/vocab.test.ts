@@ -14,7 +14,7 @@ const json = async (line: string) => {
   return JSON.parse(stdout) as Record<string, unknown>;
 };
 const sizes = '--hidden-size 32 --intermediate-size 48 --num-hidden-layers 1 --num-attention-heads 2';
-const batches = '--context-length 32 --batch-tokens 128 --tokens 1280 --deterministic';
+const batches = '--context-length 32 --batch-tokens 128 --tokens 1280 --eval-tokens 300 --deterministic';
 
 beforeAll(async () => {
   writeFileSync(join(root, 'en.txt'), sampleText(0, 4000));
