@@ -1,5 +1,5 @@
 /** Runs beside each other, for the terminal. */
-import { languagesOf, lossIn, type RunRecord, unitOf } from '../report/runs.js';
+import { languagesOf, lossIn, type RunRecord, SHORT_UNITS, unitOf } from '../report/runs.js';
 import { findingsOf, milestones, short } from '../report/words.js';
 import { makeTable } from './table.js';
 
@@ -7,8 +7,7 @@ import { makeTable } from './table.js';
 export function comparisonTable(runs: readonly RunRecord[]): string {
   const languages = languagesOf(runs);
   const unit = unitOf(runs);
-  const heading = unit === 'nats per token' ? 'loss' : 'bits/byte';
-  const table = makeTable(['run', 'tokens', 'FLOPs', ...languages.map(language => `${language} ${heading}`)]);
+  const table = makeTable(['run', 'tokens', 'FLOPs', ...languages.map(language => `${language} ${SHORT_UNITS[unit]}`)]);
   for (const run of runs) {
     milestones(run, 6).forEach(({ tokens, flops, heldOut }, i) => {
       const losses = languages.map(language => lossIn(heldOut[language], unit)?.toFixed(3) ?? '');

@@ -1,12 +1,24 @@
 /** What `--dry-run` prints. */
 import type { DryRun } from '../index.js';
 import { short } from '../report/words.js';
+import { evaluationCost } from '../train/evaluations.js';
+import { passesOf } from '../train/repeats.js';
 import type { CommandResult, Terminal } from './command.js';
+import type { RunTime } from './measure.js';
+import { evaluationWords, passesWords, schedulePhases, scheduleWords } from './run-words.js';
+import { duration } from './study-words.js';
 
-export function showDryRun(terminal: Terminal, { run, memory, adapter, notes }: DryRun): CommandResult {
+export function showDryRun(terminal: Terminal, dry: DryRun, time: RunTime): CommandResult {
+  const { run, memory, adapter, checkpointBytes, notes } = dry;
   const { refusals, ...bytes } = memory;
   const flops = run.tokens * run.flopsPerToken;
   const microBatches = run.batchTokens / (run.microBatch * run.contextLength);
+  const checkpoints = {
+    count: run.checkpoints + 1,
+    everySteps: run.steps / run.checkpoints,
+    bytes: checkpointBytes,
+    kept: Math.min(run.keepCheckpoints, run.checkpoints + 1),
+  };
   terminal.print(
     `${run.name}: ${run.method}, ${short(run.parameters.total)} parameters, on ${adapter.name}; nothing was started`,
   );
@@ -14,6 +26,12 @@ export function showDryRun(terminal: Terminal, { run, memory, adapter, notes }: 
     `${short(run.tokens)} tokens in ${run.steps} steps of ${run.batchTokens} ` +
       `(${microBatches} x ${run.microBatch} sequences of ${run.contextLength}), ${short(flops)} FLOPs`,
   );
+  for (const words of [passesWords, scheduleWords, evaluationWords]) terminal.print(words(run));
+  terminal.print(
+    `checkpoints: ${checkpoints.count}, before the first step and every ${short(checkpoints.everySteps)} steps, ` +
+      `${showBytes(checkpointBytes)} each; the last ${checkpoints.kept} are kept: ${showBytes(checkpoints.kept * checkpointBytes)}`,
+  );
+  terminal.print(timeWords(time));
   terminal.print(`device memory, checkpointing: ${run.checkpointing}`);
   const names = {
     parameters: 'parameters',
@@ -41,10 +59,26 @@ export function showDryRun(terminal: Terminal, { run, memory, adapter, notes }: 
     microBatches,
     checkpointing: run.checkpointing,
     flops,
+    passes: passesOf(run),
+    schedule: { schedule: run.schedule.schedule, peak: run.schedule.learningRate, phases: schedulePhases(run) },
+    evaluations: {
+      count: run.evaluations + 1,
+      everySteps: run.steps / run.evaluations,
+      tokens: run.evaluation?.tokens,
+      ...evaluationCost(run),
+    },
+    checkpoints,
+    time,
     bytes,
     refusals,
     notes,
   };
+}
+
+function timeWords(time: RunTime): string {
+  if ('missing' in time) return `time: not known, ${time.missing}`;
+  const { seconds, tokensPerSecond, basis } = time;
+  return `time: about ${duration(seconds)}, evaluations among it, at ${short(tokensPerSecond)} tokens/s, ${basis}; tuning and checkpoints are not counted`;
 }
 
 /** Bytes as KiB, MiB or GiB. */

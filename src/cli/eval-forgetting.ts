@@ -9,7 +9,8 @@ import {
   type ReplayComparison,
   sourceLanguageOf,
 } from '../report/forgetting.js';
-import { percent, replayFindings, short, signed } from '../report/words.js';
+import { SHORT_UNITS, unitOf } from '../report/runs.js';
+import { percent, replayFindings, short, signed, startOfForgetting } from '../report/words.js';
 import { defineAction } from './command.js';
 import { makeTable } from './table.js';
 
@@ -23,7 +24,9 @@ export function addEvalForgetting(group: Command): void {
     .option('--out <file>', 'where the results go, as JSON');
   defineAction<{ sourceLanguage?: string; out?: string }, [string[]]>(command, async (terminal, options, folders) => {
     if (options.out) checkFilePlace(options.out);
-    const all = folders.map(readRun).map((run, _, runs) => {
+    const runs = folders.map(readRun);
+    const unit = unitOf(runs);
+    const all = runs.map(run => {
       const source = options.sourceLanguage ?? sourceLanguageOf(run, runs);
       if (source === undefined && run.config.method === 'cpt') {
         const from = run.config.source?.checkpoint ?? run.config.source?.name;
@@ -31,22 +34,37 @@ export function addEvalForgetting(group: Command): void {
           `'${run.folder}': the run of its source model '${from}' is not to be found; name its language with --source-language`,
         );
       }
-      return forgettingOf(run, source ?? '');
+      return forgettingOf(run, source ?? '', unit);
     });
     const comparisons = compareReplay(all);
     terminal.print(forgettingTable(all));
+    terminal.print(startOfForgetting(all));
     for (const comparison of comparisons) {
       terminal.print(replayTable(comparison));
       for (const finding of replayFindings(comparison)) terminal.print(finding);
     }
-    const result = { runs: all.map(plainForgetting), replay: comparisons.map(plainComparison) };
+    const result = {
+      unit,
+      start: 'own evaluation before the first step',
+      runs: all.map(plainForgetting),
+      replay: comparisons.map(plainComparison),
+    };
     if (options.out) writeFileWhole(options.out, `${JSON.stringify(result, null, 2)}\n`);
     return result;
   });
 }
 
 function forgettingTable(all: readonly Forgetting[]): string {
-  const table = makeTable(['run', 'replay', 'tokens', 'source loss', 'change', 'largest change', 'target loss']);
+  const unit = SHORT_UNITS[all[0]!.unit];
+  const table = makeTable([
+    'run',
+    'replay',
+    'tokens',
+    `source loss (${unit})`,
+    'change',
+    'largest change',
+    `target loss (${unit})`,
+  ]);
   const ends = (language: string, curve: Forgetting['sourceCurve']) =>
     `${language} ${curve[0]!.loss.toFixed(4)} → ${curve.at(-1)!.loss.toFixed(4)}`;
   for (const { run, source, target, replay, sourceCurve, targetCurve, backwardTransfer, worst } of all) {
@@ -63,14 +81,14 @@ function forgettingTable(all: readonly Forgetting[]): string {
   return table.toString();
 }
 
-function replayTable({ source, target, tokens, effects }: ReplayComparison): string {
+function replayTable({ source, target, unit, tokens, effects }: ReplayComparison): string {
   const table = makeTable([
     `after ${short(tokens)} tokens`,
     'replay',
-    `${target} loss`,
+    `${target} (${SHORT_UNITS[unit]})`,
     'price',
     'tokens lost',
-    `${source} loss`,
+    `${source} (${SHORT_UNITS[unit]})`,
     'gain',
   ]);
   for (const { forgetting, targetLoss, priceLoss, priceTokens, sourceLoss, gain } of effects) {

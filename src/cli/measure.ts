@@ -1,7 +1,12 @@
-/** A short measurement of how fast this machine trains, for a plan's wall-clock. */
+/** Short measurements of how fast this machine trains, for the time that a plan or a run will take. */
 import { median } from '../../bench/measure.js';
 import { modelConfig, stepWork } from '../../bench/works/step.js';
-import { openDevice, presetSize } from '../index.js';
+import { messageOf } from '../errors.js';
+import { cacheFolder } from '../files.js';
+import { type DryRun, openDevice, presetSize, type RunConfig } from '../index.js';
+import { evaluationCost } from '../train/evaluations.js';
+import { kernelsForStart } from '../train/kernels.js';
+import { microBatchFlops, probeFlops, type SpeedProbe, timeMicroBatch, timeProbe } from '../train/speed.js';
 
 const PRESET = 'small';
 const VOCABULARY = 4096;
@@ -40,5 +45,67 @@ export async function measureSpeed(adapter: string | undefined): Promise<Measure
     }
   } finally {
     device.close();
+  }
+}
+
+/** What a run will take, evaluations counted, or why that is not known. */
+export type RunTime =
+  | {
+      readonly seconds: number;
+      readonly tokensPerSecond: number;
+      readonly flopsPerSecond: number;
+      /** What was timed. */
+      readonly basis: string;
+    }
+  | { readonly missing: string };
+
+/** Models that are timed where it is not known that the run itself is quick to try; the second on fast adapters. */
+const PROBES: readonly SpeedProbe[] = [
+  { preset: 'small', sequences: 4 },
+  { preset: 'large', sequences: 64 },
+];
+/** FLOP/s of the slowest adapter known, on a busy machine: what it does at once needs no look at a smaller model first. */
+const SLOWEST = 2e9;
+/** What is expected to take longer, for one micro-batch, is not tried. */
+const MOST_SECONDS = 2;
+/** A forward pass of three times its FLOPs is run once more where layers are recomputed. */
+const RECOMPUTED = 4 / 3;
+
+/**
+ * Times a few micro-batches of the run itself where they are quick, with the kernels that were tuned for it before; of a
+ * larger run its FLOPs at the speed of a smaller model. Either takes some seconds.
+ */
+export async function measureRun({ run, memory, adapter }: DryRun, config: RunConfig): Promise<RunTime> {
+  if (memory.refusals.length > 0) return { missing: 'this adapter would refuse the run' };
+  const timeOf = (flopsPerSecond: number, basis: string): RunTime => ({
+    seconds: (run.tokens * run.flopsPerToken + (evaluationCost(run)?.flops ?? 0)) / flopsPerSecond,
+    tokensPerSecond: flopsPerSecond / run.flopsPerToken,
+    flopsPerSecond,
+    basis,
+  });
+  const stepFlops = microBatchFlops(run);
+  try {
+    const device = await openDevice({ adapter: adapter.name });
+    try {
+      let speed = SLOWEST;
+      let timed: SpeedProbe | undefined;
+      for (const probe of PROBES) {
+        if (stepFlops / speed <= MOST_SECONDS || (timed && probeFlops(probe) / speed > MOST_SECONDS)) break;
+        speed = await timeProbe(device, probe);
+        timed = probe;
+      }
+      if (stepFlops / speed > MOST_SECONDS) {
+        const basis = `by the FLOP/s of the preset '${timed!.preset}', timed on ${adapter.name}, since a micro-batch of the run takes too long to be tried`;
+        if (run.checkpointing === 'none') return timeOf(speed, basis);
+        return timeOf(speed / RECOMPUTED, `${basis}, and a third more for checkpointing`);
+      }
+      const kernels = await kernelsForStart(adapter, run, { ...config, tuneSeconds: 0 }, { folder: cacheFolder() });
+      const seconds = await timeMicroBatch(device, run, kernels);
+      return timeOf(stepFlops / seconds, `by a few of the run's micro-batches, timed on ${adapter.name}`);
+    } finally {
+      device.close();
+    }
+  } catch (error) {
+    return { missing: `this adapter could not be timed: ${messageOf(error)}` };
   }
 }

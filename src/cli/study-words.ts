@@ -14,7 +14,7 @@ export function duration(seconds: number): string {
 
 /** Every run with its state, how far it is, and how long it still takes at its present speed. */
 export function studyTable({ runs }: Study): string {
-  const table = makeTable(['run', 'state', 'done', 'tokens', 'held-out loss', 'time left']);
+  const table = makeTable(['run', 'state', 'done', 'tokens', 'loss (nats/token)', 'time left']);
   for (const run of runs) {
     const last = run.record?.evaluations.at(-1);
     const loss = last?.heldOut[run.language]?.loss;

@@ -112,7 +112,10 @@ async function observe(terminal: Terminal, plan: StudyPlan): Promise<{ observer:
     onRunEnd(run, { status, heldOut, tokens, step, steps }) {
       progress.set(run.name, step / steps);
       if (status === 'done') done++;
-      ended(run, `${run.name}: ${status}, ${short(tokens)} tokens, held-out loss ${lossWords(heldOut)}`);
+      ended(
+        run,
+        `${run.name}: ${status}, ${short(tokens)} tokens, held-out loss in nats per token ${lossWords(heldOut)}`,
+      );
     },
     onRunFailed: (run, error) => ended(run, `${run.name}: failed: ${error}`),
   };

@@ -18,7 +18,9 @@ import { type CommandResult, defineAction, type Terminal } from './command.js';
 import { showDryRun } from './dry-run.js';
 import { addHealthOptions, kebab, takeHealth } from './health.js';
 import { interruptible } from './interruption.js';
+import { measureRun } from './measure.js';
 import type { Progress } from './progress.js';
+import { evaluationWords, passesWords } from './run-words.js';
 
 /** `train`, `cpt` and `resume` */
 export function addTrainCommands(program: Command): void {
@@ -49,7 +51,10 @@ type TrainOptions = Record<string, unknown> & { readonly from?: string; readonly
 async function run(terminal: Terminal, { from, dryRun: dry, ...options }: TrainOptions): Promise<CommandResult> {
   const health = takeHealth(options);
   const config = readConfig(options);
-  if (dry) return showDryRun(terminal, await dryRun(config, { from }));
+  if (dry) {
+    const planned = await dryRun(config, { from });
+    return showDryRun(terminal, planned, await measureRun(planned, config));
+  }
   const tune = { cache: cacheFolder() };
   return watch(terminal, runOptions => startRun(config, { ...runOptions, from, tune, health }));
 }
@@ -59,7 +64,7 @@ function addConfigOptions(command: Command): void {
   command.option('--config <file>', 'YAML file of the fields below, in camel case; flags win over it');
   command.option(
     '--dry-run',
-    'print the device memory, steps and FLOPs that the run would take; train and write nothing',
+    'print what the run would take: time, device memory, FLOPs, evaluations, checkpoints; train and write nothing',
   );
   addHealthOptions(command);
   addFieldOptions(command, Object.keys(configFields) as FieldName[]);
@@ -156,7 +161,7 @@ async function watch(terminal: Terminal, body: (options: RunOptions) => Promise<
   terminal.print(
     `${summary.status} at step ${summary.step} of ${summary.steps}, ${short(summary.tokens)} tokens, ${short(summary.flops)} FLOPs`,
   );
-  if (losses) terminal.print(`held-out loss: ${losses}`);
+  if (losses) terminal.print(`held-out loss in nats per token: ${losses}`);
   terminal.print(`checkpoint: ${summary.checkpoint}`);
   if (summary.status === 'interrupted') terminal.print(`go on with: babelgrad resume ${summary.folder}`);
   return { ...summary };
@@ -177,6 +182,8 @@ export function observe(terminal: Terminal): { observer: TrainObserver; stop(): 
       terminal.note(
         `${run.name}: ${run.method}, ${short(total)} parameters, ${short(run.tokens)} tokens in ${run.steps} steps, on ${device.adapter.name}`,
       );
+      terminal.note(evaluationWords(run));
+      terminal.note(passesWords(run));
       progress = terminal.progress(run.name, run.steps, 'steps');
     },
     onWarning: warning => terminal.note(`warning: ${warning}`),

@@ -68,7 +68,7 @@ export async function runDemo({ out, adapter, signal, onStage }: DemoOptions): P
   const device = await openDevice({ adapter });
   try {
     const folder = (name: string) => join(out, name);
-    const common = { heldOut: { en: data('en'), fr: data('fr') }, keepCheckpoints: 1 };
+    const common = { heldOut: { en: data('en'), fr: data('fr') }, evalTokens: HELD_OUT_TOKENS, keepCheckpoints: 1 };
     const french = { name: 'fr', path: data('fr') };
     const english = { name: 'en', path: data('en') };
     const run = async (name: string, fields: Record<string, unknown>, from?: string) => {

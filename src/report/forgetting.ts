@@ -1,7 +1,7 @@
 /** What CPT runs forgot of the source language, and what replay cost and kept. */
 import { UserError } from '../errors.js';
 import { type CurvePoint, firstReaches } from '../scaling/savings.js';
-import { curveOf, languagesOf, type RunRecord, targetOf } from './runs.js';
+import { curveOf, type LossUnit, languagesOf, type RunRecord, targetOf, unitOf } from './runs.js';
 
 export interface Forgetting {
   readonly run: RunRecord;
@@ -9,7 +9,9 @@ export interface Forgetting {
   readonly target: string;
   /** Share of the source language in the mixture. */
   readonly replay: number;
-  /** Held-out losses along the run in nats per token; the first point is the source model. */
+  /** Of every loss here and of every change. */
+  readonly unit: LossUnit;
+  /** Held-out losses along the run; the first point is the source model, as the run itself met it before its first step. */
   readonly sourceCurve: readonly CurvePoint[];
   readonly targetCurve: readonly CurvePoint[];
   /**
@@ -22,8 +24,8 @@ export interface Forgetting {
 }
 
 /**
- * The source language of a CPT run: what its source run was mostly trained on, found beside its checkpoint or among
- * `runs` by its name.
+ * The source language of a CPT run: what its source model was mostly trained on, as the run recorded it, or as it is found
+ * beside the checkpoint or among `runs` by the source's name.
  */
 export function sourceLanguageOf(run: RunRecord, runs: readonly RunRecord[] = []): string | undefined {
   if (run.sourceLanguage !== undefined) return run.sourceLanguage;
@@ -32,17 +34,27 @@ export function sourceLanguageOf(run: RunRecord, runs: readonly RunRecord[] = []
   return found ? targetOf(found) : undefined;
 }
 
-/** @throws UserError when the run is not CPT into another language, or was not evaluated in both languages twice. */
-export function forgettingOf(run: RunRecord, source: string): Forgetting {
+/**
+ * @param unit of the losses: in bits per byte where runs with different vocabularies are shown together.
+ * @throws UserError when the run is not CPT into another language, or was not evaluated in both languages twice.
+ */
+export function forgettingOf(run: RunRecord, source: string, unit: LossUnit = unitOf([run])): Forgetting {
   const { name, method, sources } = run.config;
   const target = targetOf(run);
   if (method !== 'cpt') throw new UserError(`'${name}' is a run from scratch: it has no source language to forget`);
   if (source === target) {
-    throw new UserError(`'${name}' goes on with '${source}', its source language; forgetting is about another one`);
+    throw new UserError(
+      `'${name}' goes on with '${source}', its source language; forgetting is about another one: name one with --source-language`,
+    );
   }
   const curveIn = (language: string) => {
-    const curve = curveOf(run, language);
+    const curve = curveOf(run, language, unit);
     if (curve.length >= 2) return curve;
+    if (curveOf(run, language, 'nats per token').length >= 2) {
+      throw new UserError(
+        `'${name}' has no bits per byte beside its held-out losses in '${language}', and losses per token mean nothing where vocabularies differ`,
+      );
+    }
     const known = languagesOf([run]).join(', ') || 'none';
     throw new UserError(
       `'${name}' has ${curve.length} evaluations in '${language}', and two are needed; its held-out languages: ${known}. Add one to a run with --held-out.`,
@@ -57,6 +69,7 @@ export function forgettingOf(run: RunRecord, source: string): Forgetting {
     run,
     source,
     target,
+    unit,
     replay: replayed / total,
     sourceCurve,
     targetCurve,
@@ -65,13 +78,14 @@ export function forgettingOf(run: RunRecord, source: string): Forgetting {
   };
 }
 
-/** Forgetting of those runs for which it can be told. */
+/** Forgetting of those runs for which it can be told, in the unit of all of them. */
 export function knownForgetting(runs: readonly RunRecord[], sourceLanguage?: string): Forgetting[] {
+  const unit = unitOf(runs);
   return runs.flatMap(run => {
     const source = sourceLanguage ?? sourceLanguageOf(run, runs);
     if (run.config.method !== 'cpt' || source === undefined || source === targetOf(run)) return [];
-    const evaluated = [source, targetOf(run)].every(language => curveOf(run, language).length >= 2);
-    return evaluated ? [forgettingOf(run, source)] : [];
+    const evaluated = [source, targetOf(run)].every(language => curveOf(run, language, unit).length >= 2);
+    return evaluated ? [forgettingOf(run, source, unit)] : [];
   });
 }
 
@@ -92,6 +106,7 @@ export interface ReplayEffect {
 export interface ReplayComparison {
   readonly source: string;
   readonly target: string;
+  readonly unit: LossUnit;
   /** All are compared here: where the shortest ended. */
   readonly tokens: number;
   /** Whether some were to go on, whose learning rate had then not come down as far. */
@@ -140,8 +155,8 @@ function comparisonOf(sorted: readonly Forgetting[]): ReplayComparison {
     };
   });
   const budgets = new Set(sorted.map(({ run }) => run.config.tokens));
-  const { source, target } = sorted[0]!;
-  return { source, target, tokens, unequal: budgets.size > 1, effects };
+  const { source, target, unit } = sorted[0]!;
+  return { source, target, unit, tokens, unequal: budgets.size > 1, effects };
 }
 
 /** A curve as far as `tokens`, where its loss is linear between the evaluations around. */

@@ -1,8 +1,17 @@
 /** The report: one self-contained HTML page. */
 import { compareReplay, type Forgetting, knownForgetting } from './forgetting.js';
 import { colorOf, forgettingPlot, heldOutPlot, replayPlot, stepPlot } from './plots.js';
-import { compareRuns, languagesOf, lossIn, type RunRecord, targetOf, unitOf } from './runs.js';
-import { findingsOf, milestones, percent, replayFindings, short, signed } from './words.js';
+import {
+  compareRuns,
+  type LossUnit,
+  languagesOf,
+  lossIn,
+  type RunRecord,
+  SHORT_UNITS,
+  targetOf,
+  unitOf,
+} from './runs.js';
+import { findingsOf, milestones, percent, replayFindings, short, signed, startOfForgetting } from './words.js';
 
 export const escapeHtml = (text: string): string =>
   text.replace(/[&<>"']/g, character => `&#${character.charCodeAt(0)};`);
@@ -61,11 +70,13 @@ export function reportSections(runs: readonly RunRecord[], sourceLanguage?: stri
     figure(heldOutPlot(evaluated, language, 'tokens')),
     figure(heldOutPlot(evaluated, language, 'flops')),
   ]);
-  const training = stepped.length
-    ? (['loss', 'gradientNorm', 'learningRate', 'tokensPerSecond'] as const).map(quantity =>
-        figure(stepPlot(stepped, quantity)),
-      )
-    : [];
+  // of the training loss no bytes are known
+  const quantities = (['loss', 'gradientNorm', 'learningRate', 'tokensPerSecond'] as const).filter(
+    quantity => unit === 'nats per token' || quantity !== 'loss',
+  );
+  const training = stepped.length > 0 ? quantities.map(quantity => figure(stepPlot(stepped, quantity))) : [];
+  const withoutLoss =
+    '<p class="note">The training loss is known per token alone, and the vocabularies differ: it is not drawn.</p>';
   const findings = findingsOf(runs).map(text => `<p class="finding">${escapeHtml(text)}</p>`);
   const scrolled = (table: string) => `<div class="scroll">${table}</div>`;
   const plots = (drawn: readonly string[]) => `<div class="plots">${drawn.join('\n')}</div>`;
@@ -75,15 +86,19 @@ export function reportSections(runs: readonly RunRecord[], sourceLanguage?: stri
       html: `${findings.join('\n')}
 <p class="note">Loss is the mean over held-out text, in ${unit}${unit === 'bits per byte' ? ', since vocabularies differ' : ''}. FLOPs are 6·N·tokens, N the parameters that every token is multiplied by; a source model's own training is not in them. Point at a dot for its numbers.</p>`,
     },
-    { id: 'held-out', title: 'Held-out loss', html: plots(figures) },
+    { id: 'held-out', title: `Held-out loss, in ${unit}`, html: plots(figures) },
     ...(comparisons.length > 0
-      ? [{ id: 'savings', title: 'Saved at equal loss', html: scrolled(savingsTable(comparisons)) }]
+      ? [{ id: 'savings', title: 'Saved at equal loss', html: scrolled(savingsTable(comparisons, unit)) }]
       : []),
     ...(forgotten.length > 0
-      ? [{ id: 'forgetting', title: 'Forgetting', html: forgettingSection(forgotten, evaluated) }]
+      ? [{ id: 'forgetting', title: 'Forgetting', html: forgettingSection(forgotten, evaluated, unit) }]
       : []),
     { id: 'losses', title: 'Held-out loss along the way', html: scrolled(lossTable(runs)) },
-    { id: 'training', title: 'Training', html: plots(training) },
+    {
+      id: 'training',
+      title: 'Training',
+      html: unit === 'nats per token' ? plots(training) : `${withoutLoss}\n${plots(training)}`,
+    },
     { id: 'runs', title: 'Runs', html: scrolled(runsTable(runs)) },
   ];
 }
@@ -121,12 +136,13 @@ export function table(head: readonly string[], rows: readonly (readonly string[]
   return `<table><thead><tr>${cells('th', head.map(escapeHtml))}</tr></thead><tbody>${rows.map(row => `<tr>${cells('td', row)}</tr>`).join('\n')}</tbody></table>`;
 }
 
-function savingsTable(comparisons: ReturnType<typeof compareRuns>): string {
-  const head = ['runs', 'language', 'at loss', 'scratch tokens', 'CPT tokens', 'tokens saved', 'FLOPs saved'];
-  const rows = comparisons.map(({ scratch, cpt, language, unit, savings }) => [
+function savingsTable(comparisons: ReturnType<typeof compareRuns>, unit: LossUnit): string {
+  const atLoss = `at loss (${SHORT_UNITS[unit]})`;
+  const head = ['runs', 'language', atLoss, 'scratch tokens', 'CPT tokens', 'tokens saved', 'FLOPs saved'];
+  const rows = comparisons.map(({ scratch, cpt, language, savings }) => [
     escapeHtml(`${cpt.config.name} against ${scratch.config.name}`),
     escapeHtml(language),
-    `${savings.loss.toFixed(3)} ${unit}`,
+    savings.loss.toFixed(3),
     short(savings.scratch.tokens),
     savings.cpt ? short(savings.cpt.tokens) : 'not reached',
     savings.savedTokens === undefined ? '–' : percent(savings.savedTokens),
@@ -135,7 +151,7 @@ function savingsTable(comparisons: ReturnType<typeof compareRuns>): string {
   return table(head, rows);
 }
 
-function forgettingSection(forgotten: readonly Forgetting[], runs: readonly RunRecord[]): string {
+function forgettingSection(forgotten: readonly Forgetting[], runs: readonly RunRecord[], unit: LossUnit): string {
   const names = runs.map(({ config }) => config.name);
   const comparisons = compareReplay(forgotten);
   const figures = [forgettingPlot(forgotten, names), ...comparisons.map(replayPlot)];
@@ -144,7 +160,7 @@ function forgettingSection(forgotten: readonly Forgetting[], runs: readonly RunR
     'from',
     'into',
     'replay',
-    'source loss',
+    `source loss (${SHORT_UNITS[unit]})`,
     'at the end',
     'change',
     'largest change',
@@ -163,6 +179,7 @@ function forgettingSection(forgotten: readonly Forgetting[], runs: readonly RunR
   ]);
   return `<div class="plots">${figures.map(figure).join('\n')}</div>
 <div class="scroll">${table(head, rows)}</div>
+<p class="note">${escapeHtml(startOfForgetting(forgotten))}</p>
 ${comparisons
   .flatMap(replayFindings)
   .map(text => `<p>${escapeHtml(text)}</p>`)
@@ -183,7 +200,7 @@ function lossTable(runs: readonly RunRecord[]): string {
       ...languages.map(language => lossIn(heldOut[language], unit)?.toFixed(4) ?? ''),
     ]),
   );
-  return table(['run', 'tokens', 'FLOPs', ...languages], rows);
+  return table(['run', 'tokens', 'FLOPs', ...languages.map(language => `${language} (${SHORT_UNITS[unit]})`)], rows);
 }
 
 function runsTable(runs: readonly RunRecord[]): string {

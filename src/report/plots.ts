@@ -96,7 +96,7 @@ export function heldOutPlot(
       run: run.config.name,
       x: point[axis],
       y: point.loss,
-      title: `${run.config.name}\n${short(point.tokens)} tokens, ${short(point.flops)} FLOPs\n${language} loss ${point.loss.toFixed(4)}`,
+      title: `${run.config.name}\n${short(point.tokens)} tokens, ${short(point.flops)} FLOPs\n${language} loss ${point.loss.toFixed(4)} ${unit}`,
     })),
   );
   const names = runs.map(run => run.config.name);
@@ -111,24 +111,25 @@ export function heldOutPlot(
 
 /** How the source loss of CPT runs changed along the way; `names` are all runs of the page, for their colours. */
 export function forgettingPlot(all: readonly Forgetting[], names: readonly string[]): string {
-  const rows = all.flatMap(({ run, source, replay, sourceCurve }) =>
+  const rows = all.flatMap(({ run, source, unit, replay, sourceCurve }) =>
     sourceCurve.map(({ tokens, loss }) => {
       const change = loss - sourceCurve[0]!.loss;
-      const title = `${run.config.name}, ${percent(replay)} replay\n${short(tokens)} tokens\n${source} loss ${loss.toFixed(4)}, change ${change.toFixed(4)}`;
+      const title = `${run.config.name}, ${percent(replay)} replay\n${short(tokens)} tokens\n${source} loss ${loss.toFixed(4)} ${unit}, change ${change.toFixed(4)}`;
       return { run: run.config.name, x: tokens, y: change, title };
     }),
   );
   const sources = [...new Set(all.map(({ source }) => source))].join(', ');
-  return draw(rows, { x: AXES.tokens, y: `${sources} loss above the source model's (nats)`, runs: names, dots: true });
+  const y = `${sources} loss above the source model's (${all[0]!.unit})`;
+  return draw(rows, { x: AXES.tokens, y, runs: names, dots: true });
 }
 
 /** Source against target loss of runs that differ in replay, after the same tokens. */
-export function replayPlot({ source, target, tokens, effects }: ReplayComparison): string {
+export function replayPlot({ source, target, unit, tokens, effects }: ReplayComparison): string {
   const points = effects.map(({ forgetting, targetLoss, sourceLoss }) => ({
     x: targetLoss,
     y: sourceLoss,
     label: percent(forgetting.replay),
-    title: `${forgetting.run.config.name}\n${target} loss ${targetLoss.toFixed(4)}\n${source} loss ${sourceLoss.toFixed(4)}`,
+    title: `${forgetting.run.config.name}\n${target} loss ${targetLoss.toFixed(4)} ${unit}\n${source} loss ${sourceLoss.toFixed(4)} ${unit}`,
   }));
   return svgOf({
     width: 640,
@@ -137,8 +138,8 @@ export function replayPlot({ source, target, tokens, effects }: ReplayComparison
     marginRight: 48,
     marginBottom: 44,
     marginTop: 28,
-    x: { label: `${target} loss after ${short(tokens)} tokens`, nice: true, ticks: 6, labelAnchor: 'center' },
-    y: { label: `${source} loss, by share of replay`, grid: true, nice: true, ticks: 6 },
+    x: { label: `${target} loss after ${short(tokens)} tokens (${unit})`, nice: true, ticks: 6, labelAnchor: 'center' },
+    y: { label: `${source} loss (${unit}), by share of replay`, grid: true, nice: true, ticks: 6 },
     marks: [
       Plot.line(points, { x: 'x', y: 'y', stroke: COLORS[0]!, strokeOpacity: 0.5 }),
       Plot.dot(points, { x: 'x', y: 'y', fill: COLORS[0]!, r: 4, title: 'title' }),

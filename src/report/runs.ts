@@ -21,6 +21,8 @@ const configSchema = z.looseObject({
       flops: z.number(),
       tokensPerParameter: z.number(),
       checkpoint: z.string().optional(),
+      sources: mixtureSchema.optional(),
+      tokenizer: z.string().optional(),
     })
     .optional(),
   sources: mixtureSchema,
@@ -59,8 +61,10 @@ type Line = z.infer<typeof lineSchema>;
 export interface RunRecord {
   readonly folder: string;
   readonly config: z.infer<typeof configSchema>;
-  /** Of a CPT run whose source run is still in its place: the language that it was mostly trained on. */
+  /** Of a CPT run whose source model has a record of its training: the language that it was mostly trained on. */
   readonly sourceLanguage?: string | undefined;
+  /** Whether its vocabulary is another than that of its source model's training, as far as is known. */
+  readonly isExtended: boolean;
   readonly steps: readonly Extract<Line, { kind: 'step' }>[];
   readonly evaluations: readonly Extract<Line, { kind: 'evaluation' }>[];
 }
@@ -96,18 +100,26 @@ export function readRun(folder: string): RunRecord {
   return {
     folder,
     config,
-    sourceLanguage: languageOfSource(config),
+    ...sourceOf(config),
     steps: lines.filter(line => line.kind === 'step'),
     evaluations: lines.filter(line => line.kind === 'evaluation'),
   };
 }
 
-/** Reads the mixture of the run that a checkpoint belongs to (RUN/checkpoints/step-…). */
-function languageOfSource({ source }: RunRecord['config']): string | undefined {
-  if (!source?.checkpoint) return undefined;
+const dataSchema = z.looseObject({ sources: mixtureSchema, tokenizer: z.string().optional() });
+
+/** What a CPT run's source was trained on: of runs from before that was recorded, read from the source's run. */
+function sourceOf({ source, tokenizer }: RunRecord['config']): Pick<RunRecord, 'sourceLanguage' | 'isExtended'> {
+  const data = source?.sources ? dataSchema.parse(source) : dataOfRun(source?.checkpoint);
+  const isExtended = data?.tokenizer !== undefined && tokenizer !== undefined && data.tokenizer !== tokenizer;
+  return { sourceLanguage: data && mainLanguage(data), isExtended };
+}
+
+/** Of the run that a checkpoint belongs to (RUN/checkpoints/step-…). */
+function dataOfRun(checkpoint: string | undefined): z.infer<typeof dataSchema> | undefined {
+  if (!checkpoint) return undefined;
   try {
-    const text = readFileSync(join(dirname(dirname(source.checkpoint)), 'config.json'), 'utf8');
-    return mainLanguage(z.looseObject({ sources: mixtureSchema }).parse(JSON.parse(text)));
+    return dataSchema.parse(JSON.parse(readFileSync(join(dirname(dirname(checkpoint)), 'config.json'), 'utf8')));
   } catch {
     return undefined; // moved, or another program's model
   }
@@ -128,11 +140,18 @@ function mainLanguage({ sources }: Pick<RunRecord['config'], 'sources'>): string
 /** What losses are compared in: per token as long as all count the same tokens, else per byte of text. */
 export type LossUnit = 'nats per token' | 'bits per byte';
 
-const sameTokens = (a: RunRecord, b: RunRecord): boolean =>
+/** As it stands in the head of a table. */
+export const SHORT_UNITS: Readonly<Record<LossUnit, string>> = {
+  'nats per token': 'nats/token',
+  'bits per byte': 'bits/byte',
+};
+
+export const sameTokens = (a: RunRecord, b: RunRecord): boolean =>
   a.config.tokenizer === b.config.tokenizer && a.config.model.vocabSize === b.config.model.vocabSize;
 
+/** The unit of all that is shown of these runs: a source model counts with its own tokens, which may be others. */
 export const unitOf = (runs: readonly RunRecord[]): LossUnit =>
-  runs.every(run => sameTokens(run, runs[0]!)) ? 'nats per token' : 'bits per byte';
+  runs.every(run => sameTokens(run, runs[0]!) && !run.isExtended) ? 'nats per token' : 'bits per byte';
 
 /** A held-out loss in a unit; undefined when there is none. */
 export function lossIn(found: z.infer<typeof lossSchema> | undefined, unit: LossUnit): number | undefined {
@@ -140,7 +159,7 @@ export function lossIn(found: z.infer<typeof lossSchema> | undefined, unit: Loss
 }
 
 /** The held-out losses of a run in one language, in `unit`. */
-export function curveOf(run: RunRecord, language: string, unit: LossUnit = 'nats per token'): CurvePoint[] {
+export function curveOf(run: RunRecord, language: string, unit: LossUnit): CurvePoint[] {
   return run.evaluations.flatMap(({ tokens, flops, heldOut }) => {
     const loss = lossIn(heldOut[language], unit);
     return loss === undefined ? [] : [{ tokens, flops, loss }];
@@ -152,11 +171,13 @@ interface Pair {
   readonly scratch: RunRecord;
   readonly cpt: RunRecord;
   readonly language: string;
+  /** Of all runs that are shown together. */
   readonly unit: LossUnit;
 }
 
 /** Runs are of one size when all parameters, or with other vocabularies all but the embeddings, are as many. */
 function pairsOf(runs: readonly RunRecord[]): Pair[] {
+  const unit = unitOf(runs);
   return runs.flatMap(cpt => {
     if (cpt.config.method !== 'cpt') return [];
     const language = targetOf(cpt);
@@ -164,12 +185,12 @@ function pairsOf(runs: readonly RunRecord[]): Pair[] {
       if (scratch.config.method !== 'scratch' || targetOf(scratch) !== language) return [];
       const size = sameTokens(scratch, cpt) ? 'total' : 'withoutEmbeddings';
       if (scratch.config.parameters[size] !== cpt.config.parameters[size]) return [];
-      return [{ scratch, cpt, language, unit: unitOf([scratch, cpt]) }];
+      return [{ scratch, cpt, language, unit }];
     });
   });
 }
 
-/** With other vocabularies the savings are at equal bits per byte, and in FLOPs alone: their tokens are not the same. */
+/** With other vocabularies the savings are in FLOPs alone: their tokens are not the same. */
 export interface Comparison extends Pair {
   readonly savings: Savings;
 }
@@ -179,15 +200,17 @@ export function compareRuns(runs: readonly RunRecord[]): Comparison[] {
     const { scratch, cpt, language, unit } = pair;
     const savings = savingsAtEqualLoss(curveOf(scratch, language, unit), curveOf(cpt, language, unit));
     if (!savings) return [];
-    return [{ ...pair, savings: unit === 'nats per token' ? savings : { ...savings, savedTokens: undefined } }];
+    return [{ ...pair, savings: sameTokens(scratch, cpt) ? savings : { ...savings, savedTokens: undefined } }];
   });
 }
 
-/** Pairs with other vocabularies that cannot be compared, since one has no bits per byte. */
+/** Pairs that cannot be compared in bits per byte, since one has none. */
 export function refusedPairs(runs: readonly RunRecord[]): Pair[] {
   return pairsOf(runs).filter(
     ({ scratch, cpt, language, unit }) =>
       unit === 'bits per byte' &&
-      [scratch, cpt].some(run => curveOf(run, language).length > 0 && curveOf(run, language, unit).length === 0),
+      [scratch, cpt].some(
+        run => curveOf(run, language, 'nats per token').length > 0 && curveOf(run, language, unit).length === 0,
+      ),
   );
 }

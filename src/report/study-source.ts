@@ -180,7 +180,7 @@ function riseFigure(source: string, language: string, curves: readonly StudyCurv
       name: fileName('forgetting-by-share', language),
       svg: curvesPlot({
         x: { label: 'share of replay', scale: 'sqrt', percent: true, zero: true, ticks: ratios },
-        y: { label: `rise of the ${source} loss`, scale: 'linear', zero: true },
+        y: { label: `rise of the ${source} loss (nats per token)`, scale: 'linear', zero: true },
         groups: lines.map(({ group }) => group),
         legend: lines.map(({ label, group }) => ({ label, look: group.look, as: 'both' })),
       }),

@@ -114,7 +114,7 @@ export function savingsTable({ curves, targets }: StudyView): TextTable {
       'size',
       'parameters',
       'seed',
-      'at loss',
+      'at loss (nats/token)',
       'scratch tokens',
       'CPT tokens',
       'tokens saved',
@@ -150,7 +150,7 @@ export function forgettingTable({ curves, targets }: StudyView): TextTable {
         ],
       ];
     });
-  return { head: ['into', 'size', 'replay', 'account', 'seed', 'before', 'last', 'rise'], rows };
+  return { head: ['into', 'size', 'replay', 'account', 'seed', 'before (nats/token)', 'last', 'rise'], rows };
 }
 
 /** Why runs failed. */
@@ -175,7 +175,7 @@ export function runsTable({ rows, curves }: StudyView): TextTable {
     ];
   });
   return {
-    head: ['run', 'state', 'done', 'size', 'strategy', 'language', 'replay', 'seed', 'tokens', 'loss'],
+    head: ['run', 'state', 'done', 'size', 'strategy', 'language', 'replay', 'seed', 'tokens', 'loss (nats/token)'],
     rows: known,
   };
 }

@@ -1,6 +1,16 @@
 /** Findings in words and numbers, for the terminal and for the page. */
-import type { ReplayComparison } from './forgetting.js';
-import { type Comparison, compareRuns, curveOf, languagesOf, type RunRecord, refusedPairs, unitOf } from './runs.js';
+import type { Forgetting, ReplayComparison } from './forgetting.js';
+import {
+  type Comparison,
+  compareRuns,
+  curveOf,
+  languagesOf,
+  type RunRecord,
+  refusedPairs,
+  sameTokens,
+  targetOf,
+  unitOf,
+} from './runs.js';
 
 /** 1234567 → '1.23M'. */
 export function short(value: number): string {
@@ -16,7 +26,7 @@ export function short(value: number): string {
   return unit ? `${Number((value / unit[0]).toPrecision(3))}${unit[1]}` : String(Number(value.toPrecision(3)));
 }
 
-/** Held-out losses by language. */
+/** Held-out losses by language, in nats per token. */
 export const lossWords = (heldOut: Readonly<Record<string, { readonly loss: number }>>): string =>
   Object.entries(heldOut)
     .map(([language, { loss }]) => `${language} ${loss.toFixed(4)}`)
@@ -26,10 +36,10 @@ export const percent = (share: number): string => `${(100 * share).toFixed(0)}%`
 
 /** What a pair of runs shows, in a sentence. */
 function sentence(comparison: Comparison): string {
-  if (comparison.unit === 'bits per byte') return sentencePerByte(comparison);
-  const { scratch, cpt, language, savings } = comparison;
+  const { scratch, cpt, language, unit, savings } = comparison;
+  if (!sameTokens(scratch, cpt)) return sentencePerByte(comparison);
   const { loss, savedTokens, savedFlops } = savings;
-  const goal = `the ${language} loss of ${loss.toFixed(3)} that '${scratch.config.name}' reached with ${short(savings.scratch.tokens)} tokens`;
+  const goal = `the ${language} loss of ${loss.toFixed(3)} ${unit} that '${scratch.config.name}' reached with ${short(savings.scratch.tokens)} tokens`;
   if (!savings.cpt || savedTokens === undefined || savedFlops === undefined) {
     return `'${cpt.config.name}' did not reach ${goal}.`;
   }
@@ -55,9 +65,10 @@ function sentencePerByte({
 
 /** What the runs show together, a sentence each. */
 export function findingsOf(runs: readonly RunRecord[]): string[] {
-  const refused = refusedPairs(runs).map(
-    ({ scratch, cpt }) =>
-      `'${cpt.config.name}' and '${scratch.config.name}' have different vocabularies, and one of them has no bits per byte beside its held-out losses: they are not compared, since losses per token would mean nothing.`,
+  const refused = refusedPairs(runs).map(({ scratch, cpt }) =>
+    sameTokens(scratch, cpt)
+      ? `One of '${cpt.config.name}' and '${scratch.config.name}' has no bits per byte beside its held-out losses, which all runs are compared in here, since the vocabularies of others differ: the two can be compared by themselves.`
+      : `'${cpt.config.name}' and '${scratch.config.name}' have different vocabularies, and one of them has no bits per byte beside its held-out losses: they are not compared, since losses per token would mean nothing.`,
   );
   return [...compareRuns(runs).map(sentence), ...refused, ...forgetting(runs)];
 }
@@ -65,10 +76,9 @@ export function findingsOf(runs: readonly RunRecord[]): string[] {
 /** How the other languages fared in a CPT run: forgetting, or the lack of it. */
 function forgetting(runs: readonly RunRecord[]): string[] {
   const unit = unitOf(runs);
-  const inUnit = unit === 'nats per token' ? '' : ` ${unit}`;
   return runs.flatMap(run => {
     if (run.config.method !== 'cpt') return [];
-    const target = run.config.sources.reduce((a, b) => (b.weight > a.weight ? b : a)).name;
+    const target = targetOf(run);
     return languagesOf([run]).flatMap(language => {
       const curve = curveOf(run, language, unit);
       const [first, last] = [curve[0], curve.at(-1)];
@@ -76,22 +86,31 @@ function forgetting(runs: readonly RunRecord[]): string[] {
       const change = last.loss - first.loss;
       const verb = change > 0 ? 'rose' : 'fell';
       return [
-        `The ${language} loss of '${run.config.name}' ${verb} from ${first.loss.toFixed(3)} to ${last.loss.toFixed(3)}${inUnit}.`,
+        `The ${language} loss of '${run.config.name}' ${verb} from ${first.loss.toFixed(3)} to ${last.loss.toFixed(3)} ${unit}.`,
       ];
     });
   });
 }
 
 /** What each ratio of replay cost and kept, in sentences. */
-export function replayFindings({ source, target, tokens, unequal, effects }: ReplayComparison): string[] {
+export function replayFindings({ source, target, unit, tokens, unequal, effects }: ReplayComparison): string[] {
   const [least, ...others] = effects;
   const sentences = others.map(({ forgetting: { run, replay }, gain, priceLoss, priceTokens }) => {
-    const kept = `${percent(replay)} replay ('${run.config.name}') against ${percent(least!.forgetting.replay)}, after ${short(tokens)} tokens: ${source} loss ${signed(-gain)}`;
+    const kept = `${percent(replay)} replay ('${run.config.name}') against ${percent(least!.forgetting.replay)}, after ${short(tokens)} tokens: ${source} loss ${signed(-gain)} ${unit}`;
     const paid = priceTokens >= 0 ? `${short(priceTokens)} tokens lost` : `${short(-priceTokens)} tokens ahead`;
-    return `${kept}, ${target} loss ${signed(priceLoss)} (${paid}).`;
+    return `${kept}, ${target} loss ${signed(priceLoss)} ${unit} (${paid}).`;
   });
   const note = 'The runs have different budgets: of the longer ones the learning rate had not come down as far.';
   return unequal ? [...sentences, note] : sentences;
+}
+
+/** Where the changes of the source loss start: the source model's own record may be in other tokens, of other text. */
+export function startOfForgetting(all: readonly Forgetting[]): string {
+  const start =
+    "Changes are from each run's own evaluation before its first step: its source model, in its own tokens.";
+  const extended = all.filter(({ run }) => run.isExtended).map(({ run }) => `'${run.config.name}'`);
+  if (extended.length === 0) return start;
+  return `${start} The vocabulary was extended between training and this for ${extended.join(', ')}: losses are in bits per byte, and what the extension itself changed is in no change here.`;
 }
 
 /** Evaluations of a run that a table shows: about `rows`, first and last among them. */

@@ -1,16 +1,14 @@
 /** What a study will take, found out before it starts: tokens and FLOPs of each run, and the time on an adapter. */
-import { Mixture } from '../data/mixture.js';
 import { type AdapterDescription, chooseAdapter } from '../gpu/adapters.js';
 import { openDevice } from '../gpu/device.js';
 import { maxBindingBytes } from '../gpu/limits.js';
-import { initialWeights } from '../model/init.js';
-import { Model } from '../model/model.js';
 import { findModelFolder, originOf } from '../train/checkpoint.js';
-import { runMemory, trainerSettings } from '../train/memory.js';
+import { evaluationCost } from '../train/evaluations.js';
+import { runMemory } from '../train/memory.js';
 import { readModelConfig } from '../train/model-folder.js';
 import { type ResolvedRun, resolveRun } from '../train/resolve.js';
 import { openData } from '../train/run-data.js';
-import { Trainer } from '../train/step.js';
+import { microBatchFlops, timeMicroBatch } from '../train/speed.js';
 import type { PlannedRun, StudyPlan } from './plan.js';
 
 export interface RunEstimate {
@@ -80,7 +78,7 @@ export async function estimateStudy(plan: StudyPlan, adapterName?: string): Prom
     const refusal = refusals.get(run.name);
     if (refusal !== undefined) return { run, resolved: it, flops, refusal };
     if (!speed) return { run, resolved: it, flops };
-    return { run, resolved: it, flops, seconds: (flops + evaluationFlops(it)) / speed.flopsPerSecond };
+    return { run, resolved: it, flops, seconds: (flops + (evaluationCost(it)?.flops ?? 0)) / speed.flopsPerSecond };
   });
   return { adapter, runs };
 }
@@ -92,7 +90,6 @@ interface Speed {
 
 /** A micro-batch beyond this is not tried: it would take a software adapter more than some seconds. */
 const MOST_FLOPS = 1e11;
-const TIMED_STEPS = 3;
 
 /** Runs whose micro-batches cost the same. */
 const sizeKey = ({ model, contextLength, microBatch, precision, checkpointing }: ResolvedRun): string =>
@@ -103,44 +100,12 @@ async function measureSpeeds(runs: readonly ResolvedRun[], adapterName?: string)
   const device = await openDevice({ adapter: adapterName });
   try {
     for (const run of runs) {
-      const stepFlops = run.flopsPerToken * run.microBatch * run.contextLength;
+      const stepFlops = microBatchFlops(run);
       if (speeds.has(sizeKey(run)) || stepFlops > MOST_FLOPS) continue;
-      const model = await Model.create(device, run.model, initialWeights(run.model, 0), { precision: run.precision });
-      const trainer = await Trainer.create(model, { ...trainerSettings(run), microBatches: 1 });
-      const data = openData(run.sources, run.heldOut);
-      try {
-        const mixture = new Mixture(data.sources, { seed: 0, contextLength: run.contextLength });
-        const step = async () => {
-          trainer.submit(mixture.next(run.microBatch), 1e-4);
-          await trainer.reports();
-        };
-        await step(); // compiles
-        const started = performance.now();
-        for (let i = 0; i < TIMED_STEPS; i++) await step();
-        const seconds = (performance.now() - started) / 1000 / TIMED_STEPS;
-        speeds.set(sizeKey(run), { stepFlops, flopsPerSecond: stepFlops / seconds });
-      } finally {
-        data.close();
-        trainer.destroy();
-        model.destroy();
-      }
+      speeds.set(sizeKey(run), { stepFlops, flopsPerSecond: stepFlops / (await timeMicroBatch(device, run)) });
     }
   } finally {
     device.close();
   }
   return speeds;
-}
-
-/** A forward pass is a third of a step. */
-function evaluationFlops({ heldOut, evalTokens, evaluations, flopsPerToken }: ResolvedRun): number {
-  const data = openData([], heldOut);
-  try {
-    const tokens = [...data.heldOut.values()].reduce(
-      (sum, set) => sum + Math.min(set.heldOutTokens, evalTokens ?? Number.POSITIVE_INFINITY),
-      0,
-    );
-    return (tokens * (evaluations + 1) * flopsPerToken) / 3;
-  } finally {
-    data.close();
-  }
 }

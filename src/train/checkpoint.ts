@@ -9,7 +9,7 @@ import { type ModelConfig, parameterSpecs } from '../model/config.js';
 import type { Model } from '../model/model.js';
 import { whyInvalid } from '../schema.js';
 import type { Companions } from './companions.js';
-import type { Origin } from './continuation.js';
+import { mixtureSchema, type Origin } from './continuation.js';
 import { writeModel } from './model-folder.js';
 import { SafetensorsFile } from './safetensors.js';
 import { floatTensor, writeSafetensors } from './safetensors-write.js';
@@ -28,6 +28,9 @@ const stateSchema = z.object({
   /** The last step's rate, and the updates that the moments have seen; earlier checkpoints don't say. */
   learningRate: z.number().nonnegative().optional(),
   updates: z.int().nonnegative().optional(),
+  /** What the run was trained on, and the SHA-256 of the tokenizer.json that made it; earlier checkpoints don't say. */
+  sources: mixtureSchema.optional(),
+  tokenizer: z.string().optional(),
 });
 export type TrainingState = z.infer<typeof stateSchema>;
 
@@ -100,7 +103,7 @@ export function checkOptimizerState(checkpoint: string, config: ModelConfig): vo
   };
   if (!existsSync(path) || !existsSync(join(checkpoint, 'training.json'))) {
     refuse(
-      `'${checkpoint}' has no optimizer.safetensors with a training.json (a model that was imported, or whose vocabulary was extended, has none)`,
+      `'${checkpoint}' has no optimizer.safetensors with a training.json (a model that was imported or exported, or whose vocabulary was extended, has none)`,
     );
   }
   const file = SafetensorsFile.open(path);
@@ -151,12 +154,32 @@ export function findModelFolder(path: string): string {
   throw new UserError(`'${path}' is neither a checkpoint (model.safetensors) nor a run with checkpoints`);
 }
 
+/**
+ * The text of a model's training.json, to go along with the model into another folder. What a checkpoint from before it
+ * was recorded does not say of its data is read from its run. @returns undefined where the model has no record.
+ */
+export function readTrainingRecord(folder: string): string | undefined {
+  const path = join(folder, 'training.json');
+  if (!existsSync(path)) return undefined;
+  const text = readFileSync(path, 'utf8');
+  try {
+    const record = z.looseObject({}).parse(JSON.parse(text));
+    if ('sources' in record || !FOLDER.test(basename(folder))) return text;
+    const config: unknown = JSON.parse(readFileSync(join(dirname(dirname(folder)), 'config.json'), 'utf8'));
+    const data = z.object({ sources: mixtureSchema, tokenizer: z.string() }).parse(config);
+    return `${JSON.stringify({ ...record, ...data }, null, 2)}\n`;
+  } catch {
+    return text; // the run is gone
+  }
+}
+
 /** Where a CPT run's source comes from; a foreign model folder has no record of its training. */
 export function originOf(checkpoint: string): Origin {
   if (!existsSync(join(checkpoint, 'training.json'))) {
     return { checkpoint, name: basename(checkpoint), tokens: 0, flops: 0, tokensPerParameter: 0 };
   }
-  const { run, step, tokens, flops, parameters, learningRate, updates = step } = readTrainingState(checkpoint);
+  const state = readTrainingState(checkpoint);
+  const { run, step, tokens, flops, parameters, learningRate, updates = step, sources, tokenizer } = state;
   return {
     checkpoint,
     name: run || basename(dirname(dirname(checkpoint))),
@@ -165,5 +188,7 @@ export function originOf(checkpoint: string): Origin {
     tokensPerParameter: tokens / parameters,
     ...(learningRate !== undefined && { learningRate }),
     updates,
+    ...(sources && { sources }),
+    ...(tokenizer !== undefined && { tokenizer }),
   };
 }

@@ -91,8 +91,15 @@ const trainFields = {
   clip: z.number().min(0).describe('largest global gradient norm; 0: no clipping'),
   seed: z.int().min(0).describe('of the initial weights and, unless dataSeed is given, of the data'),
   dataSeed: z.int().min(0).describe('of the order of the data'),
-  evalEveryTokens: z.number().positive().describe('tokens between evaluations (default: a twentieth of the budget)'),
-  evalTokens: count('held-out tokens of each language that are evaluated (default: all)'),
+  evalEveryTokens: z
+    .number()
+    .positive()
+    .describe(
+      'tokens between evaluations (default: as often as takes less than a tenth of the FLOPs, 20 times at most)',
+    ),
+  evalTokens: count(
+    'held-out tokens of each language that are evaluated (default: as many as take less than a tenth of the FLOPs)',
+  ),
   checkpointEveryTokens: z.number().positive().describe('tokens between checkpoints (default: a fifth of the budget)'),
   keepCheckpoints: z.int().min(1).describe('latest checkpoints that are kept'),
   adapter: z.string().describe('adapter, by a part of its name'),

@@ -6,6 +6,9 @@ import { recipeFor } from '../model/recipe.js';
 import { type ScheduleSettings, validateSchedule } from '../optim/schedule.js';
 import type { OPTIMIZER_STATES, RunConfig } from './config.js';
 
+/** Languages by name, and their shares in proportion to each other. */
+export const mixtureSchema = z.array(z.object({ name: z.string(), weight: z.number() })).min(1);
+
 /** The source model of a CPT run, and how far it was trained. */
 export const originSchema = z.object({
   checkpoint: z.string(),
@@ -16,6 +19,9 @@ export const originSchema = z.object({
   /** The rate of its last step, and the updates that its moments have seen; where it has a record of them. */
   learningRate: z.number().optional(),
   updates: z.int().optional(),
+  /** What it was trained on, and the SHA-256 of the tokenizer then: its vocabulary may have been extended since. */
+  sources: mixtureSchema.optional(),
+  tokenizer: z.string().optional(),
 });
 export type Origin = z.infer<typeof originSchema>;
 

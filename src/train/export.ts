@@ -5,6 +5,7 @@ import { readDocumentMarks } from '../data/document-marks.js';
 import { UserError } from '../errors.js';
 import { writeFileWhole, writeFolderWhole } from '../files.js';
 import { type ParameterSpec, parameterSpecs } from '../model/config.js';
+import { readTrainingRecord } from './checkpoint.js';
 import { type Companions, readCompanions, withMarks, writeCompanionFiles } from './companions.js';
 import { hfConfig } from './hf-config.js';
 import { openModel } from './model-folder.js';
@@ -30,7 +31,8 @@ export interface Exported {
 }
 
 /**
- * Writes the model of `from` to a new folder `out` that appears whole: config.json, weights, and the tokenizer's files.
+ * Writes the model of `from` to a new folder `out` that appears whole: config.json, weights, the tokenizer's files, and the
+ * record of a training here, by which `cpt` knows where the model comes from.
  * Values are rounded to the nearest, ties to even; what is stored as `type` already keeps its bytes. No device is needed.
  * @throws UserError when the folder `from` cannot be loaded, `out` is a file or holds something, or a value is too large
  *   for `type`.
@@ -44,6 +46,7 @@ export async function exportModel(from: string, out: string, options: ExportOpti
     const { type, shardBytes = 5e9, onProgress, onNote } = options;
     for (const note of notes) onNote?.(note);
     const companions = withTokenizerConfig(from, readCompanions(from));
+    const record = readTrainingRecord(from);
     const specs = parameterSpecs(config);
     const sources = specs.map(({ name, shape }) => ({ name, shape, dtype: type }));
     const total = bytesOfTensors(sources);
@@ -64,6 +67,7 @@ export async function exportModel(from: string, out: string, options: ExportOpti
       const tokenizer = join(from, 'tokenizer.json');
       if (existsSync(tokenizer)) writeFileWhole(join(target, 'tokenizer.json'), readFileSync(tokenizer));
       writeCompanionFiles(target, companions.files);
+      if (record !== undefined) writeFileWhole(join(target, 'training.json'), record);
       for (const [file, members] of shards) await writeSafetensors(join(target, file), members);
       if (shards.size > 1) {
         const map = [...shards].flatMap(([file, members]) => members.map(({ name }) => [name, file] as const));

@@ -8,12 +8,14 @@ import { openDevice } from '../gpu/device.js';
 import { MemoryCount } from '../gpu/memory.js';
 import { type KernelChoices, type KernelRequest, KernelTable } from '../kernels/table.js';
 import type { ModelConfig } from '../model/config.js';
+import type { BatchShape } from '../model/llama.js';
 import { ModelTensors, type Precision } from '../model/model.js';
 import { choicesOf, readCache, writeCache } from '../tune/cache.js';
 import { refusal } from '../tune/candidates.js';
 import type { Variant } from '../tune/kind.js';
 import { type Tuned, tune } from '../tune/tune.js';
 import type { RunConfig } from './config.js';
+import { evaluationShape } from './evaluations.js';
 import type { TrainObserver } from './loop.js';
 import { trainerSettings } from './memory.js';
 import type { ResolvedRun } from './resolve.js';
@@ -23,12 +25,15 @@ import { TracedStep, type TrainerSettings } from './traced-step.js';
 export interface StepShape {
   readonly model: ModelConfig;
   readonly settings: TrainerSettings;
+  /** The batch of an evaluation; by default the step's. */
+  readonly evaluation?: BatchShape | undefined;
   readonly precision?: Precision | undefined;
 }
 
 const shapeOf = (run: ResolvedRun): StepShape => ({
   model: run.model,
   settings: trainerSettings(run),
+  evaluation: evaluationShape(run),
   precision: run.precision,
 });
 
@@ -39,14 +44,14 @@ const shapeOf = (run: ResolvedRun): StepShape => ({
  */
 export function traceKernels(
   adapter: AdapterDescription,
-  { model, settings, precision = 'f32' }: StepShape,
+  { model, settings, evaluation: batch = settings, precision = 'f32' }: StepShape,
   choices?: KernelChoices,
 ): KernelTable {
   const kernels = new KernelTable(adapter, choices);
   const memory = new MemoryCount(adapter);
   const tensors = new ModelTensors(memory, model, { precision, kernels });
   const step = new TracedStep(memory, tensors, settings);
-  const evaluation = new TracedLosses(memory, tensors, settings);
+  const evaluation = new TracedLosses(memory, tensors, batch);
   for (const graph of [step.microBatch, step.update]) allocate(memory, layOut(graph), kernels);
   allocate(memory, layOut(evaluation.graph, { keep: [evaluation.losses] }), kernels);
   return kernels;
@@ -102,12 +107,15 @@ export async function kernelsForStart(
   config: RunConfig,
   { folder, signal, observer }: KernelSearch,
 ): Promise<KernelTable> {
-  const shipped = traceKernels(adapter, shapeOf(run));
+  const shape = shapeOf(run);
+  const shipped = traceKernels(adapter, shape);
   if (folder === undefined || config.deterministic) return shipped;
-  const requests = [...shipped.requests.values()];
+  // a smaller batch of evaluation, which the next budget changes, is not tuned for
+  const requests = [...traceKernels(adapter, { ...shape, evaluation: undefined }).requests.values()];
   const cache = readCache(folder, adapter);
   if (cache.note) observer?.onNote?.(cache.note);
-  const found = requests.flatMap(({ key }) => cache.entries.get(key) ?? []);
+  const known = new Map([...requests, ...shipped.requests.values()].map(request => [request.key, request]));
+  const found = [...known.keys()].flatMap(key => cache.entries.get(key) ?? []);
   const missing = requests.filter(({ key }) => !cache.entries.has(key));
   const seconds = config.tuneSeconds;
   if (missing.length > 0 && seconds > 0) {

@@ -10,6 +10,7 @@ import type { StepHealth } from '../optim/adamw.js';
 import { learningRateAt } from '../optim/schedule.js';
 import { listCheckpoints, saveCheckpoint } from './checkpoint.js';
 import type { Companions } from './companions.js';
+import { evaluationShape } from './evaluations.js';
 import { HEALTH_FILE, type HealthLine, type HealthOptions, HealthProbe, healthWarnings } from './health.js';
 import { locateNonFinite, type NonFinite } from './locate.js';
 import { type EvaluationLine, MetricsFile, type StepLine } from './metrics.js';
@@ -109,6 +110,8 @@ export async function train(context: TrainContext): Promise<RunSummary> {
             mixture: mixture.state(),
             ...(step > 0 && { learningRate: learningRateAt(run.schedule, step, run.steps) }),
             updates: trainer.updates,
+            sources: run.sources.map(({ name, weight }) => ({ name, weight })),
+            tokenizer: run.tokenizer,
           },
         });
         reporter.restartClock();
@@ -266,8 +269,7 @@ class Reporter {
 
 /** Mean held-out losses of every language, over the same tokens each time. */
 async function makeEvaluation({ run, data, trainer }: TrainContext) {
-  const { contextLength: T, microBatch: B } = run;
-  const evaluator = await TokenLosses.create(trainer.model, { B, T });
+  const evaluator = await TokenLosses.create(trainer.model, evaluationShape(run));
   const texts: (ScoredText & { readonly language: string })[] = [];
   for (const [language, dataset] of data.heldOut) {
     const count = run.evalTokens === null ? undefined : run.evalTokens + 1;

@@ -9,6 +9,7 @@ import { TracedLosses } from '../eval/token-losses.js';
 import type { AdapterDescription } from '../gpu/adapters.js';
 import { MemoryCount } from '../gpu/memory.js';
 import { ModelTensors } from '../model/model.js';
+import { evaluationShape } from './evaluations.js';
 import type { ResolvedRun } from './resolve.js';
 import { TracedStep, type TrainerSettings } from './traced-step.js';
 
@@ -46,7 +47,7 @@ export function runMemory(adapter: AdapterDescription, run: ResolvedRun): RunMem
   const parameters = memory.bytes;
   const settings = trainerSettings(run);
   const step = new TracedStep(memory, model, settings);
-  const evaluation = new TracedLosses(memory, model, settings);
+  const evaluation = new TracedLosses(memory, model, evaluationShape(run));
   const plans = [planned(step.microBatch), planned(step.update), planned(evaluation.graph, evaluation.losses)];
   // what is read, losses and a checkpoint's parameters, goes through one buffer, as large as the largest
   const read = [bytesOf(evaluation.losses), ...model.specs.map(({ shape }) => 4 * sizeOf(shape))];

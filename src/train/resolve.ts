@@ -10,6 +10,7 @@ import { ANNEAL_SHAPES, COOLDOWN_SHAPES, SCHEDULES } from '../optim/schedule.js'
 import { choicesSchema } from '../tune/choices.js';
 import { defaults, MODEL_FIELDS, OPTIMIZER_STATES, type RunConfig, type RunFields } from './config.js';
 import { freezeStepsOf, type Origin, optimizerStateOf, originSchema, scheduleOf } from './continuation.js';
+import { planEvaluations, times } from './evaluations.js';
 import type { Data } from './run-data.js';
 
 const count = z.int().positive();
@@ -93,6 +94,8 @@ export const resolvedSchema = z.object({
   /** Evaluations and checkpoints after the first, evenly spread. */
   evaluations: count,
   evalTokens: count.nullable(),
+  /** Held-out tokens of each language that are predicted, and sequences that are scored at once; earlier runs don't say. */
+  evaluation: z.object({ tokens: z.record(z.string(), count), batch: count }).optional(),
   checkpoints: count,
   keepCheckpoints: count,
   adapter: z.string().nullable(),
@@ -135,8 +138,7 @@ export function resolveRun(config: RunConfig, { data, maxBindingBytes, from }: R
       );
     }
   }
-  const times = (every: number | undefined, standard: number) =>
-    every === undefined ? Math.min(standard, steps) : Math.max(1, Math.min(steps, Math.round(tokens / every)));
+  const heldOut = new Map([...data.heldOut].map(([language, { heldOutTokens }]) => [language, heldOutTokens - 1]));
   return {
     format: RUN_FORMAT,
     name: config.name ?? config.out.split('/').filter(Boolean).at(-1) ?? config.out,
@@ -167,9 +169,8 @@ export function resolveRun(config: RunConfig, { data, maxBindingBytes, from }: R
     },
     seed: config.seed,
     dataSeed: config.dataSeed ?? config.seed,
-    evaluations: times(config.evalEveryTokens, 20),
-    evalTokens: config.evalTokens ?? null,
-    checkpoints: times(config.checkpointEveryTokens, 5),
+    ...planEvaluations(config, { tokens, steps, contextLength, microBatch, heldOut }),
+    checkpoints: times(config.checkpointEveryTokens, 5, { tokens, steps }),
     keepCheckpoints: config.keepCheckpoints,
     adapter: config.adapter ?? null,
   };

@@ -28,6 +28,7 @@ import { type RunSummary, type TrainObserver, train } from './loop.js';
 import { type RunMemory, runMemory, trainerSettings } from './memory.js';
 import { MetricsFile } from './metrics.js';
 import { checkModelFolder, loadModel, readModelConfig } from './model-folder.js';
+import { repeatNotes } from './repeats.js';
 import { type ResolvedRun, RUN_FORMAT, resolvedSchema, resolveRun } from './resolve.js';
 import { type Data, openData } from './run-data.js';
 import { Trainer } from './step.js';
@@ -76,7 +77,7 @@ async function startClaimed(config: RunConfig, options: StartOptions): Promise<R
     const checked = checkpoint ? [...checkModelFolder(checkpoint), ...notesOfMarks(checkpoint, data.marks)] : [];
     const resolved = resolve(config, checkpoint, data, device.adapter);
     const { signal, observer, tune } = options;
-    for (const note of [...checked, ...notesOf(resolved)]) observer?.onNote?.(note);
+    for (const note of [...checked, ...notesOf(resolved), ...repeatNotes(resolved)]) observer?.onNote?.(note);
     const search = { folder: tune?.cache, signal, observer };
     const kernels = await kernelsForStart(device.adapter, resolved, config, search);
     const run = { ...resolved, kernels: recordOf(kernels) };
@@ -100,9 +101,14 @@ export interface DryRun {
   readonly run: ResolvedRun;
   readonly memory: RunMemory;
   readonly adapter: AdapterDescription;
+  /** Of a checkpoint on disk, but for the heads of its files. */
+  readonly checkpointBytes: number;
   /** What the user should know before starting it. */
   readonly notes: readonly string[];
 }
+
+/** Of a parameter: its value and two moments, in f32. */
+const CHECKPOINT_BYTES = 12;
 
 /**
  * What `startRun` would do on the configured adapter, found out without making a buffer or writing a file.
@@ -118,7 +124,14 @@ export async function dryRun(
     const { chosen: adapter } = (await chooseAdapter(config.adapter)).choice;
     const checked = checkpoint ? checkModelFolder(checkpoint) : [];
     const run = resolve(config, checkpoint, data, adapter);
-    return { run, memory: runMemory(adapter, run), adapter, notes: [...checked, ...notesOf(run)] };
+    const checkpointBytes = CHECKPOINT_BYTES * run.parameters.total + Buffer.byteLength(data.tokenizerJson);
+    return {
+      run,
+      memory: runMemory(adapter, run),
+      adapter,
+      checkpointBytes,
+      notes: [...checked, ...notesOf(run), ...repeatNotes(run)],
+    };
   } finally {
     data.close();
   }

@@ -1,5 +1,5 @@
 /** A model with a larger vocabulary: its tensors as they are, with rows for the new tokens. */
-import { copyFileSync, existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { checkExtends, type NewToken, newTokens } from '../data/token-pieces.js';
 import { TextTokenizer } from '../data/tokenizer.js';
@@ -7,6 +7,7 @@ import { UserError } from '../errors.js';
 import { writeFileWhole, writeFolderWhole } from '../files.js';
 import { parameterSpecs } from '../model/config.js';
 import { Random } from '../random.js';
+import { readTrainingRecord } from './checkpoint.js';
 import { readCompanionsOfAnyVocabulary, writeCompanionFiles } from './companions.js';
 import { readModelConfig } from './model-folder.js';
 import { floatTensor, writeSafetensors } from './safetensors-write.js';
@@ -63,6 +64,7 @@ export async function extendVocabulary(
   const added = await newTokens(old, extended);
   if (added.length === 0) throw new UserError("the new tokenizer has no more tokens than the model's: nothing to add");
   const after = Math.max(config.vocabSize, extended.vocabSize); // a model may have rows to spare
+  const record = readTrainingRecord(folder);
   const weights = WeightFiles.open(folder);
   try {
     const specs = parameterSpecs(config);
@@ -83,8 +85,7 @@ export async function extendVocabulary(
       writeFileWhole(join(target, 'tokenizer.json'), extended.json);
       writeCompanionFiles(target, readCompanionsOfAnyVocabulary(folder));
       await writeSafetensors(join(target, 'model.safetensors'), tensors);
-      const record = join(folder, 'training.json');
-      if (existsSync(record)) copyFileSync(record, join(target, 'training.json'));
+      if (record !== undefined) writeFileWhole(join(target, 'training.json'), record);
     });
   } finally {
     weights.close();

@@ -1,5 +1,5 @@
 /** The command line as a user meets it: statuses, messages, and JSON on stdout alone. */
-import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -33,6 +33,7 @@ describe('the way from text to a report', () => {
     ).toMatchObject({
       vocabSize: 280,
     });
+    const trainTokens: Record<string, number> = {};
     for (const language of ['en', 'fr']) {
       const made = await json(
         'tokenize',
@@ -45,6 +46,7 @@ describe('the way from text to a report', () => {
         '300',
       );
       expect(made).toMatchObject({ heldOutTokens: 300 });
+      trainTokens[language] = Number(made.trainTokens);
     }
     writeFileSync(
       join(root, 'run.yaml'),
@@ -62,6 +64,8 @@ describe('the way from text to a report', () => {
       'runs/en',
       '--learning-rate',
       '0.01',
+      '--eval-tokens',
+      '300',
       ...tokens,
     );
     expect(trained).toMatchObject({ status: 'done', step: 10, tokens: 1280 });
@@ -84,6 +88,21 @@ describe('the way from text to a report', () => {
     const parameters = (280 + 4 * 32 + 3 * 48 + 3) * 32;
     expect(planned).toMatchObject({ method: 'cpt', steps: 10, tokensPerStep: 128, parameters, checkpointing: 'layer' });
     expect(planned.flops).toBe(6 * parameters * 1280);
+    const { passes, evaluations, checkpoints, time, schedule } = planned as Record<string, Record<string, unknown>>;
+    expect(passes).toEqual([
+      { name: 'fr', path: 'fr', passes: expect.closeTo((0.9 * 1280) / trainTokens.fr!, 9) as number },
+      { name: 'en', path: 'en', passes: expect.closeTo((0.1 * 1280) / trainTokens.en!, 9) as number },
+    ]);
+    // 0.24 of the budget in forward tokens, half for each language: four sequences of 32, one at each of four evaluations
+    expect(evaluations).toMatchObject({ count: 4, tokens: { en: 32, fr: 32 } });
+    expect(evaluations!.shareOfTraining).toBeCloseTo((4 * 64) / 3 / 1280, 12);
+    expect(evaluations!.flops).toBeCloseTo(Number(evaluations!.shareOfTraining) * Number(planned.flops), 0);
+    expect(schedule).toMatchObject({ schedule: 'cosine', phases: [{ phase: 'warm-up' }, { phase: 'cosine decay' }] });
+    expect(time).toMatchObject({
+      basis: expect.stringMatching(/a few of the run's micro-batches, timed on/) as string,
+    });
+    const wholeFlops = Number(planned.flops) + Number(evaluations!.flops);
+    expect(time!.seconds).toBeCloseTo(wholeFlops / Number(time!.flopsPerSecond), 9);
     // eight tensors, each at a multiple of 512 bytes
     const bytes = planned.bytes as Record<'parameters' | 'gradients', number>;
     expect(bytes.parameters).toBe(bytes.gradients);
@@ -91,19 +110,29 @@ describe('the way from text to a report', () => {
     expect(bytes.parameters).toBeLessThan(4 * parameters + 8 * 512);
     expect(existsSync(join(root, 'runs/cpt')), 'a dry run writes nothing').toBe(false);
     const continued = await json(...cpt);
+    const files = readdirSync(join(root, String(continued.checkpoint))).map(
+      file => statSync(join(root, String(continued.checkpoint), file)).size,
+    );
+    const onDisk = files.reduce((sum, size) => sum + size, 0);
+    expect(checkpoints).toMatchObject({ count: 6, everySteps: 2, kept: 2 });
+    expect(onDisk - Number(checkpoints!.bytes), 'heads of the files, configuration').toBeGreaterThan(0);
+    expect(onDisk - Number(checkpoints!.bytes)).toBeLessThan(8192);
     expect(Object.keys(continued.heldOut as object)).toEqual(Object.keys(scratch.heldOut as object));
     const lossOf = async (...data: string[]) => {
       const found = await json('eval', 'loss', '--model', 'runs/en', '--context-length', '32', '--data', ...data);
       return found.losses as Record<string, { loss: number; tokens: number; bitsPerByte: number; bytes: number }>;
     };
     const { en, anglais, text } = await lossOf('en', 'anglais=en', 'text=en.txt');
-    const held = (trained.heldOut as Record<string, { loss: number }>).en!;
+    const held = (trained.heldOut as Record<string, { loss: number }>).en!; // of all held-out tokens
     expect(en!.loss, 'as the run had it').toBeCloseTo(held.loss, 5);
     expect(en!.tokens, 'the split, less the first id').toBe(299);
     expect(anglais).toEqual(en);
     expect(text!.bytes).toBe(statSync(join(root, 'en.txt')).size);
     expect(text!.bitsPerByte).toBeCloseTo(en!.bitsPerByte, 0);
-    expect(await json('resume', 'runs/en')).toMatchObject({ status: 'done', step: 10 });
+    const resumed = await babelgrad('resume', 'runs/en', '--json');
+    expect(JSON.parse(resumed.stdout)).toMatchObject({ status: 'done', step: 10 });
+    expect(resumed.stderr).toMatch(/evaluations: \d+, on .* \(299 of en, 299 of fr\): [\d.]+% of the training's FLOPs/);
+    expect(resumed.stderr).toMatch(/data: [\d.]+ passes over en/);
     const report = await json('report', 'runs/en', 'runs/fr', 'runs/cpt');
     expect(report).toMatchObject({ path: 'report.html', runs: ['en', 'fr', 'cpt'] });
     expect(report.savings).toHaveLength(1);

@@ -1,5 +1,5 @@
 /** From a model to one with a larger vocabulary, trained on, and compared per byte with one of the old vocabulary. */
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -14,7 +14,7 @@ const json = async (line: string) => {
   return JSON.parse(stdout) as Record<string, unknown>;
 };
 const sizes = '--hidden-size 32 --intermediate-size 48 --num-hidden-layers 1 --num-attention-heads 2';
-const batches = '--context-length 32 --batch-tokens 128 --tokens 1280 --deterministic';
+const batches = '--context-length 32 --batch-tokens 128 --tokens 1280 --eval-tokens 300 --deterministic';
 
 beforeAll(async () => {
   writeFileSync(join(root, 'en.txt'), sampleText(0, 4000));
@@ -37,10 +37,14 @@ describe('vocab extend', () => {
     expect(fr!.after).toBeGreaterThan(1.3 * fr!.before);
     expect(en!.after).toBeGreaterThanOrEqual(en!.before);
 
-    await json('tokenize fr.txt --tokenizer extended/tokenizer.json --out fr-extended --held-out-tokens 200');
+    for (const language of ['fr', 'en']) {
+      const tokenize = `tokenize ${language}.txt --tokenizer extended/tokenizer.json --held-out-tokens 200`;
+      await json(`${tokenize} --out ${language}-extended`);
+    }
     const scratch = await json(`train ${sizes} ${batches} --source fr=fr --out runs/fr`);
     const freeze = '--freeze-body-tokens 512 --schedule infinite --checkpoint-every-tokens 640';
-    const cpt = await json(`cpt --from extended ${batches} --source fr=fr-extended --out runs/cpt ${freeze}`);
+    const both = '--held-out fr=fr-extended --held-out en=en-extended';
+    const cpt = await json(`cpt --from extended ${batches} --source fr=fr-extended ${both} --out runs/cpt ${freeze}`);
     for (const [run, data, { heldOut }] of [['fr', 'fr', scratch] as const, ['cpt', 'fr-extended', cpt] as const]) {
       const own = (heldOut as Record<string, Record<'loss' | 'tokens' | 'bytes' | 'bitsPerByte', number>>).fr!;
       const evaluated = await json(`eval loss --model runs/${run} --data ${data} --context-length 32`);
@@ -53,6 +57,22 @@ describe('vocab extend', () => {
     expect(savings).toEqual([expect.objectContaining({ unit: 'bits per byte' })]);
     const { stdout } = await babelgrad('report runs/fr runs/cpt');
     expect(stdout).toMatch(/fr bits\/byte/);
+
+    // the extended folder and the run know where they come from
+    const forgetting = await json('eval forgetting runs/cpt');
+    expect(forgetting).toMatchObject({
+      unit: 'bits per byte',
+      runs: [{ run: 'cpt', source: 'en', target: 'fr', unit: 'bits per byte' }],
+    });
+    const table = (await babelgrad('eval forgetting runs/cpt')).stdout;
+    expect(table).toMatch(/source loss \(bits\/byte\)/);
+    expect(table).toMatch(/what the extension itself changed is in no change here/);
+    await json('vocab extend --model extended --train fr.txt --add 5 --out twice');
+    await json('export --model twice --dtype f16 --out exported');
+    const recordOf = (folder: string) =>
+      JSON.parse(readFileSync(join(root, folder, 'training.json'), 'utf8')) as object;
+    expect(recordOf('exported')).toMatchObject({ run: 'en', tokens: 1280, sources: [{ name: 'en', weight: 1 }] });
+    expect([recordOf('extended'), recordOf('twice')]).toEqual([recordOf('exported'), recordOf('exported')]);
 
     const branch = `cpt --from runs/cpt/checkpoints/step-00000005 --source fr=fr-extended ${batches} --schedule anneal`;
     expect(await json(`${branch} --out runs/branch --dry-run`)).toMatchObject({ steps: 10, notes: [] });

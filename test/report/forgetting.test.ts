@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { compareReplay, forgettingOf, knownForgetting, sourceLanguageOf } from '../../src/report/forgetting.js';
 import { reportPage } from '../../src/report/page.js';
-import { readRun } from '../../src/report/runs.js';
+import { readRun, unitOf } from '../../src/report/runs.js';
 import { replayFindings } from '../../src/report/words.js';
 import { type MadeRun, writeRun } from '../support/runs.js';
 
@@ -75,7 +75,7 @@ describe('replay', () => {
     // without replay the loss of 3.25 was reached three quarters of the way from 4 to 3
     expect(more).toMatchObject({ priceLoss: 0.25, priceTokens: 250, gain: 0.75, targetLoss: 3.25, sourceLoss: 4.25 });
     expect(replayFindings(comparison!)).toEqual([
-      "5% replay ('tenth') against 0%, after 2k tokens: en loss −0.7500, fr loss +0.2500 (250 tokens lost).",
+      "5% replay ('tenth') against 0%, after 2k tokens: en loss −0.7500 nats per token, fr loss +0.2500 nats per token (250 tokens lost).",
     ]);
   });
 
@@ -126,12 +126,85 @@ describe('replay', () => {
   });
 });
 
+describe('a vocabulary that was extended before the run', () => {
+  // 2 bytes a token before, 4 after
+  const bitsPerByte = (nats: number, bytesPerToken: number) => nats / bytesPerToken / Math.LN2;
+  const old = make({ name: 'old', tokenizer: 'A', bytesPerToken: 2, sources: { en: 1 }, heldOut: { en: [7, 4] } });
+  const origin = { sources: [{ name: 'en', weight: 1 }], tokenizer: 'A' };
+  const extended = { checkpoint: 'extended', origin, tokenizer: 'B', bytesPerToken: 4 };
+  const one = make({ name: 'one', ...extended, sources: { fr: 1 }, heldOut: { en: [9, 10, 11], fr: [12, 9, 8] } });
+  const two = make({
+    name: 'two',
+    ...extended,
+    sources: { fr: 3, en: 1 },
+    heldOut: { en: [9, 9, 9], fr: [12, 10, 9] },
+  });
+  const same = make({
+    name: 'same',
+    checkpoint: 'moved',
+    origin,
+    tokenizer: 'A',
+    bytesPerToken: 2,
+    sources: { fr: 1 },
+    heldOut: { en: [4, 5, 6], fr: [6, 4, 3] },
+  });
+
+  test('the source language is the one that the run recorded, wherever the source run is', () => {
+    expect([one, same].map(run => sourceLanguageOf(run))).toEqual(['en', 'en']);
+    expect([one, same, old].map(run => run.isExtended)).toEqual([true, false, false]);
+  });
+
+  test('forgetting is per byte, from the own evaluation before the first step', () => {
+    expect([[same], [old, same], [one], [old, one]].map(unitOf)).toEqual([
+      ...Array.from({ length: 2 }, () => 'nats per token'),
+      ...Array.from({ length: 2 }, () => 'bits per byte'),
+    ]);
+    const found = forgettingOf(one, 'en');
+    expect(found.unit).toBe('bits per byte');
+    expect(found.sourceCurve[0]!.loss, 'not where the source run ended').toBeCloseTo(bitsPerByte(9, 4), 12);
+    expect(found.backwardTransfer).toBeCloseTo(bitsPerByte(2, 4), 12);
+    expect(forgettingOf(same, 'en')).toMatchObject({ unit: 'nats per token', backwardTransfer: 2 });
+  });
+
+  test('on one page with others all are per byte, replay too', () => {
+    const all = knownForgetting([old, same, one, two]);
+    expect(all.map(({ run, unit }) => [run.config.name, unit])).toEqual([
+      ['same', 'bits per byte'],
+      ['one', 'bits per byte'],
+      ['two', 'bits per byte'],
+    ]);
+    expect(all[0]!.backwardTransfer).toBeCloseTo(bitsPerByte(2, 2), 12);
+    const [comparison, ...others] = compareReplay(all);
+    expect(others, 'runs in other tokens are not compared').toEqual([]);
+    expect(comparison!.unit).toBe('bits per byte');
+    expect(comparison!.effects[1]!.gain).toBeCloseTo(bitsPerByte(2, 4), 12);
+    expect(comparison!.effects[1]!.priceLoss).toBeCloseTo(bitsPerByte(1, 4), 12);
+    const page = reportPage([old, same, one, two], 'T');
+    for (const label of [
+      "en loss above the source model's (bits per byte)",
+      'en loss (bits per byte), by share of replay',
+      'fr loss after 2k tokens (bits per byte)',
+      'source loss (bits/byte)',
+      'for &#39;one&#39;, &#39;two&#39;: losses are in bits per byte',
+    ])
+      expect(page).toContain(label);
+    expect(page, 'nothing is per token').not.toMatch(/nats|NaN|Infinity|undefined/);
+  });
+
+  test('a run without bits per byte is named', () => {
+    const heldOut = { en: [9, 10], fr: [12, 9] };
+    const early = make({ name: 'early', ...extended, bytesPerToken: undefined, sources: { fr: 1 }, heldOut });
+    expect(() => forgettingOf(early, 'en')).toThrow(/'early' has no bits per byte beside its held-out losses in 'en'/);
+    expect(knownForgetting([early])).toEqual([]);
+  });
+});
+
 test('the page has figures of both, and none where nothing is known', () => {
   const page = reportPage([english, none, tenth], 'T');
   expect(page).toContain('<h2>Forgetting</h2>');
-  expect(page).toContain('en loss above the source model');
-  expect(page).toContain('en loss, by share of replay');
-  expect(page).toContain('fr loss after 2k tokens');
+  expect(page).toContain("en loss above the source model's (nats per token)");
+  expect(page).toContain('en loss (nats per token), by share of replay');
+  expect(page).toContain('fr loss after 2k tokens (nats per token)');
   expect(page).not.toMatch(/NaN|Infinity|undefined/);
   expect(reportPage([none], 'T')).not.toContain('by share of replay');
   const moved = make({ name: 'foreign', checkpoint: 'model', sources: { fr: 1 }, heldOut: { en: [4, 5], fr: [5, 4] } });

@@ -85,9 +85,9 @@ describe('the report', () => {
   test('the terminal table says what was saved and what was forgotten', () => {
     const table = comparisonTable(runs);
     expect(table).toContain(
-      "'french-cpt' reached the fr loss of 3.250 that 'french' reached with 4k tokens after 3k: 25% of the tokens and 25% of the FLOPs saved",
+      "'french-cpt' reached the fr loss of 3.250 nats per token that 'french' reached with 4k tokens after 3k: 25% of the tokens and 25% of the FLOPs saved",
     );
-    expect(table).toContain("The en loss of 'french-cpt' rose from 5.000 to 5.400.");
+    expect(table).toContain("The en loss of 'french-cpt' rose from 5.000 to 5.400 nats per token.");
   });
 
   test('the page stands alone and shows every run', () => {
@@ -110,7 +110,7 @@ describe('the report', () => {
     expect(savings.savedTokens).toBeUndefined();
     const table = comparisonTable([scratch, cpt]);
     expect(table).toContain('fr bits/byte');
-    expect(table).not.toContain('fr loss');
+    expect(table).not.toContain('nats');
     expect(table).toContain(
       "'four' reached the 1.563 bits per byte of fr that 'three' reached with 2.4G FLOPs after 1G: 58% saved",
     );
@@ -118,7 +118,30 @@ describe('the report', () => {
     const page = reportPage([scratch, cpt], 'T');
     expect(page).toContain('in bits per byte, since vocabularies differ');
     expect(page).toContain('held-out loss (bits per byte)');
-    expect(page).not.toMatch(/NaN|Infinity|undefined/);
+    expect(page).toContain('The training loss is known per token alone');
+    expect(page).not.toMatch(/nats|NaN|Infinity|undefined/);
+  });
+
+  test('beside a run with another vocabulary every pair is compared per byte', () => {
+    const same = [
+      makeRun('same', 'scratch', 7, 4, { bytesPerToken: 3 }),
+      makeRun('same-cpt', 'cpt', 5, 4, { bytesPerToken: 3 }),
+    ].map(readRun);
+    const other = readRun(makeRun('other', 'cpt', 7, 4, { vocabSize: 1500, bytesPerToken: 4 }));
+    expect(compareRuns(same).map(({ unit }) => unit)).toEqual(['nats per token']);
+    const found = compareRuns([...same, other]);
+    expect(found.map(({ cpt, unit }) => [cpt.config.name, unit])).toEqual([
+      ['same-cpt', 'bits per byte'],
+      ['other', 'bits per byte'],
+    ]);
+    expect(found[0]!.savings.savedTokens, 'their tokens are the same').toBeCloseTo(1 / 4, 10);
+    expect(found[1]!.savings.savedTokens).toBeUndefined();
+    const table = comparisonTable([...same, other]);
+    expect(table).toContain(
+      "'same-cpt' reached the fr loss of 1.563 bits per byte that 'same' reached with 4k tokens after 3k: 25% of",
+    );
+    expect(`${table}${reportPage([...same, other], 'T')}`).not.toContain('nats');
+    expect(reportPage(same, 'T')).not.toMatch(/bits.byte|bits per byte/);
   });
 
   test('without bits per byte, runs with different vocabularies are not compared at all', () => {

@@ -46,6 +46,7 @@ export function useSmallRuns(context: { readonly device: Device }) {
     batchTokens: 128,
     learningRate: 1e-2,
     evalEveryTokens: 4 * 128,
+    evalTokens: 500,
     checkpointEveryTokens: 4 * 128,
     keepCheckpoints: 100,
     seed: 3,

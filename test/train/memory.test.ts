@@ -36,6 +36,15 @@ const config = (fields: Record<string, unknown>) =>
   );
 
 describe('a dry run', () => {
+  test('warns of a budget that goes through the text more than four times', async () => {
+    const notesOf = async (tokens: number) => (await dryRun(config({ ...model, tokens }))).notes;
+    const { trainTokens } = (await dryRun(config(model))).run.sources[0]!;
+    expect(await notesOf(3.5 * trainTokens)).toEqual([]);
+    expect(await notesOf(6 * trainTokens)).toEqual([
+      expect.stringMatching(/^warning: the budget goes (5\.9|6\.0) times /),
+    ]);
+  });
+
   test.each([
     ['small, tied', { ...model }],
     ['with checkpointing', { ...model, checkpointing: 'layer' }],

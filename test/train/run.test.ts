@@ -122,20 +122,47 @@ describe('a run', () => {
     expectSameCheckpoint(lastCheckpoint('half-stopped'), lastCheckpoint('half'));
   });
 
-  test('of a version that knew no checkpointing, it resumes', async () => {
+  test('of a version that knew no checkpointing and recorded no evaluation, it resumes', async () => {
     cpSync(run('first'), run('old'), { recursive: true });
     rmSync(lastCheckpoint('old'), { recursive: true });
     const path = join(run('old'), 'config.json');
-    const { checkpointing, ...rest } = JSON.parse(readFileSync(path, 'utf8')) as Record<string, unknown>;
+    const { checkpointing, evaluation, ...rest } = JSON.parse(readFileSync(path, 'utf8')) as Record<string, unknown>;
     expect(checkpointing).toBe('none');
+    expect(evaluation).toEqual({ tokens: { en: 499, fr: 499 }, batch: 4 });
     writeFileSync(path, JSON.stringify(rest));
     await resumeRun(run('old'), { device: context.device });
     expectSameCheckpoint(lastCheckpoint('old'), lastCheckpoint('first'));
+    expect(readRun(run('old')).evaluations).toEqual(readRun(run('first')).evaluations);
   });
 
   test('keeps only the latest checkpoints that were asked for', async () => {
     await start('pruned', { keepCheckpoints: 2 });
     expect(listCheckpoints(run('pruned')).map(({ step }) => step)).toEqual([8, 12]);
+  });
+});
+
+describe('where nothing is said of evaluations', () => {
+  const byDefault = { evalEveryTokens: undefined, evalTokens: undefined };
+  const recordOf = (name: string) =>
+    JSON.parse(readFileSync(join(run(name), 'config.json'), 'utf8')) as Record<string, unknown>;
+
+  test('runs from scratch and by CPT are evaluated on the same few tokens at the same steps, resumed ones too', async () => {
+    const french = { sources: [{ name: 'fr', path: data('fr') }], ...byDefault };
+    const abort = new AbortController();
+    await start('looked-at', french, { onStep: ({ step }) => step === 5 && abort.abort() }, abort.signal);
+    await resumeRun(run('looked-at'), { device: context.device });
+    await start('looked-at-too', french);
+    await continueFrom(run('first'), 'looked-at-cpt', french);
+    // 0.24 of 1536 tokens, half for each language, are five sequences of 32: one at each of five evaluations
+    const evaluation = { tokens: { en: 32, fr: 32 }, batch: 1 };
+    for (const name of ['looked-at', 'looked-at-cpt'])
+      expect(recordOf(name)).toMatchObject({ evaluations: 4, evalTokens: 32, evaluation });
+    const looks = (name: string) => readRun(run(name)).evaluations;
+    for (const { heldOut } of [...looks('looked-at'), ...looks('looked-at-cpt')])
+      expect(heldOut).toMatchObject({ en: { tokens: 32 }, fr: { tokens: 32 } });
+    expect(looks('looked-at').map(({ step }) => step)).toEqual([0, 3, 6, 9, 12]);
+    expect(looks('looked-at-cpt').map(({ step }) => step)).toEqual([0, 3, 6, 9, 12]);
+    expect(looks('looked-at'), 'the interruption changes nothing').toEqual(looks('looked-at-too'));
   });
 });
 

@@ -38,7 +38,7 @@ const fields = (name: string) => ({
   sources: [{ name: 'en', path: data }],
   ...{ hiddenSize: 32, intermediateSize: 48, numHiddenLayers: 1, numAttentionHeads: 2 },
   ...{ tokens: 6 * 128, contextLength: 32, batchTokens: 128, learningRate: 1e-2 },
-  ...{ evalEveryTokens: 128, checkpointEveryTokens: 3 * 128 },
+  ...{ evalEveryTokens: 128, evalTokens: 200, checkpointEveryTokens: 3 * 128 },
 });
 const start = (name: string, more: Record<string, unknown>, options: Parameters<typeof startRun>[1] = {}) =>
   startRun(parseConfig({ ...fields(name), ...more }, 'the test'), { device: context.device, ...options });
@@ -98,6 +98,18 @@ describe('a run', () => {
       expect(sameVariant(variant, winners.get(key)!.winner), key).toBe(true);
     }
     expect(weightsOf('tuned').equals(weightsOf('default')), 'other variants, other bits').toBe(false);
+  });
+
+  test('that is evaluated in smaller batches than it is trained in tunes nothing for them, and records them', async () => {
+    let tuned = 0;
+    const observer: TrainObserver = { onTune: () => tuned++ };
+    await start('few', { evalTokens: 32 }, { tune: { cache: cache('furthest') }, observer });
+    expect(tuned).toBe(0);
+    const [few, all] = ['few', 'tuned'].map(name => Object.keys(variantsOf(readRunConfig(run(name)).kernels!)));
+    const others = few!.filter(key => !all!.includes(key));
+    expect(others.length).toBeGreaterThan(0);
+    for (const key of others) expect(key).toMatch(/M32 /);
+    expect(weightsOf('few').equals(weightsOf('tuned')), 'training is the same').toBe(true);
   });
 
   test('goes on with what it was started with, whatever has been tuned since, to the same bits', async () => {

@@ -1,0 +1,70 @@
+/** What a run is going to do, before it starts: schedule, evaluations, checkpoints, passes over its data. */
+import { learningRateAt } from '../optim/schedule.js';
+import { short } from '../report/words.js';
+import { evaluationCost } from '../train/evaluations.js';
+import { passesOf } from '../train/repeats.js';
+import type { ResolvedRun } from '../train/resolve.js';
+
+export interface Phase {
+  readonly phase: string;
+  readonly steps: number;
+  /** The learning rate of its last step. */
+  readonly to: number;
+}
+
+/** The phases of a run's learning rate, of one step at least each. */
+export function schedulePhases({ schedule, steps }: Pick<ResolvedRun, 'schedule' | 'steps'>): Phase[] {
+  const share = (of: number, most = steps) => Math.min(most, Math.round(of * steps));
+  const warmup = ['warm-up', schedule.schedule === 'anneal' ? 0 : share(schedule.warmup)] as const;
+  const rest = steps - warmup[1];
+  const decay = Math.max(schedule.schedule === 'wsd' && rest > 0 ? 1 : 0, share(schedule.decay, rest));
+  const cooldown = share(schedule.cooldown, rest - decay);
+  const after: Record<typeof schedule.schedule, readonly (readonly [string, number])[]> = {
+    cosine: [['cosine decay', rest]],
+    constant: [['constant', rest]],
+    wsd: [
+      ['constant', rest - decay],
+      ['linear decay', decay],
+    ],
+    infinite: [
+      ['cool-down', cooldown],
+      ['constant', rest - cooldown - decay],
+      ['anneal', decay],
+    ],
+    anneal: [['anneal', steps]],
+  };
+  let step = 0;
+  return [warmup, ...after[schedule.schedule]]
+    .filter(([, count]) => count > 0)
+    .map(([phase, count]) => {
+      step += count;
+      return { phase, steps: count, to: learningRateAt(schedule, step, steps) };
+    });
+}
+
+/** A rate or a number of passes, with three digits. */
+const digits = (value: number): string => String(Number(value.toPrecision(3)));
+
+export function scheduleWords(run: ResolvedRun): string {
+  const phases = schedulePhases(run).map(
+    ({ phase, steps, to }) => `${phase} ${phase === 'constant' ? 'at' : 'to'} ${digits(to)} in ${steps} steps`,
+  );
+  return `learning rate: ${run.schedule.schedule}, ${phases.join(', ')}`;
+}
+
+export function evaluationWords(run: ResolvedRun): string {
+  const count = run.evaluations + 1;
+  const cost = evaluationCost(run);
+  if (!run.evaluation || !cost) {
+    return `evaluations: ${count}, on ${run.evalTokens === null ? 'all' : `the first ${short(run.evalTokens)}`} held-out tokens of each language`;
+  }
+  const first = run.evalTokens === null ? 'all ' : 'the first ';
+  const tokens = Object.entries(run.evaluation.tokens).map(([language, of]) => `${short(of)} of ${language}`);
+  const share = `${digits(100 * cost.shareOfTraining)}% of the training's FLOPs`;
+  return `evaluations: ${count}, on ${first}held-out tokens (${tokens.join(', ')}): ${share}`;
+}
+
+export const passesWords = (run: ResolvedRun): string =>
+  `data: ${passesOf(run)
+    .map(({ name, passes }) => `${digits(passes)} passes over ${name}`)
+    .join(', ')}`;

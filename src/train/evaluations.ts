@@ -1,0 +1,120 @@
+/**
+ * How often a run is evaluated, and on how many held-out tokens: by default for a bounded share of its FLOPs. What is
+ * evaluated hangs on budget, context and held-out sets alone, so that runs that are compared, from scratch and by CPT on the
+ * same data, have the same tokens at the same steps.
+ */
+import type { BatchShape } from '../model/llama.js';
+import type { RunConfig } from './config.js';
+
+/**
+ * Of the training's FLOPs, what evaluations are planned to take. A last batch that is not full is computed whole, which
+ * adds a fifth at most: together it stays below a tenth.
+ */
+const PLANNED_SHARE = 0.08;
+/** A forward pass is 2·N FLOPs a token of the 6·N that training takes. */
+const FORWARD = 1 / 3;
+/** Evaluations after the first, where they are cheap, and where they are not. */
+const MOST_TIMES = 20;
+const FEWEST_TIMES = 8;
+/** Tokens of a language after which it is better to look more often than at more text. */
+const ENOUGH_TOKENS = 2 ** 15;
+
+/** What one evaluation is made of. */
+export interface Evaluation {
+  /** Held-out tokens of each language that are predicted. */
+  readonly tokens: Readonly<Record<string, number>>;
+  /** Sequences that are scored at once. */
+  readonly batch: number;
+}
+
+export interface EvaluationPlan {
+  /** After the first, evenly spread. */
+  readonly evaluations: number;
+  /** The first tokens of each held-out set that are predicted; null: all. */
+  readonly evalTokens: number | null;
+  readonly evaluation: Evaluation;
+}
+
+/** What is known of a run when its evaluations are planned. */
+export interface EvaluatedRun {
+  readonly tokens: number;
+  readonly steps: number;
+  readonly contextLength: number;
+  readonly microBatch: number;
+  /** Tokens that each held-out set has to predict, by language. */
+  readonly heldOut: ReadonlyMap<string, number>;
+}
+
+/** What the configuration says is obeyed; the rest is chosen so that it takes less than a tenth of the FLOPs. */
+export function planEvaluations(
+  { evalEveryTokens, evalTokens: given }: Pick<RunConfig, 'evalEveryTokens' | 'evalTokens'>,
+  { tokens, steps, contextLength: T, microBatch, heldOut }: EvaluatedRun,
+): EvaluationPlan {
+  const sequencesIn = (count: number) => Math.ceil(count / T);
+  const all = sequencesIn(Math.max(0, ...heldOut.values()));
+  // of one language, in all evaluations together
+  const affordable = Math.floor((PLANNED_SHARE * tokens) / FORWARD / (T * Math.max(1, heldOut.size)));
+  const enough = Math.max(1, Math.min(all, sequencesIn(given ?? ENOUGH_TOKENS)));
+  const fewest = given === undefined ? Math.min(FEWEST_TIMES, affordable - 1) : 1;
+  const chosen = Math.max(1, fewest, Math.min(MOST_TIMES, Math.floor(affordable / enough) - 1));
+  const evaluations = times(evalEveryTokens, chosen, { tokens, steps });
+  const sequences = Math.max(1, Math.floor(affordable / (evaluations + 1)));
+  const evalTokens = given ?? (sequences >= all ? null : sequences * T);
+  const predicted = [...heldOut].map(([language, count]) => [language, Math.min(count, evalTokens ?? count)] as const);
+  const longest = sequencesIn(Math.max(0, ...predicted.map(([, count]) => count)));
+  return {
+    evaluations,
+    evalTokens,
+    evaluation: { tokens: Object.fromEntries(predicted), batch: evaluationBatch(longest, microBatch) },
+  };
+}
+
+/** How many times something happens after the start of a run: every so many tokens, or `standard` times. */
+export const times = (
+  every: number | undefined,
+  standard: number,
+  { tokens, steps }: { readonly tokens: number; readonly steps: number },
+): number =>
+  every === undefined ? Math.min(standard, steps) : Math.max(1, Math.min(steps, Math.round(tokens / every)));
+
+/** Sequences that are scored at once: as many as a micro-batch has, or down to half of it where the last batch is fuller. */
+export function evaluationBatch(sequences: number, microBatch: number): number {
+  let best = Math.max(1, Math.min(sequences, microBatch));
+  const computed = (batch: number) => Math.ceil(sequences / batch) * batch;
+  for (let batch = best - 1; batch >= microBatch / 2; batch--) if (computed(batch) < computed(best)) best = batch;
+  return best;
+}
+
+/** Of a resolved run, what its evaluations hang on. */
+export interface PlannedEvaluations {
+  readonly evaluations: number;
+  readonly evaluation?: Evaluation | undefined;
+  readonly tokens: number;
+  readonly flopsPerToken: number;
+  readonly microBatch: number;
+  readonly contextLength: number;
+}
+
+/** The batch that a run is evaluated with; earlier runs had that of the training. */
+export const evaluationShape = ({
+  evaluation,
+  microBatch,
+  contextLength,
+}: Pick<PlannedEvaluations, 'evaluation' | 'microBatch' | 'contextLength'>): BatchShape => ({
+  B: evaluation?.batch ?? microBatch,
+  T: contextLength,
+});
+
+/** What all evaluations of a run take; of runs from before it was recorded nothing is known. */
+export function evaluationCost(
+  run: PlannedEvaluations,
+): { readonly flops: number; readonly shareOfTraining: number } | undefined {
+  if (!run.evaluation) return undefined;
+  const { B, T } = evaluationShape(run);
+  const sequences = Object.values(run.evaluation.tokens).reduce(
+    (sum, tokens) => sum + Math.ceil(Math.ceil(tokens / T) / B) * B,
+    0,
+  );
+  const flops = (run.evaluations + 1) * sequences * T * run.flopsPerToken * FORWARD;
+  return { flops, shareOfTraining: flops / (run.tokens * run.flopsPerToken) };
+}
