@@ -9,7 +9,7 @@ import { attentionCases, longAttentionCases } from '../../numerics/cases.js';
 import { type InputClass, inputValues, type StoredType, stored } from '../../numerics/inputs.js';
 import type { Vector } from '../../numerics/reference.js';
 import { apart, sideBySide } from '../../numerics/side-by-side.js';
-import { type Expected, floats, type Input, type Output, type Problem, type Scope, storedTypes } from '../problem.js';
+import { type Expected, floats, type Output, type Problem, type Scope, storedTypes } from '../problem.js';
 import { attentionVariants, matrixAttention } from '../variants.js';
 
 /** Of q and k, and of v and dout. */
@@ -105,8 +105,8 @@ function once<T>(make: () => T): () => T {
   };
 }
 
-/** What the kernels of a shape are given. */
-type Posed = Readonly<Record<(typeof BINDINGS)[AttentionKernel][number], Input>>;
+const pick = <V>(all: Readonly<Record<string, V>>, names: readonly string[]): Record<string, V> =>
+  Object.fromEntries(names.map(name => [name, all[name]!]));
 
 /** The three kernels on the same values. */
 function* problems(
@@ -125,18 +125,13 @@ function* problems(
   const options = { type, rescale: Math.min(...forward.map(({ rows }) => rows)), halves: onMatrices !== undefined };
   const posed = once(() => {
     const [q, k, v] = [values(scoreClass, 'q', H), values(scoreClass, 'k', KV), values(valueClass, 'v', KV)];
-    const dout = values(valueClass, 'dout', H);
-    const exact = attention({ q, k, v }, shape);
-    const inputs: Omit<Posed, 'dqkv'> = {
-      qkv: floats(sideBySide([q, k, v], B * T), type),
-      out: floats(stored(exact.out, type), type),
-      logsumexp: floats(stored(exact.logsumexp, 'f32')),
-      dout: floats(dout, type),
-      delta: floats(stored(deltaOf(dout, exact.out, D, shape), 'f32')),
-    };
-    return inputs;
+    const dout = floats(values(valueClass, 'dout', H), type);
+    const qkv = floats(sideBySide([q, k, v], B * T), type);
+    const exact = expected(qkv.values, dout.values, shape, options);
+    const asInput = (name: string, type: StoredType) => floats(stored(exact[name]!.reference, type), type);
+    const [logsumexp, delta] = [asInput('logsumexp', 'f32'), asInput('delta', 'f32')];
+    return { exact, inputs: { qkv, dout, out: asInput('out', type), logsumexp, delta } };
   });
-  const own = once(() => expected(posed().qkv.values, posed().dout.values, shape, options));
   const width = (H + 2 * KV) * D;
   const isQuery = (i: number) => i % width < H * D;
   const outputs: Readonly<Record<(typeof OUTPUTS)[AttentionKernel][number], Output>> = {
@@ -146,28 +141,26 @@ function* problems(
     dqkv: { type, count: B * T * width },
   };
   // halves differ in how they are read and written alone: one variant of a kind is enough where time is short
-  const isPosed = quick ? (own: number) => type === 'f32' || own === 1 : () => OTHER_HEADS[type].includes(D);
+  const isRun = quick ? (own: number) => type === 'f32' || own === 1 : () => OTHER_HEADS[type].includes(D);
   for (const kernel of KERNELS) {
     const variants: (readonly [string, AttentionVariant])[] = onMatrices
       ? [['subgroup matrices', onMatrices]]
-      : [...attentionVariants(adapter, kernel, D)].filter(([, { own }], i) => i === 0 || isPosed(own));
+      : [...attentionVariants(adapter, kernel, D)].filter(([, { own }], i) => i === 0 || isRun(own));
     const isWritten = kernel === 'attention_backward_query' ? isQuery : (i: number) => !isQuery(i);
-    const select = <V>(names: readonly string[], all: Readonly<Record<string, V>>) =>
-      Object.fromEntries(names.flatMap(name => (all[name] ? [[name, all[name]]] : [])));
+    const read = BINDINGS[kernel].filter(name => !(OUTPUTS[kernel] as readonly string[]).includes(name));
     yield {
       kernel,
       shape: `${type}, B ${B} T ${T} heads ${H}/${KV} size ${D}${onMatrices ? ', on matrices' : ''}`,
       inputClass,
       get inputs() {
-        const read = BINDINGS[kernel].filter(name => !(OUTPUTS[kernel] as readonly string[]).includes(name));
-        return select(read, posed());
+        return pick(posed().inputs, read);
       },
-      outputs: select(OUTPUTS[kernel], { ...outputs, dqkv: { ...outputs.dqkv, isWritten } }),
+      outputs: pick({ ...outputs, dqkv: { ...outputs.dqkv, isWritten } }, OUTPUTS[kernel]),
       expected(given) {
-        const [qkv, dout] = [given.qkv!, given.dout ?? posed().dout.values];
-        const isOwn = qkv === posed().qkv.values && dout === posed().dout.values;
-        const all = isOwn ? own() : expected(qkv, dout, shape, options);
-        return select(OUTPUTS[kernel], all);
+        const { exact, inputs } = posed();
+        const { qkv, dout = inputs.dout.values } = given;
+        const isPosed = qkv === inputs.qkv.values && dout === inputs.dout.values;
+        return pick(isPosed ? exact : expected(qkv!, dout, shape, options), OUTPUTS[kernel]);
       },
       variants: variants.map(([name, variant]) => ({
         name,
