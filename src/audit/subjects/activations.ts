@@ -29,8 +29,8 @@ import {
 const CLASSES: readonly InputClass[] = ['wide', 'denormal', 'signed zeros', 'largest'];
 
 export function* swigluProblems(scope: Scope): Generator<Problem> {
-  const sizes = (scope.quick ? someRowCases(1) : rowCases).map(({ shape }) => shape);
   for (const type of storedTypes(scope)) {
+    const sizes = (scope.quick ? someRowCases(1, type) : rowCases).map(({ shape }) => shape);
     for (const { rows, columns } of sizes) yield* swiglu(scope, type, rows, columns, 'uniform');
     for (const inputClass of CLASSES) yield* swiglu(scope, type, 7, 129, inputClass);
   }

@@ -10,8 +10,8 @@ import { floats, type Problem, rowVariants, type Scope, storedTypes } from '../p
 const CLASSES: readonly InputClass[] = ['cancelling', 'wide', 'denormal', 'signed zeros', 'largest'];
 
 export function* biasProblems(scope: Scope): Generator<Problem> {
-  const sizes = (scope.quick ? someRowCases(1) : rowCases).map(({ shape }) => shape);
   for (const type of storedTypes(scope)) {
+    const sizes = (scope.quick ? someRowCases(1, type) : rowCases).map(({ shape }) => shape);
     for (const { rows, columns } of sizes) {
       yield addition(scope, type, rows, columns, 'uniform');
       yield sums(scope, type, rows, columns, 'uniform');

@@ -12,11 +12,12 @@ const LOSS_SCALE = 1024;
 const PEAK = 109;
 
 export function* crossEntropyProblems(scope: Scope): Generator<Problem> {
-  const sizes = (scope.quick ? someRowCases(2) : rowCases).map(({ shape }) => shape);
   for (const type of storedTypes(scope)) {
+    const sizes = (scope.quick ? someRowCases(2, type) : rowCases).map(({ shape }) => shape);
     for (const { rows, columns } of sizes) yield loss(scope, type, rows, columns, 'uniform');
     for (const inputClass of CLASSES) yield loss(scope, type, 7, 129, inputClass);
-    for (const { rows, columns, peak } of peakedCases) yield loss(scope, type, rows, columns, 'uniform', { peak });
+    for (const { rows, columns, peak } of scope.quick && type === 'f16' ? peakedCases.slice(0, 1) : peakedCases)
+      yield loss(scope, type, rows, columns, 'uniform', { peak });
     for (const V of sumLengths.filter(V => type === 'f32' && (!scope.quick || V <= 4096))) {
       yield loss(scope, type, 2, V, 'uniform', { terms: V });
     }
