@@ -41,18 +41,18 @@ var<workgroup> b_tile: array<${B_CHUNK}, B_ROWS * B_STRIDE>;
 var<workgroup> sums: array<f32, SUBGROUPS * ${MATRIX_M}u * ${MATRIX_N}u>;
 
 // Chunk number `chunk` of the tile whose first stored row and column are `row0` and `column0`.
-fn load_a(batch: u32, chunk: u32, row0: u32, column0: u32, rows: u32, columns: u32) -> ${A_CHUNK} {
+fn load_a(chunk: u32, row0: u32, column0: u32, rows: u32, columns: u32) -> ${A_CHUNK} {
   let row = row0 + chunk / A_CHUNKS;
   let column = column0 + chunk % A_CHUNKS * ${A_VECTOR}u;
   if (row >= rows || column >= columns) { return ${A_CHUNK}(); }
-  return ${A_CHUNK}(a[(params.a_first + batch * params.a_batch + row * params.a_stride + column) / ${A_VECTOR}u]);
+  return ${A_CHUNK}(a[(params.a_first + row * params.a_stride + column) / ${A_VECTOR}u]);
 }
 
-fn load_b(batch: u32, chunk: u32, row0: u32, column0: u32, rows: u32, columns: u32) -> ${B_CHUNK} {
+fn load_b(chunk: u32, row0: u32, column0: u32, rows: u32, columns: u32) -> ${B_CHUNK} {
   let row = row0 + chunk / B_CHUNKS;
   let column = column0 + chunk % B_CHUNKS * ${B_VECTOR}u;
   if (row >= rows || column >= columns) { return ${B_CHUNK}(); }
-  return ${B_CHUNK}(b[(params.b_first + batch * params.b_batch + row * params.b_stride + column) / ${B_VECTOR}u]);
+  return ${B_CHUNK}(b[(params.b_first + row * params.b_stride + column) / ${B_VECTOR}u]);
 }
 
 @compute @workgroup_size(THREADS)
@@ -97,16 +97,16 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     if (k0 < K) {
       #for n in A_LOADS
 #if ${TRANSPOSE_A}
-      a_next_${n} = load_a(workgroup.z, index + ${n}u * THREADS, k0, row0, K, M);
+      a_next_${n} = load_a(index + ${n}u * THREADS, k0, row0, K, M);
 #else
-      a_next_${n} = load_a(workgroup.z, index + ${n}u * THREADS, row0, k0, M, K);
+      a_next_${n} = load_a(index + ${n}u * THREADS, row0, k0, M, K);
 #endif
       #end
       #for n in B_LOADS
 #if ${TRANSPOSE_B}
-      b_next_${n} = load_b(workgroup.z, index + ${n}u * THREADS, column0, k0, N, K);
+      b_next_${n} = load_b(index + ${n}u * THREADS, column0, k0, N, K);
 #else
-      b_next_${n} = load_b(workgroup.z, index + ${n}u * THREADS, k0, column0, K, N);
+      b_next_${n} = load_b(index + ${n}u * THREADS, k0, column0, K, N);
 #endif
       #end
     }
@@ -151,7 +151,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     let row = row0 + tile_row + ${i}u * ${MATRIX_M}u + e / ${MATRIX_N}u;
     let column = column0 + tile_column + ${j}u * ${MATRIX_N}u + e % ${MATRIX_N}u;
     if (row < M && column < N) {
-      let at = workgroup.z * params.c_batch + row * params.c_stride + column;
+      let at = row * params.c_stride + column;
 #if ${ADDEND}
       c[params.c_first + at] = ${C_TYPE}(sums[scratch + e] + f32(addend[params.addend_first + at]));
 #elif ${ACCUMULATE}

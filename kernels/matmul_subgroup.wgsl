@@ -1,5 +1,4 @@
-// C[b, M, N] = op(A[b]) op(B[b]) (+ addend[b]), where op is as it stands or transposed: row-major, any M, N, K, any number of
-// batches b (workgroup z), whose matrices are *_batch elements apart.
+// C[M, N] = op(A) op(B) (+ addend), where op is as it stands or transposed: row-major, any M, N, K.
 //   TRANSPOSE_A: A is stored [K, M], else [M, K].   TRANSPOSE_B: B is stored [N, K], else [K, N].
 // Epilogue: ADDEND adds a tensor [M, N]; ACCUMULATE adds to what C holds (gradients of parameters). SWIGLU (SIDES 2): B
 // has 2N columns, gate and up, C takes both side by side [M, 2N], and Y [M, N] takes silu(gate) * up.
@@ -35,34 +34,31 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id
   let K = params.K;
   let row0 = workgroup.y * ${GROUPS}u * ROWS;
   let column0 = workgroup.x * ${COLUMNS}u * LANES + lane;
-  let a_first = params.a_first + workgroup.z * params.a_batch;
-  let b_first = params.b_first + workgroup.z * params.b_batch;
-  let c_first = params.c_first + workgroup.z * params.c_batch;
 
   // A's element (row, k) is at a_row + k * a_step; B's (k, column) at b_column + k * b_step.
 #if ${TRANSPOSE_A}
   let a_step = params.a_stride;
   #for g in GROUPS
-  let a_row_${g} = a_first + min(row0 + ${g}u * ROWS + lane, M - 1u);
+  let a_row_${g} = params.a_first + min(row0 + ${g}u * ROWS + lane, M - 1u);
   #end
 #else
   let a_step = 1u;
   #for g in GROUPS
-  let a_row_${g} = a_first + min(row0 + ${g}u * ROWS + lane, M - 1u) * params.a_stride;
+  let a_row_${g} = params.a_first + min(row0 + ${g}u * ROWS + lane, M - 1u) * params.a_stride;
   #end
 #endif
 #if ${TRANSPOSE_B}
   let b_step = 1u;
   #for s in SIDES
   #for j in COLUMNS
-  let b_column_${s}_${j} = b_first + (${s}u * N + min(column0 + ${j}u * LANES, N - 1u)) * params.b_stride;
+  let b_column_${s}_${j} = params.b_first + (${s}u * N + min(column0 + ${j}u * LANES, N - 1u)) * params.b_stride;
   #end
   #end
 #else
   let b_step = params.b_stride;
   #for s in SIDES
   #for j in COLUMNS
-  let b_column_${s}_${j} = b_first + ${s}u * N + min(column0 + ${j}u * LANES, N - 1u);
+  let b_column_${s}_${j} = params.b_first + ${s}u * N + min(column0 + ${j}u * LANES, N - 1u);
   #end
   #end
 #endif
@@ -142,17 +138,17 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id
     if (column0 + ${j}u * LANES < N) {
       let at = start + column0 + ${j}u * LANES;
 #if ${ADDEND}
-      c[c_first + at] = ${C_TYPE}(sum_${g}_${l}_0_${j} + f32(addend[params.addend_first + workgroup.z * params.c_batch + at]));
+      c[params.c_first + at] = ${C_TYPE}(sum_${g}_${l}_0_${j} + f32(addend[params.addend_first + at]));
 #elif ${ACCUMULATE}
-      c[c_first + at] = ${C_TYPE}(sum_${g}_${l}_0_${j} + f32(c[c_first + at]));
+      c[params.c_first + at] = ${C_TYPE}(sum_${g}_${l}_0_${j} + f32(c[params.c_first + at]));
 #elif ${SWIGLU}
       let gate = ${C_TYPE}(sum_${g}_${l}_0_${j});
       let up = ${C_TYPE}(sum_${g}_${l}_1_${j});
-      c[c_first + at] = gate;
-      c[c_first + at + N] = up;
+      c[params.c_first + at] = gate;
+      c[params.c_first + at + N] = up;
       y[(row0 + ${g}u * ROWS + ${l}u) * N + column0 + ${j}u * LANES] = ${C_TYPE}(swiglu(f32(gate), f32(up)));
 #else
-      c[c_first + at] = ${C_TYPE}(sum_${g}_${l}_0_${j});
+      c[params.c_first + at] = ${C_TYPE}(sum_${g}_${l}_0_${j});
 #endif
     }
     #end

@@ -37,9 +37,9 @@ var<workgroup> a_tile: array<vec4f, DEPTH * VECTORS_M>;
 var<workgroup> b_tile: array<vec4f, DEPTH * VECTORS_N>;
 
 // Four elements of the stored row `row` from `column` on; zeros beyond `rows` and `columns`.
-fn load_a(batch: u32, row: u32, column: u32, rows: u32, columns: u32) -> vec4f {
+fn load_a(row: u32, column: u32, rows: u32, columns: u32) -> vec4f {
   if (row >= rows || column >= columns) { return vec4f(); }
-  let at = params.a_first + batch * params.a_batch + row * params.a_stride + column;
+  let at = params.a_first + row * params.a_stride + column;
 #if ${ALIGNED_A}
   return vec4f(a[at / 4u]);
 #else
@@ -49,9 +49,9 @@ fn load_a(batch: u32, row: u32, column: u32, rows: u32, columns: u32) -> vec4f {
 #endif
 }
 
-fn load_b(batch: u32, row: u32, column: u32, rows: u32, columns: u32) -> vec4f {
+fn load_b(row: u32, column: u32, rows: u32, columns: u32) -> vec4f {
   if (row >= rows || column >= columns) { return vec4f(); }
-  let at = params.b_first + batch * params.b_batch + row * params.b_stride + column;
+  let at = params.b_first + row * params.b_stride + column;
 #if ${ALIGNED_B}
 #if ${B_BFLOAT}
   let words = b[at / 4u];
@@ -79,7 +79,6 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   let thread_n = index % ${THREADS_N}u;
   let row0 = workgroup.y * VECTORS_M * 4u;
   let column0 = workgroup.x * SIDE * 4u;
-  let batch = workgroup.z;
 
   #for i in ROWS
   #for r in 4
@@ -98,13 +97,13 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
       let m = block % VECTORS_M;
       let k = 4u * (block / VECTORS_M);
       #for i in 4
-      a_tile[(k + ${i}u) * VECTORS_M + m] = load_a(batch, k0 + k + ${i}u, row0 + 4u * m, K, M);
+      a_tile[(k + ${i}u) * VECTORS_M + m] = load_a(k0 + k + ${i}u, row0 + 4u * m, K, M);
       #end
 #else
       let k = 4u * (block % (DEPTH / 4u));
       let m = block / (DEPTH / 4u);
       #for i in 4
-      let row_${i} = load_a(batch, row0 + 4u * m + ${i}u, k0 + k, M, K);
+      let row_${i} = load_a(row0 + 4u * m + ${i}u, k0 + k, M, K);
       #end
       #for i in 4
       a_tile[(k + ${i}u) * VECTORS_M + m] = vec4f(row_0[${i}], row_1[${i}], row_2[${i}], row_3[${i}]);
@@ -116,7 +115,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
       let k = 4u * (block % (DEPTH / 4u));
       let n = block / (DEPTH / 4u);
       #for i in 4
-      let column_${i} = load_b(batch, n / SIDE * N + column0 + 4u * (n % SIDE) + ${i}u, k0 + k, ${SIDES}u * N, K);
+      let column_${i} = load_b(n / SIDE * N + column0 + 4u * (n % SIDE) + ${i}u, k0 + k, ${SIDES}u * N, K);
       #end
       #for i in 4
       b_tile[(k + ${i}u) * VECTORS_N + n] = vec4f(column_0[${i}], column_1[${i}], column_2[${i}], column_3[${i}]);
@@ -125,7 +124,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
       let n = block % VECTORS_N;
       let k = 4u * (block / VECTORS_N);
       #for i in 4
-      b_tile[(k + ${i}u) * VECTORS_N + n] = load_b(batch, k0 + k + ${i}u, column0 + 4u * n, K, N);
+      b_tile[(k + ${i}u) * VECTORS_N + n] = load_b(k0 + k + ${i}u, column0 + 4u * n, K, N);
       #end
 #endif
     }
@@ -161,7 +160,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 #if ${SWIGLU}
     store_swiglu(row, column, sum_${i}_${r}_0_${j}, sum_${i}_${r}_1_${j});
 #else
-    store(batch, row, column, sum_${i}_${r}_0_${j});
+    store(row, column, sum_${i}_${r}_0_${j});
 #endif
   }
   #end
@@ -182,10 +181,10 @@ fn store_swiglu(row: u32, column: u32, gates: vec4f, ups: vec4f) {
   }
 }
 #else
-fn store(batch: u32, row: u32, column: u32, sums: vec4f) {
+fn store(row: u32, column: u32, sums: vec4f) {
   if (row >= params.M || column >= params.N) { return; }
   for (var i = 0u; i < min(4u, params.N - column); i++) {
-    let at = batch * params.c_batch + row * params.c_stride + column + i;
+    let at = row * params.c_stride + column + i;
 #if ${ADDEND}
     c[params.c_first + at] = ${C_TYPE}(sums[i] + f32(addend[params.addend_first + at]));
 #elif ${ACCUMULATE}

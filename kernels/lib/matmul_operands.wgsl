@@ -1,10 +1,9 @@
 // What the variants of the matrix product share beside A and B, in bindings 0 and 1: sizes, where each operand's window
-// begins and how far its rows and batches are apart, in elements; and what the epilogue reads and writes.
+// begins and how far its rows are apart, in elements; and what the epilogue reads and writes.
 struct Params {
   M: u32, N: u32, K: u32,
   a_stride: u32, b_stride: u32, c_stride: u32,
   a_first: u32, b_first: u32, c_first: u32, addend_first: u32,
-  a_batch: u32, b_batch: u32, c_batch: u32,
 }
 
 #if ${ADDEND}

@@ -109,11 +109,11 @@ async function auditFamily(
 function examplesOf(problems: Iterable<Problem>, isWanted: (problem: Problem) => boolean): Problem[] {
   const examples = new Map<string, Problem>();
   for (const problem of problems) {
-    const { kernel, shape, inputClass, inputs } = problem;
-    const isSmall = Object.values(inputs).some(({ values }) => values.length === 1) && kernel !== 'gradient_norm';
-    if (!isWanted(problem) || inputClass !== 'uniform' || isSmall) continue;
+    const { kernel, shape, inputClass } = problem;
     const key = `${kernel} ${shape.split(',')[0]}`;
-    if (!examples.has(key)) examples.set(key, problem);
+    if (!isWanted(problem) || inputClass !== 'uniform' || examples.has(key)) continue;
+    const isSmall = Object.values(problem.inputs).some(({ values }) => values.length === 1);
+    if (!isSmall || kernel === 'gradient_norm') examples.set(key, problem);
   }
   return [...examples.values()];
 }

@@ -14,8 +14,6 @@ export interface MatmulSizes {
   readonly M: number;
   readonly N: number;
   readonly K: number;
-  /** Products that stand one after the other in A, B and C: default 1. */
-  readonly batches?: number;
 }
 
 /** What decides which variant is best. */

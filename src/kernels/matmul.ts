@@ -23,7 +23,7 @@ export function matmul(kernels: KernelTable, sizes: MatmulSizes, operands: Matmu
 }
 
 /**
- * The product with a given variant. Of several batches, all must fit a binding. Rows of A, B or C that exceed a binding are taken in windows; where K is cut, the
+ * The product with a given variant. Rows of A, B or C that exceed a binding are taken in windows; where K is cut, the
  * windows after the first add to C.
  */
 export function matmulCalls(
@@ -32,10 +32,9 @@ export function matmulCalls(
   operands: MatmulOperands,
   maxBindingBytes = Number.MAX_SAFE_INTEGER,
 ): KernelCall[] {
-  const { form, M, N, K, batches = 1 } = sizes;
+  const { form, M, N, K } = sizes;
   const { a, b, c, addend } = operands;
-  for (const elements of [M * K, K * N, M * N]) checkIndexable('matmul', batches * elements);
-  if (batches > 1) for (const operand of [a, b, c]) rowsWithin(maxBindingBytes, operand, operand.sizeBytes);
+  for (const elements of [M * K, K * N, M * N]) checkIndexable('matmul', elements);
   const within = (operand: Operand, rowElements: number) => rowsWithin(maxBindingBytes, operand, rowElements);
   const added = addend === undefined || addend === 'c' ? undefined : addend;
   const mostM = Math.min(
@@ -59,7 +58,7 @@ export function matmulCalls(
           addend:
             k.start > 0 ? ('c' as const) : added ? matrixWindow(added, m, n, N) : addend === 'c' ? 'c' : undefined,
         };
-        calls.push(call(variant, sizes, { form, M: m.count, N: n.count, K: k.count, batches }, windows));
+        calls.push(call(variant, sizes, { form, M: m.count, N: n.count, K: k.count }, windows));
       }
     }
   }
@@ -80,13 +79,12 @@ interface Windows {
 
 /** One dispatch: `whole` gives the strides, `part` the sizes. */
 function call(variant: MatmulVariant, whole: MatmulSizes, part: MatmulSizes, windows: Windows): KernelCall {
-  const { form, M, N, K, batches = 1 } = part;
+  const { form, M, N, K } = part;
   const { a, b, c, addend } = windows;
   const strides = [form === 'TN' ? whole.M : whole.K, form === 'NT' ? whole.K : whole.N, whole.N];
   const added = addend === undefined || addend === 'c' ? undefined : addend;
   const buffers: BufferRange[] = [a, b, ...(added ? [added] : []), c].map(({ operand }) => operand);
-  const apart = batches > 1 ? [M * K, K * N, M * N] : [0, 0, 0];
-  const params = [M, N, K, ...strides, a.first, b.first, c.first, added?.first ?? 0, ...apart];
+  const params = [M, N, K, ...strides, a.first, b.first, c.first, added?.first ?? 0];
   const label = `matmul_${variant.kernel} ${form}${typesLabel(a.operand, b.operand)}`;
   const epilogue = {
     A_TYPE: a.operand.type,
@@ -100,7 +98,7 @@ function call(variant: MatmulVariant, whole: MatmulSizes, part: MatmulSizes, win
     SWIGLU: false,
   };
   const [name, holes, tileM, tileN] = specialisation(variant, part, strides as [number, number, number], windows);
-  const workgroups = grid(label, Math.ceil(N / tileN), Math.ceil(M / tileM), batches);
+  const workgroups = grid(label, Math.ceil(N / tileN), Math.ceil(M / tileM));
   return kernelCall(name, { ...epilogue, ...holes }, buffers, params, workgroups, label);
 }
 
@@ -143,7 +141,7 @@ export function matmulSwiglu(
   const epilogue = { TRANSPOSE_A: false, TRANSPOSE_B: true, ADDEND: false, ACCUMULATE: false, SWIGLU: true };
   const label = `${name}_swiglu NT${typesLabel(x, weight)}`;
   const workgroups = grid(label, Math.ceil(F / tileN), Math.ceil(M / tileM));
-  const params = [M, F, K, K, K, 2 * F, 0, 0, 0, 0, 0, 0, 0];
+  const params = [M, F, K, K, K, 2 * F, 0, 0, 0, 0];
   return [
     kernelCall(name, { ...types, ...epilogue, ...holes, SIDES: 2 }, [x, weight, gateUp, y], params, workgroups, label),
   ];
@@ -152,7 +150,7 @@ export function matmulSwiglu(
 /** The kernel's name, its tile as holes, and what a workgroup computes: rows and columns of C. */
 function specialisation(
   variant: MatmulVariant,
-  { form, M, N, K, batches = 1 }: MatmulSizes,
+  { form, M, N, K }: MatmulSizes,
   [strideA, strideB]: readonly [number, number, number],
   { a, b }: Windows,
 ): [name: string, holes: Holes, tileM: number, tileN: number] {
@@ -163,8 +161,7 @@ function specialisation(
     const ROWS = Math.min(LANES, 2 ** Math.ceil(Math.log2(M)));
     const GROUPS = Math.min(variant.groups, Math.ceil(M / LANES));
     const { type } = b.operand;
-    const apart = batches > 1 ? K * N : 0;
-    const B_PAIRS = BYTES[type] === 2 && form === 'NT' && [UNROLL, strideB, b.first, apart].every(n => n % 2 === 0);
+    const B_PAIRS = BYTES[type] === 2 && form === 'NT' && [UNROLL, strideB, b.first].every(n => n % 2 === 0);
     const B_WORDS = type === 'bf16' || B_PAIRS;
     const B_UNPACK = type === 'bf16' ? 'unpack2x16bfloat' : 'unpack2x16float';
     const holes = { LANES, ROWS, GROUPS, COLUMNS, UNROLL, B_WORDS, B_PAIRS, B_UNPACK, SIDES: 1 };

@@ -1,5 +1,10 @@
 /** Error bounds of attention and its gradient; the terms are those of bounds.ts. */
-import { type AttentionInputs, type AttentionShape, attentionProbabilities } from './attention.js';
+import {
+  type AttentionInputs,
+  type AttentionProbabilities,
+  type AttentionShape,
+  attentionProbabilities,
+} from './attention.js';
 import { DIVISION, expError, gamma, logError, storedError, TINY, U } from './bounds.js';
 import { FORMATS, type StoredType } from './inputs.js';
 import type { Vector } from './reference.js';
@@ -24,10 +29,10 @@ export function attentionBounds(
   dout: Vector,
   shape: AttentionShape,
   { rescale = 4, type = 'f32', halves = false }: AttentionBoundOptions = {},
+  { scores, probabilities, logsumexp }: AttentionProbabilities = attentionProbabilities(inputs, shape),
 ) {
-  const { B, T, H, KV, D } = shape;
+  const { B, T, H, KV, D, first = 0 } = shape;
   const { q, k, v } = inputs;
-  const { scores, probabilities, logsumexp } = attentionProbabilities(inputs, shape);
   const bounds = {
     out: new Float64Array(q.length),
     logsumexp: new Float64Array(B * H * T),
@@ -37,6 +42,7 @@ export function attentionBounds(
     dv: new Float64Array(v.length),
   };
   const scoreError = new Float64Array(T);
+  const terms = gamma(T * (H / KV) + 4);
   const { roundoff, tiny } = FORMATS.f16;
   /** What rounding to f16 may change of a value that is off by `error`: those that are subnormal there may be lost. */
   const halved = (value: number, error: number) =>
@@ -44,7 +50,7 @@ export function attentionBounds(
   for (let b = 0; b < B; b++) {
     for (let h = 0; h < H; h++) {
       const g = Math.floor(h / (H / KV));
-      for (let t = 0; t < T; t++) {
+      for (let t = first; t < T; t++) {
         const at = ((b * T + t) * H + h) * D;
         const rowAt = ((b * H + h) * T + t) * T;
         const statistic = (b * H + h) * T + t;
@@ -53,12 +59,12 @@ export function attentionBounds(
         let range = 0;
         let worstScore = 0;
         for (let j = 0; j <= t; j++) {
+          const key = ((b * T + j) * KV + g) * D;
           let magnitudes = 0;
           let lost = 0;
           for (let d = 0; d < D; d++) {
-            const [query, key] = [Math.abs(q[at + d]!), Math.abs(k[((b * T + j) * KV + g) * D + d]!)];
-            magnitudes += query * key;
-            lost += TINY * (1 + query + 2 * key);
+            magnitudes += Math.abs(q[at + d]! * k[key + d]!);
+            lost += TINY * (1 + Math.abs(q[at + d]!) + 2 * Math.abs(k[key + d]!));
           }
           scoreError[j] = (gamma(D + 3) * magnitudes) / Math.sqrt(D) + lost; // dot product, and the scale twice rounded
           worstScore = Math.max(worstScore, scoreError[j]!);
@@ -70,17 +76,20 @@ export function attentionBounds(
         const sumError = weightError + gamma(t + 2);
         bounds.logsumexp[statistic] =
           sumError + logError(Math.max(1, t + 1)) + worstScore + gamma(2) * (Math.abs(largest) + Math.log(t + 1));
+        const magnitudes = new Float64Array(D);
+        const lost = new Float64Array(D).fill(TINY);
+        for (let j = 0; j <= t; j++) {
+          const p = probabilities[rowAt + j]!;
+          const pHalved = halved(p, p * (weightError + sumError));
+          for (let d = 0; d < D; d++) {
+            const value = Math.abs(v[((b * T + j) * KV + g) * D + d]!);
+            magnitudes[d]! += p * value;
+            lost[d]! += TINY * (2 + 2 * value) + pHalved * value;
+          }
+        }
         let outMagnitude = 0;
         for (let d = 0; d < D; d++) {
-          let magnitudes = 0;
-          let lost = TINY;
-          for (let j = 0; j <= t; j++) {
-            const value = Math.abs(v[((b * T + j) * KV + g) * D + d]!);
-            const p = probabilities[rowAt + j]!;
-            magnitudes += p * value;
-            lost += TINY * (2 + 2 * value) + halved(p, p * (weightError + sumError)) * value;
-          }
-          const computed = magnitudes * (weightError + sumError + gamma(t + 3) + DIVISION) + lost;
+          const computed = magnitudes[d]! * (weightError + sumError + gamma(t + 3) + DIVISION) + lost[d]!;
           bounds.out[at + d] = storedError(computed, out[at + d]!, type);
           outMagnitude += Math.abs(dout[at + d]!) * (bounds.out[at + d]! + gamma(D + 1) * Math.abs(out[at + d]!));
         }
@@ -112,14 +121,16 @@ export function attentionBounds(
                 gamma(3) * (Math.abs(dp) + Math.abs(delta)))) /
               Math.sqrt(D) +
             TINY * (1 + Math.abs(dp) + Math.abs(delta));
-          const terms = gamma(T * (H / KV) + 4);
           // what is rounded is ds without the scale
           const dsHalved = halved(ds * Math.sqrt(D), dsError * Math.sqrt(D)) / Math.sqrt(D);
           const pHalved = halved(p, p * pError);
+          const ofScore = dsError + dsHalved + terms * ds;
+          const ofWeight = p * (pError + terms) + pHalved + TINY;
+          const lost = TINY * (2 + ds);
           for (let d = 0; d < D; d++) {
-            bounds.dq[at + d]! += Math.abs(k[key + d]!) * (dsError + dsHalved + terms * ds) + TINY * (2 + ds);
-            bounds.dk[key + d]! += Math.abs(q[at + d]!) * (dsError + dsHalved + terms * ds) + TINY * (2 + ds);
-            bounds.dv[key + d]! += Math.abs(dout[at + d]!) * (p * (pError + terms) + pHalved + TINY) + 2 * TINY;
+            bounds.dq[at + d]! += Math.abs(k[key + d]!) * ofScore + lost;
+            bounds.dk[key + d]! += Math.abs(q[at + d]!) * ofScore + lost;
+            bounds.dv[key + d]! += Math.abs(dout[at + d]!) * ofWeight + 2 * TINY;
           }
         }
       }

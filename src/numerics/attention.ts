@@ -7,6 +7,8 @@ export interface AttentionShape {
   readonly H: number;
   readonly KV: number;
   readonly D: number;
+  /** Query rows before this one are left out: default 0. */
+  readonly first?: number;
 }
 
 /** q [B, T, H, D]; k, v [B, T, KV, D]. */
@@ -17,14 +19,14 @@ export interface AttentionInputs {
 }
 
 /** Probabilities [B, H, T, T] (zero above the diagonal), scaled scores likewise, and log-sum-exp [B, H, T]. */
-export function attentionProbabilities({ q, k }: AttentionInputs, { B, T, H, KV, D }: AttentionShape) {
+export function attentionProbabilities({ q, k }: AttentionInputs, { B, T, H, KV, D, first = 0 }: AttentionShape) {
   const scores = new Float64Array(B * H * T * T);
   const probabilities = new Float64Array(B * H * T * T);
   const logsumexp = new Float64Array(B * H * T);
   for (let b = 0; b < B; b++) {
     for (let h = 0; h < H; h++) {
       const g = Math.floor(h / (H / KV));
-      for (let t = 0; t < T; t++) {
+      for (let t = first; t < T; t++) {
         const row = ((b * H + h) * T + t) * T;
         let largest = -Infinity;
         for (let j = 0; j <= t; j++) {
@@ -34,24 +36,33 @@ export function attentionProbabilities({ q, k }: AttentionInputs, { B, T, H, KV,
           largest = Math.max(largest, scores[row + j]!);
         }
         let total = 0;
-        for (let j = 0; j <= t; j++) total += Math.exp(scores[row + j]! - largest);
+        for (let j = 0; j <= t; j++) {
+          probabilities[row + j] = Math.exp(scores[row + j]! - largest);
+          total += probabilities[row + j]!;
+        }
         logsumexp[(b * H + h) * T + t] = largest + Math.log(total);
-        for (let j = 0; j <= t; j++) probabilities[row + j] = Math.exp(scores[row + j]! - largest) / total;
+        for (let j = 0; j <= t; j++) probabilities[row + j]! /= total;
       }
     }
   }
   return { scores, probabilities, logsumexp };
 }
 
+/** What attentionProbabilities gives: a caller that has it already spares its being made again. */
+export type AttentionProbabilities = ReturnType<typeof attentionProbabilities>;
+
 /** out [B, T, H, D] and log-sum-exp [B, H, T]. */
-export function attention(inputs: AttentionInputs, shape: AttentionShape): { out: Vector; logsumexp: Vector } {
-  const { B, T, H, KV, D } = shape;
-  const { probabilities, logsumexp } = attentionProbabilities(inputs, shape);
+export function attention(
+  inputs: AttentionInputs,
+  shape: AttentionShape,
+  { probabilities, logsumexp }: AttentionProbabilities = attentionProbabilities(inputs, shape),
+): { out: Vector; logsumexp: Vector } {
+  const { B, T, H, KV, D, first = 0 } = shape;
   const out = new Float64Array(inputs.q.length);
   for (let b = 0; b < B; b++) {
     for (let h = 0; h < H; h++) {
       const g = Math.floor(h / (H / KV));
-      for (let t = 0; t < T; t++) {
+      for (let t = first; t < T; t++) {
         for (let j = 0; j <= t; j++) {
           const p = probabilities[((b * H + h) * T + t) * T + j]!;
           for (let d = 0; d < D; d++) {
@@ -69,9 +80,9 @@ export function attentionBackward(
   inputs: AttentionInputs,
   dout: Vector,
   shape: AttentionShape,
+  { probabilities }: AttentionProbabilities = attentionProbabilities(inputs, shape),
 ): { dq: Vector; dk: Vector; dv: Vector } {
-  const { B, T, H, KV, D } = shape;
-  const { probabilities } = attentionProbabilities(inputs, shape);
+  const { B, T, H, KV, D, first = 0 } = shape;
   const { q, k, v } = inputs;
   const dq = new Float64Array(q.length);
   const dk = new Float64Array(k.length);
@@ -80,7 +91,7 @@ export function attentionBackward(
   for (let b = 0; b < B; b++) {
     for (let h = 0; h < H; h++) {
       const g = Math.floor(h / (H / KV));
-      for (let t = 0; t < T; t++) {
+      for (let t = first; t < T; t++) {
         const p = probabilities.subarray(((b * H + h) * T + t) * T);
         const at = ((b * T + t) * H + h) * D;
         let mean = 0;

@@ -1,8 +1,10 @@
 /**
  * Named shapes of every op: odd sizes, single rows, both sides of tile edges, and what models use. The tests and the audit
- * run the same.
+ * run the same. Every op has a few cases as long as those of real models, beyond any round number that a loop or an index
+ * could end at, and no larger than that takes in the other sizes.
  */
 import type { AttentionShape } from './attention.js';
+import type { StoredType } from './inputs.js';
 
 export interface Case<Shape> {
   readonly name: string;
@@ -25,6 +27,8 @@ const matmulSizes: readonly (readonly [M: number, N: number, K: number])[] = [
   [65, 128, 129],
   [128, 127, 4],
   [37, 250, 96],
+  [1030, 9, 15],
+  [9, 1030, 17],
 ];
 
 export const matmulCases: readonly Case<{ readonly M: number; readonly N: number; readonly K: number }>[] =
@@ -62,6 +66,14 @@ export const attentionCases: readonly Case<AttentionShape>[] = attentionSizes.ma
   };
 });
 
+/** Contexts, and numbers of query heads to a key/value head, of real models; grouped heads of several sequences. */
+export const longAttentionCases: readonly AttentionShape[] = [
+  { B: 2, T: 70, H: 8, KV: 1, D: 8 },
+  { B: 2, T: 70, H: 7, KV: 1, D: 8 },
+  { B: 1, T: 1100, H: 3, KV: 1, D: 8 },
+  { B: 2, T: 600, H: 6, KV: 2, D: 8 },
+];
+
 /** Attention of one new position of each sequence: how many positions each has, in a cache of `capacity`. */
 export const cacheCases: readonly (readonly [
   lengths: readonly number[],
@@ -79,6 +91,12 @@ export const cacheCases: readonly (readonly [
   [[20, 131], 140, 2, 2, 128],
 ];
 
+/** The same over longer contexts, both sides of a tile of the kernel: 128 keys, or as many as a subgroup has lanes. */
+export const longCacheCases: typeof cacheCases = [
+  [[257, 600, 256], 600, 7, 1, 8],
+  [[600, 257], 1030, 6, 2, 8],
+];
+
 /** [rows, columns] of row-wise ops. */
 const rowSizes: readonly (readonly [rows: number, columns: number])[] = [
   [1, 1],
@@ -90,6 +108,8 @@ const rowSizes: readonly (readonly [rows: number, columns: number])[] = [
   [65, 127],
   [129, 33],
   [200, 129],
+  [17, 1030],
+  [9, 4096],
 ];
 
 export const rowCases: readonly Case<{ readonly rows: number; readonly columns: number }>[] = rowSizes.map(
@@ -100,6 +120,20 @@ export const rowCases: readonly Case<{ readonly rows: number; readonly columns: 
     bytes: 8 * rows * columns,
   }),
 );
+
+/** Of the row cases a short one in three and, in f32, every long one: what is posed where time is short. */
+export const someRowCases = (remainder: number, type: StoredType): typeof rowCases =>
+  rowCases.filter(({ shape }, i) => (shape.columns > 1024 ? type === 'f32' : i % 3 === remainder));
+
+/**
+ * [rows, columns] of logits of which one, `peak`, is larger than all others by 100: where a maximum leaves it out,
+ * exp overflows. The last one, whole vectors and not; and vocabularies of real models.
+ */
+export const peakedCases: readonly { readonly rows: number; readonly columns: number; readonly peak: number }[] = [
+  { rows: 9, columns: 132, peak: 131 },
+  { rows: 2, columns: 32_000, peak: 31_999 },
+  { rows: 2, columns: 50_257, peak: 50_256 },
+];
 
 /** Lengths of a sum, to see how its error grows. */
 export const sumLengths: readonly number[] = [1, 4, 16, 64, 256, 1024, 4096, 16_384, 65_536];
@@ -117,6 +151,7 @@ export const ropeCases: readonly (readonly [
   [1, 37, 4, 6, 24],
   [2, 131, 1, 1, 80],
   [1, 5, 2, 3, 128],
+  [2, 2100, 1, 2, 6],
 ];
 
 /** [rows, query heads, key/value heads, size of a head] of norms over heads: both sides of a part of 8 rows. */
@@ -126,14 +161,18 @@ export const headNormCases: readonly (readonly [rows: number, H: number, KV: num
   [8, 3, 3, 64],
   [65, 3, 1, 64],
   [33, 16, 2, 128],
+  [9, 2, 1, 256],
+  [260, 8, 1, 10],
 ];
 
-/** [rows, entries of the table, columns] */
+/** [rows, entries of the table, columns]: an id more than 600 times, and ids beyond 16 bits, too. */
 export const embeddingCases: readonly (readonly [rows: number, entries: number, columns: number])[] = [
   [1, 1, 1],
   [5, 3, 7],
   [50, 331, 96],
   [300, 4, 33],
+  [1300, 2, 9],
+  [40, 70_001, 1],
 ];
 
 /** Elements of ops that take each by itself: one, and both sides of a workgroup's and of a part's edge. */

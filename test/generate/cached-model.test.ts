@@ -14,7 +14,7 @@ const base = smallModel({
   intermediateSize: 50,
   numAttentionHeads: 4,
   tieWordEmbeddings: false,
-  maxPositionEmbeddings: 256,
+  maxPositionEmbeddings: 1024,
 });
 
 interface Sequences {
@@ -32,9 +32,9 @@ const cases: Record<string, Sequences> = {
     prompts: [5, 1, 17, 16, 9],
     more: 24,
   },
-  'one key/value head of 80, beyond a tile of 128 keys': {
+  'one key/value head of 80, prompts of 250 tokens and 590, beyond tiles of 128 keys': {
     config: { ...base, numHiddenLayers: 1, numAttentionHeads: 3, numKeyValueHeads: 1, headDim: 80 },
-    prompts: [120, 131],
+    prompts: [250, 590],
     more: 12,
   },
   'biases of Q, K, V': {

@@ -77,7 +77,7 @@ function expected(given: Given, T: number, type: StoredType, rescale: number): R
       for (const [i, j] of seen.entries()) rows.set(part.subarray(j * width, (j + 1) * width), i * width);
       return rows;
     }) as [Vector, Vector, Vector];
-    const own = { B: 1, T: seen.length, ...SIZES };
+    const own = { B: 1, T: seen.length, ...SIZES, first: seen.length - 1 };
     const { out, logsumexp } = attention({ q, k, v }, own);
     const bounds = attentionBounds({ q, k, v }, out, new Float64Array(out.length), own, { rescale, type });
     const last = seen.length - 1;

@@ -2,7 +2,7 @@
 import { attentionCached, cacheWrite } from '../../kernels/cache.js';
 import { attention } from '../../numerics/attention.js';
 import { attentionBounds } from '../../numerics/attention-bounds.js';
-import { cacheCases } from '../../numerics/cases.js';
+import { cacheCases, longCacheCases } from '../../numerics/cases.js';
 import { type InputClass, inputValues, type StoredType } from '../../numerics/inputs.js';
 import type { Vector } from '../../numerics/reference.js';
 import { sideBySide } from '../../numerics/side-by-side.js';
@@ -30,6 +30,10 @@ export function* cacheProblems(scope: Scope): Generator<Problem> {
     for (const sizes of cases.filter(([, , , , D]) => !scope.quick || type === 'f32' || D <= 32)) {
       yield attending(scope, type, sizes, ATTENTION_CLASSES[0]!);
       for (const T of [1, 3]) yield writing(scope, type, sizes, T, 'uniform');
+    }
+    for (const sizes of scope.quick ? longCacheCases.slice(0, 1) : longCacheCases) {
+      yield attending(scope, type, sizes, ATTENTION_CLASSES[0]!);
+      yield writing(scope, type, sizes, 250, 'uniform');
     }
     for (const inputClass of ATTENTION_CLASSES.slice(1)) yield attending(scope, type, cacheCases[2]!, inputClass);
     for (const [inputClass] of ATTENTION_CLASSES.slice(4))
@@ -144,7 +148,7 @@ function attended(given: Given, [lengths, capacity, H, KV, D]: Case, type: Store
   const reference = new Float64Array(lengths.length * H * D);
   const bound = new Float64Array(reference.length);
   for (const [b, T] of lengths.entries()) {
-    const shape = { B: 1, T, H, KV, D };
+    const shape = { B: 1, T, H, KV, D, first: T - 1 };
     const q = new Float64Array(T * H * D);
     q.set(given.qkv!.subarray(b * (H + 2 * KV) * D).subarray(0, H * D), (T - 1) * H * D);
     /** [T, KV, D] out of the cache. */

@@ -1,30 +1,42 @@
 /** Cross-entropy with its gradient, and sums. */
 import { crossEntropy, IGNORED_TARGET, sum } from '../../kernels/rows.js';
 import { crossEntropyBounds, storedBound, sumBound } from '../../numerics/bounds.js';
-import { rowCases, sumLengths } from '../../numerics/cases.js';
+import { peakedCases, rowCases, someRowCases, sumLengths } from '../../numerics/cases.js';
 import { FORMATS, type InputClass, inputValues, type StoredType } from '../../numerics/inputs.js';
 import * as reference from '../../numerics/reference.js';
 import { floats, type Problem, rowVariants, type Scope, storedTypes, tunedRows, words } from '../problem.js';
 
 const CLASSES: readonly InputClass[] = ['near ties', 'wide', 'denormal', 'signed zeros', 'largest'];
 const LOSS_SCALE = 1024;
+/** A logit that exceeds the others by 100 at least. */
+const PEAK = 109;
 
 export function* crossEntropyProblems(scope: Scope): Generator<Problem> {
-  const sizes = rowCases.map(({ shape }) => shape).filter((_, i) => !scope.quick || i % 3 === 2);
   for (const type of storedTypes(scope)) {
+    const sizes = (scope.quick ? someRowCases(2, type) : rowCases).map(({ shape }) => shape);
     for (const { rows, columns } of sizes) yield loss(scope, type, rows, columns, 'uniform');
     for (const inputClass of CLASSES) yield loss(scope, type, 7, 129, inputClass);
+    for (const { rows, columns, peak } of scope.quick && type === 'f16' ? peakedCases.slice(0, 1) : peakedCases)
+      yield loss(scope, type, rows, columns, 'uniform', { peak });
     for (const V of sumLengths.filter(V => type === 'f32' && (!scope.quick || V <= 4096))) {
-      yield loss(scope, type, 2, V, 'uniform', V);
+      yield loss(scope, type, 2, V, 'uniform', { terms: V });
     }
   }
 }
 
 /** In f32 the gradient takes the place of the logits; in f16 it is written apart, times a loss scale. */
-function loss(scope: Scope, type: StoredType, R: number, V: number, inputClass: InputClass, terms?: number): Problem {
+function loss(
+  scope: Scope,
+  type: StoredType,
+  R: number,
+  V: number,
+  inputClass: InputClass,
+  { terms, peak }: { readonly terms?: number; readonly peak?: number } = {},
+): Problem {
   const label = `${R} ${V} ${inputClass}`;
   const options = { low: -9, high: 9, most: FORMATS.f32.largest / 4 };
   const logits = inputValues(inputClass, `logits ${label}`, R * V, options);
+  if (peak !== undefined) for (let r = 0; r < R; r++) logits[r * V + peak] = PEAK;
   const drawn = inputValues('uniform', `targets ${label}`, R, { low: 0, high: V });
   const targets = Float64Array.from(drawn, (id, r) => (r % 5 === 4 ? IGNORED_TARGET : Math.min(Math.floor(id), V - 1)));
   const isHalf = type === 'f16';
@@ -33,7 +45,7 @@ function loss(scope: Scope, type: StoredType, R: number, V: number, inputClass: 
   const dlogits = { type, count: R * V };
   return {
     kernel: 'cross_entropy',
-    shape: `gradient in ${type}, ${R} x ${V}`,
+    shape: `gradient in ${type}, ${R} x ${V}${peak === undefined ? '' : `, largest at ${peak}`}`,
     inputClass,
     terms,
     inputs: {

@@ -1,0 +1,195 @@
+/**
+ * Kernels at the sizes of real models, in every variant: they hold their bounds there, and each bug that small sizes do not
+ * show is seen.
+ */
+import { describe, expect, test } from 'vitest';
+import { type Alter, Bench } from '../../src/audit/bench.js';
+import { errorsOf } from '../../src/audit/measure.js';
+import { givenOf, type Problem } from '../../src/audit/problem.js';
+import { FAMILIES } from '../../src/audit/subjects/index.js';
+import { attentionCall } from '../../src/kernels/attention.js';
+import type { AttentionKernel, MatrixAttention } from '../../src/kernels/attention-variant.js';
+import type { KernelCall } from '../../src/kernels/call.js';
+import { useDevice } from '../support/gpu.js';
+
+const context = useDevice({ checked: false });
+
+/** A bug: what it is, the kernel's text, and what takes its place. */
+type Bug = readonly [what: string, from: string | RegExp, to: string];
+
+/** A kernel's call with a bug. @throws Error where the text is not there, lest nothing be broken. */
+function broken(call: KernelCall, [what, from, to]: Bug): KernelCall {
+  const source = call.source.replace(from, to);
+  if (source === call.source) throw new Error(`'${call.label}' has no text for the bug '${what}'`);
+  return { ...call, source };
+}
+
+/** The audit's problems of kernels whose shape has each of these parts, of each kernel the first. */
+function problemsOf(kernels: readonly string[], ...parts: string[]): Map<string, Problem> {
+  const scope = { adapter: context.device.adapter, quick: false };
+  const found = new Map<string, Problem>();
+  for (const family of FAMILIES.filter(({ kernels: own }) => kernels.every(kernel => own.includes(kernel)))) {
+    for (const problem of family.problems(scope)) {
+      const { kernel, shape, inputClass } = problem;
+      const isWanted =
+        kernels.includes(kernel) && inputClass === 'uniform' && parts.every(part => shape.includes(part));
+      if (isWanted && !found.has(kernel)) found.set(kernel, problem);
+      if (found.size === kernels.length) return found;
+    }
+  }
+  return found;
+}
+
+/** Variants that are beyond a bound. */
+async function failing(problem: Problem, bug?: Bug): Promise<string[]> {
+  const alter: Alter = call => (bug && call.label.startsWith(problem.kernel) ? broken(call, bug) : call);
+  const bench = new Bench(context.device, { repeats: 1, alter });
+  try {
+    const expected = Object.entries(problem.expected(givenOf(problem)));
+    const isWrong = (values: Readonly<Record<string, Float32Array>>) =>
+      expected.some(([name, { reference, bound }]) => {
+        const { type, isWritten } = problem.outputs[name]!;
+        return !(errorsOf(values[name]!, reference, bound, type, isWritten).shares.max <= 1);
+      });
+    return [...(await bench.run(problem))].flatMap(([variant, { values }]) => (isWrong(values) ? [variant] : []));
+  } finally {
+    bench.destroy();
+  }
+}
+
+/** It is right in every variant, and wrong in every one with each of the bugs. */
+async function check(problem: Problem, bugs: readonly Bug[]): Promise<void> {
+  expect(await failing(problem), problem.shape).toEqual([]);
+  const all = problem.variants.map(({ name }) => name);
+  for (const bug of bugs) expect(await failing(problem, bug), bug[0]).toEqual(all);
+}
+
+const ATTENTION: readonly AttentionKernel[] = [
+  'attention_forward',
+  'attention_backward_query',
+  'attention_backward_key_value',
+];
+
+const keysUpTo = (most: number): Bug => [
+  `no key beyond ${most}`,
+  /let keys = (min\(.*, T\));/,
+  `let keys = min($1, ${most}u);`,
+];
+const queriesUpTo = (most: number): Bug => [
+  `no query more than ${most} after a key`,
+  't0 = first; t0 < T;',
+  `t0 = first; t0 < min(T, first + ${most}u);`,
+];
+const keyHead: Bug = [
+  'the key head of groups of four',
+  /head \/ \((params\.)?H \/ params\.KV\)/,
+  'head / min(params.H / params.KV, 4u)',
+];
+const sixHeads: Bug = ['six heads of a group', 'let group = H / params.KV;', 'let group = min(H / params.KV, 6u);'];
+const batchOffset: Bug = [
+  'the second sequence where it begins with as many heads as key heads',
+  'batch * T * stride',
+  'batch * T * 3u * params.KV * D',
+];
+const batchOffsetOnMatrices: Bug = [
+  batchOffset[0],
+  '(batch * params.T + row) * row_stride()',
+  '(batch * params.T * 3u * params.KV * D + row * row_stride())',
+];
+
+/** The long cases of attention, and what each of them shows. */
+const attentionBugs: readonly {
+  readonly shape: string;
+  readonly ofQueries: readonly Bug[];
+  readonly ofKeys: readonly Bug[];
+}[] = [
+  { shape: 'B 2 T 70 heads 8/1', ofQueries: [keyHead], ofKeys: [sixHeads] },
+  { shape: 'B 2 T 70 heads 7/1', ofQueries: [keyHead], ofKeys: [sixHeads] },
+  {
+    shape: 'B 1 T 1100 heads 3/1',
+    ofQueries: [keysUpTo(512), keysUpTo(1024)],
+    ofKeys: [queriesUpTo(512), queriesUpTo(1024)],
+  },
+  { shape: 'B 2 T 600 heads 6/2', ofQueries: [batchOffset], ofKeys: [batchOffset] },
+];
+
+const bugsOf = (kernel: AttentionKernel, { ofQueries, ofKeys }: (typeof attentionBugs)[number]) =>
+  kernel === 'attention_backward_key_value' ? ofKeys : ofQueries;
+
+describe.each(attentionBugs)('attention, $shape', bugs => {
+  test('in f32', async () => {
+    const problems = problemsOf(ATTENTION, 'f32', bugs.shape);
+    for (const kernel of ATTENTION) await check(problems.get(kernel)!, bugsOf(kernel, bugs));
+  });
+
+  test('in f16', async () => {
+    for (const problem of problemsOf(ATTENTION, 'f16', bugs.shape).values()) await check(problem, []);
+  });
+
+  test('on subgroup matrices', async () => {
+    const matrix: MatrixAttention = { lanes: 8, matrix: [8, 8, 8], subgroupsM: 2, rows: 16 };
+    const range = { buffer: context.device.createBuffer('any', 16), offsetBytes: 0, sizeBytes: 16 };
+    const operands = Array.from({ length: 6 }, () => ({ ...range, type: 'f16' as const }));
+    const problems = problemsOf(ATTENTION, bugs.shape, 'on matrices');
+    for (const kernel of ATTENTION) {
+      const [bug] = bugsOf(kernel, bugs)
+        .slice(-1)
+        .map(bug => (bug === batchOffset ? batchOffsetOnMatrices : bug));
+      // where an adapter has no such matrices, this is all that is held
+      broken(attentionCall(kernel, matrix, { B: 1, T: 1, H: 1, KV: 1, D: 16 }, operands), bug!);
+      const problem = problems.get(kernel);
+      if (problem) await check(problem, [bug!]);
+    }
+    range.buffer.destroy();
+  });
+});
+
+const firstColumns = (most: number): Bug => [
+  `a sum of the first ${most} columns`,
+  /let C = (params\.columns \/ (\d)u);([\s\S]*?)c < C;/,
+  `let C = $1;$3c < min(C, ${most}u / $2u);`,
+];
+
+const lastLogits: Bug = ['a maximum without the last columns', 'v < V;', 'v < V - 1u;'];
+
+const others: readonly (readonly [kernel: string, shape: string, bugs: readonly Bug[]])[] = [
+  ['rope', 'f32, B 2 T 2100', [['the position modulo 1,024', /let position = (.*);/, 'let position = ($1) & 1023u;']]],
+  ['cache_write', 'f32, 250 at', [['at most 128 new positions', 'row % params.T', '(row % params.T) % 128u']]],
+  [
+    'attention_cached',
+    'f32, lengths 257 600',
+    [
+      ['the first 256 positions', /let length = (.*);/, 'let length = min($1, 256u);'],
+      ['the first tile', 'j0 < length;', 'j0 < min(length, TILE);'],
+    ],
+  ],
+  [
+    'embedding_backward',
+    '1300 rows',
+    [['the first 512 of an id', /let last = (.*);/, 'let last = min($1, first + 512u);']],
+  ],
+  ['embedding_forward', '40 rows of 70001', [['ids of 16 bits', 'ids[row] -', '(ids[row] & 0xffffu) -']]],
+  ['rmsnorm_forward', 'to f32, 17 x 1030', [firstColumns(1024)]],
+  ['rmsnorm_forward', 'to f32, 9 x 4096', [firstColumns(1024), firstColumns(2048)]],
+  ['rmsnorm_backward', 'from f32, 17 x 1030', [firstColumns(1024)]],
+  ['rmsnorm_backward', 'from f32, 9 x 4096', [firstColumns(1024), firstColumns(2048)]],
+  [
+    'head_norm_forward',
+    'f32, 9 rows, queries of 2/1 heads of 256',
+    [['a sum of the first 128 elements', 'd < D;', 'd < min(D, 128u);']],
+  ],
+  [
+    'head_norm_backward',
+    'f32, 260 rows, queries of 8/1 heads of 10',
+    [['128 parts', '(head * params.parts + params.first + part)', '((head * params.parts + part) & 127u)']],
+  ],
+  ['swiglu_forward', 'f32, 17 x 1030', [['the first 1,024 columns', 'c < C;', 'c < min(C, 1024u);']]],
+  ['swiglu_backward', 'f32, 17 x 1030', [['the first 1,024 columns', 'c < C;', 'c < min(C, 1024u);']]],
+  ['cross_entropy', 'gradient in f32, 9 x 132, largest at 131', [lastLogits]],
+  ['cross_entropy', 'gradient in f32, 2 x 32000, largest at 31999', [lastLogits]],
+  ['cross_entropy', 'gradient in f32, 2 x 50257, largest at 50256', [lastLogits]],
+];
+
+test.each(others)('%s, %s', async (kernel, shape, bugs) => {
+  await check(problemsOf([kernel], shape).get(kernel)!, bugs);
+});
