@@ -91,6 +91,7 @@ export { findModelFolder } from './train/checkpoint.js';
 export { parseConfig, type RunConfig, readYaml } from './train/config.js';
 export { type Exported, type ExportOptions, exportModel } from './train/export.js';
 export { lossAndGradients } from './train/gradients.js';
+export { readEndIds } from './train/hf-config.js';
 export type { RunSummary, TrainObserver } from './train/loop.js';
 export type { RunMemory } from './train/memory.js';
 export { loadModel } from './train/model-folder.js';

@@ -13,6 +13,7 @@ import {
   type Pace,
   PRECISIONS,
   type Precision,
+  readEndIds,
   TextTokenizer,
 } from '../index.js';
 import { readModelConfig } from '../train/model-folder.js';
@@ -77,7 +78,7 @@ export function addGenerateCommand(program: Command): void {
     const encoded = await Promise.all(prompts.map(prompt => tokenizer.encode(prompt, { addSpecialTokens: true })));
     // a new text is what follows the end of another
     const ids = encoded.map(prompt => (prompt.length > 0 ? prompt : [tokenizer.separatorId]));
-    const settings = { ...options, endId: tokenizer.separatorId };
+    const settings = { ...options, endIds: [tokenizer.separatorId, ...readEndIds(folder)] };
     checkGeneration(readModelConfig(folder), ids, settings);
     const device = await openDevice({ adapter: options.adapter });
     try {

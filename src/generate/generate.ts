@@ -1,6 +1,6 @@
 /** Continues prompts: batch by batch, each sequence until something ends it. */
 import { UserError } from '../errors.js';
-import { checkSizes } from '../model/batch.js';
+import { checkIds, checkSizes } from '../model/batch.js';
 import type { ModelConfig } from '../model/config.js';
 import type { Model } from '../model/model.js';
 import { CachedModel } from './cached-model.js';
@@ -107,18 +107,19 @@ async function continueAll(
 
 /** What `generate` checks, for which a model need not be loaded. @returns tokens of the context. @throws as `generate`. */
 export function checkGeneration(
-  { maxPositionEmbeddings }: ModelConfig,
+  { vocabSize, maxPositionEmbeddings }: ModelConfig,
   prompts: readonly (readonly number[])[],
   settings: GenerateSettings,
 ): number {
   checkSampling(settings);
-  const { maxTokens, stop = [], batch = BATCH } = settings;
+  const { maxTokens, stop = [], endIds = [], batch = BATCH } = settings;
   const { context = maxPositionEmbeddings } = settings;
   checkSizes({ 'max-tokens': maxTokens, batch, context });
   if (context > maxPositionEmbeddings) {
     throw new UserError(`a context of ${context} tokens exceeds the model's ${maxPositionEmbeddings} positions`);
   }
   if (stop.includes('')) throw new UserError('a stop string is empty');
+  checkIds(endIds, vocabSize);
   for (const [i, { length }] of prompts.entries()) {
     if (length === 0)
       throw new UserError(`prompt ${i + 1} is empty; a text begins with the token that ends the one before`);

@@ -1,4 +1,4 @@
-/** What goes along with a model's weights from folder to folder, though nothing here reads it. */
+/** What goes along with a model's weights from folder to folder, as it is. */
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { writeFileWhole } from '../files.js';

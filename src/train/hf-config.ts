@@ -2,12 +2,13 @@
  * Hugging Face's config.json to a model's configuration and back. What the architecture here does not compute is refused
  * by field and value; fields that change nothing in a forward pass are left alone.
  */
-import { readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { messageOf, UserError } from '../errors.js';
 import { type ModelConfig, validateModelConfig } from '../model/config.js';
 import type { RopeScaling } from '../ops/rope.js';
+import { parse, readJson, refuse } from './hf-json.js';
 import type { WeightType } from './weight-types.js';
 
 /** What an architecture computes beside LLaMA, and transformers' defaults for what its config.json leaves out. */
@@ -41,11 +42,14 @@ const LACKING: Readonly<Record<string, string>> = {
 
 const count = z.int().positive();
 const positive = z.number().positive();
-const ids = z.union([z.int(), z.array(z.int())]).nullish();
+const ids = z
+  .union([z.int(), z.array(z.int())], { error: 'it must be the id of a token, or a list of them' })
+  .nullish();
 
-/** Ids of special tokens: nothing here reads them, they go along for whoever generates text. */
+/** Ids of special tokens, which go along for whoever generates text; here the ends alone are read, by `readEndIds`. */
 const tokenIdsSchema = z.object({ bos_token_id: ids, eos_token_id: ids, pad_token_id: ids });
 export type TokenIds = z.infer<typeof tokenIdsSchema>;
+const endIdsSchema = tokenIdsSchema.pick({ eos_token_id: true });
 
 const ropeSchema = z.looseObject({
   rope_type: z.string().optional(),
@@ -148,6 +152,31 @@ export function readTokenIds(folder: string): TokenIds {
   return parse(path, tokenIdsSchema, readJson(path));
 }
 
+/**
+ * The tokens that end what the model says: `eos_token_id` of generation_config.json where that names any, else of
+ * config.json, as in transformers. None where neither does.
+ * @throws UserError naming the file, and the field with its value when it holds what is no id of the vocabulary.
+ */
+export function readEndIds(folder: string): readonly number[] {
+  const own = join(folder, 'config.json');
+  const { vocab_size: vocabSize } = parse(own, z.object({ vocab_size: count }), readJson(own));
+  for (const path of [join(folder, 'generation_config.json'), own]) {
+    if (!existsSync(path)) continue;
+    const { eos_token_id: given } = parse(path, endIdsSchema, readJson(path));
+    if (given === undefined || given === null) continue;
+    const ids = [given].flat();
+    const foreign = ids.find(id => id < 0 || id >= vocabSize);
+    if (foreign === undefined) return ids;
+    refuse(
+      path,
+      'eos_token_id',
+      given,
+      `${foreign} is outside the vocabulary of ${vocabSize} (vocab_size in config.json)`,
+    );
+  }
+  return [];
+}
+
 const TORCH_TYPES: Readonly<Record<WeightType, string>> = { F32: 'float32', F16: 'float16', BF16: 'bfloat16' };
 
 /**
@@ -207,20 +236,6 @@ function hfRopeScaling(scaling: RopeScaling): Record<string, unknown> {
   };
 }
 
-function readJson(path: string): Record<string, unknown> {
-  let json: unknown;
-  try {
-    json = JSON.parse(readFileSync(path, 'utf8'));
-  } catch (error) {
-    const why = error instanceof SyntaxError ? `is not JSON: ${error.message}` : 'cannot be read';
-    throw new UserError(`'${path}' ${why}; a checkpoint folder holds config.json and model.safetensors`);
-  }
-  if (typeof json !== 'object' || json === null || Array.isArray(json)) {
-    throw new UserError(`'${path}' is not a JSON object`);
-  }
-  return json as Record<string, unknown>;
-}
-
 function checkArchitecture(
   path: string,
   { model_type: modelType, architectures }: Record<string, unknown>,
@@ -260,17 +275,4 @@ function ropeScalingOf(path: string, { rope_scaling, rope_parameters }: HfConfig
     default:
       return refuse(path, `${field}.rope_type`, type, 'the types that can be read are default, linear and llama3');
   }
-}
-
-function parse<Output>(path: string, schema: z.ZodType<Output>, json: Record<string, unknown>): Output {
-  const parsed = schema.safeParse(json);
-  if (parsed.success) return parsed.data;
-  const { path: field, message } = parsed.error.issues[0]!;
-  const value = field.reduce<unknown>((inner, key) => (inner as Record<PropertyKey, unknown>)?.[key], json);
-  return refuse(path, field.join('.'), value, message);
-}
-
-function refuse(path: string, field: string, value: unknown, why: string): never {
-  const shown = value === undefined ? 'missing' : JSON.stringify(value);
-  throw new UserError(`'${path}': ${field} is ${shown}: ${why}`);
 }

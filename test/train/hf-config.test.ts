@@ -2,9 +2,9 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, expect, test } from 'vitest';
-import type { ModelConfig } from '../../src/index.js';
-import { hfConfig, readModelConfig } from '../../src/train/hf-config.js';
+import { afterAll, describe, expect, test } from 'vitest';
+import { type ModelConfig, UserError } from '../../src/index.js';
+import { hfConfig, readEndIds, readModelConfig } from '../../src/train/hf-config.js';
 import { smallModel } from '../support/model.js';
 
 const root = mkdtempSync(join(tmpdir(), 'babelgrad-config-'));
@@ -68,4 +68,36 @@ test('what a Qwen leaves out is as in transformers', () => {
   });
   const none = { num_attention_heads: 16, num_key_value_heads: null };
   expect(readBack({ model_type: 'qwen2', ...sizes, ...none }).numKeyValueHeads).toBe(16);
+});
+
+describe('ends of a text', () => {
+  /** What is read of a folder where the two files name these ends. */
+  const endsOf = (own: unknown, forGeneration?: unknown) => {
+    const folder = mkdtempSync(join(root, 'ends-'));
+    const write = (name: string, json: object) => writeFileSync(join(folder, name), JSON.stringify(json));
+    write('config.json', { ...hfConfig(base, 'BF16'), eos_token_id: own });
+    if (forGeneration !== undefined) write('generation_config.json', { eos_token_id: forGeneration });
+    return readEndIds(folder);
+  };
+
+  test('an id or a list of them, of generation_config.json before config.json', () => {
+    expect(endsOf(7)).toEqual([7]);
+    expect(endsOf([7, 0, 99])).toEqual([7, 0, 99]);
+    expect(endsOf(7, [3, 4])).toEqual([3, 4]);
+    expect(endsOf([3, 4], 7)).toEqual([7]);
+    expect(endsOf([3, 4], null)).toEqual([3, 4]);
+    expect(endsOf(null, null)).toEqual([]);
+    expect(endsOf(undefined)).toEqual([]);
+  });
+
+  test.each([
+    [[3, 100], undefined, /config.json': eos_token_id is \[3,100\]: 100 is outside the vocabulary of 100/],
+    [7, -1, /generation_config.json': eos_token_id is -1: -1 is outside the vocabulary of 100/],
+    [7, ['7'], /generation_config.json': eos_token_id is \["7"\]: it must be the id of a token, or a list of them/],
+    [1.5, undefined, /config.json': eos_token_id is 1.5: it must be the id of a token, or a list of them/],
+    [true, undefined, /config.json': eos_token_id is true: it must be the id/],
+  ])('%j and %j are refused', (own, forGeneration, message) => {
+    expect(() => endsOf(own, forGeneration)).toThrow(message);
+    expect(() => endsOf(own, forGeneration)).toThrow(UserError);
+  });
 });
