@@ -28,6 +28,7 @@ import type { BatchShape } from './model/llama.js';
 import { Model, type ModelOptions } from './model/model.js';
 import { writeModel } from './train/model-folder.js';
 
+export { type BadRow, BadRows, ON_BAD_ROW, type OnBadRow } from './data/bad-rows.js';
 export { type ContinueBpeOptions, continueBpe } from './data/bpe-continue.js';
 export { type DocumentPiece, readDocuments } from './data/documents.js';
 export { findInputFiles, sizeOfFiles } from './data/inputs.js';

@@ -7,9 +7,11 @@ import { type TextLoss, textLoss } from '../eval/text-loss.js';
 import { TokenLosses } from '../eval/token-losses.js';
 import { checkFilePlace, writeFileWhole } from '../files.js';
 import {
+  BadRows,
   findInputFiles,
   findModelFolder,
   loadModel,
+  type OnBadRow,
   openDevice,
   PRECISIONS,
   type Precision,
@@ -17,6 +19,7 @@ import {
 } from '../index.js';
 import { short } from '../report/words.js';
 import { readModelConfig } from '../train/model-folder.js';
+import { onBadRowOption, printLeftOut } from './bad-rows.js';
 import { defineAction, type Terminal } from './command.js';
 import { wholeNumber } from './numbers.js';
 import { makeTable } from './table.js';
@@ -27,6 +30,7 @@ interface LossOptions {
   contextLength: number;
   batch: number;
   field: string;
+  onBadRow: OnBadRow;
   precision: Precision;
   adapter?: string;
   out?: string;
@@ -45,6 +49,7 @@ export function addEvalLoss(group: Command): void {
     .option('--context-length <tokens>', 'tokens of a sequence', wholeNumber(1), 128)
     .option('--batch <sequences>', 'sequences that run at once', wholeNumber(1), 8)
     .option('--field <name>', 'field or column that holds the text in .jsonl and .parquet', 'text')
+    .addOption(onBadRowOption())
     .addOption(new Option('--precision <type>', 'of matrices and activations').choices(PRECISIONS).default('f32'))
     .option('--adapter <name>', 'adapter, by a part of its name')
     .option('--out <file>', 'where the results go, as JSON');
@@ -54,8 +59,9 @@ export function addEvalLoss(group: Command): void {
     const sets = namedPaths(options.data);
     const { vocabSize } = readModelConfig(folder);
     const texts = new Map<string, ScoredText>();
+    const rows = new BadRows(options.onBadRow);
     for (const [name, paths] of sets) {
-      texts.set(name, await readTexts(name, paths, options.field, { folder, vocabSize }));
+      texts.set(name, await readTexts(name, paths, options.field, rows, { folder, vocabSize }));
     }
     const device = await openDevice({ adapter: options.adapter });
     try {
@@ -66,7 +72,8 @@ export function addEvalLoss(group: Command): void {
       for (const [name, text] of texts) losses[name] = await withProgress(terminal, name, evaluator, text);
       evaluator.destroy();
       terminal.print(lossTable(losses));
-      const result = { model: folder, contextLength: options.contextLength, losses };
+      printLeftOut(terminal, rows);
+      const result = { model: folder, contextLength: options.contextLength, losses, ...rows.counts };
       if (options.out) writeFileWhole(options.out, `${JSON.stringify(result, null, 2)}\n`);
       return result;
     } finally {
@@ -98,6 +105,7 @@ async function readTexts(
   name: string,
   paths: readonly string[],
   field: string,
+  rows: BadRows,
   model: { readonly folder: string; readonly vocabSize: number },
 ): Promise<ScoredText> {
   const folders = paths.filter(path => existsSync(join(path, 'index.json')));
@@ -106,7 +114,12 @@ async function readTexts(
   }
   const text = folders[0]
     ? await readHeldOutText(folders[0], model)
-    : await encodeScoredText(findInputFiles(paths), field, TextTokenizer.load(join(model.folder, 'tokenizer.json')));
+    : await encodeScoredText(
+        findInputFiles(paths),
+        field,
+        TextTokenizer.load(join(model.folder, 'tokenizer.json')),
+        rows,
+      );
   if (text.ids.length < 2) throw new UserError(`'${name}' has ${text.ids.length} token(s); a loss needs at least 2`);
   if (text.bytes === 0) throw new UserError(`'${name}' has no text between its separators`);
   return text;

@@ -1,7 +1,9 @@
 /** `tokenizer train` and `tokenize`: from text files to a vocabulary, and to token shards. */
 import type { Command } from 'commander';
 import {
+  BadRows,
   findInputFiles,
+  type OnBadRow,
   sizeOfFiles,
   TextTokenizer,
   type TokenIndex,
@@ -9,6 +11,7 @@ import {
   trainTokenizer,
 } from '../index.js';
 import { short } from '../report/words.js';
+import { onBadRowOption, printLeftOut } from './bad-rows.js';
 import { defineAction } from './command.js';
 import { wholeNumber } from './numbers.js';
 
@@ -19,6 +22,7 @@ interface TrainOptions {
   vocabSize: number;
   out: string;
   field: string;
+  onBadRow: OnBadRow;
 }
 
 /** `tokenizer train` */
@@ -30,7 +34,8 @@ export function addTokenizerCommand(program: Command): void {
     .argument('<files...>', INPUTS)
     .requiredOption('--vocab-size <entries>', 'size of the vocabulary', wholeNumber(1))
     .requiredOption('--out <file>', 'where tokenizer.json goes: a new file')
-    .option('--field <name>', FIELD, 'text');
+    .option('--field <name>', FIELD, 'text')
+    .addOption(onBadRowOption());
   defineAction<TrainOptions, [string[]]>(train, async (terminal, options, names) => {
     const files = findInputFiles(names);
     const progress = terminal.progress('read', sizeOfFiles(files), 'bytes');
@@ -39,14 +44,17 @@ export function addTokenizerCommand(program: Command): void {
       bytes += more;
       progress.update(bytes);
     };
+    const rows = new BadRows(options.onBadRow);
     let tokenizer: TextTokenizer;
     try {
-      tokenizer = await trainTokenizer(files, { ...options, onRead });
+      tokenizer = await trainTokenizer(files, { ...options, rows, onRead });
     } finally {
       progress.stop();
     }
     terminal.print(`${options.out}: ${tokenizer.vocabSize} entries from ${files.length} file(s)`);
-    return { path: options.out, vocabSize: tokenizer.vocabSize, separatorId: tokenizer.separatorId, files };
+    printLeftOut(terminal, rows);
+    const { vocabSize, separatorId } = tokenizer;
+    return { path: options.out, vocabSize, separatorId, files, ...rows.counts };
   });
 }
 
@@ -55,6 +63,7 @@ interface TokenizeOptions {
   out: string;
   heldOutTokens?: number;
   field: string;
+  onBadRow: OnBadRow;
   seed: number;
 }
 
@@ -68,16 +77,19 @@ export function addTokenizeCommand(program: Command): void {
     .requiredOption('--out <folder>', 'folder to make')
     .option('--held-out-tokens <tokens>', 'tokens to hold out (default: a twentieth, at most 1M)', wholeNumber(0))
     .option('--field <name>', FIELD, 'text')
+    .addOption(onBadRowOption())
     .option('--seed <seed>', 'of the choice of held-out documents', wholeNumber(0), 0);
   defineAction<TokenizeOptions, [string[]]>(command, async (terminal, options, names) => {
     const files = findInputFiles(names);
     const tokenizer = TextTokenizer.load(options.tokenizer);
     const progress = terminal.progress('tokenize', sizeOfFiles(files), 'bytes');
+    const rows = new BadRows(options.onBadRow);
     let index: TokenIndex;
     try {
       index = await tokenizeFiles(files, {
         ...options,
         tokenizer,
+        rows,
         onProgress: ({ bytes, tokens }) => progress.update(bytes, `${short(tokens)} tokens`),
       });
     } finally {
@@ -89,6 +101,8 @@ export function addTokenizeCommand(program: Command): void {
       `${options.out}: ${trainTokens} training tokens in ${index.shards.length} shard(s), ${index.heldOut.tokens} held out, ` +
         `${index.text.documents} documents, ${bytesPerToken.toFixed(2)} bytes per token`,
     );
-    return { path: options.out, trainTokens, heldOutTokens: index.heldOut.tokens, bytesPerToken, ...index.text };
+    printLeftOut(terminal, rows);
+    const heldOutTokens = index.heldOut.tokens;
+    return { path: options.out, trainTokens, heldOutTokens, bytesPerToken, ...index.text, ...rows.counts };
   });
 }

@@ -5,6 +5,7 @@
  * that. Sennrich et al., 2016 (arXiv 1508.07909), with counts kept up to date in the words that change.
  */
 import { UserError } from '../errors.js';
+import type { BadRows } from './bad-rows.js';
 import { continueBpeFile, entriesOfBpe, type Merge } from './bpe-file.js';
 import { readDocuments } from './documents.js';
 import type { OnRead } from './text-stream.js';
@@ -23,6 +24,8 @@ export interface ContinueBpeOptions {
   readonly field: string;
   /** Bytes of UTF-8 text to look at, default 500 MB: the first ones of the files as they are listed. */
   readonly maxBytes?: number;
+  /** What is done with bad rows, and counts them; by default they are errors. */
+  readonly rows?: BadRows;
   readonly onRead?: OnRead;
 }
 
@@ -53,12 +56,12 @@ export async function continueBpe(
 async function countWords(
   tokenizer: TextTokenizer,
   files: readonly string[],
-  { field, maxBytes = 5e8, onRead }: ContinueBpeOptions,
+  { field, maxBytes = 5e8, rows, onRead }: ContinueBpeOptions,
 ): Promise<CountedWord[]> {
   const words = new Map<string, CountedWord>();
   let bytes = 0;
   for (const file of files) {
-    for await (const { text } of readDocuments(file, field, onRead)) {
+    for await (const { text } of readDocuments(file, field, onRead, rows)) {
       for (const ids of await tokenizer.encodeWords(text)) {
         if (ids.length < 2) continue;
         const key = ids.join();

@@ -1,4 +1,5 @@
 /** How many tokens tokenizers make of a text. */
+import type { BadRows } from './bad-rows.js';
 import { readDocuments } from './documents.js';
 import type { OnRead } from './text-stream.js';
 import type { TextTokenizer } from './tokenizer.js';
@@ -16,11 +17,12 @@ export async function measureTokens(
   field: string,
   tokenizers: readonly TextTokenizer[],
   onRead?: OnRead,
+  rows?: BadRows,
 ): Promise<TokenMeasure> {
   const tokens = tokenizers.map(() => 0);
   let bytes = 0;
   for (const file of files) {
-    for await (const { text } of readDocuments(file, field, onRead)) {
+    for await (const { text } of readDocuments(file, field, onRead, rows)) {
       bytes += Buffer.byteLength(text);
       for (const [i, tokenizer] of tokenizers.entries()) tokens[i]! += (await tokenizer.encode(text)).length;
     }

@@ -1,5 +1,6 @@
 /** Text or held-out tokens to be scored by a model, with the bytes that the scored tokens spell. */
 import { UserError } from '../errors.js';
+import type { BadRows } from './bad-rows.js';
 import { readDocuments } from './documents.js';
 import { TokenDataset } from './shards.js';
 import { TextTokenizer } from './tokenizer.js';
@@ -50,17 +51,21 @@ export async function readHeldOutText(
   }
 }
 
-/** Documents of text files, each after a separator, so that all of their tokens are predicted. */
+/**
+ * Documents of text files, each after a separator, so that all of their tokens are predicted.
+ * @param rows as of `readDocuments`.
+ */
 export async function encodeScoredText(
   files: readonly string[],
   field: string,
   tokenizer: TextTokenizer,
+  rows?: BadRows,
 ): Promise<ScoredText> {
   const { separatorId } = tokenizer;
   const ids = [separatorId];
   let bytes = 0;
   for (const file of files) {
-    for await (const { text, endOfDocument } of readDocuments(file, field)) {
+    for await (const { text, endOfDocument } of readDocuments(file, field, undefined, rows)) {
       for (const id of await tokenizer.encode(text)) ids.push(id);
       if (endOfDocument) ids.push(separatorId);
       bytes += Buffer.byteLength(text);

@@ -4,6 +4,7 @@ import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { UserError } from '../errors.js';
 import { writeFileWhole, writeFolderWhole } from '../files.js';
+import type { BadRows } from './bad-rows.js';
 import { readDocuments } from './documents.js';
 import { INDEX_FORMAT, type TokenIndex } from './shards.js';
 import { writeSplit } from './split.js';
@@ -30,6 +31,8 @@ export interface TokenizeOptions {
   readonly shardTokens?: number;
   /** Of the choice of held-out documents. */
   readonly seed?: number;
+  /** What is done with bad rows, and counts them; by default they are errors. */
+  readonly rows?: BadRows;
   readonly onProgress?: (progress: TokenizeProgress) => void;
 }
 
@@ -76,7 +79,7 @@ async function encodeAll(
   files: readonly string[],
   path: string,
   dtype: 'u16' | 'u32',
-  { tokenizer, field, onProgress }: TokenizeOptions,
+  { tokenizer, field, rows, onProgress }: TokenizeOptions,
 ) {
   const lengths: number[] = [];
   const sources: TokenIndex['sources'] = [];
@@ -91,7 +94,7 @@ async function encodeAll(
     for (const file of files) {
       let documents = 0;
       let length = 0;
-      for await (const { text, endOfDocument } of readDocuments(file, field, onRead)) {
+      for await (const { text, endOfDocument } of readDocuments(file, field, onRead, rows)) {
         const ids = await tokenizer.encode(text);
         if (endOfDocument) ids.push(tokenizer.separatorId);
         writer.write(ids);
