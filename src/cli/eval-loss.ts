@@ -17,6 +17,7 @@ import {
   type Precision,
   TextTokenizer,
 } from '../index.js';
+import { checkWindow } from '../model/config.js';
 import { short } from '../report/words.js';
 import { readModelConfig } from '../train/model-folder.js';
 import { onBadRowOption, printLeftOut } from './bad-rows.js';
@@ -57,7 +58,9 @@ export function addEvalLoss(group: Command): void {
     if (options.out) checkFilePlace(options.out);
     const folder = findModelFolder(options.model);
     const sets = namedPaths(options.data);
-    const { vocabSize } = readModelConfig(folder);
+    const config = readModelConfig(folder);
+    const { vocabSize } = config;
+    checkWindow(config, options.contextLength);
     const texts = new Map<string, ScoredText>();
     const rows = new BadRows(options.onBadRow);
     for (const [name, paths] of sets) {

@@ -4,6 +4,7 @@ import { UserError } from '../errors.js';
 import { logLikelihoods } from '../eval/log-likelihoods.js';
 import { checkFilePlace, writeFileWhole } from '../files.js';
 import { findModelFolder, loadModel, openDevice, PRECISIONS, type Precision, TextTokenizer } from '../index.js';
+import { checkWindow, longestContext } from '../model/config.js';
 import type { Mean } from '../tasks/accuracy.js';
 import { evaluateTasks, type Scorer, type TaskResult } from '../tasks/evaluate.js';
 import { readTask, TASK_NAMES, type TaskData } from '../tasks/task.js';
@@ -48,7 +49,9 @@ export function addEvalTasks(group: Command): void {
     const tokenizer = TextTokenizer.load(join(folder, 'tokenizer.json'));
     const tasks: TaskData[] = [];
     for (const [task, paths] of pathsByTask(options.task)) tasks.push(await readTask(task, paths, limit));
-    const maxLength = options.contextLength ?? readModelConfig(folder).maxPositionEmbeddings;
+    const config = readModelConfig(folder);
+    const maxLength = options.contextLength ?? longestContext(config);
+    checkWindow(config, maxLength);
     const device = await openDevice({ adapter: options.adapter });
     try {
       const model = await loadModel(device, folder, { precision, trainable: false, onNote: terminal.note });

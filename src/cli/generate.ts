@@ -67,7 +67,11 @@ export function addGenerateCommand(program: Command): void {
       collect,
       [],
     )
-    .option('--context <tokens>', "prompt and continuation together (default: the model's positions)", wholeNumber(1))
+    .option(
+      '--context <tokens>',
+      'prompt and continuation together (default: as many as the model takes)',
+      wholeNumber(1),
+    )
     .option('--batch <prompts>', 'prompts that run at once', wholeNumber(1), 8)
     .addOption(new Option('--precision <type>', 'of matrices and activations').choices(PRECISIONS).default('f32'))
     .option('--adapter <name>', 'adapter, by a part of its name');

@@ -18,7 +18,7 @@ interface Architecture {
   /** Default: as many as query heads. */
   readonly keyValueHeads?: number;
   readonly slidingWindow?: number;
-  /** Whether `sliding_window` holds only where `use_sliding_window` is set. */
+  /** Whether `sliding_window` holds only where `use_sliding_window` is set, and then of some layers alone. */
   readonly switchesWindow?: boolean;
   /** Default: hidden_size over the query heads. */
   readonly headDim?: number;
@@ -104,13 +104,9 @@ export function readModelConfig(folder: string): ModelConfig {
     throw new UserError(`'${path}': ${heads} heads do not divide hidden_size ${c.hidden_size}`);
   }
   const window = windowOf(c, architecture);
-  if (window && window < maxPositionEmbeddings) {
-    refuse(
-      path,
-      'sliding_window',
-      window,
-      `attention goes over all of max_position_embeddings ${maxPositionEmbeddings}`,
-    );
+  if (window && window < maxPositionEmbeddings && architecture.switchesWindow) {
+    const why = `with use_sliding_window some layers have it, and attention here goes over all ${maxPositionEmbeddings} positions`;
+    refuse(path, 'sliding_window', window, why);
   }
   // a Qwen2 does not read it: biases of Q, K and V it always has, one of the output never
   if (c.attention_bias && !architecture.qkvBias) {
@@ -131,6 +127,7 @@ export function readModelConfig(folder: string): ModelConfig {
     ...(ropeScaling && { ropeScaling }),
     tieWordEmbeddings: c.tie_word_embeddings,
     maxPositionEmbeddings,
+    ...(window && !architecture.switchesWindow && { slidingWindow: window }),
     ...(architecture.qkvBias && { qkvBias: true }),
     ...(architecture.qkNorm && { qkNorm: true }),
   };
@@ -181,23 +178,23 @@ const TORCH_TYPES: Readonly<Record<WeightType, string>> = { F32: 'float32', F16:
 
 /**
  * The model_type of what a configuration computes. transformers refuses a LLaMA whose heads do not divide hidden_size, but
- * not a Mistral, which without a window computes the same, nor a Qwen.
+ * not a Mistral, which alone has a window and without it computes the same, nor a Qwen.
  */
 function modelTypeOf(c: ModelConfig): string {
   if (c.qkvBias) return 'qwen2';
   if (c.qkNorm) return 'qwen3';
-  return c.hiddenSize % c.numAttentionHeads === 0 ? 'llama' : 'mistral';
+  return c.slidingWindow === undefined && c.hiddenSize % c.numAttentionHeads === 0 ? 'llama' : 'mistral';
 }
 
 /** What config.json of a model folder holds. Ids that are not known are null: transformers would take 1 and 2. */
 export function hfConfig(c: ModelConfig, type: WeightType, tokenIds?: TokenIds): Record<string, unknown> {
   const modelType = modelTypeOf(c);
   const { name, slidingWindow, switchesWindow } = ARCHITECTURES[modelType]!;
-  const noWindow = switchesWindow ? { use_sliding_window: false } : { sliding_window: null };
+  const window = switchesWindow ? { use_sliding_window: false } : { sliding_window: c.slidingWindow ?? null };
   return {
     architectures: [name],
     model_type: modelType,
-    ...(slidingWindow && noWindow),
+    ...(slidingWindow && window),
     hidden_act: 'silu',
     vocab_size: c.vocabSize,
     hidden_size: c.hiddenSize,

@@ -33,6 +33,11 @@ test.each<[string, ModelConfig, Record<string, unknown>]>([
     { architectures: ['MistralForCausalLM'], model_type: 'mistral', sliding_window: null, num_key_value_heads: 2 },
   ],
   [
+    'what has a window is a Mistral with it, whatever its heads',
+    { ...base, slidingWindow: 512 },
+    { architectures: ['MistralForCausalLM'], sliding_window: 512, max_position_embeddings: 1024 },
+  ],
+  [
     'the positions that llama3 scaling starts from stand in both places',
     { ...base, ropeScaling: { type: 'llama3', ...scaling } },
     {
@@ -55,6 +60,18 @@ test.each<[string, ModelConfig, Record<string, unknown>]>([
   expect(written).toMatchObject(expected);
   expect('sliding_window' in written).toBe(written.model_type === 'mistral');
   expect(readBack(written)).toEqual(config);
+});
+
+test('what a Mistral leaves out is as in transformers: a window of 4096, and none only where it says so', () => {
+  const sizes = { vocab_size: 100, hidden_size: 320, intermediate_size: 80, num_hidden_layers: 2 };
+  const mistral = { model_type: 'mistral', ...sizes, num_attention_heads: 32 };
+  expect(readBack(mistral)).toMatchObject({ slidingWindow: 4096, maxPositionEmbeddings: 131072, numKeyValueHeads: 8 });
+  expect(readBack({ ...mistral, max_position_embeddings: 32768 })).toMatchObject({
+    ...{ slidingWindow: 4096, maxPositionEmbeddings: 32768 },
+  });
+  expect(readBack({ ...mistral, sliding_window: null }).slidingWindow).toBeUndefined();
+  const qwen = { model_type: 'qwen2', ...sizes, num_attention_heads: 32, sliding_window: 64 };
+  expect(readBack({ ...qwen, use_sliding_window: false }).slidingWindow).toBeUndefined();
 });
 
 test('what a Qwen leaves out is as in transformers', () => {
