@@ -28,6 +28,7 @@ import type { BatchShape } from './model/llama.js';
 import { Model, type ModelOptions } from './model/model.js';
 import { writeModel } from './train/model-folder.js';
 
+export { type BadRow, BadRows, ON_BAD_ROW, type OnBadRow } from './data/bad-rows.js';
 export { type ContinueBpeOptions, continueBpe } from './data/bpe-continue.js';
 export { DocumentEncoder, type DocumentEncoderOptions, type EncodedPiece } from './data/document-encoder.js';
 export type { DocumentMarks, MarkOptions } from './data/document-marks.js';
@@ -94,6 +95,7 @@ export { findModelFolder } from './train/checkpoint.js';
 export { parseConfig, type RunConfig, readYaml } from './train/config.js';
 export { type Exported, type ExportOptions, exportModel } from './train/export.js';
 export { lossAndGradients } from './train/gradients.js';
+export { readEndIds } from './train/hf-config.js';
 export type { RunSummary, TrainObserver } from './train/loop.js';
 export type { RunMemory } from './train/memory.js';
 export { loadModel } from './train/model-folder.js';

@@ -7,17 +7,21 @@ import { type TextLoss, textLoss } from '../eval/text-loss.js';
 import { TokenLosses } from '../eval/token-losses.js';
 import { checkFilePlace, writeFileWhole } from '../files.js';
 import {
+  BadRows,
   findInputFiles,
   findModelFolder,
   loadModel,
+  type OnBadRow,
   openDevice,
   PRECISIONS,
   type Precision,
   type SpecialTokens,
   TextTokenizer,
 } from '../index.js';
+import { checkWindow } from '../model/config.js';
 import { short } from '../report/words.js';
 import { readModelConfig } from '../train/model-folder.js';
+import { onBadRowOption, printLeftOut } from './bad-rows.js';
 import { defineAction, type Terminal } from './command.js';
 import { wholeNumber } from './numbers.js';
 import { noteSpelledSpecialTokens, specialTokensOption } from './special-tokens.js';
@@ -30,6 +34,7 @@ interface LossOptions {
   batch: number;
   field: string;
   specialTokens: SpecialTokens;
+  onBadRow: OnBadRow;
   precision: Precision;
   adapter?: string;
   out?: string;
@@ -49,6 +54,7 @@ export function addEvalLoss(group: Command): void {
     .option('--batch <sequences>', 'sequences that run at once', wholeNumber(1), 8)
     .option('--field <name>', 'field or column that holds the text in .jsonl and .parquet', 'text')
     .addOption(specialTokensOption('text'))
+    .addOption(onBadRowOption())
     .addOption(new Option('--precision <type>', 'of matrices and activations').choices(PRECISIONS).default('f32'))
     .option('--adapter <name>', 'adapter, by a part of its name')
     .option('--out <file>', 'where the results go, as JSON');
@@ -56,10 +62,13 @@ export function addEvalLoss(group: Command): void {
     if (options.out) checkFilePlace(options.out);
     const folder = findModelFolder(options.model);
     const sets = namedPaths(options.data);
-    const { vocabSize } = readModelConfig(folder);
+    const config = readModelConfig(folder);
+    const { vocabSize } = config;
+    checkWindow(config, options.contextLength);
     const texts = new Map<string, ScoredText>();
+    const rows = new BadRows(options.onBadRow);
     for (const [name, paths] of sets) {
-      texts.set(name, await readTexts(name, paths, options, { folder, vocabSize }));
+      texts.set(name, await readTexts(name, paths, options, rows, { folder, vocabSize }));
     }
     const spelled = [...texts.values()].reduce((sum, text) => sum + (text.spelledSpecialTokens ?? 0), 0);
     noteSpelledSpecialTokens(terminal, spelled, options.specialTokens);
@@ -72,8 +81,10 @@ export function addEvalLoss(group: Command): void {
       for (const [name, text] of texts) losses[name] = await withProgress(terminal, name, evaluator, text);
       evaluator.destroy();
       terminal.print(lossTable(losses));
+      printLeftOut(terminal, rows);
       const specialTokens = { as: options.specialTokens, spelled };
-      const result = { model: folder, contextLength: options.contextLength, specialTokens, losses };
+      const common = { model: folder, contextLength: options.contextLength, specialTokens };
+      const result = { ...common, losses, ...rows.counts };
       if (options.out) writeFileWhole(options.out, `${JSON.stringify(result, null, 2)}\n`);
       return result;
     } finally {
@@ -105,6 +116,7 @@ async function readTexts(
   name: string,
   paths: readonly string[],
   { field, specialTokens }: LossOptions,
+  rows: BadRows,
   model: { readonly folder: string; readonly vocabSize: number },
 ): Promise<ScoredText> {
   const folders = paths.filter(path => existsSync(join(path, 'index.json')));
@@ -115,6 +127,7 @@ async function readTexts(
     ? await readHeldOutText(folders[0], model)
     : await encodeScoredText(findInputFiles(paths), field, TextTokenizer.load(join(model.folder, 'tokenizer.json')), {
         specialTokens,
+        rows,
       });
   if (text.ids.length < 2) throw new UserError(`'${name}' has ${text.ids.length} token(s); a loss needs at least 2`);
   if (text.bytes === 0) throw new UserError(`'${name}' has no text between its documents' marks`);

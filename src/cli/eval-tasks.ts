@@ -12,6 +12,7 @@ import {
   type SpecialTokens,
   TextTokenizer,
 } from '../index.js';
+import { checkWindow, longestContext } from '../model/config.js';
 import type { Mean } from '../tasks/accuracy.js';
 import { evaluateTasks, type Scorer, type TaskResult } from '../tasks/evaluate.js';
 import type { Encoder } from '../tasks/requests.js';
@@ -72,7 +73,9 @@ export function addEvalTasks(group: Command): void {
       0,
     );
     noteSpelledSpecialTokens(terminal, spelled, specialTokens);
-    const maxLength = options.contextLength ?? readModelConfig(folder).maxPositionEmbeddings;
+    const config = readModelConfig(folder);
+    const maxLength = options.contextLength ?? longestContext(config);
+    checkWindow(config, maxLength);
     const device = await openDevice({ adapter: options.adapter });
     try {
       const model = await loadModel(device, folder, { precision, trainable: false, onNote: terminal.note });

@@ -13,6 +13,7 @@ import {
   type Pace,
   PRECISIONS,
   type Precision,
+  readEndIds,
   type SpecialTokens,
   TextTokenizer,
 } from '../index.js';
@@ -69,7 +70,11 @@ export function addGenerateCommand(program: Command): void {
       collect,
       [],
     )
-    .option('--context <tokens>', "prompt and continuation together (default: the model's positions)", wholeNumber(1))
+    .option(
+      '--context <tokens>',
+      'prompt and continuation together (default: as many as the model takes)',
+      wholeNumber(1),
+    )
     .option('--batch <prompts>', 'prompts that run at once', wholeNumber(1), 8)
     .addOption(specialTokensOption('tokens'))
     .addOption(new Option('--precision <type>', 'of matrices and activations').choices(PRECISIONS).default('f32'))
@@ -80,7 +85,7 @@ export function addGenerateCommand(program: Command): void {
     const tokenizer = TextTokenizer.load(join(folder, 'tokenizer.json'));
     const { specialTokens } = options;
     const ids = await Promise.all(prompts.map(prompt => tokenizer.encodePrompt(prompt, { specialTokens })));
-    const settings = { ...options, endId: tokenizer.separatorId };
+    const settings = { ...options, endIds: [tokenizer.separatorId, ...readEndIds(folder)] };
     checkGeneration(readModelConfig(folder), ids, settings);
     const device = await openDevice({ adapter: options.adapter });
     try {

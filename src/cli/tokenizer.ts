@@ -1,7 +1,9 @@
 /** `tokenizer train` and `tokenize`: from text files to a vocabulary, and to token shards. */
 import { type Command, Option } from 'commander';
 import {
+  BadRows,
   findInputFiles,
+  type OnBadRow,
   type SpecialTokens,
   sizeOfFiles,
   TextTokenizer,
@@ -10,6 +12,7 @@ import {
   trainTokenizer,
 } from '../index.js';
 import { short } from '../report/words.js';
+import { onBadRowOption, printLeftOut } from './bad-rows.js';
 import { defineAction } from './command.js';
 import { wholeNumber } from './numbers.js';
 import { noteSpelledSpecialTokens, specialTokensOption } from './special-tokens.js';
@@ -22,6 +25,7 @@ interface TrainOptions {
   out: string;
   pattern?: string;
   field: string;
+  onBadRow: OnBadRow;
 }
 
 /** `tokenizer train` */
@@ -34,7 +38,8 @@ export function addTokenizerCommand(program: Command): void {
     .requiredOption('--vocab-size <entries>', 'size of the vocabulary', wholeNumber(1))
     .requiredOption('--out <file>', 'where tokenizer.json goes: a new file')
     .option('--pattern <regex>', 'what tokens stay within, in the syntax of Oniguruma (default: words, short numbers)')
-    .option('--field <name>', FIELD, 'text');
+    .option('--field <name>', FIELD, 'text')
+    .addOption(onBadRowOption());
   defineAction<TrainOptions, [string[]]>(train, async (terminal, options, names) => {
     const files = findInputFiles(names);
     const progress = terminal.progress('read', sizeOfFiles(files), 'bytes');
@@ -43,14 +48,17 @@ export function addTokenizerCommand(program: Command): void {
       bytes += more;
       progress.update(bytes);
     };
+    const rows = new BadRows(options.onBadRow);
     let tokenizer: TextTokenizer;
     try {
-      tokenizer = await trainTokenizer(files, { ...options, onRead });
+      tokenizer = await trainTokenizer(files, { ...options, rows, onRead });
     } finally {
       progress.stop();
     }
     terminal.print(`${options.out}: ${tokenizer.vocabSize} entries from ${files.length} file(s)`);
-    return { path: options.out, vocabSize: tokenizer.vocabSize, separatorId: tokenizer.separatorId, files };
+    printLeftOut(terminal, rows);
+    const { vocabSize, separatorId } = tokenizer;
+    return { path: options.out, vocabSize, separatorId, files, ...rows.counts };
   });
 }
 
@@ -62,6 +70,7 @@ interface TokenizeOptions {
   specialTokens: SpecialTokens;
   heldOutTokens?: number;
   field: string;
+  onBadRow: OnBadRow;
   seed: number;
 }
 
@@ -83,6 +92,7 @@ export function addTokenizeCommand(program: Command): void {
     .addOption(specialTokensOption('text'))
     .option('--held-out-tokens <tokens>', 'tokens to hold out (default: a twentieth, at most 1M)', wholeNumber(0))
     .option('--field <name>', FIELD, 'text')
+    .addOption(onBadRowOption())
     .option('--seed <seed>', 'of the choice of held-out documents', wholeNumber(0), 0);
   defineAction<TokenizeOptions, [string[]]>(command, async (terminal, options, names) => {
     const files = findInputFiles(names);
@@ -90,11 +100,13 @@ export function addTokenizeCommand(program: Command): void {
     const bos = options.bos === undefined ? undefined : options.bos === 'yes';
     const tokenizer = TextTokenizer.load(options.tokenizer, { separator, bos });
     const progress = terminal.progress('tokenize', sizeOfFiles(files), 'bytes');
+    const rows = new BadRows(options.onBadRow);
     let index: TokenIndex;
     try {
       index = await tokenizeFiles(files, {
         ...options,
         tokenizer,
+        rows,
         onProgress: ({ bytes, tokens }) => progress.update(bytes, `${short(tokens)} tokens`),
       });
     } finally {
@@ -110,10 +122,11 @@ export function addTokenizeCommand(program: Command): void {
     const spelling = new Map([...tokenizer.vocabulary].map(([token, id]) => [id, token]));
     const begin = startIds.length > 0 ? `begin with ${startIds.map(id => spelling.get(id)).join(' ')} and ` : '';
     terminal.print(`documents ${begin}end with ${spelling.get(separatorId)}`);
+    printLeftOut(terminal, rows);
     const { spelled } = index.specialTokens!;
     noteSpelledSpecialTokens(terminal, spelled, specialTokens);
     const marks = { separatorId, startIds, specialTokens: index.specialTokens };
     const tokens = { trainTokens, heldOutTokens: index.heldOut.tokens, bytesPerToken };
-    return { path: options.out, ...tokens, ...index.text, ...marks };
+    return { path: options.out, ...tokens, ...index.text, ...marks, ...rows.counts };
   });
 }

@@ -4,16 +4,19 @@ import { join } from 'node:path';
 import { type Command, Option } from 'commander';
 import { UserError } from '../errors.js';
 import {
+  BadRows,
   continueBpe,
   extendVocabulary,
   findInputFiles,
   findModelFolder,
   measureTokens,
+  type OnBadRow,
   ROW_INITS,
   type RowInit,
   sizeOfFiles,
   TextTokenizer,
 } from '../index.js';
+import { onBadRowOption, printLeftOut } from './bad-rows.js';
 import { defineAction, type Terminal } from './command.js';
 import { collectPairs } from './input.js';
 import { wholeNumber } from './numbers.js';
@@ -28,6 +31,7 @@ interface ExtendOptions {
   seed: number;
   text?: Record<string, string>;
   field: string;
+  onBadRow: OnBadRow;
 }
 
 /** `vocab` */
@@ -48,35 +52,42 @@ export function addVocabCommand(program: Command): void {
     )
     .option('--seed <seed>', 'of random rows', wholeNumber(0), 0)
     .option('--text <name=files>', 'text whose bytes per token are measured, before and after; repeat', collectPairs)
-    .option('--field <name>', 'field or column that holds the text in .jsonl and .parquet', 'text');
+    .option('--field <name>', 'field or column that holds the text in .jsonl and .parquet', 'text')
+    .addOption(onBadRowOption());
   defineAction<ExtendOptions>(extend, async (terminal, options) => {
     const { model, out, init, seed } = options;
     if (existsSync(out)) throw new UserError(`'${out}' exists already; choose another folder or remove it`);
     const folder = findModelFolder(model);
     const old = TextTokenizer.load(join(folder, 'tokenizer.json'));
-    const extended = await extendedTokenizer(terminal, old, options);
+    const trained = new BadRows(options.onBadRow);
+    const extended = await extendedTokenizer(terminal, old, trained, options);
     const texts = await measure(terminal, [old, extended], options);
     const { added, vocabSize } = await extendVocabulary(folder, out, extended, { init, seed, onNote: terminal.note });
     terminal.print(
       `${out}: ${added.length} new tokens, ${vocabSize.before} rows before and ${vocabSize.after} after, new ones by ${init}`,
     );
     terminal.print(`for instance ${examples(added.map(({ text }) => text))}`);
-    for (const { name, before, after } of texts) {
+    printLeftOut(terminal, trained, '--train: ');
+    for (const { name, before, after, rows } of texts) {
       const ratio = (before / after).toFixed(2);
       terminal.print(
         `${name}: ${before.toFixed(3)} bytes per token before, ${after.toFixed(3)} after: ${ratio} times the tokens`,
       );
+      if (options.text) printLeftOut(terminal, rows, `${name}: `);
     }
     terminal.print(`go on with: babelgrad tokenize FILES --tokenizer ${join(out, 'tokenizer.json')} --out DATA`);
     terminal.print(`and:        babelgrad cpt --from ${out} --source NAME=DATA --out RUN`);
-    const bytesPerToken = Object.fromEntries(texts.map(({ name, before, after }) => [name, { before, after }]));
-    return { path: out, source: folder, added: added.length, vocabSize, init, seed, bytesPerToken };
+    const bytesPerToken = Object.fromEntries(
+      texts.map(({ name, before, after, rows }) => [name, { before, after, ...rows.counts }]),
+    );
+    return { path: out, source: folder, added: added.length, vocabSize, init, seed, bytesPerToken, ...trained.counts };
   });
 }
 
 async function extendedTokenizer(
   terminal: Terminal,
   old: TextTokenizer,
+  rows: BadRows,
   { tokenizer, train, add, field }: ExtendOptions,
 ): Promise<TextTokenizer> {
   if ((tokenizer === undefined) === (train === undefined)) {
@@ -87,21 +98,22 @@ async function extendedTokenizer(
   }
   if (tokenizer !== undefined) return TextTokenizer.load(tokenizer);
   const files = findInputFiles(train!);
-  return withReading(terminal, 'read', files, onRead => continueBpe(old, files, { add: add!, field, onRead }));
+  return withReading(terminal, 'read', files, onRead => continueBpe(old, files, { add: add!, field, rows, onRead }));
 }
 
 /** Bytes per token by the old and by the new tokenizer; of the text that was trained on where none is named. */
 async function measure(terminal: Terminal, tokenizers: readonly TextTokenizer[], options: ExtendOptions) {
-  const { text, train, field } = options;
+  const { text, train, field, onBadRow } = options;
   const named = Object.entries(text ?? {}).map(([name, path]) => [name, [path]] as const);
   const texts = named.length > 0 ? named : train ? [['the training text', train] as const] : [];
-  const measures: { name: string; before: number; after: number }[] = [];
+  const measures: { name: string; before: number; after: number; rows: BadRows }[] = [];
   for (const [name, paths] of texts) {
     const files = findInputFiles(paths);
+    const rows = new BadRows(onBadRow);
     const { bytes, tokens } = await withReading(terminal, name, files, onRead =>
-      measureTokens(files, field, tokenizers, onRead),
+      measureTokens(files, field, tokenizers, onRead, rows),
     );
-    measures.push({ name, before: bytes / tokens[0]!, after: bytes / tokens[1]! });
+    measures.push({ name, before: bytes / tokens[0]!, after: bytes / tokens[1]!, rows });
   }
   return measures;
 }

@@ -5,6 +5,7 @@
  * that. Sennrich et al., 2016 (arXiv 1508.07909), with counts kept up to date in the words that change.
  */
 import { UserError } from '../errors.js';
+import type { BadRows } from './bad-rows.js';
 import { continueBpeFile } from './bpe-file.js';
 import { FIRST_MISSING, type WordReader, wordReaderOf } from './bpe-words.js';
 import { readDocuments } from './documents.js';
@@ -26,6 +27,8 @@ export interface ContinueBpeOptions {
   readonly field: string;
   /** Bytes of UTF-8 text to look at, default 500 MB: the first ones of the files as they are listed. */
   readonly maxBytes?: number;
+  /** What is done with bad rows, and counts them; by default they are errors. */
+  readonly rows?: BadRows;
   readonly onRead?: OnRead;
 }
 
@@ -58,13 +61,13 @@ async function countWords(
   tokenizer: TextTokenizer,
   reader: WordReader,
   files: readonly string[],
-  { field, maxBytes = 5e8, onRead }: ContinueBpeOptions,
+  { field, maxBytes = 5e8, rows, onRead }: ContinueBpeOptions,
 ): Promise<CountedWord[]> {
   const words = new Map<string, CountedWord>();
   let bytes = 0;
   for (const file of files) {
     const cutter = new PieceCutter(tokenizer.safeCuts('text'));
-    for await (const part of readDocuments(file, field, onRead)) {
+    for await (const part of readDocuments(file, field, onRead, rows)) {
       for (const { text, beginsDocument } of cutter.add(part)) {
         for (const ids of await reader.words(text, { specialTokens: 'text', continues: !beginsDocument })) {
           if (ids.length === 1 && ids[0]! < FIRST_MISSING) continue; // nothing to learn from

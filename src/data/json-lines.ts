@@ -1,5 +1,7 @@
 /** The objects of a .jsonl file, one a line, or the string in one field of each. */
 import { messageOf, UserError } from '../errors.js';
+import type { BadRow, BadRows } from './bad-rows.js';
+import { parseJson } from './json-numbers.js';
 import { type OnRead, readText } from './text-stream.js';
 
 /** Characters of a line. A longer one is hardly one document, and near what a string can hold. */
@@ -12,36 +14,52 @@ export interface JsonLine {
 }
 
 /**
- * Yields the object of each line; blank lines are skipped.
- * @throws UserError naming the line that is not a JSON object, or when there is no line.
+ * Yields the object of each line; blank lines are skipped. NaN and infinities are read as null.
+ * @param onBad is told a line that is not a JSON object; by default that is an error.
+ * @throws UserError naming that line, or when there is no line.
  */
-export async function* readJsonObjects(path: string, onRead?: OnRead): AsyncGenerator<JsonLine> {
-  let objects = 0;
+export async function* readJsonObjects(
+  path: string,
+  onRead?: OnRead,
+  onBad: (row: BadRow) => void = refuse,
+): AsyncGenerator<JsonLine> {
+  let lines = 0;
   let line = 0;
   for await (const text of readLines(path, onRead)) {
     line++;
     if (text.trim() === '') continue;
-    yield { value: objectOf(text, path, line), line };
-    objects++;
+    lines++;
+    const value = objectOf(text);
+    if (typeof value === 'string') onBad({ file: path, unit: 'line', number: line, why: value });
+    else yield { value, line };
   }
-  if (objects === 0) throw new UserError(`'${path}' has only blank lines`);
+  if (lines === 0) throw new UserError(`'${path}' has only blank lines`);
 }
+
+const refuse = ({ file, number, why }: BadRow): never => {
+  throw new UserError(`'${file}' line ${number} ${why}`);
+};
 
 /**
  * Yields the text of each line; blank lines are skipped.
- * @throws UserError naming the line that is not a JSON object or has no text in `field`, or when there is no line.
+ * @throws UserError when there is no line, and as `rows` where one is not a JSON object or has no text in `field`.
  */
-export async function* readJsonLines(path: string, field: string, onRead?: OnRead): AsyncGenerator<string> {
-  for await (const { value, line } of readJsonObjects(path, onRead)) {
+export async function* readJsonLines(
+  path: string,
+  field: string,
+  rows: BadRows,
+  onRead?: OnRead,
+): AsyncGenerator<string> {
+  for await (const { value, line } of readJsonObjects(path, onRead, row => rows.add(row))) {
     const text = Object.hasOwn(value, field) ? value[field] : undefined;
-    if (typeof text !== 'string') {
-      const what = text === undefined ? 'has no' : 'has no text in its';
-      const names = Object.keys(value).join(', ') || 'none';
-      throw new UserError(
-        `'${path}' line ${line} ${what} field '${field}'; its fields: ${names}. Choose one with --field.`,
-      );
+    if (typeof text === 'string') {
+      yield text;
+      continue;
     }
-    yield text;
+    const what = text === undefined ? 'has no' : 'has no text in its';
+    const names = Object.keys(value).join(', ') || 'none';
+    const why = `${what} field '${field}'; its fields: ${names}. Choose one with --field`;
+    rows.add({ file: path, unit: 'line', number: line, why });
   }
 }
 
@@ -71,15 +89,14 @@ async function* readLines(path: string, onRead?: OnRead): AsyncGenerator<string>
   yield parts.join('');
 }
 
-function objectOf(line: string, path: string, number: number): Record<string, unknown> {
+/** @returns the object, or why the line is none. */
+function objectOf(line: string): Record<string, unknown> | string {
   let value: unknown;
   try {
-    value = JSON.parse(line);
+    value = parseJson(line);
   } catch (error) {
-    throw new UserError(`'${path}' line ${number} is not JSON: ${messageOf(error)}`);
+    return `is not JSON: ${messageOf(error)}`;
   }
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw new UserError(`'${path}' line ${number} is not a JSON object`);
-  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return 'is not a JSON object';
   return value as Record<string, unknown>;
 }

@@ -1,4 +1,5 @@
 /** How many tokens tokenizers make of a text. */
+import type { BadRows } from './bad-rows.js';
 import { DocumentEncoder } from './document-encoder.js';
 import { readDocuments } from './documents.js';
 import type { OnRead } from './text-stream.js';
@@ -17,12 +18,13 @@ export async function measureTokens(
   field: string,
   tokenizers: readonly TextTokenizer[],
   onRead?: OnRead,
+  rows?: BadRows,
 ): Promise<TokenMeasure> {
   const tokens = tokenizers.map(() => 0);
   const encoders = tokenizers.map(tokenizer => new DocumentEncoder(tokenizer));
   let bytes = 0;
   for (const file of files) {
-    for await (const part of readDocuments(file, field, onRead)) {
+    for await (const part of readDocuments(file, field, onRead, rows)) {
       bytes += Buffer.byteLength(part.text);
       for (const [i, encoder] of encoders.entries()) {
         for await (const { ids, marks } of encoder.encode(part)) tokens[i]! += ids.length - marks;

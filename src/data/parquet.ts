@@ -8,6 +8,7 @@ import {
 } from 'hyparquet';
 import { compressors } from 'hyparquet-compressors';
 import { messageOf, UserError } from '../errors.js';
+import type { BadRows } from './bad-rows.js';
 import type { OnRead } from './text-stream.js';
 
 /** Values by column, and the row's number from 1. */
@@ -49,12 +50,17 @@ export async function* readParquetRows(path: string, column?: string, onRead?: O
   if (rowStart === 0) throw new UserError(`'${path}' has no rows`);
 }
 
-/** Yields the text of each row in `column`. @throws UserError as readParquetRows, and when a row has no text in it. */
-export async function* readParquetTexts(path: string, column: string, onRead?: OnRead): AsyncGenerator<string> {
+/** Yields the text of each row in `column`. @throws UserError as readParquetRows, and as `rows` where there is none. */
+export async function* readParquetTexts(
+  path: string,
+  column: string,
+  rows: BadRows,
+  onRead?: OnRead,
+): AsyncGenerator<string> {
   for await (const { value, row } of readParquetRows(path, column, onRead)) {
     const text = value[column];
-    if (typeof text !== 'string') throw new UserError(`'${path}' row ${row} has no text in column '${column}'`);
-    yield text;
+    if (typeof text === 'string') yield text;
+    else rows.add({ file: path, unit: 'row', number: row, why: `has no text in column '${column}'` });
   }
 }
 

@@ -1,5 +1,6 @@
 /** Text or held-out tokens to be scored by a model, with the bytes that the scored tokens spell. */
 import { UserError } from '../errors.js';
+import type { BadRows } from './bad-rows.js';
 import { DocumentEncoder, type DocumentEncoderOptions } from './document-encoder.js';
 import { readDocuments } from './documents.js';
 import { TokenDataset } from './shards.js';
@@ -54,19 +55,22 @@ export async function readHeldOutText(
   }
 }
 
-/** Documents of text files, one after another behind a separator, so that all of their tokens are predicted. */
+/**
+ * Documents of text files, one after another behind a separator, so that all of their tokens are predicted.
+ * @param options.rows as of `readDocuments`.
+ */
 export async function encodeScoredText(
   files: readonly string[],
   field: string,
   tokenizer: TextTokenizer,
-  options: DocumentEncoderOptions = {},
+  options: DocumentEncoderOptions & { readonly rows?: BadRows | undefined } = {},
 ): Promise<ScoredText> {
   const encoder = new DocumentEncoder(tokenizer, options);
   const ids = [tokenizer.separatorId];
   let bytes = 0;
   let spelledSpecialTokens = 0;
   for (const file of files) {
-    for await (const part of readDocuments(file, field)) {
+    for await (const part of readDocuments(file, field, undefined, options.rows)) {
       for await (const piece of encoder.encode(part)) {
         for (const id of piece.ids) ids.push(id);
         bytes += piece.bytes;

@@ -4,6 +4,7 @@ import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { UserError } from '../errors.js';
 import { writeFileWhole, writeFolderWhole } from '../files.js';
+import type { BadRows } from './bad-rows.js';
 import { DocumentEncoder } from './document-encoder.js';
 import { readDocuments } from './documents.js';
 import { INDEX_FORMAT, type TokenIndex } from './shards.js';
@@ -33,6 +34,8 @@ export interface TokenizeOptions {
   readonly shardTokens?: number;
   /** Of the choice of held-out documents. */
   readonly seed?: number;
+  /** What is done with bad rows, and counts them; by default they are errors. */
+  readonly rows?: BadRows;
   readonly onProgress?: (progress: TokenizeProgress) => void;
 }
 
@@ -81,7 +84,7 @@ async function encodeAll(
   files: readonly string[],
   path: string,
   dtype: 'u16' | 'u32',
-  { tokenizer, field, specialTokens, onProgress }: TokenizeOptions,
+  { tokenizer, field, specialTokens, rows, onProgress }: TokenizeOptions,
 ) {
   const lengths: number[] = [];
   const sources: TokenIndex['sources'] = [];
@@ -98,7 +101,7 @@ async function encodeAll(
     for (const file of files) {
       let documents = 0;
       let length = 0;
-      for await (const part of readDocuments(file, field, onRead)) {
+      for await (const part of readDocuments(file, field, onRead, rows)) {
         for await (const piece of encoder.encode(part)) {
           writer.write(piece.ids);
           spelled += piece.spelled;

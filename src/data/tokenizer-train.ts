@@ -7,6 +7,7 @@ import { promisify } from 'node:util';
 import { Tokenizer } from 'tokenizers';
 import { messageOf, UserError } from '../errors.js';
 import { packageRoot, writeFileWhole } from '../files.js';
+import { BadRows } from './bad-rows.js';
 import { SMALLEST_VOCABULARY, shortenBpe, untrainedBpe, WORD_PATTERN } from './bpe-file.js';
 import { readDocuments } from './documents.js';
 import type { OnRead } from './text-stream.js';
@@ -22,6 +23,8 @@ export interface TrainTokenizerOptions {
   readonly pattern?: string | undefined;
   /** Bytes of UTF-8 text to look at, default 500 MB: the first ones of the files as they are listed, not a share of each. */
   readonly maxBytes?: number;
+  /** What is done with bad rows, and counts them; by default they are errors. */
+  readonly rows?: BadRows;
   readonly onRead?: OnRead;
 }
 
@@ -87,16 +90,17 @@ async function runTrainer(folder: string, untrainedJson: string, sample: string)
 }
 
 async function writeSample(files: readonly string[], path: string, options: TrainTokenizerOptions): Promise<void> {
-  const { field, maxBytes = 5e8, onRead } = options;
+  const { field, maxBytes = 5e8, rows = new BadRows(), onRead } = options;
   const sample = openSync(path, 'w');
   let bytes = 0;
   try {
     for (const file of files) {
-      for await (const { text, endOfDocument } of readDocuments(file, field, onRead)) {
+      for await (const { text, endOfDocument } of readDocuments(file, field, onRead, rows)) {
         bytes += writeSync(sample, endOfDocument ? `${text}\n` : text);
         if (bytes >= maxBytes) return;
       }
     }
+    if (bytes === 0) throw new UserError(`there is no text to train a tokenizer on: ${rows.summary}`);
   } finally {
     closeSync(sample);
   }

@@ -1,6 +1,7 @@
 /** Log-likelihoods of spans: of the choices of a task, say. Sequences run by length, and what they share once. */
 import { UserError } from '../errors.js';
 import { checkIds, checkSizes } from '../model/batch.js';
+import { checkWindow } from '../model/config.js';
 import type { Model } from '../model/model.js';
 import { TokenLosses } from './token-losses.js';
 import { layTrees, type Tree, treeLength, treesOf } from './trees.js';
@@ -29,7 +30,7 @@ export interface ScoreOptions {
  * Summed log-likelihood in nats of each sequence [n], of 2 ids or more; sums are float64. Sequences that stand next to each
  * other and begin alike are computed as one tree, to the same bits. Trees of one padded length run one after the other as
  * batches of one plan, which is made once and freed before the next length.
- * @throws UserError when an id is outside the vocabulary, a span is none of its sequence's, or the model was destroyed.
+ * @throws UserError when an id is outside the vocabulary, a span is none of its sequence's, a sequence exceeds the model's window, or the model was destroyed.
  */
 export async function logLikelihoods(
   model: Model,
@@ -45,6 +46,7 @@ export async function logLikelihoods(
     );
   }
   const longest = sequences.reduce((most, { ids }) => Math.max(most, ids.length), 1);
+  checkWindow(model.config, longest - 1); // the last id is only predicted
   const byLength = new Map<number, Tree[]>();
   for (const tree of treesOf(sequences, batchTokens)) {
     const T = paddedLength(treeLength(tree, sequences));

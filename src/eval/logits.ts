@@ -2,13 +2,18 @@
 import { Graph } from '../autograd/graph.js';
 import { plan } from '../autograd/plan.js';
 import { BatchInputs, checkBatch, packSequences } from '../model/batch.js';
+import { checkWindow } from '../model/config.js';
 import { type BatchShape, traceLogits } from '../model/llama.js';
 import type { Model } from '../model/model.js';
 
-/** Logits [B, T, V] for token ids [B, T]. @throws UserError when ids or shape are not sound, or the model was destroyed. */
+/**
+ * Logits [B, T, V] for token ids [B, T].
+ * @throws UserError when ids or shape are not sound, T exceeds the model's window, or the model was destroyed.
+ */
 export async function logits(model: Model, ids: Uint32Array, shape: BatchShape): Promise<Float32Array> {
   const { B, T } = shape;
   checkBatch(model, ids, shape, 0);
+  checkWindow(model.config, T);
   const { device, config } = model;
   const inputs = new BatchInputs(device, shape);
   const packed = device.createBuffer('packed ids', 4 * inputs.words);

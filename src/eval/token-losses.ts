@@ -5,6 +5,7 @@ import { persistent, sizeOf, type Tensor } from '../autograd/tensor.js';
 import type { DeviceBuffer } from '../gpu/buffer.js';
 import type { Memory } from '../gpu/memory.js';
 import { BatchInputs, checkBatch, checkIdArray, packSequences } from '../model/batch.js';
+import { checkWindow } from '../model/config.js';
 import { type BatchShape, type Branches, traceLosses } from '../model/llama.js';
 import type { ForwardTensors, Model } from '../model/model.js';
 
@@ -65,9 +66,13 @@ export class TokenLosses {
     this.#plan = planned;
   }
 
-  /** @throws UserError when the shape is none, the model was destroyed, or a buffer exceeds the adapter's limits. */
+  /**
+   * @throws UserError when the shape is none, sequences exceed the model's window, the model was destroyed, or a buffer
+   * exceeds the adapter's limits.
+   */
   static async create(model: Model, shape: BatchShape, options: TokenLossesOptions = {}): Promise<TokenLosses> {
     model.check();
+    if (options.branches === undefined) checkWindow(model.config, shape.T); // else T is that of trees
     const { device, kernels } = model;
     const traced = new TracedLosses(device, model, shape, options);
     try {

@@ -4,6 +4,7 @@ import { type Plan, plan } from '../autograd/plan.js';
 import { bytesOf, type DType, persistent, type Shape, type Tensor } from '../autograd/tensor.js';
 import { UserError } from '../errors.js';
 import { checkIds, checkSizes } from '../model/batch.js';
+import { checkWindow } from '../model/config.js';
 import { type BatchShape, headsOf, rotate, traceHead, traceLayer } from '../model/llama.js';
 import type { Model } from '../model/model.js';
 import { attention } from '../ops/attention.js';
@@ -54,8 +55,8 @@ export class CachedModel {
 
   /**
    * Makes the cache and plans both passes.
-   * @throws UserError when a size is not a whole number above 0, the model was destroyed or has fewer positions than
-   * `capacity`, or the adapter cannot hold the cache.
+   * @throws UserError when a size is not a whole number above 0, the model was destroyed or has fewer positions or a
+   * smaller window than `capacity`, or the adapter cannot hold the cache.
    */
   static async create(model: Model, shape: CacheShape): Promise<CachedModel> {
     const { maxPositionEmbeddings } = model.config;
@@ -65,6 +66,7 @@ export class CachedModel {
     if (capacity > maxPositionEmbeddings) {
       throw new UserError(`a context of ${capacity} tokens exceeds the model's ${maxPositionEmbeddings} positions`);
     }
+    checkWindow(model.config, capacity);
     if (T > capacity) throw new UserError(`a prompt of ${T} tokens exceeds the context of ${capacity}`);
     const cached = new CachedModel(model, shape);
     try {

@@ -1,7 +1,7 @@
 /** Continues prompts: batch by batch, each sequence until something ends it. */
 import { UserError } from '../errors.js';
-import { checkSizes } from '../model/batch.js';
-import type { ModelConfig } from '../model/config.js';
+import { checkIds, checkSizes } from '../model/batch.js';
+import { checkWindow, longestContext, type ModelConfig } from '../model/config.js';
 import type { Model } from '../model/model.js';
 import { CachedModel } from './cached-model.js';
 import { checkSampling } from './sample.js';
@@ -9,7 +9,7 @@ import { type Generated, Sequence, type SequenceSettings } from './sequence.js';
 import type { Decode } from './text.js';
 
 export interface GenerateSettings extends Omit<SequenceSettings, 'context'> {
-  /** Tokens of prompt and continuation together; by default all that the model has positions for. */
+  /** Tokens of prompt and continuation together; by default as many as the model takes. */
   readonly context?: number | undefined;
   /** Prompts that run at once. */
   readonly batch?: number;
@@ -107,25 +107,29 @@ async function continueAll(
 
 /** What `generate` checks, for which a model need not be loaded. @returns tokens of the context. @throws as `generate`. */
 export function checkGeneration(
-  { maxPositionEmbeddings }: ModelConfig,
+  config: ModelConfig,
   prompts: readonly (readonly number[])[],
   settings: GenerateSettings,
 ): number {
   checkSampling(settings);
-  const { maxTokens, stop = [], batch = BATCH } = settings;
-  const { context = maxPositionEmbeddings } = settings;
+  const { vocabSize, maxPositionEmbeddings } = config;
+  const longest = longestContext(config);
+  const { maxTokens, stop = [], endIds = [], batch = BATCH } = settings;
+  const { context = longest } = settings;
   checkSizes({ 'max-tokens': maxTokens, batch, context });
   if (context > maxPositionEmbeddings) {
     throw new UserError(`a context of ${context} tokens exceeds the model's ${maxPositionEmbeddings} positions`);
   }
+  checkWindow(config, context);
   if (stop.includes('')) throw new UserError('a stop string is empty');
+  checkIds(endIds, vocabSize);
   for (const [i, { length }] of prompts.entries()) {
     if (length === 0)
       throw new UserError(`prompt ${i + 1} is empty; a text begins with the token that ends the one before`);
     if (length < context) continue;
     throw new UserError(
       `prompt ${i + 1} has ${length} tokens and leaves no room in a context of ${context}; shorten it` +
-        (context < maxPositionEmbeddings ? `, or use a context of up to ${maxPositionEmbeddings}` : ''),
+        (context < longest ? `, or use a context of up to ${longest}` : ''),
     );
   }
   return context;

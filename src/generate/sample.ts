@@ -1,6 +1,7 @@
 /** Choosing a token: logits to a distribution in float64, and a draw from it. */
 import { UserError } from '../errors.js';
 import type { Random } from '../random.js';
+import { type Cut, findCut } from './cut.js';
 
 /** How a token is chosen. Each filter works on what the ones before it left, in this order. */
 export interface SamplingSettings {
@@ -36,8 +37,10 @@ export function checkSampling({ temperature, topK, topP, minP }: SamplingSetting
 
 /** @throws Error when a logit is not a finite number. */
 function checkFinite(logits: Float32Array): void {
-  const index = logits.findIndex(logit => !Number.isFinite(logit));
-  if (index >= 0) throw new Error(`the logit of token ${index} is ${logits[index]}: the model is not sound`);
+  for (let id = 0; id < logits.length; id++) {
+    if (Number.isFinite(logits[id])) continue;
+    throw new Error(`the logit of token ${id} is ${logits[id]}: the model is not sound`);
+  }
 }
 
 /** The likeliest token; of equal ones the lowest id. */
@@ -54,41 +57,46 @@ export function likeliest(logits: Float32Array): number {
  * the lower ids are kept; at least one token is. In order of id.
  */
 export function distribution(logits: Float32Array, settings: SamplingSettings): Distribution {
-  checkFinite(logits);
-  const { temperature, topK = logits.length, topP = 1, minP = 0 } = settings;
-  const largest = logits.reduce((a, b) => Math.max(a, b));
-  const weights = Float64Array.from(logits, logit => Math.exp((logit - largest) / temperature));
-  const isFiltered = topK < logits.length || topP < 1;
-  const likely = isFiltered ? likeliestOf(weights, Math.min(topK, logits.length), topP) : [...weights.keys()];
-  const ids = likely.filter(id => weights[id]! >= minP); // the likeliest one's weight is 1
-  const total = ids.reduce((sum, id) => sum + weights[id]!, 0);
-  return { ids, probabilities: ids.map(id => weights[id]! / total) };
+  const { ids, weights, total } = candidates(logits, settings);
+  return { ids: [...ids], probabilities: Array.from(ids, id => weights[id]! / total) };
 }
 
-/** Of the `count` largest weights the fewest, largest first, that come to `share` of their sum; by id. */
-function likeliestOf(weights: Float64Array, count: number, share: number): number[] {
-  // plain numbers are sorted much faster than ids by a callback, which is left to those that can be kept
-  const top = weights.slice().sort().subarray(-count);
-  const total = top.reduce((sum, weight) => sum + weight, 0);
-  const tail = ((1 - share) * total) / count; // weights below it come to less than 1 - share of the sum together
-  const least = Math.max(top[0]!, tail);
-  const ids: number[] = [];
-  weights.forEach((weight, id) => {
-    if (weight >= least) ids.push(id);
-  });
-  ids.sort((a, b) => weights[b]! - weights[a]! || a - b);
-  let end = 0;
-  for (let sum = 0; end < ids.length && (share === 1 || sum < share * total); end++) sum += weights[ids[end]!]!;
-  return ids.slice(0, Math.min(count, end)).sort((a, b) => a - b);
+/** Ids of the tokens that may be chosen, in order; the weight of every token [V], of which the largest is 1; their sum. */
+function candidates(logits: Float32Array, { temperature, topK, topP = 1, minP = 0 }: SamplingSettings) {
+  const count = Math.min(topK ?? logits.length, logits.length);
+  const weights = weightsOf(logits, temperature);
+  const cut = count < logits.length || topP < 1 ? findCut(weights, count, topP) : { weight: 0, ties: logits.length };
+  return { weights, ...keep(weights, cut, minP) };
+}
+
+// A function for each loop over the vocabulary: the engine compiles a function of several again and again at first.
+
+function weightsOf(logits: Float32Array, temperature: number): Float64Array {
+  const largest = logits[likeliest(logits)]!;
+  const weights = new Float64Array(logits.length);
+  for (let id = 0; id < logits.length; id++) weights[id] = Math.exp((logits[id]! - largest) / temperature);
+  return weights;
+}
+
+function keep(weights: Float64Array, cut: Cut, least: number): { readonly ids: Uint32Array; readonly total: number } {
+  const ids = new Uint32Array(weights.length);
+  let [count, total, ties] = [0, 0, cut.ties];
+  for (let id = 0; id < weights.length; id++) {
+    const weight = weights[id]!;
+    if (weight < cut.weight || (weight === cut.weight && ties-- <= 0) || weight < least) continue;
+    ids[count++] = id;
+    total += weight;
+  }
+  return { ids: ids.subarray(0, count), total };
 }
 
 /** A token by the settings; `random` is drawn from once, and not at all at temperature 0. */
 export function sample(logits: Float32Array, settings: SamplingSettings, random: Random): number {
   if (settings.temperature === 0) return likeliest(logits);
-  const { ids, probabilities } = distribution(logits, settings);
+  const { ids, weights, total } = candidates(logits, settings);
   let rest = random.uniform();
-  for (const [i, probability] of probabilities.entries()) {
-    rest -= probability;
+  for (let i = 0; i < ids.length; i++) {
+    rest -= weights[ids[i]!]! / total;
     if (rest < 0) return ids[i]!;
   }
   return ids.at(-1)!; // the probabilities sum to 1 but for rounding

@@ -3,7 +3,7 @@ import { Random } from '../random.js';
 import { type SamplingSettings, sample } from './sample.js';
 import { type Decode, TextStream } from './text.js';
 
-/** Why a continuation ended: the token that ends a text, a stop string, maxTokens, or a full context. */
+/** Why a continuation ended: a token that ends a text, a stop string, maxTokens, or a full context. */
 export type FinishReason = 'end' | 'stop' | 'length' | 'context';
 
 export interface Generated {
@@ -11,6 +11,8 @@ export interface Generated {
   /** Those that a stop string came out of included, the token that ends a text not. */
   readonly ids: readonly number[];
   readonly finish: FinishReason;
+  /** Where `finish` is 'end': the token that ended the text. */
+  readonly endId?: number | undefined;
 }
 
 export interface SequenceSettings extends SamplingSettings {
@@ -22,8 +24,8 @@ export interface SequenceSettings extends SamplingSettings {
   readonly seed?: number;
   /** Texts that end a continuation; they are not part of it. */
   readonly stop?: readonly string[];
-  /** The token that ends a text. */
-  readonly endId?: number | undefined;
+  /** Tokens that end a text; they are not part of it. */
+  readonly endIds?: readonly number[];
 }
 
 interface Listeners {
@@ -35,6 +37,7 @@ export class Sequence {
   readonly prompt: readonly number[];
   readonly ids: number[] = [];
   finish: FinishReason | undefined;
+  #endId: number | undefined;
   #text = '';
   readonly #stream: TextStream;
   readonly #settings: SequenceSettings;
@@ -67,14 +70,15 @@ export class Sequence {
   }
 
   get result(): Generated {
-    return { text: this.#text, ids: this.ids, finish: this.finish! };
+    return { text: this.#text, ids: this.ids, finish: this.finish!, endId: this.#endId };
   }
 
   /** Chooses the next token by its logits [V]. */
   async take(logits: Float32Array): Promise<void> {
-    const { endId, maxTokens, context } = this.#settings;
+    const { endIds, maxTokens, context } = this.#settings;
     const id = sample(logits, this.#settings, this.#random);
-    if (id === endId) {
+    if (endIds?.includes(id)) {
+      this.#endId = id;
       this.#end('end');
       return;
     }

@@ -18,6 +18,8 @@ export interface ModelConfig {
   readonly ropeScaling?: RopeScaling | undefined;
   readonly tieWordEmbeddings: boolean;
   readonly maxPositionEmbeddings: number;
+  /** How many of the newest tokens each one attends to, itself among them (Mistral). Default all. */
+  readonly slidingWindow?: number | undefined;
   /** Whether the projections to Q, K and V have biases (Qwen2); that of the output has none. Default false. */
   readonly qkvBias?: boolean | undefined;
   /** Whether each head of Q and of K passes an RMSNorm of its own before it is rotated (Qwen3). Default false. */
@@ -43,9 +45,11 @@ export function validateModelConfig(config: ModelConfig): ModelConfig {
     'headDim',
     'maxPositionEmbeddings',
   ] as const;
-  for (const field of positive) {
-    if (!Number.isInteger(config[field]) || config[field] < 1) {
-      throw new UserError(`model: ${field} is ${config[field]}; it must be a positive whole number`);
+  for (const field of [...positive, 'slidingWindow'] as const) {
+    const value = config[field];
+    if (value === undefined && field === 'slidingWindow') continue;
+    if (value === undefined || !Number.isInteger(value) || value < 1) {
+      throw new UserError(`model: ${field} is ${value}; it must be a positive whole number`);
     }
   }
   const { numAttentionHeads, numKeyValueHeads, headDim } = config;
@@ -74,6 +78,19 @@ function validateRopeScaling(scaling: RopeScaling): void {
       `model: ropeScaling.highFreqFactor ${scaling.highFreqFactor} is not above lowFreqFactor ${scaling.lowFreqFactor}`,
     );
   }
+}
+
+/** Tokens of the longest context that is computed: all positions, or within the window, where attention is full. */
+export const longestContext = ({ maxPositionEmbeddings, slidingWindow = Infinity }: ModelConfig): number =>
+  Math.min(maxPositionEmbeddings, slidingWindow);
+
+/** @throws UserError when a context of so many tokens goes beyond the model's sliding window. */
+export function checkWindow({ slidingWindow = Infinity }: ModelConfig, tokens: number): void {
+  if (tokens <= slidingWindow) return;
+  throw new UserError(
+    `a context of ${tokens} tokens exceeds the model's sliding window of ${slidingWindow} (sliding_window in config.json): ` +
+      `attention here is full, which is the same up to ${slidingWindow} tokens only; use a shorter context`,
+  );
 }
 
 /** Every parameter, in the order of the model. */

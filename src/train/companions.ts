@@ -1,8 +1,8 @@
-/** What goes along with a model's weights from folder to folder, though nothing here reads it. */
+/** What goes along with a model's weights from folder to folder, as it is. */
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type DocumentMarks, readDocumentMarks } from '../data/document-marks.js';
-import { tokenOfId } from '../data/tokenizer-file.js';
+import { idsBeforeText, parseTokenizerFile, tokenOfId } from '../data/tokenizer-file.js';
 import { UserError } from '../errors.js';
 import { writeFileWhole } from '../files.js';
 import { readTokenIds, type TokenIds } from './hf-config.js';
@@ -42,7 +42,8 @@ const PLAIN_CONFIG = { tokenizer_class: 'PreTrainedTokenizerFast', clean_up_toke
 
 /**
  * Companions that say what stands around documents: `eos_token_id`, of a list the first, is what ends one, `add_bos_token`
- * whether one begins with `bos_token_id`. So generating, scoring and further training go by the data.
+ * whether one begins with `bos_token_id`. So generating, scoring and further training go by the data. A
+ * tokenizer_config.json that says so already keeps its bytes.
  * @throws UserError when there is a tokenizer_config.json that is no JSON object.
  */
 export function withMarks(
@@ -50,27 +51,27 @@ export function withMarks(
   tokenizerJson: string,
   { separatorId, startIds }: DocumentMarks,
 ): Companions {
-  const file = companions?.files.get('tokenizer_config.json');
+  const { bos_token_id, eos_token_id, pad_token_id } = companions?.tokenIds ?? {};
+  const ends = [separatorId, ...[eos_token_id ?? []].flat().filter(id => id !== separatorId)];
+  const tokenIds = {
+    bos_token_id: startIds[0] ?? bos_token_id ?? null,
+    eos_token_id: ends.length === 1 ? separatorId : ends,
+    pad_token_id: pad_token_id ?? null,
+  };
+  const files = companions?.files ?? new Map<string, Uint8Array>();
+  const file = files.get('tokenizer_config.json');
   const given: Record<string, unknown> = file ? parseObject(file) : PLAIN_CONFIG;
+  const starts = startIds.length > 0;
+  const startsAlready = given.add_bos_token ?? idsBeforeText(parseTokenizerFile(tokenizerJson)).length > 0;
+  if (file && startsAlready === starts) return { files, tokenIds };
   const config = {
     ...given,
     eos_token: given.eos_token ?? tokenOfId(tokenizerJson, separatorId),
-    ...(startIds.length > 0 && { bos_token: tokenOfId(tokenizerJson, startIds[0]!) }),
-    add_bos_token: startIds.length > 0,
+    ...(starts && { bos_token: tokenOfId(tokenizerJson, startIds[0]!) }),
+    add_bos_token: starts,
   };
-  const { bos_token_id, eos_token_id, pad_token_id } = companions?.tokenIds ?? {};
-  const ends = [separatorId, ...[eos_token_id ?? []].flat().filter(id => id !== separatorId)];
-  return {
-    files: new Map([
-      ...(companions?.files ?? []),
-      ['tokenizer_config.json', Buffer.from(`${JSON.stringify(config, null, 2)}\n`)],
-    ]),
-    tokenIds: {
-      bos_token_id: startIds[0] ?? bos_token_id ?? null,
-      eos_token_id: ends.length === 1 ? separatorId : ends,
-      pad_token_id: pad_token_id ?? null,
-    },
-  };
+  const bytes = Buffer.from(`${JSON.stringify(config, null, 2)}\n`);
+  return { files: new Map([...files, ['tokenizer_config.json', bytes]]), tokenIds };
 }
 
 function parseObject(bytes: Uint8Array): Record<string, unknown> {

@@ -5,6 +5,7 @@ import { type Plan, plan } from '../autograd/plan.js';
 import { persistent, sizeOf, type Tensor } from '../autograd/tensor.js';
 import type { DeviceBuffer } from '../gpu/buffer.js';
 import { BatchInputs, checkBatch, packSequences } from '../model/batch.js';
+import { checkWindow } from '../model/config.js';
 import { type BatchShape, type Checkpointing, traceLosses } from '../model/llama.js';
 import type { Model } from '../model/model.js';
 import { addSum } from '../ops/sum.js';
@@ -128,6 +129,7 @@ export async function lossAndGradients(
   shape: BatchShape,
 ): Promise<{ loss: number; gradients: Map<string, Float32Array> }> {
   checkBatch(model, sequences, shape);
+  checkWindow(model.config, shape.T);
   const pass = await GradientPass.create(model, shape);
   try {
     pass.submit(sequences);

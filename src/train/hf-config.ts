@@ -2,12 +2,13 @@
  * Hugging Face's config.json to a model's configuration and back. What the architecture here does not compute is refused
  * by field and value; fields that change nothing in a forward pass are left alone.
  */
-import { readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { messageOf, UserError } from '../errors.js';
 import { type ModelConfig, validateModelConfig } from '../model/config.js';
 import type { RopeScaling } from '../ops/rope.js';
+import { parse, readJson, refuse } from './hf-json.js';
 import type { WeightType } from './weight-types.js';
 
 /** What an architecture computes beside LLaMA, and transformers' defaults for what its config.json leaves out. */
@@ -17,7 +18,7 @@ interface Architecture {
   /** Default: as many as query heads. */
   readonly keyValueHeads?: number;
   readonly slidingWindow?: number;
-  /** Whether `sliding_window` holds only where `use_sliding_window` is set. */
+  /** Whether `sliding_window` holds only where `use_sliding_window` is set, and then of some layers alone. */
   readonly switchesWindow?: boolean;
   /** Default: hidden_size over the query heads. */
   readonly headDim?: number;
@@ -41,11 +42,14 @@ const LACKING: Readonly<Record<string, string>> = {
 
 const count = z.int().positive();
 const positive = z.number().positive();
-const ids = z.union([z.int(), z.array(z.int())]).nullish();
+const ids = z
+  .union([z.int(), z.array(z.int())], { error: 'it must be the id of a token, or a list of them' })
+  .nullish();
 
-/** Ids of special tokens: nothing here reads them, they go along for whoever generates text. */
+/** Ids of special tokens, which go along for whoever generates text; here the ends alone are read, by `readEndIds`. */
 const tokenIdsSchema = z.object({ bos_token_id: ids, eos_token_id: ids, pad_token_id: ids });
 export type TokenIds = z.infer<typeof tokenIdsSchema>;
+const endIdsSchema = tokenIdsSchema.pick({ eos_token_id: true });
 
 const ropeSchema = z.looseObject({
   rope_type: z.string().optional(),
@@ -100,13 +104,9 @@ export function readModelConfig(folder: string): ModelConfig {
     throw new UserError(`'${path}': ${heads} heads do not divide hidden_size ${c.hidden_size}`);
   }
   const window = windowOf(c, architecture);
-  if (window && window < maxPositionEmbeddings) {
-    refuse(
-      path,
-      'sliding_window',
-      window,
-      `attention goes over all of max_position_embeddings ${maxPositionEmbeddings}`,
-    );
+  if (window && window < maxPositionEmbeddings && architecture.switchesWindow) {
+    const why = `with use_sliding_window some layers have it, and attention here goes over all ${maxPositionEmbeddings} positions`;
+    refuse(path, 'sliding_window', window, why);
   }
   // a Qwen2 does not read it: biases of Q, K and V it always has, one of the output never
   if (c.attention_bias && !architecture.qkvBias) {
@@ -127,6 +127,7 @@ export function readModelConfig(folder: string): ModelConfig {
     ...(ropeScaling && { ropeScaling }),
     tieWordEmbeddings: c.tie_word_embeddings,
     maxPositionEmbeddings,
+    ...(window && !architecture.switchesWindow && { slidingWindow: window }),
     ...(architecture.qkvBias && { qkvBias: true }),
     ...(architecture.qkNorm && { qkNorm: true }),
   };
@@ -148,27 +149,52 @@ export function readTokenIds(folder: string): TokenIds {
   return parse(path, tokenIdsSchema, readJson(path));
 }
 
+/**
+ * The tokens that end what the model says: `eos_token_id` of generation_config.json where that names any, else of
+ * config.json, as in transformers. None where neither does.
+ * @throws UserError naming the file, and the field with its value when it holds what is no id of the vocabulary.
+ */
+export function readEndIds(folder: string): readonly number[] {
+  const own = join(folder, 'config.json');
+  const { vocab_size: vocabSize } = parse(own, z.object({ vocab_size: count }), readJson(own));
+  for (const path of [join(folder, 'generation_config.json'), own]) {
+    if (!existsSync(path)) continue;
+    const { eos_token_id: given } = parse(path, endIdsSchema, readJson(path));
+    if (given === undefined || given === null) continue;
+    const ids = [given].flat();
+    const foreign = ids.find(id => id < 0 || id >= vocabSize);
+    if (foreign === undefined) return ids;
+    refuse(
+      path,
+      'eos_token_id',
+      given,
+      `${foreign} is outside the vocabulary of ${vocabSize} (vocab_size in config.json)`,
+    );
+  }
+  return [];
+}
+
 const TORCH_TYPES: Readonly<Record<WeightType, string>> = { F32: 'float32', F16: 'float16', BF16: 'bfloat16' };
 
 /**
  * The model_type of what a configuration computes. transformers refuses a LLaMA whose heads do not divide hidden_size, but
- * not a Mistral, which without a window computes the same, nor a Qwen.
+ * not a Mistral, which alone has a window and without it computes the same, nor a Qwen.
  */
 function modelTypeOf(c: ModelConfig): string {
   if (c.qkvBias) return 'qwen2';
   if (c.qkNorm) return 'qwen3';
-  return c.hiddenSize % c.numAttentionHeads === 0 ? 'llama' : 'mistral';
+  return c.slidingWindow === undefined && c.hiddenSize % c.numAttentionHeads === 0 ? 'llama' : 'mistral';
 }
 
 /** What config.json of a model folder holds. Ids that are not known are null: transformers would take 1 and 2. */
 export function hfConfig(c: ModelConfig, type: WeightType, tokenIds?: TokenIds): Record<string, unknown> {
   const modelType = modelTypeOf(c);
   const { name, slidingWindow, switchesWindow } = ARCHITECTURES[modelType]!;
-  const noWindow = switchesWindow ? { use_sliding_window: false } : { sliding_window: null };
+  const window = switchesWindow ? { use_sliding_window: false } : { sliding_window: c.slidingWindow ?? null };
   return {
     architectures: [name],
     model_type: modelType,
-    ...(slidingWindow && noWindow),
+    ...(slidingWindow && window),
     hidden_act: 'silu',
     vocab_size: c.vocabSize,
     hidden_size: c.hiddenSize,
@@ -205,20 +231,6 @@ function hfRopeScaling(scaling: RopeScaling): Record<string, unknown> {
     high_freq_factor: scaling.highFreqFactor,
     original_max_position_embeddings: scaling.originalMaxPositionEmbeddings,
   };
-}
-
-function readJson(path: string): Record<string, unknown> {
-  let json: unknown;
-  try {
-    json = JSON.parse(readFileSync(path, 'utf8'));
-  } catch (error) {
-    const why = error instanceof SyntaxError ? `is not JSON: ${error.message}` : 'cannot be read';
-    throw new UserError(`'${path}' ${why}; a checkpoint folder holds config.json and model.safetensors`);
-  }
-  if (typeof json !== 'object' || json === null || Array.isArray(json)) {
-    throw new UserError(`'${path}' is not a JSON object`);
-  }
-  return json as Record<string, unknown>;
 }
 
 function checkArchitecture(
@@ -260,17 +272,4 @@ function ropeScalingOf(path: string, { rope_scaling, rope_parameters }: HfConfig
     default:
       return refuse(path, `${field}.rope_type`, type, 'the types that can be read are default, linear and llama3');
   }
-}
-
-function parse<Output>(path: string, schema: z.ZodType<Output>, json: Record<string, unknown>): Output {
-  const parsed = schema.safeParse(json);
-  if (parsed.success) return parsed.data;
-  const { path: field, message } = parsed.error.issues[0]!;
-  const value = field.reduce<unknown>((inner, key) => (inner as Record<PropertyKey, unknown>)?.[key], json);
-  return refuse(path, field.join('.'), value, message);
-}
-
-function refuse(path: string, field: string, value: unknown, why: string): never {
-  const shown = value === undefined ? 'missing' : JSON.stringify(value);
-  throw new UserError(`'${path}': ${field} is ${shown}: ${why}`);
 }

@@ -1,7 +1,7 @@
 /** From a configuration as given to a run in which every number is fixed: what config.json of a run's folder holds. */
 import { z } from 'zod';
 import { UserError } from '../errors.js';
-import { countParameters, flopsPerToken, type ModelConfig, validateModelConfig } from '../model/config.js';
+import { checkWindow, countParameters, flopsPerToken, type ModelConfig, validateModelConfig } from '../model/config.js';
 import { CHECKPOINTING } from '../model/llama.js';
 import { PRECISIONS } from '../model/model.js';
 import { presetSize } from '../model/presets.js';
@@ -45,6 +45,7 @@ export const resolvedSchema = z.object({
     ropeScaling: ropeScalingSchema.optional(),
     tieWordEmbeddings: z.boolean(),
     maxPositionEmbeddings: count,
+    slidingWindow: count.optional(),
     qkvBias: z.boolean().optional(),
     qkNorm: z.boolean().optional(),
   }),
@@ -252,6 +253,7 @@ export function batchOf(
       `contextLength ${contextLength} exceeds the ${model.maxPositionEmbeddings} positions of the checkpoint's model`,
     );
   }
+  checkWindow(model, contextLength);
   if (batchTokens % contextLength !== 0) {
     throw new UserError(`batchTokens ${batchTokens} is not a multiple of contextLength ${contextLength}`);
   }

@@ -7,6 +7,7 @@ import { type Plan, plan } from '../autograd/plan.js';
 import { UserError } from '../errors.js';
 import type { Command } from '../gpu/program.js';
 import { checkBatch, packSequences } from '../model/batch.js';
+import { checkWindow } from '../model/config.js';
 import type { Model } from '../model/model.js';
 import { firstScaler, HEALTH_BYTES, readHealth, type StepHealth, scheduleWords } from '../optim/adamw.js';
 import { HISTORY, TracedStep, type TrainerSettings } from './traced-step.js';
@@ -47,8 +48,8 @@ export class Trainer {
 
   /**
    * Traces, plans and compiles the step.
-   * @throws UserError when a size is not a whole number above 0, the model was destroyed or made to be used only, or a
-   * buffer exceeds the adapter's limits (its name and the limit are said).
+   * @throws UserError when a size is not a whole number above 0, sequences exceed the model's window, the model was
+   * destroyed or made to be used only, or a buffer exceeds the adapter's limits (its name and the limit are said).
    */
   static async create(model: Model, settings: TrainerSettings): Promise<Trainer> {
     model.check();
@@ -57,6 +58,7 @@ export class Trainer {
         'the model was loaded to be used, not trained (trainable: false); load it with trainable: true to train it',
       );
     }
+    checkWindow(model.config, settings.T);
     const { device } = model;
     const traced = new TracedStep(device, model, settings);
     let microBatch: Plan | undefined;

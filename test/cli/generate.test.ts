@@ -1,5 +1,5 @@
 /** `generate` as a user meets it: text on stdout as it comes, paces on stderr, one object with --json. */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -45,6 +45,7 @@ interface Result {
   readonly text: string;
   readonly ids: number[];
   readonly finish: string;
+  readonly endId?: number;
 }
 
 async function json(...parameters: string[]) {
@@ -89,6 +90,32 @@ test('a blank line is an empty prompt, so that results go by line; the end of th
 test('an empty prompt begins a new text', async () => {
   const { results } = await json('--prompt', '');
   expect(results[0]).toMatchObject({ prompt: '', promptTokens: 1, finish: 'length' });
+});
+
+test('what generation_config.json and config.json name as eos_token_id ends a text, and is not printed', async () => {
+  const { results } = await json('--prompt', 'ka lo');
+  const { text, ids } = results[0]!;
+  const at = ids.indexOf(ids[3]!);
+  const folderWith = (name: string, own: unknown, forGeneration?: unknown) => {
+    const folder = join(root, name);
+    cpSync(join(root, 'model'), folder, { recursive: true });
+    const config = JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8')) as object;
+    writeFileSync(join(folder, 'config.json'), JSON.stringify({ ...config, eos_token_id: own }));
+    if (forGeneration === undefined) return;
+    writeFileSync(join(folder, 'generation_config.json'), JSON.stringify({ eos_token_id: forGeneration }));
+  };
+  const never = Array.from({ length: 280 }, (_, id) => id).find(id => !ids.includes(id))!;
+  folderWith('instruct', never, [never, ids[3]]);
+  folderWith('instruct-own', [never, ids[3]]);
+  folderWith('instruct-bad', 0, 280);
+  const [ended] = (await json('--model', 'instruct', '--prompt', 'ka lo')).results;
+  expect(ended).toMatchObject({ ids: ids.slice(0, at), finish: 'end', endId: ids[3] });
+  expect(ended!.text.length).toBeLessThan(text.length);
+  const { stdout } = await generate(...common, '--model', 'instruct-own', '--prompt', 'ka lo');
+  expect(stdout).toBe(`ka lo${ended!.text}\n`);
+  const { status, stderr } = await generate(...common, '--model', 'instruct-bad', '--prompt', 'ka');
+  expect(stderr).toMatch(/instruct-bad\/generation_config.json': eos_token_id is 280: 280 is outside the vocabulary/);
+  expect(status).toBe(2);
 });
 
 test('nothing is on stdout where there is no continuation', async () => {

@@ -80,6 +80,25 @@ describe('vocab extend', () => {
     expect(Object.keys(await json('report runs/cpt runs/branch'))).toContain('savings');
   });
 
+  test('leaves out bad rows where that is asked for, and so does eval loss', async () => {
+    const rows = [JSON.stringify({ text: sampleText(1, 2000), score: 1 }), 'null', '{"text": ""}'];
+    writeFileSync(join(root, 'rows.jsonl'), rows.join('\n').replace('1}', 'NaN}'));
+    const left = {
+      badRows: { count: 1, first: [{ file: 'rows.jsonl', unit: 'line', number: 2, why: 'is not a JSON object' }] },
+      emptyDocuments: 1,
+    };
+    const extend = 'vocab extend --model runs/en --train rows.jsonl --add 10 --text fr=rows.jsonl';
+    const made = await json(`${extend} --on-bad-row skip --out skipped`);
+    expect(made).toMatchObject({ added: 10, ...left, bytesPerToken: { fr: left } });
+    const loss = 'eval loss --model runs/en --data rows.jsonl --context-length 32';
+    expect(await json(`${loss} --on-bad-row skip`)).toMatchObject({ losses: { rows: {} }, ...left });
+    for (const line of [`${extend} --out never`, loss]) {
+      const { status, stderr } = await babelgrad(line);
+      expect(stderr).toMatch(/'rows.jsonl' line 2 is not a JSON object; mend .* --on-bad-row skip/);
+      expect(status).toBe(2);
+    }
+  });
+
   test('takes a tokenizer that extends the old one, whose new rows are random', async () => {
     await json('vocab extend --model runs/en --train fr.txt --add 10 --out first');
     const line = 'vocab extend --model runs/en --tokenizer first/tokenizer.json --init random --seed 3 --out second';

@@ -54,6 +54,34 @@ describe('the commands', () => {
     expect(process.exitCode).toBeUndefined();
   });
 
+  test('bad rows are errors, or are left out and told', async () => {
+    const bad = write(
+      'bad-rows.jsonl',
+      '{"body": "some words"}\n{"body": null}\n{"body": ""}\n{"body": "words", "n": NaN}\n',
+    );
+    const [made, out] = [join(folder, 'of-bad.json'), join(folder, 'bad-tokens')];
+    const commands = [
+      ['tokenizer', 'train', bad, '--field', 'body', '--vocab-size', '257', '--out', made],
+      ['tokenize', bad, '--field', 'body', '--tokenizer', made, '--out', out, '--held-out-tokens', '0'],
+    ];
+    for (const command of commands) {
+      await run(...command, '--on-bad-row', 'skip', '--json');
+      expect(JSON.parse(stdout)).toMatchObject({
+        badRows: { count: 1, first: [{ file: bad, unit: 'line', number: 2 }] },
+        emptyDocuments: 1,
+      });
+      expect(stderr).toContain(`1 bad row(s) left out: '${bad}' line 2; 1 empty document(s) left out\n`);
+      [stdout, stderr] = ['', ''];
+    }
+    for (const command of commands) {
+      const elsewhere = command.with(command.indexOf('--out') + 1, join(folder, 'never'));
+      await run(...elsewhere);
+      expect(stderr).toMatch(/^error: '.*bad-rows.jsonl' line 2 has no text in its field 'body'.*--on-bad-row skip$/m);
+      expect(process.exitCode).toBe(2);
+      [stderr, process.exitCode] = ['', undefined];
+    }
+  });
+
   test('a tokenizer that is there already is left as it is, and the text is not read', async () => {
     const kept = write('kept.json', 'of value');
     await train('262', kept);

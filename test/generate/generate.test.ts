@@ -81,12 +81,17 @@ test('text is told piece by piece, the end once', async () => {
 });
 
 describe('ends', () => {
-  test('with the token that ends a text, which is not part of it', async () => {
+  test('with any of the tokens that end a text, which is not part of it', async () => {
     const { results } = await generate(model, [[3]], letters, drawn);
-    const endId = results[0]!.ids[4]!;
-    const cut = results[0]!.ids.indexOf(endId);
-    const [ended] = (await generate(model, [[3]], letters, { ...drawn, endId })).results;
-    expect(ended).toEqual({ text: results[0]!.text.slice(0, cut), ids: results[0]!.ids.slice(0, cut), finish: 'end' });
+    const { text, ids } = results[0]!;
+    const never = Array.from({ length: config.vocabSize }, (_, id) => id).find(id => !ids.includes(id))!;
+    const first = Math.min(...[4, 7].map(i => ids.indexOf(ids[i]!)));
+    for (const endIds of [[ids[first]!], [never, ids[7]!, ids[4]!]]) {
+      const [ended] = (await generate(model, [[3]], letters, { ...drawn, endIds })).results;
+      const endId = ids[first];
+      expect(ended).toEqual({ text: text.slice(0, first), ids: ids.slice(0, first), finish: 'end', endId });
+    }
+    expect((await generate(model, [[3]], letters, { ...drawn, endIds: [never] })).results).toEqual(results);
   });
 
   test('with a stop string of several tokens', async () => {
@@ -121,6 +126,12 @@ describe('refused', () => {
     ['a context beyond the model', [[1]], { context: 33 }, /exceeds the model's 32 positions/],
     ['an empty prompt', [[]], {}, /prompt 1 is empty/],
     ['a token that is not in the vocabulary', [[26]], {}, /token id 26 is outside the model's vocabulary of 26/],
+    [
+      'an end that is not in the vocabulary',
+      [[1]],
+      { endIds: [3, 26] },
+      /token id 26 is outside the model's vocabulary/,
+    ],
     ['an empty stop string', [[1]], { stop: [''] }, /a stop string is empty/],
     ['no tokens', [[1]], { maxTokens: 0 }, /max-tokens is 0/],
     ['settings of sampling', [[1]], { temperature: -2 }, /temperature is -2/],

@@ -70,7 +70,7 @@ const prompts = [
   [3, 1, 4, 1, 5],
   [9, 2],
 ];
-const sampled = { maxTokens: 12, temperature: 1, seed: 5, endId: 66 };
+const sampled = { maxTokens: 12, temperature: 1, seed: 5, endIds: [66] };
 
 async function resultsOf(model: Model) {
   const generation = await generate(model, prompts, async ids => ids.join(' '), sampled);

@@ -42,13 +42,8 @@ describe('config.json', () => {
       { ...llama, architectures: ['LlamaForSequenceClassification'] },
       /architectures is \["LlamaForSeq/,
     ],
-    ['a window', { ...mistral, sliding_window: 512 }, /sliding_window is 512: attention goes over all/],
-    [
-      'a window by default',
-      { ...mistral, sliding_window: undefined, max_position_embeddings: 32768 },
-      /sliding_window is 4096/,
-    ],
-    ['a window switched on', { ...qwen2, use_sliding_window: true }, /sliding_window is 64: attention goes over all/],
+    ['a window of no tokens', { ...mistral, sliding_window: 0 }, /sliding_window is 0/],
+    ['a window switched on', { ...qwen2, use_sliding_window: true }, /sliding_window is 64: with use_sliding_window/],
     [
       'layers with a window',
       { ...qwen2, layer_types: ['full_attention', 'sliding_attention'] },
@@ -105,12 +100,6 @@ describe('config.json', () => {
     writeFileSync(join(folder, 'config.json'), JSON.stringify(config));
     expect(() => readModelConfig(folder)).toThrow(message);
     await refusedUnread(message);
-  });
-
-  test('with a window as wide as the context is no fault', () => {
-    const config = { ...mistral, sliding_window: 1024 };
-    writeFileSync(join(folder, 'config.json'), JSON.stringify(config));
-    expect(readModelConfig(folder)).toMatchObject({ maxPositionEmbeddings: 1024 });
   });
 
   test('that is missing, or not JSON', async () => {

@@ -51,7 +51,7 @@ beforeAll(async () => {
     join(source, 'config.json'),
     JSON.stringify({ ...json, eos_token_id: 0, torch_dtype: 'bfloat16', dtype: 'bfloat16' }),
   );
-  for (const name of [...kept, ...left]) writeFileSync(join(source, name), `the source's ${name}`);
+  for (const name of [...kept, ...left]) writeFileSync(join(source, name), `{"of": "the source's ${name}"}`);
   writeFileSync(join(source, 'training.json'), '{"kept": "as it is"}');
   model.destroy();
 });
@@ -75,7 +75,7 @@ describe('an extended model', () => {
     expect(readModelConfig(out)).toEqual({ ...config, vocabSize: 340 });
     const json = JSON.parse(readFileSync(join(out, 'config.json'), 'utf8')) as Record<string, unknown>;
     expect([json.eos_token_id, json.torch_dtype, json.dtype]).toEqual([0, 'float32', undefined]);
-    for (const name of kept) expect(readFileSync(join(out, name), 'utf8')).toBe(`the source's ${name}`);
+    for (const name of kept) expect(readFileSync(join(out, name), 'utf8')).toBe(`{"of": "the source's ${name}"}`);
     expect(left.filter(name => existsSync(join(out, name)))).toEqual([]);
     expect(TextTokenizer.load(join(out, 'tokenizer.json')).vocabSize).toBe(340);
     expect(readFileSync(join(out, 'training.json'), 'utf8')).toBe('{"kept": "as it is"}');

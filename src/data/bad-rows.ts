@@ -1,0 +1,59 @@
+/** Rows of text files that are no documents: an error by default, else left out and counted. */
+import { UserError } from '../errors.js';
+
+export const ON_BAD_ROW = ['error', 'skip'] as const;
+export type OnBadRow = (typeof ON_BAD_ROW)[number];
+
+/** Where a bad row stands, counted from 1, and what is wrong with it. */
+export interface BadRow {
+  readonly file: string;
+  readonly unit: 'line' | 'row';
+  readonly number: number;
+  readonly why: string;
+}
+
+/** How many of the bad rows are kept to be told. */
+const TOLD = 5;
+
+/** What was left out while documents were read: hand the same one to every file of a command. */
+export class BadRows {
+  readonly #onBadRow: OnBadRow;
+  readonly #first: BadRow[] = [];
+  #count = 0;
+  #emptyDocuments = 0;
+
+  constructor(onBadRow: OnBadRow = 'error') {
+    this.#onBadRow = onBadRow;
+  }
+
+  /** @throws UserError naming the row and what is wrong with it, unless bad rows are to be left out. */
+  add(row: BadRow): void {
+    if (this.#onBadRow === 'error') {
+      throw new UserError(`${placeOf(row)} ${row.why}; mend the row, or leave out such rows with --on-bad-row skip`);
+    }
+    this.#count++;
+    if (this.#first.length < TOLD) this.#first.push(row);
+  }
+
+  addEmptyDocument(): void {
+    this.#emptyDocuments++;
+  }
+
+  /** For --json. */
+  get counts() {
+    return { badRows: { count: this.#count, first: this.#first }, emptyDocuments: this.#emptyDocuments };
+  }
+
+  /** In words; undefined where nothing was left out. */
+  get summary(): string | undefined {
+    const parts: string[] = [];
+    if (this.#count > 0) {
+      const more = this.#count > this.#first.length ? ', …' : '';
+      parts.push(`${this.#count} bad row(s) left out: ${this.#first.map(placeOf).join(', ')}${more}`);
+    }
+    if (this.#emptyDocuments > 0) parts.push(`${this.#emptyDocuments} empty document(s) left out`);
+    return parts.length > 0 ? parts.join('; ') : undefined;
+  }
+}
+
+const placeOf = ({ file, unit, number }: BadRow): string => `'${file}' ${unit} ${number}`;

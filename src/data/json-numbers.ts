@@ -1,0 +1,40 @@
+/** JSON as Python's json.dumps writes it: with NaN, Infinity and -Infinity, which are no JSON. */
+
+/** @returns the value, with null for these. @throws SyntaxError as JSON.parse. */
+export function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    const mended = withoutNonFinite(text);
+    if (mended === text) throw error;
+    return JSON.parse(mended);
+  }
+}
+
+const NON_FINITE = /NaN|-?Infinity/y;
+
+/** The text with null for every such number outside of a string. */
+function withoutNonFinite(text: string): string {
+  let mended = '';
+  let taken = 0;
+  for (let at = 0; at < text.length; ) {
+    NON_FINITE.lastIndex = at;
+    if (text[at] === '"') at = endOfString(text, at);
+    else if (NON_FINITE.test(text)) {
+      mended += `${text.slice(taken, at)}null`;
+      taken = NON_FINITE.lastIndex;
+      at = taken;
+    } else at++;
+  }
+  return mended + text.slice(taken);
+}
+
+/** Behind the quote that ends the string which begins at `start`: one behind an even number of backslashes. */
+function endOfString(text: string, start: number): number {
+  for (let end = text.indexOf('"', start + 1); end >= 0; end = text.indexOf('"', end + 1)) {
+    let escapes = 0;
+    while (text[end - 1 - escapes] === '\\') escapes++;
+    if (escapes % 2 === 0) return end + 1;
+  }
+  return text.length;
+}

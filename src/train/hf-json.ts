@@ -1,0 +1,34 @@
+/** A JSON file of a model folder, checked field by field: messages name the file, the field and its value. */
+import { readFileSync } from 'node:fs';
+import type { z } from 'zod';
+import { UserError } from '../errors.js';
+
+/** @throws UserError when the file cannot be read or holds no JSON object. */
+export function readJson(path: string): Record<string, unknown> {
+  let json: unknown;
+  try {
+    json = JSON.parse(readFileSync(path, 'utf8'));
+  } catch (error) {
+    const why = error instanceof SyntaxError ? `is not JSON: ${error.message}` : 'cannot be read';
+    throw new UserError(`'${path}' ${why}; a checkpoint folder holds config.json and model.safetensors`);
+  }
+  if (typeof json !== 'object' || json === null || Array.isArray(json)) {
+    throw new UserError(`'${path}' is not a JSON object`);
+  }
+  return json as Record<string, unknown>;
+}
+
+/** @throws UserError naming the first field that is not as the schema says. */
+export function parse<Output>(path: string, schema: z.ZodType<Output>, json: Record<string, unknown>): Output {
+  const parsed = schema.safeParse(json);
+  if (parsed.success) return parsed.data;
+  const { path: field, message } = parsed.error.issues[0]!;
+  const value = field.reduce<unknown>((inner, key) => (inner as Record<PropertyKey, unknown>)?.[key], json);
+  return refuse(path, field.join('.'), value, message);
+}
+
+/** @throws UserError always. */
+export function refuse(path: string, field: string, value: unknown, why: string): never {
+  const shown = value === undefined ? 'missing' : JSON.stringify(value);
+  throw new UserError(`'${path}': ${field} is ${shown}: ${why}`);
+}
