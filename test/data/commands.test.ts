@@ -82,6 +82,57 @@ describe('the commands', () => {
     }
   });
 
+  test('say what stands around documents, and count special tokens that are spelled out', async () => {
+    const spelled = write('spelled.jsonl', '{"body": "some <|endoftext|> words"}\n'.repeat(3));
+    const own = write(
+      'own.json',
+      JSON.stringify(JSON.parse(readFileSync(tokenizer, 'utf8'))).replaceAll('endoftext', 'bos'),
+    );
+    const tokenize = (out: string, from: string, ...more: string[]) =>
+      run(
+        'tokenize',
+        spelled,
+        '--field',
+        'body',
+        '--tokenizer',
+        from,
+        '--out',
+        join(folder, out),
+        '--held-out-tokens',
+        '0',
+        ...more,
+      );
+    await tokenize('as-text', tokenizer);
+    expect(stdout).toContain('documents end with <|endoftext|>\n');
+    expect(stderr).toContain('spelled out 3 times in the text and were taken as plain text; --special-tokens tokens');
+    [stdout, stderr] = ['', ''];
+    await tokenize('as-tokens', tokenizer, '--special-tokens', 'tokens', '--json');
+    expect(JSON.parse(stdout)).toMatchObject({
+      separatorId: 0,
+      startIds: [],
+      specialTokens: { as: 'tokens', spelled: 3 },
+    });
+    [stdout, stderr] = ['', ''];
+    await tokenize('bos', own, '--bos', 'yes');
+    expect(stdout).toContain('documents begin with <|bos|> and end with <|bos|>\n');
+    await tokenize('none', tokenizer, '--separator', '<eos>');
+    expect(stderr).toMatch(
+      /^error: '.*' has no token|^error: .*the tokenizer has no token '<eos>' to end documents with/m,
+    );
+    expect(process.exitCode).toBe(2);
+  });
+
+  test("train within a pattern of one's own, and refuse one that is none", async () => {
+    const out = join(folder, 'letters.json');
+    await train('260', out, '--pattern', '\\p{L}');
+    const { model, pre_tokenizer } = JSON.parse(readFileSync(out, 'utf8'));
+    expect(JSON.stringify(pre_tokenizer)).toContain('"Regex":"\\\\p{L}"');
+    expect(model.merges.every(([left, right]: [string, string]) => !/\p{L}/u.test(left + right))).toBe(true);
+    await train('260', join(folder, 'never.json'), '--pattern', '(');
+    expect(stderr).toMatch(/^error: the pattern '\(' is no regular expression: /m);
+    expect(process.exitCode).toBe(2);
+  });
+
   test('a tokenizer that is there already is left as it is, and the text is not read', async () => {
     const kept = write('kept.json', 'of value');
     await train('262', kept);
