@@ -46,6 +46,7 @@ describe('a run', () => {
       'model.safetensors',
       'optimizer.safetensors',
       'tokenizer.json',
+      'tokenizer_config.json',
       'training.json',
     ]);
   });
