@@ -67,7 +67,7 @@ function gradientsAt(weights: ReadonlyMap<string, ArrayLike<number>>, step: numb
   return { loss, gradients, norm: globalNorm(gradients.values()) };
 }
 
-/** What the float64 run has at each of its ten steps, before clipping; it is PyTorch's (test/numerics/llama.test.ts). */
+/** What the float64 run has at each of its ten steps; it is PyTorch's (test/numerics/llama.test.ts). */
 const float64: (StepGradients & { loss: number })[] = [];
 beforeAll(() => {
   const weights = new Map([...start].map(([name, values]) => [name, Float64Array.from(values)]));
@@ -193,7 +193,7 @@ describe('the bound on weights after AdamW steps', () => {
     expect(furthest, 'an update went the other way').toBeGreaterThan(learningRate);
   });
 
-  /** The engine's steps at these rates, with a bug in it; the float64 run goes by `right`. @returns the first wrong one. */
+  /** The first wrong step of the engine with a bug in it at these rates; the float64 run goes by `right`. */
   async function firstWrong(bug: Bug, rates: readonly number[], right = rates): Promise<number | undefined> {
     const model = await loadModel(context.device, goldenFolder);
     const make = () => Trainer.create(model, { B, T, microBatches: 1, optimizer });

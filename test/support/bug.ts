@@ -8,7 +8,7 @@ export interface Bug {
   readonly edits: readonly (readonly [from: string, to: string])[];
 }
 
-/** Runs `body` with the bug in every kernel that is compiled meanwhile; fails where a text is not there to be replaced. */
+/** Runs `body` with the bug in what is compiled meanwhile; fails where a text is not there to be replaced. */
 export async function withBug<T>(device: Device, { kernel, edits }: Bug, body: () => Promise<T>): Promise<T> {
   const compile = device.compile.bind(device);
   const planted = new Set<string>();

@@ -1,4 +1,4 @@
-/** Dynamic loss scaling: the steps at which the scale grows, steps that overflow, and layers that are computed again. */
+/** Training in f16: steps at which the loss scale grows, steps that overflow, layers that are computed again. */
 import { isDeepStrictEqual } from 'node:util';
 import { describe, expect, test, vi } from 'vitest';
 import { Graph } from '../../src/autograd/graph.js';
@@ -28,18 +28,22 @@ const noBug: Bug = { kernel: 'gradient_norm', edits: [] };
 
 const hasHalf = () => context.device.adapter.features.includes('shader-f16');
 
+interface Options {
+  readonly checkpointing?: 'layer' | 'none';
+  readonly frozenSteps?: number;
+  readonly earlierUpdates?: number;
+  readonly bug?: Bug | undefined;
+}
+
 interface Made {
   readonly model: Model;
   readonly trainer: Trainer;
   destroy(): void;
 }
 
-async function make(
-  settings: Partial<OptimizerSettings> = {},
-  { checkpointing = 'none', bug }: { checkpointing?: 'layer' | 'none'; bug?: Bug | undefined } = {},
-): Promise<Made> {
+async function make(settings: Partial<OptimizerSettings> = {}, { bug, ...rest }: Options = {}): Promise<Made> {
   const model = await createModel(context.device, config, { seed: 3, precision: 'f16' });
-  const all = { B, T, microBatches: 1, optimizer: { ...optimizer, ...settings }, checkpointing };
+  const all = { B, T, microBatches: 1, optimizer: { ...optimizer, ...settings }, ...rest };
   const trainer = await withBug(context.device, bug ?? noBug, () => Trainer.create(model, all));
   const destroy = () => {
     trainer.destroy();
@@ -152,8 +156,8 @@ describe('a step that overflows', () => {
   const [before, sequences] = batches as [Uint32Array, Uint32Array];
 
   /** A first step; as many that overflow as are asked for; three more, which begin at this scale. */
-  async function run(scale: number, overflows: number, bug?: Bug) {
-    const made = await make({}, { bug });
+  async function run(scale: number, overflows: number, options: Options) {
+    const made = await make({}, options);
     await made.trainer.trainStep(before, 1e-2);
     await setScale(made, scale * 2 ** overflows);
     for (let i = 0; i < overflows; i++) made.trainer.submit(sequences, 1);
@@ -171,8 +175,8 @@ describe('a step that overflows', () => {
   }
 
   /** The largest scale at which the second step does not overflow. */
-  async function largestScale(): Promise<number> {
-    const made = await make();
+  async function largestScale(options: Options): Promise<number> {
+    const made = await make({}, options);
     await made.trainer.trainStep(before, 1e-2);
     await setScale(made, 2 ** 30);
     let report: StepHealth;
@@ -182,38 +186,58 @@ describe('a step that overflows', () => {
     return report.lossScale;
   }
 
-  test('leaves no trace but in the scale: weights, moments and powers of β are of a run without it', async () => {
+  const halved = 'scaler.loss_scale = 0.5f * loss_scale;';
+  const powers = 'scaler.power1 *= params.beta1; scaler.power2 *= params.beta2;';
+  const inNorm = (...edits: [string, string][]): Bug => ({ kernel: 'gradient_norm', edits });
+  const byStep = [1, 2].map((i): [string, string] => [
+    `health.correction${i} = 1f / (1f - scaler.power${i});`,
+    `health.correction${i} = schedule.correction${i};`,
+  ]);
+  const bugs: [Bug, string[]][] = [
+    [inNorm([halved, `${halved} ${powers}`]), ['weights', 'scaler']],
+    [inNorm(...byStep), ['weights']],
+    [{ kernel: 'adamw', edits: [[' || health.skipped != 0u', '']] }, ['weights', 'moments']],
+  ];
+  const bodyBugs: [Bug, string[]][] = [
+    [inNorm(['gradients_are_finite && body_schedule.step', 'body_schedule.step']), ['weights', 'scaler']],
+    [inNorm(['body_schedule.correction1 = 1f / (1f - scaler.body_power1);', '']), ['weights']],
+  ];
+
+  test.each([
+    ['all are trained', 0, [4], bugs],
+    ['some were frozen for the first step', 1, [4, 3], bodyBugs],
+  ] as const)('leaves no trace but in the scale, where %s', async (_, frozenSteps, updates, bugs) => {
     if (!hasHalf()) return;
-    const scale = await largestScale();
-    const without = await run(scale, 0);
+    const scale = await largestScale({ frozenSteps });
+    const without = await run(scale, 0, { frozenSteps });
     expect(without.skipped).toEqual([false, false, false]);
-    const [, , power1, power2] = without.state.scaler;
-    const updates = 1 + after.length;
-    expect(power1).toBeCloseTo(0.9 ** updates, 6);
-    expect(power2).toBeCloseTo(0.95 ** updates, 6);
+    const expected = updates.flatMap(t => [0.9 ** t, 0.95 ** t]);
+    const found = [...without.state.scaler.slice(2)];
+    expect(found).toEqual(expected.map(power => expect.closeTo(power, 6)));
     for (const overflows of [1, 3]) {
-      const { state, skipped, step } = await run(scale, overflows);
+      const { state, skipped, step } = await run(scale, overflows, { frozenSteps });
       expect(skipped).toEqual([...Array(overflows).fill(true), false, false, false]);
       expect(unequal(state, without.state), `${overflows} overflows`).toEqual([]);
       // the run counts batches: its learning rate goes on
       expect(step).toBe(without.step + overflows);
     }
-    const halved = 'scaler.loss_scale = 0.5f * loss_scale;';
-    const counted = `${halved} scaler.power1 *= params.beta1; scaler.power2 *= params.beta2;`;
-    const byStep = [1, 2].map((i): [string, string] => [
-      `health.correction${i} = 1f / (1f - scaler.power${i});`,
-      `health.correction${i} = schedule.correction${i};`,
-    ]);
-    const bugs: [Bug, string[]][] = [
-      [{ kernel: 'gradient_norm', edits: [[halved, counted]] }, ['weights', 'scaler']],
-      [{ kernel: 'gradient_norm', edits: byStep }, ['weights']],
-      [{ kernel: 'adamw', edits: [[' || health.skipped != 0u', '']] }, ['weights', 'moments']],
-    ];
-    for (const [bug, expected] of bugs) {
-      const { state } = await run(scale, 1, bug);
-      expect(unequal(state, without.state), bug.edits.join()).toEqual(expect.arrayContaining(expected));
+    for (const [bug, traces] of bugs) {
+      const { state } = await run(scale, 1, { frozenSteps, bug });
+      expect(unequal(state, without.state), bug.edits.join()).toEqual(expect.arrayContaining(traces));
     }
   });
+});
+
+test("powers of β go on from another run's, for what is frozen at first too", async () => {
+  if (!hasHalf()) return;
+  const made = await make({}, { frozenSteps: 1, earlierUpdates: 5 });
+  const moments = await momentsOf(made);
+  // of the five steps one had overflowed
+  made.trainer.restore(0, name => moments.get(name)!, Float32Array.of(2 ** 15, 0, 0.9 ** 4, 0.95 ** 4));
+  for (const sequences of batches.slice(0, 2)) await made.trainer.trainStep(sequences, 1e-3);
+  const powers = [6, 5].flatMap(t => [0.9 ** t, 0.95 ** t]);
+  expect([...(await made.trainer.scaler())!.slice(2)]).toEqual(powers.map(power => expect.closeTo(power, 6)));
+  made.destroy();
 });
 
 describe('layers that are computed again', () => {
