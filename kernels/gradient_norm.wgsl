@@ -5,6 +5,7 @@
 // LOSS_SCALING (f16 gradients; Micikevicius et al., 2018): gradients that are not finite have overflowed. The step is
 // skipped and loss_scale halved; it is doubled after `growth_interval` good steps in a row. Only a loss that is not
 // finite, or a scale below 1, is a bad step. β^t is kept here then, since t counts the steps that were not skipped.
+// STAGED: so are the powers of parameters that are frozen at first; the corrections go into their own schedule.
 // One workgroup, in a fixed order, in f32.
 struct Params { parts: u32, clip: f32, growth_interval: u32, beta1: f32, beta2: f32 }
 struct Schedule { learning_rate: f32, correction1: f32, correction2: f32, step: u32 }
@@ -15,9 +16,15 @@ struct Health { norm: f32, scale: f32, bad_step: u32, loss: u32, loss_scale: f32
 @group(0) @binding(2) var<storage, read> schedule: Schedule;
 @group(0) @binding(3) var<storage, read_write> health: Health;
 #if ${LOSS_SCALING}
+#if ${STAGED}
+struct Scaler { loss_scale: f32, good_steps: u32, power1: f32, power2: f32, body_power1: f32, body_power2: f32 }
+@group(0) @binding(5) var<storage, read_write> body_schedule: Schedule;
+@group(0) @binding(6) var<uniform> params: Params;
+#else
 struct Scaler { loss_scale: f32, good_steps: u32, power1: f32, power2: f32 }
-@group(0) @binding(4) var<storage, read_write> scaler: Scaler;
 @group(0) @binding(5) var<uniform> params: Params;
+#endif
+@group(0) @binding(4) var<storage, read_write> scaler: Scaler;
 #else
 @group(0) @binding(4) var<uniform> params: Params;
 #endif
@@ -62,6 +69,14 @@ fn main(@builtin(local_invocation_index) thread: u32) {
   }
   health.correction1 = 1f / (1f - scaler.power1);
   health.correction2 = 1f / (1f - scaler.power2);
+#if ${STAGED}
+  if (gradients_are_finite && body_schedule.step != 0u) {
+    scaler.body_power1 *= params.beta1;
+    scaler.body_power2 *= params.beta2;
+    body_schedule.correction1 = 1f / (1f - scaler.body_power1);
+    body_schedule.correction2 = 1f / (1f - scaler.body_power2);
+  }
+#endif
   let is_bad = !loss_is_finite || scaler.loss_scale < 1f;
 #else
   let loss_scale = 1f;

@@ -30,17 +30,28 @@ export interface LossScaling {
   readonly beta2: number;
 }
 
-/** Norm, clip factor and soundness of a step. `clip` 0: no clipping. `scaler` with `scaling`: dynamic loss scaling. */
+/**
+ * Norm, clip factor and soundness of a step. `clip` 0: no clipping. `scaler` with `scaling`: dynamic loss scaling; the
+ * corrections in `bodySchedule` are then those of the updates that were made.
+ */
 export function gradientNorm(
   kernels: KernelTable,
   parts: number,
   clip: number,
   scaling: LossScaling | undefined,
-  buffers: Record<'partial' | 'loss' | 'schedule' | 'health', Operand> & { readonly scaler?: Operand | undefined },
+  buffers: Record<'partial' | 'loss' | 'schedule' | 'health', Operand> & {
+    readonly scaler?: Operand | undefined;
+    readonly bodySchedule?: Operand | undefined;
+  },
 ): KernelCall[] {
-  const { partial, loss, schedule, health, scaler } = buffers;
-  const holes = { ...defaultReduceHoles(kernels.adapter), LOSS_SCALING: scaler !== undefined };
-  const bound = scaler ? [partial, loss, schedule, health, scaler] : [partial, loss, schedule, health];
+  const { partial, loss, schedule, health, scaler, bodySchedule } = buffers;
+  const staged = scaler && bodySchedule;
+  const holes = {
+    ...defaultReduceHoles(kernels.adapter),
+    LOSS_SCALING: scaler !== undefined,
+    STAGED: staged !== undefined,
+  };
+  const bound = [partial, loss, schedule, health, ...(scaler ? [scaler] : []), ...(staged ? [staged] : [])];
   const { growthInterval = 0, beta1 = 0, beta2 = 0 } = scaling ?? {};
   const params = [parts, f32(clip), growthInterval, f32(beta1), f32(beta2)];
   return [kernelCall('gradient_norm', holes, bound, params, [1, 1, 1])];

@@ -21,9 +21,16 @@ export interface OptimizerSettings {
 const FIRST_LOSS_SCALE = 2 ** 15;
 const LOSS_SCALE_INTERVAL = 2000;
 
-/** State of dynamic loss scaling: [loss scale, good steps in a row as u32, β1^t, β2^t], t counting updates made. */
-export function firstScaler({ beta1, beta2 }: OptimizerSettings, updates = 0): Float32Array {
-  return Float32Array.of(FIRST_LOSS_SCALE, 0, beta1 ** updates, beta2 ** updates);
+/**
+ * State of dynamic loss scaling: [loss scale, good steps in a row as u32, β1^t, β2^t], t counting updates made, and once
+ * more [β1^t, β2^t] of parameters that are frozen at first, where there are any.
+ */
+export function firstScaler(
+  { beta1, beta2 }: OptimizerSettings,
+  updates: { readonly all: number; readonly body?: number | undefined } = { all: 0 },
+): Float32Array {
+  const counts = updates.body === undefined ? [updates.all] : [updates.all, updates.body];
+  return Float32Array.of(FIRST_LOSS_SCALE, 0, ...counts.flatMap(t => [beta1 ** t, beta2 ** t]));
 }
 
 /** A parameter (with its gradient) and its two moments. */
@@ -34,7 +41,7 @@ export interface OptimizedParameter {
   readonly decay: boolean;
   readonly m: Tensor;
   readonly v: Tensor;
-  /** A schedule of its own [4], for a parameter that is frozen at first: its step counts updates, and is 0 until then. */
+  /** A schedule of its own [4], for a parameter that is frozen at first: its step is 0 until it is trained. */
   readonly schedule?: Tensor | undefined;
 }
 
@@ -84,13 +91,25 @@ export function readHealth(bytes: ArrayBuffer, offsetBytes: number): StepHealth 
   };
 }
 
-/** Traces the update. `loss` [1], `schedule` [4], `health` [8] and, for f16 gradients, `scaler` [4] are persistent. */
+/**
+ * Traces the update. `loss` [1], `schedule` [4], `bodySchedule` [4] (of what is frozen at first), `health` [8] and, for
+ * f16 gradients, `scaler` [4], or [6] with a `bodySchedule`, are persistent.
+ */
 export function traceUpdate(
   graph: Graph,
   memory: Memory,
   parameters: readonly OptimizedParameter[],
   settings: OptimizerSettings,
-  { loss, schedule, health, scaler }: Record<'loss' | 'schedule' | 'health', Tensor> & { scaler?: Tensor | undefined },
+  {
+    loss,
+    schedule,
+    bodySchedule,
+    health,
+    scaler,
+  }: Record<'loss' | 'schedule' | 'health', Tensor> & {
+    bodySchedule?: Tensor | undefined;
+    scaler?: Tensor | undefined;
+  },
 ): { destroy(): void } {
   const counts = parameters.map(({ tensor }) => sizeOf(tensor.shape));
   const parts = counts.reduce((sum, count) => sum + gradientNormParts(count), 0);
@@ -118,7 +137,7 @@ export function traceUpdate(
     op: 'gradient_norm',
     inputs: [partial, loss, schedule],
     outputs: [],
-    updates: scaler ? [health, scaler] : [health],
+    updates: [health, ...(scaler ? [scaler] : []), ...(scaler && bodySchedule ? [bodySchedule] : [])],
     launch: (kernels, bind) =>
       gradientNorm(kernels, parts, settings.clip, scaler && scaling, {
         partial: bind(partial),
@@ -126,6 +145,7 @@ export function traceUpdate(
         schedule: bind(schedule),
         health: bind(health),
         scaler: scaler && bind(scaler),
+        bodySchedule: scaler && bodySchedule && bind(bodySchedule),
       }),
   });
   parameters.forEach(({ tensor, half, decay, m, v, schedule: own }, i) => {

@@ -74,7 +74,7 @@ export async function saveCheckpoint(run: string, keep: number, contents: Checkp
       ),
     );
     const scaler = await trainer.scaler();
-    const scaling = scaler ? [floatTensor(SCALER, [4], async () => scaler)] : [];
+    const scaling = scaler ? [floatTensor(SCALER, [scaler.length], async () => scaler)] : [];
     await writeSafetensors(join(target, 'optimizer.safetensors'), [...tensors, ...scaling]);
     const training = { format: 'babelgrad training state 1', ...state };
     writeFileWhole(join(target, 'training.json'), `${JSON.stringify(training, null, 2)}\n`);
@@ -132,7 +132,8 @@ export function restoreTrainer(trainer: Trainer, checkpoint: string, step: numbe
       return { m: file.read(`${name}.m`, shape), v: file.read(`${name}.v`, shape) };
     };
     const hasScaler = file.names.includes(SCALER);
-    trainer.restore(step, momentsOf, hasScaler ? file.read(SCALER, [4]) : undefined);
+    const length = hasScaler && file.shape(SCALER)[0] === 6 ? 6 : 4;
+    trainer.restore(step, momentsOf, hasScaler ? file.read(SCALER, [length]) : undefined);
   } finally {
     file.close();
   }

@@ -84,6 +84,12 @@ export class Trainer {
     return this.step + (this.settings.earlierUpdates ?? 0);
   }
 
+  /** Those of what is frozen at first. */
+  get #bodyUpdates(): number {
+    const { frozenSteps = 0, earlierUpdates = 0 } = this.settings;
+    return earlierUpdates + Math.max(0, this.step - frozenSteps);
+  }
+
   /** Tokens that an optimizer step is trained on. */
   get tokensPerStep(): number {
     return this.settings.microBatches * this.settings.B * this.settings.T;
@@ -108,7 +114,7 @@ export class Trainer {
     this.step++;
     device.write(schedule.buffer!, scheduleWords(optimizer, this.step, learningRate, this.updates));
     if (bodySchedule) {
-      const updates = this.step > frozenSteps ? this.updates - frozenSteps : 0;
+      const updates = this.step > frozenSteps ? this.#bodyUpdates : 0;
       device.write(bodySchedule.buffer!, scheduleWords(optimizer, updates, learningRate));
     }
     const from = { buffer: health.buffer!, offsetBytes: 0, sizeBytes: HEALTH_BYTES };
@@ -163,7 +169,7 @@ export class Trainer {
     return { m: await read('m'), v: await read('v') };
   }
 
-  /** [4], the state of dynamic loss scaling (see firstScaler); undefined in f32. */
+  /** [4] or [6], the state of dynamic loss scaling (see firstScaler); undefined in f32. */
   async scaler(): Promise<Float32Array | undefined> {
     const { scaler } = this.#traced;
     return scaler && new Float32Array(await this.model.device.read(scaler.buffer!));
@@ -182,7 +188,13 @@ export class Trainer {
       }
     }
     this.step = step;
-    if (scaler) this.model.device.write(scaler.buffer!, scaling ?? firstScaler(this.settings.optimizer, this.updates));
+    if (!scaler) return;
+    const body = this.#traced.bodySchedule && this.#bodyUpdates;
+    const state = firstScaler(this.settings.optimizer, { all: this.updates, body });
+    if (scaling) state.set(scaling.subarray(0, state.length));
+    // taken over from a run that froze nothing: all parameters had seen the same updates
+    if (body !== undefined && scaling?.length === 4 && step === 0) state.set(scaling.subarray(2), 4);
+    this.model.device.write(scaler.buffer!, state);
   }
 
   destroy(): void {

@@ -97,13 +97,14 @@ export class TracedStep {
       this.schedule = tensor('schedule', [4]);
       this.health = tensor('health', [HEALTH_BYTES / 4]);
       if (model.precision === 'f16') {
-        this.scaler = tensor('loss scaling', [4]);
-        memory.write(this.scaler.buffer!, firstScaler(settings.optimizer));
+        const first = firstScaler(settings.optimizer, { all: 0, body: this.bodySchedule && 0 });
+        this.scaler = tensor('loss scaling', [first.length]);
+        memory.write(this.scaler.buffer!, first);
       }
       this.history = make('history', HISTORY * HEALTH_BYTES);
       this.#traceMicroBatch(model, settings);
-      const { schedule, health, scaler } = this;
-      const state = { loss: this.#loss, schedule, health, scaler };
+      const { schedule, bodySchedule, health, scaler } = this;
+      const state = { loss: this.#loss, schedule, bodySchedule, health, scaler };
       this.#norms = traceUpdate(this.update, memory, this.#updated(model), settings.optimizer, state);
     } catch (error) {
       this.destroy();
