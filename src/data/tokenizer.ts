@@ -1,15 +1,9 @@
 /** Tokenizers in Hugging Face's tokenizer.json format, through their own package: loading and using them. */
 import { readFileSync } from 'node:fs';
-import { Tokenizer } from 'tokenizers';
+import { type Encoding, Tokenizer } from 'tokenizers';
 import { messageOf, UserError } from '../errors.js';
 import { type SafeCut, safeCuts } from './cuts.js';
-import {
-  type DocumentMarks,
-  documentMarks,
-  type MarkOptions,
-  type Neighbours,
-  readNeighbours,
-} from './document-marks.js';
+import { type DocumentMarks, documentMarks, type MarkOptions, readNeighbours } from './document-marks.js';
 import {
   addedTokensOf,
   hasTextPrefix,
@@ -39,22 +33,24 @@ export class TextTokenizer implements DocumentMarks {
   readonly startIds: readonly number[];
   /** The ids of the marks around documents, each with the UTF-8 bytes of its spelling. */
   readonly markBytes: ReadonlyMap<number, number>;
+  /** Every entry as the file spells it, with its id. */
+  readonly vocabulary: ReadonlyMap<string, number>;
   readonly #file: TokenizerFile;
   readonly #tokenizer: Tokenizer;
   /** Tokenizers of the variants of the file that encode as their key says, made when they are first needed. */
   readonly #variants = new Map<string, Tokenizer>();
   readonly #spelledSpecial: RegExp | undefined;
-  #vocabulary: ReadonlyMap<string, number> | undefined;
 
-  private constructor(json: string, tokenizer: Tokenizer, neighbours: Neighbours, options: MarkOptions) {
+  private constructor(json: string, marksOf: (file: TokenizerFile) => DocumentMarks) {
     this.json = json;
+    this.#tokenizer = nativeTokenizer(json);
     this.#file = parseTokenizerFile(json);
-    this.#tokenizer = tokenizer;
-    this.vocabSize = Object.values(tokenizer.getVocab(true)).reduce((most, id) => Math.max(most, id), -1) + 1;
-    const { separatorId, startIds } = documentMarks(this.#file, neighbours, options);
+    this.vocabulary = new Map(Object.entries(this.#tokenizer.getVocab(true)));
+    this.vocabSize = [...this.vocabulary.values()].reduce((most, id) => Math.max(most, id), -1) + 1;
+    const { separatorId, startIds } = marksOf(this.#file);
     this.separatorId = separatorId;
     this.startIds = startIds;
-    const bytesOf = (id: number) => Buffer.byteLength(tokenizer.idToToken(id) ?? '');
+    const bytesOf = (id: number) => Buffer.byteLength(this.#tokenizer.idToToken(id) ?? '');
     this.markBytes = new Map([separatorId, ...startIds].map(id => [id, bytesOf(id)]));
     this.#spelledSpecial = anyOf(addedTokensOf(this.#file).flatMap(token => (token.special ? [token.content] : [])));
   }
@@ -73,7 +69,7 @@ export class TextTokenizer implements DocumentMarks {
     }
     const neighbours = readNeighbours(path);
     try {
-      return TextTokenizer.#make(json, neighbours, options);
+      return new TextTokenizer(json, file => documentMarks(file, neighbours, options));
     } catch (error) {
       throw new UserError(`'${path}': ${messageOf(error)}`);
     }
@@ -84,19 +80,12 @@ export class TextTokenizer implements DocumentMarks {
    * @throws UserError when the text is not a tokenizer, or names no token that ends a document.
    */
   static parse(json: string, marks?: DocumentMarks): TextTokenizer {
-    if (!marks) return TextTokenizer.#make(json, {}, {});
-    const neighbours = { eosId: marks.separatorId, bosId: marks.startIds[0], addBosToken: marks.startIds.length > 0 };
-    return TextTokenizer.#make(json, neighbours, {});
-  }
-
-  static #make(json: string, neighbours: Neighbours, options: MarkOptions): TextTokenizer {
-    return new TextTokenizer(json, nativeTokenizer(json), neighbours, options);
+    return new TextTokenizer(json, file => marks ?? documentMarks(file, {}));
   }
 
   /** Ids of the text alone, without the marks of a document. */
-  async encode(text: string, { specialTokens = 'tokens', continues = false }: EncodeOptions = {}): Promise<number[]> {
-    const tokenizer = this.#variant(specialTokens, continues);
-    return (await tokenizer.encode(text, null, { addSpecialTokens: false })).getIds();
+  async encode(text: string, options: EncodeOptions = {}): Promise<number[]> {
+    return (await this.#encode(text, options)).getIds();
   }
 
   /**
@@ -112,9 +101,7 @@ export class TextTokenizer implements DocumentMarks {
 
   /** Ids of the text by the parts that are encoded apart: words, mostly. Together they are those of `encode`. */
   async encodeWords(text: string, options: EncodeOptions = {}): Promise<number[][]> {
-    const { specialTokens = 'tokens', continues = false } = options;
-    const tokenizer = this.#variant(specialTokens, continues);
-    const encoding = await tokenizer.encode(text, null, { addSpecialTokens: false });
+    const encoding = await this.#encode(text, options);
     const parts = encoding.getWordIds();
     const words: number[][] = [];
     encoding.getIds().forEach((id, i) => {
@@ -138,10 +125,8 @@ export class TextTokenizer implements DocumentMarks {
     return this.#spelledSpecial ? (text.match(this.#spelledSpecial)?.length ?? 0) : 0;
   }
 
-  /** Every entry as the file spells it, with its id. */
-  get vocabulary(): ReadonlyMap<string, number> {
-    this.#vocabulary ??= new Map(Object.entries(this.#tokenizer.getVocab(true)));
-    return this.#vocabulary;
+  #encode(text: string, { specialTokens = 'tokens', continues = false }: EncodeOptions): Promise<Encoding> {
+    return this.#variant(specialTokens, continues).encode(text, null, { addSpecialTokens: false });
   }
 
   #variant(specialTokens: SpecialTokens, continues: boolean): Tokenizer {
