@@ -1,5 +1,5 @@
 /** Imports go down only: each folder may import those to its left, and the leaves (errors, files, random). */
-const ORDER = ['gpu', 'kernels', 'autograd', 'ops', 'optim', 'model', 'eval', 'generate', 'train', 'audit', 'study', 'demo', 'cli'];
+const ORDER = ['gpu', 'kernels', 'autograd', 'ops', 'optim', 'model', 'eval', 'generate', 'train', 'profile', 'audit', 'study', 'demo', 'cli'];
 /** Folders that stand apart: what they may import. */
 const APART = {
   numerics: [],

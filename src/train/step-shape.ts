@@ -1,6 +1,7 @@
 /** The training step that fields of a configuration describe, where there need be no data yet. */
 import type { AdapterDescription } from '../gpu/adapters.js';
 import { maxBindingBytes } from '../gpu/limits.js';
+import type { ModelConfig } from '../model/config.js';
 import { defaults, type RunFields } from './config.js';
 import type { StepShape } from './kernels.js';
 import { batchOf, newModel } from './resolve.js';
@@ -9,9 +10,15 @@ import { openData } from './run-data.js';
 /** Entries of the embedding where neither a number nor data say. */
 const VOCABULARY = 4096;
 
+/** The model of the fields. @throws UserError when they don't describe one. */
+export const describedModel = (fields: RunFields): ModelConfig => newModel(fields, vocabularyOf(fields));
+
 /** @throws UserError when the fields don't describe a model and a batch that fit each other. */
-export function stepShape(fields: RunFields, adapter: AdapterDescription): StepShape {
-  const model = newModel(fields, vocabularyOf(fields));
+export function stepShape(
+  fields: RunFields,
+  adapter: AdapterDescription,
+  model: ModelConfig = describedModel(fields),
+): StepShape {
   const { contextLength: T, batchTokens, microBatch: B } = batchOf(fields, model, maxBindingBytes(adapter));
   const { beta1, beta2, eps, weightDecay, clip } = defaults;
   const optimizer = { beta1, beta2, eps, weightDecay, clip };
