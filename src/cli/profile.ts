@@ -5,7 +5,7 @@ import { type Command, Option } from 'commander';
 import { UserError } from '../errors.js';
 import { cacheFolder, checkFilePlace, writeFileWhole } from '../files.js';
 import { type AdapterDescription, chooseAdapter, findModelFolder, loadModel, openDevice, readYaml } from '../index.js';
-import { KernelTable } from '../kernels/table.js';
+import { VariantTable } from '../kernels/variants.js';
 import { checkWindow, type ModelConfig } from '../model/config.js';
 import { initialWeights } from '../model/init.js';
 import { Model, type TensorOptions } from '../model/model.js';
@@ -162,11 +162,11 @@ function tunedKernels(
   adapter: AdapterDescription,
   { config: model, settings }: Profiled,
   precision: 'f32' | 'f16',
-): KernelTable {
+): VariantTable {
   const { requests } = traceKernels(adapter, { model, settings, precision });
   const cache = readCache(cacheFolder(), adapter);
   if (cache.note) terminal.note(cache.note);
   const tuned = [...requests.keys()].flatMap(key => cache.entries.get(key) ?? []);
   terminal.note(`kernels: ${tuned.length} of ${requests.size} as tuned, the others as shipped`);
-  return new KernelTable(adapter, choicesOf(tuned));
+  return new VariantTable(adapter, choicesOf(tuned));
 }

@@ -3,15 +3,8 @@ import { Graph } from '../autograd/graph.js';
 import { type Plan, plan } from '../autograd/plan.js';
 import { bytesOf, persistent, type Tensor } from '../autograd/tensor.js';
 import type { Device } from '../gpu/device.js';
-import { f32, kernelCall, linearGrid } from '../kernels/call.js';
+import { ceilingCopy, ceilingFma, ceilingFmaFlops, ceilingFmaSum } from '../kernels/ceiling.js';
 import { fill } from '../tune/time.js';
-
-/** Chains that hide the latency of a multiply-add and still fit the registers, and how far the loop is unrolled. */
-const CHAINS = 12;
-const UNROLL = 8;
-const WORKGROUP = 128;
-/** Vectors of a thread: the fastest of those tried on llvmpipe. */
-const COPY = { WORKGROUP: 256, PER_THREAD: 8 };
 
 /** Threads, and rounds of the loop: enough to fill a GPU, and not more than a second's work of a CPU. */
 const fmaSize = (device: Device) =>
@@ -31,7 +24,7 @@ export interface CeilingWork {
 const place = (device: Device, name: string, count: number): Tensor =>
   persistent(name, [count], device.createBuffer(name, bytesOf({ shape: [count], dtype: 'f32' })));
 
-/** y [threads]: of thread i the sum of CHAINS chains of `rounds` · UNROLL steps, from i mod 64 on. */
+/** `sumOf` is what its kernel must make of a thread's number. */
 export function fmaLoop(device: Device): CeilingWork & { readonly sumOf: (thread: number) => number } {
   const { threads, rounds } = fmaSize(device);
   const y = place(device, 'multiply-add ceiling', threads);
@@ -41,24 +34,10 @@ export function fmaLoop(device: Device): CeilingWork & { readonly sumOf: (thread
     inputs: [],
     outputs: [],
     updates: [y],
-    launch: (_, bind) => [
-      kernelCall(
-        'ceiling_fma',
-        { WORKGROUP, CHAINS, UNROLL },
-        [bind(y)],
-        [threads, rounds, f32(1), f32(1)],
-        linearGrid(threads / WORKGROUP),
-      ),
-    ],
+    launch: (_, bind) => [ceilingFma(threads, rounds, { y: bind(y) })],
   });
-  const start = (CHAINS * (CHAINS - 1)) / 2 + CHAINS * rounds * UNROLL;
-  return {
-    graph,
-    tensors: [y],
-    flops: 2 * threads * rounds * CHAINS * UNROLL,
-    bytes: 4 * threads,
-    sumOf: thread => start + CHAINS * (thread % 64),
-  };
+  const flops = ceilingFmaFlops(threads, rounds);
+  return { graph, tensors: [y], flops, bytes: 4 * threads, sumOf: thread => ceilingFmaSum(thread, rounds) };
 }
 
 /** @throws UserError when the adapter's limits have no room for it. */
@@ -74,15 +53,7 @@ export function largeCopy(device: Device): CeilingWork {
     inputs: [x],
     outputs: [],
     updates: [y],
-    launch: (_, bind) => [
-      kernelCall(
-        'ceiling_copy',
-        COPY,
-        [bind(x), bind(y)],
-        [count / 4],
-        linearGrid(Math.ceil(count / 4 / COPY.WORKGROUP / COPY.PER_THREAD)),
-      ),
-    ],
+    launch: (_, bind) => [ceilingCopy(count, { x: bind(x), y: bind(y) })],
   });
   return { graph, tensors: [x, y], flops: 0, bytes: 8 * count };
 }

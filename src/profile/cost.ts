@@ -1,37 +1,37 @@
 /** What a kernel call computes and moves, by its launcher's count and by what it binds. */
 import type { KernelCall } from '../kernels/call.js';
+import { interfaceOf } from '../kernels/interface.js';
+
+/** Kernels that bind a whole table or cache and touch some rows of it, which ids and positions on the device decide. */
+const LOOKUPS = new Set(['embedding_forward', 'embedding_backward', 'cache_write']);
 
 /**
- * Kernels that bind a whole table or cache and touch some of its rows: which, depends on ids and positions that only the
- * device has. What they bind says nothing of what they move.
- */
-const LOOKUPS = new Set(['embedding_forward', 'embedding_backward', 'cache_write', 'attention_cached']);
-
-/**
- * Bytes that a call reads and writes if it touches everything that it binds once: a binding that it reads, its size; one
- * that it writes, its size; one that it reads and writes, twice that. Undefined where it touches a part only.
+ * Bytes that a call reads and writes if it touches everything that it binds once: the size of each binding, and twice that
+ * of one that it both reads and writes. Undefined where it touches a part only.
  */
 export function bytesOfCall({ label, source, buffers }: KernelCall): number | undefined {
   if (LOOKUPS.has(label)) return undefined;
-  const passes = passesOver(source);
-  return buffers.reduce((sum, { sizeBytes }, binding) => sum + (passes[binding] ?? 0) * sizeBytes, 0);
+  const updated = updatedIn(source);
+  return Object.entries(buffers).reduce(
+    (sum, [name, { sizeBytes }]) => sum + (updated.has(name) ? 2 : 1) * sizeBytes,
+    0,
+  );
 }
 
-const BINDING = /@binding\((\d+)\) var<storage, (read|read_write)> (\w+)[^;]*;/g;
-const known = new Map<string, number[]>();
+const known = new Map<string, ReadonlySet<string>>();
 
-/** Of each storage binding of a source: once for reading, once for writing. */
-function passesOver(source: string): number[] {
-  let passes = known.get(source);
-  if (!passes) {
-    passes = [];
-    const body = source.replaceAll(BINDING, '');
-    for (const [, binding, access, name] of source.matchAll(BINDING)) {
-      passes[Number(binding)] = access === 'read_write' && isRead(body, name!) ? 2 : 1;
-    }
-    known.set(source, passes);
+/** Names of the bindings that a source both reads and writes. */
+function updatedIn(source: string): ReadonlySet<string> {
+  let updated = known.get(source);
+  if (!updated) {
+    const body = source.replaceAll(/\/\/.*$|^.*\bvar<storage\b.*$/gm, '');
+    const { bindings } = interfaceOf(source);
+    updated = new Set(
+      [...bindings].filter(([name, { isWritten }]) => isWritten && isRead(body, name)).map(([name]) => name),
+    );
+    known.set(source, updated);
   }
-  return passes;
+  return updated;
 }
 
 /** Whether a name is used otherwise than as what is assigned to: `y[i] = x` does not read y, `y[i] += x` does. */

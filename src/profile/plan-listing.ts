@@ -4,7 +4,7 @@ import { type Layout, type LayoutOptions, layOut } from '../autograd/layout.js';
 import { allocate, bytesOfAllocation } from '../autograd/plan.js';
 import { bytesOf, type DType, type Shape, type Tensor } from '../autograd/tensor.js';
 import type { Memory } from '../gpu/memory.js';
-import type { KernelTable } from '../kernels/table.js';
+import type { VariantTable } from '../kernels/variants.js';
 
 /** Numbers of nodes: of the one that makes a tensor, and of the last that touches it. */
 export interface Lifetime {
@@ -65,7 +65,7 @@ export function listPlan(
   name: string,
   graph: Graph,
   memory: Memory,
-  { kernels, ...options }: LayoutOptions & { readonly kernels?: KernelTable | undefined } = {},
+  { kernels, ...options }: LayoutOptions & { readonly kernels?: VariantTable | undefined } = {},
 ): PlanListing {
   const layout = layOut(graph, options);
   const { nodes, slots, places } = layout;

@@ -147,7 +147,7 @@ function kernelTimes(
     const milliseconds = median(
       timelines.map(({ dispatches: times }) => sum(indices.map(i => times[i]!.milliseconds))),
     );
-    const flops = total(calls.map(call => (call as { flops?: number } | undefined)?.flops));
+    const flops = total(calls.map(call => call?.flops));
     const bytes = total(calls.map(call => call && bytesOfCall(call)));
     return { label, calls: indices.length, milliseconds, flops, bytes };
   });
