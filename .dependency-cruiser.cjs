@@ -1,5 +1,6 @@
 /** Imports go down only: each folder may import those to its left, and the leaves (errors, files, random). */
-const ORDER = ['gpu', 'kernels', 'autograd', 'ops', 'optim', 'model', 'eval', 'generate', 'train', 'audit', 'study', 'demo', 'cli'];
+const ENGINE = ['gpu', 'kernels', 'autograd', 'ops', 'optim', 'model'];
+const ORDER = [...ENGINE, 'eval', 'generate', 'train', 'run', 'audit', 'study', 'demo', 'cli'];
 /** Folders that stand apart: what they may import. */
 const APART = {
   numerics: [],
@@ -7,6 +8,7 @@ const APART = {
   data: [],
   tasks: ['data'],
   report: ['scaling'],
+  checkpoint: [...ENGINE, 'data'],
   tune: ['gpu', 'kernels', 'autograd', 'numerics'],
 };
 
@@ -23,7 +25,7 @@ module.exports = {
     { name: 'no-cycle', severity: 'error', from: {}, to: { circular: true } },
     ...Object.entries(APART).map(([name, allowed]) => onlyFrom(name, allowed)),
     ...ORDER.map((name, rank) => {
-      const apart = rank >= ORDER.indexOf('train') ? ['data', 'tune'] : [];
+      const apart = rank >= ORDER.indexOf('run') ? ['data', 'tune', 'checkpoint'] : [];
       const shown = rank >= ORDER.indexOf('audit') ? ['report', 'scaling', 'tasks'] : [];
       const judged = rank >= ORDER.indexOf('audit') ? ['numerics'] : [];
       return onlyFrom(name, [...ORDER.slice(0, rank), ...apart, ...shown, ...judged]);

@@ -13,7 +13,7 @@ import { closeSync, openSync, readdirSync, readFileSync, readSync, statSync } fr
 import { join } from 'node:path';
 import { loadModel, openDevice, parameterSpecs } from '../dist/src/index.js';
 import { Model } from '../dist/src/model/model.js';
-import { openModel, readModelConfig } from '../dist/src/train/model-folder.js';
+import { openModel, readModelConfig } from '../dist/src/checkpoint/model-folder.js';
 
 const [folder] = process.argv.slice(2);
 if (!folder) throw new Error('name a folder with config.json and safetensors');

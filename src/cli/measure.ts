@@ -4,9 +4,9 @@ import { modelConfig, stepWork } from '../../bench/works/step.js';
 import { messageOf } from '../errors.js';
 import { cacheFolder } from '../files.js';
 import { type DryRun, openDevice, presetSize, type RunConfig } from '../index.js';
-import { evaluationCost } from '../train/evaluations.js';
-import { kernelsForStart } from '../train/kernels.js';
-import { microBatchFlops, probeFlops, type SpeedProbe, timeMicroBatch, timeProbe } from '../train/speed.js';
+import { evaluationCost } from '../run/evaluations.js';
+import { microBatchFlops, probeFlops, type SpeedProbe, timeMicroBatch, timeProbe } from '../run/speed.js';
+import { kernelsForStart } from '../run/variants.js';
 
 const PRESET = 'small';
 const VOCABULARY = 4096;

@@ -1,61 +1,17 @@
 /** Which variants of kernels a run takes: shipped, tuned on this machine, or those that it was started with. */
-import { layOut } from '../autograd/layout.js';
-import { allocate } from '../autograd/plan.js';
 import { messageOf } from '../errors.js';
-import { TracedLosses } from '../eval/token-losses.js';
 import type { AdapterDescription } from '../gpu/adapters.js';
 import { openDevice } from '../gpu/device.js';
-import { MemoryCount } from '../gpu/memory.js';
-import { type KernelChoices, type KernelRequest, KernelTable } from '../kernels/table.js';
-import type { ModelConfig } from '../model/config.js';
-import type { BatchShape } from '../model/llama.js';
-import { ModelTensors, type Precision } from '../model/model.js';
+import { type KernelRequest, KernelTable } from '../kernels/table.js';
+import { traceKernels } from '../train/dry-step.js';
 import { choicesOf, readCache, writeCache } from '../tune/cache.js';
 import { refusal } from '../tune/candidates.js';
 import type { Variant } from '../tune/kind.js';
 import { type Tuned, tune } from '../tune/tune.js';
 import type { RunConfig } from './config.js';
-import { evaluationShape } from './evaluations.js';
 import type { TrainObserver } from './loop.js';
-import { trainerSettings } from './memory.js';
 import type { ResolvedRun } from './resolve.js';
-import { TracedStep, type TrainerSettings } from './traced-step.js';
-
-/** What decides which kernels a training step and its evaluation ask for. */
-export interface StepShape {
-  readonly model: ModelConfig;
-  readonly settings: TrainerSettings;
-  /** The batch of an evaluation; by default the step's. */
-  readonly evaluation?: BatchShape | undefined;
-  readonly precision?: Precision | undefined;
-}
-
-const shapeOf = (run: ResolvedRun): StepShape => ({
-  model: run.model,
-  settings: trainerSettings(run),
-  evaluation: evaluationShape(run),
-  precision: run.precision,
-});
-
-/**
- * Lays step and evaluation out without a device: the table's `requests` are all that they ask for, and `used` what they
- * run with.
- * @throws UserError when the model is not sound, or the adapter has no f16.
- */
-export function traceKernels(
-  adapter: AdapterDescription,
-  { model, settings, evaluation: batch = settings, precision = 'f32' }: StepShape,
-  choices?: KernelChoices,
-): KernelTable {
-  const kernels = new KernelTable(adapter, choices);
-  const memory = new MemoryCount(adapter);
-  const tensors = new ModelTensors(memory, model, { precision, kernels });
-  const step = new TracedStep(memory, tensors, settings);
-  const evaluation = new TracedLosses(memory, tensors, batch);
-  for (const graph of [step.microBatch, step.update]) allocate(memory, layOut(graph), kernels);
-  allocate(memory, layOut(evaluation.graph, { keep: [evaluation.losses] }), kernels);
-  return kernels;
-}
+import { shapeOf } from './step-shape.js';
 
 export interface TuneRequestOptions {
   readonly seconds: number;

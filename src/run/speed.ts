@@ -6,11 +6,11 @@ import type { KernelTable } from '../kernels/table.js';
 import { flopsPerToken, type ModelConfig, type ParameterSpec } from '../model/config.js';
 import { Model, type ModelOptions } from '../model/model.js';
 import { Random } from '../random.js';
-import { trainerSettings } from './memory.js';
+import { Trainer } from '../train/step.js';
+import type { TrainerSettings } from '../train/traced-step.js';
 import { newModel, type ResolvedRun } from './resolve.js';
 import { openData } from './run-data.js';
-import { Trainer } from './step.js';
-import type { TrainerSettings } from './traced-step.js';
+import { trainerSettings } from './step-shape.js';
 
 /** Steps that are timed: as many as a second has, one at least. */
 const MOST_STEPS = 3;

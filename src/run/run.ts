@@ -1,6 +1,11 @@
 /** A training run from its configuration to its last checkpoint: started new, by CPT, or resumed. */
 import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { type Companions, notesOfMarks, readCompanions, withMarks } from '../checkpoint/companions.js';
+import { findModelFolder, listCheckpoints } from '../checkpoint/find.js';
+import { readModelConfig } from '../checkpoint/hf-config.js';
+import { checkModelFolder, loadModel } from '../checkpoint/model-folder.js';
+import { originOf, readTrainingState } from '../checkpoint/training-record.js';
 import { claimFolder } from '../claim.js';
 import { Mixture } from '../data/mixture.js';
 import { UserError } from '../errors.js';
@@ -11,27 +16,19 @@ import { maxBindingBytes } from '../gpu/limits.js';
 import { initialWeights } from '../model/init.js';
 import { Model } from '../model/model.js';
 import { whyInvalid } from '../schema.js';
-import {
-  checkOptimizerState,
-  findModelFolder,
-  listCheckpoints,
-  originOf,
-  readTrainingState,
-  restoreTrainer,
-} from './checkpoint.js';
-import { type Companions, notesOfMarks, readCompanions, withMarks } from './companions.js';
+import { HEALTH_FILE, type HealthOptions } from '../train/health.js';
+import { Trainer } from '../train/step.js';
+import { checkOptimizerState, restoreTrainer } from './checkpoint.js';
 import type { RunConfig } from './config.js';
 import { notesOf } from './continuation.js';
-import { HEALTH_FILE, type HealthOptions } from './health.js';
-import { kernelsForResume, kernelsForStart, recordOf } from './kernels.js';
 import { type RunSummary, type TrainObserver, train } from './loop.js';
-import { type RunMemory, runMemory, trainerSettings } from './memory.js';
+import { type RunMemory, runMemory } from './memory.js';
 import { MetricsFile } from './metrics.js';
-import { checkModelFolder, loadModel, readModelConfig } from './model-folder.js';
 import { repeatNotes } from './repeats.js';
 import { type ResolvedRun, RUN_FORMAT, resolvedSchema, resolveRun } from './resolve.js';
 import { type Data, openData } from './run-data.js';
-import { Trainer } from './step.js';
+import { trainerSettings } from './step-shape.js';
+import { kernelsForResume, kernelsForStart, recordOf } from './variants.js';
 
 export interface RunOptions {
   readonly observer?: TrainObserver | undefined;
