@@ -37,15 +37,36 @@ module.exports = {
       to: { path: 'node_modules/(webgpu|koffi)/' },
     },
     {
+      name: 'bench-imports-down',
+      comment: 'the benchmark measures the engine and what trains with it, and knows no command',
+      severity: 'error',
+      from: { path: '^bench/' },
+      to: { path: ['study', 'demo', 'cli'].map(folder) },
+    },
+    {
+      name: 'bench-only-in-cli',
+      comment: 'commands run and show what the benchmark measures; nothing else needs it',
+      severity: 'error',
+      from: { path: '^src/', pathNot: folder('cli') },
+      to: { path: '^bench/' },
+    },
+    {
       name: 'files-only-above-the-engine',
-      comment: 'so that the engine also runs in a browser; kernels/source.ts and gpu/drivers.ts are the places to replace',
+      comment:
+        'so that the engine also runs in a browser; kernels/source.ts and gpu/drivers.ts are the places to replace',
       severity: 'error',
       from: {
-        path: ['autograd', 'ops', 'optim', 'model', 'eval', 'generate', 'numerics', 'scaling', 'kernels', 'gpu'].map(folder),
+        path: ['autograd', 'ops', 'optim', 'model', 'eval', 'generate', 'numerics', 'scaling', 'kernels', 'gpu'].map(
+          folder,
+        ),
         pathNot: ['^src/kernels/source.ts$', '^src/gpu/drivers.ts$'],
       },
       to: { path: '^(node:)?(fs|path|child_process|readline)$' },
     },
   ],
-  options: { tsConfig: { fileName: 'tsconfig.json' }, tsPreCompilationDeps: true, doNotFollow: { path: 'node_modules' } },
+  options: {
+    tsConfig: { fileName: 'tsconfig.json' },
+    tsPreCompilationDeps: true,
+    doNotFollow: { path: 'node_modules' },
+  },
 };
