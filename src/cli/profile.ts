@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { type Command, Option } from 'commander';
+import { matrixTypeIn, readModelConfig } from '../checkpoint/model-folder.js';
 import { UserError } from '../errors.js';
 import { cacheFolder, checkFilePlace, writeFileWhole } from '../files.js';
 import { type AdapterDescription, chooseAdapter, findModelFolder, loadModel, openDevice, readYaml } from '../index.js';
@@ -14,10 +15,9 @@ import { listPlans } from '../profile/plans.js';
 import { checkTimestamps, profile } from '../profile/profile.js';
 import { makeSubject, type Profiled, SUBJECTS, type SubjectName } from '../profile/subject.js';
 import { chromeTrace } from '../profile/trace.js';
-import { type FieldName, MODEL_FIELDS, parseFields, type RunFields } from '../train/config.js';
-import { traceKernels } from '../train/kernels.js';
-import { matrixTypeIn, readModelConfig } from '../train/model-folder.js';
-import { describedModel, stepShape } from '../train/step-shape.js';
+import { type FieldName, MODEL_FIELDS, parseFields, type RunFields } from '../run/config.js';
+import { describedModel, stepShape } from '../run/step-shape.js';
+import { traceVariants } from '../train/dry-step.js';
 import { choicesOf, readCache } from '../tune/cache.js';
 import { type CommandResult, defineAction, type Terminal } from './command.js';
 import { wholeNumber } from './numbers.js';
@@ -74,9 +74,9 @@ async function run(terminal: Terminal, options: ProfileCommandOptions): Promise<
   const adapter = (await chooseAdapter(options.adapter ?? fields.adapter)).choice.chosen;
   const profiled = { what, config, settings: settingsOf(what, fields, config, adapter) };
   const { precision = 'f32' } = fields;
-  const kernels =
-    what === 'step' && !fields.deterministic ? tunedKernels(terminal, adapter, profiled, precision) : undefined;
-  const tensors: TensorOptions = { precision, kernels, trainable: what === 'step' };
+  const variants =
+    what === 'step' && !fields.deterministic ? tunedVariants(terminal, adapter, profiled, precision) : undefined;
+  const tensors: TensorOptions = { precision, variants, trainable: what === 'step' };
   const { B, T, microBatches } = profiled.settings;
   const told = {
     what,
@@ -157,16 +157,16 @@ function settingsOf(
 }
 
 /** What was tuned for the step before, as `train` takes it; the rest as shipped. */
-function tunedKernels(
+function tunedVariants(
   terminal: Terminal,
   adapter: AdapterDescription,
   { config: model, settings }: Profiled,
   precision: 'f32' | 'f16',
 ): VariantTable {
-  const { requests } = traceKernels(adapter, { model, settings, precision });
+  const { requests } = traceVariants(adapter, { model, settings, precision });
   const cache = readCache(cacheFolder(), adapter);
   if (cache.note) terminal.note(cache.note);
   const tuned = [...requests.keys()].flatMap(key => cache.entries.get(key) ?? []);
-  terminal.note(`kernels: ${tuned.length} of ${requests.size} as tuned, the others as shipped`);
+  terminal.note(`kernels: ${tuned.length} of ${requests.size} were tuned, the others are as shipped`);
   return new VariantTable(adapter, choicesOf(tuned));
 }

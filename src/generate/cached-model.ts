@@ -134,7 +134,7 @@ export class CachedModel {
   }
 }
 
-const planPass = async ({ device, kernels }: Model, { graph, logits }: TracedPass): Promise<Pass> => ({
-  plan: await plan(device, graph, { keep: [logits], kernels }),
+const planPass = async ({ device, variants }: Model, { graph, logits }: TracedPass): Promise<Pass> => ({
+  plan: await plan(device, graph, { keep: [logits], variants }),
   logits,
 });

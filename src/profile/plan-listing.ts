@@ -1,10 +1,9 @@
 /** What a plan would be: its nodes in order, where each tensor is, from when to when, and what shares that place. */
 import type { Graph } from '../autograd/graph.js';
-import { type Layout, type LayoutOptions, layOut } from '../autograd/layout.js';
-import { allocate, bytesOfAllocation } from '../autograd/plan.js';
+import { type Layout, layOut } from '../autograd/layout.js';
+import { allocate, bytesOfAllocation, type PlanOptions } from '../autograd/plan.js';
 import { bytesOf, type DType, type Shape, type Tensor } from '../autograd/tensor.js';
 import type { Memory } from '../gpu/memory.js';
-import type { VariantTable } from '../kernels/variants.js';
 
 /** Numbers of nodes: of the one that makes a tensor, and of the last that touches it. */
 export interface Lifetime {
@@ -65,11 +64,11 @@ export function listPlan(
   name: string,
   graph: Graph,
   memory: Memory,
-  { kernels, ...options }: LayoutOptions & { readonly kernels?: VariantTable | undefined } = {},
+  { variants, ...options }: PlanOptions = {},
 ): PlanListing {
   const layout = layOut(graph, options);
   const { nodes, slots, places } = layout;
-  const allocation = allocate(memory, layout, kernels);
+  const allocation = allocate(memory, layout, variants);
   const lifetimes = lifetimesOf(nodes, new Set(options.keep ?? []));
   const listed = (tensor: Tensor): ListedTensor => {
     const { name, shape, dtype, buffer } = tensor;

@@ -43,21 +43,21 @@ function tracedPlans(
   options: TensorOptions,
 ): RepeatedPlan[] {
   const model = new ModelTensors(memory, config, options);
-  const { kernels } = model;
+  const { variants } = model;
   if (what === 'step') {
     const { microBatch, update } = new TracedStep(memory, model, settings);
     return [
-      { ...listPlan('micro-batch', microBatch, memory, { kernels }), times: settings.microBatches },
-      { ...listPlan('update', update, memory, { kernels }), times: 1 },
+      { ...listPlan('micro-batch', microBatch, memory, { variants }), times: settings.microBatches },
+      { ...listPlan('update', update, memory, { variants }), times: 1 },
     ];
   }
   if (what === 'eval') {
     const { graph, losses } = new TracedLosses(memory, model, settings);
-    return [{ ...listPlan('evaluation', graph, memory, { keep: [losses], kernels }), times: 1 }];
+    return [{ ...listPlan('evaluation', graph, memory, { keep: [losses], variants }), times: 1 }];
   }
   const { prefill, decode } = new TracedCache(memory, model, decodingShape(settings));
   return Object.entries({ prefill, decode }).map(([name, { graph, logits }]) => ({
-    ...listPlan(name, graph, memory, { keep: [logits], kernels }),
+    ...listPlan(name, graph, memory, { keep: [logits], variants }),
     times: 1,
   }));
 }

@@ -3,6 +3,7 @@
  * complete events (`ph` X) with `ts` and `dur` in microseconds, on a row for the host and one for the GPU.
  */
 import { showShape, type Tensor } from '../autograd/tensor.js';
+import { constantsOf } from '../kernels/source.js';
 import type { Replay, Replayed } from './profile.js';
 
 const PROCESS = 1;
@@ -74,13 +75,14 @@ const showTensor = ({ name, dtype, shape }: Tensor): string => `${name} ${dtype}
 
 function argsOf({ dispatch, source }: Replayed): Record<string, unknown> {
   const { workgroups } = dispatch;
-  if (!source) return { workgroups };
-  const { node } = source;
+  if (!source?.call) return { workgroups };
+  const { node, call } = source;
   return {
     node: node.name,
     reads: node.inputs.map(showTensor),
     makes: node.results.map(showTensor),
     updates: (node.updates ?? []).map(showTensor),
     workgroups,
+    constants: constantsOf(call.source),
   };
 }
