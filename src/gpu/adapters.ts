@@ -37,6 +37,7 @@ export interface AdapterChoice {
 }
 
 export interface LiveAdapter {
+  /** @internal */
   readonly adapter: GPUAdapter;
   readonly description: AdapterDescription;
 }

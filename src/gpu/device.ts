@@ -61,7 +61,7 @@ export async function openDevice(options: DeviceOptions = {}): Promise<Device> {
     requiredLimits,
   });
   const chosen = { ...choice.chosen, limits: { ...choice.chosen.limits, ...options.limits } };
-  return new Device(handle, { ...choice, chosen });
+  return Device.of(handle, { ...choice, chosen });
 }
 
 export class Device implements Memory {
@@ -77,7 +77,7 @@ export class Device implements Memory {
   #failure: Error | undefined;
   #closed = false;
 
-  constructor(handle: GPUDevice, choice: AdapterChoice) {
+  private constructor(handle: GPUDevice, choice: AdapterChoice) {
     this.choice = choice;
     this.adapter = choice.chosen;
     this.#handle = handle;
@@ -88,6 +88,11 @@ export class Device implements Memory {
     void handle.lost.then(info => {
       if (!this.#closed) this.#failure ??= new Error(`the device was lost: ${info.message}`);
     });
+  }
+
+  /** @internal */
+  static of(handle: GPUDevice, choice: AdapterChoice): Device {
+    return new Device(handle, choice);
   }
 
   /** @throws the first error that the device reported, if there was one. */
@@ -112,7 +117,7 @@ export class Device implements Memory {
     this.counters.buffers++;
     this.memory.bytes += size;
     this.memory.peakBytes = Math.max(this.memory.peakBytes, this.memory.bytes);
-    return new DeviceBuffer(handle, label, size, () => {
+    return DeviceBuffer.of(handle, label, size, () => {
       this.memory.bytes -= size;
     });
   }
@@ -202,6 +207,7 @@ export class Device implements Memory {
     return messages.map(({ type, lineNum, linePos, message }) => `${type} ${lineNum}:${linePos} ${message}`);
   }
 
+  /** @internal */
   bind(pipeline: Pipeline, ranges: readonly BufferRange[]): GPUBindGroup {
     this.counters.bindGroups++;
     return this.#handle.createBindGroup({
