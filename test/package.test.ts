@@ -31,8 +31,7 @@ import * as babelgrad from 'babelgrad';
 import { type Device, type Model, openDevice, Trainer } from 'babelgrad';
 
 export async function train(model: Model, sequences: Uint32Array): Promise<number> {
-  const optimizer = { beta1: 0.9, beta2: 0.95, eps: 1e-8, weightDecay: 0.1, clip: 1 };
-  const trainer = await Trainer.create(model, { B: 1, T: 8, microBatches: 1, optimizer });
+  using trainer = await Trainer.create(model, { B: 1, T: 8 });
   const { loss } = await trainer.trainStep(sequences, 1e-3);
   return loss;
 }

@@ -12,6 +12,7 @@ import { loadModel, openModel, readModelConfig } from '../train/model-folder.js'
 import { readRunConfig } from '../train/run.js';
 import { openData } from '../train/run-data.js';
 import { Trainer } from '../train/step.js';
+import type { TrainerSettings } from '../train/traced-step.js';
 
 type Values = ReadonlyMap<string, ArrayLike<number>>;
 
@@ -92,11 +93,9 @@ export async function driftOf(folder: string, steps: number, a: SideOptions, b: 
   }
 }
 
-type Settings = Parameters<typeof Trainer.create>[1];
-
 async function onDevice(
   folder: string,
-  settings: Settings,
+  settings: TrainerSettings,
   { device, precision }: Exclude<SideOptions, 'float64'>,
 ): Promise<Side> {
   const model = await loadModel(device, folder, { precision });
@@ -121,7 +120,7 @@ async function onDevice(
   };
 }
 
-function inFloat64(folder: string, { B, T, optimizer }: Settings): Side {
+function inFloat64(folder: string, { B, T, optimizer }: TrainerSettings): Side {
   const { config, weights: file } = openModel(folder);
   const specs = parameterSpecs(config);
   const weights: Weights = new Map();

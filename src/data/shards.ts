@@ -81,6 +81,7 @@ class SplitReader {
   }
 
   read(start: number, count: number): Uint32Array {
+    if (this.#files.length === 0) throw new UserError('the data set was closed; open it again, or close it later');
     if (start < 0 || count < 0 || start + count > this.#tokens) {
       throw new Error(`tokens ${start} to ${start + count} were asked for, there are ${this.#tokens}`);
     }
@@ -98,7 +99,7 @@ class SplitReader {
   }
 }
 
-/** An open token data set. */
+/** An open token data set. `close` it. */
 export class TokenDataset {
   readonly folder: string;
   readonly index: TokenIndex;
@@ -180,6 +181,10 @@ export class TokenDataset {
   close(): void {
     this.#train.close();
     this.#heldOut.close();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
   }
 }
 

@@ -111,4 +111,8 @@ export class TokenLosses {
     this.#plan.destroy();
     this.#traced.destroy();
   }
+
+  [Symbol.dispose](): void {
+    this.destroy();
+  }
 }

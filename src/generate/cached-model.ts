@@ -140,6 +140,10 @@ export class CachedModel {
     for (const { buffer } of this.#tensors) buffer!.destroy();
   }
 
+  [Symbol.dispose](): void {
+    this.destroy();
+  }
+
   #make(name: string, shape: Shape, dtype: DType): Tensor {
     const tensor = persistent(name, shape, this.model.device.createBuffer(name, bytesOf({ shape, dtype })), dtype);
     this.#tensors.push(tensor);

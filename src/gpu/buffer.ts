@@ -54,6 +54,10 @@ export class DeviceBuffer {
     this.#handle?.destroy();
     this.#onDestroy(this);
   }
+
+  [Symbol.dispose](): void {
+    this.destroy();
+  }
 }
 
 /** A part of a buffer as a kernel sees it. Storage offsets must be multiples of the adapter's alignment (≤ 256). */

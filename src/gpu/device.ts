@@ -277,4 +277,8 @@ export class Device implements Memory {
     for (const buffer of this.#staging) buffer.destroy();
     this.#handle.destroy();
   }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
 }

@@ -162,6 +162,10 @@ export class ModelTensors implements ForwardTensors {
     for (const arena of [this.weights, this.stored, this.halves]) arena.destroy();
     for (const { buffer } of this.#tables.values()) buffer!.destroy();
   }
+
+  [Symbol.dispose](): void {
+    this.destroy();
+  }
 }
 
 /** Weights on a device. Free them with `destroy`. */

@@ -20,6 +20,7 @@ const PAUSE = 3;
 export interface WatchServer {
   readonly url: string;
   close(): void;
+  [Symbol.dispose](): void;
 }
 
 type Listener = (event: string, data: unknown) => void;
@@ -92,14 +93,12 @@ export async function serveWatch(folder: string, port: number): Promise<WatchSer
   app.onError((error, context) => context.text(`${messageOf(error)}\n`, 500));
 
   const server = await listen(app, port);
-  return {
-    url: `http://${ADDRESS}:${(server.address() as AddressInfo).port}/`,
-    close() {
-      closing.abort();
-      server.close();
-      server.closeAllConnections(); // a browser that listens would keep it open
-    },
+  const close = () => {
+    closing.abort();
+    server.close();
+    server.closeAllConnections(); // a browser that listens would keep it open
   };
+  return { url: `http://${ADDRESS}:${(server.address() as AddressInfo).port}/`, close, [Symbol.dispose]: close };
 }
 
 function listen(app: Hono, port: number): Promise<Server> {

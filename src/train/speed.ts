@@ -9,8 +9,7 @@ import { Random } from '../random.js';
 import { trainerSettings } from './memory.js';
 import { newModel, type ResolvedRun } from './resolve.js';
 import { openData } from './run-data.js';
-import { Trainer } from './step.js';
-import type { TrainerSettings } from './traced-step.js';
+import { Trainer, type TrainerOptions } from './step.js';
 
 /** Steps that are timed: as many as a second has, one at least. */
 const MOST_STEPS = 3;
@@ -41,7 +40,6 @@ export async function timeMicroBatch(device: Device, run: ResolvedRun, kernels?:
   }
 }
 
-const OPTIMIZER = { beta1: 0.9, beta2: 0.95, eps: 1e-8, weightDecay: 0.1, clip: 1 };
 const PROBE = { vocabSize: 4096, T: 128 };
 
 /** A preset on random tokens: a model that stands for others where these are too large to be tried. */
@@ -61,8 +59,7 @@ export async function timeProbe(device: Device, probe: SpeedProbe): Promise<numb
   const random = new Random(0, 'tokens');
   const shape = { B: probe.sequences, T: PROBE.T };
   const sequences = Uint32Array.from({ length: shape.B * (shape.T + 1) }, () => random.integer(PROBE.vocabSize));
-  const settings = { ...shape, microBatches: 1, optimizer: OPTIMIZER };
-  return probeFlops(probe) / (await timeSteps(device, probeModel(probe), {}, settings, () => sequences));
+  return probeFlops(probe) / (await timeSteps(device, probeModel(probe), {}, shape, () => sequences));
 }
 
 /** The weights are all alike, which takes as long as any and no time to make. */
@@ -70,7 +67,7 @@ async function timeSteps(
   device: Device,
   config: ModelConfig,
   options: ModelOptions,
-  settings: TrainerSettings,
+  settings: TrainerOptions,
   next: () => Uint32Array,
 ): Promise<number> {
   const model = await Model.create(device, config, alike, options);
