@@ -22,8 +22,8 @@ export interface TokenizeProgress {
 
 export interface TokenizeOptions {
   readonly tokenizer: TextTokenizer;
-  /** Field or column of the text in .jsonl and .parquet. */
-  readonly field: string;
+  /** Field or column of the text in .jsonl and .parquet; default `text`. */
+  readonly field?: string | undefined;
   /** What a special token that is spelled out in a document is; by default text like any other. */
   readonly specialTokens?: SpecialTokens | undefined;
   /** The folder to make; it must not exist. */
@@ -43,6 +43,15 @@ export interface TokenizeOptions {
  * First pass: every document becomes ids with its marks, in one temporary file. Second pass: `writeSplit`. The folder
  * appears when it is complete.
  * @throws UserError when `out` exists, a text cannot be read, or there are too few tokens to hold out that many.
+ * @example
+ * import { TextTokenizer, tokenizeFiles } from 'babelgrad';
+ *
+ * const tokenizer = TextTokenizer.load('tokenizer.json');
+ * for (const language of ['en', 'fr']) {
+ *   const files = [`text/${language}.jsonl.gz`];
+ *   const index = await tokenizeFiles(files, { tokenizer, out: `data/${language}`, heldOutTokens: 4096 });
+ *   console.log(index.documents, index.train, index.heldOut);
+ * }
  */
 export async function tokenizeFiles(files: readonly string[], options: TokenizeOptions): Promise<TokenIndex> {
   const { out, tokenizer, heldOutTokens, shardTokens = 2 ** 26, seed = 0 } = options;

@@ -53,6 +53,12 @@ const REQUESTED_LIMITS = [
 /**
  * Opens a device on the chosen adapter.
  * @throws UserError when there is no adapter or none that matches.
+ * @example
+ * import { openDevice } from 'babelgrad';
+ *
+ * const device = await openDevice({ adapter: process.env.MY_ADAPTER });
+ * console.log(device.adapter.name, device.choice.reason);
+ * device.close();
  */
 export async function openDevice(options: DeviceOptions = {}): Promise<Device> {
   const { live, choice } = await chooseAdapter(options.adapter, options.checked);

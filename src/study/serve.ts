@@ -25,7 +25,15 @@ export interface WatchServer {
 
 type Listener = (event: string, data: unknown) => void;
 
-/** @throws UserError when there is no such folder, or the port is taken. `port` 0 takes one that is free. */
+/**
+ * @throws UserError when there is no such folder, or the port is taken. `port` 0 takes one that is free.
+ * @example
+ * import { serveWatch } from 'babelgrad';
+ *
+ * const server = await serveWatch('runs/english', 0);
+ * console.log(server.url);
+ * server.close();
+ */
 export async function serveWatch(folder: string, port: number): Promise<WatchServer> {
   const watched = new WatchedFolder(folder);
   /** What a new browser is given at once; its first update brings it to the present. */

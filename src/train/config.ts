@@ -165,6 +165,14 @@ export function readYaml(path: string): Record<string, unknown> {
 /**
  * Checks fields against the schema. `origin` begins the messages: where the fields come from.
  * @throws UserError naming the field, what is wrong with it, and the field that was probably meant.
+ * @example
+ * import { parseConfig, UserError } from 'babelgrad';
+ *
+ * try {
+ *   parseConfig({ out: 'runs/x', sources: [{ name: 'en', path: 'data/en' }], preset: 'tiny', learningrate: 1e-3 });
+ * } catch (error) {
+ *   if (error instanceof UserError) console.log(error.message); // names the field that there is not
+ * }
  */
 export function parseConfig(fields: Record<string, unknown>, origin = 'the configuration'): RunConfig {
   return parseWith(configSchema, Object.keys(configFields), fields, origin);

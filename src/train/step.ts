@@ -34,7 +34,25 @@ export interface TrainerOptions extends Omit<TrainerSettings, 'microBatches' | '
   readonly optimizer?: Partial<OptimizerSettings> | undefined;
 }
 
-/** Optimizer steps on a model, planned once. Free it with `destroy`. */
+/**
+ * Optimizer steps on a model, planned once. Free it with `destroy`.
+ * @example
+ * import { createModel, Mixture, openDevice, saveModel, TokenDataset, Trainer } from 'babelgrad';
+ *
+ * const device = await openDevice();
+ * const data = TokenDataset.open('data/en');
+ * const model = await createModel(device, { preset: 'tiny', vocabSize: data.index.vocabSize });
+ * const trainer = await Trainer.create(model, { B: 4, T: 64, optimizer: { weightDecay: 0 } });
+ * const batches = new Mixture([{ name: 'en', tokens: data, weight: 1 }], { seed: 0, contextLength: 64 });
+ * for (let step = 0; step < 5; step++) {
+ *   const { loss, gradientNorm } = await trainer.trainStep(batches.next(4), 1e-3);
+ *   console.log(loss, gradientNorm);
+ * }
+ * await saveModel(model, 'model', data.tokenizerJson);
+ * trainer.destroy();
+ * model.destroy();
+ * device.close();
+ */
 export class Trainer {
   readonly model: Model;
   readonly settings: TrainerSettings;
