@@ -3,7 +3,7 @@ import { messageOf } from '../errors.js';
 import type { AdapterDescription } from '../gpu/adapters.js';
 import { openDevice } from '../gpu/device.js';
 import { type KernelRequest, KernelTable } from '../kernels/table.js';
-import { traceKernels } from '../train/dry-step.js';
+import { dryStep } from '../train/dry-step.js';
 import { choicesOf, readCache, writeCache } from '../tune/cache.js';
 import { refusal } from '../tune/candidates.js';
 import type { Variant } from '../tune/kind.js';
@@ -64,10 +64,10 @@ export async function kernelsForStart(
   { folder, signal, observer }: KernelSearch,
 ): Promise<KernelTable> {
   const shape = shapeOf(run);
-  const shipped = traceKernels(adapter, shape);
+  const shipped = dryStep(adapter, shape).kernels;
   if (folder === undefined || config.deterministic) return shipped;
   // a smaller batch of evaluation, which the next budget changes, is not tuned for
-  const requests = [...traceKernels(adapter, { ...shape, evaluation: undefined }).requests.values()];
+  const requests = [...dryStep(adapter, { ...shape, evaluation: undefined }).kernels.requests.values()];
   const cache = readCache(folder, adapter);
   if (cache.note) observer?.onNote?.(cache.note);
   const known = new Map([...requests, ...shipped.requests.values()].map(request => [request.key, request]));
@@ -80,7 +80,7 @@ export async function kernelsForStart(
     if (note) observer?.onNote?.(note);
     found.push(...tuned);
   }
-  return traceKernels(adapter, shapeOf(run), choicesOf(found));
+  return dryStep(adapter, shapeOf(run), choicesOf(found)).kernels;
 }
 
 /** What a run's configuration keeps, so that a resumed run takes the same. */
@@ -97,7 +97,7 @@ export const recordOf = (kernels: KernelTable): NonNullable<ResolvedRun['kernels
 export function kernelsForResume(adapter: AdapterDescription, run: ResolvedRun, observer?: TrainObserver): KernelTable {
   const recorded = run.kernels;
   if (!recorded) return new KernelTable(adapter);
-  const { requests } = traceKernels(adapter, shapeOf(run));
+  const { requests } = dryStep(adapter, shapeOf(run)).kernels;
   const { adapter: startedOn, driver, ...kept } = structuredClone(recorded);
   let replaced = 0;
   for (const request of requests.values()) {
