@@ -1,5 +1,5 @@
 /** The backward walk: nodes in reverse, each rule once, gradients of a tensor added up as they arrive. */
-import { accumulate, add } from '../kernels/elementwise.js';
+import { accumulate, add } from '../kernels/add.js';
 import type { Graph, Node, PendingGradients, Segment } from './graph.js';
 import { expectShape, sizeOf, type Tensor } from './tensor.js';
 

@@ -8,7 +8,7 @@ import { UserError } from '../errors.js';
 import type { Device } from '../gpu/device.js';
 import type { Memory } from '../gpu/memory.js';
 import { BYTES } from '../kernels/call.js';
-import { KernelTable } from '../kernels/table.js';
+import { VariantTable } from '../kernels/variants.js';
 import { copyInto } from '../ops/cast.js';
 import { ropeTable } from '../ops/rope.js';
 import {
@@ -35,7 +35,7 @@ export type Precision = (typeof PRECISIONS)[number];
 export interface ModelOptions {
   readonly precision?: Precision;
   /** Which variants of kernels the model runs with; by default the shipped ones. */
-  readonly kernels?: KernelTable | undefined;
+  readonly kernels?: VariantTable | undefined;
   /**
    * Whether the model may be trained: the default. One that is only used can keep its matrices in the two-byte type that a
    * checkpoint has them in, half the memory for the same results, to the bit.
@@ -79,7 +79,7 @@ export class ModelTensors implements ForwardTensors {
   readonly config: ModelConfig;
   readonly precision: Precision;
   readonly trainable: boolean;
-  readonly kernels: KernelTable;
+  readonly kernels: VariantTable;
   /** Parameters by Hugging Face name, and the groups that are kept together on the device. */
   readonly specs: readonly ParameterSpec[];
   readonly groups: readonly ParameterGroup[];
@@ -100,7 +100,7 @@ export class ModelTensors implements ForwardTensors {
     }
     this.precision = precision;
     this.trainable = trainable;
-    this.kernels = kernels ?? new KernelTable(memory.adapter);
+    this.kernels = kernels ?? new VariantTable(memory.adapter);
     this.specs = parameterSpecs(config);
     this.groups = parameterGroups(config);
     this.#places = placesOf(this.groups);

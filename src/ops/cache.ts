@@ -1,7 +1,8 @@
 /** The cache of keys and values that generation keeps on the device. No gradients: nothing is trained through it. */
 import type { Graph } from '../autograd/graph.js';
 import { expectShape, type Tensor } from '../autograd/tensor.js';
-import { attentionCached, type CacheSizes, cacheWrite } from '../kernels/cache.js';
+import { attentionCached } from '../kernels/attention-cached.js';
+import { type CacheSizes, cacheWrite } from '../kernels/cache-write.js';
 
 /** One layer's: keys [B, KV, D, capacity], values [B, KV, capacity, D]; both persistent and of one type. */
 export interface KeyValueCache {

@@ -2,7 +2,7 @@
 import { messageOf } from '../errors.js';
 import type { AdapterDescription } from '../gpu/adapters.js';
 import { openDevice } from '../gpu/device.js';
-import { type KernelRequest, KernelTable } from '../kernels/table.js';
+import { type KernelRequest, VariantTable } from '../kernels/variants.js';
 import { dryStep } from '../train/dry-step.js';
 import { choicesOf, readCache, writeCache } from '../tune/cache.js';
 import { refusal } from '../tune/candidates.js';
@@ -62,7 +62,7 @@ export async function kernelsForStart(
   run: ResolvedRun,
   config: RunConfig,
   { folder, signal, observer }: KernelSearch,
-): Promise<KernelTable> {
+): Promise<VariantTable> {
   const shape = shapeOf(run);
   const shipped = dryStep(adapter, shape).kernels;
   if (folder === undefined || config.deterministic) return shipped;
@@ -84,7 +84,7 @@ export async function kernelsForStart(
 }
 
 /** What a run's configuration keeps, so that a resumed run takes the same. */
-export const recordOf = (kernels: KernelTable): NonNullable<ResolvedRun['kernels']> => ({
+export const recordOf = (kernels: VariantTable): NonNullable<ResolvedRun['kernels']> => ({
   adapter: kernels.adapter.name,
   driver: kernels.adapter.driver,
   ...structuredClone(kernels.used),
@@ -94,9 +94,13 @@ export const recordOf = (kernels: KernelTable): NonNullable<ResolvedRun['kernels
  * The variants of a resumed run: exactly those it was started with. On another adapter, which gives other bits anyway,
  * those of them that it cannot run give way to the shipped ones.
  */
-export function kernelsForResume(adapter: AdapterDescription, run: ResolvedRun, observer?: TrainObserver): KernelTable {
+export function kernelsForResume(
+  adapter: AdapterDescription,
+  run: ResolvedRun,
+  observer?: TrainObserver,
+): VariantTable {
   const recorded = run.kernels;
-  if (!recorded) return new KernelTable(adapter);
+  if (!recorded) return new VariantTable(adapter);
   const { requests } = dryStep(adapter, shapeOf(run)).kernels;
   const { adapter: startedOn, driver, ...kept } = structuredClone(recorded);
   let replaced = 0;
@@ -115,5 +119,5 @@ export function kernelsForResume(adapter: AdapterDescription, run: ResolvedRun, 
       `${replaced} of the run's kernel variants cannot run on ${is}; the shipped ones take their place`,
     );
   }
-  return new KernelTable(adapter, kept);
+  return new VariantTable(adapter, kept);
 }

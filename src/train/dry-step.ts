@@ -6,7 +6,7 @@ import type { Tensor } from '../autograd/tensor.js';
 import { TracedLosses } from '../eval/token-losses.js';
 import type { AdapterDescription } from '../gpu/adapters.js';
 import { MemoryCount } from '../gpu/memory.js';
-import { type KernelChoices, KernelTable } from '../kernels/table.js';
+import { type KernelChoices, VariantTable } from '../kernels/variants.js';
 import type { ModelConfig } from '../model/config.js';
 import type { BatchShape } from '../model/llama.js';
 import { ModelTensors, type Precision } from '../model/model.js';
@@ -23,7 +23,7 @@ export interface StepShape {
 
 export interface DryStep {
   /** Its `requests` are all that step and evaluation ask for, and `used` what they run with. */
-  readonly kernels: KernelTable;
+  readonly kernels: VariantTable;
   /** All that was counted. */
   readonly memory: MemoryCount;
   readonly model: ModelTensors;
@@ -41,7 +41,7 @@ export function dryStep(
   { model: config, settings, evaluation: batch = settings, precision = 'f32' }: StepShape,
   choices?: KernelChoices,
 ): DryStep {
-  const kernels = new KernelTable(adapter, choices);
+  const kernels = new VariantTable(adapter, choices);
   const memory = new MemoryCount(adapter);
   const planned = (graph: Graph, ...keep: Tensor[]): Allocation => allocate(memory, layOut(graph, { keep }), kernels);
   const model = new ModelTensors(memory, config, { precision, kernels });

@@ -2,7 +2,7 @@
 
 import { BYTES, floatsOf, packed } from '../elements.js';
 import type { Device } from '../gpu/device.js';
-import type { KernelRequest } from '../kernels/table.js';
+import type { KernelRequest } from '../kernels/variants.js';
 import { storedBound } from '../numerics/bounds.js';
 import { compare } from '../numerics/compare.js';
 import { canonical } from './candidates.js';

@@ -6,8 +6,8 @@ import { plan } from '../../src/autograd/plan.js';
 import { bytesOf, type DType, persistent, type Shape, sizeOf, type Tensor } from '../../src/autograd/tensor.js';
 import { floatsOf, packed } from '../../src/elements.js';
 import { type Device, type DeviceOptions, openDevice } from '../../src/gpu/device.js';
-import { add } from '../../src/kernels/elementwise.js';
-import type { KernelTable } from '../../src/kernels/table.js';
+import { add } from '../../src/kernels/add.js';
+import type { VariantTable } from '../../src/kernels/variants.js';
 import { compare } from '../../src/numerics/compare.js';
 import { stored } from '../../src/numerics/inputs.js';
 import { Random } from '../../src/random.js';
@@ -92,7 +92,7 @@ export async function run(
   device: Device,
   graph: Graph,
   tensors: readonly Tensor[],
-  kernels?: KernelTable,
+  kernels?: VariantTable,
 ): Promise<Float32Array[]> {
   const planned = await plan(device, graph, { keep: tensors.filter(tensor => !tensor.buffer), kernels });
   device.submit(planned.commands);
