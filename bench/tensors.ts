@@ -1,7 +1,7 @@
 /** Inputs of the benchmark: the same values in every run and for every engine. */
 import { bytesOf, type DType, persistent, type Shape, sizeOf, type Tensor } from '../src/autograd/tensor.js';
-import { packed } from '../src/elements.js';
 import type { Device } from '../src/gpu/device.js';
+import { packed } from '../src/kernels/element-type.js';
 import { Random } from '../src/random.js';
 
 /** Uniform values in [low, high), from a random stream of the name's own. */

@@ -2,8 +2,8 @@
 import type { Graph, Node } from '../../src/autograd/graph.js';
 import { plan } from '../../src/autograd/plan.js';
 import { bytesOf, sizeOf, type Tensor } from '../../src/autograd/tensor.js';
-import { floatsOf } from '../../src/elements.js';
 import type { Device } from '../../src/gpu/device.js';
+import { floatsOf } from '../../src/kernels/element-type.js';
 import type { Precision } from '../../src/model/model.js';
 import { compare } from '../../src/numerics/compare.js';
 import type { Vector } from '../../src/numerics/reference.js';

@@ -4,12 +4,12 @@
  */
 
 import { bfloatsOf } from '../bfloat.js';
-import { floatsOf } from '../elements.js';
 import type { BufferUsage, DeviceBuffer } from '../gpu/buffer.js';
 import type { Device } from '../gpu/device.js';
 import type { Command } from '../gpu/program.js';
 import { halvesOf } from '../half.js';
-import { BYTES, bindCall, type ElementType, type KernelCall, type Operand, packParams } from '../kernels/call.js';
+import { bindCall, type KernelCall, type Operand, packParams } from '../kernels/call.js';
+import { BYTES, type ElementType, floatsOf } from '../kernels/element-type.js';
 import { fillWorkgroup } from '../kernels/fill-workgroup.js';
 import type { Vector } from '../numerics/reference.js';
 import type { Given, Problem } from './problem.js';

@@ -1,7 +1,6 @@
 /** Runs an op that a training run kept, on the inputs that it had. */
-import { floatsOf } from '../elements.js';
 import type { Device } from '../gpu/device.js';
-import { BYTES } from '../kernels/call.js';
+import { BYTES, floatsOf } from '../kernels/element-type.js';
 import { callOfRecord, type RecordedOp } from '../train/recorded-op.js';
 import { compile } from './bench.js';
 

@@ -64,7 +64,7 @@ async function run(terminal: Terminal, options: TuneCommandOptions): Promise<Com
   }
   const adapter = (await chooseAdapter(options.adapter ?? fields.adapter)).choice.chosen;
   const shape = hasModel ? { ...stepShape(fields, adapter), precision: fields.precision } : undefined;
-  const requests = shape && [...dryStep(adapter, shape).kernels.requests.values()];
+  const requests = shape && [...dryStep(adapter, shape).variants.requests.values()];
   const folder = cacheFolder();
   if (requests && !show) {
     terminal.note(`${requests.length} kernels on ${adapter.name} (${adapter.driver}), for ${seconds} s at most`);

@@ -1,13 +1,11 @@
 /** A kernel call: what a kernel's file and sizes come to, ready to be bound to buffers and dispatched. */
-import type { ElementType } from '../elements.js';
 import { UserError } from '../errors.js';
 import type { BufferRange } from '../gpu/buffer.js';
 import type { Device } from '../gpu/device.js';
 import type { Dispatch } from '../gpu/program.js';
+import type { ElementType } from './element-type.js';
 import { interfaceOf, type KernelInterface, takes } from './interface.js';
 import { type Constants, originOf, specialise } from './source.js';
-
-export { BYTES, ELEMENT_TYPES, type ElementType } from '../elements.js';
 
 /** A tensor's buffer as a kernel takes it. */
 export interface Operand extends BufferRange {

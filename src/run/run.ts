@@ -28,7 +28,7 @@ import { repeatNotes } from './repeats.js';
 import { type ResolvedRun, RUN_FORMAT, resolvedSchema, resolveRun } from './resolve.js';
 import { type Data, openData } from './run-data.js';
 import { trainerSettings } from './step-shape.js';
-import { kernelsForResume, kernelsForStart, recordOf } from './variants.js';
+import { recordOf, variantsForResume, variantsForStart } from './variants.js';
 
 export interface RunOptions {
   readonly observer?: TrainObserver | undefined;
@@ -76,12 +76,12 @@ async function startClaimed(config: RunConfig, options: StartOptions): Promise<R
     const { signal, observer, tune } = options;
     for (const note of [...checked, ...notesOf(resolved), ...repeatNotes(resolved)]) observer?.onNote?.(note);
     const search = { folder: tune?.cache, signal, observer };
-    const kernels = await kernelsForStart(device.adapter, resolved, config, search);
-    const run = { ...resolved, kernels: recordOf(kernels) };
+    const variants = await variantsForStart(device.adapter, resolved, config, search);
+    const run = { ...resolved, kernels: recordOf(variants) };
     const { precision } = run;
     const model = checkpoint
-      ? await loadModel(device, checkpoint, { precision, kernels })
-      : await Model.create(device, run.model, initialWeights(run.model, run.seed), { precision, kernels });
+      ? await loadModel(device, checkpoint, { precision, variants })
+      : await Model.create(device, run.model, initialWeights(run.model, run.seed), { precision, variants });
     const source = checkpoint ? readCompanions(checkpoint) : undefined;
     const companions = withMarks(source, data.tokenizerJson, data.marks);
     return trainFrom(device, config.out, run, { model, companions }, data, options, trainer => {
@@ -190,8 +190,8 @@ async function resumeClaimed(folder: string, options: RunOptions): Promise<RunSu
         `the data '${changed.tokens.folder}' is not what '${folder}' was started with; a run needs its own data to go on`,
       );
     }
-    const kernels = kernelsForResume(device.adapter, run, options.observer);
-    const model = await loadModel(device, latest.folder, { precision: run.precision, kernels });
+    const variants = variantsForResume(device.adapter, run, options.observer);
+    const model = await loadModel(device, latest.folder, { precision: run.precision, variants });
     const companions = readCompanions(latest.folder);
     return trainFrom(device, folder, run, { model, companions }, data, options, trainer => {
       const state = readTrainingState(latest.folder);

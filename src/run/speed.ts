@@ -30,11 +30,11 @@ export const microBatchFlops = ({
  * Seconds of a micro-batch of the run's own data, forward, backward and AdamW: the mean of a few, after one that compiles.
  * By default with the shipped kernels.
  */
-export async function timeMicroBatch(device: Device, run: ResolvedRun, kernels?: VariantTable): Promise<number> {
+export async function timeMicroBatch(device: Device, run: ResolvedRun, variants?: VariantTable): Promise<number> {
   const data = openData(run.sources, run.heldOut);
   try {
     const mixture = new Mixture(data.sources, { seed: 0, contextLength: run.contextLength });
-    const options = { precision: run.precision, ...(kernels && { kernels }) };
+    const options = { precision: run.precision, ...(variants && { variants }) };
     return await timeSteps(device, run.model, options, trainerSettings(run), () => mixture.next(run.microBatch));
   } finally {
     data.close();

@@ -57,17 +57,17 @@ export interface KernelSearch {
  * The variants of a new run: what was tuned before, the rest tuned now for at most `tuneSeconds`. Without a folder, or
  * with `deterministic`, the shipped ones.
  */
-export async function kernelsForStart(
+export async function variantsForStart(
   adapter: AdapterDescription,
   run: ResolvedRun,
   config: RunConfig,
   { folder, signal, observer }: KernelSearch,
 ): Promise<VariantTable> {
   const shape = shapeOf(run);
-  const shipped = dryStep(adapter, shape).kernels;
+  const shipped = dryStep(adapter, shape).variants;
   if (folder === undefined || config.deterministic) return shipped;
   // a smaller batch of evaluation, which the next budget changes, is not tuned for
-  const requests = [...dryStep(adapter, { ...shape, evaluation: undefined }).kernels.requests.values()];
+  const requests = [...dryStep(adapter, { ...shape, evaluation: undefined }).variants.requests.values()];
   const cache = readCache(folder, adapter);
   if (cache.note) observer?.onNote?.(cache.note);
   const known = new Map([...requests, ...shipped.requests.values()].map(request => [request.key, request]));
@@ -80,28 +80,28 @@ export async function kernelsForStart(
     if (note) observer?.onNote?.(note);
     found.push(...tuned);
   }
-  return dryStep(adapter, shapeOf(run), choicesOf(found)).kernels;
+  return dryStep(adapter, shapeOf(run), choicesOf(found)).variants;
 }
 
 /** What a run's configuration keeps, so that a resumed run takes the same. */
-export const recordOf = (kernels: VariantTable): NonNullable<ResolvedRun['kernels']> => ({
-  adapter: kernels.adapter.name,
-  driver: kernels.adapter.driver,
-  ...structuredClone(kernels.used),
+export const recordOf = (variants: VariantTable): NonNullable<ResolvedRun['kernels']> => ({
+  adapter: variants.adapter.name,
+  driver: variants.adapter.driver,
+  ...structuredClone(variants.used),
 });
 
 /**
  * The variants of a resumed run: exactly those it was started with. On another adapter, which gives other bits anyway,
  * those of them that it cannot run give way to the shipped ones.
  */
-export function kernelsForResume(
+export function variantsForResume(
   adapter: AdapterDescription,
   run: ResolvedRun,
   observer?: TrainObserver,
 ): VariantTable {
   const recorded = run.kernels;
   if (!recorded) return new VariantTable(adapter);
-  const { requests } = dryStep(adapter, shapeOf(run)).kernels;
+  const { requests } = dryStep(adapter, shapeOf(run)).variants;
   const { adapter: startedOn, driver, ...kept } = structuredClone(recorded);
   let replaced = 0;
   for (const request of requests.values()) {

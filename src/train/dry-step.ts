@@ -1,4 +1,4 @@
-/** A training step and an evaluation traced without a device: the kernels they ask for, and the memory they take. */
+/** A training step and an evaluation traced without a device: the variants of kernels they ask for, and the memory they take. */
 import type { Graph } from '../autograd/graph.js';
 import { layOut } from '../autograd/layout.js';
 import { type Allocation, allocate } from '../autograd/plan.js';
@@ -6,7 +6,7 @@ import type { Tensor } from '../autograd/tensor.js';
 import { TracedLosses } from '../eval/token-losses.js';
 import type { AdapterDescription } from '../gpu/adapters.js';
 import { MemoryCount } from '../gpu/memory.js';
-import { type KernelChoices, VariantTable } from '../kernels/variants.js';
+import { type VariantChoices, VariantTable } from '../kernels/variants.js';
 import type { ModelConfig } from '../model/config.js';
 import type { BatchShape } from '../model/llama.js';
 import { ModelTensors, type Precision } from '../model/model.js';
@@ -23,7 +23,7 @@ export interface StepShape {
 
 export interface DryStep {
   /** Its `requests` are all that step and evaluation ask for, and `used` what they run with. */
-  readonly kernels: VariantTable;
+  readonly variants: VariantTable;
   /** All that was counted. */
   readonly memory: MemoryCount;
   readonly model: ModelTensors;
@@ -39,15 +39,15 @@ export interface DryStep {
 export function dryStep(
   adapter: AdapterDescription,
   { model: config, settings, evaluation: batch = settings, precision = 'f32' }: StepShape,
-  choices?: KernelChoices,
+  choices?: VariantChoices,
 ): DryStep {
-  const kernels = new VariantTable(adapter, choices);
+  const variants = new VariantTable(adapter, choices);
   const memory = new MemoryCount(adapter);
-  const planned = (graph: Graph, ...keep: Tensor[]): Allocation => allocate(memory, layOut(graph, { keep }), kernels);
-  const model = new ModelTensors(memory, config, { precision, kernels });
+  const planned = (graph: Graph, ...keep: Tensor[]): Allocation => allocate(memory, layOut(graph, { keep }), variants);
+  const model = new ModelTensors(memory, config, { precision, variants });
   const parameters = memory.bytes;
   const step = new TracedStep(memory, model, settings);
   const evaluation = new TracedLosses(memory, model, batch);
   const allocations = [planned(step.microBatch), planned(step.update), planned(evaluation.graph, evaluation.losses)];
-  return { kernels, memory, model, parameters, step, evaluation, allocations };
+  return { variants, memory, model, parameters, step, evaluation, allocations };
 }

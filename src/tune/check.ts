@@ -1,7 +1,7 @@
 /** Whether a variant computes what it should, on a small case with edges, against float64. */
 
-import { BYTES, floatsOf, packed } from '../elements.js';
 import type { Device } from '../gpu/device.js';
+import { BYTES, floatsOf, packed } from '../kernels/element-type.js';
 import type { KernelRequest } from '../kernels/variants.js';
 import { storedBound } from '../numerics/bounds.js';
 import { compare } from '../numerics/compare.js';

@@ -4,9 +4,9 @@ import { backward } from '../../src/autograd/backward.js';
 import type { Graph } from '../../src/autograd/graph.js';
 import { plan } from '../../src/autograd/plan.js';
 import { bytesOf, type DType, persistent, type Shape, sizeOf, type Tensor } from '../../src/autograd/tensor.js';
-import { floatsOf, packed } from '../../src/elements.js';
 import { type Device, type DeviceOptions, openDevice } from '../../src/gpu/device.js';
 import { add } from '../../src/kernels/add.js';
+import { floatsOf, packed } from '../../src/kernels/element-type.js';
 import type { VariantTable } from '../../src/kernels/variants.js';
 import { compare } from '../../src/numerics/compare.js';
 import { stored } from '../../src/numerics/inputs.js';
@@ -65,7 +65,7 @@ export function sum(graph: Graph, a: Tensor, b: Tensor): Tensor {
     op: 'sum_of_two',
     inputs: [a, b],
     outputs: [{ shape: a.shape }],
-    launch: (kernels, bind, [y]) => add(kernels, sizeOf(a.shape), { a: bind(a), b: bind(b), y: bind(y!) }),
+    launch: (variants, bind, [y]) => add(variants, sizeOf(a.shape), { a: bind(a), b: bind(b), y: bind(y!) }),
     backward: ([dy]) => [dy, dy],
   })[0]!;
 }
@@ -92,9 +92,9 @@ export async function run(
   device: Device,
   graph: Graph,
   tensors: readonly Tensor[],
-  kernels?: VariantTable,
+  variants?: VariantTable,
 ): Promise<Float32Array[]> {
-  const planned = await plan(device, graph, { keep: tensors.filter(tensor => !tensor.buffer), kernels });
+  const planned = await plan(device, graph, { keep: tensors.filter(tensor => !tensor.buffer), variants });
   device.submit(planned.commands);
   const values: Float32Array[] = [];
   for (const tensor of tensors) {

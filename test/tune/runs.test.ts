@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { listCheckpoints } from '../../src/checkpoint/find.js';
 import { tokenizeFiles } from '../../src/data/tokenize.js';
 import { trainTokenizer } from '../../src/data/tokenizer-train.js';
-import { type KernelChoices, type KernelRequest, VariantTable } from '../../src/kernels/variants.js';
+import { type KernelRequest, type VariantChoices, VariantTable } from '../../src/kernels/variants.js';
 import { parseConfig } from '../../src/run/config.js';
 import type { TrainObserver } from '../../src/run/loop.js';
 import { readRunConfig, resumeRun, startRun } from '../../src/run/run.js';
@@ -57,7 +57,7 @@ function pretendTuned(name: string, requests: Iterable<KernelRequest>): void {
   writeCache(cache(name), adapter, tuned);
 }
 
-const variantsOf = ({ matmul, attention, rows, elements }: KernelChoices): Record<string, Variant> => ({
+const variantsOf = ({ matmul, attention, rows, elements }: VariantChoices): Record<string, Variant> => ({
   ...matmul,
   ...attention,
   ...rows,
@@ -67,7 +67,7 @@ const variantsOf = ({ matmul, attention, rows, elements }: KernelChoices): Recor
 function requestsOf(name: string): Map<string, KernelRequest> {
   const resolved = readRunConfig(run(name));
   const shape = { model: resolved.model, settings: trainerSettings(resolved) };
-  return new Map(dryStep(context.device.adapter, shape).kernels.requests);
+  return new Map(dryStep(context.device.adapter, shape).variants.requests);
 }
 
 describe('a run', () => {
@@ -152,9 +152,9 @@ describe('a run', () => {
     const observer: TrainObserver = { onStep: line => line.step === 2 && abort.abort() };
     await start('moved', {}, { observer, signal: abort.signal });
     const elsewhere = { kernel: 'subgroup', lanes: 128, groups: 1, columns: 1, unroll: 1 };
-    edit('moved', ({ matmul, ...kernels }) => {
+    edit('moved', ({ matmul, ...variants }) => {
       const [first] = Object.keys(matmul as object);
-      return { ...kernels, adapter: 'another GPU', matmul: { ...(matmul as object), [first!]: elsewhere } };
+      return { ...variants, adapter: 'another GPU', matmul: { ...(matmul as object), [first!]: elsewhere } };
     });
     const [differs, replaced] = await resumedNotes('moved');
     expect(differs).toMatch(/started on another GPU \(.*\) and goes on on .*: its bits will differ/);

@@ -1,6 +1,6 @@
-/** Elements of buffers: the types there are, and their values on the host, packed and unpacked. */
-import { floatsOfBfloats, wordsOfBfloats } from './bfloat.js';
-import { floatsOfHalves, wordsOfHalves } from './half.js';
+/** The types of what buffers hold, and values of theirs on the host. */
+import { floatsOfBfloats, wordsOfBfloats } from '../bfloat.js';
+import { floatsOfHalves, wordsOfHalves } from '../half.js';
 
 /**
  * What a buffer holds. f16 and bf16 are storage only: kernels compute in f32. bf16 is what weights may be stored in: it is
