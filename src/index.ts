@@ -14,8 +14,8 @@
  * - Findings: `readRun`, `compareRuns`, `savingsAtEqualLoss`, `forgettingOf`, `compareReplay`, `reportPage`, `studyPage`,
  *   `studyFigures`; live: `serveWatch`
  *
- * What holds memory of a device (models, trainers, evaluators) is freed by `destroy()`, a device by `close()`. Errors
- * that a user can mend are `UserError`s.
+ * What holds memory of a device (models, trainers, evaluators) is freed by `destroy()`, a device by `close()`; `using`
+ * does either at the end of its block. Errors that a user can mend are `UserError`s.
  */
 import { writeModel } from './checkpoint/model-folder.js';
 import { meanLoss } from './eval/text-loss.js';
@@ -23,7 +23,7 @@ import { TokenLosses } from './eval/token-losses.js';
 import { writeFolderWhole } from './files.js';
 import type { Device } from './gpu/device.js';
 import { checkBatch } from './model/batch.js';
-import type { ModelConfig } from './model/config.js';
+import { type ModelFields, modelConfig } from './model/fields.js';
 import { initialWeights } from './model/init.js';
 import type { BatchShape } from './model/llama.js';
 import { Model, type ModelOptions } from './model/model.js';
@@ -72,11 +72,12 @@ export {
   type ParameterSpec,
   parameterSpecs,
 } from './model/config.js';
+export { type ModelFields, modelConfig } from './model/fields.js';
 export type { BatchShape, Checkpointing } from './model/llama.js';
 export { Model, type ModelOptions, PRECISIONS, type Precision } from './model/model.js';
 export { presetNames, presetSize } from './model/presets.js';
 export type { RopeScaling } from './ops/rope.js';
-export type { OptimizerSettings, StepHealth } from './optim/adamw.js';
+export { ADAMW_DEFAULTS, type OptimizerSettings, type StepHealth } from './optim/adamw.js';
 export { learningRateAt, type ScheduleSettings } from './optim/schedule.js';
 export {
   compareReplay,
@@ -108,15 +109,25 @@ export type { Accuracies } from './tasks/accuracy.js';
 export { evaluateTasks, type Scorer, type TaskResult } from './tasks/evaluate.js';
 export { readTask, TASK_NAMES, type TaskData } from './tasks/task.js';
 export { lossAndGradients } from './train/gradients.js';
-export { type Moments, Trainer } from './train/step.js';
+export { type Moments, Trainer, type TrainerOptions } from './train/step.js';
 export type { TrainerSettings } from './train/traced-step.js';
 
-/** A model with random weights. @throws UserError when the configuration is not sound, or the adapter has no f16. */
+/**
+ * A model with random weights: N(0, 0.02), residual projections scaled by 1/√(2·layers). Free it with `destroy`.
+ * @param model a preset with a vocabulary, or a shape (see `modelConfig`).
+ * @throws UserError when the fields don't make a model, or the adapter has no f16.
+ * @example
+ * import { createModel, openDevice } from 'babelgrad';
+ *
+ * const device = await openDevice();
+ * const model = await createModel(device, { preset: 'tiny', vocabSize: 4096 }, { seed: 1 });
+ */
 export function createModel(
   device: Device,
-  config: ModelConfig,
-  { seed, ...options }: { seed: number } & ModelOptions,
+  model: ModelFields,
+  { seed = 0, ...options }: { readonly seed?: number | undefined } & ModelOptions = {},
 ): Promise<Model> {
+  const config = modelConfig(model);
   return Model.create(device, config, initialWeights(config, seed), options);
 }
 

@@ -83,6 +83,10 @@ export class Plan {
   destroy(): void {
     for (const buffer of this.buffers) buffer.destroy();
   }
+
+  [Symbol.dispose](): void {
+    this.destroy();
+  }
 }
 
 /** Plans, compiles and binds the graph. */

@@ -67,6 +67,12 @@ function checkTokenizer(folder: string, { vocabSize }: ModelConfig): void {
  * Loads a model folder onto a device, piece by piece: beside the device's memory it takes a few MiB. With `trainable` false
  * matrices stay in the two-byte type that they all have in the files, where the adapter can read it; else they become f32.
  * @throws UserError as openModel, or when a weight is not finite.
+ * @example
+ * import { loadModel, openDevice } from 'babelgrad';
+ *
+ * const device = await openDevice();
+ * const model = await loadModel(device, 'model', { trainable: false });
+ * console.log(model.config.hiddenSize, await model.read('model.norm.weight'));
  */
 export async function loadModel(
   device: Device,

@@ -17,7 +17,7 @@ import { makeSubject, type Profiled, SUBJECTS, type SubjectName } from '../profi
 import { chromeTrace } from '../profile/trace.js';
 import { type FieldName, MODEL_FIELDS, parseFields, type RunFields } from '../run/config.js';
 import { describedModel, stepShape } from '../run/step-shape.js';
-import { traceVariants } from '../train/dry-step.js';
+import { dryStep } from '../train/dry-step.js';
 import { choicesOf, readCache } from '../tune/cache.js';
 import { type CommandResult, defineAction, type Terminal } from './command.js';
 import { wholeNumber } from './numbers.js';
@@ -163,7 +163,7 @@ function tunedVariants(
   { config: model, settings }: Profiled,
   precision: 'f32' | 'f16',
 ): VariantTable {
-  const { requests } = traceVariants(adapter, { model, settings, precision });
+  const { requests } = dryStep(adapter, { model, settings, precision }).variants;
   const cache = readCache(cacheFolder(), adapter);
   if (cache.note) terminal.note(cache.note);
   const tuned = [...requests.keys()].flatMap(key => cache.entries.get(key) ?? []);

@@ -53,12 +53,23 @@ export class TracedLosses {
   }
 }
 
-/** Forward passes over at most B sequences of T tokens that keep every token's loss. Free it with `destroy`. */
+/**
+ * Forward passes over at most B sequences of T tokens that keep every token's loss. Free it with `destroy`.
+ * @example
+ * import { createModel, openDevice, TokenLosses } from 'babelgrad';
+ *
+ * const device = await openDevice();
+ * const model = await createModel(device, { preset: 'tiny', vocabSize: 10 });
+ * const losses = await TokenLosses.create(model, { B: 1, T: 3 });
+ * console.log(await losses.of(Uint32Array.of(1, 2, 3, 4))); // −ln p of 2, 3 and 4
+ * losses.destroy();
+ */
 export class TokenLosses {
   readonly shape: BatchShape;
-  readonly plan: Plan;
   /** The commands of a pass, for profiling with `device.time`. */
   readonly program: readonly Command[];
+  /** @internal */
+  readonly plan: Plan;
   readonly #model: Model;
   readonly #traced: TracedLosses;
 
@@ -114,5 +125,9 @@ export class TokenLosses {
   destroy(): void {
     this.plan.destroy();
     this.#traced.destroy();
+  }
+
+  [Symbol.dispose](): void {
+    this.destroy();
   }
 }

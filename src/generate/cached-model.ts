@@ -16,6 +16,16 @@ export interface Pass {
 /**
  * B sequences that grow in step. The logits are those of `logits()` for the whole sequences, to the same bits where one
  * set of kernel variants serves both, as the shipped ones do. Free it with `destroy`.
+ * @example
+ * import { CachedModel, createModel, openDevice } from 'babelgrad';
+ *
+ * const device = await openDevice();
+ * const model = await createModel(device, { preset: 'tiny', vocabSize: 10 });
+ * const cached = await CachedModel.create(model, { B: 1, T: 4, capacity: 8 });
+ * let logits = await cached.prefill([[1, 2, 3]]); // [1, 10]
+ * for (let n = 3; n < 8; n++) logits = await cached.decode([logits.indexOf(Math.max(...logits))]);
+ * console.log(cached.lengths);
+ * cached.destroy();
  */
 export class CachedModel {
   readonly model: Model;
@@ -59,7 +69,10 @@ export class CachedModel {
     }
   }
 
-  /** The pass of the newest tokens, for profiling with `device.time`: run again, it does the same again. */
+  /**
+   * The pass of the newest tokens, for profiling with `device.time`: run again, it does the same again.
+   * @internal
+   */
   get decodePass(): Pass {
     return this.#passes.decode;
   }
@@ -125,6 +138,10 @@ export class CachedModel {
   destroy(): void {
     for (const { plan } of Object.values(this.#passes)) plan.destroy();
     this.#traced.destroy();
+  }
+
+  [Symbol.dispose](): void {
+    this.destroy();
   }
 
   async #run({ plan, logits }: Pass): Promise<Float32Array> {

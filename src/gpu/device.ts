@@ -3,6 +3,7 @@ import { globals } from 'webgpu';
 import { UserError } from '../errors.js';
 import { type AdapterChoice, type AdapterDescription, chooseAdapter } from './adapters.js';
 import { type BufferRange, type BufferUsage, DeviceBuffer } from './buffer.js';
+import { compileKernel, diagnoseKernel, type LineOrigin } from './compile.js';
 import { kernelFolder, writeKernel } from './kernel-files.js';
 import { allocatedBytes, type Memory, refusal } from './memory.js';
 import { withNaps } from './naps.js';
@@ -40,9 +41,6 @@ export interface Counters {
   readbacks: number;
 }
 
-/** Where a line of a source, from 1, was written. */
-type LineOrigin = (line: number) => string | undefined;
-
 const REQUESTED_FEATURES = [
   'subgroups',
   'timestamp-query',
@@ -62,6 +60,12 @@ const REQUESTED_LIMITS = [
 /**
  * Opens a device on the chosen adapter.
  * @throws UserError when there is no adapter or none that matches, or the environment's BABELGRAD_WGSL is no folder.
+ * @example
+ * import { openDevice } from 'babelgrad';
+ *
+ * const device = await openDevice({ adapter: process.env.MY_ADAPTER });
+ * console.log(device.adapter.name, device.choice.reason);
+ * device.close();
  */
 export async function openDevice(options: DeviceOptions = {}): Promise<Device> {
   const kernelFiles = kernelFolder();
@@ -74,7 +78,7 @@ export async function openDevice(options: DeviceOptions = {}): Promise<Device> {
     requiredLimits,
   });
   const chosen = { ...choice.chosen, limits: { ...choice.chosen.limits, ...options.limits } };
-  return new Device(handle, { ...choice, chosen }, kernelFiles);
+  return Device.of(handle, { ...choice, chosen }, kernelFiles);
 }
 
 export class Device implements Memory {
@@ -91,8 +95,7 @@ export class Device implements Memory {
   #failure: Error | undefined;
   #closed = false;
 
-  /** @param kernelFiles folder that every kernel is written to as it is compiled. */
-  constructor(handle: GPUDevice, choice: AdapterChoice, kernelFiles?: string) {
+  private constructor(handle: GPUDevice, choice: AdapterChoice, kernelFiles: string | undefined) {
     this.#kernelFiles = kernelFiles;
     this.choice = choice;
     this.adapter = choice.chosen;
@@ -104,6 +107,14 @@ export class Device implements Memory {
     void handle.lost.then(info => {
       if (!this.#closed) this.#failure ??= new Error(`the device was lost: ${info.message}`);
     });
+  }
+
+  /**
+   * @param kernelFiles folder that every kernel is written to as it is compiled.
+   * @internal
+   */
+  static of(handle: GPUDevice, choice: AdapterChoice, kernelFiles: string | undefined): Device {
+    return new Device(handle, choice, kernelFiles);
   }
 
   /** @throws the first error that the device reported, if there was one. */
@@ -128,7 +139,7 @@ export class Device implements Memory {
     this.counters.buffers++;
     this.memory.bytes += size;
     this.memory.peakBytes = Math.max(this.memory.peakBytes, this.memory.bytes);
-    return new DeviceBuffer(handle, label, size, () => {
+    return DeviceBuffer.of(handle, label, size, () => {
       this.memory.bytes -= size;
     });
   }
@@ -185,44 +196,23 @@ export class Device implements Memory {
   compile(label: string, source: string, originOf: LineOrigin = () => undefined): Promise<Pipeline> {
     let pipeline = this.#pipelines.get(source);
     if (!pipeline) {
-      pipeline = this.#compile(label, source, originOf);
+      this.counters.pipelines++;
+      if (this.#kernelFiles !== undefined) writeKernel(this.#kernelFiles, label, source);
+      pipeline = compileKernel(this.#handle, label, source, originOf);
       this.#pipelines.set(source, pipeline);
     }
     return pipeline;
   }
 
-  async #compile(label: string, source: string, originOf: LineOrigin): Promise<Pipeline> {
-    this.counters.pipelines++;
-    if (this.#kernelFiles !== undefined) writeKernel(this.#kernelFiles, label, source);
-    this.#handle.pushErrorScope('validation');
-    const module = this.#handle.createShaderModule({ label, code: source });
-    const handle = this.#handle.createComputePipelineAsync({
-      label,
-      layout: 'auto',
-      compute: { module, entryPoint: 'main' },
-    });
-    const scope = this.#handle.popErrorScope();
-    const outcome = await Promise.allSettled([handle, scope]);
-    if (outcome[0].status === 'fulfilled') return { label, handle: outcome[0].value };
-    const { messages } = await module.getCompilationInfo();
-    const lines = source.split('\n');
-    const notes = messages.flatMap(({ lineNum, linePos, message }) => {
-      const line = lines[lineNum - 1] ?? '';
-      return [`${originOf(lineNum) ?? `line ${lineNum}`}: ${message}`, `  ${line}`, `  ${' '.repeat(linePos - 1)}^`];
-    });
-    throw new Error([`kernel '${label}' does not compile: ${outcome[0].reason}`, ...notes].join('\n'));
-  }
-
   /** What the WGSL compiler finds wrong with a source, before any driver sees it: kernels for other adapters can be checked. */
-  async diagnose(source: string): Promise<string[]> {
-    this.#handle.pushErrorScope('validation');
-    const module = this.#handle.createShaderModule({ code: source });
-    const { messages } = await module.getCompilationInfo();
-    await this.#handle.popErrorScope();
-    return messages.map(({ type, lineNum, linePos, message }) => `${type} ${lineNum}:${linePos} ${message}`);
+  diagnose(source: string): Promise<string[]> {
+    return diagnoseKernel(this.#handle, source);
   }
 
-  /** Binds ranges by the numbers of their bindings. */
+  /**
+   * Binds ranges by the numbers of their bindings.
+   * @internal
+   */
   bind(pipeline: Pipeline, ranges: readonly (readonly [binding: number, range: BufferRange])[]): GPUBindGroup {
     this.counters.bindGroups++;
     return this.#handle.createBindGroup({
@@ -309,5 +299,9 @@ export class Device implements Memory {
     this.#closed = true;
     for (const buffer of this.#staging) buffer.destroy();
     this.#handle.destroy();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
   }
 }

@@ -5,7 +5,7 @@ import type { AdapterDescription } from '../gpu/adapters.js';
 import type { Device } from '../gpu/device.js';
 import type { Dispatch } from '../gpu/program.js';
 import type { Timeline } from '../gpu/timeline.js';
-import { median } from '../tune/time.js';
+import { median } from '../median.js';
 import { CeilingTimer } from './ceilings.js';
 import { bytesOfCall } from './cost.js';
 import type { Subject } from './subject.js';
