@@ -20,10 +20,12 @@ const kernelRow = ({ label, calls, milliseconds, share, rate }: KernelTime): str
 ];
 
 /** What was run, and on how many tokens. */
-function subjectWords({ what, settings: { B, T, microBatches } }: Profiled): string {
+function subjectWords({ what, settings }: Profiled): string {
+  const { B, T } = settings;
   if (what === 'decode') return `a step of decoding (token ${T} of ${B} sequence${B > 1 ? 's' : ''})`;
   const batch = `${B} x ${T} tokens`;
   if (what === 'eval') return `an evaluation (${batch})`;
+  const { microBatches } = settings;
   return microBatches > 1 ? `a step (${microBatches} micro-batches of ${batch})` : `a step (${batch})`;
 }
 
