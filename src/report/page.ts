@@ -55,7 +55,9 @@ export interface Section {
   readonly html: string;
 }
 
-/** The page of several runs, overlaid. `sourceLanguage` is that of CPT runs whose source run is not to be found. */
+/**
+ * Returns the page of several runs, overlaid. `sourceLanguage` is that of CPT runs whose source run cannot be found.
+ */
 export function reportPage(runs: readonly RunRecord[], title: string, sourceLanguage?: string): string {
   return htmlPage(title, sectionsHtml(reportSections(runs, sourceLanguage)));
 }
@@ -70,7 +72,7 @@ export function reportSections(runs: readonly RunRecord[], sourceLanguage?: stri
     figure(heldOutPlot(evaluated, language, 'tokens')),
     figure(heldOutPlot(evaluated, language, 'flops')),
   ]);
-  // of the training loss no bytes are known
+  // the bytes of the training loss are not known
   const quantities = (['loss', 'gradientNorm', 'learningRate', 'tokensPerSecond'] as const).filter(
     quantity => unit === 'nats per token' || quantity !== 'loss',
   );
@@ -106,11 +108,11 @@ export function reportSections(runs: readonly RunRecord[], sourceLanguage?: stri
 export const sectionsHtml = (sections: readonly Section[]): string =>
   sections.map(section => `<section id="${section.id}">${sectionHtml(section)}</section>`).join('\n');
 
-/** What is inside a section's element. */
+/** Returns what is inside a section's element. */
 export const sectionHtml = ({ title, html }: Section): string =>
   title === undefined ? html : `<h2>${escapeHtml(title)}</h2>\n${html}`;
 
-/** A self-contained page in the report's style, with a script where one is given. */
+/** Returns a self-contained page in the report's style, with a script where one is given. */
 export function htmlPage(title: string, body: string, script?: string): string {
   return `<!doctype html>
 <html lang="en">
@@ -130,7 +132,7 @@ ${body}${script === undefined ? '' : `\n<script>${script}</script>`}
 
 export const figure = (svg: string): string => `<figure>${svg}</figure>`;
 
-/** Cells of the body are HTML, those of the head text. */
+/** Returns a table; cells of the body are HTML, those of the head are text. */
 export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const cells = (tag: string, row: readonly string[]) => row.map(cell => `<${tag}>${cell}</${tag}>`).join('');
   return `<table><thead><tr>${cells('th', head.map(escapeHtml))}</tr></thead><tbody>${rows.map(row => `<tr>${cells('td', row)}</tr>`).join('\n')}</tbody></table>`;

@@ -1,4 +1,4 @@
-/** The page of a study: findings, figures, tables; each part says what it waits for while there is nothing to show. */
+/** The page of a study: findings, figures and tables. While a part has nothing to show, it says what it waits for. */
 import { escapeHtml, htmlPage, type Section, sectionsHtml, table } from './page.js';
 import { contourFigures } from './study-contours.js';
 import { type Figure, languageFigures, lossComputeFigures, transferFigures } from './study-figures.js';
@@ -38,7 +38,7 @@ export function drawFigures(view: StudyView): StudyFigures {
   };
 }
 
-/** The page, whole. */
+/** Returns the whole page. */
 export function pageOfStudy(view: StudyView): string {
   return htmlPage(titleOfStudy(view), sectionsHtml(studySections(view, drawFigures(view))), TOOLTIP);
 }
@@ -138,14 +138,14 @@ ${list(fitNotes(languageFits))}`;
 ${parts.join('\n')}`;
 }
 
-/** How far the study is, and its finding in a sentence a language. */
+/** Says how far the study is, and its finding in one sentence for each language. */
 function summary(view: StudyView): string {
   const findings = findingsOf(view).map(text => `<p class="finding">${escapeHtml(text)}</p>`);
   return `${findings.join('\n')}
 <p class="note">Loss is the mean over held-out tokens, in nats per token. FLOPs are 6·N·tokens, N the parameters that every token is multiplied by; a source model's own training is not in them. Where there are several seeds, lines are means and bands reach from the least to the most. Point at a dot for its run.</p>`;
 }
 
-/** Sentences: how many runs are done, and what CPT saved. */
+/** Returns sentences: how many runs are done, and what CPT saved. */
 export function findingsOf({ rows, curves, targets }: StudyView): string[] {
   const states = [...new Set(rows.map(({ state }) => state))];
   const counts = states.map(state => `${rows.filter(row => row.state === state).length} ${state}`);

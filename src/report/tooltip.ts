@@ -1,6 +1,6 @@
 /**
- * Script of a page: the <title> of the nearest mark, shown at once and also where there is no pointer to hover with.
- * It runs in a browser, and nothing of it is compiled.
+ * The script of a page's tooltips: it shows the <title> of the nearest mark, at once, and also where there is no
+ * pointer to hover with. It runs in a browser; nothing of it is compiled.
  */
 export const TOOLTIP = `
 const tip = document.createElement('div');

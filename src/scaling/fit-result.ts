@@ -1,4 +1,4 @@
-/** A fit with all that is to be said of it: what `fit --json` prints, and what `plan` and a CPT fit read back. */
+/** A fit with everything there is to say about it: `fit --json` prints it, `plan` and a CPT fit read it back. */
 import { z } from 'zod';
 import { UserError } from '../errors.js';
 import { whyInvalid } from '../schema.js';
@@ -20,20 +20,20 @@ const lawSchema = z.object({
   beta: z.number(),
   gamma: z.number(),
 });
-/** Least and most of what was fitted to. */
+/** The least and the largest values among the points of the fit. */
 const rangeSchema = z.object({ parameters: span, tokens: span, tokensPerParameter: span, compute: span });
 type FittedRange = z.infer<typeof rangeSchema>;
 
 const fitted = {
   parameters: lawSchema,
   range: rangeSchema,
-  /** Bootstrap: [E, A, B, alpha, beta, gamma] of each replicate. */
+  /** The bootstrap's replicates, each [E, A, B, alpha, beta, gamma]. */
   samples: z.array(z.tuple([z.number(), z.number(), z.number(), z.number(), z.number(), z.number()])),
-  /** Which count N is. */
+  /** Which count of parameters N is. */
   parameterCount: z.string(),
 };
 const diagnosis = z.object({ determined: z.boolean(), open: z.array(z.enum(parameterNames)).default([]) });
-/** What is read back of a fit; it holds more. */
+/** The part of a saved fit that is read back; the file holds more. */
 export const savedFitSchema = z.discriminatedUnion('law', [
   z.object({ law: z.literal('chinchilla'), ...fitted, diagnosis }),
   z.object({ law: z.literal('cpt'), ...fitted, diagnosis, scratch: z.object(fitted) }),
@@ -51,18 +51,18 @@ export interface FitError {
 
 export interface LawFitResult extends Fitted {
   readonly law: 'chinchilla' | 'cpt';
-  /** Of parameters and exponents, 95%; null without a bootstrap. */
+  /** The 95% intervals of the parameters and exponents; null without a bootstrap. */
   readonly intervals: Readonly<Record<keyof LawParameters | 'a' | 'b', readonly [number, number] | null>>;
   readonly objective: number;
   readonly points: number;
-  /** Exponents of N_opt and D_opt, and G; null where the law has no optimum. */
+  /** The exponents of N_opt and D_opt, and G; null where the law has no optimum. */
   readonly a: number | null;
   readonly b: number | null;
   readonly G: number | null;
   readonly starts: number;
   readonly agreeing: number;
   readonly converged: boolean;
-  /** Without and with γ, on the same points; beside a CPT fit both keep its E, A and α. */
+  /** The errors of the laws without γ and with γ on the same points. In a CPT fit both keep its E, A and α. */
   readonly fitErrors: { readonly chinchilla: FitError; readonly extended: FitError };
   readonly diagnosis: Diagnosis;
   readonly bootstrap: BootstrapOptions;
@@ -70,19 +70,19 @@ export interface LawFitResult extends Fitted {
   readonly scratch?: Fitted;
 }
 
-/** The law of training from scratch. @throws UserError when the points are too few, or all of one size. */
+/** Fits the law of training from scratch. @throws UserError when the points are too few, or all of one size. */
 export function fitChinchilla(points: readonly RunPoint[], used: Used, options: BootstrapOptions): LawFitResult {
   checkPoints(points, CHINCHILLA);
   const fit = fitLaw(points, CHINCHILLA);
-  // with as many points as the wider law has parameters or fewer, it would fit anything: the narrower one stands in
+  // the wider law fits anything if there are no more points than it has parameters: the narrower one stands in
   const wider = points.length > EXTENDED.free.length ? fitLaw(points, EXTENDED, [fit.law]) : fit;
   const laws = bootstrapLaws(points, () => CHINCHILLA, options);
   return { law: 'chinchilla', ...describe(points, used, options, CHINCHILLA, fit, laws, { plain: fit, wider }) };
 }
 
 /**
- * The law of CPT, with E, A and α of the scratch fit; replicate r keeps those of the scratch fit's replicate r, so that
- * the intervals carry its uncertainty too.
+ * Fits the law of CPT with E, A and α of the scratch fit. Replicate r keeps the values of the scratch fit's replicate
+ * r, so that the intervals carry the uncertainty of the scratch fit too.
  * @throws UserError when the points are too few, or all of one size.
  */
 export function fitCpt(
@@ -243,7 +243,7 @@ export function toLaw(sample: Fitted['samples'][number]): LawParameters {
 }
 
 /**
- * A fit from what `fit --json` printed.
+ * Reads a fit from what `fit --json` printed.
  * @throws UserError naming the file and what is wrong with it
  */
 export function parseFit(text: string, file: string): SavedFit {

@@ -1,4 +1,4 @@
-/** Laws from papers, by the names that `plan --law` knows. */
+/** Laws from papers, under the names that `plan --law` knows. */
 import { type ComputeLine, computeOfLoss, lossOfCompute } from './compute-line.js';
 import type { PlannedLaw } from './plan.js';
 
@@ -6,7 +6,7 @@ const PAPER = 'Zheng et al. 2024 (arXiv 2407.02118)';
 const scratch = { E: 1.55, A: 420, B: 719.5, alpha: 0.4, beta: 0.3, gamma: 0 };
 const cpt = { E: 1.55, A: 420, B: 433.3, alpha: 0.4, beta: 0.2, gamma: 0.08 };
 
-/** Nominal sizes of 49M to 5,534M parameters, up to 20 tokens per parameter. */
+/** The paper's range: nominal sizes of 49M to 5,534M parameters, up to 20 tokens per parameter. */
 const paperRange = {
   parameters: [49e6, 5534e6],
   tokens: [0, 20 * 5534e6],
@@ -66,7 +66,7 @@ const laws: readonly PlannedLaw[] = [
 
 export const publishedLaws: ReadonlyMap<string, PlannedLaw> = new Map(laws.map(law => [law.name, law]));
 
-/** Laws that a plan by one of the paper's shows beside it. */
+/** The laws that a plan by one of the paper's laws shows beside it. */
 export const paperLaws = ['paper-scratch', 'paper-cpt', 'paper-cpt-consistent'] as const;
 
 /** The paper's loss against compute alone, which carries its finding. */
@@ -75,7 +75,7 @@ export const paperComputeLines: Readonly<Record<'scratch' | 'cpt', ComputeLine>>
   cpt: { k: 31.9594, c: 0.0575 },
 };
 
-/** The paper's loss at C FLOPs by those lines, and the FLOPs that CPT saves at the loss of scratch. */
+/** Returns the paper's loss at C FLOPs by those lines, and the FLOPs that CPT saves at the loss of scratch. */
 export function paperLinesAt(C: number) {
   const { scratch, cpt } = paperComputeLines;
   const [scratchLoss, cptLoss] = [lossOfCompute(scratch, C), lossOfCompute(cpt, C)];
