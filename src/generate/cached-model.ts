@@ -1,4 +1,7 @@
-/** A model with a cache of keys and values on the device: prompts at once, then a token of each sequence at a time. */
+/**
+ * A model with a cache of keys and values on the device: all prompts run at once, then one token of each sequence at a
+ * time.
+ */
 import { Graph } from '../autograd/graph.js';
 import { type Plan, plan } from '../autograd/plan.js';
 import { bytesOf, type DType, persistent, type Shape, type Tensor } from '../autograd/tensor.js';
@@ -13,7 +16,7 @@ import { takeRows } from '../ops/take-rows.js';
 
 /** B prompts of at most T tokens. */
 export interface CacheShape extends BatchShape {
-  /** Positions of each sequence, prompt and continuation together. */
+  /** The positions of each sequence, prompt and continuation together. */
   readonly capacity: number;
 }
 
@@ -24,22 +27,25 @@ interface Pass {
 }
 
 /**
- * B sequences that grow in step. The logits are those of `logits()` for the whole sequences, to the same bits where one
- * set of kernel variants serves both, as the shipped ones do. Free it with `destroy`.
+ * B sequences that grow in step. The logits are those of `logits()` for the whole sequences. They have the same bits
+ * where one set of kernel variants serves both, as the shipped ones do. Free it with `destroy`.
  */
 export class CachedModel {
   readonly model: Model;
   readonly shape: CacheShape;
   readonly #tensors: Tensor[] = [];
   readonly #passes: Pass[] = [];
-  /** Tokens of each sequence so far. */
+  /** The number of tokens of each sequence so far. */
   #lengths: number[] = [];
 
-  /** Prompts [B*T], padded on the right: causal attention does not see it, and later tokens overwrite it in the cache. */
+  /**
+   * The prompts [B*T], padded on the right. Causal attention does not see the padding, and later tokens overwrite it in
+   * the cache.
+   */
   readonly #prompts: Tensor;
-  /** The last token of each prompt, as a row of those [B]. */
+  /** The row of the prompts at which each one's last token stands [B]. */
   readonly #lastRows: Tensor;
-  /** The newest token of each sequence [B], and its position; zeros for prompts. */
+  /** The newest token of each sequence [B], and below it the position of each; the positions are zeros for prompts. */
   readonly #ids: Tensor;
   readonly #positions: Tensor;
 
@@ -78,14 +84,14 @@ export class CachedModel {
     }
   }
 
-  /** Positions of each sequence that are taken. */
+  /** The number of positions of each sequence that are taken. */
   get lengths(): readonly number[] {
     return this.#lengths;
   }
 
   /**
    * Starts anew with B prompts of 1 … T ids each.
-   * @returns logits [B, V] of each prompt's last token.
+   * @returns the logits [B, V] of each prompt's last token.
    * @throws UserError when there are not B prompts of such ids, or the model was destroyed.
    */
   async prefill(prompts: readonly ArrayLike<number>[]): Promise<Float32Array> {
@@ -112,8 +118,8 @@ export class CachedModel {
   }
 
   /**
-   * Takes one more token of each sequence; undefined for one that is over, whose logits then mean nothing.
-   * @returns logits [B, V] of these tokens.
+   * Takes one more token of each sequence. It is undefined for a sequence that is over, whose logits then mean nothing.
+   * @returns the logits [B, V] of these tokens.
    * @throws UserError when a sequence is full, there are not B such ids, or the model was destroyed.
    */
   async decode(newest: readonly (number | undefined)[]): Promise<Float32Array> {
@@ -176,7 +182,7 @@ export class CachedModel {
     await this.#addPass(prompts, takeRows(prompts, hidden, this.#lastRows));
 
     const step = new Graph();
-    // a token of each sequence is rotated like B positions of one, by rows of the table that are its own position's
+    // a token of each sequence is rotated as if they were B positions of one, each by the row of its own position
     const ownRotations = takeRows(step, rotations, this.#positions);
     const newest = this.#trace(step, this.#ids, layers, (qkv, cache) => {
       const rotated = rotate(step, model, qkv, { B: 1, T: B }, ownRotations);
@@ -186,7 +192,7 @@ export class CachedModel {
     await this.#addPass(step, newest);
   }
 
-  /** Token ids [R] → the residual stream behind the last layer [R, C]. */
+  /** Traces token ids [R] → the residual stream behind the last layer [R, C]. */
   #trace(
     graph: Graph,
     ids: Tensor,
@@ -202,7 +208,7 @@ export class CachedModel {
     return x;
   }
 
-  /** Only the last token of each sequence reaches the head. */
+  /** Adds a pass; `x` holds the last token of each sequence alone, so that no other reaches the head. */
   async #addPass(graph: Graph, x: Tensor): Promise<void> {
     const { model } = this;
     const logits = traceHead(graph, model, x);
