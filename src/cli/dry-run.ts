@@ -1,4 +1,4 @@
-/** What `--dry-run` prints. */
+/** Prints the result of `--dry-run`. */
 import type { DryRun } from '../index.js';
 import { short } from '../report/words.js';
 import { evaluationCost } from '../train/evaluations.js';
@@ -81,7 +81,7 @@ function timeWords(time: RunTime): string {
   return `time: about ${duration(seconds)}, evaluations among it, at ${short(tokensPerSecond)} tokens/s, ${basis}; tuning and checkpoints are not counted`;
 }
 
-/** Bytes as KiB, MiB or GiB. */
+/** Returns bytes as KiB, MiB or GiB. */
 function showBytes(bytes: number): string {
   const power = Math.min(3, Math.max(1, Math.floor(Math.log2(bytes) / 10)));
   return `${(bytes / 1024 ** power).toFixed(1)} ${'KMG'[power - 1]}iB`;

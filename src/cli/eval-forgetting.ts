@@ -14,7 +14,7 @@ import { percent, replayFindings, short, signed, startOfForgetting } from '../re
 import { defineAction } from './command.js';
 import { makeTable } from './table.js';
 
-/** `eval forgetting` */
+/** Adds the command `eval forgetting`. */
 export function addEvalForgetting(group: Command): void {
   const command = group
     .command('forgetting')

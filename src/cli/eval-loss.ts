@@ -40,7 +40,7 @@ interface LossOptions {
   out?: string;
 }
 
-/** `eval loss` */
+/** Adds the command `eval loss`. */
 export function addEvalLoss(group: Command): void {
   const command = group
     .command('loss')
@@ -93,7 +93,7 @@ export function addEvalLoss(group: Command): void {
   });
 }
 
-/** Paths by name; what is named alike belongs together. */
+/** Returns paths by name; paths of one name belong together. */
 function namedPaths(given: readonly string[]): Map<string, string[]> {
   const sets = new Map<string, string[]>();
   const unnamed = new Set<string>();

@@ -1,4 +1,4 @@
-/** `fit`: a scaling law from measured points. */
+/** The command `fit`: a scaling law from measured points. */
 import { type Command, Option } from 'commander';
 import { UserError } from '../errors.js';
 import { checkFilePlace, writeFileWhole } from '../files.js';
@@ -97,7 +97,7 @@ function scratchFit(path: string | undefined) {
   return fit;
 }
 
-/** Which rows were used, in words. */
+/** Says which rows were used. */
 function words({ rows, points, excluded, where, parameterCount }: Used): string {
   const reasons = Object.entries(excluded).map(([reason, count]) => {
     const names: Record<string, string> = {
@@ -115,7 +115,7 @@ function words({ rows, points, excluded, where, parameterCount }: Used): string 
   return `${points} of ${rows} rows${left}; ${count}`;
 }
 
-/** Seven digits, in powers of ten where there are many before or after the point. */
+/** Returns seven digits, in powers of ten where there are many before or after the point. */
 function figure(value: number): string {
   const size = Math.abs(value);
   return value !== 0 && (size < 1e-3 || size >= 1e7) ? value.toExponential(6) : value.toPrecision(7);

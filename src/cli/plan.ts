@@ -1,4 +1,4 @@
-/** `plan`: how to spend compute, tokens or parameters according to a law. */
+/** The command `plan`: how to spend compute, tokens or parameters according to a law. */
 import type { Command } from 'commander';
 import { UserError } from '../errors.js';
 import { makePlan, parseFit, parsePoints, planReplay } from '../index.js';
@@ -97,7 +97,7 @@ function checkOptions(options: PlanOptions): void {
   if (measure && tokensPerSecond !== undefined) throw new UserError('give --measure or --tokens-per-second, not both');
 }
 
-/** The law asked for, then those beside it. */
+/** Returns the law asked for, then those beside it. */
 function lawsOf({ law, other }: PlanOptions): PlannedLaw[] {
   const laws = readLaw(law);
   const first = laws[0]!;
@@ -269,7 +269,7 @@ function printReplay(terminal: Terminal, plan: ReplayPlan, file: string): void {
   terminal.print(table.toString());
 }
 
-/** 93784 → '1.09 days'. */
+/** Returns a duration in words: 93784 → '1.09 days'. */
 function duration(seconds: number): string {
   const units: readonly [number, string][] = [
     [365.25 * 86400, 'years'],

@@ -1,4 +1,4 @@
-/** `tune`: finds the fastest kernel variants of a training step on an adapter, and explains what was chosen. */
+/** The command `tune`: finds the fastest kernel variants of a training step on an adapter, and explains the choice. */
 import type { Command } from 'commander';
 import { UserError } from '../errors.js';
 import { cacheFolder } from '../files.js';
@@ -33,7 +33,7 @@ interface TuneCommandOptions extends Record<string, unknown> {
   readonly show?: boolean;
 }
 
-/** `tune` */
+/** Adds the command `tune`. */
 export function addTuneCommand(program: Command): void {
   const command = program
     .command('tune')
@@ -141,7 +141,7 @@ function notTimed(outcomes: readonly Outcome[]): string {
     .join(', ');
 }
 
-/** Why candidates were not timed, each reason once. */
+/** Says why candidates were not timed, each reason once. */
 function reasons(entries: readonly Tuned[]): string[] {
   const counts = new Map<string, number>();
   for (const { outcomes } of entries) {

@@ -12,7 +12,7 @@ export class DeviceBuffer {
   readonly #onDestroy: (buffer: DeviceBuffer) => void;
   #destroyed = false;
 
-  /** @param handle undefined for a buffer that is only counted (see MemoryCount). */
+  /** Wraps a buffer. @param handle undefined for a buffer that is only counted (see `MemoryCount`). */
   constructor(
     handle: GPUBuffer | undefined,
     label: string,
@@ -25,7 +25,10 @@ export class DeviceBuffer {
     this.#onDestroy = onDestroy;
   }
 
-  /** Dawn's own object: only src/gpu touches it. @throws UserError when it was destroyed, of which Dawn tells too late. */
+  /**
+   * Dawn's own object: only src/gpu touches it.
+   * @throws UserError when it was destroyed; Dawn would say so too late.
+   */
   get handle(): GPUBuffer {
     if (this.#destroyed) throw new UserError(`'${this.label}' was freed by destroy() of what it belonged to`);
     if (!this.#handle) throw new Error(`'${this.label}' was counted, not made`);
