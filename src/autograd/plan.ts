@@ -22,7 +22,7 @@ export interface Allocation {
   readonly buffers: readonly DeviceBuffer[];
   readonly places: ReadonlyMap<Tensor, DeviceBuffer>;
   readonly steps: readonly Step[];
-  /** For each node the index at which its steps begin; the last element is where the steps end. */
+  /** The index at which each node's steps begin; the last element is where the steps end. */
   readonly starts: readonly number[];
 }
 

@@ -29,9 +29,11 @@ export interface MarkOptions {
 
 /** The names that models have given to the token that ends a document. */
 const SEPARATORS = [SEPARATOR, '</s>', '<|end_of_text|>', '<eos>', '[SEP]'];
-/** Where no token has such a name: a special token whose name says as much, for instance `<｜end▁of▁sentence｜>`. */
+/**
+ * The name of the token that is taken if none of these is there: a special token, for instance `<｜end▁of▁sentence｜>`.
+ */
 const SEPARATOR_NAME = /\beos\b|end.?of.?(text|sentence|document|sequence)/i;
-/** Where there is none either: the token that begins a document, which ends the one before it. */
+/** The name of the last choice: a token that begins a document, and so ends the one before it. */
 const START_NAME = /\bbos\b|^<s>$|begin.?of.?(text|sentence|document|sequence)|startoftext/i;
 
 const ids = z.union([z.int().nonnegative(), z.array(z.int().nonnegative())]).nullish();

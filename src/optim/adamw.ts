@@ -13,7 +13,7 @@ export interface OptimizerSettings {
   readonly weightDecay: number;
   /** The largest global gradient norm; 0 for no clipping. */
   readonly clip: number;
-  /** In f16: the number of good steps in a row after which the loss scale is doubled (2000 by default). */
+  /** The number of good steps in a row after which f16 training doubles the loss scale (2000 by default). */
   readonly lossScaleInterval?: number | undefined;
 }
 

@@ -15,7 +15,7 @@ export interface Savings {
   /** The loss at which the two are compared. */
   readonly loss: number;
   readonly scratch: { readonly tokens: number; readonly flops: number };
-  /** Where CPT first reached that loss, or undefined if it never did. */
+  /** The place at which CPT first reached that loss, or undefined if it never did. */
   readonly cpt: { readonly tokens: number; readonly flops: number } | undefined;
   /** The shares of scratch's tokens and FLOPs that CPT did without; negative when it took more. */
   readonly savedTokens: number | undefined;

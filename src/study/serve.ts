@@ -17,7 +17,7 @@ const ADDRESS = '127.0.0.1';
  */
 const HOST = /^(127\.0\.0\.1|localhost)(:\d+)?$/i;
 const LOOK_EVERY_MS = 1000;
-/** After a look the server pauses this many times as long as the look took: the runs need the processor. */
+/** The server pauses this many times as long as the look before it took: the runs need the processor. */
 const PAUSE = 3;
 
 export interface WatchServer {
