@@ -3,15 +3,16 @@
  * kept, and whether a multiply-add rounds once or twice (WGSL, section 15.7.4: fma is as accurate as x * y + z).
  */
 import type { Device } from '../gpu/device.js';
+import { add } from '../kernels/add.js';
 import type { ElementType, KernelCall, Operand } from '../kernels/call.js';
-import { add, cast } from '../kernels/elementwise.js';
+import { cast } from '../kernels/cast.js';
 import { matmul } from '../kernels/matmul.js';
-import { KernelTable } from '../kernels/table.js';
+import { VariantTable } from '../kernels/variants.js';
 import { FORMATS } from '../numerics/inputs.js';
 import { Bench } from './bench.js';
 import { hasHalves, type Problem } from './problem.js';
 
-type Calls = (table: KernelTable, bind: (name: string) => Operand) => KernelCall[];
+type Calls = (table: VariantTable, bind: (name: string) => Operand) => KernelCall[];
 
 interface Probe {
   readonly name: string;
@@ -85,7 +86,7 @@ export async function arithmeticOf(device: Device): Promise<Record<string, strin
         inputs,
         outputs: { y: { type: output, count: 1 } },
         expected: () => ({}),
-        variants: [{ name, calls: bind => calls(new KernelTable(adapter), bind) }],
+        variants: [{ name, calls: bind => calls(new VariantTable(adapter), bind) }],
       };
       const value = (await bench.run(problem)).get(name)!.values.y![0]!;
       found[name] = meanings.get(value) ?? `${value} in place of ${[...meanings.keys()].join(' or ')}`;

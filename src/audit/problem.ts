@@ -2,7 +2,7 @@
 import type { AdapterDescription } from '../gpu/adapters.js';
 import type { ElementType, KernelCall, Operand } from '../kernels/call.js';
 import { type ElementRequest, elementKey, type RowRequest, rowKey } from '../kernels/row-variant.js';
-import { KernelTable } from '../kernels/table.js';
+import { VariantTable } from '../kernels/variants.js';
 import { columnSumBound } from '../numerics/bounds.js';
 import type { Format, StoredType } from '../numerics/inputs.js';
 import type { Vector } from '../numerics/reference.js';
@@ -88,15 +88,15 @@ export const storedTypes = (scope: Scope): readonly StoredType[] =>
  * Tables that share a row out among threads in each way that the adapter can: as one subgroup, and through workgroup
  * memory with barriers.
  */
-export function rowTables(adapter: AdapterDescription): { readonly name: string; readonly table: KernelTable }[] {
-  const tables = [{ name: 'workgroup memory', table: new KernelTable({ ...adapter, subgroupSize: 0 }) }];
+export function rowTables(adapter: AdapterDescription): { readonly name: string; readonly table: VariantTable }[] {
+  const tables = [{ name: 'workgroup memory', table: new VariantTable({ ...adapter, subgroupSize: 0 }) }];
   if (adapter.subgroupSize >= 4) {
-    tables.unshift({ name: 'one subgroup', table: new KernelTable({ ...adapter, kind: 'system software' }) });
+    tables.unshift({ name: 'one subgroup', table: new VariantTable({ ...adapter, kind: 'system software' }) });
   }
   return tables;
 }
 
-type TableCalls = (table: KernelTable, bind: (name: string) => Operand) => KernelCall[];
+type TableCalls = (table: VariantTable, bind: (name: string) => Operand) => KernelCall[];
 
 /** The variants of a kernel that differ by how a row is shared out. */
 export const rowVariants = ({ adapter }: Scope, calls: TableCalls): Variant[] =>
@@ -105,18 +105,18 @@ export const rowVariants = ({ adapter }: Scope, calls: TableCalls): Variant[] =>
 /** The variants of a kernel whose rows are tuned. */
 export const tunedRows = ({ adapter }: Scope, request: RowRequest, calls: TableCalls): Variant[] =>
   [...tunedRowVariants(adapter)].map(([name, variant]) => {
-    const table = new KernelTable(adapter, { rows: { [rowKey(request)]: variant } });
+    const table = new VariantTable(adapter, { rows: { [rowKey(request)]: variant } });
     return { name, calls: bind => calls(table, bind) };
   });
 
 /** The variants of an elementwise kernel that is tuned. */
 export const tunedElements = ({ adapter }: Scope, request: ElementRequest, calls: TableCalls): Variant[] =>
   [...elementVariants(adapter)].map(([name, variant]) => {
-    const table = new KernelTable(adapter, { elements: { [elementKey(request)]: variant } });
+    const table = new VariantTable(adapter, { elements: { [elementKey(request)]: variant } });
     return { name, calls: bind => calls(table, bind) };
   });
 
 /** The one variant of a kernel that has no choice. */
 export const onlyVariant = ({ adapter }: Scope, calls: TableCalls): Variant[] => [
-  { name: 'default', calls: bind => calls(new KernelTable(adapter), bind) },
+  { name: 'default', calls: bind => calls(new VariantTable(adapter), bind) },
 ];

@@ -1,9 +1,8 @@
 /** Runs an op that a training run kept, on the inputs that it had. */
-import type { BufferRange } from '../gpu/buffer.js';
 import type { Device } from '../gpu/device.js';
 import { floatsOfHalves } from '../half.js';
 import { BYTES, type ElementType } from '../kernels/call.js';
-import type { RecordedOp } from '../train/recorded-op.js';
+import { callOfRecord, type RecordedOp } from '../train/recorded-op.js';
 import { compile } from './bench.js';
 
 /** What a tensor holds: how much is not finite, where the first is, and the largest finite magnitude. */
@@ -30,10 +29,7 @@ export async function replayOp(device: Device, op: RecordedOp): Promise<Replayed
   });
   const parameters = device.createBuffer('parameters', 256 * op.calls.length, 'uniform');
   try {
-    const calls = op.calls.map(call => ({
-      ...call,
-      buffers: call.buffers.map(({ buffer, ...range }): BufferRange => ({ ...range, buffer: buffers[buffer]! })),
-    }));
+    const calls = op.calls.map(call => callOfRecord(call, buffers));
     device.submit(await compile(device, calls, () => parameters));
     const results: TensorSummary[] = [];
     for (const { name, buffer, type, count } of op.results) {

@@ -2,7 +2,7 @@
  * The backward walk: it takes the nodes in reverse, applies each rule once, and adds up a tensor's gradients as they
  * arrive.
  */
-import { accumulate, add } from '../kernels/elementwise.js';
+import { accumulate, add } from '../kernels/add.js';
 import type { Graph, Node, PendingGradients, Segment } from './graph.js';
 import { expectShape, sizeOf, type Tensor } from './tensor.js';
 

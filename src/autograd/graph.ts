@@ -3,7 +3,7 @@
  * into kernel calls, and a backward rule that adds further nodes.
  */
 import type { KernelCall, Operand } from '../kernels/call.js';
-import type { KernelTable } from '../kernels/table.js';
+import type { VariantTable } from '../kernels/variants.js';
 import type { DType, Shape, Tensor } from './tensor.js';
 
 /** The output of a node: a new tensor, or the buffer of an input, which the node overwrites in place. */
@@ -28,7 +28,7 @@ export interface NodeSpec {
   readonly outputs: readonly OutputSpec[];
   /** The persistent tensors that the node adds to or overwrites: gradients, weights, sums. They keep the node alive. */
   readonly updates?: readonly Tensor[];
-  launch(kernels: KernelTable, bind: (tensor: Tensor) => Operand, outputs: readonly Tensor[]): KernelCall[];
+  launch(kernels: VariantTable, bind: (tensor: Tensor) => Operand, outputs: readonly Tensor[]): KernelCall[];
   /**
    * Returns the gradients of the inputs, in order, from those of the outputs. An input's gradient is undefined where
    * there is none, or where it went straight into a parameter's gradient.

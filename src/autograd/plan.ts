@@ -6,8 +6,8 @@ import type { BufferRange, DeviceBuffer } from '../gpu/buffer.js';
 import type { Device } from '../gpu/device.js';
 import type { Memory } from '../gpu/memory.js';
 import type { Command } from '../gpu/program.js';
-import { type KernelCall, type Operand, packParams } from '../kernels/call.js';
-import { KernelTable } from '../kernels/table.js';
+import { bindCall, type KernelCall, type Operand, packParams } from '../kernels/call.js';
+import { VariantTable } from '../kernels/variants.js';
 import type { Graph, Node } from './graph.js';
 import { type Layout, type LayoutOptions, layOut } from './layout.js';
 import { rangeOf, type Tensor } from './tensor.js';
@@ -28,7 +28,7 @@ export interface Allocation {
 
 export interface PlanOptions extends LayoutOptions {
   /** The table that says which variants of kernels to take; by default the shipped ones. */
-  readonly kernels?: KernelTable | undefined;
+  readonly kernels?: VariantTable | undefined;
 }
 
 export class Plan {
@@ -95,7 +95,7 @@ export const bytesOfAllocation = ({ buffers }: Allocation): number =>
 export function allocate(
   memory: Memory,
   { nodes, slots, places }: Layout,
-  kernels = new KernelTable(memory.adapter),
+  kernels = new VariantTable(memory.adapter),
 ): Allocation {
   const buffers: DeviceBuffer[] = [];
   try {
@@ -133,7 +133,7 @@ export function allocate(
 const UNIFORM_ALIGNMENT = 256;
 
 function makeUniforms(memory: Memory, calls: readonly KernelCall[]): { buffer: DeviceBuffer; ranges: BufferRange[] } {
-  const packed = calls.map(({ params }) => packParams(params));
+  const packed = calls.map(packParams);
   const offsets: number[] = [];
   let bytes = 0;
   for (const params of packed) {
@@ -154,11 +154,7 @@ function makeUniforms(memory: Memory, calls: readonly KernelCall[]): { buffer: D
 async function compile(device: Device, steps: readonly Step[]): Promise<Command[]> {
   return Promise.all(
     steps.map(async (step): Promise<Command> => {
-      if (!('call' in step)) return { kind: 'copy', ...step };
-      const { label, source, buffers, workgroups } = step.call;
-      const pipeline = await device.compile(label, source);
-      const bindGroup = device.bind(pipeline, [...buffers, step.params]);
-      return { kind: 'dispatch', label, pipeline, bindGroup, workgroups };
+      return 'call' in step ? bindCall(device, step.call, step.params) : { kind: 'copy', ...step };
     }),
   );
 }

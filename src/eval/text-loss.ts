@@ -1,6 +1,6 @@
 /** Loss, perplexity and bits per byte of a model on a text, for runs and for `eval loss`. */
 import { UserError } from '../errors.js';
-import { IGNORED_TARGET } from '../kernels/rows.js';
+import { IGNORED_TARGET } from '../kernels/cross-entropy.js';
 import { checkIdArray, checkSizes } from '../model/batch.js';
 import type { TokenLosses } from './token-losses.js';
 

@@ -3,7 +3,7 @@
  * branch for each sequence.
  */
 import { BRANCH_ALIGNMENT } from '../kernels/attention.js';
-import { IGNORED_TARGET } from '../kernels/rows.js';
+import { IGNORED_TARGET } from '../kernels/cross-entropy.js';
 
 export interface Tree {
   /** The number of tokens that all of its sequences begin with: a multiple of BRANCH_ALIGNMENT. */

@@ -31,6 +31,9 @@ export interface Counters {
   readbacks: number;
 }
 
+/** Where a line of a source, from 1, was written. */
+type LineOrigin = (line: number) => string | undefined;
+
 const REQUESTED_FEATURES = [
   'subgroups',
   'timestamp-query',
@@ -166,19 +169,19 @@ export class Device implements Memory {
   }
 
   /**
-   * Compiles a kernel, once for each distinct source.
-   * @throws Error with the compiler's messages and the numbered source.
+   * Compiles a kernel, once for each distinct source. `originOf` says where a line of the source was written.
+   * @throws Error with the compiler's messages and the lines that they are about.
    */
-  compile(label: string, source: string): Promise<Pipeline> {
+  compile(label: string, source: string, originOf: LineOrigin = () => undefined): Promise<Pipeline> {
     let pipeline = this.#pipelines.get(source);
     if (!pipeline) {
-      pipeline = this.#compile(label, source);
+      pipeline = this.#compile(label, source, originOf);
       this.#pipelines.set(source, pipeline);
     }
     return pipeline;
   }
 
-  async #compile(label: string, source: string): Promise<Pipeline> {
+  async #compile(label: string, source: string, originOf: LineOrigin): Promise<Pipeline> {
     this.counters.pipelines++;
     this.#handle.pushErrorScope('validation');
     const module = this.#handle.createShaderModule({ label, code: source });
@@ -191,9 +194,12 @@ export class Device implements Memory {
     const outcome = await Promise.allSettled([handle, scope]);
     if (outcome[0].status === 'fulfilled') return { label, handle: outcome[0].value };
     const { messages } = await module.getCompilationInfo();
-    const notes = messages.map(note => `${note.lineNum}:${note.linePos} ${note.message}`);
-    const numbered = source.split('\n').map((line, index) => `${String(index + 1).padStart(4)} ${line}`);
-    throw new Error([`kernel '${label}' does not compile: ${outcome[0].reason}`, ...notes, ...numbered].join('\n'));
+    const lines = source.split('\n');
+    const notes = messages.flatMap(({ lineNum, linePos, message }) => {
+      const line = lines[lineNum - 1] ?? '';
+      return [`${originOf(lineNum) ?? `line ${lineNum}`}: ${message}`, `  ${line}`, `  ${' '.repeat(linePos - 1)}^`];
+    });
+    throw new Error([`kernel '${label}' does not compile: ${outcome[0].reason}`, ...notes].join('\n'));
   }
 
   /**
@@ -208,12 +214,13 @@ export class Device implements Memory {
     return messages.map(({ type, lineNum, linePos, message }) => `${type} ${lineNum}:${linePos} ${message}`);
   }
 
-  bind(pipeline: Pipeline, ranges: readonly BufferRange[]): GPUBindGroup {
+  /** Binds ranges by the numbers of their bindings. */
+  bind(pipeline: Pipeline, ranges: readonly (readonly [binding: number, range: BufferRange])[]): GPUBindGroup {
     this.counters.bindGroups++;
     return this.#handle.createBindGroup({
       label: pipeline.label,
       layout: pipeline.handle.getBindGroupLayout(0),
-      entries: ranges.map(({ buffer, offsetBytes, sizeBytes }, binding) => ({
+      entries: ranges.map(([binding, { buffer, offsetBytes, sizeBytes }]) => ({
         binding,
         resource: { buffer: buffer.handle, offset: offsetBytes, size: sizeBytes },
       })),

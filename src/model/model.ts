@@ -9,7 +9,7 @@ import type { Device } from '../gpu/device.js';
 import type { Memory } from '../gpu/memory.js';
 import { floatsOfHalves } from '../half.js';
 import { BYTES } from '../kernels/call.js';
-import { KernelTable } from '../kernels/table.js';
+import { VariantTable } from '../kernels/variants.js';
 import { copyInto } from '../ops/cast.js';
 import { ropeTable } from '../ops/rope.js';
 import {
@@ -40,7 +40,7 @@ export type Precision = (typeof PRECISIONS)[number];
 export interface ModelOptions {
   readonly precision?: Precision;
   /** The table that says which variants of kernels the model runs with; by default the shipped ones. */
-  readonly kernels?: KernelTable | undefined;
+  readonly kernels?: VariantTable | undefined;
   /**
    * Whether the model may be trained, as by default. A model that is only used can keep its matrices in the two-byte
    * type of its checkpoint: this halves the memory, and the results are the same to the bit.
@@ -87,7 +87,7 @@ export class ModelTensors implements ForwardTensors {
   readonly config: ModelConfig;
   readonly precision: Precision;
   readonly trainable: boolean;
-  readonly kernels: KernelTable;
+  readonly kernels: VariantTable;
   /** The parameters by Hugging Face name, and the groups that are kept together on the device. */
   readonly specs: readonly ParameterSpec[];
   readonly groups: readonly ParameterGroup[];
@@ -114,7 +114,7 @@ export class ModelTensors implements ForwardTensors {
     }
     this.precision = precision;
     this.trainable = trainable;
-    this.kernels = kernels ?? new KernelTable(memory.adapter);
+    this.kernels = kernels ?? new VariantTable(memory.adapter);
     this.specs = parameterSpecs(config);
     this.groups = parameterGroups(config);
     this.#places = placesOf(this.groups);

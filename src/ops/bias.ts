@@ -1,7 +1,7 @@
 /** The bias of a projection, added to all rows. */
 import type { Graph } from '../autograd/graph.js';
 import { expectShape, type Tensor } from '../autograd/tensor.js';
-import { addBias as addBiasKernel } from '../kernels/rows.js';
+import { addBias as addBiasKernel } from '../kernels/add-bias.js';
 import { columnSumParts, columnSums } from '../kernels/sum-rows.js';
 
 /** Adds bias [N] to x [R, N] in place; x keeps its type. The gradients: dx = dy, dbias += the sums of dy's columns. */

@@ -3,7 +3,8 @@
  */
 import type { Graph } from '../autograd/graph.js';
 import { expectShape, type Tensor } from '../autograd/tensor.js';
-import { attentionCached, type CacheSizes, cacheWrite } from '../kernels/cache.js';
+import { attentionCached } from '../kernels/attention-cached.js';
+import { type CacheSizes, cacheWrite } from '../kernels/cache-write.js';
 
 /** The cache of one layer: keys [B, KV, D, capacity], values [B, KV, capacity, D]; both persistent and of one type. */
 export interface KeyValueCache {

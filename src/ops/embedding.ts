@@ -1,7 +1,7 @@
 /** Looks up rows of a table by id, and scatters their gradients back deterministically. */
 import type { Graph } from '../autograd/graph.js';
 import { expectShape, type Tensor } from '../autograd/tensor.js';
-import { embeddingBackward, embeddingForward } from '../kernels/rows.js';
+import { embeddingBackward, embeddingForward } from '../kernels/embedding.js';
 
 /** Row ids [R] with their grouping (see `groupRowsById`): order [R], starts [R+1]. */
 export interface TokenRows {

@@ -2,9 +2,9 @@
 import type { Graph } from '../autograd/graph.js';
 import { expectShape, type Tensor } from '../autograd/tensor.js';
 import type { KernelCall, Operand } from '../kernels/call.js';
+import { crossEntropy } from '../kernels/cross-entropy.js';
 import { matmul } from '../kernels/matmul.js';
-import { crossEntropy } from '../kernels/rows.js';
-import { windowOf } from '../kernels/split.js';
+import { windowOf } from '../kernels/windows.js';
 
 /** The bytes that a chunk of logits may take, unless that is less than ROWS_ALIGNMENT rows. */
 const CHUNK_BYTES = 16 * 2 ** 20;

@@ -1,7 +1,7 @@
 /** RMSNorm with a learned scale (Zhang & Sennrich, 2019). */
 import type { Graph } from '../autograd/graph.js';
 import { type DType, expectShape, type Tensor } from '../autograd/tensor.js';
-import { rmsnormBackward, rmsnormForward, rmsnormParts } from '../kernels/rows.js';
+import { rmsnormBackward, rmsnormForward, rmsnormParts } from '../kernels/rmsnorm.js';
 
 /**
  * Returns y [R, C] = x / sqrt(mean(x²) + eps) * weight in the type `dtype`, from x [R, C] and weight [C]. It saves

@@ -1,7 +1,7 @@
 /** Rotary position embedding (Su et al., 2021), in the half-split order of Hugging Face's LLaMA. */
 import type { Graph } from '../autograd/graph.js';
 import { expectShape, type Tensor } from '../autograd/tensor.js';
-import { type RopeSizes, rope as ropeKernel } from '../kernels/rows.js';
+import { type RopeSizes, rope as ropeKernel } from '../kernels/rope.js';
 
 /**
  * Rotates the first `heads` heads of x [B*T, rowHeads*headSize] in place by their position; table is [T, headSize/2,

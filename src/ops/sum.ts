@@ -1,7 +1,7 @@
 /** Sums that live on the device. */
 import type { Graph } from '../autograd/graph.js';
 import { sizeOf, type Tensor } from '../autograd/tensor.js';
-import { sum } from '../kernels/rows.js';
+import { sum } from '../kernels/sum.js';
 
 /** Traces total [1] += scale * the sum of all values. It has no gradient: it reports. */
 export function addSum(graph: Graph, values: Tensor, scale: number, total: Tensor): void {

@@ -2,7 +2,7 @@
 import type { Graph } from '../autograd/graph.js';
 import { expectShape, type Tensor } from '../autograd/tensor.js';
 import { matmulSwiglu } from '../kernels/matmul.js';
-import { swigluBackward } from '../kernels/rows.js';
+import { swigluBackward } from '../kernels/swiglu.js';
 import { linearGradients } from './linear.js';
 
 /**

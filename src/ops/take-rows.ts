@@ -1,7 +1,7 @@
 /** Rows of a table by number. */
 import type { Graph } from '../autograd/graph.js';
 import { expectShape, sizeOf, type Tensor } from '../autograd/tensor.js';
-import { embeddingForward } from '../kernels/rows.js';
+import { embeddingForward } from '../kernels/embedding.js';
 
 /**
  * Returns rows [R, …] in f32 of a table [N, …] of any float type, by row numbers [R] below N. It has no gradient:

@@ -2,7 +2,7 @@
 import type { Graph } from '../autograd/graph.js';
 import { persistent, sizeOf, type Tensor } from '../autograd/tensor.js';
 import type { Memory } from '../gpu/memory.js';
-import { type AdamwSettings, adamw } from '../kernels/elementwise.js';
+import { type AdamwSettings, adamw } from '../kernels/adamw.js';
 import { gradientNorm, gradientNormPartial, gradientNormParts } from '../kernels/gradient-norm.js';
 
 export interface OptimizerSettings {

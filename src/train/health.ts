@@ -9,7 +9,7 @@ import {
   type TensorHealth,
   tensorHealth,
   updateHealth,
-} from '../kernels/health.js';
+} from '../kernels/tensor-health.js';
 import { readHealth as readStepHealth } from '../optim/adamw.js';
 import type { Trainer } from './step.js';
 

@@ -6,7 +6,7 @@ import { TracedLosses } from '../eval/token-losses.js';
 import type { AdapterDescription } from '../gpu/adapters.js';
 import { openDevice } from '../gpu/device.js';
 import { MemoryCount } from '../gpu/memory.js';
-import { type KernelChoices, type KernelRequest, KernelTable } from '../kernels/table.js';
+import { type KernelChoices, type KernelRequest, VariantTable } from '../kernels/variants.js';
 import type { ModelConfig } from '../model/config.js';
 import type { BatchShape } from '../model/llama.js';
 import { ModelTensors, type Precision } from '../model/model.js';
@@ -46,8 +46,8 @@ export function traceKernels(
   adapter: AdapterDescription,
   { model, settings, evaluation: batch = settings, precision = 'f32' }: StepShape,
   choices?: KernelChoices,
-): KernelTable {
-  const kernels = new KernelTable(adapter, choices);
+): VariantTable {
+  const kernels = new VariantTable(adapter, choices);
   const memory = new MemoryCount(adapter);
   const tensors = new ModelTensors(memory, model, { precision, kernels });
   const step = new TracedStep(memory, tensors, settings);
@@ -106,7 +106,7 @@ export async function kernelsForStart(
   run: ResolvedRun,
   config: RunConfig,
   { folder, signal, observer }: KernelSearch,
-): Promise<KernelTable> {
+): Promise<VariantTable> {
   const shape = shapeOf(run);
   const shipped = traceKernels(adapter, shape);
   if (folder === undefined || config.deterministic) return shipped;
@@ -128,7 +128,7 @@ export async function kernelsForStart(
 }
 
 /** What a run's configuration keeps, so that a resumed run takes the same. */
-export const recordOf = (kernels: KernelTable): NonNullable<ResolvedRun['kernels']> => ({
+export const recordOf = (kernels: VariantTable): NonNullable<ResolvedRun['kernels']> => ({
   adapter: kernels.adapter.name,
   driver: kernels.adapter.driver,
   ...structuredClone(kernels.used),
@@ -138,9 +138,13 @@ export const recordOf = (kernels: KernelTable): NonNullable<ResolvedRun['kernels
  * The variants of a resumed run: exactly those it was started with. On another adapter, which gives other bits anyway,
  * those of them that it cannot run give way to the shipped ones.
  */
-export function kernelsForResume(adapter: AdapterDescription, run: ResolvedRun, observer?: TrainObserver): KernelTable {
+export function kernelsForResume(
+  adapter: AdapterDescription,
+  run: ResolvedRun,
+  observer?: TrainObserver,
+): VariantTable {
   const recorded = run.kernels;
-  if (!recorded) return new KernelTable(adapter);
+  if (!recorded) return new VariantTable(adapter);
   const { requests } = traceKernels(adapter, shapeOf(run));
   const { adapter: startedOn, driver, ...kept } = structuredClone(recorded);
   let replaced = 0;
@@ -159,5 +163,5 @@ export function kernelsForResume(adapter: AdapterDescription, run: ResolvedRun, 
       `${replaced} of the run's kernel variants cannot run on ${is}; the shipped ones take their place`,
     );
   }
-  return new KernelTable(adapter, kept);
+  return new VariantTable(adapter, kept);
 }

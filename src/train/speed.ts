@@ -2,7 +2,7 @@
 import { sizeOf } from '../autograd/tensor.js';
 import { Mixture } from '../data/mixture.js';
 import type { Device } from '../gpu/device.js';
-import type { KernelTable } from '../kernels/table.js';
+import type { VariantTable } from '../kernels/variants.js';
 import { flopsPerToken, type ModelConfig, type ParameterSpec } from '../model/config.js';
 import { Model, type ModelOptions } from '../model/model.js';
 import { Random } from '../random.js';
@@ -30,7 +30,7 @@ export const microBatchFlops = ({
  * Seconds of a micro-batch of the run's own data, forward, backward and AdamW: the mean of a few, after one that compiles.
  * By default with the shipped kernels.
  */
-export async function timeMicroBatch(device: Device, run: ResolvedRun, kernels?: KernelTable): Promise<number> {
+export async function timeMicroBatch(device: Device, run: ResolvedRun, kernels?: VariantTable): Promise<number> {
   const data = openData(run.sources, run.heldOut);
   try {
     const mixture = new Mixture(data.sources, { seed: 0, contextLength: run.contextLength });

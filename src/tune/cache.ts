@@ -13,7 +13,7 @@ import type { AdapterDescription } from '../gpu/adapters.js';
 import { dawnVersion } from '../gpu/drivers.js';
 import { ELEMENT_TYPES } from '../kernels/call.js';
 import { kernelsHash } from '../kernels/source.js';
-import type { KernelChoices, KernelRequest, Kind } from '../kernels/table.js';
+import type { KernelChoices, KernelRequest, Kind } from '../kernels/variants.js';
 import { whyInvalid } from '../schema.js';
 import { candidatesFor, canonical, sameVariant } from './candidates.js';
 import { attentionVariantSchema, elementVariantSchema, matmulVariantSchema, rowVariantSchema } from './choices.js';
@@ -191,7 +191,7 @@ export function writeCache(folder: string, adapter: AdapterDescription, tuned: r
   }
 }
 
-/** Winners, as a KernelTable takes them. */
+/** Winners, as a VariantTable takes them. */
 export function choicesOf(tuned: Iterable<Tuned>): KernelChoices {
   const choices: Record<Kind, Record<string, unknown>> = { matmul: {}, attention: {}, rows: {}, elements: {} };
   for (const { request, winner } of tuned) choices[request.kind][request.key] = winner;

@@ -4,7 +4,7 @@ import { wordsOfBfloats } from '../bfloat.js';
 import type { Device } from '../gpu/device.js';
 import { floatsOfHalves, wordsOfHalves } from '../half.js';
 import { BYTES, type ElementType } from '../kernels/call.js';
-import type { KernelRequest } from '../kernels/table.js';
+import type { KernelRequest } from '../kernels/variants.js';
 import { storedBound } from '../numerics/bounds.js';
 import { compare } from '../numerics/compare.js';
 import type { Vector } from '../numerics/reference.js';

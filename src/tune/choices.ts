@@ -1,6 +1,6 @@
 /** Variants as they are kept in files. */
 import { z } from 'zod';
-import type { KernelChoices } from '../kernels/table.js';
+import type { KernelChoices } from '../kernels/variants.js';
 
 const count = z.int().positive();
 const matrix = z.tuple([count, count, count]).readonly();

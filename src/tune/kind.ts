@@ -2,7 +2,7 @@
 import type { AdapterDescription } from '../gpu/adapters.js';
 import { floatsOfHalves, halvesOf } from '../half.js';
 import type { ElementType, KernelCall, Operand } from '../kernels/call.js';
-import type { KernelTable, Kind, RequestOf, VariantOf } from '../kernels/table.js';
+import type { Kind, RequestOf, VariantOf, VariantTable } from '../kernels/variants.js';
 import type { Vector } from '../numerics/reference.js';
 import { Random } from '../random.js';
 
@@ -21,7 +21,12 @@ export interface TunedKind<K extends Kind> {
   refusal?(adapter: AdapterDescription, request: RequestOf[K], variant: VariantOf[K]): string | undefined;
   /** In the order of the operands that `calls` takes. */
   tensors(request: RequestOf[K]): TensorSpec[];
-  calls(request: RequestOf[K], variant: VariantOf[K], operands: readonly Operand[], kernels: KernelTable): KernelCall[];
+  calls(
+    request: RequestOf[K],
+    variant: VariantOf[K],
+    operands: readonly Operand[],
+    kernels: VariantTable,
+  ): KernelCall[];
   /** The request on a small case with edges. */
   small(request: RequestOf[K]): RequestOf[K];
   /** What of a variant the check goes by; nothing unless given. */

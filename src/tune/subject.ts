@@ -4,7 +4,7 @@ import { type Plan, plan } from '../autograd/plan.js';
 import { persistent, type Tensor } from '../autograd/tensor.js';
 import type { Device } from '../gpu/device.js';
 import { BYTES } from '../kernels/call.js';
-import type { KernelRequest } from '../kernels/table.js';
+import type { KernelRequest } from '../kernels/variants.js';
 import type { TensorSpec, Variant } from './kind.js';
 import { kindOf } from './kinds/index.js';
 

@@ -7,7 +7,7 @@ import type { Plan } from '../autograd/plan.js';
 import type { Tensor } from '../autograd/tensor.js';
 import { messageOf } from '../errors.js';
 import type { Device } from '../gpu/device.js';
-import type { KernelRequest } from '../kernels/table.js';
+import type { KernelRequest } from '../kernels/variants.js';
 import { type Candidate, candidatesFor } from './candidates.js';
 import { Checker } from './check.js';
 import type { Variant } from './kind.js';

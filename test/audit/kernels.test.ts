@@ -226,8 +226,8 @@ describe('kernels broken on purpose', () => {
     const stale = device.createBuffer('stale', 2 ** 16);
     const alter: Alter = call => {
       if (call.label !== 'sum_rows') return call;
-      const [partial, ...others] = call.buffers;
-      return { ...call, buffers: [{ ...partial!, buffer: stale, offsetBytes: 0 }, ...others] };
+      const { values } = call.buffers;
+      return { ...call, buffers: { ...call.buffers, values: { ...values!, buffer: stale, offsetBytes: 0 } } };
     };
     const found = await failures('rmsnorm_backward', 'from f32, 65 x 127', alter);
     expect(found.some(({ metric, output }) => metric === 'error' && output === 'total')).toBe(true);

@@ -1,7 +1,7 @@
 import { readdirSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { f32, linearGrid, packParams } from '../../src/kernels/call.js';
-import { reduceHoles } from '../../src/kernels/row-variant.js';
+import { reduceConstants } from '../../src/kernels/row-variant.js';
 import { specialise } from '../../src/kernels/source.js';
 
 describe('specialising a kernel', () => {
@@ -42,14 +42,16 @@ describe('specialising a kernel', () => {
   });
 
   test('kernels that share a reduction get it pasted', () => {
-    const tree = specialise('sum', reduceHoles({ lanes: 0, workgroup: 64, vector: 1 }));
+    const tree = specialise('sum', reduceConstants({ lanes: 0, workgroup: 64, vector: 1 }));
     expect(tree).toContain('fn reduce_sum');
     expect(tree).not.toContain('enable subgroups');
     expect(tree).toContain('array<f32, 64>');
-    const both = specialise('sum', reduceHoles({ lanes: 16, workgroup: 64, vector: 1 }));
+    const both = specialise('sum', reduceConstants({ lanes: 16, workgroup: 64, vector: 1 }));
     expect(both).toContain('subgroupAdd');
     expect(both).toContain('const SUBGROUPS = 64u / 16u;');
-    expect(specialise('sum', reduceHoles({ lanes: 64, workgroup: 64, vector: 1 }))).not.toContain('workgroupBarrier');
+    expect(specialise('sum', reduceConstants({ lanes: 64, workgroup: 64, vector: 1 }))).not.toContain(
+      'workgroupBarrier',
+    );
   });
 });
 

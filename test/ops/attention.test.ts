@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { Graph } from '../../src/autograd/graph.js';
-import { attentionCall } from '../../src/kernels/attention.js';
+import { attentionCall, attentionOperands } from '../../src/kernels/attention.js';
 import { type AttentionVariant, defaultAttention } from '../../src/kernels/attention-variant.js';
 import { attention as attention64, attentionBackward } from '../../src/numerics/attention.js';
 import { attentionBounds } from '../../src/numerics/attention-bounds.js';
@@ -102,18 +102,22 @@ describe.each(workgroupVariants)('through workgroup memory: $workgroup threads, 
       logsumexp: zero('logsumexp', B * H * T),
       delta: zero('delta', B * H * T),
     };
-    const { qkv, dout, out, dqkv, logsumexp, delta } = tensors;
+    const { out, dqkv } = tensors;
     const graph = new Graph();
     graph.add({
       op: 'attention',
       inputs: [],
       outputs: [],
       updates: Object.values(tensors),
-      launch: (_, bind) => [
-        attentionCall('attention_forward', variant, shape, [qkv, out, logsumexp].map(bind)),
-        attentionCall('attention_backward_query', variant, shape, [qkv, out, logsumexp, dout, dqkv, delta].map(bind)),
-        attentionCall('attention_backward_key_value', variant, shape, [qkv, logsumexp, delta, dout, dqkv].map(bind)),
-      ],
+      launch: (_, bind) =>
+        (['attention_forward', 'attention_backward_query', 'attention_backward_key_value'] as const).map(kernel =>
+          attentionCall(
+            kernel,
+            variant,
+            shape,
+            attentionOperands(kernel, name => bind(tensors[name])),
+          ),
+        ),
     });
     const [actualOut, actualDqkv] = await run(device, graph, [out, dqkv]);
     expectGradients(shape, given, { out: actualOut!, dqkv: actualDqkv! }, variant.rows);

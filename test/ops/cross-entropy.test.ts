@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { Graph } from '../../src/autograd/graph.js';
 import type { Tensor } from '../../src/autograd/tensor.js';
-import { crossEntropy, IGNORED_TARGET } from '../../src/kernels/rows.js';
+import { crossEntropy, IGNORED_TARGET } from '../../src/kernels/cross-entropy.js';
 import * as bounds from '../../src/numerics/bounds.js';
 import { rowCases } from '../../src/numerics/cases.js';
 import * as reference from '../../src/numerics/reference.js';

@@ -1,7 +1,7 @@
 /** The embedding, forward and backward, against float64, through the graph that training uses. */
 import { describe, expect, test } from 'vitest';
 import { Graph } from '../../src/autograd/graph.js';
-import { KernelTable } from '../../src/kernels/table.js';
+import { VariantTable } from '../../src/kernels/variants.js';
 import * as bounds from '../../src/numerics/bounds.js';
 import { embeddingCases } from '../../src/numerics/cases.js';
 import { stored } from '../../src/numerics/inputs.js';
@@ -45,7 +45,7 @@ describe('embedding', () => {
     for (const adapter of [device.adapter, { ...device.adapter, limits }]) {
       const graph = new Graph();
       const y = takeRows(graph, TABLE, IDS);
-      const [actual] = await run(device, graph, [y], new KernelTable(adapter));
+      const [actual] = await run(device, graph, [y], new VariantTable(adapter));
       expect(actual).toEqual(Float32Array.from(reference.embedding(table, ids, C)));
     }
   });

@@ -3,8 +3,8 @@ import { describe, expect, test, vi } from 'vitest';
 import { Graph } from '../../src/autograd/graph.js';
 import type { DType } from '../../src/autograd/tensor.js';
 import type { MatmulVariant } from '../../src/kernels/matmul-variant.js';
-import { swigluBackward, swigluForward } from '../../src/kernels/rows.js';
-import { KernelTable } from '../../src/kernels/table.js';
+import { swigluBackward, swigluForward } from '../../src/kernels/swiglu.js';
+import { VariantTable } from '../../src/kernels/variants.js';
 import * as bounds from '../../src/numerics/bounds.js';
 import * as reference from '../../src/numerics/reference.js';
 import { swigluLinear } from '../../src/ops/swiglu.js';
@@ -110,7 +110,7 @@ describe('swiglu', () => {
       const W = parameter(device, 'w', [2 * F, K], w);
       const y = swigluLinear(graph, X, W);
       backwardFrom(graph, y, input(device, 'dy', [R, F], dy));
-      const kernels = new KernelTable(device.adapter);
+      const kernels = new VariantTable(device.adapter);
       if (variant) vi.spyOn(kernels, 'matmul').mockReturnValue(variant);
       const [actual, dx, dw] = await run(device, graph, [y, X.gradient!, W.gradient!], kernels);
 

@@ -7,8 +7,8 @@ import { bytesOf, type DType, persistent, type Shape, sizeOf, type Tensor } from
 import { wordsOfBfloats } from '../../src/bfloat.js';
 import { type Device, type DeviceOptions, openDevice } from '../../src/gpu/device.js';
 import { floatsOfHalves, halvesOf, wordsOfHalves } from '../../src/half.js';
-import { add } from '../../src/kernels/elementwise.js';
-import type { KernelTable } from '../../src/kernels/table.js';
+import { add } from '../../src/kernels/add.js';
+import type { VariantTable } from '../../src/kernels/variants.js';
 import { compare } from '../../src/numerics/compare.js';
 import { Random } from '../../src/random.js';
 
@@ -98,7 +98,7 @@ export async function run(
   device: Device,
   graph: Graph,
   tensors: readonly Tensor[],
-  kernels?: KernelTable,
+  kernels?: VariantTable,
 ): Promise<Float32Array[]> {
   const planned = await plan(device, graph, { keep: tensors.filter(tensor => !tensor.buffer), kernels });
   device.submit(planned.commands);

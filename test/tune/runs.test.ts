@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { tokenizeFiles } from '../../src/data/tokenize.js';
 import { trainTokenizer } from '../../src/data/tokenizer-train.js';
-import { type KernelChoices, type KernelRequest, KernelTable } from '../../src/kernels/table.js';
+import { type KernelChoices, type KernelRequest, VariantTable } from '../../src/kernels/variants.js';
 import { listCheckpoints } from '../../src/train/checkpoint.js';
 import { parseConfig } from '../../src/train/config.js';
 import { traceKernels } from '../../src/train/kernels.js';
@@ -187,7 +187,7 @@ describe('tune', () => {
     const nothing = await show();
     expect(nothing.stderr).toMatch(/nothing that still holds has been tuned for/);
     expect(nothing.status).toBe(2);
-    const table = new KernelTable(adapter);
+    const table = new VariantTable(adapter);
     const types = { a: 'f32', b: 'f32', c: 'f32' } as const;
     table.matmul({ form: 'NT', M: 64, N: 64, K: 64, types });
     const [request] = table.requests.values();

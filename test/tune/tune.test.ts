@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import type { AdapterDescription } from '../../src/gpu/adapters.js';
 import type { ElementType } from '../../src/kernels/call.js';
-import type { KernelRequest } from '../../src/kernels/table.js';
+import type { KernelRequest } from '../../src/kernels/variants.js';
 import { type Candidate, candidatesFor, sameVariant, showVariant } from '../../src/tune/candidates.js';
 import { Checker } from '../../src/tune/check.js';
 import type { Variant } from '../../src/tune/kind.js';

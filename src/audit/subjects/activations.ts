@@ -1,6 +1,8 @@
 /** SwiGLU, rotary embedding, embedding and their gradients. */
 
-import { embeddingBackward, embeddingForward, rope, swigluBackward, swigluForward } from '../../kernels/rows.js';
+import { embeddingBackward, embeddingForward } from '../../kernels/embedding.js';
+import { rope } from '../../kernels/rope.js';
+import { swigluBackward, swigluForward } from '../../kernels/swiglu.js';
 import {
   columnSumBound,
   flushedValues,

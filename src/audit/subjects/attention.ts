@@ -1,6 +1,6 @@
 /** Attention: forward and both passes of its gradient, each judged by itself on the reference's intermediate values. */
 
-import { attentionCall } from '../../kernels/attention.js';
+import { ATTENTION_OPERANDS, attentionCall, attentionOperands } from '../../kernels/attention.js';
 import type { AttentionKernel, AttentionVariant, MatrixAttention } from '../../kernels/attention-variant.js';
 import { type AttentionShape, attention, attentionBackward, attentionProbabilities } from '../../numerics/attention.js';
 import { type AttentionBoundOptions, attentionBounds } from '../../numerics/attention-bounds.js';
@@ -31,11 +31,6 @@ const OUTPUTS = {
   attention_forward: ['out', 'logsumexp'],
   attention_backward_query: ['dqkv', 'delta'],
   attention_backward_key_value: ['dqkv'],
-} as const;
-const BINDINGS = {
-  attention_forward: ['qkv', 'out', 'logsumexp'],
-  attention_backward_query: ['qkv', 'out', 'logsumexp', 'dout', 'dqkv', 'delta'],
-  attention_backward_key_value: ['qkv', 'logsumexp', 'delta', 'dout', 'dqkv'],
 } as const;
 const KERNELS = Object.keys(OUTPUTS) as AttentionKernel[];
 
@@ -141,7 +136,7 @@ function* problems(
       ? [['subgroup matrices', onMatrices]]
       : [...attentionVariants(adapter, kernel, D)].filter(([, { own }], i) => i === 0 || isRun(own));
     const isWritten = kernel === 'attention_backward_query' ? isQuery : (i: number) => !isQuery(i);
-    const read = BINDINGS[kernel].filter(name => !(OUTPUTS[kernel] as readonly string[]).includes(name));
+    const read = ATTENTION_OPERANDS[kernel].filter(name => !(OUTPUTS[kernel] as readonly string[]).includes(name));
     yield {
       kernel,
       shape: `${type}, B ${B} T ${T} heads ${H}/${KV} size ${D}${onMatrices ? ', on matrices' : ''}`,
@@ -158,7 +153,7 @@ function* problems(
       },
       variants: variants.map(([name, variant]) => ({
         name,
-        calls: bind => [attentionCall(kernel, variant, shape, BINDINGS[kernel].map(bind))],
+        calls: bind => [attentionCall(kernel, variant, shape, attentionOperands(kernel, bind))],
       })),
     };
   }

@@ -1,5 +1,5 @@
 /** Biases, and their gradient: sums over rows. */
-import { addBias } from '../../kernels/rows.js';
+import { addBias } from '../../kernels/add-bias.js';
 import { columnSumParts, columnSums } from '../../kernels/sum-rows.js';
 import { biasBound, columnSumBound, storedBound } from '../../numerics/bounds.js';
 import { rowCases, someRowCases, sumLengths } from '../../numerics/cases.js';

@@ -55,9 +55,15 @@ function problem(
     expected: given => expected(given, T, type, rescale),
     variants: variants.map(([name, variant]) => ({
       name,
-      calls: bind => [
-        attentionCall('attention_forward', variant, shape, ['qkv', 'out', 'logsumexp', 'branches'].map(bind)),
-      ],
+      calls: bind => {
+        const operands = {
+          qkv: bind('qkv'),
+          out: bind('out'),
+          logsumexp: bind('logsumexp'),
+          branches: bind('branches'),
+        };
+        return [attentionCall('attention_forward', variant, shape, operands)];
+      },
     })),
   };
 }

@@ -1,5 +1,6 @@
 /** The cache of keys and values: what is written to it, and attention of one position over it. */
-import { attentionCached, cacheWrite } from '../../kernels/cache.js';
+import { attentionCached } from '../../kernels/attention-cached.js';
+import { cacheWrite } from '../../kernels/cache-write.js';
 import { attention } from '../../numerics/attention.js';
 import { attentionBounds } from '../../numerics/attention-bounds.js';
 import { cacheCases, longCacheCases } from '../../numerics/cases.js';

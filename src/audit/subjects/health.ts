@@ -1,5 +1,5 @@
 /** What a run looks at: the reduction of a tensor, and of AdamW's update, to five numbers a part. */
-import { HEALTH_WORDS, healthParts, tensorHealth, updateHealth } from '../../kernels/health.js';
+import { HEALTH_WORDS, healthParts, tensorHealth, updateHealth } from '../../kernels/tensor-health.js';
 import { DIVISION, gamma, SQRT, squaresBound, TINY, U } from '../../numerics/bounds.js';
 import { elementCases } from '../../numerics/cases.js';
 import { FORMATS, INPUT_CLASSES, type InputClass, inputValues } from '../../numerics/inputs.js';

@@ -1,5 +1,6 @@
 /** Cross-entropy with its gradient, and sums. */
-import { crossEntropy, IGNORED_TARGET, sum } from '../../kernels/rows.js';
+import { crossEntropy, IGNORED_TARGET } from '../../kernels/cross-entropy.js';
+import { sum } from '../../kernels/sum.js';
 import { crossEntropyBounds, storedBound, sumBound } from '../../numerics/bounds.js';
 import { peakedCases, rowCases, someRowCases, sumLengths } from '../../numerics/cases.js';
 import { FORMATS, type InputClass, inputValues, type StoredType } from '../../numerics/inputs.js';

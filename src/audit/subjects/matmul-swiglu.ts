@@ -1,7 +1,7 @@
 /** The product that a gated MLP starts with, with its SwiGLU in one pass. */
 import { hasBothSides, matmulSwiglu } from '../../kernels/matmul.js';
 import { type MatmulVariant, matmulKey } from '../../kernels/matmul-variant.js';
-import { KernelTable } from '../../kernels/table.js';
+import { VariantTable } from '../../kernels/variants.js';
 import { flushedProducts, matmulBound, storedBound, swigluOfProductsBound } from '../../numerics/bounds.js';
 import { matmulCases } from '../../numerics/cases.js';
 import { FORMATS, type Format, type InputClass, inputValues, type StoredType } from '../../numerics/inputs.js';
@@ -45,7 +45,7 @@ function problem(
   const types = { a: type, b: weightType, c: type } as const;
   const shape = { M, N: 2 * F, K, transposeA: false, transposeB: true };
   const key = matmulKey({ form: 'NT', M, N: 2 * F, K, types });
-  const tableOf = (variant: MatmulVariant) => new KernelTable(adapter, { matmul: { [key]: variant } });
+  const tableOf = (variant: MatmulVariant) => new VariantTable(adapter, { matmul: { [key]: variant } });
   return {
     kernel: 'matmul_swiglu',
     shape: `${type}${weightType === type ? '' : ` times ${weightType}`}, M ${M} F ${F} K ${K}`,

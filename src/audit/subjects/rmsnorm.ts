@@ -1,5 +1,5 @@
 /** RMSNorm: forward, and its gradients for the input and for the weight. */
-import { rmsnormBackward, rmsnormForward, rmsnormParts } from '../../kernels/rows.js';
+import { rmsnormBackward, rmsnormForward, rmsnormParts } from '../../kernels/rmsnorm.js';
 import { rmsnormBound, rmsnormInputBound, rmsnormWeightBound, rstdBound, storedBound } from '../../numerics/bounds.js';
 import { rowCases, someRowCases, sumLengths } from '../../numerics/cases.js';
 import { FORMATS, type InputClass, inputValues, type StoredType, stored } from '../../numerics/inputs.js';

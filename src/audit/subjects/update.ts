@@ -1,5 +1,8 @@
 /** What a step ends with: gradient norm, AdamW; and the elementwise kernels. */
-import { accumulate, adamw, add, cast } from '../../kernels/elementwise.js';
+
+import { adamw } from '../../kernels/adamw.js';
+import { accumulate, add } from '../../kernels/add.js';
+import { cast } from '../../kernels/cast.js';
 import { gradientNorm, gradientNormPartial, gradientNormParts } from '../../kernels/gradient-norm.js';
 import {
   adamwBounds,

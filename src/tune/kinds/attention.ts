@@ -1,6 +1,12 @@
 /** Attention, forward and the two passes of its gradient, to be tuned. */
 import type { AdapterDescription } from '../../gpu/adapters.js';
-import { attentionCall, matrixWidth } from '../../kernels/attention.js';
+import {
+  ATTENTION_OPERANDS,
+  type AttentionOperand,
+  attentionCall,
+  attentionOperands,
+  matrixWidth,
+} from '../../kernels/attention.js';
 import {
   type AttentionKernel,
   type AttentionSizes,
@@ -56,10 +62,14 @@ export const attention: TunedKind<'attention'> = {
 
   tensors({ kernel, sizes, type }) {
     const shapes = shapesOf(sizes, type);
-    return BINDINGS[kernel].map(name => ({ name, ...shapes[name] }));
+    return ATTENTION_OPERANDS[kernel].map(name => ({ name, ...shapes[name] }));
   },
 
-  calls: ({ kernel, sizes }, variant, operands) => [attentionCall(kernel, variant, sizes, operands)],
+  calls({ kernel, sizes }, variant, operands) {
+    const names: readonly AttentionOperand[] = ATTENTION_OPERANDS[kernel];
+    const named = attentionOperands(kernel, name => operands[names.indexOf(name)]!);
+    return [attentionCall(kernel, variant, sizes, named)];
+  },
 
   small({ kernel, sizes: { H, KV, D }, type }) {
     return { kernel, sizes: { B: 1, T: 133, H: H / KV, KV: 1, D }, type }; // one group of heads
@@ -150,19 +160,11 @@ function matrixRefusal(
   return unusableMatrix(adapter, type, matrix);
 }
 
-type AttentionTensor = 'qkv' | 'out' | 'logsumexp' | 'dout' | 'dqkv' | 'delta';
-
-const BINDINGS: Readonly<Record<AttentionKernel, readonly AttentionTensor[]>> = {
-  attention_forward: ['qkv', 'out', 'logsumexp'],
-  attention_backward_query: ['qkv', 'out', 'logsumexp', 'dout', 'dqkv', 'delta'],
-  attention_backward_key_value: ['qkv', 'logsumexp', 'delta', 'dout', 'dqkv'],
-};
-
 function shapesOf({ B, T, H, KV, D }: AttentionSizes, type: ElementType) {
   const qkv = { elements: B * T * (H + 2 * KV) * D, type };
   const out = { elements: B * T * H * D, type };
   const row = { elements: B * H * T, type: 'f32' as const };
-  return { qkv, out, logsumexp: row, dout: out, dqkv: qkv, delta: row } satisfies Record<AttentionTensor, unknown>;
+  return { qkv, out, logsumexp: row, dout: out, dqkv: qkv, delta: row } satisfies Record<AttentionOperand, unknown>;
 }
 
 /** Dot products of rows [T, heads, D] → [heads, T]. */

@@ -1,8 +1,9 @@
 /** AdamW, which takes a tensor by elements, to be tuned. */
+
+import { adamw } from '../../kernels/adamw.js';
 import type { Operand } from '../../kernels/call.js';
-import { adamw } from '../../kernels/elementwise.js';
 import { defaultElements, elementKey } from '../../kernels/row-variant.js';
-import { KernelTable } from '../../kernels/table.js';
+import { VariantTable } from '../../kernels/variants.js';
 import { adamwBounds } from '../../numerics/bounds.js';
 import { adamw as adamw64 } from '../../numerics/reference.js';
 import { isSoftware, oddSize, product, type TunedKind, values } from '../kind.js';
@@ -39,7 +40,7 @@ export const elements: TunedKind<'elements'> = {
       ...[Operand, Operand, Operand, Operand, Operand, Operand],
       Operand?,
     ];
-    const table = new KernelTable(adapter, { elements: { [elementKey(request)]: variant } });
+    const table = new VariantTable(adapter, { elements: { [elementKey(request)]: variant } });
     return adamw(table, request.count, SETTINGS, { schedule, health, gradient, parameter, m, v, half });
   },
 

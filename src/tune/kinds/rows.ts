@@ -1,8 +1,9 @@
 /** RMSNorm and cross-entropy, which take a tensor by rows, to be tuned. */
 import type { ElementType, KernelCall, Operand } from '../../kernels/call.js';
+import { crossEntropy } from '../../kernels/cross-entropy.js';
+import { rmsnormBackward, rmsnormForward, rmsnormParts } from '../../kernels/rmsnorm.js';
 import { defaultRows, type RowKernel, type RowRequest, rowKey } from '../../kernels/row-variant.js';
-import { crossEntropy, rmsnormBackward, rmsnormForward, rmsnormParts } from '../../kernels/rows.js';
-import { KernelTable } from '../../kernels/table.js';
+import { VariantTable } from '../../kernels/variants.js';
 import {
   crossEntropyBounds,
   rmsnormBound,
@@ -46,7 +47,7 @@ export const rows: TunedKind<'rows'> = {
   tensors: request => KERNELS[request.kernel].tensors(request),
 
   calls(request, variant, operands, { adapter }) {
-    const table = new KernelTable(adapter, { rows: { [rowKey(request)]: variant } });
+    const table = new VariantTable(adapter, { rows: { [rowKey(request)]: variant } });
     return KERNELS[request.kernel].calls(request, operands, table);
   },
 
@@ -57,7 +58,7 @@ export const rows: TunedKind<'rows'> = {
 
 interface TunedRows {
   tensors(request: RowRequest): TensorSpec[];
-  calls(request: RowRequest, operands: readonly Operand[], table: KernelTable): KernelCall[];
+  calls(request: RowRequest, operands: readonly Operand[], table: VariantTable): KernelCall[];
   check(request: RowRequest): Check;
 }
 

@@ -56,7 +56,7 @@ export type KernelRequest = {
 
 const NO_CHOICES: KernelChoices = { matmul: {}, attention: {}, rows: {}, elements: {} };
 
-export class KernelTable {
+export class VariantTable {
   readonly adapter: AdapterDescription;
   readonly requests = new Map<string, KernelRequest>();
   readonly #choices: KernelChoices;

@@ -1,9 +1,8 @@
 /** What the values of tensors look like: a reduction over each, read back by whoever watches a run. */
-import { f32, type KernelCall, kernelCall, linearGrid, type Operand } from './call.js';
-import { defaultReduceHoles } from './row-variant.js';
-import type { Holes } from './source.js';
-import { rowWindows } from './split.js';
-import type { KernelTable } from './table.js';
+import { type KernelCall, kernelCall, linearGrid, type Operand } from './call.js';
+import { defaultReduceConstants } from './row-variant.js';
+import type { VariantTable } from './variants.js';
+import { rowWindows } from './windows.js';
 
 const ELEMENTS_PER_PART = 16_384;
 /** Words of a part's report. */
@@ -12,42 +11,51 @@ export const healthParts = (count: number): number => Math.ceil(count / ELEMENTS
 
 /** Reports on a tensor of `count` elements, in parts, into report[5 * first …]. */
 export function tensorHealth(
-  kernels: KernelTable,
+  variants: VariantTable,
   count: number,
   first: number,
   { x, report }: Record<'x' | 'report', Operand>,
 ): KernelCall[] {
-  return calls(kernels, count, first, [], [x], report, { UPDATE: false }, 0);
+  return calls(variants, count, first, { tensors: { x: [x, 1] }, others: { report }, eps: 0 });
 }
 
 /** The same of what AdamW moves a parameter by, over the learning rate and without decay; `health` is gradient_norm's. */
 export function updateHealth(
-  kernels: KernelTable,
+  variants: VariantTable,
   count: number,
   first: number,
   eps: number,
   { health, m, v, report }: Record<'health' | 'm' | 'v' | 'report', Operand>,
 ): KernelCall[] {
-  return calls(kernels, count, first, [health], [m, v], report, { UPDATE: true }, eps);
+  return calls(variants, count, first, { tensors: { m: [m, 1], v: [v, 1] }, others: { health, report }, eps });
 }
 
 function calls(
-  kernels: KernelTable,
+  variants: VariantTable,
   count: number,
   first: number,
-  shared: readonly Operand[],
-  tensors: readonly Operand[],
-  report: Operand,
-  holes: Holes,
-  eps: number,
+  {
+    tensors,
+    others,
+    eps,
+  }: {
+    readonly tensors: Readonly<Record<string, readonly [operand: Operand, elements: 1]>>;
+    readonly others: Readonly<Record<string, Operand>>;
+    readonly eps: number;
+  },
 ): KernelCall[] {
-  const elements = tensors.map(tensor => [tensor, 1] as const);
-  return rowWindows(kernels.maxBindingBytes, count, elements, ELEMENTS_PER_PART).map(window => {
-    const params = [window.count, first + window.start / ELEMENTS_PER_PART, f32(eps)];
-    const buffers = [...shared, ...window.operands, report];
-    const all = { ...defaultReduceHoles(kernels.adapter), ...holes, ELEMENTS: ELEMENTS_PER_PART };
-    return kernelCall('tensor_health', all, buffers, params, linearGrid(healthParts(window.count)));
-  });
+  return rowWindows(variants.maxBindingBytes, count, tensors, ELEMENTS_PER_PART).map(window =>
+    kernelCall('tensor_health', {
+      constants: {
+        ...defaultReduceConstants(variants.adapter),
+        ELEMENTS: ELEMENTS_PER_PART,
+        UPDATE: 'health' in others,
+      },
+      operands: { ...window.operands, ...others },
+      params: { count: window.count, first: first + window.start / ELEMENTS_PER_PART, eps },
+      workgroups: linearGrid(healthParts(window.count)),
+    }),
+  );
 }
 
 /** A tensor's values in five numbers. */

@@ -62,22 +62,27 @@ function wholeRows(operand: Operand, rowElements: number): number {
   return rows;
 }
 
+/** An operand with its elements a row. */
+export type RowOperand = readonly [operand: Operand, rowElements: number];
+
 /**
  * Cuts `rows` rows so that each operand, of so many elements a row, fits a binding; stretches begin at multiples of
  * `multiple`, a power of two.
- * @returns for each stretch its operands, in order, and the number of its first row.
+ * @returns for each stretch its operands by name, and the number of its first row.
  */
-export function rowWindows(
+export function rowWindows<Name extends string>(
   limitBytes: number,
   rows: number,
-  operands: readonly (readonly [operand: Operand, rowElements: number])[],
+  operands: Readonly<Record<Name, RowOperand | undefined>>,
   multiple = 1,
-): { readonly start: number; readonly count: number; readonly operands: Operand[] }[] {
-  const whole = Math.max(multiple, ...operands.map(([operand, elements]) => wholeRows(operand, elements)));
-  const most = Math.min(...operands.map(([operand, elements]) => rowsWithin(limitBytes, operand, elements, whole)));
-  return stretches(rows, most, whole).map(({ start, count }) => ({
-    start,
-    count,
-    operands: operands.map(([operand, elements]) => windowOf(operand, start * elements, count * elements).operand),
-  }));
+): { readonly start: number; readonly count: number; readonly operands: Record<Name, Operand> }[] {
+  const byRow = Object.entries(operands).filter((entry): entry is [Name, RowOperand] => entry[1] !== undefined);
+  const whole = Math.max(multiple, ...byRow.map(([, [operand, elements]]) => wholeRows(operand, elements)));
+  const most = Math.min(...byRow.map(([, [operand, elements]]) => rowsWithin(limitBytes, operand, elements, whole)));
+  return stretches(rows, most, whole).map(({ start, count }) => {
+    const windows = byRow.map(([name, [operand, elements]]) => {
+      return [name, windowOf(operand, start * elements, count * elements).operand] as const;
+    });
+    return { start, count, operands: Object.fromEntries(windows) as Record<Name, Operand> };
+  });
 }
