@@ -25,11 +25,17 @@ const model = await createModel(device, config, { seed: 1 });
 
 // A batch is B sequences of T + 1 token ids: T inputs, and for each the next token as its target. These count upwards.
 const [B, T] = [4, 16];
-const sequences = Uint32Array.from({ length: B * (T + 1) }, (_, i) => (7 * Math.floor(i / (T + 1)) + (i % (T + 1))) % 64);
-console.log(`loss before: ${(await loss(model, sequences, { B, T })).toFixed(3)} (log 64 = ${Math.log(64).toFixed(3)})`);
+const sequences = Uint32Array.from(
+  { length: B * (T + 1) },
+  (_, i) => (7 * Math.floor(i / (T + 1)) + (i % (T + 1))) % 64,
+);
+console.log(
+  `loss before: ${(await loss(model, sequences, { B, T })).toFixed(3)} (log 64 = ${Math.log(64).toFixed(3)})`,
+);
 
 const { gradients } = await lossAndGradients(model, sequences, { B, T });
-const gradient = gradients.get('model.layers.0.self_attn.q_proj.weight'); // Float32Array of [H * headDim, hiddenSize]
+// by Hugging Face name: a Float32Array of [H * headDim, hiddenSize]
+const gradient = gradients.get('model.layers.0.self_attn.q_proj.weight') ?? [];
 console.log(`gradient of layer 0's queries, norm: ${Math.hypot(...gradient).toExponential(2)}`);
 
 const optimizer = { beta1: 0.9, beta2: 0.95, eps: 1e-8, weightDecay: 0.1, clip: 1 };

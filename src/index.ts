@@ -18,6 +18,7 @@
  * Models, trainers and evaluators hold memory of a device: `destroy()` frees it, and `close()` frees a device. An error
  * that a user can mend is a `UserError`.
  */
+import { writeModel } from './checkpoint/model-folder.js';
 import { meanLoss } from './eval/text-loss.js';
 import { TokenLosses } from './eval/token-losses.js';
 import { writeFolderWhole } from './files.js';
@@ -27,8 +28,18 @@ import type { ModelConfig } from './model/config.js';
 import { initialWeights } from './model/init.js';
 import type { BatchShape } from './model/llama.js';
 import { Model, type ModelOptions } from './model/model.js';
-import { writeModel } from './train/model-folder.js';
 
+export { type Exported, type ExportOptions, exportModel } from './checkpoint/export.js';
+export { findModelFolder } from './checkpoint/find.js';
+export { readEndIds } from './checkpoint/hf-config.js';
+export { loadModel } from './checkpoint/model-folder.js';
+export {
+  type ExtendOptions,
+  extendVocabulary,
+  ROW_INITS,
+  type RowInit,
+  type VocabularyExtension,
+} from './checkpoint/vocabulary.js';
 export { type BadRow, BadRows, ON_BAD_ROW, type OnBadRow } from './data/bad-rows.js';
 export { type ContinueBpeOptions, continueBpe } from './data/bpe-continue.js';
 export { DocumentEncoder, type DocumentEncoderOptions, type EncodedPiece } from './data/document-encoder.js';
@@ -76,6 +87,10 @@ export {
 } from './report/forgetting.js';
 export { reportPage } from './report/page.js';
 export { type Comparison, compareRuns, type RunRecord, readRun } from './report/runs.js';
+export { parseConfig, type RunConfig, readYaml } from './run/config.js';
+export type { RunSummary, TrainObserver } from './run/loop.js';
+export type { RunMemory } from './run/memory.js';
+export { type DryRun, dryRun, type RunOptions, resumeRun, type StartOptions, startRun } from './run/run.js';
 export { fitCompute } from './scaling/compute-line.js';
 export { fitChinchilla, fitCpt, parseFit } from './scaling/fit-result.js';
 export { makePlan } from './scaling/plan.js';
@@ -92,24 +107,9 @@ export { readPlan, readStudy, type Study, type StudyRun } from './study/state.js
 export type { Accuracies } from './tasks/accuracy.js';
 export { evaluateTasks, type Scorer, type TaskResult } from './tasks/evaluate.js';
 export { readTask, TASK_NAMES, type TaskData } from './tasks/task.js';
-export { findModelFolder } from './train/checkpoint.js';
-export { parseConfig, type RunConfig, readYaml } from './train/config.js';
-export { type Exported, type ExportOptions, exportModel } from './train/export.js';
 export { lossAndGradients } from './train/gradients.js';
-export { readEndIds } from './train/hf-config.js';
-export type { RunSummary, TrainObserver } from './train/loop.js';
-export type { RunMemory } from './train/memory.js';
-export { loadModel } from './train/model-folder.js';
-export { type DryRun, dryRun, type RunOptions, resumeRun, type StartOptions, startRun } from './train/run.js';
 export { type Moments, Trainer } from './train/step.js';
 export type { TrainerSettings } from './train/traced-step.js';
-export {
-  type ExtendOptions,
-  extendVocabulary,
-  ROW_INITS,
-  type RowInit,
-  type VocabularyExtension,
-} from './train/vocabulary.js';
 
 /**
  * Returns a model with random weights. @throws UserError when the configuration is not sound, or the adapter has no

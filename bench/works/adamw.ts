@@ -38,8 +38,8 @@ export async function adamwWork(device: Device, count: number): Promise<Work> {
     inputs: [gradient, schedule, health],
     outputs: [],
     updates: [parameter, m, v],
-    launch: (kernels, bind) =>
-      adamw(kernels, count, ADAMW, {
+    launch: (variants, bind) =>
+      adamw(variants, count, ADAMW, {
         gradient: bind(gradient),
         schedule: bind(schedule),
         health: bind(health),

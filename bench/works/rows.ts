@@ -83,9 +83,9 @@ export async function crossEntropyWork(device: Device, rows: number, vocabulary:
     inputs: [targets],
     outputs: [],
     updates: [logits, losses],
-    launch: (kernels, bind) =>
+    launch: (variants, bind) =>
       crossEntropy(
-        kernels,
+        variants,
         { rows, columns: vocabulary },
         { scale: 1 / rows },
         { targets: bind(targets), logits: bind(logits), losses: bind(losses) },

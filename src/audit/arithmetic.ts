@@ -4,8 +4,9 @@
  */
 import type { Device } from '../gpu/device.js';
 import { add } from '../kernels/add.js';
-import type { ElementType, KernelCall, Operand } from '../kernels/call.js';
+import type { KernelCall, Operand } from '../kernels/call.js';
 import { cast } from '../kernels/cast.js';
+import type { ElementType } from '../kernels/element-type.js';
 import { matmul } from '../kernels/matmul.js';
 import { VariantTable } from '../kernels/variants.js';
 import { FORMATS } from '../numerics/inputs.js';

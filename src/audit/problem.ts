@@ -1,6 +1,7 @@
 /** What a kernel is judged on: its operands, what float64 makes of them, how far off it may be, and its variants. */
 import type { AdapterDescription } from '../gpu/adapters.js';
-import type { ElementType, KernelCall, Operand } from '../kernels/call.js';
+import type { KernelCall, Operand } from '../kernels/call.js';
+import type { ElementType } from '../kernels/element-type.js';
 import { type ElementRequest, elementKey, type RowRequest, rowKey } from '../kernels/row-variant.js';
 import { VariantTable } from '../kernels/variants.js';
 import { columnSumBound } from '../numerics/bounds.js';

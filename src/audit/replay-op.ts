@@ -1,7 +1,7 @@
 /** Runs an op that a training run kept, on the inputs that it had. */
 import type { Device } from '../gpu/device.js';
 import { floatsOfHalves } from '../half.js';
-import { BYTES, type ElementType } from '../kernels/call.js';
+import { BYTES, type ElementType } from '../kernels/element-type.js';
 import { callOfRecord, type RecordedOp } from '../train/recorded-op.js';
 import { compile } from './bench.js';
 

@@ -6,7 +6,7 @@ import {
   type MatrixAttention,
   type RegisterAttention,
 } from '../kernels/attention-variant.js';
-import type { ElementType } from '../kernels/call.js';
+import type { ElementType } from '../kernels/element-type.js';
 import {
   areHalves,
   defaultMatmul,

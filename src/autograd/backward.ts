@@ -101,7 +101,7 @@ function addTensors(graph: Graph, a: Tensor, b: Tensor): Tensor {
     op: 'add',
     inputs: [a, b],
     outputs: [{ shape: a.shape, dtype: a.dtype }],
-    launch: (kernels, bind, [y]) => add(kernels, sizeOf(a.shape), { a: bind(a), b: bind(b), y: bind(y!) }),
+    launch: (variants, bind, [y]) => add(variants, sizeOf(a.shape), { a: bind(a), b: bind(b), y: bind(y!) }),
   })[0]!;
 }
 
@@ -111,6 +111,6 @@ function accumulateInto(graph: Graph, total: Tensor, gradient: Tensor): void {
     inputs: [gradient],
     outputs: [],
     updates: [total],
-    launch: (kernels, bind) => accumulate(kernels, sizeOf(total.shape), { a: bind(gradient), y: bind(total) }),
+    launch: (variants, bind) => accumulate(variants, sizeOf(total.shape), { a: bind(gradient), y: bind(total) }),
   });
 }

@@ -28,7 +28,7 @@ export interface NodeSpec {
   readonly outputs: readonly OutputSpec[];
   /** The persistent tensors that the node adds to or overwrites: gradients, weights, sums. They keep the node alive. */
   readonly updates?: readonly Tensor[];
-  launch(kernels: VariantTable, bind: (tensor: Tensor) => Operand, outputs: readonly Tensor[]): KernelCall[];
+  launch(variants: VariantTable, bind: (tensor: Tensor) => Operand, outputs: readonly Tensor[]): KernelCall[];
   /**
    * Returns the gradients of the inputs, in order, from those of the outputs. An input's gradient is undefined where
    * there is none, or where it went straight into a parameter's gradient.

@@ -28,7 +28,7 @@ export interface Allocation {
 
 export interface PlanOptions extends LayoutOptions {
   /** The table that says which variants of kernels to take; by default the shipped ones. */
-  readonly kernels?: VariantTable | undefined;
+  readonly variants?: VariantTable | undefined;
 }
 
 export class Plan {
@@ -74,7 +74,7 @@ export class Plan {
 /** Plans, compiles and binds the graph. */
 export async function plan(device: Device, graph: Graph, options: PlanOptions = {}): Promise<Plan> {
   const layout = layOut(graph, options);
-  const allocation = allocate(device, layout, options.kernels);
+  const allocation = allocate(device, layout, options.variants);
   try {
     const commands = await compile(device, allocation.steps);
     return new Plan(
@@ -95,7 +95,7 @@ export const bytesOfAllocation = ({ buffers }: Allocation): number =>
 export function allocate(
   memory: Memory,
   { nodes, slots, places }: Layout,
-  kernels = new VariantTable(memory.adapter),
+  variants = new VariantTable(memory.adapter),
 ): Allocation {
   const buffers: DeviceBuffer[] = [];
   try {
@@ -108,7 +108,7 @@ export function allocate(
     };
     const byNode = nodes.map(({ node, copies }) => [
       ...copies.map(({ from, to }) => ({ from: bind(from), to: bind(to) })),
-      ...node.launch(kernels, bind, node.results),
+      ...node.launch(variants, bind, node.results),
     ]);
     const starts = [0];
     for (const { length } of byNode) starts.push(starts.at(-1)! + length);

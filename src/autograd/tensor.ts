@@ -1,6 +1,7 @@
 /** The tensors of a traced graph: each has a shape and a place, but no values. */
 import type { DeviceBuffer } from '../gpu/buffer.js';
-import { BYTES, type ElementType, type Operand } from '../kernels/call.js';
+import type { Operand } from '../kernels/call.js';
+import { BYTES, type ElementType } from '../kernels/element-type.js';
 
 export type Shape = readonly number[];
 export type DType = ElementType;

@@ -19,7 +19,7 @@ export async function logits(model: Model, ids: Uint32Array, shape: BatchShape):
   const packed = device.createBuffer('packed ids', 4 * inputs.words);
   const graph = new Graph();
   const tensor = traceLogits(graph, model, inputs.tokens, shape);
-  const planned = await plan(device, graph, { keep: [tensor], kernels: model.kernels });
+  const planned = await plan(device, graph, { keep: [tensor], variants: model.variants });
   const sequences = new Uint32Array(B * (T + 1));
   for (let b = 0; b < B; b++) sequences.set(ids.subarray(b * T, (b + 1) * T), b * (T + 1));
   device.write(packed, packSequences(sequences, shape, 1, config.vocabSize));

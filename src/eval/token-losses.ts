@@ -74,10 +74,10 @@ export class TokenLosses {
   static async create(model: Model, shape: BatchShape, options: TokenLossesOptions = {}): Promise<TokenLosses> {
     model.check();
     if (options.branches === undefined) checkWindow(model.config, shape.T); // else T is that of trees
-    const { device, kernels } = model;
+    const { device, variants } = model;
     const traced = new TracedLosses(device, model, shape, options);
     try {
-      const planned = await plan(device, traced.graph, { keep: [traced.losses], kernels });
+      const planned = await plan(device, traced.graph, { keep: [traced.losses], variants });
       return new TokenLosses(model, shape, traced, planned);
     } catch (error) {
       traced.destroy();

@@ -212,6 +212,6 @@ export class CachedModel {
   async #addPass(graph: Graph, x: Tensor): Promise<void> {
     const { model } = this;
     const logits = traceHead(graph, model, x);
-    this.#passes.push({ plan: await plan(model.device, graph, { keep: [logits], kernels: model.kernels }), logits });
+    this.#passes.push({ plan: await plan(model.device, graph, { keep: [logits], variants: model.variants }), logits });
   }
 }

@@ -3,16 +3,9 @@ import { UserError } from '../errors.js';
 import type { BufferRange } from '../gpu/buffer.js';
 import type { Device } from '../gpu/device.js';
 import type { Dispatch } from '../gpu/program.js';
+import type { ElementType } from './element-type.js';
 import { interfaceOf, type KernelInterface, takes } from './interface.js';
 import { type Constants, originOf, specialise } from './source.js';
-
-/**
- * What a buffer holds. f16 and bf16 are storage only: kernels compute in f32. bf16 is what weights may be stored in: it is
- * read (kernels/lib/bfloat.wgsl) by products as B, by the embedding as its table, and by `cast`; nothing writes it.
- */
-export const ELEMENT_TYPES = ['f32', 'f16', 'bf16', 'u32'] as const;
-export type ElementType = (typeof ELEMENT_TYPES)[number];
-export const BYTES: Readonly<Record<ElementType, number>> = { f32: 4, f16: 2, bf16: 2, u32: 4 };
 
 /** A tensor's buffer as a kernel takes it. */
 export interface Operand extends BufferRange {

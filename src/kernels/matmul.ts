@@ -1,5 +1,6 @@
 /** Matrix products: the call of each variant, and products of tensors beyond a binding, window by window. */
-import { BYTES, checkIndexable, type ElementType, grid, type KernelCall, kernelCall, type Operand } from './call.js';
+import { checkIndexable, grid, type KernelCall, kernelCall, type Operand } from './call.js';
+import { BYTES, type ElementType } from './element-type.js';
 import type { MatmulSizes, MatmulVariant } from './matmul-variant.js';
 import type { Constants } from './source.js';
 import { swigluForward } from './swiglu.js';

@@ -1,7 +1,8 @@
 /** The variants of kernels that take a tensor by rows or by elements, and which one an adapter takes where nothing was tuned. */
 import type { AdapterDescription } from '../gpu/adapters.js';
 import { bucket } from './bucket.js';
-import { type ElementType, linearGrid } from './call.js';
+import { linearGrid } from './call.js';
+import type { ElementType } from './element-type.js';
 import type { Constants } from './source.js';
 
 /** A tensor of `rows` rows of `columns` each. */

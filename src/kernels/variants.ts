@@ -11,7 +11,7 @@ import {
   attentionKey,
   defaultAttention,
 } from './attention-variant.js';
-import type { ElementType } from './call.js';
+import type { ElementType } from './element-type.js';
 import { defaultMatmul, type MatmulRequest, type MatmulVariant, matmulKey } from './matmul-variant.js';
 import {
   defaultElements,
@@ -34,7 +34,7 @@ export interface VariantOf {
 export type Kind = keyof VariantOf;
 
 /** Variants by key, which says what a kernel was asked for. */
-export type KernelChoices = { readonly [K in Kind]: Readonly<Record<string, VariantOf[K]>> };
+export type VariantChoices = { readonly [K in Kind]: Readonly<Record<string, VariantOf[K]>> };
 
 export interface AttentionRequest {
   readonly kernel: AttentionKernel;
@@ -54,15 +54,15 @@ export type KernelRequest = {
   [K in Kind]: { readonly kind: K; readonly key: string; readonly calls: number; readonly request: RequestOf[K] };
 }[Kind];
 
-const NO_CHOICES: KernelChoices = { matmul: {}, attention: {}, rows: {}, elements: {} };
+const NO_CHOICES: VariantChoices = { matmul: {}, attention: {}, rows: {}, elements: {} };
 
 export class VariantTable {
   readonly adapter: AdapterDescription;
   readonly requests = new Map<string, KernelRequest>();
-  readonly #choices: KernelChoices;
+  readonly #choices: VariantChoices;
   readonly #used: { [K in Kind]: Record<string, VariantOf[K]> } = { matmul: {}, attention: {}, rows: {}, elements: {} };
 
-  constructor(adapter: AdapterDescription, choices: Partial<KernelChoices> = {}) {
+  constructor(adapter: AdapterDescription, choices: Partial<VariantChoices> = {}) {
     this.adapter = adapter;
     this.#choices = { ...NO_CHOICES, ...choices };
   }
@@ -73,7 +73,7 @@ export class VariantTable {
   }
 
   /** The variants that were asked for so far. */
-  get used(): KernelChoices {
+  get used(): VariantChoices {
     return this.#used;
   }
 

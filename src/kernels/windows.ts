@@ -3,7 +3,8 @@
  * window, and a kernel is called once for each. Windows start at multiples of 256 bytes, the coarsest alignment there is.
  */
 import { UserError } from '../errors.js';
-import { BYTES, type Operand } from './call.js';
+import type { Operand } from './call.js';
+import { BYTES } from './element-type.js';
 
 const ALIGNMENT = 256;
 

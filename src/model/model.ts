@@ -8,7 +8,7 @@ import { UserError } from '../errors.js';
 import type { Device } from '../gpu/device.js';
 import type { Memory } from '../gpu/memory.js';
 import { floatsOfHalves } from '../half.js';
-import { BYTES } from '../kernels/call.js';
+import { BYTES } from '../kernels/element-type.js';
 import { VariantTable } from '../kernels/variants.js';
 import { copyInto } from '../ops/cast.js';
 import { ropeTable } from '../ops/rope.js';
@@ -40,7 +40,7 @@ export type Precision = (typeof PRECISIONS)[number];
 export interface ModelOptions {
   readonly precision?: Precision;
   /** The table that says which variants of kernels the model runs with; by default the shipped ones. */
-  readonly kernels?: VariantTable | undefined;
+  readonly variants?: VariantTable | undefined;
   /**
    * Whether the model may be trained, as by default. A model that is only used can keep its matrices in the two-byte
    * type of its checkpoint: this halves the memory, and the results are the same to the bit.
@@ -87,7 +87,7 @@ export class ModelTensors implements ForwardTensors {
   readonly config: ModelConfig;
   readonly precision: Precision;
   readonly trainable: boolean;
-  readonly kernels: VariantTable;
+  readonly variants: VariantTable;
   /** The parameters by Hugging Face name, and the groups that are kept together on the device. */
   readonly specs: readonly ParameterSpec[];
   readonly groups: readonly ParameterGroup[];
@@ -107,14 +107,14 @@ export class ModelTensors implements ForwardTensors {
    * @throws UserError when the configuration is not sound, a weight exceeds the adapter's limits, or it has no f16.
    */
   constructor(memory: Memory, config: ModelConfig, options: TensorOptions = {}) {
-    const { precision = 'f32', kernels, trainable = true, matrixType = 'f32' } = options;
+    const { precision = 'f32', variants, trainable = true, matrixType = 'f32' } = options;
     this.config = validateModelConfig(config);
     if (precision === 'f16' && !memory.adapter.features.includes('shader-f16')) {
       throw new UserError(`the adapter '${memory.adapter.name}' has no f16 (shader-f16); use precision f32`);
     }
     this.precision = precision;
     this.trainable = trainable;
-    this.kernels = kernels ?? new VariantTable(memory.adapter);
+    this.variants = variants ?? new VariantTable(memory.adapter);
     this.specs = parameterSpecs(config);
     this.groups = parameterGroups(config);
     this.#places = placesOf(this.groups);
@@ -232,7 +232,7 @@ export class Model extends ModelTensors {
     for (const names of stretches) {
       copyInto(graph, this.arenaOf(names[0]!).span(names), this.halves.span(names));
     }
-    const copies = await plan(this.device, graph, { kernels: this.kernels });
+    const copies = await plan(this.device, graph, { variants: this.variants });
     this.device.submit(copies.commands);
     copies.destroy();
   }

@@ -13,7 +13,7 @@ export function addBias(graph: Graph, x: Tensor, bias: Tensor): Tensor {
     op: 'add_bias',
     inputs: [x, bias],
     outputs: [{ shape: x.shape, dtype: x.dtype, inPlaceOf: x }],
-    launch: (kernels, bind, [y]) => addBiasKernel(kernels, sizes, { bias: bind(bias), x: bind(y!) }),
+    launch: (variants, bind, [y]) => addBiasKernel(variants, sizes, { bias: bind(bias), x: bind(y!) }),
     backward([dy]) {
       const { gradient } = bias;
       if (gradient) {
@@ -22,8 +22,8 @@ export function addBias(graph: Graph, x: Tensor, bias: Tensor): Tensor {
           inputs: [dy!],
           outputs: [{ shape: [columnSumParts(rows), columns] }],
           updates: [gradient],
-          launch: (kernels, bind, [partial]) =>
-            columnSums(kernels, sizes, { values: bind(dy!), partial: bind(partial!), total: bind(gradient) }),
+          launch: (variants, bind, [partial]) =>
+            columnSums(variants, sizes, { values: bind(dy!), partial: bind(partial!), total: bind(gradient) }),
         });
       }
       return [dy, undefined];

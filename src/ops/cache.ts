@@ -35,8 +35,8 @@ export function writeCache(
     inputs: [qkv, starts],
     outputs: [],
     updates: [keys, values],
-    launch: (kernels, bind) =>
-      cacheWrite(kernels, sizes, { qkv: bind(qkv), starts: bind(starts), keys: bind(keys), values: bind(values) }),
+    launch: (variants, bind) =>
+      cacheWrite(variants, sizes, { qkv: bind(qkv), starts: bind(starts), keys: bind(keys), values: bind(values) }),
   });
 }
 
@@ -60,8 +60,8 @@ export function cachedAttention(
     op: 'attention_cached',
     inputs: [qkv, keys, values, positions],
     outputs: [{ shape: [B, H * D], dtype: qkv.dtype }],
-    launch: (kernels, bind, [out]) =>
-      attentionCached(kernels, sizes, {
+    launch: (variants, bind, [out]) =>
+      attentionCached(variants, sizes, {
         qkv: bind(qkv),
         keys: bind(keys),
         values: bind(values),

@@ -10,6 +10,6 @@ export function copyInto(graph: Graph, x: Tensor, y: Tensor): void {
     inputs: [x],
     outputs: [],
     updates: [y],
-    launch: (kernels, bind) => cast(kernels, sizeOf(x.shape), { x: bind(x), y: bind(y) }),
+    launch: (variants, bind) => cast(variants, sizeOf(x.shape), { x: bind(x), y: bind(y) }),
   });
 }

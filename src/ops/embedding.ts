@@ -24,8 +24,8 @@ export function embedding(graph: Graph, table: Tensor, { ids, order, starts }: T
     op: 'embedding',
     inputs: [ids, table],
     outputs: [{ shape: [rows, columns] }],
-    launch: (kernels, bind, [y]) =>
-      embeddingForward(kernels, sizes, { ids: bind(ids), table: bind(table), y: bind(y!) }),
+    launch: (variants, bind, [y]) =>
+      embeddingForward(variants, sizes, { ids: bind(ids), table: bind(table), y: bind(y!) }),
     backward([dy]) {
       const { gradient } = table;
       if (!gradient) return [undefined, undefined];
@@ -34,8 +34,8 @@ export function embedding(graph: Graph, table: Tensor, { ids, order, starts }: T
         inputs: [ids, order, starts, dy!],
         outputs: [],
         updates: [gradient],
-        launch: (kernels, bind) =>
-          embeddingBackward(kernels, sizes, {
+        launch: (variants, bind) =>
+          embeddingBackward(variants, sizes, {
             ids: bind(ids),
             order: bind(order),
             starts: bind(starts),

@@ -61,7 +61,7 @@ export function headLoss(
       ...(isSeparate ? [{ shape: [chunk, V], dtype }] : []),
     ],
     updates: dweight ? [dweight] : [],
-    launch(kernels, bind, [losses, logits, dx, dlogits]) {
+    launch(variants, bind, [losses, logits, dx, dlogits]) {
       const calls: KernelCall[] = [];
       for (let first = 0; first < R; first += chunk) {
         const rows = Math.min(chunk, R - first);
@@ -74,9 +74,9 @@ export function headLoss(
         const [xRows, logitsRows] = [part(x), part(logits!, 0)];
         const dlogitsRows = isSeparate ? part(dlogits!, 0) : logitsRows;
         calls.push(
-          ...matmul(kernels, { form: 'NT', M: rows, N: V, K: C }, { a: xRows, b: bind(weight), c: logitsRows }),
+          ...matmul(variants, { form: 'NT', M: rows, N: V, K: C }, { a: xRows, b: bind(weight), c: logitsRows }),
           ...crossEntropy(
-            kernels,
+            variants,
             { rows, columns: V },
             gradient && {
               scale: gradient.scale,
@@ -88,11 +88,11 @@ export function headLoss(
         );
         if (dx) {
           const operands = { a: dlogitsRows, b: bind(weight), c: part(dx) };
-          calls.push(...matmul(kernels, { form: 'NN', M: rows, N: C, K: V }, operands));
+          calls.push(...matmul(variants, { form: 'NN', M: rows, N: C, K: V }, operands));
         }
         if (dweight) {
           const operands = { a: dlogitsRows, b: xRows, c: bind(dweight), addend: 'c' } as const;
-          calls.push(...matmul(kernels, { form: 'TN', M: V, N: C, K: rows }, operands));
+          calls.push(...matmul(variants, { form: 'TN', M: V, N: C, K: rows }, operands));
         }
       }
       return calls;

@@ -27,7 +27,7 @@ function rotate(
     op: inverse ? 'rope_inverse' : 'rope',
     inputs: [x, table],
     outputs: [{ shape: x.shape, dtype: x.dtype, inPlaceOf: x }],
-    launch: (kernels, bind, [y]) => ropeKernel(kernels, sizes, inverse, { table: bind(table), x: bind(y!) }),
+    launch: (variants, bind, [y]) => ropeKernel(variants, sizes, inverse, { table: bind(table), x: bind(y!) }),
     ...(rule && { backward: ([dy]) => rule(dy!) }),
   })[0]!;
 }

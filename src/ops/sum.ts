@@ -10,6 +10,7 @@ export function addSum(graph: Graph, values: Tensor, scale: number, total: Tenso
     inputs: [values],
     outputs: [],
     updates: [total],
-    launch: (kernels, bind) => sum(kernels, sizeOf(values.shape), scale, { values: bind(values), total: bind(total) }),
+    launch: (variants, bind) =>
+      sum(variants, sizeOf(values.shape), scale, { values: bind(values), total: bind(total) }),
   });
 }

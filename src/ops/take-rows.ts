@@ -16,7 +16,7 @@ export function takeRows(graph: Graph, table: Tensor, rows: Tensor): Tensor {
     op: 'take_rows',
     inputs: [table, rows],
     outputs: [{ shape: [count, ...row] }],
-    launch: (kernels, bind, [y]) =>
-      embeddingForward(kernels, sizes, { ids: bind(rows), table: bind(table), y: bind(y!) }),
+    launch: (variants, bind, [y]) =>
+      embeddingForward(variants, sizes, { ids: bind(rows), table: bind(table), y: bind(y!) }),
   })[0]!;
 }

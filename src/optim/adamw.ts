@@ -130,8 +130,8 @@ export function traceUpdate(
       inputs: [tensor.gradient!],
       outputs: [],
       updates: [partial],
-      launch: (kernels, bind) =>
-        gradientNormPartial(kernels, counts[i]!, from, {
+      launch: (variants, bind) =>
+        gradientNormPartial(variants, counts[i]!, from, {
           gradient: bind(tensor.gradient!),
           partial: bind(partial),
         }),
@@ -144,8 +144,8 @@ export function traceUpdate(
     inputs: [partial, loss, schedule],
     outputs: [],
     updates: [health, ...(scaler ? [scaler] : []), ...(scaler && bodySchedule ? [bodySchedule] : [])],
-    launch: (kernels, bind) =>
-      gradientNorm(kernels, parts, settings.clip, scaler && scaling, {
+    launch: (variants, bind) =>
+      gradientNorm(variants, parts, settings.clip, scaler && scaling, {
         partial: bind(partial),
         loss: bind(loss),
         schedule: bind(schedule),
@@ -164,8 +164,8 @@ export function traceUpdate(
       inputs: [tensor.gradient!, followed, health],
       outputs: [],
       updates: half ? [tensor, m, v, half] : [tensor, m, v],
-      launch: (kernels, bind) =>
-        adamw(kernels, counts[i]!, adamwSettings, {
+      launch: (variants, bind) =>
+        adamw(variants, counts[i]!, adamwSettings, {
           gradient: bind(tensor.gradient!),
           schedule: bind(followed),
           health: bind(health),

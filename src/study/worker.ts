@@ -4,8 +4,8 @@
  */
 import { messageOf, UserError } from '../errors.js';
 import { cacheFolder } from '../files.js';
-import type { TrainObserver } from '../train/loop.js';
-import { startOrResumeClaimed } from '../train/run.js';
+import type { TrainObserver } from '../run/loop.js';
+import { startOrResumeClaimed } from '../run/run.js';
 import type { Execute, WorkerMessage, WorkerTask } from './execute.js';
 
 /** Takes the run from where it is; the parent has claimed its folder. */

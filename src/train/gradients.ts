@@ -63,7 +63,7 @@ export class GradientPass {
     const gradients = new Map(
       model.groups.map(({ name, shape: dimensions }) => [name, make(`gradient of ${name}`, dimensions)]),
     );
-    const { config, precision, kernels } = model;
+    const { config, precision, variants } = model;
     const tensors = {
       config,
       precision,
@@ -81,7 +81,7 @@ export class GradientPass {
     const losses = traceLosses(graph, tensors, inputs, shape, { gradient, checkpointing });
     addSum(graph, losses, scale, loss);
     backward(graph, losses);
-    const planned = await plan(device, graph, { keepAll, kernels });
+    const planned = await plan(device, graph, { keepAll, variants });
     return new GradientPass(model, shape, { inputs, packed, loss, gradients, plan: planned, scaler, lossScale });
   }
 

@@ -48,7 +48,7 @@ export async function locateNonFinite(
           const before = pass.plan.nodes.slice(0, i).flatMap((_, earlier) => pass.plan.commandsOf(earlier));
           const copies = pass.plan.commandsOf(i).filter(({ kind }) => kind === 'copy');
           pass.submit(batch, [...before, ...copies]);
-          return { ...found, op: await recordOp(model.device, model.kernels, pass.plan, node, found) };
+          return { ...found, op: await recordOp(model.device, model.variants, pass.plan, node, found) };
         }
       }
     }

@@ -11,7 +11,8 @@ import { UserError } from '../errors.js';
 import { writeFileWhole } from '../files.js';
 import type { BufferRange, DeviceBuffer } from '../gpu/buffer.js';
 import type { Device } from '../gpu/device.js';
-import { ELEMENT_TYPES, type KernelCall } from '../kernels/call.js';
+import type { KernelCall } from '../kernels/call.js';
+import { ELEMENT_TYPES } from '../kernels/element-type.js';
 import { interfaceOf } from '../kernels/interface.js';
 import type { VariantTable } from '../kernels/variants.js';
 import { whyInvalid } from '../schema.js';
@@ -50,12 +51,12 @@ export type RecordedOp = Omit<Header, 'format'> & { readonly contents: readonly 
  */
 export async function recordOp(
   device: Device,
-  kernels: VariantTable,
+  variants: VariantTable,
   plan: Plan,
   node: Node,
   { tensor, index, value }: { readonly tensor: string; readonly index: number; readonly value: number },
 ): Promise<RecordedOp> {
-  const calls = node.launch(kernels, operand => plan.rangeOf(operand), node.results);
+  const calls = node.launch(variants, operand => plan.rangeOf(operand), node.results);
   const kept = stretchesOf(calls.flatMap(({ buffers }) => Object.values(buffers)));
   const placeOf = ({ buffer, offsetBytes, sizeBytes }: BufferRange) => {
     const index = kept.findIndex(stretch => stretch.buffer === buffer);

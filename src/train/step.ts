@@ -63,9 +63,9 @@ export class Trainer {
     const traced = new TracedStep(device, model, settings);
     let microBatch: Plan | undefined;
     try {
-      const { kernels } = model;
-      microBatch = await plan(device, traced.microBatch, { kernels });
-      const update = await plan(device, traced.update, { kernels });
+      const { variants } = model;
+      microBatch = await plan(device, traced.microBatch, { variants });
+      const update = await plan(device, traced.update, { variants });
       return new Trainer(model, settings, traced, { microBatch, update });
     } catch (error) {
       microBatch?.destroy();

@@ -11,9 +11,9 @@ import { messageOf } from '../errors.js';
 import { writeFileWhole } from '../files.js';
 import type { AdapterDescription } from '../gpu/adapters.js';
 import { dawnVersion } from '../gpu/drivers.js';
-import { ELEMENT_TYPES } from '../kernels/call.js';
+import { ELEMENT_TYPES } from '../kernels/element-type.js';
 import { kernelsHash } from '../kernels/source.js';
-import type { KernelChoices, KernelRequest, Kind } from '../kernels/variants.js';
+import type { KernelRequest, Kind, VariantChoices } from '../kernels/variants.js';
 import { whyInvalid } from '../schema.js';
 import { candidatesFor, canonical, sameVariant } from './candidates.js';
 import { attentionVariantSchema, elementVariantSchema, matmulVariantSchema, rowVariantSchema } from './choices.js';
@@ -192,8 +192,8 @@ export function writeCache(folder: string, adapter: AdapterDescription, tuned: r
 }
 
 /** Winners, as a VariantTable takes them. */
-export function choicesOf(tuned: Iterable<Tuned>): KernelChoices {
+export function choicesOf(tuned: Iterable<Tuned>): VariantChoices {
   const choices: Record<Kind, Record<string, unknown>> = { matmul: {}, attention: {}, rows: {}, elements: {} };
   for (const { request, winner } of tuned) choices[request.kind][request.key] = winner;
-  return choices as KernelChoices;
+  return choices as VariantChoices;
 }

@@ -3,7 +3,7 @@
 import { wordsOfBfloats } from '../bfloat.js';
 import type { Device } from '../gpu/device.js';
 import { floatsOfHalves, wordsOfHalves } from '../half.js';
-import { BYTES, type ElementType } from '../kernels/call.js';
+import { BYTES, type ElementType } from '../kernels/element-type.js';
 import type { KernelRequest } from '../kernels/variants.js';
 import { storedBound } from '../numerics/bounds.js';
 import { compare } from '../numerics/compare.js';

@@ -1,7 +1,8 @@
 /** What the tuner has to know of a kind of kernels: its variants, what each needs, how to run it, and what must come out. */
 import type { AdapterDescription } from '../gpu/adapters.js';
 import { floatsOfHalves, halvesOf } from '../half.js';
-import type { ElementType, KernelCall, Operand } from '../kernels/call.js';
+import type { KernelCall, Operand } from '../kernels/call.js';
+import type { ElementType } from '../kernels/element-type.js';
 import type { Kind, RequestOf, VariantOf, VariantTable } from '../kernels/variants.js';
 import type { Vector } from '../numerics/reference.js';
 import { Random } from '../random.js';
@@ -25,7 +26,7 @@ export interface TunedKind<K extends Kind> {
     request: RequestOf[K],
     variant: VariantOf[K],
     operands: readonly Operand[],
-    kernels: VariantTable,
+    variants: VariantTable,
   ): KernelCall[];
   /** The request on a small case with edges. */
   small(request: RequestOf[K]): RequestOf[K];

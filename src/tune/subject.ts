@@ -3,7 +3,7 @@ import { Graph } from '../autograd/graph.js';
 import { type Plan, plan } from '../autograd/plan.js';
 import { persistent, type Tensor } from '../autograd/tensor.js';
 import type { Device } from '../gpu/device.js';
-import { BYTES } from '../kernels/call.js';
+import { BYTES } from '../kernels/element-type.js';
 import type { KernelRequest } from '../kernels/variants.js';
 import type { TensorSpec, Variant } from './kind.js';
 import { kindOf } from './kinds/index.js';
@@ -44,7 +44,7 @@ export function planVariant(
     inputs: [],
     outputs: [],
     updates: tensors,
-    launch: (kernels, bind) => kindOf(request).calls(request.request, variant, tensors.map(bind), kernels),
+    launch: (variants, bind) => kindOf(request).calls(request.request, variant, tensors.map(bind), variants),
   });
   return plan(device, graph);
 }

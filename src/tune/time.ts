@@ -3,7 +3,7 @@ import type { Plan } from '../autograd/plan.js';
 import type { Tensor } from '../autograd/tensor.js';
 import type { Device } from '../gpu/device.js';
 import type { Command } from '../gpu/program.js';
-import { BYTES } from '../kernels/call.js';
+import { BYTES } from '../kernels/element-type.js';
 import { Random } from '../random.js';
 import type { TensorSpec } from './kind.js';
 

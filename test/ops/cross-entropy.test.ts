@@ -18,9 +18,9 @@ describe('cross-entropy', () => {
       op: 'cross_entropy',
       inputs: [logits, targets],
       outputs: [{ shape: [rows] }, { shape: logits.shape, inPlaceOf: logits }],
-      launch: (kernels, bind, [losses, dlogits]) =>
+      launch: (variants, bind, [losses, dlogits]) =>
         crossEntropy(
-          kernels,
+          variants,
           { rows, columns },
           { scale },
           { targets: bind(targets), logits: bind(dlogits!), losses: bind(losses!) },

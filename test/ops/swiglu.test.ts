@@ -39,9 +39,9 @@ describe('swiglu', () => {
       op: 'swiglu',
       inputs: [x, DY],
       outputs,
-      launch: (kernels, bind, [y, dx]) => [
-        ...swigluForward(kernels, sizes, { x: bind(x), y: bind(y!) }),
-        ...swigluBackward(kernels, sizes, { x: bind(x), dy: bind(DY), dx: bind(dx!) }),
+      launch: (variants, bind, [y, dx]) => [
+        ...swigluForward(variants, sizes, { x: bind(x), y: bind(y!) }),
+        ...swigluBackward(variants, sizes, { x: bind(x), dy: bind(DY), dx: bind(dx!) }),
       ],
     });
     return (await run(device, graph, made)) as [Float32Array, Float32Array];
@@ -110,9 +110,9 @@ describe('swiglu', () => {
       const W = parameter(device, 'w', [2 * F, K], w);
       const y = swigluLinear(graph, X, W);
       backwardFrom(graph, y, input(device, 'dy', [R, F], dy));
-      const kernels = new VariantTable(device.adapter);
-      if (variant) vi.spyOn(kernels, 'matmul').mockReturnValue(variant);
-      const [actual, dx, dw] = await run(device, graph, [y, X.gradient!, W.gradient!], kernels);
+      const variants = new VariantTable(device.adapter);
+      if (variant) vi.spyOn(variants, 'matmul').mockReturnValue(variant);
+      const [actual, dx, dw] = await run(device, graph, [y, X.gradient!, W.gradient!], variants);
 
       const forward = { M: R, N: 2 * F, K, transposeA: false, transposeB: true };
       const [gate, up] = parts(reference.matmul(x, w, forward), R, [F, F]) as [Float64Array, Float64Array];

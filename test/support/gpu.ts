@@ -71,7 +71,7 @@ export function sum(graph: Graph, a: Tensor, b: Tensor): Tensor {
     op: 'sum_of_two',
     inputs: [a, b],
     outputs: [{ shape: a.shape }],
-    launch: (kernels, bind, [y]) => add(kernels, sizeOf(a.shape), { a: bind(a), b: bind(b), y: bind(y!) }),
+    launch: (variants, bind, [y]) => add(variants, sizeOf(a.shape), { a: bind(a), b: bind(b), y: bind(y!) }),
     backward: ([dy]) => [dy, dy],
   })[0]!;
 }
@@ -98,9 +98,9 @@ export async function run(
   device: Device,
   graph: Graph,
   tensors: readonly Tensor[],
-  kernels?: VariantTable,
+  variants?: VariantTable,
 ): Promise<Float32Array[]> {
-  const planned = await plan(device, graph, { keep: tensors.filter(tensor => !tensor.buffer), kernels });
+  const planned = await plan(device, graph, { keep: tensors.filter(tensor => !tensor.buffer), variants });
   device.submit(planned.commands);
   const values: Float32Array[] = [];
   for (const tensor of tensors) {

@@ -118,8 +118,8 @@ function rotation(
       const bound = storedBound(ropeBound(x, D), y, type).map((value, i) => (isRotated(i) ? value : 0));
       return { x: { reference: y, bound } };
     },
-    variants: onlyVariant(scope, (kernels, bind) =>
-      rope(kernels, { B, T, heads, rowHeads, headSize: D }, inverse, { table: bind('table'), x: bind('x') }),
+    variants: onlyVariant(scope, (variants, bind) =>
+      rope(variants, { B, T, heads, rowHeads, headSize: D }, inverse, { table: bind('table'), x: bind('x') }),
     ),
   };
 }
@@ -158,8 +158,8 @@ function rowsOfTable(scope: Scope, size: EmbeddingSize, inputClass: InputClass, 
       const bound = type === 'f16' ? flushedValues(y, type) : new Float64Array(R * C);
       return { y: { reference: y, bound } };
     },
-    variants: rowVariants(scope, (kernels, bind) =>
-      embeddingForward(kernels, sizes, { ids: bind('ids'), table: bind('table'), y: bind('y') }),
+    variants: rowVariants(scope, (variants, bind) =>
+      embeddingForward(variants, sizes, { ids: bind('ids'), table: bind('table'), y: bind('y') }),
     ),
   };
 }
@@ -189,8 +189,8 @@ function* embedding(scope: Scope, size: EmbeddingSize, inputClass: InputClass): 
       );
       return { dtable: { reference: sum, bound: bound.map((value, i) => (magnitudes[i] === 0 ? 0 : value)) } };
     },
-    variants: rowVariants(scope, (kernels, bind) =>
-      embeddingBackward(kernels, sizes, {
+    variants: rowVariants(scope, (variants, bind) =>
+      embeddingBackward(variants, sizes, {
         ids: bind('ids'),
         order: bind('order'),
         starts: bind('starts'),

@@ -83,9 +83,9 @@ function writing(scope: Scope, type: StoredType, sizes: Case, T: number, inputCl
     inputs: { qkv: floats(qkv, type), starts: words(starts) },
     outputs: { keys: output(ofKeys), values: output(ofValues) },
     expected: given => ({ keys: side(H, ofKeys, given.qkv!), values: side(H + KV, ofValues, given.qkv!) }),
-    variants: onlyVariant(scope, (kernels, bind) =>
+    variants: onlyVariant(scope, (variants, bind) =>
       cacheWrite(
-        kernels,
+        variants,
         { B, T, capacity, H, KV, D },
         { qkv: bind('qkv'), starts: bind('starts'), keys: bind('keys'), values: bind('values') },
       ),
@@ -120,9 +120,9 @@ function attending(
     },
     outputs: { out: { type, count: B * H * D } },
     expected: given => ({ out: attended(given, sizes, type, rescale(scope, sizes)) }),
-    variants: rowVariants(scope, (kernels, bind) =>
+    variants: rowVariants(scope, (variants, bind) =>
       attentionCached(
-        kernels,
+        variants,
         { B, capacity, H, KV, D },
         {
           qkv: bind('qkv'),

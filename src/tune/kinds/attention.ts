@@ -14,7 +14,7 @@ import {
   isOnMatrices,
   type MatrixAttention,
 } from '../../kernels/attention-variant.js';
-import { BYTES, type ElementType } from '../../kernels/call.js';
+import { BYTES, type ElementType } from '../../kernels/element-type.js';
 import { matrixShapes, unusableMatrix } from '../../kernels/matmul-variant.js';
 import { attention as attention64, attentionBackward } from '../../numerics/attention.js';
 import { attentionBounds } from '../../numerics/attention-bounds.js';

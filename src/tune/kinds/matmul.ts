@@ -1,5 +1,6 @@
 /** Matrix products, to be tuned. */
-import { BYTES, type Operand } from '../../kernels/call.js';
+import type { Operand } from '../../kernels/call.js';
+import { BYTES } from '../../kernels/element-type.js';
 import { matmulCalls } from '../../kernels/matmul.js';
 import {
   areHalves,
@@ -78,10 +79,10 @@ export const matmul: TunedKind<'matmul'> = {
   ],
 
   /** A weight gradient (`TN`) adds to what is there, as it does in a training step. */
-  calls(request, variant, operands, kernels) {
+  calls(request, variant, operands, variants) {
     const [a, b, c] = operands as [Operand, Operand, Operand];
     const addend = request.form === 'TN' ? 'c' : undefined;
-    return matmulCalls(variant, request, { a, b, c, addend }, kernels.maxBindingBytes);
+    return matmulCalls(variant, request, { a, b, c, addend }, variants.maxBindingBytes);
   },
 
   small: request => ({

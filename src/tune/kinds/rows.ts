@@ -1,6 +1,7 @@
 /** RMSNorm and cross-entropy, which take a tensor by rows, to be tuned. */
-import type { ElementType, KernelCall, Operand } from '../../kernels/call.js';
+import type { KernelCall, Operand } from '../../kernels/call.js';
 import { crossEntropy } from '../../kernels/cross-entropy.js';
+import type { ElementType } from '../../kernels/element-type.js';
 import { rmsnormBackward, rmsnormForward, rmsnormParts } from '../../kernels/rmsnorm.js';
 import { defaultRows, type RowKernel, type RowRequest, rowKey } from '../../kernels/row-variant.js';
 import { VariantTable } from '../../kernels/variants.js';

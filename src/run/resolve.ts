@@ -1,5 +1,6 @@
 /** From a configuration as given to a run in which every number is fixed: what config.json of a run's folder holds. */
 import { z } from 'zod';
+import { type Origin, originSchema } from '../checkpoint/training-record.js';
 import { UserError } from '../errors.js';
 import { checkWindow, countParameters, flopsPerToken, type ModelConfig, validateModelConfig } from '../model/config.js';
 import { CHECKPOINTING } from '../model/llama.js';
@@ -9,7 +10,7 @@ import { recipeFor } from '../model/recipe.js';
 import { ANNEAL_SHAPES, COOLDOWN_SHAPES, SCHEDULES } from '../optim/schedule.js';
 import { choicesSchema } from '../tune/choices.js';
 import { defaults, MODEL_FIELDS, OPTIMIZER_STATES, type RunConfig, type RunFields } from './config.js';
-import { freezeStepsOf, type Origin, optimizerStateOf, originSchema, scheduleOf } from './continuation.js';
+import { freezeStepsOf, optimizerStateOf, scheduleOf } from './continuation.js';
 import { planEvaluations, times } from './evaluations.js';
 import type { Data } from './run-data.js';
 

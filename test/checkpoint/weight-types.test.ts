@@ -1,8 +1,8 @@
 /** Conversions between f32, f16 and bf16, against every value of the small formats and against arithmetic in float64. */
 import { expect, test } from 'vitest';
+import { findNonFinite, narrow, storedBits, type WeightType, widen } from '../../src/checkpoint/weight-types.js';
 import { halvesOf } from '../../src/half.js';
 import { Random } from '../../src/random.js';
-import { findNonFinite, narrow, storedBits, type WeightType, widen } from '../../src/train/weight-types.js';
 
 const wordsOf = (values: readonly number[]) => new Uint32Array(Float32Array.from(values).buffer);
 function narrowed(type: WeightType, values: readonly number[]): { bits: number[]; tooLarge: number } {

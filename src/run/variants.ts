@@ -1,61 +1,17 @@
 /** Which variants of kernels a run takes: shipped, tuned on this machine, or those that it was started with. */
-import { layOut } from '../autograd/layout.js';
-import { allocate } from '../autograd/plan.js';
 import { messageOf } from '../errors.js';
-import { TracedLosses } from '../eval/token-losses.js';
 import type { AdapterDescription } from '../gpu/adapters.js';
 import { openDevice } from '../gpu/device.js';
-import { MemoryCount } from '../gpu/memory.js';
-import { type KernelChoices, type KernelRequest, VariantTable } from '../kernels/variants.js';
-import type { ModelConfig } from '../model/config.js';
-import type { BatchShape } from '../model/llama.js';
-import { ModelTensors, type Precision } from '../model/model.js';
+import { type KernelRequest, VariantTable } from '../kernels/variants.js';
+import { traceVariants } from '../train/dry-step.js';
 import { choicesOf, readCache, writeCache } from '../tune/cache.js';
 import { refusal } from '../tune/candidates.js';
 import type { Variant } from '../tune/kind.js';
 import { type Tuned, tune } from '../tune/tune.js';
 import type { RunConfig } from './config.js';
-import { evaluationShape } from './evaluations.js';
 import type { TrainObserver } from './loop.js';
-import { trainerSettings } from './memory.js';
 import type { ResolvedRun } from './resolve.js';
-import { TracedStep, type TrainerSettings } from './traced-step.js';
-
-/** What decides which kernels a training step and its evaluation ask for. */
-export interface StepShape {
-  readonly model: ModelConfig;
-  readonly settings: TrainerSettings;
-  /** The batch of an evaluation; by default the step's. */
-  readonly evaluation?: BatchShape | undefined;
-  readonly precision?: Precision | undefined;
-}
-
-const shapeOf = (run: ResolvedRun): StepShape => ({
-  model: run.model,
-  settings: trainerSettings(run),
-  evaluation: evaluationShape(run),
-  precision: run.precision,
-});
-
-/**
- * Lays step and evaluation out without a device: the table's `requests` are all that they ask for, and `used` what they
- * run with.
- * @throws UserError when the model is not sound, or the adapter has no f16.
- */
-export function traceKernels(
-  adapter: AdapterDescription,
-  { model, settings, evaluation: batch = settings, precision = 'f32' }: StepShape,
-  choices?: KernelChoices,
-): VariantTable {
-  const kernels = new VariantTable(adapter, choices);
-  const memory = new MemoryCount(adapter);
-  const tensors = new ModelTensors(memory, model, { precision, kernels });
-  const step = new TracedStep(memory, tensors, settings);
-  const evaluation = new TracedLosses(memory, tensors, batch);
-  for (const graph of [step.microBatch, step.update]) allocate(memory, layOut(graph), kernels);
-  allocate(memory, layOut(evaluation.graph, { keep: [evaluation.losses] }), kernels);
-  return kernels;
-}
+import { shapeOf } from './step-shape.js';
 
 export interface TuneRequestOptions {
   readonly seconds: number;
@@ -101,17 +57,17 @@ export interface KernelSearch {
  * The variants of a new run: what was tuned before, the rest tuned now for at most `tuneSeconds`. Without a folder, or
  * with `deterministic`, the shipped ones.
  */
-export async function kernelsForStart(
+export async function variantsForStart(
   adapter: AdapterDescription,
   run: ResolvedRun,
   config: RunConfig,
   { folder, signal, observer }: KernelSearch,
 ): Promise<VariantTable> {
   const shape = shapeOf(run);
-  const shipped = traceKernels(adapter, shape);
+  const shipped = traceVariants(adapter, shape);
   if (folder === undefined || config.deterministic) return shipped;
   // a smaller batch of evaluation, which the next budget changes, is not tuned for
-  const requests = [...traceKernels(adapter, { ...shape, evaluation: undefined }).requests.values()];
+  const requests = [...traceVariants(adapter, { ...shape, evaluation: undefined }).requests.values()];
   const cache = readCache(folder, adapter);
   if (cache.note) observer?.onNote?.(cache.note);
   const known = new Map([...requests, ...shipped.requests.values()].map(request => [request.key, request]));
@@ -124,28 +80,28 @@ export async function kernelsForStart(
     if (note) observer?.onNote?.(note);
     found.push(...tuned);
   }
-  return traceKernels(adapter, shapeOf(run), choicesOf(found));
+  return traceVariants(adapter, shapeOf(run), choicesOf(found));
 }
 
 /** What a run's configuration keeps, so that a resumed run takes the same. */
-export const recordOf = (kernels: VariantTable): NonNullable<ResolvedRun['kernels']> => ({
-  adapter: kernels.adapter.name,
-  driver: kernels.adapter.driver,
-  ...structuredClone(kernels.used),
+export const recordOf = (variants: VariantTable): NonNullable<ResolvedRun['kernels']> => ({
+  adapter: variants.adapter.name,
+  driver: variants.adapter.driver,
+  ...structuredClone(variants.used),
 });
 
 /**
  * The variants of a resumed run: exactly those it was started with. On another adapter, which gives other bits anyway,
  * those of them that it cannot run give way to the shipped ones.
  */
-export function kernelsForResume(
+export function variantsForResume(
   adapter: AdapterDescription,
   run: ResolvedRun,
   observer?: TrainObserver,
 ): VariantTable {
   const recorded = run.kernels;
   if (!recorded) return new VariantTable(adapter);
-  const { requests } = traceKernels(adapter, shapeOf(run));
+  const { requests } = traceVariants(adapter, shapeOf(run));
   const { adapter: startedOn, driver, ...kept } = structuredClone(recorded);
   let replaced = 0;
   for (const request of requests.values()) {

@@ -2,9 +2,9 @@
 import { cpSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { listCheckpoints } from '../../src/checkpoint/find.js';
 import { readRun } from '../../src/report/runs.js';
-import { listCheckpoints } from '../../src/train/checkpoint.js';
-import { resumeRun } from '../../src/train/run.js';
+import { resumeRun } from '../../src/run/run.js';
 import { useDevice } from '../support/gpu.js';
 import { bytesOf, useSmallRuns } from '../support/small-runs.js';
 

@@ -1,6 +1,11 @@
 /** A training run from its configuration to its last checkpoint: started new, by CPT, or resumed. */
 import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { type Companions, notesOfMarks, readCompanions, withMarks } from '../checkpoint/companions.js';
+import { findModelFolder, listCheckpoints } from '../checkpoint/find.js';
+import { readModelConfig } from '../checkpoint/hf-config.js';
+import { checkModelFolder, loadModel } from '../checkpoint/model-folder.js';
+import { originOf, readTrainingState } from '../checkpoint/training-record.js';
 import { claimFolder } from '../claim.js';
 import { Mixture } from '../data/mixture.js';
 import { UserError } from '../errors.js';
@@ -11,27 +16,19 @@ import { maxBindingBytes } from '../gpu/limits.js';
 import { initialWeights } from '../model/init.js';
 import { Model } from '../model/model.js';
 import { whyInvalid } from '../schema.js';
-import {
-  checkOptimizerState,
-  findModelFolder,
-  listCheckpoints,
-  originOf,
-  readTrainingState,
-  restoreTrainer,
-} from './checkpoint.js';
-import { type Companions, notesOfMarks, readCompanions, withMarks } from './companions.js';
+import { HEALTH_FILE, type HealthOptions } from '../train/health.js';
+import { Trainer } from '../train/step.js';
+import { checkOptimizerState, restoreTrainer } from './checkpoint.js';
 import type { RunConfig } from './config.js';
 import { notesOf } from './continuation.js';
-import { HEALTH_FILE, type HealthOptions } from './health.js';
-import { kernelsForResume, kernelsForStart, recordOf } from './kernels.js';
 import { type RunSummary, type TrainObserver, train } from './loop.js';
-import { type RunMemory, runMemory, trainerSettings } from './memory.js';
+import { type RunMemory, runMemory } from './memory.js';
 import { MetricsFile } from './metrics.js';
-import { checkModelFolder, loadModel, readModelConfig } from './model-folder.js';
 import { repeatNotes } from './repeats.js';
 import { type ResolvedRun, RUN_FORMAT, resolvedSchema, resolveRun } from './resolve.js';
 import { type Data, openData } from './run-data.js';
-import { Trainer } from './step.js';
+import { trainerSettings } from './step-shape.js';
+import { recordOf, variantsForResume, variantsForStart } from './variants.js';
 
 export interface RunOptions {
   readonly observer?: TrainObserver | undefined;
@@ -79,12 +76,12 @@ async function startClaimed(config: RunConfig, options: StartOptions): Promise<R
     const { signal, observer, tune } = options;
     for (const note of [...checked, ...notesOf(resolved), ...repeatNotes(resolved)]) observer?.onNote?.(note);
     const search = { folder: tune?.cache, signal, observer };
-    const kernels = await kernelsForStart(device.adapter, resolved, config, search);
-    const run = { ...resolved, kernels: recordOf(kernels) };
+    const variants = await variantsForStart(device.adapter, resolved, config, search);
+    const run = { ...resolved, kernels: recordOf(variants) };
     const { precision } = run;
     const model = checkpoint
-      ? await loadModel(device, checkpoint, { precision, kernels })
-      : await Model.create(device, run.model, initialWeights(run.model, run.seed), { precision, kernels });
+      ? await loadModel(device, checkpoint, { precision, variants })
+      : await Model.create(device, run.model, initialWeights(run.model, run.seed), { precision, variants });
     const source = checkpoint ? readCompanions(checkpoint) : undefined;
     const companions = withMarks(source, data.tokenizerJson, data.marks);
     return trainFrom(device, config.out, run, { model, companions }, data, options, trainer => {
@@ -193,8 +190,8 @@ async function resumeClaimed(folder: string, options: RunOptions): Promise<RunSu
         `the data '${changed.tokens.folder}' is not what '${folder}' was started with; a run needs its own data to go on`,
       );
     }
-    const kernels = kernelsForResume(device.adapter, run, options.observer);
-    const model = await loadModel(device, latest.folder, { precision: run.precision, kernels });
+    const variants = variantsForResume(device.adapter, run, options.observer);
+    const model = await loadModel(device, latest.folder, { precision: run.precision, variants });
     const companions = readCompanions(latest.folder);
     return trainFrom(device, folder, run, { model, companions }, data, options, trainer => {
       const state = readTrainingState(latest.folder);

@@ -2,8 +2,9 @@
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { readModelConfig } from '../../src/checkpoint/hf-config.js';
+import { checkModelFolder } from '../../src/checkpoint/model-folder.js';
 import { untrainedBpe } from '../../src/data/bpe-file.js';
-import { checkModelFolder, readModelConfig } from '../../src/train/model-folder.js';
 import { type Json, LAYOUTS } from '../support/checkpoints.js';
 import { sharded, single, useCheckpoint } from '../support/damage.js';
 

@@ -2,11 +2,11 @@
 import { cpSync, existsSync, readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test, vi } from 'vitest';
+import { listCheckpoints } from '../../src/checkpoint/find.js';
 import { claimFolder } from '../../src/claim.js';
 import { UserError } from '../../src/errors.js';
-import { listCheckpoints } from '../../src/train/checkpoint.js';
+import { resumeRun } from '../../src/run/run.js';
 import { GradientPass } from '../../src/train/gradients.js';
-import { resumeRun } from '../../src/train/run.js';
 import { useDevice } from '../support/gpu.js';
 import { bytesOf, useSmallRuns } from '../support/small-runs.js';
 

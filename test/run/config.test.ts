@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { UserError } from '../../src/errors.js';
-import { parseConfig, parseFields, readYaml } from '../../src/train/config.js';
-import { newModel } from '../../src/train/resolve.js';
+import { parseConfig, parseFields, readYaml } from '../../src/run/config.js';
+import { newModel } from '../../src/run/resolve.js';
 
 const root = mkdtempSync(join(tmpdir(), 'babelgrad-config-'));
 afterAll(() => rmSync(root, { recursive: true }));

@@ -2,9 +2,9 @@
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, test } from 'vitest';
-import { findModelFolder } from '../../src/train/checkpoint.js';
-import { exportModel } from '../../src/train/export.js';
-import { checkModelFolder } from '../../src/train/model-folder.js';
+import { exportModel } from '../../src/checkpoint/export.js';
+import { findModelFolder } from '../../src/checkpoint/find.js';
+import { checkModelFolder } from '../../src/checkpoint/model-folder.js';
 import {
   type Json,
   LAYOUTS,

@@ -1,29 +1,10 @@
 /** How a run goes on with its source model: the learning rate, AdamW's moments, and what is frozen at first. */
-import { z } from 'zod';
+import type { Origin } from '../checkpoint/training-record.js';
 import { UserError } from '../errors.js';
 import type { ModelConfig } from '../model/config.js';
 import { recipeFor } from '../model/recipe.js';
 import { type ScheduleSettings, validateSchedule } from '../optim/schedule.js';
 import type { OPTIMIZER_STATES, RunConfig } from './config.js';
-
-/** Languages by name, and their shares in proportion to each other. */
-export const mixtureSchema = z.array(z.object({ name: z.string(), weight: z.number() })).min(1);
-
-/** The source model of a CPT run, and how far it was trained. */
-export const originSchema = z.object({
-  checkpoint: z.string(),
-  name: z.string(),
-  tokens: z.number(),
-  flops: z.number(),
-  tokensPerParameter: z.number(),
-  /** The rate of its last step, and the updates that its moments have seen; where it has a record of them. */
-  learningRate: z.number().optional(),
-  updates: z.int().optional(),
-  /** What it was trained on, and the SHA-256 of the tokenizer then: its vocabulary may have been extended since. */
-  sources: mixtureSchema.optional(),
-  tokenizer: z.string().optional(),
-});
-export type Origin = z.infer<typeof originSchema>;
 
 /** @throws UserError when the fields don't fit each other, or an anneal does not know where to start. */
 export function scheduleOf(config: RunConfig, model: ModelConfig, source: Origin | undefined): ScheduleSettings {

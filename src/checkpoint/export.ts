@@ -5,12 +5,12 @@ import { readDocumentMarks } from '../data/document-marks.js';
 import { UserError } from '../errors.js';
 import { writeFileWhole, writeFolderWhole } from '../files.js';
 import { type ParameterSpec, parameterSpecs } from '../model/config.js';
-import { readTrainingRecord } from './checkpoint.js';
 import { type Companions, readCompanions, withMarks, writeCompanionFiles } from './companions.js';
 import { hfConfig } from './hf-config.js';
 import { openModel } from './model-folder.js';
 import { showIndex } from './safetensors.js';
 import { bytesOfTensors, type TensorSource, writeSafetensors } from './safetensors-write.js';
+import { readTrainingRecord } from './training-record.js';
 import { INDEX, SINGLE, type WeightFiles } from './weight-files.js';
 import { narrow, type StoredBits, storedBits, type WeightType } from './weight-types.js';
 

@@ -3,10 +3,10 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
+import { SafetensorsFile } from '../../src/checkpoint/safetensors.js';
+import { floatTensor, writeSafetensors } from '../../src/checkpoint/safetensors-write.js';
+import { WEIGHT_TYPES } from '../../src/checkpoint/weight-types.js';
 import { Random } from '../../src/random.js';
-import { SafetensorsFile } from '../../src/train/safetensors.js';
-import { floatTensor, writeSafetensors } from '../../src/train/safetensors-write.js';
-import { WEIGHT_TYPES } from '../../src/train/weight-types.js';
 import { packed, safetensors } from '../support/checkpoints.js';
 
 const root = mkdtempSync(join(tmpdir(), 'babelgrad-safetensors-'));

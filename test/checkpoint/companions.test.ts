@@ -3,11 +3,11 @@ import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { expect, test } from 'vitest';
+import { notesOfMarks, readCompanions, withMarks, writeCompanionFiles } from '../../src/checkpoint/companions.js';
 import { readDocumentMarks } from '../../src/data/document-marks.js';
 import { tokenizeFiles } from '../../src/data/tokenize.js';
 import { TextTokenizer } from '../../src/data/tokenizer.js';
-import { notesOfMarks, readCompanions, withMarks, writeCompanionFiles } from '../../src/train/companions.js';
-import { openData } from '../../src/train/run-data.js';
+import { openData } from '../../src/run/run-data.js';
 import { temporaryFolder } from '../data/temporary.js';
 
 const { folder, write } = temporaryFolder();

@@ -1,5 +1,4 @@
 /** What a run takes of the device's memory, counted by the code that would allocate it. */
-
 import type { Arena } from '../autograd/arena.js';
 import type { Graph } from '../autograd/graph.js';
 import { layOut } from '../autograd/layout.js';
@@ -9,9 +8,10 @@ import { TracedLosses } from '../eval/token-losses.js';
 import type { AdapterDescription } from '../gpu/adapters.js';
 import { MemoryCount } from '../gpu/memory.js';
 import { ModelTensors } from '../model/model.js';
+import { TracedStep } from '../train/traced-step.js';
 import { evaluationShape } from './evaluations.js';
 import type { ResolvedRun } from './resolve.js';
-import { TracedStep, type TrainerSettings } from './traced-step.js';
+import { trainerSettings } from './step-shape.js';
 
 /** Bytes of device memory, in whole buffers. Gradients and optimizer state are updated in place: there is one of each. */
 export interface RunMemory {
@@ -28,16 +28,6 @@ export interface RunMemory {
   /** Why the adapter would refuse the run: buffers that exceed its limits. Empty where it would not. */
   readonly refusals: readonly string[];
 }
-
-export const trainerSettings = (run: ResolvedRun): TrainerSettings => ({
-  B: run.microBatch,
-  T: run.contextLength,
-  microBatches: run.batchTokens / (run.microBatch * run.contextLength),
-  optimizer: run.optimizer,
-  checkpointing: run.checkpointing,
-  frozenSteps: run.freezeBodySteps,
-  earlierUpdates: run.optimizerState === 'keep' ? run.source?.updates : 0,
-});
 
 /** Lays a run out as `train` would, and counts; nothing is allocated. */
 export function runMemory(adapter: AdapterDescription, run: ResolvedRun): RunMemory {

@@ -6,11 +6,11 @@ import type { VariantTable } from '../kernels/variants.js';
 import { flopsPerToken, type ModelConfig, type ParameterSpec } from '../model/config.js';
 import { Model, type ModelOptions } from '../model/model.js';
 import { Random } from '../random.js';
-import { trainerSettings } from './memory.js';
+import { Trainer } from '../train/step.js';
+import type { TrainerSettings } from '../train/traced-step.js';
 import { newModel, type ResolvedRun } from './resolve.js';
 import { openData } from './run-data.js';
-import { Trainer } from './step.js';
-import type { TrainerSettings } from './traced-step.js';
+import { trainerSettings } from './step-shape.js';
 
 /** Steps that are timed: as many as a second has, one at least. */
 const MOST_STEPS = 3;
@@ -30,11 +30,11 @@ export const microBatchFlops = ({
  * Seconds of a micro-batch of the run's own data, forward, backward and AdamW: the mean of a few, after one that compiles.
  * By default with the shipped kernels.
  */
-export async function timeMicroBatch(device: Device, run: ResolvedRun, kernels?: VariantTable): Promise<number> {
+export async function timeMicroBatch(device: Device, run: ResolvedRun, variants?: VariantTable): Promise<number> {
   const data = openData(run.sources, run.heldOut);
   try {
     const mixture = new Mixture(data.sources, { seed: 0, contextLength: run.contextLength });
-    const options = { precision: run.precision, ...(kernels && { kernels }) };
+    const options = { precision: run.precision, ...(variants && { variants }) };
     return await timeSteps(device, run.model, options, trainerSettings(run), () => mixture.next(run.microBatch));
   } finally {
     data.close();

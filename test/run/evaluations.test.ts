@@ -1,7 +1,7 @@
 /** What a run's evaluations take by default, and what is obeyed. */
 import { describe, expect, test } from 'vitest';
-import { evaluationBatch, evaluationCost, evaluationShape, planEvaluations } from '../../src/train/evaluations.js';
-import { passesOf, repeatNotes } from '../../src/train/repeats.js';
+import { evaluationBatch, evaluationCost, evaluationShape, planEvaluations } from '../../src/run/evaluations.js';
+import { passesOf, repeatNotes } from '../../src/run/repeats.js';
 
 interface Case {
   readonly tokens: number;

@@ -3,17 +3,17 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { listCheckpoints } from '../../src/checkpoint/find.js';
+import { SafetensorsFile } from '../../src/checkpoint/safetensors.js';
+import { floatTensor, writeSafetensors } from '../../src/checkpoint/safetensors-write.js';
 import { tokenizeFiles } from '../../src/data/tokenize.js';
 import { trainTokenizer } from '../../src/data/tokenizer-train.js';
 import { UserError } from '../../src/errors.js';
 import { readRun } from '../../src/report/runs.js';
-import { listCheckpoints } from '../../src/train/checkpoint.js';
-import { parseConfig } from '../../src/train/config.js';
+import { parseConfig } from '../../src/run/config.js';
+import type { TrainObserver } from '../../src/run/loop.js';
+import { dryRun, resumeRun, startRun } from '../../src/run/run.js';
 import { HEALTH_LIMITS } from '../../src/train/health.js';
-import type { TrainObserver } from '../../src/train/loop.js';
-import { dryRun, resumeRun, startRun } from '../../src/train/run.js';
-import { SafetensorsFile } from '../../src/train/safetensors.js';
-import { floatTensor, writeSafetensors } from '../../src/train/safetensors-write.js';
 import { useDevice } from '../support/gpu.js';
 import { sampleText } from '../support/text.js';
 

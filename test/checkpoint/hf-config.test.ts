@@ -3,8 +3,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
+import { hfConfig, readEndIds, readModelConfig } from '../../src/checkpoint/hf-config.js';
 import { type ModelConfig, UserError } from '../../src/index.js';
-import { hfConfig, readEndIds, readModelConfig } from '../../src/train/hf-config.js';
 import { smallModel } from '../support/model.js';
 
 const root = mkdtempSync(join(tmpdir(), 'babelgrad-config-'));

@@ -7,10 +7,10 @@ import { UserError } from '../errors.js';
 import { writeFileWhole, writeFolderWhole } from '../files.js';
 import { parameterSpecs } from '../model/config.js';
 import { Random } from '../random.js';
-import { readTrainingRecord } from './checkpoint.js';
 import { readCompanionsOfAnyVocabulary, writeCompanionFiles } from './companions.js';
-import { readModelConfig } from './model-folder.js';
+import { readModelConfig } from './hf-config.js';
 import { floatTensor, writeSafetensors } from './safetensors-write.js';
+import { readTrainingRecord } from './training-record.js';
 import { WeightFiles } from './weight-files.js';
 
 /**

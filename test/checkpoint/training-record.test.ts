@@ -2,7 +2,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { originOf, readTrainingRecord } from '../../src/train/checkpoint.js';
+import { originOf, readTrainingRecord } from '../../src/checkpoint/training-record.js';
 import { temporaryFolder } from '../data/temporary.js';
 
 const { folder } = temporaryFolder();

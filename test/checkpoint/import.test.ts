@@ -8,12 +8,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { exportModel } from '../../src/checkpoint/export.js';
+import { readModelConfig } from '../../src/checkpoint/hf-config.js';
+import { openModel } from '../../src/checkpoint/model-folder.js';
 import { loadModel, logits, saveModel } from '../../src/index.js';
 import { parameterSpecs } from '../../src/model/config.js';
 import { U } from '../../src/numerics/bounds.js';
 import { llama } from '../../src/numerics/llama.js';
-import { exportModel } from '../../src/train/export.js';
-import { openModel, readModelConfig } from '../../src/train/model-folder.js';
 import { LAYOUTS, type RawTensor, writeCheckpoint } from '../support/checkpoints.js';
 import { useDevice } from '../support/gpu.js';
 

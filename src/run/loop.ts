@@ -1,5 +1,7 @@
 /** The training loop. Its order: evaluate, save, stop or go on; draw, submit, report. */
 import { join } from 'node:path';
+import type { Companions } from '../checkpoint/companions.js';
+import { listCheckpoints } from '../checkpoint/find.js';
 import type { Mixture } from '../data/mixture.js';
 import { heldOutText, type ScoredText } from '../data/scored-text.js';
 import { messageOf } from '../errors.js';
@@ -8,16 +10,15 @@ import { TokenLosses } from '../eval/token-losses.js';
 import type { Device } from '../gpu/device.js';
 import type { StepHealth } from '../optim/adamw.js';
 import { learningRateAt } from '../optim/schedule.js';
-import { listCheckpoints, saveCheckpoint } from './checkpoint.js';
-import type { Companions } from './companions.js';
+import { HEALTH_FILE, type HealthLine, type HealthOptions, HealthProbe, healthWarnings } from '../train/health.js';
+import { locateNonFinite, type NonFinite } from '../train/locate.js';
+import { writeOp } from '../train/recorded-op.js';
+import type { Trainer } from '../train/step.js';
+import { saveCheckpoint } from './checkpoint.js';
 import { evaluationShape } from './evaluations.js';
-import { HEALTH_FILE, type HealthLine, type HealthOptions, HealthProbe, healthWarnings } from './health.js';
-import { locateNonFinite, type NonFinite } from './locate.js';
 import { type EvaluationLine, MetricsFile, type StepLine } from './metrics.js';
-import { writeOp } from './recorded-op.js';
 import type { ResolvedRun } from './resolve.js';
 import type { Data } from './run-data.js';
-import type { Trainer } from './step.js';
 
 /** Is told how a run goes on. */
 export interface TrainObserver {
