@@ -29,9 +29,9 @@ export interface LoadOptions extends ModelOptions {
 }
 
 /**
- * Opens a model folder: close its `weights`.
- * @throws UserError when config.json asks for what is not supported, a file is missing or damaged, names, shapes or types
- * don't fit config.json, or the tokenizer has ids that the embedding has no row for.
+ * Opens a model folder; close its `weights`.
+ * @throws UserError when config.json asks for what is not supported, a file is missing or damaged, names, shapes or
+ * types don't fit config.json, or the tokenizer has ids that the embedding has no row for.
  */
 export function openModel(folder: string): OpenModel {
   const config = readModelConfig(folder);
@@ -45,7 +45,7 @@ export function openModel(folder: string): OpenModel {
   }
 }
 
-/** @returns what the user should know. @throws UserError as openModel. */
+/** Checks a model folder. @returns what the user should know. @throws UserError as `openModel`. */
 export function checkModelFolder(folder: string): readonly string[] {
   const { weights, notes } = openModel(folder);
   weights.close();
@@ -64,9 +64,10 @@ function checkTokenizer(folder: string, { vocabSize }: ModelConfig): void {
 }
 
 /**
- * Loads a model folder onto a device, piece by piece: beside the device's memory it takes a few MiB. With `trainable` false
- * matrices stay in the two-byte type that they all have in the files, where the adapter can read it; else they become f32.
- * @throws UserError as openModel, or when a weight is not finite.
+ * Loads a model folder onto a device, piece by piece: beside the device's memory it takes a few MiB. With `trainable`
+ * false, matrices stay in the two-byte type that they all have in the files, where the adapter can read it; else they
+ * become f32.
+ * @throws UserError as `openModel`, or when a weight is not finite.
  */
 export async function loadModel(
   device: Device,
@@ -85,7 +86,10 @@ export async function loadModel(
   }
 }
 
-/** The two-byte type of all matrices, where each fills whole words with it and the adapter can read it; else f32. */
+/**
+ * Returns the two-byte type of all matrices, where each fills whole words with it and the adapter can read it; else
+ * f32.
+ */
 function matrixTypeOf(weights: WeightFiles, config: ModelConfig, { features }: AdapterDescription): MatrixType {
   const matrices = parameterSpecs(config).filter(({ decay }) => decay);
   const [type, ...others] = new Set(matrices.map(spec => weights.typeOf(spec)));

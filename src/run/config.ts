@@ -1,4 +1,4 @@
-/** What a run is given: the schema of run.yaml, whose every field is also a flag. */
+/** The configuration of a run: the schema of run.yaml, whose every field is also a flag. */
 import { readFileSync } from 'node:fs';
 import { LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
@@ -21,7 +21,7 @@ const sourceSchema = z.strictObject({
   weight: z.number().positive().default(1).describe('share of the mixture, in proportion to the others'),
 });
 
-/** The model's shape; not to be given for `cpt`, which takes the checkpoint's. */
+/** The fields of the model's shape. They must not be given for `cpt`, which takes the checkpoint's. */
 const modelFields = {
   preset: z.string().describe(`named size: ${presetNames.join(', ')}`),
   hiddenSize: count('width of the residual stream'),
@@ -110,7 +110,7 @@ const trainFields = {
   deterministic: z.boolean().describe('the shipped kernel variants only, whatever was tuned'),
 };
 
-/** Defaults that hold for every size: the reference recipe. */
+/** The defaults that hold for every size: the reference recipe. */
 export const defaults = {
   checkpointing: 'none',
   precision: 'f32',
@@ -146,7 +146,7 @@ export type RunFields = z.infer<typeof someFields>;
 
 /**
  * Reads a YAML file of fields.
- * @throws UserError naming the file, and the line of what is not YAML.
+ * @throws UserError naming the file, and the line that is not YAML.
  */
 export function readYaml(path: string): Record<string, unknown> {
   let text: string;
@@ -166,22 +166,22 @@ export function readYaml(path: string): Record<string, unknown> {
 }
 
 /**
- * Checks fields against the schema. `origin` begins the messages: where the fields come from.
+ * Checks fields against the schema. `origin` begins the messages: it says where the fields come from.
  * @throws UserError naming the field, what is wrong with it, and the field that was probably meant.
  */
 export function parseConfig(fields: Record<string, unknown>, origin = 'the configuration'): RunConfig {
   return parseWith(configSchema, Object.keys(configFields), fields, origin);
 }
 
-/** Checks fields of which none is needed. @throws UserError as parseConfig. */
+/** Checks fields of which none is needed. @throws UserError as `parseConfig`. */
 export function parseFields(fields: Record<string, unknown>, origin: string): RunFields {
   return parseWith(someFields, Object.keys(configFields), fields, origin);
 }
 
 /**
- * Checks fields against a strict schema; `names` are those that an unknown field may have been meant to be. A number may
- * be text with underscores, `20_000`, as YAML 1.2 reads it.
- * @throws UserError as parseConfig.
+ * Checks fields against a strict schema. `names` are the fields that an unknown one may have been meant to be. A number
+ * may be text with underscores, `20_000`, as YAML 1.2 reads it.
+ * @throws UserError as `parseConfig`.
  */
 export function parseWith<Output>(
   schema: z.ZodType<Output>,
@@ -211,7 +211,7 @@ const valueAt = (fields: unknown, path: readonly PropertyKey[]): unknown =>
 
 const UNDERSCORED = /^[-+]?\d+(_\d+)+(\.\d+)?(e[-+]?\d+)?$/i;
 
-/** A copy of the fields with a number wherever one was expected and text spells it with underscores. */
+/** Returns a copy of the fields, with a number wherever one was expected and the text spells it with underscores. */
 function withNumbers(given: Record<string, unknown>, issues: readonly z.core.$ZodIssue[]): Record<string, unknown> {
   const fields = structuredClone(given);
   for (const issue of issues) {

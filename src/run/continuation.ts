@@ -6,7 +6,10 @@ import { recipeFor } from '../model/recipe.js';
 import { type ScheduleSettings, validateSchedule } from '../optim/schedule.js';
 import type { OPTIMIZER_STATES, RunConfig } from './config.js';
 
-/** @throws UserError when the fields don't fit each other, or an anneal does not know where to start. */
+/**
+ * Returns the learning-rate schedule.
+ * @throws UserError when the fields don't fit each other, or an anneal does not know where to start.
+ */
 export function scheduleOf(config: RunConfig, model: ModelConfig, source: Origin | undefined): ScheduleSettings {
   const { schedule, warmup, minLearningRateRatio, decay } = config;
   const { cooldown, constantLearningRateRatio, cooldownShape, annealShape } = config;
@@ -26,7 +29,10 @@ export function scheduleOf(config: RunConfig, model: ModelConfig, source: Origin
   return settings;
 }
 
-/** @throws UserError when a run from random weights is told what to do with moments. */
+/**
+ * Returns whether moments are kept or reset.
+ * @throws UserError when a run from random weights is told what to do with moments.
+ */
 export function optimizerStateOf(config: RunConfig, source: Origin | undefined): (typeof OPTIMIZER_STATES)[number] {
   if (!source && config.optimizerState !== undefined) {
     throw new UserError('optimizerState is for cpt: a run from random weights has no moments to keep or reset');
@@ -34,7 +40,10 @@ export function optimizerStateOf(config: RunConfig, source: Origin | undefined):
   return config.optimizerState ?? (config.schedule === 'anneal' ? 'keep' : 'reset');
 }
 
-/** First steps that train the embedding and an untied head alone. @throws UserError when there are none, or too few. */
+/**
+ * Returns the number of first steps that train the embedding and an untied head alone.
+ * @throws UserError when there is no source, or the tokens are less than a step or more than the run's.
+ */
 export function freezeStepsOf(
   { freezeBodyTokens }: RunConfig,
   { steps, batchTokens }: { readonly steps: number; readonly batchTokens: number },
@@ -56,10 +65,10 @@ export function freezeStepsOf(
   return frozen;
 }
 
-/** Tokens per parameter beyond which a source counts as over-trained: five times the 20 of Hoffmann et al. (2022). */
+/** A source with more tokens per parameter counts as over-trained: five times the 20 of Hoffmann et al. (2022). */
 const OVER_TRAINED = 100;
 
-/** What a user should know of a run before it starts. */
+/** Says what a user should know of a run before it starts. */
 export function notesOf({ source }: { readonly source?: Origin | undefined }): string[] {
   if (!source || source.tokensPerParameter <= OVER_TRAINED) return [];
   return [

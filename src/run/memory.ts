@@ -13,15 +13,20 @@ import { evaluationShape } from './evaluations.js';
 import type { ResolvedRun } from './resolve.js';
 import { trainerSettings } from './step-shape.js';
 
-/** Bytes of device memory, in whole buffers. Gradients and optimizer state are updated in place: there is one of each. */
+/**
+ * The bytes of device memory, in whole buffers. Gradients and optimizer state are updated in place, so there is one of
+ * each.
+ */
 export interface RunMemory {
   readonly parameters: number;
   readonly gradients: number;
-  /** AdamW's two moments. */
+  /** The bytes of AdamW's two moments. */
   readonly optimizer: number;
-  /** Activations, their gradients, scratch and kernel parameters, of the training step and of the evaluation. */
+  /**
+   * The bytes of activations, their gradients, scratch and kernel parameters, for the training step and the evaluation.
+   */
   readonly activations: number;
-  /** Batches, rotation table, reports, and the buffer through which tensors are read for a checkpoint. */
+  /** The bytes of batches, rotation table, reports, and the buffer through which tensors are read for a checkpoint. */
   readonly other: number;
   /** The most at any time of a run: all of these together, since evaluation and step stay planned. */
   readonly peak: number;
@@ -39,7 +44,7 @@ export function runMemory(adapter: AdapterDescription, run: ResolvedRun): RunMem
   const step = new TracedStep(memory, model, settings);
   const evaluation = new TracedLosses(memory, model, evaluationShape(run));
   const plans = [planned(step.microBatch), planned(step.update), planned(evaluation.graph, evaluation.losses)];
-  // what is read, losses and a checkpoint's parameters, goes through one buffer, as large as the largest
+  // losses and a checkpoint's parameters are read through one buffer, as large as the largest of them
   const read = [bytesOf(evaluation.losses), ...model.specs.map(({ shape }) => 4 * sizeOf(shape))];
   memory.createBuffer('readback', Math.max(step.history.sizeBytes, ...read));
 

@@ -1,4 +1,4 @@
-/** The token folders of a run: what it is trained and evaluated on. */
+/** The token folders of a run: the data that it is trained and evaluated on. */
 import type { DocumentMarks } from '../data/document-marks.js';
 import { TokenDataset } from '../data/shards.js';
 import { UserError } from '../errors.js';
@@ -7,7 +7,7 @@ export interface Data {
   readonly sources: readonly { readonly name: string; readonly weight: number; readonly tokens: TokenDataset }[];
   readonly heldOut: ReadonlyMap<string, TokenDataset>;
   readonly tokenizerJson: string;
-  /** What stands around every document. */
+  /** The marks around every document. */
   readonly marks: DocumentMarks;
   close(): void;
 }

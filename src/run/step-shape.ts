@@ -25,10 +25,13 @@ export const shapeOf = (run: ResolvedRun): StepShape => ({
   precision: run.precision,
 });
 
-/** Entries of the embedding where neither a number nor data say. */
+/** The entries of the embedding where neither a number nor data says. */
 const VOCABULARY = 4096;
 
-/** @throws UserError when the fields don't describe a model and a batch that fit each other. */
+/**
+ * Returns the shape of the step that fields describe.
+ * @throws UserError when they don't describe a model and a batch that fit each other.
+ */
 export function stepShape(fields: RunFields, adapter: AdapterDescription): StepShape {
   const model = newModel(fields, vocabularyOf(fields));
   const { contextLength: T, batchTokens, microBatch: B } = batchOf(fields, model, maxBindingBytes(adapter));

@@ -10,18 +10,18 @@ import type { BatchShape } from '../model/llama.js';
 import { ModelTensors, type Precision } from '../model/model.js';
 import { TracedStep, type TrainerSettings } from './traced-step.js';
 
-/** What decides which kernels a training step and its evaluation ask for. */
+/** The shape of a training step and its evaluation, which decides which kernels they ask for. */
 export interface StepShape {
   readonly model: ModelConfig;
   readonly settings: TrainerSettings;
-  /** The batch of an evaluation; by default the step's. */
+  /** The batch of an evaluation; by default that of the step. */
   readonly evaluation?: BatchShape | undefined;
   readonly precision?: Precision | undefined;
 }
 
 /**
- * Lays step and evaluation out without a device: the table's `requests` are all that they ask for, and `used` what they
- * run with.
+ * Lays step and evaluation out without a device. The table's `requests` are all that they ask for, and `used` are the
+ * variants that they run with.
  * @throws UserError when the model is not sound, or the adapter has no f16.
  */
 export function traceVariants(
