@@ -102,7 +102,8 @@ export function notesOfMarks(checkpoint: string, data: DocumentMarks): string[] 
   if (own.separatorId !== data.separatorId) {
     const [model, text] = [shown([own.separatorId]), shown([data.separatorId])];
     notes.push(
-      `documents of the source model end with ${model}, those of the data with ${text}; tokenize --separator decides it`,
+      `documents of the source model end with ${model}, those of the data with ${text}; ` +
+        'tokenize --separator decides it',
     );
   }
   return notes;

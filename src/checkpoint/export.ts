@@ -97,7 +97,8 @@ function* converted(weights: WeightFiles, spec: ParameterSpec, type: WeightType)
     const bad = narrow(type, new Uint32Array(values.buffer, values.byteOffset, values.length), bits);
     if (bad >= 0) {
       throw new UserError(
-        `'${weights.path}': '${spec.name}' holds ${values[bad]} at ${showIndex(first + bad, spec.shape)}, beyond the largest value of ${type} (${LARGEST[type]}); export as another type`,
+        `'${weights.path}': '${spec.name}' holds ${values[bad]} at ${showIndex(first + bad, spec.shape)}, ` +
+          `beyond the largest value of ${type} (${LARGEST[type]}); export as another type`,
       );
     }
     yield bits;

@@ -58,7 +58,8 @@ function checkTokenizer(folder: string, { vocabSize }: ModelConfig): void {
   const { id, token } = largestTokenId(readFileSync(path, 'utf8'), path);
   if (id >= vocabSize) {
     throw new UserError(
-      `'${path}' has the id ${id} (${JSON.stringify(token)}), and the embedding ${vocabSize} rows (vocab_size in config.json): the tokenizer is not this model's`,
+      `'${path}' has the id ${id} (${JSON.stringify(token)}), and the embedding ${vocabSize} rows (vocab_size in ` +
+        "config.json): the tokenizer is not this model's",
     );
   }
 }
@@ -107,8 +108,8 @@ function* bitsOf(weights: WeightFiles, spec: ParameterSpec): Generator<Uint16Arr
 }
 
 /**
- * Writes config.json, model.safetensors (f32) and, where given, tokenizer.json and what came with the model into a folder
- * that appears whole.
+ * Writes config.json, model.safetensors (f32) and, where given, tokenizer.json and what came with the model into a
+ * folder that appears whole.
  */
 export async function writeModel(
   model: Model,

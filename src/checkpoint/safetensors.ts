@@ -131,7 +131,8 @@ export class SafetensorsFile {
     const type = WEIGHT_TYPES.find(type => type === entry.dtype);
     if (!type) {
       throw new UserError(
-        `'${this.path}': '${name}' is ${entry.dtype}; weights are read as ${WEIGHT_TYPES.join(', ')}. Convert the file.`,
+        `'${this.path}': '${name}' is ${entry.dtype}; weights are read as ${WEIGHT_TYPES.join(', ')}. ` +
+          'Convert the file.',
       );
     }
     return type;
@@ -170,7 +171,8 @@ export class SafetensorsFile {
       const bad = check(stored);
       if (bad >= 0) {
         throw new UserError(
-          `'${this.path}': '${name}' holds a value that is not finite (NaN or infinity) at ${showIndex(first + bad, shape)}; the checkpoint is damaged, or comes from a run that diverged`,
+          `'${this.path}': '${name}' holds a value that is not finite (NaN or infinity) ` +
+            `at ${showIndex(first + bad, shape)}; the checkpoint is damaged, or comes from a run that diverged`,
         );
       }
       yield { stored, first };

@@ -58,7 +58,8 @@ export async function extendVocabulary(
   checkExtends(old, extended);
   if (old.vocabSize > config.vocabSize) {
     throw new UserError(
-      `'${folder}' has ${config.vocabSize} rows for the ${old.vocabSize} tokens of its tokenizer.json: they don't belong together`,
+      `'${folder}' has ${config.vocabSize} rows for the ${old.vocabSize} tokens of its tokenizer.json: ` +
+        "they don't belong together",
     );
   }
   const added = await newTokens(old, extended);

@@ -90,7 +90,8 @@ export class WeightFiles {
     const head = { ...embedding, name: HEAD };
     const refuse = (how: string) => {
       throw new UserError(
-        `'${this.path}' holds '${HEAD}' that ${how} '${EMBEDDING}', though config.json says tie_word_embeddings: true. If the model has a head of its own, say false there; else leave the tensor out.`,
+        `'${this.path}' holds '${HEAD}' that ${how} '${EMBEDDING}', though config.json says tie_word_embeddings: ` +
+          'true. If the model has a head of its own, say false there; else leave the tensor out.',
       );
     };
     const [type, other] = [this.typeOf(embedding), this.typeOf(head)];

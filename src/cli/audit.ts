@@ -182,7 +182,8 @@ function lossScaleLines(spans: readonly LossScaleSpan[]): string[] {
   });
   const hidden = spans.length - shown.length;
   return [
-    `loss scale: ${drops} drops, ${skipped} steps skipped${hidden > 0 ? `; the last ${shown.length} of ${spans.length} values:` : ''}`,
+    `loss scale: ${drops} drops, ${skipped} steps ` +
+      `skipped${hidden > 0 ? `; the last ${shown.length} of ${spans.length} values:` : ''}`,
     ...shown,
   ];
 }

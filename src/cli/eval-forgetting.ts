@@ -31,7 +31,8 @@ export function addEvalForgetting(group: Command): void {
       if (source === undefined && run.config.method === 'cpt') {
         const from = run.config.source?.checkpoint ?? run.config.source?.name;
         throw new UserError(
-          `'${run.folder}': the run of its source model '${from}' is not to be found; name its language with --source-language`,
+          `'${run.folder}': the run of its source model '${from}' is not to be found; ` +
+            'name its language with --source-language',
         );
       }
       return forgettingOf(run, source ?? '', unit);

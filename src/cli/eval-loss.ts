@@ -48,7 +48,8 @@ export function addEvalLoss(group: Command): void {
     .requiredOption('--model <checkpoint>', 'checkpoint, model folder, or run (its latest checkpoint)')
     .requiredOption(
       '--data <name=path...>',
-      "folders made by tokenize (their held-out splits), or text files; each name is a row (default: the path's last part)",
+      'folders made by tokenize (their held-out splits), or text files; each name is a row (default: ' +
+        "the path's last part)",
     )
     .option('--context-length <tokens>', 'tokens of a sequence', wholeNumber(1), 128)
     .option('--batch <sequences>', 'sequences that run at once', wholeNumber(1), 8)

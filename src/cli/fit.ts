@@ -88,7 +88,8 @@ export function addFitCommand(program: Command): void {
 function scratchFit(path: string | undefined) {
   if (path === undefined) {
     throw new UserError(
-      'a cpt fit keeps E, A and alpha of the fit of the runs from scratch: make it with --law chinchilla --out fit.json, ' +
+      'a cpt fit keeps E, A and alpha of the fit of the runs from scratch: ' +
+        'make it with --law chinchilla --out fit.json, ' +
         'and give it with --scratch fit.json',
     );
   }
@@ -150,7 +151,8 @@ function printLaw(terminal: Terminal, fit: LawFitResult, used: Used): void {
   }
   terminal.print(table.toString());
   terminal.print(
-    `objective ${figure(fit.objective)} (sum of Huber terms over ${fit.points} points); ${fit.agreeing} of ${fit.starts} starts ended there`,
+    `objective ${figure(fit.objective)} (sum of Huber terms over ${fit.points} points); ` +
+      `${fit.agreeing} of ${fit.starts} starts ended there`,
   );
   const errors = makeTable(['fit error on these points', 'objective', 'rms of ln L', 'gamma']);
   for (const [name, { objective, rms, parameters: law }] of Object.entries(fit.fitErrors)) {

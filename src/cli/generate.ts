@@ -168,7 +168,8 @@ const withRate = (pace: Pace) => ({ ...pace, tokensPerSecond: rateOf(pace) });
 function notePaces(terminal: Terminal, { prefill, decode }: Generation): void {
   const describe = (name: string, pace: Pace) => {
     const rate = rateOf(pace);
-    return `${name} ${pace.tokens} tokens${rate === undefined ? '' : ` at ${rate.toFixed(rate < 10 ? 1 : 0)} tokens/s`}`;
+    const speed = rate === undefined ? '' : ` at ${rate.toFixed(rate < 10 ? 1 : 0)} tokens/s`;
+    return `${name} ${pace.tokens} tokens${speed}`;
   };
   terminal.note(`${describe('prefill', prefill)}, ${describe('decode', decode)}`);
 }

@@ -100,7 +100,9 @@ export async function measureRun({ run, memory, adapter }: DryRun, config: RunCo
         timed = probe;
       }
       if (stepFlops / speed > MOST_SECONDS) {
-        const basis = `by the FLOP/s of the preset '${timed!.preset}', timed on ${adapter.name}, since a micro-batch of the run takes too long to be tried`;
+        const basis =
+          `by the FLOP/s of the preset '${timed!.preset}', timed on ${adapter.name}, ` +
+          'since a micro-batch of the run takes too long to be tried';
         if (run.checkpointing === 'none') return timeOf(speed, basis);
         return timeOf(speed / RECOMPUTED, `${basis}, and a third more for checkpointing`);
       }

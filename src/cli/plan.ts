@@ -68,7 +68,8 @@ export function addPlanCommand(program: Command): void {
     printPlan(terminal, plan);
     if (paper) {
       terminal.print(
-        `The paper's lines of loss against compute alone have, at this compute, scratch ${paper.scratchLoss.toFixed(3)} and ` +
+        "The paper's lines of loss against compute alone have, at this compute, " +
+          `scratch ${paper.scratchLoss.toFixed(3)} and ` +
           `CPT ${paper.cptLoss.toFixed(3)}: ${percent(paper.flopsSaved)} of the FLOPs saved.`,
       );
     }
@@ -249,7 +250,8 @@ function printReplay(terminal: Terminal, plan: ReplayPlan, file: string): void {
   const { curve, replay, sourceLoss, limit, sameCompute, extraTokens } = plan;
   terminal.print(
     `replay, from ${curve.points} runs of ${short(curve.parameters)} parameters in ${file}: source loss = ` +
-      `${curve.S.toFixed(4)} − ${curve.K.toFixed(4)} ln(r + ${curve.rho.toPrecision(3)}), rms ${(100 * curve.rms).toFixed(2)}%`,
+      `${curve.S.toFixed(4)} − ${curve.K.toFixed(4)} ln(r + ${curve.rho.toPrecision(3)}), ` +
+      `rms ${(100 * curve.rms).toFixed(2)}%`,
   );
   if (replay === null || !sameCompute || !extraTokens) return;
   terminal.print(

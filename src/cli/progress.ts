@@ -85,7 +85,10 @@ export function lineProgress(label: string, total: number, unit: string): Progre
   const line = (done: number, details: string) => {
     const elapsed = (Date.now() - started) / 1000;
     const eta = done > 0 ? Math.round((elapsed / done) * (total - done)) : 0;
-    return `${label} ${Math.floor((100 * done) / total)}% · ${short(done)}/${short(total)} ${unit}${details && ` · ${details}`} · ETA ${eta} s`;
+    return (
+      `${label} ${Math.floor((100 * done) / total)}% · ${short(done)}/${short(total)} ` +
+      `${unit}${details && ` · ${details}`} · ETA ${eta} s`
+    );
   };
   return {
     update(done, details = '') {

@@ -56,7 +56,10 @@ export function evaluationWords(run: ResolvedRun): string {
   const count = run.evaluations + 1;
   const cost = evaluationCost(run);
   if (!run.evaluation || !cost) {
-    return `evaluations: ${count}, on ${run.evalTokens === null ? 'all' : `the first ${short(run.evalTokens)}`} held-out tokens of each language`;
+    return (
+      `evaluations: ${count}, on ${run.evalTokens === null ? 'all' : `the first ${short(run.evalTokens)}`} ` +
+      'held-out tokens of each language'
+    );
   }
   const first = run.evalTokens === null ? 'all ' : 'the first ';
   const tokens = Object.entries(run.evaluation.tokens).map(([language, of]) => `${short(of)} of ${language}`);

@@ -115,7 +115,8 @@ export function addTokenizeCommand(program: Command): void {
     const trainTokens = index.shards.reduce((sum, { tokens }) => sum + tokens, 0);
     const bytesPerToken = index.text.bytes / (trainTokens + index.heldOut.tokens);
     terminal.print(
-      `${options.out}: ${trainTokens} training tokens in ${index.shards.length} shard(s), ${index.heldOut.tokens} held out, ` +
+      `${options.out}: ${trainTokens} training tokens in ${index.shards.length} shard(s), ` +
+        `${index.heldOut.tokens} held out, ` +
         `${index.text.documents} documents, ${bytesPerToken.toFixed(2)} bytes per token`,
     );
     const { separatorId, startIds } = index;

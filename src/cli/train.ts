@@ -159,7 +159,8 @@ async function watch(terminal: Terminal, body: (options: RunOptions) => Promise<
   const summary = await interruptible(onInterrupt, signal => body({ observer, signal })).finally(stop);
   const losses = lossWords(summary.heldOut);
   terminal.print(
-    `${summary.status} at step ${summary.step} of ${summary.steps}, ${short(summary.tokens)} tokens, ${short(summary.flops)} FLOPs`,
+    `${summary.status} at step ${summary.step} of ${summary.steps}, ${short(summary.tokens)} tokens, ` +
+      `${short(summary.flops)} FLOPs`,
   );
   if (losses) terminal.print(`held-out loss in nats per token: ${losses}`);
   terminal.print(`checkpoint: ${summary.checkpoint}`);
@@ -180,7 +181,8 @@ export function observe(terminal: Terminal): { observer: TrainObserver; stop(): 
       stop();
       const { total } = run.parameters;
       terminal.note(
-        `${run.name}: ${run.method}, ${short(total)} parameters, ${short(run.tokens)} tokens in ${run.steps} steps, on ${device.adapter.name}`,
+        `${run.name}: ${run.method}, ${short(total)} parameters, ${short(run.tokens)} tokens in ${run.steps} ` +
+          `steps, on ${device.adapter.name}`,
       );
       terminal.note(evaluationWords(run));
       terminal.note(passesWords(run));

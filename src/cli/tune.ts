@@ -129,7 +129,8 @@ function showEntries(terminal: Terminal, entries: readonly Tuned[]): void {
   terminal.print(table.toString());
   for (const reason of reasons(entries)) terminal.print(reason);
   terminal.print(
-    `these kernels of a micro-batch and an evaluation: ${before.toFixed(1)} ms as shipped, ${after.toFixed(1)} ms as tuned`,
+    `these kernels of a micro-batch and an evaluation: ${before.toFixed(1)} ms as shipped, ` +
+      `${after.toFixed(1)} ms as tuned`,
   );
 }
 

@@ -64,7 +64,8 @@ export function addVocabCommand(program: Command): void {
     const texts = await measure(terminal, [old, extended], options);
     const { added, vocabSize } = await extendVocabulary(folder, out, extended, { init, seed, onNote: terminal.note });
     terminal.print(
-      `${out}: ${added.length} new tokens, ${vocabSize.before} rows before and ${vocabSize.after} after, new ones by ${init}`,
+      `${out}: ${added.length} new tokens, ${vocabSize.before} rows before and ${vocabSize.after} after, ` +
+        `new ones by ${init}`,
     );
     terminal.print(`for instance ${examples(added.map(({ text }) => text))}`);
     printLeftOut(terminal, trained, '--train: ');

@@ -52,7 +52,8 @@ export class Mixture {
       }
       if (tokens.trainTokens < contextLength + 1) {
         throw new UserError(
-          `source '${name}' has ${tokens.trainTokens} training tokens, fewer than one sequence of ${contextLength + 1}; add text or use a shorter contextLength`,
+          `source '${name}' has ${tokens.trainTokens} training tokens, ` +
+            `fewer than one sequence of ${contextLength + 1}; add text or use a shorter contextLength`,
         );
       }
     }

@@ -72,7 +72,8 @@ class SplitReader {
     const expected = tokens * bytesPerToken(this.#dtype);
     if (found !== expected) {
       throw new UserError(
-        `'${path}' has ${found} bytes, index.json says ${expected}; it is cut off or not of this data set. Run 'tokenize' again.`,
+        `'${path}' has ${found} bytes, index.json says ${expected}; it is cut off or not of this data set. ` +
+          "Run 'tokenize' again.",
       );
     }
   }

@@ -18,7 +18,8 @@ export function checkExtends(old: TextTokenizer, extended: TextTokenizer): void 
     if (other === id) continue;
     const found = other === undefined ? 'is not in the new one' : `has id ${other} in the new one`;
     throw new UserError(
-      `the new tokenizer does not extend the model's: '${entry}' of id ${id} ${found}; ids of old tokens must stay, since the model's rows go by them`,
+      `the new tokenizer does not extend the model's: '${entry}' of id ${id} ${found}; ` +
+        "ids of old tokens must stay, since the model's rows go by them",
     );
   }
 }

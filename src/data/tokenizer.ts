@@ -97,7 +97,8 @@ export class TextTokenizer implements DocumentMarks {
    */
   async encodePrompt(text: string, options: EncodeOptions = {}): Promise<number[]> {
     const ids = await this.encode(text, options);
-    const isThere = this.startIds.length > 0 && this.startIds.every((id, i) => ids[i] === id); // spelled out in the text
+    // the text may spell them out
+    const isThere = this.startIds.length > 0 && this.startIds.every((id, i) => ids[i] === id);
     const prompt = isThere ? ids : [...this.startIds, ...ids];
     return prompt.length > 0 ? prompt : [this.separatorId];
   }

@@ -1,6 +1,6 @@
 /**
- * The demonstration: a small English model, then French from scratch and by continual pre-training with the same budget,
- * on the text that ships with the project.
+ * The demonstration: a small English model, then French from scratch and by continual pre-training with the same
+ * budget, on the text that ships with the project.
  */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';

@@ -49,7 +49,8 @@ export async function logLikelihoods(
     checkIds(ids, model.config.vocabSize);
     if (Number.isInteger(start) && start >= 1 && start < ids.length) continue;
     throw new UserError(
-      `a span from ${start} of ${ids.length} ids cannot be scored; it begins at a whole number from 1 to ${ids.length - 1}`,
+      `a span from ${start} of ${ids.length} ids cannot be scored; ` +
+        `it begins at a whole number from 1 to ${ids.length - 1}`,
     );
   }
   const longest = sequences.reduce((most, { ids }) => Math.max(most, ids.length), 1);

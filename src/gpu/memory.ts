@@ -19,7 +19,8 @@ export function refusal(adapter: AdapterDescription, label: string, sizeBytes: n
   const limit = adapter.limits.maxBufferSize!;
   if (sizeBytes <= limit) return undefined;
   return (
-    `'${label}' needs ${sizeBytes} bytes in one buffer; the adapter '${adapter.name}' allows ${limit} (maxBufferSize). ` +
+    `'${label}' needs ${sizeBytes} bytes in one buffer; the adapter '${adapter.name}' allows ${limit} ` +
+    '(maxBufferSize). ' +
     'Use a smaller micro-batch, context length, model or vocabulary.'
   );
 }

@@ -91,7 +91,8 @@ export const longestContext = ({ maxPositionEmbeddings, slidingWindow = Infinity
 export function checkWindow({ slidingWindow = Infinity }: ModelConfig, tokens: number): void {
   if (tokens <= slidingWindow) return;
   throw new UserError(
-    `a context of ${tokens} tokens exceeds the model's sliding window of ${slidingWindow} (sliding_window in config.json): ` +
+    `a context of ${tokens} tokens exceeds the model's sliding window of ${slidingWindow} (sliding_window in ` +
+      'config.json): ' +
       `attention here is full, which is the same up to ${slidingWindow} tokens only; use a shorter context`,
   );
 }

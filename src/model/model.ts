@@ -189,7 +189,8 @@ export class Model extends ModelTensors {
 
   /**
    * Makes a model with values from `source`.
-   * @throws UserError when the configuration is not sound, a weight exceeds the adapter's limits, or the adapter has no f16.
+   * @throws UserError when the configuration is not sound, a weight exceeds the adapter's limits, or the adapter has no
+   * f16.
    */
   static async create(
     device: Device,

@@ -82,12 +82,14 @@ export function validateSchedule(settings: ScheduleSettings): void {
   }
   if (schedule === 'infinite' && warmup + cooldown + decay > 1) {
     throw new UserError(
-      `warmup ${warmup}, cooldown ${cooldown} and decay ${decay} are more than the whole run; their sum must be at most 1`,
+      `warmup ${warmup}, cooldown ${cooldown} and decay ${decay} are more than the whole run; ` +
+        'their sum must be at most 1',
     );
   }
   if (schedule === 'infinite' && minLearningRateRatio > constantLearningRateRatio) {
     throw new UserError(
-      `minLearningRateRatio ${minLearningRateRatio} is above constantLearningRateRatio ${constantLearningRateRatio}; the rate anneals from the constant down to the minimum`,
+      `minLearningRateRatio ${minLearningRateRatio} is above constantLearningRateRatio ` +
+        `${constantLearningRateRatio}; the rate anneals from the constant down to the minimum`,
     );
   }
   const anneals = schedule === 'anneal' || (schedule === 'infinite' && decay > 0);

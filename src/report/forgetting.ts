@@ -48,7 +48,8 @@ export function forgettingOf(run: RunRecord, source: string, unit: LossUnit = un
   if (method !== 'cpt') throw new UserError(`'${name}' is a run from scratch: it has no source language to forget`);
   if (source === target) {
     throw new UserError(
-      `'${name}' goes on with '${source}', its source language; forgetting is about another one: name one with --source-language`,
+      `'${name}' goes on with '${source}', its source language; forgetting is about another one: ` +
+        'name one with --source-language',
     );
   }
   const curveIn = (language: string) => {
@@ -56,12 +57,14 @@ export function forgettingOf(run: RunRecord, source: string, unit: LossUnit = un
     if (curve.length >= 2) return curve;
     if (curveOf(run, language, 'nats per token').length >= 2) {
       throw new UserError(
-        `'${name}' has no bits per byte beside its held-out losses in '${language}', and losses per token mean nothing where vocabularies differ`,
+        `'${name}' has no bits per byte beside its held-out losses in '${language}', ` +
+          'and losses per token mean nothing where vocabularies differ',
       );
     }
     const known = languagesOf([run]).join(', ') || 'none';
     throw new UserError(
-      `'${name}' has ${curve.length} evaluations in '${language}', and two are needed; its held-out languages: ${known}. Add one to a run with --held-out.`,
+      `'${name}' has ${curve.length} evaluations in '${language}', and two are needed; its held-out languages: ` +
+        `${known}. Add one to a run with --held-out.`,
     );
   };
   const [sourceCurve, targetCurve] = [curveIn(source), curveIn(target)];

@@ -44,7 +44,8 @@ events.addEventListener('calm', () => say('live', 'live · last update ' + updat
 events.addEventListener('update', event => {
   const { ids, changed } = JSON.parse(event.data);
   // what is at the top of the window stays there, however much the sections above it grow
-  const top = [...main.children].find(section => section.getBoundingClientRect().bottom > 1); // px: not one of which a fraction shows
+  // a section of which only a fraction of a pixel shows is not at the top
+  const top = [...main.children].find(section => section.getBoundingClientRect().bottom > 1);
   const before = top && top.getBoundingClientRect().top;
   for (const section of [...main.children]) if (!ids.includes(section.id)) section.remove();
   ids.forEach((id, i) => {

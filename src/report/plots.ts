@@ -96,7 +96,9 @@ export function heldOutPlot(
       run: run.config.name,
       x: point[axis],
       y: point.loss,
-      title: `${run.config.name}\n${short(point.tokens)} tokens, ${short(point.flops)} FLOPs\n${language} loss ${point.loss.toFixed(4)} ${unit}`,
+      title:
+        `${run.config.name}\n${short(point.tokens)} tokens, ${short(point.flops)} FLOPs\n${language} loss ` +
+        `${point.loss.toFixed(4)} ${unit}`,
     })),
   );
   const names = runs.map(run => run.config.name);
@@ -114,7 +116,9 @@ export function forgettingPlot(all: readonly Forgetting[], names: readonly strin
   const rows = all.flatMap(({ run, source, unit, replay, sourceCurve }) =>
     sourceCurve.map(({ tokens, loss }) => {
       const change = loss - sourceCurve[0]!.loss;
-      const title = `${run.config.name}, ${percent(replay)} replay\n${short(tokens)} tokens\n${source} loss ${loss.toFixed(4)} ${unit}, change ${change.toFixed(4)}`;
+      const title =
+        `${run.config.name}, ${percent(replay)} replay\n${short(tokens)} tokens\n${source} loss ${loss.toFixed(4)} ` +
+        `${unit}, change ${change.toFixed(4)}`;
       return { run: run.config.name, x: tokens, y: change, title };
     }),
   );
@@ -129,7 +133,9 @@ export function replayPlot({ source, target, unit, tokens, effects }: ReplayComp
     x: targetLoss,
     y: sourceLoss,
     label: percent(forgetting.replay),
-    title: `${forgetting.run.config.name}\n${target} loss ${targetLoss.toFixed(4)} ${unit}\n${source} loss ${sourceLoss.toFixed(4)} ${unit}`,
+    title:
+      `${forgetting.run.config.name}\n${target} loss ${targetLoss.toFixed(4)} ${unit}\n${source} loss ` +
+      `${sourceLoss.toFixed(4)} ${unit}`,
   }));
   return svgOf({
     width: 640,

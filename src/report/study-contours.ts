@@ -84,7 +84,9 @@ function contourFigure({ curves }: StudyView, fits: LanguageFits, laws: readonly
   return {
     name: fileName('equal-loss', language),
     svg,
-    caption: `${language}: contours of equal loss (nats per token) of the fitted laws. On the frontier a compute is spent best.${outside}${doubt} Away from the dots it is extrapolation.`,
+    caption:
+      `${language}: contours of equal loss (nats per token) of the fitted laws. ` +
+      `On the frontier a compute is spent best.${outside}${doubt} Away from the dots it is extrapolation.`,
   };
 }
 

@@ -84,7 +84,9 @@ export function lossComputeFigures({ curves, fits, targets }: StudyView): Figure
           legend,
           more,
         }),
-        caption: `${language}: loss against compute, both axes logarithmic.${lines.length > 0 ? ' Dashed: the fitted line of the lower envelope.' : ''}`,
+        caption:
+          `${language}: loss against compute, both axes ` +
+          `logarithmic.${lines.length > 0 ? ' Dashed: the fitted line of the lower envelope.' : ''}`,
       },
     ];
   });

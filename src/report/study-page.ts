@@ -76,7 +76,8 @@ export function studySections(view: StudyView, figures: StudyFigures): Section[]
       title: 'Where to spend compute',
       html: part(
         figures.contours,
-        'Waits for a fit of the runs from scratch, of at least two sizes, and three to be determined; see the fitted laws below.',
+        'Waits for a fit of the runs from scratch, of at least two sizes, and three to be determined; ' +
+          'see the fitted laws below.',
       ),
     },
     {
@@ -134,7 +135,10 @@ ${any ? scroll(parameterTable(languageFits)) : ''}
 ${errors.rows.length > 0 ? scroll(errors) : ''}
 ${list(fitNotes(languageFits))}`;
   });
-  return `<p class="note">L(N, D) = E + A/N^α + B/(D^β·N^γ), N all parameters, D tokens; γ is 0 from scratch, CPT keeps the E, A and α of scratch. Points after warm-up of runs without replay. Intervals are the middle 95% of refits to resamples, and need not hold the estimate. What is called undetermined could have other values as well.</p>
+  return `<p class="note">L(N, D) = E + A/N^α + B/(D^β·N^γ), N all parameters, D tokens;
+γ is 0 from scratch, CPT keeps the E, A and α of scratch. Points after warm-up of runs without replay.
+Intervals are the middle 95% of refits to resamples, and need not hold the estimate.
+What is called undetermined could have other values as well.</p>
 ${parts.join('\n')}`;
 }
 
@@ -142,7 +146,10 @@ ${parts.join('\n')}`;
 function summary(view: StudyView): string {
   const findings = findingsOf(view).map(text => `<p class="finding">${escapeHtml(text)}</p>`);
   return `${findings.join('\n')}
-<p class="note">Loss is the mean over held-out tokens, in nats per token. FLOPs are 6·N·tokens, N the parameters that every token is multiplied by; a source model's own training is not in them. Where there are several seeds, lines are means and bands reach from the least to the most. Point at a dot for its run.</p>`;
+<p class="note">Loss is the mean over held-out tokens, in nats per token.
+FLOPs are 6·N·tokens, N the parameters that every token is multiplied by; a source model's own training is not in them.
+Where there are several seeds, lines are means and bands reach from the least to the most.
+Point at a dot for its run.</p>`;
 }
 
 /** Returns sentences: how many runs are done, and what CPT saved. */

@@ -190,7 +190,9 @@ function riseFigure(source: string, language: string, curves: readonly StudyCurv
         groups: lines.map(({ group }) => group),
         legend: lines.map(({ label, group }) => ({ label, look: group.look, as: 'both' })),
       }),
-      caption: `CPT into ${language}: rise of the ${source} loss over runs that are done, by share of replay; extra: on top of the budget, budget: out of it.`,
+      caption:
+        `CPT into ${language}: rise of the ${source} loss over runs that are done, by share of replay; extra: ` +
+        'on top of the budget, budget: out of it.',
     },
   ];
 }

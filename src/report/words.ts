@@ -39,7 +39,9 @@ function sentence(comparison: Comparison): string {
   const { scratch, cpt, language, unit, savings } = comparison;
   if (!sameTokens(scratch, cpt)) return sentencePerByte(comparison);
   const { loss, savedTokens, savedFlops } = savings;
-  const goal = `the ${language} loss of ${loss.toFixed(3)} ${unit} that '${scratch.config.name}' reached with ${short(savings.scratch.tokens)} tokens`;
+  const goal =
+    `the ${language} loss of ${loss.toFixed(3)} ${unit} that '${scratch.config.name}' reached with ` +
+    `${short(savings.scratch.tokens)} tokens`;
   if (!savings.cpt || savedTokens === undefined || savedFlops === undefined) {
     return `'${cpt.config.name}' did not reach ${goal}.`;
   }
@@ -47,7 +49,10 @@ function sentence(comparison: Comparison): string {
     savedTokens >= 0
       ? `${percent(savedTokens)} of the tokens and ${percent(savedFlops)} of the FLOPs saved`
       : `${percent(-savedTokens)} more tokens and ${percent(-savedFlops)} more FLOPs: nothing saved`;
-  return `'${cpt.config.name}' reached ${goal} after ${short(savings.cpt.tokens)}: ${verdict}, the source model not counted.`;
+  return (
+    `'${cpt.config.name}' reached ${goal} after ${short(savings.cpt.tokens)}: ${verdict}, ` +
+    'the source model not counted.'
+  );
 }
 
 /** Says the same of runs with different vocabularies, whose tokens do not compare. */
@@ -57,18 +62,27 @@ function sentencePerByte({
   language,
   savings: { loss, scratch: from, cpt: to, savedFlops },
 }: Comparison) {
-  const goal = `the ${loss.toFixed(3)} bits per byte of ${language} that '${scratch.config.name}' reached with ${short(from.flops)} FLOPs`;
+  const goal =
+    `the ${loss.toFixed(3)} bits per byte of ${language} that '${scratch.config.name}' reached with ` +
+    `${short(from.flops)} FLOPs`;
   if (!to || savedFlops === undefined) return `'${cpt.config.name}' did not reach ${goal}.`;
   const verdict = savedFlops >= 0 ? `${percent(savedFlops)} saved` : `${percent(-savedFlops)} more: nothing saved`;
-  return `'${cpt.config.name}' reached ${goal} after ${short(to.flops)}: ${verdict}, the source model not counted. Their vocabularies differ, so that losses are compared per byte, and tokens not at all.`;
+  return (
+    `'${cpt.config.name}' reached ${goal} after ${short(to.flops)}: ${verdict}, the source model not counted. ` +
+    'Their vocabularies differ, so that losses are compared per byte, and tokens not at all.'
+  );
 }
 
 /** Says what the runs show together, one sentence each. */
 export function findingsOf(runs: readonly RunRecord[]): string[] {
   const refused = refusedPairs(runs).map(({ scratch, cpt }) =>
     sameTokens(scratch, cpt)
-      ? `One of '${cpt.config.name}' and '${scratch.config.name}' has no bits per byte beside its held-out losses, which all runs are compared in here, since the vocabularies of others differ: the two can be compared by themselves.`
-      : `'${cpt.config.name}' and '${scratch.config.name}' have different vocabularies, and one of them has no bits per byte beside its held-out losses: they are not compared, since losses per token would mean nothing.`,
+      ? `One of '${cpt.config.name}' and '${scratch.config.name}' has no bits per byte beside its held-out losses, ` +
+        'which all runs are compared in here, since the vocabularies of others differ: ' +
+        'the two can be compared by themselves.'
+      : `'${cpt.config.name}' and '${scratch.config.name}' have different vocabularies, ` +
+        'and one of them has no bits per byte beside its held-out losses: they are not compared, ' +
+        'since losses per token would mean nothing.',
   );
   return [...compareRuns(runs).map(sentence), ...refused, ...forgetting(runs)];
 }
@@ -86,7 +100,8 @@ function forgetting(runs: readonly RunRecord[]): string[] {
       const change = last.loss - first.loss;
       const verb = change > 0 ? 'rose' : 'fell';
       return [
-        `The ${language} loss of '${run.config.name}' ${verb} from ${first.loss.toFixed(3)} to ${last.loss.toFixed(3)} ${unit}.`,
+        `The ${language} loss of '${run.config.name}' ${verb} from ${first.loss.toFixed(3)} to ` +
+          `${last.loss.toFixed(3)} ${unit}.`,
       ];
     });
   });
@@ -96,7 +111,9 @@ function forgetting(runs: readonly RunRecord[]): string[] {
 export function replayFindings({ source, target, unit, tokens, unequal, effects }: ReplayComparison): string[] {
   const [least, ...others] = effects;
   const sentences = others.map(({ forgetting: { run, replay }, gain, priceLoss, priceTokens }) => {
-    const kept = `${percent(replay)} replay ('${run.config.name}') against ${percent(least!.forgetting.replay)}, after ${short(tokens)} tokens: ${source} loss ${signed(-gain)} ${unit}`;
+    const kept =
+      `${percent(replay)} replay ('${run.config.name}') against ${percent(least!.forgetting.replay)}, ` +
+      `after ${short(tokens)} tokens: ${source} loss ${signed(-gain)} ${unit}`;
     const paid = priceTokens >= 0 ? `${short(priceTokens)} tokens lost` : `${short(-priceTokens)} tokens ahead`;
     return `${kept}, ${target} loss ${signed(priceLoss)} ${unit} (${paid}).`;
   });
@@ -112,7 +129,10 @@ export function startOfForgetting(all: readonly Forgetting[]): string {
     "Changes are from each run's own evaluation before its first step: its source model, in its own tokens.";
   const extended = all.filter(({ run }) => run.isExtended).map(({ run }) => `'${run.config.name}'`);
   if (extended.length === 0) return start;
-  return `${start} The vocabulary was extended between training and this for ${extended.join(', ')}: losses are in bits per byte, and what the extension itself changed is in no change here.`;
+  return (
+    `${start} The vocabulary was extended between training and this for ${extended.join(', ')}: ` +
+    'losses are in bits per byte, and what the extension itself changed is in no change here.'
+  );
 }
 
 /** Returns the evaluations of a run that a table shows: about `rows`, with the first and the last among them. */

@@ -60,7 +60,8 @@ export function checkOptimizerState(checkpoint: string, config: ModelConfig): vo
   };
   if (!existsSync(path) || !existsSync(join(checkpoint, 'training.json'))) {
     refuse(
-      `'${checkpoint}' has no optimizer.safetensors with a training.json (a model that was imported or exported, or whose vocabulary was extended, has none)`,
+      `'${checkpoint}' has no optimizer.safetensors with a training.json (a model that was imported or exported, ` +
+        'or whose vocabulary was extended, has none)',
     );
   }
   const file = SafetensorsFile.open(path);

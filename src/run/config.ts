@@ -64,7 +64,8 @@ const trainFields = {
   schedule: z
     .enum(SCHEDULES)
     .describe(
-      'after warm-up: cosine, constant, warm-up-stable-decay, infinite (cool-down, constant, anneal); or anneal at once',
+      'after warm-up: cosine, constant, warm-up-stable-decay, infinite (cool-down, constant, anneal); ' +
+        'or anneal at once',
     ),
   warmup: share('share of the steps that warm up'),
   minLearningRateRatio: share('where a decay ends, as a share of the peak'),

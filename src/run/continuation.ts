@@ -20,7 +20,8 @@ export function scheduleOf(config: RunConfig, model: ModelConfig, source: Origin
   const learningRate = config.learningRate ?? standard;
   if (!learningRate) {
     throw new UserError(
-      `'${source!.checkpoint}' does not say at which learning rate it ended; give schedule anneal a learningRate to come down from`,
+      `'${source!.checkpoint}' does not say at which learning rate it ended; ` +
+        'give schedule anneal a learningRate to come down from',
     );
   }
   const shares = { warmup, minLearningRateRatio, decay, cooldown, constantLearningRateRatio };
@@ -59,7 +60,8 @@ export function freezeStepsOf(
   }
   if (frozen > steps) {
     throw new UserError(
-      `freezeBodyTokens ${freezeBodyTokens} is more than the run's ${steps * batchTokens} tokens; lower it, or raise tokens`,
+      `freezeBodyTokens ${freezeBodyTokens} is more than the run's ${steps * batchTokens} tokens; lower it, ` +
+        'or raise tokens',
     );
   }
   return frozen;
@@ -72,7 +74,8 @@ const OVER_TRAINED = 100;
 export function notesOf({ source }: { readonly source?: Origin | undefined }): string[] {
   if (!source || source.tokensPerParameter <= OVER_TRAINED) return [];
   return [
-    `the source '${source.name}' has had ${Math.round(source.tokensPerParameter)} tokens per parameter, far more than 20: ` +
+    `the source '${source.name}' has had ${Math.round(source.tokensPerParameter)} tokens per parameter, ` +
+      'far more than 20: ' +
       'the more a model has been trained, the less further training gains (Liew & Kato, 2025, arXiv 2510.06548); ' +
       'an earlier checkpoint, from before its learning rate decayed, may adapt better',
   ];

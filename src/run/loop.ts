@@ -256,7 +256,8 @@ class Reporter {
     const where = await locateNonFinite(trainer.model, sequences, { B, T }, lossScale).then(
       found =>
         found
-          ? `the first value that is not finite is ${found.value} at index ${found.index} of '${found.tensor}'${kept(found)}`
+          ? `the first value that is not finite is ${found.value} at index ${found.index} of ` +
+            `'${found.tensor}'${kept(found)}`
           : 'all tensors are finite, but the sum of squares of the gradients is not',
       error => `where it started could not be found, which takes all tensors at once (${messageOf(error)})`,
     );

@@ -20,7 +20,8 @@ export function repeatNotes(run: Pick<ResolvedRun, 'sources' | 'tokens'>): strin
     passes <= GOOD_PASSES
       ? []
       : [
-          `warning: the budget goes ${passes.toFixed(1)} times through the training tokens of '${name}' (${path}): up to ${GOOD_PASSES} passes ` +
+          `warning: the budget goes ${passes.toFixed(1)} times through the training tokens of '${name}' ` +
+            `(${path}): up to ${GOOD_PASSES} passes ` +
             'are nearly as good as new text, more gain less and less (Muennighoff et al., 2023, arXiv 2305.16264); ' +
             'add text, or lower the budget or its share of the mixture',
         ],

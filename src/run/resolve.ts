@@ -124,7 +124,8 @@ export function resolveRun(config: RunConfig, { data, maxBindingBytes, from }: R
   const model = from ? continuedModel(config, from) : newModel(config, index.vocabSize);
   if (index.vocabSize > model.vocabSize) {
     throw new UserError(
-      `the data's vocabulary of ${index.vocabSize} is larger than the model's of ${model.vocabSize}; ${from ? "tokenize with the checkpoint's tokenizer" : 'raise vocabSize'}`,
+      `the data's vocabulary of ${index.vocabSize} is larger than the model's of ${model.vocabSize}; ` +
+        `${from ? "tokenize with the checkpoint's tokenizer" : 'raise vocabSize'}`,
     );
   }
   const parameters = countParameters(model);
@@ -133,13 +134,15 @@ export function resolveRun(config: RunConfig, { data, maxBindingBytes, from }: R
   const available = data.sources.reduce((sum, { tokens: source }) => sum + source.trainTokens, 0);
   if (available < batchTokens) {
     throw new UserError(
-      `the sources have ${available} training tokens, fewer than one batch of ${batchTokens}; add text or lower batchTokens`,
+      `the sources have ${available} training tokens, fewer than one batch of ${batchTokens}; ` +
+        'add text or lower batchTokens',
     );
   }
   for (const [language, dataset] of data.heldOut) {
     if (dataset.heldOutTokens < 2) {
       throw new UserError(
-        `'${dataset.folder}' holds out ${dataset.heldOutTokens} tokens for '${language}'; tokenize with --held-out-tokens`,
+        `'${dataset.folder}' holds out ${dataset.heldOutTokens} tokens for '${language}'; ` +
+          'tokenize with --held-out-tokens',
       );
     }
   }

@@ -65,7 +65,8 @@ export function startRun(config: RunConfig, options: StartOptions = {}): Promise
 async function startClaimed(config: RunConfig, options: StartOptions): Promise<RunSummary> {
   if (existsSync(join(config.out, CONFIG)) || listCheckpoints(config.out).length > 0) {
     throw new UserError(
-      `'${config.out}' already holds a run; choose another folder, or continue it with 'babelgrad resume ${config.out}'`,
+      `'${config.out}' already holds a run; choose another folder, ` +
+        `or continue it with 'babelgrad resume ${config.out}'`,
     );
   }
   const checkpoint = options.from === undefined ? undefined : findModelFolder(options.from);
@@ -187,7 +188,8 @@ async function resumeClaimed(folder: string, options: RunOptions): Promise<RunSu
     );
     if (changed) {
       throw new UserError(
-        `the data '${changed.tokens.folder}' is not what '${folder}' was started with; a run needs its own data to go on`,
+        `the data '${changed.tokens.folder}' is not what '${folder}' was started with; ` +
+          'a run needs its own data to go on',
       );
     }
     const variants = variantsForResume(device.adapter, run, options.observer);

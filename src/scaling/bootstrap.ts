@@ -82,7 +82,8 @@ export function outsideIntervals(
   return outside.length === 0
     ? []
     : [
-        `outside its interval: ${outside.join(', ')}; refits to resampled points end elsewhere than the fit to all of them, ` +
+        `outside its interval: ${outside.join(', ')}; refits to resampled points end elsewhere than the fit to ` +
+          'all of them, ' +
           'so that few points decide it, or none do',
       ];
 }

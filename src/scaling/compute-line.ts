@@ -70,7 +70,9 @@ export function fitCompute(points: readonly ComputePoint[], options: BootstrapOp
   const intervalOf = (name: keyof ComputeLine) => interval(samples.map(sample => sample[name])) ?? null;
   const intervals = { k: intervalOf('k'), c: intervalOf('c') };
   const [least, most] = [envelope[0]!.compute, envelope.at(-1)!.compute];
-  const unbounded = `c ran to ${figure(line.c)}, the end of its search: the compute of the envelope spans a factor of ${figure(most / least)}; add points at less and more compute`;
+  const unbounded =
+    `c ran to ${figure(line.c)}, the end of its search: the compute of the envelope spans a factor of ` +
+    `${figure(most / least)}; add points at less and more compute`;
   return {
     law: 'compute',
     parameters: line,

@@ -100,7 +100,8 @@ function shortagesOf(points: readonly LossPoint[], { free }: Problem): { open: P
   return kinds.flatMap(([count, what, where, open]) => {
     if (count >= NEEDED) return [];
     const advice =
-      `too few ${what} (${count}): ${open.slice(0, 2).join(', ')} and ${open[2]} need at least ${NEEDED}; other values fit as well as ` +
+      `too few ${what} (${count}): ${open.slice(0, 2).join(', ')} and ${open[2]} need at least ${NEEDED}; ` +
+      'other values fit as well as ' +
       `those found, and an optimum by them means nothing: add ${where} other ${what}`;
     return [{ open, advice }];
   });

@@ -114,7 +114,8 @@ export function fitCpt(
 function checkPoints(points: readonly RunPoint[], { free }: Problem): void {
   if (points.length < free.length) {
     throw new UserError(
-      `${points.length} points cannot fix ${free.length} parameters (${free.join(', ')}); give at least ${free.length}, ` +
+      `${points.length} points cannot fix ${free.length} parameters (${free.join(', ')}); ` +
+        `give at least ${free.length}, ` +
         'better several times as many',
     );
   }
@@ -122,7 +123,8 @@ function checkPoints(points: readonly RunPoint[], { free }: Problem): void {
   if (points.every(({ parameters }) => parameters === first!.parameters)) {
     const needed = free.includes('E') ? 'three' : 'two';
     throw new UserError(
-      `all points have ${first!.parameters} parameters, and the law needs ${needed} sizes to say what size does: add runs of ` +
+      `all points have ${first!.parameters} parameters, and the law needs ${needed} sizes to say what size does: ` +
+        'add runs of ' +
         'other sizes; the law of compute needs no second size',
     );
   }
@@ -185,7 +187,8 @@ function warningsOf(fit: LawFit, optimal: boolean, diagnosis: Diagnosis, used: U
     const { A, B, alpha, beta, gamma } = fit.law;
     warnings.push(
       'the law has no best split of compute ' +
-        `(A ${figure(A)}, B ${figure(B)}, alpha ${figure(alpha)}, beta ${figure(beta)}, gamma ${figure(gamma)}): a, b and G are not given`,
+        `(A ${figure(A)}, B ${figure(B)}, alpha ${figure(alpha)}, beta ${figure(beta)}, gamma ${figure(gamma)}): ` +
+        'a, b and G are not given',
     );
   }
   if (used.unannealed > 0) {
@@ -208,12 +211,14 @@ function cptWarnings(points: readonly RunPoint[], used: Used, scratch: Fitted): 
   const below = points.filter(({ parameters, tokens, loss }) => loss <= lossAt(law, parameters, tokens)).length;
   if (below > 0) {
     warnings.push(
-      `${below} points are below E + A/N^alpha of the scratch fit, which no B can reach: the scratch fit does not hold for them`,
+      `${below} points are below E + A/N^alpha of the scratch fit, which no B can reach: ` +
+        'the scratch fit does not hold for them',
     );
   }
   if (used.parameterCount !== scratch.parameterCount) {
     warnings.push(
-      `N is '${used.parameterCount}' here and '${scratch.parameterCount}' in the scratch fit: fit both with one count of parameters`,
+      `N is '${used.parameterCount}' here and '${scratch.parameterCount}' in the scratch fit: ` +
+        'fit both with one count of parameters',
     );
   }
   return warnings;
@@ -257,7 +262,8 @@ export function parseFit(text: string, file: string): SavedFit {
   }
   if ((value as { law?: unknown } | null)?.law === 'compute') {
     throw new UserError(
-      `'${file}' is a fit of loss against compute, which says nothing of parameters and tokens; use a chinchilla or cpt fit`,
+      `'${file}' is a fit of loss against compute, which says nothing of parameters and tokens; ` +
+        'use a chinchilla or cpt fit',
     );
   }
   const parsed = savedFitSchema.safeParse(value);

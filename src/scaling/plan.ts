@@ -139,7 +139,8 @@ function withoutOptimum({ name, samples }: PlannedLaw): string[] {
   const count = samples.filter(sample => !hasOptimum(sample)).length;
   if (count === 0) return [];
   return [
-    `${count} of the ${samples.length} bootstrap replicates of '${name}' have no best split of compute; the intervals of N_opt ` +
+    `${count} of the ${samples.length} bootstrap replicates of '${name}' have no best split of compute; ` +
+      'the intervals of N_opt ' +
       'and D_opt leave them out and are too narrow',
   ];
 }

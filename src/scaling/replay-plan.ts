@@ -88,14 +88,16 @@ function warningsOf(
   }
   if (Math.abs(Math.log(N / curve.parameters)) > Math.log(1.5)) {
     warnings.push(
-      `the replay curve was measured with ${figure(curve.parameters)} parameters and the plan has ${figure(N)}: smaller models forget more`,
+      `the replay curve was measured with ${figure(curve.parameters)} parameters and the plan has ${figure(N)}: ` +
+        'smaller models forget more',
     );
   }
   if (D / N > 1.5 * longest || D / N < shortest / 1.5) {
     const measured =
       figure(shortest) === figure(longest) ? figure(longest) : `${figure(shortest)} to ${figure(longest)}`;
     warnings.push(
-      `the replay curve was measured after ${measured} tokens per parameter and the plan has ${figure(D / N)}: forgetting changes along a run`,
+      `the replay curve was measured after ${measured} tokens per parameter and the plan has ${figure(D / N)}: ` +
+        'forgetting changes along a run',
     );
   }
   return warnings;

@@ -61,7 +61,8 @@ function planStudy(study: StudyFile, path: string): StudyPlan {
         if (!strategies.includes('cpt')) continue;
         if (!start) {
           throw new UserError(
-            `${origin}: the CPT runs have no source: add 'source' to strategies, or give the size a checkpoint with from`,
+            `${origin}: the CPT runs have no source: add 'source' to strategies, ` +
+              'or give the size a checkpoint with from',
           );
         }
         runs.push(planRun(context, 'cpt', target, { from: start }));

@@ -54,7 +54,8 @@ export function writePlan(plan: StudyPlan): void {
   const text = `${JSON.stringify({ format: FORMAT, ...plan }, null, 1)}\n`;
   if (existsSync(path) && readFileSync(path, 'utf8') !== text) {
     throw new UserError(
-      `'${plan.folder}' holds a study with other runs or settings; choose another folder with out, or go on with that one: ` +
+      `'${plan.folder}' holds a study with other runs or settings; choose another folder with out, ` +
+        'or go on with that one: ' +
         `babelgrad study resume ${plan.folder}`,
     );
   }

@@ -64,7 +64,8 @@ function readerOf(task: string): ReadRow {
   const near = TASK_NAMES.filter(name => name.split('_')[0] === family);
   const known = near.length > 0 ? near : TASK_NAMES.filter(name => !name.includes('_') || name.endsWith('_en'));
   throw new UserError(
-    `there is no task '${task}'; there are ${known.join(', ')}, and ${OWN}:NAME for one of your own; --help lists all languages`,
+    `there is no task '${task}'; there are ${known.join(', ')}, and ${OWN}:NAME for one of your own; ` +
+      '--help lists all languages',
   );
 }
 
