@@ -15,8 +15,8 @@
  * - Findings: `readRun`, `compareRuns`, `savingsAtEqualLoss`, `forgettingOf`, `compareReplay`, `reportPage`,
  *   `studyPage`, `studyFigures`; live: `serveWatch`
  *
- * Models, trainers and evaluators hold memory of a device: `destroy()` frees it, and `close()` frees a device. An error
- * that a user can mend is a `UserError`.
+ * Models, trainers and evaluators hold memory of a device: `destroy()` frees it, and `close()` frees a device; `using`
+ * does either at the end of its block. An error that a user can mend is a `UserError`.
  */
 import { writeModel } from './checkpoint/model-folder.js';
 import { meanLoss } from './eval/text-loss.js';
@@ -24,7 +24,7 @@ import { TokenLosses } from './eval/token-losses.js';
 import { writeFolderWhole } from './files.js';
 import type { Device } from './gpu/device.js';
 import { checkBatch } from './model/batch.js';
-import type { ModelConfig } from './model/config.js';
+import { type ModelFields, modelConfig } from './model/fields.js';
 import { initialWeights } from './model/init.js';
 import type { BatchShape } from './model/llama.js';
 import { Model, type ModelOptions } from './model/model.js';
@@ -57,11 +57,12 @@ export { logLikelihoods, type ScoredTokens } from './eval/log-likelihoods.js';
 export { logits } from './eval/logits.js';
 export { sequencesOf, type TextLoss, textLoss } from './eval/text-loss.js';
 export { TokenLosses } from './eval/token-losses.js';
-export { CachedModel, type CacheShape } from './generate/cached-model.js';
+export { CachedModel } from './generate/cached-model.js';
 export { type GenerateSettings, type Generation, generate, type Pace } from './generate/generate.js';
 export { type Distribution, distribution, type SamplingSettings, sample } from './generate/sample.js';
 export type { FinishReason, Generated } from './generate/sequence.js';
 export { type Decode, TextStream } from './generate/text.js';
+export type { CacheShape } from './generate/traced-cache.js';
 export { type AdapterChoice, type AdapterDescription, chooseAdapter, listAdapters } from './gpu/adapters.js';
 export { type Counters, Device, type DeviceOptions, openDevice } from './gpu/device.js';
 export {
@@ -72,11 +73,12 @@ export {
   type ParameterSpec,
   parameterSpecs,
 } from './model/config.js';
+export { type ModelFields, modelConfig } from './model/fields.js';
 export type { BatchShape, Checkpointing } from './model/llama.js';
 export { Model, type ModelOptions, PRECISIONS, type Precision } from './model/model.js';
 export { presetNames, presetSize } from './model/presets.js';
 export type { RopeScaling } from './ops/rope.js';
-export type { OptimizerSettings, StepHealth } from './optim/adamw.js';
+export { ADAMW_DEFAULTS, type OptimizerSettings, type StepHealth } from './optim/adamw.js';
 export { learningRateAt, type ScheduleSettings } from './optim/schedule.js';
 export {
   compareReplay,
@@ -108,18 +110,25 @@ export type { Accuracies } from './tasks/accuracy.js';
 export { evaluateTasks, type Scorer, type TaskResult } from './tasks/evaluate.js';
 export { readTask, TASK_NAMES, type TaskData } from './tasks/task.js';
 export { lossAndGradients } from './train/gradients.js';
-export { type Moments, Trainer } from './train/step.js';
+export { type Moments, Trainer, type TrainerOptions } from './train/step.js';
 export type { TrainerSettings } from './train/traced-step.js';
 
 /**
- * Returns a model with random weights. @throws UserError when the configuration is not sound, or the adapter has no
- * f16.
+ * Returns a model with random weights: N(0, 0.02), residual projections scaled by 1/√(2·layers). Free it with `destroy`.
+ * @param model a preset with a vocabulary, or a shape (see `modelConfig`).
+ * @throws UserError when the fields don't make a model, or the adapter has no f16.
+ * @example
+ * import { createModel, openDevice } from 'babelgrad';
+ *
+ * const device = await openDevice();
+ * const model = await createModel(device, { preset: 'tiny', vocabSize: 4096 }, { seed: 1 });
  */
 export function createModel(
   device: Device,
-  config: ModelConfig,
-  { seed, ...options }: { seed: number } & ModelOptions,
+  model: ModelFields,
+  { seed = 0, ...options }: { readonly seed?: number | undefined } & ModelOptions = {},
 ): Promise<Model> {
+  const config = modelConfig(model);
   return Model.create(device, config, initialWeights(config, seed), options);
 }
 

@@ -13,6 +13,7 @@ import { learningRateAt } from '../optim/schedule.js';
 import { readRunConfig } from '../run/run.js';
 import { openData } from '../run/run-data.js';
 import { Trainer } from '../train/step.js';
+import type { TrainerSettings } from '../train/traced-step.js';
 
 type Values = ReadonlyMap<string, ArrayLike<number>>;
 
@@ -93,11 +94,9 @@ export async function driftOf(folder: string, steps: number, a: SideOptions, b: 
   }
 }
 
-type Settings = Parameters<typeof Trainer.create>[1];
-
 async function onDevice(
   folder: string,
-  settings: Settings,
+  settings: TrainerSettings,
   { device, precision }: Exclude<SideOptions, 'float64'>,
 ): Promise<Side> {
   const model = await loadModel(device, folder, { precision });
@@ -122,7 +121,7 @@ async function onDevice(
   };
 }
 
-function inFloat64(folder: string, { B, T, optimizer }: Settings): Side {
+function inFloat64(folder: string, { B, T, optimizer }: TrainerSettings): Side {
   const { config, weights: file } = openModel(folder);
   const specs = parameterSpecs(config);
   const weights: Weights = new Map();

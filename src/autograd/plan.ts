@@ -31,6 +31,12 @@ export interface PlanOptions extends LayoutOptions {
   readonly variants?: VariantTable | undefined;
 }
 
+/** What a command was made of: a node's kernel call, or one of the copies before it. */
+export interface CommandSource {
+  readonly node: Node;
+  readonly call?: KernelCall | undefined;
+}
+
 export class Plan {
   /** The commands, to be submitted or made part of a larger program. */
   readonly commands: readonly Command[];
@@ -55,6 +61,14 @@ export class Plan {
     return this.commands.slice(starts[node]!, starts[node + 1]!);
   }
 
+  /** Of every command, in order. */
+  get sources(): CommandSource[] {
+    const { steps, starts } = this.#allocation;
+    return this.nodes.flatMap((node, i) =>
+      steps.slice(starts[i]!, starts[i + 1]!).map(step => ({ node, call: 'call' in step ? step.call : undefined })),
+    );
+  }
+
   get bytes(): number {
     return bytesOfAllocation(this.#allocation);
   }
@@ -68,6 +82,10 @@ export class Plan {
 
   destroy(): void {
     for (const buffer of this.buffers) buffer.destroy();
+  }
+
+  [Symbol.dispose](): void {
+    this.destroy();
   }
 }
 

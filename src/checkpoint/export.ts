@@ -36,6 +36,11 @@ export interface Exported {
  * ties to even; those that are stored as `type` already keep their bytes. No device is needed.
  * @throws UserError when the folder `from` cannot be loaded, `out` is a file or holds something, or a value is too
  * large for `type`.
+ * @example
+ * import { exportModel, findModelFolder } from 'babelgrad';
+ *
+ * const { weights } = await exportModel(findModelFolder('runs/english'), 'english-bf16', { type: 'BF16' });
+ * console.log(weights); // the names of its files
  */
 export async function exportModel(from: string, out: string, options: ExportOptions): Promise<Exported> {
   if (existsSync(out) && (!statSync(out).isDirectory() || readdirSync(out).length > 0)) {

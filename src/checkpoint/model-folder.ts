@@ -69,6 +69,12 @@ function checkTokenizer(folder: string, { vocabSize }: ModelConfig): void {
  * false, matrices stay in the two-byte type that they all have in the files, where the adapter can read it; else they
  * become f32.
  * @throws UserError as `openModel`, or when a weight is not finite.
+ * @example
+ * import { loadModel, openDevice } from 'babelgrad';
+ *
+ * const device = await openDevice();
+ * const model = await loadModel(device, 'model', { trainable: false });
+ * console.log(model.config.hiddenSize, await model.read('model.norm.weight'));
  */
 export async function loadModel(
   device: Device,
@@ -82,6 +88,16 @@ export async function loadModel(
     const source = (spec: ParameterSpec) =>
       spec.decay && matrixType !== 'f32' ? bitsOf(weights, spec) : valuesOf(weights, spec);
     return await Model.create(device, config, source, { ...options, matrixType });
+  } finally {
+    weights.close();
+  }
+}
+
+/** Returns the type in which `loadModel` holds a folder's matrices where the model is only used. @throws UserError as `openModel`. */
+export function matrixTypeIn(folder: string, adapter: AdapterDescription): MatrixType {
+  const { config, weights } = openModel(folder);
+  try {
+    return matrixTypeOf(weights, config, adapter);
   } finally {
     weights.close();
   }

@@ -45,6 +45,14 @@ const TABLES = ['model.embed_tokens.weight', 'lm_head.weight'];
  * @param folder a model folder; look a run's up first, with `findModelFolder`.
  * @throws UserError when `out` exists, `extended` does not extend the model's tokenizer or adds nothing, or the model
  * has too few rows for its own tokenizer.
+ * @example
+ * import { continueBpe, extendVocabulary, findModelFolder, TextTokenizer } from 'babelgrad';
+ *
+ * const model = findModelFolder('runs/english');
+ * const tokenizer = TextTokenizer.load(`${model}/tokenizer.json`);
+ * const extended = await continueBpe(tokenizer, ['text/fr.jsonl.gz'], { add: 200 });
+ * const { vocabSize } = await extendVocabulary(model, 'extended', extended, { init: 'mean' });
+ * console.log(vocabSize.before, vocabSize.after);
  */
 export async function extendVocabulary(
   folder: string,

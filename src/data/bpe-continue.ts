@@ -24,8 +24,8 @@ export interface CountedWord {
 export interface ContinueBpeOptions {
   /** The number of tokens to add. */
   readonly add: number;
-  /** The field or column of the text in .jsonl and .parquet. */
-  readonly field: string;
+  /** The field or column of the text in .jsonl and .parquet; by default `text`. */
+  readonly field?: string | undefined;
   /** The bytes of UTF-8 text to look at, by default 500 MB: the first bytes of the files as they are listed. */
   readonly maxBytes?: number;
   /** Decides what is done with bad rows, and counts them; by default they are errors. */
@@ -38,6 +38,12 @@ export interface ContinueBpeOptions {
  * same file.
  * @throws UserError when the tokenizer is neither a byte-level BPE nor one with byte fallback, or the text gives too
  * few pairs that occur twice.
+ * @example
+ * import { continueBpe, findModelFolder, TextTokenizer } from 'babelgrad';
+ *
+ * const tokenizer = TextTokenizer.load(`${findModelFolder('runs/english')}/tokenizer.json`);
+ * const extended = await continueBpe(tokenizer, ['text/fr.jsonl.gz'], { add: 200 });
+ * console.log(tokenizer.vocabSize, extended.vocabSize);
  */
 export async function continueBpe(
   tokenizer: TextTokenizer,

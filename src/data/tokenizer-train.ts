@@ -15,8 +15,8 @@ import { TextTokenizer } from './tokenizer.js';
 
 export interface TrainTokenizerOptions {
   readonly vocabSize: number;
-  /** The field or column of the text in .jsonl and .parquet. */
-  readonly field: string;
+  /** The field or column of the text in .jsonl and .parquet; by default `text`. */
+  readonly field?: string | undefined;
   /** The path of the tokenizer.json to write; it must not exist. */
   readonly out: string;
   /**
@@ -40,6 +40,11 @@ export interface TrainTokenizerOptions {
  * cut off after its first merges. The text is copied to a temporary file, since the package reads only files.
  * @throws UserError when `out` exists, `pattern` is no regular expression, or `vocabSize` is too small for the bytes,
  * or larger than the text gives.
+ * @example
+ * import { findInputFiles, trainTokenizer } from 'babelgrad';
+ *
+ * const tokenizer = await trainTokenizer(findInputFiles(['text/*.jsonl.gz']), { vocabSize: 2048, out: 'tokenizer.json' });
+ * console.log(await tokenizer.encode('Styles de page'));
  */
 export async function trainTokenizer(files: readonly string[], options: TrainTokenizerOptions): Promise<TextTokenizer> {
   const { vocabSize, out, pattern = WORD_PATTERN } = options;

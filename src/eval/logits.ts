@@ -9,6 +9,13 @@ import type { Model } from '../model/model.js';
 /**
  * Returns the logits [B, T, V] for token ids [B, T].
  * @throws UserError when ids or shape are not sound, T exceeds the model's window, or the model was destroyed.
+ * @example
+ * import { createModel, logits, openDevice } from 'babelgrad';
+ *
+ * const device = await openDevice();
+ * const model = await createModel(device, { preset: 'tiny', vocabSize: 10 });
+ * const values = await logits(model, Uint32Array.of(1, 2, 3), { B: 1, T: 3 }); // [1, 3, 10]
+ * console.log(values.subarray(-10)); // of what follows the last id
  */
 export async function logits(model: Model, ids: Uint32Array, shape: BatchShape): Promise<Float32Array> {
   const { B, T } = shape;

@@ -17,6 +17,9 @@ export interface OptimizerSettings {
   readonly lossScaleInterval?: number | undefined;
 }
 
+/** The settings of the reference study. */
+export const ADAMW_DEFAULTS = { beta1: 0.9, beta2: 0.95, eps: 1e-8, weightDecay: 0.1, clip: 1 } as const;
+
 /**
  * The loss scale that f16 training starts with. It leaves room for gradients down to 2^-39, and is halved at the first
  * overflow.

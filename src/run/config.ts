@@ -6,6 +6,7 @@ import { UserError } from '../errors.js';
 import { CHECKPOINTING } from '../model/llama.js';
 import { PRECISIONS } from '../model/model.js';
 import { presetNames } from '../model/presets.js';
+import { ADAMW_DEFAULTS } from '../optim/adamw.js';
 import { ANNEAL_SHAPES, COOLDOWN_SHAPES, SCHEDULES } from '../optim/schedule.js';
 
 /** What a CPT run does with AdamW's moments of its source. */
@@ -123,11 +124,7 @@ export const defaults = {
   constantLearningRateRatio: 0.5,
   cooldownShape: 'cosine',
   annealShape: 'exponential',
-  beta1: 0.9,
-  beta2: 0.95,
-  eps: 1e-8,
-  weightDecay: 0.1,
-  clip: 1,
+  ...ADAMW_DEFAULTS,
   seed: 0,
   keepCheckpoints: 2,
   tuneSeconds: 20,
@@ -169,6 +166,14 @@ export function readYaml(path: string): Record<string, unknown> {
 /**
  * Checks fields against the schema. `origin` begins the messages: it says where the fields come from.
  * @throws UserError naming the field, what is wrong with it, and the field that was probably meant.
+ * @example
+ * import { parseConfig, UserError } from 'babelgrad';
+ *
+ * try {
+ *   parseConfig({ out: 'runs/x', sources: [{ name: 'en', path: 'data/en' }], preset: 'tiny', learningrate: 1e-3 });
+ * } catch (error) {
+ *   if (error instanceof UserError) console.log(error.message); // names the field that there is not
+ * }
  */
 export function parseConfig(fields: Record<string, unknown>, origin = 'the configuration'): RunConfig {
   return parseWith(configSchema, Object.keys(configFields), fields, origin);

@@ -2,10 +2,10 @@
 import { z } from 'zod';
 import { type Origin, originSchema } from '../checkpoint/training-record.js';
 import { UserError } from '../errors.js';
-import { checkWindow, countParameters, flopsPerToken, type ModelConfig, validateModelConfig } from '../model/config.js';
+import { checkWindow, countParameters, flopsPerToken, type ModelConfig } from '../model/config.js';
+import { modelConfig } from '../model/fields.js';
 import { CHECKPOINTING } from '../model/llama.js';
 import { PRECISIONS } from '../model/model.js';
-import { presetSize } from '../model/presets.js';
 import { recipeFor } from '../model/recipe.js';
 import { ANNEAL_SHAPES, COOLDOWN_SHAPES, SCHEDULES } from '../optim/schedule.js';
 import { choicesSchema } from '../tune/choices.js';
@@ -196,33 +196,13 @@ function continuedModel(config: RunConfig, { model, origin }: NonNullable<Resolv
 
 /** Returns the model that fields describe. @throws UserError when they don't describe one. */
 export function newModel(config: RunFields, dataVocabSize: number): ModelConfig {
-  const named = config.preset ? presetSize(config.preset) : undefined;
-  const need = (field: 'hiddenSize' | 'intermediateSize' | 'numHiddenLayers' | 'numAttentionHeads') => {
-    const value = config[field] ?? named?.[field];
-    if (value === undefined) throw new UserError(`the model has no ${field}; give it, or a preset`);
-    return value;
-  };
-  const hiddenSize = need('hiddenSize');
-  const numAttentionHeads = need('numAttentionHeads');
-  if (config.headDim === undefined && hiddenSize % numAttentionHeads !== 0) {
-    throw new UserError(
-      `numAttentionHeads ${numAttentionHeads} does not divide hiddenSize ${hiddenSize}; give headDim`,
-    );
-  }
-  return validateModelConfig({
-    vocabSize: config.vocabSize ?? dataVocabSize,
-    hiddenSize,
-    intermediateSize: need('intermediateSize'),
-    numHiddenLayers: need('numHiddenLayers'),
-    numAttentionHeads,
-    numKeyValueHeads: config.numKeyValueHeads ?? numAttentionHeads,
-    headDim: config.headDim ?? hiddenSize / numAttentionHeads,
-    rmsNormEps: config.rmsNormEps ?? 1e-5,
-    ropeTheta: config.ropeTheta ?? 10000,
-    tieWordEmbeddings: config.tieWordEmbeddings ?? true,
+  const given = Object.fromEntries(
+    MODEL_FIELDS.map(field => [field, config[field]]).filter(([, value]) => value !== undefined),
+  );
+  return modelConfig({
+    vocabSize: dataVocabSize,
     maxPositionEmbeddings: Math.max(2048, config.contextLength ?? 0),
-    ...(config.qkvBias && { qkvBias: true }),
-    ...(config.qkNorm && { qkNorm: true }),
+    ...given,
   });
 }
 

@@ -57,6 +57,15 @@ const METRICS = 'metrics.jsonl';
  * Starts a run: from random weights, or from the model of `from`.
  * @throws UserError when the folder holds a run already or another process trains it, or configuration, data and
  * adapter don't fit together.
+ * @example
+ * import { parseConfig, startRun } from 'babelgrad';
+ *
+ * const sources = [{ name: 'en', path: 'data/en' }];
+ * const fields = { out: 'runs/english', sources, preset: 'tiny', batchTokens: 512, tokens: 5120, seed: 1 };
+ * const { heldOut, checkpoint } = await startRun(parseConfig(fields), {
+ *   observer: { onStep: ({ step, loss }) => console.log(step, loss) },
+ * });
+ * console.log(heldOut.en?.loss, checkpoint);
  */
 export function startRun(config: RunConfig, options: StartOptions = {}): Promise<RunSummary> {
   return withClaim(config.out, () => startClaimed(config, options));
@@ -111,6 +120,13 @@ const CHECKPOINT_BYTES = 12;
 /**
  * Finds out what `startRun` would do on the configured adapter, without making a buffer or writing a file.
  * @throws UserError when configuration, data and adapter don't fit together. A lack of memory does not throw.
+ * @example
+ * import { dryRun, parseConfig } from 'babelgrad';
+ *
+ * const sources = [{ name: 'fr', path: 'data/fr', weight: 0.9 }, { name: 'en', path: 'data/en', weight: 0.1 }];
+ * const config = parseConfig({ out: 'runs/french', sources, batchTokens: 512, tokens: 5120 });
+ * const { run, memory, notes } = await dryRun(config, { from: 'runs/english' });
+ * console.log(run.steps, memory.peak, notes);
  */
 export async function dryRun(
   config: RunConfig,
@@ -151,6 +167,11 @@ function resolve(
 /**
  * Goes on with a run from its latest checkpoint, to the same bits as if it had never stopped.
  * @throws UserError when the folder holds no run, no checkpoint, its data has changed, or another process trains it.
+ * @example
+ * import { resumeRun } from 'babelgrad';
+ *
+ * const { status, step } = await resumeRun('runs/english');
+ * console.log(status, step);
  */
 export async function resumeRun(folder: string, options: RunOptions = {}): Promise<RunSummary> {
   readRunConfig(folder); // a claim would make the folder

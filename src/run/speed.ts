@@ -6,8 +6,7 @@ import type { VariantTable } from '../kernels/variants.js';
 import { flopsPerToken, type ModelConfig, type ParameterSpec } from '../model/config.js';
 import { Model, type ModelOptions } from '../model/model.js';
 import { Random } from '../random.js';
-import { Trainer } from '../train/step.js';
-import type { TrainerSettings } from '../train/traced-step.js';
+import { Trainer, type TrainerOptions } from '../train/step.js';
 import { newModel, type ResolvedRun } from './resolve.js';
 import { openData } from './run-data.js';
 import { trainerSettings } from './step-shape.js';
@@ -41,7 +40,6 @@ export async function timeMicroBatch(device: Device, run: ResolvedRun, variants?
   }
 }
 
-const OPTIMIZER = { beta1: 0.9, beta2: 0.95, eps: 1e-8, weightDecay: 0.1, clip: 1 };
 const PROBE = { vocabSize: 4096, T: 128 };
 
 /** A preset on random tokens: a model that stands for others where these are too large to be tried. */
@@ -61,8 +59,7 @@ export async function timeProbe(device: Device, probe: SpeedProbe): Promise<numb
   const random = new Random(0, 'tokens');
   const shape = { B: probe.sequences, T: PROBE.T };
   const sequences = Uint32Array.from({ length: shape.B * (shape.T + 1) }, () => random.integer(PROBE.vocabSize));
-  const settings = { ...shape, microBatches: 1, optimizer: OPTIMIZER };
-  return probeFlops(probe) / (await timeSteps(device, probeModel(probe), {}, settings, () => sequences));
+  return probeFlops(probe) / (await timeSteps(device, probeModel(probe), {}, shape, () => sequences));
 }
 
 /** Returns the seconds of a step. The weights are all alike, which takes as long as any others and no time to make. */
@@ -70,7 +67,7 @@ async function timeSteps(
   device: Device,
   config: ModelConfig,
   options: ModelOptions,
-  settings: TrainerSettings,
+  settings: TrainerOptions,
   next: () => Uint32Array,
 ): Promise<number> {
   const model = await Model.create(device, config, alike, options);

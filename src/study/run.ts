@@ -47,6 +47,12 @@ const LOOK_EVERY_MS = 2000;
  * Starts a study, or goes on with it: finished runs are not run again, interrupted ones go on, failed ones are tried
  * again.
  * @throws UserError when the folder holds another study.
+ * @example
+ * import { readStudyPlan, runStudy } from 'babelgrad';
+ *
+ * const plan = readStudyPlan('study.yaml');
+ * const { status, done, failed } = await runStudy(plan, { jobs: 1 });
+ * console.log(status, done, failed);
  */
 export async function runStudy(plan: StudyPlan, options: RunStudyOptions = {}): Promise<StudySummary> {
   const { jobs = 1, signal } = options;

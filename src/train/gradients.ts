@@ -122,6 +122,14 @@ export class GradientPass {
  * Returns the mean loss over sequences [B, T+1] (each predicts its ids but the first) and its gradient for every
  * parameter, by Hugging Face name.
  * @throws UserError when ids or shape are not sound, the model was destroyed, or a buffer exceeds the adapter's limits.
+ * @example
+ * import { createModel, lossAndGradients, openDevice } from 'babelgrad';
+ *
+ * const device = await openDevice();
+ * const model = await createModel(device, { preset: 'tiny', vocabSize: 10 });
+ * const sequences = Uint32Array.of(1, 2, 3, 4, 5, 6); // B sequences of T + 1 ids
+ * const { loss, gradients } = await lossAndGradients(model, sequences, { B: 2, T: 2 });
+ * console.log(loss, gradients.get('model.norm.weight'));
  */
 export async function lossAndGradients(
   model: Model,

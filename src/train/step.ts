@@ -9,7 +9,15 @@ import type { Command } from '../gpu/program.js';
 import { checkBatch, packSequences } from '../model/batch.js';
 import { checkWindow } from '../model/config.js';
 import type { Model } from '../model/model.js';
-import { firstScaler, HEALTH_BYTES, readHealth, type StepHealth, scheduleWords } from '../optim/adamw.js';
+import {
+  ADAMW_DEFAULTS,
+  firstScaler,
+  HEALTH_BYTES,
+  type OptimizerSettings,
+  readHealth,
+  type StepHealth,
+  scheduleWords,
+} from '../optim/adamw.js';
 import { HISTORY, TracedStep, type TrainerSettings } from './traced-step.js';
 
 /** The optimizer's state of a parameter, on the host. */
@@ -18,6 +26,33 @@ export interface Moments {
   readonly v: Float32Array;
 }
 
+/** A batch, and how a step is made of it. */
+export interface TrainerOptions extends Omit<TrainerSettings, 'microBatches' | 'optimizer'> {
+  /** Micro-batches of B sequences that make an optimizer step; default 1. */
+  readonly microBatches?: number | undefined;
+  /** What is not given is as in `ADAMW_DEFAULTS`. */
+  readonly optimizer?: Partial<OptimizerSettings> | undefined;
+}
+
+/**
+ * Optimizer steps on a model, planned once. Free it with `destroy`.
+ * @example
+ * import { createModel, Mixture, openDevice, saveModel, TokenDataset, Trainer } from 'babelgrad';
+ *
+ * const device = await openDevice();
+ * const data = TokenDataset.open('data/en');
+ * const model = await createModel(device, { preset: 'tiny', vocabSize: data.index.vocabSize });
+ * const trainer = await Trainer.create(model, { B: 4, T: 64, optimizer: { weightDecay: 0 } });
+ * const batches = new Mixture([{ name: 'en', tokens: data, weight: 1 }], { seed: 0, contextLength: 64 });
+ * for (let step = 0; step < 5; step++) {
+ *   const { loss, gradientNorm } = await trainer.trainStep(batches.next(4), 1e-3);
+ *   console.log(loss, gradientNorm);
+ * }
+ * await saveModel(model, 'model', data.tokenizerJson);
+ * trainer.destroy();
+ * model.destroy();
+ * device.close();
+ */
 export class Trainer {
   readonly model: Model;
   readonly settings: TrainerSettings;
@@ -25,8 +60,9 @@ export class Trainer {
   readonly program: readonly Command[];
   /** The number of optimizer steps made so far. */
   step = 0;
+  /** What the program is made of: a micro-batch, which it repeats, and the update. */
+  readonly plans: readonly Plan[];
   readonly #traced: TracedStep;
-  readonly #plans: readonly Plan[];
   #unread = 0;
 
   private constructor(
@@ -38,7 +74,7 @@ export class Trainer {
     this.model = model;
     this.settings = settings;
     this.#traced = traced;
-    this.#plans = [microBatch, update];
+    this.plans = [microBatch, update];
     const program = traced.clear();
     for (let micro = 0; micro < settings.microBatches; micro++) {
       program.push(...traced.inputs.load(traced.packed, micro), ...microBatch.commands);
@@ -51,7 +87,9 @@ export class Trainer {
    * @throws UserError when a size is not a whole number above 0, sequences exceed the model's window, the model was
    * destroyed or made to be used only, or a buffer exceeds the adapter's limits (its name and the limit are said).
    */
-  static async create(model: Model, settings: TrainerSettings): Promise<Trainer> {
+  static async create(model: Model, options: TrainerOptions): Promise<Trainer> {
+    const optimizer = { ...ADAMW_DEFAULTS, ...options.optimizer };
+    const settings = { ...options, microBatches: options.microBatches ?? 1, optimizer };
     model.check();
     if (!model.trainable) {
       throw new UserError(
@@ -97,7 +135,7 @@ export class Trainer {
 
   /** The bytes of activations, their gradients and scratch. */
   get planBytes(): number {
-    return this.#plans.reduce((sum, { bytes }) => sum + bytes, 0);
+    return this.plans.reduce((sum, { bytes }) => sum + bytes, 0);
   }
 
   /**
@@ -201,7 +239,11 @@ export class Trainer {
   }
 
   destroy(): void {
-    for (const made of this.#plans) made.destroy();
+    for (const made of this.plans) made.destroy();
     this.#traced.destroy();
+  }
+
+  [Symbol.dispose](): void {
+    this.destroy();
   }
 }
