@@ -21,8 +21,8 @@ const ropeScaling = z.discriminatedUnion('type', [
 ]) satisfies z.ZodType<RopeScaling>;
 
 /**
- * The fields of a model, each declared here alone: types, what a run's configuration and its record hold, flags and their
- * help follow. Names are those of Hugging Face's config.json, in camel case.
+ * The fields of a model. Each is declared here alone: types, flags with their help, and what run.yaml and the record of a
+ * run hold follow from it. The names are those of Hugging Face's config.json, in camel case.
  */
 export const modelSchema = z.object({
   vocabSize: whole.describe("entries of the embedding (default: the tokenizer's)"),
@@ -55,7 +55,7 @@ export interface ParameterSpec {
   readonly decay: boolean;
 }
 
-/** @throws UserError naming the field and what it must be. */
+/** Checks a configuration, and returns it. @throws UserError naming the field and what it must be. */
 export function validateModelConfig(config: ModelConfig): ModelConfig {
   const [issue] = modelSchema.safeParse(config).error?.issues ?? [];
   if (issue) {
@@ -81,20 +81,24 @@ export function validateModelConfig(config: ModelConfig): ModelConfig {
   return config;
 }
 
-/** Tokens of the longest context that is computed: all positions, or within the window, where attention is full. */
+/**
+ * The tokens of the longest context that is computed. Attention is full, so it is all positions, or those in the
+ * window.
+ */
 export const longestContext = ({ maxPositionEmbeddings, slidingWindow = Infinity }: ModelConfig): number =>
   Math.min(maxPositionEmbeddings, slidingWindow);
 
-/** @throws UserError when a context of so many tokens goes beyond the model's sliding window. */
+/** Checks that a context stays in the model's sliding window. @throws UserError when so many tokens go beyond it. */
 export function checkWindow({ slidingWindow = Infinity }: ModelConfig, tokens: number): void {
   if (tokens <= slidingWindow) return;
   throw new UserError(
-    `a context of ${tokens} tokens exceeds the model's sliding window of ${slidingWindow} (sliding_window in config.json): ` +
+    `a context of ${tokens} tokens exceeds the model's sliding window of ${slidingWindow} (sliding_window in ` +
+      'config.json): ' +
       `attention here is full, which is the same up to ${slidingWindow} tokens only; use a shorter context`,
   );
 }
 
-/** Every parameter, in the order of the model. */
+/** Returns every parameter, in the order of the model. */
 export function parameterSpecs(config: ModelConfig): ParameterSpec[] {
   const { vocabSize, hiddenSize: C, intermediateSize: F, numAttentionHeads: H, numKeyValueHeads: KV, headDim } = config;
   const matrix = (name: string, rows: number, columns: number) => ({ name, shape: [rows, columns], decay: true });
@@ -143,7 +147,7 @@ export interface ParameterGroup {
   readonly parts: readonly ParameterSpec[];
 }
 
-/** Ends of the names of parameters that make a group, and of the group's name. */
+/** The endings of the names of parameters that make a group, and of the group's name. */
 const FUSED: readonly { readonly parts: readonly string[]; readonly group: string }[] = [
   {
     parts: ['self_attn.q_proj.weight', 'self_attn.k_proj.weight', 'self_attn.v_proj.weight'],
@@ -156,7 +160,9 @@ const FUSED: readonly { readonly parts: readonly string[]; readonly group: strin
   { parts: ['mlp.gate_proj.weight', 'mlp.up_proj.weight'], group: 'mlp.gate_up_proj.weight' },
 ];
 
-/** Every parameter once, in the order of the model: Q, K and V together, gate and up together, the others alone. */
+/**
+ * Returns every parameter once, in the order of the model: Q, K and V together, gate and up together, the others alone.
+ */
 export function parameterGroups(config: ModelConfig): ParameterGroup[] {
   const groups: ParameterGroup[] = [];
   for (const spec of parameterSpecs(config)) {
@@ -174,13 +180,16 @@ export function parameterGroups(config: ModelConfig): ParameterGroup[] {
   return groups;
 }
 
-/** How many parameters, by the three counts that are in use. */
+/** The number of parameters, by the three counts that are in use. */
 export interface ParameterCounts {
-  /** All of them; a tied head counts once. */
+  /** All parameters; a tied head counts once. */
   readonly total: number;
-  /** All but the embedding table and an untied head. */
+  /** All parameters but the embedding table and an untied head. */
   readonly withoutEmbeddings: number;
-  /** Those that every token is multiplied by: all but a table that is only looked up. FLOPs are 6 · this · tokens. */
+  /**
+   * The parameters that every token is multiplied by: all but a table that is only looked up. FLOPs are 6 · this ·
+   * tokens.
+   */
   readonly multiplied: number;
 }
 
@@ -194,10 +203,13 @@ export function countParameters(config: ModelConfig): ParameterCounts {
   };
 }
 
-/** Training FLOPs of a token by the usual count, 6·N (forward 2·N, backward 4·N), attention scores left out. */
+/** Training FLOPs per token by the usual count, 6·N (forward 2·N, backward 4·N), without attention scores. */
 export const flopsPerToken = (config: ModelConfig): number => 6 * countParameters(config).multiplied;
 
-/** FLOPs of the causal attention products for a token of a sequence of T: 12·L·H·D·T over the full square, halved. */
+/**
+ * Returns the FLOPs of the causal attention products for each token of a sequence of T: 12·L·H·D·T over the full
+ * square, halved.
+ */
 export function attentionFlopsPerToken(config: ModelConfig, T: number): number {
   return 6 * config.numHiddenLayers * config.numAttentionHeads * config.headDim * T;
 }
