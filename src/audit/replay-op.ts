@@ -1,10 +1,10 @@
 /** Runs an op that a training run kept, on the inputs that it had. */
+import { compile } from '../cases/bench.js';
 import type { BufferRange } from '../gpu/buffer.js';
 import type { Device } from '../gpu/device.js';
 import { floatsOfHalves } from '../half.js';
 import { BYTES, type ElementType } from '../kernels/call.js';
 import type { RecordedOp } from '../train/recorded-op.js';
-import { compile } from './bench.js';
 
 /** What a tensor holds: how much is not finite, where the first is, and the largest finite magnitude. */
 export interface TensorSummary {
