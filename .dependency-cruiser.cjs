@@ -1,5 +1,6 @@
 /** Imports go down only: each folder may import those to its left, and the leaves (errors, files, random). */
-const ORDER = ['gpu', 'kernels', 'autograd', 'ops', 'optim', 'model', 'eval', 'generate', 'train', 'audit', 'study', 'demo', 'cli'];
+const ENGINE = ['gpu', 'kernels', 'autograd', 'ops', 'optim', 'model'];
+const ORDER = [...ENGINE, 'eval', 'generate', 'train', 'run', 'audit', 'study', 'demo', 'cli'];
 /** Folders that stand apart: what they may import. */
 const APART = {
   numerics: [],
@@ -7,6 +8,7 @@ const APART = {
   data: [],
   tasks: ['data'],
   report: ['scaling'],
+  checkpoint: [...ENGINE, 'data'],
   tune: ['gpu', 'kernels', 'autograd', 'numerics'],
 };
 
@@ -23,7 +25,7 @@ module.exports = {
     { name: 'no-cycle', severity: 'error', from: {}, to: { circular: true } },
     ...Object.entries(APART).map(([name, allowed]) => onlyFrom(name, allowed)),
     ...ORDER.map((name, rank) => {
-      const apart = rank >= ORDER.indexOf('train') ? ['data', 'tune'] : [];
+      const apart = rank >= ORDER.indexOf('run') ? ['data', 'tune', 'checkpoint'] : [];
       const shown = rank >= ORDER.indexOf('audit') ? ['report', 'scaling', 'tasks'] : [];
       const judged = rank >= ORDER.indexOf('audit') ? ['numerics'] : [];
       return onlyFrom(name, [...ORDER.slice(0, rank), ...apart, ...shown, ...judged]);
@@ -35,15 +37,36 @@ module.exports = {
       to: { path: 'node_modules/(webgpu|koffi)/' },
     },
     {
+      name: 'bench-imports-down',
+      comment: 'the benchmark measures the engine and what trains with it, and knows no command',
+      severity: 'error',
+      from: { path: '^bench/' },
+      to: { path: ['study', 'demo', 'cli'].map(folder) },
+    },
+    {
+      name: 'bench-only-in-cli',
+      comment: 'commands run and show what the benchmark measures; nothing else needs it',
+      severity: 'error',
+      from: { path: '^src/', pathNot: folder('cli') },
+      to: { path: '^bench/' },
+    },
+    {
       name: 'files-only-above-the-engine',
-      comment: 'so that the engine also runs in a browser; kernels/source.ts and gpu/drivers.ts are the places to replace',
+      comment:
+        'so that the engine also runs in a browser; kernels/source.ts and gpu/drivers.ts are the places to replace',
       severity: 'error',
       from: {
-        path: ['autograd', 'ops', 'optim', 'model', 'eval', 'generate', 'numerics', 'scaling', 'kernels', 'gpu'].map(folder),
+        path: ['autograd', 'ops', 'optim', 'model', 'eval', 'generate', 'numerics', 'scaling', 'kernels', 'gpu'].map(
+          folder,
+        ),
         pathNot: ['^src/kernels/source.ts$', '^src/gpu/drivers.ts$'],
       },
       to: { path: '^(node:)?(fs|path|child_process|readline)$' },
     },
   ],
-  options: { tsConfig: { fileName: 'tsconfig.json' }, tsPreCompilationDeps: true, doNotFollow: { path: 'node_modules' } },
+  options: {
+    tsConfig: { fileName: 'tsconfig.json' },
+    tsPreCompilationDeps: true,
+    doNotFollow: { path: 'node_modules' },
+  },
 };

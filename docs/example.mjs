@@ -8,32 +8,24 @@ import { createModel, loadModel, logits, loss, lossAndGradients, openDevice, sav
 const device = await openDevice();
 console.log(`adapter: ${device.adapter.name}`);
 
-const config = {
-  vocabSize: 64,
-  hiddenSize: 32,
-  intermediateSize: 88,
-  numHiddenLayers: 2,
-  numAttentionHeads: 4,
-  numKeyValueHeads: 2,
-  headDim: 8,
-  rmsNormEps: 1e-5,
-  ropeTheta: 10_000,
-  tieWordEmbeddings: true,
-  maxPositionEmbeddings: 64,
-};
-const model = await createModel(device, config, { seed: 1 });
+const model = await createModel(device, { preset: 'tiny', vocabSize: 64 }, { seed: 1 });
 
 // A batch is B sequences of T + 1 token ids: T inputs, and for each the next token as its target. These count upwards.
 const [B, T] = [4, 16];
-const sequences = Uint32Array.from({ length: B * (T + 1) }, (_, i) => (7 * Math.floor(i / (T + 1)) + (i % (T + 1))) % 64);
-console.log(`loss before: ${(await loss(model, sequences, { B, T })).toFixed(3)} (log 64 = ${Math.log(64).toFixed(3)})`);
+const sequences = Uint32Array.from(
+  { length: B * (T + 1) },
+  (_, i) => (7 * Math.floor(i / (T + 1)) + (i % (T + 1))) % 64,
+);
+console.log(
+  `loss before: ${(await loss(model, sequences, { B, T })).toFixed(3)} (log 64 = ${Math.log(64).toFixed(3)})`,
+);
 
 const { gradients } = await lossAndGradients(model, sequences, { B, T });
-const gradient = gradients.get('model.layers.0.self_attn.q_proj.weight'); // Float32Array of [H * headDim, hiddenSize]
+// by Hugging Face name: a Float32Array of [H * headDim, hiddenSize]
+const gradient = gradients.get('model.layers.0.self_attn.q_proj.weight') ?? [];
 console.log(`gradient of layer 0's queries, norm: ${Math.hypot(...gradient).toExponential(2)}`);
 
-const optimizer = { beta1: 0.9, beta2: 0.95, eps: 1e-8, weightDecay: 0.1, clip: 1 };
-const trainer = await Trainer.create(model, { B, T, microBatches: 1, optimizer });
+const trainer = await Trainer.create(model, { B, T });
 for (let step = 0; step < 50; step++) await trainer.trainStep(sequences, 1e-2);
 console.log(`loss after ${trainer.step} steps: ${(await loss(model, sequences, { B, T })).toFixed(3)}`);
 
@@ -42,7 +34,7 @@ await saveModel(model, folder); // config.json and model.safetensors, as Hugging
 const again = await loadModel(device, folder);
 const inputs = sequences.filter((_, i) => i % (T + 1) < T); // [B, T]
 const values = await logits(again, inputs, { B, T }); // [B, T, vocabSize]
-const last = values.subarray(-config.vocabSize);
+const last = values.subarray(-model.config.vocabSize);
 console.log(`after ${inputs.at(-1)} comes ${last.indexOf(Math.max(...last))}; saved in ${folder}`);
 
 trainer.destroy();

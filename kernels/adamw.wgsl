@@ -12,24 +12,22 @@ struct Params { count: u32, beta1: f32, beta2: f32, complement1: f32, complement
 struct Schedule { learning_rate: f32, correction1: f32, correction2: f32, step: u32 }
 struct Health { norm: f32, scale: f32, bad_step: u32, loss: u32, loss_scale: f32, skipped: u32, correction1: f32, correction2: f32 }
 
-@group(0) @binding(0) var<storage, read> schedule: Schedule;
-@group(0) @binding(1) var<storage, read> health: Health;
-@group(0) @binding(2) var<storage, read> gradient: array<${VALUE}>;
-@group(0) @binding(3) var<storage, read_write> parameter: array<${VALUE}>;
-@group(0) @binding(4) var<storage, read_write> m: array<${VALUE}>;
-@group(0) @binding(5) var<storage, read_write> v: array<${VALUE}>;
+var<storage, read> schedule: Schedule;
+var<storage, read> health: Health;
+var<storage, read> gradient: array<VALUE>;
+var<storage, read_write> parameter: array<VALUE>;
+var<storage, read_write> m: array<VALUE>;
+var<storage, read_write> v: array<VALUE>;
 #if ${HALF}
-@group(0) @binding(6) var<storage, read_write> half: array<${HALF_VALUE}>;
-@group(0) @binding(7) var<uniform> params: Params;
-#else
-@group(0) @binding(6) var<uniform> params: Params;
+var<storage, read_write> half: array<HALF_VALUE>;
 #endif
+var<uniform> params: Params;
 
-@compute @workgroup_size(${WORKGROUP})
+@compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: vec3u,
         @builtin(local_invocation_index) thread: u32) {
   if (health.bad_step != 0u || health.skipped != 0u) { return; }
-  let first = (workgroup.y * grid.x + workgroup.x) * ${WORKGROUP}u * ${EACH}u + thread;
+  let first = (workgroup.y * grid.x + workgroup.x) * WORKGROUP * EACH + thread;
   let rate = schedule.learning_rate;
 #if ${STAGED}
   if (schedule.step == 0u) { return; }
@@ -39,9 +37,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: 
   let correction1 = health.correction1;
   let correction2 = health.correction2;
 #endif
-  for (var e = 0u; e < ${EACH}u; e++) {
-    let i = first + e * ${WORKGROUP}u;
-    if (i >= params.count / ${VECTOR}u) { return; }
+  for (var e = 0u; e < EACH; e++) {
+    let i = first + e * WORKGROUP;
+    if (i >= params.count / VECTOR) { return; }
     let g = gradient[i] * health.scale;
     let mean = params.beta1 * m[i] + params.complement1 * g;
     let variance = params.beta2 * v[i] + params.complement2 * g * g;
@@ -51,7 +49,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: 
     let updated = parameter[i] * (1f - rate * params.decay) - rate * update;
     parameter[i] = updated;
 #if ${HALF}
-    half[i] = ${HALF_VALUE}(updated);
+    half[i] = HALF_VALUE(updated);
 #endif
   }
 }

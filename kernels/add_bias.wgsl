@@ -1,13 +1,13 @@
 // x[r, c] += bias[c], in place;  x [R, C], f32 or f16 (TYPE), bias [C] in f32; added in f32. A workgroup takes ROWS rows.
 struct Params { rows: u32, columns: u32 }
 
-@group(0) @binding(0) var<storage, read> bias: array<f32>;
-@group(0) @binding(1) var<storage, read_write> x: array<${TYPE}>;
-@group(0) @binding(2) var<uniform> params: Params;
+var<storage, read> bias: array<f32>;
+var<storage, read_write> x: array<TYPE>;
+var<uniform> params: Params;
 
 fn take_row(row: u32, thread: u32) {
   let start = row * params.columns;
-  for (var c = thread; c < params.columns; c += ${WORKGROUP}u) { x[start + c] = ${TYPE}(f32(x[start + c]) + bias[c]); }
+  for (var c = thread; c < params.columns; c += WORKGROUP) { x[start + c] = TYPE(f32(x[start + c]) + bias[c]); }
 }
 
-${LIB_EACH_ROW}
+#include lib/each_row.wgsl

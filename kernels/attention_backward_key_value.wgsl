@@ -8,22 +8,21 @@
 // by broadcast (SUBGROUPS) or through workgroup memory, as in attention_forward. Written, not accumulated. Computed in f32.
 struct Params { T: u32, H: u32, KV: u32, scale: f32 }
 
-@group(0) @binding(0) var<storage, read> qkv: array<${TYPE}>;
-@group(0) @binding(1) var<storage, read> logsumexp: array<f32>;
-@group(0) @binding(2) var<storage, read> delta: array<f32>;
-@group(0) @binding(3) var<storage, read> dout: array<${TYPE}>;
-@group(0) @binding(4) var<storage, read_write> dqkv: array<${TYPE}>;
-@group(0) @binding(5) var<uniform> params: Params;
+var<storage, read> qkv: array<TYPE>;
+var<storage, read> logsumexp: array<f32>;
+var<storage, read> delta: array<f32>;
+var<storage, read> dout: array<TYPE>;
+var<storage, read_write> dqkv: array<TYPE>;
+var<uniform> params: Params;
 
-const D = ${HEAD_SIZE}u;
-const LANES = ${LANES}u;
+const D = HEAD_SIZE;
 #if ${SUBGROUPS}
 #else
-var<workgroup> q_tile: array<f32, ${QUERIES}u * D>;
-var<workgroup> dout_tile: array<f32, ${QUERIES}u * D>;
+var<workgroup> q_tile: array<f32, QUERIES * D>;
+var<workgroup> dout_tile: array<f32, QUERIES * D>;
 #endif
 
-@compute @workgroup_size(${WORKGROUP})
+@compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) thread: u32) {
   let T = params.T;
   let H = params.H;
@@ -31,13 +30,12 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   let group = H / params.KV;
   let batch = workgroup.z;
   let stride = (H + 2u * params.KV) * D;
-  let first = workgroup.x * ${WORKGROUP}u * ${OWN}u;
+  let first = workgroup.x * WORKGROUP * OWN;
   #for r in OWN
-  let j_${r} = first + ${r}u * ${WORKGROUP}u + thread;
+  let j_${r} = first + ${r}u * WORKGROUP + thread;
   let k_row_${r} = (batch * T + min(j_${r}, T - 1u)) * stride + (H + kv_head) * D;
   let v_row_${r} = k_row_${r} + params.KV * D;
-  #for c in CHUNKS
-  #for l in LANES
+  #for c in CHUNKS, l in LANES
   var k_${r}_${c}_${l} = 0f;
   var v_${r}_${c}_${l} = 0f;
   var dk_${r}_${c}_${l} = 0f;
@@ -48,13 +46,12 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   }
   #end
   #end
-  #end
   for (var head = kv_head * group; head < (kv_head + 1u) * group; head++) {
     let statistics = (batch * H + head) * T;
     let q_head = batch * T * stride + head * D;
     let dout_head = (batch * T * H + head) * D;
     // queries before this workgroup's first key see none of its keys
-    for (var t0 = first; t0 < T; t0 += ${QUERIES}u) {
+    for (var t0 = first; t0 < T; t0 += QUERIES) {
 #if ${SUBGROUPS}
       #for i in QUERIES
       let row_${i} = min(t0 + ${i}u, T - 1u);
@@ -65,22 +62,18 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
       #end
 #else
       workgroupBarrier();
-      for (var i = thread; i < ${QUERIES}u * D; i += ${WORKGROUP}u) {
+      for (var i = thread; i < QUERIES * D; i += WORKGROUP) {
         let row = min(t0 + i / D, T - 1u);
         q_tile[i] = f32(qkv[q_head + row * stride + i % D]);
         dout_tile[i] = f32(dout[dout_head + row * H * D + i % D]);
       }
       workgroupBarrier();
 #endif
-      #for r in OWN
-      #for i in QUERIES
+      #for r in OWN, i in QUERIES
       var score_${r}_${i} = 0f;
       var dp_${r}_${i} = 0f;
       #end
-      #end
-      #for c in CHUNKS
-      #for l in LANES
-      #for i in QUERIES
+      #for c in CHUNKS, l in LANES, i in QUERIES
       {
 #if ${SUBGROUPS}
         let q = subgroupBroadcast(q_lane_${i}_${c}, ${l}u);
@@ -95,8 +88,6 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
         #end
       }
       #end
-      #end
-      #end
       #for i in QUERIES
       let statistic_${i} = statistics + min(t0 + ${i}u, T - 1u);
       let logsumexp_${i} = logsumexp[statistic_${i}];
@@ -107,9 +98,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
       let ds_${r}_${i} = p_${r}_${i} * (dp_${r}_${i} - delta_${i});
       #end
       #end
-      #for c in CHUNKS
-      #for l in LANES
-      #for i in QUERIES
+      #for c in CHUNKS, l in LANES, i in QUERIES
       {
 #if ${SUBGROUPS}
         let q = subgroupBroadcast(q_lane_${i}_${c}, ${l}u);
@@ -124,19 +113,15 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
         #end
       }
       #end
-      #end
-      #end
     }
   }
   #for r in OWN
   if (j_${r} < T) {
-    #for c in CHUNKS
-    #for l in LANES
+    #for c in CHUNKS, l in LANES
     if (${c}u * LANES + ${l}u < D) {
-      dqkv[k_row_${r} + ${c}u * LANES + ${l}u] = ${TYPE}(dk_${r}_${c}_${l} * params.scale);
-      dqkv[v_row_${r} + ${c}u * LANES + ${l}u] = ${TYPE}(dv_${r}_${c}_${l});
+      dqkv[k_row_${r} + ${c}u * LANES + ${l}u] = TYPE(dk_${r}_${c}_${l} * params.scale);
+      dqkv[v_row_${r} + ${c}u * LANES + ${l}u] = TYPE(dv_${r}_${c}_${l});
     }
-    #end
     #end
   }
   #end

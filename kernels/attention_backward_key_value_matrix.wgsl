@@ -4,15 +4,15 @@
 // for their products with dout and q. dk and dv are summed in matrices, in f32.
 struct Params { T: u32, H: u32, KV: u32, scale: f32 }
 
-@group(0) @binding(0) var<storage, read> qkv: array<${CHUNK}>;
-@group(0) @binding(1) var<storage, read> logsumexp: array<f32>;
-@group(0) @binding(2) var<storage, read> delta: array<f32>;
-@group(0) @binding(3) var<storage, read> dout: array<${CHUNK}>;
-@group(0) @binding(4) var<storage, read_write> dqkv: array<f16>;
-@group(0) @binding(5) var<uniform> params: Params;
+var<storage, read> qkv: array<CHUNK>;
+var<storage, read> logsumexp: array<f32>;
+var<storage, read> delta: array<f32>;
+var<storage, read> dout: array<CHUNK>;
+var<storage, read_write> dqkv: array<f16>;
+var<uniform> params: Params;
 
-${LIB_ATTENTION_ROWS}
-${LIB_ATTENTION_GRADIENT}
+#include lib/attention_rows.wgsl
+#include lib/attention_gradient.wgsl
 var<workgroup> k_tile: OwnTile;
 var<workgroup> v_tile: OwnTile;
 var<workgroup> q_tile: OtherTile;
@@ -35,8 +35,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   let j = first + row;
   stage_keys(thread, batch, kv_head, first, OWN);
   #for n in WIDTH_MATRICES
-  var dk_${n}: subgroup_matrix_result<f32, ${MATRIX_N}, ${MATRIX_M}>;
-  var dv_${n}: subgroup_matrix_result<f32, ${MATRIX_N}, ${MATRIX_M}>;
+  var dk_${n}: subgroup_matrix_result<f32, MATRIX_N, MATRIX_M>;
+  var dv_${n}: subgroup_matrix_result<f32, MATRIX_N, MATRIX_M>;
   #end
   for (var head = kv_head * group; head < (kv_head + 1u) * group; head++) {
     let statistics = (batch * H + head) * T;
@@ -58,18 +58,18 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
       workgroupBarrier();
       #for s in ROW_STEPS
       {
-        let p = subgroupMatrixLoad<subgroup_matrix_left<f16, ${MATRIX_K}, ${MATRIX_M}>, row_major>(&p_tile,
-          tile_row * SCORE_STRIDE + ${s}u * ${MATRIX_K}u, SCORE_STRIDE);
-        let ds = subgroupMatrixLoad<subgroup_matrix_left<f16, ${MATRIX_K}, ${MATRIX_M}>, row_major>(&ds_tile,
-          tile_row * SCORE_STRIDE + ${s}u * ${MATRIX_K}u, SCORE_STRIDE);
+        let p = subgroupMatrixLoad<subgroup_matrix_left<f16, MATRIX_K, MATRIX_M>, row_major>(&p_tile,
+          tile_row * SCORE_STRIDE + ${s}u * MATRIX_K, SCORE_STRIDE);
+        let ds = subgroupMatrixLoad<subgroup_matrix_left<f16, MATRIX_K, MATRIX_M>, row_major>(&ds_tile,
+          tile_row * SCORE_STRIDE + ${s}u * MATRIX_K, SCORE_STRIDE);
         #for n in WIDTH_MATRICES
         dv_${n} = subgroupMatrixMultiplyAccumulate(p,
-          subgroupMatrixLoad<subgroup_matrix_right<f16, ${MATRIX_N}, ${MATRIX_K}>, row_major>(&dout_tile,
-            ${s}u * ${MATRIX_K}u * STRIDE + ${n}u * ${MATRIX_N}u / ${VECTOR}u, STRIDE),
+          subgroupMatrixLoad<subgroup_matrix_right<f16, MATRIX_N, MATRIX_K>, row_major>(&dout_tile,
+            ${s}u * MATRIX_K * STRIDE + ${n}u * MATRIX_N / VECTOR, STRIDE),
           dv_${n});
         dk_${n} = subgroupMatrixMultiplyAccumulate(ds,
-          subgroupMatrixLoad<subgroup_matrix_right<f16, ${MATRIX_N}, ${MATRIX_K}>, row_major>(&q_tile,
-            ${s}u * ${MATRIX_K}u * STRIDE + ${n}u * ${MATRIX_N}u / ${VECTOR}u, STRIDE),
+          subgroupMatrixLoad<subgroup_matrix_right<f16, MATRIX_N, MATRIX_K>, row_major>(&q_tile,
+            ${s}u * MATRIX_K * STRIDE + ${n}u * MATRIX_N / VECTOR, STRIDE),
           dk_${n});
         #end
       }
@@ -80,9 +80,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   let dk_row = (batch * T + j) * row_stride() + (H + kv_head) * D;
   let dv_row = dk_row + params.KV * D;
   #for n in WIDTH_MATRICES
-  subgroupMatrixStore<row_major>(&sums, tile_row * ${MATRIX_N}u, dk_${n}, ${MATRIX_N}u);
-  write_sums(row, part, ${n}u * ${MATRIX_N}u, j < T, dk_row, params.scale);
-  subgroupMatrixStore<row_major>(&sums, tile_row * ${MATRIX_N}u, dv_${n}, ${MATRIX_N}u);
-  write_sums(row, part, ${n}u * ${MATRIX_N}u, j < T, dv_row, 1f);
+  subgroupMatrixStore<row_major>(&sums, tile_row * MATRIX_N, dk_${n}, MATRIX_N);
+  write_sums(row, part, ${n}u * MATRIX_N, j < T, dk_row, params.scale);
+  subgroupMatrixStore<row_major>(&sums, tile_row * MATRIX_N, dv_${n}, MATRIX_N);
+  write_sums(row, part, ${n}u * MATRIX_N, j < T, dv_row, 1f);
   #end
 }

@@ -8,41 +8,39 @@
 // Written, not accumulated; no atomics. Computed in f32.
 struct Params { T: u32, H: u32, KV: u32, scale: f32 }
 
-@group(0) @binding(0) var<storage, read> qkv: array<${TYPE}>;
-@group(0) @binding(1) var<storage, read> out: array<${TYPE}>;
-@group(0) @binding(2) var<storage, read> logsumexp: array<f32>;
-@group(0) @binding(3) var<storage, read> dout: array<${TYPE}>;
-@group(0) @binding(4) var<storage, read_write> dqkv: array<${TYPE}>;
-@group(0) @binding(5) var<storage, read_write> delta: array<f32>;
-@group(0) @binding(6) var<uniform> params: Params;
+var<storage, read> qkv: array<TYPE>;
+var<storage, read> out: array<TYPE>;
+var<storage, read> logsumexp: array<f32>;
+var<storage, read> dout: array<TYPE>;
+var<storage, read_write> dqkv: array<TYPE>;
+var<storage, read_write> delta: array<f32>;
+var<uniform> params: Params;
 
-const D = ${HEAD_SIZE}u;
-const LANES = ${LANES}u;
+const D = HEAD_SIZE;
 #if ${SUBGROUPS}
 #else
-var<workgroup> k_tile: array<f32, ${KEYS}u * D>;
-var<workgroup> v_tile: array<f32, ${KEYS}u * D>;
+var<workgroup> k_tile: array<f32, KEYS * D>;
+var<workgroup> v_tile: array<f32, KEYS * D>;
 #endif
 
-@compute @workgroup_size(${WORKGROUP})
+@compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) thread: u32) {
   let T = params.T;
   let head = workgroup.y;
   let batch = workgroup.z;
   let stride = (params.H + 2u * params.KV) * D;
-  let first = workgroup.x * ${WORKGROUP}u * ${OWN}u;
+  let first = workgroup.x * WORKGROUP * OWN;
   let k_head = batch * T * stride + (params.H + head / (params.H / params.KV)) * D;
   let v_head = k_head + params.KV * D;
   #for r in OWN
-  let t_${r} = first + ${r}u * ${WORKGROUP}u + thread;
+  let t_${r} = first + ${r}u * WORKGROUP + thread;
   let row_${r} = batch * T + min(t_${r}, T - 1u);
   let q_row_${r} = row_${r} * stride + head * D;
   let out_row_${r} = (row_${r} * params.H + head) * D;
   let statistic_${r} = (batch * params.H + head) * T + min(t_${r}, T - 1u);
   let logsumexp_${r} = logsumexp[statistic_${r}];
   var delta_${r} = 0f;
-  #for c in CHUNKS
-  #for l in LANES
+  #for c in CHUNKS, l in LANES
   var q_${r}_${c}_${l} = 0f;
   var dout_${r}_${c}_${l} = 0f;
   var dq_${r}_${c}_${l} = 0f;
@@ -53,9 +51,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   }
   #end
   #end
-  #end
-  let keys = min(first + ${WORKGROUP}u * ${OWN}u, T);
-  for (var j0 = 0u; j0 < keys; j0 += ${KEYS}u) {
+  let keys = min(first + WORKGROUP * OWN, T);
+  for (var j0 = 0u; j0 < keys; j0 += KEYS) {
 #if ${SUBGROUPS}
     #for j in KEYS
     let key_row_${j} = min(j0 + ${j}u, T - 1u) * stride;
@@ -66,22 +63,18 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     #end
 #else
     workgroupBarrier();
-    for (var i = thread; i < ${KEYS}u * D; i += ${WORKGROUP}u) {
+    for (var i = thread; i < KEYS * D; i += WORKGROUP) {
       let at = min(j0 + i / D, T - 1u) * stride + i % D;
       k_tile[i] = f32(qkv[k_head + at]);
       v_tile[i] = f32(qkv[v_head + at]);
     }
     workgroupBarrier();
 #endif
-    #for r in OWN
-    #for j in KEYS
+    #for r in OWN, j in KEYS
     var score_${r}_${j} = 0f;
     var dp_${r}_${j} = 0f;
     #end
-    #end
-    #for c in CHUNKS
-    #for l in LANES
-    #for j in KEYS
+    #for c in CHUNKS, l in LANES, j in KEYS
     {
 #if ${SUBGROUPS}
       let k = subgroupBroadcast(k_lane_${j}_${c}, ${l}u);
@@ -96,19 +89,13 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
       #end
     }
     #end
-    #end
-    #end
-    #for r in OWN
-    #for j in KEYS
+    #for r in OWN, j in KEYS
     // a masked score may exceed logsumexp: keep exp's argument small, then drop the value
     let visible_${r}_${j} = j0 + ${j}u <= t_${r};
     let p_${r}_${j} = select(0f, exp(select(0f, score_${r}_${j} - logsumexp_${r}, visible_${r}_${j})), visible_${r}_${j});
     let ds_${r}_${j} = p_${r}_${j} * (dp_${r}_${j} - delta_${r});
     #end
-    #end
-    #for c in CHUNKS
-    #for l in LANES
-    #for j in KEYS
+    #for c in CHUNKS, l in LANES, j in KEYS
     {
 #if ${SUBGROUPS}
       let k = subgroupBroadcast(k_lane_${j}_${c}, ${l}u);
@@ -120,15 +107,11 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
       #end
     }
     #end
-    #end
-    #end
   }
   #for r in OWN
   if (t_${r} < T) {
-    #for c in CHUNKS
-    #for l in LANES
-    if (${c}u * LANES + ${l}u < D) { dqkv[q_row_${r} + ${c}u * LANES + ${l}u] = ${TYPE}(dq_${r}_${c}_${l} * params.scale); }
-    #end
+    #for c in CHUNKS, l in LANES
+    if (${c}u * LANES + ${l}u < D) { dqkv[q_row_${r} + ${c}u * LANES + ${l}u] = TYPE(dq_${r}_${c}_${l} * params.scale); }
     #end
     delta[statistic_${r}] = delta_${r};
   }

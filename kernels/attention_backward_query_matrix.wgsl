@@ -3,16 +3,16 @@
 // for its product with k. dq is summed in matrices, in f32.
 struct Params { T: u32, H: u32, KV: u32, scale: f32 }
 
-@group(0) @binding(0) var<storage, read> qkv: array<${CHUNK}>;
-@group(0) @binding(1) var<storage, read> out: array<f16>;
-@group(0) @binding(2) var<storage, read> logsumexp: array<f32>;
-@group(0) @binding(3) var<storage, read> dout: array<${CHUNK}>;
-@group(0) @binding(4) var<storage, read_write> dqkv: array<f16>;
-@group(0) @binding(5) var<storage, read_write> delta: array<f32>;
-@group(0) @binding(6) var<uniform> params: Params;
+var<storage, read> qkv: array<CHUNK>;
+var<storage, read> out: array<f16>;
+var<storage, read> logsumexp: array<f32>;
+var<storage, read> dout: array<CHUNK>;
+var<storage, read_write> dqkv: array<f16>;
+var<storage, read_write> delta: array<f32>;
+var<uniform> params: Params;
 
-${LIB_ATTENTION_ROWS}
-${LIB_ATTENTION_GRADIENT}
+#include lib/attention_rows.wgsl
+#include lib/attention_gradient.wgsl
 var<workgroup> q_tile: OwnTile;
 var<workgroup> dout_tile: OwnTile;
 var<workgroup> k_tile: OtherTile;
@@ -41,7 +41,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   if (part == 0u && t < T) { delta[statistic] = delta_row; }
   let logsumexp_row = logsumexp[statistic];
   #for n in WIDTH_MATRICES
-  var dq_${n}: subgroup_matrix_result<f32, ${MATRIX_N}, ${MATRIX_M}>;
+  var dq_${n}: subgroup_matrix_result<f32, MATRIX_N, MATRIX_M>;
   #end
   let keys = min(first + OWN, T);
   for (var j0 = 0u; j0 < keys; j0 += ROWS) {
@@ -58,12 +58,12 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     workgroupBarrier();
     #for s in ROW_STEPS
     {
-      let ds = subgroupMatrixLoad<subgroup_matrix_left<f16, ${MATRIX_K}, ${MATRIX_M}>, row_major>(&ds_tile,
-        tile_row * SCORE_STRIDE + ${s}u * ${MATRIX_K}u, SCORE_STRIDE);
+      let ds = subgroupMatrixLoad<subgroup_matrix_left<f16, MATRIX_K, MATRIX_M>, row_major>(&ds_tile,
+        tile_row * SCORE_STRIDE + ${s}u * MATRIX_K, SCORE_STRIDE);
       #for n in WIDTH_MATRICES
       dq_${n} = subgroupMatrixMultiplyAccumulate(ds,
-        subgroupMatrixLoad<subgroup_matrix_right<f16, ${MATRIX_N}, ${MATRIX_K}>, row_major>(&k_tile,
-          ${s}u * ${MATRIX_K}u * STRIDE + ${n}u * ${MATRIX_N}u / ${VECTOR}u, STRIDE),
+        subgroupMatrixLoad<subgroup_matrix_right<f16, MATRIX_N, MATRIX_K>, row_major>(&k_tile,
+          ${s}u * MATRIX_K * STRIDE + ${n}u * MATRIX_N / VECTOR, STRIDE),
         dq_${n});
       #end
     }
@@ -72,7 +72,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   }
   let dq_row = (batch * T + t) * row_stride() + head * D;
   #for n in WIDTH_MATRICES
-  subgroupMatrixStore<row_major>(&sums, tile_row * ${MATRIX_N}u, dq_${n}, ${MATRIX_N}u);
-  write_sums(row, part, ${n}u * ${MATRIX_N}u, t < T, dq_row, params.scale);
+  subgroupMatrixStore<row_major>(&sums, tile_row * MATRIX_N, dq_${n}, MATRIX_N);
+  write_sums(row, part, ${n}u * MATRIX_N, t < T, dq_row, params.scale);
   #end
 }

@@ -7,16 +7,14 @@
 // maximum of each block of KEYS keys, so that a position gets the same bits from either.
 struct Params { H: u32, KV: u32, capacity: u32, scale: f32 }
 
-@group(0) @binding(0) var<storage, read> qkv: array<${TYPE}>;
-@group(0) @binding(1) var<storage, read> keys: array<${TYPE}>;
-@group(0) @binding(2) var<storage, read> values: array<${TYPE}>;
-@group(0) @binding(3) var<storage, read> positions: array<u32>;
-@group(0) @binding(4) var<storage, read_write> out: array<${TYPE}>;
-@group(0) @binding(5) var<uniform> params: Params;
+var<storage, read> qkv: array<TYPE>;
+var<storage, read> keys: array<TYPE>;
+var<storage, read> values: array<TYPE>;
+var<storage, read> positions: array<u32>;
+var<storage, read_write> out: array<TYPE>;
+var<uniform> params: Params;
 
-const D = ${HEAD_SIZE}u;
-const KEYS = ${KEYS}u;
-const TILE = ${TILE}u;
+const D = HEAD_SIZE;
 const MASKED = -1e30f;
 
 var<workgroup> query: array<f32, D>;
@@ -24,7 +22,7 @@ var<workgroup> scores: array<f32, TILE>;
 var<workgroup> weights: array<f32, TILE>;
 var<workgroup> corrections: array<f32, TILE / KEYS>;
 
-@compute @workgroup_size(${WORKGROUP})
+@compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) thread: u32) {
   let head = workgroup.x;
   let batch = workgroup.y;
@@ -32,12 +30,12 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   let length = min(positions[batch] + 1u, capacity);
   let q_row = (batch * (params.H + 2u * params.KV) + head) * D;
   let group = (batch * params.KV + head / (params.H / params.KV)) * D * capacity;
-  for (var d = thread; d < D; d += ${WORKGROUP}u) { query[d] = f32(qkv[q_row + d]) * params.scale; }
+  for (var d = thread; d < D; d += WORKGROUP) { query[d] = f32(qkv[q_row + d]) * params.scale; }
   var largest = MASKED;
   var sum = 0f;
   #for c in CHUNKS
   var out_${c} = 0f;
-  let dimension_${c} = min(${c}u * ${WORKGROUP}u + thread, D - 1u);
+  let dimension_${c} = min(${c}u * WORKGROUP + thread, D - 1u);
   #end
   let block = thread / KEYS;
   for (var j0 = 0u; j0 < length; j0 += TILE) {
@@ -80,6 +78,6 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   }
   let inverse = 1f / sum;
   #for c in CHUNKS
-  if (${c}u * ${WORKGROUP}u + thread < D) { out[(batch * params.H + head) * D + ${c}u * ${WORKGROUP}u + thread] = ${TYPE}(out_${c} * inverse); }
+  if (${c}u * WORKGROUP + thread < D) { out[(batch * params.H + head) * D + ${c}u * WORKGROUP + thread] = TYPE(out_${c} * inverse); }
   #end
 }

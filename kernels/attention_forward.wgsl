@@ -13,36 +13,33 @@
 // Computed in f32.
 struct Params { T: u32, H: u32, KV: u32, scale: f32 }
 
-@group(0) @binding(0) var<storage, read> qkv: array<${TYPE}>;
-@group(0) @binding(1) var<storage, read_write> out: array<${TYPE}>;
-@group(0) @binding(2) var<storage, read_write> logsumexp: array<f32>;
+var<storage, read> qkv: array<TYPE>;
+var<storage, read_write> out: array<TYPE>;
+var<storage, read_write> logsumexp: array<f32>;
 #if ${BRANCHES}
-@group(0) @binding(3) var<storage, read> branches: array<vec2u>;
-@group(0) @binding(4) var<uniform> params: Params;
-#else
-@group(0) @binding(3) var<uniform> params: Params;
+var<storage, read> branches: array<vec2u>;
 #endif
+var<uniform> params: Params;
 
-const D = ${HEAD_SIZE}u;
-const LANES = ${LANES}u;
+const D = HEAD_SIZE;
 const MASKED = -1e30f;
 #if ${SUBGROUPS}
 #else
-var<workgroup> k_tile: array<f32, ${KEYS}u * D>;
-var<workgroup> v_tile: array<f32, ${KEYS}u * D>;
+var<workgroup> k_tile: array<f32, KEYS * D>;
+var<workgroup> v_tile: array<f32, KEYS * D>;
 #endif
 
-@compute @workgroup_size(${WORKGROUP})
+@compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) thread: u32) {
   let T = params.T;
   let head = workgroup.y;
   let batch = workgroup.z;
   let stride = (params.H + 2u * params.KV) * D;
-  let first = workgroup.x * ${WORKGROUP}u * ${OWN}u;
+  let first = workgroup.x * WORKGROUP * OWN;
   let k_head = batch * T * stride + (params.H + head / (params.H / params.KV)) * D;
   let v_head = k_head + params.KV * D;
   #for r in OWN
-  let t_${r} = first + ${r}u * ${WORKGROUP}u + thread;
+  let t_${r} = first + ${r}u * WORKGROUP + thread;
   let row_${r} = batch * T + min(t_${r}, T - 1u);
   let q_row_${r} = row_${r} * stride + head * D;
 #if ${BRANCHES}
@@ -50,19 +47,17 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 #endif
   var largest_${r} = MASKED;
   var sum_${r} = 0f;
-  #for c in CHUNKS
-  #for l in LANES
+  #for c in CHUNKS, l in LANES
   var q_${r}_${c}_${l} = 0f;
   var out_${r}_${c}_${l} = 0f;
   if (${c}u * LANES + ${l}u < D) { q_${r}_${c}_${l} = f32(qkv[q_row_${r} + ${c}u * LANES + ${l}u]) * params.scale; }
   #end
   #end
-  #end
-  let keys = min(first + ${WORKGROUP}u * ${OWN}u, T); // no row of this workgroup sees further
+  let keys = min(first + WORKGROUP * OWN, T); // no row of this workgroup sees further
 #if ${BRANCHES}
   let nearest = branches[batch * T + first]; // no row of this workgroup sees what is between its trunk and its branch
 #endif
-  for (var j0 = 0u; j0 < keys; j0 += ${KEYS}u) {
+  for (var j0 = 0u; j0 < keys; j0 += KEYS) {
 #if ${BRANCHES}
     if (j0 == nearest.x) { j0 = nearest.y; }
 #endif
@@ -76,21 +71,17 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     #end
 #else
     workgroupBarrier();
-    for (var i = thread; i < ${KEYS}u * D; i += ${WORKGROUP}u) {
+    for (var i = thread; i < KEYS * D; i += WORKGROUP) {
       let at = min(j0 + i / D, T - 1u) * stride + i % D;
       k_tile[i] = f32(qkv[k_head + at]);
       v_tile[i] = f32(qkv[v_head + at]);
     }
     workgroupBarrier();
 #endif
-    #for r in OWN
-    #for j in KEYS
+    #for r in OWN, j in KEYS
     var score_${r}_${j} = 0f;
     #end
-    #end
-    #for c in CHUNKS
-    #for l in LANES
-    #for j in KEYS
+    #for c in CHUNKS, l in LANES, j in KEYS
     {
 #if ${SUBGROUPS}
       let k = subgroupBroadcast(k_lane_${j}_${c}, ${l}u);
@@ -101,8 +92,6 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
       score_${r}_${j} = fma(q_${r}_${c}_${l}, k, score_${r}_${j});
       #end
     }
-    #end
-    #end
     #end
     #for r in OWN
     var largest_now_${r} = largest_${r};
@@ -121,8 +110,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     sum_${r} += p_${r}_${j};
     #end
     #end
-    #for c in CHUNKS
-    #for l in LANES
+    #for c in CHUNKS, l in LANES
     #for r in OWN
     out_${r}_${c}_${l} *= correction_${r};
     #end
@@ -139,16 +127,13 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     }
     #end
     #end
-    #end
   }
   #for r in OWN
   if (t_${r} < T) {
     let inverse = 1f / sum_${r};
     let out_row = (row_${r} * params.H + head) * D;
-    #for c in CHUNKS
-    #for l in LANES
-    if (${c}u * LANES + ${l}u < D) { out[out_row + ${c}u * LANES + ${l}u] = ${TYPE}(out_${r}_${c}_${l} * inverse); }
-    #end
+    #for c in CHUNKS, l in LANES
+    if (${c}u * LANES + ${l}u < D) { out[out_row + ${c}u * LANES + ${l}u] = TYPE(out_${r}_${c}_${l} * inverse); }
     #end
     logsumexp[(batch * params.H + head) * T + t_${r}] = largest_${r} + log(sum_${r});
   }

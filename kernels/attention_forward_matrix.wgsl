@@ -7,12 +7,12 @@
 // out is summed in f32 in workgroup memory, where it is rescaled when the running maximum changes.
 struct Params { T: u32, H: u32, KV: u32, scale: f32 }
 
-@group(0) @binding(0) var<storage, read> qkv: array<${CHUNK}>;
-@group(0) @binding(1) var<storage, read_write> out: array<f16>;
-@group(0) @binding(2) var<storage, read_write> logsumexp: array<f32>;
-@group(0) @binding(3) var<uniform> params: Params;
+var<storage, read> qkv: array<CHUNK>;
+var<storage, read_write> out: array<f16>;
+var<storage, read_write> logsumexp: array<f32>;
+var<uniform> params: Params;
 
-${LIB_ATTENTION_ROWS}
+#include lib/attention_rows.wgsl
 const OUT_STRIDE = WIDTH + PAD;
 const MASKED = -1e30f;
 var<workgroup> q_tile: OwnTile;
@@ -47,16 +47,16 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     workgroupBarrier();
     #for n in ROW_MATRICES
     {
-      var score = subgroup_matrix_result<f32, ${MATRIX_N}, ${MATRIX_M}>(0f);
+      var score = subgroup_matrix_result<f32, MATRIX_N, MATRIX_M>(0f);
       #for s in WIDTH_STEPS
       score = subgroupMatrixMultiplyAccumulate(
-        subgroupMatrixLoad<subgroup_matrix_left<f16, ${MATRIX_K}, ${MATRIX_M}>, row_major>(&q_tile,
-          tile_row * STRIDE + ${s}u * ${MATRIX_K}u / ${VECTOR}u, STRIDE),
-        subgroupMatrixLoad<subgroup_matrix_right<f16, ${MATRIX_N}, ${MATRIX_K}>, col_major>(&k_tile,
-          ${n}u * ${MATRIX_N}u * STRIDE + ${s}u * ${MATRIX_K}u / ${VECTOR}u, STRIDE),
+        subgroupMatrixLoad<subgroup_matrix_left<f16, MATRIX_K, MATRIX_M>, row_major>(&q_tile,
+          tile_row * STRIDE + ${s}u * MATRIX_K / VECTOR, STRIDE),
+        subgroupMatrixLoad<subgroup_matrix_right<f16, MATRIX_N, MATRIX_K>, col_major>(&k_tile,
+          ${n}u * MATRIX_N * STRIDE + ${s}u * MATRIX_K / VECTOR, STRIDE),
         score);
       #end
-      subgroupMatrixStore<row_major>(&scores, tile_row * SCORE_STRIDE + ${n}u * ${MATRIX_N}u, score, SCORE_STRIDE);
+      subgroupMatrixStore<row_major>(&scores, tile_row * SCORE_STRIDE + ${n}u * MATRIX_N, score, SCORE_STRIDE);
     }
     #end
     workgroupBarrier();
@@ -80,17 +80,17 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     workgroupBarrier();
     #for n in WIDTH_MATRICES
     {
-      var partial = subgroupMatrixLoad<subgroup_matrix_result<f32, ${MATRIX_N}, ${MATRIX_M}>, row_major>(&sums,
-        tile_row * OUT_STRIDE + ${n}u * ${MATRIX_N}u, OUT_STRIDE);
+      var partial = subgroupMatrixLoad<subgroup_matrix_result<f32, MATRIX_N, MATRIX_M>, row_major>(&sums,
+        tile_row * OUT_STRIDE + ${n}u * MATRIX_N, OUT_STRIDE);
       #for s in ROW_STEPS
       partial = subgroupMatrixMultiplyAccumulate(
-        subgroupMatrixLoad<subgroup_matrix_left<f16, ${MATRIX_K}, ${MATRIX_M}>, row_major>(&weights,
-          tile_row * SCORE_STRIDE + ${s}u * ${MATRIX_K}u, SCORE_STRIDE),
-        subgroupMatrixLoad<subgroup_matrix_right<f16, ${MATRIX_N}, ${MATRIX_K}>, row_major>(&v_tile,
-          ${s}u * ${MATRIX_K}u * STRIDE + ${n}u * ${MATRIX_N}u / ${VECTOR}u, STRIDE),
+        subgroupMatrixLoad<subgroup_matrix_left<f16, MATRIX_K, MATRIX_M>, row_major>(&weights,
+          tile_row * SCORE_STRIDE + ${s}u * MATRIX_K, SCORE_STRIDE),
+        subgroupMatrixLoad<subgroup_matrix_right<f16, MATRIX_N, MATRIX_K>, row_major>(&v_tile,
+          ${s}u * MATRIX_K * STRIDE + ${n}u * MATRIX_N / VECTOR, STRIDE),
         partial);
       #end
-      subgroupMatrixStore<row_major>(&sums, tile_row * OUT_STRIDE + ${n}u * ${MATRIX_N}u, partial, OUT_STRIDE);
+      subgroupMatrixStore<row_major>(&sums, tile_row * OUT_STRIDE + ${n}u * MATRIX_N, partial, OUT_STRIDE);
     }
     #end
     workgroupBarrier();

@@ -5,13 +5,13 @@
 // are. Positions beyond the capacity are dropped. A row is a position of a sequence; a workgroup takes ROWS of them.
 struct Params { rows: u32, T: u32, H: u32, KV: u32, capacity: u32 }
 
-@group(0) @binding(0) var<storage, read> qkv: array<${TYPE}>;
-@group(0) @binding(1) var<storage, read> starts: array<u32>;
-@group(0) @binding(2) var<storage, read_write> keys: array<${TYPE}>;
-@group(0) @binding(3) var<storage, read_write> values: array<${TYPE}>;
-@group(0) @binding(4) var<uniform> params: Params;
+var<storage, read> qkv: array<TYPE>;
+var<storage, read> starts: array<u32>;
+var<storage, read_write> keys: array<TYPE>;
+var<storage, read_write> values: array<TYPE>;
+var<uniform> params: Params;
 
-const D = ${HEAD_SIZE}u;
+const D = HEAD_SIZE;
 
 fn take_row(row: u32, thread: u32) {
   let capacity = params.capacity;
@@ -20,11 +20,11 @@ fn take_row(row: u32, thread: u32) {
   if (position >= capacity) { return; }
   let width = params.KV * D;
   let k_row = row * (params.H + 2u * params.KV) * D + params.H * D;
-  for (var i = thread; i < width; i += ${WORKGROUP}u) {
+  for (var i = thread; i < width; i += WORKGROUP) {
     let at = batch * width + i; // head and dimension, of this sequence
     keys[at * capacity + position] = qkv[k_row + i];
     values[((at / D) * capacity + position) * D + i % D] = qkv[k_row + width + i];
   }
 }
 
-${LIB_EACH_ROW}
+#include lib/each_row.wgsl

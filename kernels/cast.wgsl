@@ -3,23 +3,23 @@
 struct Params { count: u32 }
 
 #if ${X_BFLOAT}
-@group(0) @binding(0) var<storage, read> x: array<u32>;
-${LIB_BFLOAT}
+var<storage, read> x: array<u32>;
+#include lib/bfloat.wgsl
 fn x_at(i: u32) -> f32 { return unpack2x16bfloat(x[i / 2u])[i % 2u]; }
 #else
-@group(0) @binding(0) var<storage, read> x: array<${X_TYPE}>;
-fn x_at(i: u32) -> ${X_TYPE} { return x[i]; }
+var<storage, read> x: array<X_TYPE>;
+fn x_at(i: u32) -> X_TYPE { return x[i]; }
 #endif
-@group(0) @binding(1) var<storage, read_write> y: array<${Y_TYPE}>;
-@group(0) @binding(2) var<uniform> params: Params;
+var<storage, read_write> y: array<Y_TYPE>;
+var<uniform> params: Params;
 
-@compute @workgroup_size(${WORKGROUP})
+@compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: vec3u,
         @builtin(local_invocation_index) thread: u32) {
-  let first = (workgroup.y * grid.x + workgroup.x) * ${WORKGROUP}u * ${EACH}u + thread;
-  for (var e = 0u; e < ${EACH}u; e++) {
-    let i = first + e * ${WORKGROUP}u;
+  let first = (workgroup.y * grid.x + workgroup.x) * WORKGROUP * EACH + thread;
+  for (var e = 0u; e < EACH; e++) {
+    let i = first + e * WORKGROUP;
     if (i >= params.count) { return; }
-    y[i] = ${Y_TYPE}(x_at(i));
+    y[i] = Y_TYPE(x_at(i));
   }
 }

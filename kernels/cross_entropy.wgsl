@@ -7,41 +7,41 @@
 // maximum, sum, gradient. Sums in f32.
 struct Params { rows: u32, columns: u32, scale: f32 }
 
-@group(0) @binding(0) var<storage, read> targets: array<u32>;
-@group(0) @binding(1) var<storage, read_write> logits: array<${VALUE}>;
-@group(0) @binding(2) var<storage, read_write> losses: array<f32>;
+var<storage, read> targets: array<u32>;
+var<storage, read_write> logits: array<VALUE>;
+var<storage, read_write> losses: array<f32>;
 #if ${SCALED}
-@group(0) @binding(3) var<storage, read> loss_scale: f32;
+var<storage, read> loss_scale: f32;
 #endif
 #if ${SEPARATE}
-@group(0) @binding(${DLOGITS_BINDING}) var<storage, read_write> dlogits: array<${DLOGITS_VALUE}>;
+var<storage, read_write> dlogits: array<DLOGITS_VALUE>;
 #endif
-@group(0) @binding(${PARAMS_BINDING}) var<uniform> params: Params;
+var<uniform> params: Params;
 
 const IGNORED = 0xffffffffu;
 
-${LIB_REDUCE}
-${LIB_VECTOR}
+#include lib/reduce.wgsl
+#include lib/vector.wgsl
 
 fn logit(at: u32) -> f32 {
 #if ${IS_VECTOR}
-  return logits[at / ${VECTOR}u][at % ${VECTOR}u];
+  return logits[at / VECTOR][at % VECTOR];
 #else
   return logits[at];
 #endif
 }
 
 fn take_row(row: u32, thread: u32) {
-  let V = params.columns / ${VECTOR}u;
+  let V = params.columns / VECTOR;
   let start = row * V;
   let is_target = targets[row] != IGNORED;
   let column = select(0u, targets[row], is_target);
   let target_logit = logit(row * params.columns + column);
-  var most = ${VALUE}(-3.4e38f);
-  for (var v = thread; v < V; v += ${WORKGROUP}u) { most = max(most, logits[start + v]); }
+  var most = VALUE(-3.4e38f);
+  for (var v = thread; v < V; v += WORKGROUP) { most = max(most, logits[start + v]); }
   let largest = reduce_max(largest_of(most), thread);
-  var exponentials = ${VALUE}();
-  for (var v = thread; v < V; v += ${WORKGROUP}u) { exponentials += exp(logits[start + v] - largest); }
+  var exponentials = VALUE();
+  for (var v = thread; v < V; v += WORKGROUP) { exponentials += exp(logits[start + v] - largest); }
   let sum = reduce_sum(total_of(exponentials), thread);
   if (thread == 0u) { losses[row] = select(0f, log(sum) + largest - target_logit, is_target); }
 #if ${GRADIENT}
@@ -51,12 +51,12 @@ fn take_row(row: u32, thread: u32) {
   let scale = select(0f, params.scale, is_target);
 #endif
   let factor = scale / sum;
-  for (var v = thread; v < V; v += ${WORKGROUP}u) {
+  for (var v = thread; v < V; v += WORKGROUP) {
     let at = start + v;
     let probability = exp(logits[at] - largest) * factor;
-    let gradient = select(probability, probability - scale, is_at(v * ${VECTOR}u, column));
+    let gradient = select(probability, probability - scale, is_at(v * VECTOR, column));
 #if ${SEPARATE}
-    dlogits[at] = ${DLOGITS_VALUE}(gradient);
+    dlogits[at] = DLOGITS_VALUE(gradient);
 #else
     logits[at] = gradient;
 #endif
@@ -64,4 +64,4 @@ fn take_row(row: u32, thread: u32) {
 #endif
 }
 
-${LIB_EACH_ROW}
+#include lib/each_row.wgsl

@@ -5,12 +5,12 @@
 // first … first+entries-1.
 struct Params { rows: u32, columns: u32, first_entry: u32, entries: u32 }
 
-@group(0) @binding(0) var<storage, read> ids: array<u32>;
-@group(0) @binding(1) var<storage, read> order: array<u32>;
-@group(0) @binding(2) var<storage, read> starts: array<u32>;
-@group(0) @binding(3) var<storage, read> dy: array<f32>;
-@group(0) @binding(4) var<storage, read_write> dtable: array<f32>;
-@group(0) @binding(5) var<uniform> params: Params;
+var<storage, read> ids: array<u32>;
+var<storage, read> order: array<u32>;
+var<storage, read> starts: array<u32>;
+var<storage, read> dy: array<f32>;
+var<storage, read_write> dtable: array<f32>;
+var<uniform> params: Params;
 
 fn take_row(group: u32, thread: u32) {
   let first = starts[group];
@@ -20,11 +20,11 @@ fn take_row(group: u32, thread: u32) {
   let entry = ids[order[first]] - params.first_entry; // wraps around below the window
   if (entry >= params.entries) { return; }
   let start = entry * C;
-  for (var c = thread; c < C; c += ${WORKGROUP}u) {
+  for (var c = thread; c < C; c += WORKGROUP) {
     var sum = 0f;
     for (var i = first; i < last; i++) { sum += dy[order[i] * C + c]; }
     dtable[start + c] += sum;
   }
 }
 
-${LIB_EACH_ROW}
+#include lib/each_row.wgsl

@@ -3,24 +3,24 @@
 // The table may be a window, entries first … first+entries-1: rows of other ids are left alone.
 struct Params { rows: u32, columns: u32, first: u32, entries: u32 }
 
-@group(0) @binding(0) var<storage, read> ids: array<u32>;
+var<storage, read> ids: array<u32>;
 #if ${TABLE_BFLOAT}
-@group(0) @binding(1) var<storage, read> table: array<u32>;
-${LIB_BFLOAT}
+var<storage, read> table: array<u32>;
+#include lib/bfloat.wgsl
 fn table_at(i: u32) -> f32 { return unpack2x16bfloat(table[i / 2u])[i % 2u]; }
 #else
-@group(0) @binding(1) var<storage, read> table: array<${TABLE_TYPE}>;
+var<storage, read> table: array<TABLE_TYPE>;
 fn table_at(i: u32) -> f32 { return f32(table[i]); }
 #endif
-@group(0) @binding(2) var<storage, read_write> y: array<f32>;
-@group(0) @binding(3) var<uniform> params: Params;
+var<storage, read_write> y: array<f32>;
+var<uniform> params: Params;
 
 fn take_row(row: u32, thread: u32) {
   let C = params.columns;
   let entry = ids[row] - params.first; // wraps around below the window
   if (entry >= params.entries) { return; }
   let start = entry * C;
-  for (var c = thread; c < C; c += ${WORKGROUP}u) { y[row * C + c] = table_at(start + c); }
+  for (var c = thread; c < C; c += WORKGROUP) { y[row * C + c] = table_at(start + c); }
 }
 
-${LIB_EACH_ROW}
+#include lib/each_row.wgsl

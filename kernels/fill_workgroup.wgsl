@@ -2,14 +2,14 @@
 // it. `sink` [1] takes a word of it, or a compiler would leave it all out. A workgroup fills WORDS words.
 struct Params { pattern: u32 }
 
-@group(0) @binding(0) var<storage, read_write> sink: array<u32>;
-@group(0) @binding(1) var<uniform> params: Params;
+var<storage, read_write> sink: array<u32>;
+var<uniform> params: Params;
 
-var<workgroup> memory: array<u32, ${WORDS}>;
+var<workgroup> memory: array<u32, WORDS>;
 
-@compute @workgroup_size(${WORKGROUP})
+@compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) thread: u32) {
-  for (var i = thread; i < ${WORDS}u; i += ${WORKGROUP}u) { memory[i] = params.pattern; }
+  for (var i = thread; i < WORDS; i += WORKGROUP) { memory[i] = params.pattern; }
   workgroupBarrier();
-  if (thread == 0u && workgroup.x == 0u) { sink[0] = memory[params.pattern % ${WORDS}u]; }
+  if (thread == 0u && workgroup.x == 0u) { sink[0] = memory[params.pattern % WORDS]; }
 }

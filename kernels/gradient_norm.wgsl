@@ -11,36 +11,33 @@ struct Params { parts: u32, clip: f32, growth_interval: u32, beta1: f32, beta2: 
 struct Schedule { learning_rate: f32, correction1: f32, correction2: f32, step: u32 }
 struct Health { norm: f32, scale: f32, bad_step: u32, loss: u32, loss_scale: f32, skipped: u32, correction1: f32, correction2: f32 }
 
-@group(0) @binding(0) var<storage, read> partial: array<u32>;
-@group(0) @binding(1) var<storage, read> loss: array<u32>;
-@group(0) @binding(2) var<storage, read> schedule: Schedule;
-@group(0) @binding(3) var<storage, read_write> health: Health;
+var<storage, read> partial: array<u32>;
+var<storage, read> loss: array<u32>;
+var<storage, read> schedule: Schedule;
+var<storage, read_write> health: Health;
 #if ${LOSS_SCALING}
 #if ${STAGED}
 struct Scaler { loss_scale: f32, good_steps: u32, power1: f32, power2: f32, body_power1: f32, body_power2: f32 }
-@group(0) @binding(5) var<storage, read_write> body_schedule: Schedule;
-@group(0) @binding(6) var<uniform> params: Params;
+var<storage, read_write> body_schedule: Schedule;
 #else
 struct Scaler { loss_scale: f32, good_steps: u32, power1: f32, power2: f32 }
-@group(0) @binding(5) var<uniform> params: Params;
 #endif
-@group(0) @binding(4) var<storage, read_write> scaler: Scaler;
-#else
-@group(0) @binding(4) var<uniform> params: Params;
+var<storage, read_write> scaler: Scaler;
 #endif
+var<uniform> params: Params;
 
 const EXPONENT = 0x7f800000u;
 const LARGEST_SCALE = 16777216f;
 
 fn is_finite(bits: u32) -> bool { return (bits & EXPONENT) != EXPONENT; }
 
-${LIB_REDUCE}
+#include lib/reduce.wgsl
 
-@compute @workgroup_size(${WORKGROUP})
+@compute @workgroup_size(WORKGROUP)
 fn main(@builtin(local_invocation_index) thread: u32) {
   var sum = 0f;
   var bad = 0u;
-  for (var p = thread; p < params.parts; p += ${WORKGROUP}u) {
+  for (var p = thread; p < params.parts; p += WORKGROUP) {
     let bits = partial[p];
     bad |= select(1u, 0u, is_finite(bits));
     sum += bitcast<f32>(bits);

@@ -3,24 +3,24 @@
 // stored, since WGSL lets a compiler assume that floats are finite. Sums in f32, in a fixed order.
 struct Params { count: u32, first: u32 }
 
-@group(0) @binding(0) var<storage, read> gradient: array<u32>;
-@group(0) @binding(1) var<storage, read_write> partial: array<u32>;
-@group(0) @binding(2) var<uniform> params: Params;
+var<storage, read> gradient: array<u32>;
+var<storage, read_write> partial: array<u32>;
+var<uniform> params: Params;
 
 const EXPONENT = 0x7f800000u;
 
-${LIB_REDUCE}
+#include lib/reduce.wgsl
 
-@compute @workgroup_size(${WORKGROUP})
+@compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: vec3u,
         @builtin(local_invocation_index) thread: u32) {
   let part = workgroup.y * grid.x + workgroup.x;
-  let begin = part * ${ELEMENTS}u;
+  let begin = part * ELEMENTS;
   if (begin >= params.count) { return; }
-  let end = min(begin + ${ELEMENTS}u, params.count);
+  let end = min(begin + ELEMENTS, params.count);
   var sum = 0f;
   var bad = 0u;
-  for (var i = begin + thread; i < end; i += ${WORKGROUP}u) {
+  for (var i = begin + thread; i < end; i += WORKGROUP) {
     let bits = gradient[i];
     bad |= select(0u, 1u, (bits & EXPONENT) == EXPONENT);
     let value = bitcast<f32>(bits);

@@ -6,35 +6,33 @@
 // left. sum_rows adds up heads and parts; `first` is the number of the first part.
 struct Params { rows: u32, heads: u32, first_head: u32, row_heads: u32, head_size: u32, parts: u32, first: u32 }
 
-@group(0) @binding(0) var<storage, read> weight: array<f32>;
-@group(0) @binding(1) var<storage, read> x: array<${TYPE}>;
-@group(0) @binding(2) var<storage, read> rstd: array<f32>;
-@group(0) @binding(3) var<storage, read_write> dx: array<${TYPE}>;
+var<storage, read> weight: array<f32>;
+var<storage, read> x: array<TYPE>;
+var<storage, read> rstd: array<f32>;
+var<storage, read_write> dx: array<TYPE>;
 #if ${WEIGHT}
-@group(0) @binding(4) var<storage, read_write> partial: array<f32>;
-@group(0) @binding(5) var<uniform> params: Params;
-#else
-@group(0) @binding(4) var<uniform> params: Params;
+var<storage, read_write> partial: array<f32>;
 #endif
+var<uniform> params: Params;
 
-${LIB_REDUCE}
+#include lib/reduce.wgsl
 
-@compute @workgroup_size(${WORKGROUP})
+@compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: vec3u,
         @builtin(local_invocation_index) thread: u32) {
   let index = workgroup.y * grid.x + workgroup.x;
   let head = index % params.heads;
   let part = index / params.heads;
-  if (part * ${ROWS}u >= params.rows) { return; } // a grid that is folded may have some more
+  if (part * ROWS >= params.rows) { return; } // a grid that is folded may have some more
   let D = params.head_size;
   // rows beyond the last are taken for it, and neither written nor added
   #for r in ROWS
-  let is_row_${r} = part * ${ROWS}u + ${r}u < params.rows;
-  let row_${r} = min(part * ${ROWS}u + ${r}u, params.rows - 1u);
+  let is_row_${r} = part * ROWS + ${r}u < params.rows;
+  let row_${r} = min(part * ROWS + ${r}u, params.rows - 1u);
   let start_${r} = (row_${r} * params.row_heads + params.first_head + head) * D;
   var product_${r} = 0f;
   #end
-  for (var d = thread; d < D; d += ${WORKGROUP}u) {
+  for (var d = thread; d < D; d += WORKGROUP) {
     let w = weight[d];
     #for r in ROWS
     product_${r} = fma(f32(dx[start_${r} + d]) * w, f32(x[start_${r} + d]), product_${r});
@@ -44,7 +42,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: 
   let scale_${r} = rstd[row_${r} * params.heads + head];
   let slope_${r} = reduce_sum(product_${r}, thread) * scale_${r} * scale_${r} * scale_${r} / f32(D);
   #end
-  for (var d = thread; d < D; d += ${WORKGROUP}u) {
+  for (var d = thread; d < D; d += WORKGROUP) {
     let w = weight[d];
     var sum = 0f;
     #for r in ROWS
@@ -52,7 +50,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: 
       let gradient = f32(dx[start_${r} + d]);
       let value = f32(x[start_${r} + d]);
       sum = fma(gradient, value * scale_${r}, sum);
-      dx[start_${r} + d] = ${TYPE}(scale_${r} * gradient * w - slope_${r} * value);
+      dx[start_${r} + d] = TYPE(scale_${r} * gradient * w - slope_${r} * value);
     }
     #end
 #if ${WEIGHT}

@@ -4,24 +4,24 @@
 // position; a workgroup takes ROWS of them. rstd is kept for the backward pass.
 struct Params { rows: u32, heads: u32, first_head: u32, row_heads: u32, head_size: u32, eps: f32 }
 
-@group(0) @binding(0) var<storage, read> weight: array<f32>;
-@group(0) @binding(1) var<storage, read_write> x: array<${TYPE}>;
-@group(0) @binding(2) var<storage, read_write> rstd: array<f32>;
-@group(0) @binding(3) var<uniform> params: Params;
+var<storage, read> weight: array<f32>;
+var<storage, read_write> x: array<TYPE>;
+var<storage, read_write> rstd: array<f32>;
+var<uniform> params: Params;
 
-${LIB_REDUCE}
+#include lib/reduce.wgsl
 
 fn take_row(row: u32, thread: u32) {
   let D = params.head_size;
   let start = ((row / params.heads) * params.row_heads + params.first_head + row % params.heads) * D;
   var squares = 0f;
-  for (var d = thread; d < D; d += ${WORKGROUP}u) {
+  for (var d = thread; d < D; d += WORKGROUP) {
     let value = f32(x[start + d]);
     squares = fma(value, value, squares);
   }
   let scale = inverseSqrt(reduce_sum(squares, thread) / f32(D) + params.eps);
   if (thread == 0u) { rstd[row] = scale; }
-  for (var d = thread; d < D; d += ${WORKGROUP}u) { x[start + d] = ${TYPE}(f32(x[start + d]) * scale * weight[d]); }
+  for (var d = thread; d < D; d += WORKGROUP) { x[start + d] = TYPE(f32(x[start + d]) * scale * weight[d]); }
 }
 
-${LIB_EACH_ROW}
+#include lib/each_row.wgsl

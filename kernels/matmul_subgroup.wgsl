@@ -10,30 +10,28 @@
 // Operands are f32 or f16 (*_TYPE), B also bf16; products and sums are f32, in order of K. Each operand is a window of a
 // larger matrix: stored rows are *_stride elements apart, the first element is at *_first.
 // B_WORDS: B is bf16 or f16 in words of two, which B_UNPACK takes apart. B_PAIRS: along K its columns are whole words.
-${LIB_MATMUL_OPERANDS}
+#include lib/matmul_operands.wgsl
 
-@group(0) @binding(0) var<storage, read> a: array<${A_TYPE}>;
+var<storage, read> a: array<A_TYPE>;
 #if ${B_WORDS}
-@group(0) @binding(1) var<storage, read> b: array<u32>;
-${LIB_BFLOAT}
+var<storage, read> b: array<u32>;
+#include lib/bfloat.wgsl
 fn b_at(i: u32) -> f32 { return ${B_UNPACK}(b[i / 2u])[i % 2u]; }
 #else
-@group(0) @binding(1) var<storage, read> b: array<${B_TYPE}>;
+var<storage, read> b: array<B_TYPE>;
 fn b_at(i: u32) -> f32 { return f32(b[i]); }
 #endif
 
-const LANES = ${LANES}u;
-const ROWS = ${ROWS}u;
 
-${LIB_SWIGLU}
+#include lib/swiglu.wgsl
 
-@compute @workgroup_size(${LANES})
+@compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
   let M = params.M;
   let N = params.N;
   let K = params.K;
-  let row0 = workgroup.y * ${GROUPS}u * ROWS;
-  let column0 = workgroup.x * ${COLUMNS}u * LANES + lane;
+  let row0 = workgroup.y * GROUPS * ROWS;
+  let column0 = workgroup.x * COLUMNS * LANES + lane;
 
   // A's element (row, k) is at a_row + k * a_step; B's (k, column) at b_column + k * b_step.
 #if ${TRANSPOSE_A}
@@ -49,44 +47,30 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id
 #endif
 #if ${TRANSPOSE_B}
   let b_step = 1u;
-  #for s in SIDES
-  #for j in COLUMNS
+  #for s in SIDES, j in COLUMNS
   let b_column_${s}_${j} = params.b_first + (${s}u * N + min(column0 + ${j}u * LANES, N - 1u)) * params.b_stride;
-  #end
   #end
 #else
   let b_step = params.b_stride;
-  #for s in SIDES
-  #for j in COLUMNS
+  #for s in SIDES, j in COLUMNS
   let b_column_${s}_${j} = params.b_first + ${s}u * N + min(column0 + ${j}u * LANES, N - 1u);
-  #end
   #end
 #endif
 
-  #for g in GROUPS
-  #for l in ROWS
-  #for s in SIDES
-  #for j in COLUMNS
+  #for g in GROUPS, l in ROWS, s in SIDES, j in COLUMNS
   var sum_${g}_${l}_${s}_${j} = 0f;
   #end
-  #end
-  #end
-  #end
 
-  let whole = K - K % ${UNROLL}u;
-  for (var k = 0u; k < whole; k += ${UNROLL}u) {
+  let whole = K - K % UNROLL;
+  for (var k = 0u; k < whole; k += UNROLL) {
     // what a lane loads along K follows in a row: where K is contiguous these loads meet the same cache line
-    #for s in SIDES
-    #for j in COLUMNS
-    #for u in UNROLL
+    #for s in SIDES, j in COLUMNS, u in UNROLL
 #if ${B_PAIRS}
     // of two steps the word is the same, and is loaded once
     let b_${s}_${j}_${u} = ${B_UNPACK}(b[(b_column_${s}_${j} + k) / 2u + ${u}u / 2u])[${u}u % 2u];
 #else
     let b_${s}_${j}_${u} = b_at(b_column_${s}_${j} + (k + ${u}u) * b_step);
 #endif
-    #end
-    #end
     #end
     // a sum takes all steps of K at once: more sums than registers hold are then fetched and put back once for UNROLL steps
     #for g in GROUPS
@@ -98,61 +82,51 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id
       #for u in UNROLL
       let a_row_${u} = subgroupBroadcast(a_${g}_${u}, ${l}u);
       #end
-      #for s in SIDES
-      #for j in COLUMNS
-      #for u in UNROLL
+      #for s in SIDES, j in COLUMNS, u in UNROLL
       sum_${g}_${l}_${s}_${j} = fma(a_row_${u}, b_${s}_${j}_${u}, sum_${g}_${l}_${s}_${j});
-      #end
-      #end
       #end
     }
     #end
     #end
   }
   for (var k = whole; k < K; k++) {
-    #for s in SIDES
-    #for j in COLUMNS
+    #for s in SIDES, j in COLUMNS
     let b_${s}_${j} = b_at(b_column_${s}_${j} + k * b_step);
-    #end
     #end
     #for g in GROUPS
     let a_${g} = f32(a[a_row_${g} + k * a_step]);
     #for l in ROWS
     {
       let a_row = subgroupBroadcast(a_${g}, ${l}u);
-      #for s in SIDES
-      #for j in COLUMNS
+      #for s in SIDES, j in COLUMNS
       sum_${g}_${l}_${s}_${j} = fma(a_row, b_${s}_${j}, sum_${g}_${l}_${s}_${j});
-      #end
       #end
     }
     #end
     #end
   }
 
-  #for g in GROUPS
-  #for l in ROWS
+  #for g in GROUPS, l in ROWS
   if (row0 + ${g}u * ROWS + ${l}u < M) {
     let start = (row0 + ${g}u * ROWS + ${l}u) * params.c_stride;
     #for j in COLUMNS
     if (column0 + ${j}u * LANES < N) {
       let at = start + column0 + ${j}u * LANES;
 #if ${ADDEND}
-      c[params.c_first + at] = ${C_TYPE}(sum_${g}_${l}_0_${j} + f32(addend[params.addend_first + at]));
+      c[params.c_first + at] = C_TYPE(sum_${g}_${l}_0_${j} + f32(addend[params.addend_first + at]));
 #elif ${ACCUMULATE}
-      c[params.c_first + at] = ${C_TYPE}(sum_${g}_${l}_0_${j} + f32(c[params.c_first + at]));
+      c[params.c_first + at] = C_TYPE(sum_${g}_${l}_0_${j} + f32(c[params.c_first + at]));
 #elif ${SWIGLU}
-      let gate = ${C_TYPE}(sum_${g}_${l}_0_${j});
-      let up = ${C_TYPE}(sum_${g}_${l}_1_${j});
+      let gate = C_TYPE(sum_${g}_${l}_0_${j});
+      let up = C_TYPE(sum_${g}_${l}_1_${j});
       c[params.c_first + at] = gate;
       c[params.c_first + at + N] = up;
-      y[(row0 + ${g}u * ROWS + ${l}u) * N + column0 + ${j}u * LANES] = ${C_TYPE}(swiglu(f32(gate), f32(up)));
+      y[(row0 + ${g}u * ROWS + ${l}u) * N + column0 + ${j}u * LANES] = C_TYPE(swiglu(f32(gate), f32(up)));
 #else
-      c[params.c_first + at] = ${C_TYPE}(sum_${g}_${l}_0_${j});
+      c[params.c_first + at] = C_TYPE(sum_${g}_${l}_0_${j});
 #endif
     }
     #end
   }
-  #end
   #end
 }

@@ -6,33 +6,32 @@
 // They are loaded in blocks of 4 x 4: ALIGNED_* (rows of the stored matrix are whole vectors) by vectors, else element by
 // element; a matrix that is stored along K is turned in registers. Elements beyond the edge are staged as zeros.
 // Operands are f32 or f16 (*_TYPE), B with B_BFLOAT bf16, in words of two; products and sums are f32, in order of K.
-${LIB_MATMUL_OPERANDS}
+#include lib/matmul_operands.wgsl
 
 #if ${ALIGNED_A}
-@group(0) @binding(0) var<storage, read> a: array<vec4<${A_TYPE}>>;
+var<storage, read> a: array<vec4<A_TYPE>>;
 #else
-@group(0) @binding(0) var<storage, read> a: array<${A_TYPE}>;
+var<storage, read> a: array<A_TYPE>;
 #endif
 #if ${B_BFLOAT}
-${LIB_BFLOAT}
+#include lib/bfloat.wgsl
 #if ${ALIGNED_B}
-@group(0) @binding(1) var<storage, read> b: array<vec2u>;
+var<storage, read> b: array<vec2u>;
 #else
-@group(0) @binding(1) var<storage, read> b: array<u32>;
+var<storage, read> b: array<u32>;
 #endif
 #elif ${ALIGNED_B}
-@group(0) @binding(1) var<storage, read> b: array<vec4<${B_TYPE}>>;
+var<storage, read> b: array<vec4<B_TYPE>>;
 #else
-@group(0) @binding(1) var<storage, read> b: array<${B_TYPE}>;
+var<storage, read> b: array<B_TYPE>;
 #endif
 
-${LIB_SWIGLU}
+#include lib/swiglu.wgsl
 
-const THREADS = ${THREADS_M}u * ${THREADS_N}u;
-const VECTORS_M = ${THREADS_M}u * ${ROWS}u;
-const SIDE = ${THREADS_N}u * ${COLUMNS}u;
-const VECTORS_N = SIDE * ${SIDES}u;
-const DEPTH = ${DEPTH}u;
+const THREADS = THREADS_M * THREADS_N;
+const VECTORS_M = THREADS_M * ROWS;
+const SIDE = THREADS_N * COLUMNS;
+const VECTORS_N = SIDE * SIDES;
 var<workgroup> a_tile: array<vec4f, DEPTH * VECTORS_M>;
 var<workgroup> b_tile: array<vec4f, DEPTH * VECTORS_N>;
 
@@ -75,19 +74,13 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   let M = params.M;
   let N = params.N;
   let K = params.K;
-  let thread_m = index / ${THREADS_N}u;
-  let thread_n = index % ${THREADS_N}u;
+  let thread_m = index / THREADS_N;
+  let thread_n = index % THREADS_N;
   let row0 = workgroup.y * VECTORS_M * 4u;
   let column0 = workgroup.x * SIDE * 4u;
 
-  #for i in ROWS
-  #for r in 4
-  #for s in SIDES
-  #for j in COLUMNS
+  #for i in ROWS, r in 4, s in SIDES, j in COLUMNS
   var sum_${i}_${r}_${s}_${j} = vec4f();
-  #end
-  #end
-  #end
   #end
 
   for (var k0 = 0u; k0 < K; k0 += DEPTH) {
@@ -115,7 +108,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
       let k = 4u * (block % (DEPTH / 4u));
       let n = block / (DEPTH / 4u);
       #for i in 4
-      let column_${i} = load_b(n / SIDE * N + column0 + 4u * (n % SIDE) + ${i}u, k0 + k, ${SIDES}u * N, K);
+      let column_${i} = load_b(n / SIDE * N + column0 + 4u * (n % SIDE) + ${i}u, k0 + k, SIDES * N, K);
       #end
       #for i in 4
       b_tile[(k + ${i}u) * VECTORS_N + n] = vec4f(column_0[${i}], column_1[${i}], column_2[${i}], column_3[${i}]);
@@ -131,32 +124,22 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     workgroupBarrier();
     for (var k = 0u; k < DEPTH; k++) {
       #for i in ROWS
-      let a_${i} = a_tile[k * VECTORS_M + thread_m + ${i}u * ${THREADS_M}u];
+      let a_${i} = a_tile[k * VECTORS_M + thread_m + ${i}u * THREADS_M];
       #end
-      #for s in SIDES
-      #for j in COLUMNS
-      let b_${s}_${j} = b_tile[k * VECTORS_N + ${s}u * SIDE + thread_n + ${j}u * ${THREADS_N}u];
+      #for s in SIDES, j in COLUMNS
+      let b_${s}_${j} = b_tile[k * VECTORS_N + ${s}u * SIDE + thread_n + ${j}u * THREADS_N];
       #end
-      #end
-      #for i in ROWS
-      #for r in 4
-      #for s in SIDES
-      #for j in COLUMNS
+      #for i in ROWS, r in 4, s in SIDES, j in COLUMNS
       sum_${i}_${r}_${s}_${j} = fma(vec4f(a_${i}[${r}]), b_${s}_${j}, sum_${i}_${r}_${s}_${j});
-      #end
-      #end
-      #end
       #end
     }
     workgroupBarrier();
   }
 
-  #for i in ROWS
-  #for r in 4
-  #for j in COLUMNS
+  #for i in ROWS, r in 4, j in COLUMNS
   {
-    let row = row0 + 4u * (thread_m + ${i}u * ${THREADS_M}u) + ${r}u;
-    let column = column0 + 4u * (thread_n + ${j}u * ${THREADS_N}u);
+    let row = row0 + 4u * (thread_m + ${i}u * THREADS_M) + ${r}u;
+    let column = column0 + 4u * (thread_n + ${j}u * THREADS_N);
 #if ${SWIGLU}
     store_swiglu(row, column, sum_${i}_${r}_0_${j}, sum_${i}_${r}_1_${j});
 #else
@@ -164,20 +147,18 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 #endif
   }
   #end
-  #end
-  #end
 }
 
 #if ${SWIGLU}
 fn store_swiglu(row: u32, column: u32, gates: vec4f, ups: vec4f) {
   if (row >= params.M || column >= params.N) { return; }
   for (var i = 0u; i < min(4u, params.N - column); i++) {
-    let gate = ${C_TYPE}(gates[i]);
-    let up = ${C_TYPE}(ups[i]);
+    let gate = C_TYPE(gates[i]);
+    let up = C_TYPE(ups[i]);
     let at = params.c_first + row * params.c_stride + column + i;
     c[at] = gate;
     c[at + params.N] = up;
-    y[row * params.N + column + i] = ${C_TYPE}(swiglu(f32(gate), f32(up)));
+    y[row * params.N + column + i] = C_TYPE(swiglu(f32(gate), f32(up)));
   }
 }
 #else
@@ -186,11 +167,11 @@ fn store(row: u32, column: u32, sums: vec4f) {
   for (var i = 0u; i < min(4u, params.N - column); i++) {
     let at = row * params.c_stride + column + i;
 #if ${ADDEND}
-    c[params.c_first + at] = ${C_TYPE}(sums[i] + f32(addend[params.addend_first + at]));
+    c[params.c_first + at] = C_TYPE(sums[i] + f32(addend[params.addend_first + at]));
 #elif ${ACCUMULATE}
-    c[params.c_first + at] = ${C_TYPE}(sums[i] + f32(c[params.c_first + at]));
+    c[params.c_first + at] = C_TYPE(sums[i] + f32(c[params.c_first + at]));
 #else
-    c[params.c_first + at] = ${C_TYPE}(sums[i]);
+    c[params.c_first + at] = C_TYPE(sums[i]);
 #endif
   }
 }

@@ -7,51 +7,51 @@
 // `first` is the number of the first part.
 struct Params { rows: u32, columns: u32, first: u32 }
 
-@group(0) @binding(0) var<storage, read> x: array<${VALUE}>;
-@group(0) @binding(1) var<storage, read> weight: array<${VALUE}>;
-@group(0) @binding(2) var<storage, read> rstd: array<f32>;
-@group(0) @binding(3) var<storage, read> dy: array<${DY_VALUE}>;
-@group(0) @binding(4) var<storage, read_write> dx: array<${VALUE}>;
+var<storage, read> x: array<VALUE>;
+var<storage, read> weight: array<VALUE>;
+var<storage, read> rstd: array<f32>;
+var<storage, read> dy: array<DY_VALUE>;
+var<storage, read_write> dx: array<VALUE>;
 #if ${ADDEND}
-@group(0) @binding(5) var<storage, read> addend: array<${VALUE}>;
+var<storage, read> addend: array<VALUE>;
 #endif
 #if ${WEIGHT}
-@group(0) @binding(${PARTIAL_BINDING}) var<storage, read_write> partial: array<${VALUE}>;
+var<storage, read_write> partial: array<VALUE>;
 #endif
-@group(0) @binding(${PARAMS_BINDING}) var<uniform> params: Params;
+var<uniform> params: Params;
 
-${LIB_REDUCE}
-${LIB_VECTOR}
+#include lib/reduce.wgsl
+#include lib/vector.wgsl
 
-@compute @workgroup_size(${WORKGROUP})
+@compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: vec3u,
         @builtin(local_invocation_index) thread: u32) {
   let part = workgroup.y * grid.x + workgroup.x;
-  if (part * ${ROWS}u >= params.rows) { return; } // a grid that is folded may have some more
-  let C = params.columns / ${VECTOR}u;
+  if (part * ROWS >= params.rows) { return; } // a grid that is folded may have some more
+  let C = params.columns / VECTOR;
   // rows beyond the last are taken for it, and neither written nor added
   #for r in ROWS
-  let is_row_${r} = part * ${ROWS}u + ${r}u < params.rows;
-  let row_${r} = min(part * ${ROWS}u + ${r}u, params.rows - 1u);
-  var product_${r} = ${VALUE}();
+  let is_row_${r} = part * ROWS + ${r}u < params.rows;
+  let row_${r} = min(part * ROWS + ${r}u, params.rows - 1u);
+  var product_${r} = VALUE();
   #end
-  for (var c = thread; c < C; c += ${WORKGROUP}u) {
+  for (var c = thread; c < C; c += WORKGROUP) {
     let w = weight[c];
     #for r in ROWS
-    product_${r} = fma(${VALUE}(dy[row_${r} * C + c]) * w, x[row_${r} * C + c], product_${r});
+    product_${r} = fma(VALUE(dy[row_${r} * C + c]) * w, x[row_${r} * C + c], product_${r});
     #end
   }
   #for r in ROWS
   let scale_${r} = rstd[row_${r}];
   let slope_${r} = reduce_sum(total_of(product_${r}), thread) * scale_${r} * scale_${r} * scale_${r} / f32(params.columns);
   #end
-  for (var c = thread; c < C; c += ${WORKGROUP}u) {
+  for (var c = thread; c < C; c += WORKGROUP) {
     let w = weight[c];
-    var sum = ${VALUE}();
+    var sum = VALUE();
     #for r in ROWS
     if (is_row_${r}) {
       let at = row_${r} * C + c;
-      let gradient = ${VALUE}(dy[at]);
+      let gradient = VALUE(dy[at]);
       let value = x[at];
 #if ${WEIGHT}
       sum = fma(gradient, value * scale_${r}, sum);

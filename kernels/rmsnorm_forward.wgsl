@@ -3,27 +3,27 @@
 // of them. y is f32 or f16 (Y_VALUE), all else f32. rstd is kept for the backward pass.
 struct Params { rows: u32, columns: u32, eps: f32 }
 
-@group(0) @binding(0) var<storage, read> x: array<${VALUE}>;
-@group(0) @binding(1) var<storage, read> weight: array<${VALUE}>;
-@group(0) @binding(2) var<storage, read_write> y: array<${Y_VALUE}>;
-@group(0) @binding(3) var<storage, read_write> rstd: array<f32>;
-@group(0) @binding(4) var<uniform> params: Params;
+var<storage, read> x: array<VALUE>;
+var<storage, read> weight: array<VALUE>;
+var<storage, read_write> y: array<Y_VALUE>;
+var<storage, read_write> rstd: array<f32>;
+var<uniform> params: Params;
 
-${LIB_REDUCE}
-${LIB_VECTOR}
+#include lib/reduce.wgsl
+#include lib/vector.wgsl
 
-@compute @workgroup_size(${WORKGROUP})
+@compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: vec3u,
         @builtin(local_invocation_index) thread: u32) {
-  let first = (workgroup.y * grid.x + workgroup.x) * ${ROWS}u;
+  let first = (workgroup.y * grid.x + workgroup.x) * ROWS;
   if (first >= params.rows) { return; } // a grid that is folded may have some more
-  let C = params.columns / ${VECTOR}u;
+  let C = params.columns / VECTOR;
   // rows beyond the last are the last once more
   #for r in ROWS
   let row_${r} = min(first + ${r}u, params.rows - 1u);
-  var squares_${r} = ${VALUE}();
+  var squares_${r} = VALUE();
   #end
-  for (var c = thread; c < C; c += ${WORKGROUP}u) {
+  for (var c = thread; c < C; c += WORKGROUP) {
     #for r in ROWS
     let value_${r} = x[row_${r} * C + c];
     squares_${r} = fma(value_${r}, value_${r}, squares_${r});
@@ -33,10 +33,10 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: 
   let scale_${r} = inverseSqrt(reduce_sum(total_of(squares_${r}), thread) / f32(params.columns) + params.eps);
   if (thread == 0u) { rstd[row_${r}] = scale_${r}; }
   #end
-  for (var c = thread; c < C; c += ${WORKGROUP}u) {
+  for (var c = thread; c < C; c += WORKGROUP) {
     let w = weight[c];
     #for r in ROWS
-    y[row_${r} * C + c] = ${Y_VALUE}(x[row_${r} * C + c] * scale_${r} * w);
+    y[row_${r} * C + c] = Y_VALUE(x[row_${r} * C + c] * scale_${r} * w);
     #end
   }
 }

@@ -5,18 +5,18 @@
 // `first` is the row of the first one.
 struct Params { rows: u32, context: u32, heads: u32, row_heads: u32, first: u32 }
 
-@group(0) @binding(0) var<storage, read> table: array<vec2f>;
-@group(0) @binding(1) var<storage, read_write> x: array<${TYPE}>;
-@group(0) @binding(2) var<uniform> params: Params;
+var<storage, read> table: array<vec2f>;
+var<storage, read_write> x: array<TYPE>;
+var<uniform> params: Params;
 
-const HALF = ${HEAD_SIZE}u / 2u;
+const HALF = HEAD_SIZE / 2u;
 
 fn take_row(row: u32, thread: u32) {
   let position = (params.first + row) % params.context;
-  let start = row * params.row_heads * ${HEAD_SIZE}u;
-  for (var i = thread; i < params.heads * HALF; i += ${WORKGROUP}u) {
+  let start = row * params.row_heads * HEAD_SIZE;
+  for (var i = thread; i < params.heads * HALF; i += WORKGROUP) {
     let pair = i % HALF;
-    let at = start + (i / HALF) * ${HEAD_SIZE}u + pair;
+    let at = start + (i / HALF) * HEAD_SIZE + pair;
     let rotation = table[position * HALF + pair];
 #if ${INVERSE}
     let sine = -rotation.y;
@@ -25,9 +25,9 @@ fn take_row(row: u32, thread: u32) {
 #endif
     let first = f32(x[at]);
     let second = f32(x[at + HALF]);
-    x[at] = ${TYPE}(first * rotation.x - second * sine);
-    x[at + HALF] = ${TYPE}(second * rotation.x + first * sine);
+    x[at] = TYPE(first * rotation.x - second * sine);
+    x[at + HALF] = TYPE(second * rotation.x + first * sine);
   }
 }
 
-${LIB_EACH_ROW}
+#include lib/each_row.wgsl

@@ -4,12 +4,10 @@
 // SLICES-th row, in order, and the first of them adds what they have, in order. All in f32.
 struct Params { rows: u32, columns: u32, part_rows: u32, first: u32 }
 
-@group(0) @binding(0) var<storage, read> values: array<${TYPE}>;
-@group(0) @binding(1) var<storage, read_write> sums: array<f32>;
-@group(0) @binding(2) var<uniform> params: Params;
+var<storage, read> values: array<TYPE>;
+var<storage, read_write> sums: array<f32>;
+var<uniform> params: Params;
 
-const COLUMNS = ${COLUMNS}u;
-const SLICES = ${SLICES}u;
 var<workgroup> slices: array<f32, COLUMNS * SLICES>;
 
 @compute @workgroup_size(COLUMNS * SLICES)

@@ -3,22 +3,22 @@
 // x, dx [R, 2C] hold gate and up side by side; dy [R, C]. A workgroup takes ROWS rows. f32 or f16 (TYPE), computed in f32.
 struct Params { rows: u32, columns: u32 }
 
-@group(0) @binding(0) var<storage, read> x: array<${TYPE}>;
-@group(0) @binding(1) var<storage, read> dy: array<${TYPE}>;
-@group(0) @binding(2) var<storage, read_write> dx: array<${TYPE}>;
-@group(0) @binding(3) var<uniform> params: Params;
+var<storage, read> x: array<TYPE>;
+var<storage, read> dy: array<TYPE>;
+var<storage, read_write> dx: array<TYPE>;
+var<uniform> params: Params;
 
 fn take_row(row: u32, thread: u32) {
   let C = params.columns;
-  for (var c = thread; c < C; c += ${WORKGROUP}u) {
+  for (var c = thread; c < C; c += WORKGROUP) {
     let at = row * 2u * C + c;
     let gate = f32(x[at]);
     let up = f32(x[at + C]);
     let gradient = f32(dy[row * C + c]);
     let sigmoid = 1f / (1f + exp(min(-gate, 88f)));
-    dx[at + C] = ${TYPE}(gradient * gate * sigmoid);
-    dx[at] = ${TYPE}(gradient * up * sigmoid * (1f + gate * (1f - sigmoid)));
+    dx[at + C] = TYPE(gradient * gate * sigmoid);
+    dx[at] = TYPE(gradient * up * sigmoid * (1f + gate * (1f - sigmoid)));
   }
 }
 
-${LIB_EACH_ROW}
+#include lib/each_row.wgsl

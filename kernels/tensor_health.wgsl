@@ -6,21 +6,19 @@
 struct Params { count: u32, first: u32, eps: f32 }
 #if ${UPDATE}
 struct Health { norm: f32, scale: f32, bad_step: u32, loss: u32, loss_scale: f32, skipped: u32, correction1: f32, correction2: f32 }
-@group(0) @binding(0) var<storage, read> health: Health;
-@group(0) @binding(1) var<storage, read> m: array<f32>;
-@group(0) @binding(2) var<storage, read> v: array<f32>;
-@group(0) @binding(3) var<storage, read_write> report: array<u32>;
-@group(0) @binding(4) var<uniform> params: Params;
+var<storage, read> health: Health;
+var<storage, read> m: array<f32>;
+var<storage, read> v: array<f32>;
 #else
-@group(0) @binding(0) var<storage, read> x: array<u32>;
-@group(0) @binding(1) var<storage, read_write> report: array<u32>;
-@group(0) @binding(2) var<uniform> params: Params;
+var<storage, read> x: array<u32>;
 #endif
+var<storage, read_write> report: array<u32>;
+var<uniform> params: Params;
 
 const EXPONENT = 0x7f800000u;
 const MAGNITUDE = 0x7fffffffu;
 
-${LIB_REDUCE}
+#include lib/reduce.wgsl
 
 fn value_bits(i: u32) -> u32 {
 #if ${UPDATE}
@@ -30,19 +28,19 @@ fn value_bits(i: u32) -> u32 {
 #endif
 }
 
-@compute @workgroup_size(${WORKGROUP})
+@compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: vec3u,
         @builtin(local_invocation_index) thread: u32) {
   let part = workgroup.y * grid.x + workgroup.x;
-  let begin = part * ${ELEMENTS}u;
+  let begin = part * ELEMENTS;
   if (begin >= params.count) { return; }
-  let end = min(begin + ${ELEMENTS}u, params.count);
+  let end = min(begin + ELEMENTS, params.count);
   var largest = 0f;
   var squares = 0f;
   var zeros = 0f;
   var subnormals = 0f;
   var non_finite = 0f;
-  for (var i = begin + thread; i < end; i += ${WORKGROUP}u) {
+  for (var i = begin + thread; i < end; i += WORKGROUP) {
     let magnitude = value_bits(i) & MAGNITUDE;
     if (magnitude >= EXPONENT) {
       non_finite += 1f;

@@ -14,20 +14,31 @@
  * - Findings: `readRun`, `compareRuns`, `savingsAtEqualLoss`, `forgettingOf`, `compareReplay`, `reportPage`, `studyPage`,
  *   `studyFigures`; live: `serveWatch`
  *
- * What holds memory of a device (models, trainers, evaluators) is freed by `destroy()`, a device by `close()`. Errors
- * that a user can mend are `UserError`s.
+ * What holds memory of a device (models, trainers, evaluators) is freed by `destroy()`, a device by `close()`; `using`
+ * does either at the end of its block. Errors that a user can mend are `UserError`s.
  */
+import { writeModel } from './checkpoint/model-folder.js';
 import { meanLoss } from './eval/text-loss.js';
 import { TokenLosses } from './eval/token-losses.js';
 import { writeFolderWhole } from './files.js';
 import type { Device } from './gpu/device.js';
 import { checkBatch } from './model/batch.js';
-import type { ModelConfig } from './model/config.js';
+import { type ModelFields, modelConfig } from './model/fields.js';
 import { initialWeights } from './model/init.js';
 import type { BatchShape } from './model/llama.js';
 import { Model, type ModelOptions } from './model/model.js';
-import { writeModel } from './train/model-folder.js';
 
+export { type Exported, type ExportOptions, exportModel } from './checkpoint/export.js';
+export { findModelFolder } from './checkpoint/find.js';
+export { readEndIds } from './checkpoint/hf-config.js';
+export { loadModel } from './checkpoint/model-folder.js';
+export {
+  type ExtendOptions,
+  extendVocabulary,
+  ROW_INITS,
+  type RowInit,
+  type VocabularyExtension,
+} from './checkpoint/vocabulary.js';
 export { type BadRow, BadRows, ON_BAD_ROW, type OnBadRow } from './data/bad-rows.js';
 export { type ContinueBpeOptions, continueBpe } from './data/bpe-continue.js';
 export { DocumentEncoder, type DocumentEncoderOptions, type EncodedPiece } from './data/document-encoder.js';
@@ -60,11 +71,12 @@ export {
   type ParameterSpec,
   parameterSpecs,
 } from './model/config.js';
+export { type ModelFields, modelConfig } from './model/fields.js';
 export type { BatchShape, Checkpointing } from './model/llama.js';
 export { Model, type ModelOptions, PRECISIONS, type Precision } from './model/model.js';
 export { presetNames, presetSize } from './model/presets.js';
 export type { RopeScaling } from './ops/rope.js';
-export type { OptimizerSettings, StepHealth } from './optim/adamw.js';
+export { ADAMW_DEFAULTS, type OptimizerSettings, type StepHealth } from './optim/adamw.js';
 export { learningRateAt, type ScheduleSettings } from './optim/schedule.js';
 export {
   compareReplay,
@@ -75,6 +87,10 @@ export {
 } from './report/forgetting.js';
 export { reportPage } from './report/page.js';
 export { type Comparison, compareRuns, type RunRecord, readRun } from './report/runs.js';
+export { parseConfig, type RunConfig, readYaml } from './run/config.js';
+export type { RunSummary, TrainObserver } from './run/loop.js';
+export type { RunMemory } from './run/memory.js';
+export { type DryRun, dryRun, type RunOptions, resumeRun, type StartOptions, startRun } from './run/run.js';
 export { fitCompute } from './scaling/compute-line.js';
 export { fitChinchilla, fitCpt, parseFit } from './scaling/fit-result.js';
 export { makePlan } from './scaling/plan.js';
@@ -91,31 +107,26 @@ export { readPlan, readStudy, type Study, type StudyRun } from './study/state.js
 export type { Accuracies } from './tasks/accuracy.js';
 export { evaluateTasks, type Scorer, type TaskResult } from './tasks/evaluate.js';
 export { readTask, TASK_NAMES, type TaskData } from './tasks/task.js';
-export { findModelFolder } from './train/checkpoint.js';
-export { parseConfig, type RunConfig, readYaml } from './train/config.js';
-export { type Exported, type ExportOptions, exportModel } from './train/export.js';
 export { lossAndGradients } from './train/gradients.js';
-export { readEndIds } from './train/hf-config.js';
-export type { RunSummary, TrainObserver } from './train/loop.js';
-export type { RunMemory } from './train/memory.js';
-export { loadModel } from './train/model-folder.js';
-export { type DryRun, dryRun, type RunOptions, resumeRun, type StartOptions, startRun } from './train/run.js';
-export { type Moments, Trainer } from './train/step.js';
+export { type Moments, Trainer, type TrainerOptions } from './train/step.js';
 export type { TrainerSettings } from './train/traced-step.js';
-export {
-  type ExtendOptions,
-  extendVocabulary,
-  ROW_INITS,
-  type RowInit,
-  type VocabularyExtension,
-} from './train/vocabulary.js';
 
-/** A model with random weights. @throws UserError when the configuration is not sound, or the adapter has no f16. */
+/**
+ * A model with random weights: N(0, 0.02), residual projections scaled by 1/√(2·layers). Free it with `destroy`.
+ * @param model a preset with a vocabulary, or a shape (see `modelConfig`).
+ * @throws UserError when the fields don't make a model, or the adapter has no f16.
+ * @example
+ * import { createModel, openDevice } from 'babelgrad';
+ *
+ * const device = await openDevice();
+ * const model = await createModel(device, { preset: 'tiny', vocabSize: 4096 }, { seed: 1 });
+ */
 export function createModel(
   device: Device,
-  config: ModelConfig,
-  { seed, ...options }: { seed: number } & ModelOptions,
+  model: ModelFields,
+  { seed = 0, ...options }: { readonly seed?: number | undefined } & ModelOptions = {},
 ): Promise<Model> {
+  const config = modelConfig(model);
   return Model.create(device, config, initialWeights(config, seed), options);
 }
 

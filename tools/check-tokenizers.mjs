@@ -14,7 +14,10 @@ import { DocumentEncoder, TextTokenizer } from '../dist/src/index.js';
 
 const NAMES = ['llama2', 'llama3_1', 'qwen3', 'mistral_nemo', 'gemma', 'gemma3', 'gpt2', 'deepseek_v3'];
 const { values } = parseArgs({
-  options: { folder: { type: 'string', default: 'runs/tokenizers' }, only: { type: 'string', default: NAMES.join(',') } },
+  options: {
+    folder: { type: 'string', default: 'runs/tokenizers' },
+    only: { type: 'string', default: NAMES.join(',') },
+  },
 });
 const folder = resolve(values.folder);
 const names = values.only.split(',');
@@ -26,7 +29,10 @@ if (lacking.length > 0) execFileSync('npm', ['install', '--ignore-scripts', '--n
 const { Tokenizer: Independent } = createRequire(join(folder, 'package.json'))('@huggingface/tokenizers');
 
 const sample = language => {
-  const lines = gunzipSync(readFileSync(`src/demo/text/${language}.jsonl.gz`)).toString().trim().split('\n');
+  const lines = gunzipSync(readFileSync(`src/demo/text/${language}.jsonl.gz`))
+    .toString()
+    .trim()
+    .split('\n');
   return lines.map(line => JSON.parse(line).text).join('\n\n');
 };
 const repeat = (text, length) => text.repeat(Math.ceil(length / text.length)).slice(0, length);

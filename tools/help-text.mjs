@@ -32,7 +32,8 @@ function pageText(html) {
   const { document } = parseHTML(html);
   const content = document.querySelector('#DisplayArea');
   if (!content) return [];
-  for (const element of content.querySelectorAll('script, style, .relatedtopics, .embedded, .howtoget')) element.remove();
+  for (const element of content.querySelectorAll('script, style, .relatedtopics, .embedded, .howtoget'))
+    element.remove();
   return [...content.querySelectorAll(BLOCKS)]
     .map(element => element.textContent.replace(/\s+/g, ' ').trim())
     .filter(line => line.length > 1);
@@ -42,7 +43,7 @@ function pageText(html) {
 function readPages(root, language) {
   const { folder } = PACKAGES[language];
   const base = join(root, language, 'usr/share/libreoffice/help', folder, 'text');
-  const files = readdirSync(base, { recursive: true }).filter(file => file.endsWith('.html'));
+  const files = readdirSync(base, { recursive: true, encoding: 'utf8' }).filter(file => file.endsWith('.html'));
   return new Map(files.sort().map(file => [file, pageText(readFileSync(join(base, file), 'utf8'))]));
 }
 
@@ -69,7 +70,9 @@ function hash(text) {
 const LICENCE = versions => `# Text of the LibreOffice help
 
 ${Object.keys(versions).join(', ')}: the paragraphs of the LibreOffice help, from Debian's packages
-${Object.values(versions).map(({ name, version }) => `- ${name} ${version}`).join('\n')}
+${Object.values(versions)
+  .map(({ name, version }) => `- ${name} ${version}`)
+  .join('\n')}
 
 One JSON line is one help page (\`id\`, its path; \`text\`, its paragraphs). Markup, navigation and lines met before were
 dropped; the pages are those that every language has. \`tools/help-text.mjs\` made these files.
@@ -89,7 +92,8 @@ const { values } = parseArgs({
 const languages = values.languages.split(',');
 const unknown = languages.find(language => !PACKAGES[language]);
 if (values.out === undefined || unknown !== undefined || !(Number(values.characters) > 0)) {
-  const reason = unknown === undefined ? '' : `no language '${unknown}'; there are ${Object.keys(PACKAGES).join(', ')}\n`;
+  const reason =
+    unknown === undefined ? '' : `no language '${unknown}'; there are ${Object.keys(PACKAGES).join(', ')}\n`;
   console.error(`${reason}usage: node tools/help-text.mjs --out FOLDER [--languages en,fr] [--characters N] [--gzip]`);
   process.exit(2);
 }
@@ -99,6 +103,7 @@ function unpack(root, language) {
   const { name } = PACKAGES[language];
   execFileSync('apt-get', ['download', '-qq', name], { cwd: root, stdio: ['ignore', 'ignore', 'pipe'] });
   const deb = readdirSync(root).find(file => file.startsWith(`${name}_`));
+  if (!deb) throw new Error(`apt-get left no ${name}_*.deb`);
   execFileSync('dpkg-deb', ['-x', join(root, deb), join(root, language)]);
   return decodeURIComponent(deb).split('_')[1];
 }
@@ -111,7 +116,8 @@ try {
     try {
       versions[language] = { name: PACKAGES[language].name, version: unpack(root, language) };
     } catch (error) {
-      const why = (error.stderr?.toString() || error.message).trim();
+      const { stderr, message } = /** @type {Error & { stderr?: Buffer }} */ (error);
+      const why = (stderr?.toString() || message).trim();
       console.error(`skipped, nothing written: Debian's package ${PACKAGES[language].name} can't be had here: ${why}`);
       console.error("on Debian or a relative, 'apt-get update' may help; elsewhere give the commands your own text");
       process.exit(0);
@@ -124,7 +130,10 @@ try {
   for (const language of languages) {
     const documents = withoutRepeats(pages[language], order).filter(({ text }) => text.length > 200);
     let characters = 0;
-    const kept = documents.filter(({ text }) => (characters += text.length) <= Number(values.characters));
+    const kept = documents.filter(({ text }) => {
+      characters += text.length;
+      return characters <= Number(values.characters);
+    });
     const lines = kept.map(document => `${JSON.stringify(document)}\n`).join('');
     const file = join(values.out, `${language}.jsonl${values.gzip ? '.gz' : ''}`);
     writeFileSync(file, values.gzip ? gzipSync(lines, { level: 9 }) : lines);

@@ -39,14 +39,22 @@ const config = {
   numAttentionHeads,
   numKeyValueHeads: Number(options['kv-heads']),
   headDim: hiddenSize / numAttentionHeads,
+  rmsNormEps: 1e-5,
+  ropeTheta: 10000,
   tieWordEmbeddings: !options.untied,
+  maxPositionEmbeddings: 2048,
 };
 
 /** From uniform f32 bits to what is stored; values are small and normal, so that halves need no special cases. */
 const TYPES = {
   f32: { name: 'F32', torch: 'float32', array: Uint32Array, pack: bits => bits },
   bf16: { name: 'BF16', torch: 'bfloat16', array: Uint16Array, pack: bits => bits >>> 16 },
-  f16: { name: 'F16', torch: 'float16', array: Uint16Array, pack: bits => ((bits >>> 16) & 0x8000) | (((bits & 0x7fffffff) >>> 13) - 0x1c000) },
+  f16: {
+    name: 'F16',
+    torch: 'float16',
+    array: Uint16Array,
+    pack: bits => ((bits >>> 16) & 0x8000) | (((bits & 0x7fffffff) >>> 13) - 0x1c000),
+  },
 };
 const type = TYPES[options.dtype];
 const width = type.array.BYTES_PER_ELEMENT;
@@ -73,6 +81,7 @@ float[0] = 1;
 const one = type.pack(floatBits[0]);
 
 const sizeOf = shape => shape.reduce((a, b) => a * b, 1);
+/** @type {import('../dist/src/index.js').ParameterSpec[][]} */
 const shards = [[]];
 let bytes = 0;
 for (const spec of parameterSpecs(config)) {
@@ -81,7 +90,7 @@ for (const spec of parameterSpecs(config)) {
     shards.push([]);
     bytes = 0;
   }
-  shards.at(-1).push(spec);
+  shards[shards.length - 1].push(spec);
   bytes += size;
 }
 
@@ -89,7 +98,9 @@ mkdirSync(out, { recursive: true });
 const weightMap = {};
 shards.forEach((specs, i) => {
   const number = n => String(n).padStart(5, '0');
-  const file = shards.length === 1 ? 'model.safetensors' : `model-${number(i + 1)}-of-${number(shards.length)}.safetensors`;
+  const file =
+    shards.length === 1 ? 'model.safetensors' : `model-${number(i + 1)}-of-${number(shards.length)}.safetensors`;
+  /** @type {Record<string, object>} */
   const header = { __metadata__: { format: 'pt' } };
   let end = 0;
   for (const { name, shape } of specs) {
@@ -131,11 +142,11 @@ const json = {
   num_hidden_layers: config.numHiddenLayers,
   num_attention_heads: numAttentionHeads,
   num_key_value_heads: config.numKeyValueHeads,
-  rms_norm_eps: 1e-5,
-  rope_theta: 10000,
+  rms_norm_eps: config.rmsNormEps,
+  rope_theta: config.ropeTheta,
   rope_scaling: null,
   tie_word_embeddings: config.tieWordEmbeddings,
-  max_position_embeddings: 2048,
+  max_position_embeddings: config.maxPositionEmbeddings,
   bos_token_id: 0,
   eos_token_id: 0,
   torch_dtype: type.torch,

@@ -11,13 +11,15 @@
  */
 import { closeSync, openSync, readdirSync, readFileSync, readSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { openModel, readModelConfig } from '../dist/src/checkpoint/model-folder.js';
 import { loadModel, openDevice, parameterSpecs } from '../dist/src/index.js';
 import { Model } from '../dist/src/model/model.js';
-import { openModel, readModelConfig } from '../dist/src/train/model-folder.js';
 
 const [folder] = process.argv.slice(2);
 if (!folder) throw new Error('name a folder with config.json and safetensors');
-const files = readdirSync(folder).filter(file => file.endsWith('.safetensors')).map(file => join(folder, file));
+const files = readdirSync(folder)
+  .filter(file => file.endsWith('.safetensors'))
+  .map(file => join(folder, file));
 const MiB = 2 ** 20;
 
 async function timed(body) {
@@ -66,7 +68,7 @@ const read = await least(() => {
 const piece = new Uint8Array(MiB);
 const scan = await least(() => {
   for (const file of files) {
-    const handle = openSync(file);
+    const handle = openSync(file, 'r');
     while (readSync(handle, piece) > 0);
     closeSync(handle);
   }
@@ -74,7 +76,9 @@ const scan = await least(() => {
 device.close();
 console.log(device.adapter.name);
 for (const [name, { cpu, wall }] of Object.entries({ read, scan, check, fill, use, train })) {
-  console.log(`${name.padEnd(9)} ${cpu.toFixed(3)} s CPU, ${wall.toFixed(3)} s wall, ${(cpu / read.cpu).toFixed(2)} x read`);
+  console.log(
+    `${name.padEnd(9)} ${cpu.toFixed(3)} s CPU, ${wall.toFixed(3)} s wall, ${(cpu / read.cpu).toFixed(2)} x read`,
+  );
 }
 const largest = Math.max(...files.map(file => statSync(file).size)) / MiB;
 console.log(

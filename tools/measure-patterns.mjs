@@ -17,16 +17,29 @@ const { values, positionals } = parseArgs({
   options: { 'vocab-size': { type: 'string', default: '4096' } },
   allowPositionals: true,
 });
-const textsOf = lines => lines.trim().split('\n').map(line => JSON.parse(line).text).join('\n');
+const textsOf = lines =>
+  lines
+    .trim()
+    .split('\n')
+    .map(line => JSON.parse(line).text)
+    .join('\n');
 const sample = language => textsOf(gunzipSync(readFileSync(`src/demo/text/${language}.jsonl.gz`)).toString());
 const [english, french] = [sample('en'), sample('fr')];
-const sources = readdirSync('src', { recursive: true }).filter(file => file.endsWith('.ts')).sort();
+const sources = readdirSync('src', { recursive: true, encoding: 'utf8' })
+  .filter(file => file.endsWith('.ts'))
+  .sort();
 const code = sources.map(file => readFileSync(join('src', file), 'utf8')).join('\n');
 const both = `${english}\n${french}`;
-const withNumbers = both.split('\n').filter(line => /\d/.test(line)).join('\n');
+const withNumbers = both
+  .split('\n')
+  .filter(line => /\d/.test(line))
+  .join('\n');
 const numbers = [...both.matchAll(/ ?\d[\d.,]*/g)].join('');
 
-/** What a tokenizer is trained on, and what is measured with it. */
+/**
+ * What a tokenizer is trained on, and what is measured with it.
+ * @type {{ name: string, text: string, parts: Record<string, string> }[]}
+ */
 const sets = [{ name: 'sample', text: `${both}\n${code}`, parts: { english, french, withNumbers, numbers, code } }];
 for (const given of positionals) {
   const [, name, path, script] = /^(.+?)=(.+?)(?::(\w+))?$/.exec(given) ?? [];

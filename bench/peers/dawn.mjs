@@ -17,7 +17,7 @@ export function installNavigator(adapter) {
   watch();
 }
 
-function wrap(prototype, method, before, after = () => {}) {
+function wrap(prototype, method, before, after = (_result, _args) => {}) {
   const original = prototype[method];
   prototype[method] = function (...args) {
     before(this, args);
@@ -29,11 +29,16 @@ function wrap(prototype, method, before, after = () => {}) {
 
 function watch() {
   const sizes = new WeakMap();
-  wrap(GPUDevice.prototype, 'createBuffer', () => counts.buffers++, (buffer, [{ size }]) => {
-    sizes.set(buffer, size);
-    counts.bytes += size;
-    counts.peakBytes = Math.max(counts.peakBytes, counts.bytes);
-  });
+  wrap(
+    GPUDevice.prototype,
+    'createBuffer',
+    () => counts.buffers++,
+    (buffer, [{ size }]) => {
+      sizes.set(buffer, size);
+      counts.bytes += size;
+      counts.peakBytes = Math.max(counts.peakBytes, counts.bytes);
+    },
+  );
   wrap(GPUBuffer.prototype, 'destroy', buffer => {
     counts.bytes -= sizes.get(buffer) ?? 0;
     sizes.delete(buffer);

@@ -6,8 +6,10 @@ import { join } from 'node:path';
 export const versionOf = name =>
   JSON.parse(readFileSync(join(import.meta.dirname, 'node_modules', name, 'package.json'), 'utf8')).version;
 
-export const readFloats = (task, name) => new Float32Array(Uint8Array.from(readFileSync(join(task.folder, `${name}.f32`))).buffer);
-export const readWords = (task, name) => new Uint32Array(Uint8Array.from(readFileSync(join(task.folder, `${name}.u32`))).buffer);
+export const readFloats = (task, name) =>
+  new Float32Array(Uint8Array.from(readFileSync(join(task.folder, `${name}.f32`))).buffer);
+export const readWords = (task, name) =>
+  new Uint32Array(Uint8Array.from(readFileSync(join(task.folder, `${name}.u32`))).buffer);
 
 /** Token ids and targets, [B·T] each, of every batch in a step's task. */
 export function readBatches(task) {

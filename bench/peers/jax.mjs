@@ -139,7 +139,11 @@ function lossOf(jax, task, weights, ids, targets, tables) {
     x = x.add(linear(gate.mul(up), `${prefix}mlp.down_proj`));
   }
   const logits = linear(norm(x, 'model.norm'), 'lm_head');
-  return nn.logSoftmax(logits, -1).mul(nn.oneHot(targets, V)).sum().mul(-1 / (B * T));
+  return nn
+    .logSoftmax(logits, -1)
+    .mul(nn.oneHot(targets, V))
+    .sum()
+    .mul(-1 / (B * T));
 }
 
 async function step(jax, task) {
@@ -154,7 +158,9 @@ async function step(jax, task) {
   const tableArrays = { cos: place(jax, tables.cos, [task.T, half]), sin: place(jax, tables.sin, [task.T, half]) };
 
   const compiled = jax.jit((state, ids, targets, cos, sin, rate, correction1, correction2) => {
-    const [loss, gradients] = jax.valueAndGrad(p => lossOf(jax, task, p, ids, targets, { cos, sin }))(jax.tree.ref(state.p));
+    const [loss, gradients] = jax.valueAndGrad(p => lossOf(jax, task, p, ids, targets, { cos, sin }))(
+      jax.tree.ref(state.p),
+    );
     const norm = np.sqrt(parameters.map(({ name }) => np.square(gradients[name].ref).sum()).reduce((a, b) => a.add(b)));
     const factor = np.minimum(1, np.array(settings.clip).div(norm));
     const after = { p: {}, m: {}, v: {} };
@@ -172,7 +178,15 @@ async function step(jax, task) {
   const one = async ({ ids, targets }) => {
     made++;
     const corrections = [1 / (1 - settings.beta1 ** made), 1 / (1 - settings.beta2 ** made)];
-    const [loss, after] = compiled(state, ids.ref, targets.ref, tableArrays.cos.ref, tableArrays.sin.ref, settings.lr, ...corrections);
+    const [loss, after] = compiled(
+      state,
+      ids.ref,
+      targets.ref,
+      tableArrays.cos.ref,
+      tableArrays.sin.ref,
+      settings.lr,
+      ...corrections,
+    );
     state = after;
     return (await loss.data())[0];
   };

@@ -17,7 +17,9 @@ export async function open() {
     device: 'the adapter that its own Dawn takes first',
     note: `${CHAIN} products a run, whose inputs and result are copied`,
     async prepare(task) {
-      return task.work === 'matmul' ? matmul(ort.default ?? ort, task) : { unsupported: 'forward only: no gradient, no optimizer' };
+      return task.work === 'matmul'
+        ? matmul(ort.default ?? ort, task)
+        : { unsupported: 'forward only: no gradient, no optimizer' };
     },
   };
 }
@@ -46,7 +48,9 @@ async function matmul(ort, task) {
 /** An ONNX model (protobuf) of c = a·b·b·…: `length` products. */
 function productModel(size, length) {
   const names = Array.from({ length }, (_, i) => (i === length - 1 ? 'c' : `c${i}`));
-  const nodes = names.map((name, i) => message(1, text(1, i === 0 ? 'a' : names[i - 1]), text(1, 'b'), text(2, name), text(4, 'MatMul')));
+  const nodes = names.map((name, i) =>
+    message(1, text(1, i === 0 ? 'a' : names[i - 1]), text(1, 'b'), text(2, name), text(4, 'MatMul')),
+  );
   const value = (field, name) => {
     const dimension = message(1, number(1, size));
     const tensor = message(1, number(1, 1), message(2, dimension, dimension)); // float32, its shape

@@ -58,7 +58,10 @@ function attend(tf, q, k, v, mask) {
 }
 
 const causalMask = (tf, T) =>
-  tf.tensor(Float32Array.from({ length: T * T }, (_, i) => (i % T > Math.floor(i / T) ? MASKED : 0)), [T, T]);
+  tf.tensor(
+    Float32Array.from({ length: T * T }, (_, i) => (i % T > Math.floor(i / T) ? MASKED : 0)),
+    [T, T],
+  );
 
 async function attention(tf, task) {
   const { B, T, H, D } = task;

@@ -2,7 +2,7 @@
 import { Graph } from '../../src/autograd/graph.js';
 import type { Tensor } from '../../src/autograd/tensor.js';
 import type { Device } from '../../src/gpu/device.js';
-import { adamw } from '../../src/kernels/elementwise.js';
+import { adamw } from '../../src/kernels/adamw.js';
 import { gamma, U } from '../../src/numerics/bounds.js';
 import { adamw as adamw64 } from '../../src/numerics/reference.js';
 import { scheduleWords } from '../../src/optim/adamw.js';
@@ -38,8 +38,8 @@ export async function adamwWork(device: Device, count: number): Promise<Work> {
     inputs: [gradient, schedule, health],
     outputs: [],
     updates: [parameter, m, v],
-    launch: (kernels, bind) =>
-      adamw(kernels, count, ADAMW, {
+    launch: (variants, bind) =>
+      adamw(variants, count, ADAMW, {
         gradient: bind(gradient),
         schedule: bind(schedule),
         health: bind(health),

@@ -1,19 +1,12 @@
 /** What the adapter gives at most, measured beside the works: a multiply-add loop in registers, and a copy. */
 import { Graph } from '../../src/autograd/graph.js';
 import { sizeOf, type Tensor } from '../../src/autograd/tensor.js';
-import type { BufferRange } from '../../src/gpu/buffer.js';
 import type { Device } from '../../src/gpu/device.js';
-import { f32, type KernelCall, kernelCall, linearGrid } from '../../src/kernels/call.js';
+import type { KernelCall, Operand } from '../../src/kernels/call.js';
+import { ceilingCopy, ceilingFma, ceilingFmaFlops, ceilingFmaSum } from '../../src/kernels/ceiling.js';
 import { place, uniform } from '../tensors.js';
 import type { Work } from '../work.js';
 import { kernelWork, pick, spread, verify } from './kernel.js';
-
-/** Chains that hide the latency of a multiply-add and still fit the registers, and how far the loop is unrolled. */
-const CHAINS = 12;
-const UNROLL = 8;
-const WORKGROUP = 128;
-/** Vectors of a thread: the fastest of those tried on llvmpipe. */
-const COPY = { WORKGROUP: 256, PER_THREAD: 8 };
 
 /** Threads, and rounds of the loop: enough to fill a GPU, and not more than a second's work of a CPU. */
 const fmaSize = (device: Device) =>
@@ -21,7 +14,7 @@ const fmaSize = (device: Device) =>
 /** f32 elements of the copy: well beyond the caches. */
 const copySize = (device: Device) => (device.adapter.kind === 'hardware' ? 2 ** 26 : 2 ** 23);
 
-function launches(graph: Graph, op: string, updates: Tensor[], call: (bind: (t: Tensor) => BufferRange) => KernelCall) {
+function launches(graph: Graph, op: string, updates: Tensor[], call: (bind: (t: Tensor) => Operand) => KernelCall) {
   graph.add({ op, inputs: [], outputs: [], updates, launch: (_, bind) => [call(bind)] });
 }
 
@@ -30,26 +23,17 @@ export async function fmaCeiling(device: Device): Promise<Work> {
   const name = 'multiply-add ceiling';
   const y = place(device, name, [threads]);
   const graph = new Graph();
-  launches(graph, 'ceiling_fma', [y], bind =>
-    kernelCall(
-      'ceiling_fma',
-      { WORKGROUP, CHAINS, UNROLL },
-      [bind(y)],
-      [threads, rounds, f32(1), f32(1)],
-      linearGrid(threads / WORKGROUP),
-    ),
-  );
+  launches(graph, 'ceiling_fma', [y], bind => ceilingFma(threads, rounds, { y: bind(y) }));
   return kernelWork(device, {
     name,
     kind: 'ceiling',
-    flops: 2 * threads * rounds * CHAINS * UNROLL,
+    flops: ceilingFmaFlops(threads, rounds),
     bytes: 4 * threads,
     rate: 'flops',
     graph,
     tensors: [y],
     async check(read) {
-      const start = (CHAINS * (CHAINS - 1)) / 2 + CHAINS * rounds * UNROLL;
-      const reference = Float64Array.from({ length: threads }, (_, i) => start + CHAINS * (i % 64));
+      const reference = Float64Array.from({ length: threads }, (_, i) => ceilingFmaSum(i, rounds));
       return verify(name, [{ what: 'the sum', actual: await read(y), reference, bound: 0.5 }]);
     },
   });
@@ -62,15 +46,7 @@ export async function copyCeiling(device: Device): Promise<Work> {
   const tensors = [place(device, 'copied from', [count], uniform), place(device, 'copied to', [count])];
   const [x, y] = tensors as [Tensor, Tensor];
   const graph = new Graph();
-  launches(graph, 'ceiling_copy', [y], bind =>
-    kernelCall(
-      'ceiling_copy',
-      COPY,
-      [bind(x), bind(y)],
-      [count / 4],
-      linearGrid(Math.ceil(count / 4 / COPY.WORKGROUP / COPY.PER_THREAD)),
-    ),
-  );
+  launches(graph, 'ceiling_copy', [y], bind => ceilingCopy(count, { x: bind(x), y: bind(y) }));
   return kernelWork(device, {
     name,
     kind: 'ceiling',

@@ -36,8 +36,8 @@ export async function matmulWork(
     inputs: [a, b],
     outputs: [],
     updates: [c],
-    launch: (kernels, bind) =>
-      matmul(kernels, { form, M: size, N: size, K: size }, { a: bind(a), b: bind(b), c: bind(c) }),
+    launch: (variants, bind) =>
+      matmul(variants, { form, M: size, N: size, K: size }, { a: bind(a), b: bind(b), c: bind(c) }),
   });
   return kernelWork(device, {
     name,

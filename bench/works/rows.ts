@@ -2,7 +2,7 @@
 import { Graph } from '../../src/autograd/graph.js';
 import type { Tensor } from '../../src/autograd/tensor.js';
 import type { Device } from '../../src/gpu/device.js';
-import { crossEntropy } from '../../src/kernels/rows.js';
+import { crossEntropy } from '../../src/kernels/cross-entropy.js';
 import { crossEntropyBounds, rmsnormBound, rmsnormInputBound, rmsnormWeightBound } from '../../src/numerics/bounds.js';
 import { crossEntropy as crossEntropy64, rmsnorm as rmsnorm64, rmsnormBackward } from '../../src/numerics/reference.js';
 import { rmsnorm } from '../../src/ops/rmsnorm.js';
@@ -83,9 +83,9 @@ export async function crossEntropyWork(device: Device, rows: number, vocabulary:
     inputs: [targets],
     outputs: [],
     updates: [logits, losses],
-    launch: (kernels, bind) =>
+    launch: (variants, bind) =>
       crossEntropy(
-        kernels,
+        variants,
         { rows, columns: vocabulary },
         { scale: 1 / rows },
         { targets: bind(targets), logits: bind(logits), losses: bind(losses) },

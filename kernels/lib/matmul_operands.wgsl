@@ -1,4 +1,4 @@
-// What the variants of the matrix product share beside A and B, in bindings 0 and 1: sizes, where each operand's window
+// What the variants of the matrix product share beside A and B: sizes, where each operand's window
 // begins and how far its rows are apart, in elements; and what the epilogue reads and writes.
 struct Params {
   M: u32, N: u32, K: u32,
@@ -7,14 +7,10 @@ struct Params {
 }
 
 #if ${ADDEND}
-@group(0) @binding(2) var<storage, read> addend: array<${ADDEND_TYPE}>;
-@group(0) @binding(3) var<storage, read_write> c: array<${C_TYPE}>;
-@group(0) @binding(4) var<uniform> params: Params;
-#elif ${SWIGLU}
-@group(0) @binding(2) var<storage, read_write> c: array<${C_TYPE}>;
-@group(0) @binding(3) var<storage, read_write> y: array<${C_TYPE}>;
-@group(0) @binding(4) var<uniform> params: Params;
-#else
-@group(0) @binding(2) var<storage, read_write> c: array<${C_TYPE}>;
-@group(0) @binding(3) var<uniform> params: Params;
+var<storage, read> addend: array<ADDEND_TYPE>;
 #endif
+var<storage, read_write> c: array<C_TYPE>;
+#if ${SWIGLU}
+var<storage, read_write> y: array<C_TYPE>;
+#endif
+var<uniform> params: Params;

@@ -7,13 +7,13 @@ fn reduce_sum(value: f32, thread: u32) -> f32 { return subgroupAdd(value); }
 fn reduce_max(value: f32, thread: u32) -> f32 { return subgroupMax(value); }
 fn reduce_or(value: u32, thread: u32) -> u32 { return subgroupOr(value); }
 #elif ${SUBGROUPS}
-const SUBGROUPS = ${WORKGROUP}u / ${LANES}u;
+const SUBGROUPS = WORKGROUP / LANES;
 var<workgroup> reduce_scratch: array<f32, SUBGROUPS>;
 var<workgroup> reduce_bits: array<u32, SUBGROUPS>;
 fn reduce_sum(value: f32, thread: u32) -> f32 {
   let part = subgroupAdd(value);
   workgroupBarrier(); // the last call's result has been read
-  if (thread % ${LANES}u == 0u) { reduce_scratch[thread / ${LANES}u] = part; }
+  if (thread % LANES == 0u) { reduce_scratch[thread / LANES] = part; }
   workgroupBarrier();
   var sum = reduce_scratch[0];
   for (var i = 1u; i < SUBGROUPS; i++) { sum += reduce_scratch[i]; }
@@ -22,7 +22,7 @@ fn reduce_sum(value: f32, thread: u32) -> f32 {
 fn reduce_max(value: f32, thread: u32) -> f32 {
   let part = subgroupMax(value);
   workgroupBarrier();
-  if (thread % ${LANES}u == 0u) { reduce_scratch[thread / ${LANES}u] = part; }
+  if (thread % LANES == 0u) { reduce_scratch[thread / LANES] = part; }
   workgroupBarrier();
   var largest = reduce_scratch[0];
   for (var i = 1u; i < SUBGROUPS; i++) { largest = max(largest, reduce_scratch[i]); }
@@ -31,19 +31,19 @@ fn reduce_max(value: f32, thread: u32) -> f32 {
 fn reduce_or(value: u32, thread: u32) -> u32 {
   let part = subgroupOr(value);
   workgroupBarrier();
-  if (thread % ${LANES}u == 0u) { reduce_bits[thread / ${LANES}u] = part; }
+  if (thread % LANES == 0u) { reduce_bits[thread / LANES] = part; }
   workgroupBarrier();
   var bits = reduce_bits[0];
   for (var i = 1u; i < SUBGROUPS; i++) { bits |= reduce_bits[i]; }
   return bits;
 }
 #else
-var<workgroup> reduce_scratch: array<f32, ${WORKGROUP}>;
-var<workgroup> reduce_bits: array<u32, ${WORKGROUP}>;
+var<workgroup> reduce_scratch: array<f32, WORKGROUP>;
+var<workgroup> reduce_bits: array<u32, WORKGROUP>;
 fn reduce_sum(value: f32, thread: u32) -> f32 {
   workgroupBarrier();
   reduce_scratch[thread] = value;
-  for (var half = ${WORKGROUP}u / 2u; half > 0u; half = half >> 1u) {
+  for (var half = WORKGROUP / 2u; half > 0u; half = half >> 1u) {
     workgroupBarrier();
     if (thread < half) { reduce_scratch[thread] += reduce_scratch[thread + half]; }
   }
@@ -53,7 +53,7 @@ fn reduce_sum(value: f32, thread: u32) -> f32 {
 fn reduce_max(value: f32, thread: u32) -> f32 {
   workgroupBarrier();
   reduce_scratch[thread] = value;
-  for (var half = ${WORKGROUP}u / 2u; half > 0u; half = half >> 1u) {
+  for (var half = WORKGROUP / 2u; half > 0u; half = half >> 1u) {
     workgroupBarrier();
     if (thread < half) { reduce_scratch[thread] = max(reduce_scratch[thread], reduce_scratch[thread + half]); }
   }
@@ -63,7 +63,7 @@ fn reduce_max(value: f32, thread: u32) -> f32 {
 fn reduce_or(value: u32, thread: u32) -> u32 {
   workgroupBarrier();
   reduce_bits[thread] = value;
-  for (var half = ${WORKGROUP}u / 2u; half > 0u; half = half >> 1u) {
+  for (var half = WORKGROUP / 2u; half > 0u; half = half >> 1u) {
     workgroupBarrier();
     if (thread < half) { reduce_bits[thread] |= reduce_bits[thread + half]; }
   }

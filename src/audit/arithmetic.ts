@@ -5,10 +5,11 @@
 import { Bench } from '../cases/bench.js';
 import { type Case, Input, type Problem } from '../cases/case.js';
 import type { Device } from '../gpu/device.js';
-import type { ElementType } from '../kernels/call.js';
-import { add, cast } from '../kernels/elementwise.js';
+import { add } from '../kernels/add.js';
+import { cast } from '../kernels/cast.js';
+import type { ElementType } from '../kernels/element-type.js';
 import { matmul } from '../kernels/matmul.js';
-import { KernelTable } from '../kernels/table.js';
+import { VariantTable } from '../kernels/variants.js';
 import { FORMATS } from '../numerics/inputs.js';
 import { hasHalves } from './problem.js';
 
@@ -86,7 +87,7 @@ export async function arithmeticOf(device: Device): Promise<Record<string, strin
         outputs: { y: { type: output, count: 1 } },
         expected: () => ({}),
         calls,
-        variants: [{ name, kernels: new KernelTable(adapter) }],
+        variants: [{ name, table: new VariantTable(adapter) }],
       };
       const value = (await bench.run(problem)).get(name)!.values.y![0]!;
       found[name] = meanings.get(value) ?? `${value} in place of ${[...meanings.keys()].join(' or ')}`;

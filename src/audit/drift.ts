@@ -1,4 +1,7 @@
 /** How two ways of computing the same run come apart: f32 and f16, two adapters, or an adapter and float64. */
+import { findModelFolder } from '../checkpoint/find.js';
+import { readModelConfig } from '../checkpoint/hf-config.js';
+import { loadModel, openModel } from '../checkpoint/model-folder.js';
 import { Mixture } from '../data/mixture.js';
 import { UserError } from '../errors.js';
 import type { Device } from '../gpu/device.js';
@@ -7,11 +10,10 @@ import type { Precision } from '../model/model.js';
 import { llama, type Weights } from '../numerics/llama.js';
 import { adamw, globalNorm } from '../numerics/reference.js';
 import { learningRateAt } from '../optim/schedule.js';
-import { findModelFolder } from '../train/checkpoint.js';
-import { loadModel, openModel, readModelConfig } from '../train/model-folder.js';
-import { readRunConfig } from '../train/run.js';
-import { openData } from '../train/run-data.js';
+import { readRunConfig } from '../run/run.js';
+import { openData } from '../run/run-data.js';
 import { Trainer } from '../train/step.js';
+import type { TrainerSettings } from '../train/traced-step.js';
 
 type Values = ReadonlyMap<string, ArrayLike<number>>;
 
@@ -92,11 +94,9 @@ export async function driftOf(folder: string, steps: number, a: SideOptions, b: 
   }
 }
 
-type Settings = Parameters<typeof Trainer.create>[1];
-
 async function onDevice(
   folder: string,
-  settings: Settings,
+  settings: TrainerSettings,
   { device, precision }: Exclude<SideOptions, 'float64'>,
 ): Promise<Side> {
   const model = await loadModel(device, folder, { precision });
@@ -121,7 +121,7 @@ async function onDevice(
   };
 }
 
-function inFloat64(folder: string, { B, T, optimizer }: Settings): Side {
+function inFloat64(folder: string, { B, T, optimizer }: TrainerSettings): Side {
   const { config, weights: file } = openModel(folder);
   const specs = parameterSpecs(config);
   const weights: Weights = new Map();

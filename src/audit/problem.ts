@@ -3,7 +3,7 @@
 import type { Case, Problem, Variant } from '../cases/case.js';
 import { forced } from '../cases/forced.js';
 import type { AdapterDescription } from '../gpu/adapters.js';
-import { KernelTable } from '../kernels/table.js';
+import { VariantTable } from '../kernels/variants.js';
 import type { StoredType } from '../numerics/inputs.js';
 import { elementVariants, tunedRowVariants } from './variants.js';
 
@@ -33,20 +33,20 @@ export const storedTypes = (scope: Scope): readonly StoredType[] =>
 
 /** Of kernels that differ by how a row is shared out: as one subgroup, and through workgroup memory with barriers. */
 export function rowVariants({ adapter }: Pick<Scope, 'adapter'>): Variant[] {
-  const variants = [{ name: 'workgroup memory', kernels: new KernelTable({ ...adapter, subgroupSize: 0 }) }];
+  const variants = [{ name: 'workgroup memory', table: new VariantTable({ ...adapter, subgroupSize: 0 }) }];
   if (adapter.subgroupSize >= 4) {
-    variants.unshift({ name: 'one subgroup', kernels: new KernelTable({ ...adapter, kind: 'system software' }) });
+    variants.unshift({ name: 'one subgroup', table: new VariantTable({ ...adapter, kind: 'system software' }) });
   }
   return variants;
 }
 
 /** Of kernels whose rows are tuned. */
 export const tunedRows = ({ adapter }: Scope): Variant[] =>
-  [...tunedRowVariants(adapter)].map(([name, rows]) => ({ name, kernels: forced(adapter, { rows }) }));
+  [...tunedRowVariants(adapter)].map(([name, rows]) => ({ name, table: forced(adapter, { rows }) }));
 
 /** Of an elementwise kernel that is tuned. */
 export const tunedElements = ({ adapter }: Scope): Variant[] =>
-  [...elementVariants(adapter)].map(([name, elements]) => ({ name, kernels: forced(adapter, { elements }) }));
+  [...elementVariants(adapter)].map(([name, elements]) => ({ name, table: forced(adapter, { elements }) }));
 
 /** Of kernels that have no choice. */
-export const onlyVariant = ({ adapter }: Scope): Variant[] => [{ name: 'default', kernels: new KernelTable(adapter) }];
+export const onlyVariant = ({ adapter }: Scope): Variant[] => [{ name: 'default', table: new VariantTable(adapter) }];

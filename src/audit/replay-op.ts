@@ -1,10 +1,8 @@
 /** Runs an op that a training run kept, on the inputs that it had. */
 import { compile } from '../cases/bench.js';
-import type { BufferRange } from '../gpu/buffer.js';
 import type { Device } from '../gpu/device.js';
-import { floatsOfHalves } from '../half.js';
-import { BYTES, type ElementType } from '../kernels/call.js';
-import type { RecordedOp } from '../train/recorded-op.js';
+import { BYTES, floatsOf } from '../kernels/element-type.js';
+import { callOfRecord, type RecordedOp } from '../train/recorded-op.js';
 
 /** What a tensor holds: how much is not finite, where the first is, and the largest finite magnitude. */
 export interface TensorSummary {
@@ -30,10 +28,7 @@ export async function replayOp(device: Device, op: RecordedOp): Promise<Replayed
   });
   const parameters = device.createBuffer('parameters', 256 * op.calls.length, 'uniform');
   try {
-    const calls = op.calls.map(call => ({
-      ...call,
-      buffers: call.buffers.map(({ buffer, ...range }): BufferRange => ({ ...range, buffer: buffers[buffer]! })),
-    }));
+    const calls = op.calls.map(call => callOfRecord(call, buffers));
     device.submit(await compile(device, calls, () => parameters));
     const results: TensorSummary[] = [];
     for (const { name, buffer, type, count } of op.results) {
@@ -50,8 +45,6 @@ export async function replayOp(device: Device, op: RecordedOp): Promise<Replayed
   }
 }
 
-const floatsOf = (bytes: ArrayBuffer, type: ElementType): Float32Array =>
-  type === 'f16' ? floatsOfHalves(bytes) : new Float32Array(bytes);
 const wordsOf = (bytes: Uint8Array): Uint32Array<ArrayBuffer> => new Uint32Array(bytes.slice().buffer);
 
 function summary(name: string, values: Float32Array): TensorSummary {

@@ -5,7 +5,7 @@
  */
 import type { DeviceBuffer } from '../gpu/buffer.js';
 import type { Memory } from '../gpu/memory.js';
-import { BYTES } from '../kernels/call.js';
+import { BYTES } from '../kernels/element-type.js';
 import { type DType, persistent, type Shape, sizeOf, type Tensor } from './tensor.js';
 
 export interface ArenaItem {

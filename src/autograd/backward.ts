@@ -1,5 +1,5 @@
 /** The backward walk: nodes in reverse, each rule once, gradients of a tensor added up as they arrive. */
-import { accumulate, add } from '../kernels/elementwise.js';
+import { accumulate, add } from '../kernels/add.js';
 import type { Graph, Node, PendingGradients, Segment } from './graph.js';
 import { expectShape, sizeOf, type Tensor } from './tensor.js';
 
@@ -98,7 +98,7 @@ function addTensors(graph: Graph, a: Tensor, b: Tensor): Tensor {
     op: 'add',
     inputs: [a, b],
     outputs: [{ shape: a.shape, dtype: a.dtype }],
-    launch: (kernels, bind, [y]) => add(kernels, sizeOf(a.shape), { a: bind(a), b: bind(b), y: bind(y!) }),
+    launch: (variants, bind, [y]) => add(variants, sizeOf(a.shape), { a: bind(a), b: bind(b), y: bind(y!) }),
   })[0]!;
 }
 
@@ -108,6 +108,6 @@ function accumulateInto(graph: Graph, total: Tensor, gradient: Tensor): void {
     inputs: [gradient],
     outputs: [],
     updates: [total],
-    launch: (kernels, bind) => accumulate(kernels, sizeOf(total.shape), { a: bind(gradient), y: bind(total) }),
+    launch: (variants, bind) => accumulate(variants, sizeOf(total.shape), { a: bind(gradient), y: bind(total) }),
   });
 }

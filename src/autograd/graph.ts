@@ -3,7 +3,7 @@
  * calls, and a backward rule that adds further nodes.
  */
 import type { KernelCall, Operand } from '../kernels/call.js';
-import type { KernelTable } from '../kernels/table.js';
+import type { VariantTable } from '../kernels/variants.js';
 import type { DType, Shape, Tensor } from './tensor.js';
 
 /** What a node makes: a new tensor, or `of` an input's buffer, which it overwrites in place. */
@@ -28,7 +28,7 @@ export interface NodeSpec {
   readonly outputs: readonly OutputSpec[];
   /** Persistent tensors that the node adds to or overwrites: gradients, weights, sums. They keep the node alive. */
   readonly updates?: readonly Tensor[];
-  launch(kernels: KernelTable, bind: (tensor: Tensor) => Operand, outputs: readonly Tensor[]): KernelCall[];
+  launch(variants: VariantTable, bind: (tensor: Tensor) => Operand, outputs: readonly Tensor[]): KernelCall[];
   /**
    * Gradients of the inputs, in order, from those of the outputs; undefined where there is none, or where it went
    * straight into a parameter's gradient.

@@ -6,8 +6,8 @@ import type { BufferRange, DeviceBuffer } from '../gpu/buffer.js';
 import type { Device } from '../gpu/device.js';
 import type { Memory } from '../gpu/memory.js';
 import type { Command } from '../gpu/program.js';
-import { type KernelCall, type Operand, packParams } from '../kernels/call.js';
-import { KernelTable } from '../kernels/table.js';
+import { bindCall, type KernelCall, type Operand, packParams } from '../kernels/call.js';
+import { VariantTable } from '../kernels/variants.js';
 import type { Graph, Node } from './graph.js';
 import { type Layout, type LayoutOptions, layOut } from './layout.js';
 import { rangeOf, type Tensor } from './tensor.js';
@@ -28,7 +28,7 @@ export interface Allocation {
 
 export interface PlanOptions extends LayoutOptions {
   /** Which variants of kernels to take; by default the shipped ones. */
-  readonly kernels?: KernelTable | undefined;
+  readonly variants?: VariantTable | undefined;
 }
 
 export class Plan {
@@ -69,12 +69,16 @@ export class Plan {
   destroy(): void {
     for (const buffer of this.buffers) buffer.destroy();
   }
+
+  [Symbol.dispose](): void {
+    this.destroy();
+  }
 }
 
 /** Plans, compiles and binds the graph. */
 export async function plan(device: Device, graph: Graph, options: PlanOptions = {}): Promise<Plan> {
   const layout = layOut(graph, options);
-  const allocation = allocate(device, layout, options.kernels);
+  const allocation = allocate(device, layout, options.variants);
   try {
     const commands = await compile(device, allocation.steps);
     return new Plan(
@@ -95,7 +99,7 @@ export const bytesOfAllocation = ({ buffers }: Allocation): number =>
 export function allocate(
   memory: Memory,
   { nodes, slots, places }: Layout,
-  kernels = new KernelTable(memory.adapter),
+  variants = new VariantTable(memory.adapter),
 ): Allocation {
   const buffers: DeviceBuffer[] = [];
   try {
@@ -108,7 +112,7 @@ export function allocate(
     };
     const byNode = nodes.map(({ node, copies }) => [
       ...copies.map(({ from, to }) => ({ from: bind(from), to: bind(to) })),
-      ...node.launch(kernels, bind, node.results),
+      ...node.launch(variants, bind, node.results),
     ]);
     const starts = [0];
     for (const { length } of byNode) starts.push(starts.at(-1)! + length);
@@ -133,7 +137,7 @@ export function allocate(
 const UNIFORM_ALIGNMENT = 256;
 
 function makeUniforms(memory: Memory, calls: readonly KernelCall[]): { buffer: DeviceBuffer; ranges: BufferRange[] } {
-  const packed = calls.map(({ params }) => packParams(params));
+  const packed = calls.map(packParams);
   const offsets: number[] = [];
   let bytes = 0;
   for (const params of packed) {
@@ -154,11 +158,7 @@ function makeUniforms(memory: Memory, calls: readonly KernelCall[]): { buffer: D
 async function compile(device: Device, steps: readonly Step[]): Promise<Command[]> {
   return Promise.all(
     steps.map(async (step): Promise<Command> => {
-      if (!('call' in step)) return { kind: 'copy', ...step };
-      const { label, source, buffers, workgroups } = step.call;
-      const pipeline = await device.compile(label, source);
-      const bindGroup = device.bind(pipeline, [...buffers, step.params]);
-      return { kind: 'dispatch', label, pipeline, bindGroup, workgroups };
+      return 'call' in step ? bindCall(device, step.call, step.params) : { kind: 'copy', ...step };
     }),
   );
 }

@@ -1,6 +1,7 @@
 /** Tensors of a traced graph: a shape and a place, no values. */
 import type { DeviceBuffer } from '../gpu/buffer.js';
-import { BYTES, type ElementType, type Operand } from '../kernels/call.js';
+import type { Operand } from '../kernels/call.js';
+import { BYTES, type ElementType } from '../kernels/element-type.js';
 
 export type Shape = readonly number[];
 export type DType = ElementType;

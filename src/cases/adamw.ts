@@ -1,5 +1,5 @@
 /** AdamW over one tensor. */
-import { type AdamwSettings, adamw } from '../kernels/elementwise.js';
+import { type AdamwSettings, adamw } from '../kernels/adamw.js';
 import { adamwBounds, storedBound } from '../numerics/bounds.js';
 import { FORMATS, type InputClass, stored } from '../numerics/inputs.js';
 import * as reference from '../numerics/reference.js';
@@ -68,6 +68,6 @@ export function adamwCase(given: AdamwCase): Case {
       const half = { reference: updated, bound: storedBound(bounds.parameter, updated, 'f16') };
       return { parameter: expected('parameter'), m: expected('m'), v: expected('v'), ...(isHalf && { half }) };
     },
-    calls: (kernels, operands) => adamw(kernels, count, { ...settings, staged }, operands),
+    calls: (variants, operands) => adamw(variants, count, { ...settings, staged }, operands),
   });
 }

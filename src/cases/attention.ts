@@ -89,7 +89,7 @@ export function attentionCases(given: AttentionCase): Readonly<Record<AttentionK
         const { out, logsumexp } = expected(given);
         return { out, logsumexp };
       },
-      calls: (kernels, operands) => attentionForward(kernels, shape, operands),
+      calls: (variants, operands) => attentionForward(variants, shape, operands),
     }),
     attention_backward_query: kernelCase({
       ...common('attention_backward_query'),
@@ -99,14 +99,14 @@ export function attentionCases(given: AttentionCase): Readonly<Record<AttentionK
         const { dqkv, delta } = expected(given);
         return { dqkv, delta };
       },
-      calls: (kernels, operands) => attentionBackwardQuery(kernels, shape, operands),
+      calls: (variants, operands) => attentionBackwardQuery(variants, shape, operands),
     }),
     attention_backward_key_value: kernelCase({
       ...common('attention_backward_key_value'),
       inputs: { qkv, logsumexp, delta, dout },
       outputs: { dqkv: { ...empty(qkv), isWritten: (i: number) => !isQuery(i) } },
       expected: given => ({ dqkv: expected(given).dqkv }),
-      calls: (kernels, operands) => attentionBackwardKeyValue(kernels, shape, operands),
+      calls: (variants, operands) => attentionBackwardKeyValue(variants, shape, operands),
     }),
   };
 }

@@ -4,11 +4,13 @@
  */
 
 import { bfloatsOf } from '../bfloat.js';
-import type { BufferRange, BufferUsage, DeviceBuffer } from '../gpu/buffer.js';
+import type { BufferUsage, DeviceBuffer } from '../gpu/buffer.js';
 import type { Device } from '../gpu/device.js';
 import type { Command } from '../gpu/program.js';
-import { floatsOfHalves, halvesOf } from '../half.js';
-import { BYTES, type ElementType, type KernelCall, kernelCall, type Operand, packParams } from '../kernels/call.js';
+import { halvesOf } from '../half.js';
+import { bindCall, type KernelCall, type Operand, packParams } from '../kernels/call.js';
+import { BYTES, type ElementType, floatsOf } from '../kernels/element-type.js';
+import { fillWorkgroup } from '../kernels/fill-workgroup.js';
 import type { Vector } from '../numerics/reference.js';
 import type { Given, Input, Problem } from './case.js';
 
@@ -89,10 +91,10 @@ export class Bench {
         return copied;
       });
       const programs = await Promise.all(
-        problem.variants.map(({ kernels }) =>
+        problem.variants.map(({ table }) =>
           compile(
             device,
-            problem.calls(kernels, operands).map(call => withGuards(alter(call, device))),
+            problem.calls(table, operands).map(call => withGuards(alter(call, device))),
             size => make('parameters', size, 'uniform'),
           ),
         ),
@@ -128,18 +130,13 @@ export class Bench {
   /** Fills the workgroup memory of as many workgroups as run at once. */
   async #dirty(): Promise<Command[]> {
     if (this.#fill.length > 0) return this.#fill;
-    const { maxComputeWorkgroupStorageSize, maxComputeInvocationsPerWorkgroup } = this.device.adapter.limits;
     const [sink, parameters] = [
       this.device.createBuffer('sink', 16),
       this.device.createBuffer('parameters', 16, 'uniform'),
     ];
     this.#owned.push(sink, parameters);
-    const holes = {
-      WORDS: maxComputeWorkgroupStorageSize! / 4,
-      WORKGROUP: Math.min(128, maxComputeInvocationsPerWorkgroup!),
-    };
-    const range = { buffer: sink, offsetBytes: 0, sizeBytes: 16 };
-    const call = kernelCall('fill_workgroup', holes, [range], [PATTERN], [WORKGROUPS_FILLED, 1, 1]);
+    const operand: Operand = { buffer: sink, offsetBytes: 0, sizeBytes: 16, type: 'u32' };
+    const call = fillWorkgroup(this.device.adapter, PATTERN, WORKGROUPS_FILLED, { sink: operand });
     this.#fill = await compile(this.device, [call], () => parameters);
     return this.#fill;
   }
@@ -168,11 +165,11 @@ function place(
 
 /** Binds the guard behind an operand too: some drivers drop what is written beyond a binding. */
 function withGuards(call: KernelCall): KernelCall {
-  const buffers = call.buffers.map(range => ({
-    ...range,
-    sizeBytes: Math.min(range.sizeBytes + GUARD, range.buffer.sizeBytes - range.offsetBytes),
-  }));
-  return { ...call, buffers };
+  const buffers = Object.entries(call.buffers).map(([name, range]) => {
+    const sizeBytes = Math.min(range.sizeBytes + GUARD, range.buffer.sizeBytes - range.offsetBytes);
+    return [name, { ...range, sizeBytes }] as const;
+  });
+  return { ...call, buffers: Object.fromEntries(buffers) };
 }
 
 function copy(from: DeviceBuffer, to: DeviceBuffer, offsetBytes = 0): Command {
@@ -192,12 +189,10 @@ export async function compile(
 ): Promise<Command[]> {
   const buffer = makeParameters(256 * calls.length);
   return Promise.all(
-    calls.map(async ({ label, source, buffers, params, workgroups }, i): Promise<Command> => {
-      const packed = packParams(params);
+    calls.map((call, i): Promise<Command> => {
+      const packed = packParams(call);
       device.write(buffer, packed, 256 * i);
-      const range: BufferRange = { buffer, offsetBytes: 256 * i, sizeBytes: packed.byteLength };
-      const pipeline = await device.compile(label, source);
-      return { kind: 'dispatch', label, pipeline, bindGroup: device.bind(pipeline, [...buffers, range]), workgroups };
+      return bindCall(device, call, { buffer, offsetBytes: 256 * i, sizeBytes: packed.byteLength });
     }),
   );
 }
@@ -233,7 +228,7 @@ function judge({ outputs }: Problem, places: readonly Place[], bytes: ArrayBuffe
       if (isOwn && !initial && runs[0]![i] === before[i]) unwritten++;
     }
     const own = bytes.slice(offset + GUARD, offset + GUARD + count * BYTES[type]);
-    values[name] = type === 'f16' ? floatsOfHalves(own) : new Float32Array(own);
+    values[name] = floatsOf(own, type);
     offset += image.byteLength;
   }
   return { values, strayWrites, unwritten, unequal };

@@ -1,6 +1,7 @@
 /** Biases, and their gradient: sums over rows. */
+
+import { addBias } from '../kernels/add-bias.js';
 import type { RowSizes } from '../kernels/row-variant.js';
-import { addBias } from '../kernels/rows.js';
 import { columnSumParts, columnSums } from '../kernels/sum-rows.js';
 import { biasBound, columnSumBound, storedBound } from '../numerics/bounds.js';
 import { FORMATS, type InputClass, type StoredType } from '../numerics/inputs.js';
@@ -25,7 +26,7 @@ export function addBiasCase({ rows, columns, type, inputClass = 'uniform' }: Bia
       const y = reference.addBias(x, bias);
       return { x: { reference: y, bound: storedBound(biasBound(x, bias), y, type) } };
     },
-    calls: (kernels, operands) => addBias(kernels, { rows, columns }, operands),
+    calls: (variants, operands) => addBias(variants, { rows, columns }, operands),
   });
 }
 
@@ -50,6 +51,6 @@ export function columnSumsCase({ rows: R, columns: C, type, inputClass = 'unifor
       );
       return { total: { reference: sum, bound } };
     },
-    calls: (kernels, operands) => columnSums(kernels, { rows: R, columns: C }, operands),
+    calls: (variants, operands) => columnSums(variants, { rows: R, columns: C }, operands),
   });
 }

@@ -46,7 +46,7 @@ export function branchesCase(given: BranchesCase): Case {
     },
     outputs: { out: { type, count: T * H * D }, logsumexp: { type: 'f32', count: H * T } },
     expected: ({ qkv, branches }) => expectedOf(qkv, branches, given),
-    calls: (kernels, operands) => attentionBranches(kernels, { B: 1, T, H, KV, D }, operands),
+    calls: (variants, operands) => attentionBranches(variants, { B: 1, T, H, KV, D }, operands),
   });
 }
 

@@ -1,5 +1,6 @@
 /** The cache of keys and values: what is written to it, and attention of one position over it. */
-import { attentionCached, cacheWrite } from '../kernels/cache.js';
+import { attentionCached } from '../kernels/attention-cached.js';
+import { cacheWrite } from '../kernels/cache-write.js';
 import { attention } from '../numerics/attention.js';
 import { attentionBounds } from '../numerics/attention-bounds.js';
 import { type InputClass, inputValues, type StoredType } from '../numerics/inputs.js';
@@ -65,7 +66,7 @@ export function cacheWriteCase(given: CacheCase & { readonly T: number }): Case 
     },
     outputs: { keys: output(ofKeys), values: output(ofValues) },
     expected: ({ qkv }) => ({ keys: side(H, ofKeys, qkv), values: side(H + KV, ofValues, qkv) }),
-    calls: (kernels, operands) => cacheWrite(kernels, { B, T, capacity, H, KV, D }, operands),
+    calls: (variants, operands) => cacheWrite(variants, { B, T, capacity, H, KV, D }, operands),
   });
 }
 
@@ -92,7 +93,7 @@ export function attentionCachedCase(given: CacheCase & { readonly rescale: numbe
     },
     outputs: { out: { type, count: B * H * D } },
     expected: values => ({ out: attended(values, given) }),
-    calls: (kernels, operands) => attentionCached(kernels, { B, capacity, H, KV, D }, operands),
+    calls: (variants, operands) => attentionCached(variants, { B, capacity, H, KV, D }, operands),
   });
 }
 

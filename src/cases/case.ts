@@ -2,8 +2,10 @@
  * A case of a kernel: its operands by name, what float64 makes of them, how far off they may be, and the launcher's calls.
  * Audit, tests, tuner and benchmark take it from here. It needs no device, and makes no value before it is asked for one.
  */
-import type { ElementType, KernelCall, Operand } from '../kernels/call.js';
-import type { KernelTable } from '../kernels/table.js';
+
+import type { KernelCall, Operand } from '../kernels/call.js';
+import type { ElementType } from '../kernels/element-type.js';
+import type { VariantTable } from '../kernels/variants.js';
 import { columnSumBound } from '../numerics/bounds.js';
 import { type Format, type InputClass, type InputOptions, inputValues, type StoredType } from '../numerics/inputs.js';
 import type { Vector } from '../numerics/reference.js';
@@ -76,7 +78,7 @@ export interface Case {
   /** Of inputs read and outputs written, each once for an op. */
   readonly bytes?: number;
   expected(given: Given): Readonly<Record<string, Expected>>;
-  calls(kernels: KernelTable, operands: Readonly<Record<string, Operand>>): KernelCall[];
+  calls(variants: VariantTable, operands: Readonly<Record<string, Operand>>): KernelCall[];
   /** Whether the kernel said that something was not finite, where it says so by more than a result that is not. */
   reports?(values: Readonly<Record<string, ArrayLike<number>>>): boolean;
 }
@@ -87,7 +89,7 @@ interface NamedCase<I, O> extends Omit<Case, 'inputs' | 'outputs' | 'expected' |
   readonly inputs: I;
   readonly outputs: O;
   expected(given: Each<I & O, Vector>): Readonly<Record<string, Expected>>;
-  calls(kernels: KernelTable, operands: Each<I & O, Operand>): KernelCall[];
+  calls(variants: VariantTable, operands: Each<I & O, Operand>): KernelCall[];
 }
 
 /** A case whose values and operands are known by its own names. */
@@ -97,7 +99,7 @@ export const kernelCase = <I extends Case['inputs'], O extends Case['outputs']>(
 /** How a case is run: a table that holds a variant of its kernel. */
 export interface Variant {
   readonly name: string;
-  readonly kernels: KernelTable;
+  readonly table: VariantTable;
 }
 
 /** A case with the variants that are to run it. */

@@ -1,6 +1,7 @@
 /** Cross-entropy with its gradient. */
+
+import { crossEntropy, IGNORED_TARGET } from '../kernels/cross-entropy.js';
 import type { RowSizes } from '../kernels/row-variant.js';
-import { crossEntropy, IGNORED_TARGET } from '../kernels/rows.js';
 import { crossEntropyBounds, storedBound } from '../numerics/bounds.js';
 import { FORMATS, type InputClass, inputValues, type StoredType } from '../numerics/inputs.js';
 import * as reference from '../numerics/reference.js';
@@ -69,9 +70,9 @@ export function crossEntropyCase(given: CrossEntropyCase): Case {
         },
       };
     },
-    calls: (kernels, { targets, logits, losses, dlogits, lossScale }) =>
+    calls: (variants, { targets, logits, losses, dlogits, lossScale }) =>
       crossEntropy(
-        kernels,
+        variants,
         { rows: R, columns: V },
         { scale, dlogits, lossScale },
         { targets, logits: logits!, losses },

@@ -1,5 +1,6 @@
 /** Sums of two tensors, one added to another, and conversions. */
-import { accumulate, add, cast } from '../kernels/elementwise.js';
+import { accumulate, add } from '../kernels/add.js';
+import { cast } from '../kernels/cast.js';
 import { flushedValues, storedBound, TINY, U } from '../numerics/bounds.js';
 import { FORMATS, type Format, type InputClass, type StoredType } from '../numerics/inputs.js';
 import type { Vector } from '../numerics/reference.js';
@@ -35,7 +36,7 @@ export function addCase(given: SumOfTwoCase): Case {
     inputs: { a, b },
     outputs: { y: { type, count } },
     expected: ({ a, b }) => ({ y: expected(a, b) }),
-    calls: (kernels, operands) => add(kernels, count, operands),
+    calls: (variants, operands) => add(variants, count, operands),
   });
 }
 
@@ -49,7 +50,7 @@ export function accumulateCase(given: SumOfTwoCase): Case {
     inputs: { a },
     outputs: { y: updated(b) },
     expected: ({ a, y }) => ({ y: expected(a, y) }),
-    calls: (kernels, operands) => accumulate(kernels, count, operands),
+    calls: (variants, operands) => accumulate(variants, count, operands),
   });
 }
 
@@ -72,6 +73,6 @@ export function castCase({ count, from, to, inputClass = 'uniform' }: CastCase):
     inputs: { x: drawn(inputClass, `x ${from} ${count} ${inputClass}`, count, { type: from, most }) },
     outputs: { y: { type: to, count } },
     expected: ({ x }) => ({ y: { reference: x, bound: storedBound(flushedValues(x, from), x, to) } }),
-    calls: (kernels, operands) => cast(kernels, count, operands),
+    calls: (variants, operands) => cast(variants, count, operands),
   });
 }

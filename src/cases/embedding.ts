@@ -1,6 +1,7 @@
 /** Rows of a table by id, and the sum of gradients back into it. */
+
+import { embeddingBackward, embeddingForward } from '../kernels/embedding.js';
 import type { RowSizes } from '../kernels/row-variant.js';
-import { embeddingBackward, embeddingForward } from '../kernels/rows.js';
 import { columnSumBound, flushedValues } from '../numerics/bounds.js';
 import { FORMATS, type Format, type InputClass, inputValues } from '../numerics/inputs.js';
 import * as reference from '../numerics/reference.js';
@@ -35,7 +36,7 @@ export function embeddingForwardCase(given: EmbeddingCase & { readonly type?: Fo
       const bound = type === 'f16' ? flushedValues(y, type) : new Float64Array(R * C);
       return { y: { reference: y, bound } };
     },
-    calls: (kernels, operands) => embeddingForward(kernels, { rows: R, columns: C, entries: V }, operands),
+    calls: (variants, operands) => embeddingForward(variants, { rows: R, columns: C, entries: V }, operands),
   });
 }
 
@@ -64,6 +65,6 @@ export function embeddingBackwardCase(given: EmbeddingCase): Case {
       );
       return { dtable: { reference: sum, bound: bound.map((value, i) => (magnitudes[i] === 0 ? 0 : value)) } };
     },
-    calls: (kernels, operands) => embeddingBackward(kernels, { rows: R, columns: C, entries: V }, operands),
+    calls: (variants, operands) => embeddingBackward(variants, { rows: R, columns: C, entries: V }, operands),
   });
 }

@@ -1,12 +1,12 @@
 /** A table that gives one variant to whatever asks for one of its kind. */
 import type { AdapterDescription } from '../gpu/adapters.js';
 import type { AttentionKernel, AttentionSizes, AttentionVariant } from '../kernels/attention-variant.js';
-import type { ElementType } from '../kernels/call.js';
+import type { ElementType } from '../kernels/element-type.js';
 import type { MatmulRequest, MatmulVariant } from '../kernels/matmul-variant.js';
 import type { ElementRequest, ElementVariant, RowRequest, RowVariant } from '../kernels/row-variant.js';
-import { KernelTable, type VariantOf } from '../kernels/table.js';
+import { type VariantOf, VariantTable } from '../kernels/variants.js';
 
-class ForcedTable extends KernelTable {
+class ForcedTable extends VariantTable {
   readonly #variants: Partial<VariantOf>;
 
   constructor(adapter: AdapterDescription, variants: Partial<VariantOf>) {
@@ -31,5 +31,5 @@ class ForcedTable extends KernelTable {
   }
 }
 
-export const forced = (adapter: AdapterDescription, variants: Partial<VariantOf>): KernelTable =>
+export const forced = (adapter: AdapterDescription, variants: Partial<VariantOf>): VariantTable =>
   new ForcedTable(adapter, variants);

@@ -26,7 +26,7 @@ export function gradientNormPartialCase(given: { readonly count: number; readonl
       });
       return { partial: { reference: sums, bound: sums.map(sum => squaresBound(sum, elements)) } };
     },
-    calls: (kernels, operands) => gradientNormPartial(kernels, count, 1, operands),
+    calls: (variants, operands) => gradientNormPartial(variants, count, 1, operands),
   });
 }
 
@@ -84,8 +84,8 @@ export function gradientNormCase({ parts, clip, isScaled }: GradientNormCase): C
       };
       return { health, scaler: after };
     },
-    calls: (kernels, operands) =>
-      gradientNorm(kernels, parts, clip, isScaled ? { growthInterval: 100, ...SETTINGS } : undefined, operands),
+    calls: (variants, operands) =>
+      gradientNorm(variants, parts, clip, isScaled ? { growthInterval: 100, ...SETTINGS } : undefined, operands),
     // the bad step's number, or that the step was skipped
     reports: ({ health }) => health![2] !== 0 || health![5] !== 0,
   });

@@ -61,7 +61,7 @@ export function headNormForwardCase(given: HeadNormCase): Case {
         rstd: { reference: rstd, bound: rstdBound(rstd, D) },
       };
     },
-    calls: (kernels, operands) => headNormForward(kernels, { ...sizes, eps: EPS }, operands),
+    calls: (variants, operands) => headNormForward(variants, { ...sizes, eps: EPS }, operands),
   });
 }
 
@@ -102,7 +102,7 @@ export function headNormBackwardCase(given: HeadNormCase & { readonly hasTotal?:
         ...(total && { total: addedTo(total, dweight, sums) }),
       };
     },
-    calls: (kernels, { partial, sums, total, ...operands }) =>
-      headNormBackward(kernels, sizes, { ...operands, dweight: partial && sums && total && { partial, sums, total } }),
+    calls: (variants, { partial, sums, total, ...operands }) =>
+      headNormBackward(variants, sizes, { ...operands, dweight: partial && sums && total && { partial, sums, total } }),
   });
 }

@@ -1,5 +1,5 @@
 /** What a run looks at: the reduction of a tensor, and of AdamW's update, to five numbers a part. */
-import { HEALTH_WORDS, healthParts, tensorHealth, updateHealth } from '../kernels/health.js';
+import { HEALTH_WORDS, healthParts, tensorHealth, updateHealth } from '../kernels/tensor-health.js';
 import { DIVISION, gamma, SQRT, squaresBound, TINY, U } from '../numerics/bounds.js';
 import { FORMATS, type InputClass } from '../numerics/inputs.js';
 import type { Vector } from '../numerics/reference.js';
@@ -45,7 +45,7 @@ export function tensorHealthCase(given: { readonly count: number; readonly input
     inputs: { x: drawn(inputClass, `x ${count} ${inputClass}`, count, { most: Math.sqrt(largest / PART) / 2 }) },
     outputs: { report: reportOfParts(count) },
     expected: ({ x }) => ({ report: reportOf(x, 0) }),
-    calls: (kernels, operands) => tensorHealth(kernels, count, 0, operands),
+    calls: (variants, operands) => tensorHealth(variants, count, 0, operands),
     reports,
   });
 }
@@ -67,7 +67,7 @@ export function updateHealthCase({ count }: { readonly count: number }): Case {
       const values = m.map((mean, i) => (mean * CORRECTION1) / (Math.sqrt(v[i]! * CORRECTION2) + EPS));
       return { report: reportOf(values, relative) };
     },
-    calls: (kernels, operands) => updateHealth(kernels, count, 0, EPS, operands),
+    calls: (variants, operands) => updateHealth(variants, count, 0, EPS, operands),
     reports,
   });
 }

@@ -1,5 +1,5 @@
 /** Matrix products of every form and type, with each epilogue; and the product of a gated MLP, SwiGLU in one pass. */
-import { BYTES, type ElementType } from '../kernels/call.js';
+import { BYTES, type ElementType } from '../kernels/element-type.js';
 import { matmul, matmulSwiglu } from '../kernels/matmul.js';
 import type { MatmulSizes } from '../kernels/matmul-variant.js';
 import { flushedProducts, matmulBound, storedBound, swigluOfProductsBound } from '../numerics/bounds.js';
@@ -56,8 +56,8 @@ export function matmulCase(given: MatmulCase): Case {
       const bound = matmulBound(magnitudes, K, added, flushedProducts(a, b, shape, types));
       return { c: { reference: sum, bound: storedBound(bound, sum, types.c) } };
     },
-    calls: (kernels, operands) =>
-      matmul(kernels, { form, M, N, K }, { ...operands, ...(epilogue === 'accumulate' && { addend: 'c' as const }) }),
+    calls: (variants, operands) =>
+      matmul(variants, { form, M, N, K }, { ...operands, ...(epilogue === 'accumulate' && { addend: 'c' as const }) }),
   });
 }
 
@@ -140,6 +140,6 @@ export function matmulSwigluCase(given: MatmulSwigluCase): Case {
       const bound = storedBound(swigluOfProductsBound(gate, up, gateError, upError), y, type);
       return { gateUp: { reference: gateUp, bound: gateUpBound }, y: { reference: y, bound } };
     },
-    calls: (kernels, operands) => matmulSwiglu(kernels, { M, F, K }, operands),
+    calls: (variants, operands) => matmulSwiglu(variants, { M, F, K }, operands),
   });
 }

@@ -1,6 +1,7 @@
 /** RMSNorm: forward, and its gradients for the input and for the weight. */
+
+import { rmsnormBackward, rmsnormForward, rmsnormParts } from '../kernels/rmsnorm.js';
 import type { RowSizes } from '../kernels/row-variant.js';
-import { rmsnormBackward, rmsnormForward, rmsnormParts } from '../kernels/rows.js';
 import { rmsnormBound, rmsnormInputBound, rmsnormWeightBound, rstdBound, storedBound } from '../numerics/bounds.js';
 import { FORMATS, type InputClass, type StoredType, stored } from '../numerics/inputs.js';
 import * as reference from '../numerics/reference.js';
@@ -38,7 +39,7 @@ export function rmsnormForwardCase(given: RmsnormCase): Case {
       const bound = storedBound(rmsnormBound(y, weight, rstd, C), y, type);
       return { y: { reference: y, bound }, rstd: { reference: rstd, bound: rstdBound(rstd, C) } };
     },
-    calls: (kernels, operands) => rmsnormForward(kernels, { rows: R, columns: C, eps: EPS }, operands),
+    calls: (variants, operands) => rmsnormForward(variants, { rows: R, columns: C, eps: EPS }, operands),
   });
 }
 
@@ -77,9 +78,9 @@ export function rmsnormBackwardCase(
       const sums = rmsnormWeightBound({ x, rstd, dy }, R, C);
       return { dx: { reference: sum, bound }, ...(total && { total: addedTo(total, dweight, sums) }) };
     },
-    calls: (kernels, { partial, total, ...operands }) =>
+    calls: (variants, { partial, total, ...operands }) =>
       rmsnormBackward(
-        kernels,
+        variants,
         { rows: R, columns: C },
         { ...operands, dweight: partial && total && { partial, total } },
       ),

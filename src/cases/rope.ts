@@ -1,5 +1,5 @@
 /** Rotary embedding, in place, and the rotation back. */
-import { type RopeSizes, rope } from '../kernels/rows.js';
+import { type RopeSizes, rope } from '../kernels/rope.js';
 import { ropeBound, storedBound } from '../numerics/bounds.js';
 import { FORMATS, type InputClass, type StoredType } from '../numerics/inputs.js';
 import * as reference from '../numerics/reference.js';
@@ -31,6 +31,6 @@ export function ropeCase({ type, inverse = false, inputClass = 'uniform', ...siz
       const bound = storedBound(ropeBound(x, D), y, type).map((value, i) => (isRotated(i) ? value : 0));
       return { x: { reference: y, bound } };
     },
-    calls: (kernels, operands) => rope(kernels, sizes, inverse, operands),
+    calls: (variants, operands) => rope(variants, sizes, inverse, operands),
   });
 }

@@ -4,8 +4,8 @@
  * end at, and no larger than that takes in the other sizes.
  */
 import type { AttentionSizes } from '../kernels/attention-variant.js';
+import type { RopeSizes } from '../kernels/rope.js';
 import type { RowSizes } from '../kernels/row-variant.js';
-import type { RopeSizes } from '../kernels/rows.js';
 import type { StoredType } from '../numerics/inputs.js';
 import type { CacheCase } from './cache.js';
 import type { EmbeddingCase } from './embedding.js';

@@ -1,5 +1,5 @@
 /** A scaled sum, added to what is there. */
-import { sum } from '../kernels/rows.js';
+import { sum } from '../kernels/sum.js';
 import { sumBound } from '../numerics/bounds.js';
 import { FORMATS, type InputClass } from '../numerics/inputs.js';
 import { type Case, drawn, Input, kernelCase, updated } from './case.js';
@@ -19,6 +19,6 @@ export function sumCase({ count, inputClass = 'uniform' }: { count: number; inpu
       const bound = sumBound(values, scale, Math.abs(before) + Math.abs(exact));
       return { total: { reference: Float64Array.of(exact), bound: Float64Array.of(bound) } };
     },
-    calls: (kernels, operands) => sum(kernels, count, scale, operands),
+    calls: (variants, operands) => sum(variants, count, scale, operands),
   });
 }

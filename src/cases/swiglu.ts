@@ -1,6 +1,6 @@
 /** SwiGLU of gate and up side by side, and its gradient. */
 import type { RowSizes } from '../kernels/row-variant.js';
-import { swigluBackward, swigluForward } from '../kernels/rows.js';
+import { swigluBackward, swigluForward } from '../kernels/swiglu.js';
 import { storedBound, swigluBackwardBounds, swigluBound } from '../numerics/bounds.js';
 import { type InputClass, inputValues, type StoredType } from '../numerics/inputs.js';
 import * as reference from '../numerics/reference.js';
@@ -42,7 +42,7 @@ export function swigluForwardCase(given: SwigluCase): Case {
       const y = reference.swiglu(gate, up);
       return { y: { reference: y, bound: storedBound(swigluBound(gate, up), y, type) } };
     },
-    calls: (kernels, operands) => swigluForward(kernels, { rows, columns }, operands),
+    calls: (variants, operands) => swigluForward(variants, { rows, columns }, operands),
   });
 }
 
@@ -61,6 +61,6 @@ export function swigluBackwardCase(given: SwigluCase): Case {
       const dx = sideBySide([dgate, dup], rows);
       return { dx: { reference: dx, bound: storedBound(sideBySide([bounds.dgate, bounds.dup], rows), dx, type) } };
     },
-    calls: (kernels, operands) => swigluBackward(kernels, { rows, columns }, operands),
+    calls: (variants, operands) => swigluBackward(variants, { rows, columns }, operands),
   });
 }

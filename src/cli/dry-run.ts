@@ -1,8 +1,8 @@
 /** What `--dry-run` prints. */
 import type { DryRun } from '../index.js';
 import { short } from '../report/words.js';
-import { evaluationCost } from '../train/evaluations.js';
-import { passesOf } from '../train/repeats.js';
+import { evaluationCost } from '../run/evaluations.js';
+import { passesOf } from '../run/repeats.js';
 import type { CommandResult, Terminal } from './command.js';
 import type { RunTime } from './measure.js';
 import { evaluationWords, passesWords, schedulePhases, scheduleWords } from './run-words.js';

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { type Command, Option } from 'commander';
+import { readModelConfig } from '../checkpoint/hf-config.js';
 import { encodeScoredText, readHeldOutText, type ScoredText } from '../data/scored-text.js';
 import { UserError } from '../errors.js';
 import { type TextLoss, textLoss } from '../eval/text-loss.js';
@@ -20,7 +21,6 @@ import {
 } from '../index.js';
 import { checkWindow } from '../model/config.js';
 import { short } from '../report/words.js';
-import { readModelConfig } from '../train/model-folder.js';
 import { onBadRowOption, printLeftOut } from './bad-rows.js';
 import { defineAction, type Terminal } from './command.js';
 import { wholeNumber } from './numbers.js';

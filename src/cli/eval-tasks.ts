@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { type Command, Option } from 'commander';
+import { readModelConfig } from '../checkpoint/hf-config.js';
 import { UserError } from '../errors.js';
 import { logLikelihoods } from '../eval/log-likelihoods.js';
 import { checkFilePlace, writeFileWhole } from '../files.js';
@@ -17,7 +18,6 @@ import type { Mean } from '../tasks/accuracy.js';
 import { evaluateTasks, type Scorer, type TaskResult } from '../tasks/evaluate.js';
 import type { Encoder } from '../tasks/requests.js';
 import { readTask, TASK_NAMES, type TaskData } from '../tasks/task.js';
-import { readModelConfig } from '../train/model-folder.js';
 import { defineAction, type Terminal } from './command.js';
 import { wholeNumber } from './numbers.js';
 import { noteSpelledSpecialTokens, specialTokensOption } from './special-tokens.js';

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { type Command, Option } from 'commander';
+import { readModelConfig } from '../checkpoint/hf-config.js';
 import { readRows } from '../data/rows.js';
 import { readText } from '../data/text-stream.js';
 import { UserError } from '../errors.js';
@@ -17,7 +18,6 @@ import {
   type SpecialTokens,
   TextTokenizer,
 } from '../index.js';
-import { readModelConfig } from '../train/model-folder.js';
 import { defineAction, type Terminal } from './command.js';
 import { anyNumber, wholeNumber } from './numbers.js';
 import { specialTokensOption } from './special-tokens.js';

@@ -1,12 +1,12 @@
 /** Short measurements of how fast this machine trains, for the time that a plan or a run will take. */
-import { median } from '../../bench/measure.js';
 import { modelConfig, stepWork } from '../../bench/works/step.js';
 import { messageOf } from '../errors.js';
 import { cacheFolder } from '../files.js';
 import { type DryRun, openDevice, presetSize, type RunConfig } from '../index.js';
-import { evaluationCost } from '../train/evaluations.js';
-import { kernelsForStart } from '../train/kernels.js';
-import { microBatchFlops, probeFlops, type SpeedProbe, timeMicroBatch, timeProbe } from '../train/speed.js';
+import { median } from '../median.js';
+import { evaluationCost } from '../run/evaluations.js';
+import { microBatchFlops, probeFlops, type SpeedProbe, timeMicroBatch, timeProbe } from '../run/speed.js';
+import { variantsForStart } from '../run/variants.js';
 
 const PRESET = 'small';
 const VOCABULARY = 4096;
@@ -99,8 +99,8 @@ export async function measureRun({ run, memory, adapter }: DryRun, config: RunCo
         if (run.checkpointing === 'none') return timeOf(speed, basis);
         return timeOf(speed / RECOMPUTED, `${basis}, and a third more for checkpointing`);
       }
-      const kernels = await kernelsForStart(adapter, run, { ...config, tuneSeconds: 0 }, { folder: cacheFolder() });
-      const seconds = await timeMicroBatch(device, run, kernels);
+      const variants = await variantsForStart(adapter, run, { ...config, tuneSeconds: 0 }, { folder: cacheFolder() });
+      const seconds = await timeMicroBatch(device, run, variants);
       return timeOf(stepFlops / seconds, `by a few of the run's micro-batches, timed on ${adapter.name}`);
     } finally {
       device.close();

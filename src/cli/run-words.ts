@@ -1,9 +1,9 @@
 /** What a run is going to do, before it starts: schedule, evaluations, checkpoints, passes over its data. */
 import { learningRateAt } from '../optim/schedule.js';
 import { short } from '../report/words.js';
-import { evaluationCost } from '../train/evaluations.js';
-import { passesOf } from '../train/repeats.js';
-import type { ResolvedRun } from '../train/resolve.js';
+import { evaluationCost } from '../run/evaluations.js';
+import { passesOf } from '../run/repeats.js';
+import type { ResolvedRun } from '../run/resolve.js';
 
 export interface Phase {
   readonly phase: string;

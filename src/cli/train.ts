@@ -13,7 +13,7 @@ import {
   type TrainObserver,
 } from '../index.js';
 import { lossWords, short } from '../report/words.js';
-import { configFields, defaultOf, type FieldName } from '../train/config.js';
+import { configFields, defaultOf, type FieldName } from '../run/config.js';
 import { type CommandResult, defineAction, type Terminal } from './command.js';
 import { showDryRun } from './dry-run.js';
 import { addHealthOptions, kebab, takeHealth } from './health.js';

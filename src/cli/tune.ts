@@ -4,9 +4,10 @@ import { UserError } from '../errors.js';
 import { cacheFolder } from '../files.js';
 import { type AdapterDescription, chooseAdapter, readYaml } from '../index.js';
 import { percent } from '../report/words.js';
-import { type FieldName, MODEL_FIELDS, parseFields } from '../train/config.js';
-import { traceKernels, tuneRequests } from '../train/kernels.js';
-import { stepShape } from '../train/step-shape.js';
+import { type FieldName, MODEL_FIELDS, parseFields } from '../run/config.js';
+import { stepShape } from '../run/step-shape.js';
+import { tuneRequests } from '../run/variants.js';
+import { dryStep } from '../train/dry-step.js';
 import { cachePath, readCache } from '../tune/cache.js';
 import { sameVariant, showVariant } from '../tune/candidates.js';
 import type { Variant } from '../tune/kind.js';
@@ -63,7 +64,7 @@ async function run(terminal: Terminal, options: TuneCommandOptions): Promise<Com
   }
   const adapter = (await chooseAdapter(options.adapter ?? fields.adapter)).choice.chosen;
   const shape = hasModel ? { ...stepShape(fields, adapter), precision: fields.precision } : undefined;
-  const requests = shape && [...traceKernels(adapter, shape).requests.values()];
+  const requests = shape && [...dryStep(adapter, shape).variants.requests.values()];
   const folder = cacheFolder();
   if (requests && !show) {
     terminal.note(`${requests.length} kernels on ${adapter.name} (${adapter.driver}), for ${seconds} s at most`);

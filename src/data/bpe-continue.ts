@@ -23,8 +23,8 @@ export interface CountedWord {
 export interface ContinueBpeOptions {
   /** Tokens to add. */
   readonly add: number;
-  /** Field or column of the text in .jsonl and .parquet. */
-  readonly field: string;
+  /** Field or column of the text in .jsonl and .parquet; default `text`. */
+  readonly field?: string | undefined;
   /** Bytes of UTF-8 text to look at, default 500 MB: the first ones of the files as they are listed. */
   readonly maxBytes?: number;
   /** What is done with bad rows, and counts them; by default they are errors. */
@@ -36,6 +36,12 @@ export interface ContinueBpeOptions {
  * The tokenizer with `add` further entries, whose ids follow on its own; old ids stay. The same text gives the same file.
  * @throws UserError when the tokenizer is neither a byte-level BPE nor one with byte fallback, or the text gives too few
  *   pairs that occur twice.
+ * @example
+ * import { continueBpe, findModelFolder, TextTokenizer } from 'babelgrad';
+ *
+ * const tokenizer = TextTokenizer.load(`${findModelFolder('runs/english')}/tokenizer.json`);
+ * const extended = await continueBpe(tokenizer, ['text/fr.jsonl.gz'], { add: 200 });
+ * console.log(tokenizer.vocabSize, extended.vocabSize);
  */
 export async function continueBpe(
   tokenizer: TextTokenizer,

@@ -17,7 +17,7 @@ export type { DocumentPart } from './pieces.js';
  */
 export async function* readDocuments(
   path: string,
-  field: string,
+  field = 'text',
   onRead?: OnRead,
   rows = new BadRows(),
 ): AsyncGenerator<DocumentPart> {

@@ -32,6 +32,13 @@ export interface Sequence {
  * so that no share is ever off by more than a sequence or so. Each source is cut into windows of T+1 tokens at stride T,
  * drawn in an order that is shuffled anew for each epoch and depends on the seed and the source's name alone: a target
  * language comes in the same order with and without replay beside it.
+ * @example
+ * import { Mixture, TokenDataset } from 'babelgrad';
+ *
+ * const french = { name: 'fr', weight: 0.9, tokens: TokenDataset.open('data/fr') };
+ * const replay = { name: 'en', weight: 0.1, tokens: TokenDataset.open('data/en') };
+ * const mixture = new Mixture([french, replay], { seed: 0, contextLength: 128 });
+ * console.log(mixture.next(8)); // ids [8, 129]
  */
 export class Mixture {
   readonly sources: readonly MixtureSource[];

@@ -3,11 +3,11 @@
  * by the size of the vocabulary), and the tokenizer.json that made them. After every document stands the separator
  * token, so that document boundaries are kept; before it, where the tokenizer begins texts with a token, that one.
  */
-import { createHash } from 'node:crypto';
 import { closeSync, existsSync, fstatSync, openSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { messageOf, UserError } from '../errors.js';
+import { sha256 } from '../hash.js';
 import { whyInvalid } from '../schema.js';
 import { bytesPerToken, readIds } from './token-file.js';
 import { SPECIAL_TOKENS } from './tokenizer.js';
@@ -81,6 +81,7 @@ class SplitReader {
   }
 
   read(start: number, count: number): Uint32Array {
+    if (this.#files.length === 0) throw new UserError('the data set was closed; open it again, or close it later');
     if (start < 0 || count < 0 || start + count > this.#tokens) {
       throw new Error(`tokens ${start} to ${start + count} were asked for, there are ${this.#tokens}`);
     }
@@ -98,7 +99,7 @@ class SplitReader {
   }
 }
 
-/** An open token data set. */
+/** An open token data set. `close` it. */
 export class TokenDataset {
   readonly folder: string;
   readonly index: TokenIndex;
@@ -181,9 +182,11 @@ export class TokenDataset {
     this.#train.close();
     this.#heldOut.close();
   }
-}
 
-const sha256 = (data: Uint8Array): string => createHash('sha256').update(data).digest('hex');
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}
 
 /** Ids mean nothing with another tokenizer. */
 function checkOwnTokenizer(folder: string, expected: string): void {

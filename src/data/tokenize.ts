@@ -1,9 +1,9 @@
 /** Text files to a token data set, in two streaming passes. */
-import { createHash } from 'node:crypto';
 import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { UserError } from '../errors.js';
 import { writeFileWhole, writeFolderWhole } from '../files.js';
+import { sha256 } from '../hash.js';
 import type { BadRows } from './bad-rows.js';
 import { DocumentEncoder } from './document-encoder.js';
 import { readDocuments } from './documents.js';
@@ -22,8 +22,8 @@ export interface TokenizeProgress {
 
 export interface TokenizeOptions {
   readonly tokenizer: TextTokenizer;
-  /** Field or column of the text in .jsonl and .parquet. */
-  readonly field: string;
+  /** Field or column of the text in .jsonl and .parquet; default `text`. */
+  readonly field?: string | undefined;
   /** What a special token that is spelled out in a document is; by default text like any other. */
   readonly specialTokens?: SpecialTokens | undefined;
   /** The folder to make; it must not exist. */
@@ -43,6 +43,15 @@ export interface TokenizeOptions {
  * First pass: every document becomes ids with its marks, in one temporary file. Second pass: `writeSplit`. The folder
  * appears when it is complete.
  * @throws UserError when `out` exists, a text cannot be read, or there are too few tokens to hold out that many.
+ * @example
+ * import { TextTokenizer, tokenizeFiles } from 'babelgrad';
+ *
+ * const tokenizer = TextTokenizer.load('tokenizer.json');
+ * for (const language of ['en', 'fr']) {
+ *   const files = [`text/${language}.jsonl.gz`];
+ *   const index = await tokenizeFiles(files, { tokenizer, out: `data/${language}`, heldOutTokens: 4096 });
+ *   console.log(index.documents, index.train, index.heldOut);
+ * }
  */
 export async function tokenizeFiles(files: readonly string[], options: TokenizeOptions): Promise<TokenIndex> {
   const { out, tokenizer, heldOutTokens, shardTokens = 2 ** 26, seed = 0 } = options;
@@ -62,7 +71,7 @@ export async function tokenizeFiles(files: readonly string[], options: TokenizeO
       separatorId: tokenizer.separatorId,
       startIds: [...tokenizer.startIds],
       specialTokens: { as: options.specialTokens ?? 'text', spelled },
-      tokenizer: createHash('sha256').update(tokenizer.json).digest('hex'),
+      tokenizer: sha256(tokenizer.json),
       ...writeSplit(folder, { path, dtype, lengths }, { heldOutTokens: wanted, shardTokens, seed }),
       text: { bytes: textBytes, documents: lengths.length },
       sources,

@@ -15,8 +15,8 @@ import { TextTokenizer } from './tokenizer.js';
 
 export interface TrainTokenizerOptions {
   readonly vocabSize: number;
-  /** Field or column of the text in .jsonl and .parquet. */
-  readonly field: string;
+  /** Field or column of the text in .jsonl and .parquet; default `text`. */
+  readonly field?: string | undefined;
   /** Where tokenizer.json goes; it must not exist. */
   readonly out: string;
   /** Regular expression (Oniguruma's) whose matches tokens stay within; default WORD_PATTERN. Recorded in the file. */
@@ -33,6 +33,11 @@ export interface TrainTokenizerOptions {
  * same file. The package trains about 30,000 entries whatever one asks; a smaller vocabulary is the same BPE cut off
  * after its first merges. The text is copied to a temporary file, since the package reads only files.
  * @throws UserError when `out` exists, `pattern` is no regular expression, or `vocabSize` is too small for the bytes, or larger than the text gives.
+ * @example
+ * import { findInputFiles, trainTokenizer } from 'babelgrad';
+ *
+ * const tokenizer = await trainTokenizer(findInputFiles(['text/*.jsonl.gz']), { vocabSize: 2048, out: 'tokenizer.json' });
+ * console.log(await tokenizer.encode('Styles de page'));
  */
 export async function trainTokenizer(files: readonly string[], options: TrainTokenizerOptions): Promise<TextTokenizer> {
   const { vocabSize, out, pattern = WORD_PATTERN } = options;

@@ -11,9 +11,9 @@ import { packageRoot, writeFileWhole } from '../files.js';
 import { openDevice } from '../gpu/device.js';
 import { reportPage } from '../report/page.js';
 import { type Comparison, compareRuns, type RunRecord, readRun } from '../report/runs.js';
-import { parseConfig } from '../train/config.js';
-import type { TrainObserver } from '../train/loop.js';
-import { startOrResumeRun } from '../train/run.js';
+import { parseConfig } from '../run/config.js';
+import type { TrainObserver } from '../run/loop.js';
+import { startOrResumeRun } from '../run/run.js';
 
 /** Sizes that two slow cores get through in a few minutes. */
 const VOCAB_SIZE = 1024;

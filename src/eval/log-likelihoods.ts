@@ -31,6 +31,13 @@ export interface ScoreOptions {
  * other and begin alike are computed as one tree, to the same bits. Trees of one padded length run one after the other as
  * batches of one plan, which is made once and freed before the next length.
  * @throws UserError when an id is outside the vocabulary, a span is none of its sequence's, a sequence exceeds the model's window, or the model was destroyed.
+ * @example
+ * import { createModel, logLikelihoods, openDevice } from 'babelgrad';
+ *
+ * const device = await openDevice();
+ * const model = await createModel(device, { preset: 'tiny', vocabSize: 10 });
+ * const choices = [{ ids: [1, 2, 3, 4], start: 2 }, { ids: [1, 2, 5], start: 2 }]; // after 1, 2: 3, 4 or 5?
+ * console.log(await logLikelihoods(model, choices, { batchTokens: 1024 }));
  */
 export async function logLikelihoods(
   model: Model,

@@ -9,6 +9,13 @@ import type { Model } from '../model/model.js';
 /**
  * Logits [B, T, V] for token ids [B, T].
  * @throws UserError when ids or shape are not sound, T exceeds the model's window, or the model was destroyed.
+ * @example
+ * import { createModel, logits, openDevice } from 'babelgrad';
+ *
+ * const device = await openDevice();
+ * const model = await createModel(device, { preset: 'tiny', vocabSize: 10 });
+ * const values = await logits(model, Uint32Array.of(1, 2, 3), { B: 1, T: 3 }); // [1, 3, 10]
+ * console.log(values.subarray(-10)); // of what follows the last id
  */
 export async function logits(model: Model, ids: Uint32Array, shape: BatchShape): Promise<Float32Array> {
   const { B, T } = shape;
@@ -19,7 +26,7 @@ export async function logits(model: Model, ids: Uint32Array, shape: BatchShape):
   const packed = device.createBuffer('packed ids', 4 * inputs.words);
   const graph = new Graph();
   const tensor = traceLogits(graph, model, inputs.tokens, shape);
-  const planned = await plan(device, graph, { keep: [tensor], kernels: model.kernels });
+  const planned = await plan(device, graph, { keep: [tensor], variants: model.variants });
   const sequences = new Uint32Array(B * (T + 1));
   for (let b = 0; b < B; b++) sequences.set(ids.subarray(b * T, (b + 1) * T), b * (T + 1));
   device.write(packed, packSequences(sequences, shape, 1, config.vocabSize));

@@ -1,6 +1,6 @@
 /** Loss, perplexity and bits per byte of a model on a text: along a run, and by `eval loss`. */
 import { UserError } from '../errors.js';
-import { IGNORED_TARGET } from '../kernels/rows.js';
+import { IGNORED_TARGET } from '../kernels/cross-entropy.js';
 import { checkIdArray, checkSizes } from '../model/batch.js';
 import type { TokenLosses } from './token-losses.js';
 
@@ -64,6 +64,16 @@ export async function meanLoss(evaluator: Losses, sequences: Uint32Array): Promi
  * @param text.bytes UTF-8 bytes of what the predicted ids spell, but for the marks around documents.
  * @param onScored is told how many more sequences were scored.
  * @throws UserError when the ids are not sound, or fewer than two.
+ * @example
+ * import { findModelFolder, loadModel, openDevice, readHeldOutText, textLoss, TokenLosses } from 'babelgrad';
+ *
+ * const device = await openDevice();
+ * const folder = findModelFolder('runs/english');
+ * const model = await loadModel(device, folder, { trainable: false });
+ * const losses = await TokenLosses.create(model, { B: 8, T: 128 });
+ * const text = await readHeldOutText('data/en', { folder, vocabSize: model.config.vocabSize });
+ * const { loss, bitsPerByte } = await textLoss(losses, text);
+ * console.log(loss, bitsPerByte);
  */
 export async function textLoss(
   evaluator: Losses,

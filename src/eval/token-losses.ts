@@ -52,7 +52,17 @@ export class TracedLosses {
   }
 }
 
-/** Forward passes over at most B sequences of T tokens that keep every token's loss. Free it with `destroy`. */
+/**
+ * Forward passes over at most B sequences of T tokens that keep every token's loss. Free it with `destroy`.
+ * @example
+ * import { createModel, openDevice, TokenLosses } from 'babelgrad';
+ *
+ * const device = await openDevice();
+ * const model = await createModel(device, { preset: 'tiny', vocabSize: 10 });
+ * const losses = await TokenLosses.create(model, { B: 1, T: 3 });
+ * console.log(await losses.of(Uint32Array.of(1, 2, 3, 4))); // −ln p of 2, 3 and 4
+ * losses.destroy();
+ */
 export class TokenLosses {
   readonly shape: BatchShape;
   readonly #model: Model;
@@ -73,10 +83,10 @@ export class TokenLosses {
   static async create(model: Model, shape: BatchShape, options: TokenLossesOptions = {}): Promise<TokenLosses> {
     model.check();
     if (options.branches === undefined) checkWindow(model.config, shape.T); // else T is that of trees
-    const { device, kernels } = model;
+    const { device, variants } = model;
     const traced = new TracedLosses(device, model, shape, options);
     try {
-      const planned = await plan(device, traced.graph, { keep: [traced.losses], kernels });
+      const planned = await plan(device, traced.graph, { keep: [traced.losses], variants });
       return new TokenLosses(model, shape, traced, planned);
     } catch (error) {
       traced.destroy();
@@ -110,5 +120,9 @@ export class TokenLosses {
   destroy(): void {
     this.#plan.destroy();
     this.#traced.destroy();
+  }
+
+  [Symbol.dispose](): void {
+    this.destroy();
   }
 }

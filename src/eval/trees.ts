@@ -1,6 +1,6 @@
 /** Sequences that begin alike as trees, so that a model computes once what they share: a trunk, and a branch each. */
 import { BRANCH_ALIGNMENT } from '../kernels/attention.js';
-import { IGNORED_TARGET } from '../kernels/rows.js';
+import { IGNORED_TARGET } from '../kernels/cross-entropy.js';
 
 export interface Tree {
   /** Tokens that all of its sequences begin with: a multiple of BRANCH_ALIGNMENT. */

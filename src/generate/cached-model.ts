@@ -26,6 +26,16 @@ interface Pass {
 /**
  * B sequences that grow in step. The logits are those of `logits()` for the whole sequences, to the same bits where one
  * set of kernel variants serves both, as the shipped ones do. Free it with `destroy`.
+ * @example
+ * import { CachedModel, createModel, openDevice } from 'babelgrad';
+ *
+ * const device = await openDevice();
+ * const model = await createModel(device, { preset: 'tiny', vocabSize: 10 });
+ * const cached = await CachedModel.create(model, { B: 1, T: 4, capacity: 8 });
+ * let logits = await cached.prefill([[1, 2, 3]]); // [1, 10]
+ * for (let n = 3; n < 8; n++) logits = await cached.decode([logits.indexOf(Math.max(...logits))]);
+ * console.log(cached.lengths);
+ * cached.destroy();
  */
 export class CachedModel {
   readonly model: Model;
@@ -140,6 +150,10 @@ export class CachedModel {
     for (const { buffer } of this.#tensors) buffer!.destroy();
   }
 
+  [Symbol.dispose](): void {
+    this.destroy();
+  }
+
   #make(name: string, shape: Shape, dtype: DType): Tensor {
     const tensor = persistent(name, shape, this.model.device.createBuffer(name, bytesOf({ shape, dtype })), dtype);
     this.#tensors.push(tensor);
@@ -206,6 +220,6 @@ export class CachedModel {
   async #addPass(graph: Graph, x: Tensor): Promise<void> {
     const { model } = this;
     const logits = traceHead(graph, model, x);
-    this.#passes.push({ plan: await plan(model.device, graph, { keep: [logits], kernels: model.kernels }), logits });
+    this.#passes.push({ plan: await plan(model.device, graph, { keep: [logits], variants: model.variants }), logits });
   }
 }

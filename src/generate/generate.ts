@@ -34,6 +34,17 @@ const BATCH = 8;
  * Continues prompts of token ids. `onText` is told a prompt's number and the text that it has got, as soon as that is
  * sure; `onFinish` when there will be no more.
  * @throws UserError when a setting makes no sense, or a prompt is empty or leaves no room in the context.
+ * @example
+ * import { findModelFolder, generate, loadModel, openDevice, readEndIds, TextTokenizer } from 'babelgrad';
+ *
+ * const device = await openDevice();
+ * const folder = findModelFolder('runs/english');
+ * const model = await loadModel(device, folder, { trainable: false });
+ * const tokenizer = TextTokenizer.load(`${folder}/tokenizer.json`);
+ * const prompt = await tokenizer.encodePrompt('The page style');
+ * const settings = { maxTokens: 20, temperature: 0.8, topP: 0.9, endIds: [tokenizer.separatorId, ...readEndIds(folder)] };
+ * const { results } = await generate(model, [prompt], ids => tokenizer.decode(ids), settings);
+ * console.log(results[0]?.text);
  */
 export async function generate(
   model: Model,

@@ -37,6 +37,7 @@ export interface AdapterChoice {
 }
 
 export interface LiveAdapter {
+  /** @internal */
   readonly adapter: GPUAdapter;
   readonly description: AdapterDescription;
 }
@@ -71,7 +72,13 @@ function instanceFor(checked: boolean, name: string): GPU {
   return instance;
 }
 
-/** Every adapter that Dawn accepts, best first. */
+/**
+ * Every adapter that Dawn accepts, best first.
+ * @example
+ * import { listAdapters } from 'babelgrad';
+ *
+ * for (const { description } of await listAdapters()) console.log(description.name, description.kind, description.driver);
+ */
 export async function listAdapters(checked = false): Promise<LiveAdapter[]> {
   const bundled = await prepareDrivers();
   const names = await adapterNames(checked);

@@ -12,8 +12,7 @@ export class DeviceBuffer {
   readonly #onDestroy: (buffer: DeviceBuffer) => void;
   #destroyed = false;
 
-  /** @param handle undefined for a buffer that is only counted (see MemoryCount). */
-  constructor(
+  private constructor(
     handle: GPUBuffer | undefined,
     label: string,
     sizeBytes: number,
@@ -25,7 +24,24 @@ export class DeviceBuffer {
     this.#onDestroy = onDestroy;
   }
 
-  /** Dawn's own object: only src/gpu touches it. @throws UserError when it was destroyed, of which Dawn tells too late. */
+  /**
+   * @param handle undefined for a buffer that is only counted (see MemoryCount).
+   * @internal
+   */
+  static of(
+    handle: GPUBuffer | undefined,
+    label: string,
+    sizeBytes: number,
+    onDestroy: (buffer: DeviceBuffer) => void,
+  ): DeviceBuffer {
+    return new DeviceBuffer(handle, label, sizeBytes, onDestroy);
+  }
+
+  /**
+   * Dawn's own object: only src/gpu touches it.
+   * @throws UserError when it was destroyed, of which Dawn tells too late.
+   * @internal
+   */
   get handle(): GPUBuffer {
     if (this.#destroyed) throw new UserError(`'${this.label}' was freed by destroy() of what it belonged to`);
     if (!this.#handle) throw new Error(`'${this.label}' was counted, not made`);
@@ -37,6 +53,10 @@ export class DeviceBuffer {
     this.#destroyed = true;
     this.#handle?.destroy();
     this.#onDestroy(this);
+  }
+
+  [Symbol.dispose](): void {
+    this.destroy();
   }
 }
 

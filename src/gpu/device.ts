@@ -31,6 +31,9 @@ export interface Counters {
   readbacks: number;
 }
 
+/** Where a line of a source, from 1, was written. */
+type LineOrigin = (line: number) => string | undefined;
+
 const REQUESTED_FEATURES = [
   'subgroups',
   'timestamp-query',
@@ -50,6 +53,12 @@ const REQUESTED_LIMITS = [
 /**
  * Opens a device on the chosen adapter.
  * @throws UserError when there is no adapter or none that matches.
+ * @example
+ * import { openDevice } from 'babelgrad';
+ *
+ * const device = await openDevice({ adapter: process.env.MY_ADAPTER });
+ * console.log(device.adapter.name, device.choice.reason);
+ * device.close();
  */
 export async function openDevice(options: DeviceOptions = {}): Promise<Device> {
   const { live, choice } = await chooseAdapter(options.adapter, options.checked);
@@ -61,7 +70,7 @@ export async function openDevice(options: DeviceOptions = {}): Promise<Device> {
     requiredLimits,
   });
   const chosen = { ...choice.chosen, limits: { ...choice.chosen.limits, ...options.limits } };
-  return new Device(handle, { ...choice, chosen });
+  return Device.of(handle, { ...choice, chosen });
 }
 
 export class Device implements Memory {
@@ -77,7 +86,7 @@ export class Device implements Memory {
   #failure: Error | undefined;
   #closed = false;
 
-  constructor(handle: GPUDevice, choice: AdapterChoice) {
+  private constructor(handle: GPUDevice, choice: AdapterChoice) {
     this.choice = choice;
     this.adapter = choice.chosen;
     this.#handle = handle;
@@ -88,6 +97,11 @@ export class Device implements Memory {
     void handle.lost.then(info => {
       if (!this.#closed) this.#failure ??= new Error(`the device was lost: ${info.message}`);
     });
+  }
+
+  /** @internal */
+  static of(handle: GPUDevice, choice: AdapterChoice): Device {
+    return new Device(handle, choice);
   }
 
   /** @throws the first error that the device reported, if there was one. */
@@ -112,7 +126,7 @@ export class Device implements Memory {
     this.counters.buffers++;
     this.memory.bytes += size;
     this.memory.peakBytes = Math.max(this.memory.peakBytes, this.memory.bytes);
-    return new DeviceBuffer(handle, label, size, () => {
+    return DeviceBuffer.of(handle, label, size, () => {
       this.memory.bytes -= size;
     });
   }
@@ -163,19 +177,19 @@ export class Device implements Memory {
   }
 
   /**
-   * Compiles a kernel, once for each distinct source.
-   * @throws Error with the compiler's messages and the numbered source.
+   * Compiles a kernel, once for each distinct source. `originOf` says where a line of the source was written.
+   * @throws Error with the compiler's messages and the lines that they are about.
    */
-  compile(label: string, source: string): Promise<Pipeline> {
+  compile(label: string, source: string, originOf: LineOrigin = () => undefined): Promise<Pipeline> {
     let pipeline = this.#pipelines.get(source);
     if (!pipeline) {
-      pipeline = this.#compile(label, source);
+      pipeline = this.#compile(label, source, originOf);
       this.#pipelines.set(source, pipeline);
     }
     return pipeline;
   }
 
-  async #compile(label: string, source: string): Promise<Pipeline> {
+  async #compile(label: string, source: string, originOf: LineOrigin): Promise<Pipeline> {
     this.counters.pipelines++;
     this.#handle.pushErrorScope('validation');
     const module = this.#handle.createShaderModule({ label, code: source });
@@ -188,9 +202,12 @@ export class Device implements Memory {
     const outcome = await Promise.allSettled([handle, scope]);
     if (outcome[0].status === 'fulfilled') return { label, handle: outcome[0].value };
     const { messages } = await module.getCompilationInfo();
-    const notes = messages.map(note => `${note.lineNum}:${note.linePos} ${note.message}`);
-    const numbered = source.split('\n').map((line, index) => `${String(index + 1).padStart(4)} ${line}`);
-    throw new Error([`kernel '${label}' does not compile: ${outcome[0].reason}`, ...notes, ...numbered].join('\n'));
+    const lines = source.split('\n');
+    const notes = messages.flatMap(({ lineNum, linePos, message }) => {
+      const line = lines[lineNum - 1] ?? '';
+      return [`${originOf(lineNum) ?? `line ${lineNum}`}: ${message}`, `  ${line}`, `  ${' '.repeat(linePos - 1)}^`];
+    });
+    throw new Error([`kernel '${label}' does not compile: ${outcome[0].reason}`, ...notes].join('\n'));
   }
 
   /** What the WGSL compiler finds wrong with a source, before any driver sees it: kernels for other adapters can be checked. */
@@ -202,12 +219,16 @@ export class Device implements Memory {
     return messages.map(({ type, lineNum, linePos, message }) => `${type} ${lineNum}:${linePos} ${message}`);
   }
 
-  bind(pipeline: Pipeline, ranges: readonly BufferRange[]): GPUBindGroup {
+  /**
+   * Binds ranges by the numbers of their bindings.
+   * @internal
+   */
+  bind(pipeline: Pipeline, ranges: readonly (readonly [binding: number, range: BufferRange])[]): GPUBindGroup {
     this.counters.bindGroups++;
     return this.#handle.createBindGroup({
       label: pipeline.label,
       layout: pipeline.handle.getBindGroupLayout(0),
-      entries: ranges.map(({ buffer, offsetBytes, sizeBytes }, binding) => ({
+      entries: ranges.map(([binding, { buffer, offsetBytes, sizeBytes }]) => ({
         binding,
         resource: { buffer: buffer.handle, offset: offsetBytes, size: sizeBytes },
       })),
@@ -270,5 +291,9 @@ export class Device implements Memory {
     this.#closed = true;
     for (const buffer of this.#staging) buffer.destroy();
     this.#handle.destroy();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
   }
 }

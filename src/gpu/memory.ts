@@ -39,7 +39,7 @@ export class MemoryCount implements Memory {
     if (refused) this.refusals.push(refused);
     const size = allocatedBytes(sizeBytes);
     this.bytes += size;
-    return new DeviceBuffer(undefined, label, size, () => {
+    return DeviceBuffer.of(undefined, label, size, () => {
       this.bytes -= size;
     });
   }

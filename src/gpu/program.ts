@@ -4,6 +4,7 @@ import type { BufferRange, DeviceBuffer } from './buffer.js';
 /** A compiled kernel. */
 export interface Pipeline {
   readonly label: string;
+  /** @internal */
   readonly handle: GPUComputePipeline;
 }
 
@@ -11,6 +12,7 @@ export interface Dispatch {
   readonly kind: 'dispatch';
   readonly label: string;
   readonly pipeline: Pipeline;
+  /** @internal */
   readonly bindGroup: GPUBindGroup;
   readonly workgroups: readonly [number, number, number];
 }
@@ -28,12 +30,16 @@ export interface Clear {
 
 export type Command = Dispatch | Copy | Clear;
 
-/** Where a command's GPU time goes: the query indices at its begin and end. */
+/**
+ * Where a command's GPU time goes: the query indices at its begin and end.
+ * @internal
+ */
 export type TimestampsOf = (command: Dispatch) => GPUComputePassTimestampWrites;
 
 /**
  * Encodes the commands in order. Neighbouring dispatches share a compute pass, unless each is timed in one of its own.
  * @returns the number of dispatches.
+ * @internal
  */
 export function encode(encoder: GPUCommandEncoder, commands: readonly Command[], timestampsOf?: TimestampsOf): number {
   let pass: GPUComputePassEncoder | undefined;

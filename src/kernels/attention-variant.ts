@@ -1,7 +1,7 @@
 /** The variants of attention, and which one an adapter takes where nothing was tuned. */
 import type { AdapterDescription } from '../gpu/adapters.js';
 import { bucket } from './bucket.js';
-import type { ElementType } from './call.js';
+import type { ElementType } from './element-type.js';
 
 /** qkv [B, T, H + 2 KV, D]: queries, keys and values of a position side by side; out [B, T, H, D]. */
 export interface AttentionSizes {

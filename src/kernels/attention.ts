@@ -6,43 +6,74 @@ import {
   defaultAttention,
   isOnMatrices,
   type MatrixAttention,
+  type RegisterAttention,
 } from './attention-variant.js';
-import { checkIndexable, f32, grid, type KernelCall, kernelCall, type Operand } from './call.js';
+import { checkIndexable, grid, type KernelCall, kernelCall, type Operand } from './call.js';
 import { valueType } from './row-variant.js';
-import type { Holes } from './source.js';
-import { rowsWithin } from './split.js';
-import type { KernelTable } from './table.js';
+import type { Constants } from './source.js';
+import type { VariantTable } from './variants.js';
+import { rowsWithin } from './windows.js';
 
-/** One kernel with a given variant; `buffers` in binding order, the first is qkv. */
+/** What each pass reads and writes. */
+export const ATTENTION_OPERANDS = {
+  attention_forward: ['qkv', 'out', 'logsumexp'],
+  attention_backward_query: ['qkv', 'out', 'logsumexp', 'dout', 'dqkv', 'delta'],
+  attention_backward_key_value: ['qkv', 'logsumexp', 'delta', 'dout', 'dqkv'],
+} as const satisfies Readonly<Record<AttentionKernel, readonly string[]>>;
+export type AttentionOperand = (typeof ATTENTION_OPERANDS)[AttentionKernel][number];
+
+/** The operands of a pass by name; `branches` is a further one of the forward pass. */
+export type AttentionOperands = { readonly qkv: Operand } & Readonly<
+  Partial<Record<AttentionOperand | 'branches', Operand>>
+>;
+
+export const attentionOperands = (
+  kernel: AttentionKernel,
+  bind: (name: AttentionOperand) => Operand,
+): AttentionOperands => {
+  const names: readonly AttentionOperand[] = ATTENTION_OPERANDS[kernel];
+  return Object.fromEntries(names.map(name => [name, bind(name)])) as unknown as AttentionOperands;
+};
+
+/** Products of a head's scores and of what is made of them, of [T, D] with [D, T] or [T, T] with [T, D]. */
+const PRODUCTS = { attention_forward: 2, attention_backward_query: 3, attention_backward_key_value: 4 };
+
+/** One pass with a given variant. */
 export function attentionCall(
   kernel: AttentionKernel,
   variant: AttentionVariant,
   { B, T, H, KV, D }: AttentionSizes,
-  buffers: readonly Operand[],
+  operands: AttentionOperands,
 ): KernelCall {
   checkIndexable(kernel, B * T * (H + 2 * KV) * D);
   const heads = kernel === 'attention_backward_key_value' ? KV : H;
-  const params = [T, H, KV, f32(1 / Math.sqrt(D))];
-  if (isOnMatrices(variant)) {
-    const workgroups = grid(kernel, Math.ceil(T / (variant.subgroupsM * variant.matrix[0])), heads, B);
-    return kernelCall(`${kernel}_matrix`, matrixHoles(variant, D), buffers, params, workgroups);
-  }
-  const BRANCHES = kernel === 'attention_forward' && buffers.length === 4;
-  const LANES = variant.subgroups ? variant.workgroup : D;
-  const holes = {
-    TYPE: buffers[0]!.type,
+  const onMatrices = isOnMatrices(variant);
+  const ownRows = onMatrices ? variant.subgroupsM * variant.matrix[0] : variant.workgroup * variant.own;
+  const isBranched = operands.branches !== undefined;
+  return kernelCall(onMatrices ? `${kernel}_matrix` : kernel, {
+    constants: onMatrices
+      ? matrixConstants(variant, D)
+      : { ...registerConstants(variant, D), TYPE: operands.qkv.type, BRANCHES: isBranched },
+    operands,
+    params: { T, H, KV, scale: 1 / Math.sqrt(D) },
+    workgroups: grid(kernel, Math.ceil(T / ownRows), heads, B),
+    // a multiply-add for each key that a query sees; how many it sees with branches is known to the device alone
+    flops: isBranched ? undefined : PRODUCTS[kernel] * B * H * D * T * (T + 1),
+  });
+}
+
+function registerConstants({ subgroups, workgroup, own, rows }: RegisterAttention, D: number): Constants {
+  const LANES = subgroups ? workgroup : D;
+  return {
     HEAD_SIZE: D,
     LANES,
     CHUNKS: Math.ceil(D / LANES),
-    WORKGROUP: variant.workgroup,
-    OWN: variant.own,
-    SUBGROUPS: variant.subgroups,
-    KEYS: variant.rows,
-    QUERIES: variant.rows,
-    BRANCHES,
+    WORKGROUP: workgroup,
+    OWN: own,
+    SUBGROUPS: subgroups,
+    KEYS: rows,
+    QUERIES: rows,
   };
-  const workgroups = grid(kernel, Math.ceil(T / (variant.workgroup * variant.own)), heads, B);
-  return kernelCall(kernel, holes, buffers, params, workgroups);
 }
 
 /** Elements of a row in a tile: whole matrices and whole chunks. */
@@ -51,7 +82,7 @@ export const matrixWidth = ({ matrix: [, N, K] }: MatrixAttention, D: number): n
   return Math.ceil(D / unit) * unit;
 };
 
-function matrixHoles(variant: MatrixAttention, D: number): Holes {
+function matrixConstants(variant: MatrixAttention, D: number): Constants {
   const { lanes: LANES, subgroupsM: SUBGROUPS, rows: ROWS } = variant;
   const [MATRIX_M, MATRIX_N, MATRIX_K] = variant.matrix;
   const WIDTH = matrixWidth(variant, D);
@@ -76,59 +107,52 @@ function matrixHoles(variant: MatrixAttention, D: number): Holes {
 }
 
 function call(
-  kernels: KernelTable,
+  variants: VariantTable,
   kernel: AttentionKernel,
   sizes: AttentionSizes,
-  buffers: readonly [qkv: Operand, ...others: Operand[]],
+  operands: AttentionOperands,
 ): KernelCall[] {
   const { B, T, H, KV, D } = sizes;
-  rowsWithin(kernels.maxBindingBytes, buffers[0], (H + 2 * KV) * D, B * T); // sequences are not taken apart
-  const variant = kernels.attention(kernel, sizes, buffers[0].type);
-  return [attentionCall(kernel, variant, sizes, buffers)];
+  rowsWithin(variants.maxBindingBytes, operands.qkv, (H + 2 * KV) * D, B * T); // sequences are not taken apart
+  return [attentionCall(kernel, variants.attention(kernel, sizes, operands.qkv.type), sizes, operands)];
 }
 
 /** `logsumexp` [B, H, T] is kept for the gradient. */
-export function attentionForward(
-  kernels: KernelTable,
+export const attentionForward = (
+  variants: VariantTable,
   sizes: AttentionSizes,
-  { qkv, out, logsumexp }: Record<'qkv' | 'out' | 'logsumexp', Operand>,
-): KernelCall[] {
-  return call(kernels, 'attention_forward', sizes, [qkv, out, logsumexp]);
-}
+  operands: Record<'qkv' | 'out' | 'logsumexp', Operand>,
+): KernelCall[] => call(variants, 'attention_forward', sizes, operands);
 
 /** What a trunk and its branches begin at multiples of: no more keys are taken at a time. */
 export const BRANCH_ALIGNMENT = 8;
 
 /** Over sequences that begin alike: `branches` [B, T, 2], see kernels/attention_forward.wgsl. */
 export function attentionBranches(
-  kernels: KernelTable,
+  variants: VariantTable,
   sizes: AttentionSizes,
-  { qkv, out, logsumexp, branches }: Record<'qkv' | 'out' | 'logsumexp' | 'branches', Operand>,
+  operands: Record<'qkv' | 'out' | 'logsumexp' | 'branches', Operand>,
 ): KernelCall[] {
   const { B, T, H, KV, D } = sizes;
-  rowsWithin(kernels.maxBindingBytes, qkv, (H + 2 * KV) * D, B * T); // sequences are not taken apart
-  const tuned = kernels.attention('attention_forward', sizes, qkv.type);
-  const variant = isOnMatrices(tuned) ? defaultAttention(kernels.adapter, 'attention_forward') : tuned; // no such form there
+  const { qkv } = operands;
+  rowsWithin(variants.maxBindingBytes, qkv, (H + 2 * KV) * D, B * T); // sequences are not taken apart
+  const tuned = variants.attention('attention_forward', sizes, qkv.type);
+  // matrices have no such form
+  const variant = isOnMatrices(tuned) ? defaultAttention(variants.adapter, 'attention_forward') : tuned;
   const aligned = { ...variant, rows: Math.min(variant.rows, BRANCH_ALIGNMENT) };
-  return [attentionCall('attention_forward', aligned, sizes, [qkv, out, logsumexp, branches])];
+  return [attentionCall('attention_forward', aligned, sizes, operands)];
 }
 
 /** Writes the queries' part of `dqkv`, and `delta` [B, H, T], which the other pass reads. */
-export function attentionBackwardQuery(
-  kernels: KernelTable,
+export const attentionBackwardQuery = (
+  variants: VariantTable,
   sizes: AttentionSizes,
-  buffers: Record<'qkv' | 'out' | 'logsumexp' | 'dout' | 'dqkv' | 'delta', Operand>,
-): KernelCall[] {
-  const { qkv, out, logsumexp, dout, dqkv, delta } = buffers;
-  return call(kernels, 'attention_backward_query', sizes, [qkv, out, logsumexp, dout, dqkv, delta]);
-}
+  operands: Record<'qkv' | 'out' | 'logsumexp' | 'dout' | 'dqkv' | 'delta', Operand>,
+): KernelCall[] => call(variants, 'attention_backward_query', sizes, operands);
 
 /** Writes the keys' and values' part of `dqkv`. */
-export function attentionBackwardKeyValue(
-  kernels: KernelTable,
+export const attentionBackwardKeyValue = (
+  variants: VariantTable,
   sizes: AttentionSizes,
-  buffers: Record<'qkv' | 'logsumexp' | 'delta' | 'dout' | 'dqkv', Operand>,
-): KernelCall[] {
-  const { qkv, logsumexp, delta, dout, dqkv } = buffers;
-  return call(kernels, 'attention_backward_key_value', sizes, [qkv, logsumexp, delta, dout, dqkv]);
-}
+  operands: Record<'qkv' | 'logsumexp' | 'delta' | 'dout' | 'dqkv', Operand>,
+): KernelCall[] => call(variants, 'attention_backward_key_value', sizes, operands);

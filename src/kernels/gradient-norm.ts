@@ -1,26 +1,29 @@
 /** The global gradient norm, in two steps: sums of squares of parts, then norm, clip factor and soundness of a step. */
-import { checkIndexable, f32, type KernelCall, kernelCall, linearGrid, type Operand } from './call.js';
-import { defaultReduceHoles } from './row-variant.js';
-import { rowWindows } from './split.js';
-import type { KernelTable } from './table.js';
+import { checkIndexable, type KernelCall, kernelCall, linearGrid, type Operand } from './call.js';
+import { defaultReduceConstants } from './row-variant.js';
+import type { VariantTable } from './variants.js';
+import { rowWindows } from './windows.js';
 
 const ELEMENTS_PER_PART = 16384;
 export const gradientNormParts = (count: number): number => Math.ceil(count / ELEMENTS_PER_PART);
 
 /** Sums of squares of one gradient's parts, into partial[first …]. */
 export function gradientNormPartial(
-  kernels: KernelTable,
+  variants: VariantTable,
   count: number,
   first: number,
   { gradient, partial }: Record<'gradient' | 'partial', Operand>,
 ): KernelCall[] {
   checkIndexable('gradient_norm_partial', count);
-  const holes = { ...defaultReduceHoles(kernels.adapter), ELEMENTS: ELEMENTS_PER_PART };
-  return rowWindows(kernels.maxBindingBytes, count, [[gradient, 1]], ELEMENTS_PER_PART).map(window => {
-    const at = first + window.start / ELEMENTS_PER_PART;
-    const workgroups = linearGrid(gradientNormParts(window.count));
-    return kernelCall('gradient_norm_partial', holes, [...window.operands, partial], [window.count, at], workgroups);
-  });
+  const windows = rowWindows(variants.maxBindingBytes, count, { gradient: [gradient, 1] }, ELEMENTS_PER_PART);
+  return windows.map(window =>
+    kernelCall('gradient_norm_partial', {
+      constants: { ...defaultReduceConstants(variants.adapter), ELEMENTS: ELEMENTS_PER_PART },
+      operands: { ...window.operands, partial },
+      params: { count: window.count, first: first + window.start / ELEMENTS_PER_PART },
+      workgroups: linearGrid(gradientNormParts(window.count)),
+    }),
+  );
 }
 
 /** How the loss scale of f16 training moves (see kernels/gradient_norm.wgsl). */
@@ -35,24 +38,27 @@ export interface LossScaling {
  * corrections in `bodySchedule` are then those of the updates that were made.
  */
 export function gradientNorm(
-  kernels: KernelTable,
+  variants: VariantTable,
   parts: number,
   clip: number,
   scaling: LossScaling | undefined,
-  buffers: Record<'partial' | 'loss' | 'schedule' | 'health', Operand> & {
+  operands: Record<'partial' | 'loss' | 'schedule' | 'health', Operand> & {
     readonly scaler?: Operand | undefined;
     readonly bodySchedule?: Operand | undefined;
   },
 ): KernelCall[] {
-  const { partial, loss, schedule, health, scaler, bodySchedule } = buffers;
+  const { partial, loss, schedule, health, scaler, bodySchedule } = operands;
   const staged = scaler && bodySchedule;
-  const holes = {
-    ...defaultReduceHoles(kernels.adapter),
-    LOSS_SCALING: scaler !== undefined,
-    STAGED: staged !== undefined,
-  };
-  const bound = [partial, loss, schedule, health, ...(scaler ? [scaler] : []), ...(staged ? [staged] : [])];
   const { growthInterval = 0, beta1 = 0, beta2 = 0 } = scaling ?? {};
-  const params = [parts, f32(clip), growthInterval, f32(beta1), f32(beta2)];
-  return [kernelCall('gradient_norm', holes, bound, params, [1, 1, 1])];
+  const call = kernelCall('gradient_norm', {
+    constants: {
+      ...defaultReduceConstants(variants.adapter),
+      LOSS_SCALING: scaler !== undefined,
+      STAGED: staged !== undefined,
+    },
+    operands: { partial, loss, schedule, health, scaler, body_schedule: staged },
+    params: { parts, clip, growth_interval: growthInterval, beta1, beta2 },
+    workgroups: [1, 1, 1],
+  });
+  return [call];
 }

@@ -1,10 +1,10 @@
 /** RMSNorm over single heads of rows in which heads stand side by side. */
 import type { AdapterDescription } from '../gpu/adapters.js';
-import { checkIndexable, f32, type KernelCall, kernelCall, linearGrid, type Operand } from './call.js';
-import { defaultRows, eachRow, type RowVariant, reduceHoles } from './row-variant.js';
-import { rowWindows } from './split.js';
+import { checkIndexable, type KernelCall, kernelCall, linearGrid, type Operand } from './call.js';
+import { defaultRows, eachRow, type RowVariant, reduceConstants } from './row-variant.js';
 import { columnSumParts, columnSums } from './sum-rows.js';
-import type { KernelTable } from './table.js';
+import type { VariantTable } from './variants.js';
+import { rowWindows } from './windows.js';
 
 /** Rows of `rowHeads` heads of `headSize` elements each, of which `heads` from `firstHead` on are normed. */
 export interface HeadNormSizes {
@@ -25,20 +25,20 @@ function variantOf(adapter: AdapterDescription): RowVariant {
 
 /** x [rows, rowHeads, headSize] in place, by weight [headSize]; rstd [rows, heads] is written. */
 export function headNormForward(
-  kernels: KernelTable,
+  variants: VariantTable,
   { rows, heads, firstHead, rowHeads, headSize, eps }: HeadNormSizes & { readonly eps: number },
   { weight, x, rstd }: Record<'weight' | 'x' | 'rstd', Operand>,
 ): KernelCall[] {
   checkIndexable('head_norm_forward', rows * rowHeads * headSize);
-  const byRow = [
-    [x, rowHeads * headSize],
-    [rstd, heads],
-  ] as const;
-  return rowWindows(kernels.maxBindingBytes, rows, byRow).map(({ count, operands }) => {
-    const { ROWS, workgroups } = eachRow(kernels.adapter, count * heads);
-    const holes = { ...reduceHoles(variantOf(kernels.adapter)), ROWS, TYPE: x.type };
-    const params = [count * heads, heads, firstHead, rowHeads, headSize, f32(eps)];
-    return kernelCall('head_norm_forward', holes, [weight, ...operands], params, workgroups);
+  const byRow = { x: [x, rowHeads * headSize], rstd: [rstd, heads] } as const;
+  return rowWindows(variants.maxBindingBytes, rows, byRow).map(({ count, operands }) => {
+    const { ROWS, workgroups } = eachRow(variants.adapter, count * heads);
+    return kernelCall('head_norm_forward', {
+      constants: { ...reduceConstants(variantOf(variants.adapter)), ROWS, TYPE: x.type },
+      operands: { weight, ...operands },
+      params: { rows: count * heads, heads, first_head: firstHead, row_heads: rowHeads, head_size: headSize, eps },
+      workgroups,
+    });
   });
 }
 
@@ -56,33 +56,33 @@ export type HeadNormWeightGradient = Record<'partial' | 'sums' | 'total', Operan
 
 /** The gradient dx [rows, rowHeads, headSize] in place, of x as it was before the norm; heads that are not normed stay. */
 export function headNormBackward(
-  kernels: KernelTable,
+  variants: VariantTable,
   sizes: HeadNormSizes,
-  buffers: Record<'weight' | 'x' | 'rstd' | 'dx', Operand> & { readonly dweight?: HeadNormWeightGradient | undefined },
+  operands: Record<'weight' | 'x' | 'rstd' | 'dx', Operand> & { readonly dweight?: HeadNormWeightGradient | undefined },
 ): KernelCall[] {
   const { rows, heads, firstHead, rowHeads, headSize } = sizes;
-  const { weight, x, rstd, dx, dweight } = buffers;
+  const { weight, x, rstd, dx, dweight } = operands;
   checkIndexable('head_norm_backward', rows * rowHeads * headSize);
-  const holes = {
-    ...reduceHoles(variantOf(kernels.adapter)),
+  const constants = {
+    ...reduceConstants(variantOf(variants.adapter)),
     ROWS: ROWS_PER_PART,
     TYPE: x.type,
     WEIGHT: dweight !== undefined,
   };
-  const byRow = [
-    [x, rowHeads * headSize],
-    [rstd, heads],
-    [dx, rowHeads * headSize],
-  ] as const;
+  const width = rowHeads * headSize;
+  const byRow = { x: [x, width], rstd: [rstd, heads], dx: [dx, width] } as const;
   const parts = Math.ceil(rows / ROWS_PER_PART);
-  const calls = rowWindows(kernels.maxBindingBytes, rows, byRow, ROWS_PER_PART).map(({ start, count, operands }) => {
-    const bound = [weight, ...operands, ...(dweight ? [dweight.partial] : [])];
-    const params = [count, heads, firstHead, rowHeads, headSize, parts, start / ROWS_PER_PART];
-    const workgroups = linearGrid(heads * Math.ceil(count / ROWS_PER_PART));
-    return kernelCall('head_norm_backward', holes, bound, params, workgroups);
-  });
+  const place = { heads, first_head: firstHead, row_heads: rowHeads, head_size: headSize, parts };
+  const calls = rowWindows(variants.maxBindingBytes, rows, byRow, ROWS_PER_PART).map(({ start, count, operands }) =>
+    kernelCall('head_norm_backward', {
+      constants,
+      operands: { weight, ...operands, partial: dweight?.partial },
+      params: { rows: count, ...place, first: start / ROWS_PER_PART },
+      workgroups: linearGrid(heads * Math.ceil(count / ROWS_PER_PART)),
+    }),
+  );
   if (!dweight) return calls;
   const { partial: values, sums: partial, total } = dweight;
   const addends = { rows: heads * parts, columns: headSize };
-  return [...calls, ...columnSums(kernels, addends, { values, partial, total })];
+  return [...calls, ...columnSums(variants, addends, { values, partial, total })];
 }

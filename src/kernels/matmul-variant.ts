@@ -1,7 +1,7 @@
 /** The variants of the matrix product, and which one an adapter takes where nothing was tuned. */
 import type { AdapterDescription } from '../gpu/adapters.js';
 import { bucket } from './bucket.js';
-import type { ElementType } from './call.js';
+import type { ElementType } from './element-type.js';
 
 /**
  * C[M, N] = op(A) op(B). `NT`: A [M, K], B [N, K] (a linear layer forward); `NN`: A [M, K], B [K, N] (its input

@@ -1,11 +1,11 @@
 /** Matrix products: the call of each variant, and products of tensors beyond a binding, window by window. */
-import type { BufferRange } from '../gpu/buffer.js';
-import { BYTES, checkIndexable, type ElementType, grid, type KernelCall, kernelCall, type Operand } from './call.js';
+import { checkIndexable, grid, type KernelCall, kernelCall, type Operand } from './call.js';
+import { BYTES, type ElementType } from './element-type.js';
 import type { MatmulSizes, MatmulVariant } from './matmul-variant.js';
-import { swigluForward } from './rows.js';
-import type { Holes } from './source.js';
-import { rowsWithin, type Stretch, stretches, type Window, windowOf } from './split.js';
-import type { KernelTable } from './table.js';
+import type { Constants } from './source.js';
+import { swigluForward } from './swiglu.js';
+import type { VariantTable } from './variants.js';
+import { rowsWithin, type Stretch, stretches, type Window, windowOf } from './windows.js';
 
 export interface MatmulOperands {
   readonly a: Operand;
@@ -16,10 +16,10 @@ export interface MatmulOperands {
 }
 
 /** The product with the variant that the table holds for it: one call, or one for each window. */
-export function matmul(kernels: KernelTable, sizes: MatmulSizes, operands: MatmulOperands): KernelCall[] {
+export function matmul(variants: VariantTable, sizes: MatmulSizes, operands: MatmulOperands): KernelCall[] {
   const { a, b, c } = operands;
-  const variant = kernels.matmul({ ...sizes, types: { a: a.type, b: b.type, c: c.type } });
-  return matmulCalls(variant, sizes, operands, kernels.maxBindingBytes);
+  const variant = variants.matmul({ ...sizes, types: { a: a.type, b: b.type, c: c.type } });
+  return matmulCalls(variant, sizes, operands, variants.maxBindingBytes);
 }
 
 /**
@@ -81,26 +81,43 @@ interface Windows {
 function call(variant: MatmulVariant, whole: MatmulSizes, part: MatmulSizes, windows: Windows): KernelCall {
   const { form, M, N, K } = part;
   const { a, b, c, addend } = windows;
-  const strides = [form === 'TN' ? whole.M : whole.K, form === 'NT' ? whole.K : whole.N, whole.N];
+  const strides: Strides = [form === 'TN' ? whole.M : whole.K, form === 'NT' ? whole.K : whole.N, whole.N];
   const added = addend === undefined || addend === 'c' ? undefined : addend;
-  const buffers: BufferRange[] = [a, b, ...(added ? [added] : []), c].map(({ operand }) => operand);
-  const params = [M, N, K, ...strides, a.first, b.first, c.first, added?.first ?? 0];
-  const label = `matmul_${variant.kernel} ${form}${typesLabel(a.operand, b.operand)}`;
-  const epilogue = {
-    A_TYPE: a.operand.type,
-    B_TYPE: b.operand.type,
-    C_TYPE: c.operand.type,
-    ADDEND_TYPE: added?.operand.type ?? 'f32',
-    TRANSPOSE_A: form === 'TN',
-    TRANSPOSE_B: form === 'NT',
-    ADDEND: added !== undefined,
-    ACCUMULATE: addend === 'c',
-    SWIGLU: false,
-  };
-  const [name, holes, tileM, tileN] = specialisation(variant, part, strides as [number, number, number], windows);
-  const workgroups = grid(label, Math.ceil(N / tileN), Math.ceil(M / tileM));
-  return kernelCall(name, { ...epilogue, ...holes }, buffers, params, workgroups, label);
+  const [name, constants, tileM, tileN] = specialisation(variant, part, strides, windows);
+  const label = `${name} ${form}${typesLabel(a.operand, b.operand)}`;
+  return kernelCall(name, {
+    constants: {
+      A_TYPE: a.operand.type,
+      B_TYPE: b.operand.type,
+      C_TYPE: c.operand.type,
+      ADDEND_TYPE: added?.operand.type ?? 'f32',
+      TRANSPOSE_A: form === 'TN',
+      TRANSPOSE_B: form === 'NT',
+      ADDEND: added !== undefined,
+      ACCUMULATE: addend === 'c',
+      SWIGLU: false,
+      ...constants,
+    },
+    operands: { a: a.operand, b: b.operand, c: c.operand, addend: added?.operand },
+    params: {
+      ...paramsOf(part, strides),
+      a_first: a.first,
+      b_first: b.first,
+      c_first: c.first,
+      addend_first: added?.first ?? 0,
+    },
+    workgroups: grid(label, Math.ceil(N / tileN), Math.ceil(M / tileM)),
+    label,
+    flops: 2 * M * N * K,
+  });
 }
+
+/** Elements from one stored row of A, of B, of C to the next. */
+type Strides = readonly [a: number, b: number, c: number];
+
+const paramsOf = ({ M, N, K }: MatmulSizes, [a_stride, b_stride, c_stride]: Strides) => {
+  return { M, N, K, a_stride, b_stride, c_stride };
+};
 
 /** What of the operands is not f32. */
 const typesLabel = (a: Operand, b: Operand): string => {
@@ -117,18 +134,18 @@ export const hasBothSides = (variant: MatmulVariant): variant is Exclude<MatmulV
  * variant has both sides in a thread's registers and all fits a binding, else in two.
  */
 export function matmulSwiglu(
-  kernels: KernelTable,
+  variants: VariantTable,
   { M, F, K }: { readonly M: number; readonly F: number; readonly K: number },
   operands: Record<'x' | 'weight' | 'gateUp' | 'y', Operand>,
 ): KernelCall[] {
   const { x, weight, gateUp, y } = operands;
   const sizes = { form: 'NT', M, N: 2 * F, K } as const;
-  const variant = kernels.matmul({ ...sizes, types: { a: x.type, b: weight.type, c: gateUp.type } });
-  const fits = Object.values(operands).every(({ sizeBytes }) => sizeBytes <= kernels.maxBindingBytes);
+  const variant = variants.matmul({ ...sizes, types: { a: x.type, b: weight.type, c: gateUp.type } });
+  const fits = Object.values(operands).every(({ sizeBytes }) => sizeBytes <= variants.maxBindingBytes);
   if (!hasBothSides(variant) || !fits) {
     return [
-      ...matmulCalls(variant, sizes, { a: x, b: weight, c: gateUp }, kernels.maxBindingBytes),
-      ...swigluForward(kernels, { rows: M, columns: F }, { x: gateUp, y }),
+      ...matmulCalls(variant, sizes, { a: x, b: weight, c: gateUp }, variants.maxBindingBytes),
+      ...swigluForward(variants, { rows: M, columns: F }, { x: gateUp, y }),
     ];
   }
   checkIndexable('matmul_swiglu', M * 2 * F);
@@ -136,24 +153,38 @@ export function matmulSwiglu(
   const whole = (operand: Operand): Window => ({ operand, first: 0 });
   const windows = { a: whole(x), b: whole(weight), c: whole(gateUp), addend: undefined };
   const perSide = { ...variant, columns: variant.columns / 2 };
-  const [name, holes, tileM, tileN] = specialisation(perSide, part, [K, K, 2 * F], windows);
-  const types = { A_TYPE: x.type, B_TYPE: weight.type, C_TYPE: gateUp.type, ADDEND_TYPE: 'f32' };
-  const epilogue = { TRANSPOSE_A: false, TRANSPOSE_B: true, ADDEND: false, ACCUMULATE: false, SWIGLU: true };
+  const strides: Strides = [K, K, 2 * F];
+  const [name, constants, tileM, tileN] = specialisation(perSide, part, strides, windows);
   const label = `${name}_swiglu NT${typesLabel(x, weight)}`;
-  const workgroups = grid(label, Math.ceil(F / tileN), Math.ceil(M / tileM));
-  const params = [M, F, K, K, K, 2 * F, 0, 0, 0, 0];
-  return [
-    kernelCall(name, { ...types, ...epilogue, ...holes, SIDES: 2 }, [x, weight, gateUp, y], params, workgroups, label),
-  ];
+  const call = kernelCall(name, {
+    constants: {
+      A_TYPE: x.type,
+      B_TYPE: weight.type,
+      C_TYPE: gateUp.type,
+      TRANSPOSE_A: false,
+      TRANSPOSE_B: true,
+      ADDEND: false,
+      ACCUMULATE: false,
+      SWIGLU: true,
+      ...constants,
+      SIDES: 2,
+    },
+    operands: { a: x, b: weight, c: gateUp, y },
+    params: { ...paramsOf(part, strides), a_first: 0, b_first: 0, c_first: 0, addend_first: 0 },
+    workgroups: grid(label, Math.ceil(F / tileN), Math.ceil(M / tileM)),
+    label,
+    flops: 4 * M * F * K,
+  });
+  return [call];
 }
 
-/** The kernel's name, its tile as holes, and what a workgroup computes: rows and columns of C. */
+/** The kernel's name, its tile as constants, and what a workgroup computes: rows and columns of C. */
 function specialisation(
   variant: MatmulVariant,
   { form, M, N, K }: MatmulSizes,
-  [strideA, strideB]: readonly [number, number, number],
+  [strideA, strideB]: Strides,
   { a, b }: Windows,
-): [name: string, holes: Holes, tileM: number, tileN: number] {
+): [name: string, constants: Constants, tileM: number, tileN: number] {
   const { columns: COLUMNS } = variant;
   if (variant.kernel === 'subgroup') {
     const { lanes: LANES, unroll: UNROLL } = variant;
@@ -164,8 +195,8 @@ function specialisation(
     const B_PAIRS = BYTES[type] === 2 && form === 'NT' && [UNROLL, strideB, b.first].every(n => n % 2 === 0);
     const B_WORDS = type === 'bf16' || B_PAIRS;
     const B_UNPACK = type === 'bf16' ? 'unpack2x16bfloat' : 'unpack2x16float';
-    const holes = { LANES, ROWS, GROUPS, COLUMNS, UNROLL, B_WORDS, B_PAIRS, B_UNPACK, SIDES: 1 };
-    return ['matmul_subgroup', holes, ROWS * GROUPS, LANES * COLUMNS];
+    const constants = { LANES, ROWS, GROUPS, COLUMNS, UNROLL, B_WORDS, B_PAIRS, B_UNPACK, SIDES: 1 };
+    return ['matmul_subgroup', constants, ROWS * GROUPS, LANES * COLUMNS];
   }
   // Vectors of elements can be loaded where every row of the stored matrix is a whole number of them
   const rowOfA = form === 'TN' ? M : K;
@@ -178,8 +209,8 @@ function specialisation(
     const ALIGNED_A = aligned(4, rowOfA, strideA, a);
     const ALIGNED_B = aligned(4, rowOfB, strideB, b);
     const B_BFLOAT = b.operand.type === 'bf16';
-    const holes = { THREADS_M, THREADS_N, ROWS, COLUMNS, DEPTH, ALIGNED_A, ALIGNED_B, B_BFLOAT, SIDES: 1 };
-    return ['matmul_tiled', holes, 4 * THREADS_M * ROWS, 4 * THREADS_N * COLUMNS];
+    const constants = { THREADS_M, THREADS_N, ROWS, COLUMNS, DEPTH, ALIGNED_A, ALIGNED_B, B_BFLOAT, SIDES: 1 };
+    return ['matmul_tiled', constants, 4 * THREADS_M * ROWS, 4 * THREADS_N * COLUMNS];
   }
   const { lanes: LANES, subgroupsM: SUBGROUPS_M, subgroupsN: SUBGROUPS_N } = variant;
   const [MATRIX_M, MATRIX_N, MATRIX_K] = variant.matrix;
@@ -187,7 +218,7 @@ function specialisation(
     const widths = window.operand.type === 'f16' ? [8, 4] : [4];
     return widths.find(n => aligned(n, row, stride, window)) ?? 1;
   };
-  const chunk = (side: 'A' | 'B', type: ElementType, VECTOR: number): Holes => ({
+  const chunk = (side: 'A' | 'B', type: ElementType, VECTOR: number): Constants => ({
     [`${side}_VECTOR`]: VECTOR,
     // 8 halves are moved as four words; narrower chunks are converted on the way
     [`${side}_STORED`]: VECTOR === 8 ? 'vec4<u32>' : VECTOR === 4 ? `vec4<${type}>` : type,
@@ -198,7 +229,7 @@ function specialisation(
   const threads = LANES * SUBGROUPS_M * SUBGROUPS_N;
   const vectorA = width(rowOfA, strideA, a);
   const vectorB = width(rowOfB, strideB, b);
-  const holes = {
+  const constants = {
     LANES,
     SUBGROUPS_M,
     SUBGROUPS_N,
@@ -214,5 +245,5 @@ function specialisation(
     ...chunk('A', a.operand.type, vectorA),
     ...chunk('B', b.operand.type, vectorB),
   };
-  return ['matmul_matrix', holes, tileM, tileN];
+  return ['matmul_matrix', constants, tileM, tileN];
 }

@@ -1,8 +1,9 @@
 /** The variants of kernels that take a tensor by rows or by elements, and which one an adapter takes where nothing was tuned. */
 import type { AdapterDescription } from '../gpu/adapters.js';
 import { bucket } from './bucket.js';
-import { type ElementType, linearGrid } from './call.js';
-import type { Holes } from './source.js';
+import { linearGrid } from './call.js';
+import type { ElementType } from './element-type.js';
+import type { Constants } from './source.js';
 
 /** A tensor of `rows` rows of `columns` each. */
 export interface RowSizes {
@@ -58,14 +59,14 @@ export const defaultElements = (adapter: AdapterDescription): ElementVariant => 
   vector: 1,
 });
 
-/** The hole ROWS of kernels whose workgroups take that many rows, and the grid of workgroups that take `rows` of them. */
+/** The constant ROWS of kernels whose workgroups take that many rows, and the grid of workgroups that take `rows` of them. */
 export function eachRow({ kind }: AdapterDescription, rows: number) {
   const ROWS = kind === 'hardware' ? 1 : 8;
   return { ROWS, workgroups: linearGrid(Math.ceil(rows / ROWS)) };
 }
 
-/** Holes of kernels/lib/reduce.wgsl. */
-export const reduceHoles = ({ lanes, workgroup }: RowVariant): Holes => ({
+/** The constants of kernels/lib/reduce.wgsl. */
+export const reduceConstants = ({ lanes, workgroup }: RowVariant): Constants => ({
   WORKGROUP: workgroup,
   LANES: lanes,
   SINGLE_SUBGROUP: lanes === workgroup,
@@ -73,7 +74,7 @@ export const reduceHoles = ({ lanes, workgroup }: RowVariant): Holes => ({
 });
 
 /** Those of a kernel that is not tuned. */
-export const defaultReduceHoles = (adapter: AdapterDescription): Holes => reduceHoles(defaultRows(adapter));
+export const defaultReduceConstants = (adapter: AdapterDescription): Constants => reduceConstants(defaultRows(adapter));
 
 /** How many elements a load takes of rows of `columns`: as many as the variant asks for, where that is whole. */
 export const vectorOf = (vector: number, columns: number): number => (columns % vector === 0 ? vector : 1);
@@ -81,8 +82,8 @@ export const vectorOf = (vector: number, columns: number): number => (columns % 
 /** The type of `vector` elements. */
 export const valueType = (type: ElementType, vector: number): string => (vector === 1 ? type : `vec${vector}<${type}>`);
 
-/** Holes of kernels/lib/vector.wgsl. */
-export const vectorHoles = (vector: number): Holes => ({
+/** The constants of kernels/lib/vector.wgsl. */
+export const vectorConstants = (vector: number): Constants => ({
   VECTOR: vector,
   IS_VECTOR: vector > 1,
   VALUE: valueType('f32', vector),

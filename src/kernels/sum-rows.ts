@@ -1,8 +1,8 @@
 /** Sums over the rows of a tensor, in a fixed order: of what is large, parts first. */
 import { checkIndexable, grid, type KernelCall, kernelCall, type Operand } from './call.js';
 import { defaultRows, type RowSizes, type RowVariant } from './row-variant.js';
-import { rowWindows } from './split.js';
-import type { KernelTable } from './table.js';
+import type { VariantTable } from './variants.js';
+import { rowWindows } from './windows.js';
 
 /** Rows of one part: a power of two. */
 const ROWS_PER_PART = 128;
@@ -10,16 +10,17 @@ export const columnSumParts = (rows: number): number => Math.ceil(rows / ROWS_PE
 
 /** total [columns] += the sums of the columns of values [rows, columns]; `partial` [columnSumParts(rows), columns]. */
 export function columnSums(
-  kernels: KernelTable,
+  variants: VariantTable,
   { rows, columns }: RowSizes,
   { values, partial, total }: Record<'values' | 'partial' | 'total', Operand>,
 ): KernelCall[] {
   checkIndexable('sum_rows', rows * columns);
-  const variant = defaultRows(kernels.adapter);
-  const parts = rowWindows(kernels.maxBindingBytes, rows, [[values, columns]], ROWS_PER_PART).map(window =>
-    call(variant, { rows: window.count, columns }, [window.operands[0]!, partial], {
+  const variant = defaultRows(variants.adapter);
+  const windows = rowWindows(variants.maxBindingBytes, rows, { values: [values, columns] }, ROWS_PER_PART);
+  const parts = windows.map(({ start, count, operands }) =>
+    call(variant, { rows: count, columns }, [operands.values, partial], {
       partRows: ROWS_PER_PART,
-      first: window.start / ROWS_PER_PART,
+      first: start / ROWS_PER_PART,
     }),
   );
   return [...parts, sumRows(variant, { rows: columnSumParts(rows), columns }, { partial, total })];
@@ -39,8 +40,11 @@ function call(
   parts?: { readonly partRows: number; readonly first: number },
 ): KernelCall {
   const COLUMNS = Math.min(32, workgroup);
-  const holes = { COLUMNS, SLICES: Math.floor(workgroup / COLUMNS), TYPE: values.type, ACCUMULATE: !parts };
   const { partRows, first } = parts ?? { partRows: rows, first: 0 };
-  const workgroups = grid('sum_rows', Math.ceil(columns / COLUMNS), Math.ceil(rows / partRows));
-  return kernelCall('sum_rows', holes, [values, sums], [rows, columns, partRows, first], workgroups);
+  return kernelCall('sum_rows', {
+    constants: { COLUMNS, SLICES: Math.floor(workgroup / COLUMNS), TYPE: values.type, ACCUMULATE: !parts },
+    operands: { values, sums },
+    params: { rows, columns, part_rows: partRows, first },
+    workgroups: grid('sum_rows', Math.ceil(columns / COLUMNS), Math.ceil(rows / partRows)),
+  });
 }

@@ -4,7 +4,7 @@ import { UserError } from '../errors.js';
 import type { DeviceBuffer } from '../gpu/buffer.js';
 import type { Memory } from '../gpu/memory.js';
 import type { Command } from '../gpu/program.js';
-import { IGNORED_TARGET } from '../kernels/rows.js';
+import { IGNORED_TARGET } from '../kernels/cross-entropy.js';
 import { groupRowsById, type TokenRows } from '../ops/embedding.js';
 import type { BatchShape } from './llama.js';
 import type { Model } from './model.js';

@@ -3,13 +3,11 @@ import { Arena } from '../autograd/arena.js';
 import { Graph } from '../autograd/graph.js';
 import { plan } from '../autograd/plan.js';
 import { persistent, showShape, sizeOf, type Tensor } from '../autograd/tensor.js';
-import { floatsOfBfloats } from '../bfloat.js';
 import { UserError } from '../errors.js';
 import type { Device } from '../gpu/device.js';
 import type { Memory } from '../gpu/memory.js';
-import { floatsOfHalves } from '../half.js';
-import { BYTES } from '../kernels/call.js';
-import { KernelTable } from '../kernels/table.js';
+import { BYTES, floatsOf } from '../kernels/element-type.js';
+import { VariantTable } from '../kernels/variants.js';
 import { copyInto } from '../ops/cast.js';
 import { ropeTable } from '../ops/rope.js';
 import {
@@ -36,7 +34,7 @@ export type Precision = (typeof PRECISIONS)[number];
 export interface ModelOptions {
   readonly precision?: Precision;
   /** Which variants of kernels the model runs with; by default the shipped ones. */
-  readonly kernels?: KernelTable | undefined;
+  readonly variants?: VariantTable | undefined;
   /**
    * Whether the model may be trained: the default. One that is only used can keep its matrices in the two-byte type that a
    * checkpoint has them in, half the memory for the same results, to the bit.
@@ -80,7 +78,7 @@ export class ModelTensors implements ForwardTensors {
   readonly config: ModelConfig;
   readonly precision: Precision;
   readonly trainable: boolean;
-  readonly kernels: KernelTable;
+  readonly variants: VariantTable;
   /** Parameters by Hugging Face name, and the groups that are kept together on the device. */
   readonly specs: readonly ParameterSpec[];
   readonly groups: readonly ParameterGroup[];
@@ -94,14 +92,14 @@ export class ModelTensors implements ForwardTensors {
 
   /** @throws UserError when the configuration is not sound, a weight exceeds the adapter's limits, or it has no f16. */
   constructor(memory: Memory, config: ModelConfig, options: TensorOptions = {}) {
-    const { precision = 'f32', kernels, trainable = true, matrixType = 'f32' } = options;
+    const { precision = 'f32', variants, trainable = true, matrixType = 'f32' } = options;
     this.config = validateModelConfig(config);
     if (precision === 'f16' && !memory.adapter.features.includes('shader-f16')) {
       throw new UserError(`the adapter '${memory.adapter.name}' has no f16 (shader-f16); use precision f32`);
     }
     this.precision = precision;
     this.trainable = trainable;
-    this.kernels = kernels ?? new KernelTable(memory.adapter);
+    this.variants = variants ?? new VariantTable(memory.adapter);
     this.specs = parameterSpecs(config);
     this.groups = parameterGroups(config);
     this.#places = placesOf(this.groups);
@@ -162,6 +160,10 @@ export class ModelTensors implements ForwardTensors {
     for (const arena of [this.weights, this.stored, this.halves]) arena.destroy();
     for (const { buffer } of this.#tables.values()) buffer!.destroy();
   }
+
+  [Symbol.dispose](): void {
+    this.destroy();
+  }
 }
 
 /** Weights on a device. Free them with `destroy`. */
@@ -219,7 +221,7 @@ export class Model extends ModelTensors {
     for (const names of stretches) {
       copyInto(graph, this.arenaOf(names[0]!).span(names), this.halves.span(names));
     }
-    const copies = await plan(this.device, graph, { kernels: this.kernels });
+    const copies = await plan(this.device, graph, { variants: this.variants });
     this.device.submit(copies.commands);
     copies.destroy();
   }
@@ -246,8 +248,7 @@ export class Model extends ModelTensors {
     const tensor = tensorOf(group);
     const { buffer, offsetBytes, elementBytes } = rangeOfPart(tensor, first);
     const bytes = await this.device.read(buffer, offsetBytes, elementBytes * count);
-    if (tensor.dtype === 'f16') return floatsOfHalves(bytes);
-    return tensor.dtype === 'bf16' ? floatsOfBfloats(bytes) : new Float32Array(bytes);
+    return floatsOf(bytes, tensor.dtype);
   }
 
   /** Overwrites a parameter's part of some f32 tensor of its group's shape. */

@@ -17,16 +17,16 @@ export function attention(graph: Graph, qkv: Tensor, sizes: AttentionSizes): Ten
     op: 'attention',
     inputs: [qkv],
     outputs: [{ shape: [B * T, H * D], dtype }, { shape: [B, H, T] }],
-    launch: (kernels, bind, [out, logsumexp]) =>
-      attentionForward(kernels, sizes, { qkv: bind(qkv), out: bind(out!), logsumexp: bind(logsumexp!) }),
+    launch: (variants, bind, [out, logsumexp]) =>
+      attentionForward(variants, sizes, { qkv: bind(qkv), out: bind(out!), logsumexp: bind(logsumexp!) }),
     backward([dout], _, [out, logsumexp]) {
       const saved = [qkv, logsumexp!, dout!];
       const [dq, delta] = graph.add({
         op: 'attention_query',
         inputs: [...saved, out!],
         outputs: [{ shape: qkv.shape, dtype }, { shape: [B, H, T] }],
-        launch: (kernels, bind, [dqkv, delta]) =>
-          attentionBackwardQuery(kernels, sizes, {
+        launch: (variants, bind, [dqkv, delta]) =>
+          attentionBackwardQuery(variants, sizes, {
             qkv: bind(qkv),
             out: bind(out!),
             logsumexp: bind(logsumexp!),
@@ -39,8 +39,8 @@ export function attention(graph: Graph, qkv: Tensor, sizes: AttentionSizes): Ten
         op: 'attention_key_value',
         inputs: [...saved, delta!, dq!],
         outputs: [{ shape: qkv.shape, dtype, inPlaceOf: dq! }],
-        launch: (kernels, bind, [dqkv]) =>
-          attentionBackwardKeyValue(kernels, sizes, {
+        launch: (variants, bind, [dqkv]) =>
+          attentionBackwardKeyValue(variants, sizes, {
             qkv: bind(qkv),
             logsumexp: bind(logsumexp!),
             delta: bind(delta!),

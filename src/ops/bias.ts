@@ -1,7 +1,7 @@
 /** A bias of a projection, added to all rows. */
 import type { Graph } from '../autograd/graph.js';
 import { expectShape, type Tensor } from '../autograd/tensor.js';
-import { addBias as addBiasKernel } from '../kernels/rows.js';
+import { addBias as addBiasKernel } from '../kernels/add-bias.js';
 import { columnSumParts, columnSums } from '../kernels/sum-rows.js';
 
 /** x [R, N] + bias [N] in place of x, which keeps its type. Its gradients: dx = dy, dbias += the sums of dy's columns. */
@@ -13,7 +13,7 @@ export function addBias(graph: Graph, x: Tensor, bias: Tensor): Tensor {
     op: 'add_bias',
     inputs: [x, bias],
     outputs: [{ shape: x.shape, dtype: x.dtype, inPlaceOf: x }],
-    launch: (kernels, bind, [y]) => addBiasKernel(kernels, sizes, { bias: bind(bias), x: bind(y!) }),
+    launch: (variants, bind, [y]) => addBiasKernel(variants, sizes, { bias: bind(bias), x: bind(y!) }),
     backward([dy]) {
       const { gradient } = bias;
       if (gradient) {
@@ -22,8 +22,8 @@ export function addBias(graph: Graph, x: Tensor, bias: Tensor): Tensor {
           inputs: [dy!],
           outputs: [{ shape: [columnSumParts(rows), columns] }],
           updates: [gradient],
-          launch: (kernels, bind, [partial]) =>
-            columnSums(kernels, sizes, { values: bind(dy!), partial: bind(partial!), total: bind(gradient) }),
+          launch: (variants, bind, [partial]) =>
+            columnSums(variants, sizes, { values: bind(dy!), partial: bind(partial!), total: bind(gradient) }),
         });
       }
       return [dy, undefined];

@@ -16,8 +16,8 @@ export function branchAttention(graph: Graph, qkv: Tensor, branches: Tensor, siz
     op: 'attention_branches',
     inputs: [qkv, branches],
     outputs: [{ shape: [B * T, H * D], dtype: qkv.dtype }, { shape: [B, H, T] }],
-    launch: (kernels, bind, [out, logsumexp]) =>
-      attentionBranches(kernels, sizes, {
+    launch: (variants, bind, [out, logsumexp]) =>
+      attentionBranches(variants, sizes, {
         qkv: bind(qkv),
         out: bind(out!),
         logsumexp: bind(logsumexp!),

@@ -1,7 +1,8 @@
 /** The cache of keys and values that generation keeps on the device. No gradients: nothing is trained through it. */
 import type { Graph } from '../autograd/graph.js';
 import { expectShape, type Tensor } from '../autograd/tensor.js';
-import { attentionCached, type CacheSizes, cacheWrite } from '../kernels/cache.js';
+import { attentionCached } from '../kernels/attention-cached.js';
+import { type CacheSizes, cacheWrite } from '../kernels/cache-write.js';
 
 /** One layer's: keys [B, KV, D, capacity], values [B, KV, capacity, D]; both persistent and of one type. */
 export interface KeyValueCache {
@@ -32,8 +33,8 @@ export function writeCache(
     inputs: [qkv, starts],
     outputs: [],
     updates: [keys, values],
-    launch: (kernels, bind) =>
-      cacheWrite(kernels, sizes, { qkv: bind(qkv), starts: bind(starts), keys: bind(keys), values: bind(values) }),
+    launch: (variants, bind) =>
+      cacheWrite(variants, sizes, { qkv: bind(qkv), starts: bind(starts), keys: bind(keys), values: bind(values) }),
   });
 }
 
@@ -57,8 +58,8 @@ export function cachedAttention(
     op: 'attention_cached',
     inputs: [qkv, keys, values, positions],
     outputs: [{ shape: [B, H * D], dtype: qkv.dtype }],
-    launch: (kernels, bind, [out]) =>
-      attentionCached(kernels, sizes, {
+    launch: (variants, bind, [out]) =>
+      attentionCached(variants, sizes, {
         qkv: bind(qkv),
         keys: bind(keys),
         values: bind(values),

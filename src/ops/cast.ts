@@ -1,7 +1,7 @@
 /** A tensor in another type. */
 import type { Graph } from '../autograd/graph.js';
 import { sizeOf, type Tensor } from '../autograd/tensor.js';
-import { cast } from '../kernels/elementwise.js';
+import { cast } from '../kernels/cast.js';
 
 /** Overwrites `y` with x, rounded to y's type. Has no gradient: it keeps copies in step. */
 export function copyInto(graph: Graph, x: Tensor, y: Tensor): void {
@@ -10,6 +10,6 @@ export function copyInto(graph: Graph, x: Tensor, y: Tensor): void {
     inputs: [x],
     outputs: [],
     updates: [y],
-    launch: (kernels, bind) => cast(kernels, sizeOf(x.shape), { x: bind(x), y: bind(y) }),
+    launch: (variants, bind) => cast(variants, sizeOf(x.shape), { x: bind(x), y: bind(y) }),
   });
 }

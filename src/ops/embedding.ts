@@ -1,7 +1,7 @@
 /** Rows of a table by id, and their deterministic scatter back. */
 import type { Graph } from '../autograd/graph.js';
 import { expectShape, type Tensor } from '../autograd/tensor.js';
-import { embeddingBackward, embeddingForward } from '../kernels/rows.js';
+import { embeddingBackward, embeddingForward } from '../kernels/embedding.js';
 
 /** Row ids [R] with their grouping (see groupRowsById): order [R], starts [R+1]. */
 export interface TokenRows {
@@ -21,8 +21,8 @@ export function embedding(graph: Graph, table: Tensor, { ids, order, starts }: T
     op: 'embedding',
     inputs: [ids, table],
     outputs: [{ shape: [rows, columns] }],
-    launch: (kernels, bind, [y]) =>
-      embeddingForward(kernels, sizes, { ids: bind(ids), table: bind(table), y: bind(y!) }),
+    launch: (variants, bind, [y]) =>
+      embeddingForward(variants, sizes, { ids: bind(ids), table: bind(table), y: bind(y!) }),
     backward([dy]) {
       const { gradient } = table;
       if (!gradient) return [undefined, undefined];
@@ -31,8 +31,8 @@ export function embedding(graph: Graph, table: Tensor, { ids, order, starts }: T
         inputs: [ids, order, starts, dy!],
         outputs: [],
         updates: [gradient],
-        launch: (kernels, bind) =>
-          embeddingBackward(kernels, sizes, {
+        launch: (variants, bind) =>
+          embeddingBackward(variants, sizes, {
             ids: bind(ids),
             order: bind(order),
             starts: bind(starts),

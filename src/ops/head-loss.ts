@@ -2,9 +2,9 @@
 import type { Graph } from '../autograd/graph.js';
 import { expectShape, type Tensor } from '../autograd/tensor.js';
 import type { KernelCall, Operand } from '../kernels/call.js';
+import { crossEntropy } from '../kernels/cross-entropy.js';
 import { matmul } from '../kernels/matmul.js';
-import { crossEntropy } from '../kernels/rows.js';
-import { windowOf } from '../kernels/split.js';
+import { windowOf } from '../kernels/windows.js';
 
 /** What a chunk of logits may take. */
 const CHUNK_BYTES = 16 * 2 ** 20;
@@ -58,7 +58,7 @@ export function headLoss(
       ...(isSeparate ? [{ shape: [chunk, V], dtype }] : []),
     ],
     updates: dweight ? [dweight] : [],
-    launch(kernels, bind, [losses, logits, dx, dlogits]) {
+    launch(variants, bind, [losses, logits, dx, dlogits]) {
       const calls: KernelCall[] = [];
       for (let first = 0; first < R; first += chunk) {
         const rows = Math.min(chunk, R - first);
@@ -71,9 +71,9 @@ export function headLoss(
         const [xRows, logitsRows] = [part(x), part(logits!, 0)];
         const dlogitsRows = isSeparate ? part(dlogits!, 0) : logitsRows;
         calls.push(
-          ...matmul(kernels, { form: 'NT', M: rows, N: V, K: C }, { a: xRows, b: bind(weight), c: logitsRows }),
+          ...matmul(variants, { form: 'NT', M: rows, N: V, K: C }, { a: xRows, b: bind(weight), c: logitsRows }),
           ...crossEntropy(
-            kernels,
+            variants,
             { rows, columns: V },
             gradient && {
               scale: gradient.scale,
@@ -85,11 +85,11 @@ export function headLoss(
         );
         if (dx) {
           const operands = { a: dlogitsRows, b: bind(weight), c: part(dx) };
-          calls.push(...matmul(kernels, { form: 'NN', M: rows, N: C, K: V }, operands));
+          calls.push(...matmul(variants, { form: 'NN', M: rows, N: C, K: V }, operands));
         }
         if (dweight) {
           const operands = { a: dlogitsRows, b: xRows, c: bind(dweight), addend: 'c' } as const;
-          calls.push(...matmul(kernels, { form: 'TN', M: V, N: C, K: rows }, operands));
+          calls.push(...matmul(variants, { form: 'TN', M: V, N: C, K: rows }, operands));
         }
       }
       return calls;

@@ -29,9 +29,9 @@ export function headNorm(
     op: 'head_norm',
     inputs: [qkv, weights.query, weights.key],
     outputs: [{ shape: qkv.shape, dtype, inPlaceOf: qkv }, { shape: [rows, H] }, { shape: [rows, KV] }],
-    launch: (kernels, bind, [y, ...rstds]) =>
+    launch: (variants, bind, [y, ...rstds]) =>
       kinds.flatMap(({ weight, sizes }, i) =>
-        headNormForward(kernels, { ...sizes, eps }, { weight: bind(weight), x: bind(y!), rstd: bind(rstds[i]!) }),
+        headNormForward(variants, { ...sizes, eps }, { weight: bind(weight), x: bind(y!), rstd: bind(rstds[i]!) }),
       ),
     backward([dy], _, [, ...rstds]) {
       const updates = kinds.flatMap(({ weight: { gradient } }) => gradient ?? []);
@@ -45,10 +45,10 @@ export function headNorm(
           ...(updates.length > 0 ? [{ shape: [scratch.partial, D] }, { shape: [scratch.sums, D] }] : []),
         ],
         updates,
-        launch: (kernels, bind, [dx, partial, sums]) =>
+        launch: (variants, bind, [dx, partial, sums]) =>
           kinds.flatMap(({ weight, sizes }, i) => {
             const { gradient } = weight;
-            return headNormBackward(kernels, sizes, {
+            return headNormBackward(variants, sizes, {
               weight: bind(weight),
               x: bind(qkv),
               rstd: bind(rstds[i]!),

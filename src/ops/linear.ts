@@ -64,8 +64,8 @@ function product(
     op,
     inputs: addend ? [a, b, addend] : [a, b],
     outputs: [{ shape: [M, N], dtype }],
-    launch: (kernels, bind, [c]) =>
-      matmul(kernels, { form, M, N, K }, { a: bind(a), b: bind(b), c: bind(c!), addend: addend && bind(addend) }),
+    launch: (variants, bind, [c]) =>
+      matmul(variants, { form, M, N, K }, { a: bind(a), b: bind(b), c: bind(c!), addend: addend && bind(addend) }),
     ...(rule && { backward: ([dy], pending) => rule(dy!, pending) }),
   })[0]!;
 }
@@ -83,7 +83,7 @@ function accumulateProduct(
     inputs: [a, b],
     outputs: [],
     updates: [gradient],
-    launch: (kernels, bind) =>
-      matmul(kernels, { form: 'TN', M, N, K }, { a: bind(a), b: bind(b), c: bind(gradient), addend: 'c' }),
+    launch: (variants, bind) =>
+      matmul(variants, { form: 'TN', M, N, K }, { a: bind(a), b: bind(b), c: bind(gradient), addend: 'c' }),
   });
 }

@@ -1,7 +1,7 @@
 /** RMSNorm with a learned scale (Zhang & Sennrich, 2019). */
 import type { Graph } from '../autograd/graph.js';
 import { type DType, expectShape, type Tensor } from '../autograd/tensor.js';
-import { rmsnormBackward, rmsnormForward, rmsnormParts } from '../kernels/rows.js';
+import { rmsnormBackward, rmsnormForward, rmsnormParts } from '../kernels/rmsnorm.js';
 
 /**
  * x [R, C], weight [C] → y [R, C] = x / sqrt(mean(x²) + eps) * weight, in the type `dtype`. Saves 1/sqrt(…) [R] for the gradient, which
@@ -15,8 +15,8 @@ export function rmsnorm(graph: Graph, x: Tensor, weight: Tensor, eps: number, dt
     op: 'rmsnorm',
     inputs: [x, weight],
     outputs: [{ shape: x.shape, dtype }, { shape: [rows] }],
-    launch: (kernels, bind, [y, rstd]) =>
-      rmsnormForward(kernels, { ...sizes, eps }, { x: bind(x), weight: bind(weight), y: bind(y!), rstd: bind(rstd!) }),
+    launch: (variants, bind, [y, rstd]) =>
+      rmsnormForward(variants, { ...sizes, eps }, { x: bind(x), weight: bind(weight), y: bind(y!), rstd: bind(rstd!) }),
     backward([dy], pending, [, rstd]) {
       const addend = pending.take(x);
       const { gradient } = weight;
@@ -26,8 +26,8 @@ export function rmsnorm(graph: Graph, x: Tensor, weight: Tensor, eps: number, dt
         inputs: addend ? [...inputs, addend] : inputs,
         outputs: [{ shape: x.shape }, ...(gradient ? [{ shape: [rmsnormParts(rows), columns] }] : [])],
         updates: gradient ? [gradient] : [],
-        launch: (kernels, bind, [dx, partial]) =>
-          rmsnormBackward(kernels, sizes, {
+        launch: (variants, bind, [dx, partial]) =>
+          rmsnormBackward(variants, sizes, {
             x: bind(x),
             weight: bind(weight),
             rstd: bind(rstd!),

@@ -1,7 +1,7 @@
 /** Rotary position embedding (Su et al., 2021), in the half-split order of Hugging Face's LLaMA. */
 import type { Graph } from '../autograd/graph.js';
 import { expectShape, type Tensor } from '../autograd/tensor.js';
-import { type RopeSizes, rope as ropeKernel } from '../kernels/rows.js';
+import { type RopeSizes, rope as ropeKernel } from '../kernels/rope.js';
 
 /**
  * The first `heads` heads of x [B*T, rowHeads*headSize] rotated in place by their position; table [T, headSize/2, 2]. The
@@ -27,7 +27,7 @@ function rotate(
     op: inverse ? 'rope_inverse' : 'rope',
     inputs: [x, table],
     outputs: [{ shape: x.shape, dtype: x.dtype, inPlaceOf: x }],
-    launch: (kernels, bind, [y]) => ropeKernel(kernels, sizes, inverse, { table: bind(table), x: bind(y!) }),
+    launch: (variants, bind, [y]) => ropeKernel(variants, sizes, inverse, { table: bind(table), x: bind(y!) }),
     ...(rule && { backward: ([dy]) => rule(dy!) }),
   })[0]!;
 }

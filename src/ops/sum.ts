@@ -1,7 +1,7 @@
 /** Sums that live on the device. */
 import type { Graph } from '../autograd/graph.js';
 import { sizeOf, type Tensor } from '../autograd/tensor.js';
-import { sum } from '../kernels/rows.js';
+import { sum } from '../kernels/sum.js';
 
 /** total [1] += scale * the sum of all values. Has no gradient: it reports. */
 export function addSum(graph: Graph, values: Tensor, scale: number, total: Tensor): void {
@@ -10,6 +10,7 @@ export function addSum(graph: Graph, values: Tensor, scale: number, total: Tenso
     inputs: [values],
     outputs: [],
     updates: [total],
-    launch: (kernels, bind) => sum(kernels, sizeOf(values.shape), scale, { values: bind(values), total: bind(total) }),
+    launch: (variants, bind) =>
+      sum(variants, sizeOf(values.shape), scale, { values: bind(values), total: bind(total) }),
   });
 }

@@ -2,7 +2,7 @@
 import type { Graph } from '../autograd/graph.js';
 import { expectShape, type Tensor } from '../autograd/tensor.js';
 import { matmulSwiglu } from '../kernels/matmul.js';
-import { swigluBackward } from '../kernels/rows.js';
+import { swigluBackward } from '../kernels/swiglu.js';
 import { linearGradients } from './linear.js';
 
 /**
@@ -21,15 +21,15 @@ export function swigluLinear(graph: Graph, x: Tensor, weight: Tensor): Tensor {
       { shape: [R, 2 * F], dtype },
       { shape: [R, F], dtype },
     ],
-    launch: (kernels, bind, [gateUp, y]) =>
-      matmulSwiglu(kernels, { M: R, F, K }, { x: bind(x), weight: bind(weight), gateUp: bind(gateUp!), y: bind(y!) }),
+    launch: (variants, bind, [gateUp, y]) =>
+      matmulSwiglu(variants, { M: R, F, K }, { x: bind(x), weight: bind(weight), gateUp: bind(gateUp!), y: bind(y!) }),
     backward([, dy], pending, [gateUp]) {
       const [dgateUp] = graph.add({
         op: 'swiglu_input',
         inputs: [gateUp!, dy!],
         outputs: [{ shape: gateUp!.shape, dtype }],
-        launch: (kernels, bind, [dx]) =>
-          swigluBackward(kernels, { rows: R, columns: F }, { x: bind(gateUp!), dy: bind(dy!), dx: bind(dx!) }),
+        launch: (variants, bind, [dx]) =>
+          swigluBackward(variants, { rows: R, columns: F }, { x: bind(gateUp!), dy: bind(dy!), dx: bind(dx!) }),
       });
       return [linearGradients(graph, x, weight, dgateUp!, pending), undefined];
     },

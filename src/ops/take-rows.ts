@@ -1,7 +1,7 @@
 /** Rows of a table by number. */
 import type { Graph } from '../autograd/graph.js';
 import { expectShape, sizeOf, type Tensor } from '../autograd/tensor.js';
-import { embeddingForward } from '../kernels/rows.js';
+import { embeddingForward } from '../kernels/embedding.js';
 
 /** table [N, …], of any float type, and row numbers [R] below N → [R, …] in f32. Has no gradient: `embedding` is the one that is trained. */
 export function takeRows(graph: Graph, table: Tensor, rows: Tensor): Tensor {
@@ -13,7 +13,7 @@ export function takeRows(graph: Graph, table: Tensor, rows: Tensor): Tensor {
     op: 'take_rows',
     inputs: [table, rows],
     outputs: [{ shape: [count, ...row] }],
-    launch: (kernels, bind, [y]) =>
-      embeddingForward(kernels, sizes, { ids: bind(rows), table: bind(table), y: bind(y!) }),
+    launch: (variants, bind, [y]) =>
+      embeddingForward(variants, sizes, { ids: bind(rows), table: bind(table), y: bind(y!) }),
   })[0]!;
 }

@@ -2,7 +2,7 @@
 import type { Graph } from '../autograd/graph.js';
 import { persistent, sizeOf, type Tensor } from '../autograd/tensor.js';
 import type { Memory } from '../gpu/memory.js';
-import { type AdamwSettings, adamw } from '../kernels/elementwise.js';
+import { type AdamwSettings, adamw } from '../kernels/adamw.js';
 import { gradientNorm, gradientNormPartial, gradientNormParts } from '../kernels/gradient-norm.js';
 
 export interface OptimizerSettings {
@@ -16,6 +16,9 @@ export interface OptimizerSettings {
   /** With f16 gradients: good steps in a row after which the loss scale is doubled (default 2000). */
   readonly lossScaleInterval?: number | undefined;
 }
+
+/** The reference study's settings. */
+export const ADAMW_DEFAULTS = { beta1: 0.9, beta2: 0.95, eps: 1e-8, weightDecay: 0.1, clip: 1 } as const;
 
 /** The loss scale that f16 training starts with: room for gradients down to 2^-39, and halved at the first overflow. */
 const FIRST_LOSS_SCALE = 2 ** 15;
@@ -124,8 +127,8 @@ export function traceUpdate(
       inputs: [tensor.gradient!],
       outputs: [],
       updates: [partial],
-      launch: (kernels, bind) =>
-        gradientNormPartial(kernels, counts[i]!, from, {
+      launch: (variants, bind) =>
+        gradientNormPartial(variants, counts[i]!, from, {
           gradient: bind(tensor.gradient!),
           partial: bind(partial),
         }),
@@ -138,8 +141,8 @@ export function traceUpdate(
     inputs: [partial, loss, schedule],
     outputs: [],
     updates: [health, ...(scaler ? [scaler] : []), ...(scaler && bodySchedule ? [bodySchedule] : [])],
-    launch: (kernels, bind) =>
-      gradientNorm(kernels, parts, settings.clip, scaler && scaling, {
+    launch: (variants, bind) =>
+      gradientNorm(variants, parts, settings.clip, scaler && scaling, {
         partial: bind(partial),
         loss: bind(loss),
         schedule: bind(schedule),
@@ -158,8 +161,8 @@ export function traceUpdate(
       inputs: [tensor.gradient!, followed, health],
       outputs: [],
       updates: half ? [tensor, m, v, half] : [tensor, m, v],
-      launch: (kernels, bind) =>
-        adamw(kernels, counts[i]!, adamwSettings, {
+      launch: (variants, bind) =>
+        adamw(variants, counts[i]!, adamwSettings, {
           gradient: bind(tensor.gradient!),
           schedule: bind(followed),
           health: bind(health),

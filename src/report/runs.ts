@@ -195,6 +195,16 @@ export interface Comparison extends Pair {
   readonly savings: Savings;
 }
 
+/**
+ * Every CPT run beside each run from scratch of its size and target language, with what it saved at equal loss.
+ * @example
+ * import { writeFileSync } from 'node:fs';
+ * import { compareRuns, readRun, reportPage } from 'babelgrad';
+ *
+ * const runs = ['runs/english'].map(readRun);
+ * console.log(compareRuns(runs));
+ * writeFileSync('report.html', reportPage(runs, 'Runs'));
+ */
 export function compareRuns(runs: readonly RunRecord[]): Comparison[] {
   return pairsOf(runs).flatMap(pair => {
     const { scratch, cpt, language, unit } = pair;

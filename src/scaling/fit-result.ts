@@ -84,6 +84,14 @@ export function fitChinchilla(points: readonly RunPoint[], used: Used, options: 
  * The law of CPT, with E, A and α of the scratch fit; replicate r keeps those of the scratch fit's replicate r, so that
  * the intervals carry its uncertainty too.
  * @throws UserError when the points are too few, or all of one size.
+ * @example
+ * import { readFileSync } from 'node:fs';
+ * import { fitChinchilla, fitCpt, parsePoints } from 'babelgrad';
+ *
+ * const scratch = parsePoints(readFileSync('scratch.csv', 'utf8'), 'scratch.csv');
+ * const cpt = parsePoints(readFileSync('cpt.csv', 'utf8'), 'cpt.csv');
+ * const fit = fitChinchilla(scratch.points, scratch.used, { replicates: 20, seed: 0, resample: 'runs' });
+ * console.log(fit.parameters, fitCpt(cpt.points, cpt.used, fit, fit.bootstrap).parameters);
  */
 export function fitCpt(
   points: readonly RunPoint[],

@@ -58,6 +58,11 @@ export interface Plan extends PlannedStrategy {
 /**
  * Plans by `law`; `others` get the same compute.
  * @throws UserError when the budget is none, or a law has no optimum
+ * @example
+ * import { makePlan, publishedLaws } from 'babelgrad';
+ *
+ * const law = publishedLaws.get('chinchilla');
+ * if (law) console.log(makePlan({ compute: 1e20 }, law, []).N_opt); // parameters to train with 1e20 FLOPs
  */
 export function makePlan(budget: Budget, law: PlannedLaw, others: readonly PlannedLaw[]): Plan {
   const C = computeOf(law.parameters, budget);

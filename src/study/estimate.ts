@@ -1,14 +1,15 @@
 /** What a study will take, found out before it starts: tokens and FLOPs of each run, and the time on an adapter. */
+import { findModelFolder } from '../checkpoint/find.js';
+import { readModelConfig } from '../checkpoint/hf-config.js';
+import { originOf } from '../checkpoint/training-record.js';
 import { type AdapterDescription, chooseAdapter } from '../gpu/adapters.js';
 import { openDevice } from '../gpu/device.js';
 import { maxBindingBytes } from '../gpu/limits.js';
-import { findModelFolder, originOf } from '../train/checkpoint.js';
-import { evaluationCost } from '../train/evaluations.js';
-import { runMemory } from '../train/memory.js';
-import { readModelConfig } from '../train/model-folder.js';
-import { type ResolvedRun, resolveRun } from '../train/resolve.js';
-import { openData } from '../train/run-data.js';
-import { microBatchFlops, timeMicroBatch } from '../train/speed.js';
+import { evaluationCost } from '../run/evaluations.js';
+import { runMemory } from '../run/memory.js';
+import { type ResolvedRun, resolveRun } from '../run/resolve.js';
+import { openData } from '../run/run-data.js';
+import { microBatchFlops, timeMicroBatch } from '../run/speed.js';
 import type { PlannedRun, StudyPlan } from './plan.js';
 
 export interface RunEstimate {

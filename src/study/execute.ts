@@ -2,8 +2,8 @@
 import { fork } from 'node:child_process';
 import { join } from 'node:path';
 import { UserError } from '../errors.js';
-import type { RunConfig } from '../train/config.js';
-import type { RunSummary } from '../train/loop.js';
+import type { RunConfig } from '../run/config.js';
+import type { RunSummary } from '../run/loop.js';
 
 /** What a worker is told. */
 export interface WorkerTask {

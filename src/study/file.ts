@@ -1,7 +1,7 @@
 /** What a study is given: the schema of study.yaml. */
 import { z } from 'zod';
 import { UserError } from '../errors.js';
-import { parseWith, readYaml } from '../train/config.js';
+import { parseWith, readYaml } from '../run/config.js';
 
 export const STRATEGIES = ['source', 'scratch', 'cpt'] as const;
 export type Strategy = (typeof STRATEGIES)[number];

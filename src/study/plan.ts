@@ -1,7 +1,7 @@
 /** The runs that a study asks for. */
 import { join } from 'node:path';
 import { UserError } from '../errors.js';
-import { MODEL_FIELDS, parseConfig, parseFields, type RunConfig } from '../train/config.js';
+import { MODEL_FIELDS, parseConfig, parseFields, type RunConfig } from '../run/config.js';
 import { commonTargets, type ReplayAccount, readStudyFile, type Strategy, type StudyFile, targetsOf } from './file.js';
 
 /** A run of a study, before it is started. */

@@ -5,7 +5,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { claimFolder, isClaimed } from '../claim.js';
 import { messageOf } from '../errors.js';
-import type { RunSummary } from '../train/loop.js';
+import type { RunSummary } from '../run/loop.js';
 import { type Execute, inChildProcess, type RunProgress } from './execute.js';
 import { type PlannedRun, runFolder, type StudyPlan } from './plan.js';
 import { forgetFailure, isDone, readFailure, writeFailure, writePlan } from './state.js';
@@ -44,6 +44,12 @@ const LOOK_EVERY_MS = 2000;
  * Starts a study, or goes on with it: finished runs are not run again, those that were interrupted go on, those that
  * failed are tried again.
  * @throws UserError when the folder holds another study.
+ * @example
+ * import { readStudyPlan, runStudy } from 'babelgrad';
+ *
+ * const plan = readStudyPlan('study.yaml');
+ * const { status, done, failed } = await runStudy(plan, { jobs: 1 });
+ * console.log(status, done, failed);
  */
 export async function runStudy(plan: StudyPlan, options: RunStudyOptions = {}): Promise<StudySummary> {
   const { jobs = 1, signal } = options;

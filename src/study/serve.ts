@@ -20,11 +20,20 @@ const PAUSE = 3;
 export interface WatchServer {
   readonly url: string;
   close(): void;
+  [Symbol.dispose](): void;
 }
 
 type Listener = (event: string, data: unknown) => void;
 
-/** @throws UserError when there is no such folder, or the port is taken. `port` 0 takes one that is free. */
+/**
+ * @throws UserError when there is no such folder, or the port is taken. `port` 0 takes one that is free.
+ * @example
+ * import { serveWatch } from 'babelgrad';
+ *
+ * const server = await serveWatch('runs/english', 0);
+ * console.log(server.url);
+ * server.close();
+ */
 export async function serveWatch(folder: string, port: number): Promise<WatchServer> {
   const watched = new WatchedFolder(folder);
   /** What a new browser is given at once; its first update brings it to the present. */
@@ -92,14 +101,12 @@ export async function serveWatch(folder: string, port: number): Promise<WatchSer
   app.onError((error, context) => context.text(`${messageOf(error)}\n`, 500));
 
   const server = await listen(app, port);
-  return {
-    url: `http://${ADDRESS}:${(server.address() as AddressInfo).port}/`,
-    close() {
-      closing.abort();
-      server.close();
-      server.closeAllConnections(); // a browser that listens would keep it open
-    },
+  const close = () => {
+    closing.abort();
+    server.close();
+    server.closeAllConnections(); // a browser that listens would keep it open
   };
+  return { url: `http://${ADDRESS}:${(server.address() as AddressInfo).port}/`, close, [Symbol.dispose]: close };
 }
 
 function listen(app: Hono, port: number): Promise<Server> {

@@ -2,12 +2,12 @@
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { listCheckpoints } from '../checkpoint/find.js';
 import { isClaimed } from '../claim.js';
 import { UserError } from '../errors.js';
 import { writeFileWhole } from '../files.js';
 import { type RunRecord, readRun } from '../report/runs.js';
 import { whyInvalid } from '../schema.js';
-import { listCheckpoints } from '../train/checkpoint.js';
 import { type PlannedRun, runFolder, type StudyPlan } from './plan.js';
 
 /**

@@ -1,8 +1,8 @@
 /** The child process of `inChildProcess`: takes one task, starts or resumes its run, and tells its parent how it goes. */
 import { messageOf, UserError } from '../errors.js';
 import { cacheFolder } from '../files.js';
-import type { TrainObserver } from '../train/loop.js';
-import { startOrResumeClaimed } from '../train/run.js';
+import type { TrainObserver } from '../run/loop.js';
+import { startOrResumeClaimed } from '../run/run.js';
 import type { Execute, WorkerMessage, WorkerTask } from './execute.js';
 
 /** Takes the run where it is; the parent has claimed its folder. */

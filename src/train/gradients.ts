@@ -63,7 +63,7 @@ export class GradientPass {
     const gradients = new Map(
       model.groups.map(({ name, shape: dimensions }) => [name, make(`gradient of ${name}`, dimensions)]),
     );
-    const { config, precision, kernels } = model;
+    const { config, precision, variants } = model;
     const tensors = {
       config,
       precision,
@@ -81,7 +81,7 @@ export class GradientPass {
     const losses = traceLosses(graph, tensors, inputs, shape, { gradient, checkpointing });
     addSum(graph, losses, scale, loss);
     backward(graph, losses);
-    const planned = await plan(device, graph, { keepAll, kernels });
+    const planned = await plan(device, graph, { keepAll, variants });
     return new GradientPass(model, shape, { inputs, packed, loss, gradients, plan: planned, scaler, lossScale });
   }
 
@@ -122,6 +122,14 @@ export class GradientPass {
  * Mean loss over sequences [B, T+1] (each predicts its ids but the first) and its gradient for every parameter, by
  * Hugging Face name.
  * @throws UserError when ids or shape are not sound, the model was destroyed, or a buffer exceeds the adapter's limits.
+ * @example
+ * import { createModel, lossAndGradients, openDevice } from 'babelgrad';
+ *
+ * const device = await openDevice();
+ * const model = await createModel(device, { preset: 'tiny', vocabSize: 10 });
+ * const sequences = Uint32Array.of(1, 2, 3, 4, 5, 6); // B sequences of T + 1 ids
+ * const { loss, gradients } = await lossAndGradients(model, sequences, { B: 2, T: 2 });
+ * console.log(loss, gradients.get('model.norm.weight'));
  */
 export async function lossAndGradients(
   model: Model,

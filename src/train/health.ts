@@ -9,7 +9,7 @@ import {
   type TensorHealth,
   tensorHealth,
   updateHealth,
-} from '../kernels/health.js';
+} from '../kernels/tensor-health.js';
 import { readHealth as readStepHealth } from '../optim/adamw.js';
 import type { Trainer } from './step.js';
 
@@ -86,7 +86,7 @@ export class HealthProbe {
   }
 
   static async create(trainer: Trainer): Promise<HealthProbe> {
-    const { device, kernels } = trainer.model;
+    const { device, variants } = trainer.model;
     const { parameters, health } = trainer.state;
     let parts = 0;
     const places = [...parameters].map(([name, { tensor }]) => {
@@ -119,7 +119,7 @@ export class HealthProbe {
         ],
       });
     }
-    return new HealthProbe(trainer, { plan: await plan(device, graph, { kernels }), report, places });
+    return new HealthProbe(trainer, { plan: await plan(device, graph, { variants }), report, places });
   }
 
   /** Looks at what the last submitted step left; `learningRate` is that step's. */

@@ -9,10 +9,12 @@ import type { Plan } from '../autograd/plan.js';
 import { bytesOf, sizeOf } from '../autograd/tensor.js';
 import { UserError } from '../errors.js';
 import { writeFileWhole } from '../files.js';
-import type { BufferRange } from '../gpu/buffer.js';
+import type { BufferRange, DeviceBuffer } from '../gpu/buffer.js';
 import type { Device } from '../gpu/device.js';
-import { ELEMENT_TYPES } from '../kernels/call.js';
-import type { KernelTable } from '../kernels/table.js';
+import type { KernelCall } from '../kernels/call.js';
+import { ELEMENT_TYPES } from '../kernels/element-type.js';
+import { interfaceOf } from '../kernels/interface.js';
+import type { VariantTable } from '../kernels/variants.js';
 import { whyInvalid } from '../schema.js';
 
 const FORMAT = 'babelgrad-op-1';
@@ -49,13 +51,13 @@ export type RecordedOp = Omit<Header, 'format'> & { readonly contents: readonly 
  */
 export async function recordOp(
   device: Device,
-  kernels: KernelTable,
+  variants: VariantTable,
   plan: Plan,
   node: Node,
   { tensor, index, value }: { readonly tensor: string; readonly index: number; readonly value: number },
 ): Promise<RecordedOp> {
-  const calls = node.launch(kernels, operand => plan.rangeOf(operand), node.results);
-  const kept = stretchesOf(calls.flatMap(call => call.buffers));
+  const calls = node.launch(variants, operand => plan.rangeOf(operand), node.results);
+  const kept = stretchesOf(calls.flatMap(({ buffers }) => Object.values(buffers)));
   const placeOf = ({ buffer, offsetBytes, sizeBytes }: BufferRange) => {
     const index = kept.findIndex(stretch => stretch.buffer === buffer);
     return { buffer: index, offsetBytes: offsetBytes - kept[index]!.offsetBytes, sizeBytes };
@@ -84,11 +86,33 @@ export async function recordOp(
     calls: calls.map(({ label, source, params, workgroups, buffers: ranges }) => ({
       label,
       source,
-      params: [...params],
+      params: fieldsOf(source).map(({ name, type }) => (type === 'f32' ? { f32: params[name]! } : params[name]!)),
       workgroups: [...workgroups],
-      buffers: ranges.map(placeOf),
+      buffers: bindingNames(source).map(name => placeOf(ranges[name]!)),
     })),
     contents,
+  };
+}
+
+const fieldsOf = (source: string) => interfaceOf(source).params?.fields ?? [];
+
+/** The names of a kernel's bindings, in the order of their numbers. */
+const bindingNames = (source: string): string[] =>
+  [...interfaceOf(source).bindings].sort(([, a], [, b]) => a.number - b.number).map(([name]) => name);
+
+/** A recorded call on buffers that hold the recorded contents. */
+export function callOfRecord(
+  { label, source, params, workgroups, buffers: places }: RecordedOp['calls'][number],
+  buffers: readonly DeviceBuffer[],
+): KernelCall {
+  const ranges = places.map(({ buffer, ...range }): BufferRange => ({ ...range, buffer: buffers[buffer]! }));
+  const values = params.map(param => (typeof param === 'number' ? param : param.f32));
+  return {
+    label,
+    source,
+    workgroups,
+    params: Object.fromEntries(fieldsOf(source).map(({ name }, i) => [name, values[i]!])),
+    buffers: Object.fromEntries(bindingNames(source).map((name, i) => [name, ranges[i]!])),
   };
 }
 

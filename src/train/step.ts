@@ -9,7 +9,15 @@ import type { Command } from '../gpu/program.js';
 import { checkBatch, packSequences } from '../model/batch.js';
 import { checkWindow } from '../model/config.js';
 import type { Model } from '../model/model.js';
-import { firstScaler, HEALTH_BYTES, readHealth, type StepHealth, scheduleWords } from '../optim/adamw.js';
+import {
+  ADAMW_DEFAULTS,
+  firstScaler,
+  HEALTH_BYTES,
+  type OptimizerSettings,
+  readHealth,
+  type StepHealth,
+  scheduleWords,
+} from '../optim/adamw.js';
 import { HISTORY, TracedStep, type TrainerSettings } from './traced-step.js';
 
 /** The optimizer's state of a parameter, on the host. */
@@ -18,6 +26,33 @@ export interface Moments {
   readonly v: Float32Array;
 }
 
+/** A batch, and how a step is made of it. */
+export interface TrainerOptions extends Omit<TrainerSettings, 'microBatches' | 'optimizer'> {
+  /** Micro-batches of B sequences that make an optimizer step; default 1. */
+  readonly microBatches?: number | undefined;
+  /** What is not given is as in `ADAMW_DEFAULTS`. */
+  readonly optimizer?: Partial<OptimizerSettings> | undefined;
+}
+
+/**
+ * Optimizer steps on a model, planned once. Free it with `destroy`.
+ * @example
+ * import { createModel, Mixture, openDevice, saveModel, TokenDataset, Trainer } from 'babelgrad';
+ *
+ * const device = await openDevice();
+ * const data = TokenDataset.open('data/en');
+ * const model = await createModel(device, { preset: 'tiny', vocabSize: data.index.vocabSize });
+ * const trainer = await Trainer.create(model, { B: 4, T: 64, optimizer: { weightDecay: 0 } });
+ * const batches = new Mixture([{ name: 'en', tokens: data, weight: 1 }], { seed: 0, contextLength: 64 });
+ * for (let step = 0; step < 5; step++) {
+ *   const { loss, gradientNorm } = await trainer.trainStep(batches.next(4), 1e-3);
+ *   console.log(loss, gradientNorm);
+ * }
+ * await saveModel(model, 'model', data.tokenizerJson);
+ * trainer.destroy();
+ * model.destroy();
+ * device.close();
+ */
 export class Trainer {
   readonly model: Model;
   readonly settings: TrainerSettings;
@@ -51,7 +86,9 @@ export class Trainer {
    * @throws UserError when a size is not a whole number above 0, sequences exceed the model's window, the model was
    * destroyed or made to be used only, or a buffer exceeds the adapter's limits (its name and the limit are said).
    */
-  static async create(model: Model, settings: TrainerSettings): Promise<Trainer> {
+  static async create(model: Model, options: TrainerOptions): Promise<Trainer> {
+    const optimizer = { ...ADAMW_DEFAULTS, ...options.optimizer };
+    const settings = { ...options, microBatches: options.microBatches ?? 1, optimizer };
     model.check();
     if (!model.trainable) {
       throw new UserError(
@@ -63,9 +100,9 @@ export class Trainer {
     const traced = new TracedStep(device, model, settings);
     let microBatch: Plan | undefined;
     try {
-      const { kernels } = model;
-      microBatch = await plan(device, traced.microBatch, { kernels });
-      const update = await plan(device, traced.update, { kernels });
+      const { variants } = model;
+      microBatch = await plan(device, traced.microBatch, { variants });
+      const update = await plan(device, traced.update, { variants });
       return new Trainer(model, settings, traced, { microBatch, update });
     } catch (error) {
       microBatch?.destroy();
@@ -200,5 +237,9 @@ export class Trainer {
   destroy(): void {
     for (const made of this.#plans) made.destroy();
     this.#traced.destroy();
+  }
+
+  [Symbol.dispose](): void {
+    this.destroy();
   }
 }

@@ -3,7 +3,6 @@
  * one driver, one version of Dawn and one state of the kernels, and an entry for one set of candidates; anything else,
  * damage included, is as if nothing had been tuned, and a note says so.
  */
-import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
@@ -11,9 +10,10 @@ import { messageOf } from '../errors.js';
 import { writeFileWhole } from '../files.js';
 import type { AdapterDescription } from '../gpu/adapters.js';
 import { dawnVersion } from '../gpu/drivers.js';
-import { ELEMENT_TYPES } from '../kernels/call.js';
+import { sha256 } from '../hash.js';
+import { ELEMENT_TYPES } from '../kernels/element-type.js';
 import { kernelsHash } from '../kernels/source.js';
-import type { KernelChoices, KernelRequest, Kind } from '../kernels/table.js';
+import type { KernelRequest, Kind, VariantChoices } from '../kernels/variants.js';
 import { whyInvalid } from '../schema.js';
 import { candidatesFor, canonical, sameVariant } from './candidates.js';
 import { attentionVariantSchema, elementVariantSchema, matmulVariantSchema, rowVariantSchema } from './choices.js';
@@ -106,8 +106,6 @@ const identityOf = ({ name, vendor, architecture, driver }: AdapterDescription):
   kernels: kernelsHash(),
 });
 
-const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
-
 const candidatesHash = (adapter: AdapterDescription, request: KernelRequest): string =>
   sha256(candidatesFor(adapter, request).map(canonical).join('\n'));
 
@@ -191,9 +189,9 @@ export function writeCache(folder: string, adapter: AdapterDescription, tuned: r
   }
 }
 
-/** Winners, as a KernelTable takes them. */
-export function choicesOf(tuned: Iterable<Tuned>): KernelChoices {
+/** Winners, as a VariantTable takes them. */
+export function choicesOf(tuned: Iterable<Tuned>): VariantChoices {
   const choices: Record<Kind, Record<string, unknown>> = { matmul: {}, attention: {}, rows: {}, elements: {} };
   for (const { request, winner } of tuned) choices[request.kind][request.key] = winner;
-  return choices as KernelChoices;
+  return choices as VariantChoices;
 }

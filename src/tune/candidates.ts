@@ -1,6 +1,6 @@
 /** The variants that are tried for a request, from the facts of the adapter. */
 import type { AdapterDescription } from '../gpu/adapters.js';
-import type { KernelRequest } from '../kernels/table.js';
+import type { KernelRequest } from '../kernels/variants.js';
 import { isSoftware, type Variant } from './kind.js';
 import { kindOf } from './kinds/index.js';
 

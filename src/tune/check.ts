@@ -3,7 +3,7 @@ import { Bench } from '../cases/bench.js';
 import { type Case, type Expected, givenOf } from '../cases/case.js';
 import { forced } from '../cases/forced.js';
 import type { Device } from '../gpu/device.js';
-import type { KernelRequest, KernelTable } from '../kernels/table.js';
+import type { KernelRequest, VariantTable } from '../kernels/variants.js';
 import { compare } from '../numerics/compare.js';
 import { canonical } from './candidates.js';
 import type { Variant } from './kind.js';
@@ -33,8 +33,8 @@ export class Checker {
     const posed = this.#posed.get(caseKey) ?? poseOf(kind.caseOf(small, variant));
     this.#posed.set(caseKey, posed);
     const key = canonical([small, variant]);
-    const kernels = forced(this.#bench.device.adapter, { [request.kind]: variant });
-    const fault = this.#faults.get(key) ?? findFault(this.#bench, posed, kernels);
+    const table = forced(this.#bench.device.adapter, { [request.kind]: variant });
+    const fault = this.#faults.get(key) ?? findFault(this.#bench, posed, table);
     this.#faults.set(key, fault);
     return fault;
   }
@@ -46,8 +46,8 @@ export class Checker {
 
 const poseOf = (one: Case): Posed => ({ one, expected: one.expected(givenOf(one)) });
 
-async function findFault(bench: Bench, { one, expected }: Posed, kernels: KernelTable): Promise<string | undefined> {
-  const [run] = (await bench.run({ ...one, variants: [{ name: 'candidate', kernels }] })).values();
+async function findFault(bench: Bench, { one, expected }: Posed, table: VariantTable): Promise<string | undefined> {
+  const [run] = (await bench.run({ ...one, variants: [{ name: 'candidate', table }] })).values();
   for (const [output, { reference, bound }] of Object.entries(expected)) {
     const { isWritten = () => true } = one.outputs[output]!;
     const actual = run!.values[output]!.map((value, i) => (isWritten(i) ? value : reference[i]!));

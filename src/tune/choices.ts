@@ -1,6 +1,6 @@
 /** Variants as they are kept in files. */
 import { z } from 'zod';
-import type { KernelChoices } from '../kernels/table.js';
+import type { VariantChoices } from '../kernels/variants.js';
 
 const count = z.int().positive();
 const matrix = z.tuple([count, count, count]).readonly();
@@ -45,4 +45,4 @@ export const choicesSchema = z.object({
   attention: z.record(z.string(), attentionVariantSchema),
   rows: z.record(z.string(), rowVariantSchema).default({}),
   elements: z.record(z.string(), elementVariantSchema).default({}),
-}) satisfies z.ZodType<KernelChoices>;
+}) satisfies z.ZodType<VariantChoices>;

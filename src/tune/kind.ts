@@ -1,7 +1,7 @@
 /** What the tuner has to know of a kind of kernels: its variants, what each needs, and the case of a request. */
 import type { Case } from '../cases/case.js';
 import type { AdapterDescription } from '../gpu/adapters.js';
-import type { Kind, RequestOf, VariantOf } from '../kernels/table.js';
+import type { Kind, RequestOf, VariantOf } from '../kernels/variants.js';
 
 export type Variant = VariantOf[Kind];
 

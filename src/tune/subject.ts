@@ -5,8 +5,9 @@ import { forced } from '../cases/forced.js';
 import type { DeviceBuffer } from '../gpu/buffer.js';
 import type { Device } from '../gpu/device.js';
 import type { Command } from '../gpu/program.js';
-import { BYTES, type Operand } from '../kernels/call.js';
-import type { KernelRequest } from '../kernels/table.js';
+import type { Operand } from '../kernels/call.js';
+import { BYTES } from '../kernels/element-type.js';
+import type { KernelRequest } from '../kernels/variants.js';
 import type { Variant } from './kind.js';
 import { kindOf } from './kinds/index.js';
 
@@ -46,8 +47,8 @@ export async function programOf(
   variant: Variant,
   operands: Operands,
 ): Promise<Program> {
-  const kernels = forced(device.adapter, { [request.kind]: variant });
-  const calls = caseOf(request, variant).calls(kernels, operands);
+  const table = forced(device.adapter, { [request.kind]: variant });
+  const calls = caseOf(request, variant).calls(table, operands);
   let parameters: DeviceBuffer | undefined;
   const destroy = () => parameters?.destroy();
   try {

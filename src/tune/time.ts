@@ -2,7 +2,7 @@
 import type { Case } from '../cases/case.js';
 import type { Device } from '../gpu/device.js';
 import type { Command } from '../gpu/program.js';
-import { BYTES } from '../kernels/call.js';
+import { BYTES, packed } from '../kernels/element-type.js';
 import { Random } from '../random.js';
 import type { Operands, Program } from './subject.js';
 
@@ -47,7 +47,7 @@ export function fill(device: Device, { inputs, outputs }: Case, operands: Operan
   for (const [name, { buffer, type, sizeBytes }] of Object.entries(operands)) {
     const given = inputs[name] ?? outputs[name]?.initial;
     if (given?.isSent) {
-      device.write(buffer, type === 'u32' ? Uint32Array.from(given.values) : Float32Array.from(given.values));
+      device.write(buffer, packed(given.values, type));
       continue;
     }
     const block = BYTES[type] === 2 ? halves : singles;
@@ -55,10 +55,4 @@ export function fill(device: Device, { inputs, outputs }: Case, operands: Operan
       device.write(buffer, block.subarray(0, Math.min(BLOCK, sizeBytes / 4 - first)), 4 * first);
     }
   }
-}
-
-export function median(samples: readonly number[]): number {
-  const sorted = [...samples].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
 }

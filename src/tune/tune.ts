@@ -5,12 +5,13 @@
  */
 import { messageOf } from '../errors.js';
 import type { Device } from '../gpu/device.js';
-import type { KernelRequest } from '../kernels/table.js';
+import type { KernelRequest } from '../kernels/variants.js';
+import { median } from '../median.js';
 import { type Candidate, candidatesFor } from './candidates.js';
 import { Checker } from './check.js';
 import type { Variant } from './kind.js';
 import { caseOf, freeOperands, makeOperands, type Operands, type Program, programOf } from './subject.js';
-import { fill, median, timeRound } from './time.js';
+import { fill, timeRound } from './time.js';
 
 /** What became of a candidate. `milliseconds`: by the median of its rounds. */
 export type Outcome =

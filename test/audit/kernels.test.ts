@@ -11,7 +11,8 @@ import type { Input, Problem } from '../../src/cases/case.js';
 import type { MatmulTypes } from '../../src/cases/matmul.js';
 import { matmulSizes, sumLengths } from '../../src/cases/sizes.js';
 import { packageRoot } from '../../src/files.js';
-import type { KernelCall } from '../../src/kernels/call.js';
+import type { DeviceBuffer } from '../../src/gpu/buffer.js';
+import type { KernelCall, Operand } from '../../src/kernels/call.js';
 import { useDevice } from '../support/gpu.js';
 
 const context = useDevice({ checked: false });
@@ -65,17 +66,21 @@ describe('whole kernels', () => {
 
   test('in quick each variant of a product and of attention is there, and compiled once for a type and a number of rows', () => {
     const { adapter } = context.device;
-    const range = { buffer: context.device.createBuffer('any', 16), offsetBytes: 0, sizeBytes: 16 };
-    const anywhere = ({ type }: Pick<Input, 'type'>) => ({ ...range, type });
+    const buffers = new Map<string, DeviceBuffer>();
+    const operandOf = (name: string, { type }: Pick<Input, 'type'>): Operand => {
+      const buffer = buffers.get(name) ?? context.device.createBuffer(name, 16);
+      buffers.set(name, buffer);
+      return { buffer, offsetBytes: 0, sizeBytes: 16, type };
+    };
     for (const { name, problems } of FAMILIES.filter(({ name }) => /^matmul|^attention/.test(name))) {
       const [seen, variants] = [new Map<string, Set<string>>(), new Set<string>()];
       for (const problem of problems({ adapter, quick: true })) {
         const own = Object.entries({ ...problem.inputs, ...problem.outputs });
-        const operands = Object.fromEntries(own.map(([operand, one]) => [operand, anywhere(one)]));
-        for (const { name, kernels } of problem.variants) {
-          const [call] = problem.calls(kernels, operands);
+        const operands = Object.fromEntries(own.map(([operand, one]) => [operand, operandOf(operand, one)]));
+        for (const { name, table } of problem.variants) {
+          const [call] = problem.calls(table, operands);
           // a product of few rows has a tile of its own
-          const rows = call!.source.match(/const ROWS = \d+u|\d+u \* ROWS/g) ?? [];
+          const rows = call!.source.match(/const (ROWS|GROUPS) = \d+u/g) ?? [];
           const key = `${name} ${problem.kernel} ${problem.shape.replace(/, .*/, '')} ${[...new Set(rows)]}`;
           seen.set(key, (seen.get(key) ?? new Set()).add(call!.source));
           variants.add(name);
@@ -88,7 +93,7 @@ describe('whole kernels', () => {
       }
       expect(variants, name).toEqual(all);
     }
-    range.buffer.destroy();
+    for (const buffer of buffers.values()) buffer.destroy();
   });
 
   test('every variant of a product meets all sizes, and each pair of form, types, epilogue and input class', () => {
@@ -230,8 +235,8 @@ describe('kernels broken on purpose', () => {
     const stale = device.createBuffer('stale', 2 ** 16);
     const alter: Alter = call => {
       if (call.label !== 'sum_rows') return call;
-      const [partial, ...others] = call.buffers;
-      return { ...call, buffers: [{ ...partial!, buffer: stale, offsetBytes: 0 }, ...others] };
+      const { values } = call.buffers;
+      return { ...call, buffers: { ...call.buffers, values: { ...values!, buffer: stale, offsetBytes: 0 } } };
     };
     const found = await failures('rmsnorm_backward', 'from f32, 65 x 127', alter);
     expect(found.some(({ metric, output }) => metric === 'error' && output === 'total')).toBe(true);

@@ -9,10 +9,10 @@ import { lossScaleHistory, lossWarnings, readRunHealth } from '../../src/audit/r
 import { tokenizeFiles } from '../../src/data/tokenize.js';
 import { trainTokenizer } from '../../src/data/tokenizer-train.js';
 import { UserError } from '../../src/errors.js';
-import { parseConfig } from '../../src/train/config.js';
+import { parseConfig } from '../../src/run/config.js';
+import { resumeRun, startRun } from '../../src/run/run.js';
 import { HEALTH_LIMITS } from '../../src/train/health.js';
 import { readOp } from '../../src/train/recorded-op.js';
-import { resumeRun, startRun } from '../../src/train/run.js';
 import { useDevice } from '../support/gpu.js';
 import { sampleText } from '../support/text.js';
 

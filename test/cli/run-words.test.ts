@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest';
 import { schedulePhases, scheduleWords } from '../../src/cli/run-words.js';
 import { learningRateAt, SCHEDULES } from '../../src/optim/schedule.js';
-import type { ResolvedRun } from '../../src/train/resolve.js';
+import type { ResolvedRun } from '../../src/run/resolve.js';
 
 const settings = {
   learningRate: 1e-3,

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { meanLoss, textLoss } from '../../src/eval/text-loss.js';
-import { IGNORED_TARGET } from '../../src/kernels/rows.js';
+import { IGNORED_TARGET } from '../../src/kernels/cross-entropy.js';
 
 /** A model to which a token of id i has a loss of i nats. */
 const T = 4;

@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest';
 import { TokenLosses } from '../../src/eval/token-losses.js';
 import { loadModel } from '../../src/index.js';
-import { IGNORED_TARGET } from '../../src/kernels/rows.js';
+import { IGNORED_TARGET } from '../../src/kernels/cross-entropy.js';
 import { Random } from '../../src/random.js';
 import { goldenFolder, goldenShape } from '../support/golden.js';
 import { useDevice } from '../support/gpu.js';

@@ -1,10 +1,10 @@
 /** Attention on subgroup matrices: against float64 where an adapter runs them, and as far as WGSL goes elsewhere. */
 import { describe, expect, test } from 'vitest';
 import { rangeOf } from '../../src/autograd/tensor.js';
-import { attentionCall } from '../../src/kernels/attention.js';
+import { attentionCall, attentionOperands } from '../../src/kernels/attention.js';
 import type { AttentionKernel, MatrixAttention } from '../../src/kernels/attention-variant.js';
 import { matrixShapes } from '../../src/kernels/matmul-variant.js';
-import type { KernelRequest } from '../../src/kernels/table.js';
+import type { KernelRequest } from '../../src/kernels/variants.js';
 import { Checker } from '../../src/tune/check.js';
 import { input, useDevice } from '../support/gpu.js';
 
@@ -47,13 +47,18 @@ describe('attention on subgroup matrices', () => {
     if (!has('chromium-experimental-subgroup-matrix')) return;
     const variant: MatrixAttention = { lanes: 32, matrix, subgroupsM: 2, rows: 32 };
     const operand = (name: string) => {
-      const tensor = input(device, name, [64], new Float64Array(64), 'f16');
+      const isStatistic = name === 'logsumexp' || name === 'delta';
+      const tensor = input(device, name, [64], new Float64Array(64), isStatistic ? 'f32' : 'f16');
       return rangeOf(tensor, tensor.buffer!);
     };
-    const operands = Array.from({ length: 6 }, (_, i) => operand(`${i}`));
     for (const kernel of KERNELS) {
       for (const D of [40, 90]) {
-        const { source } = attentionCall(kernel, variant, { B: 1, T: 40, H: 2, KV: 1, D }, operands);
+        const { source } = attentionCall(
+          kernel,
+          variant,
+          { B: 1, T: 40, H: 2, KV: 1, D },
+          attentionOperands(kernel, operand),
+        );
         const errors = (await device.diagnose(source)).filter(message => message.startsWith('error'));
         expect(errors, `${kernel} ${D}`).toEqual([]);
       }

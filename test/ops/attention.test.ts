@@ -40,7 +40,7 @@ describe('through workgroup memory', () => {
   test.each(attentionSizes.filter(({ D }) => D <= 24))('B $B T $T heads $H/$KV size $D', async sizes => {
     const { device } = context;
     for (const attention of tiles) {
-      const variants = [{ name: `${attention.own} rows each`, kernels: forced(device.adapter, { attention }) }];
+      const variants = [{ name: `${attention.own} rows each`, table: forced(device.adapter, { attention }) }];
       const cases = attentionCases({ ...sizes, type: 'f32', rescale: attention.rows });
       for (const one of Object.values(cases)) {
         expect([...(await faultsOf(device, { ...one, variants })).values()]).toEqual([]);

@@ -1,7 +1,7 @@
 /** Conversion of stored weights, whole and in windows. */
 import { expect, test } from 'vitest';
 import { Graph } from '../../src/autograd/graph.js';
-import { KernelTable } from '../../src/kernels/table.js';
+import { VariantTable } from '../../src/kernels/variants.js';
 import { stored } from '../../src/numerics/inputs.js';
 import { copyInto } from '../../src/ops/cast.js';
 import { input, run, uniform, useDevice } from '../support/gpu.js';
@@ -23,7 +23,7 @@ test.each([
     const graph = new Graph();
     const y = input(device, 'y', [count], new Float64Array(count), to);
     copyInto(graph, input(device, 'x', [count], values, from), y);
-    const [actual] = await run(device, graph, [y], new KernelTable(adapter));
+    const [actual] = await run(device, graph, [y], new VariantTable(adapter));
     expect(actual).toEqual(Float32Array.from(stored(values, to)));
   }
 });

@@ -1,7 +1,7 @@
 /** What a case cannot say of cross-entropy: a target that counts for nothing, by hand. */
 import { expect, test } from 'vitest';
 import { Graph } from '../../src/autograd/graph.js';
-import { crossEntropy, IGNORED_TARGET } from '../../src/kernels/rows.js';
+import { crossEntropy, IGNORED_TARGET } from '../../src/kernels/cross-entropy.js';
 import { input, run, useDevice } from '../support/gpu.js';
 
 const context = useDevice();

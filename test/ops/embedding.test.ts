@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest';
 import { Graph } from '../../src/autograd/graph.js';
 import { embeddingBackwardCase, embeddingForwardCase } from '../../src/cases/embedding.js';
-import { KernelTable } from '../../src/kernels/table.js';
+import { VariantTable } from '../../src/kernels/variants.js';
 import { embedding } from '../../src/ops/embedding.js';
 import { takeRows } from '../../src/ops/take-rows.js';
 import { caseInput, caseParameter, expectOutputs } from '../support/cases.js';
@@ -42,7 +42,7 @@ test.each(['f16', 'bf16'] as const)('of a table in %s, whole and in windows', as
   for (const adapter of [device.adapter, { ...device.adapter, limits }]) {
     const graph = new Graph();
     const y = takeRows(graph, table, ids);
-    const [actual] = await run(device, graph, [y], new KernelTable(adapter));
+    const [actual] = await run(device, graph, [y], new VariantTable(adapter));
     expectOutputs(forward, { y: actual! });
     expect(actual!.some(value => value !== 0)).toBe(true);
   }

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { backward } from '../../src/autograd/backward.js';
 import { Graph } from '../../src/autograd/graph.js';
 import { layOut } from '../../src/autograd/layout.js';
-import { IGNORED_TARGET } from '../../src/kernels/rows.js';
+import { IGNORED_TARGET } from '../../src/kernels/cross-entropy.js';
 import * as bounds from '../../src/numerics/bounds.js';
 import * as reference from '../../src/numerics/reference.js';
 import { chunkRows, headLoss } from '../../src/ops/head-loss.js';

@@ -31,8 +31,8 @@ describe.each([
     for (const types of STORED.filter(({ b }) => b === 'bf16' || adapter.features.includes('shader-f16'))) {
       const one = matmulCase({ form, ...sizes, types, epilogue: 'accumulate' });
       const variants = [...matmulVariants(adapter, types)].flatMap(([name, matmul]) => [
-        { name, kernels: forced(adapter, { matmul }) },
-        { name: `${name}, in windows`, kernels: forced(small, { matmul }) },
+        { name, table: forced(adapter, { matmul }) },
+        { name: `${name}, in windows`, table: forced(small, { matmul }) },
       ]);
       expect([...(await faultsOf(device, { ...one, variants })).values()]).toEqual([]);
     }

@@ -4,8 +4,8 @@ import { Graph } from '../../src/autograd/graph.js';
 import { forced } from '../../src/cases/forced.js';
 import { matmulSwigluCase } from '../../src/cases/matmul.js';
 import type { MatmulVariant } from '../../src/kernels/matmul-variant.js';
-import { swigluForward } from '../../src/kernels/rows.js';
-import { KernelTable } from '../../src/kernels/table.js';
+import { swigluForward } from '../../src/kernels/swiglu.js';
+import { VariantTable } from '../../src/kernels/variants.js';
 import * as bounds from '../../src/numerics/bounds.js';
 import * as reference from '../../src/numerics/reference.js';
 import { apart, sideBySide } from '../../src/numerics/side-by-side.js';
@@ -38,14 +38,15 @@ const tiles: Record<string, MatmulVariant | undefined> = {
 };
 
 describe.each(Object.entries(tiles))('with its product: %s', (name, matmul) => {
-  const kernels = () => (matmul ? forced(context.device.adapter, { matmul }) : new KernelTable(context.device.adapter));
+  const tableOf = () =>
+    matmul ? forced(context.device.adapter, { matmul }) : new VariantTable(context.device.adapter);
 
   test.each([
     [1, 1, 1],
     [20, 70, 32],
   ])('the kernel alone, R %i F %i K %i', async (M, F, K) => {
     const one = matmulSwigluCase({ M, F, K, type: 'f32' });
-    const faults = await faultsOf(context.device, { ...one, variants: [{ name, kernels: kernels() }] });
+    const faults = await faultsOf(context.device, { ...one, variants: [{ name, table: tableOf() }] });
     expect([...faults.values()]).toEqual([]);
   });
 
@@ -61,7 +62,7 @@ describe.each(Object.entries(tiles))('with its product: %s', (name, matmul) => {
     const W = caseParameter(device, forward, 'weight', [2 * F, K]);
     const y = swigluLinear(graph, X, W);
     backwardFrom(graph, y, input(device, 'dy', [R, F], dy));
-    const [actual, dx, dw] = await run(device, graph, [y, X.gradient!, W.gradient!], kernels());
+    const [actual, dx, dw] = await run(device, graph, [y, X.gradient!, W.gradient!], tableOf());
     expectOutputs(forward, { y: actual! });
 
     const [x, w] = [forward.inputs.x!.values, forward.inputs.weight!.values];

@@ -3,9 +3,9 @@ import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeEach, expect } from 'vitest';
+import { exportModel } from '../../src/checkpoint/export.js';
+import { checkModelFolder } from '../../src/checkpoint/model-folder.js';
 import { UserError } from '../../src/errors.js';
-import { exportModel } from '../../src/train/export.js';
-import { checkModelFolder } from '../../src/train/model-folder.js';
 import { LAYOUTS, writeCheckpoint } from './checkpoints.js';
 
 export const single = LAYOUTS['SmolLM, BF16, tied, 3 heads to 1']!;

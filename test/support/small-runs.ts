@@ -3,14 +3,14 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect } from 'vitest';
+import { listCheckpoints } from '../../src/checkpoint/find.js';
 import { tokenizeFiles } from '../../src/data/tokenize.js';
 import { TextTokenizer } from '../../src/data/tokenizer.js';
 import { trainTokenizer } from '../../src/data/tokenizer-train.js';
 import type { Device } from '../../src/gpu/device.js';
-import { listCheckpoints } from '../../src/train/checkpoint.js';
-import { parseConfig } from '../../src/train/config.js';
-import type { TrainObserver } from '../../src/train/loop.js';
-import { startRun } from '../../src/train/run.js';
+import { parseConfig } from '../../src/run/config.js';
+import type { TrainObserver } from '../../src/run/loop.js';
+import { startRun } from '../../src/run/run.js';
 import { sampleText } from './text.js';
 
 const model = { hiddenSize: 32, intermediateSize: 48, numHiddenLayers: 1, numAttentionHeads: 2 };

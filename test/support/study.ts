@@ -1,11 +1,11 @@
 /** Study folders as training would leave them, with losses on known laws: nothing is trained. */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { checkpointFolder } from '../../src/checkpoint/find.js';
 import { Random } from '../../src/random.js';
 import { type LawParameters, lossAt } from '../../src/scaling/law.js';
 import { type PlannedRun, readStudyPlan, runFolder, type StudyPlan } from '../../src/study/plan.js';
 import { writePlan } from '../../src/study/state.js';
-import { checkpointFolder } from '../../src/train/checkpoint.js';
 
 const SCRATCH: LawParameters = { E: 1.7, A: 60, B: 90, alpha: 0.3, beta: 0.28, gamma: 0 };
 /** Lower all along, and less so with more tokens. */

@@ -193,7 +193,7 @@ describe('limits', () => {
         const trainer = await Trainer.create(model, { B: 4, T, microBatches: 1, optimizer });
         const reports = [await trainer.trainStep(batch, 1e-3), await trainer.trainStep(batch, 1e-3)];
         const gradients = await trainer.gradients();
-        const bound = createBindGroup.mock.calls.flatMap(([, ranges]) => ranges.map(({ sizeBytes }) => sizeBytes));
+        const bound = createBindGroup.mock.calls.flatMap(([, ranges]) => ranges.map(([, { sizeBytes }]) => sizeBytes));
         results.push({ reports, gradients, weights: await weightsOf(model), largest: Math.max(...bound) });
         device.close();
       }

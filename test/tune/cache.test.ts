@@ -3,7 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { AdapterDescription } from '../../src/gpu/adapters.js';
-import { type KernelRequest, KernelTable } from '../../src/kernels/table.js';
+import { type KernelRequest, VariantTable } from '../../src/kernels/variants.js';
 import { cachePath, choicesOf, readCache, writeCache } from '../../src/tune/cache.js';
 import { candidatesFor } from '../../src/tune/candidates.js';
 import type { Tuned } from '../../src/tune/tune.js';
@@ -33,7 +33,7 @@ const adapter: AdapterDescription = {
 
 /** The requests of a table that was asked for a product and for attention. */
 function requestsOf(): KernelRequest[] {
-  const table = new KernelTable(adapter);
+  const table = new VariantTable(adapter);
   table.matmul({ form: 'NT', M: 100, N: 64, K: 48, types: { a: 'f16', b: 'f16', c: 'f16' } });
   table.matmul({ form: 'NT', M: 120, N: 64, K: 48, types: { a: 'f16', b: 'f16', c: 'f16' } });
   table.attention('attention_forward', { B: 1, T: 100, H: 2, KV: 1, D: 32 }, 'f16');
@@ -71,14 +71,14 @@ describe('the cache', () => {
     expect(note).toBeUndefined();
     expect([...entries.values()]).toEqual(tuned);
     expect(tuned.map(({ request }) => request.calls)).toEqual([2, 1]);
-    const table = new KernelTable(adapter, choicesOf(entries.values()));
+    const table = new VariantTable(adapter, choicesOf(entries.values()));
     const matmul = { form: 'NT', M: 128, N: 40, K: 33, types: { a: 'f16', b: 'f16', c: 'f16' } } as const; // same buckets
     expect(table.matmul(matmul)).toEqual(tuned[0]!.winner);
     expect(table.attention('attention_forward', { B: 9, T: 128, H: 2, KV: 1, D: 32 }, 'f16')).toEqual(tuned[1]!.winner);
   });
 
   test('holds products of weights that are stored in two bytes', () => {
-    const table = new KernelTable(adapter);
+    const table = new VariantTable(adapter);
     const own = freshFolder();
     for (const b of ['f16', 'bf16'] as const) {
       table.matmul({ form: 'NT', M: 100, N: 64, K: 48, types: { a: 'f32', b, c: 'f32' } });

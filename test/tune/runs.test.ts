@@ -3,15 +3,15 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { listCheckpoints } from '../../src/checkpoint/find.js';
 import { tokenizeFiles } from '../../src/data/tokenize.js';
 import { trainTokenizer } from '../../src/data/tokenizer-train.js';
-import { type KernelChoices, type KernelRequest, KernelTable } from '../../src/kernels/table.js';
-import { listCheckpoints } from '../../src/train/checkpoint.js';
-import { parseConfig } from '../../src/train/config.js';
-import { traceKernels } from '../../src/train/kernels.js';
-import type { TrainObserver } from '../../src/train/loop.js';
-import { trainerSettings } from '../../src/train/memory.js';
-import { readRunConfig, resumeRun, startRun } from '../../src/train/run.js';
+import { type KernelRequest, type VariantChoices, VariantTable } from '../../src/kernels/variants.js';
+import { parseConfig } from '../../src/run/config.js';
+import type { TrainObserver } from '../../src/run/loop.js';
+import { readRunConfig, resumeRun, startRun } from '../../src/run/run.js';
+import { trainerSettings } from '../../src/run/step-shape.js';
+import { dryStep } from '../../src/train/dry-step.js';
 import { readCache, writeCache } from '../../src/tune/cache.js';
 import { candidatesFor, sameVariant } from '../../src/tune/candidates.js';
 import type { Variant } from '../../src/tune/kind.js';
@@ -57,7 +57,7 @@ function pretendTuned(name: string, requests: Iterable<KernelRequest>): void {
   writeCache(cache(name), adapter, tuned);
 }
 
-const variantsOf = ({ matmul, attention, rows, elements }: KernelChoices): Record<string, Variant> => ({
+const variantsOf = ({ matmul, attention, rows, elements }: VariantChoices): Record<string, Variant> => ({
   ...matmul,
   ...attention,
   ...rows,
@@ -67,7 +67,7 @@ const variantsOf = ({ matmul, attention, rows, elements }: KernelChoices): Recor
 function requestsOf(name: string): Map<string, KernelRequest> {
   const resolved = readRunConfig(run(name));
   const shape = { model: resolved.model, settings: trainerSettings(resolved) };
-  return new Map(traceKernels(context.device.adapter, shape).requests);
+  return new Map(dryStep(context.device.adapter, shape).variants.requests);
 }
 
 describe('a run', () => {
@@ -152,9 +152,9 @@ describe('a run', () => {
     const observer: TrainObserver = { onStep: line => line.step === 2 && abort.abort() };
     await start('moved', {}, { observer, signal: abort.signal });
     const elsewhere = { kernel: 'subgroup', lanes: 128, groups: 1, columns: 1, unroll: 1 };
-    edit('moved', ({ matmul, ...kernels }) => {
+    edit('moved', ({ matmul, ...variants }) => {
       const [first] = Object.keys(matmul as object);
-      return { ...kernels, adapter: 'another GPU', matmul: { ...(matmul as object), [first!]: elsewhere } };
+      return { ...variants, adapter: 'another GPU', matmul: { ...(matmul as object), [first!]: elsewhere } };
     });
     const [differs, replaced] = await resumedNotes('moved');
     expect(differs).toMatch(/started on another GPU \(.*\) and goes on on .*: its bits will differ/);
@@ -187,7 +187,7 @@ describe('tune', () => {
     const nothing = await show();
     expect(nothing.stderr).toMatch(/nothing that still holds has been tuned for/);
     expect(nothing.status).toBe(2);
-    const table = new KernelTable(adapter);
+    const table = new VariantTable(adapter);
     const types = { a: 'f32', b: 'f32', c: 'f32' } as const;
     table.matmul({ form: 'NT', M: 64, N: 64, K: 64, types });
     const [request] = table.requests.values();

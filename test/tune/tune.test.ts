@@ -1,8 +1,8 @@
 /** The autotuner: which candidates there are, that a wrong one is never chosen, and that it ends. */
 import { describe, expect, test } from 'vitest';
 import type { AdapterDescription } from '../../src/gpu/adapters.js';
-import type { ElementType } from '../../src/kernels/call.js';
-import type { KernelRequest } from '../../src/kernels/table.js';
+import type { ElementType } from '../../src/kernels/element-type.js';
+import type { KernelRequest } from '../../src/kernels/variants.js';
 import { type Candidate, candidatesFor, sameVariant, showVariant } from '../../src/tune/candidates.js';
 import { Checker } from '../../src/tune/check.js';
 import type { Variant } from '../../src/tune/kind.js';

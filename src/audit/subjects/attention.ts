@@ -55,14 +55,14 @@ function* onRegisters({ adapter, quick }: Scope, given: AttentionCase): Generato
     const variants = [...attentionVariants(adapter, kernel, D)].filter(([, { own }], i) => i === 0 || isRun(own));
     yield {
       ...one,
-      variants: variants.map(([name, attention]) => ({ name, kernels: forced(adapter, { attention }) })),
+      variants: variants.map(([name, attention]) => ({ name, table: forced(adapter, { attention }) })),
     };
   }
 }
 
 /** What is rounded to f16 on the way has bounds of its own; drivers take seconds to compile these. */
 function* onMatrices({ adapter, quick }: Scope, variant: MatrixAttention): Generator<Problem> {
-  const variants = [{ name: 'subgroup matrices', kernels: forced(adapter, { attention: variant }) }];
+  const variants = [{ name: 'subgroup matrices', table: forced(adapter, { attention: variant }) }];
   const D = quick ? QUICK_HEAD : SMALL_HEAD.f16;
   const posed = [
     { ...SMALL, D },
@@ -84,7 +84,7 @@ export function* branchProblems(scope: Scope): Generator<Problem> {
   const sizes = { H: 4, KV: 2, D: 12 };
   const found = [...attentionVariants(scope.adapter, 'attention_forward', sizes.D)];
   const rescale = Math.min(...found.map(([, { rows }]) => rows));
-  const variants = found.map(([name, attention]) => ({ name, kernels: forced(scope.adapter, { attention }) }));
+  const variants = found.map(([name, attention]) => ({ name, table: forced(scope.adapter, { attention }) }));
   for (const type of storedTypes(scope)) {
     for (const tree of scope.quick ? TREES.slice(0, 1) : TREES) {
       for (const inputClass of ['uniform', 'near ties'] as const) {
@@ -98,7 +98,7 @@ export function* cacheProblems(scope: Scope): Generator<Problem> {
   const [reading, writing] = [rowVariants(scope), onlyVariant(scope)];
   const attending = (given: CacheCase): Problem => {
     const { capacity: T, H, KV, D } = given;
-    const taken = reading.map(({ kernels }) => kernels.attention('attention_forward', { B: 1, T, H, KV, D }, 'f32'));
+    const taken = reading.map(({ table }) => table.attention('attention_forward', { B: 1, T, H, KV, D }, 'f32'));
     const rescale = Math.min(...taken.map(({ rows }) => rows));
     return { ...attentionCachedCase({ ...given, rescale }), variants: reading };
   };

@@ -40,7 +40,7 @@ export function variantsOf(
   isWanted: (name: string) => boolean,
 ): readonly Variant[] {
   const all = [...matmulVariants(adapter, types)].filter(([name], i) => i === 0 || isWanted(name));
-  return all.map(([name, matmul]) => ({ name, kernels: forced(adapter, { matmul }) }));
+  return all.map(([name, matmul]) => ({ name, table: forced(adapter, { matmul }) }));
 }
 
 type Combination = Make & { readonly name: string };

@@ -148,7 +148,7 @@ export function* matmulSwigluProblems(scope: Scope): Generator<Problem> {
   ): Problem => {
     const all = [...matmulVariants(adapter, { a: type, b: weightType, c: type })];
     const variants = all.flatMap(([name, matmul]) =>
-      hasBothSides(matmul) ? [{ name, kernels: forced(adapter, { matmul }) }] : [],
+      hasBothSides(matmul) ? [{ name, table: forced(adapter, { matmul }) }] : [],
     );
     return { ...matmulSwigluCase({ M, F, K, type, weightType, inputClass }), variants };
   };

@@ -8,7 +8,7 @@ import {
   isOnMatrices,
   type MatrixAttention,
 } from '../../kernels/attention-variant.js';
-import { BYTES, type ElementType } from '../../kernels/call.js';
+import { BYTES, type ElementType } from '../../kernels/element-type.js';
 import { matrixShapes, unusableMatrix } from '../../kernels/matmul-variant.js';
 import type { StoredType } from '../../numerics/inputs.js';
 import { isSoftware, type Needs, product, type TunedKind } from '../kind.js';

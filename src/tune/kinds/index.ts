@@ -1,5 +1,5 @@
 /** Everything that is tuned. */
-import type { KernelRequest, Kind } from '../../kernels/table.js';
+import type { KernelRequest, Kind } from '../../kernels/variants.js';
 import type { TunedKind } from '../kind.js';
 import { attention } from './attention.js';
 import { elements } from './elements.js';

@@ -1,6 +1,6 @@
 /** Matrix products, to be tuned. */
 import { type MatmulTypes, matmulCase } from '../../cases/matmul.js';
-import { BYTES } from '../../kernels/call.js';
+import { BYTES } from '../../kernels/element-type.js';
 import {
   areHalves,
   defaultMatmul,

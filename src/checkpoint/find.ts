@@ -1,0 +1,40 @@
+/** Where checkpoints lie in a run's folder, and which one a user means. */
+import { existsSync, readdirSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { UserError } from '../errors.js';
+import { hasWeights } from './weight-files.js';
+
+const FOLDER = /^step-(\d{8})$/;
+export const checkpointFolder = (run: string, step: number): string =>
+  join(run, 'checkpoints', `step-${String(step).padStart(8, '0')}`);
+
+/** Whether a folder is named as a run's checkpoints are. */
+export const isCheckpointFolder = (folder: string): boolean => FOLDER.test(basename(folder));
+
+/** Checkpoints of a run, by step. Those that are there are whole: a folder appears when it is complete. */
+export function listCheckpoints(run: string): { readonly step: number; readonly folder: string }[] {
+  const folder = join(run, 'checkpoints');
+  if (!existsSync(folder)) return [];
+  return readdirSync(folder)
+    .flatMap(name => {
+      const match = FOLDER.exec(name);
+      return match ? [{ step: Number(match[1]), folder: join(folder, name) }] : [];
+    })
+    .sort((a, b) => a.step - b.step);
+}
+
+/** Weights as other formats name them. */
+const OTHER_FORMATS = ['pytorch_model.bin', 'pytorch_model.bin.index.json', 'consolidated.00.pth'];
+
+/**
+ * Finds the model folder that a user means: a checkpoint or model folder itself, or a run, whose latest is taken.
+ * @throws UserError when there is neither.
+ */
+export function findModelFolder(path: string): string {
+  if (hasWeights(path)) return path;
+  const latest = listCheckpoints(path).at(-1);
+  if (latest) return latest.folder;
+  const other = OTHER_FORMATS.find(file => existsSync(join(path, file)));
+  if (other) throw new UserError(`'${path}' has ${other}, and only safetensors can be read; convert it`);
+  throw new UserError(`'${path}' is neither a checkpoint (model.safetensors) nor a run with checkpoints`);
+}

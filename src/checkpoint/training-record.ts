@@ -1,0 +1,94 @@
+/** training.json: how far a model has been trained, and on what. It lies beside a checkpoint and goes along with its model. */
+import { existsSync, readFileSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { z } from 'zod';
+import { UserError } from '../errors.js';
+import { whyInvalid } from '../schema.js';
+import { isCheckpointFolder } from './find.js';
+
+/** Languages by name, and their shares in proportion to each other. */
+export const mixtureSchema = z.array(z.object({ name: z.string(), weight: z.number() })).min(1);
+
+/** The source model of a CPT run, and how far it was trained. */
+export const originSchema = z.object({
+  checkpoint: z.string(),
+  name: z.string(),
+  tokens: z.number(),
+  flops: z.number(),
+  tokensPerParameter: z.number(),
+  /** The rate of its last step, and the updates that its moments have seen; where it has a record of them. */
+  learningRate: z.number().optional(),
+  updates: z.int().optional(),
+  /** What it was trained on, and the SHA-256 of the tokenizer then: its vocabulary may have been extended since. */
+  sources: mixtureSchema.optional(),
+  tokenizer: z.string().optional(),
+});
+export type Origin = z.infer<typeof originSchema>;
+
+export const TRAINING_FORMAT = 'babelgrad training state 1';
+const stateSchema = z.object({
+  format: z.literal(TRAINING_FORMAT),
+  /** The run's name. */
+  run: z.string(),
+  step: z.int().nonnegative(),
+  tokens: z.int().nonnegative(),
+  flops: z.number().nonnegative(),
+  parameters: z.int().positive(),
+  mixture: z.object({ drawn: z.array(z.int().nonnegative()) }),
+  /** The last step's rate, and the updates that the moments have seen; earlier checkpoints don't say. */
+  learningRate: z.number().nonnegative().optional(),
+  updates: z.int().nonnegative().optional(),
+  /** What the run was trained on, and the SHA-256 of the tokenizer.json that made it; earlier checkpoints don't say. */
+  sources: mixtureSchema.optional(),
+  tokenizer: z.string().optional(),
+});
+export type TrainingState = z.infer<typeof stateSchema>;
+
+/** @throws UserError when the file is missing or damaged. */
+export function readTrainingState(checkpoint: string): TrainingState {
+  const path = join(checkpoint, 'training.json');
+  try {
+    return stateSchema.parse(JSON.parse(readFileSync(path, 'utf8')));
+  } catch (error) {
+    throw new UserError(`'${path}' is missing or damaged: ${whyInvalid(error)}`);
+  }
+}
+
+/**
+ * The text of a model's training.json, to go along with the model into another folder. What a checkpoint from before it
+ * was recorded does not say of its data is read from its run. @returns undefined where the model has no record.
+ */
+export function readTrainingRecord(folder: string): string | undefined {
+  const path = join(folder, 'training.json');
+  if (!existsSync(path)) return undefined;
+  const text = readFileSync(path, 'utf8');
+  try {
+    const record = z.looseObject({}).parse(JSON.parse(text));
+    if ('sources' in record || !isCheckpointFolder(folder)) return text;
+    const config: unknown = JSON.parse(readFileSync(join(dirname(dirname(folder)), 'config.json'), 'utf8'));
+    const data = z.object({ sources: mixtureSchema, tokenizer: z.string() }).parse(config);
+    return `${JSON.stringify({ ...record, ...data }, null, 2)}\n`;
+  } catch {
+    return text; // the run is gone
+  }
+}
+
+/** Where a CPT run's source comes from; a foreign model folder has no record of its training. */
+export function originOf(checkpoint: string): Origin {
+  if (!existsSync(join(checkpoint, 'training.json'))) {
+    return { checkpoint, name: basename(checkpoint), tokens: 0, flops: 0, tokensPerParameter: 0 };
+  }
+  const state = readTrainingState(checkpoint);
+  const { run, step, tokens, flops, parameters, learningRate, updates = step, sources, tokenizer } = state;
+  return {
+    checkpoint,
+    name: run || basename(dirname(dirname(checkpoint))),
+    tokens,
+    flops,
+    tokensPerParameter: tokens / parameters,
+    ...(learningRate !== undefined && { learningRate }),
+    updates,
+    ...(sources && { sources }),
+    ...(tokenizer !== undefined && { tokenizer }),
+  };
+}

@@ -1,0 +1,138 @@
+/** A model with a larger vocabulary: its tensors as they are, with rows for the new tokens. */
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { checkExtends, type NewToken, newTokens } from '../data/token-pieces.js';
+import { TextTokenizer } from '../data/tokenizer.js';
+import { UserError } from '../errors.js';
+import { writeFileWhole, writeFolderWhole } from '../files.js';
+import { parameterSpecs } from '../model/config.js';
+import { Random } from '../random.js';
+import { readCompanionsOfAnyVocabulary, writeCompanionFiles } from './companions.js';
+import { readModelConfig } from './hf-config.js';
+import { floatTensor, writeSafetensors } from './safetensors-write.js';
+import { readTrainingRecord } from './training-record.js';
+import { WeightFiles } from './weight-files.js';
+
+/**
+ * Where the rows of new tokens come from: the mean of their pieces' rows; a normal distribution with the mean and
+ * deviation that each column of the old rows has; or a copy of their first piece's row.
+ */
+export const ROW_INITS = ['mean', 'random', 'copy'] as const;
+export type RowInit = (typeof ROW_INITS)[number];
+
+export interface ExtendOptions {
+  readonly init?: RowInit | undefined;
+  /** Of `random` rows. */
+  readonly seed?: number | undefined;
+  readonly onNote?: ((text: string) => void) | undefined;
+}
+
+export interface VocabularyExtension {
+  readonly added: readonly NewToken[];
+  /** Rows of the embedding. */
+  readonly vocabSize: { readonly before: number; readonly after: number };
+}
+
+/** The tensors that have a row a token. */
+const TABLES = ['model.embed_tokens.weight', 'lm_head.weight'];
+
+/**
+ * Writes the model of `folder` with the vocabulary of `extended` to `out`, whole or not at all: config.json with the new
+ * vocab_size, model.safetensors in f32, tokenizer.json and what goes along with it, and the record of the training so far.
+ * Rows of old tokens stay as they are; those of tokens without pieces are the mean of all. AdamW's moments, which have no
+ * rows for the new tokens, and files that spell the old vocabulary out once more (vocab.json, tokenizer.model, …) do not
+ * carry over.
+ * @param folder a model folder: a run's is to be looked up first, with findModelFolder.
+ * @throws UserError when `out` exists, `extended` does not extend the model's tokenizer or adds nothing, or the model
+ *   has too few rows for its own tokenizer.
+ * @example
+ * import { continueBpe, extendVocabulary, findModelFolder, TextTokenizer } from 'babelgrad';
+ *
+ * const model = findModelFolder('runs/english');
+ * const tokenizer = TextTokenizer.load(`${model}/tokenizer.json`);
+ * const extended = await continueBpe(tokenizer, ['text/fr.jsonl.gz'], { add: 200 });
+ * const { vocabSize } = await extendVocabulary(model, 'extended', extended, { init: 'mean' });
+ * console.log(vocabSize.before, vocabSize.after);
+ */
+export async function extendVocabulary(
+  folder: string,
+  out: string,
+  extended: TextTokenizer,
+  { init = 'mean', seed = 0, onNote }: ExtendOptions = {},
+): Promise<VocabularyExtension> {
+  if (existsSync(out)) throw new UserError(`'${out}' exists already; choose another folder or remove it`);
+  const config = readModelConfig(folder);
+  const old = TextTokenizer.load(join(folder, 'tokenizer.json'));
+  checkExtends(old, extended);
+  if (old.vocabSize > config.vocabSize) {
+    throw new UserError(
+      `'${folder}' has ${config.vocabSize} rows for the ${old.vocabSize} tokens of its tokenizer.json: they don't belong together`,
+    );
+  }
+  const added = await newTokens(old, extended);
+  if (added.length === 0) throw new UserError("the new tokenizer has no more tokens than the model's: nothing to add");
+  const after = Math.max(config.vocabSize, extended.vocabSize); // a model may have rows to spare
+  const record = readTrainingRecord(folder);
+  const weights = WeightFiles.open(folder);
+  try {
+    const specs = parameterSpecs(config);
+    for (const note of weights.check(specs)) onNote?.(note);
+    const tensors = specs.map(spec => {
+      const { name, shape } = spec;
+      if (!TABLES.includes(name)) return floatTensor(name, shape, async () => weights.read(spec));
+      return floatTensor(name, [after, shape[1]!], async () => {
+        const rows = { values: weights.read(spec), columns: shape[1]!, old: old.vocabSize };
+        return extendRows(rows, after, added, init, new Random(seed, 'vocabulary', name));
+      });
+    });
+    await writeFolderWhole(out, async target => {
+      const given = JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8')) as Record<string, unknown>;
+      const { dtype, ...others } = given; // transformers 5 writes it, and reads either
+      const json = { ...others, vocab_size: after, torch_dtype: 'float32' };
+      writeFileWhole(join(target, 'config.json'), `${JSON.stringify(json, null, 2)}\n`);
+      writeFileWhole(join(target, 'tokenizer.json'), extended.json);
+      writeCompanionFiles(target, readCompanionsOfAnyVocabulary(folder));
+      await writeSafetensors(join(target, 'model.safetensors'), tensors);
+      if (record !== undefined) writeFileWhole(join(target, 'training.json'), record);
+    });
+  } finally {
+    weights.close();
+  }
+  return { added, vocabSize: { before: config.vocabSize, after } };
+}
+
+interface Rows {
+  /** [rows, columns] */
+  readonly values: Float32Array;
+  readonly columns: number;
+  /** Rows that belong to old tokens; those behind them are to spare. */
+  readonly old: number;
+}
+
+/** [after, columns]: the rows there are, with those of `added` made anew. Sums are in float64. */
+function extendRows(
+  { values, columns, old }: Rows,
+  after: number,
+  added: readonly NewToken[],
+  init: RowInit,
+  random: Random,
+): Float32Array {
+  const rows = new Float32Array(after * columns);
+  rows.set(values);
+  const everyId = Array.from({ length: old }, (_, id) => id);
+  const mean = (ids: readonly number[], column: number) =>
+    ids.reduce((sum, id) => sum + values[id * columns + column]!, 0) / ids.length;
+  const means = Float64Array.from({ length: columns }, (_, column) => mean(everyId, column));
+  const deviations = means.map((m, column) =>
+    Math.sqrt(everyId.reduce((sum, id) => sum + (values[id * columns + column]! - m) ** 2, 0) / old),
+  );
+  const newValue = ({ pieces }: NewToken, column: number): number => {
+    if (init === 'random') return means[column]! + deviations[column]! * random.normal();
+    if (pieces.length === 0) return means[column]!;
+    return init === 'mean' ? mean(pieces, column) : values[pieces[0]! * columns + column]!;
+  };
+  for (const token of added) {
+    for (let column = 0; column < columns; column++) rows[token.id * columns + column] = newValue(token, column);
+  }
+  return rows;
+}

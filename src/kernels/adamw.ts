@@ -1,0 +1,53 @@
+/** The AdamW update of one parameter. */
+import { checkIndexable, type KernelCall, kernelCall, linearGrid, type Operand } from './call.js';
+import { valueType, vectorConstants, vectorOf } from './row-variant.js';
+import type { VariantTable } from './variants.js';
+import { type RowOperand, rowWindows } from './windows.js';
+
+export interface AdamwSettings {
+  readonly beta1: number;
+  readonly beta2: number;
+  readonly eps: number;
+  readonly weightDecay: number;
+  /** The parameter's schedule is its own: nothing changes while its step is 0, and corrections come from it. */
+  readonly staged?: boolean | undefined;
+}
+
+/** `half` is a copy of the parameter in f16 that is kept in step with it. Long tensors are taken window by window. */
+export function adamw(
+  variants: VariantTable,
+  count: number,
+  { beta1, beta2, eps, weightDecay, staged = false }: AdamwSettings,
+  operands: Record<'gradient' | 'schedule' | 'health' | 'parameter' | 'm' | 'v', Operand> & {
+    half?: Operand | undefined;
+  },
+): KernelCall[] {
+  const { gradient, schedule, health, parameter, m, v, half } = operands;
+  checkIndexable('adamw', count);
+  const { workgroup, each, vector: most } = variants.elements({ kernel: 'adamw', count, type: half ? 'f16' : 'f32' });
+  const vector = vectorOf(most, count);
+  const constants = {
+    ...vectorConstants(vector),
+    WORKGROUP: workgroup,
+    EACH: each,
+    HALF: half !== undefined,
+    HALF_VALUE: valueType('f16', vector),
+    STAGED: staged,
+  };
+  const settings = { beta1, beta2, complement1: 1 - beta1, complement2: 1 - beta2, eps, decay: weightDecay };
+  const elements = {
+    gradient: [gradient, 1],
+    parameter: [parameter, 1],
+    m: [m, 1],
+    v: [v, 1],
+    half: half && [half, 1],
+  } satisfies Record<string, RowOperand | undefined>;
+  return rowWindows(variants.maxBindingBytes, count, elements).map(window =>
+    kernelCall('adamw', {
+      constants,
+      operands: { schedule, health, ...window.operands },
+      params: { count: window.count, ...settings },
+      workgroups: linearGrid(Math.ceil(window.count / (workgroup * each * vector))),
+    }),
+  );
+}

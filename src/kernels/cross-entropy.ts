@@ -1,0 +1,45 @@
+/** Softmax cross-entropy of rows of logits, with its gradient. */
+import type { KernelCall, Operand } from './call.js';
+import { type RowSizes, valueType, vectorConstants, vectorOf } from './row-variant.js';
+import { rowwise } from './rowwise.js';
+import type { VariantTable } from './variants.js';
+
+/** The target that counts for nothing. */
+export const IGNORED_TARGET = 0xffffffff;
+
+/**
+ * Without `gradient`, losses only. With it the logits are overwritten by their gradient times `scale`, or `dlogits` is
+ * written where it is of another type; `lossScale` [≥ 1] is a further factor, read on the device.
+ */
+export function crossEntropy(
+  variants: VariantTable,
+  sizes: RowSizes,
+  gradient:
+    | { readonly scale: number; readonly dlogits?: Operand | undefined; readonly lossScale?: Operand | undefined }
+    | undefined,
+  { targets, logits, losses }: Record<'targets' | 'logits' | 'losses', Operand>,
+): KernelCall[] {
+  const { rows, columns } = sizes;
+  const { scale = 0, dlogits, lossScale } = gradient ?? {};
+  const type = dlogits?.type ?? 'f32';
+  const variant = variants.rows({ kernel: 'cross_entropy', rows, columns, type });
+  const vector = vectorOf(variant.vector, columns);
+  return rowwise(variants, 'cross_entropy', sizes, {
+    byRow: {
+      targets: [targets, 1],
+      logits: [logits, columns],
+      losses: [losses, 1],
+      dlogits: dlogits && [dlogits, columns],
+    },
+    shared: { loss_scale: lossScale },
+    params: { scale },
+    constants: {
+      ...vectorConstants(vector),
+      GRADIENT: gradient !== undefined,
+      SCALED: lossScale !== undefined,
+      SEPARATE: dlogits !== undefined,
+      DLOGITS_VALUE: valueType(type, vector),
+    },
+    variant,
+  });
+}

@@ -1,0 +1,35 @@
+/** Rotary position embedding, and its gradient, the rotation back. */
+import { checkIndexable, type KernelCall, kernelCall, type Operand } from './call.js';
+import { defaultRows, eachRow } from './row-variant.js';
+import type { VariantTable } from './variants.js';
+import { rowWindows } from './windows.js';
+
+export interface RopeSizes {
+  readonly B: number;
+  readonly T: number;
+  /** Heads of a row that are rotated: the first of `rowHeads`. */
+  readonly heads: number;
+  readonly rowHeads: number;
+  readonly headSize: number;
+}
+
+/** x [B, T, rowHeads, headSize] in place. `inverse` gives the gradient. */
+export function rope(
+  variants: VariantTable,
+  { B, T, heads, rowHeads, headSize }: RopeSizes,
+  inverse: boolean,
+  { table, x }: Record<'table' | 'x', Operand>,
+): KernelCall[] {
+  checkIndexable('rope', B * T * rowHeads * headSize);
+  const WORKGROUP = Math.min(32, defaultRows(variants.adapter).workgroup);
+  const byRow = { x: [x, rowHeads * headSize] } as const;
+  return rowWindows(variants.maxBindingBytes, B * T, byRow).map(({ start, count, operands }) => {
+    const { ROWS, workgroups } = eachRow(variants.adapter, count);
+    return kernelCall('rope', {
+      constants: { WORKGROUP, ROWS, HEAD_SIZE: headSize, INVERSE: inverse, TYPE: x.type },
+      operands: { table, ...operands },
+      params: { rows: count, context: T, heads, row_heads: rowHeads, first: start },
+      workgroups,
+    });
+  });
+}

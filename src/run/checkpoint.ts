@@ -1,0 +1,94 @@
+/** Checkpoints of a run: a model folder with the optimizer's and the sampler's state beside it. */
+import { existsSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Companions } from '../checkpoint/companions.js';
+import { checkpointFolder, listCheckpoints } from '../checkpoint/find.js';
+import { writeModel } from '../checkpoint/model-folder.js';
+import { SafetensorsFile } from '../checkpoint/safetensors.js';
+import { floatTensor, writeSafetensors } from '../checkpoint/safetensors-write.js';
+import { TRAINING_FORMAT, type TrainingState } from '../checkpoint/training-record.js';
+import type { MixtureState } from '../data/mixture.js';
+import { UserError } from '../errors.js';
+import { writeFileWhole, writeFolderWhole } from '../files.js';
+import { type ModelConfig, parameterSpecs } from '../model/config.js';
+import type { Model } from '../model/model.js';
+import type { Trainer } from '../train/step.js';
+
+/** The state of loss scaling, beside the moments. */
+const SCALER = 'loss_scaling';
+
+export interface CheckpointContents {
+  readonly model: Model;
+  readonly trainer: Trainer;
+  readonly tokenizerJson: string;
+  /** What came with the model that the run started from. */
+  readonly companions?: Companions | undefined;
+  readonly state: Omit<TrainingState, 'format' | 'mixture'> & { readonly mixture: MixtureState };
+}
+
+/** Writes a checkpoint, then removes the oldest beyond `keep`. @returns its folder. */
+export async function saveCheckpoint(run: string, keep: number, contents: CheckpointContents): Promise<string> {
+  const { model, trainer, tokenizerJson, companions, state } = contents;
+  const folder = checkpointFolder(run, state.step);
+  await writeFolderWhole(folder, async target => {
+    await writeModel(model, target, tokenizerJson, companions);
+    const tensors = model.specs.flatMap(({ name, shape }) =>
+      (['m', 'v'] as const).map(moment =>
+        floatTensor(`${name}.${moment}`, shape, async () => (await trainer.moments(name))[moment]),
+      ),
+    );
+    const scaler = await trainer.scaler();
+    const scaling = scaler ? [floatTensor(SCALER, [scaler.length], async () => scaler)] : [];
+    await writeSafetensors(join(target, 'optimizer.safetensors'), [...tensors, ...scaling]);
+    const training = { format: TRAINING_FORMAT, ...state };
+    writeFileWhole(join(target, 'training.json'), `${JSON.stringify(training, null, 2)}\n`);
+  });
+  for (const old of listCheckpoints(run).slice(0, -keep)) rmSync(old.folder, { recursive: true });
+  return folder;
+}
+
+/** @throws UserError naming what is missing, or has another shape, for a model to go on with a checkpoint's moments. */
+export function checkOptimizerState(checkpoint: string, config: ModelConfig): void {
+  const path = join(checkpoint, 'optimizer.safetensors');
+  const refuse = (why: string) => {
+    throw new UserError(
+      `optimizerState keep needs AdamW's moments of the source, but ${why}; use optimizerState reset`,
+    );
+  };
+  if (!existsSync(path) || !existsSync(join(checkpoint, 'training.json'))) {
+    refuse(
+      `'${checkpoint}' has no optimizer.safetensors with a training.json (a model that was imported or exported, or whose vocabulary was extended, has none)`,
+    );
+  }
+  const file = SafetensorsFile.open(path);
+  try {
+    for (const { name, shape } of parameterSpecs(config)) {
+      for (const moment of [`${name}.m`, `${name}.v`]) {
+        if (!file.names.includes(moment)) refuse(`'${path}' has no '${moment}'`);
+        const found = file.shape(moment);
+        if (found.join() !== shape.join()) {
+          refuse(`in '${path}' '${moment}' has shape [${found.join(', ')}], and the model [${shape.join(', ')}]`);
+        }
+      }
+    }
+  } finally {
+    file.close();
+  }
+}
+
+/** Puts the optimizer's state of a checkpoint back. @throws UserError when it does not fit the model. */
+export function restoreTrainer(trainer: Trainer, checkpoint: string, step: number): void {
+  const file = SafetensorsFile.open(join(checkpoint, 'optimizer.safetensors'));
+  try {
+    const specs = new Map(trainer.model.specs.map(spec => [spec.name, spec]));
+    const momentsOf = (name: string) => {
+      const { shape } = specs.get(name)!;
+      return { m: file.read(`${name}.m`, shape), v: file.read(`${name}.v`, shape) };
+    };
+    const hasScaler = file.names.includes(SCALER);
+    const length = hasScaler && file.shape(SCALER)[0] === 6 ? 6 : 4;
+    trainer.restore(step, momentsOf, hasScaler ? file.read(SCALER, [length]) : undefined);
+  } finally {
+    file.close();
+  }
+}

@@ -1,0 +1,249 @@
+/** What a run is given: the schema of run.yaml, whose every field is also a flag. */
+import { readFileSync } from 'node:fs';
+import { LineCounter, parseDocument } from 'yaml';
+import { z } from 'zod';
+import { UserError } from '../errors.js';
+import { CHECKPOINTING } from '../model/llama.js';
+import { PRECISIONS } from '../model/model.js';
+import { presetNames } from '../model/presets.js';
+import { ADAMW_DEFAULTS } from '../optim/adamw.js';
+import { ANNEAL_SHAPES, COOLDOWN_SHAPES, SCHEDULES } from '../optim/schedule.js';
+
+/** What a CPT run does with AdamW's moments of its source. */
+export const OPTIMIZER_STATES = ['keep', 'reset'] as const;
+
+const count = (description: string) => z.int().positive().describe(description);
+const share = (description: string) => z.number().min(0).max(1).describe(description);
+
+/** A token source: a folder made by `tokenize`, and its share of the mixture. */
+const sourceSchema = z.strictObject({
+  name: z.string().min(1).describe('the language'),
+  path: z.string().min(1).describe('folder made by tokenize'),
+  weight: z.number().positive().default(1).describe('share of the mixture, in proportion to the others'),
+});
+
+/** The model's shape; not to be given for `cpt`, which takes the checkpoint's. */
+const modelFields = {
+  preset: z.string().describe(`named size: ${presetNames.join(', ')}`),
+  hiddenSize: count('width of the residual stream'),
+  intermediateSize: count('width of the SwiGLU MLP'),
+  numHiddenLayers: count('layers'),
+  numAttentionHeads: count('query heads'),
+  numKeyValueHeads: count('key/value heads (default: as many as query heads)'),
+  headDim: count('size of a head (default: hiddenSize / numAttentionHeads)'),
+  vocabSize: count("entries of the embedding (default: the tokenizer's)"),
+  rmsNormEps: z.number().positive().describe('eps of RMSNorm (default 1e-5)'),
+  ropeTheta: z.number().positive().describe('base of the rotary embedding (default 10000)'),
+  tieWordEmbeddings: z.boolean().describe('one matrix for embedding and head (default true)'),
+  qkvBias: z.boolean().describe('biases of the projections to Q, K and V, as Qwen2 has them (default false)'),
+  qkNorm: z.boolean().describe('RMSNorm over each head of Q and K, as Qwen3 has it (default false)'),
+};
+export const MODEL_FIELDS = Object.keys(modelFields) as readonly (keyof typeof modelFields)[];
+
+const trainFields = {
+  name: z.string().min(1).describe('name of the run (default: the folder)'),
+  out: z.string().min(1).describe('folder of the run'),
+  sources: z.array(sourceSchema).min(1).describe('token sources'),
+  heldOut: z
+    .record(z.string(), z.string())
+    .describe('held-out sets by language: folders made by tokenize (default: those of the sources)'),
+  tokens: z.number().positive().describe('budget in tokens'),
+  tokensPerParameter: z.number().positive().describe('budget in tokens per parameter (default 20)'),
+  contextLength: count("tokens of a sequence (default: the preset's)"),
+  batchTokens: count("tokens of an optimizer step (default: the preset's)"),
+  microBatch: count('sequences that run at once; steps accumulate them (default: what fits)'),
+  precision: z
+    .enum(PRECISIONS)
+    .describe('f16: matrices and activations in halves, sums, masters and optimizer in f32, with loss scaling'),
+  checkpointing: z
+    .enum(CHECKPOINTING)
+    .describe('layer: keep only the input of each layer and compute the rest again in the backward pass'),
+  learningRate: z
+    .number()
+    .positive()
+    .describe("peak learning rate (default: the preset's); anneal: where it starts (default: where the source ended)"),
+  schedule: z
+    .enum(SCHEDULES)
+    .describe(
+      'after warm-up: cosine, constant, warm-up-stable-decay, infinite (cool-down, constant, anneal); or anneal at once',
+    ),
+  warmup: share('share of the steps that warm up'),
+  minLearningRateRatio: share('where a decay ends, as a share of the peak'),
+  decay: share('wsd, infinite: share of the steps that decay, at the end'),
+  cooldown: share('infinite: share of the steps that cool down, after warm-up'),
+  constantLearningRateRatio: z
+    .number()
+    .positive()
+    .max(1)
+    .describe('infinite: the constant rate, as a share of the peak'),
+  cooldownShape: z.enum(COOLDOWN_SHAPES).describe('infinite: how the rate cools down to the constant'),
+  annealShape: z.enum(ANNEAL_SHAPES).describe('infinite, anneal: how the rate falls to the minimum'),
+  optimizerState: z
+    .enum(OPTIMIZER_STATES)
+    .describe("cpt: AdamW's moments of the source, kept or reset to 0 (default: keep for anneal, else reset)"),
+  freezeBodyTokens: z
+    .number()
+    .positive()
+    .describe('cpt: tokens at the start in which only the embedding and an untied head are trained'),
+  beta1: z.number().min(0).lt(1).describe('AdamW β1'),
+  beta2: z.number().min(0).lt(1).describe('AdamW β2'),
+  eps: z.number().positive().describe('AdamW eps'),
+  weightDecay: z.number().min(0).describe('AdamW decay, on matrices only'),
+  clip: z.number().min(0).describe('largest global gradient norm; 0: no clipping'),
+  seed: z.int().min(0).describe('of the initial weights and, unless dataSeed is given, of the data'),
+  dataSeed: z.int().min(0).describe('of the order of the data'),
+  evalEveryTokens: z
+    .number()
+    .positive()
+    .describe(
+      'tokens between evaluations (default: as often as takes less than a tenth of the FLOPs, 20 times at most)',
+    ),
+  evalTokens: count(
+    'held-out tokens of each language that are evaluated (default: as many as take less than a tenth of the FLOPs)',
+  ),
+  checkpointEveryTokens: z.number().positive().describe('tokens between checkpoints (default: a fifth of the budget)'),
+  keepCheckpoints: z.int().min(1).describe('latest checkpoints that are kept'),
+  adapter: z.string().describe('adapter, by a part of its name'),
+  tuneSeconds: z
+    .number()
+    .min(0)
+    .describe('seconds at most, before the start, to tune kernels that were not tuned on this machine before; 0: none'),
+  deterministic: z.boolean().describe('the shipped kernel variants only, whatever was tuned'),
+};
+
+/** Defaults that hold for every size: the reference recipe. */
+export const defaults = {
+  checkpointing: 'none',
+  precision: 'f32',
+  schedule: 'cosine',
+  warmup: 0.05,
+  minLearningRateRatio: 0.1,
+  decay: 0.2,
+  cooldown: 0.2,
+  constantLearningRateRatio: 0.5,
+  cooldownShape: 'cosine',
+  annealShape: 'exponential',
+  ...ADAMW_DEFAULTS,
+  seed: 0,
+  keepCheckpoints: 2,
+  tuneSeconds: 20,
+  deterministic: false,
+} as const;
+
+export const configFields = { ...trainFields, ...modelFields };
+export type FieldName = keyof typeof configFields;
+export const defaultOf = (field: FieldName): unknown => (defaults as Record<string, unknown>)[field];
+
+const someFields = z.strictObject(configFields).partial();
+const configSchema = someFields.required({ out: true, sources: true }).transform(given => ({ ...defaults, ...given }));
+/** A run's configuration as given, with the defaults that don't depend on the model filled in. */
+export type RunConfig = z.infer<typeof configSchema>;
+/** Fields of a configuration that need not make a run. */
+export type RunFields = z.infer<typeof someFields>;
+
+/**
+ * Reads a YAML file of fields.
+ * @throws UserError naming the file, and the line of what is not YAML.
+ */
+export function readYaml(path: string): Record<string, unknown> {
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch {
+    throw new UserError(`there is no config file '${path}'`);
+  }
+  const document = parseDocument(text, { lineCounter: new LineCounter() });
+  const [error] = document.errors;
+  if (error) throw new UserError(`'${path}': ${error.message}`);
+  const value: unknown = document.toJS();
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw new UserError(`'${path}' must be a list of 'field: value' lines`);
+  }
+  return value as Record<string, unknown>;
+}
+
+/**
+ * Checks fields against the schema. `origin` begins the messages: where the fields come from.
+ * @throws UserError naming the field, what is wrong with it, and the field that was probably meant.
+ * @example
+ * import { parseConfig, UserError } from 'babelgrad';
+ *
+ * try {
+ *   parseConfig({ out: 'runs/x', sources: [{ name: 'en', path: 'data/en' }], preset: 'tiny', learningrate: 1e-3 });
+ * } catch (error) {
+ *   if (error instanceof UserError) console.log(error.message); // names the field that there is not
+ * }
+ */
+export function parseConfig(fields: Record<string, unknown>, origin = 'the configuration'): RunConfig {
+  return parseWith(configSchema, Object.keys(configFields), fields, origin);
+}
+
+/** Checks fields of which none is needed. @throws UserError as parseConfig. */
+export function parseFields(fields: Record<string, unknown>, origin: string): RunFields {
+  return parseWith(someFields, Object.keys(configFields), fields, origin);
+}
+
+/**
+ * Checks fields against a strict schema; `names` are those that an unknown field may have been meant to be. A number may
+ * be text with underscores, `20_000`, as YAML 1.2 reads it.
+ * @throws UserError as parseConfig.
+ */
+export function parseWith<Output>(
+  schema: z.ZodType<Output>,
+  names: readonly string[],
+  given: Record<string, unknown>,
+  origin: string,
+): Output {
+  const asGiven = schema.safeParse(given);
+  if (asGiven.success) return asGiven.data;
+  const fields = withNumbers(given, asGiven.error.issues);
+  const parsed = schema.safeParse(fields);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0]!;
+  const field = issue.path.join('.');
+  if (issue.code === 'unrecognized_keys') {
+    const [key] = issue.keys as [string];
+    const within = field ? ` in ${field}` : '';
+    throw new UserError(`${origin}: unknown field '${key}'${within}; ${nearest(key, names)}`);
+  }
+  const value = valueAt(fields, issue.path);
+  const shown = value === undefined ? 'missing' : JSON.stringify(value);
+  throw new UserError(`${origin}: field '${field}' is ${shown}: ${issue.message}`);
+}
+
+const valueAt = (fields: unknown, path: readonly PropertyKey[]): unknown =>
+  path.reduce((value, key) => (value as Record<PropertyKey, unknown> | undefined)?.[key], fields);
+
+const UNDERSCORED = /^[-+]?\d+(_\d+)+(\.\d+)?(e[-+]?\d+)?$/i;
+
+/** A copy of the fields with a number wherever one was expected and text spells it with underscores. */
+function withNumbers(given: Record<string, unknown>, issues: readonly z.core.$ZodIssue[]): Record<string, unknown> {
+  const fields = structuredClone(given);
+  for (const issue of issues) {
+    const text = valueAt(fields, issue.path);
+    if (issue.code !== 'invalid_type' || issue.expected !== 'number') continue;
+    if (typeof text !== 'string' || !UNDERSCORED.test(text)) continue;
+    const parent = valueAt(fields, issue.path.slice(0, -1)) as Record<PropertyKey, unknown>;
+    parent[issue.path.at(-1)!] = Number(text.replaceAll('_', ''));
+  }
+  return fields;
+}
+
+function nearest(key: string, names: readonly string[]): string {
+  const distances = names.map(name => editDistance(key.toLowerCase(), name.toLowerCase()));
+  const best = Math.min(...distances);
+  if (best <= 3) return `did you mean '${names[distances.indexOf(best)]}'?`;
+  return `the fields are ${names.join(', ')}`;
+}
+
+function editDistance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      next[j] = Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1));
+    }
+    row = next;
+  }
+  return row[b.length]!;
+}

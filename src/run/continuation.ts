@@ -1,0 +1,70 @@
+/** How a run goes on with its source model: the learning rate, AdamW's moments, and what is frozen at first. */
+import type { Origin } from '../checkpoint/training-record.js';
+import { UserError } from '../errors.js';
+import type { ModelConfig } from '../model/config.js';
+import { recipeFor } from '../model/recipe.js';
+import { type ScheduleSettings, validateSchedule } from '../optim/schedule.js';
+import type { OPTIMIZER_STATES, RunConfig } from './config.js';
+
+/** @throws UserError when the fields don't fit each other, or an anneal does not know where to start. */
+export function scheduleOf(config: RunConfig, model: ModelConfig, source: Origin | undefined): ScheduleSettings {
+  const { schedule, warmup, minLearningRateRatio, decay } = config;
+  const { cooldown, constantLearningRateRatio, cooldownShape, annealShape } = config;
+  if (schedule === 'anneal' && !source) {
+    throw new UserError('schedule anneal comes down from the rate of a source model; use it with cpt --from');
+  }
+  const standard = schedule === 'anneal' ? source!.learningRate : recipeFor(model).learningRate;
+  const learningRate = config.learningRate ?? standard;
+  if (!learningRate) {
+    throw new UserError(
+      `'${source!.checkpoint}' does not say at which learning rate it ended; give schedule anneal a learningRate to come down from`,
+    );
+  }
+  const shares = { warmup, minLearningRateRatio, decay, cooldown, constantLearningRateRatio };
+  const settings = { schedule, learningRate, ...shares, cooldownShape, annealShape };
+  validateSchedule(settings);
+  return settings;
+}
+
+/** @throws UserError when a run from random weights is told what to do with moments. */
+export function optimizerStateOf(config: RunConfig, source: Origin | undefined): (typeof OPTIMIZER_STATES)[number] {
+  if (!source && config.optimizerState !== undefined) {
+    throw new UserError('optimizerState is for cpt: a run from random weights has no moments to keep or reset');
+  }
+  return config.optimizerState ?? (config.schedule === 'anneal' ? 'keep' : 'reset');
+}
+
+/** First steps that train the embedding and an untied head alone. @throws UserError when there are none, or too few. */
+export function freezeStepsOf(
+  { freezeBodyTokens }: RunConfig,
+  { steps, batchTokens }: { readonly steps: number; readonly batchTokens: number },
+  source: Origin | undefined,
+): number {
+  if (freezeBodyTokens === undefined) return 0;
+  if (!source) {
+    throw new UserError('freezeBodyTokens is for cpt: with random weights there is nothing worth keeping frozen');
+  }
+  const frozen = Math.round(freezeBodyTokens / batchTokens);
+  if (frozen < 1) {
+    throw new UserError(`freezeBodyTokens ${freezeBodyTokens} is less than one batch of ${batchTokens}; raise it`);
+  }
+  if (frozen > steps) {
+    throw new UserError(
+      `freezeBodyTokens ${freezeBodyTokens} is more than the run's ${steps * batchTokens} tokens; lower it, or raise tokens`,
+    );
+  }
+  return frozen;
+}
+
+/** Tokens per parameter beyond which a source counts as over-trained: five times the 20 of Hoffmann et al. (2022). */
+const OVER_TRAINED = 100;
+
+/** What a user should know of a run before it starts. */
+export function notesOf({ source }: { readonly source?: Origin | undefined }): string[] {
+  if (!source || source.tokensPerParameter <= OVER_TRAINED) return [];
+  return [
+    `the source '${source.name}' has had ${Math.round(source.tokensPerParameter)} tokens per parameter, far more than 20: ` +
+      'the more a model has been trained, the less further training gains (Liew & Kato, 2025, arXiv 2510.06548); ' +
+      'an earlier checkpoint, from before its learning rate decayed, may adapt better',
+  ];
+}

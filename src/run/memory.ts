@@ -1,0 +1,47 @@
+/** What a run takes of the device's memory, counted by the code that would allocate it. */
+import type { Arena } from '../autograd/arena.js';
+import { bytesOfAllocation } from '../autograd/plan.js';
+import { bytesOf, sizeOf } from '../autograd/tensor.js';
+import type { AdapterDescription } from '../gpu/adapters.js';
+import { dryStep } from '../train/dry-step.js';
+import type { ResolvedRun } from './resolve.js';
+import { shapeOf } from './step-shape.js';
+
+/** Bytes of device memory, in whole buffers. Gradients and optimizer state are updated in place: there is one of each. */
+export interface RunMemory {
+  readonly parameters: number;
+  readonly gradients: number;
+  /** AdamW's two moments. */
+  readonly optimizer: number;
+  /** Activations, their gradients, scratch and kernel parameters, of the training step and of the evaluation. */
+  readonly activations: number;
+  /** Batches, rotation table, reports, and the buffer through which tensors are read for a checkpoint. */
+  readonly other: number;
+  /** The most at any time of a run: all of these together, since evaluation and step stay planned. */
+  readonly peak: number;
+  /** Why the adapter would refuse the run: buffers that exceed its limits. Empty where it would not. */
+  readonly refusals: readonly string[];
+}
+
+/** Lays a run out as `train` would, and counts; nothing is allocated. */
+export function runMemory(adapter: AdapterDescription, run: ResolvedRun): RunMemory {
+  const { memory, model, parameters, step, evaluation, allocations } = dryStep(adapter, shapeOf(run));
+  // what is read, losses and a checkpoint's parameters, goes through one buffer, as large as the largest
+  const read = [bytesOf(evaluation.losses), ...model.specs.map(({ shape }) => 4 * sizeOf(shape))];
+  memory.createBuffer('readback', Math.max(step.history.sizeBytes, ...read));
+
+  const sum = (sizes: number[]) => sizes.reduce((total, bytes) => total + bytes, 0);
+  const inBuffers = ({ buffers }: Arena) => sum(buffers.map(({ sizeBytes }) => sizeBytes));
+  const gradients = inBuffers(step.gradients);
+  const optimizer = inBuffers(step.m) + inBuffers(step.v);
+  const activations = sum(allocations.map(bytesOfAllocation));
+  return {
+    parameters,
+    gradients,
+    optimizer,
+    activations,
+    other: memory.bytes - parameters - gradients - optimizer - activations,
+    peak: memory.bytes,
+    refusals: memory.refusals,
+  };
+}

@@ -1,0 +1,252 @@
+/** From a configuration as given to a run in which every number is fixed: what config.json of a run's folder holds. */
+import { z } from 'zod';
+import { type Origin, originSchema } from '../checkpoint/training-record.js';
+import { UserError } from '../errors.js';
+import { checkWindow, countParameters, flopsPerToken, type ModelConfig } from '../model/config.js';
+import { modelConfig } from '../model/fields.js';
+import { CHECKPOINTING } from '../model/llama.js';
+import { PRECISIONS } from '../model/model.js';
+import { recipeFor } from '../model/recipe.js';
+import { ANNEAL_SHAPES, COOLDOWN_SHAPES, SCHEDULES } from '../optim/schedule.js';
+import { choicesSchema } from '../tune/choices.js';
+import { defaults, MODEL_FIELDS, OPTIMIZER_STATES, type RunConfig, type RunFields } from './config.js';
+import { freezeStepsOf, optimizerStateOf, scheduleOf } from './continuation.js';
+import { planEvaluations, times } from './evaluations.js';
+import type { Data } from './run-data.js';
+
+const count = z.int().positive();
+
+const ropeScalingSchema = z.discriminatedUnion('type', [
+  z.object({ type: z.literal('linear'), factor: z.number() }),
+  z.object({
+    type: z.literal('llama3'),
+    factor: z.number(),
+    lowFreqFactor: z.number(),
+    highFreqFactor: z.number(),
+    originalMaxPositionEmbeddings: z.number(),
+  }),
+]);
+
+export const RUN_FORMAT = 'babelgrad run 1';
+export const resolvedSchema = z.object({
+  format: z.literal(RUN_FORMAT),
+  name: z.string(),
+  method: z.enum(['scratch', 'cpt']),
+  source: originSchema.optional(),
+  model: z.object({
+    vocabSize: count,
+    hiddenSize: count,
+    intermediateSize: count,
+    numHiddenLayers: count,
+    numAttentionHeads: count,
+    numKeyValueHeads: count,
+    headDim: count,
+    rmsNormEps: z.number(),
+    ropeTheta: z.number(),
+    ropeScaling: ropeScalingSchema.optional(),
+    tieWordEmbeddings: z.boolean(),
+    maxPositionEmbeddings: count,
+    slidingWindow: count.optional(),
+    qkvBias: z.boolean().optional(),
+    qkNorm: z.boolean().optional(),
+  }),
+  parameters: z.object({
+    total: count,
+    withoutEmbeddings: count,
+    multiplied: count,
+    /** The name of the preset, which for the reference study's sizes is its nominal size. */
+    nominal: z.string().nullable(),
+  }),
+  flopsPerToken: z.number(),
+  sources: z.array(z.object({ name: z.string(), path: z.string(), weight: z.number(), trainTokens: count })),
+  heldOut: z.record(z.string(), z.string()),
+  /** SHA-256 of the tokenizer.json that made the data. */
+  tokenizer: z.string(),
+  tokens: count,
+  steps: count,
+  contextLength: count,
+  batchTokens: count,
+  microBatch: count,
+  // runs from before there was a choice have these
+  checkpointing: z.enum(CHECKPOINTING).default('none'),
+  precision: z.enum(PRECISIONS).default('f32'),
+  schedule: z.object({
+    schedule: z.enum(SCHEDULES),
+    learningRate: z.number(),
+    warmup: z.number(),
+    minLearningRateRatio: z.number(),
+    decay: z.number(),
+    cooldown: z.number().default(defaults.cooldown),
+    constantLearningRateRatio: z.number().default(defaults.constantLearningRateRatio),
+    cooldownShape: z.enum(COOLDOWN_SHAPES).default(defaults.cooldownShape),
+    annealShape: z.enum(ANNEAL_SHAPES).default(defaults.annealShape),
+  }),
+  optimizerState: z.enum(OPTIMIZER_STATES).default('reset'),
+  /** First steps in which only the embedding and an untied head are trained. */
+  freezeBodySteps: z.int().nonnegative().default(0),
+  optimizer: z.object({
+    beta1: z.number(),
+    beta2: z.number(),
+    eps: z.number(),
+    weightDecay: z.number(),
+    clip: z.number(),
+  }),
+  seed: z.int(),
+  dataSeed: z.int(),
+  /** Evaluations and checkpoints after the first, evenly spread. */
+  evaluations: count,
+  evalTokens: count.nullable(),
+  /** Held-out tokens of each language that are predicted, and sequences that are scored at once; earlier runs don't say. */
+  evaluation: z.object({ tokens: z.record(z.string(), count), batch: count }).optional(),
+  checkpoints: count,
+  keepCheckpoints: count,
+  adapter: z.string().nullable(),
+  /** The variants of kernels and the adapter they ran on; runs from before they were recorded have none. */
+  kernels: choicesSchema.extend({ adapter: z.string(), driver: z.string() }).optional(),
+});
+/** Everything that decides a run's bits, on a given adapter. */
+export type ResolvedRun = z.infer<typeof resolvedSchema>;
+
+export interface ResolveContext {
+  readonly data: Data;
+  /** Bytes that one binding of the adapter may have. */
+  readonly maxBindingBytes: number;
+  /** Of a CPT run: the source checkpoint's model, and where it comes from. */
+  readonly from?: { readonly model: ModelConfig; readonly origin: Origin };
+}
+
+/** @throws UserError naming the fields that don't fit each other, the data, or the adapter. */
+export function resolveRun(config: RunConfig, { data, maxBindingBytes, from }: ResolveContext): ResolvedRun {
+  const index = data.sources[0]!.tokens.index;
+  const model = from ? continuedModel(config, from) : newModel(config, index.vocabSize);
+  if (index.vocabSize > model.vocabSize) {
+    throw new UserError(
+      `the data's vocabulary of ${index.vocabSize} is larger than the model's of ${model.vocabSize}; ${from ? "tokenize with the checkpoint's tokenizer" : 'raise vocabSize'}`,
+    );
+  }
+  const parameters = countParameters(model);
+  const { contextLength, batchTokens, microBatch } = batchOf(config, model, maxBindingBytes);
+  const { tokens, steps } = budget(config, parameters.total, batchTokens);
+  const available = data.sources.reduce((sum, { tokens: source }) => sum + source.trainTokens, 0);
+  if (available < batchTokens) {
+    throw new UserError(
+      `the sources have ${available} training tokens, fewer than one batch of ${batchTokens}; add text or lower batchTokens`,
+    );
+  }
+  for (const [language, dataset] of data.heldOut) {
+    if (dataset.heldOutTokens < 2) {
+      throw new UserError(
+        `'${dataset.folder}' holds out ${dataset.heldOutTokens} tokens for '${language}'; tokenize with --held-out-tokens`,
+      );
+    }
+  }
+  const heldOut = new Map([...data.heldOut].map(([language, { heldOutTokens }]) => [language, heldOutTokens - 1]));
+  return {
+    format: RUN_FORMAT,
+    name: config.name ?? config.out.split('/').filter(Boolean).at(-1) ?? config.out,
+    method: from ? 'cpt' : 'scratch',
+    ...(from && { source: from.origin }),
+    model: { ...model, maxPositionEmbeddings: Math.max(model.maxPositionEmbeddings, contextLength) },
+    parameters: { ...parameters, nominal: config.preset ?? null },
+    flopsPerToken: flopsPerToken(model),
+    sources: config.sources.map((source, i) => ({ ...source, trainTokens: data.sources[i]!.tokens.trainTokens })),
+    heldOut: Object.fromEntries([...data.heldOut].map(([language, { folder }]) => [language, folder])),
+    tokenizer: index.tokenizer,
+    tokens,
+    steps,
+    contextLength,
+    batchTokens,
+    microBatch,
+    checkpointing: config.checkpointing,
+    precision: config.precision,
+    schedule: scheduleOf(config, model, from?.origin),
+    optimizerState: optimizerStateOf(config, from?.origin),
+    freezeBodySteps: freezeStepsOf(config, { steps, batchTokens }, from?.origin),
+    optimizer: {
+      beta1: config.beta1,
+      beta2: config.beta2,
+      eps: config.eps,
+      weightDecay: config.weightDecay,
+      clip: config.clip,
+    },
+    seed: config.seed,
+    dataSeed: config.dataSeed ?? config.seed,
+    ...planEvaluations(config, { tokens, steps, contextLength, microBatch, heldOut }),
+    checkpoints: times(config.checkpointEveryTokens, 5, { tokens, steps }),
+    keepCheckpoints: config.keepCheckpoints,
+    adapter: config.adapter ?? null,
+  };
+}
+
+function continuedModel(config: RunConfig, { model, origin }: NonNullable<ResolveContext['from']>): ModelConfig {
+  const given = MODEL_FIELDS.filter(field => config[field] !== undefined);
+  if (given.length > 0) {
+    throw new UserError(
+      `${given.join(', ')}: a CPT run takes the model of its checkpoint '${origin.checkpoint}'; remove it`,
+    );
+  }
+  return model;
+}
+
+/** The model that fields describe. @throws UserError when they don't describe one. */
+export function newModel(config: RunFields, dataVocabSize: number): ModelConfig {
+  const given = Object.fromEntries(
+    MODEL_FIELDS.map(field => [field, config[field]]).filter(([, value]) => value !== undefined),
+  );
+  return modelConfig({
+    vocabSize: dataVocabSize,
+    maxPositionEmbeddings: Math.max(2048, config.contextLength ?? 0),
+    ...given,
+  });
+}
+
+function budget(config: RunConfig, parameters: number, batchTokens: number): { tokens: number; steps: number } {
+  if (config.tokens !== undefined && config.tokensPerParameter !== undefined) {
+    throw new UserError('tokens and tokensPerParameter both give the budget; give one of them');
+  }
+  const wanted = config.tokens ?? (config.tokensPerParameter ?? 20) * parameters;
+  const steps = Math.round(wanted / batchTokens);
+  if (steps < 1) {
+    throw new UserError(
+      `the budget of ${wanted} tokens is less than one batch of ${batchTokens}; raise it or lower batchTokens`,
+    );
+  }
+  return { tokens: steps * batchTokens, steps };
+}
+
+/** Tokens of a micro-batch beyond which there is nothing to gain on any adapter measured so far. */
+const MICRO_TOKENS = 8192;
+
+/**
+ * How a step is made up: `microBatch` sequences at once, by default as many as divide the batch, up to MICRO_TOKENS and
+ * what one binding (the widest activation) may hold.
+ * @throws UserError naming the fields that don't fit each other or the model.
+ */
+export function batchOf(
+  config: RunFields,
+  model: ModelConfig,
+  maxBindingBytes: number,
+): { readonly contextLength: number; readonly batchTokens: number; readonly microBatch: number } {
+  const recipe = recipeFor(model);
+  const { contextLength = recipe.contextLength, batchTokens = recipe.batchTokens } = config;
+  if (contextLength > model.maxPositionEmbeddings) {
+    throw new UserError(
+      `contextLength ${contextLength} exceeds the ${model.maxPositionEmbeddings} positions of the checkpoint's model`,
+    );
+  }
+  checkWindow(model, contextLength);
+  if (batchTokens % contextLength !== 0) {
+    throw new UserError(`batchTokens ${batchTokens} is not a multiple of contextLength ${contextLength}`);
+  }
+  const sequences = batchTokens / contextLength;
+  if (config.microBatch !== undefined && sequences % config.microBatch !== 0) {
+    throw new UserError(`microBatch ${config.microBatch} does not divide the ${sequences} sequences of a batch`);
+  }
+  const { hiddenSize, intermediateSize, numAttentionHeads, headDim } = model;
+  const bytesOfSequence = 4 * contextLength * Math.max(hiddenSize, intermediateSize, numAttentionHeads * headDim);
+  const fits = (n: number) =>
+    sequences % n === 0 && n * contextLength <= MICRO_TOKENS && n * bytesOfSequence <= maxBindingBytes;
+  let most = sequences;
+  while (most > 1 && !fits(most)) most--;
+  return { contextLength, batchTokens, microBatch: config.microBatch ?? most };
+}

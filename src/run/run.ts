@@ -1,0 +1,302 @@
+/** A training run from its configuration to its last checkpoint: started new, by CPT, or resumed. */
+import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { type Companions, notesOfMarks, readCompanions, withMarks } from '../checkpoint/companions.js';
+import { findModelFolder, listCheckpoints } from '../checkpoint/find.js';
+import { readModelConfig } from '../checkpoint/hf-config.js';
+import { checkModelFolder, loadModel } from '../checkpoint/model-folder.js';
+import { originOf, readTrainingState } from '../checkpoint/training-record.js';
+import { claimFolder } from '../claim.js';
+import { Mixture } from '../data/mixture.js';
+import { UserError } from '../errors.js';
+import { writeFileWhole } from '../files.js';
+import { type AdapterDescription, chooseAdapter } from '../gpu/adapters.js';
+import { type Device, openDevice } from '../gpu/device.js';
+import { maxBindingBytes } from '../gpu/limits.js';
+import { initialWeights } from '../model/init.js';
+import { Model } from '../model/model.js';
+import { whyInvalid } from '../schema.js';
+import { HEALTH_FILE, type HealthOptions } from '../train/health.js';
+import { Trainer } from '../train/step.js';
+import { checkOptimizerState, restoreTrainer } from './checkpoint.js';
+import type { RunConfig } from './config.js';
+import { notesOf } from './continuation.js';
+import { type RunSummary, type TrainObserver, train } from './loop.js';
+import { type RunMemory, runMemory } from './memory.js';
+import { MetricsFile } from './metrics.js';
+import { repeatNotes } from './repeats.js';
+import { type ResolvedRun, RUN_FORMAT, resolvedSchema, resolveRun } from './resolve.js';
+import { type Data, openData } from './run-data.js';
+import { trainerSettings } from './step-shape.js';
+import { recordOf, variantsForResume, variantsForStart } from './variants.js';
+
+export interface RunOptions {
+  readonly observer?: TrainObserver | undefined;
+  /** Aborting it ends the run after the current step, with a checkpoint. */
+  readonly signal?: AbortSignal | undefined;
+  /** An open device to use; by default the run opens the configured one and closes it. */
+  readonly device?: Device | undefined;
+  /** Looks at gradients, weights and updates every few steps, writes health.jsonl, and warns. */
+  readonly health?: HealthOptions | undefined;
+}
+
+export interface StartOptions extends RunOptions {
+  /** The model to continue (CPT): a checkpoint, a model folder, or a run. */
+  readonly from?: string | undefined;
+  /**
+   * Takes the fastest kernel variants: those that the folder `cache` holds, the rest tuned and kept there before the run
+   * starts, for at most the configuration's `tuneSeconds`. By default the shipped variants.
+   */
+  readonly tune?: { readonly cache: string } | undefined;
+}
+
+const CONFIG = 'config.json';
+const METRICS = 'metrics.jsonl';
+
+/**
+ * Starts a run: from random weights, or from the model of `from`.
+ * @throws UserError when the folder holds a run already or another process trains it, or configuration, data and adapter
+ *   don't fit together.
+ * @example
+ * import { parseConfig, startRun } from 'babelgrad';
+ *
+ * const sources = [{ name: 'en', path: 'data/en' }];
+ * const fields = { out: 'runs/english', sources, preset: 'tiny', batchTokens: 512, tokens: 5120, seed: 1 };
+ * const { heldOut, checkpoint } = await startRun(parseConfig(fields), {
+ *   observer: { onStep: ({ step, loss }) => console.log(step, loss) },
+ * });
+ * console.log(heldOut.en?.loss, checkpoint);
+ */
+export function startRun(config: RunConfig, options: StartOptions = {}): Promise<RunSummary> {
+  return withClaim(config.out, () => startClaimed(config, options));
+}
+
+async function startClaimed(config: RunConfig, options: StartOptions): Promise<RunSummary> {
+  if (existsSync(join(config.out, CONFIG)) || listCheckpoints(config.out).length > 0) {
+    throw new UserError(
+      `'${config.out}' already holds a run; choose another folder, or continue it with 'babelgrad resume ${config.out}'`,
+    );
+  }
+  const checkpoint = options.from === undefined ? undefined : findModelFolder(options.from);
+  const data = openData(config.sources, config.heldOut);
+  return withDevice(options.device, config.adapter, data, async device => {
+    const checked = checkpoint ? [...checkModelFolder(checkpoint), ...notesOfMarks(checkpoint, data.marks)] : [];
+    const resolved = resolve(config, checkpoint, data, device.adapter);
+    const { signal, observer, tune } = options;
+    for (const note of [...checked, ...notesOf(resolved), ...repeatNotes(resolved)]) observer?.onNote?.(note);
+    const search = { folder: tune?.cache, signal, observer };
+    const variants = await variantsForStart(device.adapter, resolved, config, search);
+    const run = { ...resolved, kernels: recordOf(variants) };
+    const { precision } = run;
+    const model = checkpoint
+      ? await loadModel(device, checkpoint, { precision, variants })
+      : await Model.create(device, run.model, initialWeights(run.model, run.seed), { precision, variants });
+    const source = checkpoint ? readCompanions(checkpoint) : undefined;
+    const companions = withMarks(source, data.tokenizerJson, data.marks);
+    return trainFrom(device, config.out, run, { model, companions }, data, options, trainer => {
+      if (run.optimizerState === 'keep') restoreTrainer(trainer, checkpoint!, 0);
+      writeFileWhole(join(config.out, CONFIG), `${JSON.stringify(run, null, 2)}\n`);
+      writeFileWhole(join(config.out, METRICS), '');
+      return undefined;
+    });
+  });
+}
+
+/** A run that was not started: every number of it, and the device memory it would take. */
+export interface DryRun {
+  readonly run: ResolvedRun;
+  readonly memory: RunMemory;
+  readonly adapter: AdapterDescription;
+  /** Of a checkpoint on disk, but for the heads of its files. */
+  readonly checkpointBytes: number;
+  /** What the user should know before starting it. */
+  readonly notes: readonly string[];
+}
+
+/** Of a parameter: its value and two moments, in f32. */
+const CHECKPOINT_BYTES = 12;
+
+/**
+ * What `startRun` would do on the configured adapter, found out without making a buffer or writing a file.
+ * @throws UserError when configuration, data and adapter don't fit together; memory that is lacking is none of that.
+ * @example
+ * import { dryRun, parseConfig } from 'babelgrad';
+ *
+ * const sources = [{ name: 'fr', path: 'data/fr', weight: 0.9 }, { name: 'en', path: 'data/en', weight: 0.1 }];
+ * const config = parseConfig({ out: 'runs/french', sources, batchTokens: 512, tokens: 5120 });
+ * const { run, memory, notes } = await dryRun(config, { from: 'runs/english' });
+ * console.log(run.steps, memory.peak, notes);
+ */
+export async function dryRun(
+  config: RunConfig,
+  { from }: { readonly from?: string | undefined } = {},
+): Promise<DryRun> {
+  const checkpoint = from === undefined ? undefined : findModelFolder(from);
+  const data = openData(config.sources, config.heldOut);
+  try {
+    const { chosen: adapter } = (await chooseAdapter(config.adapter)).choice;
+    const checked = checkpoint ? checkModelFolder(checkpoint) : [];
+    const run = resolve(config, checkpoint, data, adapter);
+    const checkpointBytes = CHECKPOINT_BYTES * run.parameters.total + Buffer.byteLength(data.tokenizerJson);
+    return {
+      run,
+      memory: runMemory(adapter, run),
+      adapter,
+      checkpointBytes,
+      notes: [...checked, ...notesOf(run), ...repeatNotes(run)],
+    };
+  } finally {
+    data.close();
+  }
+}
+
+function resolve(
+  config: RunConfig,
+  checkpoint: string | undefined,
+  data: Data,
+  adapter: AdapterDescription,
+): ResolvedRun {
+  if (checkpoint) data.sources[0]!.tokens.checkTokenizerOf(checkpoint); // the sources' own are all one
+  const from = checkpoint ? { model: readModelConfig(checkpoint), origin: originOf(checkpoint) } : undefined;
+  const run = resolveRun(config, { data, maxBindingBytes: maxBindingBytes(adapter), ...(from && { from }) });
+  if (run.optimizerState === 'keep') checkOptimizerState(checkpoint!, run.model);
+  return run;
+}
+
+/**
+ * Goes on with a run from its latest checkpoint, to the same bits as if it had never stopped.
+ * @throws UserError when the folder holds no run, no checkpoint, its data has changed, or another process trains it.
+ * @example
+ * import { resumeRun } from 'babelgrad';
+ *
+ * const { status, step } = await resumeRun('runs/english');
+ * console.log(status, step);
+ */
+export async function resumeRun(folder: string, options: RunOptions = {}): Promise<RunSummary> {
+  readRunConfig(folder); // a claim would make the folder
+  return withClaim(folder, () => resumeClaimed(folder, options));
+}
+
+/**
+ * Starts a run, or goes on with it where it has a checkpoint; what a crash left of one without is removed.
+ * @throws UserError as `startRun` and `resumeRun`.
+ */
+export function startOrResumeRun(config: RunConfig, options: StartOptions = {}): Promise<RunSummary> {
+  return withClaim(config.out, () => startOrResumeClaimed(config, options));
+}
+
+/** The same for a caller that has claimed the folder. */
+export async function startOrResumeClaimed(config: RunConfig, options: StartOptions): Promise<RunSummary> {
+  const { out } = config;
+  if (listCheckpoints(out).length > 0) return resumeClaimed(out, options);
+  if (existsSync(join(out, CONFIG))) {
+    readRunConfig(out); // nothing else is removed
+    for (const name of [CONFIG, METRICS, HEALTH_FILE, 'checkpoints'])
+      rmSync(join(out, name), { recursive: true, force: true });
+  }
+  return startClaimed(config, options);
+}
+
+async function resumeClaimed(folder: string, options: RunOptions): Promise<RunSummary> {
+  const run = readRunConfig(folder);
+  const latest = listCheckpoints(folder).at(-1);
+  if (!latest) throw new UserError(`the run '${folder}' has no checkpoint yet; remove the folder and start it again`);
+  const data = openData(run.sources, run.heldOut);
+  return withDevice(options.device, run.adapter ?? undefined, data, async device => {
+    const changed = data.sources.find(
+      ({ tokens }, i) => tokens.index.tokenizer !== run.tokenizer || tokens.trainTokens !== run.sources[i]!.trainTokens,
+    );
+    if (changed) {
+      throw new UserError(
+        `the data '${changed.tokens.folder}' is not what '${folder}' was started with; a run needs its own data to go on`,
+      );
+    }
+    const variants = variantsForResume(device.adapter, run, options.observer);
+    const model = await loadModel(device, latest.folder, { precision: run.precision, variants });
+    const companions = readCompanions(latest.folder);
+    return trainFrom(device, folder, run, { model, companions }, data, options, trainer => {
+      const state = readTrainingState(latest.folder);
+      restoreTrainer(trainer, latest.folder, state.step);
+      for (const name of [METRICS, HEALTH_FILE]) {
+        const path = join(folder, name);
+        if (existsSync(path)) new MetricsFile(path).truncate(state.step);
+      }
+      removePartial(join(folder, 'checkpoints'));
+      return state.mixture;
+    });
+  });
+}
+
+async function withClaim<Result>(folder: string, body: () => Promise<Result>): Promise<Result> {
+  const release = await claimFolder(folder);
+  if (!release) {
+    throw new UserError(
+      `'${folder}' is being trained by another process; wait for its end, or up to a minute where it was killed`,
+    );
+  }
+  try {
+    return await body();
+  } finally {
+    await release();
+  }
+}
+
+/** @throws UserError when the folder holds no run, or its config.json is not one of a run. */
+export function readRunConfig(folder: string): ResolvedRun {
+  const path = join(folder, CONFIG);
+  try {
+    return resolvedSchema.parse(JSON.parse(readFileSync(path, 'utf8')));
+  } catch (error) {
+    if (!existsSync(path)) throw new UserError(`'${folder}' holds no run (it has no config.json)`);
+    throw new UserError(`'${path}' is not the configuration of a run (${RUN_FORMAT}): ${whyInvalid(error)}`);
+  }
+}
+
+async function trainFrom(
+  device: Device,
+  folder: string,
+  run: ResolvedRun,
+  { model, companions }: { readonly model: Model; readonly companions: Companions | undefined },
+  data: Data,
+  options: RunOptions,
+  prepare: (trainer: Trainer) => ReturnType<Mixture['state']> | undefined,
+): Promise<RunSummary> {
+  let trainer: Trainer | undefined;
+  try {
+    const mixture = new Mixture(data.sources, { seed: run.dataSeed, contextLength: run.contextLength });
+    trainer = await Trainer.create(model, trainerSettings(run));
+    const state = prepare(trainer);
+    if (state) mixture.restore(state);
+    return await train({ folder, run, device, trainer, mixture, data, companions, ...options });
+  } finally {
+    trainer?.destroy();
+    model.destroy();
+  }
+}
+
+async function withDevice<Result>(
+  given: Device | undefined,
+  adapter: string | undefined,
+  data: Data,
+  body: (device: Device) => Promise<Result>,
+): Promise<Result> {
+  const device =
+    given ??
+    (await openDevice({ adapter }).catch(error => {
+      data.close();
+      throw error;
+    }));
+  try {
+    return await body(device);
+  } finally {
+    data.close();
+    if (!given) device.close();
+  }
+}
+
+/** What a crash left of a checkpoint that was being written. */
+function removePartial(folder: string): void {
+  for (const name of readdirSync(folder)) {
+    if (name.endsWith('.partial')) rmSync(join(folder, name), { recursive: true });
+  }
+}

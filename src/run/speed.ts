@@ -1,0 +1,99 @@
+/** How fast an adapter trains a run, found out with a few of its micro-batches. */
+import { sizeOf } from '../autograd/tensor.js';
+import { Mixture } from '../data/mixture.js';
+import type { Device } from '../gpu/device.js';
+import type { VariantTable } from '../kernels/variants.js';
+import { flopsPerToken, type ModelConfig, type ParameterSpec } from '../model/config.js';
+import { Model, type ModelOptions } from '../model/model.js';
+import { Random } from '../random.js';
+import { Trainer, type TrainerOptions } from '../train/step.js';
+import { newModel, type ResolvedRun } from './resolve.js';
+import { openData } from './run-data.js';
+import { trainerSettings } from './step-shape.js';
+
+/** Steps that are timed: as many as a second has, one at least. */
+const MOST_STEPS = 3;
+const TIMED_MS = 1000;
+/** Values that a weight is filled with at a time. */
+const PIECE = 2 ** 20;
+
+/** FLOPs of a micro-batch, forward and backward. */
+export const microBatchFlops = ({
+  flopsPerToken,
+  microBatch,
+  contextLength,
+}: Pick<ResolvedRun, 'flopsPerToken' | 'microBatch' | 'contextLength'>): number =>
+  flopsPerToken * microBatch * contextLength;
+
+/**
+ * Seconds of a micro-batch of the run's own data, forward, backward and AdamW: the mean of a few, after one that compiles.
+ * By default with the shipped kernels.
+ */
+export async function timeMicroBatch(device: Device, run: ResolvedRun, variants?: VariantTable): Promise<number> {
+  const data = openData(run.sources, run.heldOut);
+  try {
+    const mixture = new Mixture(data.sources, { seed: 0, contextLength: run.contextLength });
+    const options = { precision: run.precision, ...(variants && { variants }) };
+    return await timeSteps(device, run.model, options, trainerSettings(run), () => mixture.next(run.microBatch));
+  } finally {
+    data.close();
+  }
+}
+
+const PROBE = { vocabSize: 4096, T: 128 };
+
+/** A preset on random tokens: a model that stands for others where these are too large to be tried. */
+export interface SpeedProbe {
+  readonly preset: string;
+  /** Sequences of 128 tokens at once. */
+  readonly sequences: number;
+}
+
+const probeModel = ({ preset }: SpeedProbe): ModelConfig =>
+  newModel({ preset, contextLength: PROBE.T }, PROBE.vocabSize);
+
+export const probeFlops = (probe: SpeedProbe): number => flopsPerToken(probeModel(probe)) * probe.sequences * PROBE.T;
+
+/** FLOP/s of a probe's steps, in f32. */
+export async function timeProbe(device: Device, probe: SpeedProbe): Promise<number> {
+  const random = new Random(0, 'tokens');
+  const shape = { B: probe.sequences, T: PROBE.T };
+  const sequences = Uint32Array.from({ length: shape.B * (shape.T + 1) }, () => random.integer(PROBE.vocabSize));
+  return probeFlops(probe) / (await timeSteps(device, probeModel(probe), {}, shape, () => sequences));
+}
+
+/** The weights are all alike, which takes as long as any and no time to make. */
+async function timeSteps(
+  device: Device,
+  config: ModelConfig,
+  options: ModelOptions,
+  settings: TrainerOptions,
+  next: () => Uint32Array,
+): Promise<number> {
+  const model = await Model.create(device, config, alike, options);
+  let trainer: Trainer | undefined;
+  try {
+    const made = await Trainer.create(model, { ...settings, microBatches: 1 });
+    trainer = made;
+    const step = async () => {
+      made.submit(next(), 1e-4);
+      await made.reports();
+    };
+    await step();
+    const started = performance.now();
+    let steps = 0;
+    do {
+      await step();
+      steps++;
+    } while (steps < MOST_STEPS && performance.now() - started < TIMED_MS);
+    return (performance.now() - started) / 1000 / steps;
+  } finally {
+    trainer?.destroy();
+    model.destroy();
+  }
+}
+
+function* alike({ shape }: ParameterSpec): Generator<Float32Array> {
+  const size = sizeOf(shape);
+  for (let start = 0; start < size; start += PIECE) yield new Float32Array(Math.min(PIECE, size - start)).fill(0.01);
+}

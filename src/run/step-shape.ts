@@ -1,0 +1,46 @@
+/** The training step that a run takes, or that fields of a configuration describe, where there need be no data yet. */
+import type { AdapterDescription } from '../gpu/adapters.js';
+import { maxBindingBytes } from '../gpu/limits.js';
+import type { StepShape } from '../train/dry-step.js';
+import type { TrainerSettings } from '../train/traced-step.js';
+import { defaults, type RunFields } from './config.js';
+import { evaluationShape } from './evaluations.js';
+import { batchOf, newModel, type ResolvedRun } from './resolve.js';
+import { openData } from './run-data.js';
+
+export const trainerSettings = (run: ResolvedRun): TrainerSettings => ({
+  B: run.microBatch,
+  T: run.contextLength,
+  microBatches: run.batchTokens / (run.microBatch * run.contextLength),
+  optimizer: run.optimizer,
+  checkpointing: run.checkpointing,
+  frozenSteps: run.freezeBodySteps,
+  earlierUpdates: run.optimizerState === 'keep' ? run.source?.updates : 0,
+});
+
+export const shapeOf = (run: ResolvedRun): StepShape => ({
+  model: run.model,
+  settings: trainerSettings(run),
+  evaluation: evaluationShape(run),
+  precision: run.precision,
+});
+
+/** Entries of the embedding where neither a number nor data say. */
+const VOCABULARY = 4096;
+
+/** @throws UserError when the fields don't describe a model and a batch that fit each other. */
+export function stepShape(fields: RunFields, adapter: AdapterDescription): StepShape {
+  const model = newModel(fields, vocabularyOf(fields));
+  const { contextLength: T, batchTokens, microBatch: B } = batchOf(fields, model, maxBindingBytes(adapter));
+  const { beta1, beta2, eps, weightDecay, clip } = defaults;
+  const optimizer = { beta1, beta2, eps, weightDecay, clip };
+  const settings = { B, T, microBatches: batchTokens / (B * T), optimizer, checkpointing: fields.checkpointing };
+  return { model, settings };
+}
+
+function vocabularyOf({ vocabSize, sources, heldOut }: RunFields): number {
+  if (vocabSize !== undefined || sources === undefined) return vocabSize ?? VOCABULARY;
+  const data = openData(sources, heldOut);
+  data.close();
+  return data.sources[0]!.tokens.index.vocabSize;
+}

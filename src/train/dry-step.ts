@@ -1,0 +1,53 @@
+/** A training step and an evaluation traced without a device: the variants of kernels they ask for, and the memory they take. */
+import type { Graph } from '../autograd/graph.js';
+import { layOut } from '../autograd/layout.js';
+import { type Allocation, allocate } from '../autograd/plan.js';
+import type { Tensor } from '../autograd/tensor.js';
+import { TracedLosses } from '../eval/token-losses.js';
+import type { AdapterDescription } from '../gpu/adapters.js';
+import { MemoryCount } from '../gpu/memory.js';
+import { type VariantChoices, VariantTable } from '../kernels/variants.js';
+import type { ModelConfig } from '../model/config.js';
+import type { BatchShape } from '../model/llama.js';
+import { ModelTensors, type Precision } from '../model/model.js';
+import { TracedStep, type TrainerSettings } from './traced-step.js';
+
+/** What decides which kernels a training step and its evaluation ask for. */
+export interface StepShape {
+  readonly model: ModelConfig;
+  readonly settings: TrainerSettings;
+  /** The batch of an evaluation; by default the step's. */
+  readonly evaluation?: BatchShape | undefined;
+  readonly precision?: Precision | undefined;
+}
+
+export interface DryStep {
+  /** Its `requests` are all that step and evaluation ask for, and `used` what they run with. */
+  readonly variants: VariantTable;
+  /** All that was counted. */
+  readonly memory: MemoryCount;
+  readonly model: ModelTensors;
+  /** Bytes of the model's weights. */
+  readonly parameters: number;
+  readonly step: TracedStep;
+  readonly evaluation: TracedLosses;
+  /** Of the micro-batch, the update, and the evaluation. */
+  readonly allocations: readonly Allocation[];
+}
+
+/** @throws UserError when the model is not sound, or the adapter has no f16. */
+export function dryStep(
+  adapter: AdapterDescription,
+  { model: config, settings, evaluation: batch = settings, precision = 'f32' }: StepShape,
+  choices?: VariantChoices,
+): DryStep {
+  const variants = new VariantTable(adapter, choices);
+  const memory = new MemoryCount(adapter);
+  const planned = (graph: Graph, ...keep: Tensor[]): Allocation => allocate(memory, layOut(graph, { keep }), variants);
+  const model = new ModelTensors(memory, config, { precision, variants });
+  const parameters = memory.bytes;
+  const step = new TracedStep(memory, model, settings);
+  const evaluation = new TracedLosses(memory, model, batch);
+  const allocations = [planned(step.microBatch), planned(step.update), planned(evaluation.graph, evaluation.losses)];
+  return { variants, memory, model, parameters, step, evaluation, allocations };
+}

@@ -1,0 +1,112 @@
+/** A config.json or tokenizer.json that is damaged or not supported is refused by name, and nothing is written. */
+import { rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { readModelConfig } from '../../src/checkpoint/hf-config.js';
+import { checkModelFolder } from '../../src/checkpoint/model-folder.js';
+import { untrainedBpe } from '../../src/data/bpe-file.js';
+import { type Json, LAYOUTS } from '../support/checkpoints.js';
+import { sharded, single, useCheckpoint } from '../support/damage.js';
+
+const { folder, refusedUnread } = useCheckpoint();
+
+describe('a tokenizer', () => {
+  test('with more ids than the embedding has rows', async () => {
+    writeFileSync(join(folder, 'tokenizer.json'), untrainedBpe());
+    const added = JSON.parse(untrainedBpe()) as { added_tokens: Json[] };
+    added.added_tokens.push({ ...added.added_tokens[0], id: 67, content: '<extra>' });
+    checkModelFolder(folder);
+    writeFileSync(join(folder, 'tokenizer.json'), JSON.stringify(added));
+    await refusedUnread(/tokenizer.json' has the id 67 \("<extra>"\), and the embedding 67 rows/);
+  });
+
+  test('that is none', async () => {
+    writeFileSync(join(folder, 'tokenizer.json'), '{"version": "1.0"}');
+    await refusedUnread(/tokenizer.json' is not a tokenizer.json/);
+  });
+});
+
+describe('config.json', () => {
+  const llama = single.config;
+  const mistral = sharded.config;
+  const qwen2 = LAYOUTS['Qwen2.5, BF16, tied, 3 heads to 1, biases']!.config;
+  const qwen3 = LAYOUTS['Qwen3, F16, grouped-query, heads wider than the model, norms of heads']!.config;
+  const cases: [string, Json, RegExp][] = [
+    [
+      'no model_type',
+      { ...llama, model_type: undefined },
+      /model_type is missing: the types that can be read are llama/,
+    ],
+    ['another type', { ...llama, model_type: 'gpt2' }, /model_type is "gpt2"/],
+    [
+      'a classifier',
+      { ...llama, architectures: ['LlamaForSequenceClassification'] },
+      /architectures is \["LlamaForSeq/,
+    ],
+    ['a window of no tokens', { ...mistral, sliding_window: 0 }, /sliding_window is 0/],
+    ['a window switched on', { ...qwen2, use_sliding_window: true }, /sliding_window is 64: with use_sliding_window/],
+    [
+      'layers with a window',
+      { ...qwen2, layer_types: ['full_attention', 'sliding_attention'] },
+      /layer_types.1 is "sliding_attention"/,
+    ],
+    ['biases of a Qwen3', { ...qwen3, attention_bias: true }, /attention_bias is true: biases .* of Qwen2 alone/],
+    ['YaRN', { ...llama, rope_scaling: { rope_type: 'yarn', factor: 4 } }, /rope_scaling.rope_type is "yarn"/],
+    [
+      'dynamic scaling',
+      { ...llama, rope_scaling: { type: 'dynamic', factor: 2 } },
+      /rope_scaling.rope_type is "dynamic"/,
+    ],
+    ['scaling without a factor', { ...llama, rope_scaling: { type: 'linear' } }, /rope_scaling.factor is missing/],
+    ['scaling by nothing', { ...llama, rope_scaling: { type: 'linear', factor: 0 } }, /rope_scaling.factor is 0/],
+    [
+      'llama3 without its fields',
+      { ...llama, rope_parameters: { rope_type: 'llama3', factor: 8, rope_theta: 1e4 } },
+      /rope_parameters.low_freq_factor is missing: rope_type 'llama3' needs it/,
+    ],
+    [
+      'llama3 with its bounds turned round',
+      {
+        ...llama,
+        rope_scaling: {
+          rope_type: 'llama3',
+          factor: 8,
+          low_freq_factor: 4,
+          high_freq_factor: 1,
+          original_max_position_embeddings: 64,
+        },
+      },
+      /config.json': model: ropeScaling.highFreqFactor 1 is not above lowFreqFactor 4/,
+    ],
+    ['a partial rotation', { ...llama, partial_rotary_factor: 0.5 }, /partial_rotary_factor is 0.5/],
+    ['interleaved rotation', { ...llama, rope_interleaved: true }, /rope_interleaved is true/],
+    ['biases', { ...llama, attention_bias: true }, /attention_bias is true/],
+    ['biases of the MLP', { ...llama, mlp_bias: true }, /mlp_bias is true/],
+    ['dropout', { ...llama, attention_dropout: 0.1 }, /attention_dropout is 0.1/],
+    ['another activation', { ...llama, hidden_act: 'gelu' }, /hidden_act is "gelu"/],
+    [
+      'quantized weights',
+      { ...llama, quantization_config: { quant_method: 'gptq' } },
+      /quantization_config is \{"quant_method":"gptq"\}/,
+    ],
+    ['a field missing', { ...llama, hidden_size: undefined }, /hidden_size is missing/],
+    ['heads that do not divide', { ...llama, num_attention_heads: 5 }, /5 heads do not divide hidden_size 48/],
+    [
+      'heads that make no groups',
+      { ...llama, num_attention_heads: 4, num_key_value_heads: 3 },
+      /4 is not a multiple of numKeyValueHeads 3/,
+    ],
+  ];
+  test.each(cases)('with %s is refused by field and value', async (_, config, message) => {
+    writeFileSync(join(folder, 'config.json'), JSON.stringify(config));
+    expect(() => readModelConfig(folder)).toThrow(message);
+    await refusedUnread(message);
+  });
+
+  test('that is missing, or not JSON', async () => {
+    writeFileSync(join(folder, 'config.json'), '{');
+    await refusedUnread(/config.json' is not JSON/);
+    rmSync(join(folder, 'config.json'));
+    await refusedUnread(/config.json' cannot be read/);
+  });
+});

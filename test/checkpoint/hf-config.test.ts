@@ -1,0 +1,120 @@
+/** config.json as it is written: what readers elsewhere check, by their sources (docs/models.md names the versions). */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, test } from 'vitest';
+import { hfConfig, readEndIds, readModelConfig } from '../../src/checkpoint/hf-config.js';
+import { type ModelConfig, UserError } from '../../src/index.js';
+import { smallModel } from '../support/model.js';
+
+const root = mkdtempSync(join(tmpdir(), 'babelgrad-config-'));
+afterAll(() => rmSync(root, { recursive: true }));
+
+const base = smallModel({
+  vocabSize: 100,
+  hiddenSize: 48,
+  intermediateSize: 80,
+  numAttentionHeads: 4,
+  numKeyValueHeads: 2,
+  maxPositionEmbeddings: 1024,
+});
+const scaling = { factor: 8, lowFreqFactor: 1, highFreqFactor: 4, originalMaxPositionEmbeddings: 512 };
+
+const readBack = (written: Record<string, unknown>): ModelConfig => {
+  writeFileSync(join(root, 'config.json'), JSON.stringify(written));
+  return readModelConfig(root);
+};
+
+test.each<[string, ModelConfig, Record<string, unknown>]>([
+  ['a LLaMA', base, { architectures: ['LlamaForCausalLM'], model_type: 'llama', head_dim: 12 }],
+  [
+    'heads that do not divide hidden_size are a Mistral without a window',
+    { ...base, hiddenSize: 50 },
+    { architectures: ['MistralForCausalLM'], model_type: 'mistral', sliding_window: null, num_key_value_heads: 2 },
+  ],
+  [
+    'what has a window is a Mistral with it, whatever its heads',
+    { ...base, slidingWindow: 512 },
+    { architectures: ['MistralForCausalLM'], sliding_window: 512, max_position_embeddings: 1024 },
+  ],
+  [
+    'the positions that llama3 scaling starts from stand in both places',
+    { ...base, ropeScaling: { type: 'llama3', ...scaling } },
+    {
+      original_max_position_embeddings: 512,
+      rope_scaling: { rope_type: 'llama3', original_max_position_embeddings: 512 },
+    },
+  ],
+  [
+    'biases of Q, K, V are a Qwen2 without a window, whatever its heads',
+    { ...base, hiddenSize: 50, qkvBias: true },
+    { architectures: ['Qwen2ForCausalLM'], model_type: 'qwen2', use_sliding_window: false, head_dim: 12 },
+  ],
+  [
+    'norms of Q and K are a Qwen3 without a window, whatever its heads',
+    { ...base, hiddenSize: 50, qkNorm: true },
+    { architectures: ['Qwen3ForCausalLM'], model_type: 'qwen3', use_sliding_window: false, attention_bias: false },
+  ],
+])('%s, and is read back as it was', (_, config, expected) => {
+  const written = hfConfig(config, 'BF16');
+  expect(written).toMatchObject(expected);
+  expect('sliding_window' in written).toBe(written.model_type === 'mistral');
+  expect(readBack(written)).toEqual(config);
+});
+
+test('what a Mistral leaves out is as in transformers: a window of 4096, and none only where it says so', () => {
+  const sizes = { vocab_size: 100, hidden_size: 320, intermediate_size: 80, num_hidden_layers: 2 };
+  const mistral = { model_type: 'mistral', ...sizes, num_attention_heads: 32 };
+  expect(readBack(mistral)).toMatchObject({ slidingWindow: 4096, maxPositionEmbeddings: 131072, numKeyValueHeads: 8 });
+  expect(readBack({ ...mistral, max_position_embeddings: 32768 })).toMatchObject({
+    ...{ slidingWindow: 4096, maxPositionEmbeddings: 32768 },
+  });
+  expect(readBack({ ...mistral, sliding_window: null }).slidingWindow).toBeUndefined();
+  const qwen = { model_type: 'qwen2', ...sizes, num_attention_heads: 32, sliding_window: 64 };
+  expect(readBack({ ...qwen, use_sliding_window: false }).slidingWindow).toBeUndefined();
+});
+
+test('what a Qwen leaves out is as in transformers', () => {
+  const sizes = { vocab_size: 100, hidden_size: 320, intermediate_size: 80, num_hidden_layers: 2 };
+  expect(readBack({ model_type: 'qwen2', ...sizes, num_attention_heads: 32 })).toMatchObject({
+    ...{ numKeyValueHeads: 32, headDim: 10, rmsNormEps: 1e-6, ropeTheta: 10000 },
+    ...{ tieWordEmbeddings: false, maxPositionEmbeddings: 32768, qkvBias: true },
+  });
+  expect(readBack({ model_type: 'qwen3', ...sizes, num_attention_heads: 32 })).toMatchObject({
+    ...{ numKeyValueHeads: 32, headDim: 128, maxPositionEmbeddings: 32768, qkNorm: true },
+  });
+  const none = { num_attention_heads: 16, num_key_value_heads: null };
+  expect(readBack({ model_type: 'qwen2', ...sizes, ...none }).numKeyValueHeads).toBe(16);
+});
+
+describe('ends of a text', () => {
+  /** What is read of a folder where the two files name these ends. */
+  const endsOf = (own: unknown, forGeneration?: unknown) => {
+    const folder = mkdtempSync(join(root, 'ends-'));
+    const write = (name: string, json: object) => writeFileSync(join(folder, name), JSON.stringify(json));
+    write('config.json', { ...hfConfig(base, 'BF16'), eos_token_id: own });
+    if (forGeneration !== undefined) write('generation_config.json', { eos_token_id: forGeneration });
+    return readEndIds(folder);
+  };
+
+  test('an id or a list of them, of generation_config.json before config.json', () => {
+    expect(endsOf(7)).toEqual([7]);
+    expect(endsOf([7, 0, 99])).toEqual([7, 0, 99]);
+    expect(endsOf(7, [3, 4])).toEqual([3, 4]);
+    expect(endsOf([3, 4], 7)).toEqual([7]);
+    expect(endsOf([3, 4], null)).toEqual([3, 4]);
+    expect(endsOf(null, null)).toEqual([]);
+    expect(endsOf(undefined)).toEqual([]);
+  });
+
+  test.each([
+    [[3, 100], undefined, /config.json': eos_token_id is \[3,100\]: 100 is outside the vocabulary of 100/],
+    [7, -1, /generation_config.json': eos_token_id is -1: -1 is outside the vocabulary of 100/],
+    [7, ['7'], /generation_config.json': eos_token_id is \["7"\]: it must be the id of a token, or a list of them/],
+    [1.5, undefined, /config.json': eos_token_id is 1.5: it must be the id of a token, or a list of them/],
+    [true, undefined, /config.json': eos_token_id is true: it must be the id/],
+  ])('%j and %j are refused', (own, forGeneration, message) => {
+    expect(() => endsOf(own, forGeneration)).toThrow(message);
+    expect(() => endsOf(own, forGeneration)).toThrow(UserError);
+  });
+});

@@ -1,0 +1,72 @@
+/** The package as it is installed: what is in it, its types for a strict program without WebGPU's, and its entries. */
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { extract } from 'tar';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { packageRoot } from '../src/files.js';
+
+const project = mkdtempSync(join(tmpdir(), 'babelgrad-package-'));
+const installed = join(project, 'node_modules', 'babelgrad');
+afterAll(() => rmSync(project, { recursive: true, force: true }));
+
+/** A project with the packed package, what that depends on, and the types of Node. */
+beforeAll(async () => {
+  const pack = ['pack', '--ignore-scripts', '--json', '--pack-destination', project];
+  const [{ filename }] = JSON.parse(execFileSync('npm', pack, { cwd: packageRoot, encoding: 'utf8' }));
+  mkdirSync(installed, { recursive: true });
+  await extract({ file: join(project, filename), cwd: installed, strip: 1 });
+  const { dependencies } = JSON.parse(readFileSync(join(installed, 'package.json'), 'utf8'));
+  for (const name of [...Object.keys(dependencies), '@types/node', 'undici-types']) {
+    const place = join(project, 'node_modules', name);
+    mkdirSync(dirname(place), { recursive: true });
+    symlinkSync(join(packageRoot, 'node_modules', name), place);
+  }
+  writeFileSync(join(project, 'package.json'), '{ "type": "module" }');
+});
+
+const PROGRAM = `
+import * as babelgrad from 'babelgrad';
+import { type Device, type Model, openDevice, Trainer } from 'babelgrad';
+
+export async function train(model: Model, sequences: Uint32Array): Promise<number> {
+  using trainer = await Trainer.create(model, { B: 1, T: 8 });
+  const { loss } = await trainer.trainStep(sequences, 1e-3);
+  return loss;
+}
+const device: Device = await openDevice();
+const name: string = device.adapter.name;
+console.log(name, Object.keys(babelgrad).length);
+device.close();
+`;
+
+const WRONG = `
+import { Device, openDevice } from 'babelgrad';
+new Device();
+(await openDevice()).adapter.name.x;
+`;
+
+test('a strict program takes the types, without @webgpu/types and the DOM; one that is wrong is told so', () => {
+  writeFileSync(join(project, 'program.ts'), PROGRAM);
+  writeFileSync(join(project, 'wrong.ts'), WRONG);
+  const flags = ['--strict', '--skipLibCheck', 'false', '--target', 'es2022', '--lib', 'es2022', '--types', 'node'];
+  const modules = ['--module', 'nodenext', '--moduleResolution', 'nodenext', '--noEmit', '--pretty', 'false'];
+  const compiler = join(packageRoot, 'node_modules', 'typescript', 'bin', 'tsc');
+  const parameters = [compiler, ...flags, ...modules, 'program.ts', 'wrong.ts'];
+  const { stdout } = spawnSync(process.execPath, parameters, { cwd: project, encoding: 'utf8' });
+  expect(stdout.trim().split('\n')).toEqual([
+    expect.stringMatching(/^wrong\.ts\(3,1\): .*Constructor of class 'Device' is private/),
+    expect.stringMatching(/^wrong\.ts\(4,35\): .*Property 'x' does not exist on type 'string'/),
+  ]);
+});
+
+test('the library and the command line are there, with what they read', () => {
+  const run = (...parameters: string[]) =>
+    execFileSync(process.execPath, parameters, { cwd: project, encoding: 'utf8' });
+  const names = run('--input-type=module', '-e', "console.log(Object.keys(await import('babelgrad')).join())");
+  expect(names.split(',')).toEqual(expect.arrayContaining(['openDevice', 'createModel', 'Trainer', 'startRun']));
+  expect(run(join(installed, 'dist/src/cli/main.js'), '--version')).toMatch(/^\d+\.\d+\.\d+\n$/);
+  const kernels = (folder: string) => readdirSync(join(folder, 'kernels'), { recursive: true }).sort();
+  expect(kernels(installed)).toEqual(kernels(packageRoot));
+});

@@ -1,0 +1,66 @@
+/** Fields of a run: from YAML and from code. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, test } from 'vitest';
+import { UserError } from '../../src/errors.js';
+import { parseConfig, parseFields, readYaml } from '../../src/run/config.js';
+import { newModel } from '../../src/run/resolve.js';
+
+const root = mkdtempSync(join(tmpdir(), 'babelgrad-config-'));
+afterAll(() => rmSync(root, { recursive: true }));
+
+/** The configuration in a YAML file of a folder, a source and some more lines. */
+function read(...lines: string[]) {
+  const path = join(root, 'run.yaml');
+  writeFileSync(path, ['out: x', ...lines].join('\n'));
+  return parseConfig({ sources: [{ name: 'en', path: 'en' }], ...readYaml(path) }, "'run.yaml'");
+}
+
+test('what is wrong with a configuration in code is said of it', () => {
+  expect(() => parseConfig({ out: 1 })).toThrow(/^the configuration: field 'out' is 1: .*expected string/);
+});
+
+test('biases and norms of Q and K, which no architecture has both of, are refused together', () => {
+  const model = (fields: Record<string, unknown>) => newModel(parseFields({ preset: 'tiny', ...fields }, 'x'), 300);
+  expect(model({ qkvBias: true })).toMatchObject({ qkvBias: true });
+  expect(model({ qkNorm: true })).toMatchObject({ qkNorm: true });
+  expect(() => model({ qkvBias: true, qkNorm: true })).toThrow(/qkvBias and qkNorm are both set; Qwen2 has the one/);
+});
+
+describe('a number in YAML', () => {
+  test.each([
+    ['20_000', 20_000],
+    ['1_000_000.5', 1_000_000.5],
+    ['1_0e3', 10_000],
+    ['"20_000"', 20_000],
+    ['1e6', 1e6],
+    ['20000', 20_000],
+  ])('%s', (text, tokens) => {
+    expect(read(`tokens: ${text}`).tokens).toBe(tokens);
+  });
+
+  test('that is whole, or of a list', () => {
+    const config = read(
+      'name: 2026_08',
+      'batchTokens: 4_096',
+      'seed: 1_0',
+      'sources: [{ name: 1_0, path: en, weight: 1_0 }]',
+    );
+    expect(config).toMatchObject({ name: '2026_08', batchTokens: 4096, seed: 10 });
+    expect(config.sources).toEqual([{ name: '1_0', path: 'en', weight: 10 }]);
+  });
+
+  test.each([
+    ['tokens: abc', /^'run.yaml': field 'tokens' is "abc": .*expected number/],
+    ['tokens: 20_', /^'run.yaml': field 'tokens' is "20_"/],
+    ['tokens: _20', /^'run.yaml': field 'tokens' is "_20"/],
+    ['tokens: "20"', /^'run.yaml': field 'tokens' is "20"/],
+    ['tokens: -20_000', /^'run.yaml': field 'tokens' is -20000: Too small/],
+    ['seed: 1_0.5', /^'run.yaml': field 'seed' is 10.5/],
+    ['batchTokens: 1_0\nsources: [{ name: en, path: en, weight: abc }]', /field 'sources.0.weight' is "abc"/],
+  ])('that is none: %s', (line, message) => {
+    expect(() => read(line)).toThrow(message);
+    expect(() => read(line)).toThrow(UserError);
+  });
+});

@@ -1,0 +1,115 @@
+/** The device memory that a dry run tells, against what a run takes. */
+import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { tokenizeFiles } from '../../src/data/tokenize.js';
+import { trainTokenizer } from '../../src/data/tokenizer-train.js';
+import { openDevice } from '../../src/gpu/device.js';
+import { chunkRows } from '../../src/ops/head-loss.js';
+import { parseConfig } from '../../src/run/config.js';
+import { dryRun, startRun } from '../../src/run/run.js';
+import { sampleText } from '../support/text.js';
+
+const root = mkdtempSync(join(tmpdir(), 'babelgrad-memory-'));
+
+beforeAll(async () => {
+  const file = join(root, 'en.txt');
+  writeFileSync(file, sampleText(0, 6000));
+  const tokenizer = await trainTokenizer([file], { vocabSize: 300, field: 'text', out: join(root, 'tokenizer.json') });
+  await tokenizeFiles([file], { tokenizer, field: 'text', out: join(root, 'en'), heldOutTokens: 300 });
+});
+afterAll(() => rmSync(root, { recursive: true }));
+
+const model = { hiddenSize: 48, intermediateSize: 128, numHiddenLayers: 4, numAttentionHeads: 4 };
+const config = (fields: Record<string, unknown>) =>
+  parseConfig(
+    {
+      out: join(root, 'run'),
+      sources: [{ name: 'en', path: join(root, 'en') }],
+      tokens: 3 * 512,
+      contextLength: 64,
+      batchTokens: 512,
+      ...fields,
+    },
+    'the test',
+  );
+
+describe('a dry run', () => {
+  test('warns of a budget that goes through the text more than four times', async () => {
+    const notesOf = async (tokens: number) => (await dryRun(config({ ...model, tokens }))).notes;
+    const { trainTokens } = (await dryRun(config(model))).run.sources[0]!;
+    expect(await notesOf(3.5 * trainTokens)).toEqual([]);
+    expect(await notesOf(6 * trainTokens)).toEqual([
+      expect.stringMatching(/^warning: the budget goes (5\.9|6\.0) times /),
+    ]);
+  });
+
+  test.each([
+    ['small, tied', { ...model }],
+    ['with checkpointing', { ...model, checkpointing: 'layer' }],
+    ['biases of Q, K, V', { ...model, qkvBias: true }],
+    ['norms of Q and K, checkpointing', { ...model, qkNorm: true, checkpointing: 'layer' }],
+    ['untied, a vocabulary in chunks', { ...model, hiddenSize: 16, vocabSize: 30_000, tieWordEmbeddings: false }],
+    [
+      'tied, a vocabulary in chunks, checkpointing, micro-batches',
+      {
+        ...model,
+        hiddenSize: 16,
+        vocabSize: 66_000,
+        checkpointing: 'layer',
+        microBatch: 4,
+      },
+    ],
+    ['a matrix larger than the embedding', { ...model, intermediateSize: 400 }],
+  ])('tells the peak of a run with evaluations and checkpoints: %s', async (_, fields) => {
+    const { run, memory } = await dryRun(config(fields));
+    expect(existsSync(join(root, 'run')), 'nothing is written').toBe(false);
+    const device = await openDevice();
+    const createBuffer = vi.spyOn(device, 'createBuffer');
+    const summary = await startRun(config(fields), { device });
+    const { peakBytes } = device.memory;
+    device.close();
+    rmSync(join(root, 'run'), { recursive: true });
+    expect(summary.step).toBe(3);
+    expect(Math.abs(memory.peak / peakBytes - 1), `${memory.peak} told, ${peakBytes} taken`).toBeLessThan(0.01);
+    const rows = run.microBatch * run.contextLength;
+    const [V, chunk] = [run.model.vocabSize, chunkRows(rows, run.model.vocabSize)];
+    const largest = Math.max(...createBuffer.mock.calls.map(([, sizeBytes]) => sizeBytes));
+    if (V > 1000) expect(chunk, 'the logits come in chunks').toBeLessThan(rows);
+    if (chunk < rows) expect(largest, 'no buffer of [R, V]').toBe(4 * chunk * V);
+    const { parameters, gradients, optimizer, activations, other, peak } = memory;
+    expect(parameters + gradients + optimizer + activations + other).toBe(peak);
+    expect([gradients, optimizer]).toEqual([parameters, 2 * parameters]);
+    expect(memory.refusals).toEqual([]);
+  });
+
+  test('of a model beyond any memory says what would be refused, and takes none', async () => {
+    const before = readdirSync(root);
+    const { run, memory, adapter } = await dryRun(config({ preset: '5534M', vocabSize: 500_000, microBatch: 1 }));
+    const { limits } = adapter;
+    expect(memory.parameters).toBe(4 * run.parameters.total);
+    expect(memory.peak).toBeGreaterThan(16 * run.parameters.total);
+    const embedding = 4 * run.model.vocabSize * run.model.hiddenSize;
+    if (embedding > limits.maxBufferSize!) {
+      expect(memory.refusals[0]).toMatch(`'model.embed_tokens.weight' needs ${embedding} bytes in one buffer`);
+    }
+    expect(readdirSync(root)).toEqual(before);
+  });
+
+  test('shows that checkpointing takes less for activations, and the same for the rest', async () => {
+    const [kept, recomputed] = await Promise.all(
+      ['none', 'layer'].map(async checkpointing => (await dryRun(config({ ...model, checkpointing }))).memory),
+    );
+    expect(recomputed!.activations).toBeLessThan(0.7 * kept!.activations);
+    expect({ ...recomputed, activations: 0, peak: 0 }).toEqual({ ...kept, activations: 0, peak: 0 });
+  });
+
+  test('a vocabulary does not limit the micro-batch', async () => {
+    const sizes = [300, 250_000].map(async vocabSize => {
+      const fields = { ...model, vocabSize, contextLength: 128, batchTokens: 4096, tokens: 4096 };
+      return (await dryRun(config(fields))).run.microBatch;
+    });
+    expect(await Promise.all(sizes)).toEqual([32, 32]);
+  });
+});
