@@ -109,13 +109,12 @@ export interface Problem extends Case {
   readonly variants: readonly Variant[];
 }
 
-/** The values that a case has by itself. */
-export function givenOf({ inputs, outputs }: Pick<Case, 'inputs' | 'outputs'>): Given {
-  const read = [
-    ...Object.entries(inputs),
-    ...Object.entries(outputs).flatMap(([name, { initial }]) => (initial ? [[name, initial] as const] : [])),
-  ];
-  return Object.fromEntries(read.map(([name, { values }]) => [name, values]));
+/** The values that a case has by itself, but for those that are given instead. */
+export function givenOf({ inputs, outputs }: Pick<Case, 'inputs' | 'outputs'>, instead: Given = {}): Given {
+  const values: Record<string, Vector> = { ...instead };
+  for (const [name, input] of Object.entries(inputs)) values[name] ??= input.values;
+  for (const [name, { initial }] of Object.entries(outputs)) if (initial) values[name] ??= initial.values;
+  return values;
 }
 
 /** What an output that held `total` has after sums were added that are each off by `bound` at most. */

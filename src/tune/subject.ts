@@ -6,10 +6,11 @@ import type { DeviceBuffer } from '../gpu/buffer.js';
 import type { Device } from '../gpu/device.js';
 import type { Command } from '../gpu/program.js';
 import type { Operand } from '../kernels/call.js';
-import { BYTES } from '../kernels/element-type.js';
+import { BYTES, packed } from '../kernels/element-type.js';
 import type { KernelRequest } from '../kernels/variants.js';
 import type { Variant } from './kind.js';
 import { kindOf } from './kinds/index.js';
+import { fill } from './time.js';
 
 export type Operands = Readonly<Record<string, Operand>>;
 
@@ -28,6 +29,15 @@ export function makeOperands(device: Device, { inputs, outputs }: Case): Operand
   } catch (error) {
     freeOperands(made);
     throw error;
+  }
+}
+
+/** Fills operands with numbers, but for what the host sends along. */
+export function fillOperands(device: Device, { inputs, outputs }: Case, operands: Operands): void {
+  fill(device, Object.values(operands));
+  for (const [name, { buffer, type }] of Object.entries(operands)) {
+    const given = inputs[name] ?? outputs[name]?.initial;
+    if (given?.isSent) device.write(buffer, packed(given.values, type));
   }
 }
 

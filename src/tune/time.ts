@@ -1,10 +1,10 @@
 /** How long variants take on the tensors of the real sizes. */
-import type { Case } from '../cases/case.js';
 import type { Device } from '../gpu/device.js';
 import type { Command } from '../gpu/program.js';
-import { BYTES, packed } from '../kernels/element-type.js';
+import type { Operand } from '../kernels/call.js';
+import { BYTES } from '../kernels/element-type.js';
 import { Random } from '../random.js';
-import type { Operands, Program } from './subject.js';
+import type { Program } from './subject.js';
 
 /** Without timestamps a sample runs as often as it takes to last this long, so that submitting it counts for little. */
 const SAMPLE_MS = 5;
@@ -38,18 +38,13 @@ async function wallTime(device: Timer, commands: readonly Command[]): Promise<nu
 /** Words of random numbers that are written again and again. */
 const BLOCK = 2 ** 16;
 
-/** Fills operands, but those that the host sends, with numbers in (-1, 1): a GPU's clock depends on what its units switch. */
-export function fill(device: Device, { inputs, outputs }: Case, operands: Operands): void {
+/** Fills operands with numbers in (-1, 1): a GPU's clock depends on what its units switch. */
+export function fill(device: Device, operands: Iterable<Operand>): void {
   const random = new Random(1, 'tuning');
   const singles = Float32Array.from({ length: BLOCK }, () => 2 * random.uniform() - 1);
   // between 1/4 and 1/2 as f16, small as bf16, of either sign, in both halves of a word
   const halves = Uint32Array.from({ length: BLOCK }, () => (random.uint32() & 0x83ff83ff) | 0x34003400);
-  for (const [name, { buffer, type, sizeBytes }] of Object.entries(operands)) {
-    const given = inputs[name] ?? outputs[name]?.initial;
-    if (given?.isSent) {
-      device.write(buffer, packed(given.values, type));
-      continue;
-    }
+  for (const { buffer, type, sizeBytes } of operands) {
     const block = BYTES[type] === 2 ? halves : singles;
     for (let first = 0; first < sizeBytes / 4; first += BLOCK) {
       device.write(buffer, block.subarray(0, Math.min(BLOCK, sizeBytes / 4 - first)), 4 * first);

@@ -10,8 +10,8 @@ import { median } from '../median.js';
 import { type Candidate, candidatesFor } from './candidates.js';
 import { Checker } from './check.js';
 import type { Variant } from './kind.js';
-import { caseOf, freeOperands, makeOperands, type Operands, type Program, programOf } from './subject.js';
-import { fill, timeRound } from './time.js';
+import { caseOf, fillOperands, freeOperands, makeOperands, type Operands, type Program, programOf } from './subject.js';
+import { timeRound } from './time.js';
 
 /** What became of a candidate. `milliseconds`: by the median of its rounds. */
 export type Outcome =
@@ -136,7 +136,7 @@ async function tuneRequest(
   const one = caseOf(request, candidates[0]!.variant);
   const operands = makeOperands(device, one);
   try {
-    fill(device, one, operands);
+    fillOperands(device, one, operands);
     for (const { variant, refused } of candidates) {
       if (refused !== undefined) failed.push({ variant, state: 'refused', reason: refused });
       else if (isOver(ADMISSION)) failed.push({ variant, state: 'untried' });
