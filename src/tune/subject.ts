@@ -4,13 +4,12 @@ import type { Case } from '../cases/case.js';
 import { forced } from '../cases/forced.js';
 import type { DeviceBuffer } from '../gpu/buffer.js';
 import type { Device } from '../gpu/device.js';
-import type { Command } from '../gpu/program.js';
 import type { Operand } from '../kernels/call.js';
 import { BYTES, packed } from '../kernels/element-type.js';
 import type { KernelRequest } from '../kernels/variants.js';
 import type { Variant } from './kind.js';
 import { kindOf } from './kinds/index.js';
-import { fill } from './time.js';
+import { fill, type Program } from './time.js';
 
 export type Operands = Readonly<Record<string, Operand>>;
 
@@ -45,12 +44,7 @@ export function freeOperands(operands: Operands): void {
   for (const { buffer } of Object.values(operands)) buffer.destroy();
 }
 
-/** What a variant runs, compiled and bound. */
-export interface Program {
-  readonly commands: readonly Command[];
-  destroy(): void;
-}
-
+/** Compiles and binds a variant. */
 export async function programOf(
   device: Device,
   request: KernelRequest,

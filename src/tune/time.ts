@@ -4,16 +4,21 @@ import type { Command } from '../gpu/program.js';
 import type { Operand } from '../kernels/call.js';
 import { BYTES } from '../kernels/element-type.js';
 import { Random } from '../random.js';
-import type { Program } from './subject.js';
 
 /** Without timestamps a sample runs as often as it takes to last this long, so that submitting it counts for little. */
 const SAMPLE_MS = 5;
+
+/** What a variant runs, compiled and bound. */
+export interface Program {
+  readonly commands: readonly Command[];
+  destroy(): void;
+}
 
 /** What timing asks of a device. */
 export type Timer = Pick<Device, 'adapter' | 'submit' | 'idle' | 'time'>;
 
 /** Milliseconds of one run of each program, by GPU timestamps where the adapter has them, else by the clock. */
-export async function timeRound(device: Timer, programs: readonly Program[]): Promise<number[]> {
+export async function timeRound(device: Timer, programs: readonly Pick<Program, 'commands'>[]): Promise<number[]> {
   if (device.adapter.features.includes('timestamp-query')) {
     const times = await device.time(programs.flatMap(({ commands }) => commands));
     return programs.map(({ commands }) =>

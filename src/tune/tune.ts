@@ -10,8 +10,8 @@ import { median } from '../median.js';
 import { type Candidate, candidatesFor } from './candidates.js';
 import { Checker } from './check.js';
 import type { Variant } from './kind.js';
-import { caseOf, fillOperands, freeOperands, makeOperands, type Operands, type Program, programOf } from './subject.js';
-import { timeRound } from './time.js';
+import { caseOf, fillOperands, freeOperands, makeOperands, type Operands, programOf } from './subject.js';
+import { type Program, timeRound } from './time.js';
 
 /** What became of a candidate. `milliseconds`: by the median of its rounds. */
 export type Outcome =
