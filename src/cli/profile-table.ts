@@ -25,8 +25,8 @@ function subjectWords({ what, settings }: Profiled): string {
   if (what === 'decode') return `a step of decoding (token ${T} of ${B} sequence${B > 1 ? 's' : ''})`;
   const batch = `${B} x ${T} tokens`;
   if (what === 'eval') return `an evaluation (${batch})`;
-  const { microBatches } = settings;
-  return microBatches > 1 ? `a step (${microBatches} micro-batches of ${batch})` : `a step (${batch})`;
+  const isRepeated = what === 'step' && settings.microBatches > 1;
+  return isRepeated ? `a step (${settings.microBatches} micro-batches of ${batch})` : `a step (${batch})`;
 }
 
 export function showProfile(terminal: Terminal, found: Profile, profiled: Profiled): CommandResult {
