@@ -12,9 +12,9 @@ import type { ModelTensors } from '../model/model.js';
 import { addSum } from '../ops/sum.js';
 import {
   firstScaler,
-  HEALTH_BYTES,
   type OptimizedParameter,
   type OptimizerSettings,
+  STEP_HEALTH_BYTES,
   traceUpdate,
 } from '../optim/adamw.js';
 
@@ -53,7 +53,7 @@ export class TracedStep {
   readonly schedule: Tensor;
   /** Of the parameters that are frozen at first, where there are any. */
   readonly bodySchedule: Tensor | undefined;
-  readonly health: Tensor;
+  readonly stepHealth: Tensor;
   /** The state of loss scaling, in f16. */
   readonly scaler: Tensor | undefined;
   /** The health of the last HISTORY steps. */
@@ -95,15 +95,15 @@ export class TracedStep {
       this.packed = make('packed batch', 4 * settings.microBatches * this.inputs.words);
       this.#loss = tensor('loss', [1]);
       this.schedule = tensor('schedule', [4]);
-      this.health = tensor('health', [HEALTH_BYTES / 4]);
+      this.stepHealth = tensor('health', [STEP_HEALTH_BYTES / 4]);
       if (model.precision === 'f16') {
         const first = firstScaler(settings.optimizer, { all: 0, body: this.bodySchedule && 0 });
         this.scaler = tensor('loss scaling', [first.length]);
         memory.write(this.scaler.buffer!, first);
       }
-      this.history = make('history', HISTORY * HEALTH_BYTES);
+      this.history = make('history', HISTORY * STEP_HEALTH_BYTES);
       this.#traceMicroBatch(model, settings);
-      const { schedule, bodySchedule, health, scaler } = this;
+      const { schedule, bodySchedule, stepHealth: health, scaler } = this;
       const state = { loss: this.#loss, schedule, bodySchedule, health, scaler };
       this.#norms = traceUpdate(this.update, memory, this.#updated(model), settings.optimizer, state);
     } catch (error) {
