@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 import { UserError } from '../errors.js';
 import { makePlan, parseFit, parsePoints, planReplay } from '../index.js';
-import { percent, short } from '../report/words.js';
+import { percent, short } from '../report/numbers.js';
 import { toLaw } from '../scaling/fit-result.js';
 import type { Plan, PlannedLaw, PlannedSavings, PlannedStrategy, Span } from '../scaling/plan.js';
 import { paperLaws, paperLinesAt, publishedLaws } from '../scaling/published.js';

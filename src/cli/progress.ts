@@ -1,6 +1,6 @@
 /** How far a command is: a bar on a terminal, lines elsewhere. */
 import cliProgress, { type Params } from 'cli-progress';
-import { short } from '../report/words.js';
+import { short } from '../report/numbers.js';
 
 export interface Progress {
   /** `done` of the total; `details` is shown after the bar, for instance `loss 3.21`. */

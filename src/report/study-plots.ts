@@ -1,7 +1,7 @@
 /** The kind of plot that a study's figures are: groups of curves over log or linear axes, with a legend that is part of it. */
 import * as Plot from '@observablehq/plot';
+import { short } from './numbers.js';
 import { colorOf, svgOf } from './plots.js';
-import { short } from './words.js';
 
 /** Drawn this wide, so that its text can still be read when a phone shows it at three quarters. */
 const WIDTH = 460;

@@ -1,7 +1,7 @@
 /** From a row of each task's public release to a question. */
 import type { Row } from '../data/rows.js';
 import { type ChoiceDocument, choicesAfter, choicesBefore } from './document.js';
-import { XCOPA_WORDS, XNLI_WORDS } from './words.js';
+import { XCOPA_WORDS, XNLI_WORDS } from './languages.js';
 
 /** @returns undefined for a row in another language than the task's. */
 export type ReadRow = (row: Row) => ChoiceDocument | undefined;
