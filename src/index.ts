@@ -56,11 +56,12 @@ export { logLikelihoods, type ScoredTokens } from './eval/log-likelihoods.js';
 export { logits } from './eval/logits.js';
 export { sequencesOf, type TextLoss, textLoss } from './eval/text-loss.js';
 export { TokenLosses } from './eval/token-losses.js';
-export { CachedModel, type CacheShape } from './generate/cached-model.js';
+export { CachedModel } from './generate/cached-model.js';
 export { type GenerateSettings, type Generation, generate, type Pace } from './generate/generate.js';
 export { type Distribution, distribution, type SamplingSettings, sample } from './generate/sample.js';
 export type { FinishReason, Generated } from './generate/sequence.js';
 export { type Decode, TextStream } from './generate/text.js';
+export type { CacheShape } from './generate/traced-cache.js';
 export { type AdapterChoice, type AdapterDescription, chooseAdapter, listAdapters } from './gpu/adapters.js';
 export { type Counters, Device, type DeviceOptions, openDevice } from './gpu/device.js';
 export {

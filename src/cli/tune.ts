@@ -18,7 +18,8 @@ import { positiveNumber } from './numbers.js';
 import { makeTable } from './table.js';
 import { addFieldOptions, readFlags } from './train.js';
 
-const FIELDS: readonly FieldName[] = [
+/** Fields of a run that say what model and what step there are. */
+export const STEP_FIELDS: readonly FieldName[] = [
   ...MODEL_FIELDS,
   'contextLength',
   'batchTokens',
@@ -40,7 +41,7 @@ export function addTuneCommand(program: Command): void {
     .command('tune')
     .description('find the fastest kernel variants for a model on this adapter; train and cpt then take them')
     .option('--config <file>', 'YAML file of a run, whose model and batch are tuned for; flags win over it');
-  addFieldOptions(command, FIELDS);
+  addFieldOptions(command, STEP_FIELDS);
   command
     .option('--seconds <seconds>', 'time in all, about', positiveNumber, 120)
     .option('--adapter <name>', 'adapter, by a part of its name (or set BABELGRAD_ADAPTER)')
