@@ -2,7 +2,7 @@
 import * as Plot from '@observablehq/plot';
 import { escapeHtml, figure, htmlPage, table } from '../report/page.js';
 import { colorOf, svgOf } from '../report/plots.js';
-import { BINS } from './measure.js';
+import { BINS } from './error-units.js';
 import { type AuditReport, type Check, larger } from './report.js';
 import { SUMMARY_HEAD, show, summaryRows } from './summary.js';
 

@@ -4,9 +4,9 @@ import { short } from '../report/numbers.js';
 import { evaluationCost } from '../run/evaluations.js';
 import { passesOf } from '../run/repeats.js';
 import type { CommandResult, Terminal } from './command.js';
-import type { RunTime } from './measure.js';
 import { showBytes } from './numbers.js';
 import { schedulePhases, showEvaluations, showPasses, showSchedule } from './show-run.js';
+import type { RunTime } from './speed.js';
 import { duration } from './study-table.js';
 
 export function showDryRun(terminal: Terminal, dry: DryRun, time: RunTime): CommandResult {

@@ -9,8 +9,8 @@ import { paperLaws, paperLinesAt, publishedLaws } from '../scaling/published.js'
 import type { ReplayPlan, ReplayRun } from '../scaling/replay-plan.js';
 import { defineAction, type Terminal } from './command.js';
 import { collectPairs, readText } from './input.js';
-import { measureSpeed } from './measure.js';
 import { positiveNumber } from './numbers.js';
+import { measureSpeed } from './speed.js';
 import { makeTable } from './table.js';
 
 interface PlanOptions {

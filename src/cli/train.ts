@@ -18,9 +18,9 @@ import { type CommandResult, defineAction, type Terminal } from './command.js';
 import { showDryRun } from './dry-run.js';
 import { addHealthOptions, kebab, takeHealth } from './health.js';
 import { interruptible } from './interruption.js';
-import { measureRun } from './measure.js';
 import type { Progress } from './progress.js';
 import { showEvaluations, showPasses } from './show-run.js';
+import { measureRun } from './speed.js';
 
 /** `train`, `cpt` and `resume` */
 export function addTrainCommands(program: Command): void {

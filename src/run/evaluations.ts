@@ -27,7 +27,7 @@ export interface Evaluation {
   readonly batch: number;
 }
 
-export interface EvaluationPlan {
+export interface EvaluationChoice {
   /** After the first, evenly spread. */
   readonly evaluations: number;
   /** The first tokens of each held-out set that are predicted; null: all. */
@@ -46,10 +46,10 @@ export interface EvaluatedRun {
 }
 
 /** What the configuration says is obeyed; the rest is chosen so that it takes less than a tenth of the FLOPs. */
-export function planEvaluations(
+export function chooseEvaluations(
   { evalEveryTokens, evalTokens: given }: Pick<RunConfig, 'evalEveryTokens' | 'evalTokens'>,
   { tokens, steps, contextLength: T, microBatch, heldOut }: EvaluatedRun,
-): EvaluationPlan {
+): EvaluationChoice {
   const sequencesIn = (count: number) => Math.ceil(count / T);
   const all = sequencesIn(Math.max(0, ...heldOut.values()));
   // of one language, in all evaluations together
@@ -86,7 +86,7 @@ export function evaluationBatch(sequences: number, microBatch: number): number {
 }
 
 /** Of a resolved run, what its evaluations hang on. */
-export interface PlannedEvaluations {
+export interface ResolvedEvaluations {
   readonly evaluations: number;
   readonly evaluation?: Evaluation | undefined;
   readonly tokens: number;
@@ -100,14 +100,14 @@ export const evaluationShape = ({
   evaluation,
   microBatch,
   contextLength,
-}: Pick<PlannedEvaluations, 'evaluation' | 'microBatch' | 'contextLength'>): BatchShape => ({
+}: Pick<ResolvedEvaluations, 'evaluation' | 'microBatch' | 'contextLength'>): BatchShape => ({
   B: evaluation?.batch ?? microBatch,
   T: contextLength,
 });
 
 /** What all evaluations of a run take; of runs from before it was recorded nothing is known. */
 export function evaluationCost(
-  run: PlannedEvaluations,
+  run: ResolvedEvaluations,
 ): { readonly flops: number; readonly shareOfTraining: number } | undefined {
   if (!run.evaluation) return undefined;
   const { B, T } = evaluationShape(run);

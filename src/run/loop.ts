@@ -11,7 +11,7 @@ import type { Device } from '../gpu/device.js';
 import type { StepHealth } from '../optim/adamw.js';
 import { learningRateAt } from '../optim/schedule.js';
 import { type HealthLine, HealthProbe } from '../train/health-probe.js';
-import { locateNonFinite, type NonFinite } from '../train/locate.js';
+import { locateNonFinite, type NonFinite } from '../train/non-finite.js';
 import { writeOp } from '../train/recorded-op.js';
 import type { Trainer } from '../train/step.js';
 import { saveCheckpoint } from './checkpoint.js';

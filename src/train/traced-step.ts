@@ -7,6 +7,7 @@ import type { DeviceBuffer } from '../gpu/buffer.js';
 import type { Memory } from '../gpu/memory.js';
 import type { Command } from '../gpu/program.js';
 import { BatchInputs, checkSizes } from '../model/batch.js';
+import { TOKEN_TENSORS } from '../model/config.js';
 import { type BatchShape, type Checkpointing, traceLosses } from '../model/llama.js';
 import type { ModelTensors } from '../model/model.js';
 import { addSum } from '../ops/sum.js';
@@ -29,9 +30,6 @@ export interface TrainerSettings extends BatchShape {
   /** Updates that the moments had seen before the first step, where they come from another run; default 0. */
   readonly earlierUpdates?: number | undefined;
 }
-
-/** Groups that have a row a token: what is trained while the rest is frozen. */
-const TABLES: readonly string[] = ['model.embed_tokens.weight', 'lm_head.weight'];
 
 /** Steps whose reports wait on the device until they are read. */
 export const HISTORY = 64;
@@ -120,7 +118,7 @@ export class TracedStep {
 
   /** The schedule of a group that is frozen at first. */
   #scheduleOf(group: string): Tensor | undefined {
-    return TABLES.includes(group) ? undefined : this.bodySchedule;
+    return TOKEN_TENSORS.includes(group) ? undefined : this.bodySchedule;
   }
 
   /** What the optimizer updates at once: neighbours that it treats alike. */

@@ -4,7 +4,7 @@
  */
 import { describe, expect, test } from 'vitest';
 import { type Alter, Bench } from '../../src/audit/bench.js';
-import { errorsOf } from '../../src/audit/measure.js';
+import { errorsOf } from '../../src/audit/error-units.js';
 import { givenOf, type Problem } from '../../src/audit/problem.js';
 import { FAMILIES } from '../../src/audit/subjects/index.js';
 import type { DeviceBuffer } from '../../src/gpu/buffer.js';
