@@ -1,6 +1,6 @@
 /** Numbers as people read them, for the terminal and for the page. */
 
-/** 1234567 → '1.23M'. */
+/** Returns a short number: 1234567 → '1.23M'. */
 export function short(value: number): string {
   const units: readonly [number, string][] = [
     [1e18, 'E'],
@@ -14,7 +14,7 @@ export function short(value: number): string {
   return unit ? `${Number((value / unit[0]).toPrecision(3))}${unit[1]}` : String(Number(value.toPrecision(3)));
 }
 
-/** Held-out losses by language, in nats per token. */
+/** Returns held-out losses by language, in nats per token. */
 export const showLosses = (heldOut: Readonly<Record<string, { readonly loss: number }>>): string =>
   Object.entries(heldOut)
     .map(([language, { loss }]) => `${language} ${loss.toFixed(4)}`)
@@ -22,5 +22,5 @@ export const showLosses = (heldOut: Readonly<Record<string, { readonly loss: num
 
 export const percent = (share: number): string => `${(100 * share).toFixed(0)}%`;
 
-/** With its sign: a change. */
+/** Returns a change with its sign. */
 export const signed = (value: number): string => `${value < 0 ? '−' : '+'}${Math.abs(value).toFixed(4)}`;

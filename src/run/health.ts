@@ -1,27 +1,29 @@
 /** The health of a run: where it is written, and what is wrong with what gradients, weights and updates look like. */
 import type { HealthLine } from '../train/health-probe.js';
 
-/** In the run's folder: a HealthLine a line. */
+/** The file in the run's folder that has a HealthLine on each line. */
 export const HEALTH_FILE = 'health.jsonl';
 
-/** A warning is given for what is beyond. */
+/** The limits beyond which a warning is given. */
 export interface HealthLimits {
   /** Updates this large undo what was learnt; 1e-3 is usual. */
   readonly maxUpdateToWeight: number;
   /** Updates this small change nothing in f32. */
   readonly minUpdateToWeight: number;
   readonly maxGradientToWeight: number;
-  /** Share of a gradient's values that are 0: dead units, or underflow in f16. An embedding's rows may be unused. */
+  /**
+   * The share of a gradient's values that are 0: dead units, or underflow in f16. An embedding's rows may be unused.
+   */
   readonly maxZeros: number;
-  /** Share of a gradient's values below the smallest normal number. */
+  /** The share of a gradient's values below the smallest normal number. */
   readonly maxSubnormal: number;
-  /** In f16: below it little is left of small gradients. */
+  /** The loss scale in f16 below which little is left of small gradients. */
   readonly minLossScale: number;
 }
 
 /** How a run watches itself. */
 export interface HealthOptions {
-  /** Steps from one look to the next. */
+  /** The number of steps from one look to the next. */
   readonly every: number;
   readonly limits: HealthLimits;
 }
@@ -35,13 +37,13 @@ export const HEALTH_LIMITS: HealthLimits = {
   minLossScale: 16,
 };
 
-/** What is beyond a limit, in words. */
+/** Says in words what is beyond a limit. */
 export const healthWarnings = (line: HealthLine, limits: HealthLimits): string[] => [
   ...parameterWarnings(line, limits),
   ...lossScaleWarnings(line, limits),
 ];
 
-/** f32 runs have a loss scale of 1. */
+/** Warns of a small loss scale. f32 runs have a loss scale of 1. */
 export function lossScaleWarnings(
   { step, lossScale }: Pick<HealthLine, 'step' | 'lossScale'>,
   { minLossScale }: HealthLimits,

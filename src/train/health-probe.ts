@@ -13,17 +13,17 @@ import {
 import { readStepHealth } from '../optim/adamw.js';
 import type { Trainer } from './step.js';
 
-/** A parameter (or parameters that are kept together) after a step. */
+/** A parameter (or several that are kept together) after a step. */
 export interface ParameterHealth {
   readonly name: string;
   readonly weight: TensorHealth;
-  /** Before clipping, and without the loss scale. */
+  /** The gradient before clipping, and without the loss scale. */
   readonly gradient: TensorHealth;
-  /** Root mean squares over each other; 0 for weights that are all 0. */
+  /** The root mean square of the gradient over that of the weights; 0 for weights that are all 0. */
   readonly gradientToWeight: number;
-  /** Of what AdamW moved the weights by, without decay. */
+  /** The root mean square of AdamW's step without decay over that of the weights. */
   readonly updateToWeight: number;
-  /** While the run trains the embedding alone: nothing moves these weights. */
+  /** Whether the run trains the embedding alone for now, so that nothing moves these weights. */
   readonly frozen?: boolean | undefined;
 }
 
@@ -34,7 +34,10 @@ export interface HealthLine {
   readonly parameters: readonly ParameterHealth[];
 }
 
-/** Traced once for a trainer; reads everything that it looks at once, and changes nothing. Free it with `destroy`. */
+/**
+ * Looks at a trainer's parameters. It is traced once, reads everything in one go, and changes nothing. Free it with
+ * `destroy`.
+ */
 export class HealthProbe {
   readonly #trainer: Trainer;
   readonly #plan: Plan;
