@@ -32,7 +32,7 @@ export interface Counters {
 }
 
 /** Where a line of a source, from 1, was written. */
-type LineOrigin = (line: number) => string | undefined;
+export type LineOrigin = (line: number) => string | undefined;
 
 const REQUESTED_FEATURES = [
   'subgroups',

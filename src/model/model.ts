@@ -84,9 +84,20 @@ export class ModelTensors implements ForwardTensors {
   /** Parameters by Hugging Face name, and the groups that are kept together on the device. */
   readonly specs: readonly ParameterSpec[];
   readonly groups: readonly ParameterGroup[];
-  /** Weights in f32 by group, the matrices that are in a two-byte type instead, and the f16 copies of those that have one. */
+  /**
+   * Weights in f32 by group.
+   * @internal
+   */
   readonly weights: Arena;
+  /**
+   * The matrices that are in a two-byte type instead.
+   * @internal
+   */
   readonly stored: Arena;
+  /**
+   * The f16 copies of the matrices that have one.
+   * @internal
+   */
   readonly halves: Arena;
   readonly #memory: Memory;
   readonly #places: ReadonlyMap<string, ParameterPlace>;
@@ -129,7 +140,10 @@ export class ModelTensors implements ForwardTensors {
     return this.arenaOf(group).tensor(group);
   }
 
-  /** What holds a group's values. */
+  /**
+   * What holds a group's values.
+   * @internal
+   */
   protected arenaOf(group: string): Arena {
     return this.stored.has(group) ? this.stored : this.weights;
   }

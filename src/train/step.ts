@@ -111,7 +111,10 @@ export class Trainer {
     }
   }
 
-  /** The parameters with their gradients and moments by group, and what the last step reported of itself. */
+  /**
+   * The parameters with their gradients and moments by group, and what the last step reported of itself.
+   * @internal
+   */
   get state(): Pick<TracedStep, 'parameters' | 'health'> {
     return this.#traced;
   }
