@@ -4,6 +4,7 @@
  */
 import Benchmark from 'benchmark';
 import { messageOf } from '../src/errors.js';
+import { median } from '../src/median.js';
 import { describeWork, type Work, type WorkInfo } from './work.js';
 
 export interface Samples extends WorkInfo {
@@ -69,8 +70,6 @@ export function quantile(values: readonly number[], q: number): number {
   const above = Math.min(below + 1, sorted.length - 1);
   return sorted[below]! + (place - below) * (sorted[above]! - sorted[below]!);
 }
-
-export const median = (values: readonly number[]): number => quantile(values, 0.5);
 
 /** Median, quartiles and their distance as a share of the median. */
 export function spreadOf(values: readonly number[]): { median: number; low: number; high: number; iqr: number } {

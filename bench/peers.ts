@@ -6,10 +6,10 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { messageOf } from '../src/errors.js';
+import { median } from '../src/median.js';
 import { type EngineChoice, OURS, PYTORCH } from './engines/engines.js';
 import { EngineProcess } from './engines/process.js';
 import { COMPARED, type ComparedWork } from './engines/tasks.js';
-import { median } from './measure.js';
 import type { Bar, PeerResults, PeerRow, PeerWork } from './result.js';
 import { atLeast, atMost } from './summary.js';
 

@@ -5,10 +5,11 @@
 import { UserError } from '../src/errors.js';
 import type { AdapterDescription } from '../src/gpu/adapters.js';
 import { type Device, openDevice } from '../src/gpu/device.js';
+import { median } from '../src/median.js';
 import type { MakeWork, Selection } from './catalogue.js';
 import { engines } from './engines/engines.js';
 import { describeMachine } from './machine.js';
-import { measure, median, type Samples } from './measure.js';
+import { measure, type Samples } from './measure.js';
 import { comparePeers, peerBars } from './peers.js';
 import type { BenchmarkResult, KernelResults, StepResult } from './result.js';
 import { adamwBar, scalingBars, stepBars, summarise } from './summary.js';

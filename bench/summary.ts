@@ -1,5 +1,6 @@
 /** What the samples come to: rates, shares of the ceilings, and the bars that were set. Pure functions. */
-import { median, type Samples, spreadOf } from './measure.js';
+import { median } from '../src/median.js';
+import { type Samples, spreadOf } from './measure.js';
 import type { Bar, StepResult, WorkSummary } from './result.js';
 import type { Rate } from './work.js';
 

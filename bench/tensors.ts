@@ -1,7 +1,7 @@
 /** Inputs of the benchmark: the same values in every run and for every engine. */
 import { bytesOf, type DType, persistent, type Shape, sizeOf, type Tensor } from '../src/autograd/tensor.js';
 import type { Device } from '../src/gpu/device.js';
-import { wordsOfHalves } from '../src/half.js';
+import { packed } from '../src/kernels/element-type.js';
 import { Random } from '../src/random.js';
 
 /** Uniform values in [low, high), from a random stream of the name's own. */
@@ -24,8 +24,8 @@ export function place(
   const buffer = device.createBuffer(name, bytesOf({ shape, dtype }));
   try {
     if (fill) {
-      const values = fill(name, sizeOf(shape));
-      device.write(buffer, dtype === 'f16' ? wordsOfHalves(values) : values);
+      const values = fill(name, sizeOf(shape)); // words are taken as they are, a schedule of f32 among them
+      device.write(buffer, dtype === 'f16' ? packed(values, dtype) : values);
     }
   } catch (error) {
     buffer.destroy();

@@ -1,16 +1,16 @@
 // AdamW with decoupled weight decay (Loshchilov & Hutter, 2019) and the clip factor folded in, elementwise over N:
 //   g = gradient * scale;  m ← β1 m + (1-β1) g;  v ← β2 v + (1-β2) g²
 //   p ← p (1 - lr*decay) - lr * (m * correction1) / (sqrt(v * correction2) + eps)
-// correction1 = 1/(1-β1^t), correction2 = 1/(1-β2^t), t counting the updates made. Does nothing once a step was not finite
-// (health.bad_step ≠ 0), so that the weights stay those of the last good step, nor in a step that is skipped because f16
-// gradients overflowed. All in f32; HALF: a copy of p in f16 is written too. A thread takes EACH vectors of VECTOR
-// elements (N is a multiple of VECTOR).
-// STAGED: the parameter is frozen at first, and has a schedule of its own, whose step counts its own updates and is 0 as
-// long as nothing is to change; the corrections are those of that count.
+// correction1 = 1/(1-β1^t), correction2 = 1/(1-β2^t), t counting the updates made. Does nothing once a step was not
+// finite (health.bad_step ≠ 0), so that the weights stay those of the last good step, nor in a step that is skipped
+// because f16 gradients overflowed. All in f32; HALF: a copy of p in f16 is written too. A thread takes EACH vectors of
+// VECTOR elements (N is a multiple of VECTOR).
+// STAGED: the parameter is frozen at first, and has a schedule of its own, whose step counts its own updates and is 0
+// as long as nothing is to change; the corrections are those of that count.
 // complement = 1 - β, rounded once on the host: in f32 the difference would lose digits.
 struct Params { count: u32, beta1: f32, beta2: f32, complement1: f32, complement2: f32, eps: f32, decay: f32 }
 struct Schedule { learning_rate: f32, correction1: f32, correction2: f32, step: u32 }
-struct Health { norm: f32, scale: f32, bad_step: u32, loss: u32, loss_scale: f32, skipped: u32, correction1: f32, correction2: f32 }
+#include lib/step_health.wgsl
 
 var<storage, read> schedule: Schedule;
 var<storage, read> health: Health;

@@ -1,5 +1,5 @@
-// y = a + b, elementwise over N, where there is an ADDEND b; else y += a. A thread takes EACH elements. f32 or f16 each,
-// added in f32.
+// y = a + b, elementwise over N, where there is an ADDEND b; else y += a. A thread takes EACH elements. f32 or f16
+// each, added in f32.
 struct Params { count: u32 }
 
 var<storage, read> a: array<A_TYPE>;

@@ -1,4 +1,5 @@
-// x[r, c] += bias[c], in place;  x [R, C], f32 or f16 (TYPE), bias [C] in f32; added in f32. A workgroup takes ROWS rows.
+// x[r, c] += bias[c], in place;  x [R, C], f32 or f16 (TYPE), bias [C] in f32; added in f32. A workgroup takes ROWS
+// rows.
 struct Params { rows: u32, columns: u32 }
 
 var<storage, read> bias: array<f32>;

@@ -2,10 +2,11 @@
 //   p[t, j] = exp(scale * q[t] · k[j] - logsumexp[t]),   ds[t, j] = p[t, j] * (dout[t] · v[j] - delta[t]),   t >= j
 //   dv[j] = sum_{h, t} p[t, j] dout[t],   dk[j] = scale * sum_{h, t} ds[t, j] q[t]
 // over the query heads h of the group that shares this key/value head, so that nothing is added across workgroups.
-// qkv, dqkv [B, T, H + 2 KV, D] (of dqkv the k and v parts are written); dout [B, T, H, D]; logsumexp, delta [B, H, T] in
-// f32, the others f32 or f16 (TYPE). A thread owns OWN key rows (k, v, dk, dv in
-// registers); a workgroup owns WORKGROUP*OWN key rows of one head and walks over the queries, QUERIES at a time, which come
-// by broadcast (SUBGROUPS) or through workgroup memory, as in attention_forward. Written, not accumulated. Computed in f32.
+// qkv, dqkv [B, T, H + 2 KV, D] (of dqkv the k and v parts are written); dout [B, T, H, D]; logsumexp, delta [B, H, T]
+// in f32, the others f32 or f16 (TYPE). A thread owns OWN key rows (k, v, dk, dv in
+// registers); a workgroup owns WORKGROUP*OWN key rows of one head and walks over the queries, QUERIES at a time, which
+// come by broadcast (SUBGROUPS) or through workgroup memory, as in attention_forward. Written, not accumulated.
+// Computed in f32.
 struct Params { T: u32, H: u32, KV: u32, scale: f32 }
 
 var<storage, read> qkv: array<TYPE>;
@@ -94,7 +95,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
       let delta_${i} = delta[statistic_${i}];
       #for r in OWN
       let visible_${r}_${i} = j_${r} <= t0 + ${i}u && t0 + ${i}u < T;
-      let p_${r}_${i} = select(0f, exp(select(0f, score_${r}_${i} - logsumexp_${i}, visible_${r}_${i})), visible_${r}_${i});
+      let exponent_${r}_${i} = select(0f, score_${r}_${i} - logsumexp_${i}, visible_${r}_${i});
+      let p_${r}_${i} = select(0f, exp(exponent_${r}_${i}), visible_${r}_${i});
       let ds_${r}_${i} = p_${r}_${i} * (dp_${r}_${i} - delta_${i});
       #end
       #end

@@ -1,7 +1,7 @@
 // Gradient of causal attention for keys and values: the contract of attention_backward_key_value, in f16, on subgroup
-// matrices. A subgroup owns MATRIX_M key rows, a workgroup SUBGROUPS times as many of one head, and walks over the queries of
-// the heads that share it, ROWS at a time; otherwise laid out as attention_forward_matrix. p and ds are rounded to f16
-// for their products with dout and q. dk and dv are summed in matrices, in f32.
+// matrices. A subgroup owns MATRIX_M key rows, a workgroup SUBGROUPS times as many of one head, and walks over the
+// queries of the heads that share it, ROWS at a time; otherwise laid out as attention_forward_matrix. p and ds are
+// rounded to f16 for their products with dout and q. dk and dv are summed in matrices, in f32.
 struct Params { T: u32, H: u32, KV: u32, scale: f32 }
 
 var<storage, read> qkv: array<CHUNK>;

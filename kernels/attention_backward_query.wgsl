@@ -2,8 +2,8 @@
 //   delta[b, h, t] = dout[b, t, h] · out[b, t, h]
 //   ds[t, j] = exp(scale * q[t] · k[j] - logsumexp[t]) * (dout[t] · v[j] - delta[t]),  j <= t
 //   dq[t] = scale * sum_j ds[t, j] k[j]
-// qkv, dqkv [B, T, H + 2 KV, D] (of dqkv the q part is written); out, dout [B, T, H, D]; logsumexp, delta [B, H, T] in f32,
-// the others f32 or f16 (TYPE). The layout of work is that of
+// qkv, dqkv [B, T, H + 2 KV, D] (of dqkv the q part is written); out, dout [B, T, H, D]; logsumexp, delta [B, H, T] in
+// f32, the others f32 or f16 (TYPE). The layout of work is that of
 // attention_forward: a thread owns OWN query rows; key and value rows come by broadcast or through workgroup memory.
 // Written, not accumulated; no atomics. Computed in f32.
 struct Params { T: u32, H: u32, KV: u32, scale: f32 }
@@ -92,7 +92,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     #for r in OWN, j in KEYS
     // a masked score may exceed logsumexp: keep exp's argument small, then drop the value
     let visible_${r}_${j} = j0 + ${j}u <= t_${r};
-    let p_${r}_${j} = select(0f, exp(select(0f, score_${r}_${j} - logsumexp_${r}, visible_${r}_${j})), visible_${r}_${j});
+    let exponent_${r}_${j} = select(0f, score_${r}_${j} - logsumexp_${r}, visible_${r}_${j});
+    let p_${r}_${j} = select(0f, exp(exponent_${r}_${j}), visible_${r}_${j});
     let ds_${r}_${j} = p_${r}_${j} * (dp_${r}_${j} - delta_${r});
     #end
     #for c in CHUNKS, l in LANES, j in KEYS
@@ -111,7 +112,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   #for r in OWN
   if (t_${r} < T) {
     #for c in CHUNKS, l in LANES
-    if (${c}u * LANES + ${l}u < D) { dqkv[q_row_${r} + ${c}u * LANES + ${l}u] = TYPE(dq_${r}_${c}_${l} * params.scale); }
+    if (${c}u * LANES + ${l}u < D) {
+      dqkv[q_row_${r} + ${c}u * LANES + ${l}u] = TYPE(dq_${r}_${c}_${l} * params.scale);
+    }
     #end
     delta[statistic_${r}] = delta_${r};
   }

@@ -1,6 +1,6 @@
-// Gradient of causal attention for the queries, and delta: the contract of attention_backward_query, in f16, on subgroup
-// matrices, laid out as attention_forward_matrix. Scores and dout · v leave through workgroup memory; ds is rounded to f16
-// for its product with k. dq is summed in matrices, in f32.
+// Gradient of causal attention for the queries, and delta: the contract of attention_backward_query, in f16, on
+// subgroup matrices, laid out as attention_forward_matrix. Scores and dout · v leave through workgroup memory; ds is
+// rounded to f16 for its product with k. dq is summed in matrices, in f32.
 struct Params { T: u32, H: u32, KV: u32, scale: f32 }
 
 var<storage, read> qkv: array<CHUNK>;

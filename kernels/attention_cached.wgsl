@@ -1,10 +1,10 @@
 // Attention of one new position of each sequence over the cache, its own position included (see cache_write):
 //   out[b, h] = sum_{j <= p} softmax_j(scale * q[b, h] · k[b, j, g]) v[b, j, g],   p = positions[b], g = h / (H / KV)
-// qkv [B, H + 2 KV, D], of which q is read; keys [B, KV, D, capacity]; values [B, KV, capacity, D]; out [B, H, D]. f32 or
-// f16 (TYPE), computed in f32.
-// A workgroup takes a head of a sequence, TILE keys at a time (at most WORKGROUP): first a thread has a key, then a thread
-// has dimensions WORKGROUP apart (CHUNKS of them). Every sum is in the order of attention_forward, with the running
-// maximum of each block of KEYS keys, so that a position gets the same bits from either.
+// qkv [B, H + 2 KV, D], of which q is read; keys [B, KV, D, capacity]; values [B, KV, capacity, D]; out [B, H, D]. f32
+// or f16 (TYPE), computed in f32.
+// A workgroup takes a head of a sequence, TILE keys at a time (at most WORKGROUP): first a thread has a key, then a
+// thread has dimensions WORKGROUP apart (CHUNKS of them). Every sum is in the order of attention_forward, with the
+// running maximum of each block of KEYS keys, so that a position gets the same bits from either.
 struct Params { H: u32, KV: u32, capacity: u32, scale: f32 }
 
 var<storage, read> qkv: array<TYPE>;
@@ -78,6 +78,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   }
   let inverse = 1f / sum;
   #for c in CHUNKS
-  if (${c}u * WORKGROUP + thread < D) { out[(batch * params.H + head) * D + ${c}u * WORKGROUP + thread] = TYPE(out_${c} * inverse); }
+  if (${c}u * WORKGROUP + thread < D) {
+    out[(batch * params.H + head) * D + ${c}u * WORKGROUP + thread] = TYPE(out_${c} * inverse);
+  }
   #end
 }

@@ -2,13 +2,14 @@
 //   out[b, t, h] = sum_{j <= t} softmax_j(scale * q[b, t, h] · k[b, j, g]) v[b, j, g],   g = h / (H / KV)
 //   logsumexp[b, h, t] = log sum_{j <= t} exp(scale * q · k)
 // qkv [B, T, H + 2 KV, D] holds q, k and v side by side; out [B, T, H, D]; logsumexp f32, the others f32 or f16 (TYPE).
-// A thread owns OWN query rows (q and the output rows in registers); a workgroup owns WORKGROUP*OWN rows of one head and
-// walks over the keys, KEYS at a time, with a running maximum and sum.
+// A thread owns OWN query rows (q and the output rows in registers); a workgroup owns WORKGROUP*OWN rows of one head
+// and walks over the keys, KEYS at a time, with a running maximum and sum.
 // A key or value row reaches all threads either by SUBGROUPS: lane l loads dimensions l, l+LANES, … and broadcasts them
 // (the workgroup is one subgroup), or through a tile in workgroup memory (LANES is D then, CHUNKS 1).
 // With BRANCHES several sequences that begin alike are one: a trunk, then what follows it in each, a branch. branches
-// [B, T, 2] has for each row how many keys are its trunk's, and where its branch begins; both are multiples of KEYS, and 0
-// on the trunk. A row sees trunk and branch, in blocks of the keys that its sequence alone would have, to the same bits.
+// [B, T, 2] has for each row how many keys are its trunk's, and where its branch begins; both are multiples of KEYS,
+// and 0 on the trunk. A row sees trunk and branch, in blocks of the keys that its sequence alone would have, to the
+// same bits.
 // Registers hold CHUNKS*LANES >= D dimensions; those beyond D are zero. Masked scores are a large finite number.
 // Computed in f32.
 struct Params { T: u32, H: u32, KV: u32, scale: f32 }

@@ -1,9 +1,10 @@
 // Causal attention: the contract of attention_forward, in f16, on subgroup matrices (tensor cores) of
 // MATRIX_M x MATRIX_N x MATRIX_K with f16 operands and f32 sums.
-// A subgroup of LANES lanes owns MATRIX_M query rows, a workgroup SUBGROUPS times as many of one head, and walks over the
-// keys, ROWS at a time. q, k and v are staged in workgroup memory in chunks of VECTOR halves, rows padded to WIDTH >= D with
-// zeros and by PAD against bank conflicts. Scores leave the matrices through workgroup memory, since these have no elements
-// that WGSL could reach; LANES / MATRIX_M lanes share a row's softmax. Weights are rounded to f16 for their product with v;
+// A subgroup of LANES lanes owns MATRIX_M query rows, a workgroup SUBGROUPS times as many of one head, and walks over
+// the keys, ROWS at a time. q, k and v are staged in workgroup memory in chunks of VECTOR halves, rows padded to WIDTH
+// >= D with zeros and by PAD against bank conflicts. Scores leave the matrices through workgroup memory, since these
+// have no elements that WGSL could reach; LANES / MATRIX_M lanes share a row's softmax. Weights are rounded to f16 for
+// their product with v;
 // out is summed in f32 in workgroup memory, where it is rescaled when the running maximum changes.
 struct Params { T: u32, H: u32, KV: u32, scale: f32 }
 

@@ -1,8 +1,9 @@
 // Puts the keys and values of new positions into the cache that later positions attend to: with p = starts[b] + t,
 //   keys[b, g, d, p] = k[b, t, g, d],   values[b, g, p, d] = v[b, t, g, d].
-// qkv [B, T, H + 2 KV, D] holds q, k (rotated already) and v side by side; keys [B, KV, D, capacity], so that neighbouring
-// threads read neighbouring positions in attention_cached; values [B, KV, capacity, D]. f32 or f16 (TYPE), copied as they
-// are. Positions beyond the capacity are dropped. A row is a position of a sequence; a workgroup takes ROWS of them.
+// qkv [B, T, H + 2 KV, D] holds q, k (rotated already) and v side by side; keys [B, KV, D, capacity], so that
+// neighbouring threads read neighbouring positions in attention_cached; values [B, KV, capacity, D]. f32 or f16 (TYPE),
+// copied as they are. Positions beyond the capacity are dropped. A row is a position of a sequence; a workgroup takes
+// ROWS of them.
 struct Params { rows: u32, T: u32, H: u32, KV: u32, capacity: u32 }
 
 var<storage, read> qkv: array<TYPE>;

@@ -1,5 +1,5 @@
-// y = x in another type, elementwise over N (to f16: rounded; beyond 65504 it becomes infinite). X_BFLOAT: x is bf16, in
-// words of two. A thread takes EACH elements.
+// y = x in another type, elementwise over N (to f16: rounded; beyond 65504 it becomes infinite). X_BFLOAT: x is bf16,
+// in words of two. A thread takes EACH elements.
 struct Params { count: u32 }
 
 #if ${X_BFLOAT}

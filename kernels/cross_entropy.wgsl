@@ -1,8 +1,9 @@
 // Softmax cross-entropy of each row, fused with its gradient:
 //   losses[r] = log(sum_v exp(logits[r, v])) - logits[r, target[r]]            (nats)
-//   GRADIENT: logits[r, v] ← scale * (softmax(logits[r])[v] - [v = target[r]]), in place; SEPARATE: into dlogits instead.
+//   GRADIENT: logits[r, v] ← scale * (softmax(logits[r])[v] - [v = target[r]]), in place; SEPARATE: into dlogits.
 //   SCALED: times loss_scale, too.
-// logits [R, V], targets [R], losses [R]; dlogits [R, V] f32 or f16. A row whose target is IGNORED (0xffffffff) has loss 0 and gradient 0.
+// logits [R, V], targets [R], losses [R]; dlogits [R, V] f32 or f16. A row whose target is IGNORED (0xffffffff) has
+// loss 0 and gradient 0.
 // A workgroup takes ROWS rows, VECTOR elements of each at a time (V is a multiple of it), in three passes over a row:
 // maximum, sum, gradient. Sums in f32.
 struct Params { rows: u32, columns: u32, scale: f32 }

@@ -1,5 +1,5 @@
-// Fills workgroup memory with `pattern`, so that a kernel that runs next and reads memory which it has not written shows
-// it. `sink` [1] takes a word of it, or a compiler would leave it all out. A workgroup fills WORDS words.
+// Fills workgroup memory with `pattern`, so that a kernel that runs next and reads memory which it has not written
+// shows it. `sink` [1] takes a word of it, or a compiler would leave it all out. A workgroup fills WORDS words.
 struct Params { pattern: u32 }
 
 var<storage, read_write> sink: array<u32>;

@@ -1,4 +1,5 @@
-// Global gradient norm from its parts, the factor that gradients are to be multiplied by, and whether the step is sound.
+// Global gradient norm from its parts, the factor that gradients are to be multiplied by, and whether the step is
+// sound.
 //   norm = sqrt(sum_p partial[p]) / loss_scale,  scale = min(1, clip / norm) / loss_scale   (clip = 0: no clipping)
 // partial [P] as bits, see gradient_norm_partial. `loss` [1] as bits too. When a part or the loss is not finite,
 // bad_step is set to the step's number and stays: AdamW then leaves the weights alone for good.
@@ -9,7 +10,7 @@
 // One workgroup, in a fixed order, in f32.
 struct Params { parts: u32, clip: f32, growth_interval: u32, beta1: f32, beta2: f32 }
 struct Schedule { learning_rate: f32, correction1: f32, correction2: f32, step: u32 }
-struct Health { norm: f32, scale: f32, bad_step: u32, loss: u32, loss_scale: f32, skipped: u32, correction1: f32, correction2: f32 }
+#include lib/step_health.wgsl
 
 var<storage, read> partial: array<u32>;
 var<storage, read> loss: array<u32>;

@@ -1,6 +1,7 @@
-// Gradients of RMSNorm over single heads (head_norm_forward), for its input in place of dy and, first half, for its weight:
+// Gradients of RMSNorm over single heads (head_norm_forward), for its input in place of dy and, first half, for its
+// weight:
 //   dx[r, h, d] ← rstd * g[d] - x[r, h, d] * rstd³ / D * sum_d(g * x),   g[d] = dx[r, h, d] * weight[d]
-//   partial[h, p, d] = sum over the rows r of part p of dx[r, h, d] * x[r, h, d] * rstd[r, h]     (WEIGHT; dx as it was)
+//   partial[h, p, d] = sum over the rows r of part p of dx[r, h, d] * x[r, h, d] * rstd[r, h]   (WEIGHT; dx as it was)
 // x, dx [R, row_heads, D], f32 or f16 (TYPE), of which `heads` heads from `first_head` on; weight [D], rstd [R, heads],
 // partial [heads, parts, D] in f32, as all is computed. A workgroup takes one head of a part: of ROWS rows, or what is
 // left. sum_rows adds up heads and parts; `first` is the number of the first part.

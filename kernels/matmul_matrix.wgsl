@@ -2,8 +2,8 @@
 // MATRIX_M x MATRIX_N x MATRIX_K with f16 operands and f32 sums.
 // A workgroup of SUBGROUPS_M x SUBGROUPS_N subgroups computes a tile; a subgroup holds ROWS x COLUMNS matrices of it.
 // Tiles of A and B of DEPTH along K are staged in workgroup memory as they are stored (a transposed operand is loaded
-// column by column), in rows padded by PAD halves against bank conflicts, moved in chunks of *_VECTOR elements. The next
-// tile is fetched to registers right after the barrier, while this one is multiplied.
+// column by column), in rows padded by PAD halves against bank conflicts, moved in chunks of *_VECTOR elements. The
+// next tile is fetched to registers right after the barrier, while this one is multiplied.
 // Operands are f16, or f32 rounded to f16 on the way in. What is beyond the edge is staged as zeros. Sums leave through
 // workgroup memory, one matrix of each subgroup at a time, since matrices have no elements that WGSL could reach.
 #include lib/matmul_operands.wgsl

@@ -7,8 +7,8 @@
 // l, l+LANES, …; it loads one element of A for the row l of each group, and subgroupBroadcast spreads it: one load of A
 // serves COLUMNS*LANES products, one of B serves GROUPS*ROWS.
 // Rows and columns beyond the edge read the last valid one and are not stored.
-// Operands are f32 or f16 (*_TYPE), B also bf16; products and sums are f32, in order of K. Each operand is a window of a
-// larger matrix: stored rows are *_stride elements apart, the first element is at *_first.
+// Operands are f32 or f16 (*_TYPE), B also bf16; products and sums are f32, in order of K. Each operand is a window of
+// a larger matrix: stored rows are *_stride elements apart, the first element is at *_first.
 // B_WORDS: B is bf16 or f16 in words of two, which B_UNPACK takes apart. B_PAIRS: along K its columns are whole words.
 #include lib/matmul_operands.wgsl
 
@@ -72,7 +72,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id
     let b_${s}_${j}_${u} = b_at(b_column_${s}_${j} + (k + ${u}u) * b_step);
 #endif
     #end
-    // a sum takes all steps of K at once: more sums than registers hold are then fetched and put back once for UNROLL steps
+    // a sum takes all steps of K at once: more sums than registers hold are then fetched and put back once for UNROLL
+    // steps
     #for g in GROUPS
     #for u in UNROLL
     let a_${g}_${u} = f32(a[a_row_${g} + (k + ${u}u) * a_step]);

@@ -1,10 +1,10 @@
 // C[M, N] = op(A) op(B) (+ addend): the contract of matmul_subgroup, through workgroup memory, for adapters whose lanes
 // are many and whose barriers are cheap.
 // A workgroup of THREADS_M x THREADS_N threads computes a tile of (4*ROWS*THREADS_M) x (4*COLUMNS*THREADS_N), of each
-// side; a thread holds 4*ROWS rows and COLUMNS vectors of 4 columns of it, in registers. Tiles of A and B of DEPTH along K are staged
-// [DEPTH][tile] as vectors along M and N, so that the inner loop reads a vector of each at a time.
-// They are loaded in blocks of 4 x 4: ALIGNED_* (rows of the stored matrix are whole vectors) by vectors, else element by
-// element; a matrix that is stored along K is turned in registers. Elements beyond the edge are staged as zeros.
+// side; a thread holds 4*ROWS rows and COLUMNS vectors of 4 columns of it, in registers. Tiles of A and B of DEPTH
+// along K are staged [DEPTH][tile] as vectors along M and N, so that the inner loop reads a vector of each at a time.
+// They are loaded in blocks of 4 x 4: ALIGNED_* (rows of the stored matrix are whole vectors) by vectors, else element
+// by element; a matrix that is stored along K is turned in registers. Elements beyond the edge are staged as zeros.
 // Operands are f32 or f16 (*_TYPE), B with B_BFLOAT bf16, in words of two; products and sums are f32, in order of K.
 #include lib/matmul_operands.wgsl
 
@@ -61,7 +61,9 @@ fn load_b(row: u32, column: u32, rows: u32, columns: u32) -> vec4f {
 #else
   var values = vec4f();
 #if ${B_BFLOAT}
-  for (var i = 0u; i < min(4u, columns - column); i++) { values[i] = unpack2x16bfloat(b[(at + i) / 2u])[(at + i) % 2u]; }
+  for (var i = 0u; i < min(4u, columns - column); i++) {
+    values[i] = unpack2x16bfloat(b[(at + i) / 2u])[(at + i) % 2u];
+  }
 #else
   for (var i = 0u; i < min(4u, columns - column); i++) { values[i] = f32(b[at + i]); }
 #endif

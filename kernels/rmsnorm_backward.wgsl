@@ -43,7 +43,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: 
   }
   #for r in ROWS
   let scale_${r} = rstd[row_${r}];
-  let slope_${r} = reduce_sum(total_of(product_${r}), thread) * scale_${r} * scale_${r} * scale_${r} / f32(params.columns);
+  let dot_${r} = reduce_sum(total_of(product_${r}), thread);
+  let slope_${r} = dot_${r} * scale_${r} * scale_${r} * scale_${r} / f32(params.columns);
   #end
   for (var c = thread; c < C; c += WORKGROUP) {
     let w = weight[c];

@@ -1,6 +1,6 @@
 // y[r, c] = x[r, c] * rstd[r] * weight[c], rstd[r] = 1 / sqrt(mean_c(x²) + eps);  x, y [R, C], weight [C], rstd [R].
-// A workgroup takes ROWS rows, VECTOR elements of each at a time (C is a multiple of it), and loads the weight once for all
-// of them. y is f32 or f16 (Y_VALUE), all else f32. rstd is kept for the backward pass.
+// A workgroup takes ROWS rows, VECTOR elements of each at a time (C is a multiple of it), and loads the weight once for
+// all of them. y is f32 or f16 (Y_VALUE), all else f32. rstd is kept for the backward pass.
 struct Params { rows: u32, columns: u32, eps: f32 }
 
 var<storage, read> x: array<VALUE>;

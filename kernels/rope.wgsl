@@ -1,6 +1,7 @@
 // Rotary position embedding in place, in the half-split order of Hugging Face's LLaMA: with h = D/2, for i < h,
 //   x[i] ← x[i] cos - x[i+h] sin,   x[i+h] ← x[i+h] cos + x[i] sin,   angle t * theta^(-2i/D) at position t.
-// x [B, T, row_heads, D], of which the first `heads` heads are rotated, f32 or f16; table [T, D/2, 2] holds cos and sin, computed on the host in float64 (WGSL's own are good to 2^-11).
+// x [B, T, row_heads, D], of which the first `heads` heads are rotated, f32 or f16; table [T, D/2, 2] holds cos and
+// sin, computed on the host in float64 (WGSL's own are good to 2^-11).
 // INVERSE rotates back: the gradient. A row is a position of a sequence, all its heads; a workgroup takes ROWS of them;
 // `first` is the row of the first one.
 struct Params { rows: u32, context: u32, heads: u32, row_heads: u32, first: u32 }

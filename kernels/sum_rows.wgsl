@@ -1,7 +1,7 @@
 // Sums of rows, part by part: sums[p, c] = sum over the rows r of part p of values[r, c], or += (ACCUMULATE).
 // values [R, C], f32 or f16 (TYPE), sums [P, C] in f32; a part is `part_rows` rows, or what is left, and `first` is the
-// number of the first part. A workgroup takes COLUMNS columns of a part; of a column, each of its SLICES threads adds every
-// SLICES-th row, in order, and the first of them adds what they have, in order. All in f32.
+// number of the first part. A workgroup takes COLUMNS columns of a part; of a column, each of its SLICES threads adds
+// every SLICES-th row, in order, and the first of them adds what they have, in order. All in f32.
 struct Params { rows: u32, columns: u32, part_rows: u32, first: u32 }
 
 var<storage, read> values: array<TYPE>;

@@ -1,6 +1,7 @@
 // Gradient of y = silu(gate) * up: with s = 1 / (1 + exp(-gate)),
 //   dup = dy * gate * s,   dgate = dy * up * s * (1 + gate * (1 - s)).  Written, not accumulated.
-// x, dx [R, 2C] hold gate and up side by side; dy [R, C]. A workgroup takes ROWS rows. f32 or f16 (TYPE), computed in f32.
+// x, dx [R, 2C] hold gate and up side by side; dy [R, C]. A workgroup takes ROWS rows. f32 or f16 (TYPE), computed in
+// f32.
 struct Params { rows: u32, columns: u32 }
 
 var<storage, read> x: array<TYPE>;

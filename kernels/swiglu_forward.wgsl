@@ -1,4 +1,5 @@
-// y[r, c] = silu(x[r, c]) * x[r, C + c], silu(g) = g / (1 + exp(-g));  x [R, 2C] holds gate and up side by side, y [R, C].
+// y[r, c] = silu(x[r, c]) * x[r, C + c], silu(g) = g / (1 + exp(-g));  x [R, 2C] holds gate and up side by side, y [R,
+// C].
 // A workgroup takes ROWS rows. f32 or f16 (TYPE), computed in f32.
 struct Params { rows: u32, columns: u32 }
 

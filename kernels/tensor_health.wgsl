@@ -1,11 +1,12 @@
 // What a tensor's values look like, for part w of a tensor of `count` elements (ELEMENTS a part):
 //   report[5*(first + w) …] = largest finite |x|, sum of x² over finite x (f32); zeros, subnormals, not finite (u32)
-// UPDATE: x is AdamW's step before the learning rate and without decay, m * correction1 / (sqrt(v * correction2) + eps).
-// Values are read as bits, since WGSL lets a compiler assume that floats are finite. A workgroup takes a part, in a fixed
-// order; counts are summed in f32, which holds them exactly (ELEMENTS < 2^24).
+// UPDATE: x is AdamW's step before the learning rate and without decay, m * correction1 / (sqrt(v * correction2) +
+// eps).
+// Values are read as bits, since WGSL lets a compiler assume that floats are finite. A workgroup takes a part, in a
+// fixed order; counts are summed in f32, which holds them exactly (ELEMENTS < 2^24).
 struct Params { count: u32, first: u32, eps: f32 }
 #if ${UPDATE}
-struct Health { norm: f32, scale: f32, bad_step: u32, loss: u32, loss_scale: f32, skipped: u32, correction1: f32, correction2: f32 }
+#include lib/step_health.wgsl
 var<storage, read> health: Health;
 var<storage, read> m: array<f32>;
 var<storage, read> v: array<f32>;

@@ -72,11 +72,12 @@ export { logLikelihoods, type ScoredTokens, type ScoreOptions } from './eval/log
 export { logits } from './eval/logits.js';
 export { type Losses, sequencesOf, type TextLoss, textLoss } from './eval/text-loss.js';
 export { type BranchRows, TokenLosses, type TokenLossesOptions } from './eval/token-losses.js';
-export { CachedModel, type CacheShape } from './generate/cached-model.js';
+export { CachedModel } from './generate/cached-model.js';
 export { type GenerateSettings, type Generation, generate, type Pace } from './generate/generate.js';
 export { type Distribution, distribution, type SamplingSettings, sample } from './generate/sample.js';
 export type { FinishReason, Generated } from './generate/sequence.js';
 export { type Decode, TextStream } from './generate/text.js';
+export type { CacheShape } from './generate/traced-cache.js';
 export {
   type AdapterChoice,
   type AdapterDescription,

@@ -3,7 +3,7 @@ import type { Graph, Node } from '../../src/autograd/graph.js';
 import { plan } from '../../src/autograd/plan.js';
 import { bytesOf, sizeOf, type Tensor } from '../../src/autograd/tensor.js';
 import type { Device } from '../../src/gpu/device.js';
-import { floatsOfHalves } from '../../src/half.js';
+import { floatsOf } from '../../src/kernels/element-type.js';
 import type { Precision } from '../../src/model/model.js';
 import { compare } from '../../src/numerics/compare.js';
 import type { Vector } from '../../src/numerics/reference.js';
@@ -54,7 +54,7 @@ export async function kernelWork(
     const checked = await check(async tensor => {
       const { buffer, offsetBytes } = bound.rangeOf(tensor);
       const bytes = await device.read(buffer, offsetBytes, bytesOf(tensor));
-      const values = tensor.dtype === 'f16' ? floatsOfHalves(bytes) : new Float32Array(bytes);
+      const values = floatsOf(bytes, tensor.dtype);
       return values.subarray(0, sizeOf(tensor.shape));
     });
     const dispatches = bound.commands.filter(({ kind }) => kind === 'dispatch').length;

@@ -1,5 +1,5 @@
-// What the two passes of the gradient on subgroup matrices share: one owns queries and takes keys, the other owns keys and
-// takes queries. A query is staged with its row of dout, in dout_tile, and a key with its value.
+// What the two passes of the gradient on subgroup matrices share: one owns queries and takes keys, the other owns keys
+// and takes queries. A query is staged with its row of dout, in dout_tile, and a key with its value.
 var<workgroup> scores: array<f32, OWN * SCORE_STRIDE>;
 var<workgroup> products: array<f32, OWN * SCORE_STRIDE>;
 var<workgroup> sums: array<f32, OWN * MATRIX_N>;
@@ -27,7 +27,8 @@ fn stage_queries(thread: u32, batch: u32, head: u32, first: u32, rows: u32) {
   }
 }
 
-// A subgroup's rows of scores = q · k and products = dout · v: its own q and dout with others' k and v, or the other way.
+// A subgroup's rows of scores = q · k and products = dout · v: its own q and dout with others' k and v, or the other
+// way.
 fn make_scores(tile_row: u32, own_qk: ptr<workgroup, OwnTile>, other_qk: ptr<workgroup, OtherTile>,
                own_dout_v: ptr<workgroup, OwnTile>, other_dout_v: ptr<workgroup, OtherTile>) {
   #for n in ROW_MATRICES
@@ -54,8 +55,8 @@ fn make_scores(tile_row: u32, own_qk: ptr<workgroup, OwnTile>, other_qk: ptr<wor
   #end
 }
 
-// Writes a row's MATRIX_N elements of `sums` to dqkv, `first` the number of the first of them in the head, whose row begins
-// at `head_row`. Between barriers, for a matrix is stored to `sums` before and after.
+// Writes a row's MATRIX_N elements of `sums` to dqkv, `first` the number of the first of them in the head, whose row
+// begins at `head_row`. Between barriers, for a matrix is stored to `sums` before and after.
 fn write_sums(row: u32, part: u32, first: u32, is_inside: bool, head_row: u32, scale: f32) {
   workgroupBarrier();
   for (var c = part; c < MATRIX_N; c += PARTS) {

@@ -1,6 +1,7 @@
-// What the attention kernels on subgroup matrices share. OWN rows are a workgroup's, M of them a subgroup's; ROWS others are
-// taken at a time. A row is staged in WIDTH halves, CHUNKS of VECTOR, padded by PAD against bank conflicts. PARTS lanes share
-// a row's scores, those whose numbers are the same modulo M. The kernel declares params, qkv, and q_tile, k_tile and v_tile.
+// What the attention kernels on subgroup matrices share. OWN rows are a workgroup's, M of them a subgroup's; ROWS
+// others are taken at a time. A row is staged in WIDTH halves, CHUNKS of VECTOR, padded by PAD against bank conflicts.
+// PARTS lanes share a row's scores, those whose numbers are the same modulo M. The kernel declares params, qkv, and
+// q_tile, k_tile and v_tile.
 const D = HEAD_SIZE;
 const M = MATRIX_M;
 const THREADS = LANES * SUBGROUPS;

@@ -1,6 +1,6 @@
 // Sum and maximum over the threads of a workgroup of WORKGROUP threads, in a fixed order, given to every thread.
-// SINGLE_SUBGROUP: the workgroup is one subgroup, so that no barrier is needed. SUBGROUPS: within each subgroup of LANES
-// lanes first, then over the subgroups, through workgroup memory. Else a tree in workgroup memory.
+// SINGLE_SUBGROUP: the workgroup is one subgroup, so that no barrier is needed. SUBGROUPS: within each subgroup of
+// LANES lanes first, then over the subgroups, through workgroup memory. Else a tree in workgroup memory.
 // To be called in uniform control flow.
 #if ${SINGLE_SUBGROUP}
 fn reduce_sum(value: f32, thread: u32) -> f32 { return subgroupAdd(value); }

@@ -1,5 +1,5 @@
-// VECTOR numbers at a time, 1 or 4, as a VALUE: the sum and the largest of them, and which is the one of an index, where
-// the first has index `first`.
+// VECTOR numbers at a time, 1 or 4, as a VALUE: the sum and the largest of them, and which is the one of an index,
+// where the first has index `first`.
 #if ${IS_VECTOR}
 fn total_of(value: vec4f) -> f32 { return (value.x + value.y) + (value.z + value.w); }
 fn largest_of(value: vec4f) -> f32 { return max(max(value.x, value.y), max(value.z, value.w)); }

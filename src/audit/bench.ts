@@ -7,9 +7,9 @@ import { bfloatsOf } from '../bfloat.js';
 import type { BufferUsage, DeviceBuffer } from '../gpu/buffer.js';
 import type { Device } from '../gpu/device.js';
 import type { Command } from '../gpu/program.js';
-import { floatsOfHalves, halvesOf } from '../half.js';
+import { halvesOf } from '../half.js';
 import { bindCall, type KernelCall, type Operand, packParams } from '../kernels/call.js';
-import { BYTES, type ElementType } from '../kernels/element-type.js';
+import { BYTES, type ElementType, floatsOf } from '../kernels/element-type.js';
 import { fillWorkgroup } from '../kernels/fill-workgroup.js';
 import type { Vector } from '../numerics/reference.js';
 import type { Given, Problem } from './problem.js';
@@ -228,7 +228,7 @@ function judge({ outputs }: Problem, places: readonly Place[], bytes: ArrayBuffe
       if (isOwn && !initial && runs[0]![i] === before[i]) unwritten++;
     }
     const own = bytes.slice(offset + GUARD, offset + GUARD + count * BYTES[type]);
-    values[name] = type === 'f16' ? floatsOfHalves(own) : new Float32Array(own);
+    values[name] = floatsOf(own, type);
     offset += image.byteLength;
   }
   return { values, strayWrites, unwritten, unequal };

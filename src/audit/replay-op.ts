@@ -1,7 +1,6 @@
 /** Runs an op that a training run kept, on the inputs that it had. */
 import type { Device } from '../gpu/device.js';
-import { floatsOfHalves } from '../half.js';
-import { BYTES, type ElementType } from '../kernels/element-type.js';
+import { BYTES, floatsOf } from '../kernels/element-type.js';
 import { callOfRecord, type RecordedOp } from '../train/recorded-op.js';
 import { compile } from './bench.js';
 
@@ -46,8 +45,6 @@ export async function replayOp(device: Device, op: RecordedOp): Promise<Replayed
   }
 }
 
-const floatsOf = (bytes: ArrayBuffer, type: ElementType): Float32Array =>
-  type === 'f16' ? floatsOfHalves(bytes) : new Float32Array(bytes);
 const wordsOf = (bytes: Uint8Array): Uint32Array<ArrayBuffer> => new Uint32Array(bytes.slice().buffer);
 
 function summary(name: string, values: Float32Array): TensorSummary {

@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { UserError } from '../errors.js';
+import { median } from '../median.js';
 import { type RunRecord, readRun } from '../report/runs.js';
 import { whyInvalid } from '../schema.js';
 import {
@@ -103,10 +104,10 @@ export function lossWarnings(steps: RunRecord['steps'], spike: number): string[]
   return steps.flatMap(({ step, loss }, i) => {
     const before = steps.slice(Math.max(0, i - BEFORE), i).map(earlier => earlier.loss);
     if (before.length < BEFORE) return [];
-    const median = before.sort((a, b) => a - b)[BEFORE / 2]!;
-    if (loss <= spike * median) return [];
+    const usual = median(before);
+    if (loss <= spike * usual) return [];
     return [
-      `step ${step}: the loss is ${loss.toFixed(3)}, ${(loss / median).toFixed(2)} times that of the steps before`,
+      `step ${step}: the loss is ${loss.toFixed(3)}, ${(loss / usual).toFixed(2)} times that of the steps before`,
     ];
   });
 }

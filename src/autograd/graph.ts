@@ -41,6 +41,8 @@ export interface NodeSpec {
 }
 
 export interface Node extends NodeSpec {
+  /** Its op, after what it was traced for: `model.layers.3.mlp.down_proj.linear`. */
+  readonly name: string;
   readonly results: readonly Tensor[];
   readonly segment?: Segment | undefined;
 }
@@ -62,12 +64,13 @@ export class Graph {
 
   /** Traces a node and returns its outputs. */
   add(spec: NodeSpec): Tensor[] {
+    const name = `${this.scope}${spec.op}`;
     const results = spec.outputs.map(({ shape, dtype = 'f32' }, i) => ({
-      name: `${this.scope}${spec.op}${spec.outputs.length > 1 ? `.${i}` : ''}`,
+      name: spec.outputs.length > 1 ? `${name}.${i}` : name,
       shape,
       dtype,
     }));
-    this.nodes.push({ ...spec, results, segment: this.#segment });
+    this.nodes.push({ ...spec, name, results, segment: this.#segment });
     return results;
   }
 

@@ -31,6 +31,12 @@ export interface PlanOptions extends LayoutOptions {
   readonly variants?: VariantTable | undefined;
 }
 
+/** What a command was made of: a node's kernel call, or one of the copies before it. */
+export interface CommandSource {
+  readonly node: Node;
+  readonly call?: KernelCall | undefined;
+}
+
 export class Plan {
   /** To be submitted, or made part of a larger program. */
   readonly commands: readonly Command[];
@@ -53,6 +59,14 @@ export class Plan {
   commandsOf(node: number): readonly Command[] {
     const { starts } = this.#allocation;
     return this.commands.slice(starts[node]!, starts[node + 1]!);
+  }
+
+  /** Of every command, in order. */
+  get sources(): CommandSource[] {
+    const { steps, starts } = this.#allocation;
+    return this.nodes.flatMap((node, i) =>
+      steps.slice(starts[i]!, starts[i + 1]!).map(step => ({ node, call: 'call' in step ? step.call : undefined })),
+    );
   }
 
   get bytes(): number {

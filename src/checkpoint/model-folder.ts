@@ -91,6 +91,16 @@ export async function loadModel(
   }
 }
 
+/** What `loadModel` holds a folder's matrices in where the model is only used. @throws UserError as openModel. */
+export function matrixTypeIn(folder: string, adapter: AdapterDescription): MatrixType {
+  const { config, weights } = openModel(folder);
+  try {
+    return matrixTypeOf(weights, config, adapter);
+  } finally {
+    weights.close();
+  }
+}
+
 /** The two-byte type of all matrices, where each fills whole words with it and the adapter can read it; else f32. */
 function matrixTypeOf(weights: WeightFiles, config: ModelConfig, { features }: AdapterDescription): MatrixType {
   const matrices = parameterSpecs(config).filter(({ decay }) => decay);

@@ -5,6 +5,7 @@ import { evaluationCost } from '../run/evaluations.js';
 import { passesOf } from '../run/repeats.js';
 import type { CommandResult, Terminal } from './command.js';
 import type { RunTime } from './measure.js';
+import { showBytes } from './numbers.js';
 import { evaluationWords, passesWords, schedulePhases, scheduleWords } from './run-words.js';
 import { duration } from './study-words.js';
 
@@ -79,10 +80,4 @@ function timeWords(time: RunTime): string {
   if ('missing' in time) return `time: not known, ${time.missing}`;
   const { seconds, tokensPerSecond, basis } = time;
   return `time: about ${duration(seconds)}, evaluations among it, at ${short(tokensPerSecond)} tokens/s, ${basis}; tuning and checkpoints are not counted`;
-}
-
-/** Bytes as KiB, MiB or GiB. */
-function showBytes(bytes: number): string {
-  const power = Math.min(3, Math.max(1, Math.floor(Math.log2(bytes) / 10)));
-  return `${(bytes / 1024 ** power).toFixed(1)} ${'KMG'[power - 1]}iB`;
 }

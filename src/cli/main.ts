@@ -15,6 +15,7 @@ import { addFitCommand } from './fit.js';
 import { addGenerateCommand } from './generate.js';
 import { endOnFailedWrites, endOnSignals } from './interruption.js';
 import { addPlanCommand } from './plan.js';
+import { addProfileCommand } from './profile.js';
 import { addReportCommand } from './report.js';
 import { addStudyCommand } from './study.js';
 import { addTokenizeCommand, addTokenizerCommand } from './tokenizer.js';
@@ -47,6 +48,7 @@ const commands = [
   addFitCommand,
   addPlanCommand,
   addBenchCommand,
+  addProfileCommand,
   addAuditCommand,
 ];
 for (const add of commands) add(program);

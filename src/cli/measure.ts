@@ -1,9 +1,9 @@
 /** Short measurements of how fast this machine trains, for the time that a plan or a run will take. */
-import { median } from '../../bench/measure.js';
 import { modelConfig, stepWork } from '../../bench/works/step.js';
 import { messageOf } from '../errors.js';
 import { cacheFolder } from '../files.js';
 import { type DryRun, openDevice, presetSize, type RunConfig } from '../index.js';
+import { median } from '../median.js';
 import { evaluationCost } from '../run/evaluations.js';
 import { microBatchFlops, probeFlops, type SpeedProbe, timeMicroBatch, timeProbe } from '../run/speed.js';
 import { variantsForStart } from '../run/variants.js';

@@ -1,4 +1,4 @@
-/** Numbers from the command line. */
+/** Numbers from the command line, and for it. */
 import { InvalidArgumentError } from 'commander';
 
 /** A whole number of at least `minimum`; 1e6 and 1_000_000 are understood. */
@@ -35,4 +35,10 @@ export function anyNumber(text: string): number {
   const value = Number(text);
   if (text.trim() === '' || !Number.isFinite(value)) throw new InvalidArgumentError('It must be a number.');
   return value;
+}
+
+/** Bytes as KiB, MiB or GiB. */
+export function showBytes(bytes: number): string {
+  const power = Math.min(3, Math.max(1, Math.floor(Math.log2(bytes) / 10)));
+  return `${(bytes / 1024 ** power).toFixed(1)} ${'KMG'[power - 1]}iB`;
 }

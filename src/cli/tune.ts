@@ -7,7 +7,7 @@ import { percent } from '../report/words.js';
 import { type FieldName, MODEL_FIELDS, parseFields } from '../run/config.js';
 import { stepShape } from '../run/step-shape.js';
 import { tuneRequests } from '../run/variants.js';
-import { traceVariants } from '../train/dry-step.js';
+import { dryStep } from '../train/dry-step.js';
 import { cachePath, readCache } from '../tune/cache.js';
 import { sameVariant, showVariant } from '../tune/candidates.js';
 import type { Variant } from '../tune/kind.js';
@@ -18,7 +18,8 @@ import { positiveNumber } from './numbers.js';
 import { makeTable } from './table.js';
 import { addFieldOptions, readFlags } from './train.js';
 
-const FIELDS: readonly FieldName[] = [
+/** Fields of a run that say what model and what step there are. */
+export const STEP_FIELDS: readonly FieldName[] = [
   ...MODEL_FIELDS,
   'contextLength',
   'batchTokens',
@@ -40,7 +41,7 @@ export function addTuneCommand(program: Command): void {
     .command('tune')
     .description('find the fastest kernel variants for a model on this adapter; train and cpt then take them')
     .option('--config <file>', 'YAML file of a run, whose model and batch are tuned for; flags win over it');
-  addFieldOptions(command, FIELDS);
+  addFieldOptions(command, STEP_FIELDS);
   command
     .option('--seconds <seconds>', 'time in all, about', positiveNumber, 120)
     .option('--adapter <name>', 'adapter, by a part of its name (or set BABELGRAD_ADAPTER)')
@@ -64,7 +65,7 @@ async function run(terminal: Terminal, options: TuneCommandOptions): Promise<Com
   }
   const adapter = (await chooseAdapter(options.adapter ?? fields.adapter)).choice.chosen;
   const shape = hasModel ? { ...stepShape(fields, adapter), precision: fields.precision } : undefined;
-  const requests = shape && [...traceVariants(adapter, shape).requests.values()];
+  const requests = shape && [...dryStep(adapter, shape).variants.requests.values()];
   const folder = cacheFolder();
   if (requests && !show) {
     terminal.note(`${requests.length} kernels on ${adapter.name} (${adapter.driver}), for ${seconds} s at most`);

@@ -3,11 +3,11 @@
  * by the size of the vocabulary), and the tokenizer.json that made them. After every document stands the separator
  * token, so that document boundaries are kept; before it, where the tokenizer begins texts with a token, that one.
  */
-import { createHash } from 'node:crypto';
 import { closeSync, existsSync, fstatSync, openSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { messageOf, UserError } from '../errors.js';
+import { sha256 } from '../hash.js';
 import { whyInvalid } from '../schema.js';
 import { bytesPerToken, readIds } from './token-file.js';
 import { SPECIAL_TOKENS } from './tokenizer.js';
@@ -187,8 +187,6 @@ export class TokenDataset {
     this.close();
   }
 }
-
-const sha256 = (data: Uint8Array): string => createHash('sha256').update(data).digest('hex');
 
 /** Ids mean nothing with another tokenizer. */
 function checkOwnTokenizer(folder: string, expected: string): void {

@@ -1,9 +1,9 @@
 /** Text files to a token data set, in two streaming passes. */
-import { createHash } from 'node:crypto';
 import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { UserError } from '../errors.js';
 import { writeFileWhole, writeFolderWhole } from '../files.js';
+import { sha256 } from '../hash.js';
 import type { BadRows } from './bad-rows.js';
 import { DocumentEncoder } from './document-encoder.js';
 import { readDocuments } from './documents.js';
@@ -71,7 +71,7 @@ export async function tokenizeFiles(files: readonly string[], options: TokenizeO
       separatorId: tokenizer.separatorId,
       startIds: [...tokenizer.startIds],
       specialTokens: { as: options.specialTokens ?? 'text', spelled },
-      tokenizer: createHash('sha256').update(tokenizer.json).digest('hex'),
+      tokenizer: sha256(tokenizer.json),
       ...writeSplit(folder, { path, dtype, lengths }, { heldOutTokens: wanted, shardTokens, seed }),
       text: { bytes: textBytes, documents: lengths.length },
       sources,

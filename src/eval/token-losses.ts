@@ -4,6 +4,7 @@ import { type Plan, plan } from '../autograd/plan.js';
 import { persistent, sizeOf, type Tensor } from '../autograd/tensor.js';
 import type { DeviceBuffer } from '../gpu/buffer.js';
 import type { Memory } from '../gpu/memory.js';
+import type { Command } from '../gpu/program.js';
 import { BatchInputs, checkBatch, checkIdArray, packSequences } from '../model/batch.js';
 import { checkWindow } from '../model/config.js';
 import { type BatchShape, type Branches, traceLosses } from '../model/llama.js';
@@ -65,15 +66,18 @@ export class TracedLosses {
  */
 export class TokenLosses {
   readonly shape: BatchShape;
+  readonly plan: Plan;
+  /** The commands of a pass, for profiling with `device.time`. */
+  readonly program: readonly Command[];
   readonly #model: Model;
   readonly #traced: TracedLosses;
-  readonly #plan: Plan;
 
   private constructor(model: Model, shape: BatchShape, traced: TracedLosses, planned: Plan) {
     this.#model = model;
     this.shape = shape;
     this.#traced = traced;
-    this.#plan = planned;
+    this.plan = planned;
+    this.program = [...traced.inputs.load(traced.packed, 0), ...planned.commands];
   }
 
   /**
@@ -106,19 +110,19 @@ export class TokenLosses {
     checkIdArray(sequences);
     const count = Math.max(1, Math.min(B, Math.ceil(sequences.length / (T + 1))));
     checkBatch(this.#model, sequences, { B: count, T });
-    const { inputs, packed, losses, branches: own } = this.#traced;
+    const { packed, losses, branches: own } = this.#traced;
     if ((branches === undefined) !== (own === undefined)) throw new Error('token losses: trees or not?');
     device.write(packed, packSequences(sequences, this.shape, 1, config.vocabSize));
     if (branches) {
       device.write(own!.positions.buffer!, branches.positions);
       device.write(own!.spans.buffer!, branches.spans);
     }
-    device.submit([...inputs.load(packed, 0), ...this.#plan.commands]);
-    return new Float32Array(await device.read(this.#plan.rangeOf(losses).buffer, 0, 4 * count * T));
+    device.submit(this.program);
+    return new Float32Array(await device.read(this.plan.rangeOf(losses).buffer, 0, 4 * count * T));
   }
 
   destroy(): void {
-    this.#plan.destroy();
+    this.plan.destroy();
     this.#traced.destroy();
   }
 

@@ -1,24 +1,14 @@
 /** A model with a cache of keys and values on the device: prompts at once, then a token of each sequence at a time. */
-import { Graph } from '../autograd/graph.js';
 import { type Plan, plan } from '../autograd/plan.js';
-import { bytesOf, type DType, persistent, type Shape, type Tensor } from '../autograd/tensor.js';
+import { bytesOf, type Tensor } from '../autograd/tensor.js';
 import { UserError } from '../errors.js';
 import { checkIds, checkSizes } from '../model/batch.js';
 import { checkWindow } from '../model/config.js';
-import { type BatchShape, headsOf, rotate, traceHead, traceLayer } from '../model/llama.js';
 import type { Model } from '../model/model.js';
-import { attention } from '../ops/attention.js';
-import { cachedAttention, type KeyValueCache, writeCache } from '../ops/cache.js';
-import { takeRows } from '../ops/take-rows.js';
-
-/** B prompts of at most T tokens. */
-export interface CacheShape extends BatchShape {
-  /** Positions of each sequence, prompt and continuation together. */
-  readonly capacity: number;
-}
+import { type CacheShape, TracedCache, type TracedPass } from './traced-cache.js';
 
 /** A planned pass, and where its logits [B, V] are. */
-interface Pass {
+export interface Pass {
   readonly plan: Plan;
   readonly logits: Tensor;
 }
@@ -40,27 +30,16 @@ interface Pass {
 export class CachedModel {
   readonly model: Model;
   readonly shape: CacheShape;
-  readonly #tensors: Tensor[] = [];
-  readonly #passes: Pass[] = [];
+  readonly #traced: TracedCache;
+  readonly #passes: { readonly prefill: Pass; readonly decode: Pass };
   /** Tokens of each sequence so far. */
   #lengths: number[] = [];
 
-  /** Prompts [B*T], padded on the right: causal attention does not see it, and later tokens overwrite it in the cache. */
-  readonly #prompts: Tensor;
-  /** The last token of each prompt, as a row of those [B]. */
-  readonly #lastRows: Tensor;
-  /** The newest token of each sequence [B], and its position; zeros for prompts. */
-  readonly #ids: Tensor;
-  readonly #positions: Tensor;
-
-  private constructor(model: Model, shape: CacheShape) {
+  private constructor(model: Model, shape: CacheShape, traced: TracedCache, passes: { prefill: Pass; decode: Pass }) {
     this.model = model;
     this.shape = shape;
-    const { B, T } = shape;
-    this.#prompts = this.#make('prompt ids', [B * T], 'u32');
-    this.#lastRows = this.#make('last rows', [B], 'u32');
-    this.#ids = this.#make('newest ids', [B], 'u32');
-    this.#positions = this.#make('newest positions', [B], 'u32');
+    this.#traced = traced;
+    this.#passes = passes;
   }
 
   /**
@@ -78,14 +57,21 @@ export class CachedModel {
     }
     checkWindow(model.config, capacity);
     if (T > capacity) throw new UserError(`a prompt of ${T} tokens exceeds the context of ${capacity}`);
-    const cached = new CachedModel(model, shape);
+    const traced = new TracedCache(model.device, model, shape);
+    let prefill: Pass | undefined;
     try {
-      await cached.#plan();
-      return cached;
+      prefill = await planPass(model, traced.prefill);
+      return new CachedModel(model, shape, traced, { prefill, decode: await planPass(model, traced.decode) });
     } catch (error) {
-      cached.destroy();
+      prefill?.plan.destroy();
+      traced.destroy();
       throw error;
     }
+  }
+
+  /** The pass of the newest tokens, for profiling with `device.time`: run again, it does the same again. */
+  get decodePass(): Pass {
+    return this.#passes.decode;
   }
 
   /** Positions of each sequence that are taken. */
@@ -112,13 +98,14 @@ export class CachedModel {
       ids.set(prompt, b * T);
     }
     this.#lengths = prompts.map(({ length }) => length);
-    device.write(this.#prompts.buffer!, ids);
+    const { prompts: promptIds, lastRows, positions } = this.#traced;
+    device.write(promptIds.buffer!, ids);
     device.write(
-      this.#lastRows.buffer!,
+      lastRows.buffer!,
       Uint32Array.from(this.#lengths, (length, b) => b * T + length - 1),
     );
-    device.write(this.#positions.buffer!, new Uint32Array(B));
-    return this.#run(this.#passes[0]!);
+    device.write(positions.buffer!, new Uint32Array(B));
+    return this.#run(this.#passes.prefill);
   }
 
   /**
@@ -140,24 +127,18 @@ export class CachedModel {
       if (this.#lengths[b]! >= capacity) throw new UserError(`sequence ${b} has all ${capacity} tokens of its context`);
       this.#lengths[b]!++;
     }
-    device.write(this.#ids.buffer!, ids);
-    device.write(this.#positions.buffer!, positions);
-    return this.#run(this.#passes[1]!);
+    device.write(this.#traced.ids.buffer!, ids);
+    device.write(this.#traced.positions.buffer!, positions);
+    return this.#run(this.#passes.decode);
   }
 
   destroy(): void {
-    for (const { plan } of this.#passes) plan.destroy();
-    for (const { buffer } of this.#tensors) buffer!.destroy();
+    for (const { plan } of Object.values(this.#passes)) plan.destroy();
+    this.#traced.destroy();
   }
 
   [Symbol.dispose](): void {
     this.destroy();
-  }
-
-  #make(name: string, shape: Shape, dtype: DType): Tensor {
-    const tensor = persistent(name, shape, this.model.device.createBuffer(name, bytesOf({ shape, dtype })), dtype);
-    this.#tensors.push(tensor);
-    return tensor;
   }
 
   async #run({ plan, logits }: Pass): Promise<Float32Array> {
@@ -165,61 +146,9 @@ export class CachedModel {
     device.submit(plan.commands);
     return new Float32Array(await device.read(plan.rangeOf(logits).buffer, 0, bytesOf(logits)));
   }
-
-  async #plan(): Promise<void> {
-    const { model, shape } = this;
-    const { B, T, capacity } = shape;
-    const { H, KV, D } = headsOf(model, shape);
-    const sizes = { B, H, KV, D };
-    const layers = Array.from({ length: model.config.numHiddenLayers }, (_, layer) => ({
-      keys: this.#make(`cached keys of layer ${layer}`, [B, KV, D, capacity], model.precision),
-      values: this.#make(`cached values of layer ${layer}`, [B, KV, capacity, D], model.precision),
-    }));
-    // the model keeps every table that it was asked for: a few lengths serve all
-    const rotations = model.ropeTable(
-      Math.min(model.config.maxPositionEmbeddings, 2 ** Math.ceil(Math.log2(capacity))),
-    );
-
-    const prompts = new Graph();
-    const firstRotations = persistent('rotations of prompts', [T, D / 2, 2], rotations.buffer!);
-    const hidden = this.#trace(prompts, this.#prompts, layers, (qkv, cache) => {
-      const rotated = rotate(prompts, model, qkv, shape, firstRotations);
-      writeCache(prompts, rotated, this.#positions, cache, { ...sizes, T, capacity });
-      return attention(prompts, rotated, { ...sizes, T });
-    });
-    await this.#addPass(prompts, takeRows(prompts, hidden, this.#lastRows));
-
-    const step = new Graph();
-    // a token of each sequence is rotated like B positions of one, by rows of the table that are its own position's
-    const ownRotations = takeRows(step, rotations, this.#positions);
-    const newest = this.#trace(step, this.#ids, layers, (qkv, cache) => {
-      const rotated = rotate(step, model, qkv, { B: 1, T: B }, ownRotations);
-      writeCache(step, rotated, this.#positions, cache, { ...sizes, T: 1, capacity });
-      return cachedAttention(step, rotated, this.#positions, cache, { ...sizes, capacity });
-    });
-    await this.#addPass(step, newest);
-  }
-
-  /** Token ids [R] → the residual stream behind the last layer [R, C]. */
-  #trace(
-    graph: Graph,
-    ids: Tensor,
-    layers: readonly KeyValueCache[],
-    attend: (qkv: Tensor, cache: KeyValueCache) => Tensor,
-  ): Tensor {
-    const { model } = this;
-    graph.scope = 'model.';
-    let x = takeRows(graph, model.weight('model.embed_tokens.weight'), ids);
-    for (const [layer, cache] of layers.entries()) {
-      x = traceLayer(graph, model, layer, x, qkv => attend(qkv, cache));
-    }
-    return x;
-  }
-
-  /** Only the last token of each sequence reaches the head. */
-  async #addPass(graph: Graph, x: Tensor): Promise<void> {
-    const { model } = this;
-    const logits = traceHead(graph, model, x);
-    this.#passes.push({ plan: await plan(model.device, graph, { keep: [logits], variants: model.variants }), logits });
-  }
 }
+
+const planPass = async ({ device, variants }: Model, { graph, logits }: TracedPass): Promise<Pass> => ({
+  plan: await plan(device, graph, { keep: [logits], variants }),
+  logits,
+});

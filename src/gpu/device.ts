@@ -3,9 +3,18 @@ import { globals } from 'webgpu';
 import { UserError } from '../errors.js';
 import { type AdapterChoice, type AdapterDescription, chooseAdapter } from './adapters.js';
 import { type BufferRange, type BufferUsage, DeviceBuffer } from './buffer.js';
+import { kernelFolder, writeKernel } from './kernel-files.js';
 import { allocatedBytes, type Memory, refusal } from './memory.js';
 import { withNaps } from './naps.js';
 import { type Command, encode, type Pipeline } from './program.js';
+import {
+  DispatchQueries,
+  type DispatchTime,
+  dispatchTimes,
+  type HostSpan,
+  partsToTime,
+  type Timeline,
+} from './timeline.js';
 
 const { GPUBufferUsage, GPUMapMode } = globals as unknown as {
   GPUBufferUsage: Record<'STORAGE' | 'UNIFORM' | 'COPY_SRC' | 'COPY_DST' | 'MAP_READ', number>;
@@ -52,7 +61,7 @@ const REQUESTED_LIMITS = [
 
 /**
  * Opens a device on the chosen adapter.
- * @throws UserError when there is no adapter or none that matches.
+ * @throws UserError when there is no adapter or none that matches, or the environment's BABELGRAD_WGSL is no folder.
  * @example
  * import { openDevice } from 'babelgrad';
  *
@@ -61,6 +70,7 @@ const REQUESTED_LIMITS = [
  * device.close();
  */
 export async function openDevice(options: DeviceOptions = {}): Promise<Device> {
+  const kernelFiles = kernelFolder();
   const { live, choice } = await chooseAdapter(options.adapter, options.checked);
   const requiredLimits: Record<string, number> = {};
   for (const name of REQUESTED_LIMITS) requiredLimits[name] = live.adapter.limits[name];
@@ -70,7 +80,7 @@ export async function openDevice(options: DeviceOptions = {}): Promise<Device> {
     requiredLimits,
   });
   const chosen = { ...choice.chosen, limits: { ...choice.chosen.limits, ...options.limits } };
-  return Device.of(handle, { ...choice, chosen });
+  return Device.of(handle, { ...choice, chosen }, kernelFiles);
 }
 
 export class Device implements Memory {
@@ -80,13 +90,15 @@ export class Device implements Memory {
   /** Bytes in buffers that are alive now, and the most there ever were. */
   readonly memory = { bytes: 0, peakBytes: 0 };
   readonly #handle: GPUDevice;
+  readonly #kernelFiles: string | undefined;
   readonly #queue: GPUQueue; // the getter makes a new wrapper at each access
   readonly #pipelines = new Map<string, Promise<Pipeline>>();
   readonly #staging: DeviceBuffer[] = [];
   #failure: Error | undefined;
   #closed = false;
 
-  private constructor(handle: GPUDevice, choice: AdapterChoice) {
+  private constructor(handle: GPUDevice, choice: AdapterChoice, kernelFiles: string | undefined) {
+    this.#kernelFiles = kernelFiles;
     this.choice = choice;
     this.adapter = choice.chosen;
     this.#handle = handle;
@@ -100,8 +112,8 @@ export class Device implements Memory {
   }
 
   /** @internal */
-  static of(handle: GPUDevice, choice: AdapterChoice): Device {
-    return new Device(handle, choice);
+  static of(handle: GPUDevice, choice: AdapterChoice, kernelFiles?: string): Device {
+    return new Device(handle, choice, kernelFiles);
   }
 
   /** @throws the first error that the device reported, if there was one. */
@@ -191,6 +203,7 @@ export class Device implements Memory {
 
   async #compile(label: string, source: string, originOf: LineOrigin): Promise<Pipeline> {
     this.counters.pipelines++;
+    if (this.#kernelFiles !== undefined) writeKernel(this.#kernelFiles, label, source);
     this.#handle.pushErrorScope('validation');
     const module = this.#handle.createShaderModule({ label, code: source });
     const handle = this.#handle.createComputePipelineAsync({
@@ -258,31 +271,49 @@ export class Device implements Memory {
    * Runs the commands with each dispatch in a pass of its own and returns its GPU time in milliseconds, in order.
    * @throws Error where the adapter has no timestamps.
    */
-  async time(commands: readonly Command[]): Promise<{ label: string; milliseconds: number }[]> {
+  async time(commands: readonly Command[]): Promise<DispatchTime[]> {
+    return [...(await this.trace(commands)).dispatches];
+  }
+
+  /** As `time`, with what the host did meanwhile. */
+  async trace(commands: readonly Command[]): Promise<Timeline> {
     if (!this.#handle.features.has('timestamp-query')) {
       throw new Error(`'${this.adapter.name}' has no timestamp queries`);
     }
-    const dispatches = commands.filter(command => command.kind === 'dispatch');
-    const CHUNK = 2048; // queries of one set may not exceed 4096
-    if (dispatches.length > CHUNK) throw new Error(`${dispatches.length} dispatches are too many to time at once`);
-    const querySet = this.#handle.createQuerySet({ type: 'timestamp', count: 2 * dispatches.length });
-    const bytes = 16 * dispatches.length;
-    const resolved = this.#handle.createBuffer({ size: bytes, usage: 0x0200 | GPUBufferUsage.COPY_SRC });
-    const target = this.createBuffer('timestamps', bytes);
+    const host: HostSpan[] = [];
+    const began = performance.now();
+    const span = (activity: HostSpan['activity'], started: number) =>
+      host.push({ activity, start: started - began, milliseconds: performance.now() - started });
+    const reads = partsToTime(commands).map(part => this.#submitTimed(part, span));
+    const waiting = performance.now();
+    const stamps: bigint[] = [];
+    for (const read of reads) stamps.push(...(await read()));
+    span('wait', waiting);
+    return { dispatches: dispatchTimes(commands, stamps), host };
+  }
+
+  /** Submits commands with timestamps; the function that comes back waits for them: begin and end of each dispatch. */
+  #submitTimed(
+    commands: readonly Command[],
+    span: (activity: HostSpan['activity'], started: number) => void,
+  ): () => Promise<BigUint64Array> {
+    const started = performance.now();
+    const queries = new DispatchQueries(this.#handle, commands);
+    const target = this.createBuffer('timestamps', queries.sizeBytes);
     const encoder = this.#handle.createCommandEncoder();
-    let next = 0;
-    this.counters.dispatches += encode(encoder, commands, () => {
-      const index = 2 * next++;
-      return { querySet, beginningOfPassWriteIndex: index, endOfPassWriteIndex: index + 1 };
-    });
-    encoder.resolveQuerySet(querySet, 0, 2 * dispatches.length, resolved, 0);
-    encoder.copyBufferToBuffer(resolved, 0, target.handle, 0, bytes);
+    this.counters.dispatches += encode(encoder, commands, queries.next);
+    queries.resolve(encoder, target.handle);
+    span('encode', started);
+    const submitting = performance.now();
     this.#submit(encoder);
-    const times = new BigUint64Array(await this.read(target, 0, bytes));
-    querySet.destroy();
-    resolved.destroy();
-    target.destroy();
-    return dispatches.map(({ label }, i) => ({ label, milliseconds: Number(times[2 * i + 1]! - times[2 * i]!) / 1e6 }));
+    const read = this.copyOut(target, 0, queries.sizeBytes);
+    span('submit', submitting);
+    return async () => {
+      const stamps = new BigUint64Array(await read());
+      queries.destroy();
+      target.destroy();
+      return stamps;
+    };
   }
 
   /** Frees the device; buffers made by it are gone. Node can exit only after this. */

@@ -176,3 +176,10 @@ function prelude(name: string, body: readonly Line[], constants: Constants): Lin
   const origin = `constants of kernels/${name}.wgsl`;
   return [...extensions.map(extension => `enable ${extension};`), ...declared].map(line => ({ text: line, origin }));
 }
+
+/** The constants that stand ahead of a specialised source, as text: what its variant and its types come to. */
+export function constantsOf(source: string): Record<string, string> {
+  const [head = ''] = /^(?:(?:enable|const|alias) .*\n)*/.exec(source) ?? [];
+  const declared = [...head.matchAll(/^(?:const|alias) (\w+) = (.*);$/gm)];
+  return Object.fromEntries(declared.map(([, name, value]) => [name!, value!.replace(/^(\d+)u$/, '$1')]));
+}

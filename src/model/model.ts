@@ -3,12 +3,10 @@ import { Arena } from '../autograd/arena.js';
 import { Graph } from '../autograd/graph.js';
 import { plan } from '../autograd/plan.js';
 import { persistent, showShape, sizeOf, type Tensor } from '../autograd/tensor.js';
-import { floatsOfBfloats } from '../bfloat.js';
 import { UserError } from '../errors.js';
 import type { Device } from '../gpu/device.js';
 import type { Memory } from '../gpu/memory.js';
-import { floatsOfHalves } from '../half.js';
-import { BYTES } from '../kernels/element-type.js';
+import { BYTES, floatsOf } from '../kernels/element-type.js';
 import { VariantTable } from '../kernels/variants.js';
 import { copyInto } from '../ops/cast.js';
 import { ropeTable } from '../ops/rope.js';
@@ -264,8 +262,7 @@ export class Model extends ModelTensors {
     const tensor = tensorOf(group);
     const { buffer, offsetBytes, elementBytes } = rangeOfPart(tensor, first);
     const bytes = await this.device.read(buffer, offsetBytes, elementBytes * count);
-    if (tensor.dtype === 'f16') return floatsOfHalves(bytes);
-    return tensor.dtype === 'bf16' ? floatsOfBfloats(bytes) : new Float32Array(bytes);
+    return floatsOf(bytes, tensor.dtype);
   }
 
   /** Overwrites a parameter's part of some f32 tensor of its group's shape. */

@@ -1,17 +1,11 @@
 /** What a run takes of the device's memory, counted by the code that would allocate it. */
 import type { Arena } from '../autograd/arena.js';
-import type { Graph } from '../autograd/graph.js';
-import { layOut } from '../autograd/layout.js';
-import { type Allocation, allocate, bytesOfAllocation } from '../autograd/plan.js';
-import { bytesOf, sizeOf, type Tensor } from '../autograd/tensor.js';
-import { TracedLosses } from '../eval/token-losses.js';
+import { bytesOfAllocation } from '../autograd/plan.js';
+import { bytesOf, sizeOf } from '../autograd/tensor.js';
 import type { AdapterDescription } from '../gpu/adapters.js';
-import { MemoryCount } from '../gpu/memory.js';
-import { ModelTensors } from '../model/model.js';
-import { TracedStep } from '../train/traced-step.js';
-import { evaluationShape } from './evaluations.js';
+import { dryStep } from '../train/dry-step.js';
 import type { ResolvedRun } from './resolve.js';
-import { trainerSettings } from './step-shape.js';
+import { shapeOf } from './step-shape.js';
 
 /** Bytes of device memory, in whole buffers. Gradients and optimizer state are updated in place: there is one of each. */
 export interface RunMemory {
@@ -31,14 +25,7 @@ export interface RunMemory {
 
 /** Lays a run out as `train` would, and counts; nothing is allocated. */
 export function runMemory(adapter: AdapterDescription, run: ResolvedRun): RunMemory {
-  const memory = new MemoryCount(adapter);
-  const planned = (graph: Graph, ...keep: Tensor[]): Allocation => allocate(memory, layOut(graph, { keep }));
-  const model = new ModelTensors(memory, run.model, { precision: run.precision });
-  const parameters = memory.bytes;
-  const settings = trainerSettings(run);
-  const step = new TracedStep(memory, model, settings);
-  const evaluation = new TracedLosses(memory, model, evaluationShape(run));
-  const plans = [planned(step.microBatch), planned(step.update), planned(evaluation.graph, evaluation.losses)];
+  const { memory, model, parameters, step, evaluation, allocations } = dryStep(adapter, shapeOf(run));
   // what is read, losses and a checkpoint's parameters, goes through one buffer, as large as the largest
   const read = [bytesOf(evaluation.losses), ...model.specs.map(({ shape }) => 4 * sizeOf(shape))];
   memory.createBuffer('readback', Math.max(step.history.sizeBytes, ...read));
@@ -47,7 +34,7 @@ export function runMemory(adapter: AdapterDescription, run: ResolvedRun): RunMem
   const inBuffers = ({ buffers }: Arena) => sum(buffers.map(({ sizeBytes }) => sizeBytes));
   const gradients = inBuffers(step.gradients);
   const optimizer = inBuffers(step.m) + inBuffers(step.v);
-  const activations = sum(plans.map(bytesOfAllocation));
+  const activations = sum(allocations.map(bytesOfAllocation));
   return {
     parameters,
     gradients,

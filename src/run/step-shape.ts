@@ -1,6 +1,7 @@
 /** The training step that a run takes, or that fields of a configuration describe, where there need be no data yet. */
 import type { AdapterDescription } from '../gpu/adapters.js';
 import { maxBindingBytes } from '../gpu/limits.js';
+import type { ModelConfig } from '../model/config.js';
 import type { StepShape } from '../train/dry-step.js';
 import type { TrainerSettings } from '../train/traced-step.js';
 import { defaults, type RunFields } from './config.js';
@@ -28,9 +29,15 @@ export const shapeOf = (run: ResolvedRun): StepShape => ({
 /** Entries of the embedding where neither a number nor data say. */
 const VOCABULARY = 4096;
 
+/** The model of the fields. @throws UserError when they don't describe one. */
+export const describedModel = (fields: RunFields): ModelConfig => newModel(fields, vocabularyOf(fields));
+
 /** @throws UserError when the fields don't describe a model and a batch that fit each other. */
-export function stepShape(fields: RunFields, adapter: AdapterDescription): StepShape {
-  const model = newModel(fields, vocabularyOf(fields));
+export function stepShape(
+  fields: RunFields,
+  adapter: AdapterDescription,
+  model: ModelConfig = describedModel(fields),
+): StepShape {
   const { contextLength: T, batchTokens, microBatch: B } = batchOf(fields, model, maxBindingBytes(adapter));
   const { beta1, beta2, eps, weightDecay, clip } = defaults;
   const optimizer = { beta1, beta2, eps, weightDecay, clip };

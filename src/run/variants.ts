@@ -3,7 +3,7 @@ import { messageOf } from '../errors.js';
 import type { AdapterDescription } from '../gpu/adapters.js';
 import { openDevice } from '../gpu/device.js';
 import { type KernelRequest, VariantTable } from '../kernels/variants.js';
-import { traceVariants } from '../train/dry-step.js';
+import { dryStep } from '../train/dry-step.js';
 import { choicesOf, readCache, writeCache } from '../tune/cache.js';
 import { refusal } from '../tune/candidates.js';
 import type { Variant } from '../tune/kind.js';
@@ -64,10 +64,10 @@ export async function variantsForStart(
   { folder, signal, observer }: KernelSearch,
 ): Promise<VariantTable> {
   const shape = shapeOf(run);
-  const shipped = traceVariants(adapter, shape);
+  const shipped = dryStep(adapter, shape).variants;
   if (folder === undefined || config.deterministic) return shipped;
   // a smaller batch of evaluation, which the next budget changes, is not tuned for
-  const requests = [...traceVariants(adapter, { ...shape, evaluation: undefined }).requests.values()];
+  const requests = [...dryStep(adapter, { ...shape, evaluation: undefined }).variants.requests.values()];
   const cache = readCache(folder, adapter);
   if (cache.note) observer?.onNote?.(cache.note);
   const known = new Map([...requests, ...shipped.requests.values()].map(request => [request.key, request]));
@@ -80,7 +80,7 @@ export async function variantsForStart(
     if (note) observer?.onNote?.(note);
     found.push(...tuned);
   }
-  return traceVariants(adapter, shapeOf(run), choicesOf(found));
+  return dryStep(adapter, shapeOf(run), choicesOf(found)).variants;
 }
 
 /** What a run's configuration keeps, so that a resumed run takes the same. */
@@ -101,7 +101,7 @@ export function variantsForResume(
 ): VariantTable {
   const recorded = run.kernels;
   if (!recorded) return new VariantTable(adapter);
-  const { requests } = traceVariants(adapter, shapeOf(run));
+  const { requests } = dryStep(adapter, shapeOf(run)).variants;
   const { adapter: startedOn, driver, ...kept } = structuredClone(recorded);
   let replaced = 0;
   for (const request of requests.values()) {

@@ -1,5 +1,6 @@
 /** Whether points can answer: the Hessian of a fit at its optimum, and what to add where it is (nearly) singular. */
 import { SVD } from 'ml-matrix';
+import { median } from '../median.js';
 import { figure } from './figure.js';
 import { type LawParameters, type ParameterName, parameterNames } from './law.js';
 import { LARGEST_EXPONENT, type LossPoint, Objective, type Problem } from './objective.js';
@@ -101,9 +102,8 @@ function shortagesOf(points: readonly LossPoint[], { free }: Problem): { open: P
 const distinct = (values: readonly number[]): number => new Set(values).size;
 
 function spread(residuals: readonly number[], parameters: number): number {
-  const sizes = residuals.map(Math.abs).sort((a, b) => a - b);
-  const median = (sizes[Math.floor((sizes.length - 1) / 2)]! + sizes[Math.floor(sizes.length / 2)]!) / 2;
-  return 1.4826 * median * Math.sqrt(sizes.length / Math.max(1, sizes.length - parameters));
+  const { length } = residuals;
+  return 1.4826 * median(residuals.map(Math.abs)) * Math.sqrt(length / Math.max(1, length - parameters));
 }
 
 /** What to add; where sizes or numbers of tokens are too few, that is said already. */

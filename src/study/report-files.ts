@@ -1,9 +1,9 @@
 /** The files of a report in its folder, in place of those of the report before. */
-import { createHash } from 'node:crypto';
 import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { writeFileWhole } from '../files.js';
+import { sha256 } from '../hash.js';
 
 export type ReportFiles = Readonly<Record<string, string | Uint8Array>>;
 
@@ -23,7 +23,7 @@ export function replaceReport(folder: string, files: ReportFiles): string[] {
     if (!(name in files) && holds(path, hash)) rmSync(path);
   }
   const optional = Object.entries(files).filter(([name]) => isOptional(name));
-  const written = Object.fromEntries(optional.map(([name, data]) => [name, hashOf(data)]));
+  const written = Object.fromEntries(optional.map(([name, data]) => [name, sha256(data)]));
   writeFileWhole(join(folder, WRITTEN), `${JSON.stringify(written, null, 1)}\n`);
   return Object.entries(files).map(([name, data]) => {
     const path = join(folder, name);
@@ -43,10 +43,8 @@ function lastWritten(folder: string): Record<string, string> {
 
 function holds(path: string, hash: string): boolean {
   try {
-    return hashOf(readFileSync(path)) === hash;
+    return sha256(readFileSync(path)) === hash;
   } catch {
     return false; // it is gone
   }
 }
-
-const hashOf = (data: string | Uint8Array): string => createHash('sha256').update(data).digest('hex');

@@ -1,6 +1,8 @@
-/** A training step and an evaluation without a device. */
+/** A training step and an evaluation traced without a device: the variants of kernels they ask for, and the memory they take. */
+import type { Graph } from '../autograd/graph.js';
 import { layOut } from '../autograd/layout.js';
-import { allocate } from '../autograd/plan.js';
+import { type Allocation, allocate } from '../autograd/plan.js';
+import type { Tensor } from '../autograd/tensor.js';
 import { TracedLosses } from '../eval/token-losses.js';
 import type { AdapterDescription } from '../gpu/adapters.js';
 import { MemoryCount } from '../gpu/memory.js';
@@ -19,22 +21,33 @@ export interface StepShape {
   readonly precision?: Precision | undefined;
 }
 
-/**
- * Lays step and evaluation out without a device: the table's `requests` are all that they ask for, and `used` what they
- * run with.
- * @throws UserError when the model is not sound, or the adapter has no f16.
- */
-export function traceVariants(
+export interface DryStep {
+  /** Its `requests` are all that step and evaluation ask for, and `used` what they run with. */
+  readonly variants: VariantTable;
+  /** All that was counted. */
+  readonly memory: MemoryCount;
+  readonly model: ModelTensors;
+  /** Bytes of the model's weights. */
+  readonly parameters: number;
+  readonly step: TracedStep;
+  readonly evaluation: TracedLosses;
+  /** Of the micro-batch, the update, and the evaluation. */
+  readonly allocations: readonly Allocation[];
+}
+
+/** @throws UserError when the model is not sound, or the adapter has no f16. */
+export function dryStep(
   adapter: AdapterDescription,
-  { model, settings, evaluation: batch = settings, precision = 'f32' }: StepShape,
+  { model: config, settings, evaluation: batch = settings, precision = 'f32' }: StepShape,
   choices?: VariantChoices,
-): VariantTable {
+): DryStep {
   const variants = new VariantTable(adapter, choices);
   const memory = new MemoryCount(adapter);
-  const tensors = new ModelTensors(memory, model, { precision, variants });
-  const step = new TracedStep(memory, tensors, settings);
-  const evaluation = new TracedLosses(memory, tensors, batch);
-  for (const graph of [step.microBatch, step.update]) allocate(memory, layOut(graph), variants);
-  allocate(memory, layOut(evaluation.graph, { keep: [evaluation.losses] }), variants);
-  return variants;
+  const planned = (graph: Graph, ...keep: Tensor[]): Allocation => allocate(memory, layOut(graph, { keep }), variants);
+  const model = new ModelTensors(memory, config, { precision, variants });
+  const parameters = memory.bytes;
+  const step = new TracedStep(memory, model, settings);
+  const evaluation = new TracedLosses(memory, model, batch);
+  const allocations = [planned(step.microBatch), planned(step.update), planned(evaluation.graph, evaluation.losses)];
+  return { variants, memory, model, parameters, step, evaluation, allocations };
 }

@@ -1,6 +1,6 @@
 /** Finds where a step stopped being finite: runs its batches again, every tensor kept, and looks at them in order. */
 import { bytesOf } from '../autograd/tensor.js';
-import { floatsOfHalves } from '../half.js';
+import { floatsOf } from '../kernels/element-type.js';
 import type { BatchShape } from '../model/llama.js';
 import type { Model } from '../model/model.js';
 import { GradientPass } from './gradients.js';
@@ -42,7 +42,7 @@ export async function locateNonFinite(
         for (const tensor of [...node.results, ...(node.updates ?? [])]) {
           const { buffer, offsetBytes } = pass.plan.rangeOf(tensor);
           const bytes = await model.device.read(buffer, offsetBytes, bytesOf(tensor));
-          const values = tensor.dtype === 'f16' ? floatsOfHalves(bytes) : new Float32Array(bytes);
+          const values = floatsOf(bytes, tensor.dtype);
           const found = firstNonFinite(tensor.name, values);
           if (!found) continue;
           const before = pass.plan.nodes.slice(0, i).flatMap((_, earlier) => pass.plan.commandsOf(earlier));

@@ -60,8 +60,9 @@ export class Trainer {
   readonly program: readonly Command[];
   /** Optimizer steps made so far. */
   step = 0;
+  /** What the program is made of: a micro-batch, which it repeats, and the update. */
+  readonly plans: readonly Plan[];
   readonly #traced: TracedStep;
-  readonly #plans: readonly Plan[];
   #unread = 0;
 
   private constructor(
@@ -73,7 +74,7 @@ export class Trainer {
     this.model = model;
     this.settings = settings;
     this.#traced = traced;
-    this.#plans = [microBatch, update];
+    this.plans = [microBatch, update];
     const program = traced.clear();
     for (let micro = 0; micro < settings.microBatches; micro++) {
       program.push(...traced.inputs.load(traced.packed, micro), ...microBatch.commands);
@@ -137,7 +138,7 @@ export class Trainer {
 
   /** Bytes of activations, their gradients and scratch. */
   get planBytes(): number {
-    return this.#plans.reduce((sum, { bytes }) => sum + bytes, 0);
+    return this.plans.reduce((sum, { bytes }) => sum + bytes, 0);
   }
 
   /**
@@ -238,7 +239,7 @@ export class Trainer {
   }
 
   destroy(): void {
-    for (const made of this.#plans) made.destroy();
+    for (const made of this.plans) made.destroy();
     this.#traced.destroy();
   }
 

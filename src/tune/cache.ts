@@ -3,7 +3,6 @@
  * one driver, one version of Dawn and one state of the kernels, and an entry for one set of candidates; anything else,
  * damage included, is as if nothing had been tuned, and a note says so.
  */
-import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
@@ -11,6 +10,7 @@ import { messageOf } from '../errors.js';
 import { writeFileWhole } from '../files.js';
 import type { AdapterDescription } from '../gpu/adapters.js';
 import { dawnVersion } from '../gpu/drivers.js';
+import { sha256 } from '../hash.js';
 import { ELEMENT_TYPES } from '../kernels/element-type.js';
 import { kernelsHash } from '../kernels/source.js';
 import type { KernelRequest, Kind, VariantChoices } from '../kernels/variants.js';
@@ -105,8 +105,6 @@ const identityOf = ({ name, vendor, architecture, driver }: AdapterDescription):
   dawn: dawnVersion(),
   kernels: kernelsHash(),
 });
-
-const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
 
 const candidatesHash = (adapter: AdapterDescription, request: KernelRequest): string =>
   sha256(candidatesFor(adapter, request).map(canonical).join('\n'));

@@ -1,13 +1,10 @@
 /** Whether a variant computes what it should, on a small case with edges, against float64. */
 
-import { wordsOfBfloats } from '../bfloat.js';
 import type { Device } from '../gpu/device.js';
-import { floatsOfHalves, wordsOfHalves } from '../half.js';
-import { BYTES, type ElementType } from '../kernels/element-type.js';
+import { BYTES, floatsOf, packed } from '../kernels/element-type.js';
 import type { KernelRequest } from '../kernels/variants.js';
 import { storedBound } from '../numerics/bounds.js';
 import { compare } from '../numerics/compare.js';
-import type { Vector } from '../numerics/reference.js';
 import { canonical } from './candidates.js';
 import type { Check, Variant } from './kind.js';
 import { kindOf } from './kinds/index.js';
@@ -47,7 +44,7 @@ async function findFault(
   const tensors = makeTensors(device, specs);
   try {
     tensors.forEach(({ buffer, dtype }, i) => {
-      device.write(buffer!, bytesOf(check.inputs[i]!, dtype));
+      device.write(buffer!, packed(check.inputs[i]!, dtype));
     });
     const planned = await planVariant(device, request, variant, tensors);
     device.submit(planned.commands);
@@ -55,7 +52,7 @@ async function findFault(
     for (const { index, expected, bound } of check.outputs) {
       const { name, elements, type } = specs[index]!;
       const bytes = await device.read(tensors[index]!.buffer!, 0, 4 * Math.ceil((elements * BYTES[type]) / 4));
-      const actual = (type === 'f16' ? floatsOfHalves(bytes) : new Float32Array(bytes)).subarray(0, elements);
+      const actual = floatsOf(bytes, type).subarray(0, elements);
       const { passed, description } = compare(
         actual,
         expected,
@@ -67,10 +64,4 @@ async function findFault(
   } finally {
     freeTensors(tensors);
   }
-}
-
-function bytesOf(values: Vector, type: ElementType): Float32Array | Uint32Array {
-  if (type === 'f16') return wordsOfHalves(values);
-  if (type === 'bf16') return wordsOfBfloats(values);
-  return type === 'u32' ? Uint32Array.from(values) : Float32Array.from(values);
 }

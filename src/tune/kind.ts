@@ -1,9 +1,9 @@
 /** What the tuner has to know of a kind of kernels: its variants, what each needs, how to run it, and what must come out. */
 import type { AdapterDescription } from '../gpu/adapters.js';
-import { floatsOfHalves, halvesOf } from '../half.js';
 import type { KernelCall, Operand } from '../kernels/call.js';
 import type { ElementType } from '../kernels/element-type.js';
 import type { Kind, RequestOf, VariantOf, VariantTable } from '../kernels/variants.js';
+import { stored } from '../numerics/inputs.js';
 import type { Vector } from '../numerics/reference.js';
 import { Random } from '../random.js';
 
@@ -82,8 +82,7 @@ export function values(label: string, count: number): Vector {
 }
 
 /** As f16 holds them. */
-export const inHalves = (exact: Vector): Vector =>
-  Float64Array.from(floatsOfHalves(halvesOf(exact).buffer as ArrayBuffer));
+export const inHalves = (exact: Vector): Vector => stored(exact, 'f16');
 
 /**
  * About `size`, an odd multiple of the vector that divides `real`: rows begin where those of the real matrix may begin,

@@ -53,9 +53,3 @@ export function fill(device: Device, tensors: readonly Tensor[], specs: readonly
     }
   }
 }
-
-export function median(samples: readonly number[]): number {
-  const sorted = [...samples].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
-}

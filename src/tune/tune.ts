@@ -8,11 +8,12 @@ import type { Tensor } from '../autograd/tensor.js';
 import { messageOf } from '../errors.js';
 import type { Device } from '../gpu/device.js';
 import type { KernelRequest } from '../kernels/variants.js';
+import { median } from '../median.js';
 import { type Candidate, candidatesFor } from './candidates.js';
 import { Checker } from './check.js';
 import type { Variant } from './kind.js';
 import { freeTensors, makeTensors, planVariant, tensorsOf } from './subject.js';
-import { fill, median, timeRound } from './time.js';
+import { fill, timeRound } from './time.js';
 
 /** What became of a candidate. `milliseconds`: by the median of its rounds. */
 export type Outcome =

@@ -9,7 +9,9 @@ import type { Check } from '../../src/audit/report.js';
 import { FAMILIES } from '../../src/audit/subjects/index.js';
 import { matmulVariants } from '../../src/audit/variants.js';
 import { packageRoot } from '../../src/files.js';
-import type { KernelCall } from '../../src/kernels/call.js';
+import type { DeviceBuffer } from '../../src/gpu/buffer.js';
+import type { KernelCall, Operand } from '../../src/kernels/call.js';
+import type { ElementType } from '../../src/kernels/element-type.js';
 import { matmulCases, sumLengths } from '../../src/numerics/cases.js';
 import { useDevice } from '../support/gpu.js';
 
@@ -64,15 +66,20 @@ describe('whole kernels', () => {
 
   test('in quick each variant of a product and of attention is there, and compiled once for a type and a number of rows', () => {
     const { adapter } = context.device;
-    const range = { buffer: context.device.createBuffer('any', 16), offsetBytes: 0, sizeBytes: 16 };
+    const buffers = new Map<string, DeviceBuffer>();
+    const bind = (name: string, type: ElementType): Operand => {
+      const buffer = buffers.get(name) ?? context.device.createBuffer(name, 16);
+      buffers.set(name, buffer);
+      return { buffer, offsetBytes: 0, sizeBytes: 16, type };
+    };
     for (const { name, problems } of FAMILIES.filter(({ name }) => /^matmul|^attention/.test(name))) {
       const [seen, variants] = [new Map<string, Set<string>>(), new Set<string>()];
       for (const problem of problems({ adapter, quick: true })) {
         const own = { ...problem.inputs, ...problem.outputs };
         for (const { name, calls } of problem.variants) {
-          const [call] = calls(operand => ({ ...range, type: own[operand]!.type }));
+          const [call] = calls(operand => bind(operand, own[operand]!.type));
           // a product of few rows has a tile of its own
-          const rows = call!.source.match(/const ROWS = \d+u|\d+u \* ROWS/g) ?? [];
+          const rows = call!.source.match(/const (ROWS|GROUPS) = \d+u/g) ?? [];
           const key = `${name} ${problem.kernel} ${problem.shape.replace(/, .*/, '')} ${[...new Set(rows)]}`;
           seen.set(key, (seen.get(key) ?? new Set()).add(call!.source));
           variants.add(name);
@@ -85,7 +92,7 @@ describe('whole kernels', () => {
       }
       expect(variants, name).toEqual(all);
     }
-    range.buffer.destroy();
+    for (const buffer of buffers.values()) buffer.destroy();
   });
 
   test('every variant of a product meets all sizes, and each pair of form, types, epilogue and input class', () => {

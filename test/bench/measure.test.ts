@@ -1,6 +1,7 @@
 import { setTimeout } from 'node:timers/promises';
 import { expect, test } from 'vitest';
-import { measure, median, quantile, spreadOf } from '../../bench/measure.js';
+import { measure, quantile, spreadOf } from '../../bench/measure.js';
+import { median } from '../../src/median.js';
 import { sampleWork } from './samples.js';
 
 test('quantiles interpolate', () => {

@@ -1,8 +1,8 @@
-import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { sha256 } from '../../src/hash.js';
 import { pageOfStudy } from '../../src/report/study-page.js';
 import { parseFit } from '../../src/scaling/fit-result.js';
 import { fitStudy, type LanguageFits } from '../../src/study/fits.js';
@@ -119,8 +119,6 @@ describe('a study that is done', () => {
 });
 
 describe('the record of what a report wrote', () => {
-  const sha256 = (text: string) => createHash('sha256').update(text).digest('hex');
-
   test.each([
     ['is no JSON', '{'],
     ['names a file outside', JSON.stringify({ '../outside.svg': sha256('mine'), 'figures/a.svg': sha256('mine') })],

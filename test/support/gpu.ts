@@ -4,12 +4,12 @@ import { backward } from '../../src/autograd/backward.js';
 import type { Graph } from '../../src/autograd/graph.js';
 import { plan } from '../../src/autograd/plan.js';
 import { bytesOf, type DType, persistent, type Shape, sizeOf, type Tensor } from '../../src/autograd/tensor.js';
-import { wordsOfBfloats } from '../../src/bfloat.js';
 import { type Device, type DeviceOptions, openDevice } from '../../src/gpu/device.js';
-import { floatsOfHalves, halvesOf, wordsOfHalves } from '../../src/half.js';
 import { add } from '../../src/kernels/add.js';
+import { floatsOf, packed } from '../../src/kernels/element-type.js';
 import type { VariantTable } from '../../src/kernels/variants.js';
 import { compare } from '../../src/numerics/compare.js';
+import { stored } from '../../src/numerics/inputs.js';
 import { Random } from '../../src/random.js';
 
 export { apart as parts, sideBySide } from '../../src/numerics/side-by-side.js';
@@ -45,12 +45,6 @@ export function input(
   return persistent(name, shape, buffer, dtype);
 }
 
-function packed(values: ArrayLike<number>, dtype: DType): Float32Array | Uint32Array {
-  if (dtype === 'f32') return Float32Array.from(values);
-  if (dtype === 'u32') return Uint32Array.from(values);
-  return dtype === 'f16' ? wordsOfHalves(values) : wordsOfBfloats(values);
-}
-
 /** An input whose gradient is wanted. */
 export function parameter(
   device: Device,
@@ -83,7 +77,7 @@ export function backwardFrom(graph: Graph, y: Tensor, dy: Tensor): void {
 
 /** Values that a half holds. */
 export function halfUniform(label: string, count: number, low = -2, high = 2): Float64Array {
-  return Float64Array.from(floatsOfHalves(halvesOf(uniform(label, count, low, high)).buffer as ArrayBuffer));
+  return stored(uniform(label, count, low, high), 'f16');
 }
 
 /** Runs a graph once and reads tensors. */
@@ -99,7 +93,7 @@ export async function run(
   for (const tensor of tensors) {
     const { buffer, offsetBytes } = planned.rangeOf(tensor);
     const bytes = await device.read(buffer, offsetBytes, bytesOf(tensor));
-    const all = tensor.dtype === 'f16' ? floatsOfHalves(bytes) : new Float32Array(bytes);
+    const all = floatsOf(bytes, tensor.dtype);
     values.push(all.subarray(0, sizeOf(tensor.shape)));
   }
   planned.destroy();

@@ -11,7 +11,7 @@ import { parseConfig } from '../../src/run/config.js';
 import type { TrainObserver } from '../../src/run/loop.js';
 import { readRunConfig, resumeRun, startRun } from '../../src/run/run.js';
 import { trainerSettings } from '../../src/run/step-shape.js';
-import { traceVariants } from '../../src/train/dry-step.js';
+import { dryStep } from '../../src/train/dry-step.js';
 import { readCache, writeCache } from '../../src/tune/cache.js';
 import { candidatesFor, sameVariant } from '../../src/tune/candidates.js';
 import type { Variant } from '../../src/tune/kind.js';
@@ -67,7 +67,7 @@ const variantsOf = ({ matmul, attention, rows, elements }: VariantChoices): Reco
 function requestsOf(name: string): Map<string, KernelRequest> {
   const resolved = readRunConfig(run(name));
   const shape = { model: resolved.model, settings: trainerSettings(resolved) };
-  return new Map(traceVariants(context.device.adapter, shape).requests);
+  return new Map(dryStep(context.device.adapter, shape).variants.requests);
 }
 
 describe('a run', () => {

@@ -1,5 +1,4 @@
 /** What a step ends with: gradient norm, AdamW; and the elementwise kernels. */
-
 import { adamw } from '../../kernels/adamw.js';
 import { accumulate, add } from '../../kernels/add.js';
 import { cast } from '../../kernels/cast.js';

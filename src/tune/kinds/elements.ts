@@ -1,5 +1,4 @@
 /** AdamW, which takes a tensor by elements, to be tuned. */
-
 import { adamw } from '../../kernels/adamw.js';
 import type { Operand } from '../../kernels/call.js';
 import { defaultElements, elementKey } from '../../kernels/row-variant.js';

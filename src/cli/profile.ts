@@ -1,0 +1,172 @@
+/** `profile`: where the time of a training step, an evaluation or decoding goes, kernel by kernel. */
+import { existsSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { type Command, Option } from 'commander';
+import { matrixTypeIn, readModelConfig } from '../checkpoint/model-folder.js';
+import { UserError } from '../errors.js';
+import { cacheFolder, checkFilePlace, writeFileWhole } from '../files.js';
+import { type AdapterDescription, chooseAdapter, findModelFolder, loadModel, openDevice, readYaml } from '../index.js';
+import { VariantTable } from '../kernels/variants.js';
+import { checkWindow, type ModelConfig } from '../model/config.js';
+import { initialWeights } from '../model/init.js';
+import { Model, type TensorOptions } from '../model/model.js';
+import { recipeFor } from '../model/recipe.js';
+import { listPlans } from '../profile/plans.js';
+import { checkTimestamps, profile } from '../profile/profile.js';
+import { makeSubject, type Profiled, SUBJECTS, type SubjectName } from '../profile/subject.js';
+import { chromeTrace } from '../profile/trace.js';
+import { type FieldName, MODEL_FIELDS, parseFields, type RunFields } from '../run/config.js';
+import { describedModel, stepShape } from '../run/step-shape.js';
+import { dryStep } from '../train/dry-step.js';
+import { choicesOf, readCache } from '../tune/cache.js';
+import { type CommandResult, defineAction, type Terminal } from './command.js';
+import { wholeNumber } from './numbers.js';
+import { showPlans } from './profile-plan.js';
+import { showProfile } from './profile-table.js';
+import { addFieldOptions, readFlags } from './train.js';
+import { STEP_FIELDS } from './tune.js';
+
+const FIELDS: readonly FieldName[] = [...STEP_FIELDS, 'deterministic'];
+
+interface ProfileCommandOptions extends Record<string, unknown> {
+  readonly model?: string;
+  readonly config?: string;
+  readonly what: SubjectName;
+  readonly steps: number;
+  readonly plan?: boolean;
+  readonly trace?: string;
+  readonly adapter?: string;
+}
+
+/** `profile` */
+export function addProfileCommand(program: Command): void {
+  const command = program
+    .command('profile')
+    .description('where the time of a training step, an evaluation or decoding goes, kernel by kernel')
+    .option('--model <checkpoint>', 'checkpoint, model folder, or run (its latest checkpoint)')
+    .option('--config <file>', 'YAML file of a run, whose model and batch are profiled; flags win over it')
+    .addOption(
+      new Option(
+        '--what <work>',
+        'step: an optimizer step; eval: the losses of --micro-batch sequences (8); decode: one more token of each of ' +
+          '--micro-batch sequences (1), the last of --context-length',
+      )
+        .choices(SUBJECTS)
+        .default('step'),
+    );
+  addFieldOptions(command, FIELDS);
+  command
+    .option('--steps <count>', 'replays, of which medians are told, after one that warms up', wholeNumber(1), 5)
+    .option('--plan', 'time nothing: list nodes, tensors, the memory that they share, and how long each lives')
+    .option('--trace <file>', "where one replay goes in Chrome's trace format, for ui.perfetto.dev")
+    .option('--adapter <name>', 'adapter, by a part of its name (or set BABELGRAD_ADAPTER)');
+  defineAction<ProfileCommandOptions>(command, run);
+}
+
+async function run(terminal: Terminal, options: ProfileCommandOptions): Promise<CommandResult> {
+  const { model: checkpoint, config: file, what, steps, plan = false, trace, adapter: _, json: __, ...flags } = options;
+  if (trace !== undefined) checkTracePlace(trace, plan);
+  readFlags(flags);
+  const given = { ...(file === undefined ? {} : readYaml(file)), ...flags };
+  const fields = parseFields(given, `'${file}'`); // flags have no fault any more
+  const folder = checkpoint === undefined ? undefined : findModelFolder(checkpoint);
+  const config = modelOf(fields, folder);
+  const adapter = (await chooseAdapter(options.adapter ?? fields.adapter)).choice.chosen;
+  const profiled = { what, config, settings: settingsOf(what, fields, config, adapter) };
+  const { precision = 'f32' } = fields;
+  const variants =
+    what === 'step' && !fields.deterministic ? tunedVariants(terminal, adapter, profiled, precision) : undefined;
+  const tensors: TensorOptions = { precision, variants, trainable: what === 'step' };
+  const { B, T, microBatches } = profiled.settings;
+  const told = {
+    what,
+    model: folder ?? fields.preset ?? null,
+    adapter: adapter.name,
+    driver: adapter.driver,
+    precision,
+    sequences: B,
+    contextLength: T,
+    ...(what === 'step' && { microBatches }),
+  };
+  if (plan) {
+    const matrixType = folder !== undefined && what !== 'step' ? matrixTypeIn(folder, adapter) : 'f32';
+    return { ...told, ...showPlans(terminal, listPlans(adapter, profiled, { ...tensors, matrixType })) };
+  }
+  checkTimestamps(adapter);
+  const device = await openDevice({ adapter: adapter.name });
+  try {
+    const model = folder
+      ? await loadModel(device, folder, { ...tensors, onNote: terminal.note })
+      : await Model.create(device, config, initialWeights(config, 0), tensors);
+    const subject = await makeSubject(model, profiled);
+    const progress = terminal.progress('profiling', steps, 'replays');
+    const found = await profile(device, subject, { steps, onProgress: done => progress.update(done) }).finally(() =>
+      progress.stop(),
+    );
+    const result = { ...told, steps, ...showProfile(terminal, found, profiled) };
+    if (trace === undefined) return result;
+    const title = `babelgrad ${what} on ${adapter.name} (${adapter.driver})`;
+    writeFileWhole(trace, `${JSON.stringify(chromeTrace(found.replay, title))}\n`);
+    terminal.print(`written: ${trace}`);
+    return { ...result, trace };
+  } finally {
+    device.close();
+  }
+}
+
+/** @throws UserError when there is no replay to be written, or no folder for it. */
+function checkTracePlace(path: string, plan: boolean): void {
+  if (plan) throw new UserError('--plan runs nothing that --trace could write; give one of them');
+  if (!existsSync(dirname(path))) {
+    throw new UserError(`cannot write '${path}': there is no folder '${dirname(path)}'; make it first`);
+  }
+  checkFilePlace(path);
+}
+
+/** @throws UserError when there is no model, or one of a folder and one of fields. */
+function modelOf(fields: RunFields, folder: string | undefined): ModelConfig {
+  const described = MODEL_FIELDS.filter(field => fields[field] !== undefined);
+  if (folder !== undefined) {
+    if (described.length === 0) return readModelConfig(folder);
+    throw new UserError(`${described.join(', ')}: --model takes the model of '${folder}'; remove one of the two`);
+  }
+  if (described.length > 0) return describedModel(fields);
+  throw new UserError(
+    'there is nothing to profile: give a model, for instance --preset small, --model with its folder, or --config with the file of a run',
+  );
+}
+
+/** Sequences at once where nothing is trained, as `eval loss` and `generate` have for one prompt. */
+const SEQUENCES = { eval: 8, decode: 1 } as const;
+
+/** @throws UserError when the batch does not fit the model. */
+function settingsOf(
+  what: SubjectName,
+  fields: RunFields,
+  config: ModelConfig,
+  adapter: AdapterDescription,
+): Profiled['settings'] {
+  const step = stepShape(what === 'step' ? fields : { contextLength: undefined }, adapter, config).settings;
+  if (what === 'step') return step;
+  const { contextLength: T = recipeFor(config).contextLength, microBatch: B = SEQUENCES[what] } = fields;
+  if (T > config.maxPositionEmbeddings) {
+    throw new UserError(`contextLength ${T} exceeds the ${config.maxPositionEmbeddings} positions of the model`);
+  }
+  checkWindow(config, T);
+  return { ...step, B, T, microBatches: 1 };
+}
+
+/** What was tuned for the step before, as `train` takes it; the rest as shipped. */
+function tunedVariants(
+  terminal: Terminal,
+  adapter: AdapterDescription,
+  { config: model, settings }: Profiled,
+  precision: 'f32' | 'f16',
+): VariantTable {
+  const { requests } = dryStep(adapter, { model, settings, precision }).variants;
+  const cache = readCache(cacheFolder(), adapter);
+  if (cache.note) terminal.note(cache.note);
+  const tuned = [...requests.keys()].flatMap(key => cache.entries.get(key) ?? []);
+  terminal.note(`kernels: ${tuned.length} of ${requests.size} were tuned, the others are as shipped`);
+  return new VariantTable(adapter, choicesOf(tuned));
+}

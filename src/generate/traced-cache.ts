@@ -1,0 +1,123 @@
+/**
+ * The cache of keys and values on the device, and the traced graphs of both passes over it: prompts at once, and a token of
+ * each sequence. The graphs are planned by whoever runs them.
+ */
+import { Graph } from '../autograd/graph.js';
+import { bytesOf, type DType, persistent, type Shape, type Tensor } from '../autograd/tensor.js';
+import type { Memory } from '../gpu/memory.js';
+import { type BatchShape, headsOf, rotate, traceHead, traceLayer } from '../model/llama.js';
+import type { ForwardTensors } from '../model/model.js';
+import { attention } from '../ops/attention.js';
+import { cachedAttention, type KeyValueCache, writeCache } from '../ops/cache.js';
+import { takeRows } from '../ops/take-rows.js';
+
+/** B prompts of at most T tokens. */
+export interface CacheShape extends BatchShape {
+  /** Positions of each sequence, prompt and continuation together. */
+  readonly capacity: number;
+}
+
+/** A traced pass, and its logits [B, V]. */
+export interface TracedPass {
+  readonly graph: Graph;
+  readonly logits: Tensor;
+}
+
+export class TracedCache {
+  /** Prompts [B*T], padded on the right: causal attention does not see it, and later tokens overwrite it in the cache. */
+  readonly prompts: Tensor;
+  /** The last token of each prompt, as a row of those [B]. */
+  readonly lastRows: Tensor;
+  /** The newest token of each sequence [B], and its position; zeros for prompts. */
+  readonly ids: Tensor;
+  readonly positions: Tensor;
+  readonly prefill: TracedPass;
+  readonly decode: TracedPass;
+  readonly #tensors: Tensor[] = [];
+
+  constructor(memory: Memory, model: ForwardTensors, shape: CacheShape) {
+    const { B, T, capacity } = shape;
+    const make = (name: string, shape: Shape, dtype: DType): Tensor => {
+      const tensor = persistent(name, shape, memory.createBuffer(name, bytesOf({ shape, dtype })), dtype);
+      this.#tensors.push(tensor);
+      return tensor;
+    };
+    try {
+      this.prompts = make('prompt ids', [B * T], 'u32');
+      this.lastRows = make('last rows', [B], 'u32');
+      this.ids = make('newest ids', [B], 'u32');
+      this.positions = make('newest positions', [B], 'u32');
+      const { KV, D } = headsOf(model, shape);
+      const layers = Array.from({ length: model.config.numHiddenLayers }, (_, layer) => ({
+        keys: make(`cached keys of layer ${layer}`, [B, KV, D, capacity], model.precision),
+        values: make(`cached values of layer ${layer}`, [B, KV, capacity, D], model.precision),
+      }));
+      // the model keeps every table that it was asked for: a few lengths serve all
+      const rotations = model.ropeTable(
+        Math.min(model.config.maxPositionEmbeddings, 2 ** Math.ceil(Math.log2(capacity))),
+      );
+      this.prefill = this.#tracePrefill(model, shape, layers, rotations);
+      this.decode = this.#traceDecode(model, shape, layers, rotations);
+    } catch (error) {
+      this.destroy();
+      throw error;
+    }
+  }
+
+  #tracePrefill(
+    model: ForwardTensors,
+    shape: CacheShape,
+    layers: readonly KeyValueCache[],
+    rotations: Tensor,
+  ): TracedPass {
+    const sizes = { ...headsOf(model, shape), capacity: shape.capacity };
+    const graph = new Graph();
+    const firstRotations = persistent('rotations of prompts', [sizes.T, sizes.D / 2, 2], rotations.buffer!);
+    const hidden = traceHidden(graph, model, this.prompts, layers, (qkv, cache) => {
+      const rotated = rotate(graph, model, qkv, shape, firstRotations);
+      writeCache(graph, rotated, this.positions, cache, sizes);
+      return attention(graph, rotated, sizes);
+    });
+    // only the last token of each sequence reaches the head
+    return { graph, logits: traceHead(graph, model, takeRows(graph, hidden, this.lastRows)) };
+  }
+
+  #traceDecode(
+    model: ForwardTensors,
+    shape: CacheShape,
+    layers: readonly KeyValueCache[],
+    rotations: Tensor,
+  ): TracedPass {
+    const { B, capacity } = shape;
+    const sizes = { ...headsOf(model, { B, T: 1 }), capacity };
+    const graph = new Graph();
+    // a token of each sequence is rotated like B positions of one, by rows of the table that are its own position's
+    const ownRotations = takeRows(graph, rotations, this.positions);
+    const newest = traceHidden(graph, model, this.ids, layers, (qkv, cache) => {
+      const rotated = rotate(graph, model, qkv, { B: 1, T: B }, ownRotations);
+      writeCache(graph, rotated, this.positions, cache, sizes);
+      return cachedAttention(graph, rotated, this.positions, cache, sizes);
+    });
+    return { graph, logits: traceHead(graph, model, newest) };
+  }
+
+  destroy(): void {
+    for (const { buffer } of this.#tensors) buffer!.destroy();
+  }
+}
+
+/** Token ids [R] → the residual stream behind the last layer [R, C]. */
+function traceHidden(
+  graph: Graph,
+  model: ForwardTensors,
+  ids: Tensor,
+  layers: readonly KeyValueCache[],
+  attend: (qkv: Tensor, cache: KeyValueCache) => Tensor,
+): Tensor {
+  graph.scope = 'model.';
+  let x = takeRows(graph, model.weight('model.embed_tokens.weight'), ids);
+  for (const [layer, cache] of layers.entries()) {
+    x = traceLayer(graph, model, layer, x, qkv => attend(qkv, cache));
+  }
+  return x;
+}

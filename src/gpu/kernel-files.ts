@@ -1,0 +1,21 @@
+/**
+ * The kernels that a process compiles, as files: `BABELGRAD_WGSL=DIR` has each specialised source written to
+ * DIR/LABEL-HASH.wgsl.
+ */
+import { createHash } from 'node:crypto';
+import { join } from 'node:path';
+import { makeFolder, writeFileWhole } from '../files.js';
+
+/** @throws UserError when the environment names a folder that cannot be made. */
+export function kernelFolder(): string | undefined {
+  const folder = process.env.BABELGRAD_WGSL || undefined;
+  if (folder !== undefined) makeFolder(folder);
+  return folder;
+}
+
+/** Writes a kernel below a line with its label; one source has one name. */
+export function writeKernel(folder: string, label: string, source: string): void {
+  const hash = createHash('sha256').update(source).digest('hex').slice(0, 8);
+  const name = `${label.replaceAll(/[^\w.-]+/g, '_')}-${hash}.wgsl`;
+  writeFileWhole(join(folder, name), `// ${label}\n${source}`);
+}

@@ -1,0 +1,126 @@
+/** What is profiled: the commands of a training step, an evaluation or a step of decoding, and how a verb would run them. */
+import type { CommandSource, Plan } from '../autograd/plan.js';
+import { bytesOf } from '../autograd/tensor.js';
+import { UserError } from '../errors.js';
+import { TokenLosses } from '../eval/token-losses.js';
+import { CachedModel } from '../generate/cached-model.js';
+import type { Command } from '../gpu/program.js';
+import type { ModelConfig } from '../model/config.js';
+import type { BatchShape } from '../model/llama.js';
+import type { Model } from '../model/model.js';
+import { Random } from '../random.js';
+import { Trainer } from '../train/step.js';
+import type { TrainerSettings } from '../train/traced-step.js';
+
+export const SUBJECTS = ['step', 'eval', 'decode'] as const;
+export type SubjectName = (typeof SUBJECTS)[number];
+
+/** What is to be profiled of which model, on how large a batch. */
+export interface Profiled {
+  readonly what: SubjectName;
+  readonly config: ModelConfig;
+  /** Of an evaluation and of decoding, B and T alone. */
+  readonly settings: TrainerSettings;
+}
+
+/** Plans and compiles it, on a model of its own configuration. @throws UserError when it does not fit the adapter. */
+export const makeSubject = (model: Model, { what, settings }: Profiled): Promise<Subject> =>
+  ({ step: stepSubject, eval: evaluationSubject, decode: decodingSubject })[what](model, settings);
+
+export interface Subject {
+  /** Replayed for the times of kernels: every replay does the same work. */
+  readonly commands: readonly Command[];
+  /** Of those commands that come from a graph. */
+  readonly sources: ReadonlyMap<Command, CommandSource>;
+  /** Trained on, scored or decoded by one run. */
+  readonly tokens: number;
+  /** As a verb runs it, on random tokens: inputs written, commands submitted once, results read. */
+  run(): Promise<void>;
+  destroy(): void;
+}
+
+const LEARNING_RATE = 1e-4;
+/** In f16 the first steps overflow, and update nothing, until the loss scale is low enough: 2^16 is halved so often. */
+const MOST_SKIPPED = 24;
+
+/**
+ * An optimizer step: its micro-batches, clipping and AdamW.
+ * @throws UserError as Trainer.create, or when the steps go on overflowing.
+ */
+async function stepSubject(model: Model, settings: TrainerSettings): Promise<Subject> {
+  const trainer = await Trainer.create(model, settings);
+  const { microBatches, B, T } = settings;
+  const batch = randomIds(model, microBatches * B * (T + 1));
+  const step = () => trainer.trainStep(batch, LEARNING_RATE);
+  try {
+    for (let skipped = 0; (await step()).skipped; skipped++) {
+      if (skipped === MOST_SKIPPED) throw new UserError('gradients of this model overflow in f16; use precision f32');
+    }
+  } catch (error) {
+    trainer.destroy();
+    throw error;
+  }
+  return {
+    commands: trainer.program,
+    sources: sourcesOf(trainer.plans),
+    tokens: trainer.tokensPerStep,
+    run: async () => void (await step()),
+    destroy: () => trainer.destroy(),
+  };
+}
+
+/** A forward pass over a batch, to the loss of every token. @throws UserError as TokenLosses.create. */
+async function evaluationSubject(model: Model, shape: BatchShape): Promise<Subject> {
+  const losses = await TokenLosses.create(model, shape);
+  const { B, T } = shape;
+  const batch = randomIds(model, B * (T + 1));
+  return {
+    commands: losses.program,
+    sources: sourcesOf([losses.plan]),
+    tokens: B * T,
+    run: async () => void (await losses.of(batch)),
+    destroy: () => losses.destroy(),
+  };
+}
+
+/** The context of decoding: a prompt that leaves room for one more token. @throws UserError where there is none. */
+export function decodingShape({ B, T }: BatchShape) {
+  if (T < 2) throw new UserError('decoding needs a contextLength of 2 tokens at least: a prompt, and one that follows');
+  return { B, T: T - 1, capacity: T };
+}
+
+/**
+ * One more token of each of B sequences, the last that a context of T has room for: what attends to most.
+ * @throws UserError as CachedModel.create.
+ */
+async function decodingSubject(model: Model, shape: BatchShape): Promise<Subject> {
+  const { B, T, capacity } = decodingShape(shape);
+  const cached = await CachedModel.create(model, { B, T, capacity });
+  const { plan, logits } = cached.decodePass;
+  try {
+    await cached.prefill(Array.from({ length: B }, () => randomIds(model, T)));
+    await cached.decode([...randomIds(model, B)]);
+  } catch (error) {
+    cached.destroy();
+    throw error;
+  }
+  const { device } = model;
+  return {
+    commands: plan.commands,
+    sources: sourcesOf([plan]),
+    tokens: B,
+    async run() {
+      device.submit(plan.commands);
+      await device.read(plan.rangeOf(logits).buffer, 0, bytesOf(logits));
+    },
+    destroy: () => cached.destroy(),
+  };
+}
+
+const sourcesOf = (plans: readonly Plan[]): Map<Command, CommandSource> =>
+  new Map(plans.flatMap(({ commands, sources }) => commands.map((command, i) => [command, sources[i]!] as const)));
+
+function randomIds({ config }: Model, count: number): Uint32Array {
+  const random = new Random(0, 'tokens');
+  return Uint32Array.from({ length: count }, () => random.integer(config.vocabSize));
+}
