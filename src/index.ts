@@ -90,6 +90,7 @@ export type { BufferRange, BufferUsage, DeviceBuffer } from './gpu/buffer.js';
 export { type Counters, Device, type DeviceOptions, type LineOrigin, openDevice } from './gpu/device.js';
 export type { Memory } from './gpu/memory.js';
 export type { Clear, Command, Copy, Dispatch, Pipeline } from './gpu/program.js';
+export type { DispatchTime, HostSpan, Timeline } from './gpu/timeline.js';
 export { callOf, type KernelArguments, type KernelCall, type Operand } from './kernels/call.js';
 export { ELEMENT_TYPES, type ElementType } from './kernels/element-type.js';
 export type { Constants } from './kernels/source.js';
