@@ -58,10 +58,13 @@ export class Trainer {
   readonly settings: TrainerSettings;
   /** The commands of a step, for profiling with `device.time`. */
   readonly program: readonly Command[];
+  /**
+   * What the program is made of: a micro-batch, which it repeats, and the update.
+   * @internal
+   */
+  readonly plans: readonly Plan[];
   /** The number of optimizer steps made so far. */
   step = 0;
-  /** What the program is made of: a micro-batch, which it repeats, and the update. */
-  readonly plans: readonly Plan[];
   readonly #traced: TracedStep;
   #unread = 0;
 
