@@ -1,5 +1,6 @@
 /**
- * babelgrad's public interface; the command line is built on it. docs/api.md walks through it, docs/example.mjs runs it.
+ * babelgrad's public interface; the command line is built on it. docs/api.md walks through it, docs/example.mjs runs
+ * it.
  *
  * - Devices: `listAdapters`, `chooseAdapter`, `openDevice`
  * - Models: `createModel`, `loadModel`, `saveModel`, `exportModel`, `logits`, `loss`, `lossAndGradients`
@@ -11,11 +12,11 @@
  * - Studies: `readStudyPlan`, `runStudy`, `readStudy`, `studyPoints`, `fitStudy`
  * - Scaling laws: `parsePoints`, `fitChinchilla`, `fitCpt`, `fitCompute`, `parseFit`, `makePlan`, `planReplay`
  * - Evaluation: `textLoss`, `TokenLosses`, `logLikelihoods`, `readTask`, `evaluateTasks`
- * - Findings: `readRun`, `compareRuns`, `savingsAtEqualLoss`, `forgettingOf`, `compareReplay`, `reportPage`, `studyPage`,
- *   `studyFigures`; live: `serveWatch`
+ * - Findings: `readRun`, `compareRuns`, `savingsAtEqualLoss`, `forgettingOf`, `compareReplay`, `reportPage`,
+ *   `studyPage`, `studyFigures`; live: `serveWatch`
  *
- * What holds memory of a device (models, trainers, evaluators) is freed by `destroy()`, a device by `close()`; `using`
- * does either at the end of its block. Errors that a user can mend are `UserError`s.
+ * Models, trainers and evaluators hold memory of a device: `destroy()` frees it, and `close()` frees a device; `using`
+ * does either at the end of its block. An error that a user can mend is a `UserError`.
  */
 import { writeModel } from './checkpoint/model-folder.js';
 import { meanLoss } from './eval/text-loss.js';
@@ -38,7 +39,7 @@ export {
   type Segment,
 } from './autograd/graph.js';
 export type { LayoutOptions } from './autograd/layout.js';
-export { type Plan as GraphPlan, type PlanOptions, plan as planGraph } from './autograd/plan.js';
+export { type CommandSource, type Plan as GraphPlan, type PlanOptions, plan as planGraph } from './autograd/plan.js';
 export { type DType, persistent, type Shape, type Tensor } from './autograd/tensor.js';
 export { type Exported, type ExportOptions, exportModel } from './checkpoint/export.js';
 export { findModelFolder } from './checkpoint/find.js';
@@ -87,7 +88,8 @@ export {
   type SubgroupMatrix,
 } from './gpu/adapters.js';
 export type { BufferRange, BufferUsage, DeviceBuffer } from './gpu/buffer.js';
-export { type Counters, Device, type DeviceOptions, type LineOrigin, openDevice } from './gpu/device.js';
+export type { LineOrigin } from './gpu/compile.js';
+export { type Counters, Device, type DeviceOptions, openDevice } from './gpu/device.js';
 export type { Memory } from './gpu/memory.js';
 export type { Clear, Command, Copy, Dispatch, Pipeline } from './gpu/program.js';
 export type { DispatchTime, HostSpan, Timeline } from './gpu/timeline.js';
@@ -192,7 +194,7 @@ export { type Moments, Trainer, type TrainerOptions } from './train/step.js';
 export type { TrainerSettings } from './train/traced-step.js';
 
 /**
- * A model with random weights: N(0, 0.02), residual projections scaled by 1/√(2·layers). Free it with `destroy`.
+ * Returns a model with random weights: N(0, 0.02), residual projections scaled by 1/√(2·layers). Free it with `destroy`.
  * @param model a preset with a vocabulary, or a shape (see `modelConfig`).
  * @throws UserError when the fields don't make a model, or the adapter has no f16.
  * @example
@@ -201,7 +203,7 @@ export type { TrainerSettings } from './train/traced-step.js';
  * const device = await openDevice();
  * const model = await createModel(device, { preset: 'tiny', vocabSize: 4096 }, { seed: 1 });
  */
-export function createModel(
+export async function createModel(
   device: Device,
   model: ModelFields,
   { seed = 0, ...options }: { readonly seed?: number | undefined } & ModelOptions = {},
@@ -215,7 +217,7 @@ export function saveModel(model: Model, folder: string, tokenizerJson?: string):
   return writeFolderWhole(folder, target => writeModel(model, target, tokenizerJson));
 }
 
-/** Mean loss in nats over sequences [B, T+1]. @throws UserError as `lossAndGradients`. */
+/** Returns the mean loss in nats over sequences [B, T+1]. @throws UserError as `lossAndGradients`. */
 export async function loss(model: Model, sequences: Uint32Array, shape: BatchShape): Promise<number> {
   checkBatch(model, sequences, shape);
   const evaluator = await TokenLosses.create(model, shape);

@@ -1,4 +1,4 @@
-/** What `--dry-run` prints. */
+/** Prints the result of `--dry-run`. */
 import type { DryRun } from '../index.js';
 import { short } from '../report/words.js';
 import { evaluationCost } from '../run/evaluations.js';
@@ -30,7 +30,8 @@ export function showDryRun(terminal: Terminal, dry: DryRun, time: RunTime): Comm
   for (const words of [passesWords, scheduleWords, evaluationWords]) terminal.print(words(run));
   terminal.print(
     `checkpoints: ${checkpoints.count}, before the first step and every ${short(checkpoints.everySteps)} steps, ` +
-      `${showBytes(checkpointBytes)} each; the last ${checkpoints.kept} are kept: ${showBytes(checkpoints.kept * checkpointBytes)}`,
+      `${showBytes(checkpointBytes)} each; the last ${checkpoints.kept} are kept: ` +
+      `${showBytes(checkpoints.kept * checkpointBytes)}`,
   );
   terminal.print(timeWords(time));
   terminal.print(`device memory, checkpointing: ${run.checkpointing}`);
@@ -79,5 +80,8 @@ export function showDryRun(terminal: Terminal, dry: DryRun, time: RunTime): Comm
 function timeWords(time: RunTime): string {
   if ('missing' in time) return `time: not known, ${time.missing}`;
   const { seconds, tokensPerSecond, basis } = time;
-  return `time: about ${duration(seconds)}, evaluations among it, at ${short(tokensPerSecond)} tokens/s, ${basis}; tuning and checkpoints are not counted`;
+  return (
+    `time: about ${duration(seconds)}, evaluations among it, at ${short(tokensPerSecond)} tokens/s, ${basis}; ` +
+    'tuning and checkpoints are not counted'
+  );
 }

@@ -14,7 +14,7 @@ import { percent, replayFindings, short, signed, startOfForgetting } from '../re
 import { defineAction } from './command.js';
 import { makeTable } from './table.js';
 
-/** `eval forgetting` */
+/** Adds the command `eval forgetting`. */
 export function addEvalForgetting(group: Command): void {
   const command = group
     .command('forgetting')
@@ -31,7 +31,8 @@ export function addEvalForgetting(group: Command): void {
       if (source === undefined && run.config.method === 'cpt') {
         const from = run.config.source?.checkpoint ?? run.config.source?.name;
         throw new UserError(
-          `'${run.folder}': the run of its source model '${from}' is not to be found; name its language with --source-language`,
+          `'${run.folder}': the run of its source model '${from}' is not to be found; ` +
+            'name its language with --source-language',
         );
       }
       return forgettingOf(run, source ?? '', unit);

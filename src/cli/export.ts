@@ -13,7 +13,7 @@ interface ExportCommandOptions {
   shardSize: number;
 }
 
-/** `export` */
+/** Adds the command `export`. */
 export function addExportCommand(program: Command): void {
   const command = program
     .command('export')

@@ -1,4 +1,4 @@
-/** `study`: many runs from one file. */
+/** The command `study`: many runs from one file. */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Command } from 'commander';
@@ -81,7 +81,10 @@ async function runToEnd(terminal: Terminal, plan: StudyPlan, jobs: number): Prom
   return { folder: plan.folder, ...summary };
 }
 
-/** @throws UserError when a run's configuration, its data and the adapter don't fit together: before any is started. */
+/**
+ * Returns an observer that shows the runs. It throws before any run is started.
+ * @throws UserError when a run's configuration, its data and the adapter don't fit together.
+ */
 async function observe(terminal: Terminal, plan: StudyPlan): Promise<{ observer: StudyObserver; end(): void }> {
   const { chosen } = (await chooseAdapter(plan.runs[0]!.config.adapter)).choice;
   const resolved = resolveStudy(plan, chosen);
@@ -122,7 +125,7 @@ async function observe(terminal: Terminal, plan: StudyPlan): Promise<{ observer:
   return { observer, end: () => bar?.stop() };
 }
 
-/** The runs of a study that was started before. */
+/** Returns the runs of a study that was started before. */
 async function studyIfThere({ folder }: StudyPlan): Promise<readonly StudyRun[]> {
   return existsSync(join(folder, 'study.json')) ? (await readStudy(folder)).runs : [];
 }

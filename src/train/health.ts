@@ -13,21 +13,21 @@ import {
 import { readHealth as readStepHealth } from '../optim/adamw.js';
 import type { Trainer } from './step.js';
 
-/** A parameter (or parameters that are kept together) after a step. */
+/** A parameter (or several that are kept together) after a step. */
 export interface ParameterHealth {
   readonly name: string;
   readonly weight: TensorHealth;
-  /** Before clipping, and without the loss scale. */
+  /** The gradient before clipping, and without the loss scale. */
   readonly gradient: TensorHealth;
-  /** Root mean squares over each other; 0 for weights that are all 0. */
+  /** The root mean square of the gradient over that of the weights; 0 for weights that are all 0. */
   readonly gradientToWeight: number;
-  /** Of what AdamW moved the weights by, without decay. */
+  /** The root mean square of AdamW's step without decay over that of the weights. */
   readonly updateToWeight: number;
-  /** While the run trains the embedding alone: nothing moves these weights. */
+  /** Whether the run trains the embedding alone for now, so that nothing moves these weights. */
   readonly frozen?: boolean | undefined;
 }
 
-/** In the run's folder: a HealthLine a line. */
+/** The file in the run's folder that has a HealthLine on each line. */
 export const HEALTH_FILE = 'health.jsonl';
 
 export interface HealthLine {
@@ -37,24 +37,26 @@ export interface HealthLine {
   readonly parameters: readonly ParameterHealth[];
 }
 
-/** A warning is given for what is beyond. */
+/** The limits beyond which a warning is given. */
 export interface HealthLimits {
   /** Updates this large undo what was learnt; 1e-3 is usual. */
   readonly maxUpdateToWeight: number;
   /** Updates this small change nothing in f32. */
   readonly minUpdateToWeight: number;
   readonly maxGradientToWeight: number;
-  /** Share of a gradient's values that are 0: dead units, or underflow in f16. An embedding's rows may be unused. */
+  /**
+   * The share of a gradient's values that are 0: dead units, or underflow in f16. An embedding's rows may be unused.
+   */
   readonly maxZeros: number;
-  /** Share of a gradient's values below the smallest normal number. */
+  /** The share of a gradient's values below the smallest normal number. */
   readonly maxSubnormal: number;
-  /** In f16: below it little is left of small gradients. */
+  /** The loss scale in f16 below which little is left of small gradients. */
   readonly minLossScale: number;
 }
 
 /** How a run watches itself. */
 export interface HealthOptions {
-  /** Steps from one look to the next. */
+  /** The number of steps from one look to the next. */
   readonly every: number;
   readonly limits: HealthLimits;
 }
@@ -68,7 +70,10 @@ export const HEALTH_LIMITS: HealthLimits = {
   minLossScale: 16,
 };
 
-/** Traced once for a trainer; reads everything that it looks at once, and changes nothing. Free it with `destroy`. */
+/**
+ * Looks at a trainer's parameters. It is traced once, reads everything in one go, and changes nothing. Free it with
+ * `destroy`.
+ */
 export class HealthProbe {
   readonly #trainer: Trainer;
   readonly #plan: Plan;
@@ -158,13 +163,13 @@ export class HealthProbe {
   }
 }
 
-/** What is beyond a limit, in words. */
+/** Says in words what is beyond a limit. */
 export const healthWarnings = (line: HealthLine, limits: HealthLimits): string[] => [
   ...parameterWarnings(line, limits),
   ...lossScaleWarnings(line, limits),
 ];
 
-/** f32 runs have a loss scale of 1. */
+/** Warns of a small loss scale. f32 runs have a loss scale of 1. */
 export function lossScaleWarnings(
   { step, lossScale }: Pick<HealthLine, 'step' | 'lossScale'>,
   { minLossScale }: HealthLimits,

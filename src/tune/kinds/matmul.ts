@@ -1,21 +1,41 @@
 /** Matrix products, to be tuned. */
-import type { Operand } from '../../kernels/call.js';
+import { z } from 'zod';
+import { type MatmulTypes, matmulCase } from '../../cases/matmul.js';
 import { BYTES } from '../../kernels/element-type.js';
-import { matmulCalls } from '../../kernels/matmul.js';
+import { areHalves, type MatmulVariant, matrixShapes, unusableMatrix } from '../../kernels/matmul-variant.js';
 import {
-  areHalves,
-  defaultMatmul,
-  type MatmulVariant,
-  matrixShapes,
-  unusableMatrix,
-} from '../../kernels/matmul-variant.js';
-import { matmulBound } from '../../numerics/bounds.js';
-import { stored } from '../../numerics/inputs.js';
-import { matmul as matmul64 } from '../../numerics/reference.js';
-import { isSoftware, type Needs, oddSize, product, type TunedKind, values } from '../kind.js';
+  countSchema,
+  isSoftware,
+  matrixSchema,
+  type Needs,
+  oddSize,
+  product,
+  type TunedKind,
+  typeSchema,
+} from '../kind.js';
+
+/** A kernel and its counts. */
+const variantOf = <Kernel extends string, Name extends string>(kernel: Kernel, ...names: Name[]) =>
+  z.strictObject({
+    kernel: z.literal(kernel),
+    ...(Object.fromEntries(names.map(name => [name, countSchema])) as Record<Name, typeof countSchema>),
+  });
 
 export const matmul: TunedKind<'matmul'> = {
-  shipped: defaultMatmul,
+  requestSchema: z.object({
+    form: z.enum(['NN', 'NT', 'TN']),
+    M: countSchema,
+    N: countSchema,
+    K: countSchema,
+    types: z.object({ a: typeSchema, b: typeSchema, c: typeSchema }),
+  }),
+  variantSchema: z.discriminatedUnion('kernel', [
+    variantOf('subgroup', 'lanes', 'groups', 'columns', 'unroll'),
+    variantOf('tiled', 'threadsM', 'threadsN', 'rows', 'columns', 'depth'),
+    variantOf('matrix', 'lanes', 'subgroupsM', 'subgroupsN', 'rows', 'columns', 'depth').extend({
+      matrix: matrixSchema,
+    }),
+  ]),
 
   variants(adapter, { types }) {
     const lanes = adapter.subgroupSize;
@@ -72,18 +92,9 @@ export const matmul: TunedKind<'matmul'> = {
     return unusableMatrix(adapter, types.b, matrix);
   },
 
-  tensors: ({ M, N, K, types }) => [
-    { name: 'a', elements: M * K, type: types.a },
-    { name: 'b', elements: K * N, type: types.b },
-    { name: 'c', elements: M * N, type: types.c },
-  ],
-
   /** A weight gradient (`TN`) adds to what is there, as it does in a training step. */
-  calls(request, variant, operands, variants) {
-    const [a, b, c] = operands as [Operand, Operand, Operand];
-    const addend = request.form === 'TN' ? 'c' : undefined;
-    return matmulCalls(variant, request, { a, b, c, addend }, variants.maxBindingBytes);
-  },
+  caseOf: ({ form, M, N, K, types }) =>
+    matmulCase({ form, M, N, K, types: types as MatmulTypes, epilogue: form === 'TN' ? 'accumulate' : 'none' }),
 
   small: request => ({
     ...request,
@@ -91,17 +102,6 @@ export const matmul: TunedKind<'matmul'> = {
     N: oddSize(request.N, 132),
     K: oddSize(request.K, 68),
   }),
-
-  check({ form, M, N, K, types }) {
-    const shape = { M, N, K, transposeA: form === 'TN', transposeB: form === 'NT' };
-    const [a, any, c] = [values('a', M * K), values('b', K * N), values('c', M * N)];
-    const b = types.b === 'bf16' ? stored(any, 'bf16') : any;
-    const exact = matmul64(a, b, shape);
-    const accumulates = form === 'TN';
-    const expected = accumulates ? exact.map((value, i) => value + c[i]!) : exact;
-    const bound = matmulBound(matmul64(a, b, shape, true), K, accumulates ? c : undefined);
-    return { inputs: [a, b, c], outputs: [{ index: 2, expected, bound }] };
-  },
 };
 
 type MatrixVariant = Extract<MatmulVariant, { kernel: 'matrix' }>;
