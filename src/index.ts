@@ -39,7 +39,7 @@ export {
   type Segment,
 } from './autograd/graph.js';
 export type { LayoutOptions } from './autograd/layout.js';
-export { type Plan as GraphPlan, type PlanOptions, plan as planGraph } from './autograd/plan.js';
+export { type CommandSource, type Plan as GraphPlan, type PlanOptions, plan as planGraph } from './autograd/plan.js';
 export { type DType, persistent, type Shape, type Tensor } from './autograd/tensor.js';
 export { type Exported, type ExportOptions, exportModel } from './checkpoint/export.js';
 export { findModelFolder } from './checkpoint/find.js';
