@@ -1,4 +1,4 @@
-/** What `profile --plan` prints. */
+/** Prints the result of `profile --plan`. */
 import { showShape } from '../autograd/tensor.js';
 import type { Lifetime, ListedTensor, PlanListing } from '../profile/plan-listing.js';
 import type { PlanListings } from '../profile/plans.js';
@@ -25,7 +25,7 @@ export function showPlans(terminal: Terminal, listings: PlanListings): CommandRe
   return { ...listings };
 }
 
-/** A row for each node, with its kernels, and one for each of its tensors. */
+/** Returns a row for each node, with its kernels, and one for each of its tensors. */
 function nodeRows({ nodes }: PlanListing): string[][] {
   const row = (use: string, tensor: ListedTensor) => [
     `  ${use} ${tensor.name}`,

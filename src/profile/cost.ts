@@ -1,13 +1,15 @@
-/** What a kernel call computes and moves, by its launcher's count and by what it binds. */
+/** What a kernel call computes and moves, by its launcher's count and by the ranges that it binds. */
 import type { KernelCall } from '../kernels/call.js';
 import { interfaceOf } from '../kernels/interface.js';
 
-/** Kernels that bind a whole table or cache and touch some rows of it, which ids and positions on the device decide. */
+/**
+ * The kernels that bind a whole table or cache and touch some rows of it; ids and positions on the device decide which.
+ */
 const LOOKUPS = new Set(['embedding_forward', 'embedding_backward', 'cache_write']);
 
 /**
- * Bytes that a call reads and writes if it touches everything that it binds once: the size of each binding, and twice that
- * of one that it both reads and writes. Undefined where it touches a part only.
+ * Returns the bytes that a call reads and writes if it touches everything that it binds once: the size of each binding,
+ * and twice the size of one that it both reads and writes. Undefined where it touches a part only.
  */
 export function bytesOfCall({ label, source, buffers }: KernelCall): number | undefined {
   if (LOOKUPS.has(label)) return undefined;
@@ -20,7 +22,7 @@ export function bytesOfCall({ label, source, buffers }: KernelCall): number | un
 
 const known = new Map<string, ReadonlySet<string>>();
 
-/** Names of the bindings that a source both reads and writes. */
+/** Returns the names of the bindings that a source both reads and writes. */
 function updatedIn(source: string): ReadonlySet<string> {
   let updated = known.get(source);
   if (!updated) {
@@ -34,7 +36,7 @@ function updatedIn(source: string): ReadonlySet<string> {
   return updated;
 }
 
-/** Whether a name is used otherwise than as what is assigned to: `y[i] = x` does not read y, `y[i] += x` does. */
+/** Whether a name is used other than as the target of an assignment: `y[i] = x` does not read y, `y[i] += x` does. */
 function isRead(body: string, name: string): boolean {
   return [...body.matchAll(new RegExp(`\\b${name}\\b`, 'g'))].some(({ index }) => {
     const after = body.slice(behindIndex(body, index + name.length));
@@ -42,7 +44,7 @@ function isRead(body: string, name: string): boolean {
   });
 }
 
-/** The end of `[…]` that begins at `at`, which may hold brackets itself; `at` where there is none. */
+/** Returns the end of the `[…]` that begins at `at`, and which may hold brackets itself; `at` where there is none. */
 function behindIndex(text: string, at: number): number {
   let depth = 0;
   for (let i = at; i < text.length; i++) {
