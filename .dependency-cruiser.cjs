@@ -9,7 +9,8 @@ const APART = {
   tasks: ['data'],
   report: ['scaling'],
   checkpoint: [...ENGINE, 'data'],
-  tune: ['gpu', 'kernels', 'autograd', 'numerics'],
+  cases: ['gpu', 'kernels', 'ops', 'optim', 'numerics'],
+  tune: ['gpu', 'kernels', 'cases', 'numerics'],
 };
 
 const folder = name => `^src/${name}/`;
@@ -27,7 +28,7 @@ module.exports = {
     ...ORDER.map((name, rank) => {
       const apart = rank >= ORDER.indexOf('run') ? ['data', 'tune', 'checkpoint'] : [];
       const shown = rank >= ORDER.indexOf('audit') ? ['report', 'scaling', 'tasks'] : [];
-      const judged = rank >= ORDER.indexOf('audit') ? ['numerics'] : [];
+      const judged = rank >= ORDER.indexOf('audit') ? ['numerics', 'cases'] : [];
       return onlyFrom(name, [...ORDER.slice(0, rank), ...apart, ...shown, ...judged]);
     }),
     {

@@ -124,7 +124,7 @@ export type { TrainerSettings } from './train/traced-step.js';
  * const device = await openDevice();
  * const model = await createModel(device, { preset: 'tiny', vocabSize: 4096 }, { seed: 1 });
  */
-export function createModel(
+export async function createModel(
   device: Device,
   model: ModelFields,
   { seed = 0, ...options }: { readonly seed?: number | undefined } & ModelOptions = {},

@@ -7,14 +7,9 @@ import { presetSize } from '../../src/model/presets.js';
 import { STEP } from '../catalogue.js';
 import { uniform } from '../tensors.js';
 import type { Rate } from '../work.js';
-import { ADAMW, ADAMW_STEP, adamwBytes, adamwInput, verifyAdamw } from '../works/adamw.js';
-import {
-  type AttentionArrays,
-  attentionBytes,
-  attentionFlops,
-  attentionInput,
-  verifyAttention,
-} from '../works/attention.js';
+import { ADAMW, ADAMW_STEP, adamwInput, adamwOf, verifyAdamw } from '../works/adamw.js';
+import { type AttentionArrays, attentionInput, attentionOf, verifyAttention } from '../works/attention.js';
+import { costOf } from '../works/case.js';
 import { verifyProduct } from '../works/matmul.js';
 import { batchOf, LEARNING_RATE, modelConfig, OPTIMIZER, stepFlops } from '../works/step.js';
 import type { Task } from './protocol.js';
@@ -66,8 +61,7 @@ function attention(B: number, T: number, H: number, D: number): ComparedWork {
   return {
     name: `attention forward + backward, T ${T}`,
     kind: 'attention',
-    flops: attentionFlops(shape),
-    bytes: attentionBytes(shape),
+    ...costOf(attentionOf(shape)),
     rate: 'flops',
     task(folder) {
       for (const name of inputs) write(folder, name, input(name));
@@ -87,8 +81,7 @@ function adamw(count: number): ComparedWork {
   return {
     name: `AdamW, ${count} parameters`,
     kind: 'adamw',
-    flops: 15 * count,
-    bytes: adamwBytes(count),
+    ...costOf([adamwOf(count)]),
     rate: 'bytes',
     task(folder) {
       for (const name of ['gradient', 'parameter', 'm', 'v']) write(folder, name, adamwInput(name, count));

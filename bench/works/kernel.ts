@@ -1,5 +1,5 @@
 /** A work made of a traced graph: planned once, checked, then repeated so often that submitting weighs little. */
-import type { Graph, Node } from '../../src/autograd/graph.js';
+import type { Graph } from '../../src/autograd/graph.js';
 import { plan } from '../../src/autograd/plan.js';
 import { bytesOf, sizeOf, type Tensor } from '../../src/autograd/tensor.js';
 import type { Device } from '../../src/gpu/device.js';
@@ -20,8 +20,6 @@ export interface KernelWork extends Omit<WorkInfo, 'check' | 'precision'> {
   readonly graph: Graph;
   /** Placed ones, freed with the work. */
   readonly tensors: readonly Tensor[];
-  /** Those of the graph that the check reads. */
-  readonly keep?: readonly Tensor[];
   /** Checks the result of the first run. @returns how close it came. @throws Error when it is wrong. */
   check(read: (tensor: Tensor) => Promise<Float32Array>): Promise<string>;
 }
@@ -29,7 +27,7 @@ export interface KernelWork extends Omit<WorkInfo, 'check' | 'precision'> {
 /** @throws Error when the first result is not that of the reference: a wrong kernel has no speed. */
 export async function kernelWork(
   device: Device,
-  { graph, tensors, keep = [], check, precision = 'f32', ...info }: KernelWork,
+  { graph, tensors, check, precision = 'f32', ...info }: KernelWork,
 ): Promise<Work> {
   const free = () => {
     for (const { buffer, gradient } of tensors) {
@@ -37,7 +35,7 @@ export async function kernelWork(
       gradient?.buffer?.destroy();
     }
   };
-  const bound = await plan(device, graph, { keep }).catch((error: unknown) => {
+  const bound = await plan(device, graph).catch((error: unknown) => {
     free();
     throw error;
   });
@@ -87,11 +85,6 @@ export async function repetitions(run: (times: number) => Promise<void>, most: n
     const elapsed = performance.now() - started;
     if (elapsed >= RUN_MILLISECONDS / 2 || 2 * times > most) return times;
   }
-}
-
-/** Gradients of a node's inputs from those of its outputs, traced without the walk, which would add them to others. */
-export function gradientsOf(node: Node, gradients: readonly Tensor[]): (Tensor | undefined)[] {
-  return node.backward!(gradients, { take: () => undefined }, node.results);
 }
 
 /** Elements that a check of independent ones takes at most; odd, so that they fall on every lane. */

@@ -1,16 +1,11 @@
 /** Matrix products in the three forms of a linear layer's forward and backward. */
-import { Graph } from '../../src/autograd/graph.js';
-import type { Tensor } from '../../src/autograd/tensor.js';
+import { matmulCase } from '../../src/cases/matmul.js';
 import { UserError } from '../../src/errors.js';
 import type { Device } from '../../src/gpu/device.js';
-import { matmul } from '../../src/kernels/matmul.js';
 import type { MatmulForm } from '../../src/kernels/matmul-variant.js';
 import type { Precision } from '../../src/model/model.js';
-import { matmulBound } from '../../src/numerics/bounds.js';
-import { matmul as matmul64 } from '../../src/numerics/reference.js';
-import { place, uniform } from '../tensors.js';
 import type { Work } from '../work.js';
-import { kernelWork, verify } from './kernel.js';
+import { caseWork, verifyCase } from './case.js';
 
 /** Products that a check may take in float64: some tenths of a second. */
 const CHECKED_PRODUCTS = 2 ** 27;
@@ -26,29 +21,14 @@ export async function matmulWork(
     throw new UserError(`the adapter '${device.adapter.name}' has no f16 (shader-f16)`);
   }
   const name = `matmul ${form} ${size}${precision === 'f16' ? ' f16' : ''}`;
-  const tensors: Tensor[] = [];
-  for (const label of ['a', 'b']) tensors.push(place(device, label, [size, size], uniform, precision));
-  tensors.push(place(device, 'c', [size, size]));
-  const [a, b, c] = tensors as [Tensor, Tensor, Tensor];
-  const graph = new Graph();
-  graph.add({
-    op: 'matmul',
-    inputs: [a, b],
-    outputs: [],
-    updates: [c],
-    launch: (variants, bind) =>
-      matmul(variants, { form, M: size, N: size, K: size }, { a: bind(a), b: bind(b), c: bind(c) }),
-  });
-  return kernelWork(device, {
+  const types = { a: precision, b: precision, c: 'f32' } as const;
+  return caseWork(device, {
     name,
     kind: 'matmul',
     precision,
-    flops: 2 * size ** 3,
-    bytes: (precision === 'f16' ? 8 : 12) * size ** 2,
     rate: 'flops',
-    graph,
-    tensors,
-    check: async read => verifyProduct(name, form, size, await read(a), await read(b), await read(c)),
+    cases: [matmulCase({ form, M: size, N: size, K: size, types })],
+    check: async read => verifyProduct(name, form, size, await read('a'), await read('b'), await read('c')),
   });
 }
 
@@ -67,14 +47,11 @@ export function verifyProduct(
     const [row, k] = [picked[Math.floor(i / size)]!, i % size];
     return a[form === 'TN' ? k * size + row : row * size + k]!;
   });
-  const shape = { M: rows, N: size, K: size, transposeA: false, transposeB: form === 'NT' };
-  const wide = Float64Array.from(b);
-  const magnitudes = matmul64(rowsOfA, wide, shape, true);
   const actual = Float32Array.from(
     { length: rows * size },
     (_, i) => c[picked[Math.floor(i / size)]! * size + (i % size)]!,
   );
-  return verify(name, [
-    { what: 'the product', actual, reference: matmul64(rowsOfA, wide, shape), bound: matmulBound(magnitudes, size) },
-  ]);
+  const types = { a: 'f32', b: 'f32', c: 'f32' } as const;
+  const part = matmulCase({ form: form === 'NT' ? 'NT' : 'NN', M: rows, N: size, K: size, types });
+  return verifyCase(name, part, { a: rowsOfA, b: Float64Array.from(b) }, { c: actual });
 }

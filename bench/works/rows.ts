@@ -1,123 +1,64 @@
 /** RMSNorm forward and backward, and cross-entropy with its gradient: what a row at a time costs. */
-import { Graph } from '../../src/autograd/graph.js';
-import type { Tensor } from '../../src/autograd/tensor.js';
+import { crossEntropyCase } from '../../src/cases/cross-entropy.js';
+import { rmsnormBackwardCase, rmsnormForwardCase } from '../../src/cases/rmsnorm.js';
 import type { Device } from '../../src/gpu/device.js';
-import { crossEntropy } from '../../src/kernels/cross-entropy.js';
-import { crossEntropyBounds, rmsnormBound, rmsnormInputBound, rmsnormWeightBound } from '../../src/numerics/bounds.js';
-import { crossEntropy as crossEntropy64, rmsnorm as rmsnorm64, rmsnormBackward } from '../../src/numerics/reference.js';
-import { rmsnorm } from '../../src/ops/rmsnorm.js';
 import { Random } from '../../src/random.js';
-import { place, uniform } from '../tensors.js';
+import { uniform } from '../tensors.js';
 import type { Work } from '../work.js';
-import { gradientsOf, kernelWork, verify } from './kernel.js';
+import { caseWork } from './case.js';
+import { verify } from './kernel.js';
 
 /** Rows that a check takes in float64, from the first on. */
 const CHECKED_ELEMENTS = 2 ** 22;
-const EPS = 1e-5;
 
-/** x [rows, columns] → y, then dy → dx and dweight. */
-export async function rmsnormWork(device: Device, rows: number, columns: number): Promise<Work> {
+/** x [rows, columns] → y, then dy → dx and the weight's gradient. */
+export function rmsnormWork(device: Device, rows: number, columns: number): Promise<Work> {
   const name = `rmsnorm ${rows} x ${columns}`;
-  const inputs = ['x', 'dy'].map(label => place(device, label, [rows, columns], uniform));
-  const [x, dy] = inputs as [Tensor, Tensor];
-  const weight = { ...place(device, 'weight', [columns], uniform), gradient: place(device, 'dweight', [columns]) };
-  const graph = new Graph();
-  const y = rmsnorm(graph, x, weight, EPS);
-  const [dx] = gradientsOf(graph.nodes[0]!, [dy]) as [Tensor];
-  return kernelWork(device, {
+  const sizes = { rows, columns, type: 'f32' } as const;
+  const [forward, backward] = [rmsnormForwardCase(sizes), rmsnormBackwardCase(sizes)];
+  return caseWork(device, {
     name,
     kind: 'rmsnorm',
-    flops: 13 * rows * columns,
-    // forward: x, y; backward: x, dy, dx
-    bytes: 5 * 4 * rows * columns,
     rate: 'bytes',
-    graph,
-    tensors: [...inputs, weight],
-    keep: [y, dx],
+    cases: [forward, backward],
+    fill: (label, count) => (label === 'total' ? new Float32Array(count) : undefined),
     async check(read) {
-      const arrays: Record<string, Float32Array> = {};
-      const read64 = async (tensor: Tensor) => Float64Array.from(await read(tensor));
-      const [x64, w64, dy64] = [await read64(x), await read64(weight), await read64(dy)];
-      for (const [label, tensor] of Object.entries({ y, dx, dweight: weight.gradient })) {
-        arrays[label] = await read(tensor);
-      }
-      const forward = rmsnorm64(x64, w64, rows, columns, EPS);
-      const backward = rmsnormBackward(x64, w64, forward.rstd, dy64, rows, columns);
-      const given = { x: x64, weight: w64, rstd: forward.rstd, dy: dy64 };
+      const exactly = async (label: string) => Float64Array.from(await read(label));
+      const given = { x: await exactly('x'), weight: await exactly('weight'), dy: await exactly('dy') };
+      const { y, rstd } = forward.expected(given);
+      const total = new Float64Array(columns);
+      const gradients = backward.expected({ ...given, rstd: rstd!.reference, total });
       return verify(name, [
-        {
-          what: 'y',
-          actual: arrays.y!,
-          reference: forward.y,
-          bound: rmsnormBound(forward.y, w64, forward.rstd, columns),
-        },
-        {
-          what: 'dx',
-          actual: arrays.dx!,
-          reference: backward.dx,
-          bound: rmsnormInputBound(given, rows, columns),
-        },
-        {
-          what: 'dweight',
-          actual: arrays.dweight!,
-          reference: backward.dweight,
-          bound: rmsnormWeightBound(given, rows, columns),
-        },
+        { what: 'y', actual: await read('y'), ...y! },
+        { what: 'dx', actual: await read('dx'), ...gradients.dx! },
+        { what: 'dweight', actual: await read('total'), ...gradients.total! },
       ]);
     },
   });
 }
 
 /** logits [rows, vocabulary] → losses, and the logits' gradient in their place. */
-export async function crossEntropyWork(device: Device, rows: number, vocabulary: number): Promise<Work> {
+export function crossEntropyWork(device: Device, rows: number, vocabulary: number): Promise<Work> {
   const name = `cross-entropy ${rows} x ${vocabulary}`;
   const random = new Random(0, 'targets');
   const ids = Uint32Array.from({ length: rows }, () => random.integer(vocabulary));
-  const logitsInput = (label: string, count: number) => uniform(label, count, -4, 4);
-  const logits = place(device, 'logits', [rows, vocabulary], logitsInput);
-  const targets = place(device, 'targets', [rows], () => ids);
-  const losses = place(device, 'losses', [rows]);
-  const graph = new Graph();
-  graph.add({
-    op: 'cross_entropy',
-    inputs: [targets],
-    outputs: [],
-    updates: [logits, losses],
-    launch: (variants, bind) =>
-      crossEntropy(
-        variants,
-        { rows, columns: vocabulary },
-        { scale: 1 / rows },
-        { targets: bind(targets), logits: bind(logits), losses: bind(losses) },
-      ),
-  });
-  return kernelWork(device, {
+  const logitsOf = (count: number) => uniform('logits', count, -4, 4);
+  return caseWork(device, {
     name,
     kind: 'cross-entropy',
-    flops: 6 * rows * vocabulary,
-    bytes: 2 * 4 * rows * vocabulary,
     rate: 'bytes',
-    graph,
-    tensors: [logits, targets, losses],
+    cases: [crossEntropyCase({ rows, columns: vocabulary, type: 'f32' })],
+    fill: (label, count) => (label === 'targets' ? ids : logitsOf(count)),
     async check(read) {
       const checked = Math.max(1, Math.min(rows, Math.floor(CHECKED_ELEMENTS / vocabulary)));
-      const given = Float64Array.from(logitsInput('logits', rows * vocabulary).subarray(0, checked * vocabulary));
-      const reference = crossEntropy64(given, ids.subarray(0, checked), vocabulary, 1 / rows);
-      const bounds = crossEntropyBounds(given, ids.subarray(0, checked), vocabulary, 1 / rows);
-      const first = (values: Float32Array, count: number) => values.subarray(0, count);
+      const part = crossEntropyCase({ rows: checked, columns: vocabulary, type: 'f32', scale: 1 / rows });
+      const { losses, logits } = part.expected({
+        targets: Float64Array.from(ids.subarray(0, checked)),
+        logits: Float64Array.from(logitsOf(rows * vocabulary).subarray(0, checked * vocabulary)),
+      });
       return verify(name, [
-        {
-          what: 'losses',
-          actual: first(await read(losses), checked),
-          reference: reference.losses,
-          bound: bounds.losses,
-        },
-        {
-          what: 'dlogits',
-          actual: first(await read(logits), checked * vocabulary),
-          reference: reference.dlogits,
-          bound: bounds.dlogits,
-        },
+        { what: 'losses', actual: (await read('losses')).subarray(0, checked), ...losses! },
+        { what: 'dlogits', actual: (await read('logits')).subarray(0, checked * vocabulary), ...logits! },
       ]);
     },
   });

@@ -2,29 +2,28 @@
  * What the standard leaves to an adapter's arithmetic, measured and said: whether numbers below the smallest normal one are
  * kept, and whether a multiply-add rounds once or twice (WGSL, section 15.7.4: fma is as accurate as x * y + z).
  */
+import { Bench } from '../cases/bench.js';
+import { type Case, Input, type Problem } from '../cases/case.js';
 import type { Device } from '../gpu/device.js';
 import { add } from '../kernels/add.js';
-import type { KernelCall, Operand } from '../kernels/call.js';
 import { cast } from '../kernels/cast.js';
 import type { ElementType } from '../kernels/element-type.js';
 import { matmul } from '../kernels/matmul.js';
 import { VariantTable } from '../kernels/variants.js';
 import { FORMATS } from '../numerics/inputs.js';
-import { Bench } from './bench.js';
-import { hasHalves, type Problem } from './problem.js';
-
-type Calls = (table: VariantTable, bind: (name: string) => Operand) => KernelCall[];
+import { hasHalves } from './problem.js';
 
 interface Probe {
   readonly name: string;
-  readonly inputs: Problem['inputs'];
+  readonly inputs: Case['inputs'];
   readonly output: 'f32' | 'f16';
   /** What results mean. */
   readonly meanings: ReadonlyMap<number, string>;
-  readonly calls: Calls;
+  readonly calls: Case['calls'];
 }
 
-const values = (type: ElementType, ...numbers: number[]) => ({ type, values: Float64Array.of(...numbers) });
+const values = (type: ElementType, ...numbers: number[]) =>
+  new Input(type, numbers.length, () => Float64Array.of(...numbers));
 const keptOrFlushed = (exact: number) =>
   new Map([
     [exact, 'kept'],
@@ -35,17 +34,17 @@ function probes(withHalves: boolean): Probe[] {
   const { tiny } = FORMATS.f32;
   const u = 2 ** -12;
   const half = FORMATS.f16.tiny / 4;
-  const sum: Calls = (table, bind) => add(table, 1, { a: bind('a'), b: bind('b'), y: bind('y') });
+  const sum: Case['calls'] = (kernels, { a, b, y }) => add(kernels, 1, { a: a!, b: b!, y: y! });
   const product =
-    (K: number): Calls =>
-    (table, bind) =>
-      matmul(table, { form: 'NN', M: 1, N: 1, K }, { a: bind('a'), b: bind('b'), c: bind('y') });
-  const conversion: Calls = (table, bind) => cast(table, 1, { x: bind('a'), y: bind('y') });
+    (K: number): Case['calls'] =>
+    (kernels, { a, b, y }) =>
+      matmul(kernels, { form: 'NN', M: 1, N: 1, K }, { a: a!, b: b!, c: y! });
+  const conversion: Case['calls'] = (kernels, { a, y }) => cast(kernels, 1, { x: a!, y: y! });
   const subnormal = (
     name: string,
-    inputs: Problem['inputs'],
+    inputs: Case['inputs'],
     exact: number,
-    calls: Calls,
+    calls: Case['calls'],
     output: Probe['output'] = 'f32',
   ): Probe => ({ name: `subnormal ${name}`, inputs, output, meanings: keptOrFlushed(exact), calls });
   const singles = (a: number, b: number) => ({ a: values('f32', a), b: values('f32', b) });
@@ -87,7 +86,8 @@ export async function arithmeticOf(device: Device): Promise<Record<string, strin
         inputs,
         outputs: { y: { type: output, count: 1 } },
         expected: () => ({}),
-        variants: [{ name, calls: bind => calls(new VariantTable(adapter), bind) }],
+        calls,
+        variants: [{ name, table: new VariantTable(adapter) }],
       };
       const value = (await bench.run(problem)).get(name)!.values.y![0]!;
       found[name] = meanings.get(value) ?? `${value} in place of ${[...meanings.keys()].join(' or ')}`;

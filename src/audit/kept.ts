@@ -1,5 +1,5 @@
 /** Inputs that are kept for `audit replay`, and what each was kept for. */
-import type { Given, Problem } from './problem.js';
+import { type Given, givenOf, type Problem } from '../cases/case.js';
 import type { Check } from './report.js';
 
 export interface KeptInput {
@@ -38,8 +38,5 @@ export class Kept {
 
 const amountOf = ({ value }: Check): number => value ?? Number.POSITIVE_INFINITY;
 
-const countOf = ({ inputs, outputs }: Problem): number =>
-  [
-    ...Object.values(inputs).map(({ values }) => values),
-    ...Object.values(outputs).map(({ initial }) => initial),
-  ].reduce((sum, values) => sum + (values?.length ?? 0), 0);
+const countOf = (problem: Problem): number =>
+  Object.values(givenOf(problem)).reduce((sum, { length }) => sum + length, 0);

@@ -1,11 +1,12 @@
 /** The audit of kernels: every problem on every variant, and what each left in memory. */
+import { type Alter, Bench, type Run } from '../cases/bench.js';
+import { type Expected, givenOf, type Problem } from '../cases/case.js';
 import { UserError } from '../errors.js';
 import type { Device } from '../gpu/device.js';
-import { type Alter, Bench, type Run } from './bench.js';
 import { Kept, type KeptInput } from './kept.js';
 import { BINS, type Errors, errorsOf } from './measure.js';
 import { nonFiniteChecks } from './non-finite.js';
-import { type Expected, givenOf, type Problem, type Scope } from './problem.js';
+import type { Scope } from './problem.js';
 import { type Check, finiteOrNull } from './report.js';
 import { FAMILIES, type Family } from './subjects/index.js';
 
@@ -112,7 +113,7 @@ function examplesOf(problems: Iterable<Problem>, isWanted: (problem: Problem) =>
     const { kernel, shape, inputClass } = problem;
     const key = `${kernel} ${shape.split(',')[0]}`;
     if (!isWanted(problem) || inputClass !== 'uniform' || examples.has(key)) continue;
-    const isSmall = Object.values(problem.inputs).some(({ values }) => values.length === 1);
+    const isSmall = Object.values(problem.inputs).some(({ count }) => count === 1);
     if (!isSmall || kernel === 'gradient_norm') examples.set(key, problem);
   }
   return [...examples.values()];

@@ -4,14 +4,12 @@
  * is a finding about an adapter; what a training step relies on is that gradient_norm_partial and gradient_norm, which
  * test bits, report it.
  */
+import { type Alter, Bench } from '../cases/bench.js';
+import { type Given, givenOf, type Problem } from '../cases/case.js';
 import type { Device } from '../gpu/device.js';
-import { type Alter, Bench } from './bench.js';
-import { type Given, givenOf, type Problem } from './problem.js';
 import type { Check } from './report.js';
 
 const VALUES = [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
-/** Inputs that are not numbers of the run: what the host computes and sends along. */
-const FROM_HOST = ['table', 'schedule', 'health', 'lossScale', 'scaler'];
 
 /** A check, and what the problem was given. */
 export interface NonFiniteCheck {
@@ -31,7 +29,7 @@ export async function nonFiniteChecks(
     for (const problem of problems) {
       const given = givenOf(problem);
       for (const [name, values] of Object.entries(given)) {
-        if (problem.inputs[name]?.type === 'u32' || FROM_HOST.includes(name)) continue;
+        if ((problem.inputs[name] ?? problem.outputs[name]!.initial)?.isSent) continue;
         for (const value of VALUES) {
           const changed = { ...given, [name]: withOne(values, value) };
           const expected = Object.entries(problem.expected(changed));

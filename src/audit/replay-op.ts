@@ -1,8 +1,8 @@
 /** Runs an op that a training run kept, on the inputs that it had. */
+import { compile } from '../cases/bench.js';
 import type { Device } from '../gpu/device.js';
 import { BYTES, floatsOf } from '../kernels/element-type.js';
 import { callOfRecord, type RecordedOp } from '../train/recorded-op.js';
-import { compile } from './bench.js';
 
 /** What a tensor holds: how much is not finite, where the first is, and the largest finite magnitude. */
 export interface TensorSummary {

@@ -1,15 +1,15 @@
 /** A problem as a file: which kernel, shape and inputs, and where the error was. It is posed again to today's kernels. */
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
+import { Bench, type Run } from '../cases/bench.js';
+import { type Expected, type Given, givenOf, type Problem } from '../cases/case.js';
 import { UserError } from '../errors.js';
 import { writeFileWhole } from '../files.js';
 import type { Device } from '../gpu/device.js';
 import { whyInvalid } from '../schema.js';
-import { Bench, type Run } from './bench.js';
 import type { KeptInput } from './kept.js';
 import { type Errors, errorsOf } from './measure.js';
 import { isSeen } from './non-finite.js';
-import { type Expected, type Given, givenOf, type Problem } from './problem.js';
 import { FAMILIES } from './subjects/index.js';
 
 const PROBLEM_FORMAT = 'babelgrad-problem-2';

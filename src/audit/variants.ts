@@ -1,4 +1,5 @@
 /** Every variant of the kernels that an adapter can run: its own choice, and the others. */
+import type { MatmulTypes } from '../cases/matmul.js';
 import type { AdapterDescription } from '../gpu/adapters.js';
 import {
   type AttentionKernel,
@@ -6,7 +7,6 @@ import {
   type MatrixAttention,
   type RegisterAttention,
 } from '../kernels/attention-variant.js';
-import type { ElementType } from '../kernels/element-type.js';
 import {
   areHalves,
   defaultMatmul,
@@ -15,18 +15,6 @@ import {
   unusableMatrix,
 } from '../kernels/matmul-variant.js';
 import { defaultElements, defaultRows, type ElementVariant, type RowVariant } from '../kernels/row-variant.js';
-
-export type MatmulTypes = Readonly<Record<'a' | 'b' | 'c', ElementType>>;
-
-/** What products are made of: f32; activations and weights in halves; the same for logits; f32 times stored weights. */
-export const MATMUL_TYPES: readonly MatmulTypes[] = [
-  { a: 'f32', b: 'f32', c: 'f32' },
-  { a: 'f16', b: 'f16', c: 'f16' },
-  { a: 'f16', b: 'f16', c: 'f32' },
-  { a: 'f32', b: 'f16', c: 'f16' },
-  { a: 'f32', b: 'f16', c: 'f32' },
-  { a: 'f32', b: 'bf16', c: 'f32' },
-];
 
 /** By name; those that the adapter cannot run, or not with these types, are not in it. */
 export function matmulVariants(adapter: AdapterDescription, types: MatmulTypes): ReadonlyMap<string, MatmulVariant> {

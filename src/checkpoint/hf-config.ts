@@ -22,8 +22,8 @@ interface Architecture {
   readonly switchesWindow?: boolean;
   /** The default size of a head; if there is none, hidden_size over the query heads. */
   readonly headDim?: number;
-  readonly qkvBias?: boolean;
-  readonly qkNorm?: boolean;
+  /** The fields of a model that this architecture alone has. */
+  readonly extras?: Partial<ModelConfig>;
 }
 
 const QWEN = { positions: 32768, keyValueHeads: 32, slidingWindow: 4096, switchesWindow: true };
@@ -31,8 +31,8 @@ const QWEN = { positions: 32768, keyValueHeads: 32, slidingWindow: 4096, switche
 const ARCHITECTURES: Readonly<Record<string, Architecture>> = {
   llama: { name: 'LlamaForCausalLM', positions: 2048 },
   mistral: { name: 'MistralForCausalLM', positions: 131072, keyValueHeads: 8, slidingWindow: 4096 },
-  qwen2: { name: 'Qwen2ForCausalLM', ...QWEN, qkvBias: true },
-  qwen3: { name: 'Qwen3ForCausalLM', ...QWEN, headDim: 128, qkNorm: true },
+  qwen2: { name: 'Qwen2ForCausalLM', ...QWEN, extras: { qkvBias: true } },
+  qwen3: { name: 'Qwen3ForCausalLM', ...QWEN, headDim: 128, extras: { qkNorm: true } },
 };
 /** What other architectures have and this one lacks. */
 const LACKING: Readonly<Record<string, string>> = {
@@ -116,7 +116,7 @@ export function readModelConfig(folder: string): ModelConfig {
     refuse(path, 'sliding_window', window, why);
   }
   // a Qwen2 does not read this field: it always has biases of Q, K and V, and never one of the output
-  if (c.attention_bias && !architecture.qkvBias) {
+  if (c.attention_bias && !architecture.extras?.qkvBias) {
     refuse(path, 'attention_bias', true, 'biases of the projections are those of Qwen2 alone');
   }
   const ropeScaling = ropeScalingOf(path, c);
@@ -135,8 +135,7 @@ export function readModelConfig(folder: string): ModelConfig {
     tieWordEmbeddings: c.tie_word_embeddings,
     maxPositionEmbeddings,
     ...(window && !architecture.switchesWindow && { slidingWindow: window }),
-    ...(architecture.qkvBias && { qkvBias: true }),
-    ...(architecture.qkNorm && { qkNorm: true }),
+    ...architecture.extras,
   };
   try {
     return validateModelConfig(config);
@@ -188,8 +187,10 @@ const TORCH_TYPES: Readonly<Record<WeightType, string>> = { F32: 'float32', F16:
  * hidden_size. It takes such a Mistral, which alone has a window and without it computes the same, and such a Qwen.
  */
 function modelTypeOf(c: ModelConfig): string {
-  if (c.qkvBias) return 'qwen2';
-  if (c.qkNorm) return 'qwen3';
+  const isExtra = ({ extras }: Architecture) =>
+    extras && Object.keys(extras).some(field => c[field as keyof ModelConfig]);
+  const [modelType] = Object.entries(ARCHITECTURES).find(([, architecture]) => isExtra(architecture)) ?? [];
+  if (modelType) return modelType;
   return c.slidingWindow === undefined && c.hiddenSize % c.numAttentionHeads === 0 ? 'llama' : 'mistral';
 }
 

@@ -1,30 +1,52 @@
 /** The shape of a LLaMA-architecture model, and what follows from it. */
+import { z } from 'zod';
 import { UserError } from '../errors.js';
 import type { RopeScaling } from '../ops/rope.js';
 
-/** The configuration of a model. The names are those of Hugging Face's config.json, in camel case. */
-export interface ModelConfig {
-  readonly vocabSize: number;
-  readonly hiddenSize: number;
-  /** The width of the SwiGLU MLP (one of its matrices, not gate and up together). */
-  readonly intermediateSize: number;
-  readonly numHiddenLayers: number;
-  readonly numAttentionHeads: number;
-  readonly numKeyValueHeads: number;
-  /** The size of one attention head; usually hiddenSize / numAttentionHeads. */
-  readonly headDim: number;
-  readonly rmsNormEps: number;
-  readonly ropeTheta: number;
-  readonly ropeScaling?: RopeScaling | undefined;
-  readonly tieWordEmbeddings: boolean;
-  readonly maxPositionEmbeddings: number;
-  /** How many of the newest tokens each token attends to, itself among them (Mistral); by default all. */
-  readonly slidingWindow?: number | undefined;
-  /** Whether the projections to Q, K and V have biases (Qwen2); the output's projection has none. False by default. */
-  readonly qkvBias?: boolean | undefined;
-  /** Whether each head of Q and of K passes an RMSNorm of its own before it is rotated (Qwen3). False by default. */
-  readonly qkNorm?: boolean | undefined;
-}
+const WHOLE = { error: 'must be a positive whole number' };
+const POSITIVE = { error: 'must be a positive number' };
+const whole = z.int(WHOLE).positive(WHOLE);
+const positive = z.number(POSITIVE).positive(POSITIVE);
+const flag = z.boolean({ error: 'must be true or false' });
+
+const ropeScaling = z.discriminatedUnion('type', [
+  z.object({ type: z.literal('linear'), factor: positive }),
+  z.object({
+    type: z.literal('llama3'),
+    factor: positive,
+    lowFreqFactor: positive,
+    highFreqFactor: positive,
+    originalMaxPositionEmbeddings: positive,
+  }),
+]) satisfies z.ZodType<RopeScaling>;
+
+/**
+ * The fields of a model. Each is declared here alone: types, flags with their help, and what run.yaml and the record of a
+ * run hold follow from it. The names are those of Hugging Face's config.json, in camel case.
+ */
+export const modelSchema = z.object({
+  vocabSize: whole.describe("entries of the embedding (default: the tokenizer's)"),
+  hiddenSize: whole.describe('width of the residual stream'),
+  /** Width of the SwiGLU MLP (one of its matrices, not gate and up together). */
+  intermediateSize: whole.describe('width of the SwiGLU MLP'),
+  numHiddenLayers: whole.describe('layers'),
+  numAttentionHeads: whole.describe('query heads'),
+  numKeyValueHeads: whole.describe('key/value heads (default: as many as query heads)'),
+  /** Size of one attention head; usually hiddenSize / numAttentionHeads. */
+  headDim: whole.describe('size of a head (default: hiddenSize / numAttentionHeads)'),
+  rmsNormEps: positive.describe('eps of RMSNorm (default 1e-5)'),
+  ropeTheta: positive.describe('base of the rotary embedding (default 10000)'),
+  ropeScaling: ropeScaling.optional(),
+  tieWordEmbeddings: flag.describe('one matrix for embedding and head (default true)'),
+  maxPositionEmbeddings: whole,
+  /** How many of the newest tokens each one attends to, itself among them (Mistral). Default all. */
+  slidingWindow: whole.optional(),
+  /** Whether the projections to Q, K and V have biases (Qwen2); that of the output has none. Default false. */
+  qkvBias: flag.optional().describe('biases of the projections to Q, K and V, as Qwen2 has them (default false)'),
+  /** Whether each head of Q and of K passes an RMSNorm of its own before it is rotated (Qwen3). Default false. */
+  qkNorm: flag.optional().describe('RMSNorm over each head of Q and K, as Qwen3 has it (default false)'),
+});
+export type ModelConfig = Readonly<z.infer<typeof modelSchema>>;
 
 /** A parameter's name in Hugging Face's layout, its shape, and whether weight decay applies (matrices only). */
 export interface ParameterSpec {
@@ -35,22 +57,10 @@ export interface ParameterSpec {
 
 /** Checks a configuration, and returns it. @throws UserError naming the field and what it must be. */
 export function validateModelConfig(config: ModelConfig): ModelConfig {
-  const positive = [
-    'vocabSize',
-    'hiddenSize',
-    'intermediateSize',
-    'numHiddenLayers',
-    'numAttentionHeads',
-    'numKeyValueHeads',
-    'headDim',
-    'maxPositionEmbeddings',
-  ] as const;
-  for (const field of [...positive, 'slidingWindow'] as const) {
-    const value = config[field];
-    if (value === undefined && field === 'slidingWindow') continue;
-    if (value === undefined || !Number.isInteger(value) || value < 1) {
-      throw new UserError(`model: ${field} is ${value}; it must be a positive whole number`);
-    }
+  const [issue] = modelSchema.safeParse(config).error?.issues ?? [];
+  if (issue) {
+    const value = issue.path.reduce<unknown>((within, key) => (within as Record<PropertyKey, unknown>)[key], config);
+    throw new UserError(`model: ${issue.path.join('.')} is ${value}; it ${issue.message}`);
   }
   const { numAttentionHeads, numKeyValueHeads, headDim } = config;
   if (numAttentionHeads % numKeyValueHeads !== 0) {
@@ -62,22 +72,13 @@ export function validateModelConfig(config: ModelConfig): ModelConfig {
   if (config.qkvBias && config.qkNorm) {
     throw new UserError('model: qkvBias and qkNorm are both set; Qwen2 has the one, Qwen3 the other, and nobody both');
   }
-  if (config.ropeScaling) validateRopeScaling(config.ropeScaling);
-  return config;
-}
-
-function validateRopeScaling(scaling: RopeScaling): void {
-  const { type: _, ...numbers } = scaling;
-  for (const [field, value] of Object.entries(numbers)) {
-    if (!(Number.isFinite(value) && value > 0)) {
-      throw new UserError(`model: ropeScaling.${field} is ${value}; it must be a positive number`);
-    }
-  }
-  if (scaling.type === 'llama3' && scaling.highFreqFactor <= scaling.lowFreqFactor) {
+  const { ropeScaling: scaling } = config;
+  if (scaling?.type === 'llama3' && scaling.highFreqFactor <= scaling.lowFreqFactor) {
     throw new UserError(
       `model: ropeScaling.highFreqFactor ${scaling.highFreqFactor} is not above lowFreqFactor ${scaling.lowFreqFactor}`,
     );
   }
+  return config;
 }
 
 /**

@@ -1,7 +1,7 @@
 /** The most that an adapter gives: a loop of multiply-adds in registers, and a copy well beyond the caches. */
 import { Graph } from '../autograd/graph.js';
 import { type Plan, plan } from '../autograd/plan.js';
-import { bytesOf, persistent, type Tensor } from '../autograd/tensor.js';
+import { bytesOf, persistent, rangeOf, type Tensor } from '../autograd/tensor.js';
 import type { Device } from '../gpu/device.js';
 import { ceilingCopy, ceilingFma, ceilingFmaFlops, ceilingFmaSum } from '../kernels/ceiling.js';
 import { fill } from '../tune/time.js';
@@ -46,7 +46,7 @@ export function largeCopy(device: Device): CeilingWork {
   const count = Math.min(copySize(device), Math.floor(maxStorageBufferBindingSize! / 16) * 4);
   const x = place(device, 'copied from', count);
   const y = place(device, 'copied to', count);
-  fill(device, [x], [{ name: x.name, type: 'f32', elements: count }]);
+  fill(device, [rangeOf(x, x.buffer!)]);
   const graph = new Graph();
   graph.add({
     op: 'ceiling_copy',

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
 import { UserError } from '../errors.js';
+import { modelSchema } from '../model/config.js';
 import { CHECKPOINTING } from '../model/llama.js';
 import { PRECISIONS } from '../model/model.js';
 import { presetNames } from '../model/presets.js';
@@ -22,22 +23,10 @@ const sourceSchema = z.strictObject({
   weight: z.number().positive().default(1).describe('share of the mixture, in proportion to the others'),
 });
 
-/** The fields of the model's shape. They must not be given for `cpt`, which takes the checkpoint's. */
-const modelFields = {
-  preset: z.string().describe(`named size: ${presetNames.join(', ')}`),
-  hiddenSize: count('width of the residual stream'),
-  intermediateSize: count('width of the SwiGLU MLP'),
-  numHiddenLayers: count('layers'),
-  numAttentionHeads: count('query heads'),
-  numKeyValueHeads: count('key/value heads (default: as many as query heads)'),
-  headDim: count('size of a head (default: hiddenSize / numAttentionHeads)'),
-  vocabSize: count("entries of the embedding (default: the tokenizer's)"),
-  rmsNormEps: z.number().positive().describe('eps of RMSNorm (default 1e-5)'),
-  ropeTheta: z.number().positive().describe('base of the rotary embedding (default 10000)'),
-  tieWordEmbeddings: z.boolean().describe('one matrix for embedding and head (default true)'),
-  qkvBias: z.boolean().describe('biases of the projections to Q, K and V, as Qwen2 has them (default false)'),
-  qkNorm: z.boolean().describe('RMSNorm over each head of Q and K, as Qwen3 has it (default false)'),
-};
+/** The fields that only an imported checkpoint has are not given. */
+const { ropeScaling: _, maxPositionEmbeddings: __, slidingWindow: ___, ...shapeFields } = modelSchema.shape;
+/** The model's shape; not to be given for `cpt`, which takes the checkpoint's. */
+const modelFields = { preset: z.string().describe(`named size: ${presetNames.join(', ')}`), ...shapeFields };
 export const MODEL_FIELDS = Object.keys(modelFields) as readonly (keyof typeof modelFields)[];
 
 const trainFields = {

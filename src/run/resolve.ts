@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { type Origin, originSchema } from '../checkpoint/training-record.js';
 import { UserError } from '../errors.js';
-import { checkWindow, countParameters, flopsPerToken, type ModelConfig } from '../model/config.js';
+import { checkWindow, countParameters, flopsPerToken, type ModelConfig, modelSchema } from '../model/config.js';
 import { modelConfig } from '../model/fields.js';
 import { CHECKPOINTING } from '../model/llama.js';
 import { PRECISIONS } from '../model/model.js';
@@ -16,40 +16,13 @@ import type { Data } from './run-data.js';
 
 const count = z.int().positive();
 
-const ropeScalingSchema = z.discriminatedUnion('type', [
-  z.object({ type: z.literal('linear'), factor: z.number() }),
-  z.object({
-    type: z.literal('llama3'),
-    factor: z.number(),
-    lowFreqFactor: z.number(),
-    highFreqFactor: z.number(),
-    originalMaxPositionEmbeddings: z.number(),
-  }),
-]);
-
 export const RUN_FORMAT = 'babelgrad run 1';
 export const resolvedSchema = z.object({
   format: z.literal(RUN_FORMAT),
   name: z.string(),
   method: z.enum(['scratch', 'cpt']),
   source: originSchema.optional(),
-  model: z.object({
-    vocabSize: count,
-    hiddenSize: count,
-    intermediateSize: count,
-    numHiddenLayers: count,
-    numAttentionHeads: count,
-    numKeyValueHeads: count,
-    headDim: count,
-    rmsNormEps: z.number(),
-    ropeTheta: z.number(),
-    ropeScaling: ropeScalingSchema.optional(),
-    tieWordEmbeddings: z.boolean(),
-    maxPositionEmbeddings: count,
-    slidingWindow: count.optional(),
-    qkvBias: z.boolean().optional(),
-    qkNorm: z.boolean().optional(),
-  }),
+  model: modelSchema,
   parameters: z.object({
     total: count,
     withoutEmbeddings: count,

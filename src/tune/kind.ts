@@ -1,11 +1,7 @@
-/** What the tuner has to know of a kind of kernels: its variants, what each needs, how to run it, and what must come out. */
+/** What the tuner has to know of a kind of kernels: its variants, what each needs, and the case of a request. */
+import type { Case } from '../cases/case.js';
 import type { AdapterDescription } from '../gpu/adapters.js';
-import type { KernelCall, Operand } from '../kernels/call.js';
-import type { ElementType } from '../kernels/element-type.js';
-import type { Kind, RequestOf, VariantOf, VariantTable } from '../kernels/variants.js';
-import { stored } from '../numerics/inputs.js';
-import type { Vector } from '../numerics/reference.js';
-import { Random } from '../random.js';
+import type { Kind, RequestOf, VariantOf } from '../kernels/variants.js';
 
 export type Variant = VariantOf[Kind];
 
@@ -20,20 +16,12 @@ export interface TunedKind<K extends Kind> {
   needs(request: RequestOf[K], variant: VariantOf[K]): Needs;
   /** Why the adapter cannot run a variant whose needs it meets. */
   refusal?(adapter: AdapterDescription, request: RequestOf[K], variant: VariantOf[K]): string | undefined;
-  /** In the order of the operands that `calls` takes. */
-  tensors(request: RequestOf[K]): TensorSpec[];
-  calls(
-    request: RequestOf[K],
-    variant: VariantOf[K],
-    operands: readonly Operand[],
-    variants: VariantTable,
-  ): KernelCall[];
+  /** What a request asks for, as a variant is to be judged on it. */
+  caseOf(request: RequestOf[K], variant: VariantOf[K]): Case;
+  /** What of a variant the case goes by; nothing unless given. */
+  checkedBy?(variant: VariantOf[K]): string;
   /** The request on a small case with edges. */
   small(request: RequestOf[K]): RequestOf[K];
-  /** What of a variant the check goes by; nothing unless given. */
-  checkedBy?(variant: VariantOf[K]): string;
-  /** What a variant must make of a small case. */
-  check(small: RequestOf[K], variant: VariantOf[K]): Check;
 }
 
 /** What a variant asks of an adapter. */
@@ -48,21 +36,6 @@ export interface Needs {
   readonly unrolled: number;
 }
 
-export interface TensorSpec {
-  readonly name: string;
-  readonly elements: number;
-  readonly type: ElementType;
-  /** What it must hold for the kernel to do its work, as words; random numbers where this is not given. */
-  readonly words?: Uint32Array;
-}
-
-/** Inputs in the order of the tensors, and what must come out. */
-export interface Check {
-  readonly inputs: readonly Vector[];
-  /** By the index of the tensor. Where a kernel writes part of a tensor, the rest must be left as it was. */
-  readonly outputs: readonly { readonly index: number; readonly expected: Vector; readonly bound: Vector }[];
-}
-
 export const isSoftware = ({ kind }: AdapterDescription): boolean => kind !== 'hardware';
 
 /** Every combination of the values of each field. */
@@ -74,15 +47,6 @@ export function product<Fields extends Record<string, readonly number[]>>(
     [{}],
   ) as { [K in keyof Fields]: number }[];
 }
-
-/** Values that f16 holds, so that every type and every variant starts from the same ones. */
-export function values(label: string, count: number): Vector {
-  const random = new Random(1, 'tuning', label);
-  return inHalves(Float64Array.from({ length: count }, () => 4 * random.uniform() - 2));
-}
-
-/** As f16 holds them. */
-export const inHalves = (exact: Vector): Vector => stored(exact, 'f16');
 
 /**
  * About `size`, an odd multiple of the vector that divides `real`: rows begin where those of the real matrix may begin,

@@ -1,50 +1,68 @@
-/** A request as something to run: its tensors, and the calls of a variant on them. */
-import { Graph } from '../autograd/graph.js';
-import { type Plan, plan } from '../autograd/plan.js';
-import { persistent, type Tensor } from '../autograd/tensor.js';
+/** A request as something to run: its operands in the real sizes, and the calls of a variant on them. */
+import { compile } from '../cases/bench.js';
+import type { Case } from '../cases/case.js';
+import { forced } from '../cases/forced.js';
+import type { DeviceBuffer } from '../gpu/buffer.js';
 import type { Device } from '../gpu/device.js';
-import { BYTES } from '../kernels/element-type.js';
+import type { Operand } from '../kernels/call.js';
+import { BYTES, packed } from '../kernels/element-type.js';
 import type { KernelRequest } from '../kernels/variants.js';
-import type { TensorSpec, Variant } from './kind.js';
+import type { Variant } from './kind.js';
 import { kindOf } from './kinds/index.js';
+import { fill, type Program } from './time.js';
 
-/** The tensors of a kernel. */
-export const tensorsOf = (request: KernelRequest): TensorSpec[] => kindOf(request).tensors(request.request);
+export type Operands = Readonly<Record<string, Operand>>;
 
-/** Makes the tensors of a request, empty; free them with `freeTensors`. @throws UserError beyond the adapter's limits. */
-export function makeTensors(device: Device, specs: readonly TensorSpec[]): Tensor[] {
-  const made: Tensor[] = [];
+export const caseOf = (request: KernelRequest, variant: Variant): Case =>
+  kindOf(request).caseOf(request.request, variant);
+
+/** Makes a case's operands, empty; free them with `freeOperands`. @throws UserError beyond the adapter's limits. */
+export function makeOperands(device: Device, { inputs, outputs }: Case): Operands {
+  const made: Record<string, Operand> = {};
   try {
-    for (const { name, elements, type, words } of specs) {
-      const buffer = device.createBuffer(`tuning ${name}`, BYTES[type] * elements);
-      made.push(persistent(name, [elements], buffer, type));
-      if (words) device.write(buffer, words);
+    for (const [name, { type, count }] of Object.entries({ ...inputs, ...outputs })) {
+      const sizeBytes = 4 * Math.ceil((BYTES[type] * count) / 4);
+      made[name] = { buffer: device.createBuffer(`tuning ${name}`, sizeBytes), offsetBytes: 0, sizeBytes, type };
     }
     return made;
   } catch (error) {
-    freeTensors(made);
+    freeOperands(made);
     throw error;
   }
 }
 
-export function freeTensors(tensors: readonly Tensor[]): void {
-  for (const { buffer } of tensors) buffer!.destroy();
+/** Fills operands with numbers, but for what the host sends along. */
+export function fillOperands(device: Device, { inputs, outputs }: Case, operands: Operands): void {
+  fill(device, Object.values(operands));
+  for (const [name, { buffer, type }] of Object.entries(operands)) {
+    const given = inputs[name] ?? outputs[name]?.initial;
+    if (given?.isSent) device.write(buffer, packed(given.values, type));
+  }
+}
+
+export function freeOperands(operands: Operands): void {
+  for (const { buffer } of Object.values(operands)) buffer.destroy();
 }
 
 /** Compiles and binds a variant. */
-export function planVariant(
+export async function programOf(
   device: Device,
   request: KernelRequest,
   variant: Variant,
-  tensors: readonly Tensor[],
-): Promise<Plan> {
-  const graph = new Graph();
-  graph.add({
-    op: request.key,
-    inputs: [],
-    outputs: [],
-    updates: tensors,
-    launch: (variants, bind) => kindOf(request).calls(request.request, variant, tensors.map(bind), variants),
-  });
-  return plan(device, graph);
+  operands: Operands,
+): Promise<Program> {
+  const table = forced(device.adapter, { [request.kind]: variant });
+  const calls = caseOf(request, variant).calls(table, operands);
+  let parameters: DeviceBuffer | undefined;
+  const destroy = () => parameters?.destroy();
+  try {
+    const commands = await compile(device, calls, sizeBytes => {
+      parameters = device.createBuffer('parameters', sizeBytes, 'uniform');
+      return parameters;
+    });
+    return { commands, destroy };
+  } catch (error) {
+    destroy();
+    throw error;
+  }
 }

@@ -3,8 +3,6 @@
  * interleaved, so that a slow spell of the machine meets them all. The shipped variant is one of them, and stays unless
  * another is faster by more than noise.
  */
-import type { Plan } from '../autograd/plan.js';
-import type { Tensor } from '../autograd/tensor.js';
 import { messageOf } from '../errors.js';
 import type { Device } from '../gpu/device.js';
 import type { KernelRequest } from '../kernels/variants.js';
@@ -12,8 +10,8 @@ import { median } from '../median.js';
 import { type Candidate, candidatesFor } from './candidates.js';
 import { Checker } from './check.js';
 import type { Variant } from './kind.js';
-import { freeTensors, makeTensors, planVariant, tensorsOf } from './subject.js';
-import { fill, timeRound } from './time.js';
+import { caseOf, fillOperands, freeOperands, makeOperands, type Operands, programOf } from './subject.js';
+import { type Program, timeRound } from './time.js';
 
 /** What became of a candidate. `milliseconds`: by the median of its rounds. */
 export type Outcome =
@@ -79,41 +77,45 @@ export async function tune(
   waiting.sort((a, b) => b.cost - a.cost);
   const checker = new Checker(device);
   const tuned: Tuned[] = [];
-  for (let one = waiting.shift(); one && !ticking(one.request, end); one = waiting.shift()) {
-    const now = performance.now();
-    // half of the time by cost, half of it alike
-    const costs = waiting.reduce((sum, { cost }) => sum + cost, one.cost);
-    const share = ((end - now) * (one.cost / costs + 1 / (waiting.length + 1))) / 2;
-    const { request } = one;
-    const isOver = (part = 1) => ticking(request, now + part * share);
-    const result = await tuneRequest(device, checker, request, one.candidates, isOver);
-    if (result) tuned.push(result);
+  try {
+    for (let one = waiting.shift(); one && !ticking(one.request, end); one = waiting.shift()) {
+      const now = performance.now();
+      // half of the time by cost, half of it alike
+      const costs = waiting.reduce((sum, { cost }) => sum + cost, one.cost);
+      const share = ((end - now) * (one.cost / costs + 1 / (waiting.length + 1))) / 2;
+      const { request } = one;
+      const isOver = (part = 1) => ticking(request, now + part * share);
+      const result = await tuneRequest(device, checker, request, one.candidates, isOver);
+      if (result) tuned.push(result);
+    }
+    return tuned;
+  } finally {
+    checker.destroy();
   }
-  return tuned;
 }
 
 /** Milliseconds of a run of the shipped variant; next to nothing where it does not run, so that such a request is last. */
 async function shippedTime(device: Device, request: KernelRequest, { variant, refused }: Candidate): Promise<number> {
   const UNKNOWN = 1e-6;
   if (refused !== undefined) return UNKNOWN;
-  const tensors = makeTensors(device, tensorsOf(request));
-  let planned: Plan | undefined;
+  const operands = makeOperands(device, caseOf(request, variant));
+  let program: Program | undefined;
   try {
-    planned = await planVariant(device, request, variant, tensors);
-    await timeRound(device, [planned]);
-    return Math.max(UNKNOWN, (await timeRound(device, [planned]))[0]!);
+    program = await programOf(device, request, variant, operands);
+    await timeRound(device, [program]);
+    return Math.max(UNKNOWN, (await timeRound(device, [program]))[0]!);
   } catch {
     device.check();
     return UNKNOWN;
   } finally {
-    planned?.destroy();
-    freeTensors(tensors);
+    program?.destroy();
+    freeOperands(operands);
   }
 }
 
 interface Contestant {
   readonly variant: Variant;
-  readonly plan: Plan;
+  readonly program: Program;
   /** Its time in each round so far as a share of the first contestant's in that round, which a slow spell meets too. */
   readonly shares: number[];
 }
@@ -131,16 +133,16 @@ async function tuneRequest(
 ): Promise<Tuned | undefined> {
   const failed: Outcome[] = [];
   const admitted: Contestant[] = [];
-  const specs = tensorsOf(request);
-  const tensors = makeTensors(device, specs);
+  const one = caseOf(request, candidates[0]!.variant);
+  const operands = makeOperands(device, one);
   try {
-    fill(device, tensors, specs);
+    fillOperands(device, one, operands);
     for (const { variant, refused } of candidates) {
       if (refused !== undefined) failed.push({ variant, state: 'refused', reason: refused });
       else if (isOver(ADMISSION)) failed.push({ variant, state: 'untried' });
       else {
-        const outcome = await admit(device, checker, request, variant, tensors);
-        if ('plan' in outcome) admitted.push(outcome);
+        const outcome = await admit(device, checker, request, variant, operands);
+        if ('program' in outcome) admitted.push(outcome);
         else failed.push(outcome);
       }
     }
@@ -158,8 +160,8 @@ async function tuneRequest(
     const winner = finalists.sort(byShare).find(isFaster) ?? admitted[0]!;
     return { request, winner: winner.variant, shipped, outcomes: [...outcomes, ...failed] };
   } finally {
-    for (const { plan } of admitted) plan.destroy();
-    freeTensors(tensors);
+    for (const { program } of admitted) program.destroy();
+    freeOperands(operands);
   }
 }
 
@@ -169,18 +171,18 @@ const byShare = (a: Contestant, b: Contestant): number => median(a.shares) - med
 const isFaster = ({ shares }: Contestant): boolean =>
   median(shares) < 1 - NOISE && shares.filter(share => share < 1).length >= 0.75 * shares.length;
 
-/** Compiles and checks a candidate; only one that is right is bound to the tensors on which it will be timed. */
+/** Compiles and checks a candidate; only one that is right is bound to the operands on which it will be timed. */
 async function admit(
   device: Device,
   checker: Checker,
   request: KernelRequest,
   variant: Variant,
-  tensors: readonly Tensor[],
+  operands: Operands,
 ): Promise<Contestant | Outcome> {
   try {
     const fault = await checker.findFault(request, variant);
     if (fault !== undefined) return { variant, state: 'wrong', reason: fault };
-    return { variant, plan: await planVariant(device, request, variant, tensors), shares: [] };
+    return { variant, program: await programOf(device, request, variant, operands), shares: [] };
   } catch (error) {
     device.check(); // a lost device fails everything that comes after: that is not the candidate's alone
     return { variant, state: 'refused', reason: messageOf(error).split('\n')[0]! };
@@ -202,7 +204,7 @@ async function compete(
   const run = async (others: readonly Contestant[]) => {
     const [reference, ...times] = await timeRound(
       device,
-      [first, ...others].map(({ plan }) => plan),
+      [first, ...others].map(({ program }) => program),
     );
     references.push(reference!);
     first.shares.push(1);
@@ -210,7 +212,8 @@ async function compete(
       shares.push(times[i]! / Math.max(reference!, Number.MIN_VALUE));
     });
   };
-  for (const until = performance.now() + WARM_UP_MS; performance.now() < until; ) await timeRound(device, [first.plan]);
+  for (const until = performance.now() + WARM_UP_MS; performance.now() < until; )
+    await timeRound(device, [first.program]);
   const others = contestants.slice(1);
   for (const one of others) if (!isOver()) await run([one]);
   if (references.length === 0) await run([]);

@@ -2,17 +2,17 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import type { Alter } from '../../src/audit/bench.js';
 import { auditKernels, familiesOf } from '../../src/audit/kernels.js';
-import type { Problem } from '../../src/audit/problem.js';
 import type { Check } from '../../src/audit/report.js';
 import { FAMILIES } from '../../src/audit/subjects/index.js';
 import { matmulVariants } from '../../src/audit/variants.js';
+import type { Alter } from '../../src/cases/bench.js';
+import type { Input, Problem } from '../../src/cases/case.js';
+import type { MatmulTypes } from '../../src/cases/matmul.js';
+import { matmulSizes, sumLengths } from '../../src/cases/sizes.js';
 import { packageRoot } from '../../src/files.js';
 import type { DeviceBuffer } from '../../src/gpu/buffer.js';
 import type { KernelCall, Operand } from '../../src/kernels/call.js';
-import type { ElementType } from '../../src/kernels/element-type.js';
-import { matmulCases, sumLengths } from '../../src/numerics/cases.js';
 import { useDevice } from '../support/gpu.js';
 
 const context = useDevice({ checked: false });
@@ -67,7 +67,7 @@ describe('whole kernels', () => {
   test('in quick each variant of a product and of attention is there, and compiled once for a type and a number of rows', () => {
     const { adapter } = context.device;
     const buffers = new Map<string, DeviceBuffer>();
-    const bind = (name: string, type: ElementType): Operand => {
+    const operandOf = (name: string, { type }: Pick<Input, 'type'>): Operand => {
       const buffer = buffers.get(name) ?? context.device.createBuffer(name, 16);
       buffers.set(name, buffer);
       return { buffer, offsetBytes: 0, sizeBytes: 16, type };
@@ -75,9 +75,10 @@ describe('whole kernels', () => {
     for (const { name, problems } of FAMILIES.filter(({ name }) => /^matmul|^attention/.test(name))) {
       const [seen, variants] = [new Map<string, Set<string>>(), new Set<string>()];
       for (const problem of problems({ adapter, quick: true })) {
-        const own = { ...problem.inputs, ...problem.outputs };
-        for (const { name, calls } of problem.variants) {
-          const [call] = calls(operand => bind(operand, own[operand]!.type));
+        const own = Object.entries({ ...problem.inputs, ...problem.outputs });
+        const operands = Object.fromEntries(own.map(([operand, one]) => [operand, operandOf(operand, one)]));
+        for (const { name, table } of problem.variants) {
+          const [call] = problem.calls(table, operands);
           // a product of few rows has a tile of its own
           const rows = call!.source.match(/const (ROWS|GROUPS) = \d+u/g) ?? [];
           const key = `${name} ${problem.kernel} ${problem.shape.replace(/, .*/, '')} ${[...new Set(rows)]}`;
@@ -103,16 +104,17 @@ describe('whole kernels', () => {
       into.set(name, new Set([...(into.get(name) ?? []), ...values]));
     for (const { shape, variants, inputClass, inputs, outputs } of problems({ adapter, quick: false })) {
       const [form, size, epilogue] = [shape.slice(0, 2), ...shape.split(', ').slice(1)] as [string, string, string];
-      const [a, b, c] = [inputs.a!.type, inputs.b!.type, outputs.c!.type];
-      const factors = [form, `A ${a}`, `B ${b}`, `C ${c}`, epilogue, inputClass];
+      const { a, b, c } = { a: inputs.a!, b: inputs.b!, c: outputs.c! };
+      const types = { a: a.type, b: b.type, c: c.type } as MatmulTypes;
+      const factors = [form, `A ${a.type}`, `B ${b.type}`, `C ${c.type}`, epilogue, inputClass];
       const pairs = factors.flatMap((one, i) => factors.slice(i + 1).map(other => `${one}, ${other}`));
-      for (const name of matmulVariants(adapter, { a, b, c }).keys()) note(possible, name, pairs);
+      for (const name of matmulVariants(adapter, types).keys()) note(possible, name, pairs);
       for (const { name } of variants) note(met, name, pairs);
       for (const { name } of variants) note(sizes, name, [size]);
     }
     expect(met.size).toBeGreaterThan(2);
     expect(met).toEqual(possible);
-    const all = matmulCases.map(({ shape: { M, N, K } }) => `M ${M} N ${N} K ${K}`);
+    const all = matmulSizes.map(({ M, N, K }) => `M ${M} N ${N} K ${K}`);
     for (const [name, own] of sizes)
       expect(
         [...all].filter(size => !own.has(size)),

@@ -3,14 +3,14 @@
  * show is seen.
  */
 import { describe, expect, test } from 'vitest';
-import { type Alter, Bench } from '../../src/audit/bench.js';
-import { errorsOf } from '../../src/audit/measure.js';
-import { givenOf, type Problem } from '../../src/audit/problem.js';
 import { FAMILIES } from '../../src/audit/subjects/index.js';
+import type { Alter } from '../../src/cases/bench.js';
+import type { Problem } from '../../src/cases/case.js';
 import type { DeviceBuffer } from '../../src/gpu/buffer.js';
 import { attentionCall, attentionOperands } from '../../src/kernels/attention.js';
 import type { AttentionKernel, MatrixAttention } from '../../src/kernels/attention-variant.js';
 import type { KernelCall } from '../../src/kernels/call.js';
+import { faultsOf } from '../support/cases.js';
 import { useDevice } from '../support/gpu.js';
 
 const context = useDevice({ checked: false });
@@ -41,21 +41,10 @@ function problemsOf(kernels: readonly string[], ...parts: string[]): Map<string,
   return found;
 }
 
-/** Variants that are beyond a bound. */
+/** Variants that are wrong. */
 async function failing(problem: Problem, bug?: Bug): Promise<string[]> {
   const alter: Alter = call => (bug && call.label.startsWith(problem.kernel) ? broken(call, bug) : call);
-  const bench = new Bench(context.device, { repeats: 1, alter });
-  try {
-    const expected = Object.entries(problem.expected(givenOf(problem)));
-    const isWrong = (values: Readonly<Record<string, Float32Array>>) =>
-      expected.some(([name, { reference, bound }]) => {
-        const { type, isWritten } = problem.outputs[name]!;
-        return !(errorsOf(values[name]!, reference, bound, type, isWritten).shares.max <= 1);
-      });
-    return [...(await bench.run(problem))].flatMap(([variant, { values }]) => (isWrong(values) ? [variant] : []));
-  } finally {
-    bench.destroy();
-  }
+  return [...(await faultsOf(context.device, problem, alter)).keys()];
 }
 
 /** It is right in every variant, and wrong in every one with each of the bugs. */

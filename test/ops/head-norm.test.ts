@@ -1,74 +1,92 @@
-/** RMSNorm over heads, forward and backward, against float64, through the graph that training uses. */
+/** RMSNorm over heads through the graph that training uses: queries and keys of a row, both passes, values left alone. */
 import { expect, test } from 'vitest';
 import { Graph } from '../../src/autograd/graph.js';
+import type { Case, Expected, Given } from '../../src/cases/case.js';
+import { headNormBackwardCase, headNormForwardCase } from '../../src/cases/head-norm.js';
 import { openDevice } from '../../src/gpu/device.js';
-import * as bounds from '../../src/numerics/bounds.js';
-import { headNormCases } from '../../src/numerics/cases.js';
 import type { StoredType } from '../../src/numerics/inputs.js';
-import * as reference from '../../src/numerics/reference.js';
+import type { Vector } from '../../src/numerics/reference.js';
 import { headNorm } from '../../src/ops/head-norm.js';
-import {
-  backwardFrom,
-  expectWithin,
-  halfUniform,
-  input,
-  parameter,
-  parts,
-  run,
-  uniform,
-  useDevice,
-} from '../support/gpu.js';
+import { caseInput, caseParameter, expectOutputs } from '../support/cases.js';
+import { backwardFrom, expectWithin, input, parameter, run, uniform, useDevice } from '../support/gpu.js';
 
 const context = useDevice();
 const EPS = 1e-6;
 
-async function check(device = context.device, [R, H, KV, D]: (typeof headNormCases)[number], type: StoredType = 'f32') {
-  const values = type === 'f16' ? halfUniform : uniform;
+interface Sizes {
+  readonly rows: number;
+  readonly H: number;
+  readonly KV: number;
+  readonly D: number;
+}
+
+/** What is left of `name` after one case and then another, each of which leaves the other's heads as they were. */
+function inTurn(name: string, start: Vector, cases: readonly (readonly [one: Case, given: Given])[]): Expected {
+  return cases.reduce<Expected>(
+    ({ reference, bound }, [one, given]) => {
+      const after = one.expected({ ...given, [name]: reference })[name]!;
+      return { reference: after.reference, bound: bound.map((value, i) => value + after.bound[i]!) };
+    },
+    { reference: start, bound: new Float64Array(start.length) },
+  );
+}
+
+async function check(device = context.device, sizes: Sizes, type: StoredType = 'f32') {
+  const { rows, H, KV, D } = sizes;
   const width = (H + 2 * KV) * D;
-  const [qkv, dy] = [values('qkv', R * width), values('dy', R * width)];
-  const weights = { query: uniform('query', D), key: uniform('key', D) };
+  const [queries, keys] = (['queries', 'keys'] as const).map(kind => ({
+    forward: headNormForwardCase({ ...sizes, kind, type }),
+    backward: headNormBackwardCase({ ...sizes, kind, type }),
+    weight: uniform(kind, D),
+  })) as [Sides, Sides];
   const graph = new Graph();
-  const X = parameter(device, 'qkv', [R, width], qkv, type);
-  const query = parameter(device, 'query', [D], weights.query);
-  const key = parameter(device, 'key', [D], weights.key);
-  const y = headNorm(graph, X, { query, key }, { H, KV, D }, EPS);
-  backwardFrom(graph, y, input(device, 'dy', [R, width], dy, type));
-  const results = await run(device, graph, [y, X.gradient!, query.gradient!, key.gradient!, X]);
+  const x = caseParameter(device, queries.forward, 'x', [rows, width]);
+  const weights = { query: parameter(device, 'q', [D], queries.weight), key: parameter(device, 'k', [D], keys.weight) };
+  const y = headNorm(graph, x, weights, { H, KV, D }, EPS);
+  backwardFrom(graph, y, caseInput(device, queries.backward, 'dx', [rows, width]));
+  const { query, key } = weights;
+  const results = await run(device, graph, [y, x.gradient!, query.gradient!, key.gradient!, x]);
   const [actual, dx, dquery, dkey, untouched] = results as [Float32Array, ...Float32Array[]];
-  expect(untouched, 'an input that is still needed is copied first').toEqual(Float32Array.from(qkv));
-  const widths = [H, KV, KV].map(heads => heads * D);
-  const [inputs, arriving] = [qkv, dy].map(values => parts(values, R, widths)) as [Float64Array[], Float64Array[]];
-  const [outputs, leaving] = [actual, dx!].map(values => parts(values, R, widths)) as [Float32Array[], Float32Array[]];
-  for (const [i, [weight, dweight]] of [[weights.query, dquery!] as const, [weights.key, dkey!] as const].entries()) {
-    const rows = inputs[i]!.length / D;
-    const expected = reference.rmsnorm(inputs[i]!, weight, rows, D, Math.fround(EPS));
-    const gradient = reference.rmsnormBackward(inputs[i]!, weight, expected.rstd, arriving[i]!, rows, D);
-    const saved = { x: inputs[i]!, weight, rstd: expected.rstd, dy: arriving[i]! };
-    const [yBound, dxBound] = [
-      bounds.rmsnormBound(expected.y, weight, expected.rstd, D),
-      bounds.rmsnormInputBound(saved, rows, D),
-    ];
-    expectWithin(outputs[i]!, expected.y, bounds.storedBound(yBound, expected.y, type), `y ${i}`);
-    expectWithin(leaving[i]!, gradient.dx, bounds.storedBound(dxBound, gradient.dx, type), `dx ${i}`);
-    expectWithin(dweight, gradient.dweight, bounds.rmsnormWeightBound(saved, rows, D), `dweight ${i}`);
-  }
-  expect(outputs[2], 'values').toEqual(Float32Array.from(inputs[2]!));
-  expect(leaving[2], 'their gradient').toEqual(Float32Array.from(arriving[2]!));
+  const values = queries.forward.outputs.x!.initial!.values;
+  expect(untouched, 'an input that is still needed is copied first').toEqual(Float32Array.from(values));
+  const normed = inTurn('x', values, [
+    [queries.forward, { weight: queries.weight }],
+    [keys.forward, { weight: keys.weight }],
+  ]);
+  expectWithin(actual, normed.reference, normed.bound, 'y');
+  const given = ({ forward, weight }: Sides): Given => {
+    const rstd = forward.expected({ x: values, weight }).rstd!.reference;
+    return { weight, x: values, rstd, total: new Float64Array(D) };
+  };
+  const arriving = queries.backward.outputs.dx!.initial!.values;
+  const gradient = inTurn('dx', arriving, [
+    [queries.backward, given(queries)],
+    [keys.backward, given(keys)],
+  ]);
+  expectWithin(dx!, gradient.reference, gradient.bound, 'dx');
+  expectOutputs(queries.backward, { total: dquery! }, { ...given(queries), dx: arriving });
+  expectOutputs(keys.backward, { total: dkey! }, { ...given(keys), dx: arriving });
   return results;
 }
 
-test.each(headNormCases)('R %i, %i heads to %i of %i', async (...size) => {
-  await check(context.device, size);
-});
+interface Sides {
+  readonly forward: Case;
+  readonly backward: Case;
+  readonly weight: Vector;
+}
 
-test.each(headNormCases)('R %i, %i heads to %i of %i in f16', async (...size) => {
-  if (context.device.adapter.features.includes('shader-f16')) await check(context.device, size, 'f16');
+test.each([
+  { rows: 7, H: 4, KV: 2, D: 10 },
+  { rows: 65, H: 3, KV: 1, D: 64 },
+])('R $rows, $H heads to $KV of $D, in f32 and f16', async sizes => {
+  await check(context.device, sizes);
+  if (context.device.adapter.features.includes('shader-f16')) await check(context.device, sizes, 'f16');
 });
 
 test('beyond a binding the bits are the same', async () => {
-  const size = [130, 3, 1, 64] as const;
+  const sizes = { rows: 130, H: 3, KV: 1, D: 64 };
   const device = await openDevice({ checked: true, limits: { maxStorageBufferBindingSize: 4 * 5 * 64 * 100 } });
-  expect(await check(device, size)).toEqual(await check(context.device, size));
+  expect(await check(device, sizes)).toEqual(await check(context.device, sizes));
   device.close();
 });
 

@@ -1,30 +1,35 @@
-/** RoPE, forward and backward, plain and scaled, against float64, through the graph that training uses. */
+/** RoPE through the graph that training uses, there and back; and scaled frequencies. */
 import { describe, expect, test } from 'vitest';
 import { Graph } from '../../src/autograd/graph.js';
+import type { Case } from '../../src/cases/case.js';
+import { ropeCase } from '../../src/cases/rope.js';
 import * as bounds from '../../src/numerics/bounds.js';
-import { ropeCases } from '../../src/numerics/cases.js';
 import { compare } from '../../src/numerics/compare.js';
 import * as reference from '../../src/numerics/reference.js';
 import { type RopeScaling, rope, ropeFrequencies, ropeTable } from '../../src/ops/rope.js';
-import { backwardFrom, expectWithin, input, parameter, run, uniform, useDevice } from '../support/gpu.js';
+import { caseInput, caseParameter, expectOutputs } from '../support/cases.js';
+import { backwardFrom, expectWithin, input, run, uniform, useDevice } from '../support/gpu.js';
 
 const context = useDevice();
 
-describe('rope', () => {
-  test.each(ropeCases)('B %i T %i heads %i of %i size %i', async (B, T, _, heads, headSize) => {
-    const { device } = context;
-    const count = B * T * heads * headSize;
-    const [x, dy] = [uniform('x', count), uniform('dy', count)];
-    const table = input(device, 'table', [T, headSize / 2, 2], ropeTable(T, headSize, 10000));
-    const graph = new Graph();
-    const X = parameter(device, 'x', [B * T, heads * headSize], x);
-    const y = rope(graph, X, table, { B, T, heads, rowHeads: heads, headSize });
-    backwardFrom(graph, y, input(device, 'dy', [B * T, heads * headSize], dy));
-    const [actual, dx, untouched] = await run(device, graph, [y, X.gradient!, X]);
-    expectWithin(actual!, reference.rope(x, B, T, heads, headSize, 10000, 1), bounds.ropeBound(x, headSize), 'y');
-    expectWithin(dx!, reference.rope(dy, B, T, heads, headSize, 10000, -1), bounds.ropeBound(dy, headSize), 'dx');
-    expect(untouched, 'an input that is still needed is copied first').toEqual(Float32Array.from(x));
-  });
+test.each([
+  { B: 2, T: 7, heads: 3, rowHeads: 3, headSize: 8 },
+  { B: 1, T: 37, heads: 4, rowHeads: 6, headSize: 24 },
+])('B $B T $T heads $heads of $rowHeads size $headSize', async sizes => {
+  const { device } = context;
+  const { B, T, rowHeads, headSize } = sizes;
+  const [forward, inverse] = [false, true].map(inverse => ropeCase({ ...sizes, type: 'f32', inverse })) as [Case, Case];
+  const shape = [B * T, rowHeads * headSize];
+  const graph = new Graph();
+  const x = caseParameter(device, forward, 'x', shape);
+  const y = rope(graph, x, caseInput(device, forward, 'table', [T, headSize / 2, 2]), sizes);
+  const dy = uniform('dy', B * T * rowHeads * headSize);
+  backwardFrom(graph, y, input(device, 'dy', shape, dy));
+  const [actual, dx, untouched] = await run(device, graph, [y, x.gradient!, x]);
+  const values = forward.outputs.x!.initial!.values;
+  expectOutputs(forward, { x: actual! });
+  expectOutputs(inverse, { x: dx! }, { x: dy });
+  expect(untouched, 'an input that is still needed is copied first').toEqual(Float32Array.from(values));
 });
 
 describe('rope scaling', () => {

@@ -6,7 +6,7 @@ import type { KernelRequest } from '../../src/kernels/variants.js';
 import { type Candidate, candidatesFor, sameVariant, showVariant } from '../../src/tune/candidates.js';
 import { Checker } from '../../src/tune/check.js';
 import type { Variant } from '../../src/tune/kind.js';
-import { freeTensors, makeTensors, planVariant, tensorsOf } from '../../src/tune/subject.js';
+import { caseOf, freeOperands, makeOperands, programOf } from '../../src/tune/subject.js';
 import { type Timer, timeRound } from '../../src/tune/time.js';
 import { tune } from '../../src/tune/tune.js';
 import { useDevice } from '../support/gpu.js';
@@ -145,10 +145,10 @@ describe('the check', () => {
 describe('time', () => {
   test('is measured with timestamps, and by the clock where an adapter has none', async () => {
     const { device } = context;
-    const specs = tensorsOf(f32);
-    const tensors = makeTensors(device, specs);
     const { variant } = candidatesFor(device.adapter, f32)[0]!;
-    const plans = [await planVariant(device, f32, variant, tensors), await planVariant(device, f32, variant, tensors)];
+    const operands = makeOperands(device, caseOf(f32, variant));
+    const programs = [1, 2].map(() => programOf(device, f32, variant, operands));
+    const plans = await Promise.all(programs);
     const features = device.adapter.features.filter(feature => feature !== 'timestamp-query');
     let submits = 0;
     const withoutTimestamps: Timer = {
@@ -167,7 +167,7 @@ describe('time', () => {
     }
     expect(submits).toBeGreaterThanOrEqual(2);
     for (const plan of plans) plan.destroy();
-    freeTensors(tensors);
+    freeOperands(operands);
   });
 });
 

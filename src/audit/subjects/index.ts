@@ -1,17 +1,9 @@
 /** Every kernel, and where its problems come from. */
-import type { Subject } from '../problem.js';
-import { embeddingProblems, ropeProblems, swigluProblems } from './activations.js';
-import { attentionProblems } from './attention.js';
-import { biasProblems } from './bias.js';
-import { branchProblems } from './branches.js';
-import { cacheProblems } from './cache.js';
-import { headNormProblems } from './head-norm.js';
-import { healthProblems } from './health.js';
-import { crossEntropyProblems, sumProblems } from './loss.js';
-import { matmulProblems } from './matmul.js';
-import { matmulSwigluProblems } from './matmul-swiglu.js';
-import { rmsnormProblems } from './rmsnorm.js';
-import { adamwProblems, elementProblems, gradientNormProblems } from './update.js';
+import { inVariants, onlyVariant, rowVariants, type Subject, tunedElements, tunedRows } from '../problem.js';
+import { attentionProblems, branchProblems, cacheProblems } from './attention.js';
+import { matmulProblems, matmulSwigluProblems } from './matmul.js';
+import * as rows from './rows.js';
+import * as update from './update.js';
 
 /** A name for several kernels, their own names, and their problems. */
 export interface Family {
@@ -20,30 +12,34 @@ export interface Family {
   readonly problems: Subject;
 }
 
+const family = (name: string, kernels: readonly string[], problems: Subject): Family => ({ name, kernels, problems });
+/** Both passes of an op. */
+const passes = (name: string): string[] => [`${name}_forward`, `${name}_backward`];
+
 export const FAMILIES: readonly Family[] = [
-  { name: 'matmul', kernels: ['matmul'], problems: matmulProblems },
-  { name: 'matmul_swiglu', kernels: ['matmul_swiglu'], problems: matmulSwigluProblems },
-  {
-    name: 'attention',
-    kernels: ['attention_forward', 'attention_backward_query', 'attention_backward_key_value'],
-    problems: attentionProblems,
-  },
-  { name: 'branches', kernels: ['attention_forward'], problems: branchProblems },
-  { name: 'cache', kernels: ['cache_write', 'attention_cached'], problems: cacheProblems },
-  {
-    name: 'rmsnorm',
-    kernels: ['rmsnorm_forward', 'rmsnorm_backward'],
-    problems: rmsnormProblems,
-  },
-  { name: 'head_norm', kernels: ['head_norm_forward', 'head_norm_backward'], problems: headNormProblems },
-  { name: 'bias', kernels: ['add_bias', 'sum_rows'], problems: biasProblems },
-  { name: 'swiglu', kernels: ['swiglu_forward', 'swiglu_backward'], problems: swigluProblems },
-  { name: 'rope', kernels: ['rope'], problems: ropeProblems },
-  { name: 'embedding', kernels: ['embedding_forward', 'embedding_backward'], problems: embeddingProblems },
-  { name: 'cross_entropy', kernels: ['cross_entropy'], problems: crossEntropyProblems },
-  { name: 'sum', kernels: ['sum'], problems: sumProblems },
-  { name: 'elementwise', kernels: ['add', 'cast'], problems: elementProblems },
-  { name: 'gradient_norm', kernels: ['gradient_norm_partial', 'gradient_norm'], problems: gradientNormProblems },
-  { name: 'adamw', kernels: ['adamw'], problems: adamwProblems },
-  { name: 'tensor_health', kernels: ['tensor_health'], problems: healthProblems },
+  family('matmul', ['matmul'], matmulProblems),
+  family('matmul_swiglu', ['matmul_swiglu'], matmulSwigluProblems),
+  family(
+    'attention',
+    ['attention_forward', 'attention_backward_query', 'attention_backward_key_value'],
+    attentionProblems,
+  ),
+  family('branches', ['attention_forward'], branchProblems),
+  family('cache', ['cache_write', 'attention_cached'], cacheProblems),
+  family('rmsnorm', passes('rmsnorm'), inVariants(tunedRows, rows.rmsnormCases)),
+  family('head_norm', passes('head_norm'), inVariants(rowVariants, rows.headNormCases)),
+  family('bias', ['add_bias', 'sum_rows'], inVariants(rowVariants, rows.biasCases)),
+  family('swiglu', passes('swiglu'), inVariants(rowVariants, rows.swigluCases)),
+  family('rope', ['rope'], inVariants(onlyVariant, rows.ropeCases)),
+  family('embedding', passes('embedding'), inVariants(rowVariants, rows.embeddingCases)),
+  family('cross_entropy', ['cross_entropy'], inVariants(tunedRows, rows.crossEntropyCases)),
+  family('sum', ['sum'], inVariants(rowVariants, rows.sumCases)),
+  family('elementwise', ['add', 'cast'], inVariants(onlyVariant, update.elementCases)),
+  family(
+    'gradient_norm',
+    ['gradient_norm_partial', 'gradient_norm'],
+    inVariants(rowVariants, update.gradientNormCases),
+  ),
+  family('adamw', ['adamw'], inVariants(tunedElements, update.adamwCases)),
+  family('tensor_health', ['tensor_health'], inVariants(rowVariants, update.healthCases)),
 ];

@@ -1,7 +1,6 @@
 /** Matrix products, to be tuned. */
-import type { Operand } from '../../kernels/call.js';
+import { type MatmulTypes, matmulCase } from '../../cases/matmul.js';
 import { BYTES } from '../../kernels/element-type.js';
-import { matmulCalls } from '../../kernels/matmul.js';
 import {
   areHalves,
   defaultMatmul,
@@ -9,10 +8,7 @@ import {
   matrixShapes,
   unusableMatrix,
 } from '../../kernels/matmul-variant.js';
-import { matmulBound } from '../../numerics/bounds.js';
-import { stored } from '../../numerics/inputs.js';
-import { matmul as matmul64 } from '../../numerics/reference.js';
-import { isSoftware, type Needs, oddSize, product, type TunedKind, values } from '../kind.js';
+import { isSoftware, type Needs, oddSize, product, type TunedKind } from '../kind.js';
 
 export const matmul: TunedKind<'matmul'> = {
   shipped: defaultMatmul,
@@ -72,18 +68,9 @@ export const matmul: TunedKind<'matmul'> = {
     return unusableMatrix(adapter, types.b, matrix);
   },
 
-  tensors: ({ M, N, K, types }) => [
-    { name: 'a', elements: M * K, type: types.a },
-    { name: 'b', elements: K * N, type: types.b },
-    { name: 'c', elements: M * N, type: types.c },
-  ],
-
   /** A weight gradient (`TN`) adds to what is there, as it does in a training step. */
-  calls(request, variant, operands, variants) {
-    const [a, b, c] = operands as [Operand, Operand, Operand];
-    const addend = request.form === 'TN' ? 'c' : undefined;
-    return matmulCalls(variant, request, { a, b, c, addend }, variants.maxBindingBytes);
-  },
+  caseOf: ({ form, M, N, K, types }) =>
+    matmulCase({ form, M, N, K, types: types as MatmulTypes, epilogue: form === 'TN' ? 'accumulate' : 'none' }),
 
   small: request => ({
     ...request,
@@ -91,17 +78,6 @@ export const matmul: TunedKind<'matmul'> = {
     N: oddSize(request.N, 132),
     K: oddSize(request.K, 68),
   }),
-
-  check({ form, M, N, K, types }) {
-    const shape = { M, N, K, transposeA: form === 'TN', transposeB: form === 'NT' };
-    const [a, any, c] = [values('a', M * K), values('b', K * N), values('c', M * N)];
-    const b = types.b === 'bf16' ? stored(any, 'bf16') : any;
-    const exact = matmul64(a, b, shape);
-    const accumulates = form === 'TN';
-    const expected = accumulates ? exact.map((value, i) => value + c[i]!) : exact;
-    const bound = matmulBound(matmul64(a, b, shape, true), K, accumulates ? c : undefined);
-    return { inputs: [a, b, c], outputs: [{ index: 2, expected, bound }] };
-  },
 };
 
 type MatrixVariant = Extract<MatmulVariant, { kernel: 'matrix' }>;

@@ -12,7 +12,7 @@ import { bindCall, type KernelCall, type Operand, packParams } from '../kernels/
 import { BYTES, type ElementType, floatsOf } from '../kernels/element-type.js';
 import { fillWorkgroup } from '../kernels/fill-workgroup.js';
 import type { Vector } from '../numerics/reference.js';
-import type { Given, Problem } from './problem.js';
+import type { Given, Input, Problem } from './case.js';
 
 /** Bytes before and after every operand: more than a row of any case, and what every adapter binds at. */
 const GUARD = 4096;
@@ -79,10 +79,10 @@ export class Bench {
         device.write(buffer, image);
         return buffer;
       });
-      const bind = (name: string): Operand => {
-        const { type, count, buffer } = places.get(name)!;
-        return { buffer, offsetBytes: GUARD, sizeBytes: bytesOf(type, count), type };
-      };
+      const operands: Record<string, Operand> = {};
+      for (const [name, { type, count, buffer }] of places) {
+        operands[name] = { buffer, offsetBytes: GUARD, sizeBytes: bytesOf(type, count), type };
+      }
       const outputs = Object.keys(problem.outputs).map(name => places.get(name)!);
       const total = outputs.reduce((sum, { image }) => sum + image.byteLength, 0);
       const pristine = outputs.map(({ buffer, image }) => {
@@ -91,10 +91,10 @@ export class Bench {
         return copied;
       });
       const programs = await Promise.all(
-        problem.variants.map(variant =>
+        problem.variants.map(({ table }) =>
           compile(
             device,
-            variant.calls(bind).map(call => withGuards(alter(call, device))),
+            problem.calls(table, operands).map(call => withGuards(alter(call, device))),
             size => make('parameters', size, 'uniform'),
           ),
         ),
@@ -154,12 +154,12 @@ function place(
   make: (name: string, image: Uint32Array<ArrayBuffer>) => DeviceBuffer,
 ): Map<string, Place> {
   const places = new Map<string, Place>();
-  const add = (name: string, type: ElementType, count: number, values: Vector | undefined) => {
-    const image = guarded(type, count, given[name] ?? values);
+  const add = (name: string, { type, count }: Pick<Input, 'type' | 'count'>, initial: Input | undefined) => {
+    const image = guarded(type, count, given[name] ?? initial?.values);
     places.set(name, { name, type, count, image, buffer: make(name, image) });
   };
-  for (const [name, { type, values }] of Object.entries(inputs)) add(name, type, values.length, values);
-  for (const [name, { type, count, initial }] of Object.entries(outputs)) add(name, type, count, initial);
+  for (const [name, input] of Object.entries(inputs)) add(name, input, input);
+  for (const [name, output] of Object.entries(outputs)) add(name, output, output.initial);
   return places;
 }
 

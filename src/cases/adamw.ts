@@ -1,0 +1,73 @@
+/** AdamW over one tensor. */
+import { type AdamwSettings, adamw } from '../kernels/adamw.js';
+import { adamwBounds, storedBound } from '../numerics/bounds.js';
+import { FORMATS, type InputClass, stored } from '../numerics/inputs.js';
+import * as reference from '../numerics/reference.js';
+import { scheduleWords } from '../optim/adamw.js';
+import { type Case, drawn, Input, kernelCase, sent, updated } from './case.js';
+
+/** Of one update. */
+export interface UpdateSettings extends AdamwSettings {
+  readonly lr: number;
+  readonly clipFactor: number;
+  /** Counted from 1, for the corrections. */
+  readonly step: number;
+}
+
+const SETTINGS: UpdateSettings = {
+  ...{ beta1: 0.9, beta2: 0.95, eps: 1e-8, weightDecay: 0.1 },
+  ...{ lr: Math.fround(1e-3), clipFactor: 0.5, step: 3 },
+};
+
+export interface AdamwCase {
+  readonly count: number;
+  /** With a copy of the parameter in f16. */
+  readonly isHalf?: boolean;
+  /** Frozen at first: it goes by the corrections of its own schedule. */
+  readonly staged?: boolean;
+  readonly inputClass?: InputClass;
+  readonly settings?: UpdateSettings;
+}
+
+export function adamwCase(given: AdamwCase): Case {
+  const { count, isHalf = false, staged = false, inputClass = 'uniform', settings = SETTINGS } = given;
+  const { lr, clipFactor, step } = settings;
+  const label = `${count} ${inputClass}`;
+  // squares of gradients, and what is stored in halves, must not overflow
+  const most = isHalf ? FORMATS.f16.largest / 2 : 2 ** 60;
+  const values = (name: string) => drawn(inputClass, `${name} ${label}`, count, { most });
+  const m = values('m');
+  const squares = () => m.values.map(value => value * value); // as in training: no mean is far beyond its root
+  const schedule = new Float32Array(scheduleWords({ ...settings, clip: 0 }, step, lr).buffer);
+  const corrections = staged ? [1, 1] : [schedule[1]!, schedule[2]!];
+  return kernelCase({
+    kernel: 'adamw',
+    shape: `${count}${isHalf ? ', with an f16 copy' : ''}${staged ? ', frozen at first' : ''}`,
+    inputClass,
+    inputs: {
+      gradient: values('gradient'),
+      schedule: sent(schedule),
+      // norm, clip factor, no bad step, loss, loss scale, not skipped, corrections
+      health: sent([2, clipFactor, 0, 0, 1, 0, ...corrections]),
+    },
+    outputs: {
+      parameter: updated(values('parameter')),
+      m: updated(m),
+      v: updated(new Input('f32', count, () => stored(squares(), 'f32'))),
+      ...(isHalf && { half: { type: 'f16', count } }),
+    },
+    flops: 15 * count,
+    bytes: 7 * 4 * count,
+    expected({ gradient, parameter, m, v }) {
+      const [correction1, correction2] = [1 / (1 - settings.beta1 ** step), 1 / (1 - settings.beta2 ** step)];
+      const bounds = adamwBounds({ parameter, m, v }, gradient, { ...settings, correction1, correction2 });
+      const after = { parameter: parameter.slice(), m: m.slice(), v: v.slice() };
+      reference.adamw(after, gradient, settings);
+      const expected = (name: 'parameter' | 'm' | 'v') => ({ reference: after[name], bound: bounds[name] });
+      const { parameter: updated } = after;
+      const half = { reference: updated, bound: storedBound(bounds.parameter, updated, 'f16') };
+      return { parameter: expected('parameter'), m: expected('m'), v: expected('v'), ...(isHalf && { half }) };
+    },
+    calls: (variants, operands) => adamw(variants, count, { ...settings, staged }, operands),
+  });
+}

@@ -1,0 +1,155 @@
+/** Attention: forward and both passes of its gradient, each judged by itself on the reference's intermediate values. */
+import { attentionBackwardKeyValue, attentionBackwardQuery, attentionForward } from '../kernels/attention.js';
+import type { AttentionKernel, AttentionSizes } from '../kernels/attention-variant.js';
+import { attention, attentionBackward, attentionProbabilities } from '../numerics/attention.js';
+import { type AttentionBoundOptions, attentionBounds } from '../numerics/attention-bounds.js';
+import { storedBound } from '../numerics/bounds.js';
+import { type InputClass, inputValues, type StoredType, stored } from '../numerics/inputs.js';
+import type { Vector } from '../numerics/reference.js';
+import { apart, sideBySide } from '../numerics/side-by-side.js';
+import { type Case, type Expected, Input, kernelCase, type Output } from './case.js';
+
+/** What q and k are drawn from, and v and dout, in a case of a class. */
+export const ATTENTION_CLASSES = {
+  uniform: ['uniform', 'uniform'],
+  'near ties': ['near ties', 'uniform'],
+  cancelling: ['cancelling', 'cancelling'],
+  'signed zeros': ['signed zeros', 'signed zeros'],
+  denormal: ['denormal', 'denormal'],
+  wide: ['uniform', 'wide'],
+  largest: ['uniform', 'largest'],
+} as const satisfies Readonly<Record<InputClass, readonly [scores: InputClass, values: InputClass]>>;
+
+/** dp and out are of the size of v times dout: their products must not overflow, nor what is stored in halves. */
+export const largestOf = (inputClass: InputClass, type: StoredType): number =>
+  type === 'f16' ? 2 ** 3 : inputClass === 'largest' ? 2 ** 55 : 2 ** 20;
+
+export interface AttentionCase extends AttentionSizes {
+  readonly type: StoredType;
+  readonly inputClass?: InputClass;
+  /** Of the variants that are to run it: keys between two rescalings, at least, and whether they round to halves. */
+  readonly rescale?: number;
+  readonly halves?: boolean;
+}
+
+/** Made when it is first asked for, and once. */
+function once<T>(make: () => T): () => T {
+  let made: { readonly value: T } | undefined;
+  return () => {
+    made ??= { value: make() };
+    return made.value;
+  };
+}
+
+/** Of two products of scores' size, or three; the other pass of the gradient counts what is left of five. */
+const PRODUCTS = { attention_forward: 2, attention_backward_query: 3, attention_backward_key_value: 2 };
+/** Arrays of q's size that are read and written: q, k, v, out; the same, dout and dq; dk and dv. */
+const ARRAYS = { attention_forward: 4, attention_backward_query: 6, attention_backward_key_value: 2 };
+
+/** The three kernels on the same values. */
+export function attentionCases(given: AttentionCase): Readonly<Record<AttentionKernel, Case>> {
+  const { type, inputClass = 'uniform', rescale = 4, halves = false, ...shape } = given;
+  const { B, T, H, KV, D } = shape;
+  const options = { type, rescale, halves };
+  const label = `${inputClass} ${B} ${T} ${H} ${KV} ${D}`;
+  const most = largestOf(inputClass, type);
+  const values = (kind: InputClass, name: string, heads: number) =>
+    inputValues(kind, `${name} ${label}`, B * T * heads * D, { type, most });
+  const [scoreClass, valueClass] = ATTENTION_CLASSES[inputClass];
+  const width = (H + 2 * KV) * D;
+  const qkv = new Input(type, B * T * width, () =>
+    sideBySide([values(scoreClass, 'q', H), values(scoreClass, 'k', KV), values(valueClass, 'v', KV)], B * T),
+  );
+  const dout = new Input(type, B * T * H * D, () => values(valueClass, 'dout', H));
+  const posed = once(() => attentionExpected(qkv.values, dout.values, shape, options));
+  const exact = <Type extends StoredType>(name: keyof AttentionResults, type: Type, count: number) =>
+    new Input(type, count, () => stored(posed()[name].reference, type));
+  const out = exact('out', type, B * T * H * D);
+  const logsumexp = exact('logsumexp', 'f32', B * H * T);
+  const delta = exact('delta', 'f32', B * H * T);
+  const expected = (own: Readonly<Record<'qkv', Vector> & Partial<Record<'dout', Vector>>>): AttentionResults => {
+    const isPosed = own.qkv === qkv.values && (own.dout ?? dout.values) === dout.values;
+    return isPosed ? posed() : attentionExpected(own.qkv, own.dout ?? dout.values, shape, options);
+  };
+  const isQuery = (i: number) => i % width < H * D;
+  const empty = ({ type, count }: Input<StoredType>): Output => ({ type, count });
+  const common = (kernel: AttentionKernel) => ({
+    kernel,
+    shape: `${type}, B ${B} T ${T} heads ${H}/${KV} size ${D}${halves ? ', on matrices' : ''}`,
+    inputClass,
+    flops: PRODUCTS[kernel] * B * H * D * T * (T + 1),
+    bytes: ARRAYS[kernel] * 4 * B * T * H * D,
+  });
+  return {
+    attention_forward: kernelCase({
+      ...common('attention_forward'),
+      inputs: { qkv },
+      outputs: { out: empty(out), logsumexp: empty(logsumexp) },
+      expected(given) {
+        const { out, logsumexp } = expected(given);
+        return { out, logsumexp };
+      },
+      calls: (variants, operands) => attentionForward(variants, shape, operands),
+    }),
+    attention_backward_query: kernelCase({
+      ...common('attention_backward_query'),
+      inputs: { qkv, out, logsumexp, dout },
+      outputs: { dqkv: { ...empty(qkv), isWritten: isQuery }, delta: empty(delta) },
+      expected(given) {
+        const { dqkv, delta } = expected(given);
+        return { dqkv, delta };
+      },
+      calls: (variants, operands) => attentionBackwardQuery(variants, shape, operands),
+    }),
+    attention_backward_key_value: kernelCase({
+      ...common('attention_backward_key_value'),
+      inputs: { qkv, logsumexp, delta, dout },
+      outputs: { dqkv: { ...empty(qkv), isWritten: (i: number) => !isQuery(i) } },
+      expected: given => ({ dqkv: expected(given).dqkv }),
+      calls: (variants, operands) => attentionBackwardKeyValue(variants, shape, operands),
+    }),
+  };
+}
+
+type AttentionResults = Readonly<Record<'out' | 'logsumexp' | 'delta' | 'dqkv', Expected>>;
+
+/** Of all that the kernels write; qkv [B, T, H + 2 KV, D], dout [B, T, H, D]. */
+export function attentionExpected(
+  qkv: Vector,
+  dout: Vector,
+  shape: AttentionSizes,
+  options: AttentionBoundOptions & { readonly type: StoredType },
+): AttentionResults {
+  const { B, T, H, KV, D } = shape;
+  const [q, k, v] = apart(qkv, B * T, [H * D, KV * D, KV * D]) as [Vector, Vector, Vector];
+  const probabilities = attentionProbabilities({ q, k, v }, shape);
+  const { out, logsumexp } = attention({ q, k, v }, shape, probabilities);
+  const bounds = attentionBounds({ q, k, v }, out, dout, shape, options, probabilities);
+  const { dq, dk, dv } = attentionBackward({ q, k, v }, dout, shape, probabilities);
+  const { type } = options;
+  const parts = (a: Vector, b: Vector, c: Vector) => sideBySide([a, b, c], B * T);
+  return {
+    out: { reference: out, bound: bounds.out },
+    logsumexp: { reference: logsumexp, bound: bounds.logsumexp },
+    delta: { reference: deltaOf(dout, out, shape), bound: bounds.delta },
+    dqkv: {
+      reference: parts(dq, dk, dv),
+      bound: parts(
+        storedBound(bounds.dq, dq, type),
+        storedBound(bounds.dk, dk, type),
+        storedBound(bounds.dv, dv, type),
+      ),
+    },
+  };
+}
+
+/** dout · out of each query row, [B, H, T]. */
+function deltaOf(dout: Vector, out: Vector, { B, T, H, D }: AttentionSizes): Vector {
+  const delta = new Float64Array(B * H * T);
+  for (let i = 0; i < dout.length; i++) {
+    const row = Math.floor(i / D);
+    const [b, t, h] = [Math.floor(row / H / T), Math.floor(row / H) % T, row % H];
+    delta[(b * H + h) * T + t]! += dout[i]! * out[i]!;
+  }
+  return delta;
+}

@@ -1,0 +1,81 @@
+/** Cross-entropy with its gradient. */
+
+import { crossEntropy, IGNORED_TARGET } from '../kernels/cross-entropy.js';
+import type { RowSizes } from '../kernels/row-variant.js';
+import { crossEntropyBounds, storedBound } from '../numerics/bounds.js';
+import { FORMATS, type InputClass, inputValues, type StoredType } from '../numerics/inputs.js';
+import * as reference from '../numerics/reference.js';
+import { type Case, Input, kernelCase, sent, updated, words } from './case.js';
+
+const LOSS_SCALE = 1024;
+/** A logit that exceeds the others by 100 at least. */
+const PEAK = 109;
+
+export interface CrossEntropyCase extends RowSizes {
+  /** Of the gradient. In f32 it takes the place of the logits; in f16 it is written apart, times a loss scale. */
+  readonly type: StoredType;
+  readonly inputClass?: InputClass;
+  /** The column of the largest logit of each row. */
+  readonly peak?: number;
+  /** Of the losses' sum whose gradient it is; their mean's unless given. */
+  readonly scale?: number;
+}
+
+/** Every fifth row has no target. */
+export function crossEntropyCase(given: CrossEntropyCase): Case {
+  const { rows: R, columns: V, type, inputClass = 'uniform', peak, scale: exactScale = 1 / given.rows } = given;
+  const label = `${R} ${V} ${inputClass}`;
+  const logits = new Input('f32', R * V, () => {
+    const values = inputValues(inputClass, `logits ${label}`, R * V, {
+      low: -9,
+      high: 9,
+      most: FORMATS.f32.largest / 4,
+    });
+    if (peak !== undefined) for (let r = 0; r < R; r++) values[r * V + peak] = PEAK;
+    return values;
+  });
+  const targets = words(R, () => {
+    const drawn = inputValues('uniform', `targets ${label}`, R, { low: 0, high: V });
+    return drawn.map((id, r) => (r % 5 === 4 ? IGNORED_TARGET : Math.min(Math.floor(id), V - 1)));
+  });
+  const isHalf = type === 'f16';
+  const scale = Math.fround(exactScale);
+  const factor = isHalf ? scale * LOSS_SCALE : scale;
+  return kernelCase({
+    kernel: 'cross_entropy',
+    shape: `gradient in ${type}, ${R} x ${V}${peak === undefined ? '' : `, largest at ${peak}`}`,
+    inputClass,
+    inputs: { targets, ...(isHalf && { logits, lossScale: sent([LOSS_SCALE]) }) },
+    outputs: {
+      losses: { type: 'f32', count: R },
+      ...(isHalf && { dlogits: { type, count: R * V } }),
+      ...(!isHalf && { logits: updated(logits) }),
+    },
+    flops: 6 * R * V,
+    bytes: 2 * 4 * R * V,
+    expected({ targets, logits }) {
+      const used = targets.map(id => (id === IGNORED_TARGET ? 0 : id));
+      const exact = reference.crossEntropy(logits!, used, V, factor);
+      const bounds = crossEntropyBounds(logits!, used, V, factor);
+      const isIgnored = (row: number) => targets[row] === IGNORED_TARGET;
+      const byRow = (values: reference.Vector) => values.map((value, r) => (isIgnored(r) ? 0 : value));
+      const byElement = (values: reference.Vector) =>
+        values.map((value, i) => (isIgnored(Math.floor(i / V)) ? 0 : value));
+      const gradient = byElement(exact.dlogits);
+      return {
+        losses: { reference: byRow(exact.losses), bound: byRow(bounds.losses) },
+        [isHalf ? 'dlogits' : 'logits']: {
+          reference: gradient,
+          bound: byElement(storedBound(bounds.dlogits, gradient, type)),
+        },
+      };
+    },
+    calls: (variants, { targets, logits, losses, dlogits, lossScale }) =>
+      crossEntropy(
+        variants,
+        { rows: R, columns: V },
+        { scale, dlogits, lossScale },
+        { targets, logits: logits!, losses },
+      ),
+  });
+}

@@ -1,0 +1,78 @@
+/** Sums of two tensors, one added to another, and conversions. */
+import { accumulate, add } from '../kernels/add.js';
+import { cast } from '../kernels/cast.js';
+import { flushedValues, storedBound, TINY, U } from '../numerics/bounds.js';
+import { FORMATS, type Format, type InputClass, type StoredType } from '../numerics/inputs.js';
+import type { Vector } from '../numerics/reference.js';
+import { type Case, drawn, type Expected, kernelCase, updated } from './case.js';
+
+export interface SumOfTwoCase {
+  readonly count: number;
+  readonly type: StoredType;
+  readonly inputClass?: InputClass;
+}
+
+function addendsOf({ count, type, inputClass = 'uniform' }: SumOfTwoCase) {
+  const [label, most] = [`${type} ${count} ${inputClass}`, FORMATS[type].largest / 2];
+  return {
+    a: drawn(inputClass, `a ${label}`, count, { type, most }),
+    b: drawn(inputClass, `b ${label}`, count, { type, most }),
+    expected(a: Vector, b: Vector): Expected {
+      const sum = a.map((value, i) => value + b[i]!);
+      const [lostOfA, lostOfB] = [flushedValues(a, type), flushedValues(b, type)];
+      const bound = sum.map((value, i) => U * Math.abs(value) + TINY + lostOfA[i]! + lostOfB[i]!);
+      return { reference: sum, bound: storedBound(bound, sum, type) };
+    },
+  };
+}
+
+export function addCase(given: SumOfTwoCase): Case {
+  const { count, type, inputClass = 'uniform' } = given;
+  const { a, b, expected } = addendsOf(given);
+  return kernelCase({
+    kernel: 'add',
+    shape: `${type}, ${count}`,
+    inputClass,
+    inputs: { a, b },
+    outputs: { y: { type, count } },
+    expected: ({ a, b }) => ({ y: expected(a, b) }),
+    calls: (variants, operands) => add(variants, count, operands),
+  });
+}
+
+export function accumulateCase(given: SumOfTwoCase): Case {
+  const { count, type, inputClass = 'uniform' } = given;
+  const { a, b, expected } = addendsOf(given);
+  return kernelCase({
+    kernel: 'add',
+    shape: `${type}, ${count}, accumulated`,
+    inputClass,
+    inputs: { a },
+    outputs: { y: updated(b) },
+    expected: ({ a, y }) => ({ y: expected(a, y) }),
+    calls: (variants, operands) => accumulate(variants, count, operands),
+  });
+}
+
+export interface CastCase {
+  readonly count: number;
+  readonly from: Format;
+  readonly to: StoredType;
+  readonly inputClass?: InputClass;
+}
+
+/** What bf16 holds and f16 does not overflow at. */
+const LARGEST_OF_BOTH = 65280;
+
+export function castCase({ count, from, to, inputClass = 'uniform' }: CastCase): Case {
+  const most = from === 'bf16' ? LARGEST_OF_BOTH : FORMATS.f16.largest;
+  return kernelCase({
+    kernel: 'cast',
+    shape: `${from} to ${to}, ${count}`,
+    inputClass,
+    inputs: { x: drawn(inputClass, `x ${from} ${count} ${inputClass}`, count, { type: from, most }) },
+    outputs: { y: { type: to, count } },
+    expected: ({ x }) => ({ y: { reference: x, bound: storedBound(flushedValues(x, from), x, to) } }),
+    calls: (variants, operands) => cast(variants, count, operands),
+  });
+}

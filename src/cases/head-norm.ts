@@ -1,0 +1,108 @@
+/** RMSNorm over the heads of queries or of keys: forward, and its gradients for the input and for the weight. */
+import { headNormBackward, headNormForward, headNormParts } from '../kernels/head-norm.js';
+import { rmsnormBound, rmsnormInputBound, rmsnormWeightBound, rstdBound, storedBound } from '../numerics/bounds.js';
+import { FORMATS, type InputClass, type StoredType, stored } from '../numerics/inputs.js';
+import { rmsnorm, rmsnormBackward, type Vector } from '../numerics/reference.js';
+import { apart, sideBySide } from '../numerics/side-by-side.js';
+import { addedTo, type Case, drawn, Input, kernelCase, updated } from './case.js';
+
+const EPS = Math.fround(1e-6);
+
+export interface HeadNormCase {
+  readonly rows: number;
+  readonly H: number;
+  readonly KV: number;
+  readonly D: number;
+  readonly kind: 'queries' | 'keys';
+  readonly type: StoredType;
+  readonly inputClass?: InputClass;
+}
+
+/** What both passes have: sizes as the launcher takes them, x, and the heads that are normed as rows of D. */
+function common({ rows, H, KV, D, kind, type, inputClass = 'uniform' }: HeadNormCase) {
+  const label = `${rows} ${H} ${KV} ${D} ${inputClass}`;
+  const rowHeads = H + 2 * KV;
+  const [firstHead, heads] = kind === 'queries' ? [0, H] : [H, KV];
+  const widths = [firstHead, heads, rowHeads - firstHead - heads].map(count => count * D);
+  const most = Math.min(FORMATS[type].largest, Math.sqrt(FORMATS.f32.largest / D) / 2);
+  return {
+    label,
+    count: rows * rowHeads * D,
+    sizes: { rows, heads, firstHead, rowHeads, headSize: D },
+    shape: `${type}, ${rows} rows, ${kind} of ${H}/${KV} heads of ${D}`,
+    x: drawn(inputClass, `x ${label}`, rows * rowHeads * D, { type, most }),
+    weight: drawn('uniform', `w ${label}`, D),
+    ownOf: (x: Vector): Vector => apart(x, rows, widths)[1]!,
+    /** The normed heads changed; what stands beside them as `others` makes it. */
+    change(x: Vector, own: Vector, others: (values: Vector) => Vector): Vector {
+      const [before, , after] = apart(x, rows, widths) as [Vector, Vector, Vector];
+      return sideBySide([others(before), own, others(after)], rows);
+    },
+  };
+}
+const keep = (values: Vector): Vector => values;
+const exact = (values: Vector): Vector => values.map(() => 0);
+
+export function headNormForwardCase(given: HeadNormCase): Case {
+  const { rows: R, D, type, inputClass = 'uniform' } = given;
+  const { sizes, shape, x, weight, ownOf, change } = common(given);
+  const { heads } = sizes;
+  return kernelCase({
+    kernel: 'head_norm_forward',
+    shape,
+    inputClass,
+    inputs: { weight },
+    outputs: { x: updated(x), rstd: { type: 'f32', count: R * heads } },
+    expected({ x, weight }) {
+      const { y, rstd } = rmsnorm(ownOf(x), weight, R * heads, D, EPS);
+      const bound = storedBound(rmsnormBound(y, weight, rstd, D), y, type);
+      return {
+        x: { reference: change(x, y, keep), bound: change(x, bound, exact) },
+        rstd: { reference: rstd, bound: rstdBound(rstd, D) },
+      };
+    },
+    calls: (variants, operands) => headNormForward(variants, { ...sizes, eps: EPS }, operands),
+  });
+}
+
+/** `hasTotal`: with the weight's gradient, added to what is there. */
+export function headNormBackwardCase(given: HeadNormCase & { readonly hasTotal?: boolean }): Case {
+  const { rows: R, D, type, inputClass = 'uniform', hasTotal = true } = given;
+  const { label, count, sizes, shape, x, weight, ownOf, change } = common(given);
+  const { heads } = sizes;
+  const parts = headNormParts(sizes);
+  // dx has products of four factors: what is largest is x alone
+  const others = inputClass === 'largest' ? 'uniform' : inputClass;
+  return kernelCase({
+    kernel: 'head_norm_backward',
+    shape: `${shape}${hasTotal ? '' : ', input only'}`,
+    inputClass,
+    inputs: {
+      weight,
+      x,
+      rstd: new Input('f32', R * heads, () =>
+        stored(rmsnorm(ownOf(x.values), weight.values, R * heads, D, EPS).rstd, 'f32'),
+      ),
+    },
+    outputs: {
+      dx: updated(drawn(others, `dy ${label}`, count, { type })),
+      ...(hasTotal && {
+        partial: { type: 'f32', count: parts.partial * D },
+        sums: { type: 'f32', count: parts.sums * D },
+        total: updated(drawn('uniform', `total ${label}`, D)),
+      }),
+    },
+    expected({ weight, x, rstd, dx: arriving, total }) {
+      const own = { x: ownOf(x), weight, rstd, dy: ownOf(arriving) };
+      const { dx, dweight } = rmsnormBackward(own.x, weight, rstd, own.dy, R * heads, D);
+      const bound = storedBound(rmsnormInputBound(own, R * heads, D), dx, type);
+      const sums = rmsnormWeightBound(own, R * heads, D);
+      return {
+        dx: { reference: change(arriving, dx, keep), bound: change(arriving, bound, exact) },
+        ...(total && { total: addedTo(total, dweight, sums) }),
+      };
+    },
+    calls: (variants, { partial, sums, total, ...operands }) =>
+      headNormBackward(variants, sizes, { ...operands, dweight: partial && sums && total && { partial, sums, total } }),
+  });
+}

@@ -1,0 +1,35 @@
+/**
+ * Every kernel against float64 on every size and type, on a device that checks bounds: in the variant that the adapter
+ * takes, and products in all that cover pairs of what a pipeline is made for. `test/audit` and 'audit kernels --quick' have
+ * the others, and adversarial inputs.
+ */
+import { describe, expect, test } from 'vitest';
+import { FAMILIES } from '../../src/audit/subjects/index.js';
+import { givenOf } from '../../src/cases/case.js';
+import { faultsOf } from '../support/cases.js';
+import { useDevice } from '../support/gpu.js';
+
+const context = useDevice();
+const ALL_VARIANTS = ['matmul'];
+
+describe.each(FAMILIES)('$name', ({ name, problems }) => {
+  test('is within its bounds', { timeout: 300_000 }, async () => {
+    const { device } = context;
+    let posed = 0;
+    for (const problem of problems({ adapter: device.adapter, quick: false })) {
+      if (problem.inputClass !== 'uniform' || problem.terms !== undefined) continue;
+      const variants = ALL_VARIANTS.includes(name) ? problem.variants : problem.variants.slice(0, 1);
+      expect([...(await faultsOf(device, { ...problem, variants })).values()]).toEqual([]);
+      posed++;
+    }
+    expect(posed).toBeGreaterThan(0);
+  });
+});
+
+test('a case makes no value before it is asked for one, and the same ones each time', () => {
+  const posed = () => [
+    ...FAMILIES.find(({ name }) => name === 'rmsnorm')!.problems({ adapter: context.device.adapter, quick: true }),
+  ];
+  const [one, other] = [posed(), posed()];
+  for (const [i, problem] of one.entries()) expect(givenOf(problem)).toEqual(givenOf(other[i]!));
+});
