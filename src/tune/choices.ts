@@ -32,14 +32,17 @@ export const attentionVariantSchema = z.union([
   z.strictObject({ lanes: count, matrix, subgroupsM: count, rows: count }),
 ]);
 
-/** Elements of a load. */
+/** The elements of a load. */
 const vector = count.refine((n): boolean => n === 1 || n === 4, 'must be 1 or 4');
 
-/** `lanes` 0: none. */
+/** The schema of a row variant; `lanes` is 0 for a variant without subgroups. */
 export const rowVariantSchema = z.strictObject({ lanes: z.int().nonnegative(), workgroup: count, vector });
 export const elementVariantSchema = z.strictObject({ workgroup: count, each: count, vector });
 
-/** Runs of before rows and elements had variants took the shipped ones, as they do where none is recorded. */
+/**
+ * The variants of a run. Runs from before rows and elements had variants took the shipped ones, as they do where none
+ * is recorded.
+ */
 export const choicesSchema = z.object({
   matmul: z.record(z.string(), matmulVariantSchema),
   attention: z.record(z.string(), attentionVariantSchema),

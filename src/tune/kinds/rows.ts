@@ -6,7 +6,7 @@ import { defaultRows, type RowKernel, type RowSizes } from '../../kernels/row-va
 import type { StoredType } from '../../numerics/inputs.js';
 import { isSoftware, oddSize, product, type TunedKind } from '../kind.js';
 
-/** As training has them: a norm's gradient with that of its weight. */
+/** The cases of training: a norm's gradient comes with that of its weight. */
 const CASES: Readonly<Record<RowKernel, (given: RowSizes & { readonly type: StoredType }) => Case>> = {
   rmsnorm_forward: rmsnormForwardCase,
   rmsnorm_backward: rmsnormBackwardCase,
