@@ -1,7 +1,6 @@
 /** The problems that are posed to the kernels of an adapter: cases, and the variants that are to run each. */
 
 import type { Case, Problem, Variant } from '../cases/case.js';
-import { forced } from '../cases/forced.js';
 import type { AdapterDescription } from '../gpu/adapters.js';
 import { VariantTable } from '../kernels/variants.js';
 import type { StoredType } from '../numerics/inputs.js';
@@ -46,11 +45,14 @@ export function rowVariants({ adapter }: Pick<Scope, 'adapter'>): Variant[] {
 
 /** Returns the variants of kernels whose rows are tuned. */
 export const tunedRows = ({ adapter }: Scope): Variant[] =>
-  [...tunedRowVariants(adapter)].map(([name, rows]) => ({ name, table: forced(adapter, { rows }) }));
+  [...tunedRowVariants(adapter)].map(([name, rows]) => ({ name, table: new VariantTable(adapter, {}, { rows }) }));
 
 /** Returns the variants of an elementwise kernel that is tuned. */
 export const tunedElements = ({ adapter }: Scope): Variant[] =>
-  [...elementVariants(adapter)].map(([name, elements]) => ({ name, table: forced(adapter, { elements }) }));
+  [...elementVariants(adapter)].map(([name, elements]) => ({
+    name,
+    table: new VariantTable(adapter, {}, { elements }),
+  }));
 
 /** Returns the one variant of kernels that have no choice. */
 export const onlyVariant = ({ adapter }: Scope): Variant[] => [{ name: 'default', table: new VariantTable(adapter) }];

@@ -66,9 +66,10 @@ export class TracedLosses {
  */
 export class TokenLosses {
   readonly shape: BatchShape;
-  readonly plan: Plan;
   /** The commands of a pass, for profiling with `device.time`. */
   readonly program: readonly Command[];
+  /** @internal */
+  readonly plan: Plan;
   readonly #model: Model;
   readonly #traced: TracedLosses;
 

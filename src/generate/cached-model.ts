@@ -72,7 +72,10 @@ export class CachedModel {
     }
   }
 
-  /** The pass of the newest tokens, for profiling with `device.time`: run again, it does the same again. */
+  /**
+   * The pass of the newest tokens, for profiling with `device.time`: run again, it does the same again.
+   * @internal
+   */
   get decodePass(): Pass {
     return this.#passes.decode;
   }

@@ -3,6 +3,7 @@ import { globals } from 'webgpu';
 import { UserError } from '../errors.js';
 import { type AdapterChoice, type AdapterDescription, chooseAdapter } from './adapters.js';
 import { type BufferRange, type BufferUsage, DeviceBuffer } from './buffer.js';
+import { compileKernel, diagnoseKernel, type LineOrigin } from './compile.js';
 import { kernelFolder, writeKernel } from './kernel-files.js';
 import { allocatedBytes, type Memory, refusal } from './memory.js';
 import { withNaps } from './naps.js';
@@ -39,9 +40,6 @@ export interface Counters {
   dispatches: number;
   readbacks: number;
 }
-
-/** Where a line of a source, from 1, was written. */
-type LineOrigin = (line: number) => string | undefined;
 
 const REQUESTED_FEATURES = [
   'subgroups',
@@ -111,8 +109,11 @@ export class Device implements Memory {
     });
   }
 
-  /** @internal */
-  static of(handle: GPUDevice, choice: AdapterChoice, kernelFiles?: string): Device {
+  /**
+   * @param kernelFiles folder that every kernel is written to as it is compiled.
+   * @internal
+   */
+  static of(handle: GPUDevice, choice: AdapterChoice, kernelFiles: string | undefined): Device {
     return new Device(handle, choice, kernelFiles);
   }
 
@@ -198,44 +199,20 @@ export class Device implements Memory {
   compile(label: string, source: string, originOf: LineOrigin = () => undefined): Promise<Pipeline> {
     let pipeline = this.#pipelines.get(source);
     if (!pipeline) {
-      pipeline = this.#compile(label, source, originOf);
+      this.counters.pipelines++;
+      if (this.#kernelFiles !== undefined) writeKernel(this.#kernelFiles, label, source);
+      pipeline = compileKernel(this.#handle, label, source, originOf);
       this.#pipelines.set(source, pipeline);
     }
     return pipeline;
-  }
-
-  async #compile(label: string, source: string, originOf: LineOrigin): Promise<Pipeline> {
-    this.counters.pipelines++;
-    if (this.#kernelFiles !== undefined) writeKernel(this.#kernelFiles, label, source);
-    this.#handle.pushErrorScope('validation');
-    const module = this.#handle.createShaderModule({ label, code: source });
-    const handle = this.#handle.createComputePipelineAsync({
-      label,
-      layout: 'auto',
-      compute: { module, entryPoint: 'main' },
-    });
-    const scope = this.#handle.popErrorScope();
-    const outcome = await Promise.allSettled([handle, scope]);
-    if (outcome[0].status === 'fulfilled') return { label, handle: outcome[0].value };
-    const { messages } = await module.getCompilationInfo();
-    const lines = source.split('\n');
-    const notes = messages.flatMap(({ lineNum, linePos, message }) => {
-      const line = lines[lineNum - 1] ?? '';
-      return [`${originOf(lineNum) ?? `line ${lineNum}`}: ${message}`, `  ${line}`, `  ${' '.repeat(linePos - 1)}^`];
-    });
-    throw new Error([`kernel '${label}' does not compile: ${outcome[0].reason}`, ...notes].join('\n'));
   }
 
   /**
    * Returns what the WGSL compiler finds wrong with a source, before any driver sees it. Kernels for other adapters can
    * be checked too.
    */
-  async diagnose(source: string): Promise<string[]> {
-    this.#handle.pushErrorScope('validation');
-    const module = this.#handle.createShaderModule({ code: source });
-    const { messages } = await module.getCompilationInfo();
-    await this.#handle.popErrorScope();
-    return messages.map(({ type, lineNum, linePos, message }) => `${type} ${lineNum}:${linePos} ${message}`);
+  diagnose(source: string): Promise<string[]> {
+    return diagnoseKernel(this.#handle, source);
   }
 
   /**

@@ -24,7 +24,11 @@ export function adamw(
 ): KernelCall[] {
   const { gradient, schedule, health, parameter, m, v, half } = operands;
   checkIndexable('adamw', count);
-  const { workgroup, each, vector: most } = variants.elements({ kernel: 'adamw', count, type: half ? 'f16' : 'f32' });
+  const {
+    workgroup,
+    each,
+    vector: most,
+  } = variants.of('elements', { kernel: 'adamw', count, type: half ? 'f16' : 'f32' });
   const vector = vectorOf(most, count);
   const constants = {
     ...vectorConstants(vector),

@@ -15,7 +15,8 @@ export function attentionCached(
   checkCache(variants, sizes, [keys, values]);
   const { workgroup: WORKGROUP } = defaultRows(variants.adapter);
   // rounding depends on how many keys are taken at a time: as many as where the whole sequence is computed
-  const KEYS = Math.min(WORKGROUP, variants.attention('attention_forward', { ...sizes, T: capacity }, qkv.type).rows);
+  const whole = { kernel: 'attention_forward', sizes: { ...sizes, T: capacity }, type: qkv.type } as const;
+  const KEYS = Math.min(WORKGROUP, variants.of('attention', whole).rows);
   const call = kernelCall('attention_cached', {
     constants: {
       TYPE: qkv.type,

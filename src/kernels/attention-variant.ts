@@ -38,7 +38,14 @@ export type AttentionVariant = RegisterAttention | MatrixAttention;
 
 export const isOnMatrices = (variant: AttentionVariant): variant is MatrixAttention => 'matrix' in variant;
 
-export function attentionKey(kernel: AttentionKernel, { T, D }: AttentionSizes, type: ElementType): string {
+/** What decides which variant is best. */
+export interface AttentionRequest {
+  readonly kernel: AttentionKernel;
+  readonly sizes: AttentionSizes;
+  readonly type: ElementType;
+}
+
+export function attentionKey({ kernel, sizes: { T, D }, type }: AttentionRequest): string {
   return `${kernel} ${type} D${D} T${bucket(T)}`;
 }
 

@@ -114,7 +114,8 @@ function call(
 ): KernelCall[] {
   const { B, T, H, KV, D } = sizes;
   rowsWithin(variants.maxBindingBytes, operands.qkv, (H + 2 * KV) * D, B * T); // sequences are not taken apart
-  return [attentionCall(kernel, variants.attention(kernel, sizes, operands.qkv.type), sizes, operands)];
+  const variant = variants.of('attention', { kernel, sizes, type: operands.qkv.type });
+  return [attentionCall(kernel, variant, sizes, operands)];
 }
 
 /** `logsumexp` [B, H, T] is kept for the gradient. */
@@ -136,7 +137,7 @@ export function attentionBranches(
   const { B, T, H, KV, D } = sizes;
   const { qkv } = operands;
   rowsWithin(variants.maxBindingBytes, qkv, (H + 2 * KV) * D, B * T); // sequences are not taken apart
-  const tuned = variants.attention('attention_forward', sizes, qkv.type);
+  const tuned = variants.of('attention', { kernel: 'attention_forward', sizes, type: qkv.type });
   // matrices have no such form
   const variant = isOnMatrices(tuned) ? defaultAttention(variants.adapter, 'attention_forward') : tuned;
   const aligned = { ...variant, rows: Math.min(variant.rows, BRANCH_ALIGNMENT) };

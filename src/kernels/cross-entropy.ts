@@ -22,7 +22,7 @@ export function crossEntropy(
   const { rows, columns } = sizes;
   const { scale = 0, dlogits, lossScale } = gradient ?? {};
   const type = dlogits?.type ?? 'f32';
-  const variant = variants.rows({ kernel: 'cross_entropy', rows, columns, type });
+  const variant = variants.of('rows', { kernel: 'cross_entropy', rows, columns, type });
   const vector = vectorOf(variant.vector, columns);
   return rowwise(variants, 'cross_entropy', sizes, {
     byRow: {

@@ -18,7 +18,7 @@ export interface MatmulOperands {
 /** The product with the variant that the table holds for it: one call, or one for each window. */
 export function matmul(variants: VariantTable, sizes: MatmulSizes, operands: MatmulOperands): KernelCall[] {
   const { a, b, c } = operands;
-  const variant = variants.matmul({ ...sizes, types: { a: a.type, b: b.type, c: c.type } });
+  const variant = variants.of('matmul', { ...sizes, types: { a: a.type, b: b.type, c: c.type } });
   return matmulCalls(variant, sizes, operands, variants.maxBindingBytes);
 }
 
@@ -140,7 +140,7 @@ export function matmulSwiglu(
 ): KernelCall[] {
   const { x, weight, gateUp, y } = operands;
   const sizes = { form: 'NT', M, N: 2 * F, K } as const;
-  const variant = variants.matmul({ ...sizes, types: { a: x.type, b: weight.type, c: gateUp.type } });
+  const variant = variants.of('matmul', { ...sizes, types: { a: x.type, b: weight.type, c: gateUp.type } });
   const fits = Object.values(operands).every(({ sizeBytes }) => sizeBytes <= variants.maxBindingBytes);
   if (!hasBothSides(variant) || !fits) {
     return [

@@ -12,7 +12,7 @@ export function rmsnormForward(
   { x, weight, y, rstd }: Record<'x' | 'weight' | 'y' | 'rstd', Operand>,
 ): KernelCall[] {
   const { rows, columns, eps } = sizes;
-  const variant = variants.rows({ kernel: 'rmsnorm_forward', rows, columns, type: y.type });
+  const variant = variants.of('rows', { kernel: 'rmsnorm_forward', rows, columns, type: y.type });
   const vector = vectorOf(variant.vector, columns);
   return rowwise(variants, 'rmsnorm_forward', sizes, {
     byRow: { x: [x, columns], y: [y, columns], rstd: [rstd, 1] },
@@ -40,7 +40,7 @@ export function rmsnormBackward(
 ): KernelCall[] {
   const { x, weight, rstd, dy, addend, dx, dweight } = operands;
   checkIndexable('rmsnorm_backward', rows * columns);
-  const variant = variants.rows({ kernel: 'rmsnorm_backward', rows, columns, type: dy.type });
+  const variant = variants.of('rows', { kernel: 'rmsnorm_backward', rows, columns, type: dy.type });
   const vector = vectorOf(variant.vector, columns);
   const constants = {
     ...reduceConstants(variant),

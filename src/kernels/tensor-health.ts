@@ -72,7 +72,7 @@ export interface TensorHealth {
 }
 
 /** Adds up the parts of a tensor of `count` elements. */
-export function readHealth(report: Uint32Array, first: number, count: number): TensorHealth {
+export function readTensorHealth(report: Uint32Array, first: number, count: number): TensorHealth {
   const floats = new Float32Array(report.buffer, report.byteOffset, report.length);
   let [amax, squares, zeros, subnormal, nonFinite] = [0, 0, 0, 0, 0];
   for (let part = first; part < first + healthParts(count); part++) {

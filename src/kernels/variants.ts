@@ -4,14 +4,7 @@
  */
 import type { AdapterDescription } from '../gpu/adapters.js';
 import { maxBindingBytes } from '../gpu/limits.js';
-import {
-  type AttentionKernel,
-  type AttentionSizes,
-  type AttentionVariant,
-  attentionKey,
-  defaultAttention,
-} from './attention-variant.js';
-import type { ElementType } from './element-type.js';
+import { type AttentionRequest, type AttentionVariant, attentionKey, defaultAttention } from './attention-variant.js';
 import { defaultMatmul, type MatmulRequest, type MatmulVariant, matmulKey } from './matmul-variant.js';
 import {
   defaultElements,
@@ -24,47 +17,52 @@ import {
   rowKey,
 } from './row-variant.js';
 
-/** The kinds of kernels that have variants. */
-export interface VariantOf {
-  readonly matmul: MatmulVariant;
-  readonly attention: AttentionVariant;
-  readonly rows: RowVariant;
-  readonly elements: ElementVariant;
+interface KindOf<Request, Variant> {
+  /** What a choice holds for. */
+  key(request: Request): string;
+  /** What runs where nothing was tuned. */
+  shipped(adapter: AdapterDescription, request: Request): Variant;
 }
-export type Kind = keyof VariantOf;
+const kind = <Request, Variant>(one: KindOf<Request, Variant>): KindOf<Request, Variant> => one;
+
+/** The kinds of kernels that have variants. */
+export const KINDS = {
+  matmul: kind<MatmulRequest, MatmulVariant>({ key: matmulKey, shipped: defaultMatmul }),
+  attention: kind<AttentionRequest, AttentionVariant>({
+    key: attentionKey,
+    shipped: (adapter, { kernel }) => defaultAttention(adapter, kernel),
+  }),
+  rows: kind<RowRequest, RowVariant>({ key: rowKey, shipped: defaultRows }),
+  elements: kind<ElementRequest, ElementVariant>({ key: elementKey, shipped: defaultElements }),
+};
+export type Kind = keyof typeof KINDS;
+export type RequestOf = { readonly [K in Kind]: Parameters<(typeof KINDS)[K]['key']>[0] };
+export type VariantOf = { readonly [K in Kind]: ReturnType<(typeof KINDS)[K]['shipped']> };
+
+/** One for every kind. */
+export const byKind = <T>(make: (kind: Kind) => T): Record<Kind, T> =>
+  Object.fromEntries((Object.keys(KINDS) as Kind[]).map(kind => [kind, make(kind)])) as Record<Kind, T>;
 
 /** Variants by key, which says what a kernel was asked for. */
 export type VariantChoices = { readonly [K in Kind]: Readonly<Record<string, VariantOf[K]>> };
-
-export interface AttentionRequest {
-  readonly kernel: AttentionKernel;
-  readonly sizes: AttentionSizes;
-  readonly type: ElementType;
-}
-
-export interface RequestOf {
-  readonly matmul: MatmulRequest;
-  readonly attention: AttentionRequest;
-  readonly rows: RowRequest;
-  readonly elements: ElementRequest;
-}
 
 /** What a kernel was asked for, and how often: the tuner's list of work. */
 export type KernelRequest = {
   [K in Kind]: { readonly kind: K; readonly key: string; readonly calls: number; readonly request: RequestOf[K] };
 }[Kind];
 
-const NO_CHOICES: VariantChoices = { matmul: {}, attention: {}, rows: {}, elements: {} };
-
 export class VariantTable {
   readonly adapter: AdapterDescription;
   readonly requests = new Map<string, KernelRequest>();
   readonly #choices: VariantChoices;
-  readonly #used: { [K in Kind]: Record<string, VariantOf[K]> } = { matmul: {}, attention: {}, rows: {}, elements: {} };
+  readonly #always: Partial<VariantOf>;
+  readonly #used: Record<Kind, Record<string, VariantOf[Kind]>> = byKind(() => ({}));
 
-  constructor(adapter: AdapterDescription, choices: Partial<VariantChoices> = {}) {
+  /** `always`: what is taken for whatever has no choice. */
+  constructor(adapter: AdapterDescription, choices: Partial<VariantChoices> = {}, always: Partial<VariantOf> = {}) {
     this.adapter = adapter;
-    this.#choices = { ...NO_CHOICES, ...choices };
+    this.#choices = { ...byKind(() => ({})), ...choices };
+    this.#always = always;
   }
 
   /** Bytes that one binding may have. */
@@ -74,33 +72,17 @@ export class VariantTable {
 
   /** The variants that were asked for so far. */
   get used(): VariantChoices {
-    return this.#used;
+    return this.#used as VariantChoices;
   }
 
-  matmul(request: MatmulRequest): MatmulVariant {
-    return this.#take('matmul', matmulKey(request), request, () => defaultMatmul(this.adapter, request));
-  }
-
-  attention(kernel: AttentionKernel, sizes: AttentionSizes, type: ElementType): AttentionVariant {
-    const request = { kernel, sizes, type };
-    return this.#take('attention', attentionKey(kernel, sizes, type), request, () =>
-      defaultAttention(this.adapter, kernel),
-    );
-  }
-
-  rows(request: RowRequest): RowVariant {
-    return this.#take('rows', rowKey(request), request, () => defaultRows(this.adapter));
-  }
-
-  elements(request: ElementRequest): ElementVariant {
-    return this.#take('elements', elementKey(request), request, () => defaultElements(this.adapter));
-  }
-
-  #take<K extends Kind>(kind: K, key: string, request: RequestOf[K], shipped: () => VariantOf[K]): VariantOf[K] {
+  /** The variant for what a kernel asks for. */
+  of<K extends Kind>(kind: K, request: RequestOf[K]): VariantOf[K] {
+    const { key: keyOf, shipped } = KINDS[kind] as KindOf<RequestOf[K], VariantOf[K]>;
+    const key = keyOf(request);
     const calls = (this.requests.get(key)?.calls ?? 0) + 1;
     this.requests.set(key, { kind, key, calls, request } as KernelRequest);
-    const variant: VariantOf[K] = this.#choices[kind][key] ?? shipped();
-    const used: Record<string, VariantOf[K]> = this.#used[kind];
+    const variant: VariantOf[K] = this.#choices[kind][key] ?? this.#always[kind] ?? shipped(this.adapter, request);
+    const used: Record<string, VariantOf[Kind]> = this.#used[kind];
     used[key] = variant;
     return variant;
   }

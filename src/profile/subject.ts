@@ -19,19 +19,16 @@ export const SUBJECTS = ['step', 'eval', 'decode'] as const;
 export type SubjectName = (typeof SUBJECTS)[number];
 
 /** What is to be profiled, of which model, and on how large a batch. */
-export interface Profiled {
-  readonly what: SubjectName;
-  readonly config: ModelConfig;
-  /** The settings of a step; for an evaluation and decoding only B and T count. */
-  readonly settings: TrainerSettings;
-}
+export type Profiled = { readonly config: ModelConfig } & (
+  | { readonly what: 'step'; readonly settings: TrainerSettings }
+  | { readonly what: 'eval' | 'decode'; readonly settings: BatchShape }
+);
 
-/**
- * Plans and compiles a subject, on a model of its own configuration.
- * @throws UserError when it does not fit the adapter.
- */
-export const makeSubject = (model: Model, { what, settings }: Profiled): Promise<Subject> =>
-  ({ step: stepSubject, eval: evaluationSubject, decode: decodingSubject })[what](model, settings);
+/** Plans and compiles a subject, on a model of its own configuration. @throws UserError when it does not fit the adapter. */
+export function makeSubject(model: Model, { what, settings }: Profiled): Promise<Subject> {
+  if (what === 'step') return stepSubject(model, settings);
+  return what === 'eval' ? evaluationSubject(model, settings) : decodingSubject(model, settings);
+}
 
 export interface Subject {
   /** The commands that are replayed for the times of kernels: every replay does the same work. */

@@ -12,9 +12,9 @@ import type { Model } from '../model/model.js';
 import {
   ADAMW_DEFAULTS,
   firstScaler,
-  HEALTH_BYTES,
   type OptimizerSettings,
-  readHealth,
+  readStepHealth,
+  STEP_HEALTH_BYTES,
   type StepHealth,
   scheduleWords,
 } from '../optim/adamw.js';
@@ -58,10 +58,13 @@ export class Trainer {
   readonly settings: TrainerSettings;
   /** The commands of a step, for profiling with `device.time`. */
   readonly program: readonly Command[];
+  /**
+   * What the program is made of: a micro-batch, which it repeats, and the update.
+   * @internal
+   */
+  readonly plans: readonly Plan[];
   /** The number of optimizer steps made so far. */
   step = 0;
-  /** The plans that the program is made of: that of a micro-batch, which it repeats, and that of the update. */
-  readonly plans: readonly Plan[];
   readonly #traced: TracedStep;
   #unread = 0;
 
@@ -113,7 +116,7 @@ export class Trainer {
   }
 
   /** The parameters with their gradients and moments by group, and what the last step reported of itself. */
-  get state(): Pick<TracedStep, 'parameters' | 'health'> {
+  get state(): Pick<TracedStep, 'parameters' | 'stepHealth'> {
     return this.#traced;
   }
 
@@ -147,7 +150,7 @@ export class Trainer {
     checkBatch(this.model, sequences, { B: microBatches * B, T });
     if (this.#unread === HISTORY) throw new Error(`${HISTORY} steps have not been read: call reports()`);
     const { device, config } = this.model;
-    const { packed, schedule, bodySchedule, health, history } = this.#traced;
+    const { packed, schedule, bodySchedule, stepHealth, history } = this.#traced;
     device.write(packed, packSequences(sequences, this.settings, microBatches, config.vocabSize));
     this.step++;
     device.write(schedule.buffer!, scheduleWords(optimizer, this.step, learningRate, this.updates));
@@ -155,8 +158,8 @@ export class Trainer {
       const updates = this.step > frozenSteps ? this.#bodyUpdates : 0;
       device.write(bodySchedule.buffer!, scheduleWords(optimizer, updates, learningRate));
     }
-    const from = { buffer: health.buffer!, offsetBytes: 0, sizeBytes: HEALTH_BYTES };
-    const to = { buffer: history, offsetBytes: this.#unread++ * HEALTH_BYTES, sizeBytes: HEALTH_BYTES };
+    const from = { buffer: stepHealth.buffer!, offsetBytes: 0, sizeBytes: STEP_HEALTH_BYTES };
+    const to = { buffer: history, offsetBytes: this.#unread++ * STEP_HEALTH_BYTES, sizeBytes: STEP_HEALTH_BYTES };
     device.submit([...this.program, { kind: 'copy', from, to }]);
   }
 
@@ -190,7 +193,7 @@ export class Trainer {
     const read = this.model.device.copyOut(this.#traced.history); // always whole: readback buffers are of one size
     return async () => {
       const bytes = await read();
-      return Array.from({ length: count }, (_, i) => readHealth(bytes, i * HEALTH_BYTES));
+      return Array.from({ length: count }, (_, i) => readStepHealth(bytes, i * STEP_HEALTH_BYTES));
     };
   }
 

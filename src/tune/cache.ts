@@ -11,59 +11,20 @@ import { writeFileWhole } from '../files.js';
 import type { AdapterDescription } from '../gpu/adapters.js';
 import { dawnVersion } from '../gpu/drivers.js';
 import { sha256 } from '../hash.js';
-import { ELEMENT_TYPES } from '../kernels/element-type.js';
 import { kernelsHash } from '../kernels/source.js';
-import type { KernelRequest, Kind, VariantChoices } from '../kernels/variants.js';
+import { byKind, type KernelRequest, type Kind, type VariantChoices } from '../kernels/variants.js';
 import { whyInvalid } from '../schema.js';
 import { candidatesFor, canonical, sameVariant } from './candidates.js';
-import { attentionVariantSchema, elementVariantSchema, matmulVariantSchema, rowVariantSchema } from './choices.js';
+import { TUNED } from './kinds/index.js';
 import type { Tuned } from './tune.js';
 
-const count = z.int().positive();
-const element = z.enum(ELEMENT_TYPES);
-const variant = z.union([matmulVariantSchema, attentionVariantSchema, rowVariantSchema, elementVariantSchema]);
-
-const requestSchema = z.discriminatedUnion('kind', [
-  z.object({
-    kind: z.literal('matmul'),
-    key: z.string(),
-    calls: count,
-    request: z.object({
-      form: z.enum(['NN', 'NT', 'TN']),
-      M: count,
-      N: count,
-      K: count,
-      types: z.object({ a: element, b: element, c: element }),
-    }),
-  }),
-  z.object({
-    kind: z.literal('attention'),
-    key: z.string(),
-    calls: count,
-    request: z.object({
-      kernel: z.enum(['attention_forward', 'attention_backward_query', 'attention_backward_key_value']),
-      sizes: z.object({ B: count, T: count, H: count, KV: count, D: count }),
-      type: element,
-    }),
-  }),
-  z.object({
-    kind: z.literal('rows'),
-    key: z.string(),
-    calls: count,
-    request: z.object({
-      kernel: z.enum(['rmsnorm_forward', 'rmsnorm_backward', 'cross_entropy']),
-      rows: count,
-      columns: count,
-      type: element,
-    }),
-  }),
-  z.object({
-    kind: z.literal('elements'),
-    key: z.string(),
-    calls: count,
-    request: z.object({ kernel: z.literal('adamw'), count, type: element }),
-  }),
-]);
+const tuned = byKind(kind => TUNED[kind]);
+const variant = z.union(Object.values(tuned).map(({ variantSchema }) => variantSchema));
+const requestSchema = z.union(
+  Object.entries(tuned).map(([kind, { requestSchema: request }]) =>
+    z.object({ kind: z.literal(kind), key: z.string(), calls: z.int().positive(), request }),
+  ),
+) as z.ZodType<KernelRequest>;
 
 const entrySchema = z.object({
   request: requestSchema,
@@ -193,7 +154,7 @@ export function writeCache(folder: string, adapter: AdapterDescription, tuned: r
 
 /** Returns the winners, as a VariantTable takes them. */
 export function choicesOf(tuned: Iterable<Tuned>): VariantChoices {
-  const choices: Record<Kind, Record<string, unknown>> = { matmul: {}, attention: {}, rows: {}, elements: {} };
+  const choices: Record<Kind, Record<string, unknown>> = byKind(() => ({}));
   for (const { request, winner } of tuned) choices[request.kind][request.key] = winner;
   return choices as VariantChoices;
 }

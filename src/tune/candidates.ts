@@ -1,6 +1,6 @@
 /** The variants that are tried for a request; they follow from the facts of the adapter. */
 import type { AdapterDescription } from '../gpu/adapters.js';
-import type { KernelRequest } from '../kernels/variants.js';
+import { type KernelRequest, KINDS } from '../kernels/variants.js';
 import { isSoftware, type Variant } from './kind.js';
 import { kindOf } from './kinds/index.js';
 
@@ -43,7 +43,7 @@ function methodOf(variant: Variant): [string] | undefined {
 
 /** Returns the variant that runs where nothing was tuned. */
 const shippedVariant = (adapter: AdapterDescription, request: KernelRequest): Variant =>
-  kindOf(request).shipped(adapter, request.request);
+  KINDS[request.kind].shipped(adapter, request.request as never);
 
 export function candidatesFor(adapter: AdapterDescription, request: KernelRequest): Candidate[] {
   const shipped = shippedVariant(adapter, request);

@@ -1,13 +1,13 @@
 /** What the tuner has to know of a kind of kernels: its variants, what each needs, and the case of a request. */
+import { z } from 'zod';
 import type { Case } from '../cases/case.js';
 import type { AdapterDescription } from '../gpu/adapters.js';
+import { ELEMENT_TYPES } from '../kernels/element-type.js';
 import type { Kind, RequestOf, VariantOf } from '../kernels/variants.js';
 
 export type Variant = VariantOf[Kind];
 
 export interface TunedKind<K extends Kind> {
-  /** Returns the variant that runs where nothing was tuned. */
-  shipped(adapter: AdapterDescription, request: RequestOf[K]): VariantOf[K];
   /**
    * Returns the variants that are worth a try on the adapter. They depend on the request's key alone (form, types, head
    * size), not on what else it measures, so that one choice serves a whole bucket of sizes.
@@ -20,6 +20,9 @@ export interface TunedKind<K extends Kind> {
   caseOf(request: RequestOf[K], variant: VariantOf[K]): Case;
   /** Returns what part of a variant the case depends on; without this function it depends on nothing of it. */
   checkedBy?(variant: VariantOf[K]): string;
+  /** The schemas of a request and of a variant, as they are kept in files. */
+  readonly requestSchema: z.ZodType<RequestOf[K]>;
+  readonly variantSchema: z.ZodType<VariantOf[K]>;
   /** Returns the request on a small case with edges. */
   small(request: RequestOf[K]): RequestOf[K];
 }
@@ -35,6 +38,13 @@ export interface Needs {
   /** The multiply-adds that are written out in the inner loop. */
   readonly unrolled: number;
 }
+
+/** In files: sizes and numbers of threads, and types. */
+export const countSchema = z.int().positive();
+export const typeSchema = z.enum(ELEMENT_TYPES);
+/** Elements of a load. */
+export const vectorSchema = countSchema.refine((n): boolean => n === 1 || n === 4, 'must be 1 or 4');
+export const matrixSchema = z.tuple([countSchema, countSchema, countSchema]).readonly();
 
 export const isSoftware = ({ kind }: AdapterDescription): boolean => kind !== 'hardware';
 

@@ -1,12 +1,11 @@
 /** A request as something to run: its operands in the real sizes, and the calls of a variant on them. */
 import { compile } from '../cases/bench.js';
 import type { Case } from '../cases/case.js';
-import { forced } from '../cases/forced.js';
 import type { DeviceBuffer } from '../gpu/buffer.js';
 import type { Device } from '../gpu/device.js';
 import type { Operand } from '../kernels/call.js';
 import { BYTES, packed } from '../kernels/element-type.js';
-import type { KernelRequest } from '../kernels/variants.js';
+import { type KernelRequest, VariantTable } from '../kernels/variants.js';
 import type { Variant } from './kind.js';
 import { kindOf } from './kinds/index.js';
 import { fill, type Program } from './time.js';
@@ -51,7 +50,7 @@ export async function programOf(
   variant: Variant,
   operands: Operands,
 ): Promise<Program> {
-  const table = forced(device.adapter, { [request.kind]: variant });
+  const table = new VariantTable(device.adapter, {}, { [request.kind]: variant });
   const calls = caseOf(request, variant).calls(table, operands);
   let parameters: DeviceBuffer | undefined;
   const destroy = () => parameters?.destroy();

@@ -40,7 +40,7 @@ describe('comparing', () => {
     const rows = Object.fromEntries(works[0]!.rows.map(row => [row.engine, row]));
     expect(rows.right).toMatchObject({ wall: [4, 8, 4, 8], check: expect.stringMatching(/81 elements/) });
     const reasons = {
-      wrong: /the product is wrong, so it is not timed/,
+      wrong: /c is wrong, so it is not timed/,
       unable: /^forward only$/,
       throws: /^out of memory$/,
       crashes: /its process ended/,

@@ -1,10 +1,11 @@
 /** Attention through the graph that training uses, both passes; and tiles that no adapter takes by default. */
+
 import { describe, expect, test } from 'vitest';
 import { Graph } from '../../src/autograd/graph.js';
 import { attentionCases, attentionExpected } from '../../src/cases/attention.js';
-import { forced } from '../../src/cases/forced.js';
 import { attentionSizes } from '../../src/cases/sizes.js';
 import { defaultAttention, type RegisterAttention } from '../../src/kernels/attention-variant.js';
+import { VariantTable } from '../../src/kernels/variants.js';
 import { attention } from '../../src/ops/attention.js';
 import { caseInput, caseParameter, faultsOf } from '../support/cases.js';
 import { backwardFrom, expectWithin, run, useDevice } from '../support/gpu.js';
@@ -40,7 +41,9 @@ describe('through workgroup memory', () => {
   test.each(attentionSizes.filter(({ D }) => D <= 24))('B $B T $T heads $H/$KV size $D', async sizes => {
     const { device } = context;
     for (const attention of tiles) {
-      const variants = [{ name: `${attention.own} rows each`, table: forced(device.adapter, { attention }) }];
+      const variants = [
+        { name: `${attention.own} rows each`, table: new VariantTable(device.adapter, {}, { attention }) },
+      ];
       const cases = attentionCases({ ...sizes, type: 'f32', rescale: attention.rows });
       for (const one of Object.values(cases)) {
         expect([...(await faultsOf(device, { ...one, variants })).values()]).toEqual([]);

@@ -1,12 +1,13 @@
 /** Matrix products in windows of a binding, matrices of shapes that other adapters have, and what is taken by default. */
+
 import { describe, expect, test } from 'vitest';
 import { matmulVariants } from '../../src/audit/variants.js';
 import { type DType, rangeOf } from '../../src/autograd/tensor.js';
-import { forced } from '../../src/cases/forced.js';
 import { MATMUL_TYPES, type MatmulTypes, matmulCase } from '../../src/cases/matmul.js';
 import type { AdapterDescription } from '../../src/gpu/adapters.js';
 import { matmulCalls } from '../../src/kernels/matmul.js';
 import { defaultMatmul, type MatmulForm, type MatmulVariant } from '../../src/kernels/matmul-variant.js';
+import { VariantTable } from '../../src/kernels/variants.js';
 import { faultsOf } from '../support/cases.js';
 import { input, useDevice } from '../support/gpu.js';
 
@@ -31,8 +32,8 @@ describe.each([
     for (const types of STORED.filter(({ b }) => b === 'bf16' || adapter.features.includes('shader-f16'))) {
       const one = matmulCase({ form, ...sizes, types, epilogue: 'accumulate' });
       const variants = [...matmulVariants(adapter, types)].flatMap(([name, matmul]) => [
-        { name, table: forced(adapter, { matmul }) },
-        { name: `${name}, in windows`, table: forced(small, { matmul }) },
+        { name, table: new VariantTable(adapter, {}, { matmul }) },
+        { name: `${name}, in windows`, table: new VariantTable(small, {}, { matmul }) },
       ]);
       expect([...(await faultsOf(device, { ...one, variants })).values()]).toEqual([]);
     }

@@ -1,7 +1,6 @@
 /** SwiGLU where exp overflows; and with its product, through the graph that training uses, in tiles of either kind. */
 import { describe, expect, test } from 'vitest';
 import { Graph } from '../../src/autograd/graph.js';
-import { forced } from '../../src/cases/forced.js';
 import { matmulSwigluCase } from '../../src/cases/matmul.js';
 import type { MatmulVariant } from '../../src/kernels/matmul-variant.js';
 import { swigluForward } from '../../src/kernels/swiglu.js';
@@ -39,7 +38,7 @@ const tiles: Record<string, MatmulVariant | undefined> = {
 
 describe.each(Object.entries(tiles))('with its product: %s', (name, matmul) => {
   const tableOf = () =>
-    matmul ? forced(context.device.adapter, { matmul }) : new VariantTable(context.device.adapter);
+    matmul ? new VariantTable(context.device.adapter, {}, { matmul }) : new VariantTable(context.device.adapter);
 
   test.each([
     [1, 1, 1],

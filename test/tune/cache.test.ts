@@ -34,9 +34,13 @@ const adapter: AdapterDescription = {
 /** The requests of a table that was asked for a product and for attention. */
 function requestsOf(): KernelRequest[] {
   const table = new VariantTable(adapter);
-  table.matmul({ form: 'NT', M: 100, N: 64, K: 48, types: { a: 'f16', b: 'f16', c: 'f16' } });
-  table.matmul({ form: 'NT', M: 120, N: 64, K: 48, types: { a: 'f16', b: 'f16', c: 'f16' } });
-  table.attention('attention_forward', { B: 1, T: 100, H: 2, KV: 1, D: 32 }, 'f16');
+  table.of('matmul', { form: 'NT', M: 100, N: 64, K: 48, types: { a: 'f16', b: 'f16', c: 'f16' } });
+  table.of('matmul', { form: 'NT', M: 120, N: 64, K: 48, types: { a: 'f16', b: 'f16', c: 'f16' } });
+  table.of('attention', {
+    kernel: 'attention_forward',
+    sizes: { B: 1, T: 100, H: 2, KV: 1, D: 32 },
+    type: 'f16',
+  });
   return [...table.requests.values()];
 }
 
@@ -73,15 +77,17 @@ describe('the cache', () => {
     expect(tuned.map(({ request }) => request.calls)).toEqual([2, 1]);
     const table = new VariantTable(adapter, choicesOf(entries.values()));
     const matmul = { form: 'NT', M: 128, N: 40, K: 33, types: { a: 'f16', b: 'f16', c: 'f16' } } as const; // same buckets
-    expect(table.matmul(matmul)).toEqual(tuned[0]!.winner);
-    expect(table.attention('attention_forward', { B: 9, T: 128, H: 2, KV: 1, D: 32 }, 'f16')).toEqual(tuned[1]!.winner);
+    expect(table.of('matmul', matmul)).toEqual(tuned[0]!.winner);
+    const sizes = { B: 9, T: 128, H: 2, KV: 1, D: 32 };
+    const attention = { kernel: 'attention_forward', sizes, type: 'f16' } as const;
+    expect(table.of('attention', attention)).toEqual(tuned[1]!.winner);
   });
 
   test('holds products of weights that are stored in two bytes', () => {
     const table = new VariantTable(adapter);
     const own = freshFolder();
     for (const b of ['f16', 'bf16'] as const) {
-      table.matmul({ form: 'NT', M: 100, N: 64, K: 48, types: { a: 'f32', b, c: 'f32' } });
+      table.of('matmul', { form: 'NT', M: 100, N: 64, K: 48, types: { a: 'f32', b, c: 'f32' } });
     }
     const tuned = [...table.requests.values()].map(tunedFrom);
     expect(writeCache(own, adapter, tuned)).toBeUndefined();

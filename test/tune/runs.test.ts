@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { listCheckpoints } from '../../src/checkpoint/find.js';
 import { tokenizeFiles } from '../../src/data/tokenize.js';
 import { trainTokenizer } from '../../src/data/tokenizer-train.js';
-import { type KernelRequest, type VariantChoices, VariantTable } from '../../src/kernels/variants.js';
+import { byKind, type KernelRequest, type VariantChoices, VariantTable } from '../../src/kernels/variants.js';
 import { parseConfig } from '../../src/run/config.js';
 import type { TrainObserver } from '../../src/run/loop.js';
 import { readRunConfig, resumeRun, startRun } from '../../src/run/run.js';
@@ -57,12 +57,8 @@ function pretendTuned(name: string, requests: Iterable<KernelRequest>): void {
   writeCache(cache(name), adapter, tuned);
 }
 
-const variantsOf = ({ matmul, attention, rows, elements }: VariantChoices): Record<string, Variant> => ({
-  ...matmul,
-  ...attention,
-  ...rows,
-  ...elements,
-});
+const variantsOf = (kernels: VariantChoices): Record<string, Variant> =>
+  Object.assign({}, ...Object.values(byKind(kind => kernels[kind])));
 
 function requestsOf(name: string): Map<string, KernelRequest> {
   const resolved = readRunConfig(run(name));
@@ -189,7 +185,7 @@ describe('tune', () => {
     expect(nothing.status).toBe(2);
     const table = new VariantTable(adapter);
     const types = { a: 'f32', b: 'f32', c: 'f32' } as const;
-    table.matmul({ form: 'NT', M: 64, N: 64, K: 64, types });
+    table.of('matmul', { form: 'NT', M: 64, N: 64, K: 64, types });
     const [request] = table.requests.values();
     const all = candidatesFor(adapter, request!);
     writeCache(join(root, 'cache', 'xdg', 'babelgrad'), adapter, [

@@ -1,11 +1,12 @@
 /** Attention, its gradient, attention over branches and over the cache: which sizes, classes and variants are posed. */
+
 import { type AttentionCase, attentionCases } from '../../cases/attention.js';
 import { branchesCase } from '../../cases/branches.js';
 import { attentionCachedCase, type CacheCase, cacheWriteCase } from '../../cases/cache.js';
 import type { Case, Problem } from '../../cases/case.js';
-import { forced } from '../../cases/forced.js';
 import { attentionSizes, cacheSizes, longAttentionSizes, longCacheSizes } from '../../cases/sizes.js';
 import type { AttentionKernel, AttentionSizes, MatrixAttention } from '../../kernels/attention-variant.js';
+import { VariantTable } from '../../kernels/variants.js';
 import type { InputClass, StoredType } from '../../numerics/inputs.js';
 import { onlyVariant, rowVariants, type Scope, storedTypes } from '../problem.js';
 import { attentionVariants, matrixAttention } from '../variants.js';
@@ -55,14 +56,14 @@ function* onRegisters({ adapter, quick }: Scope, given: AttentionCase): Generato
     const variants = [...attentionVariants(adapter, kernel, D)].filter(([, { own }], i) => i === 0 || isRun(own));
     yield {
       ...one,
-      variants: variants.map(([name, attention]) => ({ name, table: forced(adapter, { attention }) })),
+      variants: variants.map(([name, attention]) => ({ name, table: new VariantTable(adapter, {}, { attention }) })),
     };
   }
 }
 
 /** What is rounded to f16 on the way has bounds of its own; drivers take seconds to compile these. */
 function* onMatrices({ adapter, quick }: Scope, variant: MatrixAttention): Generator<Problem> {
-  const variants = [{ name: 'subgroup matrices', table: forced(adapter, { attention: variant }) }];
+  const variants = [{ name: 'subgroup matrices', table: new VariantTable(adapter, {}, { attention: variant }) }];
   const D = quick ? QUICK_HEAD : SMALL_HEAD.f16;
   const posed = [
     { ...SMALL, D },
@@ -84,7 +85,10 @@ export function* branchProblems(scope: Scope): Generator<Problem> {
   const sizes = { H: 4, KV: 2, D: 12 };
   const found = [...attentionVariants(scope.adapter, 'attention_forward', sizes.D)];
   const rescale = Math.min(...found.map(([, { rows }]) => rows));
-  const variants = found.map(([name, attention]) => ({ name, table: forced(scope.adapter, { attention }) }));
+  const variants = found.map(([name, attention]) => ({
+    name,
+    table: new VariantTable(scope.adapter, {}, { attention }),
+  }));
   for (const type of storedTypes(scope)) {
     for (const tree of scope.quick ? TREES.slice(0, 1) : TREES) {
       for (const inputClass of ['uniform', 'near ties'] as const) {
@@ -98,7 +102,8 @@ export function* cacheProblems(scope: Scope): Generator<Problem> {
   const [reading, writing] = [rowVariants(scope), onlyVariant(scope)];
   const attending = (given: CacheCase): Problem => {
     const { capacity: T, H, KV, D } = given;
-    const taken = reading.map(({ table }) => table.attention('attention_forward', { B: 1, T, H, KV, D }, 'f32'));
+    const asked = { kernel: 'attention_forward', sizes: { B: 1, T, H, KV, D }, type: 'f32' } as const;
+    const taken = reading.map(({ table }) => table.of('attention', asked));
     const rescale = Math.min(...taken.map(({ rows }) => rows));
     return { ...attentionCachedCase({ ...given, rescale }), variants: reading };
   };

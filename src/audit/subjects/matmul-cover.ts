@@ -3,11 +3,12 @@
  * epilogue, and how the stored rows divide into vectors: for every variant all of them would take minutes to compile. What
  * the adapter runs by default takes all; of every other variant each pair of these factors is met.
  */
+
 import type { Variant } from '../../cases/case.js';
-import { forced } from '../../cases/forced.js';
 import { EPILOGUES, type Epilogue, MATMUL_TYPES, type MatmulCase, type MatmulTypes } from '../../cases/matmul.js';
 import type { AdapterDescription } from '../../gpu/adapters.js';
 import type { MatmulForm, MatmulSizes } from '../../kernels/matmul-variant.js';
+import { VariantTable } from '../../kernels/variants.js';
 import { pairwise } from '../pairwise.js';
 import { matmulVariants } from '../variants.js';
 
@@ -40,7 +41,7 @@ export function variantsOf(
   isWanted: (name: string) => boolean,
 ): readonly Variant[] {
   const all = [...matmulVariants(adapter, types)].filter(([name], i) => i === 0 || isWanted(name));
-  return all.map(([name, matmul]) => ({ name, table: forced(adapter, { matmul }) }));
+  return all.map(([name, matmul]) => ({ name, table: new VariantTable(adapter, {}, { matmul }) }));
 }
 
 type Combination = Make & { readonly name: string };

@@ -1,10 +1,11 @@
 /** Matrix products: every form and type, each epilogue, along every tile edge, and sums of up to 65,536 terms. */
+
 import type { Problem } from '../../cases/case.js';
-import { forced } from '../../cases/forced.js';
 import { MATMUL_TYPES, type MatmulTypes, matmulCase, matmulSwigluCase } from '../../cases/matmul.js';
 import { matmulSizes, type ProductSizes, sumLengths } from '../../cases/sizes.js';
 import { hasBothSides } from '../../kernels/matmul.js';
 import type { MatmulForm } from '../../kernels/matmul-variant.js';
+import { VariantTable } from '../../kernels/variants.js';
 import type { Format, InputClass, StoredType } from '../../numerics/inputs.js';
 import { hasHalves, type Scope, storedTypes } from '../problem.js';
 import { matmulVariants } from '../variants.js';
@@ -148,7 +149,7 @@ export function* matmulSwigluProblems(scope: Scope): Generator<Problem> {
   ): Problem => {
     const all = [...matmulVariants(adapter, { a: type, b: weightType, c: type })];
     const variants = all.flatMap(([name, matmul]) =>
-      hasBothSides(matmul) ? [{ name, table: forced(adapter, { matmul }) }] : [],
+      hasBothSides(matmul) ? [{ name, table: new VariantTable(adapter, {}, { matmul }) }] : [],
     );
     return { ...matmulSwigluCase({ M, F, K, type, weightType, inputClass }), variants };
   };

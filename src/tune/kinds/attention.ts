@@ -1,20 +1,24 @@
 /** Attention, forward and the two passes of its gradient, to be tuned. */
+import { z } from 'zod';
 import { attentionCases } from '../../cases/attention.js';
 import type { AdapterDescription } from '../../gpu/adapters.js';
 import { matrixWidth } from '../../kernels/attention.js';
-import {
-  type AttentionKernel,
-  defaultAttention,
-  isOnMatrices,
-  type MatrixAttention,
-} from '../../kernels/attention-variant.js';
+import { type AttentionKernel, isOnMatrices, type MatrixAttention } from '../../kernels/attention-variant.js';
 import { BYTES, type ElementType } from '../../kernels/element-type.js';
 import { matrixShapes, unusableMatrix } from '../../kernels/matmul-variant.js';
 import type { StoredType } from '../../numerics/inputs.js';
-import { isSoftware, type Needs, product, type TunedKind } from '../kind.js';
+import { countSchema, isSoftware, matrixSchema, type Needs, product, type TunedKind, typeSchema } from '../kind.js';
 
 export const attention: TunedKind<'attention'> = {
-  shipped: (adapter, { kernel }) => defaultAttention(adapter, kernel),
+  requestSchema: z.object({
+    kernel: z.enum(['attention_forward', 'attention_backward_query', 'attention_backward_key_value']),
+    sizes: z.object({ B: countSchema, T: countSchema, H: countSchema, KV: countSchema, D: countSchema }),
+    type: typeSchema,
+  }),
+  variantSchema: z.union([
+    z.strictObject({ subgroups: z.boolean(), workgroup: countSchema, own: countSchema, rows: countSchema }),
+    z.strictObject({ lanes: countSchema, matrix: matrixSchema, subgroupsM: countSchema, rows: countSchema }),
+  ]),
 
   variants(adapter, { type }) {
     const lanes = adapter.subgroupSize;

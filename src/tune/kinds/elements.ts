@@ -1,10 +1,11 @@
 /** AdamW, which takes a tensor by elements, to be tuned. */
+import { z } from 'zod';
 import { adamwCase } from '../../cases/adamw.js';
-import { defaultElements } from '../../kernels/row-variant.js';
-import { isSoftware, oddSize, product, type TunedKind } from '../kind.js';
+import { countSchema, isSoftware, oddSize, product, type TunedKind, typeSchema, vectorSchema } from '../kind.js';
 
 export const elements: TunedKind<'elements'> = {
-  shipped: defaultElements,
+  requestSchema: z.object({ kernel: z.literal('adamw'), count: countSchema, type: typeSchema }),
+  variantSchema: z.strictObject({ workgroup: countSchema, each: countSchema, vector: vectorSchema }),
 
   variants: adapter =>
     isSoftware(adapter)

@@ -1,17 +1,41 @@
 /** Matrix products, to be tuned. */
+import { z } from 'zod';
 import { type MatmulTypes, matmulCase } from '../../cases/matmul.js';
 import { BYTES } from '../../kernels/element-type.js';
+import { areHalves, type MatmulVariant, matrixShapes, unusableMatrix } from '../../kernels/matmul-variant.js';
 import {
-  areHalves,
-  defaultMatmul,
-  type MatmulVariant,
-  matrixShapes,
-  unusableMatrix,
-} from '../../kernels/matmul-variant.js';
-import { isSoftware, type Needs, oddSize, product, type TunedKind } from '../kind.js';
+  countSchema,
+  isSoftware,
+  matrixSchema,
+  type Needs,
+  oddSize,
+  product,
+  type TunedKind,
+  typeSchema,
+} from '../kind.js';
+
+/** A kernel and its counts. */
+const variantOf = <Kernel extends string, Name extends string>(kernel: Kernel, ...names: Name[]) =>
+  z.strictObject({
+    kernel: z.literal(kernel),
+    ...(Object.fromEntries(names.map(name => [name, countSchema])) as Record<Name, typeof countSchema>),
+  });
 
 export const matmul: TunedKind<'matmul'> = {
-  shipped: defaultMatmul,
+  requestSchema: z.object({
+    form: z.enum(['NN', 'NT', 'TN']),
+    M: countSchema,
+    N: countSchema,
+    K: countSchema,
+    types: z.object({ a: typeSchema, b: typeSchema, c: typeSchema }),
+  }),
+  variantSchema: z.discriminatedUnion('kernel', [
+    variantOf('subgroup', 'lanes', 'groups', 'columns', 'unroll'),
+    variantOf('tiled', 'threadsM', 'threadsN', 'rows', 'columns', 'depth'),
+    variantOf('matrix', 'lanes', 'subgroupsM', 'subgroupsN', 'rows', 'columns', 'depth').extend({
+      matrix: matrixSchema,
+    }),
+  ]),
 
   variants(adapter, { types }) {
     const lanes = adapter.subgroupSize;

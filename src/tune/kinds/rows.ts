@@ -1,10 +1,11 @@
 /** RMSNorm and cross-entropy, which take a tensor by rows, to be tuned. */
+import { z } from 'zod';
 import type { Case } from '../../cases/case.js';
 import { crossEntropyCase } from '../../cases/cross-entropy.js';
 import { rmsnormBackwardCase, rmsnormForwardCase } from '../../cases/rmsnorm.js';
-import { defaultRows, type RowKernel, type RowSizes } from '../../kernels/row-variant.js';
+import type { RowKernel, RowSizes } from '../../kernels/row-variant.js';
 import type { StoredType } from '../../numerics/inputs.js';
-import { isSoftware, oddSize, product, type TunedKind } from '../kind.js';
+import { countSchema, isSoftware, oddSize, product, type TunedKind, typeSchema, vectorSchema } from '../kind.js';
 
 /** The cases of training: a norm's gradient comes with that of its weight. */
 const CASES: Readonly<Record<RowKernel, (given: RowSizes & { readonly type: StoredType }) => Case>> = {
@@ -14,7 +15,13 @@ const CASES: Readonly<Record<RowKernel, (given: RowSizes & { readonly type: Stor
 };
 
 export const rows: TunedKind<'rows'> = {
-  shipped: defaultRows,
+  requestSchema: z.object({
+    kernel: z.enum(['rmsnorm_forward', 'rmsnorm_backward', 'cross_entropy']),
+    rows: countSchema,
+    columns: countSchema,
+    type: typeSchema,
+  }),
+  variantSchema: z.strictObject({ lanes: z.int().nonnegative(), workgroup: countSchema, vector: vectorSchema }),
 
   variants(adapter) {
     const { subgroupSize: lanes } = adapter;
