@@ -31,7 +31,10 @@ function passesOver(source: string): ReadonlyMap<string, number> {
   return passes;
 }
 
-/** Returns how a source uses a name: `y[i] = grid.y` writes y, `y[i] += 1` reads it too; without assignment it is read. */
+/**
+ * Returns how a source uses a name: `y[i] = grid.y` writes y, `y[i] += 1` reads it too, and a name that is not assigned
+ * to is read.
+ */
 function usesOf(body: string, name: string): ReadonlySet<'read' | 'write'> {
   const uses = new Set<'read' | 'write'>();
   for (const { index } of body.matchAll(new RegExp(`(?<![.\\w])${name}\\b`, 'g'))) {

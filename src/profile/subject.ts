@@ -24,7 +24,10 @@ export type Profiled = { readonly config: ModelConfig } & (
   | { readonly what: 'eval' | 'decode'; readonly settings: BatchShape }
 );
 
-/** Plans and compiles a subject, on a model of its own configuration. @throws UserError when it does not fit the adapter. */
+/**
+ * Plans and compiles a subject, on a model of its own configuration.
+ * @throws UserError when it does not fit the adapter.
+ */
 export function makeSubject(model: Model, { what, settings }: Profiled): Promise<Subject> {
   if (what === 'step') return stepSubject(model, settings);
   return what === 'eval' ? evaluationSubject(model, settings) : decodingSubject(model, settings);

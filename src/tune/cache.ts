@@ -148,7 +148,8 @@ export function writeCache(folder: string, adapter: AdapterDescription, tuned: r
     writeFileWhole(path, `${JSON.stringify(file, null, 1)}\n`);
     return undefined;
   } catch (error) {
-    return `the tuned variants cannot be kept, set XDG_CACHE_HOME to a folder that can be written (${messageOf(error)})`;
+    const why = messageOf(error);
+    return `the tuned variants cannot be kept, set XDG_CACHE_HOME to a folder that can be written (${why})`;
   }
 }
 

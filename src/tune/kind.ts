@@ -39,7 +39,7 @@ export interface Needs {
   readonly unrolled: number;
 }
 
-/** In files: sizes and numbers of threads, and types. */
+/** The schemas of what files hold: sizes and numbers of threads and, below, types. */
 export const countSchema = z.int().positive();
 export const typeSchema = z.enum(ELEMENT_TYPES);
 /** Elements of a load. */
