@@ -93,7 +93,10 @@ export async function loadModel(
   }
 }
 
-/** Returns the type in which `loadModel` holds a folder's matrices where the model is only used. @throws UserError as `openModel`. */
+/**
+ * Returns the type in which `loadModel` holds a folder's matrices where the model is only used.
+ * @throws UserError as `openModel`.
+ */
 export function matrixTypeIn(folder: string, adapter: AdapterDescription): MatrixType {
   const { config, weights } = openModel(folder);
   try {
