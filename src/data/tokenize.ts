@@ -50,7 +50,7 @@ export interface TokenizeOptions {
  * for (const language of ['en', 'fr']) {
  *   const files = [`text/${language}.jsonl.gz`];
  *   const index = await tokenizeFiles(files, { tokenizer, out: `data/${language}`, heldOutTokens: 4096 });
- *   console.log(index.documents, index.train, index.heldOut);
+ *   console.log(index.text.documents, index.shards, index.heldOut);
  * }
  */
 export async function tokenizeFiles(files: readonly string[], options: TokenizeOptions): Promise<TokenIndex> {

@@ -15,7 +15,7 @@ export interface TextLoss {
   readonly bytes: number;
 }
 
-type Losses = Pick<TokenLosses, 'shape' | 'of'>;
+export type Losses = Pick<TokenLosses, 'shape' | 'of'>;
 
 /**
  * Cuts ids into sequences [n, T+1] that predict every id but the first; the last is filled up with IGNORED_TARGET.
@@ -77,9 +77,10 @@ export async function meanLoss(evaluator: Losses, sequences: Uint32Array): Promi
  */
 export async function textLoss(
   evaluator: Losses,
-  { ids, bytes, markIds }: { readonly ids: Uint32Array; readonly bytes: number; readonly markIds: ReadonlySet<number> },
+  text: { readonly ids: Uint32Array; readonly bytes: number; readonly markIds: ReadonlySet<number> },
   onScored?: (sequences: number) => void,
 ): Promise<TextLoss> {
+  const { ids, bytes, markIds } = text;
   if (ids.length < 2)
     throw new UserError(`a text of ${ids.length} token id(s) has none to predict; it needs at least 2`);
   const sums = { text: 0, marks: 0 };

@@ -104,7 +104,7 @@ export class TokenLosses {
    * Returns the losses of sequences.
    * @param sequences [n, T+1], n ≤ B.
    * @param branches the rows of branches, where the batch is one of trees.
-   * @returns [n, T]: −ln p of each token but the first, given those before it; 0 where it is IGNORED_TARGET.
+   * @returns `[n, T]`: −ln p of each token but the first, given those before it; 0 where it is IGNORED_TARGET.
    * @throws UserError when the ids are not sound, or the model was destroyed.
    */
   async of(sequences: Uint32Array, branches?: BranchRows): Promise<Float32Array> {

@@ -4,7 +4,10 @@ import type { Pipeline } from './program.js';
 /** Where a line of a source, from 1, was written. */
 export type LineOrigin = (line: number) => string | undefined;
 
-/** @throws Error with the compiler's messages and the lines that they are about. */
+/**
+ * @throws Error with the compiler's messages and the lines that they are about.
+ * @internal
+ */
 export async function compileKernel(
   device: GPUDevice,
   label: string,
@@ -26,7 +29,10 @@ export async function compileKernel(
   throw new Error([`kernel '${label}' does not compile: ${outcome[0].reason}`, ...notes].join('\n'));
 }
 
-/** The compiler's messages about a source, before any driver sees it. */
+/**
+ * The compiler's messages about a source, before any driver sees it.
+ * @internal
+ */
 export async function diagnoseKernel(device: GPUDevice, source: string): Promise<string[]> {
   device.pushErrorScope('validation');
   const module = device.createShaderModule({ code: source });

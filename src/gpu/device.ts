@@ -63,7 +63,7 @@ const REQUESTED_LIMITS = [
  * @example
  * import { openDevice } from 'babelgrad';
  *
- * const device = await openDevice({ adapter: process.env.MY_ADAPTER });
+ * const device = await openDevice();
  * console.log(device.adapter.name, device.choice.reason);
  * device.close();
  */

@@ -90,11 +90,19 @@ export class ModelTensors implements ForwardTensors {
   readonly specs: readonly ParameterSpec[];
   readonly groups: readonly ParameterGroup[];
   /**
-   * The weights in f32 by group; the matrices that are in a two-byte type instead; and the f16 copies of those that
-   * have one.
+   * The weights in f32 by group.
+   * @internal
    */
   readonly weights: Arena;
+  /**
+   * The matrices that are in a two-byte type instead.
+   * @internal
+   */
   readonly stored: Arena;
+  /**
+   * The f16 copies of the matrices that have one.
+   * @internal
+   */
   readonly halves: Arena;
   readonly #memory: Memory;
   readonly #places: ReadonlyMap<string, ParameterPlace>;
@@ -140,7 +148,10 @@ export class ModelTensors implements ForwardTensors {
     return this.arenaOf(group).tensor(group);
   }
 
-  /** Returns the arena that holds a group's values. */
+  /**
+   * Returns the arena that holds a group's values.
+   * @internal
+   */
   protected arenaOf(group: string): Arena {
     return this.stored.has(group) ? this.stored : this.weights;
   }

@@ -39,8 +39,8 @@ export const savedFitSchema = z.discriminatedUnion('law', [
   z.object({ law: z.literal('cpt'), ...fitted, diagnosis, scratch: z.object(fitted) }),
 ]);
 export type SavedFit = z.infer<typeof savedFitSchema>;
-type Fitted = z.infer<z.ZodObject<typeof fitted>>;
-type ScratchFit = Fitted & { readonly diagnosis: Pick<Diagnosis, 'determined' | 'open'> };
+export type Fitted = z.infer<z.ZodObject<typeof fitted>>;
+export type ScratchFit = Fitted & { readonly diagnosis: Pick<Diagnosis, 'determined' | 'open'> };
 
 /** How well a law describes the points: the objective, and the root mean square of ln L predicted − observed. */
 export interface FitError {

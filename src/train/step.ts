@@ -115,7 +115,10 @@ export class Trainer {
     }
   }
 
-  /** The parameters with their gradients and moments by group, and what the last step reported of itself. */
+  /**
+   * The parameters with their gradients and moments by group, and what the last step reported of itself.
+   * @internal
+   */
   get state(): Pick<TracedStep, 'parameters' | 'stepHealth'> {
     return this.#traced;
   }
