@@ -14,8 +14,6 @@ import { hfConfig, readModelConfig } from './hf-config.js';
 import { floatTensor, writeSafetensors } from './safetensors-write.js';
 import { SINGLE, WeightFiles } from './weight-files.js';
 
-export { readModelConfig };
-
 /** A model folder of which everything has been checked but the values of its weights. */
 export interface OpenModel {
   readonly config: ModelConfig;

@@ -2,7 +2,8 @@
 import { existsSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { type Command, Option } from 'commander';
-import { matrixTypeIn, readModelConfig } from '../checkpoint/model-folder.js';
+import { readModelConfig } from '../checkpoint/hf-config.js';
+import { matrixTypeIn } from '../checkpoint/model-folder.js';
 import { UserError } from '../errors.js';
 import { cacheFolder, checkFilePlace, writeFileWhole } from '../files.js';
 import { type AdapterDescription, chooseAdapter, findModelFolder, loadModel, openDevice, readYaml } from '../index.js';
