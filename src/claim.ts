@@ -1,10 +1,13 @@
-/** A folder of a run is written by one process at a time, on any machine that shares it: the one that has claimed it. */
+/**
+ * Claims of folders: a run's folder is written by one process at a time, the one that has claimed it, on any machine
+ * that shares the folder.
+ */
 import { rmdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import lockfile from 'proper-lockfile';
 import { makeFolder, writeError } from './files.js';
 
-/** A claim that nobody renews counts no more after this long: its process or machine has died. */
+/** A claim that is not renewed for this long no longer counts: its process or machine has died. */
 const STALE_MS = 60_000;
 
 const optionsFor = (folder: string) => ({
@@ -12,7 +15,7 @@ const optionsFor = (folder: string) => ({
   realpath: false,
   stale: STALE_MS,
   onCompromised(error: Error) {
-    // suspended for so long that another process has it: two would write it
+    // this process was suspended for so long that another has the folder: both would write it
     throw new Error(`'${folder}' is no longer this process's to write (${error.message})`);
   },
 });
@@ -21,7 +24,8 @@ export const isClaimed = (folder: string): Promise<boolean> => lockfile.check(fo
 
 /**
  * Claims a folder for this process, and makes it.
- * @returns how to let go of it, which removes a folder that was made here and is empty; undefined when another has it.
+ * @returns a function that ends the claim, and removes the folder if it was made here and is empty; undefined when
+ * another process has the claim.
  * @throws UserError when it is no place for a folder.
  */
 export async function claimFolder(folder: string): Promise<(() => Promise<void>) | undefined> {
@@ -39,7 +43,7 @@ export async function claimFolder(folder: string): Promise<(() => Promise<void>)
   };
 }
 
-/** Removes `folder`, and those above it up to `top`, as far as they are empty. */
+/** Removes `folder`, and the folders above it up to `top`, as far as they are empty. */
 function removeEmpty(folder: string, top: string): void {
   try {
     rmdirSync(folder);

@@ -6,7 +6,7 @@ export class UserError extends Error {
   override name = 'UserError';
 }
 
-/** The message of anything that was thrown. */
+/** Returns the message of anything that was thrown. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }

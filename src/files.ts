@@ -1,4 +1,7 @@
-/** Files that a reader or a crash never meets half written: they are written beside their place and moved into it. */
+/**
+ * Writes files that no reader meets half written, nor anyone after a crash: each is written beside its place and moved
+ * into it.
+ */
 import { accessSync, constants, existsSync, mkdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -12,7 +15,7 @@ function folderAbove(folder: string, file: string): string {
   return existsSync(join(folder, file)) ? folder : folderAbove(dirname(folder), file);
 }
 
-/** Where this program keeps what it can make again: `$XDG_CACHE_HOME/babelgrad`, or `~/.cache/babelgrad`. */
+/** The folder for what this program can make again: `$XDG_CACHE_HOME/babelgrad`, or `~/.cache/babelgrad`. */
 export const cacheFolder = (): string => join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'babelgrad');
 
 /**
@@ -57,13 +60,13 @@ export async function writeFolderWhole(path: string, fill: (folder: string) => P
   }
 }
 
-/** What is being written; a process that ends meanwhile removes it. */
+/** The files and folders that are being written; if the process ends meanwhile, it removes them. */
 const unfinished = new Set<string>();
 process.on('exit', () => {
   for (const temporary of unfinished) discard(temporary);
 });
 
-/** Where `path` is written: nothing is there. */
+/** Returns a path beside `path` where nothing is, to write at. */
 function temporaryFor(path: string): string {
   const temporary = `${path}.${process.pid}.partial`;
   discard(temporary);
@@ -77,7 +80,7 @@ function discard(temporary: string): void {
   try {
     rmSync(temporary, { recursive: true, force: true });
   } catch {
-    // it was never there, since its place is none: what to tell is why it could not be made
+    // it was never there, since its place is none: the error to tell is why it could not be made
   }
 }
 
@@ -95,7 +98,7 @@ export function makeFolder(path: string): string | undefined {
 }
 
 /**
- * For a command that writes a file after long work: looks whether it can, and changes nothing.
+ * Checks that a file can be written, for a command that writes one after long work. It changes nothing.
  * @throws UserError when `path` is no place for a file.
  */
 export function checkFilePlace(path: string): void {
@@ -110,14 +113,14 @@ export function checkFilePlace(path: string): void {
   }
 }
 
-/** `path`, or the nearest folder or file on the way to it. */
+/** Returns `path`, or the nearest folder or file on the way to it that exists. */
 const firstThatExists = (path: string): string => (existsSync(path) ? path : firstThatExists(dirname(path)));
 
 const cannotWrite = (path: string, reason: string): string => `cannot write '${path}': ${reason}`;
 const IS_FOLDER = 'it is a folder';
 const isNoFolder = (path: string): string => `'${path}' is not a folder`;
 
-/** Why the system refuses a path that cannot be written whatever is tried again. */
+/** Why the system refuses a path that cannot be written however often it is tried. */
 const REFUSALS: Readonly<Record<string, (path: string) => string>> = {
   EACCES: () => 'permission denied',
   EPERM: () => 'permission denied',
@@ -128,7 +131,7 @@ const REFUSALS: Readonly<Record<string, (path: string) => string>> = {
   ENAMETOOLONG: () => 'the name is too long',
 };
 
-/** The system's error about some file on the way, as one about the path that was given. */
+/** Turns the system's error about some file on the way into one about the path that was given. */
 export function writeError(path: string, error: unknown): Error {
   const refusal = REFUSALS[(error as NodeJS.ErrnoException).code ?? ''];
   return refusal
@@ -136,7 +139,7 @@ export function writeError(path: string, error: unknown): Error {
     : new Error(cannotWrite(path, systemReason(error)), { cause: error });
 }
 
-/** The system's word for an error, without its code and the call. */
+/** Returns the system's word for an error, without its code and the call. */
 export function systemReason(error: unknown): string {
   const { code, errno } = error as NodeJS.ErrnoException;
   if (code === 'ENOSPC') return 'no space left on the device';

@@ -1,6 +1,6 @@
-/** IEEE half precision on the host, which Node.js 20 has no typed array for. */
+/** IEEE half precision on the host, for which Node.js 20 has no typed array. */
 
-/** The values of packed halves. */
+/** Returns the values of packed halves. */
 export function floatsOfHalves(bytes: ArrayBuffer): Float32Array {
   return Float32Array.from(new Uint16Array(bytes), half => {
     const sign = half & 0x8000 ? -1 : 1;
@@ -12,7 +12,7 @@ export function floatsOfHalves(bytes: ArrayBuffer): Float32Array {
   });
 }
 
-/** Packs values as halves, rounded to the nearest, ties to even; what is beyond 65504 becomes infinite. */
+/** Packs values as halves, rounded to the nearest, ties to even; a value beyond 65504 becomes infinite. */
 export function halvesOf(values: ArrayLike<number>): Uint16Array {
   return Uint16Array.from({ length: values.length }, (_, i) => halfOf(values[i]!));
 }
@@ -26,7 +26,7 @@ function halfOf(value: number): number {
   let exponent = Math.floor(Math.log2(magnitude));
   if (2 ** exponent > magnitude) exponent--;
   if (2 ** (exponent + 1) <= magnitude) exponent++;
-  // a fraction that rounds up to 1024 carries into the exponent, as the format is made to
+  // a fraction that rounds up to 1024 carries into the exponent, as the format is made to allow
   const bits = (exponent + 15) * 1024 + roundToEven((magnitude / 2 ** exponent - 1) * 1024);
   return sign | Math.min(bits, 0x7c00);
 }
@@ -37,7 +37,7 @@ function roundToEven(value: number): number {
   return rest > 0.5 || (rest === 0.5 && below % 2 === 1) ? below + 1 : below;
 }
 
-/** Halves as whole words, as buffers are written. */
+/** Packs values as halves in whole words, as buffers are written. */
 export function wordsOfHalves(values: ArrayLike<number>): Uint32Array<ArrayBuffer> {
   const words = new Uint32Array(Math.ceil(values.length / 2));
   new Uint16Array(words.buffer).set(halvesOf(values));

@@ -1,5 +1,6 @@
 /**
- * babelgrad's public interface; the command line is built on it. docs/api.md walks through it, docs/example.mjs runs it.
+ * babelgrad's public interface; the command line is built on it. docs/api.md walks through it, docs/example.mjs runs
+ * it.
  *
  * - Devices: `listAdapters`, `chooseAdapter`, `openDevice`
  * - Models: `createModel`, `loadModel`, `saveModel`, `exportModel`, `logits`, `loss`, `lossAndGradients`
@@ -11,11 +12,11 @@
  * - Studies: `readStudyPlan`, `runStudy`, `readStudy`, `studyPoints`, `fitStudy`
  * - Scaling laws: `parsePoints`, `fitChinchilla`, `fitCpt`, `fitCompute`, `parseFit`, `makePlan`, `planReplay`
  * - Evaluation: `textLoss`, `TokenLosses`, `logLikelihoods`, `readTask`, `evaluateTasks`
- * - Findings: `readRun`, `compareRuns`, `savingsAtEqualLoss`, `forgettingOf`, `compareReplay`, `reportPage`, `studyPage`,
- *   `studyFigures`; live: `serveWatch`
+ * - Findings: `readRun`, `compareRuns`, `savingsAtEqualLoss`, `forgettingOf`, `compareReplay`, `reportPage`,
+ *   `studyPage`, `studyFigures`; live: `serveWatch`
  *
- * What holds memory of a device (models, trainers, evaluators) is freed by `destroy()`, a device by `close()`; `using`
- * does either at the end of its block. Errors that a user can mend are `UserError`s.
+ * Models, trainers and evaluators hold memory of a device: `destroy()` frees it, and `close()` frees a device; `using`
+ * does either at the end of its block. An error that a user can mend is a `UserError`.
  */
 import { writeModel } from './checkpoint/model-folder.js';
 import { meanLoss } from './eval/text-loss.js';
@@ -28,10 +29,22 @@ import { initialWeights } from './model/init.js';
 import type { BatchShape } from './model/llama.js';
 import { Model, type ModelOptions } from './model/model.js';
 
+export { backward } from './autograd/backward.js';
+export {
+  Graph,
+  type Node,
+  type NodeSpec,
+  type OutputSpec,
+  type PendingGradients,
+  type Segment,
+} from './autograd/graph.js';
+export type { LayoutOptions } from './autograd/layout.js';
+export { type CommandSource, type Plan as GraphPlan, type PlanOptions, plan as planGraph } from './autograd/plan.js';
+export { type DType, persistent, type Shape, type Tensor } from './autograd/tensor.js';
 export { type Exported, type ExportOptions, exportModel } from './checkpoint/export.js';
 export { findModelFolder } from './checkpoint/find.js';
 export { readEndIds } from './checkpoint/hf-config.js';
-export { loadModel } from './checkpoint/model-folder.js';
+export { type LoadOptions, loadModel } from './checkpoint/model-folder.js';
 export {
   type ExtendOptions,
   extendVocabulary,
@@ -41,79 +54,147 @@ export {
 } from './checkpoint/vocabulary.js';
 export { type BadRow, BadRows, ON_BAD_ROW, type OnBadRow } from './data/bad-rows.js';
 export { type ContinueBpeOptions, continueBpe } from './data/bpe-continue.js';
+export type { SafeCut } from './data/cuts.js';
 export { DocumentEncoder, type DocumentEncoderOptions, type EncodedPiece } from './data/document-encoder.js';
 export type { DocumentMarks, MarkOptions } from './data/document-marks.js';
 export { type DocumentPart, readDocuments } from './data/documents.js';
 export { findInputFiles, sizeOfFiles } from './data/inputs.js';
 export { measureTokens, type TokenMeasure } from './data/measure-tokens.js';
-export { Mixture, type MixtureSource, type MixtureState, type TokenSource } from './data/mixture.js';
+export { Mixture, type MixtureSource, type MixtureState, type Sequence, type TokenSource } from './data/mixture.js';
+export { readHeldOutText, type ScoredText } from './data/scored-text.js';
 export { TokenDataset, type TokenIndex } from './data/shards.js';
+export type { OnRead } from './data/text-stream.js';
+export type { NewToken } from './data/token-pieces.js';
 export { type TokenizeOptions, type TokenizeProgress, tokenizeFiles } from './data/tokenize.js';
-export { SPECIAL_TOKENS, type SpecialTokens, TextTokenizer } from './data/tokenizer.js';
+export { type EncodeOptions, SPECIAL_TOKENS, type SpecialTokens, TextTokenizer } from './data/tokenizer.js';
 export { type TrainTokenizerOptions, trainTokenizer } from './data/tokenizer-train.js';
 export { UserError } from './errors.js';
-export { logLikelihoods, type ScoredTokens } from './eval/log-likelihoods.js';
+export { logLikelihoods, type ScoredTokens, type ScoreOptions } from './eval/log-likelihoods.js';
 export { logits } from './eval/logits.js';
-export { sequencesOf, type TextLoss, textLoss } from './eval/text-loss.js';
-export { TokenLosses } from './eval/token-losses.js';
+export { type Losses, sequencesOf, type TextLoss, textLoss } from './eval/text-loss.js';
+export { type BranchRows, TokenLosses, type TokenLossesOptions } from './eval/token-losses.js';
 export { CachedModel } from './generate/cached-model.js';
 export { type GenerateSettings, type Generation, generate, type Pace } from './generate/generate.js';
 export { type Distribution, distribution, type SamplingSettings, sample } from './generate/sample.js';
 export type { FinishReason, Generated } from './generate/sequence.js';
 export { type Decode, TextStream } from './generate/text.js';
 export type { CacheShape } from './generate/traced-cache.js';
-export { type AdapterChoice, type AdapterDescription, chooseAdapter, listAdapters } from './gpu/adapters.js';
+export {
+  type AdapterChoice,
+  type AdapterDescription,
+  chooseAdapter,
+  type LiveAdapter,
+  listAdapters,
+  type SubgroupMatrix,
+} from './gpu/adapters.js';
+export type { BufferRange, BufferUsage, DeviceBuffer } from './gpu/buffer.js';
+export type { LineOrigin } from './gpu/compile.js';
 export { type Counters, Device, type DeviceOptions, openDevice } from './gpu/device.js';
+export type { Memory } from './gpu/memory.js';
+export type { Clear, Command, Copy, Dispatch, Pipeline } from './gpu/program.js';
+export type { DispatchTime, HostSpan, Timeline } from './gpu/timeline.js';
+export { callOf, type KernelArguments, type KernelCall, type Operand } from './kernels/call.js';
+export { ELEMENT_TYPES, type ElementType } from './kernels/element-type.js';
+export type { Constants } from './kernels/source.js';
 export {
   countParameters,
   flopsPerToken,
   type ModelConfig,
   type ParameterCounts,
+  type ParameterGroup,
   type ParameterSpec,
   parameterSpecs,
 } from './model/config.js';
 export { type ModelFields, modelConfig } from './model/fields.js';
-export type { BatchShape, Checkpointing } from './model/llama.js';
-export { Model, type ModelOptions, PRECISIONS, type Precision } from './model/model.js';
-export { presetNames, presetSize } from './model/presets.js';
+export { type BatchShape, CHECKPOINTING, type Checkpointing } from './model/llama.js';
+export {
+  type MatrixType,
+  Model,
+  type ModelOptions,
+  type ParameterPlace,
+  type ParameterSource,
+  PRECISIONS,
+  type Precision,
+  type TensorOptions,
+  type Values,
+} from './model/model.js';
+export { type ModelSize, presetNames, presetSize } from './model/presets.js';
 export type { RopeScaling } from './ops/rope.js';
 export { ADAMW_DEFAULTS, type OptimizerSettings, type StepHealth } from './optim/adamw.js';
 export { learningRateAt, type ScheduleSettings } from './optim/schedule.js';
+export { Random } from './random.js';
 export {
   compareReplay,
   type Forgetting,
   forgettingOf,
   type ReplayComparison,
+  type ReplayEffect,
   sourceLanguageOf,
 } from './report/forgetting.js';
 export { reportPage } from './report/page.js';
-export { type Comparison, compareRuns, type RunRecord, readRun } from './report/runs.js';
+export { type Comparison, compareRuns, type LossUnit, type RunRecord, readRun } from './report/runs.js';
+export type { Figure } from './report/study-figures.js';
+export type { Fitting } from './report/study-view.js';
 export { parseConfig, type RunConfig, readYaml } from './run/config.js';
+export type { HealthLimits, HealthOptions } from './run/health.js';
 export type { RunSummary, TrainObserver } from './run/loop.js';
 export type { RunMemory } from './run/memory.js';
+export type { EvaluationLine, HeldOutLoss, StepLine } from './run/metrics.js';
 export { type DryRun, dryRun, type RunOptions, resumeRun, type StartOptions, startRun } from './run/run.js';
-export { fitCompute } from './scaling/compute-line.js';
-export { fitChinchilla, fitCpt, parseFit } from './scaling/fit-result.js';
-export { makePlan } from './scaling/plan.js';
-export { parsePoints } from './scaling/points.js';
-export { planReplay } from './scaling/replay-plan.js';
+export type { Budget } from './scaling/allocation.js';
+export type { BootstrapOptions, Resampling, RunPoint } from './scaling/bootstrap.js';
+export {
+  type ComputeFit,
+  type ComputeLine,
+  type ComputePoint,
+  type EnvelopePoint,
+  fitCompute,
+} from './scaling/compute-line.js';
+export type { Diagnosis, Undetermined } from './scaling/diagnosis.js';
+export {
+  type FitError,
+  type Fitted,
+  fitChinchilla,
+  fitCpt,
+  type LawFitResult,
+  parseFit,
+  type ScratchFit,
+} from './scaling/fit-result.js';
+export type { LawParameters, ParameterName } from './scaling/law.js';
+export type { LossPoint } from './scaling/objective.js';
+export {
+  type GivenRun,
+  makePlan,
+  type Plan,
+  type PlannedLaw,
+  type PlannedSavings,
+  type PlannedStrategy,
+  type Span,
+} from './scaling/plan.js';
+export { type Exclusion, type Point, type PointOptions, parsePoints, type Used } from './scaling/points.js';
+export { publishedLaws } from './scaling/published.js';
+export type { ReplayCurve } from './scaling/replay.js';
+export { planReplay, type ReplayPlan, type ReplayRun } from './scaling/replay-plan.js';
 export { type CurvePoint, type Savings, savingsAtEqualLoss } from './scaling/savings.js';
+export type { Execute, ExecuteOptions, RunProgress, WorkerTask } from './study/execute.js';
 export { fitStudy, type LanguageFits } from './study/fits.js';
 export { type PlannedRun, readStudyPlan, type StudyPlan } from './study/plan.js';
-export { pointsCsv, studyPoints } from './study/points.js';
+export { pointsCsv, type StudyPoint, studyPoints } from './study/points.js';
 export { studyFigures, studyPage } from './study/report.js';
-export { runStudy, type StudyObserver, type StudySummary } from './study/run.js';
+export { type RunStudyOptions, runStudy, type StudyObserver, type StudySummary } from './study/run.js';
 export { serveWatch, type WatchServer } from './study/serve.js';
-export { readPlan, readStudy, type Study, type StudyRun } from './study/state.js';
-export type { Accuracies } from './tasks/accuracy.js';
-export { evaluateTasks, type Scorer, type TaskResult } from './tasks/evaluate.js';
+export { type RunState, readPlan, readStudy, type Study, type StudyRun } from './study/state.js';
+export type { Accuracies, Mean } from './tasks/accuracy.js';
+export type { ChoiceDocument, Continuation } from './tasks/document.js';
+export { type EvaluateOptions, evaluateTasks, type Sample, type Scorer, type TaskResult } from './tasks/evaluate.js';
+export type { Encoder, Request } from './tasks/requests.js';
 export { readTask, TASK_NAMES, type TaskData } from './tasks/task.js';
 export { lossAndGradients } from './train/gradients.js';
 export { type Moments, Trainer, type TrainerOptions } from './train/step.js';
 export type { TrainerSettings } from './train/traced-step.js';
 
 /**
- * A model with random weights: N(0, 0.02), residual projections scaled by 1/√(2·layers). Free it with `destroy`.
+ * Returns a model with random weights: N(0, 0.02), residual projections scaled by 1/√(2·layers). Free it with `destroy`.
  * @param model a preset with a vocabulary, or a shape (see `modelConfig`).
  * @throws UserError when the fields don't make a model, or the adapter has no f16.
  * @example
@@ -122,7 +203,7 @@ export type { TrainerSettings } from './train/traced-step.js';
  * const device = await openDevice();
  * const model = await createModel(device, { preset: 'tiny', vocabSize: 4096 }, { seed: 1 });
  */
-export function createModel(
+export async function createModel(
   device: Device,
   model: ModelFields,
   { seed = 0, ...options }: { readonly seed?: number | undefined } & ModelOptions = {},
@@ -136,7 +217,7 @@ export function saveModel(model: Model, folder: string, tokenizerJson?: string):
   return writeFolderWhole(folder, target => writeModel(model, target, tokenizerJson));
 }
 
-/** Mean loss in nats over sequences [B, T+1]. @throws UserError as `lossAndGradients`. */
+/** Returns the mean loss in nats over sequences [B, T+1]. @throws UserError as `lossAndGradients`. */
 export async function loss(model: Model, sequences: Uint32Array, shape: BatchShape): Promise<number> {
   checkBatch(model, sequences, shape);
   const evaluator = await TokenLosses.create(model, shape);

@@ -13,7 +13,7 @@ export class Random {
     }
   }
 
-  /** Uniform over 0 … 2^32 - 1. */
+  /** Returns a number drawn evenly from 0 … 2^32 - 1. */
   uint32(): number {
     const s = this.#state;
     const result = Math.imul(rotate(Math.imul(s[1]!, 5), 7), 9) >>> 0;
@@ -27,17 +27,17 @@ export class Random {
     return result;
   }
 
-  /** Uniform in [0, 1), 53 bits. */
+  /** Returns a number drawn evenly from [0, 1), with 53 bits. */
   uniform(): number {
     return ((this.uint32() >>> 5) * 2 ** 26 + (this.uint32() >>> 6)) / 2 ** 53;
   }
 
-  /** Uniform over 0 … n - 1. */
+  /** Returns a number drawn evenly from 0 … n - 1. */
   integer(n: number): number {
     return Math.floor(this.uniform() * n);
   }
 
-  /** Standard normal (Box-Muller in float64). */
+  /** Returns a standard normal number (Box-Muller in float64). */
   normal(): number {
     if (this.#spare !== undefined) {
       const value = this.#spare;
@@ -50,7 +50,7 @@ export class Random {
     return radius * Math.cos(angle);
   }
 
-  /** 0 … n - 1 in random order (Fisher-Yates). */
+  /** Returns 0 … n - 1 in random order (Fisher-Yates). */
   permutation(n: number): Uint32Array {
     const order = Uint32Array.from({ length: n }, (_, i) => i);
     for (let i = n - 1; i > 0; i--) {
@@ -70,7 +70,7 @@ function mix(x: number): number {
   return (z ^ (z >>> 16)) >>> 0;
 }
 
-/** FNV-1a over UTF-16 units. */
+/** Returns the FNV-1a hash over UTF-16 units. */
 function hash(text: string): number {
   let h = 0x811c9dc5;
   for (let i = 0; i < text.length; i++) h = Math.imul(h ^ text.charCodeAt(i), 0x01000193);

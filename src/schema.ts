@@ -1,10 +1,10 @@
-/** What a schema has against a value, in words. */
+/** Says in words what a schema has against a value. */
 import { z } from 'zod';
 import { messageOf } from './errors.js';
 
 /**
- * Of a fault in reading and checking JSON: the first field that is not as it should be, and why; else its message.
- * `whole` names the value itself, where it is no field that is wrong.
+ * Explains a fault in reading and checking JSON: the first field that is not as it should be, and why; if there is no
+ * such field, the error's message. `whole` names the value itself, where the fault is in no field.
  */
 export function whyInvalid(error: unknown, whole?: string): string {
   if (!(error instanceof z.ZodError)) return messageOf(error);

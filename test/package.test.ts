@@ -6,6 +6,7 @@ import { dirname, join } from 'node:path';
 import { extract } from 'tar';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { packageRoot } from '../src/files.js';
+import { examples } from './support/examples.js';
 
 const project = mkdtempSync(join(tmpdir(), 'babelgrad-package-'));
 const installed = join(project, 'node_modules', 'babelgrad');
@@ -47,13 +48,15 @@ new Device();
 (await openDevice()).adapter.name.x;
 `;
 
-test('a strict program takes the types, without @webgpu/types and the DOM; one that is wrong is told so', () => {
+test('strict programs take the types, without @webgpu/types and the DOM; one that is wrong is told so', () => {
   writeFileSync(join(project, 'program.ts'), PROGRAM);
+  for (const { name, code } of examples()) writeFileSync(join(project, `${name}.ts`), code);
   writeFileSync(join(project, 'wrong.ts'), WRONG);
   const flags = ['--strict', '--skipLibCheck', 'false', '--target', 'es2022', '--lib', 'es2022', '--types', 'node'];
   const modules = ['--module', 'nodenext', '--moduleResolution', 'nodenext', '--noEmit', '--pretty', 'false'];
   const compiler = join(packageRoot, 'node_modules', 'typescript', 'bin', 'tsc');
-  const parameters = [compiler, ...flags, ...modules, 'program.ts', 'wrong.ts'];
+  const programs = ['program.ts', 'wrong.ts', ...examples().map(({ name }) => `${name}.ts`)];
+  const parameters = [compiler, ...flags, ...modules, ...programs];
   const { stdout } = spawnSync(process.execPath, parameters, { cwd: project, encoding: 'utf8' });
   expect(stdout.trim().split('\n')).toEqual([
     expect.stringMatching(/^wrong\.ts\(3,1\): .*Constructor of class 'Device' is private/),

@@ -1,7 +1,8 @@
 /**
- * Tensors that are kept side by side in shared buffers, so that what treats every element alike (clearing, norms, the
- * optimizer) takes a stretch of many in one dispatch. Arenas of the same shapes have the same places. Dawn tracks barriers
- * per buffer, so that writes to two tensors of an arena wait for each other: not a place for activations.
+ * Tensors that are kept side by side in shared buffers. What treats every element alike (clearing, norms, the
+ * optimizer) takes a stretch of many tensors in one dispatch. Arenas of the same shapes have the same places. Dawn
+ * tracks barriers per buffer, so that writes to two tensors of an arena wait for each other: an arena is no place for
+ * activations.
  */
 import type { DeviceBuffer } from '../gpu/buffer.js';
 import type { Memory } from '../gpu/memory.js';
@@ -13,7 +14,10 @@ export interface ArenaItem {
   readonly shape: Shape;
 }
 
-/** Elements at whose multiples a tensor begins: 256 bytes of halves, the coarsest alignment of bindings there is. */
+/**
+ * A tensor begins at a multiple of this many elements: 256 bytes of halves, the coarsest alignment of bindings there
+ * is.
+ */
 const ALIGNMENT = 128;
 const aligned = (elements: number): number => Math.ceil(elements / ALIGNMENT) * ALIGNMENT;
 
@@ -23,6 +27,7 @@ export class Arena {
   readonly #tensors = new Map<string, Tensor>();
 
   /**
+   * Makes the buffers, and a tensor in them for each item.
    * @param kind what the tensors hold: part of their names, unless it is 'weight'.
    * @throws UserError when a tensor exceeds the adapter's limits.
    */
@@ -67,14 +72,14 @@ export class Arena {
     return this.#tensors.has(name);
   }
 
-  /** @throws Error when there is none of that name. */
+  /** Returns a tensor by name. @throws Error when there is none of that name. */
   tensor(name: string): Tensor {
     const tensor = this.#tensors.get(name);
     if (!tensor) throw new Error(`there is no '${name}' in the arena`);
     return tensor;
   }
 
-  /** Runs of neighbours in one buffer for which `isAlike` holds between one and the next, in order. */
+  /** Returns runs of neighbours in one buffer for which `isAlike` holds between one and the next, in order. */
   stretches(isAlike: (previous: string, next: string) => boolean): string[][] {
     const runs: string[][] = [];
     for (const [name, { buffer }] of this.#tensors) {
@@ -88,7 +93,7 @@ export class Arena {
     return runs;
   }
 
-  /** A stretch of neighbours as one tensor [n], with the zeros that stand between them. */
+  /** Returns a stretch of neighbours as one tensor [n], with the zeros that stand between them. */
   span(names: readonly string[]): Tensor {
     const [first, last] = [this.tensor(names[0]!), this.tensor(names.at(-1)!)];
     if (first === last) return first;

@@ -1,16 +1,22 @@
-/** The backward walk: nodes in reverse, each rule once, gradients of a tensor added up as they arrive. */
+/**
+ * The backward walk: it takes the nodes in reverse, applies each rule once, and adds up a tensor's gradients as they
+ * arrive.
+ */
 import { accumulate, add } from '../kernels/add.js';
 import type { Graph, Node, PendingGradients, Segment } from './graph.js';
 import { expectShape, sizeOf, type Tensor } from './tensor.js';
 
 /**
- * Traces the gradient of `loss`, a scalar that an op with a fused gradient made (the head's loss: its rule needs no
- * seed). Gradients of parameters accumulate into their `gradient` tensors; those of other tensors are written once.
+ * Traces the gradient of `loss`: of a scalar that an op with a fused gradient made (the head's loss, whose rule needs no
+ * seed), or of any tensor whose own gradient is `seed`. Gradients of parameters accumulate into their `gradient`
+ * tensors; those of other tensors are written once.
  * Segments (see `Graph.checkpoint`) are traced again from their input when the walk comes to them.
  * @throws Error naming the op when a gradient reaches one that has no rule.
  */
-export function backward(graph: Graph, loss: Tensor): void {
+export function backward(graph: Graph, loss: Tensor, seed?: Tensor): void {
+  if (seed) expectShape('backward', 'seed', seed, loss.shape);
   const walk = new Walk(graph, loss);
+  if (seed) walk.gradients.set(loss, seed);
   walk.back([...graph.nodes]);
   for (const [tensor, gradient] of walk.gradients) {
     if (tensor.gradient) accumulateInto(graph, tensor.gradient, gradient);
@@ -18,11 +24,11 @@ export function backward(graph: Graph, loss: Tensor): void {
 }
 
 class Walk implements PendingGradients {
-  /** Gradients that have arrived at tensors whose nodes the walk has not come to. */
+  /** The gradients that have arrived at tensors whose nodes the walk has not come to. */
   readonly gradients = new Map<Tensor, Tensor>();
   readonly #graph: Graph;
   readonly #loss: Tensor;
-  /** Tensors that depend on a parameter. */
+  /** The tensors that depend on a parameter. */
   readonly #needed = new Set<Tensor>();
 
   constructor(graph: Graph, loss: Tensor) {

@@ -1,12 +1,12 @@
 /**
- * The graph: what an op traced, in order. A node is a name, its tensors, a launch that turns bound buffers into kernel
- * calls, and a backward rule that adds further nodes.
+ * The graph: the nodes that ops traced, in order. A node has a name, its tensors, a launch that turns bound buffers
+ * into kernel calls, and a backward rule that adds further nodes.
  */
 import type { KernelCall, Operand } from '../kernels/call.js';
 import type { VariantTable } from '../kernels/variants.js';
 import type { DType, Shape, Tensor } from './tensor.js';
 
-/** What a node makes: a new tensor, or `of` an input's buffer, which it overwrites in place. */
+/** The output of a node: a new tensor, or the buffer of an input, which the node overwrites in place. */
 export interface OutputSpec {
   readonly shape: Shape;
   readonly dtype?: DType;
@@ -16,7 +16,7 @@ export interface OutputSpec {
 
 /**
  * The gradients that reach a node's inputs from the nodes behind it. A rule may `take` the one for an input and fold it
- * into a kernel (as an addend); what nobody takes is added by the walk.
+ * into a kernel (as an addend); the walk adds those that no rule takes.
  */
 export interface PendingGradients {
   take(input: Tensor): Tensor | undefined;
@@ -26,12 +26,12 @@ export interface NodeSpec {
   readonly op: string;
   readonly inputs: readonly Tensor[];
   readonly outputs: readonly OutputSpec[];
-  /** Persistent tensors that the node adds to or overwrites: gradients, weights, sums. They keep the node alive. */
+  /** The persistent tensors that the node adds to or overwrites: gradients, weights, sums. They keep the node alive. */
   readonly updates?: readonly Tensor[];
   launch(variants: VariantTable, bind: (tensor: Tensor) => Operand, outputs: readonly Tensor[]): KernelCall[];
   /**
-   * Gradients of the inputs, in order, from those of the outputs; undefined where there is none, or where it went
-   * straight into a parameter's gradient.
+   * Returns the gradients of the inputs, in order, from those of the outputs. An input's gradient is undefined where
+   * there is none, or where it went straight into a parameter's gradient.
    */
   backward?(
     gradients: readonly (Tensor | undefined)[],
@@ -51,13 +51,13 @@ export interface Node extends NodeSpec {
 export interface Segment {
   readonly input: Tensor;
   readonly trace: (input: Tensor) => Tensor;
-  /** Known once it is traced. */
+  /** The segment's result; known once it is traced. */
   output?: Tensor;
 }
 
 export class Graph {
   readonly nodes: Node[] = [];
-  /** Prefix of the names of what is traced, for instance `model.layers.3.`. */
+  /** The prefix of the names of what is traced, for instance `model.layers.3.`. */
   scope = '';
   /** The segment that is being traced. */
   #segment: Segment | undefined;
@@ -75,9 +75,9 @@ export class Graph {
   }
 
   /**
-   * Traces `trace(input)` as a segment: of its tensors the backward walk keeps `input` alone, and runs the segment again
-   * when it comes to it (activation checkpointing: Chen et al., 2016). `trace` must trace the same nodes each time, and
-   * nothing but its result may be used outside. A segment within another is part of it until that is traced again.
+   * Traces `trace(input)` as a segment (activation checkpointing: Chen et al., 2016). The backward walk keeps no tensor
+   * of it but `input`, and runs the segment again when it comes to it. `trace` must trace the same nodes each time, and
+   * only its result may be used outside. A segment within another is part of the outer one until that is traced again.
    */
   checkpoint(input: Tensor, trace: (input: Tensor) => Tensor): Tensor {
     if (this.#segment) return trace(input);

@@ -1,12 +1,12 @@
 /**
- * Where a graph's temporary tensors are to be: which nodes run, from when to when each tensor lives, and which tensors
+ * The layout of a graph's temporary tensors: which nodes run, from when to when each tensor lives, and which tensors
  * share a buffer. Sizes alone decide; no device is asked.
  */
 import type { Graph, Node } from './graph.js';
 import { bytesOf, type Tensor } from './tensor.js';
 
 export interface LayoutOptions {
-  /** Tensors whose values are read after a run: their buffers are not reused. */
+  /** The tensors whose values are read after a run: their buffers are not reused. */
   readonly keep?: readonly Tensor[];
   /** Gives every tensor a buffer of its own, so that all values can be read after a run. */
   readonly keepAll?: boolean;
@@ -14,22 +14,24 @@ export interface LayoutOptions {
 
 /** A buffer to be made. */
 export interface Slot {
-  /** The tensor that it was opened for, the largest that it holds. */
+  /** The name of the tensor that it was opened for, the largest that it holds. */
   readonly name: string;
   readonly sizeBytes: number;
 }
 
-/** A node with what is copied before it runs: inputs that it would overwrite in place, but that are still needed. */
+/**
+ * A node, and the copies made before it runs: of inputs that it would overwrite in place, but that are still needed.
+ */
 export interface PlacedNode {
   readonly node: Node;
   readonly copies: readonly { readonly from: Tensor; readonly to: Tensor }[];
 }
 
 export interface Layout {
-  /** In the order in which they run. */
+  /** The nodes in the order in which they run. */
   readonly nodes: readonly PlacedNode[];
   readonly slots: readonly Slot[];
-  /** Of every temporary tensor: the index of its slot. */
+  /** The index of each temporary tensor's slot. */
   readonly places: ReadonlyMap<Tensor, number>;
 }
 
@@ -37,7 +39,7 @@ export interface Layout {
 interface Storage {
   readonly name: string;
   readonly sizeBytes: number;
-  /** Nodes, by index, from the first to the last that touch it. */
+  /** The indices of the first and the last node that touch it. */
   readonly from: number;
   to: number;
   slot?: number;
@@ -73,7 +75,7 @@ export function layOut(graph: Graph, options: LayoutOptions = {}): Layout {
   return { nodes, slots, places };
 }
 
-/** Nodes that update something persistent or lead to a tensor that is kept. */
+/** Returns the nodes that update something persistent or lead to a tensor that is kept. */
 function liveNodes(all: readonly Node[], keep: ReadonlySet<Tensor>, keepAll: boolean): Node[] {
   const needed = new Set(keep);
   const live: Node[] = [];
@@ -87,9 +89,9 @@ function liveNodes(all: readonly Node[], keep: ReadonlySet<Tensor>, keepAll: boo
 }
 
 /**
- * Largest first, each into the tightest slot that is free for as long as it lives, else into a new one ("greedy by
- * size": Pisarchyk & Lee, 2020, Efficient memory management for deep neural net inference). Whole buffers, never parts
- * of one, since Dawn tracks barriers per buffer.
+ * Assigns slots to storages, the largest first. Each goes into the tightest slot that is free for as long as it lives,
+ * or else into a new one ("greedy by size": Pisarchyk & Lee, 2020, Efficient memory management for deep neural net
+ * inference). Slots are whole buffers, never parts of one, since Dawn tracks barriers per buffer.
  */
 function assignSlots(storages: readonly Storage[]): Slot[] {
   const slots: { name: string; sizeBytes: number; readonly held: Storage[] }[] = [];

@@ -1,6 +1,6 @@
 /**
- * The planner: from a traced graph to a program that can be replayed. The layout says which nodes run and which tensors
- * share a buffer; buffers are made by it, and kernels are compiled and bound once.
+ * The planner: it turns a traced graph into a program that can be replayed. The layout says which nodes run and which
+ * tensors share a buffer. The plan makes these buffers, and compiles and binds the kernels once.
  */
 import type { BufferRange, DeviceBuffer } from '../gpu/buffer.js';
 import type { Device } from '../gpu/device.js';
@@ -17,17 +17,17 @@ type Step =
   | { readonly call: KernelCall; readonly params: BufferRange }
   | { readonly from: BufferRange; readonly to: BufferRange };
 
-/** The buffers of a layout, and what runs on them. */
+/** The buffers of a layout, and the steps that run on them. */
 export interface Allocation {
   readonly buffers: readonly DeviceBuffer[];
   readonly places: ReadonlyMap<Tensor, DeviceBuffer>;
   readonly steps: readonly Step[];
-  /** Of every node: where its steps begin; and, last, where they end. */
+  /** The index at which each node's steps begin; the last element is where the steps end. */
   readonly starts: readonly number[];
 }
 
 export interface PlanOptions extends LayoutOptions {
-  /** Which variants of kernels to take; by default the shipped ones. */
+  /** The table that says which variants of kernels to take; by default the shipped ones. */
   readonly variants?: VariantTable | undefined;
 }
 
@@ -38,9 +38,9 @@ export interface CommandSource {
 }
 
 export class Plan {
-  /** To be submitted, or made part of a larger program. */
+  /** The commands, to be submitted or made part of a larger program. */
   readonly commands: readonly Command[];
-  /** Nodes in the order in which they run. */
+  /** The nodes in the order in which they run. */
   readonly nodes: readonly Node[];
   readonly #allocation: Allocation;
 
@@ -55,7 +55,7 @@ export class Plan {
     return this.#allocation.buffers;
   }
 
-  /** What one node runs: copies, then kernels. */
+  /** Returns what one node runs: copies, then kernels. */
   commandsOf(node: number): readonly Command[] {
     const { starts } = this.#allocation;
     return this.commands.slice(starts[node]!, starts[node + 1]!);
@@ -73,7 +73,7 @@ export class Plan {
     return bytesOfAllocation(this.#allocation);
   }
 
-  /** Where a tensor's values are after a run. Only kept and persistent tensors are sure to hold theirs. */
+  /** Returns where a tensor's values are after a run. Only kept and persistent tensors are sure to hold theirs. */
   rangeOf(tensor: Tensor): Operand {
     const buffer = tensor.buffer ?? this.#allocation.places.get(tensor);
     if (!buffer) throw new Error(`the plan holds no tensor '${tensor.name}'`);
@@ -147,7 +147,7 @@ export function allocate(
   }
 }
 
-/** What every device accepts as the offset of a uniform. */
+/** The alignment that every device accepts for the offset of a uniform, in bytes. */
 const UNIFORM_ALIGNMENT = 256;
 
 function makeUniforms(memory: Memory, calls: readonly KernelCall[]): { buffer: DeviceBuffer; ranges: BufferRange[] } {

@@ -1,4 +1,4 @@
-/** Tensors of a traced graph: a shape and a place, no values. */
+/** The tensors of a traced graph: each has a shape and a place, but no values. */
 import type { DeviceBuffer } from '../gpu/buffer.js';
 import type { Operand } from '../kernels/call.js';
 import { BYTES, type ElementType } from '../kernels/element-type.js';
@@ -10,21 +10,21 @@ export interface Tensor {
   readonly name: string;
   readonly shape: Shape;
   readonly dtype: DType;
-  /** Persistent tensors have their place in a buffer; the others are given one by the planner. */
+  /** The buffer of a persistent tensor; other tensors are given a place by the planner. */
   readonly buffer?: DeviceBuffer;
-  /** Where in the buffer a persistent tensor begins; default 0. */
+  /** The offset in the buffer at which a persistent tensor begins; 0 by default. */
   readonly offsetBytes?: number;
-  /** Of a parameter: where its gradient accumulates. */
+  /** The tensor in which the gradient accumulates, if this is a parameter. */
   readonly gradient?: Tensor;
 }
 
 export const sizeOf = (shape: Shape): number => shape.reduce((product, n) => product * n, 1);
-/** In whole words, as buffers come. */
+/** Returns the bytes of a tensor in whole words, as buffers come. */
 export const bytesOf = ({ shape, dtype }: Pick<Tensor, 'shape' | 'dtype'>): number =>
   4 * Math.ceil((BYTES[dtype] * sizeOf(shape)) / 4);
 export const showShape = (shape: Shape): string => `[${shape.join(', ')}]`;
 
-/** A tensor that lives in `buffer`, from `offsetBytes` on. */
+/** Returns a tensor that lives in `buffer`, from `offsetBytes` on. */
 export function persistent(
   name: string,
   shape: Shape,
@@ -43,7 +43,7 @@ export function rangeOf(tensor: Tensor, buffer: DeviceBuffer): Operand {
   return { buffer, offsetBytes, sizeBytes: Math.max(16, bytesOf(tensor)), type: dtype };
 }
 
-/** @throws Error naming the op and both shapes. */
+/** Checks a tensor's shape. @throws Error naming the op and both shapes. */
 export function expectShape(op: string, what: string, tensor: Tensor, expected: Shape): void {
   const same = tensor.shape.length === expected.length && expected.every((n, i) => n === tensor.shape[i]);
   if (!same)

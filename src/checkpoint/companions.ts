@@ -1,4 +1,4 @@
-/** What goes along with a model's weights from folder to folder, as it is. */
+/** The files that go along with a model's weights from folder to folder, as they are. */
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type DocumentMarks, readDocumentMarks } from '../data/document-marks.js';
@@ -7,23 +7,23 @@ import { UserError } from '../errors.js';
 import { writeFileWhole } from '../files.js';
 import { readTokenIds, type TokenIds } from './hf-config.js';
 
-/** Files that transformers and llama.cpp's converter look for beside tokenizer.json. */
+/** The files that transformers and llama.cpp's converter look for beside tokenizer.json. */
 const FILES = ['tokenizer_config.json', 'special_tokens_map.json', 'chat_template.jinja', 'generation_config.json'];
-/** Those that spell the vocabulary out once more. */
+/** The files that spell the vocabulary out once more. */
 const VOCABULARY_FILES = ['added_tokens.json', 'vocab.json', 'merges.txt', 'tokenizer.model'];
 
 export interface Companions {
-  /** Contents by file name, tokenizer.json not among them. */
+  /** The contents by file name, without tokenizer.json. */
   readonly files: ReadonlyMap<string, Uint8Array>;
   readonly tokenIds: TokenIds;
 }
 
-/** @throws UserError when the folder's config.json cannot be read. */
+/** Reads the companions of a model folder. @throws UserError when its config.json cannot be read. */
 export function readCompanions(folder: string): Companions {
   return { files: readFiles(folder, [...FILES, ...VOCABULARY_FILES]), tokenIds: readTokenIds(folder) };
 }
 
-/** What still holds where tokenizer.json gets more tokens. */
+/** Reads the files that still hold where tokenizer.json gets more tokens. */
 export function readCompanionsOfAnyVocabulary(folder: string): Companions['files'] {
   return readFiles(folder, FILES);
 }
@@ -37,13 +37,13 @@ export function writeCompanionFiles(folder: string, files: Companions['files']):
   for (const [file, contents] of files) writeFileWhole(join(folder, file), contents);
 }
 
-/** tokenizer_config.json of a tokenizer that has none, without which transformers would guess at its class. */
+/** The tokenizer_config.json of a tokenizer that has none; without it transformers would guess at its class. */
 const PLAIN_CONFIG = { tokenizer_class: 'PreTrainedTokenizerFast', clean_up_tokenization_spaces: false };
 
 /**
- * Companions that say what stands around documents: `eos_token_id`, of a list the first, is what ends one, `add_bos_token`
- * whether one begins with `bos_token_id`. So generating, scoring and further training go by the data. A
- * tokenizer_config.json that says so already keeps its bytes.
+ * Returns companions that name the marks around documents, so that generating, scoring and further training go by the
+ * data. The token that ends a document is `eos_token_id` (of a list the first), and `add_bos_token` says whether a
+ * document begins with `bos_token_id`. A tokenizer_config.json that says so already keeps its bytes.
  * @throws UserError when there is a tokenizer_config.json that is no JSON object.
  */
 export function withMarks(
@@ -79,12 +79,12 @@ function parseObject(bytes: Uint8Array): Record<string, unknown> {
     const value: unknown = JSON.parse(Buffer.from(bytes).toString());
     if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
   } catch {
-    // said below
+    // the error is thrown below
   }
   throw new UserError("the checkpoint's tokenizer_config.json is no JSON object; mend it, or remove it");
 }
 
-/** How the marks around a run's documents differ from its source model's, which has then to learn other ones. */
+/** Says how the marks around a run's documents differ from its source model's, which then has to learn other ones. */
 export function notesOfMarks(checkpoint: string, data: DocumentMarks): string[] {
   const path = join(checkpoint, 'tokenizer.json');
   if (!existsSync(path)) return [];
@@ -102,7 +102,8 @@ export function notesOfMarks(checkpoint: string, data: DocumentMarks): string[] 
   if (own.separatorId !== data.separatorId) {
     const [model, text] = [shown([own.separatorId]), shown([data.separatorId])];
     notes.push(
-      `documents of the source model end with ${model}, those of the data with ${text}; tokenize --separator decides it`,
+      `documents of the source model end with ${model}, those of the data with ${text}; ` +
+        'tokenize --separator decides it',
     );
   }
   return notes;

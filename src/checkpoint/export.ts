@@ -1,4 +1,4 @@
-/** A model folder written again in another number format, in shards where it is large: for use elsewhere. */
+/** Writes a model folder again in another number format, in shards where it is large: for use elsewhere. */
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { readDocumentMarks } from '../data/document-marks.js';
@@ -16,26 +16,26 @@ import { narrow, type StoredBits, storedBits, type WeightType } from './weight-t
 
 export interface ExportOptions {
   readonly type: WeightType;
-  /** Most bytes of tensors in a file, unless one tensor alone has more; by default 5 GB. */
+  /** The most bytes of tensors in a file, unless one tensor alone has more; 5 GB by default. */
   readonly shardBytes?: number | undefined;
-  /** Is told how many bytes of weights were written, of how many. */
+  /** Is told how many bytes of weights were written, and of how many. */
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
   readonly onNote?: ((text: string) => void) | undefined;
 }
 
 export interface Exported {
-  /** Names of the files with weights. */
+  /** The names of the files with weights. */
   readonly weights: readonly string[];
-  /** Bytes of all tensors. */
+  /** The bytes of all tensors. */
   readonly bytes: number;
 }
 
 /**
- * Writes the model of `from` to a new folder `out` that appears whole: config.json, weights, the tokenizer's files, and the
- * record of a training here, by which `cpt` knows where the model comes from.
- * Values are rounded to the nearest, ties to even; what is stored as `type` already keeps its bytes. No device is needed.
- * @throws UserError when the folder `from` cannot be loaded, `out` is a file or holds something, or a value is too large
- *   for `type`.
+ * Writes the model of `from` to a new folder `out` that appears whole: config.json, weights, the tokenizer's files, and
+ * the record of a training here, by which `cpt` knows where the model comes from. Values are rounded to the nearest,
+ * ties to even; those that are stored as `type` already keep their bytes. No device is needed.
+ * @throws UserError when the folder `from` cannot be loaded, `out` is a file or holds something, or a value is too
+ * large for `type`.
  * @example
  * import { exportModel, findModelFolder } from 'babelgrad';
  *
@@ -102,14 +102,17 @@ function* converted(weights: WeightFiles, spec: ParameterSpec, type: WeightType)
     const bad = narrow(type, new Uint32Array(values.buffer, values.byteOffset, values.length), bits);
     if (bad >= 0) {
       throw new UserError(
-        `'${weights.path}': '${spec.name}' holds ${values[bad]} at ${showIndex(first + bad, spec.shape)}, beyond the largest value of ${type} (${LARGEST[type]}); export as another type`,
+        `'${weights.path}': '${spec.name}' holds ${values[bad]} at ${showIndex(first + bad, spec.shape)}, ` +
+          `beyond the largest value of ${type} (${LARGEST[type]}); export as another type`,
       );
     }
     yield bits;
   }
 }
 
-/** Tensors by the name of the file they go to, in order, each file filled as far as it goes. */
+/**
+ * Divides tensors among files, by the name of the file. They stay in order, and each file is filled as far as it goes.
+ */
 function shardsOf(tensors: readonly TensorSource[], shardBytes: number): ReadonlyMap<string, readonly TensorSource[]> {
   const shards: TensorSource[][] = [[]];
   for (const tensor of tensors) {
@@ -122,7 +125,7 @@ function shardsOf(tensors: readonly TensorSource[], shardBytes: number): Readonl
   return new Map(shards.map((shard, i) => [`model-${number(i + 1)}-of-${number(shards.length)}.safetensors`, shard]));
 }
 
-/** Runs from before they wrote a tokenizer_config.json have none. */
+/** Adds a tokenizer_config.json, which runs from before they wrote one lack. */
 function withTokenizerConfig(folder: string, companions: Companions): Companions {
   const path = join(folder, 'tokenizer.json');
   if (companions.files.has('tokenizer_config.json') || !existsSync(path)) return companions;

@@ -11,7 +11,7 @@ export const checkpointFolder = (run: string, step: number): string =>
 /** Whether a folder is named as a run's checkpoints are. */
 export const isCheckpointFolder = (folder: string): boolean => FOLDER.test(basename(folder));
 
-/** Checkpoints of a run, by step. Those that are there are whole: a folder appears when it is complete. */
+/** Returns the checkpoints of a run, by step. Those that are there are whole: a folder appears when it is complete. */
 export function listCheckpoints(run: string): { readonly step: number; readonly folder: string }[] {
   const folder = join(run, 'checkpoints');
   if (!existsSync(folder)) return [];
@@ -23,11 +23,11 @@ export function listCheckpoints(run: string): { readonly step: number; readonly 
     .sort((a, b) => a.step - b.step);
 }
 
-/** Weights as other formats name them. */
+/** The names of weights in other formats. */
 const OTHER_FORMATS = ['pytorch_model.bin', 'pytorch_model.bin.index.json', 'consolidated.00.pth'];
 
 /**
- * Finds the model folder that a user means: a checkpoint or model folder itself, or a run, whose latest is taken.
+ * Finds the model folder that a user means: a checkpoint or model folder itself, or a run's latest checkpoint.
  * @throws UserError when there is neither.
  */
 export function findModelFolder(path: string): string {

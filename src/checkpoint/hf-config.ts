@@ -1,6 +1,6 @@
 /**
- * Hugging Face's config.json to a model's configuration and back. What the architecture here does not compute is refused
- * by field and value; fields that change nothing in a forward pass are left alone.
+ * Converts Hugging Face's config.json to a model's configuration and back. What the architecture here does not compute
+ * is refused by field and value; fields that change nothing in a forward pass are left alone.
  */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
@@ -15,26 +15,26 @@ import type { WeightType } from './weight-types.js';
 interface Architecture {
   readonly name: string;
   readonly positions: number;
-  /** Default: as many as query heads. */
+  /** The default number of key/value heads; if there is none, as many as query heads. */
   readonly keyValueHeads?: number;
   readonly slidingWindow?: number;
-  /** Whether `sliding_window` holds only where `use_sliding_window` is set, and then of some layers alone. */
+  /** Whether `sliding_window` holds only where `use_sliding_window` is set, and then for some layers alone. */
   readonly switchesWindow?: boolean;
-  /** Default: hidden_size over the query heads. */
+  /** The default size of a head; if there is none, hidden_size over the query heads. */
   readonly headDim?: number;
-  readonly qkvBias?: boolean;
-  readonly qkNorm?: boolean;
+  /** The fields of a model that this architecture alone has. */
+  readonly extras?: Partial<ModelConfig>;
 }
 
 const QWEN = { positions: 32768, keyValueHeads: 32, slidingWindow: 4096, switchesWindow: true };
-/** By model_type. */
+/** The architectures by model_type. */
 const ARCHITECTURES: Readonly<Record<string, Architecture>> = {
   llama: { name: 'LlamaForCausalLM', positions: 2048 },
   mistral: { name: 'MistralForCausalLM', positions: 131072, keyValueHeads: 8, slidingWindow: 4096 },
-  qwen2: { name: 'Qwen2ForCausalLM', ...QWEN, qkvBias: true },
-  qwen3: { name: 'Qwen3ForCausalLM', ...QWEN, headDim: 128, qkNorm: true },
+  qwen2: { name: 'Qwen2ForCausalLM', ...QWEN, extras: { qkvBias: true } },
+  qwen3: { name: 'Qwen3ForCausalLM', ...QWEN, headDim: 128, extras: { qkNorm: true } },
 };
-/** What others have that is lacking here. */
+/** What other architectures have and this one lacks. */
 const LACKING: Readonly<Record<string, string>> = {
   gemma: 'its norms, activation and scaled embeddings',
   smollm3: 'layers without rotary embedding',
@@ -46,14 +46,16 @@ const ids = z
   .union([z.int(), z.array(z.int())], { error: 'it must be the id of a token, or a list of them' })
   .nullish();
 
-/** Ids of special tokens, which go along for whoever generates text; here the ends alone are read, by `readEndIds`. */
+/**
+ * The ids of special tokens, which go along for whoever generates text; here only the ends are read, by `readEndIds`.
+ */
 const tokenIdsSchema = z.object({ bos_token_id: ids, eos_token_id: ids, pad_token_id: ids });
 export type TokenIds = z.infer<typeof tokenIdsSchema>;
 const endIdsSchema = tokenIdsSchema.pick({ eos_token_id: true });
 
 const ropeSchema = z.looseObject({
   rope_type: z.string().optional(),
-  /** The name before there was rope_type. */
+  /** The name of the field before there was rope_type. */
   type: z.string().optional(),
   rope_theta: positive.optional(),
   partial_rotary_factor: z.literal(1).optional(),
@@ -74,7 +76,7 @@ const configSchema = z.looseObject({
   head_dim: count.nullish(),
   rms_norm_eps: positive.default(1e-6),
   rope_theta: positive.nullish(),
-  /** transformers 4; transformers 5 has rope_parameters, with the base in it. */
+  /** The field of transformers 4; transformers 5 has rope_parameters, with the base in it. */
   rope_scaling: ropeSchema.nullish(),
   rope_parameters: ropeSchema.nullish(),
   rope_interleaved: z.literal(false).nullish(),
@@ -92,7 +94,10 @@ const configSchema = z.looseObject({
 });
 type HfConfig = z.infer<typeof configSchema>;
 
-/** @throws UserError naming the file, and the field with its value when one is missing, mistyped or not supported. */
+/**
+ * Reads a model's configuration from a folder.
+ * @throws UserError naming the file, and the field with its value when one is missing, mistyped or not supported.
+ */
 export function readModelConfig(folder: string): ModelConfig {
   const path = join(folder, 'config.json');
   const json = readJson(path);
@@ -105,11 +110,13 @@ export function readModelConfig(folder: string): ModelConfig {
   }
   const window = windowOf(c, architecture);
   if (window && window < maxPositionEmbeddings && architecture.switchesWindow) {
-    const why = `with use_sliding_window some layers have it, and attention here goes over all ${maxPositionEmbeddings} positions`;
+    const why =
+      `with use_sliding_window some layers have it, and attention here goes over all ${maxPositionEmbeddings} ` +
+      'positions';
     refuse(path, 'sliding_window', window, why);
   }
-  // a Qwen2 does not read it: biases of Q, K and V it always has, one of the output never
-  if (c.attention_bias && !architecture.qkvBias) {
+  // a Qwen2 does not read this field: it always has biases of Q, K and V, and never one of the output
+  if (c.attention_bias && !architecture.extras?.qkvBias) {
     refuse(path, 'attention_bias', true, 'biases of the projections are those of Qwen2 alone');
   }
   const ropeScaling = ropeScalingOf(path, c);
@@ -128,8 +135,7 @@ export function readModelConfig(folder: string): ModelConfig {
     tieWordEmbeddings: c.tie_word_embeddings,
     maxPositionEmbeddings,
     ...(window && !architecture.switchesWindow && { slidingWindow: window }),
-    ...(architecture.qkvBias && { qkvBias: true }),
-    ...(architecture.qkNorm && { qkNorm: true }),
+    ...architecture.extras,
   };
   try {
     return validateModelConfig(config);
@@ -143,15 +149,15 @@ const windowOf = (
   { slidingWindow, switchesWindow }: Architecture,
 ) => (switchesWindow && !isUsed ? null : window === undefined ? slidingWindow : window);
 
-/** Ids of special tokens in a folder's config.json. @throws UserError as readModelConfig. */
+/** Reads the ids of special tokens from a folder's config.json. @throws UserError as `readModelConfig`. */
 export function readTokenIds(folder: string): TokenIds {
   const path = join(folder, 'config.json');
   return parse(path, tokenIdsSchema, readJson(path));
 }
 
 /**
- * The tokens that end what the model says: `eos_token_id` of generation_config.json where that names any, else of
- * config.json, as in transformers. None where neither does.
+ * Reads the tokens that end what the model says: `eos_token_id` of generation_config.json where that names any, else of
+ * config.json, as in transformers. There are none where neither names any.
  * @throws UserError naming the file, and the field with its value when it holds what is no id of the vocabulary.
  */
 export function readEndIds(folder: string): readonly number[] {
@@ -177,16 +183,18 @@ export function readEndIds(folder: string): readonly number[] {
 const TORCH_TYPES: Readonly<Record<WeightType, string>> = { F32: 'float32', F16: 'float16', BF16: 'bfloat16' };
 
 /**
- * The model_type of what a configuration computes. transformers refuses a LLaMA whose heads do not divide hidden_size, but
- * not a Mistral, which alone has a window and without it computes the same, nor a Qwen.
+ * Returns the model_type of what a configuration computes. transformers refuses a LLaMA whose heads do not divide
+ * hidden_size. It takes such a Mistral, which alone has a window and without it computes the same, and such a Qwen.
  */
 function modelTypeOf(c: ModelConfig): string {
-  if (c.qkvBias) return 'qwen2';
-  if (c.qkNorm) return 'qwen3';
+  const isExtra = ({ extras }: Architecture) =>
+    extras && Object.keys(extras).some(field => c[field as keyof ModelConfig]);
+  const [modelType] = Object.entries(ARCHITECTURES).find(([, architecture]) => isExtra(architecture)) ?? [];
+  if (modelType) return modelType;
   return c.slidingWindow === undefined && c.hiddenSize % c.numAttentionHeads === 0 ? 'llama' : 'mistral';
 }
 
-/** What config.json of a model folder holds. Ids that are not known are null: transformers would take 1 and 2. */
+/** Returns the config.json of a model folder. Ids that are not known are null: transformers would take 1 and 2. */
 export function hfConfig(c: ModelConfig, type: WeightType, tokenIds?: TokenIds): Record<string, unknown> {
   const modelType = modelTypeOf(c);
   const { name, slidingWindow, switchesWindow } = ARCHITECTURES[modelType]!;
@@ -206,7 +214,7 @@ export function hfConfig(c: ModelConfig, type: WeightType, tokenIds?: TokenIds):
     rms_norm_eps: c.rmsNormEps,
     rope_theta: c.ropeTheta,
     rope_scaling: c.ropeScaling ? hfRopeScaling(c.ropeScaling) : null,
-    // once more where llama.cpp's converter looks for it
+    // the field stands once more where llama.cpp's converter looks for it
     ...(c.ropeScaling?.type === 'llama3' && {
       original_max_position_embeddings: c.ropeScaling.originalMaxPositionEmbeddings,
     }),

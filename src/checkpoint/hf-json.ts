@@ -1,9 +1,11 @@
-/** A JSON file of a model folder, checked field by field: messages name the file, the field and its value. */
+/**
+ * Reads a JSON file of a model folder and checks it field by field: messages name the file, the field and its value.
+ */
 import { readFileSync } from 'node:fs';
 import type { z } from 'zod';
 import { UserError } from '../errors.js';
 
-/** @throws UserError when the file cannot be read or holds no JSON object. */
+/** Reads a file. @throws UserError when it cannot be read or holds no JSON object. */
 export function readJson(path: string): Record<string, unknown> {
   let json: unknown;
   try {
@@ -18,7 +20,7 @@ export function readJson(path: string): Record<string, unknown> {
   return json as Record<string, unknown>;
 }
 
-/** @throws UserError naming the first field that is not as the schema says. */
+/** Checks a file's fields. @throws UserError naming the first field that is not as the schema says. */
 export function parse<Output>(path: string, schema: z.ZodType<Output>, json: Record<string, unknown>): Output {
   const parsed = schema.safeParse(json);
   if (parsed.success) return parsed.data;
@@ -27,7 +29,7 @@ export function parse<Output>(path: string, schema: z.ZodType<Output>, json: Rec
   return refuse(path, field.join('.'), value, message);
 }
 
-/** @throws UserError always. */
+/** Refuses a field. @throws UserError always. */
 export function refuse(path: string, field: string, value: unknown, why: string): never {
   const shown = value === undefined ? 'missing' : JSON.stringify(value);
   throw new UserError(`'${path}': ${field} is ${shown}: ${why}`);

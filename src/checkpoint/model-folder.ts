@@ -29,9 +29,9 @@ export interface LoadOptions extends ModelOptions {
 }
 
 /**
- * Opens a model folder: close its `weights`.
- * @throws UserError when config.json asks for what is not supported, a file is missing or damaged, names, shapes or types
- * don't fit config.json, or the tokenizer has ids that the embedding has no row for.
+ * Opens a model folder; close its `weights`.
+ * @throws UserError when config.json asks for what is not supported, a file is missing or damaged, names, shapes or
+ * types don't fit config.json, or the tokenizer has ids that the embedding has no row for.
  */
 export function openModel(folder: string): OpenModel {
   const config = readModelConfig(folder);
@@ -45,7 +45,7 @@ export function openModel(folder: string): OpenModel {
   }
 }
 
-/** @returns what the user should know. @throws UserError as openModel. */
+/** Checks a model folder. @returns what the user should know. @throws UserError as `openModel`. */
 export function checkModelFolder(folder: string): readonly string[] {
   const { weights, notes } = openModel(folder);
   weights.close();
@@ -58,15 +58,17 @@ function checkTokenizer(folder: string, { vocabSize }: ModelConfig): void {
   const { id, token } = largestTokenId(readFileSync(path, 'utf8'), path);
   if (id >= vocabSize) {
     throw new UserError(
-      `'${path}' has the id ${id} (${JSON.stringify(token)}), and the embedding ${vocabSize} rows (vocab_size in config.json): the tokenizer is not this model's`,
+      `'${path}' has the id ${id} (${JSON.stringify(token)}), and the embedding ${vocabSize} rows (vocab_size in ` +
+        "config.json): the tokenizer is not this model's",
     );
   }
 }
 
 /**
- * Loads a model folder onto a device, piece by piece: beside the device's memory it takes a few MiB. With `trainable` false
- * matrices stay in the two-byte type that they all have in the files, where the adapter can read it; else they become f32.
- * @throws UserError as openModel, or when a weight is not finite.
+ * Loads a model folder onto a device, piece by piece: beside the device's memory it takes a few MiB. With `trainable`
+ * false, matrices stay in the two-byte type that they all have in the files, where the adapter can read it; else they
+ * become f32.
+ * @throws UserError as `openModel`, or when a weight is not finite.
  * @example
  * import { loadModel, openDevice } from 'babelgrad';
  *
@@ -91,7 +93,7 @@ export async function loadModel(
   }
 }
 
-/** What `loadModel` holds a folder's matrices in where the model is only used. @throws UserError as openModel. */
+/** Returns the type in which `loadModel` holds a folder's matrices where the model is only used. @throws UserError as `openModel`. */
 export function matrixTypeIn(folder: string, adapter: AdapterDescription): MatrixType {
   const { config, weights } = openModel(folder);
   try {
@@ -101,7 +103,10 @@ export function matrixTypeIn(folder: string, adapter: AdapterDescription): Matri
   }
 }
 
-/** The two-byte type of all matrices, where each fills whole words with it and the adapter can read it; else f32. */
+/**
+ * Returns the two-byte type of all matrices, where each fills whole words with it and the adapter can read it; else
+ * f32.
+ */
 function matrixTypeOf(weights: WeightFiles, config: ModelConfig, { features }: AdapterDescription): MatrixType {
   const matrices = parameterSpecs(config).filter(({ decay }) => decay);
   const [type, ...others] = new Set(matrices.map(spec => weights.typeOf(spec)));
@@ -119,8 +124,8 @@ function* bitsOf(weights: WeightFiles, spec: ParameterSpec): Generator<Uint16Arr
 }
 
 /**
- * Writes config.json, model.safetensors (f32) and, where given, tokenizer.json and what came with the model into a folder
- * that appears whole.
+ * Writes config.json, model.safetensors (f32) and, where given, tokenizer.json and what came with the model into a
+ * folder that appears whole.
  */
 export async function writeModel(
   model: Model,

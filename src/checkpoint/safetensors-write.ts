@@ -9,11 +9,11 @@ export interface TensorSource {
   readonly name: string;
   readonly shape: readonly number[];
   readonly dtype: WeightType;
-  /** The values' bits, in pieces of any length. */
+  /** Returns the values' bits, in pieces of any length. */
   read(): Promise<StoredBits> | Iterable<StoredBits>;
 }
 
-/** An f32 tensor to be written. */
+/** Returns an f32 tensor to be written. */
 export function floatTensor(name: string, shape: readonly number[], read: () => Promise<Float32Array>): TensorSource {
   const bits = async () => {
     const { buffer, byteOffset, length } = await read();
@@ -22,12 +22,14 @@ export function floatTensor(name: string, shape: readonly number[], read: () => 
   return { name, shape, dtype: 'F32', read: bits };
 }
 
-/** Bytes of the tensors' values. */
+/** Returns the bytes of the tensors' values. */
 export const bytesOfTensors = (tensors: readonly Pick<TensorSource, 'shape' | 'dtype'>[]): number =>
   tensors.reduce((sum, { shape, dtype }) => sum + WEIGHT_BYTES[dtype] * sizeOf(shape), 0);
 
-/** Writes tensors to a new file and flushes it. Half a file may be left behind by a crash: write into a folder that
- * appears whole. */
+/**
+ * Writes tensors to a new file and flushes it. A crash may leave half a file behind: write into a folder that appears
+ * whole.
+ */
 export async function writeSafetensors(path: string, tensors: readonly TensorSource[]): Promise<void> {
   const header: Record<string, Entry | Record<string, string>> = { __metadata__: { format: 'pt' } };
   let offset = 0;

@@ -34,7 +34,10 @@ const BYTES_OF: Readonly<Record<string, number>> = {
   U8: 1,
   BOOL: 1,
 };
-/** Values that are read at a time: a tensor of any size takes little memory, and a processor's cache holds a piece. */
+/**
+ * The number of values that are read at a time: a tensor of any size takes little memory, and a processor's cache holds
+ * a piece.
+ */
 const PIECE = 2 ** 16;
 
 /** What the header says of a tensor. */
@@ -45,14 +48,14 @@ const entrySchema = z.object({
 });
 export type Entry = z.infer<typeof entrySchema>;
 
-/** A piece of a tensor, as it is stored. The array is used again for the next one. */
+/** A piece of a tensor, as it is stored. The array is used again for the next piece. */
 export interface StoredPiece {
   readonly stored: StoredBits;
-  /** Index of the first value in its tensor. */
+  /** The index of the first value in its tensor. */
   readonly first: number;
 }
 
-/** With its values, whose array is used again, too. */
+/** A piece of a tensor with its values, whose array is used again, too. */
 export interface TensorPiece extends StoredPiece {
   readonly values: Float32Array;
 }
@@ -71,7 +74,7 @@ export class SafetensorsFile {
     this.#entries = entries;
   }
 
-  /** @throws UserError naming the file and what is wrong with its header, or by how much it is cut off. */
+  /** Opens a file. @throws UserError naming it and what is wrong with its header, or by how much it is cut off. */
   static open(path: string): SafetensorsFile {
     let file: number;
     try {
@@ -106,7 +109,7 @@ export class SafetensorsFile {
     return [...this.#entries.keys()];
   }
 
-  /** @throws UserError when there is no such tensor. */
+  /** Returns a tensor's shape. @throws UserError when there is no such tensor. */
   shape(name: string): readonly number[] {
     const entry = this.#entries.get(name);
     if (!entry) throw new UserError(`'${this.path}' has no tensor '${name}'`);
@@ -114,7 +117,7 @@ export class SafetensorsFile {
   }
 
   /**
-   * The type that a tensor is stored in.
+   * Returns the type that a tensor is stored in.
    * @throws UserError when the tensor is missing, has another shape, or a type that weights don't have.
    */
   typeOf(name: string, shape: readonly number[]): WeightType {
@@ -128,15 +131,16 @@ export class SafetensorsFile {
     const type = WEIGHT_TYPES.find(type => type === entry.dtype);
     if (!type) {
       throw new UserError(
-        `'${this.path}': '${name}' is ${entry.dtype}; weights are read as ${WEIGHT_TYPES.join(', ')}. Convert the file.`,
+        `'${this.path}': '${name}' is ${entry.dtype}; weights are read as ${WEIGHT_TYPES.join(', ')}. ` +
+          'Convert the file.',
       );
     }
     return type;
   }
 
   /**
-   * A tensor's values from first to last.
-   * @throws UserError as typeOf, and naming tensor and index when a value is not finite.
+   * Yields a tensor's values from first to last.
+   * @throws UserError as `typeOf`, and naming tensor and index when a value is not finite.
    */
   *pieces(name: string, shape: readonly number[]): Generator<TensorPiece> {
     const type = this.typeOf(name, shape);
@@ -148,13 +152,13 @@ export class SafetensorsFile {
     }
   }
 
-  /** As `pieces`, without the values: what is checked is not widened. */
+  /** Yields pieces as `pieces` does, but without the values: they are checked, not widened. */
   storedPieces(name: string, shape: readonly number[]): Generator<StoredPiece> {
     const type = this.typeOf(name, shape);
     return this.#pieces(name, shape, stored => findNonFinite(type, stored));
   }
 
-  /** Of the bits of a piece `check` gives the index of the first that is not finite, or -1. */
+  /** Yields stored pieces; `check` returns the index of a piece's first value that is not finite, or -1. */
   *#pieces(name: string, shape: readonly number[], check: (stored: StoredBits) => number): Generator<StoredPiece> {
     const type = this.typeOf(name, shape);
     const count = sizeOf(shape);
@@ -167,14 +171,15 @@ export class SafetensorsFile {
       const bad = check(stored);
       if (bad >= 0) {
         throw new UserError(
-          `'${this.path}': '${name}' holds a value that is not finite (NaN or infinity) at ${showIndex(first + bad, shape)}; the checkpoint is damaged, or comes from a run that diverged`,
+          `'${this.path}': '${name}' holds a value that is not finite (NaN or infinity) ` +
+            `at ${showIndex(first + bad, shape)}; the checkpoint is damaged, or comes from a run that diverged`,
         );
       }
       yield { stored, first };
     }
   }
 
-  /** All values of a tensor. @throws UserError as pieces. */
+  /** Returns all values of a tensor. @throws UserError as `pieces`. */
   read(name: string, shape: readonly number[]): Float32Array {
     const values = new Float32Array(sizeOf(shape));
     for (const piece of this.pieces(name, shape)) values.set(piece.values, piece.first);
@@ -186,7 +191,7 @@ export class SafetensorsFile {
   }
 }
 
-/** A place in a tensor, as in `[3, 17]`. */
+/** Returns a place in a tensor, as in `[3, 17]`. */
 export function showIndex(flat: number, shape: readonly number[]): string {
   const index: number[] = [];
   let rest = flat;
@@ -225,7 +230,7 @@ function parseHeader(path: string, text: string): Map<string, Entry> {
   return entries;
 }
 
-/** Tensors must fill the file without gaps or overlaps, each as long as its shape says. */
+/** Checks that tensors fill the file without gaps or overlaps, each as long as its shape says. */
 function checkLayout(path: string, entries: ReadonlyMap<string, Entry>, available: number): void {
   const sorted = [...entries].sort(([, { data_offsets: a }], [, { data_offsets: b }]) => a[0] - b[0] || a[1] - b[1]);
   let end = 0;

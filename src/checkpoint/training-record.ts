@@ -1,4 +1,7 @@
-/** training.json: how far a model has been trained, and on what. It lies beside a checkpoint and goes along with its model. */
+/**
+ * training.json: how far a model has been trained, and on what. It lies beside a checkpoint and goes along with its
+ * model.
+ */
 import { existsSync, readFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { z } from 'zod';
@@ -6,7 +9,7 @@ import { UserError } from '../errors.js';
 import { whyInvalid } from '../schema.js';
 import { isCheckpointFolder } from './find.js';
 
-/** Languages by name, and their shares in proportion to each other. */
+/** The languages by name, and their shares in proportion to each other. */
 export const mixtureSchema = z.array(z.object({ name: z.string(), weight: z.number() })).min(1);
 
 /** The source model of a CPT run, and how far it was trained. */
@@ -16,10 +19,13 @@ export const originSchema = z.object({
   tokens: z.number(),
   flops: z.number(),
   tokensPerParameter: z.number(),
-  /** The rate of its last step, and the updates that its moments have seen; where it has a record of them. */
+  /** The learning rate of its last step, and the updates that its moments have seen, if it has a record of them. */
   learningRate: z.number().optional(),
   updates: z.int().optional(),
-  /** What it was trained on, and the SHA-256 of the tokenizer then: its vocabulary may have been extended since. */
+  /**
+   * The languages that it was trained on, and the SHA-256 of the tokenizer then: its vocabulary may have been extended
+   * since.
+   */
   sources: mixtureSchema.optional(),
   tokenizer: z.string().optional(),
 });
@@ -28,23 +34,26 @@ export type Origin = z.infer<typeof originSchema>;
 export const TRAINING_FORMAT = 'babelgrad training state 1';
 const stateSchema = z.object({
   format: z.literal(TRAINING_FORMAT),
-  /** The run's name. */
+  /** The name of the run. */
   run: z.string(),
   step: z.int().nonnegative(),
   tokens: z.int().nonnegative(),
   flops: z.number().nonnegative(),
   parameters: z.int().positive(),
   mixture: z.object({ drawn: z.array(z.int().nonnegative()) }),
-  /** The last step's rate, and the updates that the moments have seen; earlier checkpoints don't say. */
+  /** The last step's learning rate, and the updates that the moments have seen; earlier checkpoints don't say. */
   learningRate: z.number().nonnegative().optional(),
   updates: z.int().nonnegative().optional(),
-  /** What the run was trained on, and the SHA-256 of the tokenizer.json that made it; earlier checkpoints don't say. */
+  /**
+   * The languages that the run was trained on, and the SHA-256 of the tokenizer.json that made the data; earlier
+   * checkpoints don't say.
+   */
   sources: mixtureSchema.optional(),
   tokenizer: z.string().optional(),
 });
 export type TrainingState = z.infer<typeof stateSchema>;
 
-/** @throws UserError when the file is missing or damaged. */
+/** Reads a checkpoint's training.json. @throws UserError when the file is missing or damaged. */
 export function readTrainingState(checkpoint: string): TrainingState {
   const path = join(checkpoint, 'training.json');
   try {
@@ -55,8 +64,9 @@ export function readTrainingState(checkpoint: string): TrainingState {
 }
 
 /**
- * The text of a model's training.json, to go along with the model into another folder. What a checkpoint from before it
- * was recorded does not say of its data is read from its run. @returns undefined where the model has no record.
+ * Returns the text of a model's training.json, to go along with the model into another folder. If a checkpoint is from
+ * before its data was recorded, that is read from its run.
+ * @returns undefined where the model has no record.
  */
 export function readTrainingRecord(folder: string): string | undefined {
   const path = join(folder, 'training.json');
@@ -73,7 +83,7 @@ export function readTrainingRecord(folder: string): string | undefined {
   }
 }
 
-/** Where a CPT run's source comes from; a foreign model folder has no record of its training. */
+/** Returns where a CPT run's source comes from; a foreign model folder has no record of its training. */
 export function originOf(checkpoint: string): Origin {
   if (!existsSync(join(checkpoint, 'training.json'))) {
     return { checkpoint, name: basename(checkpoint), tokens: 0, flops: 0, tokensPerParameter: 0 };

@@ -1,11 +1,11 @@
-/** A model with a larger vocabulary: its tensors as they are, with rows for the new tokens. */
+/** Gives a model a larger vocabulary: its tensors stay as they are, with rows for the new tokens. */
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { checkExtends, type NewToken, newTokens } from '../data/token-pieces.js';
 import { TextTokenizer } from '../data/tokenizer.js';
 import { UserError } from '../errors.js';
 import { writeFileWhole, writeFolderWhole } from '../files.js';
-import { parameterSpecs } from '../model/config.js';
+import { parameterSpecs, TOKEN_TENSORS } from '../model/config.js';
 import { Random } from '../random.js';
 import { readCompanionsOfAnyVocabulary, writeCompanionFiles } from './companions.js';
 import { readModelConfig } from './hf-config.js';
@@ -22,29 +22,26 @@ export type RowInit = (typeof ROW_INITS)[number];
 
 export interface ExtendOptions {
   readonly init?: RowInit | undefined;
-  /** Of `random` rows. */
+  /** The seed of `random` rows. */
   readonly seed?: number | undefined;
   readonly onNote?: ((text: string) => void) | undefined;
 }
 
 export interface VocabularyExtension {
   readonly added: readonly NewToken[];
-  /** Rows of the embedding. */
+  /** The rows of the embedding. */
   readonly vocabSize: { readonly before: number; readonly after: number };
 }
 
-/** The tensors that have a row a token. */
-const TABLES = ['model.embed_tokens.weight', 'lm_head.weight'];
-
 /**
- * Writes the model of `folder` with the vocabulary of `extended` to `out`, whole or not at all: config.json with the new
- * vocab_size, model.safetensors in f32, tokenizer.json and what goes along with it, and the record of the training so far.
- * Rows of old tokens stay as they are; those of tokens without pieces are the mean of all. AdamW's moments, which have no
- * rows for the new tokens, and files that spell the old vocabulary out once more (vocab.json, tokenizer.model, …) do not
- * carry over.
- * @param folder a model folder: a run's is to be looked up first, with findModelFolder.
+ * Writes the model of `folder` with the vocabulary of `extended` to `out`, whole or not at all. It writes config.json
+ * with the new vocab_size, model.safetensors in f32, tokenizer.json and what goes along with it, and the record of the
+ * training so far. Rows of old tokens stay as they are; rows of tokens without pieces are the mean of all old rows.
+ * AdamW's moments, which have no rows for the new tokens, do not carry over; nor do files that spell the old vocabulary
+ * out once more (vocab.json, tokenizer.model, …).
+ * @param folder a model folder; look a run's up first, with `findModelFolder`.
  * @throws UserError when `out` exists, `extended` does not extend the model's tokenizer or adds nothing, or the model
- *   has too few rows for its own tokenizer.
+ * has too few rows for its own tokenizer.
  * @example
  * import { continueBpe, extendVocabulary, findModelFolder, TextTokenizer } from 'babelgrad';
  *
@@ -66,7 +63,8 @@ export async function extendVocabulary(
   checkExtends(old, extended);
   if (old.vocabSize > config.vocabSize) {
     throw new UserError(
-      `'${folder}' has ${config.vocabSize} rows for the ${old.vocabSize} tokens of its tokenizer.json: they don't belong together`,
+      `'${folder}' has ${config.vocabSize} rows for the ${old.vocabSize} tokens of its tokenizer.json: ` +
+        "they don't belong together",
     );
   }
   const added = await newTokens(old, extended);
@@ -79,7 +77,7 @@ export async function extendVocabulary(
     for (const note of weights.check(specs)) onNote?.(note);
     const tensors = specs.map(spec => {
       const { name, shape } = spec;
-      if (!TABLES.includes(name)) return floatTensor(name, shape, async () => weights.read(spec));
+      if (!TOKEN_TENSORS.includes(name)) return floatTensor(name, shape, async () => weights.read(spec));
       return floatTensor(name, [after, shape[1]!], async () => {
         const rows = { values: weights.read(spec), columns: shape[1]!, old: old.vocabSize };
         return extendRows(rows, after, added, init, new Random(seed, 'vocabulary', name));
@@ -102,14 +100,14 @@ export async function extendVocabulary(
 }
 
 interface Rows {
-  /** [rows, columns] */
+  /** The rows [rows, columns]. */
   readonly values: Float32Array;
   readonly columns: number;
-  /** Rows that belong to old tokens; those behind them are to spare. */
+  /** The number of rows that belong to old tokens; those behind them are to spare. */
   readonly old: number;
 }
 
-/** [after, columns]: the rows there are, with those of `added` made anew. Sums are in float64. */
+/** Returns [after, columns]: the rows there are, with those of `added` made anew. Sums are in float64. */
 function extendRows(
   { values, columns, old }: Rows,
   after: number,

@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { z } from 'zod';
 import { UserError } from '../errors.js';
-import type { ParameterSpec } from '../model/config.js';
+import { EMBEDDING, HEAD, type ParameterSpec } from '../model/config.js';
 import { SafetensorsFile, type StoredPiece, showIndex, type TensorPiece } from './safetensors.js';
 import type { WeightType } from './weight-types.js';
 
@@ -14,17 +14,16 @@ export const hasWeights = (folder: string): boolean => [SINGLE, INDEX].some(file
 
 const indexSchema = z.looseObject({ weight_map: z.record(z.string(), z.string()) });
 
-const EMBEDDING = 'model.embed_tokens.weight';
-const HEAD = 'lm_head.weight';
-
-/** Buffers that old checkpoints of Llama 2 hold beside the weights; they follow from config.json. */
+/**
+ * Whether a tensor is a buffer that old checkpoints of Llama 2 hold beside the weights; it follows from config.json.
+ */
 const isDerived = (name: string): boolean => name.endsWith('.rotary_emb.inv_freq');
 
 type Spec = Pick<ParameterSpec, 'name' | 'shape'>;
 
 /** Open files whose headers have been checked. Close them with `close`. */
 export class WeightFiles {
-  /** What names the tensors: the only file, or the index. */
+  /** The file that names the tensors: the only file, or the index. */
   readonly path: string;
   readonly #files: readonly SafetensorsFile[];
   readonly #places: ReadonlyMap<string, SafetensorsFile>;
@@ -35,7 +34,10 @@ export class WeightFiles {
     this.#places = new Map(files.flatMap(file => file.names.map(name => [name, file] as const)));
   }
 
-  /** @throws UserError when there are no weights, a file is damaged, or index and shards don't fit each other. */
+  /**
+   * Opens the files of a folder.
+   * @throws UserError when there are no weights, a file is damaged, or index and shards don't fit each other.
+   */
   static open(folder: string): WeightFiles {
     const single = join(folder, SINGLE);
     const index = join(folder, INDEX);
@@ -60,7 +62,8 @@ export class WeightFiles {
   }
 
   /**
-   * No weight is read, but where a model of tied embeddings comes with a head all the same, which must be the embedding.
+   * Checks the tensors. No weight is read, except where a model of tied embeddings comes with a head all the same,
+   * which must be the embedding.
    * @returns what the user should know.
    * @throws UserError unless the tensors are exactly those of a model, each of its shape and a type that can be read.
    */
@@ -79,12 +82,13 @@ export class WeightFiles {
     ];
   }
 
-  /** @throws UserError unless the head has the bits of the embedding. */
+  /** Checks a head of tied embeddings. @throws UserError unless it has the bits of the embedding. */
   #checkTiedHead(embedding: Spec): void {
     const head = { ...embedding, name: HEAD };
     const refuse = (how: string) => {
       throw new UserError(
-        `'${this.path}' holds '${HEAD}' that ${how} '${EMBEDDING}', though config.json says tie_word_embeddings: true. If the model has a head of its own, say false there; else leave the tensor out.`,
+        `'${this.path}' holds '${HEAD}' that ${how} '${EMBEDDING}', though config.json says tie_word_embeddings: ` +
+          'true. If the model has a head of its own, say false there; else leave the tensor out.',
       );
     };
     const [type, other] = [this.typeOf(embedding), this.typeOf(head)];
@@ -97,22 +101,25 @@ export class WeightFiles {
     }
   }
 
-  /** @throws UserError when the tensor is missing, has another shape, or a type that weights don't have. */
+  /**
+   * Returns a tensor's type.
+   * @throws UserError when it is missing, has another shape, or a type that weights don't have.
+   */
   typeOf({ name, shape }: Spec): WeightType {
     return this.#file(name).typeOf(name, shape);
   }
 
-  /** A tensor's values from first to last. @throws UserError as typeOf, or when a value is not finite. */
+  /** Yields a tensor's values from first to last. @throws UserError as `typeOf`, or when a value is not finite. */
   pieces({ name, shape }: Spec): Generator<TensorPiece> {
     return this.#file(name).pieces(name, shape);
   }
 
-  /** As `pieces`, without the values: they are checked, not widened. */
+  /** Yields pieces as `pieces` does, but without the values: they are checked, not widened. */
   storedPieces({ name, shape }: Spec): Generator<StoredPiece> {
     return this.#file(name).storedPieces(name, shape);
   }
 
-  /** All values of a tensor. @throws UserError as pieces. */
+  /** Returns all values of a tensor. @throws UserError as `pieces`. */
   read({ name, shape }: Spec): Float32Array {
     return this.#file(name).read(name, shape);
   }
@@ -128,7 +135,7 @@ export class WeightFiles {
   }
 }
 
-/** Tensor names to file names. */
+/** Reads the index: tensor names to file names. */
 function readIndex(path: string): ReadonlyMap<string, string> {
   let json: unknown;
   try {

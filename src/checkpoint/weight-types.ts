@@ -2,19 +2,19 @@
 import { bfloatBits } from '../bfloat.js';
 import { floatsOfHalves } from '../half.js';
 
-/** By the names of the safetensors format. */
+/** The types by their names in the safetensors format. */
 export const WEIGHT_TYPES = ['F32', 'F16', 'BF16'] as const;
 export type WeightType = (typeof WEIGHT_TYPES)[number];
 
 export const WEIGHT_BYTES: Readonly<Record<WeightType, number>> = { F32: 4, F16: 2, BF16: 2 };
 
-/** Bits of stored values: 4 bytes each as words, 2 bytes each as halfwords. */
+/** The bits of stored values: 4 bytes each as words, 2 bytes each as halfwords. */
 export type StoredBits = Uint32Array | Uint16Array;
 
 export const storedBits = (type: WeightType, count: number): StoredBits =>
   type === 'F32' ? new Uint32Array(count) : new Uint16Array(count);
 
-/** The f32 bits of every half. Made when the first is read. */
+/** The f32 bits of every half. The table is made when the first half is read. */
 let halves: Int32Array | undefined;
 function bitsOfHalves(): Int32Array {
   halves ??= new Int32Array(floatsOfHalves(Uint16Array.from({ length: 2 ** 16 }, (_, bits) => bits).buffer).buffer);
@@ -24,16 +24,16 @@ function bitsOfHalves(): Int32Array {
 const EXPONENT: Readonly<Record<WeightType, number>> = { F32: 0x7f800000, F16: 0x7c00, BF16: 0x7f80 };
 
 /**
- * Writes the f32 bits of stored values into `words`, which is exact and for F32 may be the same array; `stored` starts at
- * a whole word of its buffer.
- * @returns the index of the first that is not finite, and then `words` is not to be used; or -1.
+ * Writes the f32 bits of stored values into `words`, which is exact. For F32 `words` may be the same array; `stored`
+ * starts at a whole word of its buffer.
+ * @returns the index of the first value that is not finite, or -1. If there is one, `words` is not to be used.
  */
 export function widen(type: WeightType, stored: StoredBits, words: Uint32Array): number {
   const signed = new Int32Array(words.buffer, words.byteOffset, words.length);
   return widenAll[type](stored, signed) ? -1 : firstNonFinite(type, stored);
 }
 
-/** What `widen` returns, without widening; `stored` starts at a whole word of its buffer. */
+/** Returns what `widen` returns, without widening; `stored` starts at a whole word of its buffer. */
 export function findNonFinite(type: WeightType, stored: StoredBits): number {
   return areFinite(type, stored) ? -1 : firstNonFinite(type, stored);
 }
@@ -41,7 +41,7 @@ export function findNonFinite(type: WeightType, stored: StoredBits): number {
 const firstNonFinite = (type: WeightType, stored: StoredBits): number =>
   stored.findIndex(bits => (bits & EXPONENT[type]) === EXPONENT[type]);
 
-/** Each says whether all are finite. */
+/** Widening by type; each function returns whether all values are finite. */
 const widenAll: Readonly<Record<WeightType, (stored: StoredBits, words: Int32Array) => boolean>> = {
   F32(stored, words) {
     if (words.buffer !== stored.buffer) words.set(stored);
@@ -117,7 +117,7 @@ function widenHalves(stored: StoredBits, words: Int32Array): boolean {
 /**
  * Rounds finite f32 values, given as bits, to the nearest of `type`, ties to even, and stops at the first that is too
  * large for it.
- * @returns its index, or -1.
+ * @returns the index of that value, or -1.
  */
 export function narrow(type: WeightType, words: Uint32Array, stored: StoredBits): number {
   if (type === 'F32') {
@@ -133,13 +133,13 @@ export function narrow(type: WeightType, words: Uint32Array, stored: StoredBits)
   return -1;
 }
 
-/** As bfloatBits, for halves. */
+/** Rounds to a half as `bfloatBits` rounds to bf16. */
 function halfBits(word: number): number {
   const sign = (word >>> 16) & 0x8000;
   const magnitude = word & 0x7fffffff;
   if (magnitude >= 0x477ff000) return sign | 0x7c00; // 65520, half way from the largest half to 2^16
   if (magnitude >= 0x38800000) {
-    // 2^-14 and up: 13 bits fewer of the fraction, the exponent's bias 15 in place of 127
+    // 2^-14 and up: the fraction has 13 bits fewer, and the exponent's bias is 15 in place of 127
     return sign | ((magnitude + 0xfff + ((magnitude >>> 13) & 1) - 0x38000000) >>> 13);
   }
   // a subnormal half: a multiple of 2^-24

@@ -12,7 +12,7 @@ const SHOWN_LIMITS = [
 ] as const;
 const SHOWN_FEATURES = ['subgroups', 'shader-f16', 'timestamp-query', 'chromium-experimental-subgroup-matrix'];
 
-/** `adapters` */
+/** Adds the command `adapters`. */
 export function addAdaptersCommand(program: Command): void {
   const command = program
     .command('adapters')

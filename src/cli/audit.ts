@@ -1,4 +1,4 @@
-/** `audit`: whether the kernels of an adapter are right, and what changed between two audits. */
+/** The command `audit`: whether the kernels of an adapter are right, and what changed between two audits. */
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { audit, writeAudit } from '../audit/audit.js';
@@ -9,7 +9,7 @@ import { hasFailed, type ProblemFile, readProblem, replayProblem } from '../audi
 import { replayOp } from '../audit/replay-op.js';
 import { readAudit } from '../audit/report.js';
 import { type LossScaleSpan, readRunHealth } from '../audit/run-health.js';
-import { failureLine, SUMMARY_HEAD, show, summaryRows } from '../audit/words.js';
+import { failureLine, SUMMARY_HEAD, show, summaryRows } from '../audit/summary.js';
 import { checkFilePlace } from '../files.js';
 import type { Device } from '../gpu/device.js';
 import { openDevice } from '../index.js';
@@ -172,7 +172,7 @@ function addRun(group: Command): void {
   });
 }
 
-/** The last changes of the loss scale, oldest first. */
+/** Returns the last changes of the loss scale, oldest first. */
 function lossScaleLines(spans: readonly LossScaleSpan[]): string[] {
   if (spans.length === 0) return [];
   const drops = spans.filter(({ lossScale }, i) => i > 0 && lossScale < spans[i - 1]!.lossScale).length;
@@ -182,7 +182,8 @@ function lossScaleLines(spans: readonly LossScaleSpan[]): string[] {
   });
   const hidden = spans.length - shown.length;
   return [
-    `loss scale: ${drops} drops, ${skipped} steps skipped${hidden > 0 ? `; the last ${shown.length} of ${spans.length} values:` : ''}`,
+    `loss scale: ${drops} drops, ${skipped} steps ` +
+      `skipped${hidden > 0 ? `; the last ${shown.length} of ${spans.length} values:` : ''}`,
     ...shown,
   ];
 }

@@ -1,4 +1,4 @@
-/** `--on-bad-row`, of every command that reads documents, and what it left out. */
+/** The option `--on-bad-row` of every command that reads documents, and what it left out. */
 import { Option } from 'commander';
 import { type BadRows, ON_BAD_ROW } from '../index.js';
 import type { Terminal } from './command.js';
@@ -8,7 +8,7 @@ export const onBadRowOption = (): Option =>
     .choices(ON_BAD_ROW)
     .default('error');
 
-/** Says what was left out, where anything was. */
+/** Says what was left out, if anything was. */
 export function printLeftOut(terminal: Terminal, rows: BadRows, what = ''): void {
   if (rows.summary !== undefined) terminal.print(`${what}${rows.summary}`);
 }

@@ -1,8 +1,11 @@
-/** `bench`: how fast this adapter is at the engine's kernels and at a training step, and how fast others are on it. */
+/**
+ * The command `bench`: how fast this adapter is at the engine's kernels and at a training step, and how fast others are
+ * on it.
+ */
 import type { Command } from 'commander';
+import { benchmark } from '../../bench/benchmark.js';
 import { describeWorks, select } from '../../bench/catalogue.js';
 import { softwareNote } from '../../bench/page.js';
-import { benchmark } from '../../bench/run.js';
 import { BAR_HEAD, barRow, PEER_HEAD, peerRow, STEP_HEAD, stepRow, WORK_HEAD, workRow } from '../../bench/table.js';
 import { checkResultPlace, writeResult } from '../../bench/write.js';
 import { defineAction } from './command.js';
@@ -70,7 +73,7 @@ export function addBenchCommand(program: Command): void {
   });
 }
 
-/** Whole numbers above 0 with commas between. */
+/** Parses whole numbers above 0 with commas between. */
 function sizes(text: string): number[] {
   return text.split(',').map(wholeNumber(1));
 }

@@ -1,32 +1,32 @@
 /**
- * What every command shares: `--json`, where text goes, progress bars, and exit statuses
- * (0 done, 1 failed, 2 bad usage, configuration or input, 128 + the number of the signal that interrupted it).
+ * What every command shares: `--json`, where text goes, progress bars, and exit statuses (0 done, 1 failed, 2 bad
+ * usage, configuration or input, 128 + the number of the signal that interrupted it).
  */
 import type { Command } from 'commander';
 import { messageOf, UserError } from '../errors.js';
 import { barProgress, lineProgress, type Progress } from './progress.js';
 import { terminalColumns, wrap } from './table.js';
 
-/** What a command hands back: the object that `--json` prints. */
+/** The result of a command: the object that `--json` prints. */
 export type CommandResult = Record<string, unknown>;
 
 /** The terminal as a command sees it. With `--json` everything but the result goes to stderr. */
 export interface Terminal {
   readonly json: boolean;
-  /** Prints a line of the human-readable result, in several where a terminal is narrower. */
+  /** Prints a line of the human-readable result; where a terminal is narrower, several lines. */
   print(line?: string): void;
-  /** Prints a piece of it. */
+  /** Prints a piece of the result. */
   write(text: string): void;
-  /** Prints a line about what is going on (always stderr). */
+  /** Prints a line about what is going on (always to stderr). */
   note(line: string): void;
-  /** A bar on an interactive stderr, a line every few seconds elsewhere. `unit` names what is counted. */
+  /** Shows a bar on an interactive stderr, a line every few seconds elsewhere. `unit` names what is counted. */
   progress(label: string, total: number, unit: string): Progress;
 }
 
 /**
- * Turns a command's body into a commander action: adds `--json`, prints the result object, maps errors to statuses.
- * The body gets the terminal, the parsed options and the command's positional arguments: strings, and an array of them
- * for a variadic one.
+ * Turns a command's body into a commander action: it adds `--json`, prints the result object, and maps errors to
+ * statuses. The body gets the terminal, the parsed options, and the command's positional arguments: strings, and an
+ * array of strings for a variadic one.
  */
 export function defineAction<Options, Positional extends unknown[] = string[]>(
   command: Command,
@@ -47,7 +47,7 @@ export function defineAction<Options, Positional extends unknown[] = string[]>(
     });
 }
 
-/** Prints the error to stderr (and as JSON to stdout where asked) and sets the exit status. */
+/** Prints the error to stderr (and as JSON to stdout if asked) and sets the exit status. */
 export function reportError(error: unknown, json: boolean): void {
   const expected = error instanceof UserError;
   process.stderr.write(`error: ${messageOf(error)}\n`);

@@ -1,9 +1,10 @@
-/** Runs beside each other, for the terminal. */
+/** Runs side by side, for the terminal. */
+import { findingsOf, milestones } from '../report/findings.js';
+import { short } from '../report/numbers.js';
 import { languagesOf, lossIn, type RunRecord, SHORT_UNITS, unitOf } from '../report/runs.js';
-import { findingsOf, milestones, short } from '../report/words.js';
 import { makeTable } from './table.js';
 
-/** Held-out losses along the way and what CPT saved. */
+/** Returns the held-out losses along the way, and what CPT saved. */
 export function comparisonTable(runs: readonly RunRecord[]): string {
   const languages = languagesOf(runs);
   const unit = unitOf(runs);

@@ -6,7 +6,7 @@ import { comparisonTable } from './comparison.js';
 import { interruptible } from './interruption.js';
 import { observe } from './train.js';
 
-/** `demo` */
+/** Adds the command `demo`. */
 export function addDemoCommand(program: Command): void {
   const command = program
     .command('demo')

@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import { UserError } from '../errors.js';
 import { checkFilePlace, writeFileWhole } from '../files.js';
 import { readRun } from '../index.js';
+import { replayFindings, startOfForgetting } from '../report/findings.js';
 import {
   compareReplay,
   type Forgetting,
@@ -9,12 +10,12 @@ import {
   type ReplayComparison,
   sourceLanguageOf,
 } from '../report/forgetting.js';
+import { percent, short, signed } from '../report/numbers.js';
 import { SHORT_UNITS, unitOf } from '../report/runs.js';
-import { percent, replayFindings, short, signed, startOfForgetting } from '../report/words.js';
 import { defineAction } from './command.js';
 import { makeTable } from './table.js';
 
-/** `eval forgetting` */
+/** Adds the command `eval forgetting`. */
 export function addEvalForgetting(group: Command): void {
   const command = group
     .command('forgetting')
@@ -31,7 +32,8 @@ export function addEvalForgetting(group: Command): void {
       if (source === undefined && run.config.method === 'cpt') {
         const from = run.config.source?.checkpoint ?? run.config.source?.name;
         throw new UserError(
-          `'${run.folder}': the run of its source model '${from}' is not to be found; name its language with --source-language`,
+          `'${run.folder}': the run of its source model '${from}' is not to be found; ` +
+            'name its language with --source-language',
         );
       }
       return forgettingOf(run, source ?? '', unit);

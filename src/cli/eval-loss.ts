@@ -20,7 +20,7 @@ import {
   TextTokenizer,
 } from '../index.js';
 import { checkWindow } from '../model/config.js';
-import { short } from '../report/words.js';
+import { short } from '../report/numbers.js';
 import { onBadRowOption, printLeftOut } from './bad-rows.js';
 import { defineAction, type Terminal } from './command.js';
 import { wholeNumber } from './numbers.js';
@@ -40,7 +40,7 @@ interface LossOptions {
   out?: string;
 }
 
-/** `eval loss` */
+/** Adds the command `eval loss`. */
 export function addEvalLoss(group: Command): void {
   const command = group
     .command('loss')
@@ -48,7 +48,8 @@ export function addEvalLoss(group: Command): void {
     .requiredOption('--model <checkpoint>', 'checkpoint, model folder, or run (its latest checkpoint)')
     .requiredOption(
       '--data <name=path...>',
-      "folders made by tokenize (their held-out splits), or text files; each name is a row (default: the path's last part)",
+      'folders made by tokenize (their held-out splits), or text files; each name is a row (default: ' +
+        "the path's last part)",
     )
     .option('--context-length <tokens>', 'tokens of a sequence', wholeNumber(1), 128)
     .option('--batch <sequences>', 'sequences that run at once', wholeNumber(1), 8)
@@ -93,7 +94,7 @@ export function addEvalLoss(group: Command): void {
   });
 }
 
-/** Paths by name; what is named alike belongs together. */
+/** Returns paths by name; paths of one name belong together. */
 function namedPaths(given: readonly string[]): Map<string, string[]> {
   const sets = new Map<string, string[]>();
   const unnamed = new Set<string>();

@@ -35,7 +35,7 @@ interface TasksOptions {
   out?: string;
 }
 
-/** `eval tasks` */
+/** Adds the command `eval tasks`. */
 export function addEvalTasks(group: Command): void {
   const command = group
     .command('tasks')
@@ -103,7 +103,7 @@ export function addEvalTasks(group: Command): void {
   });
 }
 
-/** A bar that is told how many more are done. */
+/** Returns a progress bar that is told how many more are done. */
 function counted(terminal: Terminal, label: string, total: number, unit: string) {
   const progress = terminal.progress(label, total, unit);
   let done = 0;

@@ -3,7 +3,7 @@ import { addEvalForgetting } from './eval-forgetting.js';
 import { addEvalLoss } from './eval-loss.js';
 import { addEvalTasks } from './eval-tasks.js';
 
-/** `eval loss`, `eval tasks` and `eval forgetting` */
+/** Adds the commands `eval loss`, `eval tasks` and `eval forgetting`. */
 export function addEvalCommand(program: Command): void {
   const group = program.command('eval').description('evaluate models');
   addEvalLoss(group);

@@ -1,6 +1,6 @@
 import { type Command, Option } from 'commander';
 import { exportModel, findModelFolder } from '../index.js';
-import { short } from '../report/words.js';
+import { short } from '../report/numbers.js';
 import { defineAction } from './command.js';
 import { byteSize } from './numbers.js';
 
@@ -13,7 +13,7 @@ interface ExportCommandOptions {
   shardSize: number;
 }
 
-/** `export` */
+/** Adds the command `export`. */
 export function addExportCommand(program: Command): void {
   const command = program
     .command('export')

@@ -1,10 +1,10 @@
-/** `fit`: a scaling law from measured points. */
+/** The command `fit`: a scaling law from measured points. */
 import { type Command, Option } from 'commander';
 import { UserError } from '../errors.js';
 import { checkFilePlace, writeFileWhole } from '../files.js';
 import { fitChinchilla, fitCompute, fitCpt, parseFit, parsePoints } from '../index.js';
+import { short } from '../report/numbers.js';
 import { isOpen } from '../report/study-tables.js';
-import { short } from '../report/words.js';
 import type { Resampling } from '../scaling/bootstrap.js';
 import type { ComputeFit } from '../scaling/compute-line.js';
 import type { LawFitResult } from '../scaling/fit-result.js';
@@ -88,7 +88,8 @@ export function addFitCommand(program: Command): void {
 function scratchFit(path: string | undefined) {
   if (path === undefined) {
     throw new UserError(
-      'a cpt fit keeps E, A and alpha of the fit of the runs from scratch: make it with --law chinchilla --out fit.json, ' +
+      'a cpt fit keeps E, A and alpha of the fit of the runs from scratch: ' +
+        'make it with --law chinchilla --out fit.json, ' +
         'and give it with --scratch fit.json',
     );
   }
@@ -97,7 +98,7 @@ function scratchFit(path: string | undefined) {
   return fit;
 }
 
-/** Which rows were used, in words. */
+/** Says which rows were used. */
 function words({ rows, points, excluded, where, parameterCount }: Used): string {
   const reasons = Object.entries(excluded).map(([reason, count]) => {
     const names: Record<string, string> = {
@@ -115,7 +116,7 @@ function words({ rows, points, excluded, where, parameterCount }: Used): string 
   return `${points} of ${rows} rows${left}; ${count}`;
 }
 
-/** Seven digits, in powers of ten where there are many before or after the point. */
+/** Returns seven digits, in powers of ten where there are many before or after the point. */
 function figure(value: number): string {
   const size = Math.abs(value);
   return value !== 0 && (size < 1e-3 || size >= 1e7) ? value.toExponential(6) : value.toPrecision(7);
@@ -150,7 +151,8 @@ function printLaw(terminal: Terminal, fit: LawFitResult, used: Used): void {
   }
   terminal.print(table.toString());
   terminal.print(
-    `objective ${figure(fit.objective)} (sum of Huber terms over ${fit.points} points); ${fit.agreeing} of ${fit.starts} starts ended there`,
+    `objective ${figure(fit.objective)} (sum of Huber terms over ${fit.points} points); ` +
+      `${fit.agreeing} of ${fit.starts} starts ended there`,
   );
   const errors = makeTable(['fit error on these points', 'objective', 'rms of ln L', 'gamma']);
   for (const [name, { objective, rms, parameters: law }] of Object.entries(fit.fitErrors)) {

@@ -42,7 +42,7 @@ interface GenerateOptions {
 
 const collect = (text: string, earlier: string[]): string[] => [...earlier, text];
 
-/** `generate` */
+/** Adds the command `generate`. */
 export function addGenerateCommand(program: Command): void {
   const command = program
     .command('generate')
@@ -110,14 +110,16 @@ export function addGenerateCommand(program: Command): void {
   });
 }
 
-/** @throws UserError when there is none, or the file cannot be read. */
+/** Reads the prompts. @throws UserError when there is none, or the file cannot be read. */
 async function readPrompts({ prompt, prompts: file }: GenerateOptions): Promise<string[]> {
   const prompts = [...prompt, ...(file === undefined ? [] : await promptsOf(file))];
   if (prompts.length === 0) throw new UserError('there is nothing to continue; give --prompt or --prompts');
   return prompts;
 }
 
-/** Of a .jsonl the field `prompt` of each object, else the lines: a blank one too, so that results go by line. */
+/**
+ * Reads the field `prompt` of each object of a .jsonl, or else each line: a blank one too, so that results go by line.
+ */
 async function promptsOf(file: string): Promise<string[]> {
   const prompts: string[] = [];
   if (/\.jsonl(\.(gz|zst))?$/.test(file)) {
@@ -130,8 +132,8 @@ async function promptsOf(file: string): Promise<string[]> {
 }
 
 /**
- * Prints prompts with their continuations in order: of several at once, the first that is not done grows on the screen.
- * The first prompt waits for its continuation: until then something may go wrong.
+ * Prints prompts with their continuations in order. Of several that run at once, the first that is not done grows on
+ * the screen. The first prompt is printed only with its continuation: until then something may go wrong.
  */
 function showInOrder(terminal: Terminal, prompts: readonly string[]) {
   const waiting = [...prompts];
@@ -166,7 +168,8 @@ const withRate = (pace: Pace) => ({ ...pace, tokensPerSecond: rateOf(pace) });
 function notePaces(terminal: Terminal, { prefill, decode }: Generation): void {
   const describe = (name: string, pace: Pace) => {
     const rate = rateOf(pace);
-    return `${name} ${pace.tokens} tokens${rate === undefined ? '' : ` at ${rate.toFixed(rate < 10 ? 1 : 0)} tokens/s`}`;
+    const speed = rate === undefined ? '' : ` at ${rate.toFixed(rate < 10 ? 1 : 0)} tokens/s`;
+    return `${name} ${pace.tokens} tokens${speed}`;
   };
   terminal.note(`${describe('prefill', prefill)}, ${describe('decode', decode)}`);
 }

@@ -1,13 +1,13 @@
-/** The flags of a run that watches itself, and of what is read from it. */
+/** The flags of a run that watches itself, and what is read from them. */
 import type { Command } from 'commander';
-import { HEALTH_LIMITS, type HealthLimits, type HealthOptions } from '../train/health.js';
+import { HEALTH_LIMITS, type HealthLimits, type HealthOptions } from '../run/health.js';
 import { positiveNumber, wholeNumber } from './numbers.js';
 
 export const kebab = (name: string): string => name.replace(/[A-Z]/g, letter => `-${letter.toLowerCase()}`);
 const optionOf = (prefix: string, name: string): string =>
   prefix ? `${prefix}${name[0]!.toUpperCase()}${name.slice(1)}` : name;
 
-/** A flag for every threshold, `--max-zeros` or, with a prefix, `--audit-max-zeros`. */
+/** Adds a flag for every threshold: `--max-zeros` or, with a prefix, `--audit-max-zeros`. */
 export function addLimitOptions(command: Command, prefix: string): void {
   for (const [name, limit] of Object.entries(HEALTH_LIMITS)) {
     const flag = kebab(optionOf(prefix, name));
@@ -15,7 +15,7 @@ export function addLimitOptions(command: Command, prefix: string): void {
   }
 }
 
-/** The thresholds, taken out of all options. */
+/** Takes the thresholds out of all options. */
 export function takeLimits(options: Record<string, unknown>, prefix: string): HealthLimits {
   const limits = Object.entries(HEALTH_LIMITS).map(([name, limit]) => {
     const option = optionOf(prefix, name);
@@ -26,7 +26,7 @@ export function takeLimits(options: Record<string, unknown>, prefix: string): He
   return Object.fromEntries(limits) as HealthLimits;
 }
 
-/** `--audit`, its interval and its thresholds. */
+/** Adds `--audit`, its interval and its thresholds. */
 export function addHealthOptions(command: Command): void {
   command
     .option('--audit', 'watch gradients, weights and updates, write health.jsonl, and warn')
@@ -34,7 +34,7 @@ export function addHealthOptions(command: Command): void {
   addLimitOptions(command, 'audit');
 }
 
-/** What `--audit` asks for, taken out of all options; undefined without it. */
+/** Takes what `--audit` asks for out of all options; undefined without `--audit`. */
 export function takeHealth(options: Record<string, unknown>): HealthOptions | undefined {
   const { audit, auditEvery } = options;
   delete options.audit;

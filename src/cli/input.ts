@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { InvalidArgumentError } from 'commander';
 import { UserError } from '../errors.js';
 
-/** @throws UserError when there is no such file. */
+/** Reads a file's text. @throws UserError when there is no such file. */
 export function readText(path: string): string {
   try {
     return readFileSync(path, 'utf8');
@@ -12,7 +12,7 @@ export function readText(path: string): string {
   }
 }
 
-/** Collects a repeated option of `name=value`. */
+/** Collects the values `name=value` of a repeated option. */
 export function collectPairs(text: string, earlier: Record<string, string> = {}): Record<string, string> {
   const at = text.indexOf('=');
   if (at < 1 || at === text.length - 1) throw new InvalidArgumentError('It must be name=value.');

@@ -2,10 +2,10 @@
 import { constants } from 'node:os';
 import { systemReason } from '../files.js';
 
-/** What takes an interruption, in place of the process's end. */
+/** Takes an interruption, in place of the process's end. */
 let interrupt: (() => void) | undefined;
 
-/** Runs `body` with a signal that the first interruption aborts, after `onInterrupt`; a second one ends the process. */
+/** Runs `body` with a signal that the first interruption aborts, after `onInterrupt`. A second one ends the process. */
 export async function interruptible<Result>(
   onInterrupt: () => void,
   body: (signal: AbortSignal) => Promise<Result>,
@@ -22,7 +22,7 @@ export async function interruptible<Result>(
   }
 }
 
-/** Ends what is interruptible, which saves what it has, or `now` the process. */
+/** Ends what is interruptible, which saves what it has; if nothing is, calls `now`, which ends the process. */
 function end(status: number, now: () => void): void {
   process.exitCode = status;
   const stop = interrupt ?? now;
@@ -35,23 +35,25 @@ function endBy(signal: NodeJS.Signals): void {
   const status = 128 + constants.signals[signal];
   end(status, () => {
     process.emit('exit', status); // what is half written is removed
-    // not process.exit: Node's own end under a device at work is a crash
+    // not process.exit: if Node itself ends while a device is at work, it crashes
     process.removeAllListeners(signal);
     process.kill(process.pid, signal);
   });
 }
 
-/** Lets signals end the process with the status that shells give to what a signal ended. */
+/** Lets signals end the process with the status that shells give to a process that a signal ended. */
 export function endOnSignals(): void {
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.on(signal, () => {
-      // a terminal that closes is no second interruption: shell, system and writes that fail all tell of the one
+      // a terminal that closes is no second interruption: shell, system and failed writes all tell of the same one
       if (signal !== 'SIGHUP' || !process.exitCode) endBy(signal);
     });
   }
 }
 
-/** Takes a reader that left, as `head` does or a terminal that closed, for an interruption; a full device is a failure. */
+/**
+ * Takes a reader that left, such as `head` or a terminal that closed, for an interruption; a full device is a failure.
+ */
 export function endOnFailedWrites(): void {
   let isWritten = true;
   for (const [name, stream] of Object.entries({ output: process.stdout, error: process.stderr })) {

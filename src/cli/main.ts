@@ -60,7 +60,7 @@ endOnSignals();
 endOnFailedWrites();
 
 const isJson = process.argv.includes('--json');
-// thrown where nobody waits for it, as the loss of a claim is
+// such an error is thrown where nobody waits for it, as the loss of a claim is
 process.on('uncaughtException', error => {
   reportError(error, isJson);
   process.exit();

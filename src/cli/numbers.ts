@@ -1,7 +1,7 @@
 /** Numbers from the command line, and for it. */
 import { InvalidArgumentError } from 'commander';
 
-/** A whole number of at least `minimum`; 1e6 and 1_000_000 are understood. */
+/** Returns a parser for a whole number of at least `minimum`; it understands 1e6 and 1_000_000. */
 export function wholeNumber(minimum: number): (text: string) => number {
   return text => {
     const value = Number(text.replaceAll('_', ''));
@@ -12,7 +12,7 @@ export function wholeNumber(minimum: number): (text: string) => number {
   };
 }
 
-/** A number above 0, with fractions. */
+/** Parses a number above 0, with fractions. */
 export function positiveNumber(text: string): number {
   const value = Number(text);
   if (text.trim() === '' || !Number.isFinite(value) || value <= 0) {
@@ -21,7 +21,7 @@ export function positiveNumber(text: string): number {
   return value;
 }
 
-/** Bytes, in the decimal units that Hugging Face uses: `5GB`, `500MB`, `1000000`. */
+/** Parses bytes, in the decimal units that Hugging Face uses: `5GB`, `500MB`, `1000000`. */
 export function byteSize(text: string): number {
   const match = /^(\d+(?:\.\d+)?)(KB|MB|GB)?$/i.exec(text.trim());
   const unit = { KB: 1e3, MB: 1e6, GB: 1e9 }[match?.[2]?.toUpperCase() ?? ''] ?? 1;
@@ -30,7 +30,7 @@ export function byteSize(text: string): number {
   return bytes;
 }
 
-/** A number, with fractions; what is sensible is for the caller to say. */
+/** Parses a number, with fractions; what is sensible is for the caller to say. */
 export function anyNumber(text: string): number {
   const value = Number(text);
   if (text.trim() === '' || !Number.isFinite(value)) throw new InvalidArgumentError('It must be a number.');

@@ -1,16 +1,16 @@
-/** `plan`: how to spend compute, tokens or parameters according to a law. */
+/** The command `plan`: how to spend compute, tokens or parameters according to a law. */
 import type { Command } from 'commander';
 import { UserError } from '../errors.js';
 import { makePlan, parseFit, parsePoints, planReplay } from '../index.js';
-import { percent, short } from '../report/words.js';
+import { percent, short } from '../report/numbers.js';
 import { toLaw } from '../scaling/fit-result.js';
 import type { Plan, PlannedLaw, PlannedSavings, PlannedStrategy, Span } from '../scaling/plan.js';
 import { paperLaws, paperLinesAt, publishedLaws } from '../scaling/published.js';
 import type { ReplayPlan, ReplayRun } from '../scaling/replay-plan.js';
 import { defineAction, type Terminal } from './command.js';
 import { collectPairs, readText } from './input.js';
-import { measureSpeed } from './measure.js';
 import { positiveNumber } from './numbers.js';
+import { measureSpeed } from './speed.js';
 import { makeTable } from './table.js';
 
 interface PlanOptions {
@@ -68,7 +68,8 @@ export function addPlanCommand(program: Command): void {
     printPlan(terminal, plan);
     if (paper) {
       terminal.print(
-        `The paper's lines of loss against compute alone have, at this compute, scratch ${paper.scratchLoss.toFixed(3)} and ` +
+        "The paper's lines of loss against compute alone have, at this compute, " +
+          `scratch ${paper.scratchLoss.toFixed(3)} and ` +
           `CPT ${paper.cptLoss.toFixed(3)}: ${percent(paper.flopsSaved)} of the FLOPs saved.`,
       );
     }
@@ -97,7 +98,7 @@ function checkOptions(options: PlanOptions): void {
   if (measure && tokensPerSecond !== undefined) throw new UserError('give --measure or --tokens-per-second, not both');
 }
 
-/** The law asked for, then those beside it. */
+/** Returns the law asked for, then those beside it. */
 function lawsOf({ law, other }: PlanOptions): PlannedLaw[] {
   const laws = readLaw(law);
   const first = laws[0]!;
@@ -249,7 +250,8 @@ function printReplay(terminal: Terminal, plan: ReplayPlan, file: string): void {
   const { curve, replay, sourceLoss, limit, sameCompute, extraTokens } = plan;
   terminal.print(
     `replay, from ${curve.points} runs of ${short(curve.parameters)} parameters in ${file}: source loss = ` +
-      `${curve.S.toFixed(4)} − ${curve.K.toFixed(4)} ln(r + ${curve.rho.toPrecision(3)}), rms ${(100 * curve.rms).toFixed(2)}%`,
+      `${curve.S.toFixed(4)} − ${curve.K.toFixed(4)} ln(r + ${curve.rho.toPrecision(3)}), ` +
+      `rms ${(100 * curve.rms).toFixed(2)}%`,
   );
   if (replay === null || !sameCompute || !extraTokens) return;
   terminal.print(
@@ -269,7 +271,7 @@ function printReplay(terminal: Terminal, plan: ReplayPlan, file: string): void {
   terminal.print(table.toString());
 }
 
-/** 93784 → '1.09 days'. */
+/** Returns a duration in words: 93784 → '1.09 days'. */
 function duration(seconds: number): string {
   const units: readonly [number, string][] = [
     [365.25 * 86400, 'years'],

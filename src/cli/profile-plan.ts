@@ -1,22 +1,22 @@
 /** What `profile --plan` prints. */
 import { showShape } from '../autograd/tensor.js';
-import type { Lifetime, ListedTensor, PlanListing } from '../profile/plan-listing.js';
+import type { Lifetime, ListedNode, ListedSlot, ListedTensor } from '../profile/plan-listing.js';
 import type { PlanListings } from '../profile/plans.js';
 import type { CommandResult, Terminal } from './command.js';
 import { showBytes } from './numbers.js';
-import { textTable } from './table.js';
 
 export function showPlans(terminal: Terminal, listings: PlanListings): CommandResult {
   const { plans, persistentBytes, totalBytes, refusals } = listings;
-  for (const plan of plans) {
-    terminal.print(`${plan.name}${plan.times > 1 ? `, ${plan.times} times` : ''}: ${plan.nodes.length} nodes`);
-    terminal.print(textTable(['node', 'type', 'bytes', 'place', 'alive'], nodeRows(plan)));
-    terminal.print(textTable(['slot', 'bytes', 'holds, from node to node'], slotRows(plan)));
+  for (const { name, times, nodes, slots } of plans) {
+    terminal.print(`${name}${times > 1 ? `, ${times} times` : ''}: ${nodes.length} nodes`);
+    for (const line of nodes.flatMap(nodeLines)) terminal.print(line);
+    for (const line of slots.map(slotLine)) terminal.print(line);
+    terminal.print();
   }
   for (const { name, bytes, slots, live } of plans) {
+    const alive = `; ${showBytes(live.bytes)} alive at most, at node ${live.node}`;
     terminal.print(
-      `${name}: ${showBytes(bytes)} in ${slots.length} slots and kernel parameters; ` +
-        `${showBytes(live.bytes)} alive at most, at node ${live.node}`,
+      `${name}: ${showBytes(bytes)} in ${slots.length} slots and kernel parameters${slots.length > 0 ? alive : ''}`,
     );
   }
   terminal.print(`weights and all else that outlasts a run: ${showBytes(persistentBytes)}`);
@@ -25,30 +25,22 @@ export function showPlans(terminal: Terminal, listings: PlanListings): CommandRe
   return { ...listings };
 }
 
-/** A row for each node, with its kernels, and one for each of its tensors. */
-function nodeRows({ nodes }: PlanListing): string[][] {
-  const row = (use: string, tensor: ListedTensor) => [
-    `  ${use} ${tensor.name}`,
-    `${tensor.dtype} ${showShape(tensor.shape)}`,
-    showBytes(tensor.bytes),
-    tensor.buffer === undefined ? `slot ${tensor.slot}` : `in '${tensor.buffer}'`,
-    tensor.alive ? nodesOf(tensor.alive) : '',
-  ];
-  return nodes.flatMap(({ name, kernels, reads, makes, updates, copies }, i) => [
-    [`${i} ${name}`, kernels.join(', '), '', '', ''],
-    ...copies.map(copied => [`  copies ${copied}`, '', '', '', '']),
-    ...reads.map(tensor => row('reads', tensor)),
-    ...makes.map(tensor => row('makes', tensor)),
-    ...updates.map(tensor => row('updates', tensor)),
-  ]);
+/** A node with its kernels, and each of its tensors. */
+const nodeLines = ({ name, kernels, reads, makes, updates, copies }: ListedNode, i: number): string[] => [
+  `${i} ${name}: ${kernels.join(', ')}`,
+  ...copies.map(copied => `  copies ${copied}, which it would overwrite`),
+  ...reads.map(tensor => `  reads ${tensorWords(tensor)}`),
+  ...makes.map(tensor => `  makes ${tensorWords(tensor)}`),
+  ...updates.map(tensor => `  updates ${tensorWords(tensor)}`),
+];
+
+function tensorWords({ name, dtype, shape, bytes, buffer, slot, alive }: ListedTensor): string {
+  const place = alive ? `slot ${slot} (${nodesOf(alive)})` : `in '${buffer}'`;
+  return `${name}, ${dtype} ${showShape(shape)}, ${showBytes(bytes)}, ${place}`;
 }
+
+const slotLine = ({ bytes, holds }: ListedSlot, slot: number): string =>
+  `slot ${slot}, ${showBytes(bytes)}: ${holds.map(one => `${one.name} (${nodesOf(one)})`).join(', ')}`;
 
 const nodesOf = ({ from, to, kept }: Lifetime): string =>
   kept ? `${from}–end` : from === to ? `${from}` : `${from}–${to}`;
-
-const slotRows = ({ slots }: PlanListing): string[][] =>
-  slots.map(({ bytes, holds }, slot) => [
-    String(slot),
-    showBytes(bytes),
-    holds.map(one => `${one.name} (${nodesOf(one)})`).join(', '),
-  ]);

@@ -1,7 +1,7 @@
-/** What `profile` prints of the times. */
+/** What `profile` prints of times. */
 import type { KernelTime, Profile } from '../profile/profile.js';
 import type { Profiled } from '../profile/subject.js';
-import { percent } from '../report/words.js';
+import { percent } from '../report/numbers.js';
 import type { CommandResult, Terminal } from './command.js';
 import { textTable } from './table.js';
 
@@ -19,19 +19,23 @@ const kernelRow = ({ label, calls, milliseconds, share, rate }: KernelTime): str
   rate ? percent(rate.ofCeiling) : '',
 ];
 
-const NAMES = { step: 'a step', eval: 'an evaluation', decode: 'a step of decoding' } as const;
+/** What was run, and on how many tokens. */
+function subjectWords({ what, settings }: Profiled): string {
+  const { B, T } = settings;
+  if (what === 'decode') return `a step of decoding (token ${T} of ${B} sequence${B > 1 ? 's' : ''})`;
+  const batch = `${B} x ${T} tokens`;
+  if (what === 'eval') return `an evaluation (${batch})`;
+  const isRepeated = what === 'step' && settings.microBatches > 1;
+  return isRepeated ? `a step (${settings.microBatches} micro-batches of ${batch})` : `a step (${batch})`;
+}
 
-export function showProfile(terminal: Terminal, found: Profile, { what, settings }: Profiled): CommandResult {
+export function showProfile(terminal: Terminal, found: Profile, profiled: Profiled): CommandResult {
   const { replay: _, ...told } = found;
   const { kernels, ceilings, gpuMilliseconds, wallMilliseconds, hostMilliseconds, tokensPerSecond } = told;
   terminal.print(textTable(['kernel', 'calls', 'ms', 'share', 'rate', 'of ceiling'], kernels.map(kernelRow)));
   const calls = kernels.reduce((sum, kernel) => sum + kernel.calls, 0);
-  const { B, T, microBatches } = settings;
-  const batch = what === 'step' && microBatches > 1 ? `${microBatches} x ${B} x ${T}` : `${B} x ${T}`;
-  const name =
-    what === 'decode' ? `${NAMES[what]} (${B} sequences at ${T} tokens)` : `${NAMES[what]} (${batch} tokens)`;
   terminal.print(
-    `${name}: ${figures(wallMilliseconds)} ms, ${figures(tokensPerSecond)} tokens/s; ` +
+    `${subjectWords(profiled)}: ${figures(wallMilliseconds)} ms, ${figures(tokensPerSecond)} tokens/s; ` +
       `GPU ${figures(gpuMilliseconds)} ms in ${calls} kernels, the rest ${figures(hostMilliseconds)} ms`,
   );
   terminal.print(

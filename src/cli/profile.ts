@@ -7,7 +7,7 @@ import { UserError } from '../errors.js';
 import { cacheFolder, checkFilePlace, writeFileWhole } from '../files.js';
 import { type AdapterDescription, chooseAdapter, findModelFolder, loadModel, openDevice, readYaml } from '../index.js';
 import { VariantTable } from '../kernels/variants.js';
-import { checkWindow, type ModelConfig } from '../model/config.js';
+import { checkWindow, longestContext, type ModelConfig } from '../model/config.js';
 import { initialWeights } from '../model/init.js';
 import { Model, type TensorOptions } from '../model/model.js';
 import { recipeFor } from '../model/recipe.js';
@@ -17,7 +17,7 @@ import { makeSubject, type Profiled, SUBJECTS, type SubjectName } from '../profi
 import { chromeTrace } from '../profile/trace.js';
 import { type FieldName, MODEL_FIELDS, parseFields, type RunFields } from '../run/config.js';
 import { describedModel, stepShape } from '../run/step-shape.js';
-import { dryStep } from '../train/dry-step.js';
+import { dryStep, type StepShape } from '../train/dry-step.js';
 import { choicesOf, readCache } from '../tune/cache.js';
 import { type CommandResult, defineAction, type Terminal } from './command.js';
 import { wholeNumber } from './numbers.js';
@@ -72,12 +72,14 @@ async function run(terminal: Terminal, options: ProfileCommandOptions): Promise<
   const folder = checkpoint === undefined ? undefined : findModelFolder(checkpoint);
   const config = modelOf(fields, folder);
   const adapter = (await chooseAdapter(options.adapter ?? fields.adapter)).choice.chosen;
-  const profiled = { what, config, settings: settingsOf(what, fields, config, adapter) };
+  const profiled = profiledOf(what, fields, config, adapter);
   const { precision = 'f32' } = fields;
   const variants =
-    what === 'step' && !fields.deterministic ? tunedVariants(terminal, adapter, profiled, precision) : undefined;
+    profiled.what === 'step' && !fields.deterministic
+      ? tunedVariants(terminal, adapter, { model: config, settings: profiled.settings, precision })
+      : undefined;
   const tensors: TensorOptions = { precision, variants, trainable: what === 'step' };
-  const { B, T, microBatches } = profiled.settings;
+  const { B, T } = profiled.settings;
   const told = {
     what,
     model: folder ?? fields.preset ?? null,
@@ -86,7 +88,7 @@ async function run(terminal: Terminal, options: ProfileCommandOptions): Promise<
     precision,
     sequences: B,
     contextLength: T,
-    ...(what === 'step' && { microBatches }),
+    ...(profiled.what === 'step' && { microBatches: profiled.settings.microBatches }),
   };
   if (plan) {
     const matrixType = folder !== undefined && what !== 'step' ? matrixTypeIn(folder, adapter) : 'f32';
@@ -140,30 +142,20 @@ function modelOf(fields: RunFields, folder: string | undefined): ModelConfig {
 const SEQUENCES = { eval: 8, decode: 1 } as const;
 
 /** @throws UserError when the batch does not fit the model. */
-function settingsOf(
-  what: SubjectName,
-  fields: RunFields,
-  config: ModelConfig,
-  adapter: AdapterDescription,
-): Profiled['settings'] {
-  const step = stepShape(what === 'step' ? fields : { contextLength: undefined }, adapter, config).settings;
-  if (what === 'step') return step;
-  const { contextLength: T = recipeFor(config).contextLength, microBatch: B = SEQUENCES[what] } = fields;
+function profiledOf(what: SubjectName, fields: RunFields, config: ModelConfig, adapter: AdapterDescription): Profiled {
+  if (what === 'step') return { what, config, settings: stepShape(fields, adapter, config).settings };
+  const usual = Math.min(recipeFor(config).contextLength, longestContext(config));
+  const { contextLength: T = usual, microBatch: B = SEQUENCES[what] } = fields;
   if (T > config.maxPositionEmbeddings) {
     throw new UserError(`contextLength ${T} exceeds the ${config.maxPositionEmbeddings} positions of the model`);
   }
   checkWindow(config, T);
-  return { ...step, B, T, microBatches: 1 };
+  return { what, config, settings: { B, T } };
 }
 
 /** What was tuned for the step before, as `train` takes it; the rest as shipped. */
-function tunedVariants(
-  terminal: Terminal,
-  adapter: AdapterDescription,
-  { config: model, settings }: Profiled,
-  precision: 'f32' | 'f16',
-): VariantTable {
-  const { requests } = dryStep(adapter, { model, settings, precision }).variants;
+function tunedVariants(terminal: Terminal, adapter: AdapterDescription, shape: StepShape): VariantTable {
+  const { requests } = dryStep(adapter, shape).variants;
   const cache = readCache(cacheFolder(), adapter);
   if (cache.note) terminal.note(cache.note);
   const tuned = [...requests.keys()].flatMap(key => cache.entries.get(key) ?? []);

@@ -1,31 +1,31 @@
-/** How far a command is: a bar on a terminal, lines elsewhere. */
+/** Shows how far a command is: by a bar on a terminal, by lines elsewhere. */
 import cliProgress, { type Params } from 'cli-progress';
-import { short } from '../report/words.js';
+import { short } from '../report/numbers.js';
 
 export interface Progress {
-  /** `done` of the total; `details` is shown after the bar, for instance `loss 3.21`. */
+  /** Shows that `done` of the total is done, with `details` after the bar, for instance `loss 3.21`. */
   update(done: number, details?: string): void;
   stop(): void;
 }
 
-// CommonJS, whose Format Node does not find by name
+// this is CommonJS, whose Format Node does not find by name
 const { Format, Presets, SingleBar } = cliProgress;
 
-/** Cells of the bar where there is room. */
+/** The cells of the bar where there is room. */
 const BAR = 24;
-/** What is left of a label before the details are cut. */
+/** The shortest that a label becomes before the details are cut. */
 const SHORTEST_LABEL = 8;
 
 /**
- * A bar that is redrawn in place on `stream`, which is a terminal. Where that is narrow the bar gives way first, then the
- * counts, then the label; percentage, details and the time left stay.
+ * Returns a bar that is redrawn in place on `stream`, which is a terminal. Where that is narrow, the bar gives way
+ * first, then the counts, then the label; percentage, details and the time left stay.
  */
 export function barProgress(label: string, total: number, unit: string, stream: NodeJS.WritableStream): Progress {
   const bar = new SingleBar(
     {
       format: (options, params: Params, { details }: { details: string }) => {
         const counts = `${short(params.value)}/${short(params.total)} ${unit}`;
-        // words such as INF until there is a speed
+        // the estimate is a word such as INF until there is a speed
         const left = Number.isFinite(params.eta) ? Format.TimeFormat(params.eta, options, 5) : '?';
         const eta = `ETA ${left}`;
         const line = fitLine(
@@ -56,7 +56,9 @@ interface Shown {
   readonly eta: string;
 }
 
-/** What stands before and after a bar of `bar` cells, in fewer than `columns` in all: the last one is the cursor's. */
+/**
+ * Returns what stands before and after a bar of `bar` cells. All takes fewer than `columns`: the last is the cursor's.
+ */
 function fitLine({ label, percent, counts, details, eta }: Shown, columns: number) {
   const after = (...parts: string[]) => [`${percent}%`, ...parts, eta].filter(part => part !== '').join(' · ');
   const room = columns - 1 - label.length - 1;
@@ -75,7 +77,7 @@ const shorten = (text: string, length: number): string =>
 
 const LINE_INTERVAL_MS = 5000;
 
-/** A line every few seconds on stderr. */
+/** Returns a progress that prints a line every few seconds on stderr. */
 export function lineProgress(label: string, total: number, unit: string): Progress {
   const started = Date.now();
   let printed = 0;
@@ -83,7 +85,10 @@ export function lineProgress(label: string, total: number, unit: string): Progre
   const line = (done: number, details: string) => {
     const elapsed = (Date.now() - started) / 1000;
     const eta = done > 0 ? Math.round((elapsed / done) * (total - done)) : 0;
-    return `${label} ${Math.floor((100 * done) / total)}% · ${short(done)}/${short(total)} ${unit}${details && ` · ${details}`} · ETA ${eta} s`;
+    return (
+      `${label} ${Math.floor((100 * done) / total)}% · ${short(done)}/${short(total)} ` +
+      `${unit}${details && ` · ${details}`} · ETA ${eta} s`
+    );
   };
   return {
     update(done, details = '') {

@@ -11,7 +11,7 @@ interface ReportOptions {
   sourceLanguage?: string;
 }
 
-/** `report` */
+/** Adds the command `report`. */
 export function addReportCommand(program: Command): void {
   const command = program
     .command('report')

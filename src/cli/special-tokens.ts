@@ -1,4 +1,4 @@
-/** What a special token that is spelled out in a text is: the flag, and what is said of it. */
+/** What a special token that is spelled out in a text becomes: the flag, and what is said about it. */
 import { Option } from 'commander';
 import { SPECIAL_TOKENS, type SpecialTokens } from '../index.js';
 import type { Terminal } from './command.js';
@@ -8,7 +8,7 @@ export const specialTokensOption = (standard: SpecialTokens): Option =>
     .choices(SPECIAL_TOKENS)
     .default(standard);
 
-/** Says how many there were, if any. */
+/** Says how many such tokens there were, if any. */
 export function noteSpelledSpecialTokens(terminal: Terminal, spelled: number, as: SpecialTokens): void {
   if (spelled === 0) return;
   const [taken, other] = as === 'text' ? ['plain text', 'tokens'] : ['those tokens', 'text'];

@@ -1,4 +1,4 @@
-/** `study report`: a study's page, figures, fits and points. */
+/** The command `study report`: a study's page, figures, fits and points. */
 import { basename, dirname, join } from 'node:path';
 import type { Command } from 'commander';
 import { UserError } from '../errors.js';

@@ -1,4 +1,4 @@
-/** `study`: many runs from one file. */
+/** The command `study`: many runs from one file. */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Command } from 'commander';
@@ -13,13 +13,13 @@ import {
   type StudyPlan,
   type StudyRun,
 } from '../index.js';
-import { lossWords, percent, short } from '../report/words.js';
+import { percent, short, showLosses } from '../report/numbers.js';
 import { estimateStudy, resolveStudy } from '../study/estimate.js';
 import { type CommandResult, defineAction, type Terminal } from './command.js';
 import { interruptible } from './interruption.js';
 import { wholeNumber } from './numbers.js';
 import { addStudyReport } from './study-report.js';
-import { duration, studyTable } from './study-words.js';
+import { duration, studyTable } from './study-table.js';
 import { makeTable } from './table.js';
 
 export function addStudyCommand(program: Command): void {
@@ -81,7 +81,10 @@ async function runToEnd(terminal: Terminal, plan: StudyPlan, jobs: number): Prom
   return { folder: plan.folder, ...summary };
 }
 
-/** @throws UserError when a run's configuration, its data and the adapter don't fit together: before any is started. */
+/**
+ * Returns an observer that shows the runs. It throws before any run is started.
+ * @throws UserError when a run's configuration, its data and the adapter don't fit together.
+ */
 async function observe(terminal: Terminal, plan: StudyPlan): Promise<{ observer: StudyObserver; end(): void }> {
   const { chosen } = (await chooseAdapter(plan.runs[0]!.config.adapter)).choice;
   const resolved = resolveStudy(plan, chosen);
@@ -114,7 +117,7 @@ async function observe(terminal: Terminal, plan: StudyPlan): Promise<{ observer:
       if (status === 'done') done++;
       ended(
         run,
-        `${run.name}: ${status}, ${short(tokens)} tokens, held-out loss in nats per token ${lossWords(heldOut)}`,
+        `${run.name}: ${status}, ${short(tokens)} tokens, held-out loss in nats per token ${showLosses(heldOut)}`,
       );
     },
     onRunFailed: (run, error) => ended(run, `${run.name}: failed: ${error}`),
@@ -122,7 +125,7 @@ async function observe(terminal: Terminal, plan: StudyPlan): Promise<{ observer:
   return { observer, end: () => bar?.stop() };
 }
 
-/** The runs of a study that was started before. */
+/** Returns the runs of a study that was started before. */
 async function studyIfThere({ folder }: StudyPlan): Promise<readonly StudyRun[]> {
   return existsSync(join(folder, 'study.json')) ? (await readStudy(folder)).runs : [];
 }

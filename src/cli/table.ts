@@ -1,25 +1,28 @@
-/** Tables and prose for the terminal, as wide as it is; piped, as wide as they come. */
+/** Tables and prose for the terminal, as wide as the terminal is; in a pipe, as wide as they come. */
 import Table from 'cli-table3';
 
 type Cell = string | number;
 
-/** Columns of the terminal on stdout; no bound where it is none. */
+/** Returns the columns of the terminal on stdout; without a terminal there is no bound. */
 export const terminalColumns = (): number =>
   process.stdout.isTTY ? process.stdout.columns || 80 : Number.POSITIVE_INFINITY;
 
-/** Rows under a head: the first column to the left, figures to the right. Without a head, names and values. */
+/**
+ * Makes a table of rows under a head: the first column to the left, figures to the right. Without a head, it is a table
+ * of names and values.
+ */
 export function makeTable(head: readonly string[], columns = terminalColumns()): TerminalTable {
   return new TerminalTable(head, columns);
 }
 
-/** A table of rows that are there already, as text. */
+/** Returns a table of rows that are there already, as text. */
 export function textTable(head: readonly string[], rows: readonly (readonly Cell[])[]): string {
   const table = makeTable(head);
   table.push(...rows);
   return table.toString();
 }
 
-/** Lines that a row may have; beyond, a list is easier to read. */
+/** The most lines that a row may have; beyond that, a list is easier to read. */
 const TALLEST_ROW = 6;
 
 class TerminalTable {
@@ -45,7 +48,7 @@ class TerminalTable {
     const count = Math.max(0, ...lines.map(line => line.length));
     const cells = Array.from({ length: count }, (_, i) => lines.map(line => line[i] ?? ''));
     const wanted = cells.map(column => Math.max(...column.map(text => text.length)));
-    // a bar and two blanks a column, and a bar at the end
+    // each column takes a bar and two blanks, and the end takes a bar
     const widths = shrink(wanted, cells.map(narrowest), this.#columns - 3 * count - 1);
     if (!widths) return this.#list();
     const wrapped = lines.map(line => line.map((text, i) => fill(parts(text), widths[i]!, '')));
@@ -62,7 +65,7 @@ class TerminalTable {
     return table.toString();
   }
 
-  /** Each row as lines of `name: value`, without its empty cells. */
+  /** Returns each row as lines of `name: value`, without its empty cells. */
   #list(): string {
     if (this.#head.length === 0) return this.#rows.map(row => this.#line(row.join(': '))).join('\n');
     const items = this.#rows.map(row =>
@@ -95,16 +98,21 @@ function shrink(wanted: readonly number[], least: readonly number[], room: numbe
 const narrowest = (column: readonly string[]): number =>
   Math.max(...column.flatMap(text => parts(text).map(part => part.trimEnd().length)));
 
-/** Words, each with the blanks after it. */
+/** Splits a text into words, each with the blanks after it. */
 const words = (text: string): string[] => text.match(/^\s+|\S+\s*/g) ?? [''];
 
 const NUMBER = /^[−+-]?\d[\d.,]*(e[−+-]?\d+)?[%A-Za-z]*$/;
 
-/** What a line in a cell may end after: words, and within names such as `a/b`, `a-b` and `a_b`, but never in a number. */
+/**
+ * Splits a text where a line in a cell may end: after words, and within names such as `a/b`, `a-b` and `a_b`, but never
+ * in a number.
+ */
 const parts = (text: string): string[] =>
   words(text).flatMap(word => (NUMBER.test(word.trim()) ? [word] : word.split(/(?<=[-_/,:;])(?=\S)/)));
 
-/** Prose in lines of at most `width`, all but the first indented; a word that is longer, such as a path, stays whole. */
+/**
+ * Returns prose in lines of at most `width`, all but the first indented. A longer word, such as a path, stays whole.
+ */
 export const wrap = (text: string, width: number): string[] => fill(words(text), width, '  ');
 
 function fill(parts: readonly string[], width: number, indent: string): string[] {

@@ -1,4 +1,4 @@
-/** `tokenizer train` and `tokenize`: from text files to a vocabulary, and to token shards. */
+/** The commands `tokenizer train` and `tokenize`: from text files to a vocabulary, and to token shards. */
 import { type Command, Option } from 'commander';
 import {
   BadRows,
@@ -11,7 +11,7 @@ import {
   tokenizeFiles,
   trainTokenizer,
 } from '../index.js';
-import { short } from '../report/words.js';
+import { short } from '../report/numbers.js';
 import { onBadRowOption, printLeftOut } from './bad-rows.js';
 import { defineAction } from './command.js';
 import { wholeNumber } from './numbers.js';
@@ -28,7 +28,7 @@ interface TrainOptions {
   onBadRow: OnBadRow;
 }
 
-/** `tokenizer train` */
+/** Adds the command `tokenizer train`. */
 export function addTokenizerCommand(program: Command): void {
   const group = program.command('tokenizer').description('make tokenizers');
   const train = group
@@ -74,7 +74,7 @@ interface TokenizeOptions {
   seed: number;
 }
 
-/** `tokenize` */
+/** Adds the command `tokenize`. */
 export function addTokenizeCommand(program: Command): void {
   const command = program
     .command('tokenize')
@@ -115,7 +115,8 @@ export function addTokenizeCommand(program: Command): void {
     const trainTokens = index.shards.reduce((sum, { tokens }) => sum + tokens, 0);
     const bytesPerToken = index.text.bytes / (trainTokens + index.heldOut.tokens);
     terminal.print(
-      `${options.out}: ${trainTokens} training tokens in ${index.shards.length} shard(s), ${index.heldOut.tokens} held out, ` +
+      `${options.out}: ${trainTokens} training tokens in ${index.shards.length} shard(s), ` +
+        `${index.heldOut.tokens} held out, ` +
         `${index.text.documents} documents, ${bytesPerToken.toFixed(2)} bytes per token`,
     );
     const { separatorId, startIds } = index;

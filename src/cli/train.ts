@@ -12,17 +12,17 @@ import {
   startRun,
   type TrainObserver,
 } from '../index.js';
-import { lossWords, short } from '../report/words.js';
+import { short, showLosses } from '../report/numbers.js';
 import { configFields, defaultOf, type FieldName } from '../run/config.js';
 import { type CommandResult, defineAction, type Terminal } from './command.js';
 import { showDryRun } from './dry-run.js';
 import { addHealthOptions, kebab, takeHealth } from './health.js';
 import { interruptible } from './interruption.js';
-import { measureRun } from './measure.js';
 import type { Progress } from './progress.js';
-import { evaluationWords, passesWords } from './run-words.js';
+import { showEvaluations, showPasses } from './show-run.js';
+import { measureRun } from './speed.js';
 
-/** `train`, `cpt` and `resume` */
+/** Adds the commands `train`, `cpt` and `resume`. */
 export function addTrainCommands(program: Command): void {
   const train = program.command('train').description('train a model from random weights');
   addConfigOptions(train);
@@ -59,7 +59,7 @@ async function run(terminal: Terminal, { from, dryRun: dry, ...options }: TrainO
   return watch(terminal, runOptions => startRun(config, { ...runOptions, from, tune, health }));
 }
 
-/** A flag for every field of the configuration. */
+/** Adds a flag for every field of the configuration. */
 function addConfigOptions(command: Command): void {
   command.option('--config <file>', 'YAML file of the fields below, in camel case; flags win over it');
   command.option(
@@ -70,7 +70,7 @@ function addConfigOptions(command: Command): void {
   addFieldOptions(command, Object.keys(configFields) as FieldName[]);
 }
 
-/** Flags for fields of the configuration, in kebab case. */
+/** Adds flags for fields of the configuration, in kebab case. */
 export function addFieldOptions(command: Command, fields: readonly FieldName[]): void {
   for (const field of fields) {
     const schema = configFields[field];
@@ -119,12 +119,12 @@ function parseSource(text: string): { name: string; path: string; weight?: numbe
   return { name, path: weighted[1]!, weight };
 }
 
-/** Fields of the YAML file with the flags over them. */
+/** Reads the fields of the YAML file, with the flags over them. */
 function readConfig(options: Record<string, unknown>): RunConfig {
   const { config: file, json: _, source, heldOut, ...flags } = options;
   const fields = file === undefined ? {} : readYaml(String(file));
   readFlags(flags);
-  // two ways to give the budget: the flag's wins over the file's
+  // there are two ways to give the budget: the flag's wins over the file's
   if (flags.tokens !== undefined || flags.tokensPerParameter !== undefined) {
     delete fields.tokens;
     delete fields.tokensPerParameter;
@@ -149,7 +149,7 @@ export function readFlags(flags: Record<string, unknown>): void {
   }
 }
 
-/** Runs with a progress bar, and a checkpoint on Ctrl-C. */
+/** Runs `body` with a progress bar, and a checkpoint on Ctrl-C. */
 async function watch(terminal: Terminal, body: (options: RunOptions) => Promise<RunSummary>): Promise<CommandResult> {
   const { observer, stop } = observe(terminal);
   const onInterrupt = () => {
@@ -157,9 +157,10 @@ async function watch(terminal: Terminal, body: (options: RunOptions) => Promise<
     terminal.note('stopping after this step, with a checkpoint');
   };
   const summary = await interruptible(onInterrupt, signal => body({ observer, signal })).finally(stop);
-  const losses = lossWords(summary.heldOut);
+  const losses = showLosses(summary.heldOut);
   terminal.print(
-    `${summary.status} at step ${summary.step} of ${summary.steps}, ${short(summary.tokens)} tokens, ${short(summary.flops)} FLOPs`,
+    `${summary.status} at step ${summary.step} of ${summary.steps}, ${short(summary.tokens)} tokens, ` +
+      `${short(summary.flops)} FLOPs`,
   );
   if (losses) terminal.print(`held-out loss in nats per token: ${losses}`);
   terminal.print(`checkpoint: ${summary.checkpoint}`);
@@ -180,10 +181,11 @@ export function observe(terminal: Terminal): { observer: TrainObserver; stop(): 
       stop();
       const { total } = run.parameters;
       terminal.note(
-        `${run.name}: ${run.method}, ${short(total)} parameters, ${short(run.tokens)} tokens in ${run.steps} steps, on ${device.adapter.name}`,
+        `${run.name}: ${run.method}, ${short(total)} parameters, ${short(run.tokens)} tokens in ${run.steps} ` +
+          `steps, on ${device.adapter.name}`,
       );
-      terminal.note(evaluationWords(run));
-      terminal.note(passesWords(run));
+      terminal.note(showEvaluations(run));
+      terminal.note(showPasses(run));
       progress = terminal.progress(run.name, run.steps, 'steps');
     },
     onWarning: warning => terminal.note(`warning: ${warning}`),

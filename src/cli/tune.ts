@@ -1,9 +1,9 @@
-/** `tune`: finds the fastest kernel variants of a training step on an adapter, and explains what was chosen. */
+/** The command `tune`: finds the fastest kernel variants of a training step on an adapter, and explains the choice. */
 import type { Command } from 'commander';
 import { UserError } from '../errors.js';
 import { cacheFolder } from '../files.js';
 import { type AdapterDescription, chooseAdapter, readYaml } from '../index.js';
-import { percent } from '../report/words.js';
+import { percent } from '../report/numbers.js';
 import { type FieldName, MODEL_FIELDS, parseFields } from '../run/config.js';
 import { stepShape } from '../run/step-shape.js';
 import { tuneRequests } from '../run/variants.js';
@@ -35,7 +35,7 @@ interface TuneCommandOptions extends Record<string, unknown> {
   readonly show?: boolean;
 }
 
-/** `tune` */
+/** Adds the command `tune`. */
 export function addTuneCommand(program: Command): void {
   const command = program
     .command('tune')
@@ -130,7 +130,8 @@ function showEntries(terminal: Terminal, entries: readonly Tuned[]): void {
   terminal.print(table.toString());
   for (const reason of reasons(entries)) terminal.print(reason);
   terminal.print(
-    `these kernels of a micro-batch and an evaluation: ${before.toFixed(1)} ms as shipped, ${after.toFixed(1)} ms as tuned`,
+    `these kernels of a micro-batch and an evaluation: ${before.toFixed(1)} ms as shipped, ` +
+      `${after.toFixed(1)} ms as tuned`,
   );
 }
 
@@ -143,7 +144,7 @@ function notTimed(outcomes: readonly Outcome[]): string {
     .join(', ');
 }
 
-/** Why candidates were not timed, each reason once. */
+/** Says why candidates were not timed, each reason once. */
 function reasons(entries: readonly Tuned[]): string[] {
   const counts = new Map<string, number>();
   for (const { outcomes } of entries) {

@@ -1,4 +1,4 @@
-/** `vocab extend`: new tokens for a model that is to learn a new language. */
+/** The command `vocab extend`: new tokens for a model that is to learn a new language. */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Command, Option } from 'commander';
@@ -34,7 +34,7 @@ interface ExtendOptions {
   onBadRow: OnBadRow;
 }
 
-/** `vocab` */
+/** Adds the command `vocab`. */
 export function addVocabCommand(program: Command): void {
   const group = program.command('vocab').description('change the vocabulary of models');
   const extend = group
@@ -64,7 +64,8 @@ export function addVocabCommand(program: Command): void {
     const texts = await measure(terminal, [old, extended], options);
     const { added, vocabSize } = await extendVocabulary(folder, out, extended, { init, seed, onNote: terminal.note });
     terminal.print(
-      `${out}: ${added.length} new tokens, ${vocabSize.before} rows before and ${vocabSize.after} after, new ones by ${init}`,
+      `${out}: ${added.length} new tokens, ${vocabSize.before} rows before and ${vocabSize.after} after, ` +
+        `new ones by ${init}`,
     );
     terminal.print(`for instance ${examples(added.map(({ text }) => text))}`);
     printLeftOut(terminal, trained, '--train: ');
@@ -101,7 +102,10 @@ async function extendedTokenizer(
   return withReading(terminal, 'read', files, onRead => continueBpe(old, files, { add: add!, field, rows, onRead }));
 }
 
-/** Bytes per token by the old and by the new tokenizer; of the text that was trained on where none is named. */
+/**
+ * Measures bytes per token with the old and the new tokenizer. Where no text is named, it is the one that was trained
+ * on.
+ */
 async function measure(terminal: Terminal, tokenizers: readonly TextTokenizer[], options: ExtendOptions) {
   const { text, train, field, onBadRow } = options;
   const named = Object.entries(text ?? {}).map(([name, path]) => [name, [path]] as const);
@@ -118,7 +122,7 @@ async function measure(terminal: Terminal, tokenizers: readonly TextTokenizer[],
   return measures;
 }
 
-/** Runs with a bar of the bytes read. */
+/** Runs `body` with a bar of the bytes read. */
 async function withReading<Result>(
   terminal: Terminal,
   label: string,
@@ -137,7 +141,7 @@ async function withReading<Result>(
   }
 }
 
-/** A few of the texts, evenly spread. */
+/** Returns a few of the texts, evenly spread. */
 function examples(texts: readonly string[]): string {
   const count = Math.min(8, texts.length);
   return Array.from({ length: count }, (_, i) => JSON.stringify(texts[Math.floor((i * texts.length) / count)])).join(

@@ -1,4 +1,4 @@
-/** `watch`: the report of runs while they go on. */
+/** The command `watch`: the report of runs while they go on. */
 import { once } from 'node:events';
 import { type Command, InvalidArgumentError } from 'commander';
 import { serveWatch } from '../study/serve.js';

@@ -1,10 +1,10 @@
-/** Rows of text files that are no documents: an error by default, else left out and counted. */
+/** Rows of text files that are no documents. A bad row is an error by default; otherwise it is left out and counted. */
 import { UserError } from '../errors.js';
 
 export const ON_BAD_ROW = ['error', 'skip'] as const;
 export type OnBadRow = (typeof ON_BAD_ROW)[number];
 
-/** Where a bad row stands, counted from 1, and what is wrong with it. */
+/** The place of a bad row, counted from 1, and what is wrong with it. */
 export interface BadRow {
   readonly file: string;
   readonly unit: 'line' | 'row';
@@ -12,10 +12,10 @@ export interface BadRow {
   readonly why: string;
 }
 
-/** How many of the bad rows are kept to be told. */
+/** The number of bad rows that are kept to be named. */
 const TOLD = 5;
 
-/** What was left out while documents were read: hand the same one to every file of a command. */
+/** Counts what is left out while documents are read: hand the same one to every file of a command. */
 export class BadRows {
   readonly #onBadRow: OnBadRow;
   readonly #first: BadRow[] = [];
@@ -26,7 +26,9 @@ export class BadRows {
     this.#onBadRow = onBadRow;
   }
 
-  /** @throws UserError naming the row and what is wrong with it, unless bad rows are to be left out. */
+  /**
+   * Takes a bad row. @throws UserError naming the row and what is wrong with it, unless bad rows are to be left out.
+   */
   add(row: BadRow): void {
     if (this.#onBadRow === 'error') {
       throw new UserError(`${placeOf(row)} ${row.why}; mend the row, or leave out such rows with --on-bad-row skip`);
@@ -39,12 +41,12 @@ export class BadRows {
     this.#emptyDocuments++;
   }
 
-  /** For --json. */
+  /** The counts, for --json. */
   get counts() {
     return { badRows: { count: this.#count, first: this.#first }, emptyDocuments: this.#emptyDocuments };
   }
 
-  /** In words; undefined where nothing was left out. */
+  /** The counts in words; undefined where nothing was left out. */
   get summary(): string | undefined {
     const parts: string[] = [];
     if (this.#count > 0) {

@@ -1,8 +1,9 @@
 /**
- * Continues the training of a BPE: keeps its merges in their order and learns further ones on new text, which
- * the old merges have cut into tokens. Since merges apply in the order they were learned, every new one finds the tokens
- * that it was learned from, so that no new token is out of reach; a second vocabulary that is merged in does not have
- * that. Sennrich et al., 2016 (arXiv 1508.07909), with counts kept up to date in the words that change.
+ * Continues the training of a BPE: it keeps the old merges in their order, and learns further ones on new text that the
+ * old merges have cut into tokens. Merges apply in the order in which they were learned, so every new merge finds the
+ * tokens that it was learned from, and every new token can be reached. That does not hold for a second vocabulary that
+ * is merged in. The method is that of Sennrich et al., 2016 (arXiv 1508.07909), with counts kept up to date in the
+ * words that change.
  */
 import { UserError } from '../errors.js';
 import type { BadRows } from './bad-rows.js';
@@ -14,28 +15,29 @@ import type { OnRead } from './text-stream.js';
 import { TextTokenizer } from './tokenizer.js';
 import type { Merge } from './tokenizer-file.js';
 
-/** A word's tokens, and how often it stands in the text. */
+/** The tokens of a word, and how often it stands in the text. */
 export interface CountedWord {
   ids: readonly number[];
   count: number;
 }
 
 export interface ContinueBpeOptions {
-  /** Tokens to add. */
+  /** The number of tokens to add. */
   readonly add: number;
-  /** Field or column of the text in .jsonl and .parquet; default `text`. */
+  /** The field or column of the text in .jsonl and .parquet; by default `text`. */
   readonly field?: string | undefined;
-  /** Bytes of UTF-8 text to look at, default 500 MB: the first ones of the files as they are listed. */
+  /** The bytes of UTF-8 text to look at, by default 500 MB: the first bytes of the files as they are listed. */
   readonly maxBytes?: number;
-  /** What is done with bad rows, and counts them; by default they are errors. */
+  /** Decides what is done with bad rows, and counts them; by default they are errors. */
   readonly rows?: BadRows;
   readonly onRead?: OnRead;
 }
 
 /**
- * The tokenizer with `add` further entries, whose ids follow on its own; old ids stay. The same text gives the same file.
- * @throws UserError when the tokenizer is neither a byte-level BPE nor one with byte fallback, or the text gives too few
- *   pairs that occur twice.
+ * Returns the tokenizer with `add` further entries. New ids follow on the old ones, which stay. The same text gives the
+ * same file.
+ * @throws UserError when the tokenizer is neither a byte-level BPE nor one with byte fallback, or the text gives too
+ * few pairs that occur twice.
  * @example
  * import { continueBpe, findModelFolder, TextTokenizer } from 'babelgrad';
  *
@@ -62,7 +64,7 @@ export async function continueBpe(
   return continued;
 }
 
-/** Words that something can be learned from, in the order in which they first occur. */
+/** Counts the words that something can be learned from, in the order in which they first occur. */
 async function countWords(
   tokenizer: TextTokenizer,
   reader: WordReader,
@@ -93,15 +95,16 @@ async function countWords(
 /** What was learned, in the order of learning. */
 export interface Learned {
   readonly merges: readonly Merge[];
-  /** New entries with their ids: what merges make, and characters that were missing. */
+  /** The new entries with their ids: those that merges make, and characters that were missing. */
   readonly entries: readonly (readonly [symbol: string, id: number])[];
 }
 
 /**
- * Learns until there are `add` new entries, ids from `firstId` on, or nothing occurs twice: each time what saves the most
- * tokens, of equals what was seen first. That is the most frequent pair, or a missing character, which saves all of its
- * bytes but one. A merge that makes an entry that is there already adds none.
- * @param missing characters by the ids that stand for them in words. They are not merged before they are entries.
+ * Learns until there are `add` new entries, with ids from `firstId` on, or until nothing occurs twice. Each step learns
+ * what saves the most tokens, and of equals what was seen first. That is the most frequent pair, or a missing
+ * character, which saves all of its bytes but one. A merge that makes an entry that is there already adds none.
+ * @param missing the missing characters, by the ids that stand for them in words. They are not merged before they are
+ * entries.
  */
 export function learnMerges(
   words: readonly CountedWord[],
@@ -157,7 +160,10 @@ export function learnMerges(
   return { merges, entries: learned };
 }
 
-/** Missing characters that occur twice, with the tokens that each would save: the best last, of equals the first seen. */
+/**
+ * Returns the missing characters that occur twice, each with the tokens that it would save. The best comes last, and of
+ * equals the one that was seen first.
+ */
 function missingBySavings(words: readonly CountedWord[], missing: ReadonlyMap<number, string>) {
   const characters = [...missing].map(([id, symbol]) => ({ id, symbol, count: 0, words: new Set<number>() }));
   const byId = new Map(characters.map(character => [character.id, character]));
@@ -189,12 +195,12 @@ function mergePair(word: readonly number[], left: number, right: number, id: num
   return merged;
 }
 
-/** How often pairs of neighbours occur, and in which words. */
+/** Counts how often pairs of neighbours occur, and in which words. */
 class PairCounts {
-  /** Place of a pair in the arrays below, by left · 2^26 + right. */
+  /** The place of a pair in the arrays below, by left · 2^26 + right. */
   readonly #places = new Map<number, number>();
   readonly #pairs: { readonly left: number; readonly right: number; readonly words: Set<number> }[] = [];
-  /** Apart, since the search for the largest goes through all of them. */
+  /** The counts; they stand apart, since the search for the largest goes through all of them. */
   readonly #counts: number[] = [];
 
   /** Adds `count` for every pair of word number `w`. */
@@ -215,7 +221,9 @@ class PairCounts {
     }
   }
 
-  /** @returns undefined when no pair occurs twice. `words` hold the pair, or did. */
+  /**
+   * Returns the most frequent pair, with the words that hold it or did. @returns undefined when no pair occurs twice.
+   */
   mostFrequent():
     | { readonly left: number; readonly right: number; readonly count: number; readonly words: readonly number[] }
     | undefined {

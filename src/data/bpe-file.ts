@@ -1,4 +1,6 @@
-/** The tokenizer.json of a byte-level BPE: the one that training starts from, a trained one cut to size, or continued. */
+/**
+ * The tokenizer.json of a byte-level BPE: the file that training starts from, a trained one cut to size, or continued.
+ */
 import { UserError } from '../errors.js';
 import { entriesOf, type Merge, parseTokenizerFile, stepsOf } from './tokenizer-file.js';
 
@@ -6,32 +8,35 @@ import { entriesOf, type Merge, parseTokenizerFile, stepsOf } from './tokenizer-
 export const SEPARATOR = '<|endoftext|>';
 
 const BYTES = 256;
-/** The separator and the bytes. */
+/** The size of a vocabulary of the separator and the bytes alone. */
 export const SMALLEST_VOCABULARY = 1 + BYTES;
 
-/** The pattern of GPT-2, which the ByteLevel step of the format splits by where it has no other. */
+/** The pattern of GPT-2. The ByteLevel step of the format splits by it where it has no other. */
 export const GPT2_PATTERN = String.raw`'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`;
 
 /**
- * Splits a text into the parts within which tokens are learned, as Llama 3 and Qwen do, but marks (vowel signs, accents)
- * and joiners stay with their letters: without that a word of Hindi, Tamil or Thai falls into pieces.
+ * The pattern that splits a text into the parts within which tokens are learned. It splits as Llama 3 and Qwen do, but
+ * marks (vowel signs, accents) and joiners stay with their letters: otherwise a word of Hindi, Tamil or Thai falls into
+ * pieces.
  */
-export const WORD_PATTERN = String.raw`(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{M}\p{N}]?[\p{L}\p{M}][\p{L}\p{M}\u200c\u200d]*| ?\p{N}{1,3}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`;
+export const WORD_PATTERN =
+  String.raw`(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{M}\p{N}]?[\p{L}\p{M}][\p{L}\p{M}\u200c\u200d]*` +
+  String.raw`| ?\p{N}{1,3}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`;
 
-/** A tokenizer.json without any merge. */
+/** Returns a tokenizer.json without any merge. */
 export function untrainedBpe(pattern = WORD_PATTERN): string {
   return bpeFile(new Map([[SEPARATOR, 0]]), [], pattern);
 }
 
 /**
- * The trained tokenizer.json `json` with the first merges only, as many as `vocabSize` entries take: ids are the
- * separator, the bytes, then merges in the order they were found.
- * @param pattern what it was trained with.
+ * Returns the trained tokenizer.json `json` with its first merges only, as many as `vocabSize` entries take. The ids
+ * are the separator, the bytes, then the merges in the order in which they were found.
+ * @param pattern the pattern that it was trained with.
  * @throws UserError when there are too few merges.
  */
 export function shortenBpe(json: string, vocabSize: number, pattern: string): string {
   const { merges } = (JSON.parse(json) as { model: { merges: Merge[] } }).model;
-  // a Map, for code holds words like 'constructor' that an object has already
+  // a Map, since code holds words like 'constructor' that an object has already
   const vocab = new Map([[SEPARATOR, 0]]);
   for (const symbol of byteSymbols()) vocab.set(symbol, vocab.size);
   const kept: Merge[] = [];
@@ -50,21 +55,21 @@ export function shortenBpe(json: string, vocabSize: number, pattern: string): st
   return bpeFile(vocab, kept, pattern);
 }
 
-/** Whether a tokenizer.json spells bytes as symbols, a character each, in its vocabulary. */
+/** Whether a tokenizer.json spells bytes as symbols in its vocabulary, one character each. */
 export function isByteLevel(json: string): boolean {
   return stepsOf(parseTokenizerFile(json).pre_tokenizer).some(({ type }) => type === 'ByteLevel');
 }
 
 /**
- * The tokenizer.json `json` of a BPE with further merges behind its own, and new entries. Added tokens enter the
- * vocabulary, since a reader would else number them behind it.
+ * Returns the tokenizer.json `json` of a BPE with further merges behind its own, and new entries. Added tokens enter
+ * the vocabulary, since a reader would otherwise number them behind it.
  */
 export function continueBpeFile(
   json: string,
   learned: { readonly merges: readonly Merge[]; readonly entries: Iterable<readonly [token: string, id: number]> },
 ): string {
   const file = parseTokenizerFile(json);
-  // entries are kept in a Map, for code holds words like 'constructor' that an object has already
+  // entries are kept in a Map, since code holds words like 'constructor' that an object has already
   const vocab = new Map([...entriesOf(file), ...learned.entries]);
   const { merges = [] } = file.model;
   const spelled = typeof merges[0] === 'string' ? learned.merges.map(merge => merge.join(' ')) : learned.merges;
@@ -72,7 +77,10 @@ export function continueBpeFile(
   return JSON.stringify({ ...file, model });
 }
 
-/** The byte symbols of byte-level BPE: printable ones stand for themselves, the rest for code points from 256 on. */
+/**
+ * Returns the byte symbols of byte-level BPE: a printable byte stands for itself, each other one for a code point from
+ * 256 on.
+ */
 function byteSymbols(): string[] {
   const isPrintable = (byte: number) =>
     (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || (byte >= 174 && byte <= 255);

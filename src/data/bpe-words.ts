@@ -1,16 +1,22 @@
-/** The words of a text as the tokens that a BPE makes of them, for learning further tokens: no new token crosses a word. */
+/**
+ * The words of a text as the tokens that a BPE makes of them, to learn further tokens from: no new token crosses a
+ * word.
+ */
 import { UserError } from '../errors.js';
 import { isByteLevel } from './bpe-file.js';
 import type { EncodeOptions, TextTokenizer } from './tokenizer.js';
 import { parseTokenizerFile, replacementsOf } from './tokenizer-file.js';
 
 export interface WordReader {
-  /** Ids of the words of a text. Ids from `missing` stand for characters that are no token yet. */
+  /** Returns the ids of each word of a text. Ids from `missing` stand for characters that are no token yet. */
   words(text: string, options: EncodeOptions): Promise<number[][]>;
   readonly missing: ReadonlyMap<number, string>;
 }
 
-/** @throws UserError when the tokenizer is neither a byte-level BPE nor one with byte fallback, as SentencePiece has. */
+/**
+ * Returns a reader for a tokenizer's words.
+ * @throws UserError when the tokenizer is neither a byte-level BPE nor one with byte fallback, as SentencePiece has.
+ */
 export function wordReaderOf(tokenizer: TextTokenizer): WordReader {
   if (isByteLevel(tokenizer.json)) {
     return { words: (text, options) => tokenizer.encodeWords(text, options), missing: new Map() };
@@ -24,14 +30,14 @@ export function wordReaderOf(tokenizer: TextTokenizer): WordReader {
   );
 }
 
-/** A character is missing where its bytes are tokens of their own. */
+/** The spelling of a byte as a token. A character is missing where it is spelled by these. */
 const BYTE_TOKEN = /^<0x([0-9A-F]{2})>$/;
-/** Ids of missing characters, far above those of tokens. */
+/** The first id of missing characters, far above those of tokens. */
 export const FIRST_MISSING = 2 ** 25;
 
 /**
- * SentencePiece merges over blanks, digits and punctuation alike and leaves it to training where words end: here they are
- * runs of letters with their marks, with the blank before them.
+ * Words for SentencePiece, which merges over blanks, digits and punctuation alike and leaves it to training where words
+ * end. Here a word is a run of letters with their marks, and the blank before it.
  */
 class ByteFallbackWords implements WordReader {
   readonly missing = new Map<number, string>();
@@ -66,7 +72,7 @@ class ByteFallbackWords implements WordReader {
     return words;
   }
 
-  /** Tokens with their spelling, the bytes of a missing character as one. */
+  /** Returns tokens with their spelling; the bytes of a missing character count as one token. */
   *#symbols(ids: readonly number[]): Generator<readonly [symbol: string, id: number]> {
     let bytes: number[] = [];
     for (const id of [...ids, -1]) {

@@ -1,6 +1,6 @@
 /**
- * Where a text may be cut so that encoding the pieces gives the tokens of the whole. What is known of a tokenizer decides:
- * a kind that is not known here is never cut.
+ * Where a text may be cut so that the pieces, encoded one by one, give the tokens of the whole. This depends on what is
+ * known of a tokenizer: a text is never cut for a kind that is not known here.
  */
 import { GPT2_PATTERN, WORD_PATTERN } from './bpe-file.js';
 import {
@@ -17,9 +17,9 @@ import {
 export type SafeCut = (text: string, at: number) => boolean;
 
 /**
- * The cuts that are safe for a tokenizer; undefined where none is known to be. An added token is never cut, not even a
- * special one whose spelling is text, so that those can be counted.
- * @param specialAreText whether special tokens that are spelled out in a text are not looked for.
+ * Returns the cuts that are safe for a tokenizer; undefined where none is known to be safe. An added token is never
+ * cut, not even a special one whose spelling is text, so that those can be counted.
+ * @param specialAreText whether special tokens that are spelled out in a text are left as text.
  */
 export function safeCuts(file: TokenizerFile, specialAreText: boolean): SafeCut | undefined {
   const all = addedTokensOf(file);
@@ -33,7 +33,7 @@ export function safeCuts(file: TokenizerFile, specialAreText: boolean): SafeCut 
   const inside = pairsInside(all);
   const ofPattern = cutsOfPattern(file, inside);
   if (ofPattern) return ofPattern;
-  // what stands before a text stands also behind every added token within it, which a piece could not tell
+  // a prefix stands before the text and behind every added token within it, which a piece could not tell
   return active.length > 0 && hasTextPrefix(file) ? undefined : cutsOfMerges(file, inside);
 }
 
@@ -47,34 +47,45 @@ function fusesUnknown({ unk_token, fuse_unk, byte_fallback, vocab }: TokenizerFi
 }
 
 /**
- * Patterns that split a text into the parts within which byte-level BPE merges: GPT-2's, those of Llama 3 and GPT-4, Qwen,
- * GPT-4o, Mistral Nemo and DeepSeek, and the one of tokenizers that are trained here.
+ * The patterns that split a text into the parts within which byte-level BPE merges: those of GPT-2, Llama 3 and GPT-4,
+ * Qwen, GPT-4o, Mistral Nemo and DeepSeek, and the pattern of tokenizers that are trained here.
  */
 const PATTERNS: ReadonlySet<unknown> = new Set([
   GPT2_PATTERN,
   WORD_PATTERN,
-  String.raw`(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`,
-  String.raw`(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`,
-  String.raw`[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+`,
-  String.raw`[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+`,
-  '[!"#$%&\'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\r\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+| ?[\\p{P}\\p{S}]+[\r\n]*|\\s*[\r\n]+|\\s+(?!\\S)|\\s+',
+  String.raw`(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}` +
+    String.raw`| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`,
+  String.raw`(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}` +
+    String.raw`| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`,
+  String.raw`[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+` +
+    "(?i:'s|'t|'re|'ve|'m|'ll|'d)?" +
+    String.raw`|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*` +
+    String.raw`(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+`,
+  String.raw`[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+` +
+    String.raw`|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}` +
+    String.raw`| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+`,
+  '[!"#$%&\'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\r\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+' +
+    '| ?[\\p{P}\\p{S}]+[\r\n]*|\\s*[\r\n]+|\\s+(?!\\S)|\\s+',
 ]);
 
-/** DeepSeek's first two: they split off digits and East Asian writing, and leave the rest to a pattern above. */
+/**
+ * DeepSeek's first two patterns: they split off digits and East Asian writing, and leave the rest to a pattern above.
+ */
 const FIRST_PATTERNS: ReadonlySet<unknown> = new Set([String.raw`\p{N}{1,3}`, '[一-龥぀-ゟ゠-ヿ]+']);
 
 /**
- * Places, seen from the two characters before and the one behind, where all of these patterns begin a new part:
+ * Matches the two characters before a place and the one behind it, where all of these patterns begin a new part:
  * - at a space behind anything that is not white space,
  * - at a line end behind a letter or digit,
  * - at a letter or digit behind a single line end.
- * None looks further back, and none looks ahead but over white space, so that the parts on both sides are the same with
- * and without the cut; nor does NFC put characters together or in another order over any of these places. NEL (U+0085) is
+ *
+ * No pattern looks further back, and none looks ahead except over white space, so that the parts on both sides are the
+ * same with and without the cut. Nor does NFC combine or reorder characters across any of these places. NEL (U+0085) is
  * white space to these patterns, but not to JavaScript.
  */
 const PART_BEGINS = /[^\s\u0085][ \t\u3000]$|[\p{L}\p{N}][\n\r]$|^[^\s\u0085]\n[\p{L}\p{N}]$/u;
 
-/** For tokenizers whose merges stay within the parts of a known pattern. */
+/** Returns the cuts for a tokenizer whose merges stay within the parts of a known pattern. */
 function cutsOfPattern(file: TokenizerFile, inside: ReadonlySet<string>): SafeCut | undefined {
   const steps = stepsOf(file.pre_tokenizer);
   const splits = steps.filter(({ type }) => type === 'Split');
@@ -92,8 +103,9 @@ function cutsOfPattern(file: TokenizerFile, inside: ReadonlySet<string>): SafeCu
 }
 
 /**
- * For tokenizers that merge over the whole text, as converted from SentencePiece. A token lies over a cut only if a merge
- * joins the two characters beside it, so that the cut is safe where none does: before blanks, mostly.
+ * Returns the cuts for a tokenizer that merges over the whole text, such as one converted from SentencePiece. A token
+ * lies over a cut only if a merge joins the two characters beside it. So the cut is safe where none does: before
+ * blanks, mostly.
  */
 function cutsOfMerges(file: TokenizerFile, inside: ReadonlySet<string>): SafeCut | undefined {
   const replacements = replacementsOf(file);
@@ -108,7 +120,7 @@ function cutsOfMerges(file: TokenizerFile, inside: ReadonlySet<string>): SafeCut
   };
 }
 
-/** The pairs of neighbours within added tokens. */
+/** Returns the pairs of neighbouring characters within added tokens. */
 function pairsInside(tokens: readonly AddedToken[]): Set<string> {
   const pairs = new Set<string>();
   for (const { content } of tokens) for (let i = 1; i < content.length; i++) pairs.add(content.slice(i - 1, i + 1));

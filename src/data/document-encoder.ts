@@ -1,21 +1,21 @@
-/** Documents to ids: piece by piece where that gives the ids of the whole, with the tokens that stand around each. */
+/** Encodes documents: piece by piece where that gives the ids of the whole, with the tokens that stand around each. */
 import { type DocumentPart, PieceCutter } from './pieces.js';
 import type { SpecialTokens, TextTokenizer } from './tokenizer.js';
 
 export interface EncodedPiece {
-  /** Of the text, and of the marks around the document where the piece begins or ends it. */
+  /** The ids of the text, and of the marks around the document where the piece begins or ends it. */
   readonly ids: readonly number[];
-  /** How many of the ids are marks. */
+  /** The number of ids that are marks. */
   readonly marks: number;
-  /** Of the text, in UTF-8, without marks that are spelled out in it and became marks. */
+  /** The UTF-8 bytes of the text, without marks that are spelled out in it and became marks. */
   readonly bytes: number;
-  /** Special tokens that are spelled out in the text. */
+  /** The number of special tokens that are spelled out in the text. */
   readonly spelled: number;
   readonly endOfDocument: boolean;
 }
 
 export interface DocumentEncoderOptions {
-  /** What a special token that is spelled out in a document is; by default text like any other. */
+  /** What a special token that is spelled out in a document becomes; by default it is text like any other. */
   readonly specialTokens?: SpecialTokens | undefined;
 }
 
@@ -32,8 +32,8 @@ export class DocumentEncoder {
   }
 
   /**
-   * Takes the next part of a document, and yields what can be encoded by now. The ids of a document's pieces, one behind
-   * the other, are `startIds`, those of its whole text, and `separatorId`.
+   * Takes the next part of a document, and yields what can be encoded by now. The ids of a document's pieces, one
+   * behind the other, are `startIds`, those of its whole text, and `separatorId`.
    * @throws UserError when a document is too long to be held and has no place to cut.
    */
   async *encode(part: DocumentPart): AsyncGenerator<EncodedPiece, void, undefined> {

@@ -1,4 +1,4 @@
-/** What stands around every document of a tokenizer's data: a token that ends it, and often one that begins it. */
+/** The marks around every document of a tokenizer's data: a token that ends it, and often one that begins it. */
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
@@ -8,30 +8,32 @@ import { SEPARATOR } from './bpe-file.js';
 import { addedTokensOf, entriesOf, idsBeforeText, parseTokenizerFile, type TokenizerFile } from './tokenizer-file.js';
 
 export interface DocumentMarks {
-  /** Id of the token that ends a document. */
+  /** The id of the token that ends a document. */
   readonly separatorId: number;
-  /** Ids that begin a document; empty for most tokenizers without a beginning-of-sequence token. */
+  /** The ids that begin a document; empty for most tokenizers without a beginning-of-sequence token. */
   readonly startIds: readonly number[];
 }
 
-/** The marks of the tokenizer at a path, as TextTokenizer.load has them. @throws UserError when there is none. */
+/** Reads the marks of the tokenizer at a path, as `TextTokenizer.load` does. @throws UserError when there is none. */
 export function readDocumentMarks(path: string): DocumentMarks {
   return documentMarks(parseTokenizerFile(readFileSync(path, 'utf8'), path), readNeighbours(path));
 }
 
-/** What decides the marks, beside the file itself. */
+/** The settings that decide the marks, beside the file itself. */
 export interface MarkOptions {
   /** The token that ends a document, as the file spells it. */
   readonly separator?: string | undefined;
-  /** Whether documents begin with the tokenizer's beginning-of-sequence token; by default as the tokenizer itself says. */
+  /** Whether documents begin with the tokenizer's beginning-of-sequence token; by default the tokenizer itself says. */
   readonly bos?: boolean | undefined;
 }
 
-/** What models have called the token that ends a document. */
+/** The names that models have given to the token that ends a document. */
 const SEPARATORS = [SEPARATOR, '</s>', '<|end_of_text|>', '<eos>', '[SEP]'];
-/** Else a special token whose name says as much, for instance `<｜end▁of▁sentence｜>`. */
+/**
+ * The name of the token that is taken if none of these is there: a special token, for instance `<｜end▁of▁sentence｜>`.
+ */
 const SEPARATOR_NAME = /\beos\b|end.?of.?(text|sentence|document|sequence)/i;
-/** Else the token that begins a document, which ends the one before it. */
+/** The name of the last choice: a token that begins a document, and so ends the one before it. */
 const START_NAME = /\bbos\b|^<s>$|begin.?of.?(text|sentence|document|sequence)|startoftext/i;
 
 const ids = z.union([z.int().nonnegative(), z.array(z.int().nonnegative())]).nullish();
@@ -48,7 +50,7 @@ export interface Neighbours {
   readonly addBosToken?: boolean | undefined;
 }
 
-/** @throws UserError when one of the files is not what it should be. */
+/** Reads the files beside a tokenizer.json. @throws UserError when one of them is not what it should be. */
 export function readNeighbours(tokenizerPath: string): Neighbours {
   const folder = dirname(tokenizerPath);
   const config = readIf(join(folder, 'config.json'), modelFile);
@@ -79,8 +81,12 @@ function readIf<Schema extends z.ZodType>(path: string, schema: Schema): z.infer
 }
 
 /**
- * The marks of a tokenizer's documents. The separator is the one that is asked for; else `eos_token_id` of config.json or
- * generation_config.json, of a list the first; else `eos_token` of tokenizer_config.json; else a token of a usual name.
+ * Returns the marks of a tokenizer's documents. The separator is the first of these that there is:
+ * - the token that is asked for,
+ * - `eos_token_id` of config.json or generation_config.json (of a list the first),
+ * - `eos_token` of tokenizer_config.json,
+ * - a token of a usual name.
+ *
  * Documents begin with what the file's post-processor puts before a text, unless `add_bos_token` says otherwise.
  * @throws UserError when a token that is asked for is none, or no token can end a document.
  */

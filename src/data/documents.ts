@@ -9,8 +9,8 @@ export type { DocumentPart } from './pieces.js';
 
 /**
  * Reads the documents of a file: a .txt is one, a line of .jsonl is one (its string `field`), a row of .parquet is one
- * (its column `field`). The text of a .txt comes in the parts in which it is read: for a DocumentEncoder to put together.
- * A document without a character is left out.
+ * (its column `field`). The text of a .txt comes in the parts in which it is read; a DocumentEncoder puts them
+ * together. A document without a character is left out.
  * @param onRead is told how many more bytes of the file, as it is stored, were read.
  * @param rows is told lines and rows that are no documents, and empty documents; by default a bad row is an error.
  * @throws UserError naming the file, and the line, row or byte, of what cannot be read.

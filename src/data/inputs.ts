@@ -1,16 +1,16 @@
-/** From what a user names (files, folders, globs) to the text files that are there. */
+/** Finds the text files that a user names by files, folders and globs. */
 import { statSync } from 'node:fs';
 import { isAbsolute, join, resolve } from 'node:path';
 import { globSync, isDynamicPattern } from 'tinyglobby';
 import { UserError } from '../errors.js';
 
-/** .txt and .jsonl, each also .gz and .zst, and .parquet. */
+/** The names of files that can be read: .txt and .jsonl, each also .gz and .zst, and .parquet. */
 const SUPPORTED = /\.(txt|jsonl)(\.(gz|zst))?$|\.parquet$/;
 const SUPPORTED_TEXT = '.txt, .jsonl (each also .gz or .zst) and .parquet';
 
 /**
- * Expands names into sorted file paths: files as they are, folders recursively, globs. A file that is named in several
- * ways (`a.txt .`) comes once.
+ * Expands names into sorted file paths: a file stays as it is, a folder gives its files recursively, a glob what it
+ * matches. A file that is named in several ways (`a.txt .`) comes once.
  * @throws UserError naming what does not exist, matches nothing, or is of a kind that cannot be read.
  */
 export function findInputFiles(names: readonly string[]): string[] {
@@ -22,7 +22,7 @@ export function findInputFiles(names: readonly string[]): string[] {
   return [...files.values()].sort();
 }
 
-/** Bytes of the files as they are stored: what a progress bar over `readDocuments` counts up to. */
+/** Returns the bytes of the files as they are stored: what a progress bar over `readDocuments` counts up to. */
 export function sizeOfFiles(files: readonly string[]): number {
   return files.reduce((sum, file) => sum + statSync(file).size, 0);
 }

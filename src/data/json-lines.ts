@@ -1,10 +1,10 @@
-/** The objects of a .jsonl file, one a line, or the string in one field of each. */
+/** Reads a .jsonl file: the object of each line, or the string in one field of each. */
 import { messageOf, UserError } from '../errors.js';
 import type { BadRow, BadRows } from './bad-rows.js';
 import { parseJson } from './json-numbers.js';
 import { type OnRead, readText } from './text-stream.js';
 
-/** Characters of a line. A longer one is hardly one document, and near what a string can hold. */
+/** The most characters of a line. A longer one is hardly one document, and near what a string can hold. */
 const LONGEST_LINE = 2 ** 28;
 
 /** An object and the line it stands on. */
@@ -42,7 +42,7 @@ const refuse = ({ file, number, why }: BadRow): never => {
 
 /**
  * Yields the text of each line; blank lines are skipped.
- * @throws UserError when there is no line, and as `rows` where one is not a JSON object or has no text in `field`.
+ * @throws UserError when there is no line, and as `rows` does where one is not a JSON object or has no text in `field`.
  */
 export async function* readJsonLines(
   path: string,
@@ -64,7 +64,7 @@ export async function* readJsonLines(
 }
 
 async function* readLines(path: string, onRead?: OnRead): AsyncGenerator<string> {
-  // parts are joined once a line is whole: adding each to a string that is searched again is quadratic
+  // parts are joined once a line is whole: to add each to a string that is searched again would be quadratic
   let parts: string[] = [];
   let length = 0;
   let number = 1;
@@ -89,7 +89,7 @@ async function* readLines(path: string, onRead?: OnRead): AsyncGenerator<string>
   yield parts.join('');
 }
 
-/** @returns the object, or why the line is none. */
+/** Parses a line. @returns the object, or why the line is none. */
 function objectOf(line: string): Record<string, unknown> | string {
   let value: unknown;
   try {

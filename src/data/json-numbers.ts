@@ -1,6 +1,6 @@
-/** JSON as Python's json.dumps writes it: with NaN, Infinity and -Infinity, which are no JSON. */
+/** Reads JSON as Python's json.dumps writes it: with NaN, Infinity and -Infinity, which are no JSON. */
 
-/** @returns the value, with null for these. @throws SyntaxError as JSON.parse. */
+/** Parses a text. @returns the value, with null for these numbers. @throws SyntaxError as JSON.parse. */
 export function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
@@ -13,7 +13,7 @@ export function parseJson(text: string): unknown {
 
 const NON_FINITE = /NaN|-?Infinity/y;
 
-/** The text with null for every such number outside of a string. */
+/** Returns the text with null for every such number outside of a string. */
 function withoutNonFinite(text: string): string {
   let mended = '';
   let taken = 0;
@@ -29,7 +29,10 @@ function withoutNonFinite(text: string): string {
   return mended + text.slice(taken);
 }
 
-/** Behind the quote that ends the string which begins at `start`: one behind an even number of backslashes. */
+/**
+ * Returns the place behind the string that begins at `start`. Its closing quote is the first one behind an even number
+ * of backslashes.
+ */
 function endOfString(text: string, start: number): number {
   for (let end = text.indexOf('"', start + 1); end >= 0; end = text.indexOf('"', end + 1)) {
     let escapes = 0;

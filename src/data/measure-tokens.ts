@@ -1,4 +1,4 @@
-/** How many tokens tokenizers make of a text. */
+/** Measures how many tokens tokenizers make of a text. */
 import type { BadRows } from './bad-rows.js';
 import { DocumentEncoder } from './document-encoder.js';
 import { readDocuments } from './documents.js';
@@ -6,9 +6,9 @@ import type { OnRead } from './text-stream.js';
 import type { TextTokenizer } from './tokenizer.js';
 
 export interface TokenMeasure {
-  /** Of the text, in UTF-8. */
+  /** The UTF-8 bytes of the text. */
   readonly bytes: number;
-  /** By each tokenizer, the marks around documents not counted. */
+  /** The number of tokens by each tokenizer, without the marks around documents. */
   readonly tokens: readonly number[];
 }
 

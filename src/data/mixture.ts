@@ -2,36 +2,36 @@
 import { UserError } from '../errors.js';
 import { Random } from '../random.js';
 
-/** Where training tokens come from. TokenDataset is one. */
+/** A source of training tokens. TokenDataset is one. */
 export interface TokenSource {
   readonly trainTokens: number;
-  /** Ids start … start+count-1. */
+  /** Returns the ids start … start+count-1. */
   readTrain(start: number, count: number): Uint32Array;
 }
 
 export interface MixtureSource {
   readonly name: string;
   readonly tokens: TokenSource;
-  /** Share of the sequences, in proportion to the other weights. */
+  /** The share of the sequences, in proportion to the other weights. */
   readonly weight: number;
 }
 
-/** How many sequences were drawn from each source: all that is needed to go on. */
+/** The number of sequences drawn from each source: all that is needed to go on. */
 export interface MixtureState {
   readonly drawn: readonly number[];
 }
 
-/** A sequence of T+1 ids (T inputs, and targets that are one further on), and the index of its source. */
+/** A sequence of T+1 ids (T inputs, and their targets one place further on), and the index of its source. */
 export interface Sequence {
   readonly tokens: Uint32Array;
   readonly source: number;
 }
 
 /**
- * Which source a sequence comes from is decided by the largest deficit against its share (the first source on a tie),
- * so that no share is ever off by more than a sequence or so. Each source is cut into windows of T+1 tokens at stride T,
- * drawn in an order that is shuffled anew for each epoch and depends on the seed and the source's name alone: a target
- * language comes in the same order with and without replay beside it.
+ * Draws sequences from sources. The next one comes from the source with the largest deficit against its share (the
+ * first on a tie), so that no share is ever off by more than a sequence or so. Each source is cut into windows of T+1
+ * tokens at stride T. Their order is shuffled anew for each epoch, and depends on the seed and the source's name alone:
+ * a target language comes in the same order with and without replay beside it.
  * @example
  * import { Mixture, TokenDataset } from 'babelgrad';
  *
@@ -47,7 +47,10 @@ export class Mixture {
   readonly #drawn: number[];
   readonly #orders: ({ readonly epoch: number; readonly order: Uint32Array } | undefined)[];
 
-  /** @throws UserError when there is no source, a weight is not positive, or a source has less than one sequence. */
+  /**
+   * Makes a mixture at its beginning.
+   * @throws UserError when there is no source, a weight is not positive, or a source has less than one sequence.
+   */
   constructor(sources: readonly MixtureSource[], { seed, contextLength }: { seed: number; contextLength: number }) {
     if (sources.length === 0) throw new UserError('a run needs at least one source of tokens');
     for (const { name, tokens, weight } of sources) {
@@ -56,7 +59,8 @@ export class Mixture {
       }
       if (tokens.trainTokens < contextLength + 1) {
         throw new UserError(
-          `source '${name}' has ${tokens.trainTokens} training tokens, fewer than one sequence of ${contextLength + 1}; add text or use a shorter contextLength`,
+          `source '${name}' has ${tokens.trainTokens} training tokens, ` +
+            `fewer than one sequence of ${contextLength + 1}; add text or use a shorter contextLength`,
         );
       }
     }
@@ -67,7 +71,7 @@ export class Mixture {
     this.#orders = sources.map(() => undefined);
   }
 
-  /** The next `count` sequences [count, T+1]. */
+  /** Returns the next `count` sequences [count, T+1]. */
   next(count: number): Uint32Array {
     const length = this.contextLength + 1;
     const batch = new Uint32Array(count * length);
@@ -75,7 +79,7 @@ export class Mixture {
     return batch;
   }
 
-  /** The next sequence. */
+  /** Returns the next sequence. */
   nextSequence(): Sequence {
     const source = this.#choose();
     return { tokens: this.#draw(source), source };
@@ -109,19 +113,19 @@ export class Mixture {
     return tokens.readTrain(window * this.contextLength, this.contextLength + 1);
   }
 
-  /** Passes over each source so far. */
+  /** Returns the number of passes over each source so far. */
   epochs(): number[] {
     return this.sources.map(({ tokens }, i) => (this.#drawn[i]! * this.contextLength) / tokens.trainTokens);
   }
 
-  /** What `restore` takes to go on from here. */
+  /** Returns what `restore` takes to go on from here. */
   state(): MixtureState {
     return { drawn: [...this.#drawn] };
   }
 
   /**
    * Goes on from where a mixture of the same sources and seed was.
-   * @throws UserError when the state is of another number of sources.
+   * @throws UserError when the state has another number of sources.
    */
   restore({ drawn }: MixtureState): void {
     if (drawn.length !== this.sources.length) {

@@ -1,4 +1,7 @@
-/** Rows of a Parquet file, or the texts of a column, row group by row group: memory is that of the largest one. */
+/**
+ * Reads the rows of a Parquet file, or the texts of a column, row group by row group: it takes the memory of the
+ * largest.
+ */
 import {
   asyncBufferFromFile,
   type FileMetaData,
@@ -11,7 +14,7 @@ import { messageOf, UserError } from '../errors.js';
 import type { BadRows } from './bad-rows.js';
 import type { OnRead } from './text-stream.js';
 
-/** Values by column, and the row's number from 1. */
+/** The values of a row by column, and its number from 1. */
 export interface ParquetRow {
   readonly value: Readonly<Record<string, unknown>>;
   readonly row: number;
@@ -19,7 +22,7 @@ export interface ParquetRow {
 
 /**
  * Yields each row.
- * @param column the only one to read; by default all.
+ * @param column the only column to read; by default all.
  * @throws UserError when the file is empty, not Parquet, damaged or not UTF-8, or has no such column or no rows.
  */
 export async function* readParquetRows(path: string, column?: string, onRead?: OnRead): AsyncGenerator<ParquetRow> {
@@ -41,7 +44,7 @@ export async function* readParquetRows(path: string, column?: string, onRead?: O
       const what = column === undefined ? '' : `column '${column}' `;
       throw new UserError(`'${path}' rows ${rowStart + 1} to ${rowEnd}: ${what}cannot be read: ${messageOf(error)}`);
     }
-    // by rows: groups differ little in what a row takes, and a progress bar needs no more
+    // progress goes by rows: groups differ little in what a row takes, and a progress bar needs no more
     const bytesAt = (row: number) => Math.round((file.byteLength * row) / Number(metadata.num_rows));
     onRead?.(bytesAt(rowEnd) - bytesAt(rowStart));
     for (const [i, value] of rows.entries()) yield { value, row: rowStart + i + 1 };
@@ -50,7 +53,10 @@ export async function* readParquetRows(path: string, column?: string, onRead?: O
   if (rowStart === 0) throw new UserError(`'${path}' has no rows`);
 }
 
-/** Yields the text of each row in `column`. @throws UserError as readParquetRows, and as `rows` where there is none. */
+/**
+ * Yields the text of each row in `column`. @throws UserError as `readParquetRows`, and as `rows` where there is no
+ * text.
+ */
 export async function* readParquetTexts(
   path: string,
   column: string,

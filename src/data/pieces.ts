@@ -1,4 +1,4 @@
-/** Long documents in pieces whose tokens are those of the whole, so that a document of any length needs little memory. */
+/** Cuts long documents into pieces whose tokens are those of the whole, so that any document needs little memory. */
 import { UserError } from '../errors.js';
 import type { SafeCut } from './cuts.js';
 
@@ -8,21 +8,25 @@ export interface DocumentPart {
   readonly endOfDocument: boolean;
 }
 
-/** A part that can be encoded apart from the others. */
+/** A part of a document that can be encoded apart from the others. */
 export interface Piece extends DocumentPart {
   readonly beginsDocument: boolean;
 }
 
-/** UTF-16 units of a piece, about. From 2^17 down to here, smaller ones took less memory and less time to encode. */
+/**
+ * The UTF-16 units of a piece, about. From 2^17 down to this, smaller ones took less memory and less time to encode.
+ */
 const PIECE = 2 ** 12;
-/** UTF-16 units that are held at most: half of what a string can have, so that a part can be added to them. */
+/** The most UTF-16 units that are held: half of what a string can have, so that a part can be added to them. */
 const MOST_HELD = 2 ** 28 - 2 ** 16;
 
-/** Puts the parts of documents together, and cuts them where that is safe; without such places documents stay whole. */
+/**
+ * Puts the parts of documents together, and cuts them where that is safe; a document without such places stays whole.
+ */
 export class PieceCutter {
   readonly #isSafe: SafeCut | undefined;
   #held = '';
-  /** Places of `#held` below this were looked at, and none was safe. */
+  /** The places of `#held` below this were looked at, and none was safe. */
   #unsafe = 2;
   #begins = true;
 
@@ -57,7 +61,7 @@ export class PieceCutter {
     return piece;
   }
 
-  /** The last safe cut within a piece, else the first behind it. */
+  /** Returns the last safe cut within a piece, or else the first behind it. */
   #findCut(): number | undefined {
     const isSafe = this.#isSafe;
     if (!isSafe) return undefined;

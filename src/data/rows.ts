@@ -1,4 +1,6 @@
-/** Rows of tables: the objects of .jsonl (also .gz and .zst) and the rows of .parquet, with checked access to fields. */
+/**
+ * Rows of tables: the objects of .jsonl (also .gz and .zst) and the rows of .parquet, with checked access to fields.
+ */
 import { UserError } from '../errors.js';
 import { readJsonObjects } from './json-lines.js';
 import { readParquetRows } from './parquet.js';
@@ -6,7 +8,7 @@ import { readParquetRows } from './parquet.js';
 /** A row whose accessors throw a UserError that names the file, the row and the field. */
 export class Row {
   readonly values: Readonly<Record<string, unknown>>;
-  /** For messages: the file and the line or row. */
+  /** The file and the line or row, for messages. */
   readonly where: string;
 
   constructor(values: Readonly<Record<string, unknown>>, where: string) {
@@ -24,7 +26,7 @@ export class Row {
     return value;
   }
 
-  /** A list of at least two texts. */
+  /** Returns a list of at least two texts. */
   texts(field: string): readonly string[] {
     const value = this.#value(field);
     if (!Array.isArray(value) || value.length < 2 || !value.every(item => typeof item === 'string')) {
@@ -33,7 +35,7 @@ export class Row {
     return value;
   }
 
-  /** One of `options`, as a text. */
+  /** Returns one of `options`, as a text. */
   oneOf<Option extends string>(field: string, options: readonly Option[]): Option {
     const value = this.text(field);
     const found = options.find(option => option === value);
@@ -41,7 +43,10 @@ export class Row {
     return found;
   }
 
-  /** A whole number from `first` on, of `count` possible ones; a number or its digits. @returns it, counted from 0. */
+  /**
+   * Returns a whole number, given as a number or its digits: one of `count` from `first` on. @returns it, counted from
+   * 0.
+   */
   index(field: string, count: number, first = 0): number {
     const value = this.#value(field);
     const isDigits = typeof value === 'string' && /^\s*\d+\s*$/.test(value);
@@ -52,7 +57,7 @@ export class Row {
     return number - first;
   }
 
-  /** The error that a field's value calls for. */
+  /** Returns the error that a field's value calls for. */
   fault(field: string, what: string): UserError {
     const shown = JSON.stringify(this.values[field], (_, value) => (typeof value === 'bigint' ? Number(value) : value));
     return new UserError(`${this.where}: field '${field}' is ${shown.slice(0, 80)}: ${what}`);

@@ -1,4 +1,4 @@
-/** Text or held-out tokens to be scored by a model, with the bytes that the scored tokens spell. */
+/** Text or held-out tokens for a model to score, with the bytes that the scored tokens spell. */
 import { UserError } from '../errors.js';
 import type { BadRows } from './bad-rows.js';
 import { DocumentEncoder, type DocumentEncoderOptions } from './document-encoder.js';
@@ -6,23 +6,23 @@ import { readDocuments } from './documents.js';
 import { TokenDataset } from './shards.js';
 import { TextTokenizer } from './tokenizer.js';
 
-/** Ids that are held in memory at once; more are better tokenized into a folder. */
+/** The most ids that are held in memory at once; a larger text is better tokenized into a folder. */
 const MOST_IDS = 2e8;
 
 export interface ScoredText {
-  /** Every id but the first is predicted. */
+  /** The ids; every one but the first is predicted. */
   readonly ids: Uint32Array;
-  /** UTF-8 bytes of the text that the predicted ids spell; marks spell none. */
+  /** The UTF-8 bytes of the text that the predicted ids spell; marks spell none. */
   readonly bytes: number;
-  /** Ids of the marks around documents. */
+  /** The ids of the marks around documents. */
   readonly markIds: ReadonlySet<number>;
-  /** Special tokens that are spelled out in the text; of shards it is not known. */
+  /** The number of special tokens that are spelled out in the text; for shards it is not known. */
   readonly spelledSpecialTokens?: number;
 }
 
 /**
- * The first ids of a data set's held-out split, at most `count` of them. The first has nothing before it and is not
- * predicted, as in training. A character that the end cuts counts as the three bytes that replace it.
+ * Reads the first ids of a data set's held-out split, at most `count` of them. The first id has nothing before it and
+ * is not predicted, as in training. A character that the end cuts counts as the three bytes that replace it.
  */
 export async function heldOutText(dataset: TokenDataset, count = dataset.heldOutTokens): Promise<ScoredText> {
   const ids = dataset.readHeldOut(0, Math.min(count, dataset.heldOutTokens));
@@ -33,7 +33,7 @@ export async function heldOutText(dataset: TokenDataset, count = dataset.heldOut
 }
 
 /**
- * The whole held-out split of a token folder, for the model in a folder of its own.
+ * Reads the whole held-out split of a token folder, for a model in a folder of its own.
  * @throws UserError when the folder is no data set, or its ids are not the model's.
  */
 export async function readHeldOutText(
@@ -56,8 +56,8 @@ export async function readHeldOutText(
 }
 
 /**
- * Documents of text files, one after another behind a separator, so that all of their tokens are predicted.
- * @param options.rows as of `readDocuments`.
+ * Encodes documents of text files, one after another behind a separator, so that all of their tokens are predicted.
+ * @param options.rows as in `readDocuments`.
  */
 export async function encodeScoredText(
   files: readonly string[],
@@ -84,7 +84,7 @@ export async function encodeScoredText(
   return { ids: Uint32Array.from(ids), bytes, markIds: new Set(tokenizer.markBytes.keys()), spelledSpecialTokens };
 }
 
-/** Bytes of text that ids spell, between the marks. */
+/** Returns how many bytes of text ids spell, between the marks. */
 async function bytesOf(ids: Uint32Array, tokenizer: TextTokenizer, markIds: ReadonlySet<number>): Promise<number> {
   let bytes = 0;
   let text: number[] = [];

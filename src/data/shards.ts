@@ -1,7 +1,8 @@
 /**
  * A token data set on disk: a folder with index.json, train-00000.bin … and heldout.bin (little-endian ids, u16 or u32
- * by the size of the vocabulary), and the tokenizer.json that made them. After every document stands the separator
- * token, so that document boundaries are kept; before it, where the tokenizer begins texts with a token, that one.
+ * by the size of the vocabulary), and the tokenizer.json that made them. The separator token stands after every
+ * document, so that document boundaries are kept. Where the tokenizer begins texts with a token, that one stands before
+ * every document.
  */
 import { closeSync, existsSync, fstatSync, openSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -17,7 +18,7 @@ export const INDEX_FORMAT = 'babelgrad tokens 1';
 const splitSchema = z.object({
   file: z.string(),
   tokens: z.int().nonnegative(),
-  /** Documents that begin in the file; one that is partly held out counts on both sides. */
+  /** The number of documents that begin in the file; one that is partly held out counts on both sides. */
   documents: z.int().nonnegative(),
 });
 export const indexSchema = z.object({
@@ -25,23 +26,23 @@ export const indexSchema = z.object({
   dtype: z.enum(['u16', 'u32']),
   vocabSize: z.int().positive(),
   separatorId: z.int().nonnegative(),
-  /** Ids before every document; data sets from before they were written have none. */
+  /** The ids before every document; data sets from before they were written have none. */
   startIds: z.array(z.int().nonnegative()).default([]),
-  /** What special tokens that are spelled out in the text became, and how many are. */
+  /** What special tokens that are spelled out in the text became, and how many there are. */
   specialTokens: z.object({ as: z.enum(SPECIAL_TOKENS), spelled: z.int().nonnegative() }).optional(),
-  /** SHA-256 of tokenizer.json. */
+  /** The SHA-256 of tokenizer.json. */
   tokenizer: z.string(),
-  /** Training tokens, in files of equal length but for the last; documents go on from one to the next. */
+  /** The training tokens, in files of equal length except the last; documents go on from one file to the next. */
   shards: z.array(splitSchema).min(1),
   heldOut: splitSchema,
-  /** UTF-8 bytes and documents of the text, both sides together. */
+  /** The UTF-8 bytes and the documents of the text, both sides together. */
   text: z.object({ bytes: z.int().nonnegative(), documents: z.int().nonnegative() }),
   sources: z.array(z.object({ file: z.string(), documents: z.int().nonnegative() })),
 });
 export type TokenIndex = z.infer<typeof indexSchema>;
 export type Split = z.infer<typeof splitSchema>;
 
-/** Ids of one side of the split, read where they lie. */
+/** Reads ids of one side of the split, where they lie. */
 class SplitReader {
   readonly #files: { readonly descriptor: number; readonly start: number; readonly tokens: number }[] = [];
   readonly #dtype: 'u16' | 'u32';
@@ -71,7 +72,8 @@ class SplitReader {
     const expected = tokens * bytesPerToken(this.#dtype);
     if (found !== expected) {
       throw new UserError(
-        `'${path}' has ${found} bytes, index.json says ${expected}; it is cut off or not of this data set. Run 'tokenize' again.`,
+        `'${path}' has ${found} bytes, index.json says ${expected}; it is cut off or not of this data set. ` +
+          "Run 'tokenize' again.",
       );
     }
   }
@@ -118,7 +120,9 @@ export class TokenDataset {
     }
   }
 
-  /** @throws UserError when the folder is no data set, or a file is missing, cut off, or of another data set. */
+  /**
+   * Opens a data set. @throws UserError when the folder is none, or a file is missing, cut off, or of another data set.
+   */
   static open(folder: string): TokenDataset {
     const path = join(folder, 'index.json');
     let text: string;
@@ -151,24 +155,25 @@ export class TokenDataset {
     return this.#heldOut.tokens;
   }
 
-  /** Training ids start … start+count-1. */
+  /** Returns the training ids start … start+count-1. */
   readTrain(start: number, count: number): Uint32Array {
     return this.#train.read(start, count);
   }
 
-  /** Held-out ids start … start+count-1. */
+  /** Returns the held-out ids start … start+count-1. */
   readHeldOut(start: number, count: number): Uint32Array {
     return this.#heldOut.read(start, count);
   }
 
-  /** The tokenizer.json that made the ids. */
+  /** The text of the tokenizer.json that made the ids. */
   get tokenizerJson(): string {
     return readFileSync(join(this.folder, 'tokenizer.json'), 'utf8');
   }
 
   /**
-   * Checks that a model reads the ids as they were made; what a folder without a tokenizer.json reads is not known.
-   * @throws UserError when the tokenizer in the model's folder is another one.
+   * Checks that a model reads the ids as they were made. A folder without a tokenizer.json passes: what it reads is not
+   * known.
+   * @throws UserError when the model's folder has another tokenizer.
    */
   checkTokenizerOf(modelFolder: string): void {
     const path = join(modelFolder, 'tokenizer.json');
@@ -188,7 +193,7 @@ export class TokenDataset {
   }
 }
 
-/** Ids mean nothing with another tokenizer. */
+/** Checks that the tokenizer is the one that made the ids: they mean nothing with another. */
 function checkOwnTokenizer(folder: string, expected: string): void {
   const path = join(folder, 'tokenizer.json');
   let json: Buffer;

@@ -1,4 +1,4 @@
-/** The second pass of tokenizing: the ids of all documents, divided into training shards and a held-out file. */
+/** The second pass of tokenizing: it divides the ids of all documents into training shards and a held-out file. */
 import { join } from 'node:path';
 import { UserError } from '../errors.js';
 import { Random } from '../random.js';
@@ -6,25 +6,25 @@ import type { Split } from './shards.js';
 import { TokenReader, TokenWriter } from './token-file.js';
 
 export interface SplitOptions {
-  /** Tokens to hold out, exactly. */
+  /** The exact number of tokens to hold out. */
   readonly heldOutTokens: number;
   readonly shardTokens: number;
-  /** Of the choice of held-out documents. */
+  /** The seed of the choice of held-out documents. */
   readonly seed: number;
 }
 
-/** The documents of a file of ids. */
+/** A file of ids with its documents. */
 export interface TokenizedDocuments {
   readonly path: string;
   readonly dtype: 'u16' | 'u32';
-  /** Tokens of each document, in the order of the file. */
+  /** The tokens of each document, in the order of the file. */
   readonly lengths: readonly number[];
 }
 
 /**
- * Writes heldout.bin and train-00000.bin … into `folder`. Documents are held out in a seeded shuffle until their tokens
- * are as many as asked; of the last one only the first part is taken, which comes last in heldout.bin, for no separator
- * follows it.
+ * Writes heldout.bin and train-00000.bin … into `folder`. Documents are held out in a seeded shuffle until there are as
+ * many tokens as asked for. Of the last document only the first part is taken. This part comes last in heldout.bin,
+ * since no separator follows it.
  * @throws UserError when no token would be left to train on.
  */
 export function writeSplit(
@@ -66,7 +66,7 @@ export function writeSplit(
   }
 }
 
-/** The documents that are held out whole, and the one whose first tokens are. */
+/** Chooses the documents that are held out whole, and the one of which only the first tokens are. */
 function chooseHeldOut(lengths: readonly number[], wanted: number, seed: number) {
   const whole = new Set<number>();
   let left = wanted;
@@ -79,7 +79,7 @@ function chooseHeldOut(lengths: readonly number[], wanted: number, seed: number)
   return { whole, divided: undefined };
 }
 
-/** Writes one side of the split, in files of equal length but for the last. */
+/** Writes one side of the split, in files of equal length except the last. */
 class SideWriter {
   readonly #folder: string;
   readonly #dtype: 'u16' | 'u32';
@@ -114,7 +114,7 @@ class SideWriter {
     }
   }
 
-  /** What the files hold, now that they are complete. */
+  /** Completes the files. @returns what they hold. */
   finish(): Split[] {
     this.#writer.finish();
     return this.#files;

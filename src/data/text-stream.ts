@@ -1,4 +1,6 @@
-/** The text of a file as a stream of strings: decompressed, checked to be UTF-8, in chunks of some ten kilobytes. */
+/**
+ * Reads the text of a file as a stream of strings: decompressed, checked to be UTF-8, in chunks of some ten kilobytes.
+ */
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { pipeline } from 'node:stream';
@@ -34,7 +36,7 @@ export async function* readText(path: string, onRead?: OnRead): AsyncGenerator<s
   if (bytes === 0) throw new UserError(`'${path}' is empty`);
 }
 
-/** Where in a chunk that could not be decoded the fault is; 0 when it began in the chunk before. */
+/** Returns the place of the fault in a chunk that could not be decoded; 0 when it began in the chunk before. */
 function firstBadByte(chunk: Uint8Array): number {
   const decoder = new TextDecoder('utf-8', { fatal: true });
   // up to three bytes may end a character of the chunk before
@@ -59,7 +61,7 @@ async function* readBytes(path: string, onRead?: OnRead): AsyncGenerator<Uint8Ar
   const stored = readStored(path, onRead);
   if (!/\.(gz|zst)$/.test(path)) return yield* stored;
   try {
-    // pipeline hands an error of the file on to the stream that is read; its callback has nothing to add
+    // `pipeline` hands an error of the file on to the stream that is read; its callback has nothing to add
     yield* path.endsWith('.gz') ? pipeline(stored, createGunzip(), () => {}) : decompressZstd(stored);
   } catch (error) {
     if (error instanceof UserError) throw error;

@@ -1,10 +1,13 @@
 /** Files of token ids, u16 or u32 by the size of the vocabulary (little-endian, as every machine that Node runs on). */
 import { closeSync, fsyncSync, openSync, readSync, writeSync } from 'node:fs';
 
-/** Ids that are held before they are written, and read at once: documents are often a few hundred only. */
+/**
+ * The number of ids that are held before they are written, and read at once: documents are often only a few hundred
+ * long.
+ */
 const BLOCK = 2 ** 18;
 
-/** How ids of a vocabulary of `vocabSize` are stored. */
+/** Returns the type in which ids of a vocabulary of `vocabSize` are stored. */
 export const dtypeFor = (vocabSize: number): 'u16' | 'u32' => (vocabSize <= 2 ** 16 ? 'u16' : 'u32');
 export const bytesPerToken = (dtype: 'u16' | 'u32'): 2 | 4 => (dtype === 'u16' ? 2 : 4);
 
@@ -50,7 +53,7 @@ export class TokenWriter {
     this.close();
   }
 
-  /** Closes the file as it is; nothing more happens when it is closed. */
+  /** Closes the file as it is; does nothing if it is closed already. */
   close(): void {
     if (this.#isOpen) closeSync(this.#descriptor);
     this.#isOpen = false;
@@ -72,7 +75,7 @@ export class TokenReader {
   #block: Uint32Array = new Uint32Array();
   #position = 0;
 
-  /** For the ids start … end-1. */
+  /** Opens the file to read the ids start … end-1. */
   constructor(path: string, dtype: 'u16' | 'u32', start: number, end: number) {
     this.#descriptor = openSync(path, 'r');
     this.#dtype = dtype;
@@ -80,7 +83,7 @@ export class TokenReader {
     this.#end = end;
   }
 
-  /** The next ids, at least one and at most `count`; valid until the next call. */
+  /** Returns the next ids, at least one and at most `count`; they are valid until the next call. */
   next(count: number): Uint32Array {
     if (this.#position === this.#block.length) {
       const size = Math.min(BLOCK, this.#end - this.#read);

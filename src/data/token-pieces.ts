@@ -1,13 +1,16 @@
-/** What tokens of one tokenizer are to another whose vocabulary is the beginning of it. */
+/** What tokens of one tokenizer are to another whose vocabulary is its beginning. */
 import { UserError } from '../errors.js';
 import { isByteLevel } from './bpe-file.js';
 import type { TextTokenizer } from './tokenizer.js';
 import { parseTokenizerFile, replacementsOf } from './tokenizer-file.js';
 
-/** What a decoder gives for bytes that are no whole character. */
+/** The character that a decoder gives for bytes that are no whole character. */
 const INCOMPLETE = '\ufffd';
 
-/** @throws UserError naming the first entry of `old`, by id, that is not in `extended` with the same id. */
+/**
+ * Checks that `extended` keeps all of `old`.
+ * @throws UserError naming the first entry of `old`, by id, that is not in `extended` with the same id.
+ */
 export function checkExtends(old: TextTokenizer, extended: TextTokenizer): void {
   const entries = extended.vocabulary;
   for (const [entry, id] of [...old.vocabulary].sort(([, a], [, b]) => a - b)) {
@@ -15,7 +18,8 @@ export function checkExtends(old: TextTokenizer, extended: TextTokenizer): void 
     if (other === id) continue;
     const found = other === undefined ? 'is not in the new one' : `has id ${other} in the new one`;
     throw new UserError(
-      `the new tokenizer does not extend the model's: '${entry}' of id ${id} ${found}; ids of old tokens must stay, since the model's rows go by them`,
+      `the new tokenizer does not extend the model's: '${entry}' of id ${id} ${found}; ` +
+        "ids of old tokens must stay, since the model's rows go by them",
     );
   }
 }
@@ -23,16 +27,16 @@ export function checkExtends(old: TextTokenizer, extended: TextTokenizer): void 
 /** A token that `old` does not have. */
 export interface NewToken {
   readonly id: number;
-  /** Decoded alone; a part of a character shows as U+FFFD. */
+  /** The text of the token decoded alone; a part of a character shows as U+FFFD. */
   readonly text: string;
   /**
-   * Ids that `old` gives for the text. Of a token that ends within a character, those of its bytes. Empty where there is
-   * no text, or no token of that id.
+   * The ids that `old` gives for the text. A token that ends within a character has those of its bytes. Empty where
+   * there is no text, or no token of that id.
    */
   readonly pieces: readonly number[];
 }
 
-/** The tokens of `extended` from the first id behind `old` on, one for each id. */
+/** Returns the tokens of `extended` from the first id behind `old` on, one for each id. */
 export async function newTokens(old: TextTokenizer, extended: TextTokenizer): Promise<NewToken[]> {
   const bytes = isByteLevel(old.json) ? old.vocabulary : undefined;
   const spelled = new Map([...extended.vocabulary].map(([entry, id]) => [id, entry]));
@@ -41,7 +45,7 @@ export async function newTokens(old: TextTokenizer, extended: TextTokenizer): Pr
   for (let id = old.vocabSize; id < extended.vocabSize; id++) {
     const entry = spelled.get(id);
     const text = entry === undefined ? '' : await textOf(id, entry);
-    // the token stands within a text: nothing is put before it
+    // the token stands within a text, so nothing is put before it
     const pieces =
       bytes && text.includes(INCOMPLETE)
         ? [...entry!].flatMap(symbol => bytes.get(symbol) ?? [])
@@ -51,7 +55,10 @@ export async function newTokens(old: TextTokenizer, extended: TextTokenizer): Pr
   return tokens;
 }
 
-/** The text of a token, with the blanks that SentencePiece's decoder would drop from the beginning of a text. */
+/**
+ * Returns a function that gives a token's text, with the blanks that SentencePiece's decoder would drop from the
+ * beginning of a text.
+ */
 function textsOf(tokenizer: TextTokenizer): (id: number, entry: string) => Promise<string> {
   const replacements = isByteLevel(tokenizer.json) ? undefined : replacementsOf(parseTokenizerFile(tokenizer.json));
   if (!replacements) return id => tokenizer.decode([id]);

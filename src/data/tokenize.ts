@@ -1,4 +1,4 @@
-/** Text files to a token data set, in two streaming passes. */
+/** Turns text files into a token data set, in two streaming passes. */
 import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { UserError } from '../errors.js';
@@ -12,36 +12,36 @@ import { writeSplit } from './split.js';
 import { dtypeFor, TokenWriter } from './token-file.js';
 import type { SpecialTokens, TextTokenizer } from './tokenizer.js';
 
-/** How far the first pass, which takes nearly all of the time, is. */
+/** The progress of the first pass, which takes nearly all of the time. */
 export interface TokenizeProgress {
   readonly file: string;
-  /** Bytes of the files as they are stored, and tokens, so far. */
+  /** The bytes of the files as they are stored, and the tokens, so far. */
   readonly bytes: number;
   readonly tokens: number;
 }
 
 export interface TokenizeOptions {
   readonly tokenizer: TextTokenizer;
-  /** Field or column of the text in .jsonl and .parquet; default `text`. */
+  /** The field or column of the text in .jsonl and .parquet; by default `text`. */
   readonly field?: string | undefined;
-  /** What a special token that is spelled out in a document is; by default text like any other. */
+  /** What a special token that is spelled out in a document becomes; by default it is text like any other. */
   readonly specialTokens?: SpecialTokens | undefined;
   /** The folder to make; it must not exist. */
   readonly out: string;
-  /** Tokens to hold out, exactly; default a twentieth, at most a million. */
+  /** The exact number of tokens to hold out; by default a twentieth, at most a million. */
   readonly heldOutTokens?: number | undefined;
-  /** Tokens of a shard, default 64 Mi. */
+  /** The tokens of a shard, by default 64 Mi. */
   readonly shardTokens?: number;
-  /** Of the choice of held-out documents. */
+  /** The seed of the choice of held-out documents. */
   readonly seed?: number;
-  /** What is done with bad rows, and counts them; by default they are errors. */
+  /** Decides what is done with bad rows, and counts them; by default they are errors. */
   readonly rows?: BadRows;
   readonly onProgress?: (progress: TokenizeProgress) => void;
 }
 
 /**
- * First pass: every document becomes ids with its marks, in one temporary file. Second pass: `writeSplit`. The folder
- * appears when it is complete.
+ * Makes a data set. In the first pass every document becomes ids with its marks, in one temporary file; the second pass
+ * is `writeSplit`. The folder appears when it is complete.
  * @throws UserError when `out` exists, a text cannot be read, or there are too few tokens to hold out that many.
  * @example
  * import { TextTokenizer, tokenizeFiles } from 'babelgrad';
@@ -50,7 +50,7 @@ export interface TokenizeOptions {
  * for (const language of ['en', 'fr']) {
  *   const files = [`text/${language}.jsonl.gz`];
  *   const index = await tokenizeFiles(files, { tokenizer, out: `data/${language}`, heldOutTokens: 4096 });
- *   console.log(index.documents, index.train, index.heldOut);
+ *   console.log(index.text.documents, index.shards, index.heldOut);
  * }
  */
 export async function tokenizeFiles(files: readonly string[], options: TokenizeOptions): Promise<TokenIndex> {
@@ -88,7 +88,7 @@ function checkWhole(what: string, value: number, least: number): void {
   throw new UserError(`${what} must be a whole number of at least ${least}, not ${value}`);
 }
 
-/** Writes the ids of all documents, in the order of the files. `lengths` are their tokens, marks included. */
+/** Writes the ids of all documents, in the order of the files. `lengths` are the tokens of each, marks included. */
 async function encodeAll(
   files: readonly string[],
   path: string,

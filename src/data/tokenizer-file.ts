@@ -1,4 +1,4 @@
-/** What a tokenizer.json of any kind says, read without making a tokenizer of it, and variants of it. */
+/** Reads what a tokenizer.json of any kind says, without making a tokenizer of it, and makes variants of it. */
 import { z } from 'zod';
 import { UserError } from '../errors.js';
 
@@ -26,8 +26,8 @@ const schema = z.looseObject({
   post_processor: step,
   model: z.looseObject({
     type: z.string().optional(),
-    // BPE, WordPiece and WordLevel map tokens to ids; of Unigram the place in the list is the id.
-    // A record of zod's would leave '__proto__' out.
+    // BPE, WordPiece and WordLevel map tokens to ids; in Unigram the place in the list is the id. A record of zod's
+    // would leave '__proto__' out.
     vocab: z.union([
       z.array(z.tuple([z.string(), z.number()])),
       z.custom<Readonly<Record<string, number>>>(
@@ -40,7 +40,7 @@ const schema = z.looseObject({
 });
 export type TokenizerFile = z.infer<typeof schema>;
 
-/** @throws UserError naming `path`, where it is given, when the text is no tokenizer.json. */
+/** Parses a tokenizer.json. @throws UserError naming `path`, where it is given, when the text is none. */
 export function parseTokenizerFile(json: string, path?: string): TokenizerFile {
   try {
     return schema.parse(JSON.parse(json));
@@ -60,7 +60,7 @@ export function mergesOf({ model }: TokenizerFile): Merge[] {
   );
 }
 
-/** The steps that run one after another. */
+/** Returns the steps that run one after another. */
 export function stepsOf(root: TokenizerFile['normalizer']): readonly Step[] {
   if (!root) return [];
   if (root.type !== 'Sequence') return [root];
@@ -69,7 +69,7 @@ export function stepsOf(root: TokenizerFile['normalizer']): readonly Step[] {
   return ((normalizers ?? pretokenizers ?? processors ?? []) as Step[]).flatMap(stepsOf);
 }
 
-/** Every entry with its id, added tokens included. */
+/** Yields every entry with its id, added tokens included. */
 export function* entriesOf(file: TokenizerFile): Generator<readonly [token: string, id: number]> {
   const { vocab } = file.model;
   if (Array.isArray(vocab)) for (const [id, [token]] of vocab.entries()) yield [token, id];
@@ -77,24 +77,27 @@ export function* entriesOf(file: TokenizerFile): Generator<readonly [token: stri
   for (const { id, content } of addedTokensOf(file)) yield [content, id];
 }
 
-/** The largest id, added tokens included, and its token. @throws UserError naming `path` when it is no tokenizer.json. */
+/**
+ * Returns the largest id, added tokens included, and its token. @throws UserError naming `path` when it is no
+ * tokenizer.json.
+ */
 export function largestTokenId(json: string, path: string): { readonly id: number; readonly token: string } {
   let largest = { id: -1, token: '' };
   for (const [token, id] of entriesOf(parseTokenizerFile(json, path))) if (id > largest.id) largest = { id, token };
   return largest;
 }
 
-/** How the file spells an id; the last spelling counts, which is an added token's. */
+/** Returns how the file spells an id; the last spelling counts, which is an added token's. */
 export function tokenOfId(json: string, wanted: number): string | undefined {
   let found: string | undefined;
   for (const [token, id] of entriesOf(parseTokenizerFile(json))) if (id === wanted) found = token;
   return found;
 }
 
-/** Ids that the file's post-processor puts before a text. */
+/** Returns the ids that the file's post-processor puts before a text. */
 export function idsBeforeText(file: TokenizerFile): readonly number[] {
   for (const each of stepsOf(file.post_processor)) {
-    // `cls` of BERT's and RoBERTa's is a token and its id
+    // `cls` of BERT's and RoBERTa's post-processors is a token and its id
     if (Array.isArray(each.cls)) return [each.cls[1] as number];
     if (each.type !== 'TemplateProcessing') continue;
     const { single, special_tokens: tokens } = each as unknown as {
@@ -107,12 +110,12 @@ export function idsBeforeText(file: TokenizerFile): readonly number[] {
   return [];
 }
 
-/** Stands before entries that no text may reach. Four noncharacters, which are in no text that is interchanged. */
+/** The prefix of entries that no text may reach: four noncharacters, which are in no text that is interchanged. */
 const UNREACHABLE = '\u{10ffff}'.repeat(4);
 
 /**
- * The file without its special tokens: where one is spelled out in a text, the spelling is ordinary text. Its entry in the
- * vocabulary stays, since others' ids go by places, but under a name that no text has.
+ * Returns the file without its special tokens: one that is spelled out in a text is ordinary text. Its entry stays in
+ * the vocabulary, since others' ids go by places, but under a name that no text has.
  */
 export function withoutSpecialTokens(json: string): string {
   const file = parseTokenizerFile(json);
@@ -131,7 +134,9 @@ export function withoutSpecialTokens(json: string): string {
   });
 }
 
-/** Single characters that are replaced before anything is merged; undefined where more than that is done to a text. */
+/**
+ * Returns the single characters that are replaced before anything is merged; undefined where more is done to a text.
+ */
 export function replacementsOf({ normalizer, pre_tokenizer }: TokenizerFile): ReadonlyMap<string, string> | undefined {
   const replacements = new Map<string, string>();
   const replace = (from: unknown, to: unknown): boolean => {
@@ -147,7 +152,7 @@ export function replacementsOf({ normalizer, pre_tokenizer }: TokenizerFile): Re
     ) &&
     stepsOf(pre_tokenizer).every(step => {
       if (step.type === 'Metaspace') return replace(' ', step.replacement);
-      // a character that is in no text any more
+      // a character that is no longer in any text
       return step.type === 'Split' && replacements.has(stringOf(step) ?? '');
     });
   return isKnown ? replacements : undefined;
@@ -164,7 +169,10 @@ export function hasTextPrefix(file: TokenizerFile): boolean {
   );
 }
 
-/** The file without what it puts at the beginning of a text by itself, a space mostly: for what goes on with a text. */
+/**
+ * Returns the file without what it puts at the beginning of a text by itself, a space mostly: for a text that goes on
+ * with another.
+ */
 export function withoutTextPrefix(json: string): string {
   const file = parseTokenizerFile(json);
   const normalizers = stepsOf(file.normalizer).filter(({ type }) => type !== 'Prepend');

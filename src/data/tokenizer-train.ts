@@ -1,4 +1,4 @@
-/** Training a byte-level BPE in Hugging Face's tokenizer.json format, through their own package. */
+/** Trains a byte-level BPE in Hugging Face's tokenizer.json format, through their own package. */
 import { execFile } from 'node:child_process';
 import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -15,24 +15,31 @@ import { TextTokenizer } from './tokenizer.js';
 
 export interface TrainTokenizerOptions {
   readonly vocabSize: number;
-  /** Field or column of the text in .jsonl and .parquet; default `text`. */
+  /** The field or column of the text in .jsonl and .parquet; by default `text`. */
   readonly field?: string | undefined;
-  /** Where tokenizer.json goes; it must not exist. */
+  /** The path of the tokenizer.json to write; it must not exist. */
   readonly out: string;
-  /** Regular expression (Oniguruma's) whose matches tokens stay within; default WORD_PATTERN. Recorded in the file. */
+  /**
+   * The regular expression (Oniguruma's) whose matches tokens stay within, by default WORD_PATTERN. The file records
+   * it.
+   */
   readonly pattern?: string | undefined;
-  /** Bytes of UTF-8 text to look at, default 500 MB: the first ones of the files as they are listed, not a share of each. */
+  /**
+   * The bytes of UTF-8 text to look at, by default 500 MB: the first bytes of the files as they are listed, not a share
+   * of each.
+   */
   readonly maxBytes?: number;
-  /** What is done with bad rows, and counts them; by default they are errors. */
+  /** Decides what is done with bad rows, and counts them; by default they are errors. */
   readonly rows?: BadRows;
   readonly onRead?: OnRead;
 }
 
 /**
- * Trains a byte-level BPE: id 0 ends a document, then the 256 bytes, then merges by frequency. The same text gives the
- * same file. The package trains about 30,000 entries whatever one asks; a smaller vocabulary is the same BPE cut off
- * after its first merges. The text is copied to a temporary file, since the package reads only files.
- * @throws UserError when `out` exists, `pattern` is no regular expression, or `vocabSize` is too small for the bytes, or larger than the text gives.
+ * Trains a byte-level BPE: id 0 ends a document, then come the 256 bytes, then merges by frequency. The same text gives
+ * the same file. The package trains about 30,000 entries whatever one asks for; a smaller vocabulary is the same BPE
+ * cut off after its first merges. The text is copied to a temporary file, since the package reads only files.
+ * @throws UserError when `out` exists, `pattern` is no regular expression, or `vocabSize` is too small for the bytes,
+ * or larger than the text gives.
  * @example
  * import { findInputFiles, trainTokenizer } from 'babelgrad';
  *
@@ -58,7 +65,7 @@ export async function trainTokenizer(files: readonly string[], options: TrainTok
   }
 }
 
-/** @throws UserError when it is no regular expression, or matches nothing at all. */
+/** Returns the pattern. @throws UserError when it is no regular expression, or matches nothing at all. */
 function checkPattern(pattern: string): string {
   try {
     Tokenizer.fromString(untrainedBpe(pattern));
@@ -71,7 +78,8 @@ function checkPattern(pattern: string): string {
 
 /**
  * Trains in a process of its own: the package prints to stdout, which belongs to the command's result, and holds the
- * event loop until it is done. From the package's root the import resolves however the package was installed.
+ * event loop until it is done. The import starts from the package's root, so that it resolves however the package was
+ * installed.
  * @returns the trained tokenizer.json.
  */
 async function runTrainer(folder: string, untrainedJson: string, sample: string): Promise<string> {

@@ -13,21 +13,23 @@ import {
   withoutTextPrefix,
 } from './tokenizer-file.js';
 
-/** What a special token that is spelled out in a text is: text like any other, or that token. */
+/** What a special token that is spelled out in a text becomes: text like any other, or that token. */
 export const SPECIAL_TOKENS = ['text', 'tokens'] as const;
 export type SpecialTokens = (typeof SPECIAL_TOKENS)[number];
 
 export interface EncodeOptions {
-  /** What a special token that is spelled out in the text is; by default that token, as everywhere in this format. */
+  /**
+   * What a special token that is spelled out in the text becomes; by default that token, as everywhere in this format.
+   */
   readonly specialTokens?: SpecialTokens | undefined;
-  /** Whether the text goes on with another, so that nothing is put before it (SentencePiece puts a blank, say). */
+  /** Whether the text goes on with another, so that nothing is put before it (SentencePiece puts a blank there). */
   readonly continues?: boolean | undefined;
 }
 
 export class TextTokenizer implements DocumentMarks {
   /** The file's text, to be kept beside data and checkpoints. */
   readonly json: string;
-  /** One more than the largest id, which is what an embedding needs, also where a file leaves ids out. */
+  /** One more than the largest id: the rows that an embedding needs, also where a file leaves ids out. */
   readonly vocabSize: number;
   readonly separatorId: number;
   readonly startIds: readonly number[];
@@ -37,7 +39,7 @@ export class TextTokenizer implements DocumentMarks {
   readonly vocabulary: ReadonlyMap<string, number>;
   readonly #file: TokenizerFile;
   readonly #tokenizer: Tokenizer;
-  /** Tokenizers of the variants of the file that encode as their key says, made when they are first needed. */
+  /** Tokenizers of variants of the file, which encode as their key says; each is made when it is first needed. */
   readonly #variants = new Map<string, Tokenizer>();
   readonly #spelledSpecial: RegExp | undefined;
 
@@ -56,8 +58,8 @@ export class TextTokenizer implements DocumentMarks {
   }
 
   /**
-   * Loads a tokenizer.json. What stands around documents is what the files beside it say (config.json,
-   * generation_config.json, tokenizer_config.json), else what the file itself does.
+   * Loads a tokenizer.json. The marks around documents are those that the files beside it name (config.json,
+   * generation_config.json, tokenizer_config.json), or else those of the file itself.
    * @throws UserError when the file is missing or damaged, or has no such marks.
    */
   static load(path: string, options: MarkOptions = {}): TextTokenizer {
@@ -76,30 +78,35 @@ export class TextTokenizer implements DocumentMarks {
   }
 
   /**
-   * @param marks what stands around documents, where it is known from elsewhere.
+   * Makes a tokenizer from the text of a tokenizer.json.
+   * @param marks the marks around documents, where they are known from elsewhere.
    * @throws UserError when the text is not a tokenizer, or names no token that ends a document.
    */
   static parse(json: string, marks?: DocumentMarks): TextTokenizer {
     return new TextTokenizer(json, file => marks ?? documentMarks(file, {}));
   }
 
-  /** Ids of the text alone, without the marks of a document. */
+  /** Returns the ids of the text alone, without the marks of a document. */
   async encode(text: string, options: EncodeOptions = {}): Promise<number[]> {
     return (await this.#encode(text, options)).getIds();
   }
 
   /**
-   * Ids of the beginning of a document, to be continued: what begins a document, and the text. Of nothing at all it is the
-   * token that ends the document before.
+   * Returns the ids of the beginning of a document, to be continued: those that begin a document, and those of the
+   * text. If there are none at all, it is the token that ends the document before.
    */
   async encodePrompt(text: string, options: EncodeOptions = {}): Promise<number[]> {
     const ids = await this.encode(text, options);
-    const isThere = this.startIds.length > 0 && this.startIds.every((id, i) => ids[i] === id); // spelled out in the text
+    // the text may spell them out
+    const isThere = this.startIds.length > 0 && this.startIds.every((id, i) => ids[i] === id);
     const prompt = isThere ? ids : [...this.startIds, ...ids];
     return prompt.length > 0 ? prompt : [this.separatorId];
   }
 
-  /** Ids of the text by the parts that are encoded apart: words, mostly. Together they are those of `encode`. */
+  /**
+   * Returns the ids of the text by the parts that are encoded apart: words, mostly. Together they are those of
+   * `encode`.
+   */
   async encodeWords(text: string, options: EncodeOptions = {}): Promise<number[][]> {
     const encoding = await this.#encode(text, options);
     const parts = encoding.getWordIds();
@@ -115,12 +122,14 @@ export class TextTokenizer implements DocumentMarks {
     return this.#tokenizer.decode([...ids], false);
   }
 
-  /** Where a text may be cut so that its pieces, of which all but the first continue, give the ids of the whole. */
+  /**
+   * Returns where a text may be cut so that its pieces give the ids of the whole. All pieces but the first continue.
+   */
   safeCuts(specialTokens: SpecialTokens = 'tokens'): SafeCut | undefined {
     return safeCuts(this.#file, specialTokens === 'text');
   }
 
-  /** How many special tokens are spelled out in a text. */
+  /** Returns how many special tokens are spelled out in a text. */
   countSpecialTokens(text: string): number {
     return this.#spelledSpecial ? (text.match(this.#spelledSpecial)?.length ?? 0) : 0;
   }
@@ -150,13 +159,13 @@ function nativeTokenizer(json: string): Tokenizer {
   } catch (error) {
     throw new UserError(`not a tokenizer.json: ${messageOf(error)}`);
   }
-  // files made for classifiers ask for these; either would change the text without a word
+  // files made for classifiers ask for these; either would silently change the text
   tokenizer.disableTruncation();
   tokenizer.disablePadding();
   return tokenizer;
 }
 
-/** Finds each of the texts, of several that begin alike the longest. */
+/** Returns an expression that finds each of the texts, and of several that begin alike the longest. */
 function anyOf(texts: readonly string[]): RegExp | undefined {
   if (texts.length === 0) return undefined;
   const longestFirst = [...texts].sort((a, b) => b.length - a.length);

@@ -1,6 +1,6 @@
 /**
- * The demonstration: a small English model, then French from scratch and by continual pre-training with the same budget,
- * on the text that ships with the project.
+ * The demonstration: a small English model, then French from scratch and by continual pre-training with the same
+ * budget, on the text that ships with the project.
  */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
@@ -15,7 +15,7 @@ import { parseConfig } from '../run/config.js';
 import type { TrainObserver } from '../run/loop.js';
 import { startOrResumeRun } from '../run/run.js';
 
-/** Sizes that two slow cores get through in a few minutes. */
+/** These sizes are such that two slow cores get through the demonstration in a few minutes. */
 const VOCAB_SIZE = 1024;
 const HELD_OUT_TOKENS = 4096;
 const SOURCE_TOKENS = 200_000;
@@ -23,11 +23,11 @@ const TARGET_TOKENS = 120_000;
 const REPLAY = 0.1;
 
 export interface DemoOptions {
-  /** Folder for data and runs; what an earlier demo has done in it is kept. */
+  /** The folder for data and runs; what an earlier demo has done in it is kept. */
   readonly out: string;
   readonly adapter?: string | undefined;
   readonly signal?: AbortSignal | undefined;
-  /** Is told of each stage; a stage that trains takes the observer that it gives back. */
+  /** Is told of each stage; a stage that trains takes the observer that this returns. */
   onStage(stage: string): TrainObserver;
 }
 
@@ -37,7 +37,7 @@ export interface DemoResult {
   readonly report: string;
 }
 
-/** The first of NAME, NAME-2, NAME-3 … that does not exist. */
+/** Returns the first of NAME, NAME-2, NAME-3 … that does not exist. */
 export function freeFolder(name: string): string {
   for (let n = 1; ; n++) {
     const folder = n === 1 ? name : `${name}-${n}`;
@@ -45,7 +45,7 @@ export function freeFolder(name: string): string {
   }
 }
 
-/** @returns nothing when it was aborted; the same call goes on from there. */
+/** Runs the demonstration. @returns nothing when it was aborted; the same call goes on from there. */
 export async function runDemo({ out, adapter, signal, onStage }: DemoOptions): Promise<DemoResult | undefined> {
   onStage('data');
   const text = (language: string) => join(packageRoot, 'src', 'demo', 'text', `${language}.jsonl.gz`);

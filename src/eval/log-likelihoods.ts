@@ -1,4 +1,7 @@
-/** Log-likelihoods of spans: of the choices of a task, say. Sequences run by length, and what they share once. */
+/**
+ * Log-likelihoods of spans, for instance of the choices of a task. Sequences are run by length, and what they share is
+ * run once.
+ */
 import { UserError } from '../errors.js';
 import { checkIds, checkSizes } from '../model/batch.js';
 import { checkWindow } from '../model/config.js';
@@ -12,7 +15,10 @@ export interface ScoredTokens {
   readonly start: number;
 }
 
-/** The length in predicted tokens that a sequence is padded to: 16, 24, 32, 48, 64, 96, …, so that a few plans do. */
+/**
+ * Returns the length in predicted tokens that a sequence is padded to: 16, 24, 32, 48, 64, 96, …, so that a few plans
+ * do.
+ */
 export function paddedLength(tokens: number): number {
   for (let power = 16; ; power *= 2) {
     if (tokens <= power) return power;
@@ -21,16 +27,17 @@ export function paddedLength(tokens: number): number {
 }
 
 export interface ScoreOptions {
-  /** Tokens that run at once, padding among them; a batch has at least one sequence. */
+  /** The tokens that run at once, padding included; a batch has at least one sequence. */
   readonly batchTokens: number;
   readonly onScored?: (sequences: number) => void;
 }
 
 /**
- * Summed log-likelihood in nats of each sequence [n], of 2 ids or more; sums are float64. Sequences that stand next to each
- * other and begin alike are computed as one tree, to the same bits. Trees of one padded length run one after the other as
- * batches of one plan, which is made once and freed before the next length.
- * @throws UserError when an id is outside the vocabulary, a span is none of its sequence's, a sequence exceeds the model's window, or the model was destroyed.
+ * Returns the summed log-likelihood in nats of each sequence [n], of 2 ids or more; sums are float64. Neighbouring
+ * sequences that begin alike are computed as one tree, to the same bits. Trees of one padded length run one after the
+ * other as batches of one plan, which is made once and freed before the next length.
+ * @throws UserError when an id is outside the vocabulary, a span is none of its sequence's, a sequence exceeds the
+ * model's window, or the model was destroyed.
  * @example
  * import { createModel, logLikelihoods, openDevice } from 'babelgrad';
  *
@@ -49,7 +56,8 @@ export async function logLikelihoods(
     checkIds(ids, model.config.vocabSize);
     if (Number.isInteger(start) && start >= 1 && start < ids.length) continue;
     throw new UserError(
-      `a span from ${start} of ${ids.length} ids cannot be scored; it begins at a whole number from 1 to ${ids.length - 1}`,
+      `a span from ${start} of ${ids.length} ids cannot be scored; ` +
+        `it begins at a whole number from 1 to ${ids.length - 1}`,
     );
   }
   const longest = sequences.reduce((most, { ids }) => Math.max(most, ids.length), 1);

@@ -7,7 +7,7 @@ import { type BatchShape, traceLogits } from '../model/llama.js';
 import type { Model } from '../model/model.js';
 
 /**
- * Logits [B, T, V] for token ids [B, T].
+ * Returns the logits [B, T, V] for token ids [B, T].
  * @throws UserError when ids or shape are not sound, T exceeds the model's window, or the model was destroyed.
  * @example
  * import { createModel, logits, openDevice } from 'babelgrad';

@@ -1,21 +1,21 @@
-/** Loss, perplexity and bits per byte of a model on a text: along a run, and by `eval loss`. */
+/** Loss, perplexity and bits per byte of a model on a text, for runs and for `eval loss`. */
 import { UserError } from '../errors.js';
 import { IGNORED_TARGET } from '../kernels/cross-entropy.js';
 import { checkIdArray, checkSizes } from '../model/batch.js';
 import type { TokenLosses } from './token-losses.js';
 
 export interface TextLoss {
-  /** Mean over all predicted tokens, the marks around documents among them, in nats. */
+  /** The mean loss in nats over all predicted tokens, the marks around documents among them. */
   readonly loss: number;
   /** exp(loss) */
   readonly perplexity: number;
-  /** Bits that the tokens of the text took, over its UTF-8 bytes; marks are no text and count on neither side. */
+  /** The bits that the tokens of the text took, over its UTF-8 bytes; marks are no text and count on neither side. */
   readonly bitsPerByte: number;
   readonly tokens: number;
   readonly bytes: number;
 }
 
-type Losses = Pick<TokenLosses, 'shape' | 'of'>;
+export type Losses = Pick<TokenLosses, 'shape' | 'of'>;
 
 /**
  * Cuts ids into sequences [n, T+1] that predict every id but the first; the last is filled up with IGNORED_TARGET.
@@ -30,7 +30,7 @@ export function sequencesOf(ids: Uint32Array, T: number): Uint32Array {
   return sequences;
 }
 
-/** Tells of every prediction of sequences [n, T+1] its loss in nats and the id that was predicted. */
+/** Tells `visit` the loss in nats of every prediction of sequences [n, T+1], and the id that was predicted. */
 async function eachLoss(
   evaluator: Losses,
   sequences: Uint32Array,
@@ -49,7 +49,7 @@ async function eachLoss(
   }
 }
 
-/** Mean loss in nats over all predictions of sequences [n, T+1]. Sums are float64. */
+/** Returns the mean loss in nats over all predictions of sequences [n, T+1]. Sums are float64. */
 export async function meanLoss(evaluator: Losses, sequences: Uint32Array): Promise<number> {
   let [sum, tokens] = [0, 0];
   await eachLoss(evaluator, sequences, nats => {
@@ -60,8 +60,8 @@ export async function meanLoss(evaluator: Losses, sequences: Uint32Array): Promi
 }
 
 /**
- * Scores `ids`, every one but the first, in sequences of T that know nothing of each other.
- * @param text.bytes UTF-8 bytes of what the predicted ids spell, but for the marks around documents.
+ * Scores every one of `ids` but the first, in sequences of T that know nothing of each other.
+ * @param text.bytes the UTF-8 bytes that the predicted ids spell, without the marks around documents.
  * @param onScored is told how many more sequences were scored.
  * @throws UserError when the ids are not sound, or fewer than two.
  * @example
@@ -77,9 +77,10 @@ export async function meanLoss(evaluator: Losses, sequences: Uint32Array): Promi
  */
 export async function textLoss(
   evaluator: Losses,
-  { ids, bytes, markIds }: { readonly ids: Uint32Array; readonly bytes: number; readonly markIds: ReadonlySet<number> },
+  text: { readonly ids: Uint32Array; readonly bytes: number; readonly markIds: ReadonlySet<number> },
   onScored?: (sequences: number) => void,
 ): Promise<TextLoss> {
+  const { ids, bytes, markIds } = text;
   if (ids.length < 2)
     throw new UserError(`a text of ${ids.length} token id(s) has none to predict; it needs at least 2`);
   const sums = { text: 0, marks: 0 };

@@ -10,16 +10,16 @@ import { checkWindow } from '../model/config.js';
 import { type BatchShape, type Branches, traceLosses } from '../model/llama.js';
 import type { ForwardTensors, Model } from '../model/model.js';
 
-/** Which rows each row of a batch follows, where sequences are branches of one (see layTrees). */
+/** The rows that each row of a batch follows, where sequences are branches of one (see `layTrees`). */
 export interface BranchRows {
-  /** [n, T] */
+  /** Positions [n, T]. */
   readonly positions: Uint32Array;
-  /** [n, T, 2] */
+  /** Spans [n, T, 2]. */
   readonly spans: Uint32Array;
 }
 
 export interface TokenLossesOptions {
-  /** Takes trees of sequences of at most so many tokens. */
+  /** The most tokens of a sequence in a tree; where it is given, batches are trees. */
   readonly branches?: number | undefined;
 }
 
@@ -54,7 +54,7 @@ export class TracedLosses {
 }
 
 /**
- * Forward passes over at most B sequences of T tokens that keep every token's loss. Free it with `destroy`.
+ * Runs forward passes over at most B sequences of T tokens and keeps every token's loss. Free it with `destroy`.
  * @example
  * import { createModel, openDevice, TokenLosses } from 'babelgrad';
  *
@@ -66,9 +66,10 @@ export class TracedLosses {
  */
 export class TokenLosses {
   readonly shape: BatchShape;
-  readonly plan: Plan;
   /** The commands of a pass, for profiling with `device.time`. */
   readonly program: readonly Command[];
+  /** @internal */
+  readonly plan: Plan;
   readonly #model: Model;
   readonly #traced: TracedLosses;
 
@@ -81,6 +82,7 @@ export class TokenLosses {
   }
 
   /**
+   * Plans the forward pass.
    * @throws UserError when the shape is none, sequences exceed the model's window, the model was destroyed, or a buffer
    * exceeds the adapter's limits.
    */
@@ -99,9 +101,10 @@ export class TokenLosses {
   }
 
   /**
+   * Returns the losses of sequences.
    * @param sequences [n, T+1], n ≤ B.
-   * @param branches where the batch is one of trees.
-   * @returns [n, T]: −ln p of each token but the first, given those before it; 0 where it is IGNORED_TARGET.
+   * @param branches the rows of branches, where the batch is one of trees.
+   * @returns `[n, T]`: −ln p of each token but the first, given those before it; 0 where it is IGNORED_TARGET.
    * @throws UserError when the ids are not sound, or the model was destroyed.
    */
   async of(sequences: Uint32Array, branches?: BranchRows): Promise<Float32Array> {

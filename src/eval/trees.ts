@@ -1,20 +1,23 @@
-/** Sequences that begin alike as trees, so that a model computes once what they share: a trunk, and a branch each. */
+/**
+ * Joins sequences that begin alike into trees, so that a model computes once what they share. A tree is a trunk and a
+ * branch for each sequence.
+ */
 import { BRANCH_ALIGNMENT } from '../kernels/attention.js';
 import { IGNORED_TARGET } from '../kernels/cross-entropy.js';
 
 export interface Tree {
-  /** Tokens that all of its sequences begin with: a multiple of BRANCH_ALIGNMENT. */
+  /** The number of tokens that all of its sequences begin with: a multiple of BRANCH_ALIGNMENT. */
   readonly trunk: number;
-  /** Sequences by number. */
+  /** The numbers of its sequences. */
   readonly members: readonly number[];
 }
 
-/** Sequences by number; of each all ids, the last of which is predicted only. */
+/** Sequences by number, with all their ids. The last id is only predicted. */
 export type Sequences = readonly { readonly ids: ArrayLike<number> }[];
 
 const aligned = (tokens: number): number => Math.ceil(tokens / BRANCH_ALIGNMENT) * BRANCH_ALIGNMENT;
 
-/** Where each branch of a tree begins, and at the end how many ids the tree has, gaps among them. */
+/** Returns where each branch of a tree begins and, at the end, how many ids the tree has, gaps included. */
 function startsOf(tree: Tree, sequences: Sequences): number[] {
   const starts = [tree.trunk];
   for (const [i, member] of tree.members.entries()) {
@@ -24,12 +27,12 @@ function startsOf(tree: Tree, sequences: Sequences): number[] {
   return starts;
 }
 
-/** Predictions that a tree takes: one fewer than ids. */
+/** Returns the predictions that a tree takes: one fewer than its ids. */
 export const treeLength = (tree: Tree, sequences: Sequences): number => startsOf(tree, sequences).at(-1)! - 1;
 
 /**
- * Joins sequences that stand next to each other where that leaves fewer tokens to compute, and at most `mostTokens`. A
- * trunk ends before the last token that is shared, so that each branch predicts its own first token.
+ * Joins neighbouring sequences where that leaves fewer tokens to compute, and the tree has at most `mostTokens`. A
+ * trunk ends before the last shared token, so that each branch predicts its own first token.
  */
 export function treesOf(sequences: Sequences, mostTokens: number): Tree[] {
   const trees: Tree[] = [];
@@ -54,7 +57,7 @@ export function treesOf(sequences: Sequences, mostTokens: number): Tree[] {
   return trees;
 }
 
-/** How many ids two sequences begin with alike, `most` at most. */
+/** Returns how many ids two sequences begin with alike, at most `most`. */
 function sharedIds(a: ArrayLike<number>, b: ArrayLike<number>, most: number): number {
   const end = Math.min(most, a.length, b.length);
   let count = 0;
@@ -62,19 +65,19 @@ function sharedIds(a: ArrayLike<number>, b: ArrayLike<number>, most: number): nu
   return count;
 }
 
-/** Trees as a batch: what a model is given, and where each sequence's predictions are. */
+/** Trees as a batch: the inputs of a model, and where each sequence's predictions are. */
 export interface TreeBatch {
-  /** [n, T+1], IGNORED_TARGET in the gaps. */
+  /** The ids [n, T+1], with IGNORED_TARGET in the gaps. */
   readonly ids: Uint32Array;
-  /** Each row's position in its own sequence [n, T]. */
+  /** The position of each row in its own sequence [n, T]. */
   readonly positions: Uint32Array;
-  /** Each row's trunk, and where its branch begins [n, T, 2]. */
+  /** The trunk of each row, and where its branch begins [n, T, 2]. */
   readonly spans: Uint32Array;
-  /** Of each tree, of each of its sequences: the row that predicts id number t, for t from 1 on. */
+  /** A function for each sequence of each tree: it returns the row that predicts id number t, for t from 1 on. */
   readonly rows: readonly (readonly ((t: number) => number)[])[];
 }
 
-/** Trees of at most T predictions, side by side. */
+/** Lays trees of at most T predictions side by side. */
 export function layTrees(trees: readonly Tree[], sequences: Sequences, T: number): TreeBatch {
   const ids = new Uint32Array(trees.length * (T + 1)).fill(IGNORED_TARGET);
   const positions = new Uint32Array(trees.length * T);

@@ -1,4 +1,7 @@
-/** A model with a cache of keys and values on the device: prompts at once, then a token of each sequence at a time. */
+/**
+ * A model with a cache of keys and values on the device: all prompts run at once, then one token of each sequence at a
+ * time.
+ */
 import { type Plan, plan } from '../autograd/plan.js';
 import { bytesOf, type Tensor } from '../autograd/tensor.js';
 import { UserError } from '../errors.js';
@@ -14,8 +17,8 @@ export interface Pass {
 }
 
 /**
- * B sequences that grow in step. The logits are those of `logits()` for the whole sequences, to the same bits where one
- * set of kernel variants serves both, as the shipped ones do. Free it with `destroy`.
+ * B sequences that grow in step. The logits are those of `logits()` for the whole sequences. They have the same bits
+ * where one set of kernel variants serves both, as the shipped ones do. Free it with `destroy`.
  * @example
  * import { CachedModel, createModel, openDevice } from 'babelgrad';
  *
@@ -32,7 +35,7 @@ export class CachedModel {
   readonly shape: CacheShape;
   readonly #traced: TracedCache;
   readonly #passes: { readonly prefill: Pass; readonly decode: Pass };
-  /** Tokens of each sequence so far. */
+  /** The number of tokens of each sequence so far. */
   #lengths: number[] = [];
 
   private constructor(model: Model, shape: CacheShape, traced: TracedCache, passes: { prefill: Pass; decode: Pass }) {
@@ -69,19 +72,22 @@ export class CachedModel {
     }
   }
 
-  /** The pass of the newest tokens, for profiling with `device.time`: run again, it does the same again. */
+  /**
+   * The pass of the newest tokens, for profiling with `device.time`: run again, it does the same again.
+   * @internal
+   */
   get decodePass(): Pass {
     return this.#passes.decode;
   }
 
-  /** Positions of each sequence that are taken. */
+  /** The number of positions of each sequence that are taken. */
   get lengths(): readonly number[] {
     return this.#lengths;
   }
 
   /**
    * Starts anew with B prompts of 1 … T ids each.
-   * @returns logits [B, V] of each prompt's last token.
+   * @returns the logits [B, V] of each prompt's last token.
    * @throws UserError when there are not B prompts of such ids, or the model was destroyed.
    */
   async prefill(prompts: readonly ArrayLike<number>[]): Promise<Float32Array> {
@@ -109,8 +115,8 @@ export class CachedModel {
   }
 
   /**
-   * Takes one more token of each sequence; undefined for one that is over, whose logits then mean nothing.
-   * @returns logits [B, V] of these tokens.
+   * Takes one more token of each sequence. It is undefined for a sequence that is over, whose logits then mean nothing.
+   * @returns the logits [B, V] of these tokens.
    * @throws UserError when a sequence is full, there are not B such ids, or the model was destroyed.
    */
   async decode(newest: readonly (number | undefined)[]): Promise<Float32Array> {

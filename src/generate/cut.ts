@@ -1,4 +1,4 @@
-/** Where top-k and top-p cut a distribution, found without sorting it. */
+/** Finds where top-k and top-p cut a distribution, without sorting it. */
 
 /** The kept weights: all above `weight`, and `ties` of those that equal it. */
 export interface Cut {
@@ -7,13 +7,14 @@ export interface Cut {
 }
 
 /**
- * Of the `count` largest weights [V] the fewest, largest first, that come to `share` of their sum.
+ * Finds the fewest of the `count` largest weights [V], taken from the largest down, that come to `share` of their sum.
  *
- * What decides are float64 sums in one order: of those `count` from the smallest up, and of the kept from the largest
- * down. A sum of n positive terms in another order differs from it by less than (n - 1)·2^-52 of it, for each of the two
- * is within (n - 1)·2^-53 of the exact one (Higham, Accuracy and Stability of Numerical Algorithms, 2002, 4.2). So sums
- * that come cheap tell the same wherever the share is clearly missed with one token less, and clearly reached with it;
- * only where it is not clear, as where equal weights come to the share exactly, all are sorted and added up.
+ * The cut is defined by float64 sums in one order: the sum of those `count` from the smallest up, and the sum of the
+ * kept weights from the largest down. A sum of n positive terms in another order differs by less than (n - 1)·2^-52 of
+ * it, since each of the two is within (n - 1)·2^-53 of the exact sum (Higham, Accuracy and Stability of Numerical
+ * Algorithms, 2002, 4.2). So cheap sums give the same cut wherever one token less clearly misses the share and the
+ * token clearly reaches it. Where this is not clear, for instance where equal weights come to the share exactly, all
+ * weights are sorted and added up.
  */
 export function findCut(weights: Float64Array, count: number, share: number): Cut {
   let top = weights;
@@ -35,10 +36,13 @@ export function findCut(weights: Float64Array, count: number, share: number): Cu
   return isClear ? { weight, ties } : findCutBySorting(top, share);
 }
 
-/** Weights below it come to less than what `share` leaves of the sum, together: they are not looked at. */
+/**
+ * Returns a weight below which all weights together come to less than what `share` leaves of the sum: they are not
+ * looked at.
+ */
 const tailWeight = (share: number, total: number, count: number): number => ((1 - share) * total) / count;
 
-/** What defines the cut, of the weights that top-k left. */
+/** Finds the cut by its definition, from the weights that top-k left. */
 function findCutBySorting(weights: Float64Array, share: number): Cut {
   const count = weights.length;
   const top = weights.slice().sort();
@@ -60,16 +64,17 @@ function sumOf(weights: Float64Array): number {
   return sum;
 }
 
-/** Bits of a weight that are looked at together. */
+/** The bits of a weight that are looked at together. */
 const DIGIT = 16;
-/** Weights that are sorted sooner than dealt out to buckets. */
+/** The number of weights up to which sorting is faster than dealing them out to buckets. */
 const FEW = 1024;
 
 /**
- * The weight with which `isReached` (of how many, and their sum) becomes true when weights of 0 and up are taken from the
- * largest down; where it never does, the smallest. Digit by digit of the bits of a weight, which are in the order of the
- * numbers, as in a radix sort of which only the one bucket that matters is gone into.
- * @returns it, and how many are above it, with their sum in some order.
+ * Takes weights of 0 and up from the largest down, until `isReached` (of their number and their sum) becomes true. It
+ * works through the bits of a weight digit by digit, since bits are in the order of the numbers. It is a radix sort
+ * that goes into the one bucket that matters alone.
+ * @returns the last weight taken (where `isReached` never becomes true, the smallest), how many weights are above it,
+ * and their sum in some order.
  */
 function descend(weights: Float64Array, isReached: (count: number, sum: number) => boolean) {
   let rest = weights;
@@ -108,10 +113,10 @@ function areEqual(weights: Float64Array): boolean {
   return true;
 }
 
-/** The digits of weights: of a little-endian host, so that the highest digit comes last. */
+/** Returns the digits of weights. The host is little-endian, so that the highest digit comes last. */
 const digitsOf = (weights: Float64Array) => new Uint16Array(weights.buffer, weights.byteOffset);
 
-/** How many weights have which digit in a place, and their sums. */
+/** Returns how many weights have each digit in a place, and their sums. */
 function bucketsOf(weights: Float64Array, place: number) {
   const digits = digitsOf(weights);
   const counts = new Uint32Array(2 ** DIGIT);
@@ -124,7 +129,7 @@ function bucketsOf(weights: Float64Array, place: number) {
   return { counts, sums };
 }
 
-/** The `count` weights that have a digit in a place. */
+/** Returns the `count` weights that have a digit in a place. */
 function bucketOf(weights: Float64Array, place: number, digit: number, count: number): Float64Array {
   const digits = digitsOf(weights);
   const bucket = new Float64Array(count);

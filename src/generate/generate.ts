@@ -9,13 +9,13 @@ import { type Generated, Sequence, type SequenceSettings } from './sequence.js';
 import type { Decode } from './text.js';
 
 export interface GenerateSettings extends Omit<SequenceSettings, 'context'> {
-  /** Tokens of prompt and continuation together; by default as many as the model takes. */
+  /** The tokens of prompt and continuation together; by default as many as the model takes. */
   readonly context?: number | undefined;
-  /** Prompts that run at once. */
+  /** The number of prompts that run at once. */
   readonly batch?: number;
 }
 
-/** Tokens that went through the model, and the time they took, planning left out. */
+/** The tokens that went through the model, and the time they took without planning. */
 export interface Pace {
   tokens: number;
   seconds: number;
@@ -23,7 +23,10 @@ export interface Pace {
 
 export interface Generation {
   readonly results: readonly Generated[];
-  /** Prompts at once; and then tokens one after the other, with their choice and their text. */
+  /**
+   * The pace of the prompts, which run at once, and below it that of the tokens one after the other, with their choice
+   * and their text.
+   */
   readonly prefill: Pace;
   readonly decode: Pace;
 }
@@ -31,8 +34,8 @@ export interface Generation {
 const BATCH = 8;
 
 /**
- * Continues prompts of token ids. `onText` is told a prompt's number and the text that it has got, as soon as that is
- * sure; `onFinish` when there will be no more.
+ * Continues prompts of token ids. `onText` is told a prompt's number and the text that it has got, as soon as that text
+ * is sure; `onFinish` is told when there will be no more.
  * @throws UserError when a setting makes no sense, or a prompt is empty or leaves no room in the context.
  * @example
  * import { findModelFolder, generate, loadModel, openDevice, readEndIds, TextTokenizer } from 'babelgrad';
@@ -116,7 +119,10 @@ async function continueAll(
   }
 }
 
-/** What `generate` checks, for which a model need not be loaded. @returns tokens of the context. @throws as `generate`. */
+/**
+ * Checks the settings as `generate` does, which needs no loaded model. @returns the tokens of the context. @throws as
+ * `generate`.
+ */
 export function checkGeneration(
   config: ModelConfig,
   prompts: readonly (readonly number[])[],

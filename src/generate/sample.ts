@@ -1,27 +1,32 @@
-/** Choosing a token: logits to a distribution in float64, and a draw from it. */
+/** Chooses a token: from logits to a distribution in float64, and a draw from it. */
 import { UserError } from '../errors.js';
 import type { Random } from '../random.js';
 import { type Cut, findCut } from './cut.js';
 
 /** How a token is chosen. Each filter works on what the ones before it left, in this order. */
 export interface SamplingSettings {
-  /** Logits are divided by it; 0 takes the likeliest token always. */
+  /** Logits are divided by the temperature; 0 always takes the likeliest token. */
   readonly temperature: number;
-  /** Keeps this many of the likeliest tokens. */
+  /** Top-k keeps this many of the likeliest tokens. */
   readonly topK?: number | undefined;
-  /** Keeps the fewest likeliest tokens whose probabilities come to this much, 0 < topP ≤ 1 (Holtzman et al., 2020). */
+  /**
+   * Top-p keeps the fewest likeliest tokens whose probabilities come to this much, 0 < topP ≤ 1 (Holtzman et al.,
+   * 2020).
+   */
   readonly topP?: number | undefined;
-  /** Keeps tokens of at least this share of the likeliest one's probability, 0 ≤ minP ≤ 1 (Nguyen et al., 2024). */
+  /**
+   * Min-p keeps tokens of at least this share of the likeliest one's probability, 0 ≤ minP ≤ 1 (Nguyen et al., 2024).
+   */
   readonly minP?: number | undefined;
 }
 
-/** Tokens that may be chosen, and their probabilities, which sum to 1. */
+/** The tokens that may be chosen, and their probabilities, which sum to 1. */
 export interface Distribution {
   readonly ids: readonly number[];
   readonly probabilities: readonly number[];
 }
 
-/** @throws UserError naming the setting, its value and what it must be. */
+/** Checks the settings. @throws UserError naming the setting, its value and what it must be. */
 export function checkSampling({ temperature, topK, topP, minP }: SamplingSettings): void {
   const refuse = (name: string, value: number, what: string) => {
     throw new UserError(`${name} is ${value}; it must be ${what}`);
@@ -35,7 +40,7 @@ export function checkSampling({ temperature, topK, topP, minP }: SamplingSetting
   }
 }
 
-/** @throws Error when a logit is not a finite number. */
+/** Checks that logits are numbers. @throws Error when a logit is not a finite number. */
 function checkFinite(logits: Float32Array): void {
   for (let id = 0; id < logits.length; id++) {
     if (Number.isFinite(logits[id])) continue;
@@ -43,7 +48,7 @@ function checkFinite(logits: Float32Array): void {
   }
 }
 
-/** The likeliest token; of equal ones the lowest id. */
+/** Returns the likeliest token, and of equally likely ones the lowest id. */
 export function likeliest(logits: Float32Array): number {
   checkFinite(logits);
   let best = 0;
@@ -52,16 +57,19 @@ export function likeliest(logits: Float32Array): number {
 }
 
 /**
- * The distribution that a token is drawn from, at a temperature above 0: temperature, then top-k, top-p and min-p, as in
- * Hugging Face's `generate`, each on the renormalised probabilities that the one before left. Of equally likely tokens
- * the lower ids are kept; at least one token is. In order of id.
+ * Returns the distribution that a token is drawn from, at a temperature above 0, in order of id. The temperature
+ * applies first, then top-k, top-p and min-p, as in Hugging Face's `generate`, each on the renormalised probabilities
+ * that the one before left. Of equally likely tokens the lower ids are kept; at least one token is.
  */
 export function distribution(logits: Float32Array, settings: SamplingSettings): Distribution {
   const { ids, weights, total } = candidates(logits, settings);
   return { ids: [...ids], probabilities: Array.from(ids, id => weights[id]! / total) };
 }
 
-/** Ids of the tokens that may be chosen, in order; the weight of every token [V], of which the largest is 1; their sum. */
+/**
+ * Returns the ids of the tokens that may be chosen, in order; the weight of every token [V], the largest being 1; and
+ * their sum.
+ */
 function candidates(logits: Float32Array, { temperature, topK, topP = 1, minP = 0 }: SamplingSettings) {
   const count = Math.min(topK ?? logits.length, logits.length);
   const weights = weightsOf(logits, temperature);
@@ -69,7 +77,7 @@ function candidates(logits: Float32Array, { temperature, topK, topP = 1, minP = 
   return { weights, ...keep(weights, cut, minP) };
 }
 
-// A function for each loop over the vocabulary: the engine compiles a function of several again and again at first.
+// Each loop over the vocabulary has its own function: the engine would compile one of several loops again and again.
 
 function weightsOf(logits: Float32Array, temperature: number): Float64Array {
   const largest = logits[likeliest(logits)]!;
@@ -90,7 +98,7 @@ function keep(weights: Float64Array, cut: Cut, least: number): { readonly ids: U
   return { ids: ids.subarray(0, count), total };
 }
 
-/** A token by the settings; `random` is drawn from once, and not at all at temperature 0. */
+/** Chooses a token by the settings. It draws from `random` once, and not at all at temperature 0. */
 export function sample(logits: Float32Array, settings: SamplingSettings, random: Random): number {
   if (settings.temperature === 0) return likeliest(logits);
   const { ids, weights, total } = candidates(logits, settings);

@@ -3,24 +3,24 @@ import { Random } from '../random.js';
 import { type SamplingSettings, sample } from './sample.js';
 import { type Decode, TextStream } from './text.js';
 
-/** Why a continuation ended: a token that ends a text, a stop string, maxTokens, or a full context. */
+/** Why a continuation ended: a token that ends a text, a stop string, `maxTokens`, or a full context. */
 export type FinishReason = 'end' | 'stop' | 'length' | 'context';
 
 export interface Generated {
   readonly text: string;
-  /** Those that a stop string came out of included, the token that ends a text not. */
+  /** The new ids: they include those that a stop string came out of, but not the token that ends a text. */
   readonly ids: readonly number[];
   readonly finish: FinishReason;
-  /** Where `finish` is 'end': the token that ended the text. */
+  /** The token that ended the text, where `finish` is 'end'. */
   readonly endId?: number | undefined;
 }
 
 export interface SequenceSettings extends SamplingSettings {
-  /** New tokens of each prompt, at most. */
+  /** The most new tokens of each prompt. */
   readonly maxTokens: number;
-  /** Tokens of prompt and continuation together. */
+  /** The tokens of prompt and continuation together. */
   readonly context: number;
-  /** Each prompt draws from a stream of its own, by its number: what is beside it in a batch does not matter. */
+  /** Each prompt draws from a stream of its own, by its number: its neighbours in a batch do not matter. */
   readonly seed?: number;
   /** Texts that end a continuation; they are not part of it. */
   readonly stop?: readonly string[];

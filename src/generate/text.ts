@@ -1,9 +1,9 @@
-/** Tokens to text as they come: whole characters only, and nothing that may turn out to be a stop string. */
+/** Turns tokens into text as they come: whole characters only, and nothing that may turn out to be a stop string. */
 
-/** Text of token ids. */
+/** Returns the text of token ids. */
 export type Decode = (ids: readonly number[]) => Promise<string>;
 
-/** What decoders put for bytes that are no character, or not yet. */
+/** The characters that decoders put for bytes that are no character, or not yet. */
 const UNFINISHED = /\uFFFD+$/;
 
 /** The text that follows a prompt. */
@@ -11,14 +11,14 @@ export class TextStream {
   readonly #decode: Decode;
   readonly #stops: readonly string[];
   /**
-   * Ids that are decoded together, and how much of their text was taken: decoders treat the first token of a text
-   * differently, so that a few older ones go along.
+   * The ids that are decoded together, and below them the places up to which their text was taken. Decoders treat the
+   * first token of a text differently, so that a few older ones go along.
    */
   #ids: number[];
   #taken: number;
-  /** The first of those that were new when the text was last whole. */
+  /** The index of the first id that was new when the text was last whole. */
   #read: number;
-  /** Text that is held back: the beginning of a stop string. */
+  /** The text that is held back: the beginning of a stop string. */
   #held = '';
 
   private constructor(decode: Decode, prompt: readonly number[], taken: number, stops: readonly string[]) {
@@ -48,12 +48,12 @@ export class TextStream {
     return { text, stopped: false };
   }
 
-  /** The rest where no stop string came; a character that was left unfinished is dropped. */
+  /** Returns the rest where no stop string came; a character that was left unfinished is dropped. */
   end(): string {
     return this.#held;
   }
 
-  /** Whole characters that the newest tokens add. */
+  /** Returns the whole characters that the newest tokens add. */
   async #next(): Promise<string> {
     const whole = await this.#decode(this.#ids);
     const finished = whole.replace(UNFINISHED, '');
@@ -68,7 +68,7 @@ export class TextStream {
   }
 }
 
-/** Length of the longest end of `text` that `stop` begins with. */
+/** Returns the length of the longest end of `text` that `stop` begins with. */
 function overlap(text: string, stop: string): number {
   let length = Math.min(text.length, stop.length - 1);
   while (length > 0 && !stop.startsWith(text.slice(-length))) length--;

@@ -1,4 +1,4 @@
-/** Which adapters this machine has, and which one is used. */
+/** The adapters of this machine, and which one is used. */
 import { create } from 'webgpu';
 import { messageOf, UserError } from '../errors.js';
 import { type BundledDriver, prepareDrivers } from './drivers.js';
@@ -12,15 +12,17 @@ export interface AdapterDescription {
   /** The driver with its version. */
   readonly driver: string;
   readonly kind: 'hardware' | 'system software' | 'bundled software';
-  /** Lanes of a subgroup where all subgroups have one size, else 0 (no subgroup variants of kernels then). */
+  /**
+   * The lanes of a subgroup where all subgroups have one size, else 0: then no subgroup variants of kernels are used.
+   */
   readonly subgroupSize: number;
-  /** Shapes of matrices that a subgroup can multiply (tensor cores); empty where there are none. */
+  /** The shapes of matrices that a subgroup can multiply (tensor cores); empty where there are none. */
   readonly subgroupMatrices: readonly SubgroupMatrix[];
   readonly features: readonly string[];
   readonly limits: Readonly<Record<string, number>>;
 }
 
-/** C [M, N] += A [M, K] B [K, N]; A and B of type `operand`, C of type `result`. */
+/** The shape and types of C [M, N] += A [M, K] B [K, N]; A and B have the type `operand`, C the type `result`. */
 export interface SubgroupMatrix {
   readonly operand: string;
   readonly result: string;
@@ -43,11 +45,14 @@ export interface LiveAdapter {
 }
 
 const PREFERENCE: readonly AdapterDescription['kind'][] = ['hardware', 'system software', 'bundled software'];
-/** Names that people use for a driver, and what its adapter calls itself. */
+/** The names that people use for a driver, and what its adapter calls itself. */
 const ALIASES: Readonly<Record<string, string>> = { lavapipe: 'llvmpipe' };
 const ABSENT_NAME = '(no such adapter)';
 
-/** Toggles: subgroup matrices and f16 on NVIDIA sit behind them; timestamps come unrounded; kernels guard their edges. */
+/**
+ * Returns Dawn's toggles. They allow subgroup matrices and f16 on NVIDIA, and leave timestamps unrounded. Unless
+ * `checked`, bounds checks are off: kernels guard their edges.
+ */
 function flags(checked: boolean, name: string): string[] {
   const enabled = ['allow_unsafe_apis', 'vulkan_enable_f16_on_nvidia'];
   if (!checked) enabled.push('disable_robustness', 'disable_workgroup_init');
@@ -59,8 +64,9 @@ function flags(checked: boolean, name: string): string[] {
 }
 
 /**
- * Dawn's instances, one for each set of flags, kept for the life of the process: Dawn goes on polling one for a moment
- * after its last device is closed, and crashes when it was collected meanwhile. They do not keep Node.js from exiting.
+ * Dawn's instances, one for each set of flags, kept for the life of the process. Dawn goes on polling an instance for a
+ * moment after its last device is closed, and crashes if the instance was collected meanwhile. They do not keep Node.js
+ * from exiting.
  */
 const instances = new Map<string, GPU>();
 
@@ -73,7 +79,7 @@ function instanceFor(checked: boolean, name: string): GPU {
 }
 
 /**
- * Every adapter that Dawn accepts, best first.
+ * Returns every adapter that Dawn accepts, best first.
  * @example
  * import { listAdapters } from 'babelgrad';
  *
@@ -91,7 +97,10 @@ export async function listAdapters(checked = false): Promise<LiveAdapter[]> {
   return live.sort((a, b) => rank(a) - rank(b));
 }
 
-/** dawn.node has no enumeration; asked for an adapter that does not exist it rejects with the list of all. */
+/**
+ * Returns the names of all adapters. dawn.node does not list them, but when it is asked for an adapter that does not
+ * exist, its error does.
+ */
 async function adapterNames(checked: boolean): Promise<string[]> {
   try {
     await instanceFor(checked, ABSENT_NAME).requestAdapter();
@@ -143,8 +152,8 @@ function subgroupMatrices(info: GPUAdapterInfo): SubgroupMatrix[] {
 }
 
 /**
- * Chooses an adapter: `requested` (or the environment's BABELGRAD_ADAPTER) by a part of its name, driver or kind;
- * otherwise hardware before a system software driver before the bundled one.
+ * Chooses an adapter: `requested` (or the environment's BABELGRAD_ADAPTER) is a part of its name, driver or kind.
+ * Otherwise a hardware adapter comes before a software driver of the system, and that before the bundled one.
  * @throws UserError when there is no adapter, or none that matches.
  */
 export async function chooseAdapter(

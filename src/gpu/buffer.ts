@@ -25,7 +25,8 @@ export class DeviceBuffer {
   }
 
   /**
-   * @param handle undefined for a buffer that is only counted (see MemoryCount).
+   * Wraps a buffer.
+   * @param handle undefined for a buffer that is only counted (see `MemoryCount`).
    * @internal
    */
   static of(
@@ -39,7 +40,7 @@ export class DeviceBuffer {
 
   /**
    * Dawn's own object: only src/gpu touches it.
-   * @throws UserError when it was destroyed, of which Dawn tells too late.
+   * @throws UserError when it was destroyed; Dawn would say so too late.
    * @internal
    */
   get handle(): GPUBuffer {

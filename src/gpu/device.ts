@@ -3,6 +3,7 @@ import { globals } from 'webgpu';
 import { UserError } from '../errors.js';
 import { type AdapterChoice, type AdapterDescription, chooseAdapter } from './adapters.js';
 import { type BufferRange, type BufferUsage, DeviceBuffer } from './buffer.js';
+import { compileKernel, diagnoseKernel, type LineOrigin } from './compile.js';
 import { kernelFolder, writeKernel } from './kernel-files.js';
 import { allocatedBytes, type Memory, refusal } from './memory.js';
 import { withNaps } from './naps.js';
@@ -22,9 +23,9 @@ const { GPUBufferUsage, GPUMapMode } = globals as unknown as {
 };
 
 export interface DeviceOptions {
-  /** A part of the adapter's name; default: the environment's BABELGRAD_ADAPTER, else the best there is. */
+  /** A part of the adapter's name; by default the environment's BABELGRAD_ADAPTER, else the best adapter there is. */
   adapter?: string | undefined;
-  /** Keeps Dawn's bounds checks and zeroed workgroup memory in kernels: slower, for tests. */
+  /** Whether to keep Dawn's bounds checks and zeroed workgroup memory in kernels: slower, for tests. */
   checked?: boolean;
   /** Limits below the adapter's, to see how a smaller one would be served. */
   limits?: Readonly<Record<string, number>>;
@@ -40,16 +41,13 @@ export interface Counters {
   readbacks: number;
 }
 
-/** Where a line of a source, from 1, was written. */
-type LineOrigin = (line: number) => string | undefined;
-
 const REQUESTED_FEATURES = [
   'subgroups',
   'timestamp-query',
   'shader-f16',
   'chromium-experimental-subgroup-matrix',
 ] as const;
-/** Limits that are raised to what the adapter has; a device gets the specification's low defaults otherwise. */
+/** The limits that are raised to what the adapter has; a device otherwise gets the specification's low defaults. */
 const REQUESTED_LIMITS = [
   'maxBufferSize',
   'maxStorageBufferBindingSize',
@@ -65,7 +63,7 @@ const REQUESTED_LIMITS = [
  * @example
  * import { openDevice } from 'babelgrad';
  *
- * const device = await openDevice({ adapter: process.env.MY_ADAPTER });
+ * const device = await openDevice();
  * console.log(device.adapter.name, device.choice.reason);
  * device.close();
  */
@@ -87,7 +85,7 @@ export class Device implements Memory {
   readonly choice: AdapterChoice;
   readonly adapter: AdapterDescription;
   readonly counters: Counters = { buffers: 0, pipelines: 0, bindGroups: 0, submits: 0, dispatches: 0, readbacks: 0 };
-  /** Bytes in buffers that are alive now, and the most there ever were. */
+  /** The bytes in buffers that are alive now, and the most there ever were. */
   readonly memory = { bytes: 0, peakBytes: 0 };
   readonly #handle: GPUDevice;
   readonly #kernelFiles: string | undefined;
@@ -111,18 +109,21 @@ export class Device implements Memory {
     });
   }
 
-  /** @internal */
-  static of(handle: GPUDevice, choice: AdapterChoice, kernelFiles?: string): Device {
+  /**
+   * @param kernelFiles folder that every kernel is written to as it is compiled.
+   * @internal
+   */
+  static of(handle: GPUDevice, choice: AdapterChoice, kernelFiles: string | undefined): Device {
     return new Device(handle, choice, kernelFiles);
   }
 
-  /** @throws the first error that the device reported, if there was one. */
+  /** Checks for errors. @throws the first error that the device reported, if there was one. */
   check(): void {
     if (this.#failure) throw this.#failure;
   }
 
   /**
-   * A buffer for kernels, filled with zeros.
+   * Makes a buffer for kernels, filled with zeros.
    * @throws UserError when it exceeds the adapter's limits.
    */
   createBuffer(label: string, sizeBytes: number, usage: BufferUsage = 'storage'): DeviceBuffer {
@@ -150,12 +151,15 @@ export class Device implements Memory {
     this.#queue.writeBuffer(buffer.handle, offsetBytes, data as Float32Array<ArrayBuffer>);
   }
 
-  /** Bytes of a buffer after everything submitted so far. */
+  /** Returns the bytes of a buffer after everything submitted so far. */
   read(buffer: DeviceBuffer, offsetBytes = 0, sizeBytes = buffer.sizeBytes - offsetBytes): Promise<ArrayBuffer> {
     return this.copyOut(buffer, offsetBytes, sizeBytes)();
   }
 
-  /** As `read`, but only the copy is submitted now; the function that comes back waits for it and for nothing later. */
+  /**
+   * Copies as `read` does, but submits only the copy now. The function that it returns waits for the copy and for
+   * nothing later.
+   */
   copyOut(
     buffer: DeviceBuffer,
     offsetBytes = 0,
@@ -180,7 +184,7 @@ export class Device implements Memory {
     };
   }
 
-  /** An idle staging buffer, or a new one in place of the idle ones, which are smaller: the largest is what is kept. */
+  /** Returns an idle staging buffer, or a new one that replaces the smaller idle ones: the largest is kept. */
   #takeStaging(sizeBytes: number): DeviceBuffer {
     const index = this.#staging.findIndex(buffer => buffer.sizeBytes >= sizeBytes);
     if (index >= 0) return this.#staging.splice(index, 1)[0]!;
@@ -195,41 +199,20 @@ export class Device implements Memory {
   compile(label: string, source: string, originOf: LineOrigin = () => undefined): Promise<Pipeline> {
     let pipeline = this.#pipelines.get(source);
     if (!pipeline) {
-      pipeline = this.#compile(label, source, originOf);
+      this.counters.pipelines++;
+      if (this.#kernelFiles !== undefined) writeKernel(this.#kernelFiles, label, source);
+      pipeline = compileKernel(this.#handle, label, source, originOf);
       this.#pipelines.set(source, pipeline);
     }
     return pipeline;
   }
 
-  async #compile(label: string, source: string, originOf: LineOrigin): Promise<Pipeline> {
-    this.counters.pipelines++;
-    if (this.#kernelFiles !== undefined) writeKernel(this.#kernelFiles, label, source);
-    this.#handle.pushErrorScope('validation');
-    const module = this.#handle.createShaderModule({ label, code: source });
-    const handle = this.#handle.createComputePipelineAsync({
-      label,
-      layout: 'auto',
-      compute: { module, entryPoint: 'main' },
-    });
-    const scope = this.#handle.popErrorScope();
-    const outcome = await Promise.allSettled([handle, scope]);
-    if (outcome[0].status === 'fulfilled') return { label, handle: outcome[0].value };
-    const { messages } = await module.getCompilationInfo();
-    const lines = source.split('\n');
-    const notes = messages.flatMap(({ lineNum, linePos, message }) => {
-      const line = lines[lineNum - 1] ?? '';
-      return [`${originOf(lineNum) ?? `line ${lineNum}`}: ${message}`, `  ${line}`, `  ${' '.repeat(linePos - 1)}^`];
-    });
-    throw new Error([`kernel '${label}' does not compile: ${outcome[0].reason}`, ...notes].join('\n'));
-  }
-
-  /** What the WGSL compiler finds wrong with a source, before any driver sees it: kernels for other adapters can be checked. */
-  async diagnose(source: string): Promise<string[]> {
-    this.#handle.pushErrorScope('validation');
-    const module = this.#handle.createShaderModule({ code: source });
-    const { messages } = await module.getCompilationInfo();
-    await this.#handle.popErrorScope();
-    return messages.map(({ type, lineNum, linePos, message }) => `${type} ${lineNum}:${linePos} ${message}`);
+  /**
+   * Returns what the WGSL compiler finds wrong with a source, before any driver sees it. Kernels for other adapters can
+   * be checked too.
+   */
+  diagnose(source: string): Promise<string[]> {
+    return diagnoseKernel(this.#handle, source);
   }
 
   /**
@@ -248,7 +231,7 @@ export class Device implements Memory {
     });
   }
 
-  /** Encodes and submits the commands in one go; does not wait. */
+  /** Encodes and submits the commands in one go; it does not wait. */
   submit(commands: readonly Command[]): void {
     this.check();
     const encoder = this.#handle.createCommandEncoder();

@@ -1,6 +1,6 @@
 /**
- * Makes Vulkan drivers findable before Dawn starts. Hardware and system drivers are found by the Vulkan loader itself;
- * this adds the software driver that ships with the project (SwiftShader, inside the optional package
+ * Makes Vulkan drivers findable before Dawn starts. The Vulkan loader itself finds hardware drivers and those of the
+ * system. This file adds the software driver that ships with the project (SwiftShader, inside the optional package
  * `@sparticuz/chromium`) and, on a machine without a Vulkan loader, the loader that comes with it.
  */
 import { existsSync, readFileSync } from 'node:fs';
@@ -12,7 +12,7 @@ import { extract } from 'tar';
 import { messageOf } from '../errors.js';
 import { cacheFolder, writeFileWhole, writeFolderWhole } from '../files.js';
 
-/** What became of the bundled software driver: its manifest, or why there is none. */
+/** The result for the bundled software driver: its manifest, or why there is none. */
 export type BundledDriver = { readonly manifest: string } | { readonly missing: string };
 
 let prepared: Promise<BundledDriver> | undefined;
@@ -50,7 +50,7 @@ function canLoad(library: string): boolean {
   }
 }
 
-/** @returns the folder that holds the unpacked driver. */
+/** Unpacks SwiftShader. @returns the folder that holds the unpacked driver. */
 async function unpackSwiftShader(): Promise<string> {
   if (process.arch !== 'x64') throw new Error(`no bundled driver for ${process.arch}`);
   const packageFolder = findPackage('@sparticuz/chromium');
@@ -70,7 +70,7 @@ async function unpackSwiftShader(): Promise<string> {
   return folder;
 }
 
-/** The version of the package that holds Dawn. */
+/** Returns the version of the package that holds Dawn. */
 export function dawnVersion(): string {
   return versionIn(findPackage('webgpu')!);
 }
@@ -79,7 +79,7 @@ function versionIn(packageFolder: string): string {
   return (JSON.parse(readFileSync(join(packageFolder, 'package.json'), 'utf8')) as { version: string }).version;
 }
 
-/** The folder of an installed package, or undefined; the package's exports need not name its package.json. */
+/** Returns the folder of an installed package, or undefined. The package's exports need not name its package.json. */
 function findPackage(name: string): string | undefined {
   const searched = createRequire(import.meta.url).resolve.paths(name) ?? [];
   const manifest = searched.map(path => join(path, name, 'package.json')).find(existsSync);

@@ -1,6 +1,6 @@
-/** What follows from an adapter's limits. */
+/** Limits that follow from those of an adapter. */
 import type { AdapterDescription } from './adapters.js';
 
-/** Bytes that one binding may have. */
+/** Returns the most bytes that one binding may have. */
 export const maxBindingBytes = ({ limits }: Pick<AdapterDescription, 'limits'>): number =>
   Math.min(limits.maxBufferSize!, limits.maxStorageBufferBindingSize!);

@@ -5,19 +5,22 @@ import { type BufferUsage, DeviceBuffer } from './buffer.js';
 export interface Memory {
   readonly adapter: AdapterDescription;
   createBuffer(label: string, sizeBytes: number, usage?: BufferUsage): DeviceBuffer;
-  /** Data and offset in whole words. */
+  /** Writes data; data and offset are in whole words. */
   write(buffer: DeviceBuffer, data: Float32Array | Uint32Array | Uint16Array, offsetBytes?: number): void;
 }
 
-/** Bytes that a buffer of this content takes: whole words, and at least 16, since a binding cannot be empty. */
+/**
+ * Returns the bytes that a buffer of this content takes: whole words, and at least 16, since a binding cannot be empty.
+ */
 export const allocatedBytes = (sizeBytes: number): number => Math.max(16, Math.ceil(sizeBytes / 4) * 4);
 
-/** Why the adapter cannot have such a buffer; undefined where it can. */
+/** Says why the adapter cannot have such a buffer; undefined where it can. */
 export function refusal(adapter: AdapterDescription, label: string, sizeBytes: number): string | undefined {
   const limit = adapter.limits.maxBufferSize!;
   if (sizeBytes <= limit) return undefined;
   return (
-    `'${label}' needs ${sizeBytes} bytes in one buffer; the adapter '${adapter.name}' allows ${limit} (maxBufferSize). ` +
+    `'${label}' needs ${sizeBytes} bytes in one buffer; the adapter '${adapter.name}' allows ${limit} ` +
+    '(maxBufferSize). ' +
     'Use a smaller micro-batch, context length, model or vocabulary.'
   );
 }
@@ -25,9 +28,9 @@ export function refusal(adapter: AdapterDescription, label: string, sizeBytes: n
 /** Counts buffers instead of making them, so that a plan of any size can be laid out. */
 export class MemoryCount implements Memory {
   readonly adapter: AdapterDescription;
-  /** Bytes of the buffers counted so far. */
+  /** The bytes of the buffers counted so far. */
   bytes = 0;
-  /** What the adapter would refuse, in its own words. */
+  /** Why the adapter would refuse buffers, in its own words. */
   readonly refusals: string[] = [];
 
   constructor(adapter: AdapterDescription) {
@@ -44,6 +47,6 @@ export class MemoryCount implements Memory {
     });
   }
 
-  /** Nothing is there to be written to. */
+  /** Does nothing: there is nothing to write to. */
   write(): void {}
 }

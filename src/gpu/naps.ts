@@ -1,11 +1,11 @@
 /**
- * Waiting without burning a core. While anything is pending Dawn's Node binding polls the device once per turn of the
- * event loop, without a pause, which takes a core from a software adapter that computes on the same ones. Naps of a
- * millisecond between its polls leave the cores to the work that is waited for.
+ * Waits without burning a core. While anything is pending, Dawn's Node binding polls the device once per turn of the
+ * event loop, without a pause. This takes a core from a software adapter, which computes on the same ones. Naps of a
+ * millisecond between the polls leave the cores to the work that is waited for.
  */
 
 const NAP_MS = 1;
-/** Shorter waits are not worth a nap. */
+/** Waits shorter than this are not worth a nap. */
 const AWAKE_MS = 2;
 
 const neverChanged = new Int32Array(new SharedArrayBuffer(4));

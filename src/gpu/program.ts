@@ -31,13 +31,14 @@ export interface Clear {
 export type Command = Dispatch | Copy | Clear;
 
 /**
- * Where a command's GPU time goes: the query indices at its begin and end.
+ * Returns where a command's GPU time goes: the query indices at its begin and end.
  * @internal
  */
 export type TimestampsOf = (command: Dispatch) => GPUComputePassTimestampWrites;
 
 /**
- * Encodes the commands in order. Neighbouring dispatches share a compute pass, unless each is timed in one of its own.
+ * Encodes the commands in order. Neighbouring dispatches share a compute pass, unless each is timed in a pass of its
+ * own.
  * @returns the number of dispatches.
  * @internal
  */

@@ -43,7 +43,10 @@ export function partsToTime(commands: readonly Command[]): Command[][] {
   return parts;
 }
 
-/** Timestamps before and after each dispatch of one submission. */
+/**
+ * Timestamps before and after each dispatch of one submission.
+ * @internal
+ */
 export class DispatchQueries {
   readonly sizeBytes: number;
   readonly #set: GPUQuerySet;

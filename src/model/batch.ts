@@ -1,4 +1,7 @@
-/** A batch on its way to the device: its checks, inputs, targets, and the grouping that the embedding's gradient needs. */
+/**
+ * A batch on its way to the device: its checks, inputs and targets, and the grouping that the embedding's gradient
+ * needs.
+ */
 import { persistent, type Tensor } from '../autograd/tensor.js';
 import { UserError } from '../errors.js';
 import type { DeviceBuffer } from '../gpu/buffer.js';
@@ -9,7 +12,7 @@ import { groupRowsById, type TokenRows } from '../ops/embedding.js';
 import type { BatchShape } from './llama.js';
 import type { Model } from './model.js';
 
-/** @throws UserError naming a size that is not a whole number above 0. */
+/** Checks sizes. @throws UserError naming a size that is not a whole number above 0. */
 export function checkSizes(sizes: Readonly<Record<string, number>>): void {
   for (const [name, size] of Object.entries(sizes)) {
     if (!Number.isSafeInteger(size) || size < 1) {
@@ -18,14 +21,17 @@ export function checkSizes(sizes: Readonly<Record<string, number>>): void {
   }
 }
 
-/** @throws UserError when ids are in another kind of array, whose values would be cut to 32 bits without a word. */
+/**
+ * Checks the array of ids.
+ * @throws UserError when it is of another kind, whose values would silently be cut to 32 bits.
+ */
 export function checkIdArray(ids: Uint32Array): void {
   if (ids instanceof Uint32Array) return;
   const given = (ids as object | undefined)?.constructor.name ?? ids;
   throw new UserError(`token ids must be a Uint32Array, not ${given}; Uint32Array.from(ids) makes one`);
 }
 
-/** @throws UserError when an id is neither in the vocabulary nor `other`. */
+/** Checks ids. @throws UserError when an id is neither in the vocabulary nor `other`. */
 export function checkIds(ids: ArrayLike<number>, vocabSize: number, other?: number): void {
   for (let i = 0; i < ids.length; i++) {
     const id = ids[i]!;
@@ -37,8 +43,9 @@ export function checkIds(ids: ArrayLike<number>, vocabSize: number, other?: numb
 }
 
 /**
- * Checks what callers, JavaScript among them, give for a batch: ids [B, T+1], or [B, T] where there are no targets.
- * @throws UserError when the model was destroyed, the shape is none, or the ids are not a Uint32Array of it.
+ * Checks what a caller gives for a batch, who may write plain JavaScript: ids [B, T+1], or [B, T] where there are no
+ * targets.
+ * @throws UserError when the model was destroyed, the shape is none, or the ids are not a Uint32Array of that shape.
  */
 export function checkBatch(model: Model, ids: Uint32Array, { B, T }: BatchShape, targets: 0 | 1 = 1): void {
   model.check();
@@ -56,7 +63,7 @@ export class BatchInputs {
   readonly targets: Tensor;
   readonly #parts: readonly Tensor[];
 
-  /** @throws UserError when the shape is none. */
+  /** Makes the tensors. @throws UserError when the shape is none. */
   constructor(memory: Memory, { B, T }: BatchShape) {
     checkSizes({ B, T });
     const R = B * T;
@@ -67,12 +74,12 @@ export class BatchInputs {
     this.#parts = [this.tokens.ids, this.targets, this.tokens.order, this.tokens.starts];
   }
 
-  /** Words of a packed micro-batch. */
+  /** The words of a packed micro-batch. */
   get words(): number {
     return this.#parts.reduce((sum, part) => sum + part.shape[0]!, 0);
   }
 
-  /** Commands that take micro-batch number `index` out of a buffer of packed ones. */
+  /** Returns the commands that take micro-batch number `index` out of a buffer of packed ones. */
   load(packed: DeviceBuffer, index: number): Command[] {
     let offset = 4 * index * this.words;
     return this.#parts.map((part): Command => {
@@ -89,8 +96,8 @@ export class BatchInputs {
 }
 
 /**
- * Packs sequences [n*B, T+1] into n micro-batches of ids, targets (the ids one further), order and group starts.
- * Rows past the end of `sequences`, and places that hold IGNORED_TARGET, count for nothing.
+ * Packs sequences [n*B, T+1] into n micro-batches of ids, targets (the ids one place further on), order and group
+ * starts. Rows past the end of `sequences`, and places that hold IGNORED_TARGET, count for nothing.
  * @throws UserError when an id is not in the vocabulary.
  */
 export function packSequences(

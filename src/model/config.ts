@@ -1,30 +1,57 @@
 /** The shape of a LLaMA-architecture model, and what follows from it. */
+import { z } from 'zod';
 import { UserError } from '../errors.js';
 import type { RopeScaling } from '../ops/rope.js';
 
-/** Names are those of Hugging Face's config.json, in camel case. */
-export interface ModelConfig {
-  readonly vocabSize: number;
-  readonly hiddenSize: number;
+const WHOLE = { error: 'must be a positive whole number' };
+const POSITIVE = { error: 'must be a positive number' };
+const whole = z.int(WHOLE).positive(WHOLE);
+const positive = z.number(POSITIVE).positive(POSITIVE);
+const flag = z.boolean({ error: 'must be true or false' });
+
+const ropeScaling = z.discriminatedUnion('type', [
+  z.object({ type: z.literal('linear'), factor: positive }),
+  z.object({
+    type: z.literal('llama3'),
+    factor: positive,
+    lowFreqFactor: positive,
+    highFreqFactor: positive,
+    originalMaxPositionEmbeddings: positive,
+  }),
+]) satisfies z.ZodType<RopeScaling>;
+
+/**
+ * The fields of a model. Each is declared here alone: types, flags with their help, and what run.yaml and the record of a
+ * run hold follow from it. The names are those of Hugging Face's config.json, in camel case.
+ */
+export const modelSchema = z.object({
+  vocabSize: whole.describe("entries of the embedding (default: the tokenizer's)"),
+  hiddenSize: whole.describe('width of the residual stream'),
   /** Width of the SwiGLU MLP (one of its matrices, not gate and up together). */
-  readonly intermediateSize: number;
-  readonly numHiddenLayers: number;
-  readonly numAttentionHeads: number;
-  readonly numKeyValueHeads: number;
+  intermediateSize: whole.describe('width of the SwiGLU MLP'),
+  numHiddenLayers: whole.describe('layers'),
+  numAttentionHeads: whole.describe('query heads'),
+  numKeyValueHeads: whole.describe('key/value heads (default: as many as query heads)'),
   /** Size of one attention head; usually hiddenSize / numAttentionHeads. */
-  readonly headDim: number;
-  readonly rmsNormEps: number;
-  readonly ropeTheta: number;
-  readonly ropeScaling?: RopeScaling | undefined;
-  readonly tieWordEmbeddings: boolean;
-  readonly maxPositionEmbeddings: number;
+  headDim: whole.describe('size of a head (default: hiddenSize / numAttentionHeads)'),
+  rmsNormEps: positive.describe('eps of RMSNorm (default 1e-5)'),
+  ropeTheta: positive.describe('base of the rotary embedding (default 10000)'),
+  ropeScaling: ropeScaling.optional(),
+  tieWordEmbeddings: flag.describe('one matrix for embedding and head (default true)'),
+  maxPositionEmbeddings: whole,
   /** How many of the newest tokens each one attends to, itself among them (Mistral). Default all. */
-  readonly slidingWindow?: number | undefined;
+  slidingWindow: whole.optional(),
   /** Whether the projections to Q, K and V have biases (Qwen2); that of the output has none. Default false. */
-  readonly qkvBias?: boolean | undefined;
+  qkvBias: flag.optional().describe('biases of the projections to Q, K and V, as Qwen2 has them (default false)'),
   /** Whether each head of Q and of K passes an RMSNorm of its own before it is rotated (Qwen3). Default false. */
-  readonly qkNorm?: boolean | undefined;
-}
+  qkNorm: flag.optional().describe('RMSNorm over each head of Q and K, as Qwen3 has it (default false)'),
+});
+export type ModelConfig = Readonly<z.infer<typeof modelSchema>>;
+
+/** The tensors that have a row a token, by Hugging Face name; tied, the embedding is the head. */
+export const EMBEDDING = 'model.embed_tokens.weight';
+export const HEAD = 'lm_head.weight';
+export const TOKEN_TENSORS: readonly string[] = [EMBEDDING, HEAD];
 
 /** A parameter's name in Hugging Face's layout, its shape, and whether weight decay applies (matrices only). */
 export interface ParameterSpec {
@@ -33,24 +60,12 @@ export interface ParameterSpec {
   readonly decay: boolean;
 }
 
-/** @throws UserError naming the field and what it must be. */
+/** Checks a configuration, and returns it. @throws UserError naming the field and what it must be. */
 export function validateModelConfig(config: ModelConfig): ModelConfig {
-  const positive = [
-    'vocabSize',
-    'hiddenSize',
-    'intermediateSize',
-    'numHiddenLayers',
-    'numAttentionHeads',
-    'numKeyValueHeads',
-    'headDim',
-    'maxPositionEmbeddings',
-  ] as const;
-  for (const field of [...positive, 'slidingWindow'] as const) {
-    const value = config[field];
-    if (value === undefined && field === 'slidingWindow') continue;
-    if (value === undefined || !Number.isInteger(value) || value < 1) {
-      throw new UserError(`model: ${field} is ${value}; it must be a positive whole number`);
-    }
+  const [issue] = modelSchema.safeParse(config).error?.issues ?? [];
+  if (issue) {
+    const value = issue.path.reduce<unknown>((within, key) => (within as Record<PropertyKey, unknown>)[key], config);
+    throw new UserError(`model: ${issue.path.join('.')} is ${value}; it ${issue.message}`);
   }
   const { numAttentionHeads, numKeyValueHeads, headDim } = config;
   if (numAttentionHeads % numKeyValueHeads !== 0) {
@@ -62,44 +77,39 @@ export function validateModelConfig(config: ModelConfig): ModelConfig {
   if (config.qkvBias && config.qkNorm) {
     throw new UserError('model: qkvBias and qkNorm are both set; Qwen2 has the one, Qwen3 the other, and nobody both');
   }
-  if (config.ropeScaling) validateRopeScaling(config.ropeScaling);
-  return config;
-}
-
-function validateRopeScaling(scaling: RopeScaling): void {
-  const { type: _, ...numbers } = scaling;
-  for (const [field, value] of Object.entries(numbers)) {
-    if (!(Number.isFinite(value) && value > 0)) {
-      throw new UserError(`model: ropeScaling.${field} is ${value}; it must be a positive number`);
-    }
-  }
-  if (scaling.type === 'llama3' && scaling.highFreqFactor <= scaling.lowFreqFactor) {
+  const { ropeScaling: scaling } = config;
+  if (scaling?.type === 'llama3' && scaling.highFreqFactor <= scaling.lowFreqFactor) {
     throw new UserError(
       `model: ropeScaling.highFreqFactor ${scaling.highFreqFactor} is not above lowFreqFactor ${scaling.lowFreqFactor}`,
     );
   }
+  return config;
 }
 
-/** Tokens of the longest context that is computed: all positions, or within the window, where attention is full. */
+/**
+ * The tokens of the longest context that is computed. Attention is full, so it is all positions, or those in the
+ * window.
+ */
 export const longestContext = ({ maxPositionEmbeddings, slidingWindow = Infinity }: ModelConfig): number =>
   Math.min(maxPositionEmbeddings, slidingWindow);
 
-/** @throws UserError when a context of so many tokens goes beyond the model's sliding window. */
+/** Checks that a context stays in the model's sliding window. @throws UserError when so many tokens go beyond it. */
 export function checkWindow({ slidingWindow = Infinity }: ModelConfig, tokens: number): void {
   if (tokens <= slidingWindow) return;
   throw new UserError(
-    `a context of ${tokens} tokens exceeds the model's sliding window of ${slidingWindow} (sliding_window in config.json): ` +
+    `a context of ${tokens} tokens exceeds the model's sliding window of ${slidingWindow} (sliding_window in ` +
+      'config.json): ' +
       `attention here is full, which is the same up to ${slidingWindow} tokens only; use a shorter context`,
   );
 }
 
-/** Every parameter, in the order of the model. */
+/** Returns every parameter, in the order of the model. */
 export function parameterSpecs(config: ModelConfig): ParameterSpec[] {
   const { vocabSize, hiddenSize: C, intermediateSize: F, numAttentionHeads: H, numKeyValueHeads: KV, headDim } = config;
   const matrix = (name: string, rows: number, columns: number) => ({ name, shape: [rows, columns], decay: true });
   const vector = (name: string, size: number) => ({ name, shape: [size], decay: false });
   const norm = (name: string) => vector(name, C);
-  const specs: ParameterSpec[] = [matrix('model.embed_tokens.weight', vocabSize, C)];
+  const specs: ParameterSpec[] = [matrix(EMBEDDING, vocabSize, C)];
   for (let layer = 0; layer < config.numHiddenLayers; layer++) {
     const prefix = `model.layers.${layer}.`;
     specs.push(
@@ -130,7 +140,7 @@ export function parameterSpecs(config: ModelConfig): ParameterSpec[] {
     );
   }
   specs.push(norm('model.norm.weight'));
-  if (!config.tieWordEmbeddings) specs.push(matrix('lm_head.weight', vocabSize, C));
+  if (!config.tieWordEmbeddings) specs.push(matrix(HEAD, vocabSize, C));
   return specs;
 }
 
@@ -142,7 +152,7 @@ export interface ParameterGroup {
   readonly parts: readonly ParameterSpec[];
 }
 
-/** Ends of the names of parameters that make a group, and of the group's name. */
+/** The endings of the names of parameters that make a group, and of the group's name. */
 const FUSED: readonly { readonly parts: readonly string[]; readonly group: string }[] = [
   {
     parts: ['self_attn.q_proj.weight', 'self_attn.k_proj.weight', 'self_attn.v_proj.weight'],
@@ -155,7 +165,9 @@ const FUSED: readonly { readonly parts: readonly string[]; readonly group: strin
   { parts: ['mlp.gate_proj.weight', 'mlp.up_proj.weight'], group: 'mlp.gate_up_proj.weight' },
 ];
 
-/** Every parameter once, in the order of the model: Q, K and V together, gate and up together, the others alone. */
+/**
+ * Returns every parameter once, in the order of the model: Q, K and V together, gate and up together, the others alone.
+ */
 export function parameterGroups(config: ModelConfig): ParameterGroup[] {
   const groups: ParameterGroup[] = [];
   for (const spec of parameterSpecs(config)) {
@@ -173,13 +185,16 @@ export function parameterGroups(config: ModelConfig): ParameterGroup[] {
   return groups;
 }
 
-/** How many parameters, by the three counts that are in use. */
+/** The number of parameters, by the three counts that are in use. */
 export interface ParameterCounts {
-  /** All of them; a tied head counts once. */
+  /** All parameters; a tied head counts once. */
   readonly total: number;
-  /** All but the embedding table and an untied head. */
+  /** All parameters but the embedding table and an untied head. */
   readonly withoutEmbeddings: number;
-  /** Those that every token is multiplied by: all but a table that is only looked up. FLOPs are 6 · this · tokens. */
+  /**
+   * The parameters that every token is multiplied by: all but a table that is only looked up. FLOPs are 6 · this ·
+   * tokens.
+   */
   readonly multiplied: number;
 }
 
@@ -193,10 +208,13 @@ export function countParameters(config: ModelConfig): ParameterCounts {
   };
 }
 
-/** Training FLOPs of a token by the usual count, 6·N (forward 2·N, backward 4·N), attention scores left out. */
+/** Training FLOPs per token by the usual count, 6·N (forward 2·N, backward 4·N), without attention scores. */
 export const flopsPerToken = (config: ModelConfig): number => 6 * countParameters(config).multiplied;
 
-/** FLOPs of the causal attention products for a token of a sequence of T: 12·L·H·D·T over the full square, halved. */
+/**
+ * Returns the FLOPs of the causal attention products for each token of a sequence of T: 12·L·H·D·T over the full
+ * square, halved.
+ */
 export function attentionFlopsPerToken(config: ModelConfig, T: number): number {
   return 6 * config.numHiddenLayers * config.numAttentionHeads * config.headDim * T;
 }

@@ -2,13 +2,13 @@
 import { Random } from '../random.js';
 import type { ModelConfig, ParameterSpec } from './config.js';
 
-/** Standard deviation of the initial weights, as in LLaMA (`initializer_range`). */
+/** The standard deviation of the initial weights, as in LLaMA (`initializer_range`). */
 const DEVIATION = 0.02;
 
 /**
- * Normal weights of deviation 0.02; norms at 1, biases at 0. The projections that write into the residual stream are scaled down by
- * 1/sqrt(2·layers), so that its variance does not grow with depth (Radford et al., 2019). Every parameter has a random
- * stream of its own, by name.
+ * Returns the initial weights of each parameter. They are normal with deviation 0.02; norms are 1, biases 0. The
+ * projections that write into the residual stream are scaled down by 1/sqrt(2·layers), so that its variance does not
+ * grow with depth (Radford et al., 2019). Every parameter has a random stream of its own, by name.
  */
 export function initialWeights(config: ModelConfig, seed: number): (spec: ParameterSpec) => Float32Array {
   return ({ name, shape }) => {

@@ -13,6 +13,7 @@ import { rmsnorm } from '../ops/rmsnorm.js';
 import { rope } from '../ops/rope.js';
 import { swigluLinear } from '../ops/swiglu.js';
 import { takeRows } from '../ops/take-rows.js';
+import { EMBEDDING, HEAD } from './config.js';
 import type { ForwardTensors } from './model.js';
 
 /** A batch of B sequences of T tokens. */
@@ -30,27 +31,27 @@ export function traceLogits(graph: Graph, model: ForwardTensors, tokens: TokenRo
   return traceHead(graph, model, traceHidden(graph, model, tokens, shape));
 }
 
-/** x [R, C] of the residual stream → logits [R, V] in f32: the last norm and the head. */
+/** Traces the last norm and the head: x [R, C] of the residual stream → logits [R, V] in f32. */
 export function traceHead(graph: Graph, model: ForwardTensors, x: Tensor): Tensor {
   const normed = traceLastNorm(graph, model, x);
   graph.scope = 'lm_head.';
   return linear(graph, normed, headWeight(model), { dtype: 'f32' });
 }
 
-/** Sequences that begin alike, in one: a trunk, and what follows it in each. */
+/** Sequences that begin alike, laid out in one: a trunk, and what follows it in each. */
 export interface Branches {
-  /** Of each row in its own sequence [B*T], and one more than any of them. */
+  /** The position of each row in its own sequence [B*T], and below them a number that is larger than all. */
   readonly positions: Tensor;
   readonly length: number;
-  /** [B*T, 2], see branchAttention. */
+  /** The spans [B*T, 2], see `branchAttention`. */
   readonly spans: Tensor;
 }
 
 export interface LossOptions {
-  /** Where gradients are wanted: what the losses' sum is multiplied by for them. */
+  /** The factors of the losses' sum for the gradients; undefined where no gradient is wanted. */
   readonly gradient?: HeadGradient | undefined;
   readonly checkpointing?: Checkpointing | undefined;
-  /** Where there is no gradient. */
+  /** The branches of the batch; allowed where there is no gradient. */
   readonly branches?: Branches | undefined;
 }
 
@@ -67,15 +68,14 @@ export function traceLosses(
   return headLoss(graph, x, headWeight(model), targets, gradient);
 }
 
-const headWeight = (model: ForwardTensors): Tensor =>
-  model.matrix(model.config.tieWordEmbeddings ? 'model.embed_tokens.weight' : 'lm_head.weight');
+const headWeight = (model: ForwardTensors): Tensor => model.matrix(model.config.tieWordEmbeddings ? EMBEDDING : HEAD);
 
 function traceLastNorm(graph: Graph, model: ForwardTensors, x: Tensor): Tensor {
   graph.scope = 'model.norm.';
   return rmsnorm(graph, x, model.weight('model.norm.weight'), model.config.rmsNormEps, model.precision);
 }
 
-/** Token rows [B*T] → the residual stream behind the last layer [B*T, C]. */
+/** Traces token rows [B*T] → the residual stream behind the last layer [B*T, C]. */
 function traceHidden(
   graph: Graph,
   model: ForwardTensors,
@@ -87,7 +87,7 @@ function traceHidden(
   const attend = branches
     ? attendBranches(graph, model, branches, shape)
     : (qkv: Tensor) => attention(graph, rotate(graph, model, qkv, shape), headsOf(model, shape));
-  let x = embedding(graph, model.weight('model.embed_tokens.weight'), tokens);
+  let x = embedding(graph, model.weight(EMBEDDING), tokens);
   for (let layer = 0; layer < model.config.numHiddenLayers; layer++) {
     const trace = (input: Tensor) => traceLayer(graph, model, layer, input, attend);
     x = checkpointing === 'layer' ? graph.checkpoint(x, trace) : trace(x);
@@ -95,7 +95,10 @@ function traceHidden(
   return x;
 }
 
-/** Rows are rotated like one sequence, by rows of the table that are their own positions'. */
+/**
+ * Returns the attention over branches. Rows are rotated as if they were one sequence, each by the row of its own
+ * position in the table.
+ */
 function attendBranches(graph: Graph, model: ForwardTensors, branches: Branches, shape: BatchShape) {
   const { positions, length, spans } = branches;
   const table = takeRows(graph, model.ropeTable(length), positions);
@@ -103,13 +106,13 @@ function attendBranches(graph: Graph, model: ForwardTensors, branches: Branches,
   return (qkv: Tensor) => branchAttention(graph, rotate(graph, model, qkv, rows, table), spans, headsOf(model, shape));
 }
 
-/** The sizes of attention over a batch. */
+/** Returns the sizes of attention over a batch. */
 export function headsOf({ config }: ForwardTensors, { B, T }: BatchShape): AttentionSizes {
   const { numAttentionHeads: H, numKeyValueHeads: KV, headDim: D } = config;
   return { B, T, H, KV, D };
 }
 
-/** qkv [B*T, (H + 2 KV)*D] with queries and keys rotated by position; `table` [T, D/2, 2]. */
+/** Rotates the queries and keys of qkv [B*T, (H + 2 KV)*D] by position; `table` is [T, D/2, 2]. */
 export function rotate(
   graph: Graph,
   model: ForwardTensors,
@@ -122,8 +125,8 @@ export function rotate(
 }
 
 /**
- * x [R, C] → [R, C]: attention and MLP, each added to the residual stream. `attend` is what is between the projections:
- * qkv [R, (H + 2 KV)*D], not yet rotated → [R, H*D].
+ * Traces a layer, x [R, C] → [R, C]: attention and MLP, each added to the residual stream. `attend` is what stands
+ * between the projections: qkv [R, (H + 2 KV)*D], not yet rotated → [R, H*D].
  */
 export function traceLayer(
   graph: Graph,

@@ -19,46 +19,53 @@ import {
   validateModelConfig,
 } from './config.js';
 
-/** Values in f32, or the bits of two-byte ones. */
+/** Values in f32, or the bits of values in a two-byte type. */
 export type Values = Float32Array | Uint16Array;
-/** Values for a parameter of the given name and shape: all of them, or in pieces, each of which is done with at the next. */
+/**
+ * Gives the values of a parameter, by its name and shape: all at once, or in pieces. A piece is done with when the next
+ * one is asked for.
+ */
 export type ParameterSource = (spec: ParameterSpec) => Values | Promise<Values> | Iterable<Values>;
 
 /**
- * What matrices and activations are stored in. With `f16` each matrix that is not stored so has an f16 copy beside it, and
- * products and attention read and write halves; norms, the residual stream, sums and the optimizer stay f32.
+ * The type in which matrices and activations are stored. With `f16` each matrix that is not stored in it has an f16
+ * copy beside it, and products and attention read and write halves. Norms, the residual stream, sums and the optimizer
+ * stay f32.
  */
 export const PRECISIONS = ['f32', 'f16'] as const;
 export type Precision = (typeof PRECISIONS)[number];
 
 export interface ModelOptions {
   readonly precision?: Precision;
-  /** Which variants of kernels the model runs with; by default the shipped ones. */
+  /** The table that says which variants of kernels the model runs with; by default the shipped ones. */
   readonly variants?: VariantTable | undefined;
   /**
-   * Whether the model may be trained: the default. One that is only used can keep its matrices in the two-byte type that a
-   * checkpoint has them in, half the memory for the same results, to the bit.
+   * Whether the model may be trained, as by default. A model that is only used can keep its matrices in the two-byte
+   * type of its checkpoint: this halves the memory, and the results are the same to the bit.
    */
   readonly trainable?: boolean | undefined;
 }
 
-/** What the source of a model gives its matrices in; norms are f32. */
+/** The type in which the source of a model gives its matrices; norms are f32. */
 export type MatrixType = 'f32' | 'f16' | 'bf16';
 
 export interface TensorOptions extends ModelOptions {
-  /** Of two bytes only where the model is not trained, and where every matrix has an even number of elements. */
+  /**
+   * A two-byte type is allowed only where the model is not trained, and where every matrix has an even number of
+   * elements.
+   */
   readonly matrixType?: MatrixType | undefined;
 }
 
-/** Tensors of the weights, by group name (see parameterGroups). */
+/** The tensors of the weights, by group name (see `parameterGroups`). */
 export interface Weights {
-  /** The values, of matrices in the type that they are held in: what norms and the embedding read. */
+  /** Returns what norms and the embedding read: the values, in the type in which they are held. */
   weight(group: string): Tensor;
-  /** What matrix products read: the values, or their copy in f16. */
+  /** Returns what matrix products read: the values, or their copy in f16. */
   matrix(group: string): Tensor;
 }
 
-/** Where a parameter is: elements from `first` on of its group's tensor. */
+/** The place of a parameter: the elements from `first` on of its group's tensor. */
 export interface ParameterPlace {
   readonly group: string;
   readonly first: number;
@@ -69,7 +76,7 @@ export interface ParameterPlace {
 export interface ForwardTensors extends Weights {
   readonly config: ModelConfig;
   readonly precision: Precision;
-  /** [T, headDim/2, 2] for sequences of T tokens. */
+  /** Returns the rotation table [T, headDim/2, 2] for sequences of T tokens. */
   ropeTable(T: number): Tensor;
 }
 
@@ -79,18 +86,32 @@ export class ModelTensors implements ForwardTensors {
   readonly precision: Precision;
   readonly trainable: boolean;
   readonly variants: VariantTable;
-  /** Parameters by Hugging Face name, and the groups that are kept together on the device. */
+  /** The parameters by Hugging Face name, and the groups that are kept together on the device. */
   readonly specs: readonly ParameterSpec[];
   readonly groups: readonly ParameterGroup[];
-  /** Weights in f32 by group, the matrices that are in a two-byte type instead, and the f16 copies of those that have one. */
+  /**
+   * The weights in f32 by group.
+   * @internal
+   */
   readonly weights: Arena;
+  /**
+   * The matrices that are in a two-byte type instead.
+   * @internal
+   */
   readonly stored: Arena;
+  /**
+   * The f16 copies of the matrices that have one.
+   * @internal
+   */
   readonly halves: Arena;
   readonly #memory: Memory;
   readonly #places: ReadonlyMap<string, ParameterPlace>;
   readonly #tables = new Map<number, Tensor>();
 
-  /** @throws UserError when the configuration is not sound, a weight exceeds the adapter's limits, or it has no f16. */
+  /**
+   * Makes the tensors.
+   * @throws UserError when the configuration is not sound, a weight exceeds the adapter's limits, or it has no f16.
+   */
   constructor(memory: Memory, config: ModelConfig, options: TensorOptions = {}) {
     const { precision = 'f32', variants, trainable = true, matrixType = 'f32' } = options;
     this.config = validateModelConfig(config);
@@ -104,7 +125,7 @@ export class ModelTensors implements ForwardTensors {
     this.groups = parameterGroups(config);
     this.#places = placesOf(this.groups);
     this.#memory = memory;
-    // matrices first: their halves are in the same places, and what decays alike stands together
+    // matrices come first: their halves are in the same places, and parameters that decay alike stand together
     const matrices = this.groups.filter(({ decay }) => decay);
     const norms = this.groups.filter(({ decay }) => !decay);
     const isStored = matrixType !== 'f32';
@@ -127,7 +148,10 @@ export class ModelTensors implements ForwardTensors {
     return this.arenaOf(group).tensor(group);
   }
 
-  /** What holds a group's values. */
+  /**
+   * Returns the arena that holds a group's values.
+   * @internal
+   */
   protected arenaOf(group: string): Arena {
     return this.stored.has(group) ? this.stored : this.weights;
   }
@@ -136,7 +160,7 @@ export class ModelTensors implements ForwardTensors {
     return this.halves.has(group) ? this.halves.tensor(group) : this.weight(group);
   }
 
-  /** Where a parameter is. @throws Error when the model has none of that name. */
+  /** Returns where a parameter is. @throws Error when the model has none of that name. */
   place(name: string): ParameterPlace {
     const place = this.#places.get(name);
     if (!place) throw new Error(`the model has no parameter '${name}'`);
@@ -166,7 +190,7 @@ export class ModelTensors implements ForwardTensors {
   }
 }
 
-/** Weights on a device. Free them with `destroy`. */
+/** A model with its weights on a device. Free them with `destroy`. */
 export class Model extends ModelTensors {
   readonly device: Device;
   #destroyed = false;
@@ -178,7 +202,8 @@ export class Model extends ModelTensors {
 
   /**
    * Makes a model with values from `source`.
-   * @throws UserError when the configuration is not sound, a weight exceeds the adapter's limits, or the adapter has no f16.
+   * @throws UserError when the configuration is not sound, a weight exceeds the adapter's limits, or the adapter has no
+   * f16.
    */
   static async create(
     device: Device,
@@ -226,7 +251,7 @@ export class Model extends ModelTensors {
     copies.destroy();
   }
 
-  /** @throws UserError when the model was destroyed. */
+  /** Checks that the model is there. @throws UserError when it was destroyed. */
   check(): void {
     if (this.#destroyed) throw new UserError('the model was destroyed; make or load it again, or destroy it later');
   }
@@ -236,12 +261,12 @@ export class Model extends ModelTensors {
     super.destroy();
   }
 
-  /** A parameter's values in f32, by Hugging Face name, after everything submitted so far. */
+  /** Returns a parameter's values in f32, by Hugging Face name, after everything submitted so far. */
   async read(name: string): Promise<Float32Array> {
     return this.readPart(name, group => this.weight(group));
   }
 
-  /** A parameter's part of some tensor of its group's shape: its gradient, say. In f32. */
+  /** Returns in f32 a parameter's part of some tensor of its group's shape, for instance of its gradient. */
   async readPart(name: string, tensorOf: (group: string) => Tensor): Promise<Float32Array> {
     this.check();
     const { group, first, count } = this.place(name);
@@ -261,7 +286,7 @@ export class Model extends ModelTensors {
   }
 }
 
-/** Where the element `first` of a persistent tensor is. */
+/** Returns where the element `first` of a persistent tensor is. */
 const rangeOfPart = ({ buffer, offsetBytes = 0, dtype }: Tensor, first: number) => ({
   buffer: buffer!,
   offsetBytes: offsetBytes + BYTES[dtype] * first,

@@ -1,7 +1,7 @@
 /** Named model sizes: those of the reference study, and small ones that a CPU can train. */
 import { UserError } from '../errors.js';
 
-/** What a size fixes; the vocabulary comes from the tokenizer. */
+/** The sizes that a preset fixes; the vocabulary comes from the tokenizer. */
 export interface ModelSize {
   readonly hiddenSize: number;
   readonly intermediateSize: number;
@@ -9,7 +9,7 @@ export interface ModelSize {
   readonly numAttentionHeads: number;
 }
 
-/** [hidden size, MLP width, layers, heads] of sizes for a CPU or a quick try. */
+/** Sizes for a CPU or a quick try: [hidden size, MLP width, layers, heads]. */
 const SMALL: Readonly<Record<string, readonly [number, number, number, number]>> = {
   tiny: [64, 176, 2, 4],
   mini: [96, 256, 3, 4],
@@ -19,9 +19,10 @@ const SMALL: Readonly<Record<string, readonly [number, number, number, number]>>
 };
 
 /**
- * The 42 sizes of "Breaking Language Barriers" (Zheng et al., 2024, arXiv 2407.02118), by their nominal size in millions:
- * [hidden size, layers, heads]. Its table prints the width of gate and up together, 2·256·(⌊(8h/3)/256⌋ + 1); the MLP
- * width is half of that. The 4016M row prints 22 heads, which do not divide 2688; 21 do.
+ * The 42 sizes of "Breaking Language Barriers" (Zheng et al., 2024, arXiv 2407.02118), by their nominal size in
+ * millions: [hidden size, layers, heads]. The paper's table prints the width of gate and up together,
+ * 2·256·(⌊(8h/3)/256⌋ + 1); the MLP width is half of that. Its 4016M row prints 22 heads, which do not divide 2688; 21
+ * do.
  */
 const REFERENCE: Readonly<Record<string, readonly [number, number, number]>> = {
   '49M': [512, 8, 8],
@@ -70,7 +71,7 @@ const REFERENCE: Readonly<Record<string, readonly [number, number, number]>> = {
 
 export const presetNames: readonly string[] = [...Object.keys(SMALL), ...Object.keys(REFERENCE)];
 
-/** @throws UserError listing the names when there is no such preset. */
+/** Returns the sizes of a preset. @throws UserError listing the names when there is no such preset. */
 export function presetSize(name: string): ModelSize {
   const small = SMALL[name];
   if (small) {

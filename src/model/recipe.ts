@@ -1,4 +1,4 @@
-/** Context, batch and learning rate that go with a size where the user names none. */
+/** The context, batch and learning rate that go with a size where the user names none. */
 import { countParameters, type ModelConfig } from './config.js';
 
 export interface Recipe {
@@ -8,8 +8,9 @@ export interface Recipe {
 }
 
 /**
- * The reference study's recipe from 40M parameters on: context 2048, peak 2e-4, batches of 1M tokens, 2M from 1B and 4M
- * from 2.7B parameters on. Smaller models, which a CPU can train, take short contexts, small batches and a higher rate.
+ * Returns the recipe for a size. From 40M parameters on it is the reference study's: context 2048, peak 2e-4, batches
+ * of 1M tokens, of 2M from 1B and of 4M from 2.7B parameters on. Smaller models, which a CPU can train, get short
+ * contexts, small batches and a higher rate.
  */
 export function recipeFor(config: ModelConfig): Recipe {
   const { total } = countParameters(config);

@@ -1,12 +1,13 @@
-/** Causal attention with grouped-query heads (Dao et al., 2022: without the T×T matrix in memory). */
+/** Causal attention with grouped-query heads, without the T×T matrix in memory (Dao et al., 2022). */
 import type { Graph } from '../autograd/graph.js';
 import { expectShape, type Tensor } from '../autograd/tensor.js';
 import { attentionBackwardKeyValue, attentionBackwardQuery, attentionForward } from '../kernels/attention.js';
 import type { AttentionSizes } from '../kernels/attention-variant.js';
 
 /**
- * qkv [B*T, (H + 2 KV)*D], queries, keys and values side by side → out [B*T, H*D]. Saves out and the log-sum-exp of each
- * row [B, H, T]; the gradient recomputes the probabilities, in one pass for dq and one for dk and dv.
+ * Returns the attention of qkv [B*T, (H + 2 KV)*D], which holds queries, keys and values side by side: out [B*T, H*D].
+ * It saves out and the log-sum-exp of each row [B, H, T]. The gradient recomputes the probabilities, in one pass for dq
+ * and one for dk and dv.
  */
 export function attention(graph: Graph, qkv: Tensor, sizes: AttentionSizes): Tensor {
   const { B, T, H, KV, D } = sizes;

@@ -1,10 +1,10 @@
-/** A bias of a projection, added to all rows. */
+/** The bias of a projection, added to all rows. */
 import type { Graph } from '../autograd/graph.js';
 import { expectShape, type Tensor } from '../autograd/tensor.js';
 import { addBias as addBiasKernel } from '../kernels/add-bias.js';
 import { columnSumParts, columnSums } from '../kernels/sum-rows.js';
 
-/** x [R, N] + bias [N] in place of x, which keeps its type. Its gradients: dx = dy, dbias += the sums of dy's columns. */
+/** Adds bias [N] to x [R, N] in place; x keeps its type. The gradients: dx = dy, dbias += the sums of dy's columns. */
 export function addBias(graph: Graph, x: Tensor, bias: Tensor): Tensor {
   const [rows, columns] = x.shape as [number, number];
   expectShape('add_bias', 'bias', bias, [columns]);

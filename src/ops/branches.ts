@@ -1,12 +1,17 @@
-/** Attention over sequences that begin alike, each a branch of one trunk. No gradient: nothing is trained through it. */
+/**
+ * Attention over sequences that begin alike, each a branch of one trunk. It has no gradient: nothing is trained through
+ * it.
+ */
 import type { Graph } from '../autograd/graph.js';
 import { expectShape, type Tensor } from '../autograd/tensor.js';
 import { attentionBranches } from '../kernels/attention.js';
 import type { AttentionSizes } from '../kernels/attention-variant.js';
 
 /**
- * qkv [B*T, (H + 2 KV)*D] → out [B*T, H*D], the same bits as `attention` over each sequence alone.
- * @param branches [B*T, 2]: keys of a row's trunk, and where its branch begins (see kernels/attention_forward.wgsl).
+ * Returns the attention of qkv [B*T, (H + 2 KV)*D]: out [B*T, H*D], the same bits as `attention` over each sequence
+ * alone.
+ * @param branches [B*T, 2]: the number of keys of a row's trunk, and where its branch begins (see
+ * kernels/attention_forward.wgsl).
  */
 export function branchAttention(graph: Graph, qkv: Tensor, branches: Tensor, sizes: AttentionSizes): Tensor {
   const { B, T, H, KV, D } = sizes;

@@ -6,12 +6,15 @@ import { crossEntropy } from '../kernels/cross-entropy.js';
 import { matmul } from '../kernels/matmul.js';
 import { windowOf } from '../kernels/windows.js';
 
-/** What a chunk of logits may take. */
+/** The bytes that a chunk of logits may take, unless that is less than ROWS_ALIGNMENT rows. */
 const CHUNK_BYTES = 16 * 2 ** 20;
-/** Chunks start at multiples of this: rows of any type and width begin there at what every adapter binds (256 bytes). */
+/**
+ * Chunks start at multiples of this row number: rows of any type and width then begin at a place that every adapter
+ * binds (256 bytes).
+ */
 const ROWS_ALIGNMENT = 128;
 
-/** Rows of logits [rows, V] that exist at a time: as many as fit 16 MiB, but 128 at least. */
+/** Returns how many rows of logits [rows, V] exist at a time: as many as fit 16 MiB, but at least 128. */
 export function chunkRows(rows: number, V: number): number {
   const fitting = Math.floor(CHUNK_BYTES / (4 * V) / ROWS_ALIGNMENT) * ROWS_ALIGNMENT;
   return Math.min(rows, Math.max(ROWS_ALIGNMENT, fitting));
@@ -19,18 +22,18 @@ export function chunkRows(rows: number, V: number): number {
 
 /** The gradient that the head makes along with the losses. */
 export interface HeadGradient {
-  /** Factor of the losses' sum: 1/R gives the gradient of the mean loss. */
+  /** The factor of the losses' sum: 1/R gives the gradient of the mean loss. */
   readonly scale: number;
-  /** [1], a further factor that is read on the device: the loss scale of f16 training. */
+  /** A further factor [1] that is read on the device: the loss scale of f16 training. */
   readonly lossScale?: Tensor | undefined;
 }
 
 /**
- * x [R, C], weight [V, C], targets [R] (IGNORED_TARGET counts for nothing) → loss of each row [R], in nats, of the
- * logits x Wᵀ, which never exist whole. Logits are f32, their gradient is of x's type.
+ * Returns the loss in nats of each row [R], from x [R, C], weight [V, C] and targets [R] (IGNORED_TARGET counts for
+ * nothing). The logits x Wᵀ never exist whole. They are f32; their gradient has x's type.
  *
- * With `gradient` the gradients come from the same pass: of x, and into the weight's gradient. This is where a backward
- * walk starts: the losses are the root, no gradient arrives at them.
+ * With `gradient`, the same pass makes the gradients: that of x, and the one that is added to the weight's gradient. A
+ * backward walk starts here: the losses are the root, and no gradient arrives at them.
  */
 export function headLoss(
   graph: Graph,

@@ -1,12 +1,12 @@
-/** RMSNorm over each head of queries and keys (QK-norm: Henry et al., 2020; with learned scales, as Qwen3 has it). */
+/** RMSNorm over each head of queries and keys (QK-norm: Henry et al., 2020; with learned scales, as in Qwen3). */
 import type { Graph } from '../autograd/graph.js';
 import { expectShape, type Tensor } from '../autograd/tensor.js';
 import type { AttentionSizes } from '../kernels/attention-variant.js';
 import { headNormBackward, headNormForward, headNormParts } from '../kernels/head-norm.js';
 
 /**
- * qkv [R, (H + 2 KV)*D] with queries and keys normed in place, head by head, by weights [D]; values stay. Saves qkv as it
- * was and 1/sqrt(…) of each head for the gradient; those of the weights accumulate.
+ * Norms the queries and keys of qkv [R, (H + 2 KV)*D] in place, head by head, with weights [D]; values stay. It saves
+ * qkv as it was and 1/sqrt(…) of each head for the gradient; the gradients of the weights accumulate.
  */
 export function headNorm(
   graph: Graph,
@@ -35,7 +35,7 @@ export function headNorm(
       ),
     backward([dy], _, [, ...rstds]) {
       const updates = kinds.flatMap(({ weight: { gradient } }) => gradient ?? []);
-      // keys take over the scratch of queries, of which there are as many or more
+      // keys take over the scratch of queries, since there are no more keys than queries
       const scratch = headNormParts(kinds[0]!.sizes);
       const [dx] = graph.add({
         op: 'head_norm_backward',

@@ -1,19 +1,19 @@
-/** y = x Wᵀ (+ residual): the projections of the model, without bias. */
+/** The projections of the model, without bias: y = x Wᵀ (+ residual). */
 import type { Graph, PendingGradients } from '../autograd/graph.js';
 import { type DType, expectShape, type Tensor } from '../autograd/tensor.js';
 import { matmul } from '../kernels/matmul.js';
 import type { MatmulForm } from '../kernels/matmul-variant.js';
 
 export interface LinearOptions {
-  /** Added to y, in a pass that is made anyway: y takes its type. */
+  /** A tensor that is added to y, in a pass that is made anyway; y takes its type. */
   readonly residual?: Tensor | undefined;
-  /** Type of y where there is no residual; x's by default. */
+  /** The type of y where there is no residual; by default that of x. */
   readonly dtype?: DType | undefined;
 }
 
 /**
- * x [R, K], weight [N, K] → y [R, N].
- * Its gradients: dx = dy W in x's type (+ what x has from elsewhere), dW += dyᵀ x in f32, dresidual = dy.
+ * Returns y [R, N] from x [R, K] and weight [N, K]. The gradients: dx = dy W in x's type (+ what x has from elsewhere),
+ * dW += dyᵀ x in f32, dresidual = dy.
  */
 export function linear(graph: Graph, x: Tensor, weight: Tensor, { residual, dtype }: LinearOptions = {}): Tensor {
   const [R, K] = x.shape as [number, number];
@@ -27,7 +27,7 @@ export function linear(graph: Graph, x: Tensor, weight: Tensor, { residual, dtyp
   });
 }
 
-/** The gradients of x Wᵀ for dy [R, N]: returns dx [R, K], and adds dW [N, K] to the weight's gradient. */
+/** Traces the gradients of x Wᵀ for dy [R, N]: it returns dx [R, K], and adds dW [N, K] to the weight's gradient. */
 export function linearGradients(
   graph: Graph,
   x: Tensor,
@@ -70,7 +70,7 @@ function product(
   })[0]!;
 }
 
-/** gradient [M, N] += aᵀ b;  a [K, M], b [K, N]. */
+/** Traces gradient [M, N] += aᵀ b; a is [K, M], b [K, N]. */
 function accumulateProduct(
   graph: Graph,
   a: Tensor,

@@ -4,8 +4,8 @@ import { type DType, expectShape, type Tensor } from '../autograd/tensor.js';
 import { rmsnormBackward, rmsnormForward, rmsnormParts } from '../kernels/rmsnorm.js';
 
 /**
- * x [R, C], weight [C] → y [R, C] = x / sqrt(mean(x²) + eps) * weight, in the type `dtype`. Saves 1/sqrt(…) [R] for the gradient, which
- * takes in what x has from elsewhere (the residual stream); dweight accumulates.
+ * Returns y [R, C] = x / sqrt(mean(x²) + eps) * weight in the type `dtype`, from x [R, C] and weight [C]. It saves
+ * 1/sqrt(…) [R] for the gradient, which takes in what x has from elsewhere (the residual stream); dweight accumulates.
  */
 export function rmsnorm(graph: Graph, x: Tensor, weight: Tensor, eps: number, dtype: DType = 'f32'): Tensor {
   const [rows, columns] = x.shape as [number, number];

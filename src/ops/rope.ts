@@ -4,8 +4,8 @@ import { expectShape, type Tensor } from '../autograd/tensor.js';
 import { type RopeSizes, rope as ropeKernel } from '../kernels/rope.js';
 
 /**
- * The first `heads` heads of x [B*T, rowHeads*headSize] rotated in place by their position; table [T, headSize/2, 2]. The
- * gradient is rotated back.
+ * Rotates the first `heads` heads of x [B*T, rowHeads*headSize] in place by their position; table is [T, headSize/2,
+ * 2]. The gradient is rotated back.
  */
 export function rope(graph: Graph, x: Tensor, table: Tensor, sizes: RopeSizes): Tensor {
   const { B, T, rowHeads, headSize } = sizes;
@@ -32,7 +32,10 @@ function rotate(
   })[0]!;
 }
 
-/** How frequencies are lowered in a model whose context was extended; `type` and fields as in Hugging Face's config.json. */
+/**
+ * How frequencies are lowered in a model whose context was extended; `type` and fields as in Hugging Face's
+ * config.json.
+ */
 export type RopeScaling =
   | { readonly type: 'linear'; readonly factor: number }
   | {
@@ -44,10 +47,12 @@ export type RopeScaling =
     };
 
 /**
- * Radians a position for each pair [headSize/2]: theta^(-2i/headSize), lowered by `scaling`. Both kinds are those of
- * Hugging Face transformers, src/transformers/modeling_rope_utils.py. `linear` divides by the factor (Chen et al., 2023).
- * `llama3` (Llama 3.1) divides frequencies whose wavelength exceeds original / lowFreqFactor, keeps those below
- * original / highFreqFactor, and goes from one to the other linearly in the number of turns that the original context makes.
+ * Returns the radians per position of each pair [headSize/2]: theta^(-2i/headSize), lowered by `scaling`. Both kinds of
+ * scaling are those of Hugging Face transformers, src/transformers/modeling_rope_utils.py:
+ * - `linear` divides by the factor (Chen et al., 2023).
+ * - `llama3` (Llama 3.1) divides frequencies whose wavelength exceeds original / lowFreqFactor, and keeps those below
+ *   original / highFreqFactor. In between it goes from one to the other linearly in the number of turns that the
+ *   original context makes.
  */
 export function ropeFrequencies(headSize: number, theta: number, scaling?: RopeScaling): Float64Array {
   const frequencies = Float64Array.from({ length: headSize / 2 }, (_, i) => theta ** ((-2 * i) / headSize));
@@ -62,7 +67,7 @@ export function ropeFrequencies(headSize: number, theta: number, scaling?: RopeS
   });
 }
 
-/** cos and sin [T, headSize/2, 2] of position times frequency, computed in float64. */
+/** Returns cos and sin [T, headSize/2, 2] of position times frequency, computed in float64. */
 export function ropeTable(T: number, headSize: number, theta: number, scaling?: RopeScaling): Float32Array {
   const half = headSize / 2;
   const frequencies = ropeFrequencies(headSize, theta, scaling);

@@ -3,7 +3,7 @@ import type { Graph } from '../autograd/graph.js';
 import { sizeOf, type Tensor } from '../autograd/tensor.js';
 import { sum } from '../kernels/sum.js';
 
-/** total [1] += scale * the sum of all values. Has no gradient: it reports. */
+/** Traces total [1] += scale * the sum of all values. It has no gradient: it reports. */
 export function addSum(graph: Graph, values: Tensor, scale: number, total: Tensor): void {
   graph.add({
     op: 'sum',

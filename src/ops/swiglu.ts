@@ -6,8 +6,8 @@ import { swigluBackward } from '../kernels/swiglu.js';
 import { linearGradients } from './linear.js';
 
 /**
- * x [R, K], weight [2F, K], rows of gate then of up → silu(x gateᵀ) * (x upᵀ) [R, F], in x's type. Saves both products
- * [R, 2F], side by side.
+ * Returns silu(x gateᵀ) * (x upᵀ) [R, F] in x's type, from x [R, K] and weight [2F, K], which holds the rows of gate,
+ * then those of up. It saves both products [R, 2F], side by side.
  */
 export function swigluLinear(graph: Graph, x: Tensor, weight: Tensor): Tensor {
   const [R, K] = x.shape as [number, number];

@@ -3,7 +3,10 @@ import type { Graph } from '../autograd/graph.js';
 import { expectShape, sizeOf, type Tensor } from '../autograd/tensor.js';
 import { embeddingForward } from '../kernels/embedding.js';
 
-/** table [N, …], of any float type, and row numbers [R] below N → [R, …] in f32. Has no gradient: `embedding` is the one that is trained. */
+/**
+ * Returns rows [R, …] in f32 of a table [N, …] of any float type, by row numbers [R] below N. It has no gradient:
+ * `embedding` is the op that is trained.
+ */
 export function takeRows(graph: Graph, table: Tensor, rows: Tensor): Tensor {
   const [entries, ...row] = table.shape as [number, ...number[]];
   const [count] = rows.shape as [number];

@@ -9,24 +9,27 @@ export interface OptimizerSettings {
   readonly beta1: number;
   readonly beta2: number;
   readonly eps: number;
-  /** On matrices only. */
+  /** The weight decay, which applies to matrices only. */
   readonly weightDecay: number;
-  /** Largest global gradient norm; 0 for no clipping. */
+  /** The largest global gradient norm; 0 for no clipping. */
   readonly clip: number;
-  /** With f16 gradients: good steps in a row after which the loss scale is doubled (default 2000). */
+  /** The number of good steps in a row after which f16 training doubles the loss scale (2000 by default). */
   readonly lossScaleInterval?: number | undefined;
 }
 
-/** The reference study's settings. */
+/** The settings of the reference study. */
 export const ADAMW_DEFAULTS = { beta1: 0.9, beta2: 0.95, eps: 1e-8, weightDecay: 0.1, clip: 1 } as const;
 
-/** The loss scale that f16 training starts with: room for gradients down to 2^-39, and halved at the first overflow. */
+/**
+ * The loss scale that f16 training starts with. It leaves room for gradients down to 2^-39, and is halved at the first
+ * overflow.
+ */
 const FIRST_LOSS_SCALE = 2 ** 15;
 const LOSS_SCALE_INTERVAL = 2000;
 
 /**
- * State of dynamic loss scaling: [loss scale, good steps in a row as u32, β1^t, β2^t], t counting updates made, and once
- * more [β1^t, β2^t] of parameters that are frozen at first, where there are any.
+ * The state of dynamic loss scaling: [loss scale, good steps in a row as u32, β1^t, β2^t], where t counts the updates
+ * made. If some parameters are frozen at first, [β1^t, β2^t] of those follow.
  */
 export function firstScaler(
   { beta1, beta2 }: OptimizerSettings,
@@ -39,18 +42,21 @@ export function firstScaler(
 /** A parameter (with its gradient) and its two moments. */
 export interface OptimizedParameter {
   readonly tensor: Tensor;
-  /** Its copy in f16, where there is one. */
+  /** The copy of the parameter in f16, where there is one. */
   readonly half?: Tensor | undefined;
   readonly decay: boolean;
   readonly m: Tensor;
   readonly v: Tensor;
-  /** A schedule of its own [4], for a parameter that is frozen at first: its step is 0 until it is trained. */
+  /**
+   * A schedule of its own [4], for a parameter that is frozen at first: its step is 0 until the parameter is trained.
+   */
   readonly schedule?: Tensor | undefined;
 }
 
 /**
- * What changes from step to step: [learning rate, correction 1, correction 2, step as u32]. `updates` are those that the
- * moments have seen with this one; more than the step where they were taken over from another run.
+ * Returns what changes from step to step: [learning rate, correction 1, correction 2, step as u32]. `updates` are those
+ * that the moments have seen, this one included; there are more of them than steps where the moments were taken over
+ * from another run.
  */
 export function scheduleWords(
   { beta1, beta2 }: OptimizerSettings,
@@ -67,24 +73,24 @@ export function scheduleWords(
   return words;
 }
 
-/** What a step reports. */
+/** The report of a step. */
 export interface StepHealth {
   readonly loss: number;
   readonly gradientNorm: number;
-  /** The first step whose loss or gradients were not finite, 0 if none; no update has been made since. */
+  /** The first step whose loss or gradients were not finite, 0 if there is none; no update has been made since. */
   readonly badStep: number;
-  /** Factor of the gradients in f16 training, else 1. */
+  /** The factor of the gradients in f16 training, else 1. */
   readonly lossScale: number;
   /** Whether f16 gradients overflowed, so that no update was made and the loss scale was halved. */
   readonly skipped: boolean;
 }
 
-/** [norm, scale, bad step as u32, loss, loss scale, skipped as u32, correction 1, correction 2] */
-export const HEALTH_BYTES = 32;
+/** The bytes of [norm, scale, bad step as u32, loss, loss scale, skipped as u32, correction 1, correction 2]. */
+export const STEP_HEALTH_BYTES = 32;
 
-export function readHealth(bytes: ArrayBuffer, offsetBytes: number): StepHealth {
-  const floats = new Float32Array(bytes, offsetBytes, HEALTH_BYTES / 4);
-  const words = new Uint32Array(bytes, offsetBytes, HEALTH_BYTES / 4);
+export function readStepHealth(bytes: ArrayBuffer, offsetBytes: number): StepHealth {
+  const floats = new Float32Array(bytes, offsetBytes, STEP_HEALTH_BYTES / 4);
+  const words = new Uint32Array(bytes, offsetBytes, STEP_HEALTH_BYTES / 4);
   return {
     gradientNorm: floats[0]!,
     badStep: words[2]!,
@@ -95,8 +101,8 @@ export function readHealth(bytes: ArrayBuffer, offsetBytes: number): StepHealth 
 }
 
 /**
- * Traces the update. `loss` [1], `schedule` [4], `bodySchedule` [4] (of what is frozen at first), `health` [8] and, for
- * f16 gradients, `scaler` [4], or [6] with a `bodySchedule`, are persistent.
+ * Traces the update. The persistent tensors are `loss` [1], `schedule` [4], `bodySchedule` [4] (for what is frozen at
+ * first), `health` [8] and, for f16 gradients, `scaler` [4], or [6] with a `bodySchedule`.
  */
 export function traceUpdate(
   graph: Graph,

@@ -7,32 +7,33 @@ export const ANNEAL_SHAPES = ['exponential', 'linear'] as const;
 
 export interface ScheduleSettings {
   readonly schedule: (typeof SCHEDULES)[number];
-  /** The peak; of `anneal` the rate that it comes from. */
+  /** The peak rate; for `anneal`, the rate that the run comes from. */
   readonly learningRate: number;
-  /** Share of the steps in which the rate rises linearly from 0 to the peak. `anneal` has none. */
+  /** The share of the steps in which the rate rises linearly from 0 to the peak. `anneal` has none. */
   readonly warmup: number;
-  /** Where a decay ends, as a share of the peak. */
+  /** The rate at which a decay ends, as a share of the peak. */
   readonly minLearningRateRatio: number;
-  /** `wsd`, `infinite`: share of the steps, at the end, in which the rate falls to the minimum. */
+  /** `wsd`, `infinite`: the share of the steps, at the end, in which the rate falls to the minimum. */
   readonly decay: number;
-  /** `infinite`: share of the steps, after the warm-up, in which the rate falls from the peak to the constant. */
+  /** `infinite`: the share of the steps, after the warm-up, in which the rate falls from the peak to the constant. */
   readonly cooldown: number;
   /** `infinite`: the constant rate, as a share of the peak. */
   readonly constantLearningRateRatio: number;
-  /** `infinite`: how the cool-down falls. */
+  /** `infinite`: the shape of the cool-down. */
   readonly cooldownShape: (typeof COOLDOWN_SHAPES)[number];
-  /** `infinite`, `anneal`: how the rate falls to the minimum. */
+  /** `infinite`, `anneal`: the shape of the fall to the minimum. */
   readonly annealShape: (typeof ANNEAL_SHAPES)[number];
 }
 
 /**
- * The learning rate of optimizer step `step` (1 … steps): linear warm-up, then
- * - `cosine` to the minimum, or `constant`;
- * - `wsd`: stable, then linear to the minimum (Hu et al., 2024);
- * - `infinite`: a cool-down to a constant that training can go on with for as long as one likes, and an anneal to the
- *   minimum at the end (Ibrahim et al., 2024, arXiv 2403.08763, section 7);
- * - `anneal`: that last phase alone, for a run that branches off; no warm-up.
- * What ends at the minimum has it in its last step.
+ * Returns the learning rate of optimizer step `step` (1 … steps). After a linear warm-up the schedules are:
+ * - `cosine` falls to the minimum, and `constant` stays.
+ * - `wsd` is stable, then falls linearly to the minimum (Hu et al., 2024).
+ * - `infinite` cools down to a constant, with which training can go on for as long as one likes, and anneals to the
+ *   minimum at the end (Ibrahim et al., 2024, arXiv 2403.08763, section 7).
+ * - `anneal` is that last phase alone, for a run that branches off; it has no warm-up.
+ *
+ * A schedule that ends at the minimum has it in its last step.
  */
 export function learningRateAt(settings: ScheduleSettings, step: number, steps: number): number {
   const { schedule, learningRate: peak, warmup, minLearningRateRatio: ratio, decay } = settings;
@@ -61,19 +62,19 @@ export function learningRateAt(settings: ScheduleSettings, step: number, steps: 
 /** How fast the inverse square root falls: halfway through the cool-down 85% of the way is behind it. */
 const INVERSE_SQRT_RATE = 10;
 
-/** What is left of a cool-down at `progress`, from 1 at 0 to 0 at 1. */
+/** Returns what is left of a cool-down at `progress`, from 1 at 0 to 0 at 1. */
 function cooldownShare(progress: number, { cooldownShape }: ScheduleSettings): number {
   if (cooldownShape === 'cosine') return 0.5 * (1 + Math.cos(Math.PI * progress));
   const fallen = (x: number) => 1 - 1 / Math.sqrt(1 + INVERSE_SQRT_RATE * x);
   return 1 - fallen(progress) / fallen(1);
 }
 
-/** From one rate to another, by equal factors or by equal differences. */
+/** Returns the rate between two rates, by equal factors or by equal differences. */
 function anneal(from: number, to: number, progress: number, { annealShape }: ScheduleSettings): number {
   return annealShape === 'linear' ? from + (to - from) * progress : from * (to / from) ** progress;
 }
 
-/** @throws UserError when the shares, or the rates, do not fit together. */
+/** Checks a schedule. @throws UserError when the shares, or the rates, do not fit together. */
 export function validateSchedule(settings: ScheduleSettings): void {
   const { schedule, warmup, decay, cooldown, minLearningRateRatio, constantLearningRateRatio, annealShape } = settings;
   if (schedule === 'wsd' && warmup + decay > 1) {
@@ -81,12 +82,14 @@ export function validateSchedule(settings: ScheduleSettings): void {
   }
   if (schedule === 'infinite' && warmup + cooldown + decay > 1) {
     throw new UserError(
-      `warmup ${warmup}, cooldown ${cooldown} and decay ${decay} are more than the whole run; their sum must be at most 1`,
+      `warmup ${warmup}, cooldown ${cooldown} and decay ${decay} are more than the whole run; ` +
+        'their sum must be at most 1',
     );
   }
   if (schedule === 'infinite' && minLearningRateRatio > constantLearningRateRatio) {
     throw new UserError(
-      `minLearningRateRatio ${minLearningRateRatio} is above constantLearningRateRatio ${constantLearningRateRatio}; the rate anneals from the constant down to the minimum`,
+      `minLearningRateRatio ${minLearningRateRatio} is above constantLearningRateRatio ` +
+        `${constantLearningRateRatio}; the rate anneals from the constant down to the minimum`,
     );
   }
   const anneals = schedule === 'anneal' || (schedule === 'infinite' && decay > 0);

@@ -11,35 +11,35 @@ const LOOKUPS = new Set(['embedding_forward', 'embedding_backward', 'cache_write
  */
 export function bytesOfCall({ label, source, buffers }: KernelCall): number | undefined {
   if (LOOKUPS.has(label)) return undefined;
-  const updated = updatedIn(source);
-  return Object.entries(buffers).reduce(
-    (sum, [name, { sizeBytes }]) => sum + (updated.has(name) ? 2 : 1) * sizeBytes,
-    0,
-  );
+  const passes = passesOver(source);
+  return Object.entries(buffers).reduce((sum, [name, { sizeBytes }]) => sum + passes.get(name)! * sizeBytes, 0);
 }
 
-const known = new Map<string, ReadonlySet<string>>();
+const known = new Map<string, ReadonlyMap<string, number>>();
 
-/** Names of the bindings that a source both reads and writes. */
-function updatedIn(source: string): ReadonlySet<string> {
-  let updated = known.get(source);
-  if (!updated) {
+/** Of each binding of a source, by name: one for reading it, one for writing it. */
+function passesOver(source: string): ReadonlyMap<string, number> {
+  let passes = known.get(source);
+  if (!passes) {
     const body = source.replaceAll(/\/\/.*$|^.*\bvar<storage\b.*$/gm, '');
     const { bindings } = interfaceOf(source);
-    updated = new Set(
-      [...bindings].filter(([name, { isWritten }]) => isWritten && isRead(body, name)).map(([name]) => name),
-    );
-    known.set(source, updated);
+    passes = new Map([...bindings].map(([name, { isWritten }]) => [name, isWritten ? usesOf(body, name).size : 1]));
+    known.set(source, passes);
   }
-  return updated;
+  return passes;
 }
 
-/** Whether a name is used otherwise than as what is assigned to: `y[i] = x` does not read y, `y[i] += x` does. */
-function isRead(body: string, name: string): boolean {
-  return [...body.matchAll(new RegExp(`\\b${name}\\b`, 'g'))].some(({ index }) => {
+/** How a source uses a name: `y[i] = grid.y` writes y, `y[i] += 1` reads it too, and what is not assigned to is read. */
+function usesOf(body: string, name: string): ReadonlySet<'read' | 'write'> {
+  const uses = new Set<'read' | 'write'>();
+  for (const { index } of body.matchAll(new RegExp(`(?<![.\\w])${name}\\b`, 'g'))) {
     const after = body.slice(behindIndex(body, index + name.length));
-    return !/^\s*=(?!=)/.test(after);
-  });
+    const isUpdated = /^\s*[-+*/]=/.test(after);
+    const isAssigned = isUpdated || /^\s*=(?!=)/.test(after);
+    if (isAssigned) uses.add('write');
+    if (!isAssigned || isUpdated) uses.add('read');
+  }
+  return uses;
 }
 
 /** The end of `[…]` that begins at `at`, which may hold brackets itself; `at` where there is none. */

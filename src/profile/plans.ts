@@ -37,12 +37,9 @@ export function listPlans(adapter: AdapterDescription, profiled: Profiled, optio
   };
 }
 
-function tracedPlans(
-  memory: MemoryCount,
-  { what, config, settings }: Profiled,
-  options: TensorOptions,
-): RepeatedPlan[] {
-  const model = new ModelTensors(memory, config, options);
+function tracedPlans(memory: MemoryCount, profiled: Profiled, options: TensorOptions): RepeatedPlan[] {
+  const { what, settings } = profiled;
+  const model = new ModelTensors(memory, profiled.config, options);
   const { variants } = model;
   if (what === 'step') {
     const { microBatch, update } = new TracedStep(memory, model, settings);

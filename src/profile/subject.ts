@@ -16,16 +16,16 @@ export const SUBJECTS = ['step', 'eval', 'decode'] as const;
 export type SubjectName = (typeof SUBJECTS)[number];
 
 /** What is to be profiled of which model, on how large a batch. */
-export interface Profiled {
-  readonly what: SubjectName;
-  readonly config: ModelConfig;
-  /** Of an evaluation and of decoding, B and T alone. */
-  readonly settings: TrainerSettings;
-}
+export type Profiled = { readonly config: ModelConfig } & (
+  | { readonly what: 'step'; readonly settings: TrainerSettings }
+  | { readonly what: 'eval' | 'decode'; readonly settings: BatchShape }
+);
 
 /** Plans and compiles it, on a model of its own configuration. @throws UserError when it does not fit the adapter. */
-export const makeSubject = (model: Model, { what, settings }: Profiled): Promise<Subject> =>
-  ({ step: stepSubject, eval: evaluationSubject, decode: decodingSubject })[what](model, settings);
+export function makeSubject(model: Model, { what, settings }: Profiled): Promise<Subject> {
+  if (what === 'step') return stepSubject(model, settings);
+  return what === 'eval' ? evaluationSubject(model, settings) : decodingSubject(model, settings);
+}
 
 export interface Subject {
   /** Replayed for the times of kernels: every replay does the same work. */

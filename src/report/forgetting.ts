@@ -7,16 +7,19 @@ export interface Forgetting {
   readonly run: RunRecord;
   readonly source: string;
   readonly target: string;
-  /** Share of the source language in the mixture. */
+  /** The share of the source language in the mixture. */
   readonly replay: number;
-  /** Of every loss here and of every change. */
+  /** The unit of every loss here and of every change. */
   readonly unit: LossUnit;
-  /** Held-out losses along the run; the first point is the source model, as the run itself met it before its first step. */
+  /**
+   * The held-out losses along the run. The first point is the source model, as the run itself met it before its first
+   * step.
+   */
   readonly sourceCurve: readonly CurvePoint[];
   readonly targetCurve: readonly CurvePoint[];
   /**
-   * Source loss at the end minus at the start; positive is forgetting. Backward transfer as in Lopez-Paz and Ranzato
-   * (2017, arXiv 1706.08840), with losses in the place of accuracies and so of the opposite sign.
+   * The source loss at the end minus that at the start; positive is forgetting. This is the backward transfer of
+   * Lopez-Paz and Ranzato (2017, arXiv 1706.08840) with losses in place of accuracies, and so with the opposite sign.
    */
   readonly backwardTransfer: number;
   /** The largest source loss along the way minus the one at the start, and after how many tokens. */
@@ -24,8 +27,8 @@ export interface Forgetting {
 }
 
 /**
- * The source language of a CPT run: what its source model was mostly trained on, as the run recorded it, or as it is found
- * beside the checkpoint or among `runs` by the source's name.
+ * Returns the source language of a CPT run: the language that its source model was mostly trained on. The run may have
+ * recorded it; else it is found beside the checkpoint, or among `runs` by the source's name.
  */
 export function sourceLanguageOf(run: RunRecord, runs: readonly RunRecord[] = []): string | undefined {
   if (run.sourceLanguage !== undefined) return run.sourceLanguage;
@@ -35,7 +38,8 @@ export function sourceLanguageOf(run: RunRecord, runs: readonly RunRecord[] = []
 }
 
 /**
- * @param unit of the losses: in bits per byte where runs with different vocabularies are shown together.
+ * Returns what a CPT run forgot of `source`.
+ * @param unit the unit of the losses: bits per byte where runs with different vocabularies are shown together.
  * @throws UserError when the run is not CPT into another language, or was not evaluated in both languages twice.
  */
 export function forgettingOf(run: RunRecord, source: string, unit: LossUnit = unitOf([run])): Forgetting {
@@ -44,7 +48,8 @@ export function forgettingOf(run: RunRecord, source: string, unit: LossUnit = un
   if (method !== 'cpt') throw new UserError(`'${name}' is a run from scratch: it has no source language to forget`);
   if (source === target) {
     throw new UserError(
-      `'${name}' goes on with '${source}', its source language; forgetting is about another one: name one with --source-language`,
+      `'${name}' goes on with '${source}', its source language; forgetting is about another one: ` +
+        'name one with --source-language',
     );
   }
   const curveIn = (language: string) => {
@@ -52,12 +57,14 @@ export function forgettingOf(run: RunRecord, source: string, unit: LossUnit = un
     if (curve.length >= 2) return curve;
     if (curveOf(run, language, 'nats per token').length >= 2) {
       throw new UserError(
-        `'${name}' has no bits per byte beside its held-out losses in '${language}', and losses per token mean nothing where vocabularies differ`,
+        `'${name}' has no bits per byte beside its held-out losses in '${language}', ` +
+          'and losses per token mean nothing where vocabularies differ',
       );
     }
     const known = languagesOf([run]).join(', ') || 'none';
     throw new UserError(
-      `'${name}' has ${curve.length} evaluations in '${language}', and two are needed; its held-out languages: ${known}. Add one to a run with --held-out.`,
+      `'${name}' has ${curve.length} evaluations in '${language}', and two are needed; its held-out languages: ` +
+        `${known}. Add one to a run with --held-out.`,
     );
   };
   const [sourceCurve, targetCurve] = [curveIn(source), curveIn(target)];
@@ -78,7 +85,7 @@ export function forgettingOf(run: RunRecord, source: string, unit: LossUnit = un
   };
 }
 
-/** Forgetting of those runs for which it can be told, in the unit of all of them. */
+/** Returns the forgetting of those runs for which it can be told, in one unit for all. */
 export function knownForgetting(runs: readonly RunRecord[], sourceLanguage?: string): Forgetting[] {
   const unit = unitOf(runs);
   return runs.flatMap(run => {
@@ -94,28 +101,31 @@ export interface ReplayEffect {
   readonly forgetting: Forgetting;
   readonly targetLoss: number;
   readonly sourceLoss: number;
-  /** Target loss above that of the least replay. */
+  /** Target loss above that of the run with the least replay. */
   readonly priceLoss: number;
-  /** Tokens that the least replay did without to reach the same target loss; negative where replay was ahead. */
+  /**
+   * Tokens that the run with the least replay did without to reach the same target loss; negative where replay was
+   * ahead.
+   */
   readonly priceTokens: number;
-  /** Source loss below that of the least replay. */
+  /** Source loss below that of the run with the least replay. */
   readonly gain: number;
 }
 
-/** CPT runs from one checkpoint into one language, apart in how much they replayed. */
+/** CPT runs from one checkpoint into one language that differ in how much they replayed. */
 export interface ReplayComparison {
   readonly source: string;
   readonly target: string;
   readonly unit: LossUnit;
-  /** All are compared here: where the shortest ended. */
+  /** The tokens at which all runs are compared: where the shortest ended. */
   readonly tokens: number;
-  /** Whether some were to go on, whose learning rate had then not come down as far. */
+  /** Whether some runs were to go on: their learning rate had then not come down as far. */
   readonly unequal: boolean;
-  /** By replay, the least first. */
+  /** The effects, from the least replay to the most. */
   readonly effects: readonly ReplayEffect[];
 }
 
-/** Puts together the runs from one checkpoint into one language, in the same tokens, of at least two ratios. */
+/** Groups runs from one checkpoint into one language that count the same tokens and have at least two ratios. */
 export function compareReplay(all: readonly Forgetting[]): ReplayComparison[] {
   const groups = new Map<string, Forgetting[]>();
   for (const each of all) {
@@ -159,7 +169,7 @@ function comparisonOf(sorted: readonly Forgetting[]): ReplayComparison {
   return { source, target, unit, tokens, unequal: budgets.size > 1, effects };
 }
 
-/** A curve as far as `tokens`, where its loss is linear between the evaluations around. */
+/** Returns a curve as far as `tokens`, where its loss is linear between the evaluations around. */
 function upTo(tokens: number, curve: readonly CurvePoint[]): CurvePoint[] {
   const i = curve.findIndex(point => point.tokens >= tokens);
   const [before, after] = [curve[i - 1], curve[i]!];

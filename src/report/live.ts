@@ -1,4 +1,4 @@
-/** What a live page has beside a report: the state of its connection, and the exchange of sections that have changed. */
+/** What a live page adds to a report: the state of its connection, and the exchange of sections that have changed. */
 import { htmlPage, type Section, sectionHtml, sectionsHtml } from './page.js';
 import { TOOLTIP } from './tooltip.js';
 
@@ -8,13 +8,15 @@ export interface LivePage {
   readonly sections: readonly Section[];
 }
 
-/** What is sent when a page has changed: the order of its sections, and what is inside of those that are new. */
+/**
+ * The message that is sent when a page has changed: the order of its sections, and the content of those that are new.
+ */
 export interface Update {
   readonly ids: readonly string[];
   readonly changed: Readonly<Record<string, string>>;
 }
 
-/** From one state of a page to another; without an earlier one, all of it. */
+/** Returns the update from one state of a page to another; without an earlier state, the whole page. */
 export function updateOf(now: LivePage, before?: LivePage): Update {
   const known = new Map(before?.sections.map(section => [section.id, sectionHtml(section)]));
   const changed = now.sections.filter(section => known.get(section.id) !== sectionHtml(section));
@@ -27,7 +29,7 @@ export function updateOf(now: LivePage, before?: LivePage): Update {
 export const livePageHtml = ({ title, sections }: LivePage): string =>
   htmlPage(title, `<p id="live">connecting</p>\n<main>${sectionsHtml(sections)}</main>`, `${TOOLTIP}${LIVE}`);
 
-/** It runs in a browser, and nothing of it is compiled. */
+/** The script runs in a browser; nothing of it is compiled. */
 const LIVE = `
 const live = document.getElementById('live');
 const main = document.querySelector('main');
@@ -42,7 +44,8 @@ events.addEventListener('calm', () => say('live', 'live · last update ' + updat
 events.addEventListener('update', event => {
   const { ids, changed } = JSON.parse(event.data);
   // what is at the top of the window stays there, however much the sections above it grow
-  const top = [...main.children].find(section => section.getBoundingClientRect().bottom > 1); // px: not one of which a fraction shows
+  // a section of which only a fraction of a pixel shows is not at the top
+  const top = [...main.children].find(section => section.getBoundingClientRect().bottom > 1);
   const before = top && top.getBoundingClientRect().top;
   for (const section of [...main.children]) if (!ids.includes(section.id)) section.remove();
   ids.forEach((id, i) => {

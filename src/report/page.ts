@@ -1,5 +1,7 @@
 /** The report: one self-contained HTML page. */
+import { findingsOf, milestones, replayFindings, startOfForgetting } from './findings.js';
 import { compareReplay, type Forgetting, knownForgetting } from './forgetting.js';
+import { percent, short, signed } from './numbers.js';
 import { colorOf, forgettingPlot, heldOutPlot, replayPlot, stepPlot } from './plots.js';
 import {
   compareRuns,
@@ -11,39 +13,47 @@ import {
   targetOf,
   unitOf,
 } from './runs.js';
-import { findingsOf, milestones, percent, replayFindings, short, signed, startOfForgetting } from './words.js';
 
 export const escapeHtml = (text: string): string =>
   text.replace(/[&<>"']/g, character => `&#${character.charCodeAt(0)};`);
 
 export const STYLE = `
-:root { color-scheme: light dark; --ink: #1c1f24; --faint: #5c6570; --line: #d8dde3; --paper: #ffffff; --panel: #f6f8fa; }
+:root { color-scheme: light dark; --ink: #1c1f24; --faint: #5c6570; --line: #d8dde3; --paper: #ffffff;
+  --panel: #f6f8fa; }
 @media (prefers-color-scheme: dark) {
   :root { --ink: #e6e9ed; --faint: #9aa4b0; --line: #353c45; --paper: #14171b; --panel: #1c2127; }
   svg [stroke="#0072b2"] { stroke: #2b8fd6; } svg [fill="#0072b2"] { fill: #2b8fd6; }
 }
-body { margin: 0 auto; max-width: 1380px; padding: 1.5rem; font: 16px/1.5 system-ui, "Liberation Sans", Arial, sans-serif; color: var(--ink); background: var(--paper); }
+body { margin: 0 auto; max-width: 1380px; padding: 1.5rem; color: var(--ink);
+  background: var(--paper); font: 16px/1.5 system-ui, "Liberation Sans", Arial, sans-serif; }
 h1 { font-size: 1.6rem; margin: 0 0 .5rem; } h2 { font-size: 1.15rem; margin: 2rem 0 .5rem; }
 .finding { font-size: 1.1rem; margin: .3rem 0; } .note { color: var(--faint); font-size: .9rem; }
 .plots { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 460px), 1fr)); gap: 1rem; }
 figure { margin: 0; padding: .5rem; background: var(--panel); border-radius: 8px; }
 figure svg { display: block; width: 100%; height: auto; color: var(--ink); }
 figcaption { color: var(--faint); font-size: .85rem; line-height: 1.35; padding: .2rem .4rem; }
-.scroll { overflow-x: auto; } table { border-collapse: collapse; font-size: .92rem; font-variant-numeric: tabular-nums; }
+.scroll { overflow-x: auto; }
+table { border-collapse: collapse; font-size: .92rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .25rem .8rem; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; } th { color: var(--faint); font-weight: 600; }
 h3 { font-size: 1rem; margin: 1.2rem 0 .3rem; } .scroll + .scroll, .plots + .scroll { margin-top: 1rem; }
-#tip { position: fixed; z-index: 1; padding: .35rem .6rem; border-radius: 6px; font-size: .85rem; line-height: 1.35; white-space: pre-line; pointer-events: none; color: var(--paper); background: var(--ink); }
-#live { position: sticky; top: 0; z-index: 1; margin: 0 0 .5rem; padding: .2rem 0; font-size: .85rem; color: var(--faint); background: var(--paper); }
-#live + main { overflow-anchor: none; } #live::before { content: ""; display: inline-block; width: .6em; height: .6em; border-radius: 50%; margin-right: .5em; background: #e69f00; }
+#tip { position: fixed; z-index: 1; padding: .35rem .6rem; border-radius: 6px; font-size: .85rem; line-height: 1.35;
+  white-space: pre-line; pointer-events: none; color: var(--paper); background: var(--ink); }
+#live { position: sticky; top: 0; z-index: 1; margin: 0 0 .5rem; padding: .2rem 0; font-size: .85rem;
+  color: var(--faint); background: var(--paper); }
+#live + main { overflow-anchor: none; }
+#live::before { content: ""; display: inline-block; width: .6em; height: .6em; border-radius: 50%;
+  margin-right: .5em; background: #e69f00; }
 #live[data-state="live"]::before { background: #009e73; } #live[data-state="lost"]::before { background: #d55e00; }
 #tip[hidden] { display: none; }
 .key { display: inline-block; width: .7em; height: .7em; border-radius: 50%; margin-right: .5em; }
 @media (max-width: 600px) { body { padding: .75rem; } figure { padding: .15rem; } }
 @media print {
   :root { color-scheme: light; --ink: #1c1f24; --faint: #5c6570; --line: #d8dde3; --paper: #ffffff; --panel: #ffffff; }
-  body { padding: 0; max-width: none; font-size: 10pt; } figure, tr { break-inside: avoid; } h2, h3 { break-after: avoid; }
-  .plots { grid-template-columns: 1fr 1fr; } .scroll { overflow: visible; } th, td { padding: .15rem .35rem; white-space: normal; font-size: 8.5pt; }
+  body { padding: 0; max-width: none; font-size: 10pt; } figure, tr { break-inside: avoid; }
+  h2, h3 { break-after: avoid; }
+  .plots { grid-template-columns: 1fr 1fr; } .scroll { overflow: visible; }
+  th, td { padding: .15rem .35rem; white-space: normal; font-size: 8.5pt; }
   #tip, #live { display: none; }
 }
 `;
@@ -55,7 +65,9 @@ export interface Section {
   readonly html: string;
 }
 
-/** The page of several runs, overlaid. `sourceLanguage` is that of CPT runs whose source run is not to be found. */
+/**
+ * Returns the page of several runs, overlaid. `sourceLanguage` is that of CPT runs whose source run cannot be found.
+ */
 export function reportPage(runs: readonly RunRecord[], title: string, sourceLanguage?: string): string {
   return htmlPage(title, sectionsHtml(reportSections(runs, sourceLanguage)));
 }
@@ -70,7 +82,7 @@ export function reportSections(runs: readonly RunRecord[], sourceLanguage?: stri
     figure(heldOutPlot(evaluated, language, 'tokens')),
     figure(heldOutPlot(evaluated, language, 'flops')),
   ]);
-  // of the training loss no bytes are known
+  // the bytes of the training loss are not known
   const quantities = (['loss', 'gradientNorm', 'learningRate', 'tokensPerSecond'] as const).filter(
     quantity => unit === 'nats per token' || quantity !== 'loss',
   );
@@ -79,12 +91,15 @@ export function reportSections(runs: readonly RunRecord[], sourceLanguage?: stri
     '<p class="note">The training loss is known per token alone, and the vocabularies differ: it is not drawn.</p>';
   const findings = findingsOf(runs).map(text => `<p class="finding">${escapeHtml(text)}</p>`);
   const scrolled = (table: string) => `<div class="scroll">${table}</div>`;
+  const why = unit === 'bits per byte' ? ', since vocabularies differ' : '';
   const plots = (drawn: readonly string[]) => `<div class="plots">${drawn.join('\n')}</div>`;
   return [
     {
       id: 'summary',
       html: `${findings.join('\n')}
-<p class="note">Loss is the mean over held-out text, in ${unit}${unit === 'bits per byte' ? ', since vocabularies differ' : ''}. FLOPs are 6·N·tokens, N the parameters that every token is multiplied by; a source model's own training is not in them. Point at a dot for its numbers.</p>`,
+<p class="note">Loss is the mean over held-out text, in ${unit}${why}.
+FLOPs are 6·N·tokens, N the parameters that every token is multiplied by; a source model's own training is not in them.
+Point at a dot for its numbers.</p>`,
     },
     { id: 'held-out', title: `Held-out loss, in ${unit}`, html: plots(figures) },
     ...(comparisons.length > 0
@@ -106,11 +121,11 @@ export function reportSections(runs: readonly RunRecord[], sourceLanguage?: stri
 export const sectionsHtml = (sections: readonly Section[]): string =>
   sections.map(section => `<section id="${section.id}">${sectionHtml(section)}</section>`).join('\n');
 
-/** What is inside a section's element. */
+/** Returns what is inside a section's element. */
 export const sectionHtml = ({ title, html }: Section): string =>
   title === undefined ? html : `<h2>${escapeHtml(title)}</h2>\n${html}`;
 
-/** A self-contained page in the report's style, with a script where one is given. */
+/** Returns a self-contained page in the report's style, with a script where one is given. */
 export function htmlPage(title: string, body: string, script?: string): string {
   return `<!doctype html>
 <html lang="en">
@@ -130,10 +145,11 @@ ${body}${script === undefined ? '' : `\n<script>${script}</script>`}
 
 export const figure = (svg: string): string => `<figure>${svg}</figure>`;
 
-/** Cells of the body are HTML, those of the head text. */
+/** Returns a table; cells of the body are HTML, those of the head are text. */
 export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const cells = (tag: string, row: readonly string[]) => row.map(cell => `<${tag}>${cell}</${tag}>`).join('');
-  return `<table><thead><tr>${cells('th', head.map(escapeHtml))}</tr></thead><tbody>${rows.map(row => `<tr>${cells('td', row)}</tr>`).join('\n')}</tbody></table>`;
+  const body = rows.map(row => `<tr>${cells('td', row)}</tr>`).join('\n');
+  return `<table><thead><tr>${cells('th', head.map(escapeHtml))}</tr></thead><tbody>${body}</tbody></table>`;
 }
 
 function savingsTable(comparisons: ReturnType<typeof compareRuns>, unit: LossUnit): string {

@@ -1,10 +1,10 @@
-/** Plots as files of their own: SVG that needs no page around it, and PNG. */
+/** Plots as files of their own: PNG, and SVG that needs no page around it. */
 import { Resvg } from '@resvg/resvg-js';
 
 const INK = '#1c1f24';
 const PAPER = '#ffffff';
 
-/** On white, in the page's light colours, without the titles that only a pointer finds. */
+/** Returns the plot on white, in the page's light colours, without the titles that only a pointer finds. */
 export function standaloneSvg(svg: string): string {
   return svg
     .replace(/^<svg /, `<svg ${/ xmlns="/.test(svg) ? '' : 'xmlns="http://www.w3.org/2000/svg" '}`)
@@ -12,7 +12,7 @@ export function standaloneSvg(svg: string): string {
     .replaceAll('currentColor', INK);
 }
 
-/** Pixels of a picture for one of the SVG's. */
+/** Pixels of the picture for one pixel of the SVG. */
 const ZOOM = 2;
 
 export function pngOf(svg: string): Uint8Array {

@@ -2,15 +2,15 @@
 import * as Plot from '@observablehq/plot';
 import { parseHTML } from 'linkedom';
 import type { Forgetting, ReplayComparison } from './forgetting.js';
+import { percent, short } from './numbers.js';
 import { curveOf, type RunRecord, unitOf } from './runs.js';
-import { percent, short } from './words.js';
 
-/** Colour-blind safe (Okabe & Ito), legible on light and on dark. */
+/** Colours that are safe for the colour-blind (Okabe & Ito) and legible on light and on dark. */
 const COLORS = ['#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00', '#56b4e9'];
 export const colorOf = (index: number): string => COLORS[index % COLORS.length]!;
 
 export const FONT = 'system-ui, "Liberation Sans", Arial, sans-serif';
-/** What plots are drawn into. */
+/** The document that plots are drawn into. */
 export const { document } = parseHTML('<!doctype html><html><body></body></html>');
 
 /** Draws a plot in the report's style. */
@@ -83,7 +83,7 @@ function spread(ends: readonly Row[], rows: readonly Row[]): (Row & { readonly l
 
 const AXES = { tokens: 'training tokens', flops: 'training FLOPs (6·N·tokens)' } as const;
 
-/** Held-out loss of one language, all runs overlaid. */
+/** Draws the held-out loss of one language, all runs overlaid. */
 export function heldOutPlot(
   runs: readonly RunRecord[],
   language: string,
@@ -96,7 +96,9 @@ export function heldOutPlot(
       run: run.config.name,
       x: point[axis],
       y: point.loss,
-      title: `${run.config.name}\n${short(point.tokens)} tokens, ${short(point.flops)} FLOPs\n${language} loss ${point.loss.toFixed(4)} ${unit}`,
+      title:
+        `${run.config.name}\n${short(point.tokens)} tokens, ${short(point.flops)} FLOPs\n${language} loss ` +
+        `${point.loss.toFixed(4)} ${unit}`,
     })),
   );
   const names = runs.map(run => run.config.name);
@@ -109,12 +111,14 @@ export function heldOutPlot(
   });
 }
 
-/** How the source loss of CPT runs changed along the way; `names` are all runs of the page, for their colours. */
+/** Draws how the source loss of CPT runs changed along the way. `names` are all runs of the page, for their colours. */
 export function forgettingPlot(all: readonly Forgetting[], names: readonly string[]): string {
   const rows = all.flatMap(({ run, source, unit, replay, sourceCurve }) =>
     sourceCurve.map(({ tokens, loss }) => {
       const change = loss - sourceCurve[0]!.loss;
-      const title = `${run.config.name}, ${percent(replay)} replay\n${short(tokens)} tokens\n${source} loss ${loss.toFixed(4)} ${unit}, change ${change.toFixed(4)}`;
+      const title =
+        `${run.config.name}, ${percent(replay)} replay\n${short(tokens)} tokens\n${source} loss ${loss.toFixed(4)} ` +
+        `${unit}, change ${change.toFixed(4)}`;
       return { run: run.config.name, x: tokens, y: change, title };
     }),
   );
@@ -123,13 +127,15 @@ export function forgettingPlot(all: readonly Forgetting[], names: readonly strin
   return draw(rows, { x: AXES.tokens, y, runs: names, dots: true });
 }
 
-/** Source against target loss of runs that differ in replay, after the same tokens. */
+/** Draws source loss against target loss of runs that differ in replay, after the same tokens. */
 export function replayPlot({ source, target, unit, tokens, effects }: ReplayComparison): string {
   const points = effects.map(({ forgetting, targetLoss, sourceLoss }) => ({
     x: targetLoss,
     y: sourceLoss,
     label: percent(forgetting.replay),
-    title: `${forgetting.run.config.name}\n${target} loss ${targetLoss.toFixed(4)} ${unit}\n${source} loss ${sourceLoss.toFixed(4)} ${unit}`,
+    title:
+      `${forgetting.run.config.name}\n${target} loss ${targetLoss.toFixed(4)} ${unit}\n${source} loss ` +
+      `${sourceLoss.toFixed(4)} ${unit}`,
   }));
   return svgOf({
     width: 640,
@@ -156,7 +162,7 @@ const QUANTITIES: Readonly<Record<StepQuantity, string>> = {
   tokensPerSecond: 'tokens per second',
 };
 
-/** A quantity of the steps; the loss is smoothed over a twentieth of the run. */
+/** Draws a quantity of the steps; the loss is smoothed over a twentieth of the run. */
 export function stepPlot(runs: readonly RunRecord[], quantity: StepQuantity): string {
   const rows = runs.flatMap(run => {
     const steps = run.steps.filter(step => step[quantity] !== null); // a skipped step has no gradient norm
@@ -175,7 +181,7 @@ export function stepPlot(runs: readonly RunRecord[], quantity: StepQuantity): st
 
 const mean = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0) / values.length;
 
-/** At most about 500 points: more cannot be seen. */
+/** Leaves at most about 500 points: more cannot be seen. */
 function thin<Item>(items: readonly Item[]): readonly Item[] {
   const every = Math.ceil(items.length / 500);
   return items.filter((_, i) => i % every === 0 || i === items.length - 1);

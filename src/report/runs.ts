@@ -9,7 +9,7 @@ import { whyInvalid } from '../schema.js';
 const mixtureSchema = z.array(z.looseObject({ name: z.string(), weight: z.number() })).min(1);
 const configSchema = z.looseObject({
   name: z.string(),
-  /** Of the tokenizer.json, a SHA-256. */
+  /** The SHA-256 of the tokenizer.json. */
   tokenizer: z.string().optional(),
   method: z.enum(['scratch', 'cpt']),
   model: z.looseObject({ hiddenSize: z.number(), numHiddenLayers: z.number(), vocabSize: z.number() }),
@@ -33,7 +33,9 @@ const configSchema = z.looseObject({
   seed: z.number(),
 });
 
-/** Runs from before bytes were counted, or with the nats of separators, have no bits per byte; nor has an empty text. */
+/**
+ * Runs from before bytes were counted, or with the nats of separators, have no bits per byte; nor has an empty text.
+ */
 const lossSchema = z.object({ loss: z.number(), tokens: z.number(), bitsPerByte: z.number().nullish() });
 
 const lineSchema = z.discriminatedUnion('kind', [
@@ -61,17 +63,19 @@ type Line = z.infer<typeof lineSchema>;
 export interface RunRecord {
   readonly folder: string;
   readonly config: z.infer<typeof configSchema>;
-  /** Of a CPT run whose source model has a record of its training: the language that it was mostly trained on. */
+  /**
+   * The language that the source model of a CPT run was mostly trained on, if the model has a record of its training.
+   */
   readonly sourceLanguage?: string | undefined;
-  /** Whether its vocabulary is another than that of its source model's training, as far as is known. */
+  /** Whether its vocabulary differs from that of its source model's training, as far as is known. */
   readonly isExtended: boolean;
   readonly steps: readonly Extract<Line, { kind: 'step' }>[];
   readonly evaluations: readonly Extract<Line, { kind: 'evaluation' }>[];
 }
 
 /**
- * Reads a run, finished or not; a last line that a crash cut off is left out.
- * @throws UserError naming the file, and the line of what is not a metric.
+ * Reads a run, finished or not; it leaves out a last line that a crash cut off.
+ * @throws UserError naming the file, and the line that is not a metric.
  */
 export function readRun(folder: string): RunRecord {
   const read = (name: string) => {
@@ -108,14 +112,16 @@ export function readRun(folder: string): RunRecord {
 
 const dataSchema = z.looseObject({ sources: mixtureSchema, tokenizer: z.string().optional() });
 
-/** What a CPT run's source was trained on: of runs from before that was recorded, read from the source's run. */
+/**
+ * Finds what a CPT run's source was trained on. Runs from before that was recorded have it read from the source's run.
+ */
 function sourceOf({ source, tokenizer }: RunRecord['config']): Pick<RunRecord, 'sourceLanguage' | 'isExtended'> {
   const data = source?.sources ? dataSchema.parse(source) : dataOfRun(source?.checkpoint);
   const isExtended = data?.tokenizer !== undefined && tokenizer !== undefined && data.tokenizer !== tokenizer;
   return { sourceLanguage: data && mainLanguage(data), isExtended };
 }
 
-/** Of the run that a checkpoint belongs to (RUN/checkpoints/step-…). */
+/** Reads the data of the run that a checkpoint belongs to (RUN/checkpoints/step-…). */
 function dataOfRun(checkpoint: string | undefined): z.infer<typeof dataSchema> | undefined {
   if (!checkpoint) return undefined;
   try {
@@ -125,7 +131,7 @@ function dataOfRun(checkpoint: string | undefined): z.infer<typeof dataSchema> |
   }
 }
 
-/** Languages with a held-out set, in order of appearance. */
+/** Returns the languages with a held-out set, in order of appearance. */
 export function languagesOf(runs: readonly RunRecord[]): string[] {
   return [...new Set(runs.flatMap(run => run.evaluations.flatMap(({ heldOut }) => Object.keys(heldOut))))];
 }
@@ -137,10 +143,12 @@ function mainLanguage({ sources }: Pick<RunRecord['config'], 'sources'>): string
   return sources.reduce((best, source) => (source.weight > best.weight ? source : best)).name;
 }
 
-/** What losses are compared in: per token as long as all count the same tokens, else per byte of text. */
+/**
+ * The unit in which losses are compared: per token as long as all runs count the same tokens, else per byte of text.
+ */
 export type LossUnit = 'nats per token' | 'bits per byte';
 
-/** As it stands in the head of a table. */
+/** The units as they stand in the head of a table. */
 export const SHORT_UNITS: Readonly<Record<LossUnit, string>> = {
   'nats per token': 'nats/token',
   'bits per byte': 'bits/byte',
@@ -149,16 +157,16 @@ export const SHORT_UNITS: Readonly<Record<LossUnit, string>> = {
 export const sameTokens = (a: RunRecord, b: RunRecord): boolean =>
   a.config.tokenizer === b.config.tokenizer && a.config.model.vocabSize === b.config.model.vocabSize;
 
-/** The unit of all that is shown of these runs: a source model counts with its own tokens, which may be others. */
+/** Returns the unit for everything that is shown of these runs: a source model may count other tokens than its run. */
 export const unitOf = (runs: readonly RunRecord[]): LossUnit =>
   runs.every(run => sameTokens(run, runs[0]!) && !run.isExtended) ? 'nats per token' : 'bits per byte';
 
-/** A held-out loss in a unit; undefined when there is none. */
+/** Returns a held-out loss in a unit; undefined when there is none. */
 export function lossIn(found: z.infer<typeof lossSchema> | undefined, unit: LossUnit): number | undefined {
   return (unit === 'nats per token' ? found?.loss : found?.bitsPerByte) ?? undefined;
 }
 
-/** The held-out losses of a run in one language, in `unit`. */
+/** Returns the held-out losses of a run in one language, in `unit`. */
 export function curveOf(run: RunRecord, language: string, unit: LossUnit): CurvePoint[] {
   return run.evaluations.flatMap(({ tokens, flops, heldOut }) => {
     const loss = lossIn(heldOut[language], unit);
@@ -171,11 +179,11 @@ interface Pair {
   readonly scratch: RunRecord;
   readonly cpt: RunRecord;
   readonly language: string;
-  /** Of all runs that are shown together. */
+  /** The unit of all runs that are shown together. */
   readonly unit: LossUnit;
 }
 
-/** Runs are of one size when all parameters, or with other vocabularies all but the embeddings, are as many. */
+/** Pairs runs of one size: they have as many parameters, or, with other vocabularies, as many beside the embeddings. */
 function pairsOf(runs: readonly RunRecord[]): Pair[] {
   const unit = unitOf(runs);
   return runs.flatMap(cpt => {
@@ -190,7 +198,9 @@ function pairsOf(runs: readonly RunRecord[]): Pair[] {
   });
 }
 
-/** With other vocabularies the savings are in FLOPs alone: their tokens are not the same. */
+/**
+ * Two runs with their savings. With other vocabularies the savings are in FLOPs alone: their tokens are not the same.
+ */
 export interface Comparison extends Pair {
   readonly savings: Savings;
 }
@@ -214,7 +224,7 @@ export function compareRuns(runs: readonly RunRecord[]): Comparison[] {
   });
 }
 
-/** Pairs that cannot be compared in bits per byte, since one has none. */
+/** Returns the pairs that cannot be compared in bits per byte, since one run has none. */
 export function refusedPairs(runs: readonly RunRecord[]): Pair[] {
   return pairsOf(runs).filter(
     ({ scratch, cpt, language, unit }) =>

@@ -1,19 +1,22 @@
-/** Contours of equal loss of a language's two laws, with their efficient frontiers, after figure 4 of Zheng et al. (2024). */
+/**
+ * Contours of equal loss of a language's two laws, with their efficient frontiers, after figure 4 of Zheng et al.
+ * (2024).
+ */
 import * as Plot from '@observablehq/plot';
 import { allocate, hasOptimum } from '../scaling/allocation.js';
 import { type LawParameters, lossAt, tokensForLoss } from '../scaling/law.js';
+import { short } from './numbers.js';
 import { type Figure, fileName } from './study-figures.js';
 import { curvesPlot, type Dot, evenTicks, type LegendEntry, STRATEGY_LOOKS } from './study-plots.js';
 import type { LanguageFits, StudyCurve, StudyView } from './study-view.js';
-import { short } from './words.js';
 
 const STRATEGIES = ['scratch', 'cpt'] as const;
-/** How far beyond what was trained the frame reaches, as factors: the optimum often lies there. */
+/** How far the frame reaches beyond what was trained, as factors: the optimum often lies there. */
 const BEYOND = { compute: 4, parameters: 8 };
-/** Places of a curve. */
+/** The number of places on a curve. */
 const STEPS = 150;
 
-/** Where a contour or a frontier passes: FLOPs, and parameters. */
+/** A place that a contour or a frontier passes: FLOPs and parameters. */
 interface Place {
   readonly C: number;
   readonly N: number;
@@ -81,7 +84,9 @@ function contourFigure({ curves }: StudyView, fits: LanguageFits, laws: readonly
   return {
     name: fileName('equal-loss', language),
     svg,
-    caption: `${language}: contours of equal loss (nats per token) of the fitted laws. On the frontier a compute is spent best.${outside}${doubt} Away from the dots it is extrapolation.`,
+    caption:
+      `${language}: contours of equal loss (nats per token) of the fitted laws. ` +
+      `On the frontier a compute is spent best.${outside}${doubt} Away from the dots it is extrapolation.`,
   };
 }
 
@@ -116,7 +121,7 @@ const frontierMark = ({ strategy, places }: { strategy: StrategyLaw['strategy'];
     title: () => `${strategy}: efficient frontier`,
   });
 
-/** Where runs ended; those that ended at one place are one dot. */
+/** Returns where runs ended; runs that ended at one place are one dot. */
 function endsOf(trained: readonly StudyCurve[]): Dot[] {
   const ends = new Map<string, Dot>();
   for (const { run, parameters, points } of trained) {
@@ -134,7 +139,7 @@ interface Frame {
   readonly N: readonly [number, number];
 }
 
-/** What was fitted to, and some room around it. */
+/** Returns the frame: the points that the laws were fitted to, and some room around them. */
 function frameOf({ scratch, cpt }: LanguageFits): Frame {
   const ranges = [scratch, cpt].flatMap(fitting => ('fit' in fitting ? [fitting.fit.range] : []));
   const span = (of: 'compute' | 'parameters'): [number, number] => [
@@ -147,7 +152,7 @@ function frameOf({ scratch, cpt }: LanguageFits): Frame {
 const between = ([low, high]: readonly [number, number]): number[] =>
   Array.from({ length: STEPS + 1 }, (_, i) => low * (high / low) ** (i / STEPS));
 
-/** Some round losses, from the best that the frame's compute buys to the highest that was measured. */
+/** Returns some round losses, from the best that the frame's compute buys to the highest that was measured. */
 function levelsOf(law: LawParameters, { C, N }: Frame, trained: readonly StudyCurve[]): number[] {
   const best = hasOptimum(law) ? allocate(law, C[1]).loss : lossAt(law, N[1], C[1] / (6 * N[1]));
   const highest = Math.max(...trained.flatMap(({ points }) => points.map(({ loss }) => loss)));

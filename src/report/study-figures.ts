@@ -1,6 +1,7 @@
 /** A study's figures of loss against compute and of transfer, after figures 1 and 2 of Zheng et al. (2024). */
 import * as Plot from '@observablehq/plot';
 import { lossOfCompute } from '../scaling/compute-line.js';
+import { percent, short } from './numbers.js';
 import { type CurvesPlot, curvesPlot, type Group, type LegendEntry, lookOf, STRATEGY_LOOKS } from './study-plots.js';
 import {
   bySeed,
@@ -13,10 +14,9 @@ import {
   sizesOf,
   transferAlong,
 } from './study-view.js';
-import { percent, short } from './words.js';
 
 export interface Figure {
-  /** Also the name of its file. */
+  /** The name of the figure, and of its file. */
   readonly name: string;
   readonly svg: string;
   readonly caption: string;
@@ -25,14 +25,14 @@ export interface Figure {
 export const LOSS = 'held-out loss (nats per token)';
 const FLOPS = 'training FLOPs (6·N·tokens)';
 
-/** A run and its numbers, for the tooltip. */
+/** Returns a run and its numbers, for the tooltip. */
 export const titleOf = ({ run }: StudyCurve, ...lines: string[]): string => [run, ...lines].join('\n');
 
-/** Plain names for files: languages and sizes are the user's. */
+/** Returns a plain name for a file: the names of languages and sizes are the user's. */
 export const fileName = (...parts: readonly (string | number)[]): string =>
   parts.map(part => String(part).replaceAll(/[^\w.-]+/g, '_')).join('-');
 
-/** Loss against compute, log-log, with the fitted lines on the lower envelopes. */
+/** Draws loss against compute, log-log, with the fitted lines on the lower envelopes. */
 export function lossComputeFigures({ curves, fits, targets }: StudyView): Figure[] {
   return targets.flatMap(language => {
     const shown = curves.filter(curve => curve.language === language && curve.replay === 0 && curve.points.length > 0);
@@ -84,13 +84,15 @@ export function lossComputeFigures({ curves, fits, targets }: StudyView): Figure
           legend,
           more,
         }),
-        caption: `${language}: loss against compute, both axes logarithmic.${lines.length > 0 ? ' Dashed: the fitted line of the lower envelope.' : ''}`,
+        caption:
+          `${language}: loss against compute, both axes ` +
+          `logarithmic.${lines.length > 0 ? ' Dashed: the fitted line of the lower envelope.' : ''}`,
       },
     ];
   });
 }
 
-/** Curves of pairs, a group a size, with the looks that its size has in all figures. */
+/** Groups the curves of pairs by size, with the looks that each size has in all figures. */
 function bySize(pairs: readonly Pair[], sizes: readonly string[], curveOf: (pair: Pair) => Group['curves'][number]) {
   const present = sizes.filter(size => pairs.some(({ cpt }) => cpt.size === size));
   return {
@@ -104,7 +106,7 @@ function bySize(pairs: readonly Pair[], sizes: readonly string[], curveOf: (pair
   };
 }
 
-/** FLOPs saved, and data effectively transferred, along CPT. */
+/** Draws the FLOPs saved and the data effectively transferred along CPT. */
 export function transferFigures({ curves, targets }: StudyView): Figure[] {
   const sizes = sizesOf(curves);
   return targets.flatMap(language => {
@@ -146,7 +148,7 @@ export function transferFigures({ curves, targets }: StudyView): Figure[] {
   });
 }
 
-/** Savings at the end of scratch by size, all languages. */
+/** Draws the savings at the end of scratch by size, for all languages. */
 export function languageFigures({ curves, targets }: StudyView): Figure[] {
   const shown = targets.flatMap((language, index) => {
     const pairs = finalPairsOf(curves, language).filter(pair => savingsOf(pair).savedFlops !== undefined);

@@ -1,4 +1,5 @@
-/** The page of a study: findings, figures, tables; each part says what it waits for while there is nothing to show. */
+/** The page of a study: findings, figures and tables. While a part has nothing to show, it says what it waits for. */
+import { percent } from './numbers.js';
 import { escapeHtml, htmlPage, type Section, sectionsHtml, table } from './page.js';
 import { contourFigures } from './study-contours.js';
 import { type Figure, languageFigures, lossComputeFigures, transferFigures } from './study-figures.js';
@@ -15,7 +16,6 @@ import {
 } from './study-tables.js';
 import { finalPairsOf, type StudyView, savingsOf } from './study-view.js';
 import { TOOLTIP } from './tooltip.js';
-import { percent } from './words.js';
 
 /** The figures of each part. */
 export interface StudyFigures {
@@ -38,7 +38,7 @@ export function drawFigures(view: StudyView): StudyFigures {
   };
 }
 
-/** The page, whole. */
+/** Returns the whole page. */
 export function pageOfStudy(view: StudyView): string {
   return htmlPage(titleOfStudy(view), sectionsHtml(studySections(view, drawFigures(view))), TOOLTIP);
 }
@@ -76,7 +76,8 @@ export function studySections(view: StudyView, figures: StudyFigures): Section[]
       title: 'Where to spend compute',
       html: part(
         figures.contours,
-        'Waits for a fit of the runs from scratch, of at least two sizes, and three to be determined; see the fitted laws below.',
+        'Waits for a fit of the runs from scratch, of at least two sizes, and three to be determined; ' +
+          'see the fitted laws below.',
       ),
     },
     {
@@ -134,18 +135,24 @@ ${any ? scroll(parameterTable(languageFits)) : ''}
 ${errors.rows.length > 0 ? scroll(errors) : ''}
 ${list(fitNotes(languageFits))}`;
   });
-  return `<p class="note">L(N, D) = E + A/N^α + B/(D^β·N^γ), N all parameters, D tokens; γ is 0 from scratch, CPT keeps the E, A and α of scratch. Points after warm-up of runs without replay. Intervals are the middle 95% of refits to resamples, and need not hold the estimate. What is called undetermined could have other values as well.</p>
+  return `<p class="note">L(N, D) = E + A/N^α + B/(D^β·N^γ), N all parameters, D tokens;
+γ is 0 from scratch, CPT keeps the E, A and α of scratch. Points after warm-up of runs without replay.
+Intervals are the middle 95% of refits to resamples, and need not hold the estimate.
+What is called undetermined could have other values as well.</p>
 ${parts.join('\n')}`;
 }
 
-/** How far the study is, and its finding in a sentence a language. */
+/** Says how far the study is, and its finding in one sentence for each language. */
 function summary(view: StudyView): string {
   const findings = findingsOf(view).map(text => `<p class="finding">${escapeHtml(text)}</p>`);
   return `${findings.join('\n')}
-<p class="note">Loss is the mean over held-out tokens, in nats per token. FLOPs are 6·N·tokens, N the parameters that every token is multiplied by; a source model's own training is not in them. Where there are several seeds, lines are means and bands reach from the least to the most. Point at a dot for its run.</p>`;
+<p class="note">Loss is the mean over held-out tokens, in nats per token.
+FLOPs are 6·N·tokens, N the parameters that every token is multiplied by; a source model's own training is not in them.
+Where there are several seeds, lines are means and bands reach from the least to the most.
+Point at a dot for its run.</p>`;
 }
 
-/** Sentences: how many runs are done, and what CPT saved. */
+/** Returns sentences: how many runs are done, and what CPT saved. */
 export function findingsOf({ rows, curves, targets }: StudyView): string[] {
   const states = [...new Set(rows.map(({ state }) => state))];
   const counts = states.map(state => `${rows.filter(row => row.state === state).length} ${state}`);

@@ -1,12 +1,15 @@
-/** The kind of plot that a study's figures are: groups of curves over log or linear axes, with a legend that is part of it. */
+/**
+ * The kind of plot that a study's figures are: groups of curves over log or linear axes. The legend is part of the
+ * plot.
+ */
 import * as Plot from '@observablehq/plot';
+import { short } from './numbers.js';
 import { colorOf, svgOf } from './plots.js';
-import { short } from './words.js';
 
-/** Drawn this wide, so that its text can still be read when a phone shows it at three quarters. */
+/** The width of a plot in pixels: its text can still be read when a phone shows it at three quarters of this. */
 const WIDTH = 460;
 const HEIGHT = 300;
-/** Above the frame: the name of y. */
+/** The height of the label above the frame, which names y. */
 const LABEL_HEIGHT = 28;
 const TOP_LEFT = { frameAnchor: 'top-left', textAnchor: 'start', lineAnchor: 'middle' } as const;
 
@@ -20,7 +23,7 @@ export interface Look {
 const SYMBOLS: readonly Plot.SymbolType[] = ['circle', 'square', 'triangle', 'diamond', 'star', 'wye'];
 const DASHES = [undefined, '6 3', '2 2'] as const;
 
-/** Looks of a list: each its colour and symbol; past the sixth with another dash. */
+/** Returns the look of a list's item: each has its colour and symbol, and past the sixth another dash. */
 export const lookOf = (index: number): Look => ({
   color: colorOf(index),
   symbol: SYMBOLS[index % SYMBOLS.length]!,
@@ -42,7 +45,7 @@ export interface Dot {
 export interface Group {
   readonly look: Look;
   readonly curves: readonly (readonly Dot[])[];
-  /** Written at the start of the curve. */
+  /** The text at the start of the curve. */
   readonly label?: string;
 }
 
@@ -66,9 +69,9 @@ export interface CurvesPlot {
   readonly y: Axis;
   readonly groups: readonly Group[];
   readonly legend: readonly LegendEntry[];
-  /** Drawn above the curves. */
+  /** Marks that are drawn above the curves. */
   readonly more?: readonly Plot.Markish[];
-  /** Values that the axes must reach beside the dots'. */
+  /** Values that the axes must reach beside those of the dots. */
   readonly reach?: readonly { readonly x?: number; readonly y?: number }[];
 }
 
@@ -108,7 +111,7 @@ function groupMarks({ look: { color, symbol = 'circle', dash }, curves, label }:
   ];
 }
 
-/** Over the curves that have a dot at the same x. */
+/** Returns mean and spread over the curves that have a dot at the same x. */
 function meanAndSpread(curves: readonly (readonly Dot[])[]) {
   const at = new Map<number, number[]>();
   for (const { x, y } of curves.flat()) at.set(x, [...(at.get(x) ?? []), y]);
@@ -132,7 +135,7 @@ function axisOptions({ scale, percent = false, zero = false, domain, ticks }: Ax
   };
 }
 
-/** From least to most with a margin; of a single value something around it. */
+/** Returns the least and the largest value with a margin; around a single value it leaves some room. */
 function extentOf(values: readonly number[], scale: Axis['scale']): [number, number] {
   const low = Math.min(...values);
   const high = Math.max(...values);
@@ -144,7 +147,7 @@ function extentOf(values: readonly number[], scale: Axis['scale']): [number, num
   return [low >= 0 && low < margin ? 0 : low - margin, high === 0 ? 0 : high + margin];
 }
 
-/** At most about `count` multiples of 1, 2 or 5 times a power of ten. */
+/** Returns at most about `count` multiples of 1, 2 or 5 times a power of ten. */
 export function evenTicks(low: number, high: number, count = 6): number[] {
   const raw = (high - low) / count;
   const power = 10 ** Math.floor(Math.log10(raw));
@@ -155,7 +158,7 @@ export function evenTicks(low: number, high: number, count = 6): number[] {
   return Array.from({ length: last - first + 1 }, (_, i) => (first + i) / (1 / step));
 }
 
-/** Powers of ten, with 2 and 5 times them over few decades, and every other over many. */
+/** Returns powers of ten, with 2 and 5 times them over few decades, and every other power over many. */
 function logTicks(low: number, high: number): number[] {
   const first = Math.floor(Math.log10(low));
   const last = Math.ceil(Math.log10(high));
@@ -170,10 +173,10 @@ function logTicks(low: number, high: number): number[] {
 
 const ROW_HEIGHT = 18;
 const SWATCH = 22;
-/** Of a letter at 12 px, about. */
+/** The width of a letter at 12 px, about. */
 const LETTER = 7;
 
-/** The legend above the frame, in rows that fill the width. */
+/** Returns the legend above the frame, in rows that fill the width. */
 function legendMarks(entries: readonly LegendEntry[]): { marks: Plot.Markish[]; height: number } {
   let left = -40;
   let row = 0;

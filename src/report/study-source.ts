@@ -1,9 +1,9 @@
 /** A study's figures of replay and of forgetting, after figure 5 of Zheng et al. (2024). */
 import * as Plot from '@observablehq/plot';
+import { percent, short, signed } from './numbers.js';
 import { type Figure, fileName, LOSS, titleOf } from './study-figures.js';
 import { curvesPlot, type Dot, type Group, type LegendEntry, lookOf } from './study-plots.js';
 import { bySeed, type StudyCurve, type StudyView, sizesOf, sourceLossRise } from './study-view.js';
-import { percent, short, signed } from './words.js';
 
 const cptCurves = ({ curves }: StudyView, language: string): StudyCurve[] =>
   curves.filter(curve => curve.strategy === 'cpt' && curve.language === language && curve.points.length > 0);
@@ -11,7 +11,10 @@ const cptCurves = ({ curves }: StudyView, language: string): StudyCurve[] =>
 const ACCOUNTS = { extra: 'on top of the budget', budget: 'out of the budget' } as const;
 type Account = keyof typeof ACCOUNTS;
 
-/** Loss of the target and of the source language for each share of replay, against the FLOPs spent on that language. */
+/**
+ * Draws the loss of the target and of the source language for each share of replay, against the FLOPs spent on that
+ * language.
+ */
 export function replayFigures(view: StudyView): Figure[] {
   return view.targets.flatMap(language => {
     const ofLanguage = cptCurves(view, language);
@@ -34,7 +37,7 @@ export function replayFigures(view: StudyView): Figure[] {
 const withReplay = (size: string, account: Account): string =>
   `size ${size}, replayed tokens ${ACCOUNTS[account]}, by share of replay`;
 
-/** Shares of replay in their order, each a group. */
+/** Groups curves by their share of replay, in order. */
 function byShare(curves: readonly StudyCurve[], dotsOf: (curve: StudyCurve) => Dot[]) {
   const present = bySeed(curves).map(seeds => ({ replay: seeds[0]!.replay, curves: seeds.map(dotsOf) }));
   return {
@@ -67,7 +70,10 @@ function targetPanel(
   };
 }
 
-/** Runs without replay spend nothing on the source language: how they end is a line, as is the start of all. */
+/**
+ * Draws the panel of the source language. Runs without replay spend nothing on it: a line shows how they end, as
+ * another shows where all start.
+ */
 function sourcePanel(
   name: string,
   source: string,
@@ -88,7 +94,7 @@ function sourcePanel(
       return [{ x, y: sourceLoss, title: titleOf(curve, spent, `${source} loss ${sourceLoss.toFixed(4)}`) }];
     }),
   );
-  // a share has one look in both panels, where the first is that without replay
+  // a share has the same look in both panels; the first look of the other panel may be that of no replay
   const shift = curves.some(({ replay }) => replay === 0) ? 1 : 0;
   const start: LegendEntry = { label: 'before CPT', look: { color: 'currentColor', dash: '2 3' }, as: 'line' };
   return [
@@ -112,7 +118,7 @@ function sourcePanel(
   ];
 }
 
-/** The source language's loss along CPT without replay, and how much it rose by share of replay. */
+/** Draws the source language's loss along CPT without replay, and how much it rose by share of replay. */
 export function forgettingFigures(view: StudyView): Figure[] {
   const { source, targets } = view;
   if (source === undefined) return [];
@@ -184,7 +190,9 @@ function riseFigure(source: string, language: string, curves: readonly StudyCurv
         groups: lines.map(({ group }) => group),
         legend: lines.map(({ label, group }) => ({ label, look: group.look, as: 'both' })),
       }),
-      caption: `CPT into ${language}: rise of the ${source} loss over runs that are done, by share of replay; extra: on top of the budget, budget: out of it.`,
+      caption:
+        `CPT into ${language}: rise of the ${source} loss over runs that are done, by share of replay; extra: ` +
+        'on top of the budget, budget: out of it.',
     },
   ];
 }

@@ -1,16 +1,16 @@
 /** A study's tables, for the page and for a terminal alike. */
 import type { LawFitResult } from '../scaling/fit-result.js';
 import { type ParameterName, parameterNames } from '../scaling/law.js';
+import { percent, short, signed } from './numbers.js';
 import { finalPairsOf, type LanguageFits, type StudyView, savingsOf, sourceLossRise } from './study-view.js';
-import { percent, short, signed } from './words.js';
 
-/** Cells are plain text. */
+/** A table whose cells are plain text. */
 export interface TextTable {
   readonly head: readonly string[];
   readonly rows: readonly (readonly string[])[];
 }
 
-/** Four digits, in powers of ten where there are many before or after the point. */
+/** Returns four digits, in powers of ten where there are many before or after the point. */
 function number(value: number): string {
   const size = Math.abs(value);
   return value !== 0 && (size < 1e-3 || size >= 1e6) ? value.toExponential(3) : String(Number(value.toPrecision(4)));
@@ -20,7 +20,10 @@ type Interval = readonly [number, number] | null;
 const range = (interval: Interval): string =>
   interval ? `${number(interval[0])} … ${number(interval[1])}` : 'no interval';
 
-/** Parameters of one language's laws with their 95% intervals; there is no law of CPT without one of scratch. */
+/**
+ * Returns the parameters of one language's laws with their 95% intervals. There is no law of CPT without one of
+ * scratch.
+ */
 export function parameterTable({ scratch, cpt, scratchCompute, cptCompute }: LanguageFits): TextTable {
   const names: readonly [ParameterName | 'a' | 'b', string][] = [
     ...parameterNames.map((name): [ParameterName, string] => [name, GREEK[name] ?? name]),
@@ -53,7 +56,7 @@ export function parameterTable({ scratch, cpt, scratchCompute, cptCompute }: Lan
   };
 }
 
-/** Whether the points leave it to chance. */
+/** Whether the points leave the parameter or exponent to chance. */
 export const isOpen = ({ diagnosis: { open } }: LawFitResult, name: ParameterName | 'a' | 'b'): boolean =>
   name === 'a' || name === 'b' ? open.some(exponent => EXPONENTS.has(exponent)) : open.includes(name);
 
@@ -61,7 +64,7 @@ const EXPONENTS: ReadonlySet<ParameterName> = new Set(['alpha', 'beta', 'gamma']
 
 const GREEK: Readonly<Record<string, string>> = { alpha: 'α', beta: 'β', gamma: 'γ' };
 
-/** How well each law describes the runs of each strategy. */
+/** Returns how well each law describes the runs of each strategy. */
 export function fitErrorTable({ scratch, cpt }: LanguageFits): TextTable {
   const rows = Object.entries({ scratch, CPT: cpt }).flatMap(([runs, fitting]) => {
     if ('missing' in fitting) return [];
@@ -74,7 +77,7 @@ export function fitErrorTable({ scratch, cpt }: LanguageFits): TextTable {
   return { head: ['fit error', 'on runs', 'points', 'objective', 'rms of ln L', 'γ'], rows };
 }
 
-/** Why fits are missing, and what those that are there warn of. */
+/** Says why fits are missing, and repeats the warnings of those that are there. */
 export function fitNotes({ scratch, cpt, scratchCompute, cptCompute }: LanguageFits): string[] {
   const named = {
     'the law of scratch': scratch,
@@ -88,7 +91,7 @@ export function fitNotes({ scratch, cpt, scratchCompute, cptCompute }: LanguageF
   });
 }
 
-/** What CPT saved at the lowest loss of scratch, by language and size. */
+/** Returns what CPT saved at the lowest loss of scratch, by language and size. */
 export function savingsTable({ curves, targets }: StudyView): TextTable {
   const rows = targets.flatMap(language =>
     finalPairsOf(curves, language)
@@ -124,7 +127,7 @@ export function savingsTable({ curves, targets }: StudyView): TextTable {
   };
 }
 
-/** The source language's loss over each CPT run. */
+/** Returns the source language's loss over each CPT run. */
 export function forgettingTable({ curves, targets }: StudyView): TextTable {
   const rows = targets
     .flatMap(language =>
@@ -153,11 +156,11 @@ export function forgettingTable({ curves, targets }: StudyView): TextTable {
   return { head: ['into', 'size', 'replay', 'account', 'seed', 'before (nats/token)', 'last', 'rise'], rows };
 }
 
-/** Why runs failed. */
+/** Says why runs failed. */
 export const failures = ({ rows }: StudyView): string[] =>
   rows.flatMap(({ run, error }) => (error === undefined ? [] : [`${run} failed: ${error}`]));
 
-/** Every run with its state. */
+/** Returns every run with its state. */
 export function runsTable({ rows, curves }: StudyView): TextTable {
   const known = rows.map(({ run, state, progress, size, strategy, language, replay, account, seed }) => {
     const last = curves.find(curve => curve.run === run)?.points.at(-1);

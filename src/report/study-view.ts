@@ -17,7 +17,7 @@ export interface LanguageFits {
 }
 
 export interface StudyCurvePoint extends CurvePoint {
-  /** In the source language, of a CPT run. */
+  /** The loss in the source language, if this is a CPT run. */
   readonly sourceLoss?: number;
 }
 
@@ -27,16 +27,16 @@ export interface StudyCurve {
   readonly strategy: string;
   readonly language: string;
   readonly size: string;
-  /** All parameters, a tied head once. */
+  /** The number of all parameters; a tied head counts once. */
   readonly parameters: number;
   readonly seed: number;
-  /** Share of source-language tokens, 0 to 1. */
+  /** The share of source-language tokens, 0 to 1. */
   readonly replay: number;
   readonly account?: string;
   readonly points: readonly StudyCurvePoint[];
-  /** Whether it reaches the end of the run. */
+  /** Whether the curve reaches the end of the run. */
   readonly isDone: boolean;
-  /** Loss in the source language before the first step, of a CPT run. */
+  /** The loss in the source language before the first step, if this is a CPT run. */
   readonly sourceLossBefore?: number;
 }
 
@@ -44,7 +44,7 @@ export interface StudyCurve {
 export interface StudyRow {
   readonly run: string;
   readonly state: string;
-  /** Share of its steps, 0 to 1. */
+  /** The share of its steps that are done, 0 to 1. */
   readonly progress: number;
   readonly error?: string;
   readonly size: string;
@@ -61,11 +61,11 @@ export interface StudyView {
   readonly targets: readonly string[];
   readonly curves: readonly StudyCurve[];
   readonly fits: readonly LanguageFits[];
-  /** Empty where only points are known. */
+  /** The runs; empty where only points are known. */
   readonly rows: readonly StudyRow[];
 }
 
-/** Curves that differ in their seed alone. */
+/** Groups curves that differ in their seed alone. */
 export function bySeed(curves: readonly StudyCurve[]): StudyCurve[][] {
   const groups = new Map<string, StudyCurve[]>();
   for (const curve of curves) {
@@ -76,7 +76,7 @@ export function bySeed(curves: readonly StudyCurve[]): StudyCurve[][] {
   return [...groups.values()];
 }
 
-/** Size names, smallest first. */
+/** Returns the names of the sizes, smallest first. */
 export function sizesOf(curves: readonly StudyCurve[]): string[] {
   const sorted = [...curves].sort((a, b) => a.parameters - b.parameters);
   return [...new Set(sorted.map(({ size }) => size))];
@@ -104,13 +104,13 @@ export function pairsOf(curves: readonly StudyCurve[], language: string): Pair[]
   });
 }
 
-/** Pairs whose run from scratch is done, so that its lowest loss stays. */
+/** Returns the pairs whose run from scratch is done, so that its lowest loss stays. */
 export const finalPairsOf = (curves: readonly StudyCurve[], language: string): Pair[] =>
   pairsOf(curves, language).filter(({ scratch }) => scratch.isDone);
 
 export const savingsOf = ({ scratch, cpt }: Pair): Savings => savingsAtEqualLoss(scratch.points, cpt.points)!;
 
-/** CPT after `tokens`, and what scratch needed for the same loss. */
+/** CPT after `tokens`, and how many tokens scratch needed for the same loss. */
 export interface TransferPoint {
   readonly loss: number;
   readonly tokens: number;
@@ -118,8 +118,8 @@ export interface TransferPoint {
 }
 
 /**
- * Transfer along a CPT run: at each of its points that is lower than all before and that the scratch run reached too. Where
- * scratch never came so low, or was as low at its first point, nothing is known.
+ * Returns the transfer along a CPT run, at each point that is lower than all before and that the scratch run reached
+ * too. Nothing is known where scratch never came so low, or was as low at its first point.
  */
 export function transferAlong({ scratch, cpt }: Pair): TransferPoint[] {
   let lowest = Number.POSITIVE_INFINITY;
@@ -131,7 +131,7 @@ export function transferAlong({ scratch, cpt }: Pair): TransferPoint[] {
   });
 }
 
-/** How much the source language's loss rose over a CPT run; undefined where its start or its end is not known. */
+/** Returns how much the source language's loss rose over a CPT run; undefined where start or end is not known. */
 export function sourceLossRise({ points, sourceLossBefore }: StudyCurve): number | undefined {
   const last = points.at(-1)?.sourceLoss;
   return last === undefined || sourceLossBefore === undefined ? undefined : last - sourceLossBefore;

@@ -1,6 +1,6 @@
 /**
- * Script of a page: the <title> of the nearest mark, shown at once and also where there is no pointer to hover with.
- * It runs in a browser, and nothing of it is compiled.
+ * The script of a page's tooltips: it shows the <title> of the nearest mark, at once, and also where there is no
+ * pointer to hover with. It runs in a browser; nothing of it is compiled.
  */
 export const TOOLTIP = `
 const tip = document.createElement('div');
@@ -8,7 +8,8 @@ tip.id = 'tip';
 tip.hidden = true;
 document.body.append(tip);
 const REACH = 24; // px
-// read when they are needed, since a live page exchanges its figures; without its title the browser shows none of its own
+// titles are read when they are needed, since a live page exchanges its figures;
+// a mark without its title is not shown a second time by the browser
 function marksOf(svg) {
   for (const title of svg.querySelectorAll('title')) {
     title.parentNode.setAttribute('data-title', title.textContent);
@@ -33,7 +34,8 @@ function show(event) {
   tip.textContent = best.getAttribute('data-title');
   const { width, height } = tip.getBoundingClientRect();
   const above = event.clientY - height - 14;
-  tip.style.left = Math.max(4, Math.min(event.clientX - width / 2, document.documentElement.clientWidth - width - 4)) + 'px';
+  const right = document.documentElement.clientWidth - width - 4;
+  tip.style.left = Math.max(4, Math.min(event.clientX - width / 2, right)) + 'px';
   tip.style.top = (above < 4 ? event.clientY + 18 : above) + 'px';
 }
 addEventListener('pointermove', show);

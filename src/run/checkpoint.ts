@@ -14,7 +14,7 @@ import { type ModelConfig, parameterSpecs } from '../model/config.js';
 import type { Model } from '../model/model.js';
 import type { Trainer } from '../train/step.js';
 
-/** The state of loss scaling, beside the moments. */
+/** The name of the tensor that holds the state of loss scaling, beside the moments. */
 const SCALER = 'loss_scaling';
 
 export interface CheckpointContents {
@@ -47,7 +47,10 @@ export async function saveCheckpoint(run: string, keep: number, contents: Checkp
   return folder;
 }
 
-/** @throws UserError naming what is missing, or has another shape, for a model to go on with a checkpoint's moments. */
+/**
+ * Checks that a model can go on with a checkpoint's moments.
+ * @throws UserError naming what is missing, or has another shape.
+ */
 export function checkOptimizerState(checkpoint: string, config: ModelConfig): void {
   const path = join(checkpoint, 'optimizer.safetensors');
   const refuse = (why: string) => {
@@ -57,7 +60,8 @@ export function checkOptimizerState(checkpoint: string, config: ModelConfig): vo
   };
   if (!existsSync(path) || !existsSync(join(checkpoint, 'training.json'))) {
     refuse(
-      `'${checkpoint}' has no optimizer.safetensors with a training.json (a model that was imported or exported, or whose vocabulary was extended, has none)`,
+      `'${checkpoint}' has no optimizer.safetensors with a training.json (a model that was imported or exported, ` +
+        'or whose vocabulary was extended, has none)',
     );
   }
   const file = SafetensorsFile.open(path);
@@ -76,7 +80,7 @@ export function checkOptimizerState(checkpoint: string, config: ModelConfig): vo
   }
 }
 
-/** Puts the optimizer's state of a checkpoint back. @throws UserError when it does not fit the model. */
+/** Puts back the optimizer's state of a checkpoint. @throws UserError when it does not fit the model. */
 export function restoreTrainer(trainer: Trainer, checkpoint: string, step: number): void {
   const file = SafetensorsFile.open(join(checkpoint, 'optimizer.safetensors'));
   try {

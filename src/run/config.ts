@@ -1,8 +1,9 @@
-/** What a run is given: the schema of run.yaml, whose every field is also a flag. */
+/** The configuration of a run: the schema of run.yaml, whose every field is also a flag. */
 import { readFileSync } from 'node:fs';
 import { LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
 import { UserError } from '../errors.js';
+import { modelSchema } from '../model/config.js';
 import { CHECKPOINTING } from '../model/llama.js';
 import { PRECISIONS } from '../model/model.js';
 import { presetNames } from '../model/presets.js';
@@ -22,22 +23,10 @@ const sourceSchema = z.strictObject({
   weight: z.number().positive().default(1).describe('share of the mixture, in proportion to the others'),
 });
 
+/** The fields that only an imported checkpoint has are not given. */
+const { ropeScaling: _, maxPositionEmbeddings: __, slidingWindow: ___, ...shapeFields } = modelSchema.shape;
 /** The model's shape; not to be given for `cpt`, which takes the checkpoint's. */
-const modelFields = {
-  preset: z.string().describe(`named size: ${presetNames.join(', ')}`),
-  hiddenSize: count('width of the residual stream'),
-  intermediateSize: count('width of the SwiGLU MLP'),
-  numHiddenLayers: count('layers'),
-  numAttentionHeads: count('query heads'),
-  numKeyValueHeads: count('key/value heads (default: as many as query heads)'),
-  headDim: count('size of a head (default: hiddenSize / numAttentionHeads)'),
-  vocabSize: count("entries of the embedding (default: the tokenizer's)"),
-  rmsNormEps: z.number().positive().describe('eps of RMSNorm (default 1e-5)'),
-  ropeTheta: z.number().positive().describe('base of the rotary embedding (default 10000)'),
-  tieWordEmbeddings: z.boolean().describe('one matrix for embedding and head (default true)'),
-  qkvBias: z.boolean().describe('biases of the projections to Q, K and V, as Qwen2 has them (default false)'),
-  qkNorm: z.boolean().describe('RMSNorm over each head of Q and K, as Qwen3 has it (default false)'),
-};
+const modelFields = { preset: z.string().describe(`named size: ${presetNames.join(', ')}`), ...shapeFields };
 export const MODEL_FIELDS = Object.keys(modelFields) as readonly (keyof typeof modelFields)[];
 
 const trainFields = {
@@ -65,7 +54,8 @@ const trainFields = {
   schedule: z
     .enum(SCHEDULES)
     .describe(
-      'after warm-up: cosine, constant, warm-up-stable-decay, infinite (cool-down, constant, anneal); or anneal at once',
+      'after warm-up: cosine, constant, warm-up-stable-decay, infinite (cool-down, constant, anneal); ' +
+        'or anneal at once',
     ),
   warmup: share('share of the steps that warm up'),
   minLearningRateRatio: share('where a decay ends, as a share of the peak'),
@@ -111,7 +101,7 @@ const trainFields = {
   deterministic: z.boolean().describe('the shipped kernel variants only, whatever was tuned'),
 };
 
-/** Defaults that hold for every size: the reference recipe. */
+/** The defaults that hold for every size: the reference recipe. */
 export const defaults = {
   checkpointing: 'none',
   precision: 'f32',
@@ -143,7 +133,7 @@ export type RunFields = z.infer<typeof someFields>;
 
 /**
  * Reads a YAML file of fields.
- * @throws UserError naming the file, and the line of what is not YAML.
+ * @throws UserError naming the file, and the line that is not YAML.
  */
 export function readYaml(path: string): Record<string, unknown> {
   let text: string;
@@ -163,7 +153,7 @@ export function readYaml(path: string): Record<string, unknown> {
 }
 
 /**
- * Checks fields against the schema. `origin` begins the messages: where the fields come from.
+ * Checks fields against the schema. `origin` begins the messages: it says where the fields come from.
  * @throws UserError naming the field, what is wrong with it, and the field that was probably meant.
  * @example
  * import { parseConfig, UserError } from 'babelgrad';
@@ -178,15 +168,15 @@ export function parseConfig(fields: Record<string, unknown>, origin = 'the confi
   return parseWith(configSchema, Object.keys(configFields), fields, origin);
 }
 
-/** Checks fields of which none is needed. @throws UserError as parseConfig. */
+/** Checks fields of which none is needed. @throws UserError as `parseConfig`. */
 export function parseFields(fields: Record<string, unknown>, origin: string): RunFields {
   return parseWith(someFields, Object.keys(configFields), fields, origin);
 }
 
 /**
- * Checks fields against a strict schema; `names` are those that an unknown field may have been meant to be. A number may
- * be text with underscores, `20_000`, as YAML 1.2 reads it.
- * @throws UserError as parseConfig.
+ * Checks fields against a strict schema. `names` are the fields that an unknown one may have been meant to be. A number
+ * may be text with underscores, `20_000`, as YAML 1.2 reads it.
+ * @throws UserError as `parseConfig`.
  */
 export function parseWith<Output>(
   schema: z.ZodType<Output>,
@@ -216,7 +206,7 @@ const valueAt = (fields: unknown, path: readonly PropertyKey[]): unknown =>
 
 const UNDERSCORED = /^[-+]?\d+(_\d+)+(\.\d+)?(e[-+]?\d+)?$/i;
 
-/** A copy of the fields with a number wherever one was expected and text spells it with underscores. */
+/** Returns a copy of the fields, with a number wherever one was expected and the text spells it with underscores. */
 function withNumbers(given: Record<string, unknown>, issues: readonly z.core.$ZodIssue[]): Record<string, unknown> {
   const fields = structuredClone(given);
   for (const issue of issues) {

@@ -6,7 +6,10 @@ import { recipeFor } from '../model/recipe.js';
 import { type ScheduleSettings, validateSchedule } from '../optim/schedule.js';
 import type { OPTIMIZER_STATES, RunConfig } from './config.js';
 
-/** @throws UserError when the fields don't fit each other, or an anneal does not know where to start. */
+/**
+ * Returns the learning-rate schedule.
+ * @throws UserError when the fields don't fit each other, or an anneal does not know where to start.
+ */
 export function scheduleOf(config: RunConfig, model: ModelConfig, source: Origin | undefined): ScheduleSettings {
   const { schedule, warmup, minLearningRateRatio, decay } = config;
   const { cooldown, constantLearningRateRatio, cooldownShape, annealShape } = config;
@@ -17,7 +20,8 @@ export function scheduleOf(config: RunConfig, model: ModelConfig, source: Origin
   const learningRate = config.learningRate ?? standard;
   if (!learningRate) {
     throw new UserError(
-      `'${source!.checkpoint}' does not say at which learning rate it ended; give schedule anneal a learningRate to come down from`,
+      `'${source!.checkpoint}' does not say at which learning rate it ended; ` +
+        'give schedule anneal a learningRate to come down from',
     );
   }
   const shares = { warmup, minLearningRateRatio, decay, cooldown, constantLearningRateRatio };
@@ -26,7 +30,10 @@ export function scheduleOf(config: RunConfig, model: ModelConfig, source: Origin
   return settings;
 }
 
-/** @throws UserError when a run from random weights is told what to do with moments. */
+/**
+ * Returns whether moments are kept or reset.
+ * @throws UserError when a run from random weights is told what to do with moments.
+ */
 export function optimizerStateOf(config: RunConfig, source: Origin | undefined): (typeof OPTIMIZER_STATES)[number] {
   if (!source && config.optimizerState !== undefined) {
     throw new UserError('optimizerState is for cpt: a run from random weights has no moments to keep or reset');
@@ -34,7 +41,10 @@ export function optimizerStateOf(config: RunConfig, source: Origin | undefined):
   return config.optimizerState ?? (config.schedule === 'anneal' ? 'keep' : 'reset');
 }
 
-/** First steps that train the embedding and an untied head alone. @throws UserError when there are none, or too few. */
+/**
+ * Returns the number of first steps that train the embedding and an untied head alone.
+ * @throws UserError when there is no source, or the tokens are less than a step or more than the run's.
+ */
 export function freezeStepsOf(
   { freezeBodyTokens }: RunConfig,
   { steps, batchTokens }: { readonly steps: number; readonly batchTokens: number },
@@ -50,20 +60,22 @@ export function freezeStepsOf(
   }
   if (frozen > steps) {
     throw new UserError(
-      `freezeBodyTokens ${freezeBodyTokens} is more than the run's ${steps * batchTokens} tokens; lower it, or raise tokens`,
+      `freezeBodyTokens ${freezeBodyTokens} is more than the run's ${steps * batchTokens} tokens; lower it, ` +
+        'or raise tokens',
     );
   }
   return frozen;
 }
 
-/** Tokens per parameter beyond which a source counts as over-trained: five times the 20 of Hoffmann et al. (2022). */
+/** A source with more tokens per parameter counts as over-trained: five times the 20 of Hoffmann et al. (2022). */
 const OVER_TRAINED = 100;
 
-/** What a user should know of a run before it starts. */
+/** Says what a user should know of a run before it starts. */
 export function notesOf({ source }: { readonly source?: Origin | undefined }): string[] {
   if (!source || source.tokensPerParameter <= OVER_TRAINED) return [];
   return [
-    `the source '${source.name}' has had ${Math.round(source.tokensPerParameter)} tokens per parameter, far more than 20: ` +
+    `the source '${source.name}' has had ${Math.round(source.tokensPerParameter)} tokens per parameter, ` +
+      'far more than 20: ' +
       'the more a model has been trained, the less further training gains (Liew & Kato, 2025, arXiv 2510.06548); ' +
       'an earlier checkpoint, from before its learning rate decayed, may adapt better',
   ];

@@ -1,36 +1,36 @@
 /**
- * How often a run is evaluated, and on how many held-out tokens: by default for a bounded share of its FLOPs. What is
- * evaluated hangs on budget, context and held-out sets alone, so that runs that are compared, from scratch and by CPT on the
- * same data, have the same tokens at the same steps.
+ * How often a run is evaluated, and on how many held-out tokens: by default for a bounded share of its FLOPs. This
+ * depends on budget, context and held-out sets alone. So runs that are compared, from scratch and by CPT on the same
+ * data, are evaluated on the same tokens at the same steps.
  */
 import type { BatchShape } from '../model/llama.js';
 import type { RunConfig } from './config.js';
 
 /**
- * Of the training's FLOPs, what evaluations are planned to take. A last batch that is not full is computed whole, which
- * adds a fifth at most: together it stays below a tenth.
+ * The share of the training's FLOPs that evaluations are planned to take. A last batch that is not full is computed
+ * whole, which adds at most a fifth: together this stays below a tenth.
  */
 const PLANNED_SHARE = 0.08;
-/** A forward pass is 2·N FLOPs a token of the 6·N that training takes. */
+/** A forward pass is 2·N FLOPs a token, of the 6·N that training takes. */
 const FORWARD = 1 / 3;
-/** Evaluations after the first, where they are cheap, and where they are not. */
+/** The number of evaluations after the first where they are cheap, and below it the number where they are not. */
 const MOST_TIMES = 20;
 const FEWEST_TIMES = 8;
-/** Tokens of a language after which it is better to look more often than at more text. */
+/** The tokens of a language beyond which it is better to look more often than at more text. */
 const ENOUGH_TOKENS = 2 ** 15;
 
-/** What one evaluation is made of. */
+/** The size of one evaluation. */
 export interface Evaluation {
-  /** Held-out tokens of each language that are predicted. */
+  /** The held-out tokens of each language that are predicted. */
   readonly tokens: Readonly<Record<string, number>>;
-  /** Sequences that are scored at once. */
+  /** The number of sequences that are scored at once. */
   readonly batch: number;
 }
 
-export interface EvaluationPlan {
-  /** After the first, evenly spread. */
+export interface EvaluationChoice {
+  /** The number of evaluations after the first; they are evenly spread. */
   readonly evaluations: number;
-  /** The first tokens of each held-out set that are predicted; null: all. */
+  /** How many of the first tokens of each held-out set are predicted; null for all. */
   readonly evalTokens: number | null;
   readonly evaluation: Evaluation;
 }
@@ -41,18 +41,21 @@ export interface EvaluatedRun {
   readonly steps: number;
   readonly contextLength: number;
   readonly microBatch: number;
-  /** Tokens that each held-out set has to predict, by language. */
+  /** The tokens that each held-out set has to predict, by language. */
   readonly heldOut: ReadonlyMap<string, number>;
 }
 
-/** What the configuration says is obeyed; the rest is chosen so that it takes less than a tenth of the FLOPs. */
-export function planEvaluations(
+/**
+ * Chooses the evaluations. It obeys the configuration; the rest is chosen so that it takes less than a tenth of the
+ * FLOPs.
+ */
+export function chooseEvaluations(
   { evalEveryTokens, evalTokens: given }: Pick<RunConfig, 'evalEveryTokens' | 'evalTokens'>,
   { tokens, steps, contextLength: T, microBatch, heldOut }: EvaluatedRun,
-): EvaluationPlan {
+): EvaluationChoice {
   const sequencesIn = (count: number) => Math.ceil(count / T);
   const all = sequencesIn(Math.max(0, ...heldOut.values()));
-  // of one language, in all evaluations together
+  // these are the sequences of one language, in all evaluations together
   const affordable = Math.floor((PLANNED_SHARE * tokens) / FORWARD / (T * Math.max(1, heldOut.size)));
   const enough = Math.max(1, Math.min(all, sequencesIn(given ?? ENOUGH_TOKENS)));
   const fewest = given === undefined ? Math.min(FEWEST_TIMES, affordable - 1) : 1;
@@ -69,7 +72,7 @@ export function planEvaluations(
   };
 }
 
-/** How many times something happens after the start of a run: every so many tokens, or `standard` times. */
+/** Returns how many times something happens after the start of a run: every so many tokens, or `standard` times. */
 export const times = (
   every: number | undefined,
   standard: number,
@@ -77,7 +80,10 @@ export const times = (
 ): number =>
   every === undefined ? Math.min(standard, steps) : Math.max(1, Math.min(steps, Math.round(tokens / every)));
 
-/** Sequences that are scored at once: as many as a micro-batch has, or down to half of it where the last batch is fuller. */
+/**
+ * Returns how many sequences are scored at once: as many as a micro-batch has, or down to half of it where the last
+ * batch is then fuller.
+ */
 export function evaluationBatch(sequences: number, microBatch: number): number {
   let best = Math.max(1, Math.min(sequences, microBatch));
   const computed = (batch: number) => Math.ceil(sequences / batch) * batch;
@@ -85,8 +91,8 @@ export function evaluationBatch(sequences: number, microBatch: number): number {
   return best;
 }
 
-/** Of a resolved run, what its evaluations hang on. */
-export interface PlannedEvaluations {
+/** The parts of a resolved run that its evaluations depend on. */
+export interface ResolvedEvaluations {
   readonly evaluations: number;
   readonly evaluation?: Evaluation | undefined;
   readonly tokens: number;
@@ -100,14 +106,14 @@ export const evaluationShape = ({
   evaluation,
   microBatch,
   contextLength,
-}: Pick<PlannedEvaluations, 'evaluation' | 'microBatch' | 'contextLength'>): BatchShape => ({
+}: Pick<ResolvedEvaluations, 'evaluation' | 'microBatch' | 'contextLength'>): BatchShape => ({
   B: evaluation?.batch ?? microBatch,
   T: contextLength,
 });
 
-/** What all evaluations of a run take; of runs from before it was recorded nothing is known. */
+/** Returns what all evaluations of a run take; undefined for runs from before this was recorded. */
 export function evaluationCost(
-  run: PlannedEvaluations,
+  run: ResolvedEvaluations,
 ): { readonly flops: number; readonly shareOfTraining: number } | undefined {
   if (!run.evaluation) return undefined;
   const { B, T } = evaluationShape(run);

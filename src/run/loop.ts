@@ -1,4 +1,4 @@
-/** The training loop. Its order: evaluate, save, stop or go on; draw, submit, report. */
+/** The training loop. Its order is: evaluate, save, stop or go on; draw, submit, report. */
 import { join } from 'node:path';
 import type { Companions } from '../checkpoint/companions.js';
 import { listCheckpoints } from '../checkpoint/find.js';
@@ -10,26 +10,27 @@ import { TokenLosses } from '../eval/token-losses.js';
 import type { Device } from '../gpu/device.js';
 import type { StepHealth } from '../optim/adamw.js';
 import { learningRateAt } from '../optim/schedule.js';
-import { HEALTH_FILE, type HealthLine, type HealthOptions, HealthProbe, healthWarnings } from '../train/health.js';
-import { locateNonFinite, type NonFinite } from '../train/locate.js';
+import { type HealthLine, HealthProbe } from '../train/health-probe.js';
+import { locateNonFinite, type NonFinite } from '../train/non-finite.js';
 import { writeOp } from '../train/recorded-op.js';
 import type { Trainer } from '../train/step.js';
 import { saveCheckpoint } from './checkpoint.js';
 import { evaluationShape } from './evaluations.js';
+import { HEALTH_FILE, type HealthOptions, healthWarnings } from './health.js';
 import { type EvaluationLine, MetricsFile, type StepLine } from './metrics.js';
 import type { ResolvedRun } from './resolve.js';
 import type { Data } from './run-data.js';
 
 /** Is told how a run goes on. */
 export interface TrainObserver {
-  /** Before the start: kernels are tuned, for `seconds` of at most `most`; `key` is what is being tuned. */
+  /** Is told before the start that kernels are tuned, for `seconds` of at most `most`; `key` is what is being tuned. */
   onTune?(seconds: number, most: number, key: string): void;
-  /** Before the start: something that the user should know, and that stops nothing. */
+  /** Is told before the start what the user should know, and what stops nothing. */
   onNote?(text: string): void;
   onStart?(run: ResolvedRun, device: Device): void;
   onStep?(line: StepLine): void;
   onEvaluation?(line: EvaluationLine): void;
-  /** Of a run that watches its health: what is beyond a limit. */
+  /** Is told what is beyond a limit, in a run that watches its health. */
   onWarning?(warning: string): void;
 }
 
@@ -40,7 +41,7 @@ export interface RunSummary {
   readonly steps: number;
   readonly tokens: number;
   readonly flops: number;
-  /** The last evaluation. */
+  /** The losses of the last evaluation. */
   readonly heldOut: EvaluationLine['heldOut'];
   readonly checkpoint: string;
 }
@@ -58,13 +59,13 @@ export interface TrainContext {
   readonly health?: HealthOptions | undefined;
 }
 
-/** Steps are read back in groups of about this long: a readback costs little, but the terminal wants news. */
+/** Steps are read back in groups of about this length: a readback costs little, but the terminal wants news. */
 const REPORT_EVERY_MS = 250;
 const MOST_UNREAD = 32;
 
 /**
  * Trains from the trainer's step to the run's last one.
- * @throws Error when loss or gradients stop being finite: the step and the tensor are named, checkpoints stay.
+ * @throws Error when loss or gradients stop being finite; it names the step and the tensor, and checkpoints stay.
  */
 export async function train(context: TrainContext): Promise<RunSummary> {
   const { folder, run, device, trainer, mixture, signal, observer } = context;
@@ -171,7 +172,7 @@ interface Group {
   read(): Promise<StepHealth[]>;
 }
 
-/** Reads steps back, a group at a time, while the next group runs, and writes their lines. */
+/** Reads steps back, one group at a time while the next group runs, and writes their lines. */
 class Reporter {
   readonly #context: TrainContext;
   readonly #metrics: MetricsFile;
@@ -191,7 +192,7 @@ class Reporter {
     if (this.#steps.length >= this.#group) await this.#turn();
   }
 
-  /** Time spent on something else than steps does not count. */
+  /** Restarts the clock, since time spent on anything but steps does not count. */
   restartClock(): void {
     this.#since = performance.now();
   }
@@ -256,7 +257,8 @@ class Reporter {
     const where = await locateNonFinite(trainer.model, sequences, { B, T }, lossScale).then(
       found =>
         found
-          ? `the first value that is not finite is ${found.value} at index ${found.index} of '${found.tensor}'${kept(found)}`
+          ? `the first value that is not finite is ${found.value} at index ${found.index} of ` +
+            `'${found.tensor}'${kept(found)}`
           : 'all tensors are finite, but the sum of squares of the gradients is not',
       error => `where it started could not be found, which takes all tensors at once (${messageOf(error)})`,
     );
@@ -268,7 +270,7 @@ class Reporter {
   }
 }
 
-/** Mean held-out losses of every language, over the same tokens each time. */
+/** Makes a function that returns the mean held-out loss of every language, over the same tokens each time. */
 async function makeEvaluation({ run, data, trainer }: TrainContext) {
   const evaluator = await TokenLosses.create(trainer.model, evaluationShape(run));
   const texts: (ScoredText & { readonly language: string })[] = [];

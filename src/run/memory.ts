@@ -7,15 +7,20 @@ import { dryStep } from '../train/dry-step.js';
 import type { ResolvedRun } from './resolve.js';
 import { shapeOf } from './step-shape.js';
 
-/** Bytes of device memory, in whole buffers. Gradients and optimizer state are updated in place: there is one of each. */
+/**
+ * The bytes of device memory, in whole buffers. Gradients and optimizer state are updated in place, so there is one of
+ * each.
+ */
 export interface RunMemory {
   readonly parameters: number;
   readonly gradients: number;
-  /** AdamW's two moments. */
+  /** The bytes of AdamW's two moments. */
   readonly optimizer: number;
-  /** Activations, their gradients, scratch and kernel parameters, of the training step and of the evaluation. */
+  /**
+   * The bytes of activations, their gradients, scratch and kernel parameters, for the training step and the evaluation.
+   */
   readonly activations: number;
-  /** Batches, rotation table, reports, and the buffer through which tensors are read for a checkpoint. */
+  /** The bytes of batches, rotation table, reports, and the buffer through which tensors are read for a checkpoint. */
   readonly other: number;
   /** The most at any time of a run: all of these together, since evaluation and step stay planned. */
   readonly peak: number;
@@ -26,7 +31,7 @@ export interface RunMemory {
 /** Lays a run out as `train` would, and counts; nothing is allocated. */
 export function runMemory(adapter: AdapterDescription, run: ResolvedRun): RunMemory {
   const { memory, model, parameters, step, evaluation, allocations } = dryStep(adapter, shapeOf(run));
-  // what is read, losses and a checkpoint's parameters, goes through one buffer, as large as the largest
+  // losses and a checkpoint's parameters are read through one buffer, as large as the largest of them
   const read = [bytesOf(evaluation.losses), ...model.specs.map(({ shape }) => 4 * sizeOf(shape))];
   memory.createBuffer('readback', Math.max(step.history.sizeBytes, ...read));
 

@@ -6,21 +6,21 @@ import { writeFileWhole } from '../files.js';
 export interface StepLine {
   readonly kind: 'step';
   readonly step: number;
-  /** Tokens trained on so far. */
+  /** The tokens trained on so far. */
   readonly tokens: number;
-  /** 6·N FLOPs a token. */
+  /** The FLOPs so far, 6·N for each token. */
   readonly flops: number;
-  /** Mean over the step's tokens, in nats. */
+  /** The mean loss over the step's tokens, in nats. */
   readonly loss: number;
-  /** Before clipping; null in a step that was skipped because f16 gradients overflowed. */
+  /** The gradient norm before clipping; null in a step that was skipped because f16 gradients overflowed. */
   readonly gradientNorm: number | null;
-  /** In f16: the factor that keeps gradients from vanishing. */
+  /** The factor that keeps gradients from vanishing in f16. */
   readonly lossScale?: number;
   readonly learningRate: number;
   readonly tokensPerSecond: number;
 }
 
-/** Of one language: as TextLoss has it. */
+/** The held-out loss of one language, as in `TextLoss`. */
 export type HeldOutLoss = Pick<TextLoss, 'loss' | 'tokens' | 'bitsPerByte' | 'bytes'>;
 
 export interface EvaluationLine {
@@ -41,7 +41,7 @@ export class MetricsFile<Line extends { readonly step: number } = MetricsLine> {
     this.#path = path;
   }
 
-  /** Each line goes out in one write. */
+  /** Appends lines; each goes out in one write. */
   append(lines: readonly Line[]): void {
     if (lines.length > 0) appendFileSync(this.#path, lines.map(line => `${JSON.stringify(line)}\n`).join(''));
   }

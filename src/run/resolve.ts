@@ -1,8 +1,8 @@
-/** From a configuration as given to a run in which every number is fixed: what config.json of a run's folder holds. */
+/** Resolves a configuration into a run in which every number is fixed: the config.json of a run's folder. */
 import { z } from 'zod';
 import { type Origin, originSchema } from '../checkpoint/training-record.js';
 import { UserError } from '../errors.js';
-import { checkWindow, countParameters, flopsPerToken, type ModelConfig } from '../model/config.js';
+import { checkWindow, countParameters, flopsPerToken, type ModelConfig, modelSchema } from '../model/config.js';
 import { modelConfig } from '../model/fields.js';
 import { CHECKPOINTING } from '../model/llama.js';
 import { PRECISIONS } from '../model/model.js';
@@ -11,21 +11,10 @@ import { ANNEAL_SHAPES, COOLDOWN_SHAPES, SCHEDULES } from '../optim/schedule.js'
 import { choicesSchema } from '../tune/choices.js';
 import { defaults, MODEL_FIELDS, OPTIMIZER_STATES, type RunConfig, type RunFields } from './config.js';
 import { freezeStepsOf, optimizerStateOf, scheduleOf } from './continuation.js';
-import { planEvaluations, times } from './evaluations.js';
+import { chooseEvaluations, times } from './evaluations.js';
 import type { Data } from './run-data.js';
 
 const count = z.int().positive();
-
-const ropeScalingSchema = z.discriminatedUnion('type', [
-  z.object({ type: z.literal('linear'), factor: z.number() }),
-  z.object({
-    type: z.literal('llama3'),
-    factor: z.number(),
-    lowFreqFactor: z.number(),
-    highFreqFactor: z.number(),
-    originalMaxPositionEmbeddings: z.number(),
-  }),
-]);
 
 export const RUN_FORMAT = 'babelgrad run 1';
 export const resolvedSchema = z.object({
@@ -33,23 +22,7 @@ export const resolvedSchema = z.object({
   name: z.string(),
   method: z.enum(['scratch', 'cpt']),
   source: originSchema.optional(),
-  model: z.object({
-    vocabSize: count,
-    hiddenSize: count,
-    intermediateSize: count,
-    numHiddenLayers: count,
-    numAttentionHeads: count,
-    numKeyValueHeads: count,
-    headDim: count,
-    rmsNormEps: z.number(),
-    ropeTheta: z.number(),
-    ropeScaling: ropeScalingSchema.optional(),
-    tieWordEmbeddings: z.boolean(),
-    maxPositionEmbeddings: count,
-    slidingWindow: count.optional(),
-    qkvBias: z.boolean().optional(),
-    qkNorm: z.boolean().optional(),
-  }),
+  model: modelSchema,
   parameters: z.object({
     total: count,
     withoutEmbeddings: count,
@@ -60,14 +33,14 @@ export const resolvedSchema = z.object({
   flopsPerToken: z.number(),
   sources: z.array(z.object({ name: z.string(), path: z.string(), weight: z.number(), trainTokens: count })),
   heldOut: z.record(z.string(), z.string()),
-  /** SHA-256 of the tokenizer.json that made the data. */
+  /** The SHA-256 of the tokenizer.json that made the data. */
   tokenizer: z.string(),
   tokens: count,
   steps: count,
   contextLength: count,
   batchTokens: count,
   microBatch: count,
-  // runs from before there was a choice have these
+  // these are the values of runs from before there was a choice
   checkpointing: z.enum(CHECKPOINTING).default('none'),
   precision: z.enum(PRECISIONS).default('f32'),
   schedule: z.object({
@@ -82,7 +55,7 @@ export const resolvedSchema = z.object({
     annealShape: z.enum(ANNEAL_SHAPES).default(defaults.annealShape),
   }),
   optimizerState: z.enum(OPTIMIZER_STATES).default('reset'),
-  /** First steps in which only the embedding and an untied head are trained. */
+  /** The number of first steps in which only the embedding and an untied head are trained. */
   freezeBodySteps: z.int().nonnegative().default(0),
   optimizer: z.object({
     beta1: z.number(),
@@ -93,10 +66,13 @@ export const resolvedSchema = z.object({
   }),
   seed: z.int(),
   dataSeed: z.int(),
-  /** Evaluations and checkpoints after the first, evenly spread. */
+  /** The numbers of evaluations and, below, of checkpoints after the first; they are evenly spread. */
   evaluations: count,
   evalTokens: count.nullable(),
-  /** Held-out tokens of each language that are predicted, and sequences that are scored at once; earlier runs don't say. */
+  /**
+   * The held-out tokens of each language that are predicted, and the sequences that are scored at once; earlier runs
+   * don't say.
+   */
   evaluation: z.object({ tokens: z.record(z.string(), count), batch: count }).optional(),
   checkpoints: count,
   keepCheckpoints: count,
@@ -109,19 +85,20 @@ export type ResolvedRun = z.infer<typeof resolvedSchema>;
 
 export interface ResolveContext {
   readonly data: Data;
-  /** Bytes that one binding of the adapter may have. */
+  /** The bytes that one binding of the adapter may have. */
   readonly maxBindingBytes: number;
-  /** Of a CPT run: the source checkpoint's model, and where it comes from. */
+  /** The model of a CPT run's source checkpoint, and where it comes from. */
   readonly from?: { readonly model: ModelConfig; readonly origin: Origin };
 }
 
-/** @throws UserError naming the fields that don't fit each other, the data, or the adapter. */
+/** Resolves a run. @throws UserError naming the fields that don't fit each other, the data, or the adapter. */
 export function resolveRun(config: RunConfig, { data, maxBindingBytes, from }: ResolveContext): ResolvedRun {
   const index = data.sources[0]!.tokens.index;
   const model = from ? continuedModel(config, from) : newModel(config, index.vocabSize);
   if (index.vocabSize > model.vocabSize) {
     throw new UserError(
-      `the data's vocabulary of ${index.vocabSize} is larger than the model's of ${model.vocabSize}; ${from ? "tokenize with the checkpoint's tokenizer" : 'raise vocabSize'}`,
+      `the data's vocabulary of ${index.vocabSize} is larger than the model's of ${model.vocabSize}; ` +
+        `${from ? "tokenize with the checkpoint's tokenizer" : 'raise vocabSize'}`,
     );
   }
   const parameters = countParameters(model);
@@ -130,13 +107,15 @@ export function resolveRun(config: RunConfig, { data, maxBindingBytes, from }: R
   const available = data.sources.reduce((sum, { tokens: source }) => sum + source.trainTokens, 0);
   if (available < batchTokens) {
     throw new UserError(
-      `the sources have ${available} training tokens, fewer than one batch of ${batchTokens}; add text or lower batchTokens`,
+      `the sources have ${available} training tokens, fewer than one batch of ${batchTokens}; ` +
+        'add text or lower batchTokens',
     );
   }
   for (const [language, dataset] of data.heldOut) {
     if (dataset.heldOutTokens < 2) {
       throw new UserError(
-        `'${dataset.folder}' holds out ${dataset.heldOutTokens} tokens for '${language}'; tokenize with --held-out-tokens`,
+        `'${dataset.folder}' holds out ${dataset.heldOutTokens} tokens for '${language}'; ` +
+          'tokenize with --held-out-tokens',
       );
     }
   }
@@ -171,7 +150,7 @@ export function resolveRun(config: RunConfig, { data, maxBindingBytes, from }: R
     },
     seed: config.seed,
     dataSeed: config.dataSeed ?? config.seed,
-    ...planEvaluations(config, { tokens, steps, contextLength, microBatch, heldOut }),
+    ...chooseEvaluations(config, { tokens, steps, contextLength, microBatch, heldOut }),
     checkpoints: times(config.checkpointEveryTokens, 5, { tokens, steps }),
     keepCheckpoints: config.keepCheckpoints,
     adapter: config.adapter ?? null,
@@ -188,7 +167,7 @@ function continuedModel(config: RunConfig, { model, origin }: NonNullable<Resolv
   return model;
 }
 
-/** The model that fields describe. @throws UserError when they don't describe one. */
+/** Returns the model that fields describe. @throws UserError when they don't describe one. */
 export function newModel(config: RunFields, dataVocabSize: number): ModelConfig {
   const given = Object.fromEntries(
     MODEL_FIELDS.map(field => [field, config[field]]).filter(([, value]) => value !== undefined),
@@ -214,12 +193,12 @@ function budget(config: RunConfig, parameters: number, batchTokens: number): { t
   return { tokens: steps * batchTokens, steps };
 }
 
-/** Tokens of a micro-batch beyond which there is nothing to gain on any adapter measured so far. */
+/** The tokens of a micro-batch beyond which there is nothing to gain on any adapter measured so far. */
 const MICRO_TOKENS = 8192;
 
 /**
- * How a step is made up: `microBatch` sequences at once, by default as many as divide the batch, up to MICRO_TOKENS and
- * what one binding (the widest activation) may hold.
+ * Decides how a step is made up. `microBatch` sequences run at once: by default as many as divide the batch, up to
+ * MICRO_TOKENS and to what one binding (the widest activation) may hold.
  * @throws UserError naming the fields that don't fit each other or the model.
  */
 export function batchOf(

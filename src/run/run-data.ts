@@ -1,4 +1,4 @@
-/** The token folders of a run: what it is trained and evaluated on. */
+/** The token folders of a run: the data that it is trained and evaluated on. */
 import type { DocumentMarks } from '../data/document-marks.js';
 import { TokenDataset } from '../data/shards.js';
 import { UserError } from '../errors.js';
@@ -7,12 +7,15 @@ export interface Data {
   readonly sources: readonly { readonly name: string; readonly weight: number; readonly tokens: TokenDataset }[];
   readonly heldOut: ReadonlyMap<string, TokenDataset>;
   readonly tokenizerJson: string;
-  /** What stands around every document. */
+  /** The marks around every document. */
   readonly marks: DocumentMarks;
   close(): void;
 }
 
-/** Opens the data sets of a run. @throws UserError when one is missing or damaged, or their tokenizers or marks differ. */
+/**
+ * Opens the data sets of a run.
+ * @throws UserError when one is missing or damaged, or their tokenizers or marks differ.
+ */
 export function openData(
   sources: readonly { readonly name: string; readonly path: string; readonly weight: number }[],
   heldOutPaths?: Readonly<Record<string, string>>,
@@ -31,7 +34,8 @@ export function openData(
     const twice = sources.find(({ name, path }) => sources.some(other => other.name === name && other.path !== path));
     if (twice && !heldOutPaths) {
       throw new UserError(
-        `two sources are named '${twice.name}': give each language one name, or say with heldOut which text is evaluated`,
+        `two sources are named '${twice.name}': give each language one name, ` +
+          'or say with heldOut which text is evaluated',
       );
     }
     const names = heldOutPaths ?? Object.fromEntries(sources.map(({ name, path }) => [name, path]));
@@ -45,7 +49,8 @@ export function openData(
       }
       if (marksOf(other.index) !== marksOf(first!.index)) {
         throw new UserError(
-          `'${first!.folder}' and '${other.folder}' have different tokens around their documents (--bos, --separator); tokenize both alike`,
+          `'${first!.folder}' and '${other.folder}' have different tokens around their documents (--bos, ` +
+            '--separator); tokenize both alike',
         );
       }
     }

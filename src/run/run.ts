@@ -16,11 +16,11 @@ import { maxBindingBytes } from '../gpu/limits.js';
 import { initialWeights } from '../model/init.js';
 import { Model } from '../model/model.js';
 import { whyInvalid } from '../schema.js';
-import { HEALTH_FILE, type HealthOptions } from '../train/health.js';
 import { Trainer } from '../train/step.js';
 import { checkOptimizerState, restoreTrainer } from './checkpoint.js';
 import type { RunConfig } from './config.js';
 import { notesOf } from './continuation.js';
+import { HEALTH_FILE, type HealthOptions } from './health.js';
 import { type RunSummary, type TrainObserver, train } from './loop.js';
 import { type RunMemory, runMemory } from './memory.js';
 import { MetricsFile } from './metrics.js';
@@ -32,11 +32,11 @@ import { recordOf, variantsForResume, variantsForStart } from './variants.js';
 
 export interface RunOptions {
   readonly observer?: TrainObserver | undefined;
-  /** Aborting it ends the run after the current step, with a checkpoint. */
+  /** Aborting this signal ends the run after the current step, with a checkpoint. */
   readonly signal?: AbortSignal | undefined;
   /** An open device to use; by default the run opens the configured one and closes it. */
   readonly device?: Device | undefined;
-  /** Looks at gradients, weights and updates every few steps, writes health.jsonl, and warns. */
+  /** How the run looks at gradients, weights and updates every few steps; it writes health.jsonl, and warns. */
   readonly health?: HealthOptions | undefined;
 }
 
@@ -44,8 +44,8 @@ export interface StartOptions extends RunOptions {
   /** The model to continue (CPT): a checkpoint, a model folder, or a run. */
   readonly from?: string | undefined;
   /**
-   * Takes the fastest kernel variants: those that the folder `cache` holds, the rest tuned and kept there before the run
-   * starts, for at most the configuration's `tuneSeconds`. By default the shipped variants.
+   * Takes the fastest kernel variants: those that the folder `cache` holds. The rest is tuned before the run starts,
+   * for at most the configuration's `tuneSeconds`, and kept there. By default the run takes the shipped variants.
    */
   readonly tune?: { readonly cache: string } | undefined;
 }
@@ -55,8 +55,8 @@ const METRICS = 'metrics.jsonl';
 
 /**
  * Starts a run: from random weights, or from the model of `from`.
- * @throws UserError when the folder holds a run already or another process trains it, or configuration, data and adapter
- *   don't fit together.
+ * @throws UserError when the folder holds a run already or another process trains it, or configuration, data and
+ * adapter don't fit together.
  * @example
  * import { parseConfig, startRun } from 'babelgrad';
  *
@@ -74,7 +74,8 @@ export function startRun(config: RunConfig, options: StartOptions = {}): Promise
 async function startClaimed(config: RunConfig, options: StartOptions): Promise<RunSummary> {
   if (existsSync(join(config.out, CONFIG)) || listCheckpoints(config.out).length > 0) {
     throw new UserError(
-      `'${config.out}' already holds a run; choose another folder, or continue it with 'babelgrad resume ${config.out}'`,
+      `'${config.out}' already holds a run; choose another folder, ` +
+        `or continue it with 'babelgrad resume ${config.out}'`,
     );
   }
   const checkpoint = options.from === undefined ? undefined : findModelFolder(options.from);
@@ -107,18 +108,18 @@ export interface DryRun {
   readonly run: ResolvedRun;
   readonly memory: RunMemory;
   readonly adapter: AdapterDescription;
-  /** Of a checkpoint on disk, but for the heads of its files. */
+  /** The bytes of a checkpoint on disk, without the headers of its files. */
   readonly checkpointBytes: number;
-  /** What the user should know before starting it. */
+  /** What the user should know before starting the run. */
   readonly notes: readonly string[];
 }
 
-/** Of a parameter: its value and two moments, in f32. */
+/** The bytes of a parameter in a checkpoint: its value and two moments, in f32. */
 const CHECKPOINT_BYTES = 12;
 
 /**
- * What `startRun` would do on the configured adapter, found out without making a buffer or writing a file.
- * @throws UserError when configuration, data and adapter don't fit together; memory that is lacking is none of that.
+ * Finds out what `startRun` would do on the configured adapter, without making a buffer or writing a file.
+ * @throws UserError when configuration, data and adapter don't fit together. A lack of memory does not throw.
  * @example
  * import { dryRun, parseConfig } from 'babelgrad';
  *
@@ -178,14 +179,14 @@ export async function resumeRun(folder: string, options: RunOptions = {}): Promi
 }
 
 /**
- * Starts a run, or goes on with it where it has a checkpoint; what a crash left of one without is removed.
+ * Starts a run, or goes on with it where it has a checkpoint. If a crash left a run without one, that is removed.
  * @throws UserError as `startRun` and `resumeRun`.
  */
 export function startOrResumeRun(config: RunConfig, options: StartOptions = {}): Promise<RunSummary> {
   return withClaim(config.out, () => startOrResumeClaimed(config, options));
 }
 
-/** The same for a caller that has claimed the folder. */
+/** Does the same for a caller that has claimed the folder. */
 export async function startOrResumeClaimed(config: RunConfig, options: StartOptions): Promise<RunSummary> {
   const { out } = config;
   if (listCheckpoints(out).length > 0) return resumeClaimed(out, options);
@@ -208,7 +209,8 @@ async function resumeClaimed(folder: string, options: RunOptions): Promise<RunSu
     );
     if (changed) {
       throw new UserError(
-        `the data '${changed.tokens.folder}' is not what '${folder}' was started with; a run needs its own data to go on`,
+        `the data '${changed.tokens.folder}' is not what '${folder}' was started with; ` +
+          'a run needs its own data to go on',
       );
     }
     const variants = variantsForResume(device.adapter, run, options.observer);
@@ -241,7 +243,10 @@ async function withClaim<Result>(folder: string, body: () => Promise<Result>): P
   }
 }
 
-/** @throws UserError when the folder holds no run, or its config.json is not one of a run. */
+/**
+ * Reads a run's configuration.
+ * @throws UserError when the folder holds no run, or its config.json is not one of a run.
+ */
 export function readRunConfig(folder: string): ResolvedRun {
   const path = join(folder, CONFIG);
   try {
@@ -294,7 +299,7 @@ async function withDevice<Result>(
   }
 }
 
-/** What a crash left of a checkpoint that was being written. */
+/** Removes what a crash left of a checkpoint that was being written. */
 function removePartial(folder: string): void {
   for (const name of readdirSync(folder)) {
     if (name.endsWith('.partial')) rmSync(join(folder, name), { recursive: true });

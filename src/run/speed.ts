@@ -1,4 +1,4 @@
-/** How fast an adapter trains a run, found out with a few of its micro-batches. */
+/** Finds out how fast an adapter trains a run, with a few of its micro-batches. */
 import { sizeOf } from '../autograd/tensor.js';
 import { Mixture } from '../data/mixture.js';
 import type { Device } from '../gpu/device.js';
@@ -11,13 +11,13 @@ import { newModel, type ResolvedRun } from './resolve.js';
 import { openData } from './run-data.js';
 import { trainerSettings } from './step-shape.js';
 
-/** Steps that are timed: as many as a second has, one at least. */
+/** The most steps that are timed, and below it the time after which no more are; at least one is. */
 const MOST_STEPS = 3;
 const TIMED_MS = 1000;
-/** Values that a weight is filled with at a time. */
+/** The number of values that a weight is filled with at a time. */
 const PIECE = 2 ** 20;
 
-/** FLOPs of a micro-batch, forward and backward. */
+/** Returns the FLOPs of a micro-batch, forward and backward. */
 export const microBatchFlops = ({
   flopsPerToken,
   microBatch,
@@ -26,8 +26,8 @@ export const microBatchFlops = ({
   flopsPerToken * microBatch * contextLength;
 
 /**
- * Seconds of a micro-batch of the run's own data, forward, backward and AdamW: the mean of a few, after one that compiles.
- * By default with the shipped kernels.
+ * Returns the seconds of a micro-batch of the run's own data, forward, backward and AdamW. It is the mean of a few,
+ * after one that compiles; by default with the shipped kernels.
  */
 export async function timeMicroBatch(device: Device, run: ResolvedRun, variants?: VariantTable): Promise<number> {
   const data = openData(run.sources, run.heldOut);
@@ -45,7 +45,7 @@ const PROBE = { vocabSize: 4096, T: 128 };
 /** A preset on random tokens: a model that stands for others where these are too large to be tried. */
 export interface SpeedProbe {
   readonly preset: string;
-  /** Sequences of 128 tokens at once. */
+  /** The number of sequences of 128 tokens that run at once. */
   readonly sequences: number;
 }
 
@@ -54,7 +54,7 @@ const probeModel = ({ preset }: SpeedProbe): ModelConfig =>
 
 export const probeFlops = (probe: SpeedProbe): number => flopsPerToken(probeModel(probe)) * probe.sequences * PROBE.T;
 
-/** FLOP/s of a probe's steps, in f32. */
+/** Returns the FLOP/s of a probe's steps, in f32. */
 export async function timeProbe(device: Device, probe: SpeedProbe): Promise<number> {
   const random = new Random(0, 'tokens');
   const shape = { B: probe.sequences, T: PROBE.T };
@@ -62,7 +62,7 @@ export async function timeProbe(device: Device, probe: SpeedProbe): Promise<numb
   return probeFlops(probe) / (await timeSteps(device, probeModel(probe), {}, shape, () => sequences));
 }
 
-/** The weights are all alike, which takes as long as any and no time to make. */
+/** Returns the seconds of a step. The weights are all alike, which takes as long as any others and no time to make. */
 async function timeSteps(
   device: Device,
   config: ModelConfig,

@@ -26,13 +26,16 @@ export const shapeOf = (run: ResolvedRun): StepShape => ({
   precision: run.precision,
 });
 
-/** Entries of the embedding where neither a number nor data say. */
+/** The entries of the embedding where neither a number nor data says. */
 const VOCABULARY = 4096;
 
-/** The model of the fields. @throws UserError when they don't describe one. */
+/** Returns the model of the fields. @throws UserError when they don't describe one. */
 export const describedModel = (fields: RunFields): ModelConfig => newModel(fields, vocabularyOf(fields));
 
-/** @throws UserError when the fields don't describe a model and a batch that fit each other. */
+/**
+ * Returns the shape of the step that fields describe.
+ * @throws UserError when they don't describe a model and a batch that fit each other.
+ */
 export function stepShape(
   fields: RunFields,
   adapter: AdapterDescription,

@@ -20,9 +20,9 @@ export interface TuneRequestOptions {
 }
 
 /**
- * Tunes requests on a device of its own, so that what is compiled and allocated for it is gone afterwards, and keeps the
- * result in the cache of `folder`.
- * @returns what was tuned, and a note where it was not all or could not be kept.
+ * Tunes requests on a device of its own, so that what is compiled and allocated for this is gone afterwards. It keeps
+ * the result in the cache of `folder`.
+ * @returns what was tuned, and a note where not all was, or it could not be kept.
  */
 export async function tuneRequests(
   adapter: AdapterDescription,
@@ -47,15 +47,15 @@ export async function tuneRequests(
 }
 
 export interface KernelSearch {
-  /** Of the cache. */
+  /** The folder of the cache. */
   readonly folder?: string | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly observer?: TrainObserver | undefined;
 }
 
 /**
- * The variants of a new run: what was tuned before, the rest tuned now for at most `tuneSeconds`. Without a folder, or
- * with `deterministic`, the shipped ones.
+ * Returns the variants of a new run: those that were tuned before, and the rest tuned now for at most `tuneSeconds`.
+ * Without a folder, or with `deterministic`, it returns the shipped ones.
  */
 export async function variantsForStart(
   adapter: AdapterDescription,
@@ -66,7 +66,7 @@ export async function variantsForStart(
   const shape = shapeOf(run);
   const shipped = dryStep(adapter, shape).variants;
   if (folder === undefined || config.deterministic) return shipped;
-  // a smaller batch of evaluation, which the next budget changes, is not tuned for
+  // a smaller batch of evaluation is not tuned for, since the next budget changes it
   const requests = [...dryStep(adapter, { ...shape, evaluation: undefined }).variants.requests.values()];
   const cache = readCache(folder, adapter);
   if (cache.note) observer?.onNote?.(cache.note);
@@ -83,7 +83,7 @@ export async function variantsForStart(
   return dryStep(adapter, shapeOf(run), choicesOf(found)).variants;
 }
 
-/** What a run's configuration keeps, so that a resumed run takes the same. */
+/** Returns what a run's configuration keeps, so that a resumed run takes the same variants. */
 export const recordOf = (variants: VariantTable): NonNullable<ResolvedRun['kernels']> => ({
   adapter: variants.adapter.name,
   driver: variants.adapter.driver,
@@ -91,8 +91,8 @@ export const recordOf = (variants: VariantTable): NonNullable<ResolvedRun['kerne
 });
 
 /**
- * The variants of a resumed run: exactly those it was started with. On another adapter, which gives other bits anyway,
- * those of them that it cannot run give way to the shipped ones.
+ * Returns the variants of a resumed run: exactly those it was started with. Another adapter gives other bits anyway;
+ * variants that it cannot run give way to the shipped ones.
  */
 export function variantsForResume(
   adapter: AdapterDescription,

@@ -9,33 +9,33 @@
 import { UserError } from '../errors.js';
 import { type LawParameters, lossAt } from './law.js';
 
-/** Training FLOPs of a token and parameter: forward 2, backward 4. */
+/** Training FLOPs per token and parameter: 2 for the forward pass, 4 for the backward pass. */
 const FLOPS = 6;
 
 export interface Allocation {
-  /** FLOPs. */
+  /** The compute in FLOPs. */
   readonly C: number;
   readonly N_opt: number;
   readonly D_opt: number;
-  /** Nats per token at the optimum. */
+  /** The loss at the optimum, in nats per token. */
   readonly loss: number;
   readonly a: number;
   readonly b: number;
   readonly G: number;
 }
 
-/** How N_opt (a) and D_opt (b) grow with compute; a + b = 1. */
+/** The exponents by which N_opt (a) and D_opt (b) grow with compute; a + b = 1. */
 export function exponents({ alpha, beta, gamma }: LawParameters): { readonly a: number; readonly b: number } {
   const sum = alpha + beta - gamma;
   return { a: beta / sum, b: (alpha - gamma) / sum };
 }
 
-/** G of the formulas above; NaN when the law has no optimum. */
+/** Returns G of the formulas above; NaN when the law has no optimum. */
 export function allocationFactor({ A, B, alpha, beta, gamma }: LawParameters): number {
   return ((alpha * A) / ((beta - gamma) * B)) ** (1 / (alpha + beta - gamma));
 }
 
-/** Without one, the best model for any compute is ever larger, or ever smaller. */
+/** Whether the law has an optimum. If it has none, the best model for any compute is ever larger, or ever smaller. */
 export const hasOptimum = ({ A, B, alpha, beta, gamma }: LawParameters): boolean =>
   A > 0 && B > 0 && alpha > 0 && beta > gamma;
 
@@ -48,7 +48,7 @@ function checkOptimum(law: LawParameters): void {
   );
 }
 
-/** @throws UserError when the law has no optimum. */
+/** Returns the best split of `C` FLOPs. @throws UserError when the law has no optimum. */
 export function allocate(law: LawParameters, C: number): Allocation {
   checkOptimum(law);
   const { a, b } = exponents(law);
@@ -58,7 +58,7 @@ export function allocate(law: LawParameters, C: number): Allocation {
   return { C, N_opt, D_opt, loss: lossAt(law, N_opt, D_opt), a, b, G };
 }
 
-/** What is given to plan with: FLOPs, or the tokens or parameters that are to be the optimum's. */
+/** What a plan starts from: FLOPs, or the tokens or parameters that the optimum is to have. */
 export interface Budget {
   readonly compute?: number | undefined;
   readonly tokens?: number | undefined;
@@ -66,7 +66,8 @@ export interface Budget {
 }
 
 /**
- * FLOPs of a budget: those given; 6·N·D where both are; or those whose optimum has these parameters or tokens.
+ * Returns the FLOPs of a budget: the given FLOPs; or 6·N·D when N and D are both given; or the FLOPs whose optimum has
+ * the given parameters or tokens.
  * @throws UserError when nothing is given, or no compute has such an optimum.
  */
 export function computeOf(law: LawParameters, { compute, tokens, parameters }: Budget): number {
@@ -90,7 +91,8 @@ export function computeOf(law: LawParameters, { compute, tokens, parameters }: B
 }
 
 /**
- * FLOPs whose optimum has this loss: there αA/N^α = (β−γ)B/(D^β·N^γ), so that L − E = (1 + α/(β−γ))·A/N^α.
+ * Returns the FLOPs whose optimum has this loss. At the optimum αA/N^α = (β−γ)B/(D^β·N^γ), so that L − E = (1 +
+ * α/(β−γ))·A/N^α.
  * @returns undefined when no compute is enough.
  */
 export function computeForLoss(law: LawParameters, loss: number): number | undefined {

@@ -1,11 +1,11 @@
-/** How far a fit is to be trusted: the same fit to many resamples of the points. */
+/** Bootstrap: how far a fit is to be trusted, from the same fit to many resamples of the points. */
 import { Random } from '../random.js';
 import { figure } from './figure.js';
 import { randomStarts, search } from './fit.js';
 import type { LawParameters } from './law.js';
 import { type LossPoint, Objective, type Problem } from './objective.js';
 
-/** What is drawn, with replacement: rows, or whole runs, whose points share their run's luck. */
+/** What is drawn with replacement: rows, or whole runs, since the points of a run share its luck. */
 export type Resampling = 'rows' | 'runs';
 
 export interface BootstrapOptions {
@@ -18,12 +18,15 @@ export interface BootstrapOptions {
 export type RunPoint = LossPoint & { readonly run?: string };
 
 /**
- * Starts of each replicate, drawn anew. Where the points leave a direction undetermined, replicates end all along it,
- * as far as the box of starts reaches, and the interval shows it.
+ * The number of random starts of each replicate. Where the points leave a direction undetermined, replicates end all
+ * along it, as far as the box of starts reaches, and the interval shows it.
  */
 const STARTS = 3;
 
-/** The law fitted to each resample. `problemOf` gives replicate r's problem: a CPT fit holds r's scratch law. */
+/**
+ * Returns the law fitted to each resample. `problemOf` gives the problem of replicate r: in a CPT fit it holds the
+ * scratch law of replicate r.
+ */
 export function bootstrapLaws(
   points: readonly RunPoint[],
   problemOf: (replicate: number) => Problem,
@@ -37,7 +40,7 @@ export function bootstrapLaws(
   });
 }
 
-/** Draws until there are two sizes, without which no law can be fitted. */
+/** Draws again until there are two sizes, without which no law can be fitted. */
 function drawUsable(points: readonly RunPoint[], resample: Resampling, random: Random): RunPoint[] {
   for (let attempt = 0; attempt < 100; attempt++) {
     const drawn = draw(points, resample, random);
@@ -46,7 +49,7 @@ function drawUsable(points: readonly RunPoint[], resample: Resampling, random: R
   return [...points];
 }
 
-/** As many rows, or as many runs, as there are, drawn with replacement. */
+/** Draws as many rows, or as many runs, as there are, with replacement. */
 export function draw<P extends { readonly run?: string }>(
   points: readonly P[],
   resample: Resampling,
@@ -61,8 +64,8 @@ export function draw<P extends { readonly run?: string }>(
 }
 
 /**
- * Says which estimates lie outside their intervals. These are percentile intervals, so they may: resamples repeat some
- * points and miss others, and where few points decide, refits end elsewhere than the fit to all points does.
+ * Says which estimates lie outside their intervals. Percentile intervals allow this: resamples repeat some points and
+ * miss others, and where few points decide, refits end elsewhere than the fit to all points does.
  */
 export function outsideIntervals(
   estimates: Readonly<Record<string, number>>,
@@ -79,12 +82,13 @@ export function outsideIntervals(
   return outside.length === 0
     ? []
     : [
-        `outside its interval: ${outside.join(', ')}; refits to resampled points end elsewhere than the fit to all of them, ` +
+        `outside its interval: ${outside.join(', ')}; refits to resampled points end elsewhere than the fit to ` +
+          'all of them, ' +
           'so that few points decide it, or none do',
       ];
 }
 
-/** The middle 95% of the values that are numbers; undefined where there are none. */
+/** Returns the middle 95% of the values that are numbers; undefined where there are none. */
 export function interval(values: readonly number[]): [low: number, high: number] | undefined {
   const sorted = values.filter(value => Number.isFinite(value)).sort((a, b) => a - b);
   if (sorted.length === 0) return undefined;

@@ -1,6 +1,6 @@
 /**
  * The lowest loss that compute buys: L = k · C^−c, fitted to the lower envelope of the points (Zheng et al. 2024, after
- * Kaplan et al. 2020, arXiv 2001.08361). It says nothing of how to split the compute.
+ * Kaplan et al. 2020, arXiv 2001.08361). It does not say how to split the compute.
  */
 import { UserError } from '../errors.js';
 import { Random } from '../random.js';
@@ -18,9 +18,9 @@ export interface ComputeFit {
   readonly law: 'compute';
   readonly parameters: ComputeLine;
   readonly intervals: Readonly<Record<'k' | 'c', readonly [number, number] | null>>;
-  /** Sum of the envelope's Huber terms. */
+  /** The sum of the envelope's Huber terms. */
   readonly objective: number;
-  /** Points on the envelope. */
+  /** The number of points on the envelope. */
   readonly points: number;
   readonly envelope: readonly EnvelopePoint[];
   readonly range: { readonly compute: readonly [number, number] };
@@ -40,7 +40,7 @@ export const lossOfCompute = ({ k, c }: ComputeLine, C: number): number => k * C
 
 export const computeOfLoss = ({ k, c }: ComputeLine, loss: number): number => (k / loss) ** (1 / c);
 
-/** Points that are lower than every point of as much compute or less, by compute. */
+/** Returns, in the order of compute, the points that are lower than every point of as much compute or less. */
 export function lowerEnvelope(points: readonly ComputePoint[]): EnvelopePoint[] {
   const sorted = points
     .map(({ parameters, tokens, loss, flops }) => ({ compute: flops ?? 6 * parameters * tokens, loss }))
@@ -53,7 +53,7 @@ export function lowerEnvelope(points: readonly ComputePoint[]): EnvelopePoint[] 
   });
 }
 
-/** @throws UserError when fewer than two points are on the envelope. */
+/** Fits the line to the lower envelope. @throws UserError when fewer than two points are on the envelope. */
 export function fitCompute(points: readonly ComputePoint[], options: BootstrapOptions): ComputeFit {
   const envelope = lowerEnvelope(points);
   if (envelope.length < 2) {
@@ -70,7 +70,9 @@ export function fitCompute(points: readonly ComputePoint[], options: BootstrapOp
   const intervalOf = (name: keyof ComputeLine) => interval(samples.map(sample => sample[name])) ?? null;
   const intervals = { k: intervalOf('k'), c: intervalOf('c') };
   const [least, most] = [envelope[0]!.compute, envelope.at(-1)!.compute];
-  const unbounded = `c ran to ${figure(line.c)}, the end of its search: the compute of the envelope spans a factor of ${figure(most / least)}; add points at less and more compute`;
+  const unbounded =
+    `c ran to ${figure(line.c)}, the end of its search: the compute of the envelope spans a factor of ` +
+    `${figure(most / least)}; add points at less and more compute`;
   return {
     law: 'compute',
     parameters: line,
@@ -87,7 +89,9 @@ export function fitCompute(points: readonly ComputePoint[], options: BootstrapOp
   };
 }
 
-/** Minimises the sum of Huber_δ(ln k − c ln C − ln L), with the wall for c; it is convex: one start is enough. */
+/**
+ * Minimises the sum of Huber_δ(ln k − c ln C − ln L), plus the wall for c. The sum is convex, so one start is enough.
+ */
 function fitLine(envelope: readonly EnvelopePoint[]): { line: ComputeLine; objective: number } {
   const logs = envelope.map(({ compute, loss }) => [Math.log(compute), Math.log(loss)] as const);
   const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;

@@ -1,4 +1,6 @@
-/** Whether points can answer: the Hessian of a fit at its optimum, and what to add where it is (nearly) singular. */
+/**
+ * Whether the points can answer: the Hessian of a fit at its optimum, and what to add where it is (nearly) singular.
+ */
 import { SVD } from 'ml-matrix';
 import { median } from '../median.js';
 import { figure } from './figure.js';
@@ -7,29 +9,32 @@ import { LARGEST_EXPONENT, type LossPoint, Objective, type Problem } from './obj
 
 /** A direction in (ln E, ln A, ln B, α, β, γ), with ln N and ln D centred, in which the points say (nearly) nothing. */
 export interface Undetermined {
-  /** Unit vector; parameters that it does not move are left out. */
+  /** A unit vector; it leaves out the parameters that it does not move. */
   readonly direction: Readonly<Partial<Record<ParameterName, number>>>;
-  /** Standard deviation along it for this spread of residuals; undefined where it has no bound. */
+  /** The standard deviation along the direction for this spread of residuals; undefined where it has no bound. */
   readonly deviation: number | undefined;
 }
 
 export interface Diagnosis {
   /** Whether `open` is empty. */
   readonly determined: boolean;
-  /** Parameters that could have other values as well; of a CPT fit those among what it keeps, too. */
+  /** Parameters that could as well have other values. A CPT fit also lists those among the parameters that it keeps. */
   readonly open: readonly ParameterName[];
-  /** Of JᵀJ, J = ∂ ln L / ∂ parameters over all points: the Hessian where residuals are within Huber's δ. Falling. */
+  /**
+   * The eigenvalues of JᵀJ, largest first, where J = ∂ ln L / ∂ parameters over all points. JᵀJ is the Hessian where
+   * residuals are within Huber's δ.
+   */
   readonly eigenvalues: readonly number[];
-  /** Spread of ln L about the fit: 1.4826 · median |r|, for n − p degrees of freedom. */
+  /** The spread of ln L about the fit: 1.4826 · median |r|, corrected for n − p degrees of freedom. */
   readonly residual: number;
   readonly undetermined: readonly Undetermined[];
-  /** What it means and what to add, a sentence each. */
+  /** What the diagnosis means and which points to add, one sentence each. */
   readonly advice: readonly string[];
 }
 
-/** Smallest over largest eigenvalue below which a direction counts as undetermined: there rounding decides. */
+/** A direction is undetermined if its eigenvalue is at most this share of the largest: there rounding decides. */
 const SINGULAR = 1e-8;
-/** Standard deviation beyond which it does: an exponent that could as well be 0.5 more. */
+/** A direction is also undetermined above this standard deviation: an exponent could as well be 0.5 more. */
 const VAGUE = 0.5;
 
 export function diagnose(points: readonly LossPoint[], problem: Problem, law: LawParameters): Diagnosis {
@@ -80,10 +85,13 @@ export function diagnose(points: readonly LossPoint[], problem: Problem, law: La
 
 const isExponent = (name: ParameterName): boolean => name === 'alpha' || name === 'beta' || name === 'gamma';
 
-/** Values that a power law with a floor needs: each is one equation for floor, coefficient and exponent. */
+/** How many values a power law with a floor needs, one equation each for floor, coefficient and exponent. */
 const NEEDED = 3;
 
-/** Sizes and numbers of tokens that are too few whatever the losses are. A CPT law has its floor, and needs one less. */
+/**
+ * Finds the sizes and numbers of tokens that are too few whatever the losses are. A CPT law, which keeps its floor, has
+ * no such shortage.
+ */
 function shortagesOf(points: readonly LossPoint[], { free }: Problem): { open: ParameterName[]; advice: string }[] {
   if (!free.includes('E')) return [];
   const kinds: readonly [number, string, string, ParameterName[]][] = [
@@ -93,7 +101,8 @@ function shortagesOf(points: readonly LossPoint[], { free }: Problem): { open: P
   return kinds.flatMap(([count, what, where, open]) => {
     if (count >= NEEDED) return [];
     const advice =
-      `too few ${what} (${count}): ${open.slice(0, 2).join(', ')} and ${open[2]} need at least ${NEEDED}; other values fit as well as ` +
+      `too few ${what} (${count}): ${open.slice(0, 2).join(', ')} and ${open[2]} need at least ${NEEDED}; ` +
+      'other values fit as well as ' +
       `those found, and an optimum by them means nothing: add ${where} other ${what}`;
     return [{ open, advice }];
   });
@@ -106,7 +115,7 @@ function spread(residuals: readonly number[], parameters: number): number {
   return 1.4826 * median(residuals.map(Math.abs)) * Math.sqrt(length / Math.max(1, length - parameters));
 }
 
-/** What to add; where sizes or numbers of tokens are too few, that is said already. */
+/** Says which points to add. Where sizes or numbers of tokens are too few, `shortagesOf` has said it already. */
 function adviceFor(points: readonly LossPoint[], open: readonly ParameterName[], isShort: boolean): string[] {
   if (collinear(points)) {
     const [low, high] = extremes(points.map(({ parameters, tokens }) => tokens / parameters));
@@ -141,7 +150,7 @@ function adviceFor(points: readonly LossPoint[], open: readonly ParameterName[],
   return advice;
 }
 
-/** Whether ln D follows ln N: less than a thousandth of its variance, or of that of ln N, is its own. */
+/** Whether ln D follows ln N: what varies in ln D alone is below a thousandth of its variance, or of that of ln N. */
 function collinear(points: readonly LossPoint[]): boolean {
   const x = points.map(({ parameters }) => Math.log(parameters));
   const y = points.map(({ tokens }) => Math.log(tokens));

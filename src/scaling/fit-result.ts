@@ -1,4 +1,4 @@
-/** A fit with all that is to be said of it: what `fit --json` prints, and what `plan` and a CPT fit read back. */
+/** A fit with everything there is to say about it: `fit --json` prints it, `plan` and a CPT fit read it back. */
 import { z } from 'zod';
 import { UserError } from '../errors.js';
 import { whyInvalid } from '../schema.js';
@@ -20,27 +20,27 @@ const lawSchema = z.object({
   beta: z.number(),
   gamma: z.number(),
 });
-/** Least and most of what was fitted to. */
+/** The least and the largest values among the points of the fit. */
 const rangeSchema = z.object({ parameters: span, tokens: span, tokensPerParameter: span, compute: span });
 type FittedRange = z.infer<typeof rangeSchema>;
 
 const fitted = {
   parameters: lawSchema,
   range: rangeSchema,
-  /** Bootstrap: [E, A, B, alpha, beta, gamma] of each replicate. */
+  /** The bootstrap's replicates, each [E, A, B, alpha, beta, gamma]. */
   samples: z.array(z.tuple([z.number(), z.number(), z.number(), z.number(), z.number(), z.number()])),
-  /** Which count N is. */
+  /** Which count of parameters N is. */
   parameterCount: z.string(),
 };
 const diagnosis = z.object({ determined: z.boolean(), open: z.array(z.enum(parameterNames)).default([]) });
-/** What is read back of a fit; it holds more. */
+/** The part of a saved fit that is read back; the file holds more. */
 export const savedFitSchema = z.discriminatedUnion('law', [
   z.object({ law: z.literal('chinchilla'), ...fitted, diagnosis }),
   z.object({ law: z.literal('cpt'), ...fitted, diagnosis, scratch: z.object(fitted) }),
 ]);
 export type SavedFit = z.infer<typeof savedFitSchema>;
-type Fitted = z.infer<z.ZodObject<typeof fitted>>;
-type ScratchFit = Fitted & { readonly diagnosis: Pick<Diagnosis, 'determined' | 'open'> };
+export type Fitted = z.infer<z.ZodObject<typeof fitted>>;
+export type ScratchFit = Fitted & { readonly diagnosis: Pick<Diagnosis, 'determined' | 'open'> };
 
 /** How well a law describes the points: the objective, and the root mean square of ln L predicted − observed. */
 export interface FitError {
@@ -51,18 +51,18 @@ export interface FitError {
 
 export interface LawFitResult extends Fitted {
   readonly law: 'chinchilla' | 'cpt';
-  /** Of parameters and exponents, 95%; null without a bootstrap. */
+  /** The 95% intervals of the parameters and exponents; null without a bootstrap. */
   readonly intervals: Readonly<Record<keyof LawParameters | 'a' | 'b', readonly [number, number] | null>>;
   readonly objective: number;
   readonly points: number;
-  /** Exponents of N_opt and D_opt, and G; null where the law has no optimum. */
+  /** The exponents of N_opt and D_opt, and G; null where the law has no optimum. */
   readonly a: number | null;
   readonly b: number | null;
   readonly G: number | null;
   readonly starts: number;
   readonly agreeing: number;
   readonly converged: boolean;
-  /** Without and with γ, on the same points; beside a CPT fit both keep its E, A and α. */
+  /** The errors of the laws without γ and with γ on the same points. In a CPT fit both keep its E, A and α. */
   readonly fitErrors: { readonly chinchilla: FitError; readonly extended: FitError };
   readonly diagnosis: Diagnosis;
   readonly bootstrap: BootstrapOptions;
@@ -70,19 +70,19 @@ export interface LawFitResult extends Fitted {
   readonly scratch?: Fitted;
 }
 
-/** The law of training from scratch. @throws UserError when the points are too few, or all of one size. */
+/** Fits the law of training from scratch. @throws UserError when the points are too few, or all of one size. */
 export function fitChinchilla(points: readonly RunPoint[], used: Used, options: BootstrapOptions): LawFitResult {
   checkPoints(points, CHINCHILLA);
   const fit = fitLaw(points, CHINCHILLA);
-  // with as many points as the wider law has parameters or fewer, it would fit anything: the narrower one stands in
+  // the wider law fits anything if there are no more points than it has parameters: the narrower one stands in
   const wider = points.length > EXTENDED.free.length ? fitLaw(points, EXTENDED, [fit.law]) : fit;
   const laws = bootstrapLaws(points, () => CHINCHILLA, options);
   return { law: 'chinchilla', ...describe(points, used, options, CHINCHILLA, fit, laws, { plain: fit, wider }) };
 }
 
 /**
- * The law of CPT, with E, A and α of the scratch fit; replicate r keeps those of the scratch fit's replicate r, so that
- * the intervals carry its uncertainty too.
+ * Fits the law of CPT with E, A and α of the scratch fit. Replicate r keeps the values of the scratch fit's replicate
+ * r, so that the intervals carry the uncertainty of the scratch fit too.
  * @throws UserError when the points are too few, or all of one size.
  * @example
  * import { readFileSync } from 'node:fs';
@@ -122,7 +122,8 @@ export function fitCpt(
 function checkPoints(points: readonly RunPoint[], { free }: Problem): void {
   if (points.length < free.length) {
     throw new UserError(
-      `${points.length} points cannot fix ${free.length} parameters (${free.join(', ')}); give at least ${free.length}, ` +
+      `${points.length} points cannot fix ${free.length} parameters (${free.join(', ')}); ` +
+        `give at least ${free.length}, ` +
         'better several times as many',
     );
   }
@@ -130,7 +131,8 @@ function checkPoints(points: readonly RunPoint[], { free }: Problem): void {
   if (points.every(({ parameters }) => parameters === first!.parameters)) {
     const needed = free.includes('E') ? 'three' : 'two';
     throw new UserError(
-      `all points have ${first!.parameters} parameters, and the law needs ${needed} sizes to say what size does: add runs of ` +
+      `all points have ${first!.parameters} parameters, and the law needs ${needed} sizes to say what size does: ` +
+        'add runs of ' +
         'other sizes; the law of compute needs no second size',
     );
   }
@@ -193,7 +195,8 @@ function warningsOf(fit: LawFit, optimal: boolean, diagnosis: Diagnosis, used: U
     const { A, B, alpha, beta, gamma } = fit.law;
     warnings.push(
       'the law has no best split of compute ' +
-        `(A ${figure(A)}, B ${figure(B)}, alpha ${figure(alpha)}, beta ${figure(beta)}, gamma ${figure(gamma)}): a, b and G are not given`,
+        `(A ${figure(A)}, B ${figure(B)}, alpha ${figure(alpha)}, beta ${figure(beta)}, gamma ${figure(gamma)}): ` +
+        'a, b and G are not given',
     );
   }
   if (used.unannealed > 0) {
@@ -216,12 +219,14 @@ function cptWarnings(points: readonly RunPoint[], used: Used, scratch: Fitted): 
   const below = points.filter(({ parameters, tokens, loss }) => loss <= lossAt(law, parameters, tokens)).length;
   if (below > 0) {
     warnings.push(
-      `${below} points are below E + A/N^alpha of the scratch fit, which no B can reach: the scratch fit does not hold for them`,
+      `${below} points are below E + A/N^alpha of the scratch fit, which no B can reach: ` +
+        'the scratch fit does not hold for them',
     );
   }
   if (used.parameterCount !== scratch.parameterCount) {
     warnings.push(
-      `N is '${used.parameterCount}' here and '${scratch.parameterCount}' in the scratch fit: fit both with one count of parameters`,
+      `N is '${used.parameterCount}' here and '${scratch.parameterCount}' in the scratch fit: ` +
+        'fit both with one count of parameters',
     );
   }
   return warnings;
@@ -251,7 +256,7 @@ export function toLaw(sample: Fitted['samples'][number]): LawParameters {
 }
 
 /**
- * A fit from what `fit --json` printed.
+ * Reads a fit from what `fit --json` printed.
  * @throws UserError naming the file and what is wrong with it
  */
 export function parseFit(text: string, file: string): SavedFit {
@@ -265,7 +270,8 @@ export function parseFit(text: string, file: string): SavedFit {
   }
   if ((value as { law?: unknown } | null)?.law === 'compute') {
     throw new UserError(
-      `'${file}' is a fit of loss against compute, which says nothing of parameters and tokens; use a chinchilla or cpt fit`,
+      `'${file}' is a fit of loss against compute, which says nothing of parameters and tokens; ` +
+        'use a chinchilla or cpt fit',
     );
   }
   const parsed = savedFitSchema.safeParse(value);

@@ -1,4 +1,4 @@
-/** Fits a law to points: a grid of starts, each followed to convergence. */
+/** Fits a law to points: each start of a grid is followed to convergence. */
 import type { Random } from '../random.js';
 import type { LawParameters } from './law.js';
 import { minimize } from './lbfgs.js';
@@ -6,13 +6,13 @@ import { huber, type LossPoint, Objective, type Problem } from './objective.js';
 
 const NOTHING: LawParameters = { E: 0, A: 0, B: 0, alpha: 0, beta: 0, gamma: 0 };
 
-/** Hoffmann et al.'s law: everything but γ, which is 0. */
+/** The law of Hoffmann et al.: everything is free but γ, which is 0. */
 export const CHINCHILLA: Problem = { free: ['E', 'A', 'B', 'alpha', 'beta'], held: NOTHING };
-/** With γ. */
+/** The same law with γ free. */
 export const EXTENDED: Problem = { free: ['E', 'A', 'B', 'alpha', 'beta', 'gamma'], held: NOTHING };
-/** Zheng et al.'s law of CPT: E, A and α are those of the scratch fit. */
+/** The CPT law of Zheng et al.: it keeps E, A and α of the scratch fit. */
 export const cptProblem = (scratch: LawParameters): Problem => ({ free: ['B', 'beta', 'gamma'], held: scratch });
-/** The same without γ. */
+/** The same law without γ. */
 export const cptWithoutGamma = (scratch: LawParameters): Problem => ({
   free: ['B', 'beta'],
   held: { ...scratch, gamma: 0 },
@@ -20,25 +20,25 @@ export const cptWithoutGamma = (scratch: LawParameters): Problem => ({
 
 export interface LawFit {
   readonly law: LawParameters;
-  /** Sum of the points' Huber terms. */
+  /** The sum of the points' Huber terms. */
   readonly objective: number;
   readonly starts: number;
-  /** Starts that ended at this objective, to 1e-6 of it. */
+  /** How many starts ended at this objective, to 1e-6 of it. */
   readonly agreeing: number;
   readonly converged: boolean;
 }
 
-/** `more` are starts beside the grid, for instance the optimum of a narrower law. */
+/** Fits a problem's law. `more` are starts beside the grid, for instance the optimum of a narrower law. */
 export function fitLaw(points: readonly LossPoint[], problem: Problem, more: readonly LawParameters[] = []): LawFit {
   const objective = new Objective(points, problem);
   return search(objective, [...gridOfStarts(points, problem), ...more]);
 }
 
-/** The best end of several starts; of equal ones (to 1e-6) the first. */
+/** Returns the best end of several starts, and of equal ends (to 1e-6) the first. */
 export function search(objective: Objective, starts: readonly LawParameters[]): LawFit {
   const ends = starts.map(start => minimize(objective.value, objective.fromLaw(start)));
   const lowest = Math.min(...ends.map(({ value }) => value));
-  // an objective of about 1e-15 is zero: points without noise, fitted to rounding
+  // an objective of about 1e-15 is zero: the points have no noise, and are fitted to rounding
   const agreeing = ends.filter(({ value }) => value <= lowest * (1 + 1e-6) + 1e-15);
   const best = agreeing[0]!;
   return {
@@ -50,9 +50,9 @@ export function search(objective: Objective, starts: readonly LawParameters[]): 
   };
 }
 
-/** Ends of the grid, evenly spaced between: E as a share of the lowest loss, the exponents as they are. */
+/** The bounds of the grid, evenly spaced between: E as a share of the lowest loss, the exponents as they are. */
 const RANGES = { E: [0.1, 0.9], alpha: [0.1, 1], beta: [0.1, 1], gamma: [-0.2, 0.3] } as const;
-/** How many of each, for the problem's free ones: 500 starts for the laws, fewer for those that are only compared. */
+/** How many values the grid has of each free parameter: 500 starts for the laws, fewer where laws are only compared. */
 const STEPS: Readonly<Record<string, Partial<Record<keyof typeof RANGES, number>>>> = {
   'E,alpha,beta': { E: 5, alpha: 10, beta: 10 },
   'E,alpha,beta,gamma': { E: 3, alpha: 4, beta: 4, gamma: 2 },
@@ -60,7 +60,7 @@ const STEPS: Readonly<Record<string, Partial<Record<keyof typeof RANGES, number>
   beta: { beta: 25 },
 };
 
-/** E, A, α, β, γ over the grid; each power term starts at half of (mean L − E) in the middle of the points. */
+/** Returns the grid over E, α, β and γ. Each power term starts at half of (mean L − E) in the middle of the points. */
 function gridOfStarts(points: readonly LossPoint[], problem: Problem): LawParameters[] {
   const searched = (['E', 'alpha', 'beta', 'gamma'] as const).filter(name => problem.free.includes(name));
   const steps = STEPS[searched.join(',')];
@@ -78,7 +78,7 @@ function gridOfStarts(points: readonly LossPoint[], problem: Problem): LawParame
   );
 }
 
-/** Starts drawn evenly from the grid's box. */
+/** Draws starts evenly from the box of the grid. */
 export function randomStarts(
   points: readonly LossPoint[],
   problem: Problem,

@@ -23,8 +23,8 @@ export function lossAt({ E, A, B, alpha, beta, gamma }: LawParameters, N: number
 }
 
 /**
- * Tokens after which a model of N parameters has this loss.
- * @returns undefined when it never has: E + A / N^α is not below it.
+ * Returns the tokens after which a model of N parameters has this loss.
+ * @returns undefined when it never has it, since E + A / N^α is not below the loss.
  */
 export function tokensForLoss(law: LawParameters, N: number, loss: number): number | undefined {
   const left = loss - law.E - law.A / N ** law.alpha;

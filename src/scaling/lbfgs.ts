@@ -1,20 +1,20 @@
 /**
- * L-BFGS (Nocedal 1980), with the weak Wolfe line search by bisection of Lewis & Overton (2013), which also copes with
- * the kinks in curvature of a Huber loss.
+ * L-BFGS (Nocedal 1980) with the line search of Lewis & Overton (2013), which finds a weak Wolfe step by bisection and
+ * also copes with the kinks in the curvature of a Huber loss.
  */
 
-/** Value at `x`; writes the gradient there into `gradient`. */
+/** Returns the value at `x` and writes the gradient there into `gradient`. */
 export type Differentiable = (x: Float64Array, gradient: Float64Array) => number;
 
 export interface Minimum {
   readonly x: Float64Array;
   readonly value: number;
   readonly iterations: number;
-  /** False when it ran out of iterations: neither flat, nor without any step that still lowers the value. */
+  /** False when the iterations ran out: the gradient is not flat, and some step would still lower the value. */
   readonly converged: boolean;
 }
 
-/** Done when no component of the gradient is larger. */
+/** The search is done when no component of the gradient is larger than this. */
 const FLAT = 1e-12;
 const HISTORY = 10;
 const ARMIJO = 1e-4;
@@ -40,7 +40,7 @@ export function minimize(
     const first = pairs.length > 0 ? 1 : 1 / Math.max(1, largest(gradient));
     const next = lineSearch(f, x, value, gradient, direction, first);
     if (!next) {
-      // no step lowers the value to rounding: this is the end, unless the direction was only a poor one
+      // no step lowers the value beyond rounding: this is the end, unless the direction was only a poor one
       if (pairs.length === 0) return { x, value, iterations, converged: true };
       pairs = [];
       continue;
@@ -54,14 +54,14 @@ export function minimize(
   return { x, value, iterations: maxIterations, converged: false };
 }
 
-/** A step, the change of the gradient along it, and their product. */
+/** A step, the change of the gradient along it, and the product of the two. */
 interface Pair {
   readonly s: Float64Array;
   readonly y: Float64Array;
   readonly sy: number;
 }
 
-/** −H·g by the two-loop recursion. */
+/** Returns −H·g by the two-loop recursion. */
 function quasiNewton(gradient: Float64Array, pairs: readonly Pair[]): Float64Array {
   const q = gradient.map(g => -g);
   const weights: number[] = [];
@@ -85,7 +85,10 @@ interface Step {
   readonly value: number;
 }
 
-/** A step that lowers the value enough and flattens the slope; else the best that lowers it; else undefined. */
+/**
+ * Finds a step that lowers the value enough and flattens the slope, or else the best step that lowers the value;
+ * returns undefined if there is none.
+ */
 function lineSearch(
   f: Differentiable,
   x: Float64Array,

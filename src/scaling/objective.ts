@@ -1,20 +1,21 @@
 /**
- * What a fit minimises, as Hoffmann et al. (2022) and Zheng et al. (2024) do: the sum over points of
- * Huber_δ(ln L predicted − ln L observed), δ = 1e-3, the prediction as log-sum-exp of
- * (ln E, ln A − α ln N, ln B − β ln D − γ ln N).
+ * What a fit minimises, as in Hoffmann et al. (2022) and Zheng et al. (2024): the sum over the points of
+ * Huber_δ(ln L predicted − ln L observed) with δ = 1e-3. The prediction is the log-sum-exp of (ln E, ln A − α ln N,
+ * ln B − β ln D − γ ln N).
  *
- * ln N and ln D are centred on their means, so that a coefficient and its exponent are nearly uncorrelated: the
+ * ln N and ln D are centred on their means, so that a coefficient and its exponent are nearly uncorrelated. The
  * coefficients inside are ln A_c = ln A − α·mean(ln N) and ln B_c = ln B − β·mean(ln D) − γ·mean(ln N).
  *
- * Points that leave an exponent without bound (of two sizes, say) would take it anywhere, and its coefficient beyond any
- * number. A wall keeps them within ±LARGEST_EXPONENT: every point adds excess²/2, whose slope outgrows that of its Huber
- * term, at most δ·|ln N|, within hundredths.
+ * Some points leave an exponent without bound, points of two sizes for instance. The search could then take it
+ * anywhere, and its coefficient beyond any number. A wall keeps exponents within ±LARGEST_EXPONENT: every point adds
+ * excess²/2. The slope of this term outgrows that of the point's Huber term, which is at most δ·|ln N|, within
+ * hundredths.
  */
 import { type LawParameters, type ParameterName, parameterNames } from './law.js';
 
 export const HUBER_DELTA = 1e-3;
 
-/** r²/2 up to δ, δ(|r| − δ/2) beyond. */
+/** Huber's function: r²/2 up to δ, δ(|r| − δ/2) beyond. */
 export function huber(r: number): number {
   const size = Math.abs(r);
   return size <= HUBER_DELTA ? (r * r) / 2 : HUBER_DELTA * (size - HUBER_DELTA / 2);
@@ -22,14 +23,14 @@ export function huber(r: number): number {
 
 export const huberSlope = (r: number): number => Math.max(-HUBER_DELTA, Math.min(HUBER_DELTA, r));
 
-/** A term that falls to a 32nd with each doubling: ten times what laws of loss have. */
+/** The exponent of a term that falls to a 32nd with each doubling: ten times that of a law of loss. */
 export const LARGEST_EXPONENT = 5;
 
-/** How far an exponent is beyond the wall. */
+/** Returns how far an exponent is beyond the wall. */
 export const excess = (exponent: number): number =>
   exponent - Math.max(-LARGEST_EXPONENT, Math.min(LARGEST_EXPONENT, exponent));
 
-/** What the laws are fitted to. */
+/** A measured point that a law is fitted to. */
 export interface LossPoint {
   readonly parameters: number;
   readonly tokens: number;
@@ -42,10 +43,10 @@ export interface Problem {
   readonly held: LawParameters;
 }
 
-/** Where α, β and γ begin among the six. */
+/** The index at which α, β and γ begin among the six parameters. */
 const FIRST_EXPONENT = 3;
 
-/** Theta, what is searched over: the free ones of (ln E, ln A_c, ln B_c, α, β, γ), in this order. */
+/** The objective over theta, which holds the free ones of (ln E, ln A_c, ln B_c, α, β, γ) in this order. */
 export class Objective {
   readonly #x: Float64Array;
   readonly #y: Float64Array;
@@ -71,7 +72,10 @@ export class Objective {
     this.#held = this.#centred(held);
   }
 
-  /** The objective at theta, the wall with it; writes its gradient into `gradient`. The loop that a fit spends its time in. */
+  /**
+   * Returns the objective at theta, the wall included, and writes its gradient into `gradient`. A fit spends its time
+   * in this loop.
+   */
   readonly value = (theta: Float64Array, gradient: Float64Array): number => {
     const all = this.#all(theta);
     const row = this.#row;
@@ -99,13 +103,13 @@ export class Objective {
     return total;
   };
 
-  /** ln L predicted − ln L observed, point by point. */
+  /** Returns ln L predicted − ln L observed for each point. */
   residuals(theta: Float64Array): number[] {
     const all = this.#all(theta);
     return Array.from(this.#x, (_, i) => this.#predict(all, i, this.#row) - this.#logLoss[i]!);
   }
 
-  /** d ln L predicted / d theta: [points, free]. */
+  /** Returns d ln L predicted / d theta: [points, free]. */
   jacobian(theta: Float64Array): number[][] {
     const all = this.#all(theta);
     return Array.from(this.#x, (_, i) => {
@@ -114,7 +118,7 @@ export class Objective {
     });
   }
 
-  /** The law at theta, with what the problem holds to the last digit. */
+  /** Returns the law at theta; the parameters that the problem holds keep every digit. */
   toLaw(theta: Float64Array): LawParameters {
     const [e, a, b, alpha, beta, gamma] = this.#all(theta) as [number, number, number, number, number, number];
     const found = {
@@ -128,13 +132,13 @@ export class Objective {
     return this.#merged(found);
   }
 
-  /** Theta of a law; what the problem holds is taken from the problem. */
+  /** Returns theta of a law; the parameters that the problem holds are taken from the problem. */
   fromLaw(law: LawParameters): Float64Array {
     const all = this.#centred(this.#merged(law));
     return Float64Array.from(this.#free, j => all[j]!);
   }
 
-  /** The law's free parameters and the problem's held ones. */
+  /** Returns the law's free parameters together with those that the problem holds. */
   #merged(law: LawParameters): LawParameters {
     const { free, held } = this.#problem;
     return { ...held, ...Object.fromEntries(free.map(name => [name, law[name]])) };
@@ -154,7 +158,7 @@ export class Objective {
     return all;
   }
 
-  /** ln L predicted at point i; writes its derivatives by the six into `row`. */
+  /** Returns ln L predicted at point i and writes its derivatives by the six parameters into `row`. */
   #predict(all: readonly number[], i: number, row: Float64Array): number {
     const x = this.#x[i]!;
     const y = this.#y[i]!;

@@ -1,4 +1,4 @@
-/** A plan: how to split compute by a law, what the other strategy would do with it, and what CPT saves. */
+/** A plan: how a law splits compute, what the other strategy would do with it, and what CPT saves. */
 import { type Allocation, allocate, type Budget, computeOf, hasOptimum } from './allocation.js';
 import { interval } from './bootstrap.js';
 import { figure } from './figure.js';
@@ -12,9 +12,9 @@ export interface PlannedLaw {
   readonly name: string;
   readonly strategy: 'scratch' | 'cpt';
   readonly parameters: LawParameters;
-  /** Bootstrap replicates; none: no intervals. */
+  /** The bootstrap's replicates; without any, the plan has no intervals. */
   readonly samples: readonly LawParameters[];
-  /** What it was fitted to. */
+  /** The range of the points that the law was fitted to. */
   readonly range: { readonly parameters: Span; readonly tokens: Span; readonly tokensPerParameter?: Span };
   readonly caveats: readonly string[];
 }
@@ -23,7 +23,7 @@ export interface PlannedStrategy extends Allocation {
   readonly law: string;
   readonly strategy: 'scratch' | 'cpt';
   readonly tokensPerParameter: number;
-  /** 95% by the law's bootstrap; null where it has none. */
+  /** The 95% interval by the law's bootstrap; null where it has none. */
   readonly lossInterval: Span | null;
   readonly N_optInterval: Span | null;
   readonly D_optInterval: Span | null;
@@ -34,13 +34,13 @@ export interface PlannedSavings extends Transfer {
   readonly scratch: string;
   readonly cpt: string;
   readonly flopsSavedInterval: Span | null;
-  /** Between the optima of both, at the loss of CPT's. */
+  /** The share of FLOPs saved between the optima of both laws, at the loss of CPT's optimum. */
   readonly flopsSavedAtOptimum: number | null;
-  /** Tokens up to which CPT is ahead at this size; null where there is no such place. */
+  /** The tokens up to which CPT is ahead at this size; null where there is no such place. */
   readonly aheadUpTo: number | null;
 }
 
-/** A run whose parameters and tokens were both given. */
+/** A run for which parameters and tokens were both given. */
 export interface GivenRun {
   readonly N: number;
   readonly D: number;
@@ -57,7 +57,7 @@ export interface Plan extends PlannedStrategy {
 
 /**
  * Plans by `law`; `others` get the same compute.
- * @throws UserError when the budget is none, or a law has no optimum
+ * @throws UserError when the budget is empty, or a law has no optimum
  * @example
  * import { makePlan, publishedLaws } from 'babelgrad';
  *
@@ -109,7 +109,7 @@ function lossInterval({ samples }: PlannedLaw, N: number, D: number): Span | nul
   return interval(samples.map(sample => lossAt(sample, N, D))) ?? null;
 }
 
-/** Each CPT law against each scratch law. */
+/** Returns the savings of each CPT law against each scratch law. */
 function savingsOf(
   laws: readonly PlannedLaw[],
   strategies: readonly PlannedStrategy[],
@@ -144,12 +144,13 @@ function withoutOptimum({ name, samples }: PlannedLaw): string[] {
   const count = samples.filter(sample => !hasOptimum(sample)).length;
   if (count === 0) return [];
   return [
-    `${count} of the ${samples.length} bootstrap replicates of '${name}' have no best split of compute; the intervals of N_opt ` +
+    `${count} of the ${samples.length} bootstrap replicates of '${name}' have no best split of compute; ` +
+      'the intervals of N_opt ' +
       'and D_opt leave them out and are too narrow',
   ];
 }
 
-/** Where a plan leaves what a law was fitted to, in a sentence. */
+/** Says in one sentence each where a plan leaves the range that a law was fitted to. */
 function outside(law: PlannedLaw, at: { readonly N_opt: number; readonly D_opt: number }, what: string): string[] {
   const { parameters, tokens, tokensPerParameter } = law.range;
   const checks: readonly [string, number, Span | undefined][] = [

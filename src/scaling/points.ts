@@ -1,11 +1,11 @@
 /**
- * Measured points, one a row of a CSV file: a model of N parameters had this loss after D tokens. `parameters`, `tokens`
- * and `loss` are needed, the other fields are kept so that other laws can be fitted to the same file.
+ * Measured points, one in each row of a CSV file: a model of N parameters had this loss after D tokens. `parameters`,
+ * `tokens` and `loss` are needed; the other fields are kept so that other laws can be fitted to the same file.
  */
 import { CsvError, parse } from 'csv-parse/sync';
 import { UserError } from '../errors.js';
 
-/** What the fields mean; a file may have other columns, and its columns may have other names (see `columns`). */
+/** What the fields mean. A file may have other columns, and may name its columns otherwise (see `columns`). */
 export const pointFields = {
   parameters: 'N of the law',
   nominal: "parameters by the reference study's count, which is not what is trained",
@@ -27,7 +27,7 @@ export interface Point extends Readonly<Partial<Record<NumericField, number>>> {
   readonly parameters: number;
   readonly tokens: number;
   readonly loss: number;
-  /** Name of the run that the point lies on. */
+  /** The name of the run that the point lies on. */
   readonly run?: string;
   /** Whether the learning rate had been decayed to its end. */
   readonly annealed?: boolean;
@@ -38,27 +38,27 @@ export const exclusions = ['repeated', 'warmup', 'unannealed'] as const;
 export type Exclusion = (typeof exclusions)[number];
 
 export interface PointOptions {
-  /** Field → name of its column, where that is another. */
+  /** Field → name of its column, where the two differ. */
   readonly columns?: Readonly<Record<string, string>>;
   /** Column → the text that a row must have there to be used. */
   readonly where?: Readonly<Record<string, string>>;
   readonly exclude?: readonly Exclusion[];
-  /** Fields needed beside parameters, tokens and loss. */
+  /** The fields that are needed beside parameters, tokens and loss. */
   readonly needed?: readonly NumericField[];
 }
 
-/** Which rows of a file were used, and what N is. */
+/** Which rows of a file were used, and which count of parameters N is. */
 export interface Used {
   readonly file: string;
   readonly rows: number;
   readonly points: number;
   readonly where: Readonly<Record<string, string>>;
-  /** Rows left out by each exclusion that was asked for, and by `where`. */
+  /** The number of rows left out by each exclusion that was asked for, and by `where`. */
   readonly excluded: Readonly<Partial<Record<Exclusion | 'where', number>>>;
   readonly columns: Readonly<Record<string, string>>;
   /** The count that `parameters` is, where the file tells. */
   readonly parameterCount: 'nominal' | 'total' | 'withoutEmbeddings' | 'unstated';
-  /** Points known not to be annealed: they bias a fit. */
+  /** The number of points that are known not to be annealed: they bias a fit. */
   readonly unannealed: number;
 }
 
@@ -145,7 +145,7 @@ function parseRows(text: string, file: string): { header: string[]; rows: Row[] 
   return { header, rows };
 }
 
-/** Fields that must be above 0; the others only must not be below. */
+/** The fields that must be above 0; the other fields must only not be below it. */
 const POSITIVE: readonly NumericField[] = ['parameters', 'tokens', 'loss', 'flops', 'sourceLoss'];
 
 function toPoint({ record, place }: Row, columnOf: (field: string) => string, needed: readonly string[]): Point {

@@ -1,11 +1,11 @@
-/** How much to replay under a limit on the source language's loss, and what it costs, accounted both ways. */
+/** How much to replay under a limit on the source language's loss, and what it costs, accounted for in both ways. */
 import { allocate } from './allocation.js';
 import { figure } from './figure.js';
 import { type LawParameters, lossAt } from './law.js';
 import type { Point } from './points.js';
 import { fitReplay, leastReplay, type ReplayCurve, sourceLossAt } from './replay.js';
 
-/** Target and source tokens of a run, and the target loss that the CPT law gives for its target tokens alone. */
+/** A run's target and source tokens, and the target loss that the CPT law gives for the target tokens alone. */
 export interface ReplayRun {
   readonly N: number;
   readonly tokens: number;
@@ -18,20 +18,20 @@ export interface ReplayRun {
 export interface ReplayPlan {
   readonly curve: ReplayCurve;
   readonly limit: number;
-  /** Null where no measured ratio keeps to the limit. */
+  /** The share of replay; null where no measured ratio keeps to the limit. */
   readonly replay: number | null;
   readonly sourceLoss: number | null;
-  /** Replay out of the same compute. */
+  /** The run whose replay comes out of the same compute. */
   readonly sameCompute: ReplayRun | null;
-  /** The plan's target tokens, replay on top. */
+  /** The run that has the plan's target tokens, with replay on top. */
   readonly extraTokens: ReplayRun | null;
   readonly warnings: readonly string[];
 }
 
 /**
- * Plans replay for CPT with C FLOPs, at the optimum or with `fixed` parameters. Target loss depends on target tokens
- * alone here, as Zheng et al. (2024) find for shares of 1% to 80%. Out of the same compute a share r leaves
- * (1 − r)·C for the target, whose best split is the optimum of that compute.
+ * Plans replay for CPT with C FLOPs, at the optimum or with `fixed` parameters. The target loss depends on target
+ * tokens alone here, as Zheng et al. (2024) find for shares of 1% to 80%. Out of the same compute a share r leaves (1 −
+ * r)·C for the target, whose best split is the optimum of that compute.
  * @throws UserError when the points cannot fix the curve
  */
 export function planReplay(
@@ -88,14 +88,16 @@ function warningsOf(
   }
   if (Math.abs(Math.log(N / curve.parameters)) > Math.log(1.5)) {
     warnings.push(
-      `the replay curve was measured with ${figure(curve.parameters)} parameters and the plan has ${figure(N)}: smaller models forget more`,
+      `the replay curve was measured with ${figure(curve.parameters)} parameters and the plan has ${figure(N)}: ` +
+        'smaller models forget more',
     );
   }
   if (D / N > 1.5 * longest || D / N < shortest / 1.5) {
     const measured =
       figure(shortest) === figure(longest) ? figure(longest) : `${figure(shortest)} to ${figure(longest)}`;
     warnings.push(
-      `the replay curve was measured after ${measured} tokens per parameter and the plan has ${figure(D / N)}: forgetting changes along a run`,
+      `the replay curve was measured after ${measured} tokens per parameter and the plan has ${figure(D / N)}: ` +
+        'forgetting changes along a run',
     );
   }
   return warnings;

@@ -1,11 +1,12 @@
 /**
- * How the source language's loss depends on replay, and the least replay under a limit on that loss.
+ * How the source language's loss depends on replay, and the least replay that keeps to a limit on that loss:
  *
  *   L_source(r) = S − K · ln(r + ρ),   r the share of source tokens in the mixture
  *
- * is our choice, with few parameters: the published sweep of Ibrahim et al. (2024, arXiv 2403.08763; 405M, German after
- * English) is nearly straight in ln r from 1% to 50%, and ρ keeps it finite at r = 0. It holds for the size and the
- * tokens that it was measured with and between the least and the largest ratio measured, and says nothing beyond.
+ * The form is our choice, with few parameters: the published sweep of Ibrahim et al. (2024, arXiv 2403.08763; 405M,
+ * German after English) is nearly straight in ln r from 1% to 50%, and ρ keeps it finite at r = 0. The curve holds for
+ * the size and tokens that it was measured with, between the least and the largest measured ratio; it says nothing
+ * beyond.
  */
 import { UserError } from '../errors.js';
 import { minimize } from './lbfgs.js';
@@ -15,11 +16,11 @@ import type { Point } from './points.js';
 export interface ReplayCurve {
   readonly S: number;
   readonly K: number;
-  /** 0 where no point is without replay. */
+  /** The offset ρ; 0 where every point has replay. */
   readonly rho: number;
-  /** Points that it was fitted to: the last of each run of one size. */
+  /** The number of points in the fit: the last point of each run of one size. */
   readonly points: number;
-  /** Root mean square of ln L predicted − observed. */
+  /** The root mean square of ln L predicted − observed. */
   readonly rms: number;
   readonly parameters: number;
   readonly tokensPerParameter: readonly [number, number];
@@ -64,7 +65,7 @@ export function fitReplay(points: readonly Point[], parameters: number): ReplayC
   };
 }
 
-/** The last point of each run; where runs have no names, of each size, ratio and seed. */
+/** Returns the last point of each run; where runs have no names, of each size, ratio and seed. */
 function runEnds(points: readonly Point[]): Point[] {
   const ends = new Map<string, Point>();
   for (const point of points) {
@@ -75,7 +76,7 @@ function runEnds(points: readonly Point[]): Point[] {
   return [...ends.values()];
 }
 
-/** Huber's loss on ln L from one start of ρ; S and K start at least squares. ρ = 0 stays. */
+/** Minimises Huber's loss on ln L from one start of ρ; S and K start at least squares. ρ = 0 stays 0. */
 function fitFrom(points: readonly Point[], rho: number) {
   const logs = points.map(({ replay }) => Math.log(replay! + rho));
   const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
@@ -106,8 +107,8 @@ function fitFrom(points: readonly Point[], rho: number) {
 }
 
 /**
- * The least ratio whose source loss is within the limit.
- * @returns undefined when none that was measured is enough.
+ * Returns the least ratio whose source loss is within the limit.
+ * @returns undefined when no measured ratio is enough.
  */
 export function leastReplay(curve: ReplayCurve, limit: number): number | undefined {
   const [low, high] = curve.replay;

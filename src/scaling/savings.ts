@@ -1,29 +1,29 @@
 /**
- * What continual pre-training saved: how much less it took to reach the loss that training from scratch ended with.
- * Pure functions over held-out loss curves of the target language.
+ * What continual pre-training saved: how much less it took to reach the loss that training from scratch ended with. The
+ * functions are pure, over held-out loss curves of the target language.
  */
 
 /** A point of a held-out loss curve. */
 export interface CurvePoint {
   readonly tokens: number;
   readonly flops: number;
-  /** Mean; of all points that are compared in one unit: nats per token, or bits per byte. */
+  /** The mean loss, in one unit for all points that are compared: nats per token, or bits per byte. */
   readonly loss: number;
 }
 
 export interface Savings {
-  /** The loss that both are compared at. */
+  /** The loss at which the two are compared. */
   readonly loss: number;
   readonly scratch: { readonly tokens: number; readonly flops: number };
-  /** Where CPT first reached that loss, or undefined if it never did. */
+  /** The place at which CPT first reached that loss, or undefined if it never did. */
   readonly cpt: { readonly tokens: number; readonly flops: number } | undefined;
-  /** Shares of scratch's tokens and FLOPs that CPT did without; negative when it took more. */
+  /** The shares of scratch's tokens and FLOPs that CPT did without; negative when it took more. */
   readonly savedTokens: number | undefined;
   readonly savedFlops: number | undefined;
 }
 
 /**
- * Where a curve first reaches `loss`: linear in tokens and FLOPs between the two evaluations around it.
+ * Finds where a curve first reaches `loss`, linearly in tokens and FLOPs between the two evaluations around it.
  * @returns undefined when no evaluation is at or below it.
  */
 export function firstReaches(
@@ -42,7 +42,7 @@ export function firstReaches(
   };
 }
 
-/** Savings at one loss; `scratch` must reach it. */
+/** Returns the savings at one loss, which `scratch` must reach. */
 export function savingsAt(scratch: readonly CurvePoint[], cpt: readonly CurvePoint[], loss: number): Savings {
   const from = firstReaches(scratch, loss);
   if (!from) throw new Error(`the scratch run never reaches a loss of ${loss}`);
@@ -52,7 +52,7 @@ export function savingsAt(scratch: readonly CurvePoint[], cpt: readonly CurvePoi
 }
 
 /**
- * Savings at the lowest loss that the scratch run reached: the best it got for its whole budget.
+ * Returns the savings at the lowest loss that the scratch run reached, the best that it got for its whole budget.
  * @returns undefined when either curve is empty.
  */
 export function savingsAtEqualLoss(scratch: readonly CurvePoint[], cpt: readonly CurvePoint[]): Savings | undefined {

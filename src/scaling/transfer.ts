@@ -1,4 +1,4 @@
-/** What CPT saves over training from scratch according to their two laws. Losses are in nats per token. */
+/** What CPT saves over training from scratch according to the two laws. Losses are in nats per token. */
 import { allocate, computeForLoss } from './allocation.js';
 import { type LawParameters, lossAt, tokensForLoss } from './law.js';
 
@@ -6,15 +6,15 @@ import { type LawParameters, lossAt, tokensForLoss } from './law.js';
 export interface Transfer {
   readonly N: number;
   readonly D: number;
-  /** Of CPT after D tokens. */
+  /** The loss of CPT after D tokens. */
   readonly loss: number;
-  /** Of scratch after as many. */
+  /** The loss of scratch after as many tokens. */
   readonly lossScratch: number;
-  /** Tokens that scratch needs for CPT's loss; null when none are enough. */
+  /** The tokens that scratch needs for CPT's loss; null when none are enough. */
   readonly scratchTokens: number | null;
   /** scratchTokens − D. */
   readonly effectivelyTransferred: number | null;
-  /** 1 − D / scratchTokens: one size, so FLOPs are as tokens. */
+  /** 1 − D / scratchTokens: at one size, FLOPs are proportional to tokens. */
   readonly flopsSaved: number | null;
 }
 
@@ -34,7 +34,8 @@ export function transferAt(scratch: LawParameters, cpt: LawParameters, N: number
 }
 
 /**
- * FLOPs saved between the two optima: scratch's compute whose best loss is that of CPT's best at C.
+ * Returns the share of FLOPs saved between the two optima: it compares C with the compute at which scratch's best loss
+ * equals CPT's best loss at C.
  * @returns undefined when scratch has no such compute.
  */
 export function savedAtOptimum(scratch: LawParameters, cpt: LawParameters, C: number): number | undefined {
@@ -43,7 +44,7 @@ export function savedAtOptimum(scratch: LawParameters, cpt: LawParameters, C: nu
 }
 
 /**
- * Up to how many tokens CPT is ahead of scratch at one size, for laws that share E, A and α as a CPT fit does:
+ * Returns up to how many tokens CPT is ahead of scratch at one size, for laws that share E, A and α as a CPT fit does:
  * B'/(D^β'·N^γ) < B/D^β as long as D < (B·N^γ/B')^(1/(β−β')).
  * @returns undefined when the laws don't share them, or CPT does not fall back as tokens grow (β' ≥ β).
  */

@@ -15,9 +15,12 @@ import type { PlannedRun, StudyPlan } from './plan.js';
 export interface RunEstimate {
   readonly run: PlannedRun;
   readonly resolved: ResolvedRun;
-  /** 6·N·D, evaluations not counted. */
+  /** 6·N·D in FLOPs, without evaluations. */
   readonly flops: number;
-  /** Evaluations counted; undefined where the adapter would refuse the run, or none was small enough to be timed. */
+  /**
+   * The time with evaluations; undefined where the adapter would refuse the run, or no run was small enough to be
+   * timed.
+   */
   readonly seconds?: number;
   /** Why the adapter would refuse the run. */
   readonly refusal?: string;
@@ -29,7 +32,7 @@ export interface StudyEstimate {
 }
 
 /**
- * Every run with all its numbers, in the order of the plan.
+ * Returns every run with all its numbers, in the order of the plan.
  * @throws UserError when the configuration of a run, its data and the adapter don't fit together.
  */
 export function resolveStudy(plan: StudyPlan, adapter: AdapterDescription): Map<string, ResolvedRun> {
@@ -62,8 +65,9 @@ function startOf(from: NonNullable<PlannedRun['from']>, resolved: ReadonlyMap<st
 }
 
 /**
- * Times a few micro-batches, forward, backward and AdamW, of every size that is small enough to try, and takes the speed of
- * the largest of those, in FLOP/s, for the others. @throws UserError as resolveStudy.
+ * Estimates every run. It times a few micro-batches (forward, backward and AdamW) of every size that is small enough to
+ * try; the other sizes get the speed of the largest timed one, in FLOP/s.
+ * @throws UserError as `resolveStudy`.
  */
 export async function estimateStudy(plan: StudyPlan, adapterName?: string): Promise<StudyEstimate> {
   const { chosen: adapter } = (await chooseAdapter(adapterName)).choice;
@@ -89,10 +93,10 @@ interface Speed {
   readonly flopsPerSecond: number;
 }
 
-/** A micro-batch beyond this is not tried: it would take a software adapter more than some seconds. */
+/** The most FLOPs of a micro-batch that is tried: a larger one would take a software adapter more than some seconds. */
 const MOST_FLOPS = 1e11;
 
-/** Runs whose micro-batches cost the same. */
+/** Returns one key for all runs whose micro-batches cost the same. */
 const sizeKey = ({ model, contextLength, microBatch, precision, checkpointing }: ResolvedRun): string =>
   JSON.stringify([model, contextLength, microBatch, precision, checkpointing]);
 

@@ -1,11 +1,11 @@
-/** One run of a study in a process of its own, so that a crash of a driver ends that run and nothing else. */
+/** Runs one run of a study in a process of its own, so that a crash of a driver ends that run and nothing else. */
 import { fork } from 'node:child_process';
 import { join } from 'node:path';
 import { UserError } from '../errors.js';
 import type { RunConfig } from '../run/config.js';
 import type { RunSummary } from '../run/loop.js';
 
-/** What a worker is told. */
+/** The task that a worker is given. */
 export interface WorkerTask {
   readonly folder: string;
   readonly config: RunConfig;
@@ -21,7 +21,7 @@ export interface RunProgress {
   readonly tokensPerSecond: number;
 }
 
-/** What a worker tells. */
+/** What a worker tells its parent. */
 export type WorkerMessage =
   | ({ readonly kind: 'progress' } & RunProgress)
   | { readonly kind: 'note'; readonly text: string }
@@ -29,16 +29,16 @@ export type WorkerMessage =
   | { readonly kind: 'error'; readonly message: string; readonly isUserError: boolean };
 
 export interface ExecuteOptions {
-  /** Aborting it ends the run after its current step, with a checkpoint. */
+  /** Aborting this signal ends the run after its current step, with a checkpoint. */
   readonly signal?: AbortSignal | undefined;
   onProgress?(progress: RunProgress): void;
   onNote?(text: string): void;
 }
 
-/** Starts or goes on with a run. @throws what ended it. */
+/** Starts a run, or goes on with it. @throws whatever ended the run. */
 export type Execute = (task: WorkerTask, options: ExecuteOptions) => Promise<RunSummary>;
 
-/** Runs in a child process. A run that is aborted ends with a checkpoint; so does one whose parent is gone. */
+/** Executes in a child process. A run that is aborted ends with a checkpoint, and so does one whose parent is gone. */
 export const inChildProcess: Execute = (task, { signal, onProgress, onNote }) =>
   new Promise((resolve, reject) => {
     const child = fork(join(import.meta.dirname, 'worker.js'), { stdio: ['ignore', 'ignore', 'pipe', 'ipc'] });

@@ -1,4 +1,4 @@
-/** What a study is given: the schema of study.yaml. */
+/** The study file: the schema of study.yaml. */
 import { z } from 'zod';
 import { UserError } from '../errors.js';
 import { parseWith, readYaml } from '../run/config.js';
@@ -7,8 +7,8 @@ export const STRATEGIES = ['source', 'scratch', 'cpt'] as const;
 export type Strategy = (typeof STRATEGIES)[number];
 
 /**
- * How replay is paid for: `extra` keeps the target language's tokens and adds the replayed ones, `budget` takes them out
- * of the same number of tokens.
+ * How replay is paid for: `extra` keeps the target language's tokens and adds the replayed ones; `budget` takes the
+ * replayed tokens out of the same number of tokens.
  */
 export const ACCOUNTS = ['extra', 'budget'] as const;
 export type ReplayAccount = (typeof ACCOUNTS)[number];
@@ -17,18 +17,18 @@ const fields = z.record(z.string(), z.unknown());
 const languages = z.array(z.string().min(1)).min(1);
 const studyFields = {
   name: z.string().min(1),
-  /** Folder of the study. */
+  /** The folder of the study. */
   out: z.string().min(1),
-  /** Language → folder made by tokenize. */
+  /** Language → a folder made by `tokenize`. */
   languages: z.record(z.string().min(1), z.string().min(1)),
   source: z.string().min(1).optional(),
-  /** By default every language but the source. */
+  /** The target languages; without this field, every language but the source. */
   targets: languages.optional(),
   strategies: z
     .array(z.enum(STRATEGIES))
     .min(1)
     .default([...STRATEGIES]),
-  /** Of each size a name, fields of a run that hold for it, and, where it has its own, targets and a checkpoint for CPT. */
+  /** Each size has a name and the fields of its runs. It may have targets of its own, and a checkpoint for CPT. */
   sizes: z
     .array(
       z.looseObject({
@@ -38,7 +38,7 @@ const studyFields = {
       }),
     )
     .min(1),
-  /** Fields of a run that hold for all. */
+  /** The fields of a run that hold for all runs. */
   train: fields.default({}),
   replay: z
     .array(

@@ -1,4 +1,4 @@
-/** The laws of a study: for each target language scratch, CPT, and loss against compute of both. */
+/** The laws of a study: for each target language those of scratch and of CPT, and of both the loss against compute. */
 import { UserError } from '../errors.js';
 import type { Fitting, LanguageFits } from '../report/study-view.js';
 import type { BootstrapOptions } from '../scaling/bootstrap.js';
@@ -10,8 +10,8 @@ import { pointsCsv, type StudyPoint } from './points.js';
 export type { Fitting, LanguageFits };
 
 /**
- * Points after warm-up of runs without replay, through the same reader as `fit points.csv --exclude warmup`. Whole runs are
- * resampled where there are enough of them to draw from.
+ * Fits the points after warm-up of runs without replay, through the same reader as `fit points.csv --exclude warmup`.
+ * Whole runs are resampled where there are enough of them to draw from.
  */
 export function fitStudy(points: readonly StudyPoint[], targets: readonly string[], replicates = 200): LanguageFits[] {
   return targets.map(language => {
@@ -36,7 +36,7 @@ export function fitStudy(points: readonly StudyPoint[], targets: readonly string
 
 type Parsed = ReturnType<typeof parsePoints>;
 
-/** Runs to draw from, below which rows are resampled instead. */
+/** The least number of runs to draw from; if there are fewer, rows are resampled instead. */
 const FEWEST_RUNS = 10;
 
 function attempt<Fit>(

@@ -6,19 +6,19 @@ import { commonTargets, type ReplayAccount, readStudyFile, type Strategy, type S
 
 /** A run of a study, before it is started. */
 export interface PlannedRun {
-  /** Also the name of its folder, below `runs` of the study's. */
+  /** The name of the run, and of its folder below `runs` in the study's folder. */
   readonly name: string;
   readonly size: string;
   readonly strategy: Strategy;
-  /** The language that it is trained in; of a source run the source's. */
+  /** The language that the run is trained in; for a source run, the source language. */
   readonly language: string;
-  /** Share of source-language tokens, 0 to 1. */
+  /** The share of source-language tokens, 0 to 1. */
   readonly replay: number;
-  /** Of a run with replay. */
+  /** How replay is paid for, if the run has any. */
   readonly account?: ReplayAccount;
   readonly seed: number;
   readonly config: RunConfig;
-  /** Of a CPT run: the source run that it waits for, by name, or a model folder. */
+  /** Where a CPT run starts: the name of the source run that it waits for, or a model folder. */
   readonly from?: { readonly run: string } | { readonly folder: string };
 }
 
@@ -61,7 +61,8 @@ function planStudy(study: StudyFile, path: string): StudyPlan {
         if (!strategies.includes('cpt')) continue;
         if (!start) {
           throw new UserError(
-            `${origin}: the CPT runs have no source: add 'source' to strategies, or give the size a checkpoint with from`,
+            `${origin}: the CPT runs have no source: add 'source' to strategies, ` +
+              'or give the size a checkpoint with from',
           );
         }
         runs.push(planRun(context, 'cpt', target, { from: start }));
@@ -81,10 +82,10 @@ function planStudy(study: StudyFile, path: string): StudyPlan {
   };
 }
 
-/** What the study itself says of each run. */
+/** The fields of a run that the study itself sets. */
 const RESERVED = ['name', 'out', 'sources', 'heldOut', 'seed', 'dataSeed'] as const;
 
-/** The fields of a size's runs: those for all with its own over them. */
+/** Returns the fields of a size's runs: those for all runs, with the size's own over them. */
 function runFields(study: StudyFile, own: Record<string, unknown>, path: string, origin: string) {
   const all = parseFields(study.train, `'${path}': train`);
   const ofSize = parseFields(own, origin);
@@ -96,7 +97,7 @@ function runFields(study: StudyFile, own: Record<string, unknown>, path: string,
     if (reserved) throw new UserError(`${where}: '${reserved}' is the study's own to say; remove it`);
   }
   const fields = { ...all, ...ofSize };
-  // two ways to give the budget: the size's wins
+  // there are two ways to give the budget, and the size's own wins
   if (ofSize.tokens !== undefined) delete fields.tokensPerParameter;
   if (ofSize.tokensPerParameter !== undefined) delete fields.tokens;
   return fields;

@@ -25,7 +25,7 @@ const columns = [
   'annealed',
 ] as const;
 
-/** A row of points.csv; what a run does not have is left out. */
+/** A row of points.csv; it leaves out what a run does not have. */
 export interface StudyPoint {
   readonly run: string;
   readonly strategy: string;
@@ -34,17 +34,17 @@ export interface StudyPoint {
   readonly seed: number;
   /** N of the laws: all parameters, a tied head once. */
   readonly parameters: number;
-  /** By the reference study's count, where the size is one of its. */
+  /** N by the reference study's count, if the size is one of that study's. */
   readonly nominal?: number;
   readonly total: number;
   readonly withoutEmbeddings: number;
   readonly tokens: number;
-  /** Without what was replayed. */
+  /** The tokens of the target language, without those that were replayed. */
   readonly targetTokens: number;
   readonly flops: number;
-  /** In the run's own language, held out, in nats per token. */
+  /** The held-out loss in the run's own language, in nats per token. */
   readonly loss: number;
-  /** In the source language, of a CPT run. */
+  /** The held-out loss in the source language, if this is a CPT run. */
   readonly sourceLoss?: number;
   readonly learningRate: number;
   readonly sourceTokensPerParameter?: number;
@@ -55,7 +55,10 @@ export interface StudyPoint {
   readonly annealed: boolean;
 }
 
-/** Points of all runs that have started; evaluations before the first step are none: the laws know no D of 0. */
+/**
+ * Returns the points of all runs that have started. An evaluation before the first step gives none: the laws know no D
+ * of 0.
+ */
 export function studyPoints(study: Study): StudyPoint[] {
   return study.runs.flatMap(run => pointsOf(run, study.source));
 }
@@ -99,7 +102,7 @@ function pointsOf(run: StudyRun, source: string | undefined): StudyPoint[] {
   });
 }
 
-/** points.csv, with a header. */
+/** Returns the text of points.csv, with a header. */
 export function pointsCsv(points: readonly StudyPoint[]): string {
   return stringify([...points], { header: true, columns: [...columns], cast: { boolean: String } });
 }

@@ -7,7 +7,7 @@ import { whyInvalid } from '../schema.js';
 import { STRATEGIES } from './file.js';
 import type { StudyPoint } from './points.js';
 
-/** An empty cell is one that the run does not have. */
+/** Takes an empty cell for a value that the run does not have. */
 const optional = <Schema extends z.ZodType>(schema: Schema) =>
   z.preprocess(value => (value === '' ? undefined : value), schema.optional());
 
@@ -35,7 +35,7 @@ const rowSchema = z.object({
 });
 
 /**
- * Points from the text of a study's points.csv.
+ * Reads points from the text of a study's points.csv.
  * @throws UserError naming the file, the row, and what is wrong with it.
  */
 export function parseStudyPoints(text: string, file: string): StudyPoint[] {

@@ -1,4 +1,4 @@
-/** The files of a report in its folder, in place of those of the report before. */
+/** Writes the files of a report into its folder, in place of those of the report before. */
 import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
@@ -7,14 +7,14 @@ import { sha256 } from '../hash.js';
 
 export type ReportFiles = Readonly<Record<string, string | Uint8Array>>;
 
-/** In the folder: the SHA-256 of every figure and fit that the last report wrote, by its path there. */
+/** The file in the folder that holds the SHA-256 of every figure and fit of the last report, by the path there. */
 const WRITTEN = 'written.json';
 const isOptional = (name: string) => /^(figures|fits)\/[^/\\]+$/.test(name);
 const writtenSchema = z.record(z.string().refine(isOptional), z.string());
 
 /**
- * Writes `files`, by their paths in `folder`, and removes the figures and fits of an earlier report that are not among them.
- * Any other file stays: one that no report made, and one that has changed since.
+ * Writes `files`, by their paths in `folder`, and removes the figures and fits of an earlier report that are not among
+ * them. Any other file stays: one that no report made, and one that has changed since.
  * @returns the paths of `files`.
  */
 export function replaceReport(folder: string, files: ReportFiles): string[] {
@@ -32,7 +32,7 @@ export function replaceReport(folder: string, files: ReportFiles): string[] {
   });
 }
 
-/** Nothing where there is no record, or it cannot be read: then nothing is known to be a report's. */
+/** Returns an empty record if there is none, or it cannot be read: then no file is known to be a report's. */
 function lastWritten(folder: string): Record<string, string> {
   try {
     return writtenSchema.parse(JSON.parse(readFileSync(join(folder, WRITTEN), 'utf8')));

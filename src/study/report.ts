@@ -7,12 +7,12 @@ import { pointsCsv, type StudyPoint, studyPoints } from './points.js';
 import { replaceReport } from './report-files.js';
 import type { Study, StudyRun } from './state.js';
 
-/** The page of a study, whole, whatever is there of it. */
+/** Returns the whole page of a study, however much of it is there. */
 export function studyPage(study: Study, fits: readonly LanguageFits[]): string {
   return pageOfStudy(viewOfStudy(study, fits));
 }
 
-/** Every figure that there are points for, as SVG. */
+/** Draws as SVG every figure that there are points for. */
 export function studyFigures(study: Study, fits: readonly LanguageFits[]): Figure[] {
   return figuresOf(viewOfStudy(study, fits));
 }
@@ -29,7 +29,7 @@ export function viewOfStudy(study: Study, fits: readonly LanguageFits[], points 
   return { name, ...(source !== undefined && { source }), targets, curves, fits, rows: study.runs.map(rowOf) };
 }
 
-/** What can be shown where there are points alone: of runs that are taken to be done. */
+/** Returns what can be shown from points alone: their runs are taken to be done. */
 export function viewOfPoints(name: string, points: readonly StudyPoint[], fits: readonly LanguageFits[]): StudyView {
   const source = sourceOf(points);
   return {
@@ -49,7 +49,10 @@ export const targetsOfPoints = (points: readonly StudyPoint[]): string[] => [
   ...new Set(points.filter(({ strategy }) => strategy !== 'source').map(({ language }) => language)),
 ];
 
-/** A curve a run. CPT starts with the source language's loss that the source run of its size and seed ended with. */
+/**
+ * Returns a curve for each run. CPT starts with the source-language loss at the end of the source run of its size and
+ * seed.
+ */
 function curvesOf(points: readonly StudyPoint[]): StudyCurve[] {
   const runs = new Map<string, StudyPoint[]>();
   for (const point of points) runs.set(point.run, [...(runs.get(point.run) ?? []), point]);
@@ -83,7 +86,7 @@ function curvesOf(points: readonly StudyPoint[]): StudyCurve[] {
   });
 }
 
-/** Measured by the CPT run itself, before its first step. */
+/** Returns the loss that the CPT run itself measured before its first step. */
 function sourceLossBefore({ runs, source }: Study, name: string): number | undefined {
   const run = runs.find(run => run.name === name);
   if (run?.strategy !== 'cpt' || source === undefined) return undefined;
@@ -106,8 +109,9 @@ function rowOf({ name, state, progress, error, size, strategy, language, replay,
 }
 
 /**
- * Writes report.html, points.csv, fits/*.json and figures/*.svg and *.png into `folder`, in place of an earlier report's.
- * @returns what was written, the page first.
+ * Writes report.html, points.csv, fits/*.json and figures/*.svg and *.png into `folder`, in place of the files of an
+ * earlier report.
+ * @returns the paths of what was written, the page first.
  */
 export function writeStudyReport(folder: string, view: StudyView, points: readonly StudyPoint[]): string[] {
   const figures = figuresOf(view).flatMap(({ name, svg }): [string, string | Uint8Array][] => [
@@ -121,7 +125,7 @@ export function writeStudyReport(folder: string, view: StudyView, points: readon
   });
 }
 
-/** Each fit as `fit --out` writes it. */
+/** Returns each fit as `fit --out` writes it. */
 function fitFiles({ language, scratch, cpt, scratchCompute, cptCompute }: LanguageFits): [string, string][] {
   const fittings = { scratch, cpt, 'scratch-compute': scratchCompute, 'cpt-compute': cptCompute };
   return Object.entries(fittings).flatMap(([name, fitting]): [string, string][] => {

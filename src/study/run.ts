@@ -14,35 +14,38 @@ export interface StudyObserver {
   onRunStart?(run: PlannedRun): void;
   onProgress?(run: PlannedRun, progress: RunProgress): void;
   onNote?(run: PlannedRun, text: string): void;
-  /** Done or interrupted. */
+  /** Is told when a run is done or interrupted. */
   onRunEnd?(run: PlannedRun, summary: RunSummary): void;
   onRunFailed?(run: PlannedRun, error: string): void;
 }
 
 export interface RunStudyOptions {
-  /** Runs at a time. */
+  /** The number of runs at a time. */
   readonly jobs?: number;
   readonly execute?: Execute;
   readonly observer?: StudyObserver;
-  /** Aborting it ends every run after its current step, with a checkpoint. */
+  /** Aborting this signal ends every run after its current step, with a checkpoint. */
   readonly signal?: AbortSignal | undefined;
 }
 
 export interface StudySummary {
-  /** `done`: every run is; `incomplete`: some failed, or wait for one that did; `interrupted`: by the signal. */
+  /**
+   * `done`: every run is done. `incomplete`: some failed, or wait for one that did. `interrupted`: the signal was
+   * aborted.
+   */
   readonly status: 'done' | 'incomplete' | 'interrupted';
   readonly done: readonly string[];
   readonly failed: readonly { readonly run: string; readonly error: string }[];
-  /** CPT runs whose source run failed. */
+  /** The CPT runs whose source run failed. */
   readonly blocked: readonly string[];
 }
 
-/** How often runs that other processes hold are looked at. */
+/** How often the runs that other processes hold are looked at. */
 const LOOK_EVERY_MS = 2000;
 
 /**
- * Starts a study, or goes on with it: finished runs are not run again, those that were interrupted go on, those that
- * failed are tried again.
+ * Starts a study, or goes on with it: finished runs are not run again, interrupted ones go on, failed ones are tried
+ * again.
  * @throws UserError when the folder holds another study.
  * @example
  * import { readStudyPlan, runStudy } from 'babelgrad';
@@ -79,7 +82,7 @@ function isReady(plan: StudyPlan, run: PlannedRun): boolean {
   return source === undefined || isDone(plan.folder, plan.runs.find(({ name }) => name === source)!);
 }
 
-/** The first run that is ready, and that nobody is at. */
+/** Claims the first run that is ready and that no other process holds. */
 async function claimNext(plan: StudyPlan, tried: ReadonlySet<string>) {
   for (const run of plan.runs) {
     if (tried.has(run.name) || isDone(plan.folder, run) || !isReady(plan, run)) continue;

@@ -9,12 +9,15 @@ import { messageOf, UserError } from '../errors.js';
 import { type LivePage, livePageHtml, updateOf } from '../report/live.js';
 import { WatchedFolder } from './watched.js';
 
-/** Only this machine reaches it. */
+/** The address of this machine alone: no other reaches the page. */
 const ADDRESS = '127.0.0.1';
-/** A page of another site that has its name resolve to this address is refused by the Host that it asks for. */
+/**
+ * The hosts that are served. A page of another site may have its name resolve to this address, but asks for its own
+ * host, and is refused.
+ */
 const HOST = /^(127\.0\.0\.1|localhost)(:\d+)?$/i;
 const LOOK_EVERY_MS = 1000;
-/** A look that takes long is followed by a pause of so many times as long: the runs need the processor. */
+/** The server pauses this many times as long as the look before it took: the runs need the processor. */
 const PAUSE = 3;
 
 export interface WatchServer {
@@ -26,7 +29,8 @@ export interface WatchServer {
 type Listener = (event: string, data: unknown) => void;
 
 /**
- * @throws UserError when there is no such folder, or the port is taken. `port` 0 takes one that is free.
+ * Serves the page of `folder`; `port` 0 takes a free port.
+ * @throws UserError when there is no such folder, or the port is taken.
  * @example
  * import { serveWatch } from 'babelgrad';
  *
@@ -36,7 +40,7 @@ type Listener = (event: string, data: unknown) => void;
  */
 export async function serveWatch(folder: string, port: number): Promise<WatchServer> {
   const watched = new WatchedFolder(folder);
-  /** What a new browser is given at once; its first update brings it to the present. */
+  /** The page that a new browser is given at once; its first update brings it to the present. */
   let latest = await watched.page();
   const listeners = new Set<Listener>();
   const closing = new AbortController();
@@ -60,7 +64,7 @@ export async function serveWatch(folder: string, port: number): Promise<WatchSer
       problem = messageOf(error);
     }
   };
-  /** Looks as long as somebody listens; the first of them is told everything. */
+  /** Looks as long as somebody listens; the first listener is told everything. */
   const lookOn = async () => {
     isLooking = true;
     shown = undefined;
@@ -90,7 +94,7 @@ export async function serveWatch(folder: string, port: number): Promise<WatchSer
       const gone = new Promise<void>(resolve => stream.onAbort(resolve));
       listeners.add(listener);
       if (isLooking) {
-        // what changed between its page and now is in it
+        // the update holds what changed between the listener's page and now
         if (shown) listener('update', updateOf(shown));
         if (problem !== undefined) listener('problem', problem);
       } else void lookOn();

@@ -1,4 +1,4 @@
-/** How far the runs of a study are: read from their folders, so that nothing can go stale. */
+/** How far the runs of a study are. The state is read from the runs' folders, so that nothing can go stale. */
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
@@ -11,19 +11,22 @@ import { whyInvalid } from '../schema.js';
 import { type PlannedRun, runFolder, type StudyPlan } from './plan.js';
 
 /**
- * `waiting`: for its source run; `blocked`: its source run failed; `interrupted`: started, and nobody is at it; `running`:
- * a process holds its claim.
+ * The states that need a word:
+ * - `waiting`: its source run is not done.
+ * - `blocked`: its source run failed.
+ * - `interrupted`: it was started, and no process holds it.
+ * - `running`: a process holds its claim.
  */
 export type RunState = 'done' | 'running' | 'interrupted' | 'failed' | 'pending' | 'waiting' | 'blocked';
 
 /** A run of a study as it is now. */
 export interface StudyRun extends PlannedRun {
   readonly state: RunState;
-  /** Share of its steps, 0 to 1. */
+  /** The share of its steps that are done, 0 to 1. */
   readonly progress: number;
-  /** Of a failed run. */
+  /** Why the run failed, if it did. */
   readonly error?: string;
-  /** Configuration and metrics, once it has started. */
+  /** The configuration and metrics, once the run has started. */
   readonly record?: RunRecord;
 }
 
@@ -51,14 +54,15 @@ export function writePlan(plan: StudyPlan): void {
   const text = `${JSON.stringify({ format: FORMAT, ...plan }, null, 1)}\n`;
   if (existsSync(path) && readFileSync(path, 'utf8') !== text) {
     throw new UserError(
-      `'${plan.folder}' holds a study with other runs or settings; choose another folder with out, or go on with that one: ` +
+      `'${plan.folder}' holds a study with other runs or settings; choose another folder with out, ` +
+        'or go on with that one: ' +
         `babelgrad study resume ${plan.folder}`,
     );
   }
   writeFileWhole(path, text);
 }
 
-/** @throws UserError when the folder holds no study. */
+/** Reads the plan of a study's folder. @throws UserError when the folder holds no study. */
 export function readPlan(folder: string): StudyPlan {
   const path = join(folder, PLAN_FILE);
   let text: string;
@@ -68,14 +72,17 @@ export function readPlan(folder: string): StudyPlan {
     throw new UserError(`'${folder}' holds no study (it has no ${PLAN_FILE}); start one with babelgrad study run FILE`);
   }
   try {
-    // what was written by writePlan: the schema checks that it is such a file, the types are those of the plan
+    // `writePlan` wrote the file: the schema checks that it is such a file, and the types are those of the plan
     return { ...(planSchema.parse(JSON.parse(text)) as unknown as StudyPlan), folder };
   } catch (error) {
     throw new UserError(`'${path}' is not the plan of a study (${FORMAT}): ${whyInvalid(error)}`);
   }
 }
 
-/** Every run of the study in `folder` with its state and metrics. @throws UserError when the folder holds no study. */
+/**
+ * Reads every run of the study in `folder` with its state and metrics.
+ * @throws UserError when the folder holds no study.
+ */
 export async function readStudy(folder: string): Promise<Study> {
   const plan = readPlan(folder);
   const states = new Map<string, RunState>();
@@ -131,10 +138,10 @@ function progressOf(state: RunState, record: RunRecord | undefined): number {
   return record ? last / record.config.tokens : 0;
 }
 
-/** Where the reason stands why a run failed. */
+/** Returns the path of the file that says why a run failed. */
 const failurePath = (study: string, run: string): string => join(study, 'failures', `${run}.txt`);
 
-/** Why a run failed, or undefined. */
+/** Returns why a run failed, or undefined. */
 export function readFailure(study: string, run: string): string | undefined {
   const path = failurePath(study, run);
   return existsSync(path) ? readFileSync(path, 'utf8').trim() : undefined;

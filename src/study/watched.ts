@@ -1,4 +1,4 @@
-/** What a folder shows while it is watched: a study, a run, or several runs; read again only when its files changed. */
+/** What a watched folder shows: a study, a run, or several runs. It is read again only when its files have changed. */
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { UserError } from '../errors.js';
@@ -12,9 +12,11 @@ import { pointsCsv, studyPoints } from './points.js';
 import { viewOfStudy } from './report.js';
 import { readStudy } from './state.js';
 
-/** Resamples of a fit: few, since they are made again whenever there are more points. */
+/** The number of resamples of a fit. It is small, since they are made again whenever there are more points. */
 const REPLICATES = 20;
-/** A run whose process died changes no file; its state does. */
+/**
+ * How long a study's page may go without being read again: when a process dies, its run's state changes but no file.
+ */
 const LOOK_ANYWAY_MS = 30_000;
 
 export class WatchedFolder {
@@ -22,10 +24,10 @@ export class WatchedFolder {
   #signature = '';
   #readAt = 0;
   #page: LivePage | undefined;
-  /** Of the points that they were made from: progress alone changes neither. */
+  /** The fits and figures, with the points that they were made from: progress alone changes neither. */
   #drawn: { readonly points: string; readonly fits: StudyView['fits']; readonly figures: StudyFigures } | undefined;
 
-  /** @throws UserError when there is no such folder. */
+  /** Watches a folder. @throws UserError when there is no such folder. */
   constructor(folder: string) {
     if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory()) {
       throw new UserError(
@@ -36,7 +38,7 @@ export class WatchedFolder {
   }
 
   /**
-   * The page as it is now: the same object as before when nothing has changed.
+   * Returns the page as it is now: the same object as before when nothing has changed.
    * @throws UserError when a file is not what it should be.
    */
   async page(): Promise<LivePage> {
@@ -74,7 +76,7 @@ function runsPage(folder: string): LivePage {
   return { title: basename(resolve(folder)), sections };
 }
 
-/** Runs of one name are told apart by their folders. */
+/** Tells runs of one name apart by their folders. */
 function withOwnNames(runs: readonly RunRecord[]): RunRecord[] {
   const isTwice = (name: string) => runs.filter(({ config }) => config.name === name).length > 1;
   return runs.map(run =>
@@ -90,7 +92,7 @@ const subfolders = (folder: string): string[] =>
         .sort()
     : [];
 
-/** Sizes and times of all files that a page is made from. */
+/** Returns the sizes and times of all files that a page is made from. */
 function signatureOf(folder: string): string {
   // the folder itself changes with its claim
   const ofRun = (run: string) => [run, ...['config.json', 'metrics.jsonl', 'checkpoints'].map(name => join(run, name))];

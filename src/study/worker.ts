@@ -1,11 +1,14 @@
-/** The child process of `inChildProcess`: takes one task, starts or resumes its run, and tells its parent how it goes. */
+/**
+ * The child process of `inChildProcess`: it takes one task, starts or resumes its run, and tells its parent how it
+ * goes.
+ */
 import { messageOf, UserError } from '../errors.js';
 import { cacheFolder } from '../files.js';
 import type { TrainObserver } from '../run/loop.js';
 import { startOrResumeClaimed } from '../run/run.js';
 import type { Execute, WorkerMessage, WorkerTask } from './execute.js';
 
-/** Takes the run where it is; the parent has claimed its folder. */
+/** Takes the run from where it is; the parent has claimed its folder. */
 const inThisProcess: Execute = ({ folder, config, from }, { signal, onProgress, onNote }) => {
   let steps = 0;
   const observer: TrainObserver = {
@@ -18,7 +21,7 @@ const inThisProcess: Execute = ({ folder, config, from }, { signal, onProgress, 
   return startOrResumeClaimed({ ...config, out: folder }, { observer, signal, from, tune: { cache: cacheFolder() } });
 };
 
-/** Messages a second at most: the parent draws a bar. */
+/** Progress is told at most this often: the parent draws a bar. */
 const PROGRESS_EVERY_MS = 250;
 
 if (process.send) {

@@ -3,17 +3,20 @@ import type { ChoiceDocument } from './document.js';
 
 export interface Mean {
   readonly mean: number;
-  /** Sample deviation over √n; null for one question. */
+  /** The sample deviation over √n; null for one question. */
   readonly stderr: number | null;
 }
 
-/** Shares of questions whose right choice is the likeliest, by the harness's names. */
+/** The shares of questions whose right choice is the likeliest, under the harness's names. */
 export interface Accuracies {
-  /** By log-likelihood. */
+  /** The likeliest choice is the one with the largest log-likelihood. */
   readonly acc: Mean;
-  /** By log-likelihood over the choice's characters (code points, without the delimiter); null for choices in the context. */
+  /**
+   * The likeliest choice has the largest log-likelihood per character of the choice (code points, without the
+   * delimiter). Null for choices in the context.
+   */
   readonly acc_norm: Mean | null;
-  /** By log-likelihood over the choice's UTF-8 bytes. */
+  /** The likeliest choice has the largest log-likelihood per UTF-8 byte of the choice. */
   readonly acc_bytes: Mean | null;
 }
 
@@ -37,7 +40,7 @@ export function accuracies(
   };
 }
 
-/** n shares of 0 or 1 have the sample variance p (1 − p) n / (n − 1). */
+/** Returns the mean of n shares of 0 or 1, whose sample variance is p (1 − p) n / (n − 1). */
 function meanOf(hits: readonly boolean[]): Mean {
   const n = hits.length;
   const mean = hits.filter(Boolean).length / n;

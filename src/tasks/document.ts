@@ -1,9 +1,10 @@
 /**
  * Multiple choice by log-likelihood. Prompts, fields, metrics and the cut between context and continuation are those of
- * EleutherAI's lm-evaluation-harness, commit 4e7e0d47 (0.4.13.dev0, August 2026); paths in these files are in it.
+ * EleutherAI's lm-evaluation-harness, commit 4e7e0d47 (0.4.13.dev0, August 2026). Paths in the files here are paths in
+ * it.
  */
 
-/** What is scored: `continuation`, given `context`, which may be empty. */
+/** The text `continuation`, which is scored given `context`; the context may be empty. */
 export interface Continuation {
   readonly context: string;
   readonly continuation: string;
@@ -11,19 +12,22 @@ export interface Continuation {
 
 /** A question with as many continuations as it has choices. */
 export interface ChoiceDocument {
-  /** For messages: the file and the row. */
+  /** The file and the row, for messages. */
   readonly where: string;
   readonly requests: readonly Continuation[];
-  /** The texts whose lengths normalise; undefined where the choice is in the context, so that lengths say nothing. */
+  /**
+   * The texts by whose lengths scores are normalised. Undefined where the choice is in the context: lengths say
+   * nothing.
+   */
   readonly choices: readonly string[] | undefined;
-  /** Index of the right choice. */
+  /** The index of the right choice. */
   readonly answer: number;
 }
 
 /** `target_delimiter` of lm_eval/config/task.py; no task here sets another. */
 const DELIMITER = ' ';
 
-/** One context and a continuation for each choice. */
+/** Returns a question with one context and a continuation for each choice. */
 export function choicesAfter(
   where: string,
   context: string,
@@ -34,7 +38,7 @@ export function choicesAfter(
   return { where, requests, choices, answer };
 }
 
-/** A context for each choice and one continuation: `multiple_input` of lm_eval/api/task.py. */
+/** Returns a question with a context for each choice and one continuation: `multiple_input` of lm_eval/api/task.py. */
 export function choicesBefore(
   where: string,
   contexts: readonly string[],

@@ -1,17 +1,17 @@
-/** Scores tasks: tokens, log-likelihoods, accuracies. */
+/** Scores tasks: from questions to tokens, log-likelihoods and accuracies. */
 import { type Accuracies, accuracies } from './accuracy.js';
 import type { ChoiceDocument } from './document.js';
 import { type Encoder, encodeRequest, type Request, truncated } from './requests.js';
 import type { TaskData } from './task.js';
 
-/** Summed log-likelihoods in nats of the ids from `start` on, one for each request. */
+/** Returns the summed log-likelihood in nats of the ids from `start` on, one sum for each request. */
 export type Scorer = (requests: readonly Request[]) => Promise<ArrayLike<number>>;
 
-/** What a question came to. */
+/** The score of a question. */
 export interface Sample {
   readonly where: string;
   readonly answer: number;
-  /** In nats, a choice each. */
+  /** The log-likelihood of each choice, in nats. */
   readonly logLikelihoods: readonly number[];
 }
 
@@ -20,20 +20,21 @@ export interface TaskResult {
   readonly files: readonly string[];
   readonly documents: number;
   readonly accuracies: Accuracies;
-  /** Requests that lost the beginning of their context. */
+  /** The number of requests that lost the beginning of their context. */
   readonly truncated: number;
   readonly samples: readonly Sample[];
 }
 
 export interface EvaluateOptions {
-  /** Predictions of a sequence at most. */
+  /** The most predictions that a sequence may have. */
   readonly maxLength: number;
   /** Is told how many more questions were tokenized. */
   readonly onEncoded?: (documents: number) => void;
 }
 
 /**
- * All requests of all tasks go to `score` at once, so that it can group them by length; the same tokens are scored once.
+ * Scores all tasks. All their requests go to `score` at once, so that it can group them by length; requests with the
+ * same tokens are scored once.
  * @throws UserError naming the row whose choice has no tokens, or too many.
  */
 export async function evaluateTasks(

@@ -1,28 +1,28 @@
-/** From context and continuation to tokens, of which those of the continuation are scored. */
+/** Turns context and continuation into tokens; those of the continuation are scored. */
 import { UserError } from '../errors.js';
 import type { Continuation } from './document.js';
 
-/** What is asked of a tokenizer. */
+/** What a tokenizer must offer. */
 export interface Encoder {
   readonly separatorId: number;
-  /** Ids that begin a document. */
+  /** The ids that begin a document. */
   readonly startIds: readonly number[];
-  /** Of the text alone. */
+  /** Returns the ids of the text alone. */
   encode(text: string): Promise<number[]>;
-  /** Of the beginning of a document: what begins one, and the text. */
+  /** Returns the ids of the beginning of a document: the ids that begin one, and those of the text. */
   encodePrompt(text: string): Promise<number[]>;
 }
 
 export interface Request {
   readonly ids: readonly number[];
-  /** Index of the first scored id, at least 1. */
+  /** The index of the first scored id, at least 1. */
   readonly start: number;
 }
 
 /**
- * `loglikelihood` and `_encode_pair` of lm_eval/api/model.py: spaces that end the context go to the continuation, and the
- * continuation's ids are those of the whole after as many as the context alone has. An empty context is what begins a
- * document, else the token that ends one.
+ * Encodes as `loglikelihood` and `_encode_pair` of lm_eval/api/model.py do. Spaces that end the context go to the
+ * continuation. The context alone has some number of ids; the continuation's ids are those of the whole text after as
+ * many. An empty context becomes the tokens that begin a document, or else the token that ends one.
  * @throws UserError when the continuation has no token.
  */
 export async function encodeRequest(encoder: Encoder, request: Continuation, where: string): Promise<Request> {
@@ -46,7 +46,8 @@ export async function encodeRequest(encoder: Encoder, request: Continuation, whe
 }
 
 /**
- * The last `length` + 1 ids, which are `length` predictions, as `_loglikelihood_tokens` of lm_eval/models/huggingface.py.
+ * Keeps the last `length` + 1 ids, which are `length` predictions, as `_loglikelihood_tokens` of
+ * lm_eval/models/huggingface.py does.
  * @throws UserError when that cuts the continuation.
  */
 export function truncated(request: Request, length: number, where: string): Request {

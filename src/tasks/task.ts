@@ -1,4 +1,4 @@
-/** The tasks that there are, by the names of the harness, and reading one from files. */
+/** The tasks that there are, under the names of the harness, and reading one from files. */
 import { existsSync } from 'node:fs';
 import { findInputFiles } from '../data/inputs.js';
 import { Row, readRows } from '../data/rows.js';
@@ -6,9 +6,15 @@ import { readText } from '../data/text-stream.js';
 import { UserError } from '../errors.js';
 import type { ChoiceDocument } from './document.js';
 import { copa, hellaswag, multipleChoice, piqa, type ReadRow, winograd, xcopa, xnli, xstorycloze } from './formats.js';
-import { HELLASWAG_LANGUAGES, XCOPA_WORDS, XNLI_WORDS, XSTORYCLOZE_LANGUAGES, XWINOGRAD_LANGUAGES } from './words.js';
+import {
+  HELLASWAG_LANGUAGES,
+  XCOPA_WORDS,
+  XNLI_WORDS,
+  XSTORYCLOZE_LANGUAGES,
+  XWINOGRAD_LANGUAGES,
+} from './languages.js';
 
-/** `multiple_choice:NAME` is a task of one's own. */
+/** The name of a task of one's own is `multiple_choice:NAME`. */
 const OWN = 'multiple_choice';
 
 const byLanguage = (name: string, languages: readonly string[], read: (language: string) => ReadRow) =>
@@ -37,7 +43,7 @@ export interface TaskData {
 /**
  * Reads a task's questions.
  * @param paths files, folders or globs of .jsonl (also .gz or .zst) and .parquet.
- * @param limit the first so many.
+ * @param limit the number of questions to read, from the first on.
  * @throws UserError when there is no such task, or naming the file and row of what is missing or out of range.
  */
 export async function readTask(task: string, paths: readonly string[], limit = Infinity): Promise<TaskData> {
@@ -64,11 +70,12 @@ function readerOf(task: string): ReadRow {
   const near = TASK_NAMES.filter(name => name.split('_')[0] === family);
   const known = near.length > 0 ? near : TASK_NAMES.filter(name => !name.includes('_') || name.endsWith('_en'));
   throw new UserError(
-    `there is no task '${task}'; there are ${known.join(', ')}, and ${OWN}:NAME for one of your own; --help lists all languages`,
+    `there is no task '${task}'; there are ${known.join(', ')}, and ${OWN}:NAME for one of your own; ` +
+      '--help lists all languages',
   );
 }
 
-/** PIQA's release has the labels of valid.jsonl in valid-labels.lst, a line for each. */
+/** Reads a file's rows with their labels: PIQA's release has those of valid.jsonl in valid-labels.lst, one a line. */
 async function* withLabels(file: string): AsyncGenerator<Row> {
   const path = file.replace(/\.jsonl(\.(gz|zst))?$/, '-labels.lst');
   if (path === file || !existsSync(path)) return yield* readRows(file);

@@ -12,30 +12,34 @@ import type { BatchShape } from '../model/llama.js';
 import { ModelTensors, type Precision } from '../model/model.js';
 import { TracedStep, type TrainerSettings } from './traced-step.js';
 
-/** What decides which kernels a training step and its evaluation ask for. */
+/** The shape of a training step and its evaluation, which decides which kernels they ask for. */
 export interface StepShape {
   readonly model: ModelConfig;
   readonly settings: TrainerSettings;
-  /** The batch of an evaluation; by default the step's. */
+  /** The batch of an evaluation; by default that of the step. */
   readonly evaluation?: BatchShape | undefined;
   readonly precision?: Precision | undefined;
 }
 
+/** A step and an evaluation as they were laid out. */
 export interface DryStep {
-  /** Its `requests` are all that step and evaluation ask for, and `used` what they run with. */
+  /** The table whose `requests` are all that step and evaluation ask for; `used` are the variants that they run with. */
   readonly variants: VariantTable;
-  /** All that was counted. */
+  /** The count of all that would be allocated. */
   readonly memory: MemoryCount;
   readonly model: ModelTensors;
-  /** Bytes of the model's weights. */
+  /** The bytes of the model's weights. */
   readonly parameters: number;
   readonly step: TracedStep;
   readonly evaluation: TracedLosses;
-  /** Of the micro-batch, the update, and the evaluation. */
+  /** The allocations of the micro-batch, the update, and the evaluation. */
   readonly allocations: readonly Allocation[];
 }
 
-/** @throws UserError when the model is not sound, or the adapter has no f16. */
+/**
+ * Lays step and evaluation out without a device.
+ * @throws UserError when the model is not sound, or the adapter has no f16.
+ */
 export function dryStep(
   adapter: AdapterDescription,
   { model: config, settings, evaluation: batch = settings, precision = 'f32' }: StepShape,

@@ -10,7 +10,7 @@ import { type BatchShape, type Checkpointing, traceLosses } from '../model/llama
 import type { Model } from '../model/model.js';
 import { addSum } from '../ops/sum.js';
 
-/** Loss scale of a single f16 pass: a power of two, so that dividing by it is exact. */
+/** The loss scale of a single f16 pass: a power of two, so that dividing by it is exact. */
 const LOSS_SCALE = 1024;
 
 /** A traced forward and backward pass with gradient buffers of its own. Free it with `destroy`. */
@@ -96,7 +96,7 @@ export class GradientPass {
     ]);
   }
 
-  /** Mean loss, in nats, and the gradients by parameter name, of the pass submitted last. */
+  /** Returns the mean loss in nats and the gradients by parameter name, of the pass submitted last. */
   async read(): Promise<{ loss: number; gradients: Map<string, Float32Array> }> {
     const { device } = this.#model;
     const gradients = new Map<string, Float32Array>();
@@ -119,8 +119,8 @@ export class GradientPass {
 }
 
 /**
- * Mean loss over sequences [B, T+1] (each predicts its ids but the first) and its gradient for every parameter, by
- * Hugging Face name.
+ * Returns the mean loss over sequences [B, T+1] (each predicts its ids but the first) and its gradient for every
+ * parameter, by Hugging Face name.
  * @throws UserError when ids or shape are not sound, the model was destroyed, or a buffer exceeds the adapter's limits.
  * @example
  * import { createModel, lossAndGradients, openDevice } from 'babelgrad';

@@ -1,6 +1,6 @@
 /**
  * An op of a training step with everything that it ran on, to be run again: its kernels as they were compiled, and the
- * bytes of its buffers. As a file: eight bytes of header length, a JSON header, then the buffers' bytes.
+ * bytes of its buffers. A file of it has eight bytes of header length, a JSON header, then the buffers' bytes.
  */
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
@@ -25,7 +25,7 @@ const headerSchema = z.object({
   format: z.literal(FORMAT),
   op: z.string(),
   adapter: z.string(),
-  /** What was not finite; the value as text, since JSON has no NaN. */
+  /** What was not finite; the value is text, since JSON has no NaN. */
   found: z.object({ tensor: z.string(), index: z.number(), value: z.string() }),
   buffers: z.array(z.object({ name: z.string(), sizeBytes: z.number(), type: typeSchema })),
   /** What the op makes or adds to: elements from the start of a buffer. */
@@ -42,12 +42,12 @@ const headerSchema = z.object({
 });
 type Header = z.infer<typeof headerSchema>;
 
-/** `contents` of `buffers`, before the op. */
+/** A recorded op with the `contents` of its `buffers` before the op. */
 export type RecordedOp = Omit<Header, 'format'> & { readonly contents: readonly Uint8Array[] };
 
 /**
- * Records a node of a plan whose temporary tensors have buffers of their own, as they are now: before it runs. Of a buffer
- * that weights share, the stretch that the node reads is kept.
+ * Records a node of a plan whose temporary tensors have buffers of their own, as they are now: before it runs. If
+ * weights share a buffer, the stretch that the node reads is kept.
  */
 export async function recordOp(
   device: Device,
@@ -96,11 +96,11 @@ export async function recordOp(
 
 const fieldsOf = (source: string) => interfaceOf(source).params?.fields ?? [];
 
-/** The names of a kernel's bindings, in the order of their numbers. */
+/** Returns the names of a kernel's bindings, in the order of their numbers. */
 const bindingNames = (source: string): string[] =>
   [...interfaceOf(source).bindings].sort(([, a], [, b]) => a.number - b.number).map(([name]) => name);
 
-/** A recorded call on buffers that hold the recorded contents. */
+/** Returns a recorded call on buffers that hold the recorded contents. */
 export function callOfRecord(
   { label, source, params, workgroups, buffers: places }: RecordedOp['calls'][number],
   buffers: readonly DeviceBuffer[],
@@ -116,7 +116,7 @@ export function callOfRecord(
   };
 }
 
-/** Of every buffer, the stretch that holds all its ranges. */
+/** Returns for each buffer the stretch that holds all its ranges. */
 function stretchesOf(ranges: readonly BufferRange[]): BufferRange[] {
   return [...new Set(ranges.map(({ buffer }) => buffer))].map(buffer => {
     const within = ranges.filter(range => range.buffer === buffer);
@@ -142,7 +142,7 @@ export function isOpFile(path: string): boolean {
   }
 }
 
-/** @throws UserError when the file is no recorded op, or cut off. */
+/** Reads a recorded op. @throws UserError when the file is none, or cut off. */
 export function readOp(path: string): RecordedOp {
   const bytes = readFileSync(path);
   try {

@@ -1,5 +1,5 @@
 /**
- * A training step: micro-batches of forward and backward with gradients accumulated, then clipping and AdamW, as one
+ * A training step: micro-batches of forward and backward with gradients accumulated, then clipping and AdamW. It is one
  * program that was traced, planned and bound once. A step encodes and submits; it waits for nothing.
  */
 
@@ -12,9 +12,9 @@ import type { Model } from '../model/model.js';
 import {
   ADAMW_DEFAULTS,
   firstScaler,
-  HEALTH_BYTES,
   type OptimizerSettings,
-  readHealth,
+  readStepHealth,
+  STEP_HEALTH_BYTES,
   type StepHealth,
   scheduleWords,
 } from '../optim/adamw.js';
@@ -58,10 +58,13 @@ export class Trainer {
   readonly settings: TrainerSettings;
   /** The commands of a step, for profiling with `device.time`. */
   readonly program: readonly Command[];
-  /** Optimizer steps made so far. */
-  step = 0;
-  /** What the program is made of: a micro-batch, which it repeats, and the update. */
+  /**
+   * What the program is made of: a micro-batch, which it repeats, and the update.
+   * @internal
+   */
   readonly plans: readonly Plan[];
+  /** The number of optimizer steps made so far. */
+  step = 0;
   readonly #traced: TracedStep;
   #unread = 0;
 
@@ -112,28 +115,31 @@ export class Trainer {
     }
   }
 
-  /** The parameters with their gradients and moments by group, and what the last step reported of itself. */
-  get state(): Pick<TracedStep, 'parameters' | 'health'> {
+  /**
+   * The parameters with their gradients and moments by group, and what the last step reported of itself.
+   * @internal
+   */
+  get state(): Pick<TracedStep, 'parameters' | 'stepHealth'> {
     return this.#traced;
   }
 
-  /** Updates that the moments of the embedding have seen, those of a run that they come from among them. */
+  /** The number of updates that the moments of the embedding have seen, with those of a run that they come from. */
   get updates(): number {
     return this.step + (this.settings.earlierUpdates ?? 0);
   }
 
-  /** Those of what is frozen at first. */
+  /** The number of updates that the moments of the parameters that are frozen at first have seen. */
   get #bodyUpdates(): number {
     const { frozenSteps = 0, earlierUpdates = 0 } = this.settings;
     return earlierUpdates + Math.max(0, this.step - frozenSteps);
   }
 
-  /** Tokens that an optimizer step is trained on. */
+  /** The tokens that an optimizer step is trained on. */
   get tokensPerStep(): number {
     return this.settings.microBatches * this.settings.B * this.settings.T;
   }
 
-  /** Bytes of activations, their gradients and scratch. */
+  /** The bytes of activations, their gradients and scratch. */
   get planBytes(): number {
     return this.plans.reduce((sum, { bytes }) => sum + bytes, 0);
   }
@@ -147,7 +153,7 @@ export class Trainer {
     checkBatch(this.model, sequences, { B: microBatches * B, T });
     if (this.#unread === HISTORY) throw new Error(`${HISTORY} steps have not been read: call reports()`);
     const { device, config } = this.model;
-    const { packed, schedule, bodySchedule, health, history } = this.#traced;
+    const { packed, schedule, bodySchedule, stepHealth, history } = this.#traced;
     device.write(packed, packSequences(sequences, this.settings, microBatches, config.vocabSize));
     this.step++;
     device.write(schedule.buffer!, scheduleWords(optimizer, this.step, learningRate, this.updates));
@@ -155,21 +161,21 @@ export class Trainer {
       const updates = this.step > frozenSteps ? this.#bodyUpdates : 0;
       device.write(bodySchedule.buffer!, scheduleWords(optimizer, updates, learningRate));
     }
-    const from = { buffer: health.buffer!, offsetBytes: 0, sizeBytes: HEALTH_BYTES };
-    const to = { buffer: history, offsetBytes: this.#unread++ * HEALTH_BYTES, sizeBytes: HEALTH_BYTES };
+    const from = { buffer: stepHealth.buffer!, offsetBytes: 0, sizeBytes: STEP_HEALTH_BYTES };
+    const to = { buffer: history, offsetBytes: this.#unread++ * STEP_HEALTH_BYTES, sizeBytes: STEP_HEALTH_BYTES };
     device.submit([...this.program, { kind: 'copy', from, to }]);
   }
 
   /**
-   * An optimizer step on sequences [microBatches*B, T+1], waited for. In a loop, `submit` and `reports` keep the device
-   * busier.
+   * Makes an optimizer step on sequences [microBatches*B, T+1] and waits for it. In a loop, `submit` and `reports` keep
+   * the device busier.
    */
   async trainStep(sequences: Uint32Array, learningRate: number): Promise<StepHealth> {
     this.submit(sequences, learningRate);
     return (await this.reports()).at(-1)!;
   }
 
-  /** Steps submitted since the last `reports`. */
+  /** The number of steps submitted since the last `reports`. */
   get unread(): number {
     return this.#unread;
   }
@@ -179,7 +185,10 @@ export class Trainer {
     return this.collect()();
   }
 
-  /** As `reports`, of the steps submitted so far; steps may be submitted before the function that comes back is called. */
+  /**
+   * Collects the reports of the steps submitted so far, as `reports` does. Steps may be submitted before the function
+   * that this returns is called.
+   */
   collect(): () => Promise<StepHealth[]> {
     const count = this.#unread;
     this.#unread = 0;
@@ -187,11 +196,11 @@ export class Trainer {
     const read = this.model.device.copyOut(this.#traced.history); // always whole: readback buffers are of one size
     return async () => {
       const bytes = await read();
-      return Array.from({ length: count }, (_, i) => readHealth(bytes, i * HEALTH_BYTES));
+      return Array.from({ length: count }, (_, i) => readStepHealth(bytes, i * STEP_HEALTH_BYTES));
     };
   }
 
-  /** The gradients of the last step, before clipping (and times the loss scale, in f16), by Hugging Face name. */
+  /** Returns the gradients of the last step before clipping (in f16, times the loss scale), by Hugging Face name. */
   async gradients(): Promise<Map<string, Float32Array>> {
     const gradients = new Map<string, Float32Array>();
     const { parameters } = this.#traced;
@@ -201,21 +210,21 @@ export class Trainer {
     return gradients;
   }
 
-  /** The optimizer's moments of a parameter, by Hugging Face name. */
+  /** Returns the optimizer's moments of a parameter, by Hugging Face name. */
   async moments(name: string): Promise<Moments> {
     const read = (moment: 'm' | 'v') => this.model.readPart(name, group => this.#traced.parameters.get(group)![moment]);
     return { m: await read('m'), v: await read('v') };
   }
 
-  /** [4] or [6], the state of dynamic loss scaling (see firstScaler); undefined in f32. */
+  /** Returns the state of dynamic loss scaling [4] or [6] (see `firstScaler`); undefined in f32. */
   async scaler(): Promise<Float32Array | undefined> {
     const { scaler } = this.#traced;
     return scaler && new Float32Array(await this.model.device.read(scaler.buffer!));
   }
 
   /**
-   * Puts back moments, the step count and, in f16, the state of loss scaling (by default a new one), to go on where a run
-   * stopped.
+   * Puts back moments, the step count and, in f16, the state of loss scaling (by default a new one), to go on where a
+   * run stopped.
    */
   restore(step: number, momentsOf: (name: string) => Moments, scaling?: Float32Array): void {
     const { parameters, scaler } = this.#traced;
@@ -230,7 +239,7 @@ export class Trainer {
     const body = this.#traced.bodySchedule && this.#bodyUpdates;
     const state = firstScaler(this.settings.optimizer, { all: this.updates, body });
     if (scaling) state.set(scaling.subarray(0, state.length));
-    // taken over from a run that froze nothing: all parameters had seen the same updates
+    // the state comes from a run that froze nothing, so all parameters had seen the same updates
     if (body !== undefined && scaling?.length === 4 && step === 0) state.set(scaling.subarray(2), 4);
     this.model.device.write(scaler.buffer!, state);
   }

@@ -1,4 +1,4 @@
-/** What a training step keeps on the device, and its traced graphs. The graphs are planned by whoever runs them. */
+/** What a training step keeps on the device, and its traced graphs. Whoever runs the graphs plans them. */
 import { Arena } from '../autograd/arena.js';
 import { backward } from '../autograd/backward.js';
 import { Graph } from '../autograd/graph.js';
@@ -7,42 +7,44 @@ import type { DeviceBuffer } from '../gpu/buffer.js';
 import type { Memory } from '../gpu/memory.js';
 import type { Command } from '../gpu/program.js';
 import { BatchInputs, checkSizes } from '../model/batch.js';
+import { TOKEN_TENSORS } from '../model/config.js';
 import { type BatchShape, type Checkpointing, traceLosses } from '../model/llama.js';
 import type { ModelTensors } from '../model/model.js';
 import { addSum } from '../ops/sum.js';
 import {
   firstScaler,
-  HEALTH_BYTES,
   type OptimizedParameter,
   type OptimizerSettings,
+  STEP_HEALTH_BYTES,
   traceUpdate,
 } from '../optim/adamw.js';
 
 export interface TrainerSettings extends BatchShape {
-  /** Micro-batches of B sequences that make an optimizer step. */
+  /** The number of micro-batches of B sequences that make an optimizer step. */
   readonly microBatches: number;
   readonly optimizer: OptimizerSettings;
-  /** What the backward pass recomputes instead of keeping; default 'none'. The gradients are the same bits. */
+  /** What the backward pass recomputes instead of keeping; 'none' by default. The gradients are the same bits. */
   readonly checkpointing?: Checkpointing | undefined;
-  /** First steps in which nothing but the embedding and an untied head changes; default 0. */
+  /** The number of first steps in which only the embedding and an untied head change; 0 by default. */
   readonly frozenSteps?: number | undefined;
-  /** Updates that the moments had seen before the first step, where they come from another run; default 0. */
+  /**
+   * The number of updates that the moments had seen before the first step, if they come from another run; 0 by default.
+   */
   readonly earlierUpdates?: number | undefined;
 }
 
-/** Groups that have a row a token: what is trained while the rest is frozen. */
-const TABLES: readonly string[] = ['model.embed_tokens.weight', 'lm_head.weight'];
-
-/** Steps whose reports wait on the device until they are read. */
+/** The number of steps whose reports wait on the device until they are read. */
 export const HISTORY = 64;
 
-/** A group of parameters with its moments; `tensor` and `matrix` (what products read) have their gradient with them. */
+/**
+ * A group of parameters with its moments. `tensor` and `matrix` (which products read) have their gradient with them.
+ */
 export interface TrainedGroup extends Pick<OptimizedParameter, 'tensor' | 'm' | 'v' | 'schedule'> {
   readonly matrix: Tensor;
 }
 
 export class TracedStep {
-  /** By group. */
+  /** The parameters by group. */
   readonly parameters: ReadonlyMap<string, TrainedGroup>;
   readonly gradients: Arena;
   readonly m: Arena;
@@ -51,22 +53,25 @@ export class TracedStep {
   /** The micro-batches of a step, one after another. */
   readonly packed: DeviceBuffer;
   readonly schedule: Tensor;
-  /** Of the parameters that are frozen at first, where there are any. */
+  /** The schedule of the parameters that are frozen at first, where there are any. */
   readonly bodySchedule: Tensor | undefined;
-  readonly health: Tensor;
+  readonly stepHealth: Tensor;
   /** The state of loss scaling, in f16. */
   readonly scaler: Tensor | undefined;
   /** The health of the last HISTORY steps. */
   readonly history: DeviceBuffer;
-  /** Forward and backward of a micro-batch: adds to the gradients and to the loss. */
+  /** The forward and backward pass of a micro-batch, which adds to the gradients and to the loss. */
   readonly microBatch = new Graph();
-  /** Clipping and AdamW. */
+  /** The update: clipping and AdamW. */
   readonly update = new Graph();
   readonly #loss: Tensor;
   readonly #norms: { destroy(): void };
   readonly #owned: DeviceBuffer[] = [];
 
-  /** @throws UserError when a size is not a whole number above 0, or a buffer exceeds the adapter's limits. */
+  /**
+   * Makes the buffers and traces the graphs.
+   * @throws UserError when a size is not a whole number above 0, or a buffer exceeds the adapter's limits.
+   */
   constructor(memory: Memory, model: ModelTensors, settings: TrainerSettings) {
     checkSizes({ microBatches: settings.microBatches });
     const make = (name: string, sizeBytes: number) => {
@@ -95,15 +100,15 @@ export class TracedStep {
       this.packed = make('packed batch', 4 * settings.microBatches * this.inputs.words);
       this.#loss = tensor('loss', [1]);
       this.schedule = tensor('schedule', [4]);
-      this.health = tensor('health', [HEALTH_BYTES / 4]);
+      this.stepHealth = tensor('health', [STEP_HEALTH_BYTES / 4]);
       if (model.precision === 'f16') {
         const first = firstScaler(settings.optimizer, { all: 0, body: this.bodySchedule && 0 });
         this.scaler = tensor('loss scaling', [first.length]);
         memory.write(this.scaler.buffer!, first);
       }
-      this.history = make('history', HISTORY * HEALTH_BYTES);
+      this.history = make('history', HISTORY * STEP_HEALTH_BYTES);
       this.#traceMicroBatch(model, settings);
-      const { schedule, bodySchedule, health, scaler } = this;
+      const { schedule, bodySchedule, stepHealth: health, scaler } = this;
       const state = { loss: this.#loss, schedule, bodySchedule, health, scaler };
       this.#norms = traceUpdate(this.update, memory, this.#updated(model), settings.optimizer, state);
     } catch (error) {
@@ -118,12 +123,12 @@ export class TracedStep {
     return arena;
   }
 
-  /** The schedule of a group that is frozen at first. */
+  /** Returns the schedule of a group that is frozen at first; undefined for another group. */
   #scheduleOf(group: string): Tensor | undefined {
-    return TABLES.includes(group) ? undefined : this.bodySchedule;
+    return TOKEN_TENSORS.includes(group) ? undefined : this.bodySchedule;
   }
 
-  /** What the optimizer updates at once: neighbours that it treats alike. */
+  /** Returns what the optimizer updates at once: neighbours that it treats alike. */
   #updated({ groups, weights, halves }: ModelTensors): OptimizedParameter[] {
     const decays = new Map(groups.map(({ name, decay }) => [name, decay]));
     const isAlike = (a: string, b: string) =>
@@ -155,7 +160,7 @@ export class TracedStep {
     backward(graph, losses);
   }
 
-  /** Sets what a step adds to, gradients and loss, to zero. */
+  /** Returns the commands that set the gradients and the loss to zero, which a step adds to. */
   clear(): Command[] {
     return [this.#loss.buffer!, ...this.gradients.buffers].map(buffer => ({ kind: 'clear', buffer }));
   }

@@ -72,14 +72,7 @@ export function sum(graph: Graph, a: Tensor, b: Tensor): Tensor {
 
 /** Starts a backward walk at `y` with gradient `dy`. */
 export function backwardFrom(graph: Graph, y: Tensor, dy: Tensor): void {
-  const [root] = graph.add({
-    op: 'root',
-    inputs: [y],
-    outputs: [{ shape: [1] }],
-    launch: () => [],
-    backward: () => [dy],
-  });
-  backward(graph, root!);
+  backward(graph, y, dy);
 }
 
 /** Values that a half holds. */

@@ -1,6 +1,6 @@
-/** What prompts say in each language. */
+/** The words of prompts in each language. */
 
-/** Question word; labels of entailment, neutral and contradiction: lm_eval/tasks/xnli/utils.py. */
+/** The question word, and the labels of entailment, neutral and contradiction: lm_eval/tasks/xnli/utils.py. */
 export const XNLI_WORDS: Readonly<Record<string, readonly [string, readonly [string, string, string]]>> = {
   ar: ['صحيح', ['نعم', 'لذا', 'رقم']],
   bg: ['правилно', ['да', 'така', 'не']],
@@ -19,7 +19,7 @@ export const XNLI_WORDS: Readonly<Record<string, readonly [string, readonly [str
   zh: ['正确', ['是的', '所以', '不是的']],
 };
 
-/** Connectives after a premise: lm_eval/tasks/xcopa/utils.py. */
+/** The connectives after a premise: lm_eval/tasks/xcopa/utils.py. */
 export const XCOPA_WORDS: Readonly<Record<string, Readonly<Record<'cause' | 'effect', string>>>> = {
   et: { cause: 'sest', effect: 'seetõttu' },
   ht: { cause: 'poukisa', effect: 'donk sa' },
@@ -34,12 +34,15 @@ export const XCOPA_WORDS: Readonly<Record<string, Readonly<Record<'cause' | 'eff
   zh: { cause: '因为', effect: '所以' },
 };
 
-/** Files default_*.yaml of lm_eval/tasks/xstorycloze. */
+/** The languages of the files default_*.yaml of lm_eval/tasks/xstorycloze. */
 export const XSTORYCLOZE_LANGUAGES = ['ar', 'en', 'es', 'eu', 'hi', 'id', 'my', 'ru', 'sw', 'te', 'zh'];
 
 /** LANGUAGES of lm_eval/tasks/xwinograd/utils.py; `jp` is Japanese. */
 export const XWINOGRAD_LANGUAGES = ['en', 'fr', 'jp', 'pt', 'ru', 'zh'];
 
-/** Files hellaswag_*.yaml of lm_eval/tasks/okapi/hellaswag_multilingual, and Chinese, which the release has too. */
+/**
+ * The languages of the files hellaswag_*.yaml of lm_eval/tasks/okapi/hellaswag_multilingual, and Chinese, which the
+ * release has too.
+ */
 export const HELLASWAG_LANGUAGES =
   'ar bn ca da de es eu fr gu hi hr hu hy id it kn ml mr ne nl pt ro ru sk sr sv ta te uk vi zh'.split(' ');

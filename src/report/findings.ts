@@ -1,5 +1,6 @@
-/** Findings in words and numbers, for the terminal and for the page. */
+/** What runs show, in sentences, for the terminal and for the page. */
 import type { Forgetting, ReplayComparison } from './forgetting.js';
+import { percent, short, signed } from './numbers.js';
 import {
   type Comparison,
   compareRuns,
@@ -12,34 +13,14 @@ import {
   unitOf,
 } from './runs.js';
 
-/** 1234567 → '1.23M'. */
-export function short(value: number): string {
-  const units: readonly [number, string][] = [
-    [1e18, 'E'],
-    [1e15, 'P'],
-    [1e12, 'T'],
-    [1e9, 'G'],
-    [1e6, 'M'],
-    [1e3, 'k'],
-  ];
-  const unit = units.find(([size]) => Math.abs(value) >= size);
-  return unit ? `${Number((value / unit[0]).toPrecision(3))}${unit[1]}` : String(Number(value.toPrecision(3)));
-}
-
-/** Held-out losses by language, in nats per token. */
-export const lossWords = (heldOut: Readonly<Record<string, { readonly loss: number }>>): string =>
-  Object.entries(heldOut)
-    .map(([language, { loss }]) => `${language} ${loss.toFixed(4)}`)
-    .join(', ');
-
-export const percent = (share: number): string => `${(100 * share).toFixed(0)}%`;
-
-/** What a pair of runs shows, in a sentence. */
+/** Says in one sentence what a pair of runs shows. */
 function sentence(comparison: Comparison): string {
   const { scratch, cpt, language, unit, savings } = comparison;
   if (!sameTokens(scratch, cpt)) return sentencePerByte(comparison);
   const { loss, savedTokens, savedFlops } = savings;
-  const goal = `the ${language} loss of ${loss.toFixed(3)} ${unit} that '${scratch.config.name}' reached with ${short(savings.scratch.tokens)} tokens`;
+  const goal =
+    `the ${language} loss of ${loss.toFixed(3)} ${unit} that '${scratch.config.name}' reached with ` +
+    `${short(savings.scratch.tokens)} tokens`;
   if (!savings.cpt || savedTokens === undefined || savedFlops === undefined) {
     return `'${cpt.config.name}' did not reach ${goal}.`;
   }
@@ -47,33 +28,45 @@ function sentence(comparison: Comparison): string {
     savedTokens >= 0
       ? `${percent(savedTokens)} of the tokens and ${percent(savedFlops)} of the FLOPs saved`
       : `${percent(-savedTokens)} more tokens and ${percent(-savedFlops)} more FLOPs: nothing saved`;
-  return `'${cpt.config.name}' reached ${goal} after ${short(savings.cpt.tokens)}: ${verdict}, the source model not counted.`;
+  return (
+    `'${cpt.config.name}' reached ${goal} after ${short(savings.cpt.tokens)}: ${verdict}, ` +
+    'the source model not counted.'
+  );
 }
 
-/** The same of runs with different vocabularies, whose tokens do not compare. */
+/** Says the same of runs with different vocabularies, whose tokens do not compare. */
 function sentencePerByte({
   scratch,
   cpt,
   language,
   savings: { loss, scratch: from, cpt: to, savedFlops },
 }: Comparison) {
-  const goal = `the ${loss.toFixed(3)} bits per byte of ${language} that '${scratch.config.name}' reached with ${short(from.flops)} FLOPs`;
+  const goal =
+    `the ${loss.toFixed(3)} bits per byte of ${language} that '${scratch.config.name}' reached with ` +
+    `${short(from.flops)} FLOPs`;
   if (!to || savedFlops === undefined) return `'${cpt.config.name}' did not reach ${goal}.`;
   const verdict = savedFlops >= 0 ? `${percent(savedFlops)} saved` : `${percent(-savedFlops)} more: nothing saved`;
-  return `'${cpt.config.name}' reached ${goal} after ${short(to.flops)}: ${verdict}, the source model not counted. Their vocabularies differ, so that losses are compared per byte, and tokens not at all.`;
+  return (
+    `'${cpt.config.name}' reached ${goal} after ${short(to.flops)}: ${verdict}, the source model not counted. ` +
+    'Their vocabularies differ, so that losses are compared per byte, and tokens not at all.'
+  );
 }
 
-/** What the runs show together, a sentence each. */
+/** Says what the runs show together, one sentence each. */
 export function findingsOf(runs: readonly RunRecord[]): string[] {
   const refused = refusedPairs(runs).map(({ scratch, cpt }) =>
     sameTokens(scratch, cpt)
-      ? `One of '${cpt.config.name}' and '${scratch.config.name}' has no bits per byte beside its held-out losses, which all runs are compared in here, since the vocabularies of others differ: the two can be compared by themselves.`
-      : `'${cpt.config.name}' and '${scratch.config.name}' have different vocabularies, and one of them has no bits per byte beside its held-out losses: they are not compared, since losses per token would mean nothing.`,
+      ? `One of '${cpt.config.name}' and '${scratch.config.name}' has no bits per byte beside its held-out losses, ` +
+        'which all runs are compared in here, since the vocabularies of others differ: ' +
+        'the two can be compared by themselves.'
+      : `'${cpt.config.name}' and '${scratch.config.name}' have different vocabularies, ` +
+        'and one of them has no bits per byte beside its held-out losses: they are not compared, ' +
+        'since losses per token would mean nothing.',
   );
   return [...compareRuns(runs).map(sentence), ...refused, ...forgetting(runs)];
 }
 
-/** How the other languages fared in a CPT run: forgetting, or the lack of it. */
+/** Says how the other languages fared in a CPT run: how much was forgotten, or that nothing was. */
 function forgetting(runs: readonly RunRecord[]): string[] {
   const unit = unitOf(runs);
   return runs.flatMap(run => {
@@ -86,17 +79,20 @@ function forgetting(runs: readonly RunRecord[]): string[] {
       const change = last.loss - first.loss;
       const verb = change > 0 ? 'rose' : 'fell';
       return [
-        `The ${language} loss of '${run.config.name}' ${verb} from ${first.loss.toFixed(3)} to ${last.loss.toFixed(3)} ${unit}.`,
+        `The ${language} loss of '${run.config.name}' ${verb} from ${first.loss.toFixed(3)} to ` +
+          `${last.loss.toFixed(3)} ${unit}.`,
       ];
     });
   });
 }
 
-/** What each ratio of replay cost and kept, in sentences. */
+/** Says in sentences what each ratio of replay cost and kept. */
 export function replayFindings({ source, target, unit, tokens, unequal, effects }: ReplayComparison): string[] {
   const [least, ...others] = effects;
   const sentences = others.map(({ forgetting: { run, replay }, gain, priceLoss, priceTokens }) => {
-    const kept = `${percent(replay)} replay ('${run.config.name}') against ${percent(least!.forgetting.replay)}, after ${short(tokens)} tokens: ${source} loss ${signed(-gain)} ${unit}`;
+    const kept =
+      `${percent(replay)} replay ('${run.config.name}') against ${percent(least!.forgetting.replay)}, ` +
+      `after ${short(tokens)} tokens: ${source} loss ${signed(-gain)} ${unit}`;
     const paid = priceTokens >= 0 ? `${short(priceTokens)} tokens lost` : `${short(-priceTokens)} tokens ahead`;
     return `${kept}, ${target} loss ${signed(priceLoss)} ${unit} (${paid}).`;
   });
@@ -104,22 +100,24 @@ export function replayFindings({ source, target, unit, tokens, unequal, effects 
   return unequal ? [...sentences, note] : sentences;
 }
 
-/** Where the changes of the source loss start: the source model's own record may be in other tokens, of other text. */
+/**
+ * Says where the changes of the source loss start: the source model's own record may count other tokens of other text.
+ */
 export function startOfForgetting(all: readonly Forgetting[]): string {
   const start =
     "Changes are from each run's own evaluation before its first step: its source model, in its own tokens.";
   const extended = all.filter(({ run }) => run.isExtended).map(({ run }) => `'${run.config.name}'`);
   if (extended.length === 0) return start;
-  return `${start} The vocabulary was extended between training and this for ${extended.join(', ')}: losses are in bits per byte, and what the extension itself changed is in no change here.`;
+  return (
+    `${start} The vocabulary was extended between training and this for ${extended.join(', ')}: ` +
+    'losses are in bits per byte, and what the extension itself changed is in no change here.'
+  );
 }
 
-/** Evaluations of a run that a table shows: about `rows`, first and last among them. */
+/** Returns the evaluations of a run that a table shows: about `rows`, with the first and the last among them. */
 export function milestones(run: RunRecord, rows: number): RunRecord['evaluations'] {
   const { evaluations } = run;
   if (evaluations.length <= rows) return evaluations;
   const chosen = Array.from({ length: rows }, (_, i) => Math.round((i * (evaluations.length - 1)) / (rows - 1)));
   return chosen.map(i => evaluations[i]!);
 }
-
-/** With its sign: a change. */
-export const signed = (value: number): string => `${value < 0 ? '−' : '+'}${Math.abs(value).toFixed(4)}`;

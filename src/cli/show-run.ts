@@ -1,6 +1,6 @@
-/** What a run is going to do, before it starts: schedule, evaluations, checkpoints, passes over its data. */
+/** Says what a run is going to do, before it starts: schedule, evaluations, checkpoints, passes over its data. */
 import { learningRateAt } from '../optim/schedule.js';
-import { short } from '../report/words.js';
+import { short } from '../report/numbers.js';
 import { evaluationCost } from '../run/evaluations.js';
 import { passesOf } from '../run/repeats.js';
 import type { ResolvedRun } from '../run/resolve.js';
@@ -8,11 +8,11 @@ import type { ResolvedRun } from '../run/resolve.js';
 export interface Phase {
   readonly phase: string;
   readonly steps: number;
-  /** The learning rate of its last step. */
+  /** The learning rate of the phase's last step. */
   readonly to: number;
 }
 
-/** The phases of a run's learning rate, of one step at least each. */
+/** Returns the phases of a run's learning rate, each of at least one step. */
 export function schedulePhases({ schedule, steps }: Pick<ResolvedRun, 'schedule' | 'steps'>): Phase[] {
   const share = (of: number, most = steps) => Math.min(most, Math.round(of * steps));
   const warmup = ['warm-up', schedule.schedule === 'anneal' ? 0 : share(schedule.warmup)] as const;
@@ -42,21 +42,24 @@ export function schedulePhases({ schedule, steps }: Pick<ResolvedRun, 'schedule'
     });
 }
 
-/** A rate or a number of passes, with three digits. */
+/** Returns a rate or a number of passes, with three digits. */
 const digits = (value: number): string => String(Number(value.toPrecision(3)));
 
-export function scheduleWords(run: ResolvedRun): string {
+export function showSchedule(run: ResolvedRun): string {
   const phases = schedulePhases(run).map(
     ({ phase, steps, to }) => `${phase} ${phase === 'constant' ? 'at' : 'to'} ${digits(to)} in ${steps} steps`,
   );
   return `learning rate: ${run.schedule.schedule}, ${phases.join(', ')}`;
 }
 
-export function evaluationWords(run: ResolvedRun): string {
+export function showEvaluations(run: ResolvedRun): string {
   const count = run.evaluations + 1;
   const cost = evaluationCost(run);
   if (!run.evaluation || !cost) {
-    return `evaluations: ${count}, on ${run.evalTokens === null ? 'all' : `the first ${short(run.evalTokens)}`} held-out tokens of each language`;
+    return (
+      `evaluations: ${count}, on ${run.evalTokens === null ? 'all' : `the first ${short(run.evalTokens)}`} ` +
+      'held-out tokens of each language'
+    );
   }
   const first = run.evalTokens === null ? 'all ' : 'the first ';
   const tokens = Object.entries(run.evaluation.tokens).map(([language, of]) => `${short(of)} of ${language}`);
@@ -64,7 +67,7 @@ export function evaluationWords(run: ResolvedRun): string {
   return `evaluations: ${count}, on ${first}held-out tokens (${tokens.join(', ')}): ${share}`;
 }
 
-export const passesWords = (run: ResolvedRun): string =>
+export const showPasses = (run: ResolvedRun): string =>
   `data: ${passesOf(run)
     .map(({ name, passes }) => `${digits(passes)} passes over ${name}`)
     .join(', ')}`;

@@ -1,4 +1,6 @@
-/** Finds where a step stopped being finite: runs its batches again, every tensor kept, and looks at them in order. */
+/**
+ * Finds where a step stopped being finite: it runs the batches again, keeps every tensor, and looks at them in order.
+ */
 import { bytesOf } from '../autograd/tensor.js';
 import { floatsOf } from '../kernels/element-type.js';
 import type { BatchShape } from '../model/llama.js';
@@ -7,7 +9,7 @@ import { GradientPass } from './gradients.js';
 import { type RecordedOp, recordOp } from './recorded-op.js';
 
 export interface NonFinite {
-  /** For instance 'model.layers.2.mlp.down_proj.linear', or a gradient's name. */
+  /** The name of the tensor, for instance 'model.layers.2.mlp.down_proj.linear', or a gradient's name. */
   readonly tensor: string;
   readonly index: number;
   readonly value: number;
@@ -16,10 +18,10 @@ export interface NonFinite {
 }
 
 /**
- * @param sequences [n*B, T+1], the batch of the step.
- * @param lossScale of the step, in f16.
- * @returns the first value that is not finite, in the order of computation: weights, forward, backward; undefined where
- *   everything is finite (the sum of squares of the gradients overflowed, say).
+ * Finds the first value that is not finite, in the order of computation: weights, forward, backward.
+ * @param sequences the batch of the step [n*B, T+1].
+ * @param lossScale the loss scale of the step, in f16.
+ * @returns undefined where everything is finite (for instance when the sum of squares of the gradients overflowed).
  */
 export async function locateNonFinite(
   model: Model,

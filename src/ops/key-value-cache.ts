@@ -1,10 +1,12 @@
-/** The cache of keys and values that generation keeps on the device. No gradients: nothing is trained through it. */
+/**
+ * The cache of keys and values that generation keeps on the device. It has no gradient: nothing is trained through it.
+ */
 import type { Graph } from '../autograd/graph.js';
 import { expectShape, type Tensor } from '../autograd/tensor.js';
 import { attentionCached } from '../kernels/attention-cached.js';
 import { type CacheSizes, cacheWrite } from '../kernels/cache-write.js';
 
-/** One layer's: keys [B, KV, D, capacity], values [B, KV, capacity, D]; both persistent and of one type. */
+/** The cache of one layer: keys [B, KV, D, capacity], values [B, KV, capacity, D]; both persistent and of one type. */
 export interface KeyValueCache {
   readonly keys: Tensor;
   readonly values: Tensor;
@@ -15,8 +17,8 @@ function expectCache(op: string, { keys, values }: KeyValueCache, { B, capacity,
   expectShape(op, 'values', values, [B, KV, capacity, D]);
 }
 
-/** Overwrites the cache at positions starts[b] + t by the keys and values of qkv [B*T, (H + 2 KV)*D]; starts [B]. */
-export function writeCache(
+/** Overwrites the cache at positions starts[b] + t by the keys and values of qkv [B*T, (H + 2 KV)*D]; starts is [B]. */
+export function writeKeysAndValues(
   graph: Graph,
   qkv: Tensor,
   starts: Tensor,
@@ -39,8 +41,8 @@ export function writeCache(
 }
 
 /**
- * qkv [B, (H + 2 KV)*D] of position positions[b] of each sequence, whose key and value the cache holds already → what it
- * attends to [B, H*D], the same bits as a row of `attention`.
+ * Returns what the newest token of each sequence attends to [B, H*D], the same bits as a row of `attention`. Row b of
+ * qkv [B, (H + 2 KV)*D] is at positions[b] of sequence b; the cache holds its key and value already.
  */
 export function cachedAttention(
   graph: Graph,

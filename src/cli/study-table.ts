@@ -1,9 +1,9 @@
 /** A study for the terminal. */
-import { short } from '../report/words.js';
+import { short } from '../report/numbers.js';
 import type { Study, StudyRun } from '../study/state.js';
 import { makeTable } from './table.js';
 
-/** 3725 → '1 h 2 min'. */
+/** Returns a duration in words: 3725 → '1 h 2 min'. */
 export function duration(seconds: number): string {
   if (seconds < 90) return `${Math.round(seconds)} s`;
   const minutes = Math.round(seconds / 60);
@@ -12,7 +12,7 @@ export function duration(seconds: number): string {
   return hours < 48 ? `${hours} h ${minutes % 60} min` : `${Math.round(hours / 24)} days`;
 }
 
-/** Every run with its state, how far it is, and how long it still takes at its present speed. */
+/** Returns every run with its state, how far it is, and how long it still takes at its present speed. */
 export function studyTable({ runs }: Study): string {
   const table = makeTable(['run', 'state', 'done', 'tokens', 'loss (nats/token)', 'time left']);
   for (const run of runs) {

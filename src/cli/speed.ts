@@ -1,4 +1,4 @@
-/** Short measurements of how fast this machine trains, for the time that a plan or a run will take. */
+/** Measures briefly how fast this machine trains, to tell the time that a plan or a run will take. */
 import { modelConfig, stepWork } from '../../bench/works/step.js';
 import { messageOf } from '../errors.js';
 import { cacheFolder } from '../files.js';
@@ -16,14 +16,17 @@ const MILLISECONDS = 3000;
 export interface MeasuredSpeed {
   readonly adapter: string;
   readonly driver: string;
-  /** Of the model measured. */
+  /** The parameters of the model that was measured. */
   readonly parameters: number;
   readonly tokensPerSecond: number;
   /** 6 · parameters · tokens per second. */
   readonly flopsPerSecond: number;
 }
 
-/** Trains the preset 'small' on random tokens for about three seconds; the median step counts, the first does not. */
+/**
+ * Trains the preset 'small' on random tokens for about three seconds. The speed is that of the median step; the first
+ * step does not count.
+ */
 export async function measureSpeed(adapter: string | undefined): Promise<MeasuredSpeed> {
   const device = await openDevice({ adapter });
   try {
@@ -48,32 +51,34 @@ export async function measureSpeed(adapter: string | undefined): Promise<Measure
   }
 }
 
-/** What a run will take, evaluations counted, or why that is not known. */
+/** The time that a run will take, with its evaluations, or why that is not known. */
 export type RunTime =
   | {
       readonly seconds: number;
       readonly tokensPerSecond: number;
       readonly flopsPerSecond: number;
-      /** What was timed. */
+      /** Says what was timed. */
       readonly basis: string;
     }
   | { readonly missing: string };
 
-/** Models that are timed where it is not known that the run itself is quick to try; the second on fast adapters. */
+/** The models that are timed where the run itself may be slow to try; the second one is for fast adapters. */
 const PROBES: readonly SpeedProbe[] = [
   { preset: 'small', sequences: 4 },
   { preset: 'large', sequences: 64 },
 ];
-/** FLOP/s of the slowest adapter known, on a busy machine: what it does at once needs no look at a smaller model first. */
+/**
+ * FLOP/s of the slowest adapter known, on a busy machine. What it does quickly needs no look at a smaller model first.
+ */
 const SLOWEST = 2e9;
-/** What is expected to take longer, for one micro-batch, is not tried. */
+/** A micro-batch that is expected to take longer than this is not tried. */
 const MOST_SECONDS = 2;
-/** A forward pass of three times its FLOPs is run once more where layers are recomputed. */
+/** How many times as long a step takes where layers are recomputed: the forward pass, a third of it, runs once more. */
 const RECOMPUTED = 4 / 3;
 
 /**
- * Times a few micro-batches of the run itself where they are quick, with the kernels that were tuned for it before; of a
- * larger run its FLOPs at the speed of a smaller model. Either takes some seconds.
+ * Times a few micro-batches of the run itself where they are quick, with the kernels that were tuned for it before. For
+ * a larger run it divides the run's FLOPs by the speed of a smaller model. Either takes some seconds.
  */
 export async function measureRun({ run, memory, adapter }: DryRun, config: RunConfig): Promise<RunTime> {
   if (memory.refusals.length > 0) return { missing: 'this adapter would refuse the run' };
@@ -95,7 +100,9 @@ export async function measureRun({ run, memory, adapter }: DryRun, config: RunCo
         timed = probe;
       }
       if (stepFlops / speed > MOST_SECONDS) {
-        const basis = `by the FLOP/s of the preset '${timed!.preset}', timed on ${adapter.name}, since a micro-batch of the run takes too long to be tried`;
+        const basis =
+          `by the FLOP/s of the preset '${timed!.preset}', timed on ${adapter.name}, ` +
+          'since a micro-batch of the run takes too long to be tried';
         if (run.checkpointing === 'none') return timeOf(speed, basis);
         return timeOf(speed / RECOMPUTED, `${basis}, and a third more for checkpointing`);
       }
