@@ -93,8 +93,11 @@ export { type Counters, Device, type DeviceOptions, openDevice } from './gpu/dev
 export type { Memory } from './gpu/memory.js';
 export type { Clear, Command, Copy, Dispatch, Pipeline } from './gpu/program.js';
 export type { DispatchTime, HostSpan, Timeline } from './gpu/timeline.js';
+export type { AttentionVariant } from './kernels/attention-variant.js';
 export { callOf, type KernelArguments, type KernelCall, type Operand } from './kernels/call.js';
 export { ELEMENT_TYPES, type ElementType } from './kernels/element-type.js';
+export type { MatmulVariant } from './kernels/matmul-variant.js';
+export type { ElementVariant, RowVariant } from './kernels/row-variant.js';
 export type { Constants } from './kernels/source.js';
 export {
   countParameters,
@@ -194,7 +197,8 @@ export { type Moments, Trainer, type TrainerOptions } from './train/step.js';
 export type { TrainerSettings } from './train/traced-step.js';
 
 /**
- * Returns a model with random weights: N(0, 0.02), residual projections scaled by 1/√(2·layers). Free it with `destroy`.
+ * Returns a model with random weights: N(0, 0.02), residual projections scaled by 1/√(2·layers). Free it with
+ * `destroy`.
  * @param model a preset with a vocabulary, or a shape (see `modelConfig`).
  * @throws UserError when the fields don't make a model, or the adapter has no f16.
  * @example
