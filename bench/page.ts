@@ -1,9 +1,9 @@
 /** The benchmark's page: self-contained HTML, its plots drawn without a browser. */
 
 import { median } from '../src/median.js';
+import { short } from '../src/report/numbers.js';
 import { escapeHtml, figure, STYLE, table } from '../src/report/page.js';
 import { colorOf } from '../src/report/plots.js';
-import { short } from '../src/report/words.js';
 import { OURS, PYTORCH } from './engines/engines.js';
 import { enginePlot, rooflineKinds, rooflinePlot } from './plots.js';
 import type { BenchmarkResult, PeerResults, PeerWork } from './result.js';

@@ -1,7 +1,7 @@
 /** Plots of the benchmark as SVG. */
 import * as Plot from '@observablehq/plot';
+import { short } from '../src/report/numbers.js';
 import { colorOf, document, FONT } from '../src/report/plots.js';
-import { short } from '../src/report/words.js';
 import { OURS } from './engines/engines.js';
 import { type Samples, spreadOf } from './measure.js';
 import type { PeerWork } from './result.js';

@@ -1,5 +1,5 @@
 /** The benchmark's results for the terminal. */
-import { percent, short } from '../src/report/words.js';
+import { percent, short } from '../src/report/numbers.js';
 import { spreadOf } from './measure.js';
 import type { Bar, PeerRow, PeerWork, StepResult, WorkSummary } from './result.js';
 import type { StepCosts } from './works/step.js';

@@ -93,7 +93,7 @@ export { type Counters, Device, type DeviceOptions, openDevice } from './gpu/dev
 export type { Memory } from './gpu/memory.js';
 export type { Clear, Command, Copy, Dispatch, Pipeline } from './gpu/program.js';
 export type { DispatchTime, HostSpan, Timeline } from './gpu/timeline.js';
-export type { AttentionVariant } from './kernels/attention-variant.js';
+export type { AttentionVariant, MatrixAttention, RegisterAttention } from './kernels/attention-variant.js';
 export { callOf, type KernelArguments, type KernelCall, type Operand } from './kernels/call.js';
 export { ELEMENT_TYPES, type ElementType } from './kernels/element-type.js';
 export type { MatmulVariant } from './kernels/matmul-variant.js';
@@ -139,6 +139,7 @@ export { type Comparison, compareRuns, type LossUnit, type RunRecord, readRun } 
 export type { Figure } from './report/study-figures.js';
 export type { Fitting } from './report/study-view.js';
 export { parseConfig, type RunConfig, readYaml } from './run/config.js';
+export type { HealthLimits, HealthOptions } from './run/health.js';
 export type { RunSummary, TrainObserver } from './run/loop.js';
 export type { RunMemory } from './run/memory.js';
 export type { EvaluationLine, HeldOutLoss, StepLine } from './run/metrics.js';
@@ -192,7 +193,6 @@ export { type EvaluateOptions, evaluateTasks, type Sample, type Scorer, type Tas
 export type { Encoder, Request } from './tasks/requests.js';
 export { readTask, TASK_NAMES, type TaskData } from './tasks/task.js';
 export { lossAndGradients } from './train/gradients.js';
-export type { HealthLimits, HealthOptions } from './train/health.js';
 export { type Moments, Trainer, type TrainerOptions } from './train/step.js';
 export type { TrainerSettings } from './train/traced-step.js';
 

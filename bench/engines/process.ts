@@ -10,18 +10,18 @@ export interface EngineCommand {
   readonly environment: NodeJS.ProcessEnv;
 }
 
-const LAST_WORDS = 2000;
+const LAST_OUTPUT = 2000;
 
 export class EngineProcess {
   readonly info: EngineInfo;
   readonly #child: ChildProcess;
   readonly #answers: AsyncIterator<string>;
-  readonly #lastWords: () => string;
+  readonly #lastOutput: () => string;
 
-  private constructor(child: ChildProcess, answers: AsyncIterator<string>, lastWords: () => string, info: EngineInfo) {
+  private constructor(child: ChildProcess, answers: AsyncIterator<string>, lastOutput: () => string, info: EngineInfo) {
     this.#child = child;
     this.#answers = answers;
-    this.#lastWords = lastWords;
+    this.#lastOutput = lastOutput;
     this.info = info;
   }
 
@@ -30,18 +30,18 @@ export class EngineProcess {
     const child = spawn(command, given, { env: environment, stdio: ['pipe', 'pipe', 'pipe', 'pipe'] });
     const failure = new Promise<never>((_, reject) => child.once('error', reject));
     failure.catch(() => {});
-    let words = '';
+    let output = '';
     for (const stream of [child.stdout!, child.stderr!]) {
       stream.setEncoding('utf8').on('data', (text: string) => {
-        words = (words + text).slice(-LAST_WORDS);
+        output = (output + text).slice(-LAST_OUTPUT);
       });
     }
     child.stdin!.on('error', () => {}); // a process that died is noticed by its missing answer
     const lines = createInterface({ input: child.stdio[3] as Readable });
     const answers = lines[Symbol.asyncIterator]();
-    const lastWords = () => words.trim();
-    const info = await Promise.race([failure, nextAnswer<EngineInfo>(answers, lastWords)]);
-    const engine = new EngineProcess(child, answers, lastWords, info);
+    const lastOutput = () => output.trim();
+    const info = await Promise.race([failure, nextAnswer<EngineInfo>(answers, lastOutput)]);
+    const engine = new EngineProcess(child, answers, lastOutput, info);
     engine.#signal('SIGSTOP');
     return engine;
   }
@@ -69,7 +69,7 @@ export class EngineProcess {
     this.#signal('SIGCONT');
     this.#child.stdin!.write(`${JSON.stringify(request)}\n`);
     try {
-      return await nextAnswer<Value>(this.#answers, this.#lastWords);
+      return await nextAnswer<Value>(this.#answers, this.#lastOutput);
     } finally {
       this.#signal('SIGSTOP');
     }
@@ -81,9 +81,9 @@ export class EngineProcess {
   }
 }
 
-async function nextAnswer<Value>(answers: AsyncIterator<string>, lastWords: () => string): Promise<Value> {
+async function nextAnswer<Value>(answers: AsyncIterator<string>, lastOutput: () => string): Promise<Value> {
   const { value: line, done } = await answers.next();
-  if (done) throw new Error(`its process ended: ${lastWords() || 'it said nothing'}`);
+  if (done) throw new Error(`its process ended: ${lastOutput() || 'it said nothing'}`);
   const answer = JSON.parse(line) as Answer<Value>;
   if ('error' in answer) throw new Error(answer.error);
   return answer.value;

@@ -1,6 +1,6 @@
 /** Two audits side by side: two adapters, or two versions of the project. */
 import { type AuditReport, type Check, groupsOf, larger } from './report.js';
-import { failureLine } from './words.js';
+import { failureLine } from './summary.js';
 
 export interface KernelFigures {
   readonly failed: number;

@@ -1,10 +1,10 @@
 /** The audit of kernels: every problem on every variant, and what each left in memory. */
-import { type Alter, Bench, type Run } from '../cases/bench.js';
+import { type Alter, Bench, type Outcome } from '../cases/bench.js';
 import { type Expected, givenOf, type Problem } from '../cases/case.js';
 import { UserError } from '../errors.js';
 import type { Device } from '../gpu/device.js';
+import { BINS, type Errors, errorsOf } from './error-units.js';
 import { Kept, type KeptInput } from './kept.js';
-import { BINS, type Errors, errorsOf } from './measure.js';
 import { nonFiniteChecks } from './non-finite.js';
 import type { Scope } from './problem.js';
 import { type Check, finiteOrNull } from './report.js';
@@ -132,7 +132,7 @@ class Findings {
     family: string,
     problem: Problem,
     expected: Readonly<Record<string, Expected>>,
-    runs: ReadonlyMap<string, Run>,
+    runs: ReadonlyMap<string, Outcome>,
   ): void {
     const { kernel, shape, inputClass, terms, outputs } = problem;
     const check = (

@@ -2,9 +2,9 @@
 import * as Plot from '@observablehq/plot';
 import { escapeHtml, figure, htmlPage, table } from '../report/page.js';
 import { colorOf, svgOf } from '../report/plots.js';
-import { BINS } from './measure.js';
+import { BINS } from './error-units.js';
 import { type AuditReport, type Check, larger } from './report.js';
-import { SUMMARY_HEAD, show, summaryRows } from './words.js';
+import { SUMMARY_HEAD, show, summaryRows } from './summary.js';
 
 export function auditPage(report: AuditReport): string {
   const { adapter, passed, failed, seconds, quick, arithmetic, checks, histograms } = report;

@@ -1,14 +1,14 @@
 /** A problem as a file: which kernel, shape and inputs, and where the error was. It is posed again to today's kernels. */
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
-import { Bench, type Run } from '../cases/bench.js';
+import { Bench, type Outcome } from '../cases/bench.js';
 import { type Expected, type Given, givenOf, type Problem } from '../cases/case.js';
 import { UserError } from '../errors.js';
 import { writeFileWhole } from '../files.js';
 import type { Device } from '../gpu/device.js';
 import { whyInvalid } from '../schema.js';
+import { type Errors, errorsOf } from './error-units.js';
 import type { KeptInput } from './kept.js';
-import { type Errors, errorsOf } from './measure.js';
 import { isSeen } from './non-finite.js';
 import { FAMILIES } from './subjects/index.js';
 
@@ -77,7 +77,7 @@ export interface ReplayedOutput {
 }
 
 /** What a variant makes of the inputs now. */
-export interface Replayed extends Pick<Run, 'strayWrites' | 'unwritten' | 'unequal'> {
+export interface Replayed extends Pick<Outcome, 'strayWrites' | 'unwritten' | 'unequal'> {
   readonly variant: string;
   /** Of inputs that are finite. */
   readonly outputs: readonly ReplayedOutput[];

@@ -5,14 +5,9 @@ import { z } from 'zod';
 import { UserError } from '../errors.js';
 import { median } from '../median.js';
 import { type RunRecord, readRun } from '../report/runs.js';
+import { HEALTH_FILE, type HealthLimits, lossScaleWarnings, parameterWarnings } from '../run/health.js';
 import { whyInvalid } from '../schema.js';
-import {
-  HEALTH_FILE,
-  type HealthLimits,
-  type HealthLine,
-  lossScaleWarnings,
-  parameterWarnings,
-} from '../train/health.js';
+import type { HealthLine } from '../train/health-probe.js';
 
 const tensorSchema = z.object({
   amax: z.number(),

@@ -31,7 +31,7 @@ export interface BenchOptions {
 }
 
 /** What a variant left. */
-export interface Run {
+export interface Outcome {
   /** Of the first run, by output. */
   readonly values: Readonly<Record<string, Float32Array>>;
   /** Words or halves around outputs, and elements that are not a kernel's to write, that changed. */
@@ -64,7 +64,7 @@ export class Bench {
   }
 
   /** Runs every variant on the problem's values, or on `given` in their place. */
-  async run(problem: Problem, given: Given = {}): Promise<ReadonlyMap<string, Run>> {
+  async run(problem: Problem, given: Given = {}): Promise<ReadonlyMap<string, Outcome>> {
     const { device } = this;
     const { repeats, alter = call => call } = this.#options;
     const owned: DeviceBuffer[] = [];
@@ -207,7 +207,7 @@ function guarded(type: ElementType, count: number, values: Vector | undefined): 
   return image;
 }
 
-function judge({ outputs }: Problem, places: readonly Place[], bytes: ArrayBuffer, repeats: number): Run {
+function judge({ outputs }: Problem, places: readonly Place[], bytes: ArrayBuffer, repeats: number): Outcome {
   const values: Record<string, Float32Array> = {};
   let [strayWrites, unwritten, unequal] = [0, 0, 0];
   let offset = 0;

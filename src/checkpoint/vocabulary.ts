@@ -5,7 +5,7 @@ import { checkExtends, type NewToken, newTokens } from '../data/token-pieces.js'
 import { TextTokenizer } from '../data/tokenizer.js';
 import { UserError } from '../errors.js';
 import { writeFileWhole, writeFolderWhole } from '../files.js';
-import { parameterSpecs } from '../model/config.js';
+import { parameterSpecs, TOKEN_TENSORS } from '../model/config.js';
 import { Random } from '../random.js';
 import { readCompanionsOfAnyVocabulary, writeCompanionFiles } from './companions.js';
 import { readModelConfig } from './hf-config.js';
@@ -32,9 +32,6 @@ export interface VocabularyExtension {
   /** The rows of the embedding. */
   readonly vocabSize: { readonly before: number; readonly after: number };
 }
-
-/** The tensors that have a row for each token. */
-const TABLES = ['model.embed_tokens.weight', 'lm_head.weight'];
 
 /**
  * Writes the model of `folder` with the vocabulary of `extended` to `out`, whole or not at all. It writes config.json
@@ -80,7 +77,7 @@ export async function extendVocabulary(
     for (const note of weights.check(specs)) onNote?.(note);
     const tensors = specs.map(spec => {
       const { name, shape } = spec;
-      if (!TABLES.includes(name)) return floatTensor(name, shape, async () => weights.read(spec));
+      if (!TOKEN_TENSORS.includes(name)) return floatTensor(name, shape, async () => weights.read(spec));
       return floatTensor(name, [after, shape[1]!], async () => {
         const rows = { values: weights.read(spec), columns: shape[1]!, old: old.vocabSize };
         return extendRows(rows, after, added, init, new Random(seed, 'vocabulary', name));

@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { z } from 'zod';
 import { UserError } from '../errors.js';
-import type { ParameterSpec } from '../model/config.js';
+import { EMBEDDING, HEAD, type ParameterSpec } from '../model/config.js';
 import { SafetensorsFile, type StoredPiece, showIndex, type TensorPiece } from './safetensors.js';
 import type { WeightType } from './weight-types.js';
 
@@ -13,9 +13,6 @@ export const INDEX = 'model.safetensors.index.json';
 export const hasWeights = (folder: string): boolean => [SINGLE, INDEX].some(file => existsSync(join(folder, file)));
 
 const indexSchema = z.looseObject({ weight_map: z.record(z.string(), z.string()) });
-
-const EMBEDDING = 'model.embed_tokens.weight';
-const HEAD = 'lm_head.weight';
 
 /**
  * Whether a tensor is a buffer that old checkpoints of Llama 2 hold beside the weights; it follows from config.json.

@@ -9,7 +9,7 @@ import { hasFailed, type ProblemFile, readProblem, replayProblem } from '../audi
 import { replayOp } from '../audit/replay-op.js';
 import { readAudit } from '../audit/report.js';
 import { type LossScaleSpan, readRunHealth } from '../audit/run-health.js';
-import { failureLine, SUMMARY_HEAD, show, summaryRows } from '../audit/words.js';
+import { failureLine, SUMMARY_HEAD, show, summaryRows } from '../audit/summary.js';
 import { checkFilePlace } from '../files.js';
 import type { Device } from '../gpu/device.js';
 import { openDevice } from '../index.js';

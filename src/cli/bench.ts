@@ -3,9 +3,9 @@
  * on it.
  */
 import type { Command } from 'commander';
+import { benchmark } from '../../bench/benchmark.js';
 import { describeWorks, select } from '../../bench/catalogue.js';
 import { softwareNote } from '../../bench/page.js';
-import { benchmark } from '../../bench/run.js';
 import { BAR_HEAD, barRow, PEER_HEAD, peerRow, STEP_HEAD, stepRow, WORK_HEAD, workRow } from '../../bench/table.js';
 import { checkResultPlace, writeResult } from '../../bench/write.js';
 import { defineAction } from './command.js';

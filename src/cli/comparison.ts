@@ -1,6 +1,7 @@
 /** Runs side by side, for the terminal. */
+import { findingsOf, milestones } from '../report/findings.js';
+import { short } from '../report/numbers.js';
 import { languagesOf, lossIn, type RunRecord, SHORT_UNITS, unitOf } from '../report/runs.js';
-import { findingsOf, milestones, short } from '../report/words.js';
 import { makeTable } from './table.js';
 
 /** Returns the held-out losses along the way, and what CPT saved. */

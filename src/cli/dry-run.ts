@@ -1,13 +1,13 @@
 /** Prints the result of `--dry-run`. */
 import type { DryRun } from '../index.js';
-import { short } from '../report/words.js';
+import { short } from '../report/numbers.js';
 import { evaluationCost } from '../run/evaluations.js';
 import { passesOf } from '../run/repeats.js';
 import type { CommandResult, Terminal } from './command.js';
-import type { RunTime } from './measure.js';
 import { showBytes } from './numbers.js';
-import { evaluationWords, passesWords, schedulePhases, scheduleWords } from './run-words.js';
-import { duration } from './study-words.js';
+import { schedulePhases, showEvaluations, showPasses, showSchedule } from './show-run.js';
+import type { RunTime } from './speed.js';
+import { duration } from './study-table.js';
 
 export function showDryRun(terminal: Terminal, dry: DryRun, time: RunTime): CommandResult {
   const { run, memory, adapter, checkpointBytes, notes } = dry;
@@ -27,13 +27,13 @@ export function showDryRun(terminal: Terminal, dry: DryRun, time: RunTime): Comm
     `${short(run.tokens)} tokens in ${run.steps} steps of ${run.batchTokens} ` +
       `(${microBatches} x ${run.microBatch} sequences of ${run.contextLength}), ${short(flops)} FLOPs`,
   );
-  for (const words of [passesWords, scheduleWords, evaluationWords]) terminal.print(words(run));
+  for (const words of [showPasses, showSchedule, showEvaluations]) terminal.print(words(run));
   terminal.print(
     `checkpoints: ${checkpoints.count}, before the first step and every ${short(checkpoints.everySteps)} steps, ` +
       `${showBytes(checkpointBytes)} each; the last ${checkpoints.kept} are kept: ` +
       `${showBytes(checkpoints.kept * checkpointBytes)}`,
   );
-  terminal.print(timeWords(time));
+  terminal.print(showTime(time));
   terminal.print(`device memory, checkpointing: ${run.checkpointing}`);
   const names = {
     parameters: 'parameters',
@@ -77,7 +77,7 @@ export function showDryRun(terminal: Terminal, dry: DryRun, time: RunTime): Comm
   };
 }
 
-function timeWords(time: RunTime): string {
+function showTime(time: RunTime): string {
   if ('missing' in time) return `time: not known, ${time.missing}`;
   const { seconds, tokensPerSecond, basis } = time;
   return (

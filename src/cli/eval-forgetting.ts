@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import { UserError } from '../errors.js';
 import { checkFilePlace, writeFileWhole } from '../files.js';
 import { readRun } from '../index.js';
+import { replayFindings, startOfForgetting } from '../report/findings.js';
 import {
   compareReplay,
   type Forgetting,
@@ -9,8 +10,8 @@ import {
   type ReplayComparison,
   sourceLanguageOf,
 } from '../report/forgetting.js';
+import { percent, short, signed } from '../report/numbers.js';
 import { SHORT_UNITS, unitOf } from '../report/runs.js';
-import { percent, replayFindings, short, signed, startOfForgetting } from '../report/words.js';
 import { defineAction } from './command.js';
 import { makeTable } from './table.js';
 

@@ -20,7 +20,7 @@ import {
   TextTokenizer,
 } from '../index.js';
 import { checkWindow } from '../model/config.js';
-import { short } from '../report/words.js';
+import { short } from '../report/numbers.js';
 import { onBadRowOption, printLeftOut } from './bad-rows.js';
 import { defineAction, type Terminal } from './command.js';
 import { wholeNumber } from './numbers.js';

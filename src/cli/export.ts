@@ -1,6 +1,6 @@
 import { type Command, Option } from 'commander';
 import { exportModel, findModelFolder } from '../index.js';
-import { short } from '../report/words.js';
+import { short } from '../report/numbers.js';
 import { defineAction } from './command.js';
 import { byteSize } from './numbers.js';
 

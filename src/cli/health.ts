@@ -1,6 +1,6 @@
 /** The flags of a run that watches itself, and what is read from them. */
 import type { Command } from 'commander';
-import { HEALTH_LIMITS, type HealthLimits, type HealthOptions } from '../train/health.js';
+import { HEALTH_LIMITS, type HealthLimits, type HealthOptions } from '../run/health.js';
 import { positiveNumber, wholeNumber } from './numbers.js';
 
 export const kebab = (name: string): string => name.replace(/[A-Z]/g, letter => `-${letter.toLowerCase()}`);

@@ -2,15 +2,15 @@
 import type { Command } from 'commander';
 import { UserError } from '../errors.js';
 import { makePlan, parseFit, parsePoints, planReplay } from '../index.js';
-import { percent, short } from '../report/words.js';
+import { percent, short } from '../report/numbers.js';
 import { toLaw } from '../scaling/fit-result.js';
 import type { Plan, PlannedLaw, PlannedSavings, PlannedStrategy, Span } from '../scaling/plan.js';
 import { paperLaws, paperLinesAt, publishedLaws } from '../scaling/published.js';
 import type { ReplayPlan, ReplayRun } from '../scaling/replay-plan.js';
 import { defineAction, type Terminal } from './command.js';
 import { collectPairs, readText } from './input.js';
-import { measureSpeed } from './measure.js';
 import { positiveNumber } from './numbers.js';
+import { measureSpeed } from './speed.js';
 import { makeTable } from './table.js';
 
 interface PlanOptions {

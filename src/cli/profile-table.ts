@@ -1,7 +1,7 @@
 /** What `profile` prints of times. */
 import type { KernelTime, Profile } from '../profile/profile.js';
 import type { Profiled } from '../profile/subject.js';
-import { percent } from '../report/words.js';
+import { percent } from '../report/numbers.js';
 import type { CommandResult, Terminal } from './command.js';
 import { textTable } from './table.js';
 

@@ -1,6 +1,6 @@
 /** Shows how far a command is: by a bar on a terminal, by lines elsewhere. */
 import cliProgress, { type Params } from 'cli-progress';
-import { short } from '../report/words.js';
+import { short } from '../report/numbers.js';
 
 export interface Progress {
   /** Shows that `done` of the total is done, with `details` after the bar, for instance `loss 3.21`. */

@@ -13,13 +13,13 @@ import {
   type StudyPlan,
   type StudyRun,
 } from '../index.js';
-import { lossWords, percent, short } from '../report/words.js';
+import { percent, short, showLosses } from '../report/numbers.js';
 import { estimateStudy, resolveStudy } from '../study/estimate.js';
 import { type CommandResult, defineAction, type Terminal } from './command.js';
 import { interruptible } from './interruption.js';
 import { wholeNumber } from './numbers.js';
 import { addStudyReport } from './study-report.js';
-import { duration, studyTable } from './study-words.js';
+import { duration, studyTable } from './study-table.js';
 import { makeTable } from './table.js';
 
 export function addStudyCommand(program: Command): void {
@@ -117,7 +117,7 @@ async function observe(terminal: Terminal, plan: StudyPlan): Promise<{ observer:
       if (status === 'done') done++;
       ended(
         run,
-        `${run.name}: ${status}, ${short(tokens)} tokens, held-out loss in nats per token ${lossWords(heldOut)}`,
+        `${run.name}: ${status}, ${short(tokens)} tokens, held-out loss in nats per token ${showLosses(heldOut)}`,
       );
     },
     onRunFailed: (run, error) => ended(run, `${run.name}: failed: ${error}`),

@@ -11,7 +11,7 @@ import {
   tokenizeFiles,
   trainTokenizer,
 } from '../index.js';
-import { short } from '../report/words.js';
+import { short } from '../report/numbers.js';
 import { onBadRowOption, printLeftOut } from './bad-rows.js';
 import { defineAction } from './command.js';
 import { wholeNumber } from './numbers.js';

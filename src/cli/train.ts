@@ -12,15 +12,15 @@ import {
   startRun,
   type TrainObserver,
 } from '../index.js';
-import { lossWords, short } from '../report/words.js';
+import { short, showLosses } from '../report/numbers.js';
 import { configFields, defaultOf, type FieldName } from '../run/config.js';
 import { type CommandResult, defineAction, type Terminal } from './command.js';
 import { showDryRun } from './dry-run.js';
 import { addHealthOptions, kebab, takeHealth } from './health.js';
 import { interruptible } from './interruption.js';
-import { measureRun } from './measure.js';
 import type { Progress } from './progress.js';
-import { evaluationWords, passesWords } from './run-words.js';
+import { showEvaluations, showPasses } from './show-run.js';
+import { measureRun } from './speed.js';
 
 /** Adds the commands `train`, `cpt` and `resume`. */
 export function addTrainCommands(program: Command): void {
@@ -157,7 +157,7 @@ async function watch(terminal: Terminal, body: (options: RunOptions) => Promise<
     terminal.note('stopping after this step, with a checkpoint');
   };
   const summary = await interruptible(onInterrupt, signal => body({ observer, signal })).finally(stop);
-  const losses = lossWords(summary.heldOut);
+  const losses = showLosses(summary.heldOut);
   terminal.print(
     `${summary.status} at step ${summary.step} of ${summary.steps}, ${short(summary.tokens)} tokens, ` +
       `${short(summary.flops)} FLOPs`,
@@ -184,8 +184,8 @@ export function observe(terminal: Terminal): { observer: TrainObserver; stop(): 
         `${run.name}: ${run.method}, ${short(total)} parameters, ${short(run.tokens)} tokens in ${run.steps} ` +
           `steps, on ${device.adapter.name}`,
       );
-      terminal.note(evaluationWords(run));
-      terminal.note(passesWords(run));
+      terminal.note(showEvaluations(run));
+      terminal.note(showPasses(run));
       progress = terminal.progress(run.name, run.steps, 'steps');
     },
     onWarning: warning => terminal.note(`warning: ${warning}`),

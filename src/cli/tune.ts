@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import { UserError } from '../errors.js';
 import { cacheFolder } from '../files.js';
 import { type AdapterDescription, chooseAdapter, readYaml } from '../index.js';
-import { percent } from '../report/words.js';
+import { percent } from '../report/numbers.js';
 import { type FieldName, MODEL_FIELDS, parseFields } from '../run/config.js';
 import { stepShape } from '../run/step-shape.js';
 import { tuneRequests } from '../run/variants.js';

@@ -5,10 +5,11 @@
 import { Graph } from '../autograd/graph.js';
 import { bytesOf, type DType, persistent, type Shape, type Tensor } from '../autograd/tensor.js';
 import type { Memory } from '../gpu/memory.js';
+import { EMBEDDING } from '../model/config.js';
 import { type BatchShape, headsOf, rotate, traceHead, traceLayer } from '../model/llama.js';
 import type { ForwardTensors } from '../model/model.js';
 import { attention } from '../ops/attention.js';
-import { cachedAttention, type KeyValueCache, writeCache } from '../ops/cache.js';
+import { cachedAttention, type KeyValueCache, writeKeysAndValues } from '../ops/key-value-cache.js';
 import { takeRows } from '../ops/take-rows.js';
 
 /** B prompts of at most T tokens. */
@@ -75,7 +76,7 @@ export class TracedCache {
     const firstRotations = persistent('rotations of prompts', [sizes.T, sizes.D / 2, 2], rotations.buffer!);
     const hidden = traceHidden(graph, model, this.prompts, layers, (qkv, cache) => {
       const rotated = rotate(graph, model, qkv, shape, firstRotations);
-      writeCache(graph, rotated, this.positions, cache, sizes);
+      writeKeysAndValues(graph, rotated, this.positions, cache, sizes);
       return attention(graph, rotated, sizes);
     });
     // only the last token of each sequence reaches the head
@@ -95,7 +96,7 @@ export class TracedCache {
     const ownRotations = takeRows(graph, rotations, this.positions);
     const newest = traceHidden(graph, model, this.ids, layers, (qkv, cache) => {
       const rotated = rotate(graph, model, qkv, { B: 1, T: B }, ownRotations);
-      writeCache(graph, rotated, this.positions, cache, sizes);
+      writeKeysAndValues(graph, rotated, this.positions, cache, sizes);
       return cachedAttention(graph, rotated, this.positions, cache, sizes);
     });
     return { graph, logits: traceHead(graph, model, newest) };
@@ -115,7 +116,7 @@ function traceHidden(
   attend: (qkv: Tensor, cache: KeyValueCache) => Tensor,
 ): Tensor {
   graph.scope = 'model.';
-  let x = takeRows(graph, model.weight('model.embed_tokens.weight'), ids);
+  let x = takeRows(graph, model.weight(EMBEDDING), ids);
   for (const [layer, cache] of layers.entries()) {
     x = traceLayer(graph, model, layer, x, qkv => attend(qkv, cache));
   }

@@ -1,11 +1,11 @@
 /** The global gradient norm, in two steps: sums of squares of parts, then norm, clip factor and soundness of a step. */
 import { checkIndexable, type KernelCall, kernelCall, linearGrid, type Operand } from './call.js';
+import { ELEMENTS_PER_PART, elementParts } from './parts.js';
 import { defaultReduceConstants } from './row-variant.js';
 import type { VariantTable } from './variants.js';
 import { rowWindows } from './windows.js';
 
-const ELEMENTS_PER_PART = 16384;
-export const gradientNormParts = (count: number): number => Math.ceil(count / ELEMENTS_PER_PART);
+export const gradientNormParts = elementParts;
 
 /** Sums of squares of one gradient's parts, into partial[first …]. */
 export function gradientNormPartial(

@@ -1,6 +1,7 @@
 /** RMSNorm over single heads of rows in which heads stand side by side. */
 import type { AdapterDescription } from '../gpu/adapters.js';
 import { checkIndexable, type KernelCall, kernelCall, linearGrid, type Operand } from './call.js';
+import { ROWS_PER_PART, rowParts } from './parts.js';
 import { defaultRows, eachRow, type RowVariant, reduceConstants } from './row-variant.js';
 import { columnSumParts, columnSums } from './sum-rows.js';
 import type { VariantTable } from './variants.js';
@@ -42,12 +43,9 @@ export function headNormForward(
   });
 }
 
-/** Rows of one part of the weight's gradient. */
-const ROWS_PER_PART = 8;
-
 /** Rows of `headSize` elements that sums over parts of the rows take, and that the sums of these take. */
 export function headNormParts({ rows, heads }: Pick<HeadNormSizes, 'rows' | 'heads'>) {
-  const partial = heads * Math.ceil(rows / ROWS_PER_PART);
+  const partial = heads * rowParts(rows);
   return { partial, sums: columnSumParts(partial) };
 }
 
@@ -71,14 +69,14 @@ export function headNormBackward(
   };
   const width = rowHeads * headSize;
   const byRow = { x: [x, width], rstd: [rstd, heads], dx: [dx, width] } as const;
-  const parts = Math.ceil(rows / ROWS_PER_PART);
+  const parts = rowParts(rows);
   const place = { heads, first_head: firstHead, row_heads: rowHeads, head_size: headSize, parts };
   const calls = rowWindows(variants.maxBindingBytes, rows, byRow, ROWS_PER_PART).map(({ start, count, operands }) =>
     kernelCall('head_norm_backward', {
       constants,
       operands: { weight, ...operands, partial: dweight?.partial },
       params: { rows: count, ...place, first: start / ROWS_PER_PART },
-      workgroups: linearGrid(heads * Math.ceil(count / ROWS_PER_PART)),
+      workgroups: linearGrid(heads * rowParts(count)),
     }),
   );
   if (!dweight) return calls;

@@ -1,5 +1,6 @@
 /** RMSNorm over rows: forward, and its gradients for the input and for the weight. */
 import { checkIndexable, type KernelCall, kernelCall, linearGrid, type Operand } from './call.js';
+import { ROWS_PER_PART, rowParts } from './parts.js';
 import { type RowSizes, reduceConstants, valueType, vectorConstants, vectorOf } from './row-variant.js';
 import { rowwise } from './rowwise.js';
 import { sumRows } from './sum-rows.js';
@@ -23,9 +24,8 @@ export function rmsnormForward(
   });
 }
 
-/** Rows of one part of the weight's gradient. */
-const ROWS_PER_PART = 8;
-export const rmsnormParts = (rows: number): number => Math.ceil(rows / ROWS_PER_PART);
+/** Returns the parts that the weight's gradient is summed in. */
+export const rmsnormParts = rowParts;
 
 /** `partial` [rmsnormParts(rows), columns] takes sums over parts of the rows; they are added to `total` [columns]. */
 export type WeightGradient = Record<'partial' | 'total', Operand>;

@@ -1,13 +1,13 @@
 /** What the values of tensors look like: a reduction over each, read back by whoever watches a run. */
 import { type KernelCall, kernelCall, linearGrid, type Operand } from './call.js';
+import { ELEMENTS_PER_PART, elementParts } from './parts.js';
 import { defaultReduceConstants } from './row-variant.js';
 import type { VariantTable } from './variants.js';
 import { rowWindows } from './windows.js';
 
-const ELEMENTS_PER_PART = 16_384;
 /** Words of a part's report. */
 export const HEALTH_WORDS = 5;
-export const healthParts = (count: number): number => Math.ceil(count / ELEMENTS_PER_PART);
+export const healthParts = elementParts;
 
 /** Reports on a tensor of `count` elements, in parts, into report[5 * first …]. */
 export function tensorHealth(
@@ -72,7 +72,7 @@ export interface TensorHealth {
 }
 
 /** Adds up the parts of a tensor of `count` elements. */
-export function readHealth(report: Uint32Array, first: number, count: number): TensorHealth {
+export function readTensorHealth(report: Uint32Array, first: number, count: number): TensorHealth {
   const floats = new Float32Array(report.buffer, report.byteOffset, report.length);
   let [amax, squares, zeros, subnormal, nonFinite] = [0, 0, 0, 0, 0];
   for (let part = first; part < first + healthParts(count); part++) {

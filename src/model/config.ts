@@ -48,6 +48,11 @@ export const modelSchema = z.object({
 });
 export type ModelConfig = Readonly<z.infer<typeof modelSchema>>;
 
+/** The tensors that have a row a token, by Hugging Face name; tied, the embedding is the head. */
+export const EMBEDDING = 'model.embed_tokens.weight';
+export const HEAD = 'lm_head.weight';
+export const TOKEN_TENSORS: readonly string[] = [EMBEDDING, HEAD];
+
 /** A parameter's name in Hugging Face's layout, its shape, and whether weight decay applies (matrices only). */
 export interface ParameterSpec {
   readonly name: string;
@@ -104,7 +109,7 @@ export function parameterSpecs(config: ModelConfig): ParameterSpec[] {
   const matrix = (name: string, rows: number, columns: number) => ({ name, shape: [rows, columns], decay: true });
   const vector = (name: string, size: number) => ({ name, shape: [size], decay: false });
   const norm = (name: string) => vector(name, C);
-  const specs: ParameterSpec[] = [matrix('model.embed_tokens.weight', vocabSize, C)];
+  const specs: ParameterSpec[] = [matrix(EMBEDDING, vocabSize, C)];
   for (let layer = 0; layer < config.numHiddenLayers; layer++) {
     const prefix = `model.layers.${layer}.`;
     specs.push(
@@ -135,7 +140,7 @@ export function parameterSpecs(config: ModelConfig): ParameterSpec[] {
     );
   }
   specs.push(norm('model.norm.weight'));
-  if (!config.tieWordEmbeddings) specs.push(matrix('lm_head.weight', vocabSize, C));
+  if (!config.tieWordEmbeddings) specs.push(matrix(HEAD, vocabSize, C));
   return specs;
 }
 

@@ -13,6 +13,7 @@ import { rmsnorm } from '../ops/rmsnorm.js';
 import { rope } from '../ops/rope.js';
 import { swigluLinear } from '../ops/swiglu.js';
 import { takeRows } from '../ops/take-rows.js';
+import { EMBEDDING, HEAD } from './config.js';
 import type { ForwardTensors } from './model.js';
 
 /** A batch of B sequences of T tokens. */
@@ -67,8 +68,7 @@ export function traceLosses(
   return headLoss(graph, x, headWeight(model), targets, gradient);
 }
 
-const headWeight = (model: ForwardTensors): Tensor =>
-  model.matrix(model.config.tieWordEmbeddings ? 'model.embed_tokens.weight' : 'lm_head.weight');
+const headWeight = (model: ForwardTensors): Tensor => model.matrix(model.config.tieWordEmbeddings ? EMBEDDING : HEAD);
 
 function traceLastNorm(graph: Graph, model: ForwardTensors, x: Tensor): Tensor {
   graph.scope = 'model.norm.';
@@ -87,7 +87,7 @@ function traceHidden(
   const attend = branches
     ? attendBranches(graph, model, branches, shape)
     : (qkv: Tensor) => attention(graph, rotate(graph, model, qkv, shape), headsOf(model, shape));
-  let x = embedding(graph, model.weight('model.embed_tokens.weight'), tokens);
+  let x = embedding(graph, model.weight(EMBEDDING), tokens);
   for (let layer = 0; layer < model.config.numHiddenLayers; layer++) {
     const trace = (input: Tensor) => traceLayer(graph, model, layer, input, attend);
     x = checkpointing === 'layer' ? graph.checkpoint(x, trace) : trace(x);

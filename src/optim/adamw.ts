@@ -86,11 +86,11 @@ export interface StepHealth {
 }
 
 /** The bytes of [norm, scale, bad step as u32, loss, loss scale, skipped as u32, correction 1, correction 2]. */
-export const HEALTH_BYTES = 32;
+export const STEP_HEALTH_BYTES = 32;
 
-export function readHealth(bytes: ArrayBuffer, offsetBytes: number): StepHealth {
-  const floats = new Float32Array(bytes, offsetBytes, HEALTH_BYTES / 4);
-  const words = new Uint32Array(bytes, offsetBytes, HEALTH_BYTES / 4);
+export function readStepHealth(bytes: ArrayBuffer, offsetBytes: number): StepHealth {
+  const floats = new Float32Array(bytes, offsetBytes, STEP_HEALTH_BYTES / 4);
+  const words = new Uint32Array(bytes, offsetBytes, STEP_HEALTH_BYTES / 4);
   return {
     gradientNorm: floats[0]!,
     badStep: words[2]!,

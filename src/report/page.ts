@@ -1,5 +1,7 @@
 /** The report: one self-contained HTML page. */
+import { findingsOf, milestones, replayFindings, startOfForgetting } from './findings.js';
 import { compareReplay, type Forgetting, knownForgetting } from './forgetting.js';
+import { percent, short, signed } from './numbers.js';
 import { colorOf, forgettingPlot, heldOutPlot, replayPlot, stepPlot } from './plots.js';
 import {
   compareRuns,
@@ -11,7 +13,6 @@ import {
   targetOf,
   unitOf,
 } from './runs.js';
-import { findingsOf, milestones, percent, replayFindings, short, signed, startOfForgetting } from './words.js';
 
 export const escapeHtml = (text: string): string =>
   text.replace(/[&<>"']/g, character => `&#${character.charCodeAt(0)};`);

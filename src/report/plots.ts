@@ -2,8 +2,8 @@
 import * as Plot from '@observablehq/plot';
 import { parseHTML } from 'linkedom';
 import type { Forgetting, ReplayComparison } from './forgetting.js';
+import { percent, short } from './numbers.js';
 import { curveOf, type RunRecord, unitOf } from './runs.js';
-import { percent, short } from './words.js';
 
 /** Colours that are safe for the colour-blind (Okabe & Ito) and legible on light and on dark. */
 const COLORS = ['#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00', '#56b4e9'];

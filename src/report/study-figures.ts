@@ -1,6 +1,7 @@
 /** A study's figures of loss against compute and of transfer, after figures 1 and 2 of Zheng et al. (2024). */
 import * as Plot from '@observablehq/plot';
 import { lossOfCompute } from '../scaling/compute-line.js';
+import { percent, short } from './numbers.js';
 import { type CurvesPlot, curvesPlot, type Group, type LegendEntry, lookOf, STRATEGY_LOOKS } from './study-plots.js';
 import {
   bySeed,
@@ -13,7 +14,6 @@ import {
   sizesOf,
   transferAlong,
 } from './study-view.js';
-import { percent, short } from './words.js';
 
 export interface Figure {
   /** The name of the figure, and of its file. */

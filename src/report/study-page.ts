@@ -1,4 +1,5 @@
 /** The page of a study: findings, figures and tables. While a part has nothing to show, it says what it waits for. */
+import { percent } from './numbers.js';
 import { escapeHtml, htmlPage, type Section, sectionsHtml, table } from './page.js';
 import { contourFigures } from './study-contours.js';
 import { type Figure, languageFigures, lossComputeFigures, transferFigures } from './study-figures.js';
@@ -15,7 +16,6 @@ import {
 } from './study-tables.js';
 import { finalPairsOf, type StudyView, savingsOf } from './study-view.js';
 import { TOOLTIP } from './tooltip.js';
-import { percent } from './words.js';
 
 /** The figures of each part. */
 export interface StudyFigures {

@@ -3,8 +3,8 @@
  * plot.
  */
 import * as Plot from '@observablehq/plot';
+import { short } from './numbers.js';
 import { colorOf, svgOf } from './plots.js';
-import { short } from './words.js';
 
 /** The width of a plot in pixels: its text can still be read when a phone shows it at three quarters of this. */
 const WIDTH = 460;

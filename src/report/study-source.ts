@@ -1,9 +1,9 @@
 /** A study's figures of replay and of forgetting, after figure 5 of Zheng et al. (2024). */
 import * as Plot from '@observablehq/plot';
+import { percent, short, signed } from './numbers.js';
 import { type Figure, fileName, LOSS, titleOf } from './study-figures.js';
 import { curvesPlot, type Dot, type Group, type LegendEntry, lookOf } from './study-plots.js';
 import { bySeed, type StudyCurve, type StudyView, sizesOf, sourceLossRise } from './study-view.js';
-import { percent, short, signed } from './words.js';
 
 const cptCurves = ({ curves }: StudyView, language: string): StudyCurve[] =>
   curves.filter(curve => curve.strategy === 'cpt' && curve.language === language && curve.points.length > 0);

@@ -1,8 +1,8 @@
 /** A study's tables, for the page and for a terminal alike. */
 import type { LawFitResult } from '../scaling/fit-result.js';
 import { type ParameterName, parameterNames } from '../scaling/law.js';
+import { percent, short, signed } from './numbers.js';
 import { finalPairsOf, type LanguageFits, type StudyView, savingsOf, sourceLossRise } from './study-view.js';
-import { percent, short, signed } from './words.js';
 
 /** A table whose cells are plain text. */
 export interface TextTable {

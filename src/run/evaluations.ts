@@ -27,7 +27,7 @@ export interface Evaluation {
   readonly batch: number;
 }
 
-export interface EvaluationPlan {
+export interface EvaluationChoice {
   /** The number of evaluations after the first; they are evenly spread. */
   readonly evaluations: number;
   /** How many of the first tokens of each held-out set are predicted; null for all. */
@@ -46,13 +46,13 @@ export interface EvaluatedRun {
 }
 
 /**
- * Plans the evaluations. It obeys the configuration; the rest is chosen so that it takes less than a tenth of the
+ * Chooses the evaluations. It obeys the configuration; the rest is chosen so that it takes less than a tenth of the
  * FLOPs.
  */
-export function planEvaluations(
+export function chooseEvaluations(
   { evalEveryTokens, evalTokens: given }: Pick<RunConfig, 'evalEveryTokens' | 'evalTokens'>,
   { tokens, steps, contextLength: T, microBatch, heldOut }: EvaluatedRun,
-): EvaluationPlan {
+): EvaluationChoice {
   const sequencesIn = (count: number) => Math.ceil(count / T);
   const all = sequencesIn(Math.max(0, ...heldOut.values()));
   // these are the sequences of one language, in all evaluations together
@@ -92,7 +92,7 @@ export function evaluationBatch(sequences: number, microBatch: number): number {
 }
 
 /** The parts of a resolved run that its evaluations depend on. */
-export interface PlannedEvaluations {
+export interface ResolvedEvaluations {
   readonly evaluations: number;
   readonly evaluation?: Evaluation | undefined;
   readonly tokens: number;
@@ -106,14 +106,14 @@ export const evaluationShape = ({
   evaluation,
   microBatch,
   contextLength,
-}: Pick<PlannedEvaluations, 'evaluation' | 'microBatch' | 'contextLength'>): BatchShape => ({
+}: Pick<ResolvedEvaluations, 'evaluation' | 'microBatch' | 'contextLength'>): BatchShape => ({
   B: evaluation?.batch ?? microBatch,
   T: contextLength,
 });
 
 /** Returns what all evaluations of a run take; undefined for runs from before this was recorded. */
 export function evaluationCost(
-  run: PlannedEvaluations,
+  run: ResolvedEvaluations,
 ): { readonly flops: number; readonly shareOfTraining: number } | undefined {
   if (!run.evaluation) return undefined;
   const { B, T } = evaluationShape(run);

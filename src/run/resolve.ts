@@ -11,7 +11,7 @@ import { ANNEAL_SHAPES, COOLDOWN_SHAPES, SCHEDULES } from '../optim/schedule.js'
 import { choicesSchema } from '../tune/choices.js';
 import { defaults, MODEL_FIELDS, OPTIMIZER_STATES, type RunConfig, type RunFields } from './config.js';
 import { freezeStepsOf, optimizerStateOf, scheduleOf } from './continuation.js';
-import { planEvaluations, times } from './evaluations.js';
+import { chooseEvaluations, times } from './evaluations.js';
 import type { Data } from './run-data.js';
 
 const count = z.int().positive();
@@ -150,7 +150,7 @@ export function resolveRun(config: RunConfig, { data, maxBindingBytes, from }: R
     },
     seed: config.seed,
     dataSeed: config.dataSeed ?? config.seed,
-    ...planEvaluations(config, { tokens, steps, contextLength, microBatch, heldOut }),
+    ...chooseEvaluations(config, { tokens, steps, contextLength, microBatch, heldOut }),
     checkpoints: times(config.checkpointEveryTokens, 5, { tokens, steps }),
     keepCheckpoints: config.keepCheckpoints,
     adapter: config.adapter ?? null,

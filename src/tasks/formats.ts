@@ -1,7 +1,7 @@
 /** The formats of the tasks' public releases: each turns a row into a question. */
 import type { Row } from '../data/rows.js';
 import { type ChoiceDocument, choicesAfter, choicesBefore } from './document.js';
-import { XCOPA_WORDS, XNLI_WORDS } from './words.js';
+import { XCOPA_WORDS, XNLI_WORDS } from './languages.js';
 
 /** Reads a row. @returns undefined for a row in another language than the task's. */
 export type ReadRow = (row: Row) => ChoiceDocument | undefined;

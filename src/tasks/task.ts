@@ -6,7 +6,13 @@ import { readText } from '../data/text-stream.js';
 import { UserError } from '../errors.js';
 import type { ChoiceDocument } from './document.js';
 import { copa, hellaswag, multipleChoice, piqa, type ReadRow, winograd, xcopa, xnli, xstorycloze } from './formats.js';
-import { HELLASWAG_LANGUAGES, XCOPA_WORDS, XNLI_WORDS, XSTORYCLOZE_LANGUAGES, XWINOGRAD_LANGUAGES } from './words.js';
+import {
+  HELLASWAG_LANGUAGES,
+  XCOPA_WORDS,
+  XNLI_WORDS,
+  XSTORYCLOZE_LANGUAGES,
+  XWINOGRAD_LANGUAGES,
+} from './languages.js';
 
 /** The name of a task of one's own is `multiple_choice:NAME`. */
 const OWN = 'multiple_choice';

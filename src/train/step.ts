@@ -12,9 +12,9 @@ import type { Model } from '../model/model.js';
 import {
   ADAMW_DEFAULTS,
   firstScaler,
-  HEALTH_BYTES,
   type OptimizerSettings,
-  readHealth,
+  readStepHealth,
+  STEP_HEALTH_BYTES,
   type StepHealth,
   scheduleWords,
 } from '../optim/adamw.js';
@@ -119,7 +119,7 @@ export class Trainer {
    * The parameters with their gradients and moments by group, and what the last step reported of itself.
    * @internal
    */
-  get state(): Pick<TracedStep, 'parameters' | 'health'> {
+  get state(): Pick<TracedStep, 'parameters' | 'stepHealth'> {
     return this.#traced;
   }
 
@@ -153,7 +153,7 @@ export class Trainer {
     checkBatch(this.model, sequences, { B: microBatches * B, T });
     if (this.#unread === HISTORY) throw new Error(`${HISTORY} steps have not been read: call reports()`);
     const { device, config } = this.model;
-    const { packed, schedule, bodySchedule, health, history } = this.#traced;
+    const { packed, schedule, bodySchedule, stepHealth, history } = this.#traced;
     device.write(packed, packSequences(sequences, this.settings, microBatches, config.vocabSize));
     this.step++;
     device.write(schedule.buffer!, scheduleWords(optimizer, this.step, learningRate, this.updates));
@@ -161,8 +161,8 @@ export class Trainer {
       const updates = this.step > frozenSteps ? this.#bodyUpdates : 0;
       device.write(bodySchedule.buffer!, scheduleWords(optimizer, updates, learningRate));
     }
-    const from = { buffer: health.buffer!, offsetBytes: 0, sizeBytes: HEALTH_BYTES };
-    const to = { buffer: history, offsetBytes: this.#unread++ * HEALTH_BYTES, sizeBytes: HEALTH_BYTES };
+    const from = { buffer: stepHealth.buffer!, offsetBytes: 0, sizeBytes: STEP_HEALTH_BYTES };
+    const to = { buffer: history, offsetBytes: this.#unread++ * STEP_HEALTH_BYTES, sizeBytes: STEP_HEALTH_BYTES };
     device.submit([...this.program, { kind: 'copy', from, to }]);
   }
 
@@ -196,7 +196,7 @@ export class Trainer {
     const read = this.model.device.copyOut(this.#traced.history); // always whole: readback buffers are of one size
     return async () => {
       const bytes = await read();
-      return Array.from({ length: count }, (_, i) => readHealth(bytes, i * HEALTH_BYTES));
+      return Array.from({ length: count }, (_, i) => readStepHealth(bytes, i * STEP_HEALTH_BYTES));
     };
   }
 

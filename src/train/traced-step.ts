@@ -7,14 +7,15 @@ import type { DeviceBuffer } from '../gpu/buffer.js';
 import type { Memory } from '../gpu/memory.js';
 import type { Command } from '../gpu/program.js';
 import { BatchInputs, checkSizes } from '../model/batch.js';
+import { TOKEN_TENSORS } from '../model/config.js';
 import { type BatchShape, type Checkpointing, traceLosses } from '../model/llama.js';
 import type { ModelTensors } from '../model/model.js';
 import { addSum } from '../ops/sum.js';
 import {
   firstScaler,
-  HEALTH_BYTES,
   type OptimizedParameter,
   type OptimizerSettings,
+  STEP_HEALTH_BYTES,
   traceUpdate,
 } from '../optim/adamw.js';
 
@@ -31,9 +32,6 @@ export interface TrainerSettings extends BatchShape {
    */
   readonly earlierUpdates?: number | undefined;
 }
-
-/** The groups that have a row for each token: they are trained while the rest is frozen. */
-const TABLES: readonly string[] = ['model.embed_tokens.weight', 'lm_head.weight'];
 
 /** The number of steps whose reports wait on the device until they are read. */
 export const HISTORY = 64;
@@ -57,7 +55,7 @@ export class TracedStep {
   readonly schedule: Tensor;
   /** The schedule of the parameters that are frozen at first, where there are any. */
   readonly bodySchedule: Tensor | undefined;
-  readonly health: Tensor;
+  readonly stepHealth: Tensor;
   /** The state of loss scaling, in f16. */
   readonly scaler: Tensor | undefined;
   /** The health of the last HISTORY steps. */
@@ -102,15 +100,15 @@ export class TracedStep {
       this.packed = make('packed batch', 4 * settings.microBatches * this.inputs.words);
       this.#loss = tensor('loss', [1]);
       this.schedule = tensor('schedule', [4]);
-      this.health = tensor('health', [HEALTH_BYTES / 4]);
+      this.stepHealth = tensor('health', [STEP_HEALTH_BYTES / 4]);
       if (model.precision === 'f16') {
         const first = firstScaler(settings.optimizer, { all: 0, body: this.bodySchedule && 0 });
         this.scaler = tensor('loss scaling', [first.length]);
         memory.write(this.scaler.buffer!, first);
       }
-      this.history = make('history', HISTORY * HEALTH_BYTES);
+      this.history = make('history', HISTORY * STEP_HEALTH_BYTES);
       this.#traceMicroBatch(model, settings);
-      const { schedule, bodySchedule, health, scaler } = this;
+      const { schedule, bodySchedule, stepHealth: health, scaler } = this;
       const state = { loss: this.#loss, schedule, bodySchedule, health, scaler };
       this.#norms = traceUpdate(this.update, memory, this.#updated(model), settings.optimizer, state);
     } catch (error) {
@@ -127,7 +125,7 @@ export class TracedStep {
 
   /** Returns the schedule of a group that is frozen at first; undefined for another group. */
   #scheduleOf(group: string): Tensor | undefined {
-    return TABLES.includes(group) ? undefined : this.bodySchedule;
+    return TOKEN_TENSORS.includes(group) ? undefined : this.bodySchedule;
   }
 
   /** Returns what the optimizer updates at once: neighbours that it treats alike. */

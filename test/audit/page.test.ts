@@ -1,6 +1,6 @@
 import { parseHTML } from 'linkedom';
 import { expect, test } from 'vitest';
-import { BINS } from '../../src/audit/measure.js';
+import { BINS } from '../../src/audit/error-units.js';
 import { auditPage } from '../../src/audit/page.js';
 import { AUDIT_FORMAT, type AuditReport, type Check } from '../../src/audit/report.js';
 

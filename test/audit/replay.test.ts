@@ -12,7 +12,7 @@ import { openDevice } from '../../src/gpu/device.js';
 import type { KernelCall } from '../../src/kernels/call.js';
 import { initialWeights } from '../../src/model/init.js';
 import { Model } from '../../src/model/model.js';
-import { locateNonFinite } from '../../src/train/locate.js';
+import { locateNonFinite } from '../../src/train/non-finite.js';
 import { isOpFile, readOp, writeOp } from '../../src/train/recorded-op.js';
 import { B, goldenShape, sequences, T } from '../support/golden.js';
 import { useDevice } from '../support/gpu.js';

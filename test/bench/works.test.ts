@@ -1,8 +1,8 @@
 /** Each work checks its result before it is timed, and refuses a wrong one. */
 import { describe, expect, test } from 'vitest';
+import { measureKernels } from '../../bench/benchmark.js';
 import type { MakeWork } from '../../bench/catalogue.js';
 import { LOSS_TOLERANCE, verifyLosses } from '../../bench/engines/tasks.js';
-import { measureKernels } from '../../bench/run.js';
 import { uniform } from '../../bench/tensors.js';
 import { adamwInput, adamwWork, verifyAdamw } from '../../bench/works/adamw.js';
 import { attentionWork, verifyAttention } from '../../bench/works/attention.js';

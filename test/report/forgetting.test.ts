@@ -2,10 +2,10 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
+import { replayFindings } from '../../src/report/findings.js';
 import { compareReplay, forgettingOf, knownForgetting, sourceLanguageOf } from '../../src/report/forgetting.js';
 import { reportPage } from '../../src/report/page.js';
 import { readRun, unitOf } from '../../src/report/runs.js';
-import { replayFindings } from '../../src/report/words.js';
 import { type MadeRun, writeRun } from '../support/runs.js';
 
 const root = mkdtempSync(join(tmpdir(), 'babelgrad-forgetting-'));

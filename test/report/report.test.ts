@@ -3,9 +3,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { comparisonTable } from '../../src/cli/comparison.js';
+import { milestones } from '../../src/report/findings.js';
+import { short } from '../../src/report/numbers.js';
 import { reportPage } from '../../src/report/page.js';
 import { compareRuns, readRun } from '../../src/report/runs.js';
-import { milestones, short } from '../../src/report/words.js';
 
 const root = mkdtempSync(join(tmpdir(), 'babelgrad-report-'));
 afterAll(() => rmSync(root, { recursive: true }));

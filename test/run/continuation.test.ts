@@ -11,9 +11,9 @@ import { trainTokenizer } from '../../src/data/tokenizer-train.js';
 import { UserError } from '../../src/errors.js';
 import { readRun } from '../../src/report/runs.js';
 import { parseConfig } from '../../src/run/config.js';
+import { HEALTH_LIMITS } from '../../src/run/health.js';
 import type { TrainObserver } from '../../src/run/loop.js';
 import { dryRun, resumeRun, startRun } from '../../src/run/run.js';
-import { HEALTH_LIMITS } from '../../src/train/health.js';
 import { useDevice } from '../support/gpu.js';
 import { sampleText } from '../support/text.js';
 

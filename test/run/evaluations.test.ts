@@ -1,6 +1,6 @@
 /** What a run's evaluations take by default, and what is obeyed. */
 import { describe, expect, test } from 'vitest';
-import { evaluationBatch, evaluationCost, evaluationShape, planEvaluations } from '../../src/run/evaluations.js';
+import { chooseEvaluations, evaluationBatch, evaluationCost, evaluationShape } from '../../src/run/evaluations.js';
 import { passesOf, repeatNotes } from '../../src/run/repeats.js';
 
 interface Case {
@@ -14,7 +14,7 @@ interface Case {
 const planOf = (run: Case, given: { evalEveryTokens?: number; evalTokens?: number } = {}) => {
   const { tokens, batchTokens = 2048, contextLength = 128, microBatch = 16, heldOut } = run;
   const sizes = { tokens, steps: tokens / batchTokens, contextLength, microBatch };
-  const plan = planEvaluations(given, { ...sizes, heldOut: new Map(Object.entries(heldOut)) });
+  const plan = chooseEvaluations(given, { ...sizes, heldOut: new Map(Object.entries(heldOut)) });
   const cost = evaluationCost({ ...sizes, ...plan, flopsPerToken: 6e6 })!;
   return { ...plan, share: cost.shareOfTraining, flops: cost.flops };
 };

@@ -1,5 +1,5 @@
 /** Runs cases on the device under test, and holds what ops make of a case's values to its bounds. */
-import { errorsOf } from '../../src/audit/measure.js';
+import { errorsOf } from '../../src/audit/error-units.js';
 import type { Tensor } from '../../src/autograd/tensor.js';
 import { type Alter, Bench } from '../../src/cases/bench.js';
 import { type Case, type Given, givenOf, type Problem } from '../../src/cases/case.js';

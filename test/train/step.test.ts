@@ -2,7 +2,7 @@
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { createModel, type Model, openDevice, Trainer, UserError } from '../../src/index.js';
 import { Random } from '../../src/random.js';
-import { locateNonFinite } from '../../src/train/locate.js';
+import { locateNonFinite } from '../../src/train/non-finite.js';
 import { useDevice } from '../support/gpu.js';
 import { smallModel } from '../support/model.js';
 

@@ -1,6 +1,6 @@
 /** What the time of a dry run is based on where the run itself cannot be timed. */
 import { expect, test } from 'vitest';
-import { measureRun } from '../../src/cli/measure.js';
+import { measureRun } from '../../src/cli/speed.js';
 import { chooseAdapter, type DryRun, parseConfig } from '../../src/index.js';
 
 /** A run of 1000 steps whose micro-batches would take a hundred TFLOPs: hours of a software adapter. */

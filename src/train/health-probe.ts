@@ -1,16 +1,16 @@
-/** The health of a run: what gradients, weights and updates look like at an interval, and what is wrong with that. */
+/** What gradients, weights and updates look like after a step: the health of a run at that step. */
 import { Graph } from '../autograd/graph.js';
 import { type Plan, plan } from '../autograd/plan.js';
 import { persistent, sizeOf, type Tensor } from '../autograd/tensor.js';
 import {
   HEALTH_WORDS,
   healthParts,
-  readHealth,
+  readTensorHealth,
   type TensorHealth,
   tensorHealth,
   updateHealth,
 } from '../kernels/tensor-health.js';
-import { readHealth as readStepHealth } from '../optim/adamw.js';
+import { readStepHealth } from '../optim/adamw.js';
 import type { Trainer } from './step.js';
 
 /** A parameter (or several that are kept together) after a step. */
@@ -27,48 +27,12 @@ export interface ParameterHealth {
   readonly frozen?: boolean | undefined;
 }
 
-/** The file in the run's folder that has a HealthLine on each line. */
-export const HEALTH_FILE = 'health.jsonl';
-
 export interface HealthLine {
   readonly kind: 'health';
   readonly step: number;
   readonly lossScale: number;
   readonly parameters: readonly ParameterHealth[];
 }
-
-/** The limits beyond which a warning is given. */
-export interface HealthLimits {
-  /** Updates this large undo what was learnt; 1e-3 is usual. */
-  readonly maxUpdateToWeight: number;
-  /** Updates this small change nothing in f32. */
-  readonly minUpdateToWeight: number;
-  readonly maxGradientToWeight: number;
-  /**
-   * The share of a gradient's values that are 0: dead units, or underflow in f16. An embedding's rows may be unused.
-   */
-  readonly maxZeros: number;
-  /** The share of a gradient's values below the smallest normal number. */
-  readonly maxSubnormal: number;
-  /** The loss scale in f16 below which little is left of small gradients. */
-  readonly minLossScale: number;
-}
-
-/** How a run watches itself. */
-export interface HealthOptions {
-  /** The number of steps from one look to the next. */
-  readonly every: number;
-  readonly limits: HealthLimits;
-}
-
-export const HEALTH_LIMITS: HealthLimits = {
-  maxUpdateToWeight: 0.1,
-  minUpdateToWeight: 1e-7,
-  maxGradientToWeight: 100,
-  maxZeros: 0.5,
-  maxSubnormal: 0.01,
-  minLossScale: 16,
-};
 
 /**
  * Looks at a trainer's parameters. It is traced once, reads everything in one go, and changes nothing. Free it with
@@ -92,7 +56,7 @@ export class HealthProbe {
 
   static async create(trainer: Trainer): Promise<HealthProbe> {
     const { device, variants } = trainer.model;
-    const { parameters, health } = trainer.state;
+    const { parameters, stepHealth } = trainer.state;
     let parts = 0;
     const places = [...parameters].map(([name, { tensor }]) => {
       const [count, first] = [sizeOf(tensor.shape), parts];
@@ -109,14 +73,14 @@ export class HealthProbe {
       const each = healthParts(count);
       graph.add({
         op: 'tensor_health',
-        inputs: [tensor, gradient!, m, v, health],
+        inputs: [tensor, gradient!, m, v, stepHealth],
         outputs: [],
         updates: [report],
         launch: (table, bind) => [
           ...tensorHealth(table, count, first, { x: bind(tensor), report: bind(report) }),
           ...tensorHealth(table, count, first + each, { x: bind(gradient!), report: bind(report) }),
           ...updateHealth(table, count, first + 2 * each, eps, {
-            health: bind(health),
+            health: bind(stepHealth),
             m: bind(m),
             v: bind(v),
             report: bind(report),
@@ -131,14 +95,14 @@ export class HealthProbe {
   async measure(learningRate: number): Promise<HealthLine> {
     const { device } = this.#trainer.model;
     device.submit(this.#plan.commands);
-    const { lossScale } = readStepHealth(await device.read(this.#trainer.state.health.buffer!), 0);
+    const { lossScale } = readStepHealth(await device.read(this.#trainer.state.stepHealth.buffer!), 0);
     const words = new Uint32Array(await device.read(this.#report.buffer!));
     const { step, settings, state } = this.#trainer;
     const isEarly = step <= (settings.frozenSteps ?? 0);
     const parameters = this.#places.map(({ name, count, first }): ParameterHealth => {
       const frozen = isEarly && state.parameters.get(name)!.schedule !== undefined;
       const each = healthParts(count);
-      const [weight, scaled, update] = [0, 1, 2].map(i => readHealth(words, first + i * each, count)) as [
+      const [weight, scaled, update] = [0, 1, 2].map(i => readTensorHealth(words, first + i * each, count)) as [
         TensorHealth,
         TensorHealth,
         TensorHealth,
@@ -161,50 +125,4 @@ export class HealthProbe {
     this.#plan.destroy();
     this.#report.buffer!.destroy();
   }
-}
-
-/** Says in words what is beyond a limit. */
-export const healthWarnings = (line: HealthLine, limits: HealthLimits): string[] => [
-  ...parameterWarnings(line, limits),
-  ...lossScaleWarnings(line, limits),
-];
-
-/** Warns of a small loss scale. f32 runs have a loss scale of 1. */
-export function lossScaleWarnings(
-  { step, lossScale }: Pick<HealthLine, 'step' | 'lossScale'>,
-  { minLossScale }: HealthLimits,
-): string[] {
-  if (lossScale === 1 || lossScale >= minLossScale) return [];
-  return [`step ${step}: the loss scale is ${lossScale} (at least ${minLossScale})`];
-}
-
-export function parameterWarnings({ step, parameters }: HealthLine, limits: HealthLimits): string[] {
-  const warnings: string[] = [];
-  const warn = (name: string, what: string, value: number, limit: string) =>
-    warnings.push(`step ${step}: ${name}: ${what} is ${Number(value.toPrecision(3))} (${limit})`);
-  for (const { name, weight, gradient, gradientToWeight, updateToWeight, frozen } of parameters) {
-    const { maxUpdateToWeight, minUpdateToWeight, maxGradientToWeight, maxZeros, maxSubnormal } = limits;
-    for (const [kind, { nonFinite }] of [
-      ['weights', weight],
-      ['gradients', gradient],
-    ] as const) {
-      if (nonFinite > 0) warn(name, `the number of ${kind} that are not finite`, nonFinite, 'at most 0');
-    }
-    if (updateToWeight > maxUpdateToWeight)
-      warn(name, 'update to weight', updateToWeight, `at most ${maxUpdateToWeight}`);
-    // right after the start the learning rate warms up from nothing, and weights may be 0
-    if (updateToWeight < minUpdateToWeight && weight.rms > 0 && !frozen) {
-      warn(name, 'update to weight', updateToWeight, `at least ${minUpdateToWeight}`);
-    }
-    if (gradientToWeight > maxGradientToWeight) {
-      warn(name, 'gradient to weight', gradientToWeight, `at most ${maxGradientToWeight}`);
-    }
-    if (gradient.zeros > maxZeros && !name.includes('embed_tokens')) {
-      warn(name, 'the share of gradients that are 0', gradient.zeros, `at most ${maxZeros}`);
-    }
-    if (gradient.subnormal > maxSubnormal) {
-      warn(name, 'the share of subnormal gradients', gradient.subnormal, `at most ${maxSubnormal}`);
-    }
-  }
-  return warnings;
 }

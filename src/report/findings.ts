@@ -1,5 +1,6 @@
-/** Findings in words and numbers, for the terminal and for the page. */
+/** What runs show, in sentences, for the terminal and for the page. */
 import type { Forgetting, ReplayComparison } from './forgetting.js';
+import { percent, short, signed } from './numbers.js';
 import {
   type Comparison,
   compareRuns,
@@ -11,28 +12,6 @@ import {
   targetOf,
   unitOf,
 } from './runs.js';
-
-/** Returns a short number: 1234567 → '1.23M'. */
-export function short(value: number): string {
-  const units: readonly [number, string][] = [
-    [1e18, 'E'],
-    [1e15, 'P'],
-    [1e12, 'T'],
-    [1e9, 'G'],
-    [1e6, 'M'],
-    [1e3, 'k'],
-  ];
-  const unit = units.find(([size]) => Math.abs(value) >= size);
-  return unit ? `${Number((value / unit[0]).toPrecision(3))}${unit[1]}` : String(Number(value.toPrecision(3)));
-}
-
-/** Returns held-out losses by language, in nats per token. */
-export const lossWords = (heldOut: Readonly<Record<string, { readonly loss: number }>>): string =>
-  Object.entries(heldOut)
-    .map(([language, { loss }]) => `${language} ${loss.toFixed(4)}`)
-    .join(', ');
-
-export const percent = (share: number): string => `${(100 * share).toFixed(0)}%`;
 
 /** Says in one sentence what a pair of runs shows. */
 function sentence(comparison: Comparison): string {
@@ -142,6 +121,3 @@ export function milestones(run: RunRecord, rows: number): RunRecord['evaluations
   const chosen = Array.from({ length: rows }, (_, i) => Math.round((i * (evaluations.length - 1)) / (rows - 1)));
   return chosen.map(i => evaluations[i]!);
 }
-
-/** Returns a change with its sign. */
-export const signed = (value: number): string => `${value < 0 ? '−' : '+'}${Math.abs(value).toFixed(4)}`;

@@ -1,6 +1,6 @@
 /** Says what a run is going to do, before it starts: schedule, evaluations, checkpoints, passes over its data. */
 import { learningRateAt } from '../optim/schedule.js';
-import { short } from '../report/words.js';
+import { short } from '../report/numbers.js';
 import { evaluationCost } from '../run/evaluations.js';
 import { passesOf } from '../run/repeats.js';
 import type { ResolvedRun } from '../run/resolve.js';
@@ -45,14 +45,14 @@ export function schedulePhases({ schedule, steps }: Pick<ResolvedRun, 'schedule'
 /** Returns a rate or a number of passes, with three digits. */
 const digits = (value: number): string => String(Number(value.toPrecision(3)));
 
-export function scheduleWords(run: ResolvedRun): string {
+export function showSchedule(run: ResolvedRun): string {
   const phases = schedulePhases(run).map(
     ({ phase, steps, to }) => `${phase} ${phase === 'constant' ? 'at' : 'to'} ${digits(to)} in ${steps} steps`,
   );
   return `learning rate: ${run.schedule.schedule}, ${phases.join(', ')}`;
 }
 
-export function evaluationWords(run: ResolvedRun): string {
+export function showEvaluations(run: ResolvedRun): string {
   const count = run.evaluations + 1;
   const cost = evaluationCost(run);
   if (!run.evaluation || !cost) {
@@ -67,7 +67,7 @@ export function evaluationWords(run: ResolvedRun): string {
   return `evaluations: ${count}, on ${first}held-out tokens (${tokens.join(', ')}): ${share}`;
 }
 
-export const passesWords = (run: ResolvedRun): string =>
+export const showPasses = (run: ResolvedRun): string =>
   `data: ${passesOf(run)
     .map(({ name, passes }) => `${digits(passes)} passes over ${name}`)
     .join(', ')}`;

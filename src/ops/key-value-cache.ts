@@ -18,7 +18,7 @@ function expectCache(op: string, { keys, values }: KeyValueCache, { B, capacity,
 }
 
 /** Overwrites the cache at positions starts[b] + t by the keys and values of qkv [B*T, (H + 2 KV)*D]; starts is [B]. */
-export function writeCache(
+export function writeKeysAndValues(
   graph: Graph,
   qkv: Tensor,
   starts: Tensor,

@@ -1,6 +1,6 @@
 /** What is said of a run's schedule before it starts, against the rates that its steps get. */
 import { expect, test } from 'vitest';
-import { schedulePhases, scheduleWords } from '../../src/cli/run-words.js';
+import { schedulePhases, showSchedule } from '../../src/cli/show-run.js';
 import { learningRateAt, SCHEDULES } from '../../src/optim/schedule.js';
 import type { ResolvedRun } from '../../src/run/resolve.js';
 
@@ -35,7 +35,7 @@ test.each(SCHEDULES)('the phases of %s are whole, and each is what its steps do'
 
 test('in words', () => {
   const run = { schedule: { ...settings, schedule: 'wsd' }, steps: 100 } as ResolvedRun;
-  expect(scheduleWords(run)).toBe(
+  expect(showSchedule(run)).toBe(
     'learning rate: wsd, warm-up to 0.001 in 5 steps, constant at 0.001 in 75 steps, linear decay to 0.0001 in 20 steps',
   );
 });

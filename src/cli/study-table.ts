@@ -1,5 +1,5 @@
 /** A study for the terminal. */
-import { short } from '../report/words.js';
+import { short } from '../report/numbers.js';
 import type { Study, StudyRun } from '../study/state.js';
 import { makeTable } from './table.js';
 
