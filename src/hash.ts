@@ -1,5 +1,5 @@
 /** A fingerprint of contents. */
 import { createHash } from 'node:crypto';
 
-/** In hexadecimal. */
+/** Returns the SHA-256 in hexadecimal. */
 export const sha256 = (data: string | Uint8Array): string => createHash('sha256').update(data).digest('hex');

@@ -197,7 +197,8 @@ export { type Moments, Trainer, type TrainerOptions } from './train/step.js';
 export type { TrainerSettings } from './train/traced-step.js';
 
 /**
- * Returns a model with random weights: N(0, 0.02), residual projections scaled by 1/√(2·layers). Free it with `destroy`.
+ * Returns a model with random weights: N(0, 0.02), residual projections scaled by 1/√(2·layers). Free it with
+ * `destroy`.
  * @param model a preset with a vocabulary, or a shape (see `modelConfig`).
  * @throws UserError when the fields don't make a model, or the adapter has no f16.
  * @example

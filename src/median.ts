@@ -1,4 +1,4 @@
-/** The middle one of some values, or the mean of the middle two. */
+/** Returns the middle one of some values, or the mean of the middle two. */
 export function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b);
   const middle = sorted.length >> 1;

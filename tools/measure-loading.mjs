@@ -11,7 +11,8 @@
  */
 import { closeSync, openSync, readdirSync, readFileSync, readSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { openModel, readModelConfig } from '../dist/src/checkpoint/model-folder.js';
+import { readModelConfig } from '../dist/src/checkpoint/hf-config.js';
+import { openModel } from '../dist/src/checkpoint/model-folder.js';
 import { loadModel, openDevice, parameterSpecs } from '../dist/src/index.js';
 import { Model } from '../dist/src/model/model.js';
 

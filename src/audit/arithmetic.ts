@@ -1,6 +1,6 @@
 /**
- * What the standard leaves to an adapter's arithmetic, measured and said: whether numbers below the smallest normal one are
- * kept, and whether a multiply-add rounds once or twice (WGSL, section 15.7.4: fma is as accurate as x * y + z).
+ * Measures what the standard leaves to an adapter's arithmetic: whether numbers below the smallest normal one are kept,
+ * and whether a multiply-add rounds once or twice (WGSL, section 15.7.4: fma is as accurate as x * y + z).
  */
 import { Bench } from '../cases/bench.js';
 import { type Case, Input, type Problem } from '../cases/case.js';
@@ -17,7 +17,7 @@ interface Probe {
   readonly name: string;
   readonly inputs: Case['inputs'];
   readonly output: 'f32' | 'f16';
-  /** What results mean. */
+  /** The meaning of each result. */
   readonly meanings: ReadonlyMap<number, string>;
   readonly calls: Case['calls'];
 }
@@ -72,7 +72,7 @@ function probes(withHalves: boolean): Probe[] {
   ];
 }
 
-/** By case: what the adapter does. */
+/** Returns for each probe what the adapter does. */
 export async function arithmeticOf(device: Device): Promise<Record<string, string>> {
   const { adapter } = device;
   const bench = new Bench(device, { repeats: 1 });

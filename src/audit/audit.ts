@@ -1,4 +1,4 @@
-/** A whole audit: kernels, gradients, the adapter's arithmetic; its report, and the worst inputs, as files. */
+/** A whole audit: kernels, gradients and the adapter's arithmetic; its report, and the worst inputs, as files. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { packageRoot, writeFileWhole } from '../files.js';
@@ -17,8 +17,8 @@ export interface Audit {
 }
 
 /**
- * Audits kernels on devices of one adapter, of which there must be one at least; with no names also the gradients of every
- * op and of a whole model.
+ * Audits kernels on devices of one adapter; there must be at least one. Where no names are given, it also audits the
+ * gradients of every op and of a whole model.
  * @throws UserError when a kernel that was asked for does not exist.
  */
 export async function audit(devices: readonly [Device, ...Device[]], options: KernelAuditOptions): Promise<Audit> {
@@ -47,8 +47,8 @@ export async function audit(devices: readonly [Device, ...Device[]], options: Ke
 }
 
 /**
- * Writes audit.json, audit.html and, for `audit replay`, the input with the largest error of each kernel and variant under
- * `worst`, and of what failed the worst input of each metric under `failed`.
+ * Writes audit.json and audit.html. For `audit replay` it writes the input with the largest error of each kernel and
+ * variant under `worst`, and the worst input of each metric that failed under `failed`.
  */
 export function writeAudit(folder: string, { report, kept }: Audit): void {
   writeFileWhole(join(folder, 'audit.json'), `${JSON.stringify(report)}\n`);

@@ -44,10 +44,10 @@ export interface Drift {
   readonly lines: readonly DriftLine[];
 }
 
-/** Where a side runs: a device with a precision, or float64 on the host. */
+/** Where a side runs: on a device with a precision, or in float64 on the host. */
 export type SideOptions = { readonly device: Device; readonly precision: Precision } | 'float64';
 
-/** FLOPs that the plain loops of the float64 reference take minutes for. */
+/** The FLOPs for which the plain loops of the float64 reference take minutes. */
 const MOST_FLOPS = 2e11;
 
 /**
@@ -69,7 +69,8 @@ export async function driftOf(folder: string, steps: number, a: SideOptions, b: 
       else if (flops <= MOST_FLOPS) sides.push(inFloat64(model, shape));
       else {
         throw new UserError(
-          `${steps} steps of '${folder}' take ${flops.toExponential(1)} FLOPs, and float64 on the host ${MOST_FLOPS.toExponential(1)} at most; give fewer --steps or a smaller model`,
+          `${steps} steps of '${folder}' take ${flops.toExponential(1)} FLOPs, ` +
+            `and float64 on the host ${MOST_FLOPS.toExponential(1)} at most; give fewer --steps or a smaller model`,
         );
       }
     }

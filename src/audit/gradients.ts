@@ -1,4 +1,7 @@
-/** Gradients: every op's float64 rule against central differences, and a whole small model on the device against float64. */
+/**
+ * Checks gradients: every op's float64 rule against central differences, and a whole small model on the device against
+ * float64.
+ */
 import type { Device } from '../gpu/device.js';
 import type { ModelConfig } from '../model/config.js';
 import { initialWeights } from '../model/init.js';
@@ -27,7 +30,7 @@ interface Rule {
   f(): number;
 }
 
-/** Of every op: a scalar function of each input, by a random direction dy, and the rule's gradient. */
+/** Returns a rule for every op: a scalar function of each input, by a random direction dy, and the rule's gradient. */
 function gradientRules(): Rule[] {
   const rules: Rule[] = [];
   const rule = (
@@ -86,7 +89,7 @@ function gradientRules(): Rule[] {
   return rules;
 }
 
-/** Central differences in float64 are good to about 1e-10 of the function. */
+/** The error allowed: central differences in float64 are good to about 1e-10 of the function. */
 const DIFFERENCES = 1e-8;
 
 export function ruleChecks(): Check[] {
@@ -109,7 +112,7 @@ const CONFIG: ModelConfig = {
   tieWordEmbeddings: false,
   maxPositionEmbeddings: 64,
 };
-/** Models by what they have beside LLaMA. */
+/** The models, by what they have beside LLaMA. */
 const MODELS: Readonly<Record<string, ModelConfig>> = {
   'two layers': CONFIG,
   'two layers, biases of Q, K, V': { ...CONFIG, qkvBias: true },
@@ -118,16 +121,19 @@ const MODELS: Readonly<Record<string, ModelConfig>> = {
 const [B, T] = [2, 12];
 
 /**
- * Roundings on the longest way from a weight to a gradient and back: the sums of each layer, forward and backward, and
- * those of the head. γ of it, of a tensor's largest gradient, is what an error may come to where no op magnifies it:
- * an estimate, not a proof. Its margin is tested.
+ * Returns the number of roundings on the longest way from a weight to the loss and back: the sums of each layer,
+ * forward and backward, and those of the head. γ of it, times a tensor's largest gradient, is what an error may come to
+ * where no op magnifies it. This is an estimate, not a proof; its margin is tested.
  */
 function longestChain({ numHiddenLayers, hiddenSize, intermediateSize, vocabSize }: ModelConfig): number {
   const layer = 6 * hiddenSize + 2 * intermediateSize + 3 * T;
   return 2 * (numHiddenLayers * layer + hiddenSize + vocabSize) + B * T;
 }
 
-/** The float64 model's gradient against central differences of its loss, and the device's against the float64 model's. */
+/**
+ * Checks the float64 model's gradient against central differences of its loss, and the device's against the float64
+ * model's.
+ */
 export async function modelChecks(device: Device): Promise<Check[]> {
   const checks: Check[] = [];
   for (const [name, config] of Object.entries(MODELS)) checks.push(...(await checksOf(device, name, config)));
@@ -137,7 +143,7 @@ export async function modelChecks(device: Device): Promise<Check[]> {
 async function checksOf(device: Device, variant: string, config: ModelConfig): Promise<Check[]> {
   const weights: Weights = new Map();
   const model = await Model.create(device, config, async spec => {
-    // larger than initial weights, and biases that are not zero, so that every op bends what goes through it
+    // weights are larger than initial ones, and biases not zero, so that every op bends what goes through it
     const initial = await initialWeights(config, 1)(spec);
     const values = spec.name.endsWith('.bias')
       ? Float32Array.from(random(spec.name, initial.length, 0.5))

@@ -1,23 +1,23 @@
-/** Inputs that are kept for `audit replay`, and what each was kept for. */
+/** The inputs that are kept for `audit replay`, and what each was kept for. */
 import { type Given, givenOf, type Problem } from '../cases/case.js';
 import type { Check } from './report.js';
 
 export interface KeptInput {
   readonly family: string;
   readonly problem: Problem;
-  /** Where they are others than the problem's own. */
+  /** The values, where they are others than the problem's own. */
   readonly given?: Given | undefined;
   readonly check: Check;
-  /** Of the output, where the error was largest. */
+  /** The index in the output at which the error was largest. */
   readonly index?: number | undefined;
 }
 
-/** More values than this are kept where something failed alone. */
+/** The most values of an input that is kept without having failed. */
 const MOST_VALUES = 2 ** 16;
 
 /**
- * Of each kernel and variant the input with the largest error that passed, and of each of its metrics that failed the one
- * that failed most.
+ * Keeps for each kernel and variant the input with the largest error that passed, and for each of its metrics that
+ * failed the input that failed most.
  */
 export class Kept {
   readonly #inputs = new Map<string, KeptInput>();

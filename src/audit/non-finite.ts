@@ -1,8 +1,8 @@
 /**
- * NaN and infinities put into every input of every kernel: where IEEE arithmetic gives a result that is not finite, one
- * must come out that a test of bits sees. WGSL lets a compiler assume that there is none (section 15.7.1), so that this
- * is a finding about an adapter; what a training step relies on is that gradient_norm_partial and gradient_norm, which
- * test bits, report it.
+ * Puts NaN and infinities into every input of every kernel. Where IEEE arithmetic gives a result that is not finite,
+ * one must come out that a test of bits sees. WGSL lets a compiler assume that there is none (section 15.7.1), so that
+ * this is a finding about an adapter. A training step relies on gradient_norm_partial and gradient_norm alone, which
+ * test bits and must report it.
  */
 import { type Alter, Bench } from '../cases/bench.js';
 import { type Given, givenOf, type Problem } from '../cases/case.js';
@@ -60,7 +60,7 @@ const isShown = ({ outputs }: Problem, values: Readonly<Record<string, Float32Ar
     return [...output].some((value, i) => isWritten(i) && !Number.isFinite(value));
   });
 
-/** An element in the middle replaced. */
+/** Returns the values with one element in the middle replaced. */
 function withOne(values: Float64Array, value: number): Float64Array {
   const changed = values.slice();
   changed[Math.floor(values.length / 2)] = value;

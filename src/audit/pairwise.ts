@@ -1,9 +1,9 @@
 /** Pairwise coverage: a few of many combinations, in which everything that two factors do together still happens. */
 
 /**
- * Of all combinations, `first` and as many more, chosen greedily, as it takes for every pair of values that any combination
- * has to be in one of them. A fault that shows where two values meet is found as by all combinations; one that needs three
- * values to meet may not be.
+ * Returns a few of all combinations: `first`, and as many more, chosen greedily, as it takes for every pair of values
+ * that any combination has to be in one of them. A fault that shows where two values meet is found as by all
+ * combinations; one that needs three values to meet may not be.
  * @param factorsOf the value of each factor, in one order.
  */
 export function pairwise<T>(

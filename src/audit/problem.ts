@@ -1,4 +1,4 @@
-/** What is posed to the kernels of an adapter: cases, and the variants that are to run each. */
+/** The problems that are posed to the kernels of an adapter: cases, and the variants that are to run each. */
 
 import type { Case, Problem, Variant } from '../cases/case.js';
 import type { AdapterDescription } from '../gpu/adapters.js';
@@ -6,17 +6,18 @@ import { VariantTable } from '../kernels/variants.js';
 import type { StoredType } from '../numerics/inputs.js';
 import { elementVariants, tunedRowVariants } from './variants.js';
 
-/** What the adapter can run, and how much of it is wanted. */
+/** The adapter, and how much of what it can run is wanted. */
 export interface Scope {
   readonly adapter: AdapterDescription;
-  /** Fewer shapes and input classes. */
+  /** Whether to pose fewer shapes and input classes. */
   readonly quick: boolean;
 }
 
 export type Subject = (scope: Scope) => Iterable<Problem>;
 
-/** Cases that are all run in the same variants. `terms`: see Problem. */
+/** A case, with the `terms` of a Problem. */
 export type Posed = Case & Pick<Problem, 'terms'>;
+/** Returns a subject whose cases are all run in the same variants. */
 export const inVariants = (
   variantsOf: (scope: Scope) => readonly Variant[],
   cases: (scope: Scope) => Iterable<Posed>,
@@ -30,7 +31,10 @@ export const hasHalves = ({ features }: AdapterDescription): boolean => features
 export const storedTypes = (scope: Scope): readonly StoredType[] =>
   hasHalves(scope.adapter) ? ['f32', 'f16'] : ['f32'];
 
-/** Of kernels that differ by how a row is shared out: as one subgroup, and through workgroup memory with barriers. */
+/**
+ * Returns the variants of kernels that differ by how a row is shared out: as one subgroup, and through workgroup memory
+ * with barriers.
+ */
 export function rowVariants({ adapter }: Pick<Scope, 'adapter'>): Variant[] {
   const variants = [{ name: 'workgroup memory', table: new VariantTable({ ...adapter, subgroupSize: 0 }) }];
   if (adapter.subgroupSize >= 4) {
@@ -39,16 +43,16 @@ export function rowVariants({ adapter }: Pick<Scope, 'adapter'>): Variant[] {
   return variants;
 }
 
-/** Of kernels whose rows are tuned. */
+/** Returns the variants of kernels whose rows are tuned. */
 export const tunedRows = ({ adapter }: Scope): Variant[] =>
   [...tunedRowVariants(adapter)].map(([name, rows]) => ({ name, table: new VariantTable(adapter, {}, { rows }) }));
 
-/** Of an elementwise kernel that is tuned. */
+/** Returns the variants of an elementwise kernel that is tuned. */
 export const tunedElements = ({ adapter }: Scope): Variant[] =>
   [...elementVariants(adapter)].map(([name, elements]) => ({
     name,
     table: new VariantTable(adapter, {}, { elements }),
   }));
 
-/** Of kernels that have no choice. */
+/** Returns the one variant of kernels that have no choice. */
 export const onlyVariant = ({ adapter }: Scope): Variant[] => [{ name: 'default', table: new VariantTable(adapter) }];

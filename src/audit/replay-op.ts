@@ -4,12 +4,14 @@ import type { Device } from '../gpu/device.js';
 import { BYTES, floatsOf } from '../kernels/element-type.js';
 import { callOfRecord, type RecordedOp } from '../train/recorded-op.js';
 
-/** What a tensor holds: how much is not finite, where the first is, and the largest finite magnitude. */
+/**
+ * The contents of a tensor: how much is not finite, where the first such value is, and the largest finite magnitude.
+ */
 export interface TensorSummary {
   readonly name: string;
   readonly count: number;
   readonly nonFinite: number;
-  /** -1 where all is finite. */
+  /** The index of the first value that is not finite; -1 where all are finite. */
   readonly firstNonFinite: number;
   readonly amax: number;
 }
@@ -19,7 +21,7 @@ export interface ReplayedOp {
   readonly results: readonly TensorSummary[];
 }
 
-/** @throws Error when the op's kernels, which were made for another adapter, do not compile on this one. */
+/** Runs the op. @throws Error when its kernels, which were made for another adapter, do not compile on this one. */
 export async function replayOp(device: Device, op: RecordedOp): Promise<ReplayedOp> {
   const buffers = op.buffers.map(({ name, sizeBytes }, i) => {
     const buffer = device.createBuffer(name, sizeBytes);

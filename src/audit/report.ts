@@ -1,4 +1,4 @@
-/** What an audit found, as it is written to a file and read back. */
+/** The findings of an audit, as they are written to a file and read back. */
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { UserError } from '../errors.js';
@@ -6,7 +6,7 @@ import { whyInvalid } from '../schema.js';
 
 export const AUDIT_FORMAT = 'babelgrad-audit-2';
 
-/** JSON has no infinity: a number that is not finite is null. */
+/** A number in JSON, which has no infinity: a number that is not finite is null. */
 const number = z.number().nullable();
 const spreadSchema = z.object({ max: number, p99: number, mean: number });
 
@@ -17,17 +17,23 @@ const checkSchema = z.object({
   inputClass: z.string(),
   /** What was measured: 'error', 'stray writes', … */
   metric: z.string(),
-  /** At most `bound` where it passed. Errors are shares of the derived bound, so that theirs is 1. */
+  /**
+   * The value; at most `bound` where the check passed. Errors are shares of the derived bound, so that their bound is
+   * 1.
+   */
   value: number,
   bound: z.number(),
   passed: z.boolean(),
-  /** Of an error: the output that was judged, and the error in ulp of the exact values and as shares of the bound. */
+  /**
+   * The output that was judged, if this is an error, and below it the errors in ulp of the exact values and as shares
+   * of the bound.
+   */
   output: z.string().optional(),
   ulps: spreadSchema.optional(),
   shares: spreadSchema.optional(),
-  /** Terms of the sum, where the shape is one of a series of lengths. */
+  /** The terms of the sum, where the shape is one of a series of lengths. */
   terms: z.number().optional(),
-  /** Of such a series: largest error and largest bound, both over the largest exact magnitude. */
+  /** The largest error and the largest bound of such a series, both over the largest exact magnitude. */
   relative: z.object({ error: number, bound: number }).optional(),
 });
 export type Check = z.infer<typeof checkSchema>;
@@ -54,7 +60,7 @@ const reportSchema = z.object({
 });
 export type AuditReport = z.infer<typeof reportSchema>;
 
-/** @throws UserError when the file is not an audit's. */
+/** Reads an audit. @throws UserError when the file is none. */
 export function readAudit(path: string): AuditReport {
   let text: string;
   try {
@@ -69,10 +75,10 @@ export function readAudit(path: string): AuditReport {
   }
 }
 
-/** A number as JSON takes it. */
+/** Returns a number as JSON takes it. */
 export const finiteOrNull = (value: number): number | null => (Number.isFinite(value) ? value : null);
 
-/** The checks of one kernel and variant, in the order of the report. */
+/** Returns the checks of one kernel and variant, in the order of the report. */
 export function groupsOf(checks: readonly Check[]): Map<string, Check[]> {
   const groups = new Map<string, Check[]>();
   for (const check of checks) {
@@ -82,11 +88,11 @@ export function groupsOf(checks: readonly Check[]): Map<string, Check[]> {
   return groups;
 }
 
-/** Larger of two values of which null is infinite. */
+/** Returns the larger of two values, of which null is infinite. */
 export const larger = (a: number | null, b: number | null): number | null =>
   a === null || b === null ? null : Math.max(a, b);
 
-/** The largest value of a metric; undefined where there is none. */
+/** Returns the largest value of a metric; undefined where there is none. */
 export function worstOf(checks: readonly Check[], metric: string): number | null | undefined {
   const values = checks.filter(check => check.metric === metric).map(({ value }) => value);
   return values.length === 0 ? undefined : values.reduce(larger);

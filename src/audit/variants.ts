@@ -16,7 +16,7 @@ import {
 } from '../kernels/matmul-variant.js';
 import { defaultElements, defaultRows, type ElementVariant, type RowVariant } from '../kernels/row-variant.js';
 
-/** By name; those that the adapter cannot run, or not with these types, are not in it. */
+/** Returns the variants by name, without those that the adapter cannot run, or not with these types. */
 export function matmulVariants(adapter: AdapterDescription, types: MatmulTypes): ReadonlyMap<string, MatmulVariant> {
   const chosen = defaultMatmul(adapter, { form: 'NN', M: 1, N: 1, K: 1, types });
   const all: (readonly [string, MatmulVariant | undefined])[] = [
@@ -46,10 +46,13 @@ function onMatrices(
   return { kernel: 'matrix', lanes: adapter.subgroupSize, matrix, ...tile, depth: steps * matrix[2] };
 }
 
-/** Heads beyond these make tiles in workgroup memory that not every adapter holds, and take drivers long to compile. */
+/**
+ * The widest heads: larger ones make tiles in workgroup memory that not every adapter holds, and take drivers long to
+ * compile.
+ */
 const [WIDEST_TILE, WIDEST_PAIR] = [80, 32];
 
-/** By name: threads that own one row and, of narrow heads, two. */
+/** Returns the variants by name: threads that own one row and, for narrow heads, two. */
 export function attentionVariants(
   adapter: AdapterDescription,
   kernel: AttentionKernel,
@@ -71,14 +74,14 @@ export function attentionVariants(
   return variants;
 }
 
-/** Attention on subgroup matrices, where the adapter runs them. */
+/** Returns attention on subgroup matrices, where the adapter runs them. */
 export function matrixAttention(adapter: AdapterDescription): MatrixAttention | undefined {
   const [matrix] = matrixShapes(adapter);
   if (!matrix || unusableMatrix(adapter, 'f16', matrix)) return undefined;
   return { lanes: adapter.subgroupSize, matrix, subgroupsM: 2, rows: 16 };
 }
 
-/** By name: each way to add up over a row, with elements one by one and four at a time. */
+/** Returns the variants by name: each way to add up over a row, with elements one by one and four at a time. */
 export function tunedRowVariants(adapter: AdapterDescription): ReadonlyMap<string, RowVariant> {
   const lanes = adapter.subgroupSize;
   const variants = new Map<string, RowVariant>();
@@ -93,7 +96,7 @@ export function tunedRowVariants(adapter: AdapterDescription): ReadonlyMap<strin
   return variants;
 }
 
-/** By name: as shipped, and four elements at a time. */
+/** Returns the variants by name: as shipped, and four elements at a time. */
 export function elementVariants(adapter: AdapterDescription): ReadonlyMap<string, ElementVariant> {
   const chosen = defaultElements(adapter);
   return new Map([

@@ -7,10 +7,10 @@ import type { Graph, Node, PendingGradients, Segment } from './graph.js';
 import { expectShape, sizeOf, type Tensor } from './tensor.js';
 
 /**
- * Traces the gradient of `loss`: of a scalar that an op with a fused gradient made (the head's loss, whose rule needs no
- * seed), or of any tensor whose own gradient is `seed`. Gradients of parameters accumulate into their `gradient`
- * tensors; those of other tensors are written once.
- * Segments (see `Graph.checkpoint`) are traced again from their input when the walk comes to them.
+ * Traces the gradient of `loss`. This is a scalar that an op with a fused gradient made (the head's loss, whose rule
+ * needs no seed), or any tensor whose own gradient is `seed`. Gradients of parameters accumulate into their `gradient`
+ * tensors; those of other tensors are written once. Segments (see `Graph.checkpoint`) are traced again from their input
+ * when the walk comes to them.
  * @throws Error naming the op when a gradient reaches one that has no rule.
  */
 export function backward(graph: Graph, loss: Tensor, seed?: Tensor): void {

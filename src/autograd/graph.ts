@@ -41,7 +41,7 @@ export interface NodeSpec {
 }
 
 export interface Node extends NodeSpec {
-  /** Its op, after what it was traced for: `model.layers.3.mlp.down_proj.linear`. */
+  /** The op of the node, after what it was traced for: `model.layers.3.mlp.down_proj.linear`. */
   readonly name: string;
   readonly results: readonly Tensor[];
   readonly segment?: Segment | undefined;

@@ -61,7 +61,7 @@ export class Plan {
     return this.commands.slice(starts[node]!, starts[node + 1]!);
   }
 
-  /** Of every command, in order. */
+  /** The source of every command, in order. */
   get sources(): CommandSource[] {
     const { steps, starts } = this.#allocation;
     return this.nodes.flatMap((node, i) =>

@@ -14,8 +14,6 @@ import { hfConfig, readModelConfig } from './hf-config.js';
 import { floatTensor, writeSafetensors } from './safetensors-write.js';
 import { SINGLE, WeightFiles } from './weight-files.js';
 
-export { readModelConfig };
-
 /** A model folder of which everything has been checked but the values of its weights. */
 export interface OpenModel {
   readonly config: ModelConfig;
@@ -93,7 +91,10 @@ export async function loadModel(
   }
 }
 
-/** Returns the type in which `loadModel` holds a folder's matrices where the model is only used. @throws UserError as `openModel`. */
+/**
+ * Returns the type in which `loadModel` holds a folder's matrices where the model is only used.
+ * @throws UserError as `openModel`.
+ */
 export function matrixTypeIn(folder: string, adapter: AdapterDescription): MatrixType {
   const { config, weights } = openModel(folder);
   try {

@@ -1,4 +1,4 @@
-/** Numbers from the command line, and for it. */
+/** Numbers from the command line and on it. */
 import { InvalidArgumentError } from 'commander';
 
 /** Returns a parser for a whole number of at least `minimum`; it understands 1e6 and 1_000_000. */
@@ -37,7 +37,7 @@ export function anyNumber(text: string): number {
   return value;
 }
 
-/** Bytes as KiB, MiB or GiB. */
+/** Returns bytes as KiB, MiB or GiB. */
 export function showBytes(bytes: number): string {
   const power = Math.min(3, Math.max(1, Math.floor(Math.log2(bytes) / 10)));
   return `${(bytes / 1024 ** power).toFixed(1)} ${'KMG'[power - 1]}iB`;

@@ -1,4 +1,4 @@
-/** What `profile --plan` prints. */
+/** Prints the result of `profile --plan`. */
 import { showShape } from '../autograd/tensor.js';
 import type { Lifetime, ListedNode, ListedSlot, ListedTensor } from '../profile/plan-listing.js';
 import type { PlanListings } from '../profile/plans.js';
@@ -25,7 +25,7 @@ export function showPlans(terminal: Terminal, listings: PlanListings): CommandRe
   return { ...listings };
 }
 
-/** A node with its kernels, and each of its tensors. */
+/** Returns the lines of a node: its kernels, and each of its tensors. */
 const nodeLines = ({ name, kernels, reads, makes, updates, copies }: ListedNode, i: number): string[] => [
   `${i} ${name}: ${kernels.join(', ')}`,
   ...copies.map(copied => `  copies ${copied}, which it would overwrite`),

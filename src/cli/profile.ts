@@ -1,8 +1,9 @@
-/** `profile`: where the time of a training step, an evaluation or decoding goes, kernel by kernel. */
+/** The command `profile`: where the time of a training step, an evaluation or decoding goes, kernel by kernel. */
 import { existsSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { type Command, Option } from 'commander';
-import { matrixTypeIn, readModelConfig } from '../checkpoint/model-folder.js';
+import { readModelConfig } from '../checkpoint/hf-config.js';
+import { matrixTypeIn } from '../checkpoint/model-folder.js';
 import { UserError } from '../errors.js';
 import { cacheFolder, checkFilePlace, writeFileWhole } from '../files.js';
 import { type AdapterDescription, chooseAdapter, findModelFolder, loadModel, openDevice, readYaml } from '../index.js';
@@ -38,7 +39,7 @@ interface ProfileCommandOptions extends Record<string, unknown> {
   readonly adapter?: string;
 }
 
-/** `profile` */
+/** Adds the command `profile`. */
 export function addProfileCommand(program: Command): void {
   const command = program
     .command('profile')
@@ -116,7 +117,7 @@ async function run(terminal: Terminal, options: ProfileCommandOptions): Promise<
   }
 }
 
-/** @throws UserError when there is no replay to be written, or no folder for it. */
+/** Checks that a trace can be written. @throws UserError when there is no replay to write, or no folder for it. */
 function checkTracePlace(path: string, plan: boolean): void {
   if (plan) throw new UserError('--plan runs nothing that --trace could write; give one of them');
   if (!existsSync(dirname(path))) {
@@ -125,7 +126,7 @@ function checkTracePlace(path: string, plan: boolean): void {
   checkFilePlace(path);
 }
 
-/** @throws UserError when there is no model, or one of a folder and one of fields. */
+/** Returns the model to profile. @throws UserError when there is none, or one of a folder and one of fields. */
 function modelOf(fields: RunFields, folder: string | undefined): ModelConfig {
   const described = MODEL_FIELDS.filter(field => fields[field] !== undefined);
   if (folder !== undefined) {
@@ -134,14 +135,15 @@ function modelOf(fields: RunFields, folder: string | undefined): ModelConfig {
   }
   if (described.length > 0) return describedModel(fields);
   throw new UserError(
-    'there is nothing to profile: give a model, for instance --preset small, --model with its folder, or --config with the file of a run',
+    'there is nothing to profile: give a model, for instance --preset small, --model with its folder, ' +
+      'or --config with the file of a run',
   );
 }
 
-/** Sequences at once where nothing is trained, as `eval loss` and `generate` have for one prompt. */
+/** The sequences that run at once where nothing is trained, as `eval loss` and `generate` have for one prompt. */
 const SEQUENCES = { eval: 8, decode: 1 } as const;
 
-/** @throws UserError when the batch does not fit the model. */
+/** Returns the subject to profile. @throws UserError when the batch does not fit the model. */
 function profiledOf(what: SubjectName, fields: RunFields, config: ModelConfig, adapter: AdapterDescription): Profiled {
   if (what === 'step') return { what, config, settings: stepShape(fields, adapter, config).settings };
   const usual = Math.min(recipeFor(config).contextLength, longestContext(config));
@@ -153,7 +155,7 @@ function profiledOf(what: SubjectName, fields: RunFields, config: ModelConfig, a
   return { what, config, settings: { B, T } };
 }
 
-/** What was tuned for the step before, as `train` takes it; the rest as shipped. */
+/** Returns the variants that were tuned for the step before, as `train` takes them; the rest as shipped. */
 function tunedVariants(terminal: Terminal, adapter: AdapterDescription, shape: StepShape): VariantTable {
   const { requests } = dryStep(adapter, shape).variants;
   const cache = readCache(cacheFolder(), adapter);

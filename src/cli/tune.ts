@@ -18,7 +18,7 @@ import { positiveNumber } from './numbers.js';
 import { makeTable } from './table.js';
 import { addFieldOptions, readFlags } from './train.js';
 
-/** Fields of a run that say what model and what step there are. */
+/** The fields of a run that describe its model and its step. */
 export const STEP_FIELDS: readonly FieldName[] = [
   ...MODEL_FIELDS,
   'contextLength',

@@ -101,7 +101,7 @@ class SplitReader {
   }
 }
 
-/** An open token data set. `close` it. */
+/** An open token data set; close it with `close`. */
 export class TokenDataset {
   readonly folder: string;
   readonly index: TokenIndex;

@@ -43,7 +43,8 @@ export interface TrainTokenizerOptions {
  * @example
  * import { findInputFiles, trainTokenizer } from 'babelgrad';
  *
- * const tokenizer = await trainTokenizer(findInputFiles(['text/*.jsonl.gz']), { vocabSize: 2048, out: 'tokenizer.json' });
+ * const files = findInputFiles(['text/*.jsonl.gz']);
+ * const tokenizer = await trainTokenizer(files, { vocabSize: 2048, out: 'tokenizer.json' });
  * console.log(await tokenizer.encode('Styles de page'));
  */
 export async function trainTokenizer(files: readonly string[], options: TrainTokenizerOptions): Promise<TextTokenizer> {

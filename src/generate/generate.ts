@@ -45,7 +45,8 @@ const BATCH = 8;
  * const model = await loadModel(device, folder, { trainable: false });
  * const tokenizer = TextTokenizer.load(`${folder}/tokenizer.json`);
  * const prompt = await tokenizer.encodePrompt('The page style');
- * const settings = { maxTokens: 20, temperature: 0.8, topP: 0.9, endIds: [tokenizer.separatorId, ...readEndIds(folder)] };
+ * const endIds = [tokenizer.separatorId, ...readEndIds(folder)];
+ * const settings = { maxTokens: 20, temperature: 0.8, topP: 0.9, endIds };
  * const { results } = await generate(model, [prompt], ids => tokenizer.decode(ids), settings);
  * console.log(results[0]?.text);
  */

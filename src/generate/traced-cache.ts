@@ -1,6 +1,6 @@
 /**
- * The cache of keys and values on the device, and the traced graphs of both passes over it: prompts at once, and a token of
- * each sequence. The graphs are planned by whoever runs them.
+ * The cache of keys and values on the device, and the traced graphs of both passes over it: all prompts at once, and a
+ * token of each sequence. Whoever runs the graphs plans them.
  */
 import { Graph } from '../autograd/graph.js';
 import { bytesOf, type DType, persistent, type Shape, type Tensor } from '../autograd/tensor.js';
@@ -14,7 +14,7 @@ import { takeRows } from '../ops/take-rows.js';
 
 /** B prompts of at most T tokens. */
 export interface CacheShape extends BatchShape {
-  /** Positions of each sequence, prompt and continuation together. */
+  /** The positions of each sequence, prompt and continuation together. */
   readonly capacity: number;
 }
 
@@ -25,11 +25,14 @@ export interface TracedPass {
 }
 
 export class TracedCache {
-  /** Prompts [B*T], padded on the right: causal attention does not see it, and later tokens overwrite it in the cache. */
+  /**
+   * The prompts [B*T], padded on the right. Causal attention does not see the padding, and later tokens overwrite it in
+   * the cache.
+   */
   readonly prompts: Tensor;
-  /** The last token of each prompt, as a row of those [B]. */
+  /** The row of the prompts at which each one's last token stands [B]. */
   readonly lastRows: Tensor;
-  /** The newest token of each sequence [B], and its position; zeros for prompts. */
+  /** The newest token of each sequence [B], and below it the position of each; the positions are zeros for prompts. */
   readonly ids: Tensor;
   readonly positions: Tensor;
   readonly prefill: TracedPass;
@@ -92,7 +95,7 @@ export class TracedCache {
     const { B, capacity } = shape;
     const sizes = { ...headsOf(model, { B, T: 1 }), capacity };
     const graph = new Graph();
-    // a token of each sequence is rotated like B positions of one, by rows of the table that are its own position's
+    // a token of each sequence is rotated as if they were B positions of one, each by the row of its own position
     const ownRotations = takeRows(graph, rotations, this.positions);
     const newest = traceHidden(graph, model, this.ids, layers, (qkv, cache) => {
       const rotated = rotate(graph, model, qkv, { B: 1, T: B }, ownRotations);
@@ -107,7 +110,7 @@ export class TracedCache {
   }
 }
 
-/** Token ids [R] → the residual stream behind the last layer [R, C]. */
+/** Traces token ids [R] → the residual stream behind the last layer [R, C]. */
 function traceHidden(
   graph: Graph,
   model: ForwardTensors,

@@ -83,7 +83,7 @@ function instanceFor(checked: boolean, name: string): GPU {
  * @example
  * import { listAdapters } from 'babelgrad';
  *
- * for (const { description } of await listAdapters()) console.log(description.name, description.kind, description.driver);
+ * for (const { description: adapter } of await listAdapters()) console.log(adapter.name, adapter.kind, adapter.driver);
  */
 export async function listAdapters(checked = false): Promise<LiveAdapter[]> {
   const bundled = await prepareDrivers();

@@ -1,4 +1,4 @@
-/** From a kernel's WGSL to a pipeline, or to what the compiler has against it. */
+/** Compiles a kernel's WGSL to a pipeline, or tells what the compiler has against it. */
 import type { Pipeline } from './program.js';
 
 /** Where a line of a source, from 1, was written. */

@@ -258,7 +258,7 @@ export class Device implements Memory {
     return [...(await this.trace(commands)).dispatches];
   }
 
-  /** As `time`, with what the host did meanwhile. */
+  /** Times commands as `time` does, and returns also what the host did meanwhile. */
   async trace(commands: readonly Command[]): Promise<Timeline> {
     if (!this.#handle.features.has('timestamp-query')) {
       throw new Error(`'${this.adapter.name}' has no timestamp queries`);
@@ -275,7 +275,9 @@ export class Device implements Memory {
     return { dispatches: dispatchTimes(commands, stamps), host };
   }
 
-  /** Submits commands with timestamps; the function that comes back waits for them: begin and end of each dispatch. */
+  /**
+   * Submits commands with timestamps. The function that it returns waits for them: the begin and end of each dispatch.
+   */
   #submitTimed(
     commands: readonly Command[],
     span: (activity: HostSpan['activity'], started: number) => void,

@@ -1,12 +1,12 @@
 /**
- * The kernels that a process compiles, as files: `BABELGRAD_WGSL=DIR` has each specialised source written to
+ * The kernels that a process compiles, as files: with `BABELGRAD_WGSL=DIR` each specialised source is written to
  * DIR/LABEL-HASH.wgsl.
  */
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { makeFolder, writeFileWhole } from '../files.js';
 
-/** @throws UserError when the environment names a folder that cannot be made. */
+/** Returns the folder that the environment names. @throws UserError when it cannot be made. */
 export function kernelFolder(): string | undefined {
   const folder = process.env.BABELGRAD_WGSL || undefined;
   if (folder !== undefined) makeFolder(folder);

@@ -1,11 +1,11 @@
-/** When what was submitted ran on the device, and what the host did meanwhile. */
+/** When the submitted commands ran on the device, and what the host did meanwhile. */
 import { globals } from 'webgpu';
 import type { Command } from './program.js';
 
 export interface DispatchTime {
   readonly label: string;
   readonly milliseconds: number;
-  /** Milliseconds from the begin of the first dispatch to that of this one. */
+  /** The milliseconds from the begin of the first dispatch to that of this one. */
   readonly start: number;
 }
 
@@ -17,7 +17,7 @@ export interface HostSpan {
 }
 
 export interface Timeline {
-  /** In the order of the commands. */
+  /** The dispatches, in the order of the commands. */
   readonly dispatches: readonly DispatchTime[];
   readonly host: readonly HostSpan[];
 }
@@ -26,10 +26,10 @@ const { QUERY_RESOLVE, COPY_SRC } = (
   globals as unknown as { GPUBufferUsage: Record<'QUERY_RESOLVE' | 'COPY_SRC', number> }
 ).GPUBufferUsage;
 
-/** Two queries go with each dispatch, and a set may not exceed 4096. */
+/** The dispatches of a query set: each takes two queries, and a set may not exceed 4096. */
 const DISPATCHES_PER_SET = 2048;
 
-/** Cuts commands into parts, in order, each of which has no more dispatches than a query set has room for. */
+/** Cuts commands into parts, in order. No part has more dispatches than a query set has room for. */
 export function partsToTime(commands: readonly Command[]): Command[][] {
   const parts: Command[][] = [[]];
   let dispatches = 0;
@@ -44,7 +44,7 @@ export function partsToTime(commands: readonly Command[]): Command[][] {
 }
 
 /**
- * Timestamps before and after each dispatch of one submission.
+ * The timestamps before and after each dispatch of one submission.
  * @internal
  */
 export class DispatchQueries {
@@ -60,14 +60,14 @@ export class DispatchQueries {
     this.#resolved = device.createBuffer({ size: this.sizeBytes, usage: QUERY_RESOLVE | COPY_SRC });
   }
 
-  /** Where those of the next dispatch go. */
+  /** Returns where the timestamps of the next dispatch go. */
   readonly next = (): GPUComputePassTimestampWrites => {
     const begin = this.#next;
     this.#next += 2;
     return { querySet: this.#set, beginningOfPassWriteIndex: begin, endOfPassWriteIndex: begin + 1 };
   };
 
-  /** Has them copied to `target`, in nanoseconds of the device's clock. */
+  /** Has the timestamps copied to `target`, in nanoseconds of the device's clock. */
   resolve(encoder: GPUCommandEncoder, target: GPUBuffer): void {
     encoder.resolveQuerySet(this.#set, 0, this.sizeBytes / 8, this.#resolved, 0);
     encoder.copyBufferToBuffer(this.#resolved, 0, target, 0, this.sizeBytes);
@@ -79,7 +79,7 @@ export class DispatchQueries {
   }
 }
 
-/** Times of dispatches from the begin and end of each, in nanoseconds of the device's clock. */
+/** Returns the times of dispatches from the begin and end of each, in nanoseconds of the device's clock. */
 export function dispatchTimes(commands: readonly Command[], stamps: readonly bigint[]): DispatchTime[] {
   return commands
     .filter(({ kind }) => kind === 'dispatch')

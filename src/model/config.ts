@@ -21,8 +21,8 @@ const ropeScaling = z.discriminatedUnion('type', [
 ]) satisfies z.ZodType<RopeScaling>;
 
 /**
- * The fields of a model. Each is declared here alone: types, flags with their help, and what run.yaml and the record of a
- * run hold follow from it. The names are those of Hugging Face's config.json, in camel case.
+ * The fields of a model. Each is declared here alone: types, flags with their help, and what run.yaml and the record of
+ * a run hold follow from it. The names are those of Hugging Face's config.json, in camel case.
  */
 export const modelSchema = z.object({
   vocabSize: whole.describe("entries of the embedding (default: the tokenizer's)"),

@@ -1,9 +1,12 @@
-/** From what a user says of a model to its whole configuration. */
+/** The model that a user describes: from some fields to its whole configuration. */
 import { UserError } from '../errors.js';
 import { type ModelConfig, validateModelConfig } from './config.js';
 import { presetSize } from './presets.js';
 
-/** A preset with a vocabulary, or a shape: what is given wins over the preset, what neither gives takes its default. */
+/**
+ * The fields of a model: a preset with a vocabulary, or a shape. Given fields win over the preset; a field that neither
+ * gives takes its default.
+ */
 export interface ModelFields extends Partial<ModelConfig> {
   /** A named size, one of `presetNames`: width, MLP width, layers and heads. */
   readonly preset?: string | undefined;
@@ -11,8 +14,8 @@ export interface ModelFields extends Partial<ModelConfig> {
 }
 
 /**
- * Fills in what is not given: as many key/value heads as heads, heads of hiddenSize / numAttentionHeads, `rmsNormEps`
- * 1e-5, `ropeTheta` 10,000, one matrix for embedding and head, 2048 positions.
+ * Fills in the fields that are not given: as many key/value heads as heads, heads of hiddenSize / numAttentionHeads,
+ * `rmsNormEps` 1e-5, `ropeTheta` 10,000, one matrix for embedding and head, 2048 positions.
  * @throws UserError when there is no such preset, or the fields don't make a model.
  * @example
  * import { countParameters, modelConfig } from 'babelgrad';

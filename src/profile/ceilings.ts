@@ -1,4 +1,4 @@
-/** What an adapter gives at most: a loop of multiply-adds in registers, and a copy well beyond the caches. */
+/** The most that an adapter gives: a loop of multiply-adds in registers, and a copy well beyond the caches. */
 import { Graph } from '../autograd/graph.js';
 import { type Plan, plan } from '../autograd/plan.js';
 import { bytesOf, persistent, rangeOf, type Tensor } from '../autograd/tensor.js';
@@ -6,16 +6,16 @@ import type { Device } from '../gpu/device.js';
 import { ceilingCopy, ceilingFma, ceilingFmaFlops, ceilingFmaSum } from '../kernels/ceiling.js';
 import { fill } from '../tune/time.js';
 
-/** Threads, and rounds of the loop: enough to fill a GPU, and not more than a second's work of a CPU. */
+/** The threads, and the rounds of the loop: enough to fill a GPU, and not more than a second's work of a CPU. */
 const fmaSize = (device: Device) =>
   device.adapter.kind === 'hardware' ? { threads: 2 ** 20, rounds: 2048 } : { threads: 2 ** 13, rounds: 512 };
-/** f32 elements of the copy. */
+/** The f32 elements of the copy. */
 const copySize = (device: Device) => (device.adapter.kind === 'hardware' ? 2 ** 26 : 2 ** 23);
 
-/** A kernel that does nothing but what its ceiling is of. */
+/** A kernel that does nothing but what its ceiling measures. */
 export interface CeilingWork {
   readonly graph: Graph;
-  /** In buffers of their own; the last is written. */
+  /** The tensors, each in a buffer of its own; the last one is written. */
   readonly tensors: readonly Tensor[];
   readonly flops: number;
   readonly bytes: number;
@@ -24,7 +24,7 @@ export interface CeilingWork {
 const place = (device: Device, name: string, count: number): Tensor =>
   persistent(name, [count], device.createBuffer(name, bytesOf({ shape: [count], dtype: 'f32' })));
 
-/** `sumOf` is what its kernel must make of a thread's number. */
+/** Returns the loop of multiply-adds. `sumOf` is what its kernel must make of a thread's number. */
 export function fmaLoop(device: Device): CeilingWork & { readonly sumOf: (thread: number) => number } {
   const { threads, rounds } = fmaSize(device);
   const y = place(device, 'multiply-add ceiling', threads);
@@ -40,7 +40,7 @@ export function fmaLoop(device: Device): CeilingWork & { readonly sumOf: (thread
   return { graph, tensors: [y], flops, bytes: 4 * threads, sumOf: thread => ceilingFmaSum(thread, rounds) };
 }
 
-/** @throws UserError when the adapter's limits have no room for it. */
+/** Returns the copy. @throws UserError when the adapter's limits have no room for it. */
 export function largeCopy(device: Device): CeilingWork {
   const { maxStorageBufferBindingSize } = device.adapter.limits as Record<string, number>;
   const count = Math.min(copySize(device), Math.floor(maxStorageBufferBindingSize! / 16) * 4);
@@ -58,7 +58,7 @@ export function largeCopy(device: Device): CeilingWork {
   return { graph, tensors: [x, y], flops: 0, bytes: 8 * count };
 }
 
-/** Both, ready to be timed beside something else. Free them with `destroy`. */
+/** Times both works beside something else. Free it with `destroy`. */
 export class CeilingTimer {
   readonly #device: Device;
   readonly #works: readonly CeilingWork[];
@@ -80,7 +80,7 @@ export class CeilingTimer {
     }
   }
 
-  /** Of one run of each, by timestamps. */
+  /** Returns the rates of one run of each work, by timestamps. */
   async rates(): Promise<{ readonly flopsPerSecond: number; readonly bytesPerSecond: number }> {
     const times = await this.#device.time(this.#plans.flatMap(({ commands }) => commands));
     const [fma, copy] = times.map(({ milliseconds }) => milliseconds / 1000);

@@ -1,13 +1,15 @@
-/** What a kernel call computes and moves, by its launcher's count and by what it binds. */
+/** What a kernel call computes and moves, by its launcher's count and by the ranges that it binds. */
 import type { KernelCall } from '../kernels/call.js';
 import { interfaceOf } from '../kernels/interface.js';
 
-/** Kernels that bind a whole table or cache and touch some rows of it, which ids and positions on the device decide. */
+/**
+ * The kernels that bind a whole table or cache and touch some rows of it; ids and positions on the device decide which.
+ */
 const LOOKUPS = new Set(['embedding_forward', 'embedding_backward', 'cache_write']);
 
 /**
- * Bytes that a call reads and writes if it touches everything that it binds once: the size of each binding, and twice that
- * of one that it both reads and writes. Undefined where it touches a part only.
+ * Returns the bytes that a call reads and writes if it touches everything that it binds once: the size of each binding,
+ * and twice the size of one that it both reads and writes. Undefined where it touches a part only.
  */
 export function bytesOfCall({ label, source, buffers }: KernelCall): number | undefined {
   if (LOOKUPS.has(label)) return undefined;
@@ -17,7 +19,7 @@ export function bytesOfCall({ label, source, buffers }: KernelCall): number | un
 
 const known = new Map<string, ReadonlyMap<string, number>>();
 
-/** Of each binding of a source, by name: one for reading it, one for writing it. */
+/** Returns the passes over each binding of a source, by name: one for reading it, one for writing it. */
 function passesOver(source: string): ReadonlyMap<string, number> {
   let passes = known.get(source);
   if (!passes) {
@@ -29,7 +31,10 @@ function passesOver(source: string): ReadonlyMap<string, number> {
   return passes;
 }
 
-/** How a source uses a name: `y[i] = grid.y` writes y, `y[i] += 1` reads it too, and what is not assigned to is read. */
+/**
+ * Returns how a source uses a name: `y[i] = grid.y` writes y, `y[i] += 1` reads it too, and a name that is not assigned
+ * to is read.
+ */
 function usesOf(body: string, name: string): ReadonlySet<'read' | 'write'> {
   const uses = new Set<'read' | 'write'>();
   for (const { index } of body.matchAll(new RegExp(`(?<![.\\w])${name}\\b`, 'g'))) {
@@ -42,7 +47,7 @@ function usesOf(body: string, name: string): ReadonlySet<'read' | 'write'> {
   return uses;
 }
 
-/** The end of `[…]` that begins at `at`, which may hold brackets itself; `at` where there is none. */
+/** Returns the end of the `[…]` that begins at `at`, and which may hold brackets itself; `at` where there is none. */
 function behindIndex(text: string, at: number): number {
   let depth = 0;
   for (let i = at; i < text.length; i++) {

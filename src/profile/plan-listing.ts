@@ -1,11 +1,11 @@
-/** What a plan would be: its nodes in order, where each tensor is, from when to when, and what shares that place. */
+/** What a plan would be: its nodes in order, where each tensor is and from when to when, and what shares that place. */
 import type { Graph } from '../autograd/graph.js';
 import { type Layout, layOut } from '../autograd/layout.js';
 import { allocate, bytesOfAllocation, type PlanOptions } from '../autograd/plan.js';
 import { bytesOf, type DType, type Shape, type Tensor } from '../autograd/tensor.js';
 import type { Memory } from '../gpu/memory.js';
 
-/** Numbers of nodes: of the one that makes a tensor, and of the last that touches it. */
+/** The numbers of two nodes: of the one that makes a tensor, and of the last that touches it. */
 export interface Lifetime {
   readonly from: number;
   readonly to: number;
@@ -18,9 +18,9 @@ export interface ListedTensor {
   readonly shape: Shape;
   readonly dtype: DType;
   readonly bytes: number;
-  /** Of a persistent tensor: its buffer, by label. */
+  /** The label of the buffer, if the tensor is persistent. */
   readonly buffer?: string;
-  /** Of a temporary one. */
+  /** The number of the slot, if the tensor is temporary. */
   readonly slot?: number;
   readonly alive?: Lifetime;
 }
@@ -28,12 +28,12 @@ export interface ListedTensor {
 export interface ListedNode {
   readonly name: string;
   readonly op: string;
-  /** Labels of the kernels that it runs. */
+  /** The labels of the kernels that it runs. */
   readonly kernels: readonly string[];
   readonly reads: readonly ListedTensor[];
   readonly makes: readonly ListedTensor[];
   readonly updates: readonly ListedTensor[];
-  /** Inputs that are copied before it would overwrite them. */
+  /** The inputs that are copied before it would overwrite them. */
   readonly copies: readonly string[];
 }
 
@@ -45,7 +45,10 @@ export interface Tenancy extends Lifetime {
 
 export interface ListedSlot {
   readonly bytes: number;
-  /** In the order in which they are made; one that takes over its predecessor's place does so at its last node. */
+  /**
+   * The tensors in the order in which they are made. One that takes over its predecessor's place does so at its last
+   * node.
+   */
   readonly holds: readonly Tenancy[];
 }
 
@@ -53,7 +56,7 @@ export interface PlanListing {
   readonly name: string;
   readonly nodes: readonly ListedNode[];
   readonly slots: readonly ListedSlot[];
-  /** Of all buffers that the plan makes: slots and kernel parameters. */
+  /** The bytes of all buffers that the plan makes: slots and kernel parameters. */
   readonly bytes: number;
   /** The most that temporary tensors hold at one node, which no layout can do without, and that node. */
   readonly live: { readonly bytes: number; readonly node: number };
@@ -101,7 +104,7 @@ export function listPlan(
   };
 }
 
-/** Of every temporary tensor, in the order in which they are made. */
+/** Returns the lifetime of every temporary tensor, in the order in which they are made. */
 function lifetimesOf(nodes: Layout['nodes'], kept: ReadonlySet<Tensor>): Map<Tensor, Lifetime> {
   const lastTouched = new Map<Tensor, number>();
   nodes.forEach(({ node }, i) => {
@@ -117,7 +120,10 @@ function lifetimesOf(nodes: Layout['nodes'], kept: ReadonlySet<Tensor>): Map<Ten
   return lifetimes;
 }
 
-/** A slot holds one tensor at a time: where one takes over from another, both are alive at a node and share the bytes. */
+/**
+ * Finds the node at which temporary tensors hold the most. A slot holds one tensor at a time: where one takes over from
+ * another, both are alive at a node and share the bytes.
+ */
 function mostAlive(
   lifetimes: ReadonlyMap<Tensor, Lifetime>,
   places: ReadonlyMap<Tensor, number>,

@@ -9,22 +9,25 @@ import { listPlan, type PlanListing } from './plan-listing.js';
 import { decodingShape, type Profiled } from './subject.js';
 
 type RepeatedPlan = PlanListing & {
-  /** How often it runs: a step repeats its micro-batch. */
+  /** How often the plan runs: a step repeats its micro-batch. */
   readonly times: number;
 };
 
 export interface PlanListings {
-  /** In the order in which they run. */
+  /** The plans in the order in which they run. */
   readonly plans: readonly RepeatedPlan[];
-  /** Of buffers that outlast a run: weights, gradients, optimizer state, batches, the cache of keys and values. */
+  /**
+   * The bytes of buffers that outlast a run: weights, gradients, optimizer state, batches, the cache of keys and
+   * values.
+   */
   readonly persistentBytes: number;
-  /** Of all buffers together. */
+  /** The bytes of all buffers together. */
   readonly totalBytes: number;
-  /** Why the adapter would refuse some of them. */
+  /** Why the adapter would refuse some of the buffers. */
   readonly refusals: readonly string[];
 }
 
-/** @throws UserError when the model is not sound, the shape is none, or the adapter has no f16. */
+/** Lists the plans. @throws UserError when the model is not sound, the shape is none, or the adapter has no f16. */
 export function listPlans(adapter: AdapterDescription, profiled: Profiled, options: TensorOptions): PlanListings {
   const memory = new MemoryCount(adapter);
   const plans = tracedPlans(memory, profiled, options);

@@ -1,4 +1,7 @@
-/** Where the time of a subject goes: replays with timestamps around each dispatch, runs without, and ceilings in between. */
+/**
+ * Where the time of a subject goes: it is replayed with timestamps around each dispatch, and run without them, with
+ * ceilings in between.
+ */
 import type { CommandSource } from '../autograd/plan.js';
 import { UserError } from '../errors.js';
 import type { AdapterDescription } from '../gpu/adapters.js';
@@ -10,11 +13,11 @@ import { CeilingTimer } from './ceilings.js';
 import { bytesOfCall } from './cost.js';
 import type { Subject } from './subject.js';
 
-/** Of a second. */
+/** The ceilings of an adapter, each per second. */
 export interface Ceilings {
-  /** Of the multiply-add loop, in f32. */
+  /** The rate of the multiply-add loop, in f32. */
   readonly flopsPerSecond: number;
-  /** Read and written by the copy. */
+  /** The bytes that the copy reads and writes. */
   readonly bytesPerSecond: number;
 }
 
@@ -22,65 +25,72 @@ export interface Ceilings {
 export interface KernelTime {
   readonly label: string;
   readonly calls: number;
-  /** Median over the replays of what its calls took together. */
+  /** The median over the replays of the time that its calls took together. */
   readonly milliseconds: number;
-  /** Of the GPU time of all kernels. */
+  /** The share of the GPU time of all kernels. */
   readonly share: number;
-  /** Of all calls together, where their launchers count them: products and attention, which computing bounds. */
+  /**
+   * The FLOPs of all calls together, where their launchers count them: products and attention, which computing bounds.
+   */
   readonly flops: number | undefined;
-  /** Of all calls together, where what they bind says it (see bytesOfCall). */
+  /** The bytes of all calls together, where the ranges that they bind say it (see `bytesOfCall`). */
   readonly bytes: number | undefined;
-  /** FLOP/s where FLOPs are counted, else bytes/s, and as a share of that ceiling. */
+  /** The rate in FLOP/s where FLOPs are counted, else in bytes/s, and as a share of that ceiling. */
   readonly rate: { readonly of: 'flops' | 'bytes'; readonly perSecond: number; readonly ofCeiling: number } | undefined;
 }
 
 export interface Profile {
-  /** The longest first. */
+  /** The kernels, the longest first. */
   readonly kernels: readonly KernelTime[];
   readonly ceilings: Ceilings;
-  /** Of all kernels: the sum of their medians. */
+  /** The GPU time of all kernels: the sum of their medians. */
   readonly gpuMilliseconds: number;
-  /** Median of a run without timestamps, until its results are there. */
+  /** The median time of a run without timestamps, until its results are there. */
   readonly wallMilliseconds: number;
-  /** Wall less GPU: encoding, submitting, waiting, copies. Below 0 where a pass for each dispatch costs more. */
+  /**
+   * Wall time less GPU time: encoding, submitting, waiting, copies. It is below 0 where a pass for each dispatch costs
+   * more.
+   */
   readonly hostMilliseconds: number;
   readonly tokensPerSecond: number;
   /** The replay whose GPU time is the median, or next to it. */
   readonly replay: Replay;
 }
 
-/** A dispatch and what it was made of. */
+/** A dispatch, and the call that it was made of. */
 export interface Replayed {
   readonly dispatch: Dispatch;
   readonly source: CommandSource | undefined;
 }
 
 export interface Replay {
-  /** In the order of the timeline's dispatches. */
+  /** The dispatches, in the order of those of the timeline. */
   readonly dispatches: readonly Replayed[];
   readonly timeline: Timeline;
 }
 
 /**
- * Single dispatches would have to be waited for one by one without timestamps, which measures how often the host looks
- * whether they are done.
+ * Checks that the adapter has timestamps. Without them single dispatches would have to be waited for one by one, which
+ * measures how often the host looks whether they are done.
  * @throws UserError where the adapter has none.
  */
 export function checkTimestamps({ name, features }: AdapterDescription): void {
   if (features.includes('timestamp-query')) return;
   throw new UserError(
-    `the adapter '${name}' has no timestamps (timestamp-query), and times of single kernels cannot be told by the host's ` +
-      "clock; 'babelgrad bench' measures whole steps without, 'babelgrad profile --plan' needs none, and --adapter takes another",
+    `the adapter '${name}' has no timestamps (timestamp-query), and times of single kernels cannot be told by ` +
+      "the host's " +
+      "clock; 'babelgrad bench' measures whole steps without, 'babelgrad profile --plan' needs none, " +
+      'and --adapter takes another',
   );
 }
 
 export interface ProfileOptions {
-  /** Replays, and runs without timestamps. */
+  /** The number of replays, and of runs without timestamps. */
   readonly steps: number;
   readonly onProgress?: ((done: number) => void) | undefined;
 }
 
-/** @throws UserError as checkTimestamps. */
+/** Profiles a subject. @throws UserError as `checkTimestamps`. */
 export async function profile(
   device: Device,
   subject: Subject,
@@ -168,7 +178,7 @@ function rateOf(
   return { of, perSecond, ofCeiling: perSecond / ceiling };
 }
 
-/** By GPU time. */
+/** Returns the timeline whose GPU time is the median. */
 function medianOf(timelines: readonly Timeline[]): Timeline {
   const timeOf = ({ dispatches }: Timeline) => sum(dispatches.map(({ milliseconds }) => milliseconds));
   const sorted = [...timelines].sort((a, b) => timeOf(a) - timeOf(b));

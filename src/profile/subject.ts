@@ -1,4 +1,7 @@
-/** What is profiled: the commands of a training step, an evaluation or a step of decoding, and how a verb would run them. */
+/**
+ * The subjects of a profile: the commands of a training step, an evaluation or a step of decoding, and how a verb would
+ * run them.
+ */
 import type { CommandSource, Plan } from '../autograd/plan.js';
 import { bytesOf } from '../autograd/tensor.js';
 import { UserError } from '../errors.js';
@@ -15,37 +18,43 @@ import type { TrainerSettings } from '../train/traced-step.js';
 export const SUBJECTS = ['step', 'eval', 'decode'] as const;
 export type SubjectName = (typeof SUBJECTS)[number];
 
-/** What is to be profiled of which model, on how large a batch. */
+/** What is to be profiled, of which model, and on how large a batch. */
 export type Profiled = { readonly config: ModelConfig } & (
   | { readonly what: 'step'; readonly settings: TrainerSettings }
   | { readonly what: 'eval' | 'decode'; readonly settings: BatchShape }
 );
 
-/** Plans and compiles it, on a model of its own configuration. @throws UserError when it does not fit the adapter. */
+/**
+ * Plans and compiles a subject, on a model of its own configuration.
+ * @throws UserError when it does not fit the adapter.
+ */
 export function makeSubject(model: Model, { what, settings }: Profiled): Promise<Subject> {
   if (what === 'step') return stepSubject(model, settings);
   return what === 'eval' ? evaluationSubject(model, settings) : decodingSubject(model, settings);
 }
 
 export interface Subject {
-  /** Replayed for the times of kernels: every replay does the same work. */
+  /** The commands that are replayed for the times of kernels: every replay does the same work. */
   readonly commands: readonly Command[];
-  /** Of those commands that come from a graph. */
+  /** The sources of those commands that come from a graph. */
   readonly sources: ReadonlyMap<Command, CommandSource>;
-  /** Trained on, scored or decoded by one run. */
+  /** The tokens that one run trains on, scores or decodes. */
   readonly tokens: number;
-  /** As a verb runs it, on random tokens: inputs written, commands submitted once, results read. */
+  /** Runs as a verb does, on random tokens: it writes inputs, submits the commands once, and reads results. */
   run(): Promise<void>;
   destroy(): void;
 }
 
 const LEARNING_RATE = 1e-4;
-/** In f16 the first steps overflow, and update nothing, until the loss scale is low enough: 2^16 is halved so often. */
+/**
+ * The most steps that may be skipped. In f16 the first steps overflow and update nothing until the loss scale, 2^16 at
+ * first, has been halved often enough.
+ */
 const MOST_SKIPPED = 24;
 
 /**
- * An optimizer step: its micro-batches, clipping and AdamW.
- * @throws UserError as Trainer.create, or when the steps go on overflowing.
+ * Returns an optimizer step as a subject: its micro-batches, clipping and AdamW.
+ * @throws UserError as `Trainer.create`, or when the steps go on overflowing.
  */
 async function stepSubject(model: Model, settings: TrainerSettings): Promise<Subject> {
   const trainer = await Trainer.create(model, settings);
@@ -69,7 +78,7 @@ async function stepSubject(model: Model, settings: TrainerSettings): Promise<Sub
   };
 }
 
-/** A forward pass over a batch, to the loss of every token. @throws UserError as TokenLosses.create. */
+/** Returns a forward pass over a batch, to the loss of every token. @throws UserError as `TokenLosses.create`. */
 async function evaluationSubject(model: Model, shape: BatchShape): Promise<Subject> {
   const losses = await TokenLosses.create(model, shape);
   const { B, T } = shape;
@@ -83,15 +92,19 @@ async function evaluationSubject(model: Model, shape: BatchShape): Promise<Subje
   };
 }
 
-/** The context of decoding: a prompt that leaves room for one more token. @throws UserError where there is none. */
+/**
+ * Returns the context of decoding: a prompt that leaves room for one more token.
+ * @throws UserError where there is none.
+ */
 export function decodingShape({ B, T }: BatchShape) {
   if (T < 2) throw new UserError('decoding needs a contextLength of 2 tokens at least: a prompt, and one that follows');
   return { B, T: T - 1, capacity: T };
 }
 
 /**
- * One more token of each of B sequences, the last that a context of T has room for: what attends to most.
- * @throws UserError as CachedModel.create.
+ * Returns the decoding of one more token of each of B sequences. It is the last that a context of T has room for, and
+ * so attends to the most.
+ * @throws UserError as `CachedModel.create`.
  */
 async function decodingSubject(model: Model, shape: BatchShape): Promise<Subject> {
   const { B, T, capacity } = decodingShape(shape);

@@ -33,7 +33,7 @@ export interface ChromeTrace {
   readonly traceEvents: readonly (RowName | CompleteEvent)[];
 }
 
-/** @param title of the process, in the viewer. */
+/** Returns a replay as a trace. @param title the title of the process in the viewer. */
 export function chromeTrace({ dispatches, timeline }: Replay, title: string): ChromeTrace {
   const complete = (row: keyof typeof ROWS, name: string, ms: { start: number; milliseconds: number }, args = {}) => ({
     ph: 'X' as const,
@@ -62,8 +62,9 @@ export function chromeTrace({ dispatches, timeline }: Replay, title: string): Ch
 }
 
 /**
- * Where on the host's clock the first dispatch began. The two clocks have nothing in common, but it began after it was
- * submitted, and the last ended before the host had waited for it: as late as both allow, at the end of its submission.
+ * Returns where on the host's clock the first dispatch began. The two clocks have nothing in common. But it began after
+ * it was submitted, and the last dispatch ended before the host had waited for it. The result is as late as both allow,
+ * at the end of its submission.
  */
 function gpuBegin({ dispatches, host }: Replay['timeline']): number {
   const endOf = ({ start, milliseconds }: { start: number; milliseconds: number }) => start + milliseconds;

@@ -206,7 +206,7 @@ export interface Comparison extends Pair {
 }
 
 /**
- * Every CPT run beside each run from scratch of its size and target language, with what it saved at equal loss.
+ * Returns every CPT run beside each run from scratch of its size and target language, with what it saved at equal loss.
  * @example
  * import { writeFileSync } from 'node:fs';
  * import { compareRuns, readRun, reportPage } from 'babelgrad';

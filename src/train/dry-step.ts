@@ -1,4 +1,7 @@
-/** A training step and an evaluation traced without a device: the variants of kernels they ask for, and the memory they take. */
+/**
+ * A training step and an evaluation traced without a device: the variants of kernels that they ask for, and the memory
+ * that they take.
+ */
 import type { Graph } from '../autograd/graph.js';
 import { layOut } from '../autograd/layout.js';
 import { type Allocation, allocate } from '../autograd/plan.js';
@@ -23,7 +26,7 @@ export interface StepShape {
 
 /** A step and an evaluation as they were laid out. */
 export interface DryStep {
-  /** The table whose `requests` are all that step and evaluation ask for; `used` are the variants that they run with. */
+  /** The table whose `requests` are all that step and evaluation ask for; `used` are the variants they run with. */
   readonly variants: VariantTable;
   /** The count of all that would be allocated. */
   readonly memory: MemoryCount;

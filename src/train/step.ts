@@ -28,9 +28,9 @@ export interface Moments {
 
 /** A batch, and how a step is made of it. */
 export interface TrainerOptions extends Omit<TrainerSettings, 'microBatches' | 'optimizer'> {
-  /** Micro-batches of B sequences that make an optimizer step; default 1. */
+  /** The number of micro-batches of B sequences that make an optimizer step; 1 by default. */
   readonly microBatches?: number | undefined;
-  /** What is not given is as in `ADAMW_DEFAULTS`. */
+  /** The optimizer's settings; those not given are as in `ADAMW_DEFAULTS`. */
   readonly optimizer?: Partial<OptimizerSettings> | undefined;
 }
 

@@ -1,7 +1,7 @@
 /**
- * What was tuned on this machine: a file for each adapter, with every candidate's time beside the winner. It holds for
- * one driver, one version of Dawn and one state of the kernels, and an entry for one set of candidates; anything else,
- * damage included, is as if nothing had been tuned, and a note says so.
+ * The variants that were tuned on this machine: a file for each adapter, with every candidate's time beside the winner.
+ * The file holds for one driver, one version of Dawn and one state of the kernels, and an entry for one set of
+ * candidates. Anything else, damage included, is as if nothing had been tuned, and a note says so.
  */
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -37,7 +37,7 @@ const entrySchema = z.object({
       z.object({ variant, state: z.literal('untried') }),
     ]),
   ),
-  /** SHA-256 of the candidates it was chosen from. */
+  /** The SHA-256 of the candidates that the winner was chosen from. */
   candidates: z.string(),
 });
 
@@ -57,7 +57,7 @@ const fileSchema = z.object({
   entries: z.array(entrySchema),
 });
 
-/** What decides whether measured times still hold. */
+/** Returns what decides whether measured times still hold. */
 const identityOf = ({ name, vendor, architecture, driver }: AdapterDescription): Identity => ({
   adapter: name,
   vendor,
@@ -70,19 +70,21 @@ const identityOf = ({ name, vendor, architecture, driver }: AdapterDescription):
 const candidatesHash = (adapter: AdapterDescription, request: KernelRequest): string =>
   sha256(candidatesFor(adapter, request).map(canonical).join('\n'));
 
-/** The file of an adapter: a driver or kernels that change take the place of what was there. */
+/**
+ * Returns the path of an adapter's file. When a driver or kernels change, the new file takes the place of the old one.
+ */
 export const cachePath = (folder: string, { name, vendor, architecture }: AdapterDescription): string =>
   join(folder, `tune-${sha256([name, vendor, architecture].join('\n')).slice(0, 16)}.json`);
 
 export interface TuneCache {
   readonly path: string;
-  /** By the request's key. */
+  /** The entries by the request's key. */
   readonly entries: ReadonlyMap<string, Tuned>;
   /** Why something that is there does not count. */
   readonly note?: string;
 }
 
-/** Reads what was tuned for an adapter; nothing where there is none, or none that still holds. */
+/** Reads what was tuned for an adapter; the result is empty where there is no file, or none that still holds. */
 export function readCache(folder: string, adapter: AdapterDescription): TuneCache {
   const path = cachePath(folder, adapter);
   const nothing = new Map<string, Tuned>();
@@ -129,7 +131,7 @@ function isCurrent(adapter: AdapterDescription, { request, winner, candidates }:
   return candidatesFor(adapter, request).some(one => one.refused === undefined && sameVariant(one.variant, winner));
 }
 
-/** Adds entries to what still holds of an adapter's file. @returns a note when the file cannot be written. */
+/** Adds entries to what still holds in an adapter's file. @returns a note when the file cannot be written. */
 export function writeCache(folder: string, adapter: AdapterDescription, tuned: readonly Tuned[]): string | undefined {
   const { path, entries } = readCache(folder, adapter);
   const all = new Map([...entries, ...tuned.map(one => [one.request.key, one] as const)]);
@@ -146,11 +148,12 @@ export function writeCache(folder: string, adapter: AdapterDescription, tuned: r
     writeFileWhole(path, `${JSON.stringify(file, null, 1)}\n`);
     return undefined;
   } catch (error) {
-    return `the tuned variants cannot be kept, set XDG_CACHE_HOME to a folder that can be written (${messageOf(error)})`;
+    const why = messageOf(error);
+    return `the tuned variants cannot be kept, set XDG_CACHE_HOME to a folder that can be written (${why})`;
   }
 }
 
-/** Winners, as a VariantTable takes them. */
+/** Returns the winners, as a VariantTable takes them. */
 export function choicesOf(tuned: Iterable<Tuned>): VariantChoices {
   const choices: Record<Kind, Record<string, unknown>> = byKind(() => ({}));
   for (const { request, winner } of tuned) choices[request.kind][request.key] = winner;

@@ -1,4 +1,4 @@
-/** The variants that are tried for a request, from the facts of the adapter. */
+/** The variants that are tried for a request; they follow from the facts of the adapter. */
 import type { AdapterDescription } from '../gpu/adapters.js';
 import { type KernelRequest, KINDS } from '../kernels/variants.js';
 import { isSoftware, type Variant } from './kind.js';
@@ -10,14 +10,14 @@ export interface Candidate {
   readonly refused?: string;
 }
 
-/** Sums beyond which a thread's registers overflow on every GPU there is; a CPU fetches them from its cache. */
+/** The sums beyond which a thread's registers overflow on every GPU there is; a CPU fetches them from its cache. */
 const MOST_SUMS = { hardware: 128, software: 256 };
-/** Lines of an unrolled inner loop beyond which compilation takes seconds. */
+/** The lines of an unrolled inner loop beyond which compilation takes seconds. */
 const MOST_UNROLLED = 4096;
 
 export const sameVariant = (a: unknown, b: unknown): boolean => canonical(a) === canonical(b);
 
-/** One text for equal variants, whatever the order of their fields. */
+/** Returns one text for equal variants, whatever the order of their fields. */
 export function canonical(variant: unknown): string {
   return JSON.stringify(variant, (_, value: unknown) =>
     typeof value === 'object' && value !== null && !Array.isArray(value)
@@ -26,14 +26,14 @@ export function canonical(variant: unknown): string {
   );
 }
 
-/** A variant in a few words: `subgroup groups=1 columns=4 unroll=4`. */
+/** Returns a variant in a few words: `subgroup groups=1 columns=4 unroll=4`. */
 export function showVariant(variant: Variant): string {
   const fields = Object.entries(variant).filter(([name]) => name !== 'kernel' && name !== 'subgroups');
   const shown = fields.map(([name, value]) => `${name}=${Array.isArray(value) ? value.join('x') : value}`);
   return [...(methodOf(variant) ?? []), ...shown].join(' ');
 }
 
-/** How threads share what they load or add up; elementwise kernels share nothing. */
+/** Says how threads share what they load or add up; elementwise kernels share nothing. */
 function methodOf(variant: Variant): [string] | undefined {
   if ('kernel' in variant) return [variant.kernel];
   if ('matrix' in variant) return ['matrix'];
@@ -41,13 +41,13 @@ function methodOf(variant: Variant): [string] | undefined {
   return 'lanes' in variant ? [variant.lanes > 0 ? 'subgroup' : 'memory'] : undefined;
 }
 
-/** What runs where nothing was tuned. */
+/** Returns the variant that runs where nothing was tuned. */
 const shippedVariant = (adapter: AdapterDescription, request: KernelRequest): Variant =>
   KINDS[request.kind].shipped(adapter, request.request as never);
 
 export function candidatesFor(adapter: AdapterDescription, request: KernelRequest): Candidate[] {
   const shipped = shippedVariant(adapter, request);
-  // where time is short, what is near the shipped variant is tried first
+  // where time is short, variants near the shipped one are tried first
   const others = kindOf(request)
     .variants(adapter, request.request)
     .filter(variant => !sameVariant(variant, shipped))
@@ -55,14 +55,14 @@ export function candidatesFor(adapter: AdapterDescription, request: KernelReques
     .sort((a, b) => a.distance - b.distance)
     .map(({ variant }) => variant);
   return [shipped, ...others].map(variant => {
-    // what is shipped is tried even where an estimate is against it
+    // the shipped variant is tried even where an estimate is against it
     const estimate = variant === shipped ? undefined : unpromising(adapter, request, variant);
     const refused = refusal(adapter, request, variant) ?? estimate;
     return refused === undefined ? { variant } : { variant, refused };
   });
 }
 
-/** Doublings between the numbers of two variants, and one for every other difference. */
+/** Counts the doublings between the numbers of two variants, and one for every other difference. */
 function distance(a: Variant, b: Variant): number {
   const [from, to] = [Object.entries(a), new Map<string, unknown>(Object.entries(b))];
   return from.reduce((sum, [name, value]) => {
@@ -74,7 +74,7 @@ function distance(a: Variant, b: Variant): number {
   }, 0);
 }
 
-/** Why an adapter cannot run a variant of a request; undefined where it can. */
+/** Says why an adapter cannot run a variant of a request; undefined where it can. */
 export function refusal(adapter: AdapterDescription, request: KernelRequest, variant: Variant): string | undefined {
   const kind = kindOf(request);
   const { threads: asked, workgroupBytes, lanes } = kind.needs(request.request, variant);
@@ -91,7 +91,7 @@ export function refusal(adapter: AdapterDescription, request: KernelRequest, var
   return kind.refusal?.(adapter, request.request, variant);
 }
 
-/** Why a variant is not worth a try. */
+/** Says why a variant is not worth a try. */
 function unpromising(adapter: AdapterDescription, request: KernelRequest, variant: Variant): string | undefined {
   const { sums, unrolled } = kindOf(request).needs(request.request, variant);
   if (sums > MOST_SUMS[isSoftware(adapter) ? 'software' : 'hardware'])

@@ -1,4 +1,4 @@
-/** Whether a variant computes what it should, on a small case with edges, against float64. */
+/** Checks whether a variant computes what it should, on a small case with edges, against float64. */
 import { Bench } from '../cases/bench.js';
 import { type Case, type Expected, givenOf } from '../cases/case.js';
 import type { Device } from '../gpu/device.js';
@@ -8,7 +8,7 @@ import { canonical } from './candidates.js';
 import type { Variant } from './kind.js';
 import { kindOf } from './kinds/index.js';
 
-/** A case, and what must come out. */
+/** A case, and the result that must come out. */
 interface Posed {
   readonly one: Case;
   readonly expected: Readonly<Record<string, Expected>>;
@@ -24,7 +24,7 @@ export class Checker {
     this.#bench = new Bench(device, { repeats: 1 });
   }
 
-  /** @returns why the variant is wrong, or undefined. @throws Error when it does not compile. */
+  /** Checks a variant. @returns why it is wrong, or undefined. @throws Error when it does not compile. */
   findFault(request: KernelRequest, variant: Variant): Promise<string | undefined> {
     const kind = kindOf(request);
     const small = kind.small(request.request);

@@ -9,21 +9,21 @@ export type Variant = VariantOf[Kind];
 
 export interface TunedKind<K extends Kind> {
   /**
-   * Those worth a try on the adapter. They depend on the request's key alone (form, types, head size), not on what else
-   * it measures, so that one choice serves a whole bucket of sizes.
+   * Returns the variants that are worth a try on the adapter. They depend on the request's key alone (form, types, head
+   * size), not on what else it measures, so that one choice serves a whole bucket of sizes.
    */
   variants(adapter: AdapterDescription, request: RequestOf[K]): VariantOf[K][];
   needs(request: RequestOf[K], variant: VariantOf[K]): Needs;
-  /** Why the adapter cannot run a variant whose needs it meets. */
+  /** Says why the adapter cannot run a variant whose needs it meets. */
   refusal?(adapter: AdapterDescription, request: RequestOf[K], variant: VariantOf[K]): string | undefined;
-  /** What a request asks for, as a variant is to be judged on it. */
+  /** Returns the case that a request asks for, by which a variant is judged. */
   caseOf(request: RequestOf[K], variant: VariantOf[K]): Case;
-  /** What of a variant the case goes by; nothing unless given. */
+  /** Returns what part of a variant the case depends on; without this function it depends on nothing of it. */
   checkedBy?(variant: VariantOf[K]): string;
-  /** Both as they are kept in files. */
+  /** The schemas of a request and of a variant, as they are kept in files. */
   readonly requestSchema: z.ZodType<RequestOf[K]>;
   readonly variantSchema: z.ZodType<VariantOf[K]>;
-  /** The request on a small case with edges. */
+  /** Returns the request on a small case with edges. */
   small(request: RequestOf[K]): RequestOf[K];
 }
 
@@ -31,15 +31,15 @@ export interface TunedKind<K extends Kind> {
 export interface Needs {
   readonly threads: number;
   readonly workgroupBytes: number;
-  /** Where the kernel relies on the size of a subgroup. */
+  /** The size of a subgroup, where the kernel relies on it. */
   readonly lanes?: number;
-  /** f32 sums that a thread holds all along. */
+  /** The f32 sums that a thread holds all along. */
   readonly sums: number;
-  /** Multiply-adds written out in the inner loop. */
+  /** The multiply-adds that are written out in the inner loop. */
   readonly unrolled: number;
 }
 
-/** In files: sizes and numbers of threads, and types. */
+/** The schemas of what files hold: sizes and numbers of threads and, below, types. */
 export const countSchema = z.int().positive();
 export const typeSchema = z.enum(ELEMENT_TYPES);
 /** Elements of a load. */
@@ -48,7 +48,7 @@ export const matrixSchema = z.tuple([countSchema, countSchema, countSchema]).rea
 
 export const isSoftware = ({ kind }: AdapterDescription): boolean => kind !== 'hardware';
 
-/** Every combination of the values of each field. */
+/** Returns every combination of the values of each field. */
 export function product<Fields extends Record<string, readonly number[]>>(
   fields: Fields,
 ): { [K in keyof Fields]: number }[] {
@@ -59,8 +59,8 @@ export function product<Fields extends Record<string, readonly number[]>>(
 }
 
 /**
- * About `size`, an odd multiple of the vector that divides `real`: rows begin where those of the real matrix may begin,
- * so that the very pipeline is checked that will be timed, and no tile fits.
+ * Returns about `size`: an odd multiple of the vector that divides `real`. Rows then begin where those of the real
+ * matrix may begin, so that the very pipeline is checked that will be timed, and no tile fits.
  */
 export function oddSize(real: number, size: number): number {
   const vector = [8, 4, 2].find(width => real % width === 0) ?? 1;

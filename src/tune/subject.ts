@@ -30,7 +30,7 @@ export function makeOperands(device: Device, { inputs, outputs }: Case): Operand
   }
 }
 
-/** Fills operands with numbers, but for what the host sends along. */
+/** Fills operands with numbers, except those that the host sends along. */
 export function fillOperands(device: Device, { inputs, outputs }: Case, operands: Operands): void {
   fill(device, Object.values(operands));
   for (const [name, { buffer, type }] of Object.entries(operands)) {

@@ -1,23 +1,28 @@
-/** How long variants take on the tensors of the real sizes. */
+/** Measures how long variants take on the tensors of the real sizes. */
 import type { Device } from '../gpu/device.js';
 import type { Command } from '../gpu/program.js';
 import type { Operand } from '../kernels/call.js';
 import { BYTES } from '../kernels/element-type.js';
 import { Random } from '../random.js';
 
-/** Without timestamps a sample runs as often as it takes to last this long, so that submitting it counts for little. */
+/**
+ * The least time of a sample: without timestamps a sample runs as often as it takes to last this long, so that
+ * submitting it counts for little.
+ */
 const SAMPLE_MS = 5;
 
-/** What a variant runs, compiled and bound. */
+/** The program of a variant, compiled and bound. */
 export interface Program {
   readonly commands: readonly Command[];
   destroy(): void;
 }
 
-/** What timing asks of a device. */
+/** The functions of a device that timing needs. */
 export type Timer = Pick<Device, 'adapter' | 'submit' | 'idle' | 'time'>;
 
-/** Milliseconds of one run of each program, by GPU timestamps where the adapter has them, else by the clock. */
+/**
+ * Returns the milliseconds of one run of each program, by GPU timestamps where the adapter has them, else by the clock.
+ */
 export async function timeRound(device: Timer, programs: readonly Pick<Program, 'commands'>[]): Promise<number[]> {
   if (device.adapter.features.includes('timestamp-query')) {
     const times = await device.time(programs.flatMap(({ commands }) => commands));
@@ -40,7 +45,7 @@ async function wallTime(device: Timer, commands: readonly Command[]): Promise<nu
   }
 }
 
-/** Words of random numbers that are written again and again. */
+/** The number of words of random numbers, which are written again and again. */
 const BLOCK = 2 ** 16;
 
 /** Fills operands with numbers in (-1, 1): a GPU's clock depends on what its units switch. */

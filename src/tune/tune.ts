@@ -1,5 +1,5 @@
 /**
- * The autotuner. Of each request every candidate is checked on a small case, then timed on the real sizes, all of them
+ * The autotuner. For each request every candidate is checked on a small case, then timed on the real sizes. All are
  * interleaved, so that a slow spell of the machine meets them all. The shipped variant is one of them, and stays unless
  * another is faster by more than noise.
  */
@@ -13,29 +13,29 @@ import type { Variant } from './kind.js';
 import { caseOf, fillOperands, freeOperands, makeOperands, type Operands, programOf } from './subject.js';
 import { type Program, timeRound } from './time.js';
 
-/** What became of a candidate. `milliseconds`: by the median of its rounds. */
+/** What became of a candidate. `milliseconds` follows from the median of its rounds. */
 export type Outcome =
   | { readonly variant: Variant; readonly state: 'timed'; readonly milliseconds: number }
   | { readonly variant: Variant; readonly state: 'refused' | 'wrong'; readonly reason: string }
-  /** There was no time left for it. */
+  /** There was no time left for the variant. */
   | { readonly variant: Variant; readonly state: 'untried' };
 
 export interface Tuned {
   readonly request: KernelRequest;
   readonly winner: Variant;
   readonly shipped: Variant;
-  /** Fastest first, then what was not timed. */
+  /** The outcomes, the fastest first, then the candidates that were not timed. */
   readonly outcomes: readonly Outcome[];
 }
 
 export interface TuneOptions {
-  /** Time in all, about: a candidate that has begun is finished. */
+  /** The time in all, about: a candidate that has begun is finished. */
   readonly seconds: number;
-  /** Ends tuning early; what was finished counts. */
+  /** Aborting this signal ends tuning early; what was finished counts. */
   readonly signal?: AbortSignal | undefined;
-  /** `done` of the time in `seconds`, and the request that is being tuned. */
+  /** Is told that `done` of the time in `seconds` is over, and which request is being tuned. */
   readonly onProgress?: ((done: number, request: KernelRequest) => void) | undefined;
-  /** Other candidates than the adapter's own, the shipped one first. */
+  /** Returns other candidates than the adapter's own, the shipped one first. */
   readonly candidates?: typeof candidatesFor;
 }
 
@@ -43,18 +43,18 @@ export interface TuneOptions {
 const NOISE = 0.03;
 /** A candidate that takes this many times as long as the best is dropped after one run. */
 const HOPELESS = 3;
-/** Rounds over all that are left, then between the fastest and the shipped one. */
+/** The number of rounds over all that are left, and below it that between the fastest and the shipped one. */
 const ROUNDS = 5;
 const FINAL_ROUNDS = { least: 4, most: 20, milliseconds: 1500 };
 const FINALISTS = 3;
-/** Of a request's time: what compiling and checking may take. */
+/** The share of a request's time that compiling and checking may take. */
 const ADMISSION = 0.6;
-/** A GPU's clock rises under load. */
+/** The time that a device runs before it is timed: a GPU's clock rises under load. */
 const WARM_UP_MS = 20;
 
 /**
- * Tunes requests, those that take the most of a step first, until the time is over; what one leaves of its share goes to
- * those after it.
+ * Tunes requests, those that take the most of a step first, until the time is over. What one leaves of its share goes
+ * to those after it.
  * @returns the requests that were reached.
  */
 export async function tune(
@@ -94,7 +94,10 @@ export async function tune(
   }
 }
 
-/** Milliseconds of a run of the shipped variant; next to nothing where it does not run, so that such a request is last. */
+/**
+ * Returns the milliseconds of a run of the shipped variant; next to nothing where it does not run, so that such a
+ * request comes last.
+ */
 async function shippedTime(device: Device, request: KernelRequest, { variant, refused }: Candidate): Promise<number> {
   const UNKNOWN = 1e-6;
   if (refused !== undefined) return UNKNOWN;
@@ -121,8 +124,9 @@ interface Contestant {
 }
 
 /**
- * @param candidates the shipped variant first.
- * @returns undefined when there was no time to compare it with any other.
+ * Tunes a request.
+ * @param candidates the candidates, the shipped variant first.
+ * @returns undefined when there was no time to compare the shipped variant with any other.
  */
 async function tuneRequest(
   device: Device,
@@ -167,7 +171,7 @@ async function tuneRequest(
 
 const byShare = (a: Contestant, b: Contestant): number => median(a.shares) - median(b.shares);
 
-/** Than the first contestant, beyond noise. */
+/** Whether a contestant is faster than the first one, beyond noise. */
 const isFaster = ({ shares }: Contestant): boolean =>
   median(shares) < 1 - NOISE && shares.filter(share => share < 1).length >= 0.75 * shares.length;
 
@@ -191,7 +195,8 @@ async function admit(
 
 /**
  * Lets the contestants run. Those that run out of time before their first round have none.
- * @returns milliseconds of the first contestant, the median of all rounds, and the best of the others, which ran most.
+ * @returns the milliseconds of the first contestant, as the median of all rounds, and the best of the others, which ran
+ * the most.
  */
 async function compete(
   device: Device,

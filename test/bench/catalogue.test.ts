@@ -3,8 +3,9 @@ import { select, workNames } from '../../bench/catalogue.js';
 import { UserError } from '../../src/errors.js';
 
 test('names choose works; none chooses all kernels and the step', () => {
-  expect(select(['matmul']).works).toHaveLength(9);
-  expect(select(['matmul'], [7]).works).toHaveLength(3);
+  const ofOne = select(['matmul'], [7]).works.length;
+  expect(ofOne, 'each form').toBeGreaterThan(1);
+  expect(select(['matmul'], [7, 9]).works).toHaveLength(2 * ofOne);
   expect(select(['step', 'step']).works, 'a small and a large vocabulary').toHaveLength(2);
   const all = select([]);
   expect(all.peers).toBe(false);

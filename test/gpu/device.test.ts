@@ -2,10 +2,12 @@ import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { describe, expect, test } from 'vitest';
+import { Graph } from '../../src/autograd/graph.js';
+import { plan } from '../../src/autograd/plan.js';
 import { UserError } from '../../src/errors.js';
 import { packageRoot } from '../../src/files.js';
 import { chooseAdapter, listAdapters } from '../../src/gpu/adapters.js';
-import { useDevice } from '../support/gpu.js';
+import { input, sum, useDevice } from '../support/gpu.js';
 
 const context = useDevice();
 
@@ -32,6 +34,28 @@ describe('adapters', () => {
 });
 
 describe('the device', () => {
+  test('more dispatches than a query set has room for are timed in parts, in order', async () => {
+    const { device } = context;
+    const graph = new Graph();
+    const x = input(device, 'x', [4], [1, 2, 3, 4]);
+    const y = sum(graph, x, x);
+    const planned = await plan(device, graph, { keep: [y] });
+    const clear = { kind: 'clear', buffer: planned.rangeOf(y).buffer } as const;
+    const commands = Array.from({ length: 2500 }, () => [clear, ...planned.commands]).flat();
+    const { dispatches, host } = await device.trace(commands);
+    expect(dispatches).toHaveLength(2500);
+    for (const { label, milliseconds } of dispatches) {
+      expect(label).toBe('add');
+      expect(milliseconds).toBeGreaterThanOrEqual(0);
+    }
+    for (const [i, { start }] of dispatches.slice(1).entries()) {
+      expect(start).toBeGreaterThanOrEqual(dispatches[i]!.start + dispatches[i]!.milliseconds);
+    }
+    expect(host.map(({ activity }) => activity)).toEqual(['encode', 'submit', 'encode', 'submit', 'wait']);
+    expect(new Float32Array(await device.read(clear.buffer, 0, 16))).toEqual(Float32Array.of(2, 4, 6, 8));
+    planned.destroy();
+  });
+
   test('a kernel that does not compile is shown with the message and numbered lines', async () => {
     const attempt = context.device.compile('broken', 'fn main() {\n  let x: f32 = 1u;\n}');
     await expect(attempt).rejects.toThrow(/kernel 'broken' does not compile/);

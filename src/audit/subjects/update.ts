@@ -15,7 +15,7 @@ interface Elements {
 }
 
 /** Every count, and a thousand elements of each adversarial class. */
-const ELEMENTS: readonly Elements[] = [
+export const ELEMENTS: readonly Elements[] = [
   ...elementCounts,
   ...ADVERSARIAL.map(inputClass => ({ count: 1000, inputClass })),
 ];

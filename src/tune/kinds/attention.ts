@@ -68,7 +68,7 @@ export const attention: TunedKind<'attention'> = {
   },
 };
 
-/** Tiles in workgroup memory: rows of halves, scores, and what leaves the matrices. */
+/** Returns the bytes of tiles in workgroup memory: rows of halves, scores, and what leaves the matrices. */
 function matrixNeeds(kernel: AttentionKernel, variant: MatrixAttention, D: number): Needs {
   const { lanes, subgroupsM, rows, matrix } = variant;
   const [M, N, K] = matrix;

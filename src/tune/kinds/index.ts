@@ -1,4 +1,4 @@
-/** Everything that is tuned. */
+/** All kinds that are tuned. */
 import type { KernelRequest, Kind } from '../../kernels/variants.js';
 import type { TunedKind } from '../kind.js';
 import { attention } from './attention.js';
@@ -8,5 +8,5 @@ import { rows } from './rows.js';
 
 export const TUNED: { readonly [K in Kind]: TunedKind<K> } = { matmul, attention, rows, elements };
 
-/** The kind of a request, which is to be asked of that request and its own variants alone. */
+/** Returns the kind of a request; ask it about that request and its own variants alone. */
 export const kindOf = ({ kind }: Pick<KernelRequest, 'kind'>): TunedKind<Kind> => TUNED[kind];

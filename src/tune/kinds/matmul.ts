@@ -106,7 +106,10 @@ export const matmul: TunedKind<'matmul'> = {
 
 type MatrixVariant = Extract<MatmulVariant, { kernel: 'matrix' }>;
 
-/** A subgroup's tile of 64 x 64 reads the least from workgroup memory; smaller ones give small products more workgroups. */
+/**
+ * Returns the variants on subgroup matrices. A subgroup's tile of 64 x 64 reads the least from workgroup memory;
+ * smaller ones give small products more workgroups.
+ */
 function matrixVariants(lanes: number, matrix: readonly [number, number, number]): MatrixVariant[] {
   const [M, N] = matrix;
   const variants: MatrixVariant[] = [];

@@ -7,7 +7,7 @@ import type { RowKernel, RowSizes } from '../../kernels/row-variant.js';
 import type { StoredType } from '../../numerics/inputs.js';
 import { countSchema, isSoftware, oddSize, product, type TunedKind, typeSchema, vectorSchema } from '../kind.js';
 
-/** As training has them: a norm's gradient with that of its weight. */
+/** The cases of training: a norm's gradient comes with that of its weight. */
 const CASES: Readonly<Record<RowKernel, (given: RowSizes & { readonly type: StoredType }) => Case>> = {
   rmsnorm_forward: rmsnormForwardCase,
   rmsnorm_backward: rmsnormBackwardCase,
