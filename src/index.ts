@@ -93,7 +93,7 @@ export { type Counters, Device, type DeviceOptions, openDevice } from './gpu/dev
 export type { Memory } from './gpu/memory.js';
 export type { Clear, Command, Copy, Dispatch, Pipeline } from './gpu/program.js';
 export type { DispatchTime, HostSpan, Timeline } from './gpu/timeline.js';
-export type { AttentionVariant } from './kernels/attention-variant.js';
+export type { AttentionVariant, MatrixAttention, RegisterAttention } from './kernels/attention-variant.js';
 export { callOf, type KernelArguments, type KernelCall, type Operand } from './kernels/call.js';
 export { ELEMENT_TYPES, type ElementType } from './kernels/element-type.js';
 export type { MatmulVariant } from './kernels/matmul-variant.js';
