@@ -70,6 +70,12 @@ function addConfigOptions(command: Command): void {
   addFieldOptions(command, Object.keys(configFields) as FieldName[]);
 }
 
+/** The type of a field's values, whether or not it may be left out. */
+function typeOf(field: FieldName): string {
+  const { def } = configFields[field];
+  return def.type === 'optional' ? def.innerType.def.type : def.type;
+}
+
 /** Adds flags for fields of the configuration, in kebab case. */
 export function addFieldOptions(command: Command, fields: readonly FieldName[]): void {
   for (const field of fields) {
@@ -77,7 +83,7 @@ export function addFieldOptions(command: Command, fields: readonly FieldName[]):
     const flag = kebab(field);
     const standard = defaultOf(field);
     const description = `${schema.description}${standard === undefined ? '' : ` (default ${standard})`}`;
-    const { type } = schema.def;
+    const type = typeOf(field);
     if (field === 'sources') {
       const option = new Option('--source <name=folder[@weight]>', `${description}; repeat for a mixture`);
       command.addOption(option.argParser(collect(parseSource)));
@@ -88,7 +94,7 @@ export function addFieldOptions(command: Command, fields: readonly FieldName[]):
       const option = new Option(`--${flag} ${type === 'boolean' ? '[value]' : '<value>'}`, description);
       if (type === 'number') option.argParser(parseNumber);
       if (type === 'boolean') option.choices(['true', 'false']).preset('true');
-      if (type === 'enum') option.choices(schema.def.entries ? Object.values<string>(schema.def.entries) : []);
+      if (schema.def.type === 'enum') option.choices(Object.values<string>(schema.def.entries));
       command.addOption(option);
     }
   }
@@ -143,7 +149,7 @@ export function readFlags(flags: Record<string, unknown>): void {
   for (const [field, schema] of Object.entries(configFields)) {
     const given = flags[field];
     if (given === undefined) continue;
-    if (schema.def.type === 'boolean') flags[field] = given === 'true';
+    if (typeOf(field as FieldName) === 'boolean') flags[field] = given === 'true';
     const issue = schema.safeParse(flags[field]).error?.issues[0];
     if (issue) throw new UserError(`option --${kebab(field)} is ${JSON.stringify(given)}: ${issue.message}`);
   }
