@@ -1,5 +1,5 @@
-// Encodes long documents with real tokenizers as `tokenize` does, piece by piece, and compares the ids with those of the
-// whole document in one call, by the native library and by an independent implementation in JavaScript.
+// Encodes long documents with real tokenizers as `tokenize` does, piece by piece, and compares the ids with those of
+// the whole document in one call, by the native library and by an independent implementation in JavaScript.
 //
 //   npm run --silent build && node tools/check-tokenizers.mjs [--folder runs/tokenizers] [--only llama2,qwen3]
 //

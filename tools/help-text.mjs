@@ -5,8 +5,8 @@
 //   node tools/help-text.mjs --out runs/text --languages hi,km   Hindi and Khmer, whose letters have marks
 //   node tools/help-text.mjs --out src/demo/text --languages en,fr --characters 2300000 --gzip    the project's sample
 //
-// Needs apt-get and dpkg-deb (Debian and relatives) and downloads 3 MB a language; where they are not to be had it says so
-// and writes nothing.
+// Needs apt-get and dpkg-deb (Debian and relatives) and downloads 3 MB a language; where they are not to be had it says
+// so and writes nothing.
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

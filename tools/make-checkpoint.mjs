@@ -4,9 +4,9 @@
  *   node tools/make-checkpoint.mjs OUT [--layers 30] [--hidden 576] [--intermediate 1536] [--heads 9] [--kv-heads 3]
  *     [--vocab 49152] [--dtype bf16|f16|f32] [--shard-size BYTES] [--untied] [--seed 0]
  *
- * The defaults are the shape of SmolLM-135M. Values are uniform with the deviation 0.02, norms 1; the same seed gives the
- * same bytes. Tensors are made and written a piece at a time. It uses the names of src/model/config.ts, and writes the
- * files by itself.
+ * The defaults are the shape of SmolLM-135M. Values are uniform with the deviation 0.02, norms 1; the same seed gives
+ * the same bytes. Tensors are made and written a piece at a time. It uses the names of src/model/config.ts, and writes
+ * the files by itself.
  */
 import { closeSync, mkdirSync, openSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';

@@ -4,10 +4,10 @@
  *
  *   node tools/measure-loading.mjs FOLDER
  *
- * `read` reads the files into memory of their size, `scan` into one piece of memory again and again (fs.readSync, 1 MiB at
- * a time); `check` reads, checks and widens every value; `fill` makes the model of ones, so that nothing is
- * read; `use` is loadModel for a model that is only used, `train` for one that can be trained. Each is the least of five, in
- * a warm cache. Memory is that of `use`.
+ * `read` reads the files into memory of their size, `scan` into one piece of memory again and again (fs.readSync, 1 MiB
+ * at a time); `check` reads, checks and widens every value; `fill` makes the model of ones, so that nothing is
+ * read; `use` is loadModel for a model that is only used, `train` for one that can be trained. Each is the least of
+ * five, in a warm cache. Memory is that of `use`.
  */
 import { closeSync, openSync, readdirSync, readFileSync, readSync, statSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,6 +1,7 @@
 // Bytes per token of tokenizers trained with the default pattern and with GPT-2's, on the same text with the same size.
 //
-//   npm run --silent build && node tools/measure-patterns.mjs [--vocab-size 4096] [hi=runs/text/hi.jsonl:Devanagari ...]
+//   npm run --silent build && node tools/measure-patterns.mjs [--vocab-size 4096] [hi=runs/text/hi.jsonl:Devanagari
+//   ...]
 //
 // Measures the project's sample (English with French), its lines with numbers, the numbers alone, and the project's
 // TypeScript; further texts by name, of which, behind a colon, only the lines mostly in one script count.

@@ -1,4 +1,5 @@
-// Draws the README's picture from the runs of the demo: the held-out loss of the target language, from scratch and by CPT.
+// Draws the README's picture from the runs of the demo: the held-out loss of the target language, from scratch and by
+// CPT.
 //
 //   node tools/readme-picture.mjs runs/demo docs/demo.png
 import { writeFileSync } from 'node:fs';

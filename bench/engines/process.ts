@@ -75,7 +75,9 @@ export class EngineProcess {
     }
   }
 
-  /** An engine is stopped while it is not asked: some poll, or let threads spin, and would take a core from the others. */
+  /**
+   * An engine is stopped while it is not asked: some poll, or let threads spin, and would take a core from the others.
+   */
   #signal(signal: 'SIGSTOP' | 'SIGCONT'): void {
     if (process.platform !== 'win32' && this.#child.exitCode === null) this.#child.kill(signal);
   }

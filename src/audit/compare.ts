@@ -13,7 +13,7 @@ export interface KernelFigures {
 export interface AuditComparison {
   readonly a: { readonly adapter: string; readonly version: string };
   readonly b: { readonly adapter: string; readonly version: string };
-  /** By kernel and variant; undefined where one audit has none of it. */
+  /** The figures by kernel and variant; undefined where one audit has none of it. */
   readonly kernels: readonly { readonly key: string; readonly a?: KernelFigures; readonly b?: KernelFigures }[];
   /** Cases that the two treat otherwise. */
   readonly arithmetic: readonly { readonly name: string; readonly a: string; readonly b: string }[];

@@ -51,8 +51,8 @@ export type SideOptions = { readonly device: Device; readonly precision: Precisi
 const MOST_FLOPS = 2e11;
 
 /**
- * Trains the model of a run's latest checkpoint for some steps twice, on the run's own data, with a new optimizer and one
- * micro-batch a step.
+ * Trains the model of a run's latest checkpoint for some steps twice, on the run's own data, with a new optimizer and
+ * one micro-batch a step.
  * @throws UserError when the folder holds no run or no checkpoint, or the run is too large for float64.
  */
 export async function driftOf(folder: string, steps: number, a: SideOptions, b: SideOptions): Promise<Drift> {

@@ -27,9 +27,12 @@ function spreadOf(values: Float64Array): Spread {
 export const BINS = [0, 2 ** -12, 2 ** -10, 2 ** -8, 2 ** -6, 2 ** -5, 2 ** -4, 2 ** -3, 2 ** -2, 2 ** -1, 1, Infinity];
 
 export interface Errors {
-  /** In ulp of the reference, of elements that exceed their bound: of the others no digit is certain. */
+  /** The error in ulp of the reference, of elements that exceed their bound: of the others no digit is certain. */
   readonly ulps: Spread;
-  /** Of the bound: at most 1 where it passed. A value that is not finite counts as infinitely wrong. */
+  /**
+   * The error as a share of the bound: at most 1 where it passed. A value that is not finite counts as infinitely
+   * wrong.
+   */
   readonly shares: Spread;
   /** Largest error and largest bound, both over the largest exact magnitude; undefined where all is exactly zero. */
   readonly relative: { readonly error: number; readonly bound: number } | undefined;

@@ -44,8 +44,8 @@ export function familiesOf(
 }
 
 /**
- * Audits kernels on devices of one adapter, which share the families: a software driver compiles one kernel at a time for
- * a device.
+ * Audits kernels on devices of one adapter, which share the families: a software driver compiles one kernel at a time
+ * for a device.
  * @throws UserError when a kernel that was asked for does not exist.
  */
 export async function auditKernels(devices: readonly Device[], options: KernelAuditOptions): Promise<KernelFindings> {

@@ -1,4 +1,6 @@
-/** A problem as a file: which kernel, shape and inputs, and where the error was. It is posed again to today's kernels. */
+/**
+ * A problem as a file: which kernel, shape and inputs, and where the error was. It is posed again to today's kernels.
+ */
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { Bench, type Outcome } from '../cases/bench.js';
@@ -72,16 +74,16 @@ export function readProblem(path: string): ProblemFile {
 export interface ReplayedOutput {
   readonly output: string;
   readonly errors: Errors;
-  /** Of the element with the largest error. */
+  /** The element with the largest error. */
   readonly worst: { readonly index: number; readonly actual: number; readonly exact: number; readonly bound: number };
 }
 
 /** What a variant makes of the inputs now. */
 export interface Replayed extends Pick<Outcome, 'strayWrites' | 'unwritten' | 'unequal'> {
   readonly variant: string;
-  /** Of inputs that are finite. */
+  /** What came out, where all inputs are finite. */
   readonly outputs: readonly ReplayedOutput[];
-  /** Of inputs that are not: whether no result shows it. */
+  /** Whether inputs are not finite and no result shows it. */
   readonly isLost: boolean;
 }
 

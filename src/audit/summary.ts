@@ -54,4 +54,5 @@ export function summaryRows({ checks }: AuditReport): string[][] {
 
 /** A line of a check that failed. */
 export const failureLine = ({ kernel, variant, shape, inputClass, output, metric, value, bound }: Check): string =>
-  `${kernel} (${variant}), ${shape}, ${inputClass}: ${metric}${output ? ` of ${output}` : ''} ${show(value)}, bound ${show(bound)}`;
+  `${kernel} (${variant}), ${shape}, ${inputClass}: ${metric}${output ? ` of ${output}` : ''} ${show(value)}, ` +
+  `bound ${show(bound)}`;

@@ -6,7 +6,7 @@ import * as reference from '../numerics/reference.js';
 import { scheduleWords } from '../optim/adamw.js';
 import { type Case, drawn, Input, kernelCase, sent, updated } from './case.js';
 
-/** Of one update. */
+/** The settings of one update. */
 export interface UpdateSettings extends AdamwSettings {
   readonly lr: number;
   readonly clipFactor: number;
@@ -21,7 +21,7 @@ const SETTINGS: UpdateSettings = {
 
 export interface AdamwCase {
   readonly count: number;
-  /** With a copy of the parameter in f16. */
+  /** Whether a copy of the parameter in f16 is kept. */
   readonly isHalf?: boolean;
   /** Frozen at first: it goes by the corrections of its own schedule. */
   readonly staged?: boolean;

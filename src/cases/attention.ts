@@ -27,7 +27,9 @@ export const largestOf = (inputClass: InputClass, type: StoredType): number =>
 export interface AttentionCase extends AttentionSizes {
   readonly type: StoredType;
   readonly inputClass?: InputClass;
-  /** Of the variants that are to run it: keys between two rescalings, at least, and whether they round to halves. */
+  /**
+   * What the bounds go by: the fewest keys between two rescalings of any variant that runs it, and rounding to halves.
+   */
   readonly rescale?: number;
   readonly halves?: boolean;
 }
@@ -41,7 +43,7 @@ function once<T>(make: () => T): () => T {
   };
 }
 
-/** Of two products of scores' size, or three; the other pass of the gradient counts what is left of five. */
+/** How many products of scores' size count: two forward, and five in both passes of the gradient. */
 const PRODUCTS = { attention_forward: 2, attention_backward_query: 3, attention_backward_key_value: 2 };
 /** Arrays of q's size that are read and written: q, k, v, out; the same, dout and dq; dk and dv. */
 const ARRAYS = { attention_forward: 4, attention_backward_query: 6, attention_backward_key_value: 2 };
@@ -113,7 +115,7 @@ export function attentionCases(given: AttentionCase): Readonly<Record<AttentionK
 
 type AttentionResults = Readonly<Record<'out' | 'logsumexp' | 'delta' | 'dqkv', Expected>>;
 
-/** Of all that the kernels write; qkv [B, T, H + 2 KV, D], dout [B, T, H, D]. */
+/** The results and bounds of all that the kernels write; qkv [B, T, H + 2 KV, D], dout [B, T, H, D]. */
 export function attentionExpected(
   qkv: Vector,
   dout: Vector,

@@ -1,6 +1,7 @@
 /**
  * Runs a problem's variants on a device that checks nothing, in memory that shows what they should not have done:
- * operands lie between guard words, outputs and workgroup memory are filled with a NaN of a known pattern before each run.
+ * operands lie between guard words, outputs and workgroup memory are filled with a NaN of a known pattern before each
+ * run.
  */
 
 import { bfloatsOf } from '../bfloat.js';
@@ -32,7 +33,7 @@ export interface BenchOptions {
 
 /** What a variant left. */
 export interface Outcome {
-  /** Of the first run, by output. */
+  /** The values that the first run left, by output. */
   readonly values: Readonly<Record<string, Float32Array>>;
   /** Words or halves around outputs, and elements that are not a kernel's to write, that changed. */
   readonly strayWrites: number;

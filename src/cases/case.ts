@@ -1,6 +1,8 @@
 /**
- * A case of a kernel: its operands by name, what float64 makes of them, how far off they may be, and the launcher's calls.
- * Audit, tests, tuner and benchmark take it from here. It needs no device, and makes no value before it is asked for one.
+ * A case of a kernel: its operands by name, what float64 makes of them, how far off they may be, and the launcher's
+ * calls.
+ * Audit, tests, tuner and benchmark take it from here. It needs no device, and makes no value before it is asked for
+ * one.
  */
 
 import type { KernelCall, Operand } from '../kernels/call.js';
@@ -73,9 +75,9 @@ export interface Case {
   readonly inputClass: InputClass;
   readonly inputs: Readonly<Record<string, Input>>;
   readonly outputs: Readonly<Record<string, Output>>;
-  /** By the usual count: what two passes of an op both do counts once. */
+  /** The operations by the usual count: what two passes of an op both do counts once. */
   readonly flops?: number;
-  /** Of inputs read and outputs written, each once for an op. */
+  /** The bytes of inputs read and outputs written, each once for an op. */
   readonly bytes?: number;
   expected(given: Given): Readonly<Record<string, Expected>>;
   calls(variants: VariantTable, operands: Readonly<Record<string, Operand>>): KernelCall[];

@@ -12,12 +12,14 @@ const LOSS_SCALE = 1024;
 const PEAK = 109;
 
 export interface CrossEntropyCase extends RowSizes {
-  /** Of the gradient. In f32 it takes the place of the logits; in f16 it is written apart, times a loss scale. */
+  /**
+   * The type of the gradient. In f32 it takes the place of the logits; in f16 it is written apart, times a loss scale.
+   */
   readonly type: StoredType;
   readonly inputClass?: InputClass;
   /** The column of the largest logit of each row. */
   readonly peak?: number;
-  /** Of the losses' sum whose gradient it is; their mean's unless given. */
+  /** The factor of the losses' sum whose gradient it is; by default that of their mean. */
   readonly scale?: number;
 }
 

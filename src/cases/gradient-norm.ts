@@ -43,7 +43,7 @@ const asFloat = (word: number): number => word * FORMATS.f32.least;
 export interface GradientNormCase {
   readonly parts: number;
   readonly clip: number;
-  /** With the loss scale of f16 training and its state. */
+  /** Whether the loss scale of f16 training and its state are operands. */
   readonly isScaled: boolean;
 }
 

@@ -32,7 +32,7 @@ function reportOf(values: Vector, relative: number): Expected {
 
 const reportOfParts = (count: number) => ({ type: 'f32', count: HEALTH_WORDS * healthParts(count) }) as const;
 
-/** Of any part: its count of what is not finite. */
+/** Whether any part counts a value that is not finite. */
 const reports = ({ report }: Readonly<Record<string, ArrayLike<number>>>): boolean =>
   Array.from(report!).some((word, i) => i % HEALTH_WORDS === HEALTH_WORDS - 1 && word !== 0);
 

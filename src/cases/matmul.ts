@@ -105,7 +105,7 @@ export interface MatmulSwigluCase {
   readonly M: number;
   readonly F: number;
   readonly K: number;
-  /** Of all but the weight. */
+  /** The type of all but the weight. */
   readonly type: StoredType;
   readonly weightType?: Format;
   readonly inputClass?: InputClass;

@@ -10,7 +10,7 @@ import { addedTo, type Case, drawn, Input, kernelCase, updated } from './case.js
 const EPS = Math.fround(1e-5);
 
 export interface RmsnormCase extends RowSizes {
-  /** Of y and dy. */
+  /** The type of y and dy. */
   readonly type: StoredType;
   readonly inputClass?: InputClass;
 }
@@ -43,7 +43,10 @@ export function rmsnormForwardCase(given: RmsnormCase): Case {
   });
 }
 
-/** `hasAddend`: with a gradient that x has from elsewhere; `hasTotal`: with the weight's gradient, added to what is there. */
+/**
+ * `hasAddend`: with a gradient that x has from elsewhere; `hasTotal`: with the weight's gradient, added to what is
+ * there.
+ */
 export function rmsnormBackwardCase(
   given: RmsnormCase & { readonly hasAddend?: boolean; readonly hasTotal?: boolean },
 ): Case {

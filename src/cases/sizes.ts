@@ -1,7 +1,7 @@
 /**
- * Sizes of every kernel: odd ones, single rows, both sides of tile edges, and what models use. The tests and the audit pose
- * the same. Every kernel has a few as long as those of real models, beyond any round number that a loop or an index could
- * end at, and no larger than that takes in the other sizes.
+ * Sizes of every kernel: odd ones, single rows, both sides of tile edges, and what models use. The tests and the audit
+ * pose the same. Every kernel has a few as long as those of real models, beyond any round number that a loop or an
+ * index could end at, and no larger than that takes in the other sizes.
  */
 import type { AttentionSizes } from '../kernels/attention-variant.js';
 import type { RopeSizes } from '../kernels/rope.js';
@@ -91,7 +91,7 @@ export const rowSizes: readonly RowSizes[] = named('rows', 'columns')(
   [9, 4096],
 );
 
-/** Of the row sizes a short one in three and, in f32, every long one: what is posed where time is short. */
+/** The row sizes that are posed where time is short: one short size in three and, in f32, every long one. */
 export const someRowSizes = (remainder: number, type: StoredType): readonly RowSizes[] =>
   rowSizes.filter(({ columns }, i) => (columns > 1024 ? type === 'f32' : i % 3 === remainder));
 

@@ -128,7 +128,7 @@ export const attentionForward = (
 /** What a trunk and its branches begin at multiples of: no more keys are taken at a time. */
 export const BRANCH_ALIGNMENT = 8;
 
-/** Over sequences that begin alike: `branches` [B, T, 2], see kernels/attention_forward.wgsl. */
+/** The forward pass over sequences that begin alike: `branches` [B, T, 2], see kernels/attention_forward.wgsl. */
 export function attentionBranches(
   variants: VariantTable,
   sizes: AttentionSizes,

@@ -52,7 +52,10 @@ export function checkIndexable(label: string, elements: number): void {
   if (elements > 2 ** 32 - 1) throw new UserError(`${label}: ${elements} elements exceed 32-bit indices`);
 }
 
-/** A kernel's arguments, by the names in its .wgsl file. Operands that a variant does not have are left out or undefined. */
+/**
+ * A kernel's arguments, by the names in its .wgsl file. Operands that a variant does not have are left out or
+ * undefined.
+ */
 export interface KernelArguments {
   readonly constants: Constants;
   readonly operands: Readonly<Record<string, Operand | undefined>>;
@@ -69,7 +72,8 @@ export const kernelCall = (name: string, { constants, ...args }: KernelArguments
 
 /**
  * A call of WGSL whose bindings have numbers.
- * @throws Error naming the kernel and the operand or parameter that is missing, unknown, of another type than the source
+ * @throws Error naming the kernel and the operand or parameter that is missing, unknown, of another type than the
+ * source
  *   declares, or bound to be read while it is written.
  */
 export function callOf(
@@ -103,7 +107,9 @@ function checkNames(
   if (unknown) throw new Error(`kernel '${label}' has no ${what} '${unknown}'; it has ${declared.join(', ')}`);
 }
 
-/** WebGPU lets no buffer be read and written by one dispatch in bindings of their own, nor written in two that overlap. */
+/**
+ * WebGPU lets no buffer be read and written by one dispatch in bindings of their own, nor written in two that overlap.
+ */
 function checkAliasing(
   label: string,
   bindings: KernelInterface['bindings'],

@@ -5,7 +5,10 @@ import { type KernelCall, kernelCall, linearGrid, type Operand } from './call.js
 const [CHAINS, UNROLL] = [12, 8];
 const WORKGROUP = 128;
 
-/** y [threads] = the sum of a thread's chains after `rounds` of the loop, each of which adds 1 to a chain `UNROLL` times. */
+/**
+ * y [threads] = the sum of a thread's chains after `rounds` of the loop, each of which adds 1 to a chain `UNROLL`
+ * times.
+ */
 export const ceilingFma = (threads: number, rounds: number, { y }: Record<'y', Operand>): KernelCall =>
   kernelCall('ceiling_fma', {
     constants: { WORKGROUP, CHAINS, UNROLL },

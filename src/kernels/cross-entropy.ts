@@ -8,8 +8,8 @@ import type { VariantTable } from './variants.js';
 export const IGNORED_TARGET = 0xffffffff;
 
 /**
- * Without `gradient`, losses only. With it the logits are overwritten by their gradient times `scale`, or `dlogits` is
- * written where it is of another type; `lossScale` [≥ 1] is a further factor, read on the device.
+ * The losses alone where there is no `gradient`. With it the logits are overwritten by their gradient times `scale`, or
+ * `dlogits` is written where it is of another type; `lossScale` [≥ 1] is a further factor, read on the device.
  */
 export function crossEntropy(
   variants: VariantTable,

@@ -3,8 +3,8 @@ import { floatsOfBfloats, wordsOfBfloats } from '../bfloat.js';
 import { floatsOfHalves, wordsOfHalves } from '../half.js';
 
 /**
- * What a buffer holds. f16 and bf16 are storage only: kernels compute in f32. bf16 is what weights may be stored in: it is
- * read (kernels/lib/bfloat.wgsl) by products as B, by the embedding as its table, and by `cast`; nothing writes it.
+ * What a buffer holds. f16 and bf16 are storage only: kernels compute in f32. bf16 is what weights may be stored in: it
+ * is read (kernels/lib/bfloat.wgsl) by products as B, by the embedding as its table, and by `cast`; nothing writes it.
  */
 export const ELEMENT_TYPES = ['f32', 'f16', 'bf16', 'u32'] as const;
 export type ElementType = (typeof ELEMENT_TYPES)[number];

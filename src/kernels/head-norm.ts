@@ -52,7 +52,9 @@ export function headNormParts({ rows, heads }: Pick<HeadNormSizes, 'rows' | 'hea
 /** `partial` and `sums` of at least headNormParts rows [headSize]; what they come to is added to `total` [headSize]. */
 export type HeadNormWeightGradient = Record<'partial' | 'sums' | 'total', Operand>;
 
-/** The gradient dx [rows, rowHeads, headSize] in place, of x as it was before the norm; heads that are not normed stay. */
+/**
+ * The gradient dx [rows, rowHeads, headSize] in place, of x as it was before the norm; heads that are not normed stay.
+ */
 export function headNormBackward(
   variants: VariantTable,
   sizes: HeadNormSizes,

@@ -1,6 +1,7 @@
 /**
- * A kernel's interface, read from its specialised WGSL: the storage buffers that it binds, by name, and the fields of the
- * uniform struct that holds its parameters. Launchers name operands and parameters; numbers and order stay in the WGSL.
+ * A kernel's interface, read from its specialised WGSL: the storage buffers that it binds, by name, and the fields of
+ * the uniform struct that holds its parameters. Launchers name operands and parameters; numbers and order stay in the
+ * WGSL.
  */
 import type { ElementType } from './element-type.js';
 

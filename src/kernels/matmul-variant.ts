@@ -57,8 +57,8 @@ export function matmulKey({ form, M, N, K, types: { a, b, c } }: MatmulRequest):
 /**
  * The shipped choice. Measured on SwiftShader (4 lanes) and on Mesa 26 llvmpipe (8 and 16 lanes): barriers and
  * single-lane loads are what a CPU is slow at, so a subgroup shares its loads by broadcast, in a tile of more sums than
- * registers: fetching those is cheaper than more loads, but not on SwiftShader. Other adapters take subgroup matrices for
- * f16 where they have them, else workgroup-memory tiles.
+ * registers: fetching those is cheaper than more loads, but not on SwiftShader. Other adapters take subgroup matrices
+ * for f16 where they have them, else workgroup-memory tiles.
  */
 export function defaultMatmul(adapter: AdapterDescription, { types }: MatmulRequest): MatmulVariant {
   const lanes = adapter.subgroupSize;
@@ -83,8 +83,8 @@ export function matrixShapes(adapter: AdapterDescription): (readonly [number, nu
 }
 
 /**
- * Whether a product is one of a model in f16, whose operands subgroup matrices may round to it: f32 times f16 in f32 is one
- * of a model in f32, whose weights are only stored so.
+ * Whether a product is one of a model in f16, whose operands subgroup matrices may round to it: f32 times f16 in f32 is
+ * one of a model in f32, whose weights are only stored so.
  */
 export const areHalves = ({ a, b, c }: MatmulRequest['types']): boolean => b === 'f16' && (a === 'f16' || c === 'f16');
 

@@ -130,8 +130,8 @@ export const hasBothSides = (variant: MatmulVariant): variant is Exclude<MatmulV
   variant.kernel !== 'matrix' && variant.columns % 2 === 0;
 
 /**
- * gateUp [M, 2F] = x [M, K] weightᵀ, weight [2F, K], and y [M, F] = silu(gate) * up of its halves: in one pass where the
- * variant has both sides in a thread's registers and all fits a binding, else in two.
+ * gateUp [M, 2F] = x [M, K] weightᵀ, weight [2F, K], and y [M, F] = silu(gate) * up of its halves: in one pass where
+ * the variant has both sides in a thread's registers and all fits a binding, else in two.
  */
 export function matmulSwiglu(
   variants: VariantTable,

@@ -1,4 +1,7 @@
-/** The variants of kernels that take a tensor by rows or by elements, and which one an adapter takes where nothing was tuned. */
+/**
+ * The variants of kernels that take a tensor by rows or by elements, and which one an adapter takes where nothing was
+ * tuned.
+ */
 import type { AdapterDescription } from '../gpu/adapters.js';
 import { bucket } from './bucket.js';
 import { linearGrid } from './call.js';
@@ -30,7 +33,9 @@ export interface ElementVariant {
 
 export type RowKernel = 'rmsnorm_forward' | 'rmsnorm_backward' | 'cross_entropy';
 
-/** What decides which variant is best. `type`: of what is written or, in RMSNorm's gradient, of what comes from above. */
+/**
+ * What decides which variant is best. `type`: of what is written or, in RMSNorm's gradient, of what comes from above.
+ */
 export interface RowRequest extends RowSizes {
   readonly kernel: RowKernel;
   readonly type: ElementType;
@@ -39,27 +44,35 @@ export interface RowRequest extends RowSizes {
 export interface ElementRequest {
   readonly kernel: 'adamw';
   readonly count: number;
-  /** Of the copy that is kept beside the f32 parameter; f32 where there is none. */
+  /** The type of the copy that is kept beside the f32 parameter; f32 where there is none. */
   readonly type: ElementType;
 }
 
 export const rowKey = ({ kernel, columns, type }: RowRequest): string => `${kernel} ${type} C${bucket(columns)}`;
 export const elementKey = ({ kernel, count, type }: ElementRequest): string => `${kernel} ${type} N${bucket(count)}`;
 
-/** On a software adapter a workgroup is one subgroup, so that nothing waits at a barrier; a GPU wants more threads. */
+/**
+ * The shipped choice: one subgroup on a software adapter, so that nothing waits at a barrier; a GPU wants more threads.
+ */
 export function defaultRows({ kind, subgroupSize }: AdapterDescription): RowVariant {
   if (kind !== 'hardware' && subgroupSize >= 4) return { lanes: subgroupSize, workgroup: subgroupSize, vector: 1 };
   return { lanes: 0, workgroup: 128, vector: 1 };
 }
 
-/** On a software adapter starting a workgroup costs microseconds, and one of several subgroups twice as much time in all. */
+/**
+ * The shipped choice. On a software adapter starting a workgroup costs microseconds, and one of several subgroups twice
+ * as much time in all.
+ */
 export const defaultElements = (adapter: AdapterDescription): ElementVariant => ({
   workgroup: defaultRows(adapter).workgroup,
   each: adapter.kind === 'hardware' ? 1 : 16,
   vector: 1,
 });
 
-/** The constant ROWS of kernels whose workgroups take that many rows, and the grid of workgroups that take `rows` of them. */
+/**
+ * The constant ROWS of kernels whose workgroups take that many rows, and the grid of workgroups that take `rows` of
+ * them.
+ */
 export function eachRow({ kind }: AdapterDescription, rows: number) {
   const ROWS = kind === 'hardware' ? 1 : 8;
   return { ROWS, workgroups: linearGrid(Math.ceil(rows / ROWS)) };

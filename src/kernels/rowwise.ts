@@ -10,7 +10,7 @@ export interface RowwiseArguments {
   readonly byRow: Readonly<Record<string, RowOperand | undefined>>;
   /** Those that are the same for all rows. */
   readonly shared?: Readonly<Record<string, Operand | undefined>>;
-  /** Beside `rows` and `columns`. */
+  /** The parameters beside `rows` and `columns`. */
   readonly params?: Readonly<Record<string, number>>;
   readonly constants?: Constants;
   readonly variant?: RowVariant;

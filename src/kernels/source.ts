@@ -1,12 +1,14 @@
 /**
  * Loads kernels/NAME.wgsl and specialises it. A kernel file is WGSL with
- * - constants that are known when the pipeline is made: where the source names one, `const NAME = 4u;` stands ahead of it
+ * - constants that are known when the pipeline is made: where the source names one, `const NAME = 4u;` stands ahead of
+ * it
  *   for a number, and `alias NAME = vec4<f32>;` for a type;
  * - `#include lib/x.wgsl`, which pastes kernels/lib/x.wgsl;
  * - `#if ${NAME}` … `#elif ${NAME}` … `#else` … `#endif` (the package wgsl-preprocessor);
- * - `#for i in COUNT, j in 4` … `#end`: the lines between, for each i = 0 … COUNT-1 and j = 0 … 3, the last the fastest,
- *   with `${i}` and `${j}` replaced by the numbers. Registers cannot be indexed at run time, and not every driver unrolls
- *   loops, so tiles are unrolled here;
+ * - `#for i in COUNT, j in 4` … `#end`: the lines between, for each i = 0 … COUNT-1 and j = 0 … 3, the last the
+ * fastest,
+ *   with `${i}` and `${j}` replaced by the numbers. Registers cannot be indexed at run time, and not every driver
+ *   unrolls loops, so tiles are unrolled here;
  * - `${NAME}` elsewhere, which pastes a value as it is, such as the name of a function;
  * - bindings without numbers, `var<storage, read> x: array<f32>;`: they are numbered in their order.
  *
@@ -75,7 +77,9 @@ export function specialise(name: string, constants: Constants): string {
   return source;
 }
 
-/** Where line number `line` (from 1) of a specialised source stands in the kernel files; undefined for other sources. */
+/**
+ * Where line number `line` (from 1) of a specialised source stands in the kernel files; undefined for other sources.
+ */
 export const originOf = (source: string, line: number): string | undefined => origins.get(source)?.[line - 1];
 
 function include(lines: readonly Line[]): Line[] {

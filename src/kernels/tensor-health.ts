@@ -19,7 +19,9 @@ export function tensorHealth(
   return calls(variants, count, first, { tensors: { x: [x, 1] }, others: { report }, eps: 0 });
 }
 
-/** The same of what AdamW moves a parameter by, over the learning rate and without decay; `health` is gradient_norm's. */
+/**
+ * The same of what AdamW moves a parameter by, over the learning rate and without decay; `health` is gradient_norm's.
+ */
 export function updateHealth(
   variants: VariantTable,
   count: number,

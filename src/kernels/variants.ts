@@ -1,6 +1,6 @@
 /**
- * Which variant of a kernel runs for which sizes: what was tuned or recorded for the adapter, and a default for what was
- * not. Every choice is kept in `used`, so that a run can record what it ran with and be resumed to the same bits.
+ * Which variant of a kernel runs for which sizes: what was tuned or recorded for the adapter, and a default for what
+ * was not. Every choice is kept in `used`, so that a run can record what it ran with and be resumed to the same bits.
  */
 import type { AdapterDescription } from '../gpu/adapters.js';
 import { maxBindingBytes } from '../gpu/limits.js';

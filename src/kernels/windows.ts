@@ -1,6 +1,7 @@
 /**
- * Tensors beyond what one binding may hold (`maxStorageBufferBindingSize`: 128 MiB on some adapters) are bound window by
- * window, and a kernel is called once for each. Windows start at multiples of 256 bytes, the coarsest alignment there is.
+ * Tensors beyond what one binding may hold (`maxStorageBufferBindingSize`: 128 MiB on some adapters) are bound window
+ * by window, and a kernel is called once for each. Windows start at multiples of 256 bytes, the coarsest alignment
+ * there is.
  */
 import { UserError } from '../errors.js';
 import type { Operand } from './call.js';
@@ -41,8 +42,8 @@ export function stretches(total: number, most: number, multiple = 1): Stretch[] 
 }
 
 /**
- * How many rows of `rowElements` a binding holds, an alignment's worth left for where the window begins: any number where
- * the whole operand fits.
+ * How many rows of `rowElements` a binding holds, an alignment's worth left for where the window begins: any number
+ * where the whole operand fits.
  * @throws UserError when not even `multiple` rows fit.
  */
 export function rowsWithin(limitBytes: number, operand: Operand, rowElements: number, multiple = 1): number {
@@ -51,8 +52,8 @@ export function rowsWithin(limitBytes: number, operand: Operand, rowElements: nu
   const rows = Math.floor((limitBytes - ALIGNMENT) / rowBytes);
   if (rows >= multiple) return rows;
   throw new UserError(
-    `${multiple} rows of ${rowBytes} bytes of '${operand.buffer.label}' exceed the adapter's ${limitBytes} bytes for one ` +
-      'binding (maxStorageBufferBindingSize). Use a smaller micro-batch, context length, model or vocabulary.',
+    `${multiple} rows of ${rowBytes} bytes of '${operand.buffer.label}' exceed the adapter's ${limitBytes} bytes for ` +
+      'one binding (maxStorageBufferBindingSize). Use a smaller micro-batch, context length, model or vocabulary.',
   );
 }
 

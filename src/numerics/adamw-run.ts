@@ -20,8 +20,9 @@ interface History {
  * each element.
  *
  * With a_s = (1−β1) β1^(t−s) / (1−β1^t), and w_s the same of β2, m̂ = Σ a_s g_s, and √v̂ is the length |x| of x, where
- * x_s = √w_s g_s. The other's y differs from x by a vector no longer than δ = √(Σ w_s δ_s²), so that its √v̂ is at least
- * L = √v̂ − δ. Let q = m̂/√v̂ and split the other's m̂ into what lies along x and what lies across it, with e_s its errors:
+ * x_s = √w_s g_s. The other's y differs from x by a vector no longer than δ = √(Σ w_s δ_s²), so that its √v̂ is at
+ * least L = √v̂ − δ. Let q = m̂/√v̂ and split the other's m̂ into what lies along x and what lies across it, with e_s
+ * its errors:
  *   m̂' = q ⟨x/√v̂, y⟩ + Σ (a_s − q w_s g_s/√v̂) e_s.
  * Over √v̂' + ε the second part is at most Σ |a_s − q w_s g_s/√v̂| δ_s / (L + ε). The first is q |y| cos θ / (|y| + ε)
  * against q √v̂ / (√v̂ + ε) here: they differ by |q| ε δ / ((L + ε)(√v̂ + ε)) for the length, and, as sin θ ≤ δ/√v̂, by
@@ -61,7 +62,7 @@ export interface StepGradients {
 }
 
 export interface AdamwRunSettings extends Betas {
-  /** Of a parameter. */
+  /** The weight decay of a parameter. */
   readonly decay: (name: string) => number;
   readonly clip: number;
   /** What a gradient in f32 may be off by at given weights, as a share of its tensor's largest; of a norm as well. */

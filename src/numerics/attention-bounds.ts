@@ -19,8 +19,8 @@ export interface AttentionBoundOptions {
 }
 
 /**
- * Bounds of attention and its gradient, [B, T, H, D] or [B, T, KV, D], and of the statistics [B, H, T]. That of `out` is
- * of what is stored; the others are of what is computed (see storedBound). The backward passes may be given what the
+ * Bounds of attention and its gradient, [B, T, H, D] or [B, T, KV, D], and of the statistics [B, H, T]. That of `out`
+ * is of what is stored; the others are of what is computed (see storedBound). The backward passes may be given what the
  * forward pass computes, or the reference's values rounded.
  */
 export function attentionBounds(

@@ -81,7 +81,9 @@ export function matmulBound(magnitudes: Vector, K: number, addend?: Vector, flus
 export const biasBound = (x: Vector, bias: Vector): Vector =>
   x.map((value, i) => U * Math.abs(value + bias[i % bias.length]!) + 3 * TINY);
 
-/** 1/sqrt(mean + eps): C squares summed, divided, eps added (γ_{C+2}, halved by the root, and a division), then 2 ulp. */
+/**
+ * 1/sqrt(mean + eps): C squares summed, divided, eps added (γ_{C+2}, halved by the root, and a division), then 2 ulp.
+ */
 const rstdError = (C: number): number => gamma(C + 2) / 2 + DIVISION + INVERSE_SQRT;
 
 /** Each of x, x·rstd and the result may be flushed. Squares below TINY vanish beside eps. */
@@ -159,8 +161,9 @@ export const swigluBound = (gate: Vector, up: Vector): Vector =>
   });
 
 /**
- * SwiGLU of products that are off by `gateError` and `upError`: they move silu(gate)·up by 1.1·δ·|up| (silu is steepest at
- * 1.1) and by |gate|·δ at most. Its own rounding is then of a value that moved, which adds less than 2^-10 of the move.
+ * SwiGLU of products that are off by `gateError` and `upError`: they move silu(gate)·up by 1.1·δ·|up| (silu is steepest
+ * at 1.1) and by |gate|·δ at most. Its own rounding is then of a value that moved, which adds less than 2^-10 of the
+ * move.
  */
 export const swigluOfProductsBound = (gate: Vector, up: Vector, gateError: Vector, upError: Vector): Vector =>
   swigluBound(gate, up).map((bound, i) => {

@@ -35,6 +35,9 @@ export function compare(actual: Float32Array, reference: Vector, bound: Vector |
   const failing = Array.from(actual.keys()).filter(i => ratioAt(i) > 1);
   const shown = (failing.length > 0 ? failing : [worstIndex]).slice(0, 5).filter(i => i >= 0);
   const rows = shown.map(i => `  [${i}] ${actual[i]} expected ${reference[i]} bound ${boundAt(i).toExponential(2)}`);
-  const description = `${failing.length} of ${actual.length} beyond the bound, worst ratio ${maxRatio.toPrecision(3)}\n${rows.join('\n')}`;
+  const description = [
+    `${failing.length} of ${actual.length} beyond the bound, worst ratio ${maxRatio.toPrecision(3)}`,
+    ...rows,
+  ].join('\n');
   return { passed: maxRatio <= 1, maxError, maxRatio, worstIndex, description };
 }

@@ -31,14 +31,14 @@ export type InputClass = (typeof INPUT_CLASSES)[number];
 
 export interface InputOptions {
   readonly type?: Format;
-  /** Of `uniform` values. */
+  /** The bounds of `uniform` values. */
   readonly low?: number;
   readonly high?: number;
   /** No value is larger: the caller knows what would overflow. */
   readonly most?: number;
 }
 
-/** Of each type: unit roundoff, smallest normal, smallest subnormal and largest finite number. */
+/** Each type's unit roundoff, smallest normal, smallest subnormal and largest finite number. */
 export const FORMATS = {
   f32: { roundoff: 2 ** -24, tiny: 2 ** -126, least: 2 ** -149, largest: (2 - 2 ** -23) * 2 ** 127 },
   f16: { roundoff: 2 ** -11, tiny: 2 ** -14, least: 2 ** -24, largest: 65504 },

@@ -83,7 +83,7 @@ export function llama(
     return { y, backward };
   };
 
-  /** Of queries or keys, where their heads are normed. */
+  /** The norms over the heads of queries or keys, where there are any. */
   const headNorm = (name: string, x: Vector) =>
     shape.qkNorm ? norm(name, x, D) : { y: x, backward: (dy: Vector) => dy };
 

@@ -79,7 +79,7 @@ export function rmsnormBackward(
   return { dx, dweight };
 }
 
-/** As a model's configuration has it. */
+/** The scaling of rotary frequencies, as a model's configuration has it. */
 export type RopeScaling =
   | { readonly type: 'linear'; readonly factor: number }
   | {

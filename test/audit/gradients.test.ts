@@ -1,4 +1,7 @@
-/** Every op's float64 rule, and the model's gradients on the device: how far within its bound, and what the bound catches. */
+/**
+ * Every op's float64 rule, and the model's gradients on the device: how far within its bound, and what the bound
+ * catches.
+ */
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { modelChecks, ruleChecks } from '../../src/audit/gradients.js';
 import { useDevice } from '../support/gpu.js';

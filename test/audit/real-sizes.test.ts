@@ -1,6 +1,6 @@
 /**
- * Kernels at the sizes of real models, in every variant: they hold their bounds there, and each bug that small sizes do not
- * show is seen.
+ * Kernels at the sizes of real models, in every variant: they hold their bounds there, and each bug that small sizes do
+ * not show is seen.
  */
 import { describe, expect, test } from 'vitest';
 import { FAMILIES } from '../../src/audit/subjects/index.js';

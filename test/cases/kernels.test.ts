@@ -1,7 +1,7 @@
 /**
  * Every kernel against float64 on every size and type, on a device that checks bounds: in the variant that the adapter
- * takes, and products in all that cover pairs of what a pipeline is made for. `test/audit` and 'audit kernels --quick' have
- * the others, and adversarial inputs.
+ * takes, and products in all that cover pairs of what a pipeline is made for. `test/audit` and 'audit kernels --quick'
+ * have the others, and adversarial inputs.
  */
 import { describe, expect, test } from 'vitest';
 import { FAMILIES } from '../../src/audit/subjects/index.js';

@@ -1,6 +1,7 @@
 /**
  * Checkpoints in the layouts of Hugging Face: what is loaded, what it computes, and what is written again. Logits are
- * compared with the project's float64 reference, and with an independent reader in Python where there is one with torch.
+ * compared with the project's float64 reference, and with an independent reader in Python where there is one with
+ * torch.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
@@ -49,7 +50,9 @@ function distance(a: ArrayLike<number>, b: ArrayLike<number>): number {
   return most;
 }
 
-/** Logits in float64 by the project's own reference, from the file's values; with or without the folder's rope scaling. */
+/**
+ * Logits in float64 by the project's own reference, from the file's values; with or without the folder's rope scaling.
+ */
 function referenceLogits(folder: string, { scaled = true } = {}): Float64Array {
   const { config, weights } = openModel(folder);
   const values = new Map(parameterSpecs(config).map(spec => [spec.name, Float64Array.from(weights.read(spec))]));

@@ -1,4 +1,6 @@
-/** Conversions between f32, f16 and bf16, against every value of the small formats and against arithmetic in float64. */
+/**
+ * Conversions between f32, f16 and bf16, against every value of the small formats and against arithmetic in float64.
+ */
 import { expect, test } from 'vitest';
 import { findNonFinite, narrow, storedBits, type WeightType, widen } from '../../src/checkpoint/weight-types.js';
 import { halvesOf } from '../../src/half.js';

@@ -93,7 +93,8 @@ describe('the way from text to a report', () => {
       { name: 'fr', path: 'fr', passes: expect.closeTo((0.9 * 1280) / trainTokens.fr!, 9) as number },
       { name: 'en', path: 'en', passes: expect.closeTo((0.1 * 1280) / trainTokens.en!, 9) as number },
     ]);
-    // 0.24 of the budget in forward tokens, half for each language: four sequences of 32, one at each of four evaluations
+    // 0.24 of the budget in forward tokens, half for each language: four sequences of 32, one at each of four
+    // evaluations
     expect(evaluations).toMatchObject({ count: 4, tokens: { en: 32, fr: 32 } });
     expect(evaluations!.shareOfTraining).toBeCloseTo((4 * 64) / 3 / 1280, 12);
     expect(evaluations!.flops).toBeCloseTo(Number(evaluations!.shareOfTraining) * Number(planned.flops), 0);

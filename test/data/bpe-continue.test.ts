@@ -46,7 +46,8 @@ describe('a continued BPE', () => {
       const ids = await extended.encode(text);
       if (ids.length !== 1 || ids[0] !== id) unreached.set(id, text);
     }
-    // whole words and characters are reached by themselves; these are parts of characters, and what the pattern cuts apart
+    // whole words and characters are reached by themselves; these are parts of characters, and what the pattern cuts
+    // apart
     for (const text of unreached.values()) expect(text).toMatch(/\ufffd|\s/);
     expect(unreached.size).toBeLessThan(10);
     for (const file of [other, sample('fr')]) {

@@ -1,4 +1,7 @@
-/** The tokenizer of Llama 2, as it is shipped, against the ids that an independent implementation gives for whole documents. */
+/**
+ * The tokenizer of Llama 2, as it is shipped, against the ids that an independent implementation gives for whole
+ * documents.
+ */
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';

@@ -85,8 +85,8 @@ async function failure(work: Promise<unknown>): Promise<string> {
 
 describe('pieces of a long text', () => {
   /**
-   * The trained file with the pattern of GPT-4, Llama 3 and Qwen, merges over a point and the line end behind it, and the
-   * normalizer of Qwen.
+   * The trained file with the pattern of GPT-4, Llama 3 and Qwen, merges over a point and the line end behind it, and
+   * the normalizer of Qwen.
    */
   function likeQwen(): TextTokenizer {
     const file = parse(tokenizer.json);

@@ -1,4 +1,7 @@
-/** Log-likelihoods of spans against the float64 reference's logits, and against each other. Bounds: see test/model/golden.test.ts. */
+/**
+ * Log-likelihoods of spans against the float64 reference's logits, and against each other. Bounds: see
+ * test/model/golden.test.ts.
+ */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { logLikelihoods, paddedLength, type ScoredTokens } from '../../src/eval/log-likelihoods.js';
 import { createModel, loadModel, type Model } from '../../src/index.js';

@@ -107,7 +107,8 @@ describe.each(Object.entries(models))('%s', (_, { config, B, T }) => {
       const error = actual.gradients
         .get(name)!
         .reduce((worst, g, i) => Math.max(worst, Math.abs(g - reference[i]!)), 0);
-      // a gradient that is zero but for cancellation (one token: attention cannot matter) is off by roundings of its terms
+      // a gradient that is zero but for cancellation (one token: attention cannot matter) is off by roundings of its
+      // terms
       expect(error, name).toBeLessThan(tolerance * Math.max(scale, 1e-3));
     }
     model.destroy();

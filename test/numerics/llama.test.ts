@@ -8,7 +8,9 @@ import { Random } from '../../src/random.js';
 import { golden, goldenShape, goldenTensors, learningRate, optimizer } from '../support/golden.js';
 import { smallModel } from '../support/model.js';
 
-/** Stored as float32: a relative rounding of 2^-24; the largest value of a tensor sets the scale of what is compared. */
+/**
+ * Stored as float32: a relative rounding of 2^-24; the largest value of a tensor sets the scale of what is compared.
+ */
 function expectStored(actual: Float64Array, stored: Float32Array, what: string): void {
   let largest = 0;
   let worst = 0;

@@ -1,7 +1,7 @@
 /**
- * The float64 reference against numbers that others published, most of them made by PyTorch. They are printed in few digits,
- * and some of their inputs are too: a value may be off by half a unit of its last place, and by what as much of each
- * input makes of it.
+ * The float64 reference against numbers that others published, most of them made by PyTorch. They are printed in few
+ * digits, and some of their inputs are too: a value may be off by half a unit of its last place, and by what as much of
+ * each input makes of it.
  */
 import { expect, test } from 'vitest';
 import * as ops from '../../src/numerics/reference.js';

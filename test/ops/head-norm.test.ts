@@ -1,4 +1,6 @@
-/** RMSNorm over heads through the graph that training uses: queries and keys of a row, both passes, values left alone. */
+/**
+ * RMSNorm over heads through the graph that training uses: queries and keys of a row, both passes, values left alone.
+ */
 import { expect, test } from 'vitest';
 import { Graph } from '../../src/autograd/graph.js';
 import type { Case, Expected, Given } from '../../src/cases/case.js';

@@ -1,4 +1,6 @@
-/** Matrix products in windows of a binding, matrices of shapes that other adapters have, and what is taken by default. */
+/**
+ * Matrix products in windows of a binding, matrices of shapes that other adapters have, and what is taken by default.
+ */
 
 import { describe, expect, test } from 'vitest';
 import { matmulVariants } from '../../src/audit/variants.js';

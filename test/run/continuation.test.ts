@@ -187,8 +187,8 @@ describe.each(precisions)('kept moments, in %s', precision => {
 
   test('go on where the source was: with its data and rate, to the bits of the source itself', async () => {
     if (precision === 'f16' && !hasHalves()) return;
-    // both at the constant rate from step 3 on; the branch is given the batches of the source's steps 5 to 10 by leaving
-    // out its first four, which a run's sampler, put forward in its first checkpoint, does
+    // both at the constant rate from step 3 on; the branch is given the batches of the source's steps 5 to 10 by
+    // leaving out its first four, which a run's sampler, put forward in its first checkpoint, does
     const more = { schedule: 'constant', warmup: 0, learningRate: 5e-3, optimizerState: 'keep', precision };
     const name = `kept-${precision}`;
     const abort = new AbortController();

@@ -14,7 +14,9 @@ import { Random } from '../../src/random.js';
 
 export { apart as parts, sideBySide } from '../../src/numerics/side-by-side.js';
 
-/** The device of a test file: opened before its tests, by default with Dawn's own bounds checks, and checked after them. */
+/**
+ * The device of a test file: opened before its tests, by default with Dawn's own bounds checks, and checked after them.
+ */
 export function useDevice(options: DeviceOptions = { checked: true }): { readonly device: Device } {
   const holder: { device: Device } = { device: undefined as unknown as Device };
   beforeAll(async () => {

@@ -17,8 +17,8 @@ const ADVERSARIAL: readonly InputClass[] = ['near ties', 'cancelling', 'signed z
 const SMALL = { B: 1, T: 37, H: 4, KV: 2 };
 const SMALL_HEAD: Readonly<Record<StoredType, number>> = { f32: 24, f16: 16 };
 /**
- * Head sizes of the variants that the adapter would not choose, since large heads take drivers long to compile, most of all
- * of halves: one chunk, several, and the widest that they have.
+ * Head sizes of the variants that the adapter would not choose, since large heads take drivers long to compile, most of
+ * all of halves: one chunk, several, and the widest that they have.
  */
 const OTHER_HEADS: Readonly<Record<StoredType, readonly number[]>> = { f32: [8, 24, 80], f16: [8, 16] };
 /** One head size, so that each variant is compiled once: a workgroup with rows to spare, and several. */

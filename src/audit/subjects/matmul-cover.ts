@@ -1,7 +1,7 @@
 /**
  * Which variants of the matrix product are posed which cases. A pipeline is made for a tile, a form, the types, an
- * epilogue, and how the stored rows divide into vectors: for every variant all of them would take minutes to compile. What
- * the adapter runs by default takes all; of every other variant each pair of these factors is met.
+ * epilogue, and how the stored rows divide into vectors: for every variant all of them would take minutes to compile.
+ * What the adapter runs by default takes all; of every other variant each pair of these factors is met.
  */
 
 import type { Variant } from '../../cases/case.js';
@@ -52,7 +52,7 @@ const factorsOf = (make: Combination): readonly (string | number)[] => {
 };
 const keyOf = (combination: Combination): string => factorsOf(combination).join(' ');
 
-/** Of the variants that are not the adapter's choice: pairs of all that `makes` has, and all that `every` has. */
+/** What the variants that are not the adapter's choice run: pairs of all that `makes` has, and all that `every` has. */
 export function coverOf(adapter: AdapterDescription, makes: readonly Make[], every: readonly Make[]): Cover {
   const combinations = (list: readonly Make[]): Combination[] =>
     list.flatMap(make => [...matmulVariants(adapter, make.types)].slice(1).map(([name]) => ({ ...make, name })));

@@ -80,9 +80,9 @@ function adversarial(cover: Cover, makes: readonly Make[]): Make[] {
 }
 
 /**
- * What `quick` poses: by form a multiple of eight in every stored row, or in none, and by form and type one epilogue and
- * the variants that run beside the first, which is the adapter's own choice. So a pipeline is made for a variant, a form
- * and a type; tiles meet two forms, one in each type.
+ * What `quick` poses: by form a multiple of eight in every stored row, or in none, and by form and type one epilogue
+ * and the variants that run beside the first, which is the adapter's own choice. So a pipeline is made for a variant, a
+ * form and a type; tiles meet two forms, one in each type.
  */
 interface Quick {
   readonly sizes: readonly ProductSizes[];

@@ -20,7 +20,7 @@ import { swigluBackwardCase, swigluForwardCase } from '../../cases/swiglu.js';
 import type { InputClass } from '../../numerics/inputs.js';
 import { hasHalves, type Posed, type Scope, storedTypes } from '../problem.js';
 
-/** Beside uniform values; of what is not summed there is nothing to cancel. */
+/** The input classes beside uniform values; where nothing is summed there is nothing to cancel. */
 export const ADVERSARIAL: readonly InputClass[] = ['cancelling', 'wide', 'denormal', 'signed zeros', 'largest'];
 const NOT_SUMMED = ADVERSARIAL.slice(1);
 const QUICK_TERMS = 4096;
