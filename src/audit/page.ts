@@ -14,8 +14,8 @@ export function auditPage(report: AuditReport): string {
   return htmlPage(
     `Audit of ${adapter.name}`,
     `<p class="finding">${verdict}</p>
-<p class="note">${escapeHtml(adapter.driver)}, babelgrad ${escapeHtml(report.version)}, ${quick ? 'quick, ' : ''}${seconds} s.
-Errors are against float64 on the same inputs; a share of 1 is the derived bound, and what is beyond it fails.</p>
+<p class="note">${escapeHtml(adapter.driver)}, babelgrad ${escapeHtml(report.version)},
+${quick ? 'quick, ' : ''}${seconds} s. Errors are against float64 on the same inputs; a share of 1 is the derived bound, and what is beyond it fails.</p>
 ${failures.length > 0 ? `<h2>Failures</h2><div class="scroll">${failureTable(failures)}</div>` : ''}
 <h2>Kernels</h2>
 <div class="scroll">${table(
@@ -24,8 +24,8 @@ ${failures.length > 0 ? `<h2>Failures</h2><div class="scroll">${failureTable(fai
     )}</div>
 ${plots(
   'Error against the length of the sum',
-  'Both over the largest exact value of the output, so that they stand side by side. Exact results have no place on a ' +
-    'logarithmic axis.',
+  'Both over the largest exact value of the output, so that they stand side by side. Exact results have no place on ' +
+    'a logarithmic axis.',
   seriesOf(checks).map(series => seriesPlot(series, checks)),
 )}
 ${plots(
