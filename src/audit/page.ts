@@ -15,7 +15,8 @@ export function auditPage(report: AuditReport): string {
     `Audit of ${adapter.name}`,
     `<p class="finding">${verdict}</p>
 <p class="note">${escapeHtml(adapter.driver)}, babelgrad ${escapeHtml(report.version)},
-${quick ? 'quick, ' : ''}${seconds} s. Errors are against float64 on the same inputs; a share of 1 is the derived bound, and what is beyond it fails.</p>
+${quick ? 'quick, ' : ''}${seconds} s. Errors are against float64 on the same inputs; a share of 1 is the derived bound,
+and what is beyond it fails.</p>
 ${failures.length > 0 ? `<h2>Failures</h2><div class="scroll">${failureTable(failures)}</div>` : ''}
 <h2>Kernels</h2>
 <div class="scroll">${table(
