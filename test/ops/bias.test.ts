@@ -42,6 +42,6 @@ test('beyond a binding the bits are the same, and without a gradient nothing is 
   const x = parameter(device, 'x', size, uniform('x', 300 * 129));
   const y = addBias(graph, x, input(device, 'bias', [129], uniform('bias', 129)));
   backwardFrom(graph, y, y);
-  expect(graph.nodes.map(({ op }) => op)).toEqual(['add_bias', 'root', 'accumulate']);
+  expect(graph.nodes.filter(({ op }) => /gradient|sum/.test(op))).toEqual([]);
   device.close();
 });
