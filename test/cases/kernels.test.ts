@@ -1,6 +1,6 @@
 /**
- * Every kernel against float64 on a device that checks bounds: in all variants on the sizes of a quick audit, and in the
- * variant that the adapter takes on all sizes and types. `test/audit` has adversarial inputs.
+ * Every kernel against float64 on a device that checks bounds: in all variants on the sizes of a quick audit, and in
+ * the variant that the adapter takes on all sizes and types. `test/audit` has adversarial inputs.
  */
 import { describe, expect, test } from 'vitest';
 import { FAMILIES } from '../../src/audit/subjects/index.js';
