@@ -28,6 +28,11 @@ export type Alter = (call: KernelCall, device: Device) => KernelCall;
 export interface BenchOptions {
   /** Runs of each variant, from the same memory. */
   readonly repeats: number;
+  /**
+   * Whether workgroup memory is filled before each run; by default it is. It shows what a kernel reads and has not
+   * written, and costs a software adapter more than most cases do.
+   */
+  readonly fillWorkgroups?: boolean;
   readonly alter?: Alter | undefined;
 }
 
@@ -128,9 +133,9 @@ export class Bench {
     }
   }
 
-  /** Fills the workgroup memory of as many workgroups as run at once. */
+  /** What fills the workgroup memory of as many workgroups as run at once; nothing where that is not wanted. */
   async #dirty(): Promise<Command[]> {
-    if (this.#fill.length > 0) return this.#fill;
+    if (this.#options.fillWorkgroups === false || this.#fill.length > 0) return this.#fill;
     const [sink, parameters] = [
       this.device.createBuffer('sink', 16),
       this.device.createBuffer('parameters', 16, 'uniform'),

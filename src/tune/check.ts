@@ -21,7 +21,7 @@ export class Checker {
   readonly #faults = new Map<string, Promise<string | undefined>>();
 
   constructor(device: Device) {
-    this.#bench = new Bench(device, { repeats: 1 });
+    this.#bench = new Bench(device, { repeats: 1, fillWorkgroups: false });
   }
 
   /** Checks a variant. @returns why it is wrong, or undefined. @throws Error when it does not compile. */

@@ -44,7 +44,7 @@ function problemsOf(kernels: readonly string[], ...parts: string[]): Map<string,
 /** Variants that are wrong. */
 async function failing(problem: Problem, bug?: Bug): Promise<string[]> {
   const alter: Alter = call => (bug && call.label.startsWith(problem.kernel) ? broken(call, bug) : call);
-  return [...(await faultsOf(context.device, problem, alter)).keys()];
+  return [...(await faultsOf(context.device, problem, { alter })).keys()];
 }
 
 /** It is right in every variant, and wrong in every one with each of the bugs. */

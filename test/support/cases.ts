@@ -1,14 +1,21 @@
 /** Runs cases on the device under test, and holds what ops make of a case's values to its bounds. */
 import { errorsOf } from '../../src/audit/error-units.js';
 import type { Tensor } from '../../src/autograd/tensor.js';
-import { type Alter, Bench } from '../../src/cases/bench.js';
+import { Bench, type BenchOptions } from '../../src/cases/bench.js';
 import { type Case, type Given, givenOf, type Problem } from '../../src/cases/case.js';
 import type { Device } from '../../src/gpu/device.js';
 import { expectWithin, input, parameter } from './gpu.js';
 
-/** By the name of a variant: what is wrong with it, of those that are wrong. */
-export async function faultsOf(device: Device, problem: Problem, alter?: Alter): Promise<Map<string, string>> {
-  const bench = new Bench(device, { repeats: 1, alter });
+/**
+ * By the name of a variant: what is wrong with it, of those that are wrong. A checked device zeroes workgroup memory,
+ * so that it need not be filled.
+ */
+export async function faultsOf(
+  device: Device,
+  problem: Problem,
+  options: Omit<BenchOptions, 'repeats'> = { fillWorkgroups: false },
+): Promise<Map<string, string>> {
+  const bench = new Bench(device, { repeats: 1, ...options });
   try {
     const expected = Object.entries(problem.expected(givenOf(problem)));
     const faults = new Map<string, string>();
