@@ -1,5 +1,5 @@
 /** The benchmark's results for the terminal. */
-import { percent, short } from '../src/report/numbers.js';
+import { figures, percent, short } from '../src/report/numbers.js';
 import { spreadOf } from './measure.js';
 import type { Bar, PeerRow, PeerWork, StepResult, WorkSummary } from './result.js';
 import type { StepCosts } from './works/step.js';
@@ -63,8 +63,5 @@ export function peerRow(work: PeerWork, { engine, wall, refused, costs }: PeerRo
 
 const costNote = ({ dispatches, submits, buffersAfterStep2, peakBytes }: Partial<StepCosts>): string =>
   `${dispatches} dispatches, ${submits} submits, ${buffersAfterStep2} new buffers, peak ${figures((peakBytes ?? 0) / 1e6)} MB`;
-
-/** Three digits that count, or the whole number. */
-const figures = (value: number): string => (value >= 1000 ? value.toFixed(0) : value.toPrecision(3));
 
 const firstLine = (text: string): string => text.split('\n')[0]!;

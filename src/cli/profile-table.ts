@@ -1,12 +1,9 @@
 /** Prints the times of `profile`. */
 import type { KernelTime, Profile } from '../profile/profile.js';
 import type { Profiled } from '../profile/subject.js';
-import { percent } from '../report/numbers.js';
+import { figures, percent } from '../report/numbers.js';
 import type { CommandResult, Terminal } from './command.js';
 import { textTable } from './table.js';
-
-/** Returns three significant digits, or the whole number. */
-const figures = (value: number): string => (Math.abs(value) >= 1000 ? value.toFixed(0) : value.toPrecision(3));
 
 const UNITS = { flops: 'GFLOP/s', bytes: 'GB/s' } as const;
 

@@ -2,9 +2,9 @@
  * The kernels that a process compiles, as files: with `BABELGRAD_WGSL=DIR` each specialised source is written to
  * DIR/LABEL-HASH.wgsl.
  */
-import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { makeFolder, writeFileWhole } from '../files.js';
+import { sha256 } from '../hash.js';
 
 /** Returns the folder that the environment names. @throws UserError when it cannot be made. */
 export function kernelFolder(): string | undefined {
@@ -15,7 +15,6 @@ export function kernelFolder(): string | undefined {
 
 /** Writes a kernel below a line with its label; one source has one name. */
 export function writeKernel(folder: string, label: string, source: string): void {
-  const hash = createHash('sha256').update(source).digest('hex').slice(0, 8);
-  const name = `${label.replaceAll(/[^\w.-]+/g, '_')}-${hash}.wgsl`;
+  const name = `${label.replaceAll(/[^\w.-]+/g, '_')}-${sha256(source).slice(0, 8)}.wgsl`;
   writeFileWhole(join(folder, name), `// ${label}\n${source}`);
 }

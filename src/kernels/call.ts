@@ -73,8 +73,7 @@ export const kernelCall = (name: string, { constants, ...args }: KernelArguments
 /**
  * A call of WGSL whose bindings have numbers.
  * @throws Error naming the kernel and the operand or parameter that is missing, unknown, of another type than the
- * source
- *   declares, or bound to be read while it is written.
+ *   source declares, or bound to be read while it is written.
  */
 export function callOf(
   source: string,

@@ -1,25 +1,23 @@
 /**
  * Loads kernels/NAME.wgsl and specialises it. A kernel file is WGSL with
  * - constants that are known when the pipeline is made: where the source names one, `const NAME = 4u;` stands ahead of
- * it
- *   for a number, and `alias NAME = vec4<f32>;` for a type;
+ *   it for a number, and `alias NAME = vec4<f32>;` for a type;
  * - `#include lib/x.wgsl`, which pastes kernels/lib/x.wgsl;
  * - `#if ${NAME}` … `#elif ${NAME}` … `#else` … `#endif` (the package wgsl-preprocessor);
  * - `#for i in COUNT, j in 4` … `#end`: the lines between, for each i = 0 … COUNT-1 and j = 0 … 3, the last the
- * fastest,
- *   with `${i}` and `${j}` replaced by the numbers. Registers cannot be indexed at run time, and not every driver
- *   unrolls loops, so tiles are unrolled here;
+ *   fastest, with `${i}` and `${j}` replaced by the numbers. Registers cannot be indexed at run time, and not every
+ *   driver unrolls loops, so tiles are unrolled here;
  * - `${NAME}` elsewhere, which pastes a value as it is, such as the name of a function;
  * - bindings without numbers, `var<storage, read> x: array<f32>;`: they are numbered in their order.
  *
  * `enable f16;` and the like are added where the specialised source needs them. This is the one place that reads kernel
  * files: everything above it is free of the file system.
  */
-import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
 import { packageRoot } from '../files.js';
+import { sha256 } from '../hash.js';
 
 /** The values that a kernel is specialised with, by name. A boolean serves `#if` only. */
 export type Constants = Readonly<Record<string, number | string | boolean>>;
@@ -50,11 +48,8 @@ function linesOf(file: string): readonly Line[] {
 /** SHA-256 of all kernel files: what was measured of them holds while it is the same. */
 export function kernelsHash(): string {
   const folder = join(packageRoot, 'kernels');
-  const hash = createHash('sha256');
-  for (const name of (readdirSync(folder, { recursive: true }) as string[]).sort()) {
-    if (name.endsWith('.wgsl')) hash.update(`${name}\n`).update(readFileSync(join(folder, name)));
-  }
-  return hash.digest('hex');
+  const names = (readdirSync(folder, { recursive: true }) as string[]).filter(name => name.endsWith('.wgsl')).sort();
+  return sha256(names.map(name => `${name}\n${readFileSync(join(folder, name), 'utf8')}`).join(''));
 }
 
 /**

@@ -14,6 +14,9 @@ export function short(value: number): string {
   return unit ? `${Number((value / unit[0]).toPrecision(3))}${unit[1]}` : String(Number(value.toPrecision(3)));
 }
 
+/** Returns three digits that count, or the whole number. */
+export const figures = (value: number): string => (Math.abs(value) >= 1000 ? value.toFixed(0) : value.toPrecision(3));
+
 /** Returns held-out losses by language, in nats per token. */
 export const showLosses = (heldOut: Readonly<Record<string, { readonly loss: number }>>): string =>
   Object.entries(heldOut)
