@@ -14,32 +14,16 @@ import type { Constants } from './source.js';
 import type { VariantTable } from './variants.js';
 import { rowsWithin } from './windows.js';
 
-/** What each pass reads and writes. */
-export const ATTENTION_OPERANDS = {
-  attention_forward: ['qkv', 'out', 'logsumexp'],
-  attention_backward_query: ['qkv', 'out', 'logsumexp', 'dout', 'dqkv', 'delta'],
-  attention_backward_key_value: ['qkv', 'logsumexp', 'delta', 'dout', 'dqkv'],
-} as const satisfies Readonly<Record<AttentionKernel, readonly string[]>>;
-export type AttentionOperand = (typeof ATTENTION_OPERANDS)[AttentionKernel][number];
-
-/** The operands of a pass by name; `branches` is a further one of the forward pass. */
-export type AttentionOperands = { readonly qkv: Operand } & Readonly<
-  Partial<Record<AttentionOperand | 'branches', Operand>>
+/** The operands of a pass, by the names in its .wgsl file; `branches` is a further one of the forward pass. */
+type AttentionOperands = { readonly qkv: Operand } & Readonly<
+  Partial<Record<'out' | 'logsumexp' | 'dout' | 'dqkv' | 'delta' | 'branches', Operand>>
 >;
-
-export const attentionOperands = (
-  kernel: AttentionKernel,
-  bind: (name: AttentionOperand) => Operand,
-): AttentionOperands => {
-  const names: readonly AttentionOperand[] = ATTENTION_OPERANDS[kernel];
-  return Object.fromEntries(names.map(name => [name, bind(name)])) as unknown as AttentionOperands;
-};
 
 /** Products of a head's scores and of what is made of them, of [T, D] with [D, T] or [T, T] with [T, D]. */
 const PRODUCTS = { attention_forward: 2, attention_backward_query: 3, attention_backward_key_value: 4 };
 
 /** One pass with a given variant. */
-export function attentionCall(
+function attentionCall(
   kernel: AttentionKernel,
   variant: AttentionVariant,
   { B, T, H, KV, D }: AttentionSizes,

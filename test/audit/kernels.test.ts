@@ -7,12 +7,12 @@ import type { Check } from '../../src/audit/report.js';
 import { FAMILIES } from '../../src/audit/subjects/index.js';
 import { matmulVariants } from '../../src/audit/variants.js';
 import type { Alter } from '../../src/cases/bench.js';
-import type { Case, Problem } from '../../src/cases/case.js';
+import type { Problem } from '../../src/cases/case.js';
 import type { MatmulTypes } from '../../src/cases/matmul.js';
 import { matmulSizes, sumLengths } from '../../src/cases/sizes.js';
 import { packageRoot } from '../../src/files.js';
-import type { DeviceBuffer } from '../../src/gpu/buffer.js';
-import type { KernelCall, Operand } from '../../src/kernels/call.js';
+import type { KernelCall } from '../../src/kernels/call.js';
+import { callsOf } from '../support/cases.js';
 import { useDevice } from '../support/gpu.js';
 
 const context = useDevice({ checked: false });
@@ -40,18 +40,6 @@ async function failures(name: string, shape: string, alter: Alter): Promise<Chec
 
 const metricsOf = (checks: readonly Check[]) => [...new Set(checks.map(({ metric }) => metric))].sort();
 
-/** Small buffers by the names of a case's operands: enough to ask for its calls. */
-function operandsOf({ inputs, outputs }: Case): Record<string, Operand> {
-  const operands: Record<string, Operand> = {};
-  for (const [name, { type }] of Object.entries({ ...inputs, ...outputs })) {
-    const buffer = smallBuffers.get(name) ?? context.device.createBuffer(name, 16);
-    smallBuffers.set(name, buffer);
-    operands[name] = { buffer, offsetBytes: 0, sizeBytes: 16, type };
-  }
-  return operands;
-}
-const smallBuffers = new Map<string, DeviceBuffer>();
-
 describe('whole kernels', () => {
   // the other three are slow to compile: test/ops has their cases, and 'audit kernels --quick' runs them
   const quick = FAMILIES.map(({ name }) => name).filter(
@@ -72,9 +60,8 @@ describe('whole kernels', () => {
     const adapter = { ...context.device.adapter, ...software };
     const called = new Set<string>();
     for (const problem of FAMILIES.flatMap(({ problems }) => [...problems({ adapter, quick: true })])) {
-      const operands = operandsOf(problem);
       for (const { table } of problem.variants) {
-        for (const { label } of problem.calls(table, operands)) called.add(label.split(' ')[0]!.replace('_swiglu', ''));
+        for (const { label } of callsOf(problem, table)) called.add(label.split(' ')[0]!.replace('_swiglu', ''));
       }
     }
     const apart = ['fill_workgroup', 'ceiling_fma', 'ceiling_copy'];
@@ -86,9 +73,8 @@ describe('whole kernels', () => {
     for (const { name, problems } of FAMILIES.filter(({ name }) => /^matmul|^attention/.test(name))) {
       const [seen, variants] = [new Map<string, Set<string>>(), new Set<string>()];
       for (const problem of problems({ adapter, quick: true })) {
-        const operands = operandsOf(problem);
         for (const { name, table } of problem.variants) {
-          const [call] = problem.calls(table, operands);
+          const [call] = callsOf(problem, table);
           // a product of few rows has a tile of its own
           const rows = call!.source.match(/const (ROWS|GROUPS) = \d+u/g) ?? [];
           const key = `${name} ${problem.kernel} ${problem.shape.replace(/, .*/, '')} ${[...new Set(rows)]}`;

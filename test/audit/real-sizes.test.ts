@@ -4,13 +4,13 @@
  */
 import { describe, expect, test } from 'vitest';
 import { FAMILIES } from '../../src/audit/subjects/index.js';
+import { attentionCases } from '../../src/cases/attention.js';
 import type { Alter } from '../../src/cases/bench.js';
 import type { Problem } from '../../src/cases/case.js';
-import type { DeviceBuffer } from '../../src/gpu/buffer.js';
-import { attentionCall, attentionOperands } from '../../src/kernels/attention.js';
 import type { AttentionKernel, MatrixAttention } from '../../src/kernels/attention-variant.js';
 import type { KernelCall } from '../../src/kernels/call.js';
-import { faultsOf } from '../support/cases.js';
+import { VariantTable } from '../../src/kernels/variants.js';
+import { callsOf, faultsOf } from '../support/cases.js';
 import { useDevice } from '../support/gpu.js';
 
 const context = useDevice({ checked: false });
@@ -103,8 +103,6 @@ const attentionBugs: readonly {
   { shape: 'B 2 T 600 heads 6/2', ofQueries: [batchOffset], ofKeys: [batchOffset] },
 ];
 
-const STATISTICS: readonly string[] = ['logsumexp', 'delta'];
-
 const bugsOf = (kernel: AttentionKernel, { ofQueries, ofKeys }: (typeof attentionBugs)[number]) =>
   kernel === 'attention_backward_key_value' ? ofKeys : ofQueries;
 
@@ -120,24 +118,18 @@ describe.each(attentionBugs)('attention, $shape', bugs => {
 
   test('on subgroup matrices', async () => {
     const matrix: MatrixAttention = { lanes: 8, matrix: [8, 8, 8], subgroupsM: 2, rows: 16 };
-    const buffers = new Map<string, DeviceBuffer>();
-    const operands = (kernel: AttentionKernel) =>
-      attentionOperands(kernel, name => {
-        const buffer = buffers.get(name) ?? context.device.createBuffer(name, 16);
-        buffers.set(name, buffer);
-        return { buffer, offsetBytes: 0, sizeBytes: 16, type: STATISTICS.includes(name) ? 'f32' : 'f16' };
-      });
+    const table = new VariantTable(context.device.adapter, {}, { attention: matrix });
+    const cases = attentionCases({ B: 1, T: 1, H: 1, KV: 1, D: 16, type: 'f16' });
     const problems = problemsOf(ATTENTION, bugs.shape, 'on matrices');
     for (const kernel of ATTENTION) {
       const [bug] = bugsOf(kernel, bugs)
         .slice(-1)
         .map(bug => (bug === batchOffset ? batchOffsetOnMatrices : bug));
       // where an adapter has no such matrices, this is all that is held
-      broken(attentionCall(kernel, matrix, { B: 1, T: 1, H: 1, KV: 1, D: 16 }, operands(kernel)), bug!);
+      broken(callsOf(cases[kernel], table)[0]!, bug!);
       const problem = problems.get(kernel);
       if (problem) await check(problem, [bug!]);
     }
-    for (const buffer of buffers.values()) buffer.destroy();
   });
 });
 

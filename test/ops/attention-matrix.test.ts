@@ -1,12 +1,12 @@
 /** Attention on subgroup matrices: against float64 where an adapter runs them, and as far as WGSL goes elsewhere. */
 import { describe, expect, test } from 'vitest';
-import { rangeOf } from '../../src/autograd/tensor.js';
-import { attentionCall, attentionOperands } from '../../src/kernels/attention.js';
+import { attentionCases } from '../../src/cases/attention.js';
 import type { AttentionKernel, MatrixAttention } from '../../src/kernels/attention-variant.js';
 import { matrixShapes } from '../../src/kernels/matmul-variant.js';
-import type { KernelRequest } from '../../src/kernels/variants.js';
+import { type KernelRequest, VariantTable } from '../../src/kernels/variants.js';
 import { Checker } from '../../src/tune/check.js';
-import { input, useDevice } from '../support/gpu.js';
+import { callsOf } from '../support/cases.js';
+import { useDevice } from '../support/gpu.js';
 
 const context = useDevice();
 const KERNELS: readonly AttentionKernel[] = [
@@ -46,20 +46,12 @@ describe('attention on subgroup matrices', () => {
     const { device } = context;
     if (!has('chromium-experimental-subgroup-matrix')) return;
     const variant: MatrixAttention = { lanes: 32, matrix, subgroupsM: 2, rows: 32 };
-    const operand = (name: string) => {
-      const isStatistic = name === 'logsumexp' || name === 'delta';
-      const tensor = input(device, name, [64], new Float64Array(64), isStatistic ? 'f32' : 'f16');
-      return rangeOf(tensor, tensor.buffer!);
-    };
-    for (const kernel of KERNELS) {
-      for (const D of [40, 90]) {
-        const { source } = attentionCall(
-          kernel,
-          variant,
-          { B: 1, T: 40, H: 2, KV: 1, D },
-          attentionOperands(kernel, operand),
-        );
-        const errors = (await device.diagnose(source)).filter(message => message.startsWith('error'));
+    const table = new VariantTable(device.adapter, {}, { attention: variant });
+    for (const D of [40, 90]) {
+      const cases = attentionCases({ B: 1, T: 40, H: 2, KV: 1, D, type: 'f16' });
+      for (const kernel of KERNELS) {
+        const [call] = callsOf(cases[kernel], table);
+        const errors = (await device.diagnose(call!.source)).filter(message => message.startsWith('error'));
         expect(errors, `${kernel} ${D}`).toEqual([]);
       }
     }

@@ -4,6 +4,9 @@ import type { Tensor } from '../../src/autograd/tensor.js';
 import { Bench, type BenchOptions } from '../../src/cases/bench.js';
 import { type Case, type Given, givenOf, type Problem } from '../../src/cases/case.js';
 import type { Device } from '../../src/gpu/device.js';
+import { MemoryCount } from '../../src/gpu/memory.js';
+import type { KernelCall, Operand } from '../../src/kernels/call.js';
+import type { VariantTable } from '../../src/kernels/variants.js';
 import { expectWithin, input, parameter } from './gpu.js';
 
 /**
@@ -33,6 +36,16 @@ export async function faultsOf(
   } finally {
     bench.destroy();
   }
+}
+
+/** The calls that a case comes to with a table's variants, on small buffers that no device holds. */
+export function callsOf(one: Case, table: VariantTable): KernelCall[] {
+  const memory = new MemoryCount(table.adapter);
+  const operands: Record<string, Operand> = {};
+  for (const [name, { type }] of Object.entries({ ...one.inputs, ...one.outputs })) {
+    operands[name] = { buffer: memory.createBuffer(name, 16), offsetBytes: 0, sizeBytes: 16, type };
+  }
+  return one.calls(table, operands);
 }
 
 /** A case's input as a tensor of a graph. */
