@@ -78,8 +78,7 @@ export function checkTimestamps({ name, features }: AdapterDescription): void {
   if (features.includes('timestamp-query')) return;
   throw new UserError(
     `the adapter '${name}' has no timestamps (timestamp-query), and times of single kernels cannot be told by ` +
-      "the host's " +
-      "clock; 'babelgrad bench' measures whole steps without, 'babelgrad profile --plan' needs none, " +
+      "the host's clock; 'babelgrad bench' measures whole steps without, 'babelgrad profile --plan' needs none, " +
       'and --adapter takes another',
   );
 }
