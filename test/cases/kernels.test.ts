@@ -5,7 +5,7 @@
  */
 import { describe, expect, test } from 'vitest';
 import { FAMILIES } from '../../src/audit/subjects/index.js';
-import { givenOf } from '../../src/cases/case.js';
+import { givenOf, type Problem } from '../../src/cases/case.js';
 import { faultsOf } from '../support/cases.js';
 import { useDevice } from '../support/gpu.js';
 
@@ -13,12 +13,20 @@ const context = useDevice();
 const ALL_VARIANTS = ['matmul'];
 /** Longer sums are the audit's. */
 const MOST_TERMS = 256;
+/** A product that stores halves takes llvmpipe two seconds to compile: of two-byte types one size in so many is posed. */
+const HALF_SIZES = 6;
+const isPosed = ({ kernel, inputs, outputs }: Problem, i: number) =>
+  !kernel.startsWith('matmul') ||
+  i % HALF_SIZES === 0 ||
+  [...Object.values(inputs), ...Object.values(outputs)].every(({ type }) => type === 'f32');
 
 describe.each(FAMILIES)('$name', ({ name, problems }) => {
-  test('is within its bounds', { timeout: 300_000 }, async () => {
+  test('is within its bounds', { timeout: 600_000 }, async () => {
     const { device } = context;
     const posed = [...problems({ adapter: device.adapter, quick: false })];
-    const uniform = posed.filter(({ inputClass, terms = 0 }) => inputClass === 'uniform' && terms <= MOST_TERMS);
+    const uniform = posed
+      .filter(({ inputClass, terms = 0 }) => inputClass === 'uniform' && terms <= MOST_TERMS)
+      .filter(isPosed);
     expect(uniform.length).toBeGreaterThan(0);
     for (const problem of uniform) {
       const variants = ALL_VARIANTS.includes(name) ? problem.variants : problem.variants.slice(0, 1);
