@@ -26,11 +26,14 @@ export function readNvidia(log: string): Statistics | undefined {
 /** A block begins with its number and those of the blocks that lead to it: `block.u 9 L24 [3, 9] -> {`. */
 function finalBlocks(text: string): Block[] {
   const blocks: Block[] = [];
+  let isInside = false; // behind the last block, the encoded shader is indented too
   for (const line of text.split('\n')) {
     const from = /^block\S* \d+ .*\[([\d, ]*)\] -> \{/.exec(line)?.[1];
     if (from !== undefined) {
       blocks.push({ instructions: [], predecessors: from.split(',').filter(Boolean).map(Number) });
-    } else if (/^\s+\S/.test(line)) {
+      isInside = true;
+    } else if (line.startsWith('}')) isInside = false;
+    else if (isInside && /^\s+\S/.test(line)) {
       const instruction = line
         .replace(/\/\/.*$/, '')
         .replace(/^.* = /, '')
