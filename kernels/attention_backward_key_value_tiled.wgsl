@@ -50,7 +50,10 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
       dv = add_product(thread, dv, gradients, t0);
       let dp = multiply_rows(thread, value_matrix, first, gradients, t0);
       #for c in COLUMNS
-      scores[score_at(thread, ${c}u)] *= dp[${c}] - vec4f(delta[statistics + min(t0 + other_of(thread, ${c}u), T - 1u)]);
+      {
+        let t = t0 + other_of(thread, ${c}u);
+        scores[score_at(thread, ${c}u)] *= dp[${c}] - vec4f(delta[statistics + min(t, T - 1u)]);
+      }
       #end
       dk = add_product(thread, dk, queries, t0);
     }
