@@ -3,8 +3,9 @@
 // A workgroup of THREADS_M x THREADS_N threads computes a tile of (4*ROWS*THREADS_M) x (4*COLUMNS*THREADS_N), of each
 // side; a thread holds 4*ROWS rows and COLUMNS vectors of 4 columns of it, in registers. Tiles of A and B of DEPTH
 // along K are staged [DEPTH][tile] as vectors along M and N, so that the inner loop reads a vector of each at a time.
-// They are loaded in blocks of 4 x 4: ALIGNED_* (rows of the stored matrix are whole vectors) by vectors, else element
-// by element, and so are sums stored; a matrix that is stored along K is turned in registers. Elements beyond the edge are staged as zeros.
+// They are loaded in blocks of 4 x 4: by vectors where ALIGNED_* (rows of the stored matrix are whole vectors), else
+// element by element, and so are sums stored; a matrix that is stored along K is turned in registers. Elements beyond
+// the edge are staged as zeros.
 // Operands are f32 or f16 (*_TYPE), B with B_BFLOAT bf16, in words of two; products and sums are f32, in order of K.
 #include lib/matmul_operands.wgsl
 
