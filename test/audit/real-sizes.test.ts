@@ -78,8 +78,8 @@ const keyHead: Bug = [
 const sixHeads: Bug = ['six heads of a group', 'let group = H / params.KV;', 'let group = min(H / params.KV, 6u);'];
 const batchOffset: Bug = [
   'the second sequence where it begins with as many heads as key heads',
-  'batch * T * stride',
-  'batch * T * 3u * params.KV * D',
+  /batch \* (params\.)?T \* stride/,
+  'batch * params.T * 3u * params.KV * D',
 ];
 const batchOffsetOnMatrices: Bug = [
   batchOffset[0],
