@@ -37,6 +37,16 @@ export function matmulVariants(adapter: AdapterDescription, types: MatmulTypes):
   return variants;
 }
 
+/**
+ * Returns the variants of the kernel of a few rows by name: as a GPU runs it, in teams of a subgroup and of threads.
+ */
+export function fewRowsVariants(adapter: AdapterDescription): ReadonlyMap<string, MatmulVariant> {
+  const lanes = adapter.subgroupSize;
+  const variants = new Map<string, MatmulVariant>();
+  if (lanes > 0) variants.set('rows, subgroups', { kernel: 'rows', lanes, teams: 2, columns: 4, unroll: 2 });
+  return variants.set('rows, workgroup memory', { kernel: 'rows', lanes: 0, teams: 3, columns: 2, unroll: 1 });
+}
+
 function onMatrices(
   adapter: AdapterDescription,
   types: MatmulTypes,

@@ -1,7 +1,7 @@
 /** Matrix products: the call of each variant, and products of tensors beyond a binding, window by window. */
 import { checkIndexable, grid, type KernelCall, kernelCall, type Operand } from './call.js';
 import { BYTES, type ElementType } from './element-type.js';
-import type { MatmulSizes, MatmulVariant } from './matmul-variant.js';
+import { FEW_ROWS, type MatmulSizes, type MatmulVariant, TEAM } from './matmul-variant.js';
 import type { Constants } from './source.js';
 import { swigluForward } from './swiglu.js';
 import type { VariantTable } from './variants.js';
@@ -188,10 +188,11 @@ function specialisation(
   { a, b, c, addend }: Windows,
 ): [name: string, constants: Constants, tileM: number, tileN: number] {
   const { columns: COLUMNS } = variant;
+  // a product of a few rows, such as a step of generation, computes hardly more; a few numbers of them are compiled
+  const rowsUpTo = (most: number) => Math.min(most, 2 ** Math.ceil(Math.log2(M)));
   if (variant.kernel === 'subgroup') {
     const { lanes: LANES, unroll: UNROLL } = variant;
-    // a product of a few rows, such as a step of generation, computes hardly more; a few numbers of them are compiled
-    const ROWS = Math.min(LANES, 2 ** Math.ceil(Math.log2(M)));
+    const ROWS = rowsUpTo(LANES);
     const GROUPS = Math.min(variant.groups, Math.ceil(M / LANES));
     const { type } = b.operand;
     const B_PAIRS = BYTES[type] === 2 && form === 'NT' && [UNROLL, strideB, b.first].every(n => n % 2 === 0);
@@ -205,6 +206,38 @@ function specialisation(
   const rowOfB = form === 'NT' ? K : N;
   const aligned = (width: number, row: number, stride: number, { first }: Window) =>
     [row, stride, first].every(n => n % width === 0);
+  if (variant.kernel === 'rows') {
+    if (form !== 'NT') throw new Error(`matmul_rows was asked for the form ${form}`);
+    const ROWS = rowsUpTo(FEW_ROWS);
+    const { lanes: LANES, teams: TEAMS, unroll: UNROLL } = variant;
+    const widest = BYTES[b.operand.type] === 2 ? [8, 4] : [4];
+    const VECTOR = widest.find(width => aligned(width, K, strideA, a) && aligned(width, K, strideB, b)) ?? 1;
+    const hasWords = (type: ElementType) => BYTES[type] === 2 && VECTOR > 1;
+    // values of two bytes fill words; of others a chunk of 8 is two vectors
+    const stored = (type: ElementType) =>
+      hasWords(type) ? `vec${VECTOR / 2}<u32>` : VECTOR > 1 ? `vec4<${type}>` : type === 'bf16' ? 'u32' : type;
+    const constants = {
+      LANES,
+      TEAM: LANES || TEAM,
+      LEVELS: Math.log2(LANES || TEAM),
+      TEAMS,
+      ROWS,
+      COLUMNS,
+      UNROLL,
+      VECTOR,
+      SUBGROUPS: LANES > 0,
+      IS_OCTET: VECTOR === 8,
+      IS_QUARTET: VECTOR === 4,
+      A_STORED: stored(a.operand.type),
+      B_STORED: stored(b.operand.type),
+      A_WORDS: hasWords(a.operand.type),
+      B_WORDS: hasWords(b.operand.type),
+      B_BFLOAT: b.operand.type === 'bf16',
+      B_UNPACK: b.operand.type === 'bf16' ? 'unpack2x16bfloat' : 'unpack2x16float',
+      SIDES: 1,
+    };
+    return ['matmul_rows', constants, ROWS, TEAMS * COLUMNS];
+  }
   const { rows: ROWS, depth: DEPTH } = variant;
   if (variant.kernel === 'tiled') {
     const { threadsM: THREADS_M, threadsN: THREADS_N } = variant;

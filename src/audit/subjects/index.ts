@@ -2,6 +2,7 @@
 import { inVariants, onlyVariant, rowVariants, type Subject, tunedElements, tunedRows } from '../problem.js';
 import { attentionProblems, branchProblems, cacheProblems } from './attention.js';
 import { matmulProblems, matmulSwigluProblems } from './matmul.js';
+import { fewRowsProblems, fewRowsSwigluProblems } from './matmul-rows.js';
 import * as rows from './rows.js';
 import * as update from './update.js';
 
@@ -19,6 +20,8 @@ const passes = (name: string): string[] => [`${name}_forward`, `${name}_backward
 export const FAMILIES: readonly Family[] = [
   family('matmul', ['matmul'], matmulProblems),
   family('matmul_swiglu', ['matmul_swiglu'], matmulSwigluProblems),
+  family('matmul_rows', ['matmul'], fewRowsProblems),
+  family('matmul_rows_swiglu', ['matmul_swiglu'], fewRowsSwigluProblems),
   family(
     'attention',
     ['attention_forward', 'attention_backward_query', 'attention_backward_key_value'],
