@@ -159,10 +159,7 @@ fn store_swiglu(row: u32, column: u32, gates: vec4f, ups: vec4f) {
   let y_at = row * params.N + column;
   let gate = vec4<C_TYPE>(gates);
   let up = vec4<C_TYPE>(ups);
-  var product: vec4<C_TYPE>;
-  #for i in 4
-  product[${i}] = C_TYPE(swiglu(f32(gate[${i}]), f32(up[${i}])));
-  #end
+  let product = vec4<C_TYPE>(swiglu(vec4f(gate), vec4f(up)));
 #if ${ALIGNED_C}
   c[at / 4u] = gate;
   c[(at + params.N) / 4u] = up;

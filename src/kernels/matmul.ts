@@ -91,6 +91,7 @@ function call(variant: MatmulVariant, whole: MatmulSizes, part: MatmulSizes, win
       B_TYPE: b.operand.type,
       C_TYPE: c.operand.type,
       C_STORED: c.operand.type,
+      VALUE: 'f32',
       ADDEND_STORED: added?.operand.type ?? 'f32',
       TRANSPOSE_A: form === 'TN',
       TRANSPOSE_B: form === 'NT',
@@ -163,6 +164,7 @@ export function matmulSwiglu(
       B_TYPE: weight.type,
       C_TYPE: gateUp.type,
       C_STORED: gateUp.type,
+      VALUE: 'f32',
       TRANSPOSE_A: false,
       TRANSPOSE_B: true,
       ADDEND: false,
@@ -246,7 +248,9 @@ function specialisation(
     const B_BFLOAT = b.operand.type === 'bf16';
     const added = addend === 'c' ? undefined : addend;
     const ALIGNED_C = [c, added ?? c].every(window => aligned(4, N, strideC, window));
-    const tile = { THREADS_M, THREADS_N, ROWS, COLUMNS, DEPTH, ALIGNED_A, ALIGNED_B, ALIGNED_C, B_BFLOAT, SIDES: 1 };
+    const VALUE = 'vec4<f32>';
+    const alignment = { ALIGNED_A, ALIGNED_B, ALIGNED_C };
+    const tile = { THREADS_M, THREADS_N, ROWS, COLUMNS, DEPTH, ...alignment, B_BFLOAT, VALUE, SIDES: 1 };
     const constants = ALIGNED_C
       ? { ...tile, C_STORED: `vec4<${c.operand.type}>`, ADDEND_STORED: `vec4<${(added ?? c).operand.type}>` }
       : tile;
