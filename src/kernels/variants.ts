@@ -30,7 +30,7 @@ export const KINDS = {
   matmul: kind<MatmulRequest, MatmulVariant>({ key: matmulKey, shipped: defaultMatmul }),
   attention: kind<AttentionRequest, AttentionVariant>({
     key: attentionKey,
-    shipped: (adapter, { kernel }) => defaultAttention(adapter, kernel),
+    shipped: defaultAttention,
   }),
   rows: kind<RowRequest, RowVariant>({ key: rowKey, shipped: defaultRows }),
   elements: kind<ElementRequest, ElementVariant>({ key: elementKey, shipped: defaultElements }),

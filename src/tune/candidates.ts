@@ -28,7 +28,7 @@ export function canonical(variant: unknown): string {
 
 /** Returns a variant in a few words: `subgroup groups=1 columns=4 unroll=4`. */
 export function showVariant(variant: Variant): string {
-  const fields = Object.entries(variant).filter(([name]) => name !== 'kernel' && name !== 'subgroups');
+  const fields = Object.entries(variant).filter(([name]) => name !== 'kernel');
   const shown = fields.map(([name, value]) => `${name}=${Array.isArray(value) ? value.join('x') : value}`);
   return [...(methodOf(variant) ?? []), ...shown].join(' ');
 }
@@ -37,7 +37,7 @@ export function showVariant(variant: Variant): string {
 function methodOf(variant: Variant): [string] | undefined {
   if ('kernel' in variant) return [variant.kernel];
   if ('matrix' in variant) return ['matrix'];
-  if ('subgroups' in variant) return [variant.subgroups ? 'subgroup' : 'memory'];
+  if ('threadsM' in variant) return ['tiled'];
   return 'lanes' in variant ? [variant.lanes > 0 ? 'subgroup' : 'memory'] : undefined;
 }
 

@@ -3,7 +3,16 @@ import { z } from 'zod';
 import { attentionCases } from '../../cases/attention.js';
 import type { AdapterDescription } from '../../gpu/adapters.js';
 import { matrixWidth } from '../../kernels/attention.js';
-import { type AttentionKernel, isOnMatrices, type MatrixAttention } from '../../kernels/attention-variant.js';
+import {
+  type AttentionKernel,
+  isOnMatrices,
+  isTiled,
+  type MatrixAttention,
+  rowsAtATime,
+  type TiledAttention,
+  tiledBytes,
+  vectorsOf,
+} from '../../kernels/attention-variant.js';
 import { BYTES, type ElementType } from '../../kernels/element-type.js';
 import { matrixShapes, unusableMatrix } from '../../kernels/matmul-variant.js';
 import type { StoredType } from '../../numerics/inputs.js';
@@ -16,38 +25,41 @@ export const attention: TunedKind<'attention'> = {
     type: typeSchema,
   }),
   variantSchema: z.union([
-    z.strictObject({ subgroups: z.boolean(), workgroup: countSchema, own: countSchema, rows: countSchema }),
+    z.strictObject({ lanes: countSchema, own: countSchema, rows: countSchema }),
+    // as runs of version 0.1.0 recorded the same variant
+    z
+      .strictObject({ subgroups: z.literal(true), workgroup: countSchema, own: countSchema, rows: countSchema })
+      .transform(({ workgroup: lanes, own, rows }) => ({ lanes, own, rows })),
+    z.strictObject({ threadsM: countSchema, threadsN: countSchema, blocks: countSchema, depth: countSchema }),
     z.strictObject({ lanes: countSchema, matrix: matrixSchema, subgroupsM: countSchema, rows: countSchema }),
   ]),
 
-  variants(adapter, { type }) {
+  variants(adapter, { type, sizes: { D } }) {
     const lanes = adapter.subgroupSize;
-    const bySubgroups = product({ own: [1, 2], rows: [1, 2, 4, 8] }).map(tile => ({
-      subgroups: true,
-      workgroup: lanes,
-      ...tile,
-    }));
-    const byMemory = product({
-      workgroup: isSoftware(adapter) ? [64] : [32, 64, 128, 256],
-      own: isSoftware(adapter) ? [1] : [1, 2],
-      rows: isSoftware(adapter) ? [8] : [4, 8, 16, 32],
-    });
+    // whole rows take more registers than a GPU has
+    const inRegisters = isSoftware(adapter) && lanes > 0 ? product({ own: [1, 2], rows: [1, 2, 4, 8] }) : [];
+    const inTiles = product({
+      threadsM: isSoftware(adapter) ? [16] : [8, 16],
+      threadsN: isSoftware(adapter) ? [8] : [8, 12, 16],
+      blocks: isSoftware(adapter) ? [1] : [1, 2],
+      depth: [8, 16],
+    }).filter(({ threadsN, blocks, depth }) => (4 * threadsN * blocks) % depth === 0 && 4 * threadsN <= 2 * D);
     // a CPU has no matrices: there they take seconds to compile and gain nothing
     const shapes = isSoftware(adapter) || type !== 'f16' ? [] : matrixShapes(adapter);
     const onMatrices = shapes.flatMap(matrix =>
       product({ subgroupsM: [1, 2, 4], rows: [16, 32, 64] }).map(tile => ({ lanes, matrix, ...tile })),
     );
-    return [...(lanes > 0 ? bySubgroups : []), ...byMemory.map(tile => ({ subgroups: false, ...tile })), ...onMatrices];
+    return [...inRegisters.map(tile => ({ lanes, ...tile })), ...inTiles, ...onMatrices];
   },
 
-  needs(request, variant) {
-    const { D } = request.sizes;
-    if (isOnMatrices(variant)) return matrixNeeds(request.kernel, variant, D);
-    const { subgroups, workgroup, own, rows } = variant;
+  needs({ kernel, sizes: { D } }, variant) {
+    if (isOnMatrices(variant)) return matrixNeeds(kernel, variant, D);
+    if (isTiled(variant)) return tiledNeeds(kernel, variant, D);
+    const { lanes, own, rows } = variant;
     return {
-      threads: workgroup,
-      workgroupBytes: subgroups ? 0 : 2 * BYTES.f32 * rows * D,
-      ...(subgroups && { lanes: workgroup }),
+      threads: lanes,
+      workgroupBytes: 0,
+      lanes,
       sums: own * rows, // the rows in registers, own · D, are few enough in all variants
       unrolled: 2 * own * rows * D,
     };
@@ -57,16 +69,31 @@ export const attention: TunedKind<'attention'> = {
 
   // the sum is rescaled once for so many rows, and the bound goes by that
   caseOf: ({ kernel, sizes, type }, variant) =>
-    attentionCases({ ...sizes, type: type as StoredType, rescale: variant.rows, halves: isOnMatrices(variant) })[
-      kernel
-    ],
+    attentionCases({
+      ...sizes,
+      type: type as StoredType,
+      rescale: rowsAtATime(variant),
+      halves: isOnMatrices(variant),
+    })[kernel],
 
-  checkedBy: variant => `${variant.rows} ${isOnMatrices(variant)}`,
+  checkedBy: variant => `${rowsAtATime(variant)} ${isOnMatrices(variant)}`,
 
   small({ kernel, sizes: { H, KV, D }, type }) {
     return { kernel, sizes: { B: 1, T: 133, H: H / KV, KV: 1, D }, type }; // one group of heads
   },
 };
+
+/** A thread's sums of four rows are there all along, and its scores while they are made. */
+function tiledNeeds(kernel: AttentionKernel, variant: TiledAttention, D: number): Needs {
+  const { threadsM, threadsN, blocks } = variant;
+  const vectors = (kernel === 'attention_backward_key_value' ? 2 : 1) * vectorsOf(threadsN, D);
+  return {
+    threads: threadsM * threadsN,
+    workgroupBytes: tiledBytes(variant, D),
+    sums: 16 * (vectors + blocks),
+    unrolled: 16 * (vectors + blocks),
+  };
+}
 
 /** Returns the bytes of tiles in workgroup memory: rows of halves, scores, and what leaves the matrices. */
 function matrixNeeds(kernel: AttentionKernel, variant: MatrixAttention, D: number): Needs {

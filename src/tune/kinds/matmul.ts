@@ -1,8 +1,16 @@
 /** Matrix products, to be tuned. */
 import { z } from 'zod';
 import { type MatmulTypes, matmulCase } from '../../cases/matmul.js';
+import { bucket } from '../../kernels/bucket.js';
 import { BYTES } from '../../kernels/element-type.js';
-import { areHalves, type MatmulVariant, matrixShapes, unusableMatrix } from '../../kernels/matmul-variant.js';
+import {
+  areHalves,
+  FEW_ROWS,
+  type MatmulVariant,
+  matrixShapes,
+  TEAM,
+  unusableMatrix,
+} from '../../kernels/matmul-variant.js';
 import {
   countSchema,
   isSoftware,
@@ -21,6 +29,8 @@ const variantOf = <Kernel extends string, Name extends string>(kernel: Kernel, .
     ...(Object.fromEntries(names.map(name => [name, countSchema])) as Record<Name, typeof countSchema>),
   });
 
+const hasFewRows = ({ M }: { readonly M: number }): boolean => bucket(M) <= FEW_ROWS;
+
 export const matmul: TunedKind<'matmul'> = {
   requestSchema: z.object({
     form: z.enum(['NN', 'NT', 'TN']),
@@ -30,6 +40,7 @@ export const matmul: TunedKind<'matmul'> = {
     types: z.object({ a: typeSchema, b: typeSchema, c: typeSchema }),
   }),
   variantSchema: z.discriminatedUnion('kernel', [
+    variantOf('rows', 'teams', 'columns', 'unroll').extend({ lanes: z.int().nonnegative() }),
     variantOf('subgroup', 'lanes', 'groups', 'columns', 'unroll'),
     variantOf('tiled', 'threadsM', 'threadsN', 'rows', 'columns', 'depth'),
     variantOf('matrix', 'lanes', 'subgroupsM', 'subgroupsN', 'rows', 'columns', 'depth').extend({
@@ -37,9 +48,19 @@ export const matmul: TunedKind<'matmul'> = {
     }),
   ]),
 
-  variants(adapter, { types }) {
+  variants(adapter, { form, M, types }) {
     const lanes = adapter.subgroupSize;
     const variants: MatmulVariant[] = [];
+    if (form === 'NT' && hasFewRows({ M })) {
+      for (const tile of product({
+        lanes: [...new Set([lanes, 0])],
+        teams: [1, 2, 4],
+        columns: [1, 2, 4],
+        unroll: [1, 2, 4],
+      })) {
+        variants.push({ kernel: 'rows', ...tile });
+      }
+    }
     if (lanes > 0) {
       const rows = [8, 16, 32, 64]
         .map(count => count / lanes)
@@ -69,8 +90,15 @@ export const matmul: TunedKind<'matmul'> = {
     return variants;
   },
 
-  needs(_, variant) {
+  needs({ M }, variant) {
     const { columns } = variant;
+    if (variant.kernel === 'rows') {
+      const { lanes, teams, unroll } = variant;
+      const sums = Math.min(FEW_ROWS, bucket(M)) * columns;
+      const parts = lanes > 0 ? 1 : TEAM;
+      const needs = { threads: teams * (lanes || TEAM), workgroupBytes: BYTES.f32 * teams * sums * parts };
+      return { ...needs, ...(lanes > 0 && { lanes }), sums, unrolled: sums * unroll * 8 };
+    }
     if (variant.kernel === 'subgroup') {
       const { lanes, groups, unroll } = variant;
       const sums = groups * lanes * columns;
@@ -83,7 +111,8 @@ export const matmul: TunedKind<'matmul'> = {
     return { threads: threadsM * threadsN, workgroupBytes: staged, sums, unrolled: sums };
   },
 
-  refusal(adapter, { types }, variant) {
+  refusal(adapter, { form, types }, variant) {
+    if (variant.kernel === 'rows' && form !== 'NT') return 'a kernel of the form NT alone';
     if (variant.kernel !== 'matrix') return undefined;
     const { matrix, depth, rows, columns } = variant;
     const whole = [rows, columns, depth / matrix[2]].every(n => n >= 1 && Number.isInteger(n));
@@ -96,11 +125,12 @@ export const matmul: TunedKind<'matmul'> = {
   caseOf: ({ form, M, N, K, types }) =>
     matmulCase({ form, M, N, K, types: types as MatmulTypes, epilogue: form === 'TN' ? 'accumulate' : 'none' }),
 
+  // few rows are a tile of their own, which is summed along K by many threads: so all steps of theirs are met
   small: request => ({
     ...request,
-    M: oddSize(request.M, 148),
+    M: hasFewRows(request) ? request.M : oddSize(request.M, 148),
     N: oddSize(request.N, 132),
-    K: oddSize(request.K, 68),
+    K: oddSize(request.K, hasFewRows(request) ? 2116 : 68),
   }),
 };
 
