@@ -37,7 +37,8 @@ export interface GpuSizes {
   readonly vocabulary: number;
   readonly model: ModelConfig;
   readonly batch: BatchShape;
-  /** The model, and the one sequence, by which kvark/inferena compares engines. */
+  /** A forward and backward pass over one sequence: a name, and its model. */
+  readonly passName: string;
   readonly small: ModelConfig;
   readonly sequence: number;
   /** What the audit poses; all kernels unless given. */
@@ -68,6 +69,8 @@ export const FULL: GpuSizes = {
   vocabulary: 32_000,
   model: modelConfig(presetSize('125M'), 32_000, false, 1024),
   batch: { B: 4, T: 1024 },
+  // by which kvark/inferena compares engines
+  passName: 'SmolLM2-135M',
   small: smol(),
   sequence: 128,
 };
@@ -82,6 +85,7 @@ export const TRIAL: GpuSizes = {
   vocabulary: 97,
   model: modelConfig(presetSize('tiny'), 97, false, 16),
   batch: { B: 2, T: 16 },
+  passName: 'tiny',
   small: smol({
     vocabSize: 97,
     hiddenSize: 48,
@@ -103,7 +107,7 @@ export const PYTORCH_COMPILED = 'PyTorch, compiled';
 const suffix = (precision: Precision): string => (precision === 'f16' ? ' f16' : '');
 
 export function partsOf(sizes: GpuSizes): Part[] {
-  const { attention, parameters, rows, columns, vocabulary, model, batch, small, sequence } = sizes;
+  const { attention, parameters, rows, columns, vocabulary, model, batch, passName, small, sequence } = sizes;
   const steps = (name: string, config: ModelConfig, shape: BatchShape, precision: Precision, update: boolean): Part => {
     const label = `${name}${suffix(precision)}`;
     const task = (compiled: boolean): CudaTask => ({
@@ -166,9 +170,9 @@ export function partsOf(sizes: GpuSizes): Part[] {
         },
       ],
     },
-    steps(`SmolLM2-135M shape, T ${sequence}, forward + backward`, small, { B: 1, T: sequence }, 'f32', false),
+    steps(`${passName} T ${sequence}, forward + backward`, small, { B: 1, T: sequence }, 'f32', false),
     steps(`step, B ${batch.B} T ${batch.T}`, model, batch, 'f32', true),
     steps(`step, B ${batch.B} T ${batch.T}`, model, batch, 'f16', true),
-    steps(`SmolLM2-135M shape, T ${sequence}, forward + backward`, small, { B: 1, T: sequence }, 'f16', false),
+    steps(`${passName} T ${sequence}, forward + backward`, small, { B: 1, T: sequence }, 'f16', false),
   ];
 }

@@ -55,7 +55,6 @@ export async function gpuBenchmark(options: GpuOptions): Promise<BenchmarkResult
   const states: GpuPart[] = [];
   const rows: GpuRow[] = [];
   const samples: Samples[] = [];
-  const skipped: string[] = [];
   let findings: GpuResults['audit'];
   let engine: EngineProcess | undefined;
   let torch = options.torch ? undefined : 'no python3 with torch and CUDA';
@@ -66,7 +65,7 @@ export async function gpuBenchmark(options: GpuOptions): Promise<BenchmarkResult
     return {
       format: 1,
       machine: describeMachine(adapter!),
-      skipped,
+      skipped: [],
       samples,
       steps: [],
       summary: summarise(samples),
@@ -89,7 +88,7 @@ export async function gpuBenchmark(options: GpuOptions): Promise<BenchmarkResult
    */
   const runPart = async (name: string, run: (device: Device) => Promise<string | undefined>) => {
     const before = elapsed();
-    if (before > limitSeconds) {
+    if (adapter && before > limitSeconds) {
       states.push({ name, seconds: 0, state: 'skipped', reason: `${limitSeconds} s were over` });
       return;
     }
@@ -141,8 +140,7 @@ export async function gpuBenchmark(options: GpuOptions): Promise<BenchmarkResult
         const measured = await measurePart(device, part, engine, { ...options, tuneSeconds });
         rows.push(...measured.rows);
         samples.push(...measured.samples);
-        skipped.push(...measured.skipped);
-        return undefined;
+        return measured.wrong.length > 0 ? measured.wrong.join('; ') : undefined;
       });
     }
     return result();
@@ -156,19 +154,23 @@ interface Running {
   readonly work: Work;
 }
 
-/** Makes, tunes and times the works of a part; what is wrong or has no room is a row that says so. */
+/**
+ * Makes, tunes and times the works of a part. What has no room, or PyTorch cannot do, is a row that says so; what is
+ * wrong in a variant of ours is also returned.
+ */
 async function measurePart(
   device: Device,
   { works }: Part,
   engine: EngineProcess | undefined,
   options: GpuOptions,
-): Promise<{ readonly rows: GpuRow[]; readonly samples: Samples[]; readonly skipped: string[] }> {
+): Promise<{ readonly rows: GpuRow[]; readonly samples: Samples[]; readonly wrong: string[] }> {
   const running: Running[] = [];
   const rows: GpuRow[] = [];
-  const skipped: string[] = [];
+  const wrong: string[] = [];
   const refuse = (work: string, who: string, error: unknown) => {
     device.check(); // a lost device fails all that comes after
-    if (error instanceof UserError) skipped.push(`${work}, ${who}: ${error.message}`);
+    const isOurs = who === SHIPPED || who === TUNED;
+    if (isOurs && !(error instanceof UserError)) wrong.push(`${who}: ${messageOf(error)}`);
     rows.push({ work, engine: who, wall: [], refused: messageOf(error) });
   };
   try {
@@ -216,7 +218,7 @@ async function measurePart(
       rows.push({ ...row, wall, ...(gpu.length > 0 && { gpuMilliseconds: median(gpu) }) });
     });
     const ours = measured.filter((_, i) => running[i]!.row.engine === SHIPPED);
-    return { rows, samples: ours, skipped };
+    return { rows, samples: ours, wrong };
   } finally {
     for (const { work } of running) work.destroy();
     await engine?.dispose().catch(() => {});
