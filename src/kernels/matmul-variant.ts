@@ -92,7 +92,7 @@ export function defaultMatmul(adapter: AdapterDescription, request: MatmulReques
 }
 
 /** The workgroups that fill half of the largest GPU. */
-const ENOUGH_WORKGROUPS = 64;
+export const ENOUGH_WORKGROUPS = 64;
 
 /**
  * A thread with 8 x 8 sums reads one byte of workgroup memory for each multiply-add, one with 4 x 4 two: GPUs have
