@@ -7,6 +7,7 @@ export function readAdreno(log: string): Statistics | undefined {
   if (!/ CL prog \d+\/\d+: \d+ instr,/.test(log)) return undefined;
   return {
     registers: numberIn(log, /(\d+) full,/),
+    spills: [...log.matchAll(/ stp\.\w+ /g)].length,
     occupancy: numberIn(log, /(\d+) max_waves/),
     instructions: numberIn(log, / CL prog \d+\/\d+: (\d+) instr,/),
   };

@@ -1,5 +1,5 @@
 /** Reads RADV_DEBUG=shaders,shaderstats: the table of statistics, and the disassembly with its encoding. */
-import { type Blocks, countHotLoop, type Instruction } from './hot-loop.js';
+import { type Block, countHotLoop, type Instruction } from './hot-loop.js';
 import { namedNumbers } from './log.js';
 import type { Statistics } from './statistics.js';
 
@@ -20,28 +20,28 @@ export function readAmd(log: string): Statistics | undefined {
   };
 }
 
-/** Only the disassembly has the encoding of an instruction behind it, and the compiler's own listing before it not. */
-function disassembly(log: string): Blocks {
-  const blocks: string[][] = [[]];
+/** Only the disassembly has the encoding of an instruction behind it; the compiler's own listing before it does not. */
+function disassembly(log: string): Block[] {
+  const blocks: Block[] = [{ instructions: [], predecessors: [] }];
   const numbers = new Map<string, number>();
-  const jumps: [from: number, to: string][] = [];
   for (const line of log.split('\n')) {
     const label = /^(BB\d+):?\s*$/.exec(line)?.[1];
     if (label) {
       numbers.set(label, blocks.length);
-      blocks.push([]);
+      blocks.push({ instructions: [], predecessors: [] });
     }
     const instruction = /^\s+([a-z]\w+(?: [^;]*)?);(?: [0-9a-f]{8})+\s*$/.exec(line)?.[1]?.trim();
-    if (!instruction) continue;
-    blocks.at(-1)!.push(instruction);
-    const target = /^s_c?branch\w* (BB\d+)/.exec(instruction)?.[1];
-    if (target) jumps.push([blocks.length - 1, target]);
+    if (instruction) blocks.at(-1)!.instructions.push(instruction);
   }
-  const loops = jumps.flatMap(([from, target]) => {
-    const to = numbers.get(target);
-    return to !== undefined && to <= from ? [[to, from] as const] : [];
-  });
-  return { blocks, loops };
+  for (const [number, { instructions }] of blocks.entries()) {
+    for (const instruction of instructions) {
+      const target = /^s_c?branch\w* (BB\d+)/.exec(instruction)?.[1];
+      if (target) blocks[numbers.get(target)!]!.predecessors.push(number);
+    }
+    const isLeft = /^s_(branch|endpgm|setpc)/.test(instructions.at(-1) ?? '');
+    if (!isLeft) blocks[number + 1]?.predecessors.push(number);
+  }
+  return blocks;
 }
 
 const MULTIPLY_ADD = /\bv_(dual_|pk_)?(fma|fmac|mad|mac|fmaak|fmamk)(_mix\w*)?_(f32|f16|legacy_f32)/g;
@@ -54,6 +54,8 @@ export function classify(text: string): Instruction {
     const adds = [...text.matchAll(MULTIPLY_ADD)].reduce((sum, [, how]) => sum + (how === 'pk_' ? 2 : 1), 0);
     return adds > 0 ? { kind: 'fma', count: adds } : { kind: 'other' };
   }
+  // registers are also spilled to workgroup memory, which no kernel addresses by thread in this way
+  if (/^ds_\w+_addtid/.test(name)) return { kind: 'scratch' };
   if (name.startsWith('ds_')) return { kind: 'workgroup', bytes: bytesOf(name) };
   if (name.startsWith('scratch_')) return { kind: 'scratch' };
   if (/^(global|buffer|flat)_(load|store)/.test(name)) return { kind: 'global', bytes: bytesOf(name) };

@@ -8,8 +8,9 @@ import { UserError } from '../errors.js';
 import { packageRoot } from '../files.js';
 import type { AdapterDescription } from '../gpu/adapters.js';
 import { DRIVER_VARIABLES, driverOf, machineOf } from './gpus.js';
+import { readStatistics } from './readers.js';
 import { type Roofline, rooflineOf } from './roofline.js';
-import { readStatistics, type Statistics } from './statistics.js';
+import type { Statistics } from './statistics.js';
 import { type Compiled, readMarker, type Task, type TaskResult } from './task.js';
 
 /** A kernel, and what the compiler says of it. */

@@ -1,9 +1,10 @@
 /** The loop of a shader in which its time goes, by its instructions. */
 
-/** The basic blocks of a shader, in the order in which they stand, and the loops: their first and last block. */
-export interface Blocks {
-  readonly blocks: readonly (readonly string[])[];
-  readonly loops: readonly (readonly [first: number, last: number])[];
+/** A basic block of a shader. */
+export interface Block {
+  readonly instructions: string[];
+  /** The numbers of the blocks that lead to it. */
+  readonly predecessors: number[];
 }
 
 /** What an instruction does, of a lane; matrix instructions are a subgroup's. */
@@ -36,10 +37,10 @@ export interface LoopCounts {
  * Counts the longest block of any loop or, in a shader without loops, the longest block. Kernels unroll their tiles, so
  * that the loop that matters is one long block.
  */
-export function countHotLoop({ blocks, loops }: Blocks, classify: (text: string) => Instruction): LoopCounts {
-  const looped = blocks.filter((_, i) => loops.some(([first, last]) => first <= i && i <= last));
-  const candidates = looped.length > 0 ? looped : blocks;
-  const hot = candidates.reduce((longest, block) => (block.length > longest.length ? block : longest), []);
+export function countHotLoop(blocks: readonly Block[], classify: (text: string) => Instruction): LoopCounts {
+  const looped = [...blocksOfLoops(blocks)].map(number => blocks[number]!);
+  const bodies = (looped.length > 0 ? looped : blocks).map(({ instructions }) => instructions);
+  const hot = bodies.reduce((longest, body) => (body.length > longest.length ? body : longest), []);
   const counts = {
     instructions: hot.length,
     issued: 0,
@@ -64,4 +65,24 @@ export function countHotLoop({ blocks, loops }: Blocks, classify: (text: string)
     else if (one.kind === 'scratch') counts.scratch++;
   }
   return counts;
+}
+
+/**
+ * Returns the blocks of all loops. A block that is led to from below begins a loop, which has all blocks from which
+ * that one below is reached: what is done after the loop may stand between them.
+ */
+function blocksOfLoops(blocks: readonly Block[]): Set<number> {
+  const all = new Set<number>();
+  for (const [first, { predecessors }] of blocks.entries()) {
+    const loop = new Set([first]);
+    const open = predecessors.filter(from => from >= first);
+    if (open.length === 0) continue;
+    for (let number = open.pop(); number !== undefined; number = open.pop()) {
+      if (loop.has(number)) continue;
+      loop.add(number);
+      open.push(...(blocks[number]?.predecessors ?? []));
+    }
+    for (const number of loop) all.add(number);
+  }
+  return all;
 }

@@ -1,5 +1,5 @@
 /** Reads NAK_DEBUG=print: the compiler's form of the shader after its last pass, which is SASS, and its statistics. */
-import { type Blocks, countHotLoop, type Instruction } from './hot-loop.js';
+import { type Block, countHotLoop, type Instruction } from './hot-loop.js';
 import { namedNumbers } from './log.js';
 import type { Statistics } from './statistics.js';
 
@@ -14,7 +14,7 @@ export function readNvidia(log: string): Statistics | undefined {
     registers: numbers.get('Num GPRs'),
     spills: numbers.get('Spills to mem'),
     scratchBytes: numbers.get('SLM size'),
-    workgroupBytes: namedNumbers(log).get('shared_size'),
+    workgroupBytes: namedNumbers(log).get('shared_size') ?? 0,
     occupancy: numbers.get('Max warps/SM'),
     instructions: numbers.get('Instruction count'),
     cycles: numbers.get('Static cycle count'),
@@ -23,27 +23,25 @@ export function readNvidia(log: string): Statistics | undefined {
   };
 }
 
-/** A block begins with those that lead to it: `block.u 9 L24 [3, 9] -> {`. One that comes from below ends a loop. */
-function finalBlocks(text: string): Blocks {
-  const blocks: string[][] = [];
-  const loops: [number, number][] = [];
+/** A block begins with its number and those of the blocks that lead to it: `block.u 9 L24 [3, 9] -> {`. */
+function finalBlocks(text: string): Block[] {
+  const blocks: Block[] = [];
+  let isInside = false; // behind the last block, the encoded shader is indented too
   for (const line of text.split('\n')) {
-    const head = /^block\S* (\d+) .*\[([\d, ]*)\] -> \{/.exec(line);
-    if (head) {
-      const number = Number(head[1]);
-      blocks.push([]);
-      for (const from of head[2]!.split(',').filter(Boolean).map(Number))
-        if (from >= number) loops.push([number, from]);
-    } else if (/^\s+\S/.test(line) && blocks.length > 0) {
-      blocks.at(-1)!.push(
-        line
-          .replace(/\/\/.*$/, '')
-          .replace(/^.* = /, '')
-          .trim(),
-      );
+    const from = /^block\S* \d+ .*\[([\d, ]*)\] -> \{/.exec(line)?.[1];
+    if (from !== undefined) {
+      blocks.push({ instructions: [], predecessors: from.split(',').filter(Boolean).map(Number) });
+      isInside = true;
+    } else if (line.startsWith('}')) isInside = false;
+    else if (isInside && /^\s+\S/.test(line)) {
+      const instruction = line
+        .replace(/\/\/.*$/, '')
+        .replace(/^.* = /, '')
+        .trim();
+      blocks.at(-1)?.instructions.push(instruction);
     }
   }
-  return { blocks, loops };
+  return blocks;
 }
 
 /** What a line of the final form does. */

@@ -1,10 +1,5 @@
 /** What a driver's compiler says of a shader, in one form for all drivers. */
-import { readAdreno } from './adreno.js';
-import { readAmd } from './amd.js';
-import { readApple } from './apple.js';
-import type { DriverName } from './gpus.js';
 import type { LoopCounts } from './hot-loop.js';
-import { readNvidia } from './nvidia.js';
 
 /** A figure is undefined where the driver does not print it. */
 export interface Statistics {
@@ -24,13 +19,3 @@ export interface Statistics {
   readonly lanes?: number | undefined;
   readonly hotLoop?: LoopCounts | undefined;
 }
-
-const READERS: Readonly<Record<DriverName, (log: string) => Statistics | undefined>> = {
-  radv: readAmd,
-  nvk: readNvidia,
-  honeykrisp: readApple,
-  turnip: readAdreno,
-};
-
-/** Reads what a driver wrote while it compiled one shader; undefined where that holds no statistics. */
-export const readStatistics = (driver: DriverName, log: string): Statistics | undefined => READERS[driver](log);
