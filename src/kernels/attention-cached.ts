@@ -10,8 +10,8 @@ import type { VariantTable } from './variants.js';
 const MOST_KEYS = 8;
 
 /**
- * The keys that are taken at a time: where they are few, as many as where the whole sequence is computed, and so
- * to the same bits.
+ * The keys that are taken at a time: where they are few, as many as where the whole sequence is computed, and so to the
+ * same bits.
  */
 export function keysAtATime(variants: VariantTable, sizes: CacheSizes, type: ElementType): number {
   const { workgroup } = defaultRows(variants.adapter);

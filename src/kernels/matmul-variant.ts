@@ -75,7 +75,8 @@ export function matmulKey({ form, M, N, K, types: { a, b, c } }: MatmulRequest):
  * for f16 where they have them, else workgroup-memory tiles; a product of a few rows with weights, which is bound by how
  * fast these come, has a kernel of its own there.
  */
-export function defaultMatmul(adapter: AdapterDescription, { form, M, types }: MatmulRequest): MatmulVariant {
+export function defaultMatmul(adapter: AdapterDescription, request: MatmulRequest): MatmulVariant {
+  const { form, M, types } = request;
   const lanes = adapter.subgroupSize;
   if (adapter.kind !== 'hardware' && [4, 8, 16].includes(lanes)) {
     return { kernel: 'subgroup', lanes, groups: lanes === 4 ? 2 : 4, columns: 4, unroll: 4 };
@@ -87,7 +88,19 @@ export function defaultMatmul(adapter: AdapterDescription, { form, M, types }: M
     const tile = { subgroupsM: 2, subgroupsN: 2, rows: 64 / M, columns: 64 / N, depth: 32 };
     return { kernel: 'matrix', lanes, matrix: shape, ...tile };
   }
-  return { kernel: 'tiled', threadsM: 16, threadsN: 16, rows: 1, columns: 1, depth: 16 };
+  return { kernel: 'tiled', threadsM: 16, threadsN: 16, ...tileOf(request), depth: 16 };
+}
+
+/** The workgroups that fill half of the largest GPU. */
+export const ENOUGH_WORKGROUPS = 64;
+
+/**
+ * A thread with 8 x 8 sums reads one byte of workgroup memory for each multiply-add, one with 4 x 4 two: GPUs have
+ * bandwidth for one. So the larger tile is up to twice as fast, where there are as many workgroups as fill half a GPU.
+ */
+function tileOf({ M, N }: MatmulSizes): { rows: number; columns: number } {
+  const workgroups = (bucket(M) / 128) * (bucket(N) / 128); // one choice for all sizes of a key
+  return workgroups >= ENOUGH_WORKGROUPS ? { rows: 2, columns: 2 } : { rows: 1, columns: 1 };
 }
 
 /** Shapes [M, N, K] of the adapter's subgroup matrices with f16 operands and f32 results, in the driver's order. */

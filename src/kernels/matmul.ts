@@ -90,7 +90,9 @@ function call(variant: MatmulVariant, whole: MatmulSizes, part: MatmulSizes, win
       A_TYPE: a.operand.type,
       B_TYPE: b.operand.type,
       C_TYPE: c.operand.type,
-      ADDEND_TYPE: added?.operand.type ?? 'f32',
+      C_STORED: c.operand.type,
+      VALUE: 'f32',
+      ADDEND_STORED: added?.operand.type ?? 'f32',
       TRANSPOSE_A: form === 'TN',
       TRANSPOSE_B: form === 'NT',
       ADDEND: added !== undefined,
@@ -161,6 +163,8 @@ export function matmulSwiglu(
       A_TYPE: x.type,
       B_TYPE: weight.type,
       C_TYPE: gateUp.type,
+      C_STORED: gateUp.type,
+      VALUE: 'f32',
       TRANSPOSE_A: false,
       TRANSPOSE_B: true,
       ADDEND: false,
@@ -182,8 +186,8 @@ export function matmulSwiglu(
 function specialisation(
   variant: MatmulVariant,
   { form, M, N, K }: MatmulSizes,
-  [strideA, strideB]: Strides,
-  { a, b }: Windows,
+  [strideA, strideB, strideC]: Strides,
+  { a, b, c, addend }: Windows,
 ): [name: string, constants: Constants, tileM: number, tileN: number] {
   const { columns: COLUMNS } = variant;
   // a product of a few rows, such as a step of generation, computes hardly more; a few numbers of them are compiled
@@ -242,7 +246,14 @@ function specialisation(
     const ALIGNED_A = aligned(4, rowOfA, strideA, a);
     const ALIGNED_B = aligned(4, rowOfB, strideB, b);
     const B_BFLOAT = b.operand.type === 'bf16';
-    const constants = { THREADS_M, THREADS_N, ROWS, COLUMNS, DEPTH, ALIGNED_A, ALIGNED_B, B_BFLOAT, SIDES: 1 };
+    const added = addend === 'c' ? undefined : addend;
+    const ALIGNED_C = [c, added ?? c].every(window => aligned(4, N, strideC, window));
+    const VALUE = 'vec4<f32>';
+    const alignment = { ALIGNED_A, ALIGNED_B, ALIGNED_C };
+    const tile = { THREADS_M, THREADS_N, ROWS, COLUMNS, DEPTH, ...alignment, B_BFLOAT, VALUE, SIDES: 1 };
+    const constants = ALIGNED_C
+      ? { ...tile, C_STORED: `vec4<${c.operand.type}>`, ADDEND_STORED: `vec4<${(added ?? c).operand.type}>` }
+      : tile;
     return ['matmul_tiled', constants, 4 * THREADS_M * ROWS, 4 * THREADS_N * COLUMNS];
   }
   const { lanes: LANES, subgroupsM: SUBGROUPS_M, subgroupsN: SUBGROUPS_N } = variant;

@@ -1,5 +1,13 @@
 /** Every kernel, and where its problems come from. */
-import { inVariants, onlyVariant, rowVariants, type Subject, tunedElements, tunedRows } from '../problem.js';
+import {
+  byElementsAndVectors,
+  inVariants,
+  onlyVariant,
+  rowVariants,
+  type Subject,
+  tunedElements,
+  tunedRows,
+} from '../problem.js';
 import { attentionProblems, branchProblems, cacheProblems } from './attention.js';
 import { matmulProblems, matmulSwigluProblems } from './matmul.js';
 import { fewRowsProblems, fewRowsSwigluProblems } from './matmul-rows.js';
@@ -37,7 +45,7 @@ export const FAMILIES: readonly Family[] = [
   family('embedding', passes('embedding'), inVariants(rowVariants, rows.embeddingCases)),
   family('cross_entropy', ['cross_entropy'], inVariants(tunedRows, rows.crossEntropyCases)),
   family('sum', ['sum'], inVariants(rowVariants, rows.sumCases)),
-  family('elementwise', ['add', 'cast'], inVariants(onlyVariant, update.elementCases)),
+  family('elementwise', ['add', 'cast'], inVariants(byElementsAndVectors, update.elementCases)),
   family(
     'gradient_norm',
     ['gradient_norm_partial', 'gradient_norm'],
