@@ -1,7 +1,7 @@
 /**
  * `bench gpu`: what is to be known of a GPU in eight minutes. Correctness comes first, then part by part the shipped
- * variants, those that were tuned here, and PyTorch, in turns. What is found is handed out whenever a part has ended, so
- * that a run that is cut off keeps it.
+ * variants, those that were tuned here, and PyTorch, in turns. What is found is handed out whenever a part has ended,
+ * so that a run that is cut off keeps it.
  */
 import { type Audit, audit } from '../../src/audit/audit.js';
 import { messageOf, UserError } from '../../src/errors.js';

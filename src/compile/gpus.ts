@@ -1,6 +1,6 @@
 /**
- * The GPUs whose compilers can run without them (tools/gpu-compilers.sh), what their drivers must be asked to print, and
- * figures of their hardware.
+ * The GPUs whose compilers can run without them (tools/gpu-compilers.sh), what their drivers must be asked to print,
+ * and figures of their hardware.
  */
 
 /** A driver of Mesa, by the part of WebGPU's description that names it. */
@@ -58,7 +58,9 @@ const MACHINES: Readonly<Record<string, readonly [string, number, number, number
   ga102: ['RTX 3090', 82, 1.695, 936, 128, 128, 128, 256],
 };
 
-/** Returns the figures of a GPU; undefined where its compiler prints no instructions that they could be held against. */
+/**
+ * Returns the figures of a GPU; undefined where its compiler prints no instructions that they could be held against.
+ */
 export function machineOf(gpu: string): Machine | undefined {
   const figures = MACHINES[gpu];
   if (!figures) return undefined;

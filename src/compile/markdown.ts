@@ -19,8 +19,9 @@ export function markdownOf(gpus: readonly CompiledKernels[], { models }: Pick<Ta
       .join(', '),
   );
   const row = (cells: readonly string[]) => `| ${cells.join(' | ')} |`;
+  const date = new Date().toISOString().slice(0, 10);
   return [
-    `${new Date().toISOString().slice(0, 10)}, ${drivers.join(', ')}, Dawn of webgpu ${version}; ${described.join('; ')}.`,
+    `${date}, ${drivers.join(', ')}, Dawn of webgpu ${version}; ${described.join('; ')}.`,
     '',
     row(['kernel', ...gpus.map(({ gpu, adapter }) => gpu ?? adapter.name)]),
     row(['---', ...gpus.map(() => '---')]),
