@@ -2,8 +2,8 @@
 // of matmul_subgroup, in its form NT alone. What bounds such a product is how fast B comes, so B is loaded by CHUNKs of
 // VECTOR elements along K, 16 bytes where K allows it, and goes through no workgroup memory.
 // A team of TEAM threads has ROWS rows and COLUMNS columns (of each side). Its threads take chunks of K in turn, UNROLL
-// at a time so that as many loads are on their way, and add up what each has summed: by LEVELS subgroup shuffles where a
-// team is one subgroup of LANES lanes, else (LANES 0) in a tree in workgroup memory. A workgroup is TEAMS teams.
+// at a time so that as many loads are on their way, and add up what each has summed: by LEVELS subgroup shuffles where
+// a team is one subgroup of LANES lanes, else (LANES 0) in a tree in workgroup memory. A workgroup is TEAMS teams.
 // Columns beyond the edge read the last valid one, rows too, and are not stored.
 // Operands are f32 or f16 (*_TYPE), B with B_BFLOAT bf16; products and sums are f32, in one fixed order for an M that
 // rounds up to ROWS. Values of two bytes are loaded as words of two (*_WORDS) where a chunk has several.

@@ -37,8 +37,8 @@ export const matmulSizes: readonly ProductSizes[] = named('M', 'N', 'K')(
 );
 
 /**
- * Products of a few rows with weights: of real models, with edges, and rows of weights that are whole loads of 16 bytes,
- * of 8, and neither. The longest are beyond a round of every team, the widest beyond 16 bits of columns.
+ * Products of a few rows with weights: of real models, with edges, and rows of weights that are whole loads of 16
+ * bytes, of 8, and neither. The longest are beyond a round of every team, the widest beyond 16 bits of columns.
  */
 export const fewRowsSizes: readonly ProductSizes[] = named('M', 'N', 'K')(
   [1, 1, 1],

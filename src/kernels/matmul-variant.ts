@@ -72,8 +72,8 @@ export function matmulKey({ form, M, N, K, types: { a, b, c } }: MatmulRequest):
  * The shipped choice. Measured on SwiftShader (4 lanes) and on Mesa 26 llvmpipe (8 and 16 lanes): barriers and
  * single-lane loads are what a CPU is slow at, so a subgroup shares its loads by broadcast, in a tile of more sums than
  * registers: fetching those is cheaper than more loads, but not on SwiftShader. Other adapters take subgroup matrices
- * for f16 where they have them, else workgroup-memory tiles; a product of a few rows with weights, which is bound by how
- * fast these come, has a kernel of its own there.
+ * for f16 where they have them, else workgroup-memory tiles; a product of a few rows with weights, which is bound by
+ * how fast these come, has a kernel of its own there.
  */
 export function defaultMatmul(adapter: AdapterDescription, request: MatmulRequest): MatmulVariant {
   const { form, M, types } = request;
@@ -92,7 +92,7 @@ export function defaultMatmul(adapter: AdapterDescription, request: MatmulReques
 }
 
 /** The workgroups that fill half of the largest GPU. */
-const ENOUGH_WORKGROUPS = 64;
+export const ENOUGH_WORKGROUPS = 64;
 
 /**
  * A thread with 8 x 8 sums reads one byte of workgroup memory for each multiply-add, one with 4 x 4 two: GPUs have

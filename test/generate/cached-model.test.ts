@@ -1,6 +1,6 @@
 /**
- * Logits with the cache are those without it, at every position: to the same bits in the kernels that a software adapter
- * takes, and to rounding in those of hardware, where a product of few rows is added up in another order.
+ * Logits with the cache are those without it, at every position: to the same bits in the kernels that a software
+ * adapter takes, and to rounding in those of hardware, where a product of few rows is added up in another order.
  */
 import { describe, expect, test } from 'vitest';
 import { CachedModel, createModel, logits, type ModelConfig, type Precision } from '../../src/index.js';

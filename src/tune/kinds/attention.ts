@@ -16,7 +16,16 @@ import {
 import { BYTES, type ElementType } from '../../kernels/element-type.js';
 import { matrixShapes, unusableMatrix } from '../../kernels/matmul-variant.js';
 import type { StoredType } from '../../numerics/inputs.js';
-import { countSchema, isSoftware, matrixSchema, type Needs, product, type TunedKind, typeSchema } from '../kind.js';
+import {
+  countSchema,
+  isSoftware,
+  MATRIX_SPEED,
+  matrixSchema,
+  type Needs,
+  product,
+  type TunedKind,
+  typeSchema,
+} from '../kind.js';
 
 export const attention: TunedKind<'attention'> = {
   requestSchema: z.object({
@@ -63,6 +72,17 @@ export const attention: TunedKind<'attention'> = {
       sums: own * rows, // the rows in registers, own · D, are few enough in all variants
       unrolled: 2 * own * rows * D,
     };
+  },
+
+  // what a thread or a subgroup reads from workgroup memory for each multiply-add: of scores, then of sums
+  estimate({ sizes: { D } }, variant) {
+    if (isOnMatrices(variant)) return 2 * Math.max(1 / MATRIX_SPEED, 2 * (1 / variant.matrix[0] + 1 / variant.rows));
+    if (!isTiled(variant)) return undefined;
+    const { threadsM, threadsN, blocks } = variant;
+    const vectors = vectorsOf(threadsN, D);
+    const perProduct = (columns: number) => Math.max(1, 4 * (1 / 4 + 1 / columns));
+    const padded = (4 * threadsN * vectors) / D;
+    return (perProduct(4 * blocks) + padded * perProduct(4 * vectors)) * (1 + 1 / threadsM);
   },
 
   refusal: (adapter, { type }, variant) => (isOnMatrices(variant) ? matrixRefusal(adapter, type, variant) : undefined),

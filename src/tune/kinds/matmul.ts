@@ -5,6 +5,7 @@ import { bucket } from '../../kernels/bucket.js';
 import { BYTES } from '../../kernels/element-type.js';
 import {
   areHalves,
+  ENOUGH_WORKGROUPS,
   FEW_ROWS,
   type MatmulVariant,
   matrixShapes,
@@ -14,6 +15,7 @@ import {
 import {
   countSchema,
   isSoftware,
+  MATRIX_SPEED,
   matrixSchema,
   type Needs,
   oddSize,
@@ -80,7 +82,7 @@ export const matmul: TunedKind<'matmul'> = {
         ];
     const tiles = isSoftware(adapter)
       ? product({ rows: [1], columns: [2], depth: [16] })
-      : product({ rows: [1, 2], columns: [1, 2], depth: [8, 16, 32] });
+      : product({ rows: [1, 2], columns: [1, 2, 4], depth: [8, 16, 32] });
     for (const [threadsM, threadsN] of threads as [number, number][]) {
       for (const tile of tiles) variants.push({ kernel: 'tiled', threadsM, threadsN, ...tile });
     }
@@ -121,6 +123,18 @@ export const matmul: TunedKind<'matmul'> = {
     return unusableMatrix(adapter, types.b, matrix);
   },
 
+  estimate({ M, N, K }, variant) {
+    if (variant.kernel === 'subgroup') return undefined;
+    if (variant.kernel === 'rows') return M * N * K;
+    const { height, width, rows, columns } = tileOf(variant);
+    const [down, across] = [Math.ceil(M / height), Math.ceil(N / width)];
+    // elements read from workgroup memory for each multiply-add, of four bytes or, beside faster units, of two
+    const reads = 1 / rows + 1 / columns;
+    const perProduct = variant.kernel === 'tiled' ? Math.max(1, 4 * reads) : Math.max(1 / MATRIX_SPEED, 2 * reads);
+    const idle = Math.max(1, ENOUGH_WORKGROUPS / (down * across));
+    return down * height * across * width * K * perProduct * idle;
+  },
+
   /** A weight gradient (`TN`) adds to what is there, as it does in a training step. */
   caseOf: ({ form, M, N, K, types }) =>
     matmulCase({ form, M, N, K, types: types as MatmulTypes, epilogue: form === 'TN' ? 'accumulate' : 'none' }),
@@ -133,6 +147,16 @@ export const matmul: TunedKind<'matmul'> = {
     K: oddSize(request.K, hasFewRows(request) ? 2116 : 68),
   }),
 };
+
+/** What a workgroup computes, and the tile that is multiplied by what is read once: a thread's or a subgroup's. */
+function tileOf(variant: Extract<MatmulVariant, { kernel: 'tiled' | 'matrix' }>) {
+  if (variant.kernel === 'matrix') {
+    const [rows, columns] = [variant.rows * variant.matrix[0], variant.columns * variant.matrix[1]];
+    return { height: variant.subgroupsM * rows, width: variant.subgroupsN * columns, rows, columns };
+  }
+  const [rows, columns] = [4 * variant.rows, 4 * variant.columns];
+  return { height: variant.threadsM * rows, width: variant.threadsN * columns, rows, columns };
+}
 
 type MatrixVariant = Extract<MatmulVariant, { kernel: 'matrix' }>;
 
