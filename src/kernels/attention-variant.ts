@@ -2,6 +2,7 @@
 import type { AdapterDescription } from '../gpu/adapters.js';
 import { bucket } from './bucket.js';
 import type { ElementType } from './element-type.js';
+import { defaultLanes } from './lanes.js';
 
 /** qkv [B, T, H + 2 KV, D]: queries, keys and values of a position side by side; out [B, T, H, D]. */
 export interface AttentionSizes {
@@ -51,7 +52,7 @@ export function attentionKey({ kernel, sizes: { T, D }, type }: AttentionRequest
 
 /** The shipped choice: broadcast within a subgroup where there is a CPU underneath, else workgroup memory. */
 export function defaultAttention(adapter: AdapterDescription, kernel: AttentionKernel): RegisterAttention {
-  const lanes = adapter.subgroupSize;
+  const lanes = defaultLanes(adapter);
   if (adapter.kind !== 'hardware' && [4, 8, 16].includes(lanes)) {
     if (lanes === 4) return { subgroups: true, workgroup: lanes, own: 1, rows: 4 };
     // more rows at a time spare the forward pass corrections of its sums; the gradients have more to hold

@@ -28,7 +28,7 @@ describe('attention on subgroup matrices', () => {
     async (kernel, D) => {
       const { device } = context;
       const [matrix] = matrixShapes(device.adapter);
-      const lanes = device.adapter.subgroupSize;
+      const lanes = device.adapter.subgroupSizes[0]!;
       // Mesa's llvmpipe crashes compiling a multiply-accumulate of matrices with 16 lanes
       if (!matrix || !has('shader-f16') || (device.adapter.kind !== 'hardware' && lanes !== 8)) return;
       const variant: MatrixAttention = { lanes, matrix, subgroupsM: 2, rows: 16 };

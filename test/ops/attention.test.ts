@@ -53,6 +53,6 @@ describe('through workgroup memory', () => {
 
   test('is what an adapter without equal subgroups takes', () => {
     const { adapter } = context.device;
-    expect(defaultAttention({ ...adapter, subgroupSize: 0 }, 'attention_forward').subgroups).toBe(false);
+    expect(defaultAttention({ ...adapter, subgroupSizes: [] }, 'attention_forward').subgroups).toBe(false);
   });
 });

@@ -87,7 +87,7 @@ describe('what an adapter takes by default', () => {
   const hardware = (): AdapterDescription => ({
     ...context.device.adapter,
     kind: 'hardware',
-    subgroupSize: 32,
+    subgroupSizes: [32],
     features: ['shader-f16', 'subgroups', 'chromium-experimental-subgroup-matrix'],
     subgroupMatrices: [{ operand: 'f16', result: 'f32', M: 16, N: 16, K: 16 }],
   });
@@ -98,6 +98,6 @@ describe('what an adapter takes by default', () => {
       expect(defaultMatmul(hardware(), { ...request, types }).kernel).toBe('tiled');
     }
     expect(defaultMatmul({ ...hardware(), subgroupMatrices: [] }, { ...request, types }).kernel).toBe('tiled');
-    expect(defaultMatmul({ ...hardware(), subgroupSize: 0 }, { ...request, types }).kernel).toBe('tiled');
+    expect(defaultMatmul({ ...hardware(), subgroupSizes: [] }, { ...request, types }).kernel).toBe('tiled');
   });
 });

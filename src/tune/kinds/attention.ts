@@ -5,6 +5,7 @@ import type { AdapterDescription } from '../../gpu/adapters.js';
 import { matrixWidth } from '../../kernels/attention.js';
 import { type AttentionKernel, isOnMatrices, type MatrixAttention } from '../../kernels/attention-variant.js';
 import { BYTES, type ElementType } from '../../kernels/element-type.js';
+import { lanesToTry } from '../../kernels/lanes.js';
 import { matrixShapes, unusableMatrix } from '../../kernels/matmul-variant.js';
 import type { StoredType } from '../../numerics/inputs.js';
 import { countSchema, isSoftware, matrixSchema, type Needs, product, type TunedKind, typeSchema } from '../kind.js';
@@ -21,12 +22,8 @@ export const attention: TunedKind<'attention'> = {
   ]),
 
   variants(adapter, { type }) {
-    const lanes = adapter.subgroupSize;
-    const bySubgroups = product({ own: [1, 2], rows: [1, 2, 4, 8] }).map(tile => ({
-      subgroups: true,
-      workgroup: lanes,
-      ...tile,
-    }));
+    const lanes = lanesToTry(adapter);
+    const bySubgroups = product({ workgroup: lanes, own: [1, 2], rows: [1, 2, 4, 8] });
     const byMemory = product({
       workgroup: isSoftware(adapter) ? [64] : [32, 64, 128, 256],
       own: isSoftware(adapter) ? [1] : [1, 2],
@@ -35,9 +32,13 @@ export const attention: TunedKind<'attention'> = {
     // a CPU has no matrices: there they take seconds to compile and gain nothing
     const shapes = isSoftware(adapter) || type !== 'f16' ? [] : matrixShapes(adapter);
     const onMatrices = shapes.flatMap(matrix =>
-      product({ subgroupsM: [1, 2, 4], rows: [16, 32, 64] }).map(tile => ({ lanes, matrix, ...tile })),
+      product({ lanes, subgroupsM: [1, 2, 4], rows: [16, 32, 64] }).map(tile => ({ matrix, ...tile })),
     );
-    return [...(lanes > 0 ? bySubgroups : []), ...byMemory.map(tile => ({ subgroups: false, ...tile })), ...onMatrices];
+    return [
+      ...bySubgroups.map(tile => ({ subgroups: true, ...tile })),
+      ...byMemory.map(tile => ({ subgroups: false, ...tile })),
+      ...onMatrices,
+    ];
   },
 
   needs(request, variant) {

@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { type MatmulTypes, matmulCase } from '../../cases/matmul.js';
 import { BYTES } from '../../kernels/element-type.js';
+import { lanesToTry } from '../../kernels/lanes.js';
 import { areHalves, type MatmulVariant, matrixShapes, unusableMatrix } from '../../kernels/matmul-variant.js';
 import {
   countSchema,
@@ -38,9 +39,8 @@ export const matmul: TunedKind<'matmul'> = {
   ]),
 
   variants(adapter, { types }) {
-    const lanes = adapter.subgroupSize;
     const variants: MatmulVariant[] = [];
-    if (lanes > 0) {
+    for (const lanes of lanesToTry(adapter)) {
       const rows = [8, 16, 32, 64]
         .map(count => count / lanes)
         .filter(groups => groups >= 1 && Number.isInteger(groups));
@@ -64,7 +64,9 @@ export const matmul: TunedKind<'matmul'> = {
       for (const tile of tiles) variants.push({ kernel: 'tiled', threadsM, threadsN, ...tile });
     }
     if (areHalves(types)) {
-      for (const matrix of matrixShapes(adapter)) variants.push(...matrixVariants(lanes, matrix));
+      for (const lanes of lanesToTry(adapter)) {
+        for (const matrix of matrixShapes(adapter)) variants.push(...matrixVariants(lanes, matrix));
+      }
     }
     return variants;
   },
