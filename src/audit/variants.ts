@@ -78,7 +78,7 @@ export function attentionVariants(
 }
 
 /** Returns attention on subgroup matrices by name, of each shape that the adapter runs. */
-export const matrixAttention = (adapter: AdapterDescription): ReadonlyMap<string, MatrixAttention> =>
+export const matrixAttentions = (adapter: AdapterDescription): ReadonlyMap<string, MatrixAttention> =>
   new Map(
     usableMatrices(adapter).map(([matrix, name]) => [
       `subgroup matrices${name}`,

@@ -9,7 +9,7 @@ import type { AttentionKernel, AttentionSizes, MatrixAttention } from '../../ker
 import { VariantTable } from '../../kernels/variants.js';
 import type { InputClass, StoredType } from '../../numerics/inputs.js';
 import { onlyVariant, rowVariants, type Scope, storedTypes } from '../problem.js';
-import { attentionVariants, matrixAttention } from '../variants.js';
+import { attentionVariants, matrixAttentions } from '../variants.js';
 
 const ADVERSARIAL: readonly InputClass[] = ['near ties', 'cancelling', 'signed zeros', 'denormal', 'wide', 'largest'];
 
@@ -41,7 +41,7 @@ export function* attentionProblems(scope: Scope): Generator<Problem> {
     const quickLong = type === 'f32' ? QUICK_LONG : QUICK_LONG_HALVES;
     for (const sizes of scope.quick ? quickLong : longAttentionSizes) yield* onRegisters(scope, { ...sizes, type });
   }
-  yield* onMatrices(scope, matrixAttention(scope.adapter));
+  yield* onMatrices(scope, matrixAttentions(scope.adapter));
 }
 
 /** The three kernels on the same values. */
