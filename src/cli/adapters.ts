@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { SIZE_CONTROL, showLanes } from '../gpu/adapters.js';
 import { chooseAdapter } from '../index.js';
 import { defineAction } from './command.js';
 import { makeTable } from './table.js';
@@ -10,7 +11,13 @@ const SHOWN_LIMITS = [
   'maxComputeWorkgroupStorageSize',
   'maxComputeInvocationsPerWorkgroup',
 ] as const;
-const SHOWN_FEATURES = ['subgroups', 'shader-f16', 'timestamp-query', 'chromium-experimental-subgroup-matrix'];
+const SHOWN_FEATURES = [
+  'subgroups',
+  'shader-f16',
+  'timestamp-query',
+  'chromium-experimental-subgroup-matrix',
+  SIZE_CONTROL,
+];
 
 /** Adds the command `adapters`. */
 export function addAdaptersCommand(program: Command): void {
@@ -26,7 +33,7 @@ export function addAdaptersCommand(program: Command): void {
         ['adapter', adapter.name],
         ['kind', adapter.kind],
         ['driver', adapter.driver],
-        ['subgroup', adapter.subgroupSize ? `${adapter.subgroupSize} lanes` : 'varies or none'],
+        ['subgroup', showLanes(adapter.subgroupSizes)],
         ['features', SHOWN_FEATURES.filter(feature => adapter.features.includes(feature)).join(', ') || 'none'],
         ...SHOWN_LIMITS.map(limit => [limit, String(adapter.limits[limit])] as [string, string]),
       );

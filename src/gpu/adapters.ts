@@ -13,9 +13,10 @@ export interface AdapterDescription {
   readonly driver: string;
   readonly kind: 'hardware' | 'system software' | 'bundled software';
   /**
-   * The lanes of a subgroup where all subgroups have one size, else 0: then no subgroup variants of kernels are used.
+   * The lanes of a subgroup that kernels can rely on, smallest first: one where all subgroups have that size; several
+   * where it varies and each kernel can ask for one of them; none where neither holds.
    */
-  readonly subgroupSize: number;
+  readonly subgroupSizes: readonly number[];
   /** The shapes of matrices that a subgroup can multiply (tensor cores); empty where there are none. */
   readonly subgroupMatrices: readonly SubgroupMatrix[];
   readonly features: readonly string[];
@@ -47,6 +48,8 @@ export interface LiveAdapter {
 const PREFERENCE: readonly AdapterDescription['kind'][] = ['hardware', 'system software', 'bundled software'];
 /** The names that people use for a driver, and what its adapter calls itself. */
 const ALIASES: Readonly<Record<string, string>> = { lavapipe: 'llvmpipe' };
+/** Dawn's feature by which a kernel asks for subgroups of a size; @webgpu/types does not have it. */
+export const SIZE_CONTROL = 'subgroup-size-control' as GPUFeatureName;
 const ABSENT_NAME = '(no such adapter)';
 
 /**
@@ -115,18 +118,33 @@ function describe(name: string, adapter: GPUAdapter, bundled: BundledDriver): Ad
   const limits: Record<string, number> = {};
   for (const key in adapter.limits) limits[key] = adapter.limits[key as keyof GPUSupportedLimits] as number;
   const isBundled = info.architecture === 'swiftshader' && 'manifest' in bundled;
-  const { subgroupMinSize = 0, subgroupMaxSize } = info;
   return {
     name,
     vendor: info.vendor,
     architecture: info.architecture,
     driver: info.description,
     kind: !info.isFallbackAdapter ? 'hardware' : isBundled ? 'bundled software' : 'system software',
-    subgroupSize: adapter.features.has('subgroups') && subgroupMinSize === subgroupMaxSize ? subgroupMinSize : 0,
+    subgroupSizes: subgroupSizes(adapter),
     subgroupMatrices: subgroupMatrices(info),
     features: [...adapter.features].sort(),
     limits,
   };
+}
+
+function subgroupSizes({ features, info }: GPUAdapter): number[] {
+  const { subgroupMinSize: least = 0, subgroupMaxSize: most = 0 } = info;
+  if (!features.has('subgroups') || least === 0) return [];
+  if (least < most && !features.has(SIZE_CONTROL)) return [];
+  const sizes: number[] = [];
+  for (let size = least; size <= most; size *= 2) sizes.push(size);
+  return sizes;
+}
+
+/** Says how many lanes kernels can rely on: `32 lanes`, `32-64 lanes`. */
+export function showLanes(sizes: readonly number[]): string {
+  const [least, most] = [sizes[0], sizes.at(-1)];
+  if (least === undefined) return 'varies or none';
+  return least === most ? `${least} lanes` : `${least}-${most} lanes`;
 }
 
 /** Dawn's experimental addition to GPUAdapterInfo, which @webgpu/types does not have. */
