@@ -80,11 +80,12 @@ async function run(terminal: Terminal, options: CompileCommandOptions, names: st
           },
         }),
     ).finally(() => progress?.stop());
-    if (found.kernels.length === 0) throw new UserError(`no kernel of the model begins with ${names.join(', ')}`);
+    const unknown = names.find(name => !found.kernels.some(({ label }) => label.startsWith(name)));
+    if (unknown !== undefined) throw new UserError(`no kernel that the model runs begins with ${unknown}`);
     gpus.push(found);
     if (!markdown) showGpu(terminal, found);
   }
-  if (markdown) terminal.print(markdownOf(gpus, { models: [fields], names }));
+  if (markdown) terminal.print(markdownOf(gpus, [fields]));
   if (gpus.some(({ kernels }) => kernels.some(failureOf))) process.exitCode = 1;
   return { gpus };
 }
