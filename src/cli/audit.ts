@@ -27,7 +27,7 @@ export function addAuditCommand(program: Command): void {
   addReplay(group);
 }
 
-const ADAPTER = ['--adapter <name>', 'adapter, by a part of its name'] as const;
+const ADAPTER = ['--adapter <name>', 'adapter, by a part of its name or its number'] as const;
 const SHOWN_FAILURES = 20;
 const SHOWN_SPANS = 12;
 

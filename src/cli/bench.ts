@@ -30,7 +30,7 @@ export function addBenchCommand(program: Command): void {
     .option('--rounds <count>', 'rounds over all works', wholeNumber(1), 5)
     .option('--seconds <seconds>', 'time for each work in each round, about', positiveNumber, 0.5)
     .option('--out <file or folder>', 'where to write all samples (benchmark.json) and a page (benchmark.html)')
-    .option('--adapter <name>', 'adapter, by a part of its name')
+    .option('--adapter <name>', 'adapter, by a part of its name or its number')
     .addHelpText(
       'after',
       `\nWorks:\n${describeWorks()
