@@ -77,25 +77,9 @@ const CATALOGUE: Readonly<Record<string, Entry>> = {
   },
 };
 
-/** For a GPU: sizes that fill one, and a step of a model that one would train. */
-const GPU: readonly MakeWork[] = [
-  ...[1024, 4096].flatMap(size => CATALOGUE.matmul!.make(size)),
-  ...FORMS.map(
-    (form): MakeWork =>
-      device =>
-        matmulWork(device, form, 4096, 'f16'),
-  ),
-  device => attentionWork(device, { B: 4, T: 1024, H: 16, KV: 16, D: 64 }),
-  device => adamwWork(device, 2 ** 26),
-  device => rmsnormWork(device, ROWS.rmsnorm, 1024),
-  device => crossEntropyWork(device, ROWS.crossEntropy, 32_000),
-  makeStep({ preset: '125M', vocabulary: 32_000, B: 4, T: 1024 }),
-  makeStep({ preset: '125M', vocabulary: 32_000, B: 4, T: 1024, precision: 'f16' }),
-];
-
 /** Names beside those of single works: what each stands for. */
 const SETS = {
-  gpu: 'sizes for a hardware GPU: products of 4096, a step of the 125M preset at T 1024',
+  gpu: 'named alone: all that is to be known of a hardware GPU, in eight minutes',
   scaling: 'steps of growing width and context: time per FLOP, memory',
   peers: 'the same work on other engines, each in a process of its own',
   all: 'every work, scaling and peers',
@@ -124,12 +108,12 @@ export function select(names: readonly string[], sizes?: readonly number[]): Sel
     }
     return { works: sizes.flatMap(size => entry.make(size)), peers: false };
   }
+  if (names.includes('gpu')) throw new UserError("'gpu' is named alone: it measures by itself");
   const asked = new Set(
     names.length === 0 ? Object.keys(CATALOGUE) : names.flatMap(name => (name === 'all' ? ALL : name)),
   );
   if (asked.has('peers')) asked.add('adamw'); // whose share of the copy ceiling belongs to the comparison
   const works = [...asked].flatMap((name): readonly MakeWork[] => {
-    if (name === 'gpu') return GPU;
     if (name === 'scaling') return scalingWorks();
     const entry = CATALOGUE[name];
     return entry ? entry.sizes.flatMap(size => entry.make(size)) : [];

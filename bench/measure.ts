@@ -43,7 +43,8 @@ export async function measure(works: readonly Work[], options: MeasureOptions): 
 }
 
 /** Wall milliseconds of one time: as many samples as `seconds` allow, at least one. */
-export function wallTimes(work: Pick<Work, 'name' | 'run' | 'perRun'>, seconds: number): Promise<number[]> {
+export function wallTimes(work: Pick<Work, 'name' | 'run' | 'perRun' | 'samples'>, seconds: number): Promise<number[]> {
+  if (work.samples) return work.samples(seconds);
   return new Promise((resolve, reject) => {
     new Benchmark(work.name, {
       defer: true,

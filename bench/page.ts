@@ -7,8 +7,22 @@ import { escapeHtml, figure, STYLE, table } from '../src/report/page.js';
 import { colorOf } from '../src/report/plots.js';
 import { OURS, PYTORCH } from './engines/engines.js';
 import { enginePlot, rooflineKinds, rooflinePlot } from './plots.js';
-import type { BenchmarkResult, PeerResults, PeerWork } from './result.js';
-import { BAR_HEAD, barRow, PEER_HEAD, peerRow, STEP_HEAD, stepRow, WORK_HEAD, workRow } from './table.js';
+import type { BenchmarkResult, GpuResults, PeerResults, PeerWork } from './result.js';
+import {
+  BAR_HEAD,
+  barRow,
+  GPU_HEAD,
+  gpuNotes,
+  gpuRows,
+  PART_HEAD,
+  PEER_HEAD,
+  partRows,
+  peerRow,
+  STEP_HEAD,
+  stepRow,
+  WORK_HEAD,
+  workRow,
+} from './table.js';
 
 const MORE_STYLE = `
 .warning { padding: .6rem 1rem; border-left: 4px solid #d55e00; background: var(--panel); }
@@ -20,7 +34,7 @@ h3 { font-size: 1rem; margin: .2rem 0 .4rem; }
 `;
 
 export function benchmarkPage(result: BenchmarkResult): string {
-  const { machine, peers, steps, summary, bars } = result;
+  const { machine, gpu, peers, steps, summary, bars } = result;
   const title = `Benchmark on ${machine.adapter.name}`;
   const warning = softwareNote(result);
   return `<!doctype html>
@@ -36,6 +50,7 @@ export function benchmarkPage(result: BenchmarkResult): string {
 ${machineList(result)}
 ${warning ? `<p class="warning">${escapeHtml(warning)}</p>` : ''}
 ${bars.length > 0 ? `<h2>What was to be reached</h2>\n${htmlTable(BAR_HEAD, bars.map(barRow))}` : ''}
+${gpu ? gpuSections(gpu) : ''}
 ${peers ? peerSections(peers) : ''}
 <h2>Kernels against the adapter's ceilings</h2>
 <p class="note">Each dot is a work, at the FLOPs it does for a byte that it cannot but move. The lines are what this adapter gave in the same run: a loop of multiply-adds in registers (level) and a copy (slanted). Point at a dot for its numbers.</p>
@@ -85,6 +100,13 @@ function machineList({ machine }: BenchmarkResult): string {
   ];
   return `<dl>${rows.map(([term, text]) => `<dt>${term}</dt><dd>${escapeHtml(text)}</dd>`).join('')}</dl>`;
 }
+
+const gpuSections = (gpu: GpuResults): string => `<h2>Shipped, tuned, and PyTorch</h2>
+${gpuNotes(gpu)
+  .map(note => `<p class="note">${escapeHtml(note)}</p>`)
+  .join('\n')}
+${htmlTable(GPU_HEAD, gpuRows(gpu))}
+${htmlTable(PART_HEAD, partRows(gpu))}`;
 
 function peerSections(peers: PeerResults): string {
   const engines = peers.engines.map(({ name, version, device, note, handicap, missing }) => [

@@ -1,5 +1,8 @@
 /** What a benchmark finds: the shape of its JSON file. */
+
+import type { Precision } from '../src/model/model.js';
 import type { EngineInfo } from './engines/protocol.js';
+import type { Peak } from './gpu/peaks.js';
 import type { Machine } from './machine.js';
 import type { Samples } from './measure.js';
 import type { Rate } from './work.js';
@@ -83,10 +86,51 @@ export interface KernelResults {
   readonly steps: readonly StepResult[];
 }
 
+/** A part of `bench gpu`. */
+export interface GpuPart {
+  readonly name: string;
+  readonly seconds: number;
+  readonly state: 'done' | 'skipped' | 'failed';
+  readonly reason?: string;
+}
+
+/** A work in the shipped variants, in tuned ones, or by PyTorch: samples, or why there are none. */
+export interface GpuRow {
+  readonly work: string;
+  readonly engine: string;
+  /** Milliseconds of one time. */
+  readonly wall: readonly number[];
+  readonly gpuMilliseconds?: number;
+  readonly refused?: string;
+  readonly precision?: Precision;
+  readonly flops?: number;
+  readonly bytes?: number;
+  readonly rate?: Rate;
+  readonly check?: string;
+  /** Of a step. */
+  readonly tokens?: number;
+  readonly peakBytes?: number;
+}
+
+export interface GpuResults {
+  /** How many checks of the audit passed and failed, and what was audited. */
+  readonly audit?: { readonly passed: number; readonly failed: number; readonly of: readonly string[] };
+  readonly parts: readonly GpuPart[];
+  /** Those that had not begun or not ended when this was written. */
+  readonly unfinished: readonly string[];
+  readonly seconds: number;
+  /** PyTorch and its GPU, or why there is none. */
+  readonly torch: string;
+  /** GFLOP/s that the GPU reaches at most, and who says so. */
+  readonly peak?: Peak;
+  readonly rows: readonly GpuRow[];
+}
+
 export interface BenchmarkResult extends KernelResults {
   readonly format: 1;
   readonly machine: Machine;
   readonly summary: readonly WorkSummary[];
   readonly peers?: PeerResults;
+  readonly gpu?: GpuResults;
   readonly bars: readonly Bar[];
 }

@@ -23,6 +23,8 @@ export interface Work extends WorkInfo {
   /** Runs it `times` times (`perRun` unless given), until the GPU is done. */
   run(times?: number): Promise<void>;
   readonly perRun: number;
+  /** Milliseconds of one time, for about `seconds`: where it runs in another process, which has its own clock. */
+  readonly samples?: (seconds: number) => Promise<number[]>;
   /** GPU milliseconds of one time: timestamps around each dispatch, summed. Absent where the adapter has none. */
   readonly gpuTime?: () => Promise<number>;
   destroy(): void;

@@ -4,8 +4,8 @@
 // over the query heads h of the group that shares this key/value head, so that nothing is added across workgroups.
 // qkv, dqkv [B, T, H + 2 KV, D] (of dqkv the k and v parts are written); dout [B, T, H, D]; logsumexp, delta [B, H, T]
 // in f32, the others f32 or f16 (TYPE). A thread owns OWN key rows (k, v, dk, dv in
-// registers); a workgroup owns WORKGROUP*OWN key rows of one head and walks over the queries, QUERIES at a time, which
-// come by broadcast (SUBGROUPS) or through workgroup memory, as in attention_forward. Written, not accumulated.
+// registers); a workgroup owns LANES*OWN key rows of one head and walks over the queries, QUERIES at a time, which
+// come by broadcast, as in attention_forward. Written, not accumulated.
 // Computed in f32.
 struct Params { T: u32, H: u32, KV: u32, scale: f32 }
 
@@ -17,13 +17,8 @@ var<storage, read_write> dqkv: array<TYPE>;
 var<uniform> params: Params;
 
 const D = HEAD_SIZE;
-#if ${SUBGROUPS}
-#else
-var<workgroup> q_tile: array<f32, QUERIES * D>;
-var<workgroup> dout_tile: array<f32, QUERIES * D>;
-#endif
 
-@compute @workgroup_size(WORKGROUP)
+@compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) thread: u32) {
   let T = params.T;
   let H = params.H;
@@ -31,9 +26,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   let group = H / params.KV;
   let batch = workgroup.z;
   let stride = (H + 2u * params.KV) * D;
-  let first = workgroup.x * WORKGROUP * OWN;
+  let first = workgroup.x * LANES * OWN;
   #for r in OWN
-  let j_${r} = first + ${r}u * WORKGROUP + thread;
+  let j_${r} = first + ${r}u * LANES + thread;
   let k_row_${r} = (batch * T + min(j_${r}, T - 1u)) * stride + (H + kv_head) * D;
   let v_row_${r} = k_row_${r} + params.KV * D;
   #for c in CHUNKS, l in LANES
@@ -53,7 +48,6 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     let dout_head = (batch * T * H + head) * D;
     // queries before this workgroup's first key see none of its keys
     for (var t0 = first; t0 < T; t0 += QUERIES) {
-#if ${SUBGROUPS}
       #for i in QUERIES
       let row_${i} = min(t0 + ${i}u, T - 1u);
       #for c in CHUNKS
@@ -61,28 +55,14 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
       let dout_lane_${i}_${c} = f32(dout[dout_head + row_${i} * H * D + min(${c}u * LANES + thread, D - 1u)]);
       #end
       #end
-#else
-      workgroupBarrier();
-      for (var i = thread; i < QUERIES * D; i += WORKGROUP) {
-        let row = min(t0 + i / D, T - 1u);
-        q_tile[i] = f32(qkv[q_head + row * stride + i % D]);
-        dout_tile[i] = f32(dout[dout_head + row * H * D + i % D]);
-      }
-      workgroupBarrier();
-#endif
       #for r in OWN, i in QUERIES
       var score_${r}_${i} = 0f;
       var dp_${r}_${i} = 0f;
       #end
       #for c in CHUNKS, l in LANES, i in QUERIES
       {
-#if ${SUBGROUPS}
         let q = subgroupBroadcast(q_lane_${i}_${c}, ${l}u);
         let gradient = subgroupBroadcast(dout_lane_${i}_${c}, ${l}u);
-#else
-        let q = q_tile[${i}u * D + ${c}u * LANES + ${l}u];
-        let gradient = dout_tile[${i}u * D + ${c}u * LANES + ${l}u];
-#endif
         #for r in OWN
         score_${r}_${i} = fma(q, k_${r}_${c}_${l}, score_${r}_${i});
         dp_${r}_${i} = fma(gradient, v_${r}_${c}_${l}, dp_${r}_${i});
@@ -102,13 +82,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
       #end
       #for c in CHUNKS, l in LANES, i in QUERIES
       {
-#if ${SUBGROUPS}
         let q = subgroupBroadcast(q_lane_${i}_${c}, ${l}u);
         let gradient = subgroupBroadcast(dout_lane_${i}_${c}, ${l}u);
-#else
-        let q = q_tile[${i}u * D + ${c}u * LANES + ${l}u];
-        let gradient = dout_tile[${i}u * D + ${c}u * LANES + ${l}u];
-#endif
         #for r in OWN
         dv_${r}_${c}_${l} = fma(p_${r}_${i}, gradient, dv_${r}_${c}_${l});
         dk_${r}_${c}_${l} = fma(ds_${r}_${i}, q, dk_${r}_${c}_${l});

@@ -4,7 +4,7 @@
 //   dq[t] = scale * sum_j ds[t, j] k[j]
 // qkv, dqkv [B, T, H + 2 KV, D] (of dqkv the q part is written); out, dout [B, T, H, D]; logsumexp, delta [B, H, T] in
 // f32, the others f32 or f16 (TYPE). The layout of work is that of
-// attention_forward: a thread owns OWN query rows; key and value rows come by broadcast or through workgroup memory.
+// attention_forward: a thread owns OWN query rows; key and value rows come by broadcast.
 // Written, not accumulated; no atomics. Computed in f32.
 struct Params { T: u32, H: u32, KV: u32, scale: f32 }
 
@@ -17,23 +17,18 @@ var<storage, read_write> delta: array<f32>;
 var<uniform> params: Params;
 
 const D = HEAD_SIZE;
-#if ${SUBGROUPS}
-#else
-var<workgroup> k_tile: array<f32, KEYS * D>;
-var<workgroup> v_tile: array<f32, KEYS * D>;
-#endif
 
-@compute @workgroup_size(WORKGROUP)
+@compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) thread: u32) {
   let T = params.T;
   let head = workgroup.y;
   let batch = workgroup.z;
   let stride = (params.H + 2u * params.KV) * D;
-  let first = workgroup.x * WORKGROUP * OWN;
+  let first = workgroup.x * LANES * OWN;
   let k_head = batch * T * stride + (params.H + head / (params.H / params.KV)) * D;
   let v_head = k_head + params.KV * D;
   #for r in OWN
-  let t_${r} = first + ${r}u * WORKGROUP + thread;
+  let t_${r} = first + ${r}u * LANES + thread;
   let row_${r} = batch * T + min(t_${r}, T - 1u);
   let q_row_${r} = row_${r} * stride + head * D;
   let out_row_${r} = (row_${r} * params.H + head) * D;
@@ -51,9 +46,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   }
   #end
   #end
-  let keys = min(first + WORKGROUP * OWN, T);
+  let keys = min(first + LANES * OWN, T);
   for (var j0 = 0u; j0 < keys; j0 += KEYS) {
-#if ${SUBGROUPS}
     #for j in KEYS
     let key_row_${j} = min(j0 + ${j}u, T - 1u) * stride;
     #for c in CHUNKS
@@ -61,28 +55,14 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     let v_lane_${j}_${c} = f32(qkv[v_head + key_row_${j} + min(${c}u * LANES + thread, D - 1u)]);
     #end
     #end
-#else
-    workgroupBarrier();
-    for (var i = thread; i < KEYS * D; i += WORKGROUP) {
-      let at = min(j0 + i / D, T - 1u) * stride + i % D;
-      k_tile[i] = f32(qkv[k_head + at]);
-      v_tile[i] = f32(qkv[v_head + at]);
-    }
-    workgroupBarrier();
-#endif
     #for r in OWN, j in KEYS
     var score_${r}_${j} = 0f;
     var dp_${r}_${j} = 0f;
     #end
     #for c in CHUNKS, l in LANES, j in KEYS
     {
-#if ${SUBGROUPS}
       let k = subgroupBroadcast(k_lane_${j}_${c}, ${l}u);
       let v = subgroupBroadcast(v_lane_${j}_${c}, ${l}u);
-#else
-      let k = k_tile[${j}u * D + ${c}u * LANES + ${l}u];
-      let v = v_tile[${j}u * D + ${c}u * LANES + ${l}u];
-#endif
       #for r in OWN
       score_${r}_${j} = fma(q_${r}_${c}_${l}, k, score_${r}_${j});
       dp_${r}_${j} = fma(dout_${r}_${c}_${l}, v, dp_${r}_${j});
@@ -98,11 +78,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     #end
     #for c in CHUNKS, l in LANES, j in KEYS
     {
-#if ${SUBGROUPS}
       let k = subgroupBroadcast(k_lane_${j}_${c}, ${l}u);
-#else
-      let k = k_tile[${j}u * D + ${c}u * LANES + ${l}u];
-#endif
       #for r in OWN
       dq_${r}_${c}_${l} = fma(ds_${r}_${j}, k, dq_${r}_${c}_${l});
       #end

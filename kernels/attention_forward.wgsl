@@ -2,10 +2,10 @@
 //   out[b, t, h] = sum_{j <= t} softmax_j(scale * q[b, t, h] · k[b, j, g]) v[b, j, g],   g = h / (H / KV)
 //   logsumexp[b, h, t] = log sum_{j <= t} exp(scale * q · k)
 // qkv [B, T, H + 2 KV, D] holds q, k and v side by side; out [B, T, H, D]; logsumexp f32, the others f32 or f16 (TYPE).
-// A thread owns OWN query rows (q and the output rows in registers); a workgroup owns WORKGROUP*OWN rows of one head
+// A thread owns OWN query rows (q and the output rows in registers); a workgroup owns LANES*OWN rows of one head
 // and walks over the keys, KEYS at a time, with a running maximum and sum.
-// A key or value row reaches all threads either by SUBGROUPS: lane l loads dimensions l, l+LANES, … and broadcasts them
-// (the workgroup is one subgroup), or through a tile in workgroup memory (LANES is D then, CHUNKS 1).
+// A key or value row reaches all threads by broadcast: lane l loads dimensions l, l+LANES, …; the workgroup is one
+// subgroup.
 // With BRANCHES several sequences that begin alike are one: a trunk, then what follows it in each, a branch. branches
 // [B, T, 2] has for each row how many keys are its trunk's, and where its branch begins; both are multiples of KEYS,
 // and 0 on the trunk. A row sees trunk and branch, in blocks of the keys that its sequence alone would have, to the
@@ -24,23 +24,18 @@ var<uniform> params: Params;
 
 const D = HEAD_SIZE;
 const MASKED = -1e30f;
-#if ${SUBGROUPS}
-#else
-var<workgroup> k_tile: array<f32, KEYS * D>;
-var<workgroup> v_tile: array<f32, KEYS * D>;
-#endif
 
-@compute @workgroup_size(WORKGROUP)
+@compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) thread: u32) {
   let T = params.T;
   let head = workgroup.y;
   let batch = workgroup.z;
   let stride = (params.H + 2u * params.KV) * D;
-  let first = workgroup.x * WORKGROUP * OWN;
+  let first = workgroup.x * LANES * OWN;
   let k_head = batch * T * stride + (params.H + head / (params.H / params.KV)) * D;
   let v_head = k_head + params.KV * D;
   #for r in OWN
-  let t_${r} = first + ${r}u * WORKGROUP + thread;
+  let t_${r} = first + ${r}u * LANES + thread;
   let row_${r} = batch * T + min(t_${r}, T - 1u);
   let q_row_${r} = row_${r} * stride + head * D;
 #if ${BRANCHES}
@@ -54,7 +49,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   if (${c}u * LANES + ${l}u < D) { q_${r}_${c}_${l} = f32(qkv[q_row_${r} + ${c}u * LANES + ${l}u]) * params.scale; }
   #end
   #end
-  let keys = min(first + WORKGROUP * OWN, T); // no row of this workgroup sees further
+  let keys = min(first + LANES * OWN, T); // no row of this workgroup sees further
 #if ${BRANCHES}
   let nearest = branches[batch * T + first]; // no row of this workgroup sees what is between its trunk and its branch
 #endif
@@ -62,7 +57,6 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 #if ${BRANCHES}
     if (j0 == nearest.x) { j0 = nearest.y; }
 #endif
-#if ${SUBGROUPS}
     #for j in KEYS
     let key_row_${j} = min(j0 + ${j}u, T - 1u) * stride;
     #for c in CHUNKS
@@ -70,25 +64,12 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     let v_lane_${j}_${c} = f32(qkv[v_head + key_row_${j} + min(${c}u * LANES + thread, D - 1u)]);
     #end
     #end
-#else
-    workgroupBarrier();
-    for (var i = thread; i < KEYS * D; i += WORKGROUP) {
-      let at = min(j0 + i / D, T - 1u) * stride + i % D;
-      k_tile[i] = f32(qkv[k_head + at]);
-      v_tile[i] = f32(qkv[v_head + at]);
-    }
-    workgroupBarrier();
-#endif
     #for r in OWN, j in KEYS
     var score_${r}_${j} = 0f;
     #end
     #for c in CHUNKS, l in LANES, j in KEYS
     {
-#if ${SUBGROUPS}
       let k = subgroupBroadcast(k_lane_${j}_${c}, ${l}u);
-#else
-      let k = k_tile[${j}u * D + ${c}u * LANES + ${l}u];
-#endif
       #for r in OWN
       score_${r}_${j} = fma(q_${r}_${c}_${l}, k, score_${r}_${j});
       #end
@@ -117,11 +98,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     #end
     #for j in KEYS
     {
-#if ${SUBGROUPS}
       let v = subgroupBroadcast(v_lane_${j}_${c}, ${l}u);
-#else
-      let v = v_tile[${j}u * D + ${c}u * LANES + ${l}u];
-#endif
       #for r in OWN
       out_${r}_${c}_${l} = fma(p_${r}_${j}, v, out_${r}_${c}_${l});
       #end

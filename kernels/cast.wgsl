@@ -1,5 +1,6 @@
 // y = x in another type, elementwise over N (to f16: rounded; beyond 65504 it becomes infinite). X_BFLOAT: x is bf16,
-// in words of two. A thread takes EACH elements.
+// in words of two. A thread takes EACH vectors (X_VALUE, Y_VALUE), of which there are
+// `count`.
 struct Params { count: u32 }
 
 #if ${X_BFLOAT}
@@ -7,10 +8,10 @@ var<storage, read> x: array<u32>;
 #include lib/bfloat.wgsl
 fn x_at(i: u32) -> f32 { return unpack2x16bfloat(x[i / 2u])[i % 2u]; }
 #else
-var<storage, read> x: array<X_TYPE>;
-fn x_at(i: u32) -> X_TYPE { return x[i]; }
+var<storage, read> x: array<X_VALUE>;
+fn x_at(i: u32) -> X_VALUE { return x[i]; }
 #endif
-var<storage, read_write> y: array<Y_TYPE>;
+var<storage, read_write> y: array<Y_VALUE>;
 var<uniform> params: Params;
 
 @compute @workgroup_size(WORKGROUP)
@@ -20,6 +21,6 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: 
   for (var e = 0u; e < EACH; e++) {
     let i = first + e * WORKGROUP;
     if (i >= params.count) { return; }
-    y[i] = Y_TYPE(x_at(i));
+    y[i] = Y_VALUE(x_at(i));
   }
 }

@@ -3,8 +3,9 @@
 // A workgroup of THREADS_M x THREADS_N threads computes a tile of (4*ROWS*THREADS_M) x (4*COLUMNS*THREADS_N), of each
 // side; a thread holds 4*ROWS rows and COLUMNS vectors of 4 columns of it, in registers. Tiles of A and B of DEPTH
 // along K are staged [DEPTH][tile] as vectors along M and N, so that the inner loop reads a vector of each at a time.
-// They are loaded in blocks of 4 x 4: ALIGNED_* (rows of the stored matrix are whole vectors) by vectors, else element
-// by element; a matrix that is stored along K is turned in registers. Elements beyond the edge are staged as zeros.
+// They are loaded in blocks of 4 x 4: by vectors where ALIGNED_* (rows of the stored matrix are whole vectors), else
+// element by element, and so are sums stored; a matrix that is stored along K is turned in registers. Elements beyond
+// the edge are staged as zeros.
 // Operands are f32 or f16 (*_TYPE), B with B_BFLOAT bf16, in words of two; products and sums are f32, in order of K.
 #include lib/matmul_operands.wgsl
 
@@ -154,27 +155,45 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 #if ${SWIGLU}
 fn store_swiglu(row: u32, column: u32, gates: vec4f, ups: vec4f) {
   if (row >= params.M || column >= params.N) { return; }
+  let at = params.c_first + row * params.c_stride + column;
+  let y_at = row * params.N + column;
+  let gate = vec4<C_TYPE>(gates);
+  let up = vec4<C_TYPE>(ups);
+  let product = vec4<C_TYPE>(swiglu(vec4f(gate), vec4f(up)));
+#if ${ALIGNED_C}
+  c[at / 4u] = gate;
+  c[(at + params.N) / 4u] = up;
+  y[y_at / 4u] = product;
+#else
   for (var i = 0u; i < min(4u, params.N - column); i++) {
-    let gate = C_TYPE(gates[i]);
-    let up = C_TYPE(ups[i]);
-    let at = params.c_first + row * params.c_stride + column + i;
-    c[at] = gate;
-    c[at + params.N] = up;
-    y[row * params.N + column + i] = C_TYPE(swiglu(f32(gate), f32(up)));
+    c[at + i] = gate[i];
+    c[at + params.N + i] = up[i];
+    y[y_at + i] = product[i];
   }
+#endif
 }
 #else
 fn store(row: u32, column: u32, sums: vec4f) {
   if (row >= params.M || column >= params.N) { return; }
-  for (var i = 0u; i < min(4u, params.N - column); i++) {
-    let at = row * params.c_stride + column + i;
+  let at = row * params.c_stride + column;
+#if ${ALIGNED_C}
 #if ${ADDEND}
-    c[params.c_first + at] = C_TYPE(sums[i] + f32(addend[params.addend_first + at]));
+  c[(params.c_first + at) / 4u] = vec4<C_TYPE>(sums + vec4f(addend[(params.addend_first + at) / 4u]));
 #elif ${ACCUMULATE}
-    c[params.c_first + at] = C_TYPE(sums[i] + f32(c[params.c_first + at]));
+  c[(params.c_first + at) / 4u] = vec4<C_TYPE>(sums + vec4f(c[(params.c_first + at) / 4u]));
 #else
-    c[params.c_first + at] = C_TYPE(sums[i]);
+  c[(params.c_first + at) / 4u] = vec4<C_TYPE>(sums);
+#endif
+#else
+  for (var i = 0u; i < min(4u, params.N - column); i++) {
+#if ${ADDEND}
+    c[params.c_first + at + i] = C_TYPE(sums[i] + f32(addend[params.addend_first + at + i]));
+#elif ${ACCUMULATE}
+    c[params.c_first + at + i] = C_TYPE(sums[i] + f32(c[params.c_first + at + i]));
+#else
+    c[params.c_first + at + i] = C_TYPE(sums[i]);
 #endif
   }
+#endif
 }
 #endif

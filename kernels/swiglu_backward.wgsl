@@ -1,7 +1,7 @@
 // Gradient of y = silu(gate) * up: with s = 1 / (1 + exp(-gate)),
 //   dup = dy * gate * s,   dgate = dy * up * s * (1 + gate * (1 - s)).  Written, not accumulated.
-// x, dx [R, 2C] hold gate and up side by side; dy [R, C]. A workgroup takes ROWS rows. f32 or f16 (TYPE), computed in
-// f32.
+// x, dx [R, 2C] hold gate and up side by side; dy [R, C]. A workgroup takes ROWS rows. f32 or f16, computed in
+// f32, by vectors where a row is whole ones (TYPE, VALUE); `columns` is in vectors.
 struct Params { rows: u32, columns: u32 }
 
 var<storage, read> x: array<TYPE>;
@@ -13,10 +13,10 @@ fn take_row(row: u32, thread: u32) {
   let C = params.columns;
   for (var c = thread; c < C; c += WORKGROUP) {
     let at = row * 2u * C + c;
-    let gate = f32(x[at]);
-    let up = f32(x[at + C]);
-    let gradient = f32(dy[row * C + c]);
-    let sigmoid = 1f / (1f + exp(min(-gate, 88f)));
+    let gate = VALUE(x[at]);
+    let up = VALUE(x[at + C]);
+    let gradient = VALUE(dy[row * C + c]);
+    let sigmoid = 1f / (1f + exp(min(-gate, VALUE(88f))));
     dx[at + C] = TYPE(gradient * gate * sigmoid);
     dx[at] = TYPE(gradient * up * sigmoid * (1f + gate * (1f - sigmoid)));
   }

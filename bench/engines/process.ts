@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
-import type { Answer, EngineInfo, Prepared, Request, Task } from './protocol.js';
+import type { Answer, CudaTask, EngineInfo, Prepared, Request, Task } from './protocol.js';
 
 export interface EngineCommand {
   readonly command: string;
@@ -46,13 +46,13 @@ export class EngineProcess {
     return engine;
   }
 
-  prepare(task: Task, results: string): Promise<Prepared> {
+  prepare(task: Task | CudaTask, results?: string): Promise<Prepared> {
     return this.#ask({ do: 'prepare', task, results });
   }
 
   /** Milliseconds of one time, a sample for each run within about `seconds`. */
-  measure(seconds: number): Promise<number[]> {
-    return this.#ask({ do: 'measure', seconds });
+  measure(seconds: number, work?: string): Promise<number[]> {
+    return this.#ask({ do: 'measure', seconds, work });
   }
 
   async dispose(): Promise<void> {

@@ -3,6 +3,9 @@
  * line for the answer on its file descriptor 3. Arrays are raw little-endian files in a folder that the task names, so
  * that an engine may be written in any language.
  */
+import type { MatmulForm } from '../../src/kernels/matmul-variant.js';
+import type { ModelConfig } from '../../src/model/config.js';
+import type { Precision } from '../../src/model/model.js';
 import type { StepCosts } from '../works/step.js';
 
 /** The same work for every engine. Inputs are `<folder>/<name>.f32` or `.u32`. */
@@ -19,6 +22,35 @@ export type Task = { readonly folder: string } & (
       readonly settings: AdamwTask & { readonly clip: number };
       /** Batches in `batches.u32` [steps, B, T+1]: the engine trains on each once, and times the first. */
       readonly steps: number;
+    }
+);
+
+/** A work of `bench gpu`, of values that the engine draws itself; several are kept ready, by their names. */
+export type CudaTask = { readonly name: string } & (
+  | {
+      readonly work: 'matmul';
+      readonly form: MatmulForm;
+      readonly size: number;
+      readonly precision: Precision;
+    }
+  | {
+      readonly work: 'attention';
+      readonly B: number;
+      readonly T: number;
+      readonly H: number;
+      readonly D: number;
+      readonly precision: Precision;
+    }
+  | { readonly work: 'adamw'; readonly count: number }
+  | {
+      readonly work: 'step';
+      readonly B: number;
+      readonly T: number;
+      readonly model: ModelConfig;
+      readonly precision: Precision;
+      readonly compiled: boolean;
+      /** Whether the parameters are updated: else forward and backward alone. */
+      readonly update: boolean;
     }
 );
 
@@ -71,8 +103,9 @@ export type Prepared =
 
 export type Request =
   /** Runs the task once and writes its results as `<results>/<name>.f32`. */
-  | { readonly do: 'prepare'; readonly task: Task; readonly results: string }
-  | { readonly do: 'measure'; readonly seconds: number }
+  | { readonly do: 'prepare'; readonly task: Task | CudaTask; readonly results?: string | undefined }
+  /** `work`: which, of an engine that keeps several ready. */
+  | { readonly do: 'measure'; readonly seconds: number; readonly work?: string | undefined }
   | { readonly do: 'dispose' };
 
 export type Answer<Value> = { readonly value: Value } | { readonly error: string };

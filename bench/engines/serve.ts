@@ -36,7 +36,7 @@ async function prepare(task: Task, folder: string) {
 }
 
 async function respond(request: Request): Promise<unknown> {
-  if (request.do === 'prepare') return prepare(request.task, request.results);
+  if (request.do === 'prepare') return prepare(request.task as Task, request.results!);
   if (!current) throw new Error('nothing has been prepared');
   const { perRun, timesPerRun = 1, run, dispose } = current;
   if (request.do === 'measure') {

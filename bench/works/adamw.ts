@@ -4,7 +4,7 @@ import type { Device } from '../../src/gpu/device.js';
 import type { Vector } from '../../src/numerics/reference.js';
 import { uniform } from '../tensors.js';
 import type { Work } from '../work.js';
-import { caseWork, verifyCase } from './case.js';
+import { caseWork, type KernelOptions, verifyCase } from './case.js';
 import { pick, spread } from './kernel.js';
 
 export const ADAMW = { lr: 1e-3, beta1: 0.9, beta2: 0.95, eps: 1e-8, weightDecay: 0.1 };
@@ -19,11 +19,12 @@ export const ADAMW_STEP = 10;
 
 export const adamwOf = (count: number) => adamwCase({ count, settings: { ...ADAMW, clipFactor: 1, step: ADAMW_STEP } });
 
-export function adamwWork(device: Device, count: number): Promise<Work> {
+export function adamwWork(device: Device, count: number, { variants }: KernelOptions = {}): Promise<Work> {
   const name = `adamw ${count}`;
   return caseWork(device, {
     name,
     kind: 'adamw',
+    variants,
     rate: 'bytes',
     cases: [adamwOf(count)],
     fill: (label, count) => (['schedule', 'health'].includes(label) ? undefined : adamwInput(label, count)),

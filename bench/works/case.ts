@@ -2,8 +2,11 @@
 import { Graph } from '../../src/autograd/graph.js';
 import type { Tensor } from '../../src/autograd/tensor.js';
 import { type Case, type Given, givenOf } from '../../src/cases/case.js';
+import { UserError } from '../../src/errors.js';
 import type { Device } from '../../src/gpu/device.js';
 import type { Operand } from '../../src/kernels/call.js';
+import type { VariantTable } from '../../src/kernels/variants.js';
+import type { Precision } from '../../src/model/model.js';
 import { place, uniform } from '../tensors.js';
 import type { Work } from '../work.js';
 import { type KernelWork, kernelWork, verify } from './kernel.js';
@@ -20,6 +23,18 @@ export const costOf = (cases: readonly Case[]): { readonly flops: number; readon
   flops: cases.reduce((sum, { flops = 0 }) => sum + flops, 0),
   bytes: cases.reduce((sum, { bytes = 0 }) => sum + bytes, 0),
 });
+
+/** How a work of some sizes is run. */
+export interface KernelOptions {
+  readonly precision?: Precision;
+  readonly variants?: VariantTable | undefined;
+}
+
+/** @throws UserError when halves are wanted of an adapter that has none. */
+export function checkHalves(device: Device, precision: Precision): void {
+  if (precision === 'f32' || device.adapter.features.includes('shader-f16')) return;
+  throw new UserError(`the adapter '${device.adapter.name}' has no f16 (shader-f16)`);
+}
 
 /** @throws UserError when an operand exceeds the adapter's limits. */
 export async function caseWork(device: Device, { cases, fill, check, ...info }: CaseWork): Promise<Work> {

@@ -4,6 +4,7 @@ import { plan } from '../../src/autograd/plan.js';
 import { bytesOf, sizeOf, type Tensor } from '../../src/autograd/tensor.js';
 import type { Device } from '../../src/gpu/device.js';
 import { floatsOf } from '../../src/kernels/element-type.js';
+import type { VariantTable } from '../../src/kernels/variants.js';
 import type { Precision } from '../../src/model/model.js';
 import { compare } from '../../src/numerics/compare.js';
 import type { Vector } from '../../src/numerics/reference.js';
@@ -18,6 +19,8 @@ export interface KernelWork extends Omit<WorkInfo, 'check' | 'precision'> {
   /** Of the operands; f32 unless given. */
   readonly precision?: Precision;
   readonly graph: Graph;
+  /** The shipped ones unless given. */
+  readonly variants?: VariantTable | undefined;
   /** Placed ones, freed with the work. */
   readonly tensors: readonly Tensor[];
   /** Checks the result of the first run. @returns how close it came. @throws Error when it is wrong. */
@@ -27,7 +30,7 @@ export interface KernelWork extends Omit<WorkInfo, 'check' | 'precision'> {
 /** @throws Error when the first result is not that of the reference: a wrong kernel has no speed. */
 export async function kernelWork(
   device: Device,
-  { graph, tensors, check, precision = 'f32', ...info }: KernelWork,
+  { graph, tensors, variants, check, precision = 'f32', ...info }: KernelWork,
 ): Promise<Work> {
   const free = () => {
     for (const { buffer, gradient } of tensors) {
@@ -35,7 +38,7 @@ export async function kernelWork(
       gradient?.buffer?.destroy();
     }
   };
-  const bound = await plan(device, graph).catch((error: unknown) => {
+  const bound = await plan(device, graph, { variants }).catch((error: unknown) => {
     free();
     throw error;
   });

@@ -1,11 +1,9 @@
 /** Matrix products in the three forms of a linear layer's forward and backward. */
 import { matmulCase } from '../../src/cases/matmul.js';
-import { UserError } from '../../src/errors.js';
 import type { Device } from '../../src/gpu/device.js';
 import type { MatmulForm } from '../../src/kernels/matmul-variant.js';
-import type { Precision } from '../../src/model/model.js';
 import type { Work } from '../work.js';
-import { caseWork, verifyCase } from './case.js';
+import { caseWork, checkHalves, type KernelOptions, verifyCase } from './case.js';
 
 /** Products that a check may take in float64: some tenths of a second. */
 const CHECKED_PRODUCTS = 2 ** 27;
@@ -15,17 +13,16 @@ export async function matmulWork(
   device: Device,
   form: MatmulForm,
   size: number,
-  precision: Precision = 'f32',
+  { precision = 'f32', variants }: KernelOptions = {},
 ): Promise<Work> {
-  if (precision === 'f16' && !device.adapter.features.includes('shader-f16')) {
-    throw new UserError(`the adapter '${device.adapter.name}' has no f16 (shader-f16)`);
-  }
+  checkHalves(device, precision);
   const name = `matmul ${form} ${size}${precision === 'f16' ? ' f16' : ''}`;
   const types = { a: precision, b: precision, c: 'f32' } as const;
   return caseWork(device, {
     name,
     kind: 'matmul',
     precision,
+    variants,
     rate: 'flops',
     cases: [matmulCase({ form, M: size, N: size, K: size, types })],
     check: async read => verifyProduct(name, form, size, await read('a'), await read('b'), await read('c')),

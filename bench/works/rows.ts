@@ -5,20 +5,26 @@ import type { Device } from '../../src/gpu/device.js';
 import { Random } from '../../src/random.js';
 import { uniform } from '../tensors.js';
 import type { Work } from '../work.js';
-import { caseWork } from './case.js';
+import { caseWork, type KernelOptions } from './case.js';
 import { verify } from './kernel.js';
 
 /** Rows that a check takes in float64, from the first on. */
 const CHECKED_ELEMENTS = 2 ** 22;
 
 /** x [rows, columns] → y, then dy → dx and the weight's gradient. */
-export function rmsnormWork(device: Device, rows: number, columns: number): Promise<Work> {
+export function rmsnormWork(
+  device: Device,
+  rows: number,
+  columns: number,
+  { variants }: KernelOptions = {},
+): Promise<Work> {
   const name = `rmsnorm ${rows} x ${columns}`;
   const sizes = { rows, columns, type: 'f32' } as const;
   const [forward, backward] = [rmsnormForwardCase(sizes), rmsnormBackwardCase(sizes)];
   return caseWork(device, {
     name,
     kind: 'rmsnorm',
+    variants,
     rate: 'bytes',
     cases: [forward, backward],
     fill: (label, count) => (label === 'total' ? new Float32Array(count) : undefined),
@@ -38,7 +44,12 @@ export function rmsnormWork(device: Device, rows: number, columns: number): Prom
 }
 
 /** logits [rows, vocabulary] → losses, and the logits' gradient in their place. */
-export function crossEntropyWork(device: Device, rows: number, vocabulary: number): Promise<Work> {
+export function crossEntropyWork(
+  device: Device,
+  rows: number,
+  vocabulary: number,
+  { variants }: KernelOptions = {},
+): Promise<Work> {
   const name = `cross-entropy ${rows} x ${vocabulary}`;
   const random = new Random(0, 'targets');
   const ids = Uint32Array.from({ length: rows }, () => random.integer(vocabulary));
@@ -46,6 +57,7 @@ export function crossEntropyWork(device: Device, rows: number, vocabulary: numbe
   return caseWork(device, {
     name,
     kind: 'cross-entropy',
+    variants,
     rate: 'bytes',
     cases: [crossEntropyCase({ rows, columns: vocabulary, type: 'f32' })],
     fill: (label, count) => (label === 'targets' ? ids : logitsOf(count)),

@@ -1,5 +1,6 @@
 /** A whole training step: forward, backward, clipping and AdamW, on random tokens. */
 import type { Device } from '../../src/gpu/device.js';
+import type { VariantTable } from '../../src/kernels/variants.js';
 import { attentionFlopsPerToken, countParameters, flopsPerToken, type ModelConfig } from '../../src/model/config.js';
 import { initialWeights } from '../../src/model/init.js';
 import type { BatchShape } from '../../src/model/llama.js';
@@ -8,7 +9,7 @@ import type { ModelSize } from '../../src/model/presets.js';
 import { U } from '../../src/numerics/bounds.js';
 import { llama } from '../../src/numerics/llama.js';
 import { Random } from '../../src/random.js';
-import { lossAndGradients } from '../../src/train/gradients.js';
+import { GradientPass, lossAndGradients } from '../../src/train/gradients.js';
 import { Trainer } from '../../src/train/step.js';
 import type { Work } from '../work.js';
 
@@ -69,17 +70,19 @@ export interface StepOptions {
   /** Of the first steps; three times the same one unless given. */
   readonly batches?: readonly Uint32Array[];
   readonly precision?: Precision;
+  /** The shipped ones unless given. */
+  readonly variants?: VariantTable | undefined;
 }
 
 export async function stepWork(
   device: Device,
   config: ModelConfig,
   shape: BatchShape,
-  { kind = 'step', name = 'step', batches, precision = 'f32' }: StepOptions = {},
+  { kind = 'step', name = 'step', batches, precision = 'f32', variants }: StepOptions = {},
 ): Promise<StepWork> {
   const { B, T } = shape;
   const before = device.memory.bytes;
-  const model = await Model.create(device, config, initialWeights(config, 0), { precision });
+  const model = await Model.create(device, config, initialWeights(config, 0), { precision, variants });
   let trainer: Trainer | undefined;
   const destroy = () => {
     trainer?.destroy();
@@ -136,6 +139,50 @@ export async function stepWork(
           return times.reduce((sum, { milliseconds }) => sum + milliseconds, 0);
         },
       }),
+      destroy,
+    };
+  } catch (error) {
+    destroy();
+    throw error;
+  }
+}
+
+/** Forward and backward of one batch, without an optimizer: checked as a step is. */
+export async function gradientWork(
+  device: Device,
+  config: ModelConfig,
+  shape: BatchShape,
+  { kind = 'gradient', name = 'forward + backward', precision = 'f32', variants }: Omit<StepOptions, 'batches'> = {},
+): Promise<Work & { readonly tokens: number; readonly peakBytes: number }> {
+  const before = device.memory.bytes;
+  const model = await Model.create(device, config, initialWeights(config, 0), { precision, variants });
+  let pass: GradientPass | undefined;
+  const destroy = () => {
+    pass?.destroy();
+    model.destroy();
+  };
+  try {
+    const check = await verifyModel(model, name, shape);
+    const made = await GradientPass.create(model, shape);
+    pass = made;
+    const batch = batchOf(config, shape, 0);
+    return {
+      name,
+      kind,
+      precision,
+      flops: stepFlops(config, shape),
+      bytes: 2 * 4 * countParameters(config).total,
+      rate: 'flops',
+      check,
+      perRun: 1,
+      tokens: shape.B * shape.T,
+      peakBytes: device.memory.bytes - before,
+      async run(times = 1) {
+        for (let i = 0; i < times; i++) {
+          made.submit(batch);
+          await device.idle();
+        }
+      },
       destroy,
     };
   } catch (error) {

@@ -1,2 +1,3 @@
 // silu(gate) * up, silu(g) = g / (1 + exp(-g)). exp(88) is finite in f32; beyond it silu is 0 to f32's precision.
-fn swiglu(gate: f32, up: f32) -> f32 { return gate / (1f + exp(min(-gate, 88f))) * up; }
+// VALUE is f32 or a vector of it.
+fn swiglu(gate: VALUE, up: VALUE) -> VALUE { return gate / (1f + exp(min(-gate, VALUE(88f)))) * up; }

@@ -55,5 +55,13 @@ export const tunedElements = ({ adapter }: Scope): Variant[] =>
     table: new VariantTable(adapter, {}, { elements }),
   }));
 
+/** Returns the variants of elementwise kernels that are not tuned: the adapter's, and a GPU's vectors. */
+export const byElementsAndVectors = (scope: Scope): Variant[] => [
+  ...onlyVariant(scope),
+  ...(scope.adapter.kind === 'hardware'
+    ? []
+    : [{ name: 'by 4', table: new VariantTable({ ...scope.adapter, kind: 'hardware' }) }]),
+];
+
 /** Returns the one variant of kernels that have no choice. */
 export const onlyVariant = ({ adapter }: Scope): Variant[] => [{ name: 'default', table: new VariantTable(adapter) }];

@@ -4,8 +4,10 @@ import type { AdapterDescription } from '../gpu/adapters.js';
 import {
   type AttentionKernel,
   defaultAttention,
+  isTiled,
   type MatrixAttention,
   type RegisterAttention,
+  type TiledAttention,
 } from '../kernels/attention-variant.js';
 import { defaultLanes, lanesToTry } from '../kernels/lanes.js';
 import {
@@ -50,30 +52,39 @@ function usableMatrices(adapter: AdapterDescription): (readonly [MatrixShape, na
 }
 
 /**
- * The widest heads: larger ones make tiles in workgroup memory that not every adapter holds, and take drivers long to
- * compile.
+ * Returns the variants of the kernel of a few rows by name: as a GPU runs it, in teams of a subgroup and of threads.
  */
-const [WIDEST_TILE, WIDEST_PAIR] = [80, 32];
+export function fewRowsVariants(adapter: AdapterDescription): ReadonlyMap<string, MatmulVariant> {
+  const lanes = defaultLanes(adapter);
+  const variants = new Map<string, MatmulVariant>();
+  if (lanes > 0) variants.set('rows, subgroups', { kernel: 'rows', lanes, teams: 2, columns: 4, unroll: 2 });
+  return variants.set('rows, workgroup memory', { kernel: 'rows', lanes: 0, teams: 3, columns: 2, unroll: 1 });
+}
 
-/** Returns the variants by name: threads that own one row and, for narrow heads, two. */
+/** The widest heads of which threads own two rows: larger ones take drivers long to compile. */
+const WIDEST_PAIR = 32;
+/** The widest heads in tiles of a software adapter, by its lanes: SwiftShader takes half a minute to compile them. */
+const widestTile = (adapter: AdapterDescription): number => (defaultLanes(adapter) === 4 ? 0 : 128);
+
+/** Returns the variants by name: rows in registers, one a thread and for narrow heads two, and tiles in registers. */
 export function attentionVariants(
   adapter: AdapterDescription,
   kernel: AttentionKernel,
   D: number,
-): ReadonlyMap<string, RegisterAttention> {
-  const variants = new Map<string, RegisterAttention>();
-  const chosen = defaultAttention(adapter, kernel);
-  if (chosen.subgroups) {
+): ReadonlyMap<string, RegisterAttention | TiledAttention> {
+  const variants = new Map<string, RegisterAttention | TiledAttention>();
+  const request = { kernel, sizes: { B: 1, T: 1, H: 1, KV: 1, D } };
+  const chosen = defaultAttention(adapter, request);
+  if (!isTiled(chosen)) {
     variants.set(`subgroup, own ${chosen.own}`, chosen);
     const own = 3 - chosen.own;
     if (D <= WIDEST_PAIR) variants.set(`subgroup, own ${own}`, { ...chosen, own });
   }
-  if (!chosen.subgroups || D <= WIDEST_TILE) {
-    variants.set('workgroup memory, own 1', { subgroups: false, workgroup: 64, own: 1, rows: 8 });
+  if (isTiled(chosen) || D <= widestTile(adapter)) {
+    variants.set('tiles', defaultAttention({ ...adapter, kind: 'hardware' }, request));
   }
-  if (D <= WIDEST_PAIR) {
-    variants.set('workgroup memory, own 2', { subgroups: false, workgroup: 32, own: 2, rows: 4 });
-  }
+  // other threads, and more than one block and vector each
+  if (D <= WIDEST_PAIR) variants.set('tiles 4 x 2', { threadsM: 4, threadsN: 2, blocks: 2, depth: 4 });
   return variants;
 }
 

@@ -36,6 +36,23 @@ export const matmulSizes: readonly ProductSizes[] = named('M', 'N', 'K')(
   [9, 1030, 17],
 );
 
+/**
+ * Products of a few rows with weights: of real models, with edges, and rows of weights that are whole loads of 16
+ * bytes, of 8, and neither. The longest are beyond a round of every team, the widest beyond 16 bits of columns.
+ */
+export const fewRowsSizes: readonly ProductSizes[] = named('M', 'N', 'K')(
+  [1, 1, 1],
+  [1, 576, 1536],
+  [1, 33, 8192],
+  [2, 1537, 576],
+  [3, 131, 2052],
+  [5, 67, 577],
+  [7, 250, 2050],
+  [8, 70, 4096],
+  [1, 49_152, 576],
+  [8, 65_537, 12],
+);
+
 const attention = named('B', 'T', 'H', 'KV', 'D');
 
 export const attentionSizes: readonly AttentionSizes[] = attention(

@@ -14,6 +14,7 @@ import { checkFilePlace } from '../files.js';
 import type { Device } from '../gpu/device.js';
 import { openDevice } from '../index.js';
 import { isOpFile, type RecordedOp, readOp } from '../train/recorded-op.js';
+import { addCompile } from './audit-compile.js';
 import { type CommandResult, defineAction, type Terminal } from './command.js';
 import { addLimitOptions, takeLimits } from './health.js';
 import { positiveNumber, wholeNumber } from './numbers.js';
@@ -25,6 +26,7 @@ export function addAuditCommand(program: Command): void {
   addCompare(group);
   addRun(group);
   addReplay(group);
+  addCompile(group);
 }
 
 const ADAPTER = ['--adapter <name>', 'adapter, by a part of its name or its number'] as const;

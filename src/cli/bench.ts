@@ -2,16 +2,39 @@
  * The command `bench`: how fast this adapter is at the engine's kernels and at a training step, and how fast others are
  * on it.
  */
+import { join } from 'node:path';
 import type { Command } from 'commander';
 import { benchmark } from '../../bench/benchmark.js';
 import { describeWorks, select } from '../../bench/catalogue.js';
+import { FULL, TRIAL } from '../../bench/gpu/parts.js';
+import { gpuBenchmark } from '../../bench/gpu/session.js';
+import { torchWithCuda } from '../../bench/gpu/torch.js';
 import { softwareNote } from '../../bench/page.js';
-import { BAR_HEAD, barRow, PEER_HEAD, peerRow, STEP_HEAD, stepRow, WORK_HEAD, workRow } from '../../bench/table.js';
+import {
+  BAR_HEAD,
+  barRow,
+  GPU_HEAD,
+  gpuNotes,
+  gpuRows,
+  PART_HEAD,
+  PEER_HEAD,
+  partRows,
+  peerRow,
+  STEP_HEAD,
+  stepRow,
+  WORK_HEAD,
+  workRow,
+} from '../../bench/table.js';
 import { checkResultPlace, writeResult } from '../../bench/write.js';
-import { defineAction } from './command.js';
+import { writeAudit } from '../audit/audit.js';
+import { UserError } from '../errors.js';
+import { type CommandResult, defineAction, type Terminal } from './command.js';
 import { positiveNumber, wholeNumber } from './numbers.js';
 import type { Progress } from './progress.js';
 import { textTable } from './table.js';
+
+/** Seconds of tuning for a part of `gpu`, at most. */
+const [TUNE_SECONDS, TRIAL_TUNE_SECONDS] = [12, 1];
 
 interface BenchOptions {
   rounds: number;
@@ -19,6 +42,8 @@ interface BenchOptions {
   size?: number[];
   out?: string;
   adapter?: string;
+  trial?: boolean;
+  minutes: number;
 }
 
 export function addBenchCommand(program: Command): void {
@@ -31,6 +56,8 @@ export function addBenchCommand(program: Command): void {
     .option('--seconds <seconds>', 'time for each work in each round, about', positiveNumber, 0.5)
     .option('--out <file or folder>', 'where to write all samples (benchmark.json) and a page (benchmark.html)')
     .option('--adapter <name>', 'adapter, by a part of its name or its number')
+    .option('--minutes <minutes>', 'of gpu: when the last part begins, at the latest', positiveNumber, 7)
+    .option('--trial', 'of gpu: small sizes and few kernels, to see that it works')
     .addHelpText(
       'after',
       `\nWorks:\n${describeWorks()
@@ -38,6 +65,7 @@ export function addBenchCommand(program: Command): void {
         .join('\n')}`,
     );
   defineAction<BenchOptions, [string[]]>(command, async (terminal, options, names) => {
+    if (names.length === 1 && names[0] === 'gpu') return benchGpu(terminal, options);
     const selection = select(names, options.size);
     const { rounds, seconds, adapter, out } = options;
     if (out) checkResultPlace(out);
@@ -71,6 +99,43 @@ export function addBenchCommand(program: Command): void {
     if (out) for (const file of writeResult(out, result)) terminal.print(`written: ${file}`);
     return { ...result };
   });
+}
+
+const GPU_FOLDER = 'runs/gpu';
+
+/** `bench gpu`: files are written after every part. */
+async function benchGpu(terminal: Terminal, options: BenchOptions): Promise<CommandResult> {
+  const { rounds, seconds, minutes, adapter, trial = false, out = GPU_FOLDER } = options;
+  if (options.size) throw new UserError("--size goes with one work, not with 'gpu'");
+  if (out.endsWith('.json')) throw new UserError(`'${out}': 'gpu' writes several files; --out names their folder`);
+  checkResultPlace(out);
+  const torch = torchWithCuda();
+  let progress: Progress | undefined;
+  const result = await gpuBenchmark({
+    adapter,
+    rounds,
+    seconds,
+    limitSeconds: 60 * minutes,
+    tuneSeconds: trial ? TRIAL_TUNE_SECONDS : TUNE_SECONDS,
+    sizes: trial ? TRIAL : FULL,
+    torch,
+    onAdapter: ({ name, driver }) => terminal.note(`adapter: ${name} (${driver})`),
+    onProgress(done, total, details) {
+      progress ??= terminal.progress('bench gpu', total, 'parts');
+      progress.update(done, details);
+    },
+    onAudit: found => writeAudit(join(out, 'audit'), found),
+    onPart: found => writeResult(out, found),
+  }).finally(() => progress?.stop());
+  const gpu = result.gpu!;
+  terminal.print(textTable(PART_HEAD, partRows(gpu)));
+  terminal.print(textTable(GPU_HEAD, gpuRows(gpu)));
+  for (const note of gpuNotes(gpu)) terminal.print(note);
+  const note = softwareNote(result);
+  if (note) terminal.print(note);
+  terminal.print(`written: ${out}`);
+  if (gpu.parts.some(({ state }) => state === 'failed')) process.exitCode = 1;
+  return { ...result };
 }
 
 /** Parses whole numbers above 0 with commas between. */

@@ -8,16 +8,16 @@ import { UserError } from '../errors.js';
 import { cacheFolder, checkFilePlace, writeFileWhole } from '../files.js';
 import { type AdapterDescription, chooseAdapter, findModelFolder, loadModel, openDevice, readYaml } from '../index.js';
 import { VariantTable } from '../kernels/variants.js';
-import { checkWindow, longestContext, type ModelConfig } from '../model/config.js';
+import type { ModelConfig } from '../model/config.js';
 import { initialWeights } from '../model/init.js';
 import { Model, type TensorOptions } from '../model/model.js';
-import { recipeFor } from '../model/recipe.js';
 import { listPlans } from '../profile/plans.js';
 import { checkTimestamps, profile } from '../profile/profile.js';
-import { makeSubject, type Profiled, SUBJECTS, type SubjectName } from '../profile/subject.js';
+import { profiledOf } from '../profile/profiled.js';
+import { makeSubject, SUBJECTS, type SubjectName } from '../profile/subject.js';
 import { chromeTrace } from '../profile/trace.js';
 import { type FieldName, MODEL_FIELDS, parseFields, type RunFields } from '../run/config.js';
-import { describedModel, stepShape } from '../run/step-shape.js';
+import { describedModel } from '../run/step-shape.js';
 import { dryStep, type StepShape } from '../train/dry-step.js';
 import { choicesOf, readCache } from '../tune/cache.js';
 import { type CommandResult, defineAction, type Terminal } from './command.js';
@@ -138,21 +138,6 @@ function modelOf(fields: RunFields, folder: string | undefined): ModelConfig {
     'there is nothing to profile: give a model, for instance --preset small, --model with its folder, ' +
       'or --config with the file of a run',
   );
-}
-
-/** The sequences that run at once where nothing is trained, as `eval loss` and `generate` have for one prompt. */
-const SEQUENCES = { eval: 8, decode: 1 } as const;
-
-/** Returns the subject to profile. @throws UserError when the batch does not fit the model. */
-function profiledOf(what: SubjectName, fields: RunFields, config: ModelConfig, adapter: AdapterDescription): Profiled {
-  if (what === 'step') return { what, config, settings: stepShape(fields, adapter, config).settings };
-  const usual = Math.min(recipeFor(config).contextLength, longestContext(config));
-  const { contextLength: T = usual, microBatch: B = SEQUENCES[what] } = fields;
-  if (T > config.maxPositionEmbeddings) {
-    throw new UserError(`contextLength ${T} exceeds the ${config.maxPositionEmbeddings} positions of the model`);
-  }
-  checkWindow(config, T);
-  return { what, config, settings: { B, T } };
 }
 
 /** Returns the variants that were tuned for the step before, as `train` takes them; the rest as shipped. */

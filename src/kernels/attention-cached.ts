@@ -1,8 +1,23 @@
 /** Attention of one new position over the cache of keys and values. */
+import { rowsAtATime } from './attention-variant.js';
 import { type CacheSizes, checkCache } from './cache-write.js';
 import { grid, type KernelCall, kernelCall, type Operand } from './call.js';
+import type { ElementType } from './element-type.js';
 import { defaultRows } from './row-variant.js';
 import type { VariantTable } from './variants.js';
+
+/** Keys beyond which a thread would hold more scores than registers. */
+const MOST_KEYS = 8;
+
+/**
+ * The keys that are taken at a time: where they are few, as many as where the whole sequence is computed, and so to the
+ * same bits.
+ */
+export function keysAtATime(variants: VariantTable, sizes: CacheSizes, type: ElementType): number {
+  const { workgroup } = defaultRows(variants.adapter);
+  const whole = { kernel: 'attention_forward', sizes: { ...sizes, T: sizes.capacity }, type } as const;
+  return Math.min(workgroup, MOST_KEYS, rowsAtATime(variants.of('attention', whole)));
+}
 
 /** qkv [B, H + 2 KV, D] of the position positions[b], which the cache holds already → out [B, H, D]. */
 export function attentionCached(
@@ -14,9 +29,7 @@ export function attentionCached(
   const { qkv, keys, values } = operands;
   checkCache(variants, sizes, [keys, values]);
   const { workgroup: WORKGROUP } = defaultRows(variants.adapter);
-  // rounding depends on how many keys are taken at a time: as many as where the whole sequence is computed
-  const whole = { kernel: 'attention_forward', sizes: { ...sizes, T: capacity }, type: qkv.type } as const;
-  const KEYS = Math.min(WORKGROUP, variants.of('attention', whole).rows);
+  const KEYS = keysAtATime(variants, sizes, qkv.type);
   const call = kernelCall('attention_cached', {
     constants: {
       TYPE: qkv.type,

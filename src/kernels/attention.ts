@@ -6,8 +6,11 @@ import {
   areSumsShared,
   defaultAttention,
   isOnMatrices,
+  isTiled,
   type MatrixAttention,
   type RegisterAttention,
+  type TiledAttention,
+  vectorsOf,
 } from './attention-variant.js';
 import { checkIndexable, grid, type KernelCall, kernelCall, type Operand } from './call.js';
 import { valueType } from './row-variant.js';
@@ -32,15 +35,10 @@ function attentionCall(
 ): KernelCall {
   checkIndexable(kernel, B * T * (H + 2 * KV) * D);
   const heads = kernel === 'attention_backward_key_value' ? KV : H;
-  const onMatrices = isOnMatrices(variant);
-  const ownRows = onMatrices
-    ? (variant.subgroupsM * variant.matrix[0]) / matrixShare(kernel, variant, D)
-    : variant.workgroup * variant.own;
   const isBranched = operands.branches !== undefined;
-  return kernelCall(onMatrices ? `${kernel}_matrix` : kernel, {
-    constants: onMatrices
-      ? matrixConstants(kernel, variant, D)
-      : { ...registerConstants(variant, D), TYPE: operands.qkv.type, BRANCHES: isBranched },
+  const { file, ownRows, constants } = formOf(kernel, variant, D);
+  return kernelCall(file, {
+    constants: { HEAD_SIZE: D, TYPE: operands.qkv.type, BRANCHES: isBranched, ...constants },
     operands,
     params: { T, H, KV, scale: 1 / Math.sqrt(D) },
     workgroups: grid(kernel, Math.ceil(T / ownRows), heads, B),
@@ -49,17 +47,37 @@ function attentionCall(
   });
 }
 
-function registerConstants({ subgroups, workgroup, own, rows }: RegisterAttention, D: number): Constants {
-  const LANES = subgroups ? workgroup : D;
+/** The kernel's file, the rows that a workgroup owns, and what the variant is made of. */
+function formOf(
+  kernel: AttentionKernel,
+  variant: AttentionVariant,
+  D: number,
+): { file: string; ownRows: number; constants: Constants } {
+  if (isOnMatrices(variant)) {
+    const ownRows = (variant.subgroupsM * variant.matrix[0]) / matrixShare(kernel, variant, D);
+    return { file: `${kernel}_matrix`, ownRows, constants: matrixConstants(kernel, variant, D) };
+  }
+  if (isTiled(variant)) {
+    const GRADIENT = kernel !== 'attention_forward';
+    const constants = { ...tiledConstants(variant, D), GRADIENT };
+    return { file: `${kernel}_tiled`, ownRows: 4 * variant.threadsM, constants };
+  }
+  return { file: kernel, ownRows: variant.lanes * variant.own, constants: registerConstants(variant, D) };
+}
+
+function registerConstants({ lanes, own, rows }: RegisterAttention, D: number): Constants {
+  return { LANES: lanes, CHUNKS: Math.ceil(D / lanes), OWN: own, KEYS: rows, QUERIES: rows };
+}
+
+function tiledConstants({ threadsM, threadsN, blocks, depth }: TiledAttention, D: number): Constants {
   return {
-    HEAD_SIZE: D,
-    LANES,
-    CHUNKS: Math.ceil(D / LANES),
-    WORKGROUP: workgroup,
-    OWN: own,
-    SUBGROUPS: subgroups,
-    KEYS: rows,
-    QUERIES: rows,
+    THREADS_M: threadsM,
+    THREADS_N: threadsN,
+    BLOCKS: blocks,
+    DEPTH: depth,
+    VECTORS: vectorsOf(threadsN, D),
+    COLUMNS: 4 * blocks,
+    ALIGNED: D % 4 === 0,
   };
 }
 
@@ -83,7 +101,6 @@ function matrixConstants(kernel: AttentionKernel, variant: MatrixAttention, D: n
   const WIDTH = matrixWidth(kernel, variant, D);
   const VECTOR = [8, 4].find(width => D % width === 0) ?? 1;
   return {
-    HEAD_SIZE: D,
     LANES,
     SUBGROUPS,
     SHARE,
@@ -138,10 +155,11 @@ export function attentionBranches(
   const { B, T, H, KV, D } = sizes;
   const { qkv } = operands;
   rowsWithin(variants.maxBindingBytes, qkv, (H + 2 * KV) * D, B * T); // sequences are not taken apart
-  const tuned = variants.of('attention', { kernel: 'attention_forward', sizes, type: qkv.type });
+  const asked = { kernel: 'attention_forward', sizes, type: qkv.type } as const;
+  const tuned = variants.of('attention', asked);
   // matrices have no such form
-  const variant = isOnMatrices(tuned) ? defaultAttention(variants.adapter, 'attention_forward') : tuned;
-  const aligned = { ...variant, rows: Math.min(variant.rows, BRANCH_ALIGNMENT) };
+  const variant = isOnMatrices(tuned) ? defaultAttention(variants.adapter, asked) : tuned;
+  const aligned = 'own' in variant ? { ...variant, rows: Math.min(variant.rows, BRANCH_ALIGNMENT) } : variant;
   return [attentionCall('attention_forward', aligned, sizes, operands)];
 }
 

@@ -5,10 +5,5 @@ import type { VariantTable } from './variants.js';
 
 /** y = x in y's type, f32 or f16. */
 export function cast(variants: VariantTable, count: number, operands: Record<'x' | 'y', Operand>): KernelCall[] {
-  const { x, y } = operands;
-  return elementwise(variants, 'cast', count, operands, {
-    X_BFLOAT: x.type === 'bf16',
-    X_TYPE: x.type,
-    Y_TYPE: y.type,
-  });
+  return elementwise(variants, 'cast', count, operands, { X_BFLOAT: operands.x.type === 'bf16' });
 }

@@ -1,11 +1,14 @@
 /** What kernels have in common whose threads are independent, some elements each, and that are not tuned. */
 import { checkIndexable, type KernelCall, kernelCall, linearGrid, type Operand } from './call.js';
-import { defaultElements } from './row-variant.js';
+import { defaultElements, valueType, vectorOf } from './row-variant.js';
 import type { Constants } from './source.js';
 import type { VariantTable } from './variants.js';
 import { rowWindows } from './windows.js';
 
-/** Calls of a kernel on operands of `count` elements each. Long tensors are taken window by window. */
+/**
+ * Calls of a kernel on operands of `count` elements each, of which a thread takes vectors: of operand `x` an X_VALUE.
+ * Long tensors are taken window by window.
+ */
 export function elementwise(
   variants: VariantTable,
   name: string,
@@ -14,14 +17,21 @@ export function elementwise(
   constants: Constants,
 ): KernelCall[] {
   checkIndexable(name, count);
-  const { workgroup: WORKGROUP, each: EACH } = defaultElements(variants.adapter);
+  const { workgroup: WORKGROUP, each: EACH, vector: widest } = defaultElements(variants.adapter);
+  // words of two bf16 are taken apart one by one
+  const isWhole = Object.values(operands).every(({ type }) => type !== 'bf16');
+  const vector = isWhole ? vectorOf(widest, count) : 1;
+  const values = Object.entries(operands).map(([key, { type }]) => [
+    `${key.toUpperCase()}_VALUE`,
+    valueType(type, vector),
+  ]);
   const elements = Object.fromEntries(Object.entries(operands).map(([key, operand]) => [key, [operand, 1] as const]));
   return rowWindows(variants.maxBindingBytes, count, elements).map(window =>
     kernelCall(name, {
-      constants: { WORKGROUP, EACH, ...constants },
+      constants: { WORKGROUP, EACH, VALUE: valueType('f32', vector), ...Object.fromEntries(values), ...constants },
       operands: window.operands,
-      params: { count: window.count },
-      workgroups: linearGrid(Math.ceil(window.count / (WORKGROUP * EACH))),
+      params: { count: window.count / vector },
+      workgroups: linearGrid(Math.ceil(window.count / (WORKGROUP * EACH * vector))),
     }),
   );
 }

@@ -1,7 +1,7 @@
 /** Matrix products: the call of each variant, and products of tensors beyond a binding, window by window. */
 import { checkIndexable, grid, type KernelCall, kernelCall, type Operand } from './call.js';
 import { BYTES, type ElementType } from './element-type.js';
-import type { MatmulSizes, MatmulVariant } from './matmul-variant.js';
+import { FEW_ROWS, type MatmulSizes, type MatmulVariant, TEAM } from './matmul-variant.js';
 import type { Constants } from './source.js';
 import { swigluForward } from './swiglu.js';
 import type { VariantTable } from './variants.js';
@@ -90,7 +90,9 @@ function call(variant: MatmulVariant, whole: MatmulSizes, part: MatmulSizes, win
       A_TYPE: a.operand.type,
       B_TYPE: b.operand.type,
       C_TYPE: c.operand.type,
-      ADDEND_TYPE: added?.operand.type ?? 'f32',
+      C_STORED: c.operand.type,
+      VALUE: 'f32',
+      ADDEND_STORED: added?.operand.type ?? 'f32',
       TRANSPOSE_A: form === 'TN',
       TRANSPOSE_B: form === 'NT',
       ADDEND: added !== undefined,
@@ -161,6 +163,8 @@ export function matmulSwiglu(
       A_TYPE: x.type,
       B_TYPE: weight.type,
       C_TYPE: gateUp.type,
+      C_STORED: gateUp.type,
+      VALUE: 'f32',
       TRANSPOSE_A: false,
       TRANSPOSE_B: true,
       ADDEND: false,
@@ -182,14 +186,15 @@ export function matmulSwiglu(
 function specialisation(
   variant: MatmulVariant,
   { form, M, N, K }: MatmulSizes,
-  [strideA, strideB]: Strides,
-  { a, b }: Windows,
+  [strideA, strideB, strideC]: Strides,
+  { a, b, c, addend }: Windows,
 ): [name: string, constants: Constants, tileM: number, tileN: number] {
   const { columns: COLUMNS } = variant;
+  // a product of a few rows, such as a step of generation, computes hardly more; a few numbers of them are compiled
+  const rowsUpTo = (most: number) => Math.min(most, 2 ** Math.ceil(Math.log2(M)));
   if (variant.kernel === 'subgroup') {
     const { lanes: LANES, unroll: UNROLL } = variant;
-    // a product of a few rows, such as a step of generation, computes hardly more; a few numbers of them are compiled
-    const ROWS = Math.min(LANES, 2 ** Math.ceil(Math.log2(M)));
+    const ROWS = rowsUpTo(LANES);
     const GROUPS = Math.min(variant.groups, Math.ceil(M / LANES));
     const { type } = b.operand;
     const B_PAIRS = BYTES[type] === 2 && form === 'NT' && [UNROLL, strideB, b.first].every(n => n % 2 === 0);
@@ -203,13 +208,52 @@ function specialisation(
   const rowOfB = form === 'NT' ? K : N;
   const aligned = (width: number, row: number, stride: number, { first }: Window) =>
     [row, stride, first].every(n => n % width === 0);
+  if (variant.kernel === 'rows') {
+    if (form !== 'NT') throw new Error(`matmul_rows was asked for the form ${form}`);
+    const ROWS = rowsUpTo(FEW_ROWS);
+    const { lanes: LANES, teams: TEAMS, unroll: UNROLL } = variant;
+    const widest = BYTES[b.operand.type] === 2 ? [8, 4] : [4];
+    const VECTOR = widest.find(width => aligned(width, K, strideA, a) && aligned(width, K, strideB, b)) ?? 1;
+    const hasWords = (type: ElementType) => BYTES[type] === 2 && VECTOR > 1;
+    // values of two bytes fill words; of others a chunk of 8 is two vectors
+    const stored = (type: ElementType) =>
+      hasWords(type) ? `vec${VECTOR / 2}<u32>` : VECTOR > 1 ? `vec4<${type}>` : type === 'bf16' ? 'u32' : type;
+    const constants = {
+      LANES,
+      TEAM: LANES || TEAM,
+      LEVELS: Math.log2(LANES || TEAM),
+      TEAMS,
+      ROWS,
+      COLUMNS,
+      UNROLL,
+      VECTOR,
+      SUBGROUPS: LANES > 0,
+      IS_OCTET: VECTOR === 8,
+      IS_QUARTET: VECTOR === 4,
+      A_STORED: stored(a.operand.type),
+      B_STORED: stored(b.operand.type),
+      A_WORDS: hasWords(a.operand.type),
+      B_WORDS: hasWords(b.operand.type),
+      B_BFLOAT: b.operand.type === 'bf16',
+      B_UNPACK: b.operand.type === 'bf16' ? 'unpack2x16bfloat' : 'unpack2x16float',
+      SIDES: 1,
+    };
+    return ['matmul_rows', constants, ROWS, TEAMS * COLUMNS];
+  }
   const { rows: ROWS, depth: DEPTH } = variant;
   if (variant.kernel === 'tiled') {
     const { threadsM: THREADS_M, threadsN: THREADS_N } = variant;
     const ALIGNED_A = aligned(4, rowOfA, strideA, a);
     const ALIGNED_B = aligned(4, rowOfB, strideB, b);
     const B_BFLOAT = b.operand.type === 'bf16';
-    const constants = { THREADS_M, THREADS_N, ROWS, COLUMNS, DEPTH, ALIGNED_A, ALIGNED_B, B_BFLOAT, SIDES: 1 };
+    const added = addend === 'c' ? undefined : addend;
+    const ALIGNED_C = [c, added ?? c].every(window => aligned(4, N, strideC, window));
+    const VALUE = 'vec4<f32>';
+    const alignment = { ALIGNED_A, ALIGNED_B, ALIGNED_C };
+    const tile = { THREADS_M, THREADS_N, ROWS, COLUMNS, DEPTH, ...alignment, B_BFLOAT, VALUE, SIDES: 1 };
+    const constants = ALIGNED_C
+      ? { ...tile, C_STORED: `vec4<${c.operand.type}>`, ADDEND_STORED: `vec4<${(added ?? c).operand.type}>` }
+      : tile;
     return ['matmul_tiled', constants, 4 * THREADS_M * ROWS, 4 * THREADS_N * COLUMNS];
   }
   const { lanes: LANES, subgroupsM: SUBGROUPS_M, subgroupsN: SUBGROUPS_N } = variant;

@@ -36,7 +36,7 @@ export const KINDS = {
   matmul: kind<MatmulRequest, MatmulVariant>({ key: matmulKey, shipped: defaultMatmul }),
   attention: kind<AttentionRequest, AttentionVariant>({
     key: attentionKey,
-    shipped: (adapter, request) => matrixAttention(adapter, request) ?? defaultAttention(adapter, request.kernel),
+    shipped: (adapter, request) => matrixAttention(adapter, request) ?? defaultAttention(adapter, request),
   }),
   rows: kind<RowRequest, RowVariant>({ key: rowKey, shipped: defaultRows }),
   elements: kind<ElementRequest, ElementVariant>({ key: elementKey, shipped: defaultElements }),

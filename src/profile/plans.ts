@@ -1,4 +1,6 @@
 /** The plans of what can be profiled, laid out without a device. */
+import type { Graph } from '../autograd/graph.js';
+import type { Tensor } from '../autograd/tensor.js';
 import { TracedLosses } from '../eval/token-losses.js';
 import { TracedCache } from '../generate/traced-cache.js';
 import type { AdapterDescription } from '../gpu/adapters.js';
@@ -30,7 +32,12 @@ export interface PlanListings {
 /** Lists the plans. @throws UserError when the model is not sound, the shape is none, or the adapter has no f16. */
 export function listPlans(adapter: AdapterDescription, profiled: Profiled, options: TensorOptions): PlanListings {
   const memory = new MemoryCount(adapter);
-  const plans = tracedPlans(memory, profiled, options);
+  const model = new ModelTensors(memory, profiled.config, options);
+  const { variants } = model;
+  const plans = tracedGraphs(memory, model, profiled).map(({ name, graph, keep = [], times }) => ({
+    ...listPlan(name, graph, memory, { keep, variants }),
+    times,
+  }));
   const planned = plans.reduce((sum, { bytes }) => sum + bytes, 0);
   return {
     plans,
@@ -40,24 +47,32 @@ export function listPlans(adapter: AdapterDescription, profiled: Profiled, optio
   };
 }
 
-function tracedPlans(memory: MemoryCount, profiled: Profiled, options: TensorOptions): RepeatedPlan[] {
-  const { what, settings } = profiled;
-  const model = new ModelTensors(memory, profiled.config, options);
-  const { variants } = model;
+/** A graph of a subject, the tensors whose values are read after a run, and how often it runs. */
+interface TracedGraph {
+  readonly name: string;
+  readonly graph: Graph;
+  readonly keep?: readonly Tensor[];
+  readonly times: number;
+}
+
+/** Traces the graphs of a subject, in the order in which they run, in the variants of the model's table. */
+export function tracedGraphs(memory: MemoryCount, model: ModelTensors, { what, settings }: Profiled): TracedGraph[] {
   if (what === 'step') {
     const { microBatch, update } = new TracedStep(memory, model, settings);
     return [
-      { ...listPlan('micro-batch', microBatch, memory, { variants }), times: settings.microBatches },
-      { ...listPlan('update', update, memory, { variants }), times: 1 },
+      { name: 'micro-batch', graph: microBatch, times: settings.microBatches },
+      { name: 'update', graph: update, times: 1 },
     ];
   }
   if (what === 'eval') {
     const { graph, losses } = new TracedLosses(memory, model, settings);
-    return [{ ...listPlan('evaluation', graph, memory, { keep: [losses], variants }), times: 1 }];
+    return [{ name: 'evaluation', graph, keep: [losses], times: 1 }];
   }
   const { prefill, decode } = new TracedCache(memory, model, decodingShape(settings));
   return Object.entries({ prefill, decode }).map(([name, { graph, logits }]) => ({
-    ...listPlan(name, graph, memory, { keep: [logits], variants }),
+    name,
+    graph,
+    keep: [logits],
     times: 1,
   }));
 }

@@ -12,6 +12,8 @@ export interface Candidate {
 
 /** The sums beyond which a thread's registers overflow on every GPU there is; a CPU fetches them from its cache. */
 const MOST_SUMS = { hardware: 128, software: 256 };
+/** Apple's GPUs have 128 registers of 32 bits a thread: 96 sums spilled by their compiler's count. */
+const MOST_SUMS_BY_VENDOR: Readonly<Record<string, number>> = { apple: 64 };
 /** The lines of an unrolled inner loop beyond which compilation takes seconds. */
 const MOST_UNROLLED = 4096;
 
@@ -28,7 +30,7 @@ export function canonical(variant: unknown): string {
 
 /** Returns a variant in a few words: `subgroup groups=1 columns=4 unroll=4`. */
 export function showVariant(variant: Variant): string {
-  const fields = Object.entries(variant).filter(([name]) => name !== 'kernel' && name !== 'subgroups');
+  const fields = Object.entries(variant).filter(([name]) => name !== 'kernel');
   const shown = fields.map(([name, value]) => `${name}=${Array.isArray(value) ? value.join('x') : value}`);
   return [...(methodOf(variant) ?? []), ...shown].join(' ');
 }
@@ -37,7 +39,7 @@ export function showVariant(variant: Variant): string {
 function methodOf(variant: Variant): [string] | undefined {
   if ('kernel' in variant) return [variant.kernel];
   if ('matrix' in variant) return ['matrix'];
-  if ('subgroups' in variant) return [variant.subgroups ? 'subgroup' : 'memory'];
+  if ('threadsM' in variant) return ['tiled'];
   return 'lanes' in variant ? [variant.lanes > 0 ? 'subgroup' : 'memory'] : undefined;
 }
 
@@ -47,17 +49,20 @@ const shippedVariant = (adapter: AdapterDescription, request: KernelRequest): Va
 
 export function candidatesFor(adapter: AdapterDescription, request: KernelRequest): Candidate[] {
   const shipped = shippedVariant(adapter, request);
-  // where time is short, variants near the shipped one are tried first
-  const others = kindOf(request)
+  const kind = kindOf(request);
+  const estimate = (variant: Variant): number =>
+    (isSoftware(adapter) ? undefined : kind.estimate?.(request.request, variant)) ?? Number.MAX_VALUE;
+  // where time is short, the most promising variants are tried first, and of those alike the nearest to the shipped one
+  const others = kind
     .variants(adapter, request.request)
     .filter(variant => !sameVariant(variant, shipped))
-    .map(variant => ({ variant, distance: distance(shipped, variant) }))
-    .sort((a, b) => a.distance - b.distance)
+    .map(variant => ({ variant, estimate: estimate(variant), distance: distance(shipped, variant) }))
+    .sort((a, b) => a.estimate - b.estimate || a.distance - b.distance)
     .map(({ variant }) => variant);
   return [shipped, ...others].map(variant => {
     // the shipped variant is tried even where an estimate is against it
-    const estimate = variant === shipped ? undefined : unpromising(adapter, request, variant);
-    const refused = refusal(adapter, request, variant) ?? estimate;
+    const against = variant === shipped ? undefined : unpromising(adapter, request, variant);
+    const refused = refusal(adapter, request, variant) ?? against;
     return refused === undefined ? { variant } : { variant, refused };
   });
 }
@@ -95,8 +100,8 @@ export function refusal(adapter: AdapterDescription, request: KernelRequest, var
 /** Says why a variant is not worth a try. */
 function unpromising(adapter: AdapterDescription, request: KernelRequest, variant: Variant): string | undefined {
   const { sums, unrolled } = kindOf(request).needs(request.request, variant);
-  if (sums > MOST_SUMS[isSoftware(adapter) ? 'software' : 'hardware'])
-    return `${sums} sums a thread, more than registers hold`;
+  const most = isSoftware(adapter) ? MOST_SUMS.software : (MOST_SUMS_BY_VENDOR[adapter.vendor] ?? MOST_SUMS.hardware);
+  if (sums > most) return `${sums} sums a thread, more than registers hold`;
   if (unrolled > MOST_UNROLLED) return `${unrolled} unrolled operations take too long to compile`;
   return undefined;
 }

@@ -14,6 +14,11 @@ export interface TunedKind<K extends Kind> {
    */
   variants(adapter: AdapterDescription, request: RequestOf[K]): VariantOf[K][];
   needs(request: RequestOf[K], variant: VariantOf[K]): Needs;
+  /**
+   * Returns a lower bound of a variant's time on a GPU, in any unit, by which variants are tried in turn. Undefined for
+   * those that it says nothing about, which come last. Nothing is said of software adapters.
+   */
+  estimate?(request: RequestOf[K], variant: VariantOf[K]): number | undefined;
   /** Says why the adapter cannot run a variant whose needs it meets. */
   refusal?(adapter: AdapterDescription, request: RequestOf[K], variant: VariantOf[K]): string | undefined;
   /** Returns the case that a request asks for, by which a variant is judged. */
@@ -45,6 +50,9 @@ export const typeSchema = z.enum(ELEMENT_TYPES);
 /** Elements of a load. */
 export const vectorSchema = countSchema.refine((n): boolean => n === 1 || n === 4, 'must be 1 or 4');
 export const matrixSchema = z.tuple([countSchema, countSchema, countSchema]).readonly();
+
+/** How many times as fast a GPU's matrices multiply as its threads do, at least. */
+export const MATRIX_SPEED = 4;
 
 export const isSoftware = ({ kind }: AdapterDescription): boolean => kind !== 'hardware';
 

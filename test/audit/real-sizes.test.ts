@@ -78,8 +78,8 @@ const keyHead: Bug = [
 const sixHeads: Bug = ['six heads of a group', 'let group = H / params.KV;', 'let group = min(H / params.KV, 6u);'];
 const batchOffset: Bug = [
   'the second sequence where it begins with as many heads as key heads',
-  'batch * T * stride',
-  'batch * T * 3u * params.KV * D',
+  /batch \* (params\.)?T \* stride/,
+  'batch * params.T * 3u * params.KV * D',
 ];
 const batchOffsetOnMatrices: Bug = [
   batchOffset[0],
@@ -131,6 +131,52 @@ describe.each(attentionBugs)('attention, $shape', bugs => {
       if (problem) await check(problem, [bug!]);
     }
   });
+});
+
+/** Of products of a few rows; each is seen at the sizes that `shape` names. */
+const fewRowsBugs: readonly (readonly [shape: string, variants: RegExp, bugs: readonly Bug[]])[] = [
+  [
+    'NT f32 f32 f32, M 1 N 33 K 8192',
+    /^rows/,
+    [
+      ['one round of a team', 'k0 < whole;', 'k0 < min(whole, UNROLL * TEAM);'],
+      ['columns beyond the edge', 'column >= N', 'column > N'],
+    ],
+  ],
+  [
+    'NT f32 f32 f32, M 5 N 67 K 577',
+    /^rows/,
+    [
+      ['the last chunk', 'k < chunks;', 'k + 1u < chunks;'],
+      ['the last row', 'row >= M', 'row + 1u >= M'],
+      ['a row beyond the edge', 'row >= M', 'row > M'],
+    ],
+  ],
+  [
+    'NT f32 f32 f32, M 8 N 65537 K 12',
+    /^rows/,
+    [['workgroups of 12 bits', 'workgroup.x * TEAMS', '(workgroup.x & 0xfffu) * TEAMS']],
+  ],
+  ['NT f32 f32 f32, M 7 N 67 K 1037', /^rows, workgroup memory/, [['half of a team', 'half > 0u;', 'half > 1u;']]],
+  [
+    'NT f32 f32 f32, M 7 N 67 K 1037',
+    /^rows, subgroups/,
+    [['half of a subgroup', /\+= (subgroupShuffleXor\(\w+, 1u << 0u\))/g, '+= 0f * $1']],
+  ],
+  ['NT f32 bf16 f32, M 7 N 67 K 1037', /^rows/, [['the other half of a word', '[i % 2u]', '[1u - i % 2u]']]],
+  [
+    'NT f32 bf16 f32, M 8 N 70 K 4096',
+    /^rows/,
+    [['the second half of a chunk', 'add_four(x[1], y[1], add_four', 'add_four(x[1], y[0], add_four']],
+  ],
+];
+
+test.each(fewRowsBugs)('matmul of a few rows, %s, %s', async (shape, wanted, bugs) => {
+  const { problems } = FAMILIES.find(({ name }) => name === 'matmul_rows')!;
+  const posed = [...problems({ adapter: context.device.adapter, quick: false })];
+  const problem = posed.find(one => one.inputClass === 'uniform' && one.shape.startsWith(`${shape},`))!;
+  const variants = problem.variants.filter(({ name }) => wanted.test(name));
+  if (variants.length > 0) await check({ ...problem, variants }, bugs);
 });
 
 const firstColumns = (most: number): Bug => [

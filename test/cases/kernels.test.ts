@@ -13,7 +13,7 @@ const context = useDevice();
 const ALL_VARIANTS = ['matmul'];
 /** Longer sums are the audit's. */
 const MOST_TERMS = 256;
-/** A product that stores halves takes llvmpipe two seconds to compile: of two-byte types one size in so many is posed. */
+/** Products that store halves take llvmpipe two seconds to compile: one size in so many is posed of two-byte types. */
 const HALF_SIZES = 6;
 const isPosed = ({ kernel, inputs, outputs }: Problem, i: number) =>
   !kernel.startsWith('matmul') ||

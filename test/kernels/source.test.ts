@@ -76,8 +76,8 @@ describe('the files of kernels', () => {
     const families = launchers.filter(launcher => `${kernel}-`.startsWith(`${launcher.replace('.ts', '')}-`));
     const [family] = families.sort((a, b) => b.length - a.length);
     expect(family, 'a file in src/kernels named like it').toBeDefined();
-    // a variant on matrices is the name of the kernel with an ending
-    const name = file.replace('.wgsl', '').replace(/(?<=attention_.*)_matrix$/, '');
+    // forms in tiles and on matrices have the name of the kernel with an ending
+    const name = file.replace('.wgsl', '').replace(/(?<=attention_.*)_(matrix|tiled)$/, '');
     expect(textOf(family!)).toContain(`'${name}'`);
     for (const other of launchers.filter(launcher => launcher !== family && !launcher.startsWith('row'))) {
       expect(textOf(other).includes(`kernelCall('${name}'`), `${other} launches it too`).toBe(false);

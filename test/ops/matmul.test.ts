@@ -3,7 +3,7 @@
  */
 
 import { describe, expect, test } from 'vitest';
-import { matmulVariants } from '../../src/audit/variants.js';
+import { fewRowsVariants, matmulVariants } from '../../src/audit/variants.js';
 import { type DType, rangeOf } from '../../src/autograd/tensor.js';
 import { MATMUL_TYPES, type MatmulTypes, matmulCase } from '../../src/cases/matmul.js';
 import type { AdapterDescription } from '../../src/gpu/adapters.js';
@@ -33,7 +33,8 @@ describe.each([
     const small = { ...adapter, limits: { ...adapter.limits, maxStorageBufferBindingSize: 256 + 3.5 * rowBytes } };
     for (const types of STORED.filter(({ b }) => b === 'bf16' || adapter.features.includes('shader-f16'))) {
       const one = matmulCase({ form, ...sizes, types, epilogue: 'accumulate' });
-      const variants = [...matmulVariants(adapter, types)].flatMap(([name, matmul]) => [
+      const fewRows = form === 'NT' ? fewRowsVariants(adapter) : [];
+      const variants = [...matmulVariants(adapter, types), ...fewRows].flatMap(([name, matmul]) => [
         { name, table: new VariantTable(adapter, {}, { matmul }) },
         { name: `${name}, in windows`, table: new VariantTable(small, {}, { matmul }) },
       ]);
@@ -99,5 +100,26 @@ describe('what an adapter takes by default', () => {
     }
     expect(defaultMatmul({ ...hardware(), subgroupMatrices: [] }, { ...request, types }).kernel).toBe('tiled');
     expect(defaultMatmul({ ...hardware(), subgroupSizes: [] }, { ...request, types }).kernel).toBe('tiled');
+  });
+
+  test('the kernel of a few rows for up to eight of them, against weights, on hardware', () => {
+    for (const [M, form, kernel] of [
+      [1, 'NT', 'rows'],
+      [8, 'NT', 'rows'],
+      [9, 'NT', 'tiled'],
+      [8, 'NN', 'tiled'],
+      [8, 'TN', 'tiled'],
+    ] as const) {
+      for (const types of [F32, ...STORED]) {
+        expect(defaultMatmul(hardware(), { ...request, form, M, types }).kernel, `${form} ${M}`).toBe(kernel);
+      }
+      expect(defaultMatmul(hardware(), { ...request, form, M, types }).kernel).toBe(
+        kernel === 'rows' ? 'rows' : 'matrix',
+      );
+    }
+    expect(defaultMatmul(hardware(), { ...request, M: 1, types })).toMatchObject({ lanes: 32 });
+    expect(defaultMatmul({ ...hardware(), subgroupSizes: [] }, { ...request, M: 1, types })).toMatchObject({ lanes: 0 });
+    const software = { ...hardware(), kind: 'system software', subgroupSizes: [8] } as const;
+    expect(defaultMatmul(software, { ...request, M: 1, types }).kernel).toBe('subgroup');
   });
 });

@@ -36,6 +36,7 @@ const storedHalves = matmul('NT', ['f32', 'f16', 'f32'], [50, 30, 22]);
 const storedBfloats = matmul('NT', ['f32', 'bf16', 'f32'], [50, 30, 22]);
 const requests: KernelRequest[] = [
   f32,
+  matmul('NT', ['f32', 'f32', 'f32'], [3, 40, 600]),
   matmul('NN', ['f32', 'f32', 'f32'], [31, 33, 17]),
   matmul('TN', ['f32', 'f32', 'f32']),
   halves,
@@ -96,6 +97,28 @@ describe('candidates', () => {
     }
   });
 
+  test('are tried on a GPU in the order of what its units and its workgroup memory allow', () => {
+    const product = (size: number, type: 'f32' | 'f16') => {
+      const request = { form: 'NT', M: size, N: size, K: size, types: { a: type, b: type, c: type } } as const;
+      return candidatesFor(hardware(), { kind: 'matmul', key: 'product', calls: 1, request }).slice(1, 6);
+    };
+    const sums = ({ variant }: Candidate) =>
+      'columns' in variant && 'rows' in variant ? variant.rows * variant.columns : 0;
+    // threads of 8 x 8 sums and more where the product is large, small tiles where it would leave most of a GPU idle
+    expect(product(4096, 'f32').every(candidate => sums(candidate) >= 4)).toBe(true);
+    expect(product(256, 'f32')[0]!.variant).toMatchObject({ threadsM: 8, threadsN: 8, rows: 1, columns: 1 });
+    expect(product(4096, 'f16').every(isMatrix)).toBe(true);
+  });
+
+  test('leave out what spills on the GPUs with the fewest registers', () => {
+    const spills = (candidates: readonly Candidate[]) =>
+      allowed(candidates).some(
+        ({ variant }) => 'columns' in variant && variant.kernel === 'tiled' && variant.rows * variant.columns > 4,
+      );
+    expect(spills(candidatesFor(hardware(), f32))).toBe(true);
+    expect(spills(candidatesFor(hardware({ vendor: 'apple' }), f32))).toBe(false);
+  });
+
   test('hold subgroup matrices for models in f16 alone, in the shapes that the adapter has, and never where drivers crash', () => {
     expect(allowed(candidatesFor(hardware(), halves)).some(isMatrix)).toBe(true);
     for (const request of [f32, storedHalves, storedBfloats]) {
@@ -115,7 +138,7 @@ describe('candidates', () => {
   test('leave subgroups out where there is no one size of them', () => {
     for (const request of requests) {
       const kinds = candidatesFor(hardware({ subgroupSizes: [] }), request).map(({ variant }) => showVariant(variant));
-      expect(kinds.filter(text => !/^(tiled|memory|workgroup)/.test(text))).toEqual([]);
+      expect(kinds.filter(text => !/^(tiled|memory|workgroup|rows lanes=0 )/.test(text))).toEqual([]);
     }
   });
 });

@@ -5,7 +5,13 @@ import { branchesCase } from '../../cases/branches.js';
 import { attentionCachedCase, type CacheCase, cacheWriteCase } from '../../cases/cache.js';
 import type { Case, Problem } from '../../cases/case.js';
 import { attentionSizes, cacheSizes, longAttentionSizes, longCacheSizes } from '../../cases/sizes.js';
-import type { AttentionKernel, AttentionSizes, MatrixAttention } from '../../kernels/attention-variant.js';
+import { keysAtATime } from '../../kernels/attention-cached.js';
+import {
+  type AttentionKernel,
+  type AttentionSizes,
+  type MatrixAttention,
+  rowsAtATime,
+} from '../../kernels/attention-variant.js';
 import { VariantTable } from '../../kernels/variants.js';
 import type { InputClass, StoredType } from '../../numerics/inputs.js';
 import { onlyVariant, rowVariants, type Scope, storedTypes } from '../problem.js';
@@ -48,11 +54,11 @@ export function* attentionProblems(scope: Scope): Generator<Problem> {
 function* onRegisters({ adapter, quick }: Scope, given: AttentionCase): Generator<Problem> {
   const { type, D } = given;
   // halves differ in how they are read and written alone: one variant of a kind is enough where time is short
-  const isRun = quick ? (own: number) => type === 'f32' || own === 1 : () => OTHER_HEADS[type].includes(D);
+  const isRun = quick ? (name: string) => type === 'f32' || !name.endsWith('2') : () => OTHER_HEADS[type].includes(D);
   const forward = [...attentionVariants(adapter, 'attention_forward', D).values()];
-  const cases = attentionCases({ ...given, rescale: Math.min(...forward.map(({ rows }) => rows)) });
+  const cases = attentionCases({ ...given, rescale: Math.min(...forward.map(rowsAtATime)) });
   for (const [kernel, one] of Object.entries(cases) as [AttentionKernel, Case][]) {
-    const variants = [...attentionVariants(adapter, kernel, D)].filter(([, { own }], i) => i === 0 || isRun(own));
+    const variants = [...attentionVariants(adapter, kernel, D)].filter(([name], i) => i === 0 || isRun(name));
     yield {
       ...one,
       variants: variants.map(([name, attention]) => ({ name, table: new VariantTable(adapter, {}, { attention }) })),
@@ -88,7 +94,7 @@ const TREES = [
 export function* branchProblems(scope: Scope): Generator<Problem> {
   const sizes = { H: 4, KV: 2, D: 12 };
   const found = [...attentionVariants(scope.adapter, 'attention_forward', sizes.D)];
-  const rescale = Math.min(...found.map(([, { rows }]) => rows));
+  const rescale = Math.min(...found.map(([, variant]) => rowsAtATime(variant)));
   const variants = found.map(([name, attention]) => ({
     name,
     table: new VariantTable(scope.adapter, {}, { attention }),
@@ -105,10 +111,9 @@ export function* branchProblems(scope: Scope): Generator<Problem> {
 export function* cacheProblems(scope: Scope): Generator<Problem> {
   const [reading, writing] = [rowVariants(scope), onlyVariant(scope)];
   const attending = (given: CacheCase): Problem => {
-    const { capacity: T, H, KV, D } = given;
-    const asked = { kernel: 'attention_forward', sizes: { B: 1, T, H, KV, D }, type: 'f32' } as const;
-    const taken = reading.map(({ table }) => table.of('attention', asked));
-    const rescale = Math.min(...taken.map(({ rows }) => rows));
+    const rescale = Math.min(
+      ...reading.map(({ table }) => keysAtATime(table, { ...given, B: given.lengths.length }, given.type)),
+    );
     return { ...attentionCachedCase({ ...given, rescale }), variants: reading };
   };
   const written = (given: CacheCase, T: number): Problem => ({ ...cacheWriteCase({ ...given, T }), variants: writing });

@@ -1,7 +1,16 @@
 /** Every kernel, and where its problems come from. */
-import { inVariants, onlyVariant, rowVariants, type Subject, tunedElements, tunedRows } from '../problem.js';
+import {
+  byElementsAndVectors,
+  inVariants,
+  onlyVariant,
+  rowVariants,
+  type Subject,
+  tunedElements,
+  tunedRows,
+} from '../problem.js';
 import { attentionProblems, branchProblems, cacheProblems } from './attention.js';
 import { matmulProblems, matmulSwigluProblems } from './matmul.js';
+import { fewRowsProblems, fewRowsSwigluProblems } from './matmul-rows.js';
 import * as rows from './rows.js';
 import * as update from './update.js';
 
@@ -19,6 +28,8 @@ const passes = (name: string): string[] => [`${name}_forward`, `${name}_backward
 export const FAMILIES: readonly Family[] = [
   family('matmul', ['matmul'], matmulProblems),
   family('matmul_swiglu', ['matmul_swiglu'], matmulSwigluProblems),
+  family('matmul_rows', ['matmul'], fewRowsProblems),
+  family('matmul_rows_swiglu', ['matmul_swiglu'], fewRowsSwigluProblems),
   family(
     'attention',
     ['attention_forward', 'attention_backward_query', 'attention_backward_key_value'],
@@ -34,7 +45,7 @@ export const FAMILIES: readonly Family[] = [
   family('embedding', passes('embedding'), inVariants(rowVariants, rows.embeddingCases)),
   family('cross_entropy', ['cross_entropy'], inVariants(tunedRows, rows.crossEntropyCases)),
   family('sum', ['sum'], inVariants(rowVariants, rows.sumCases)),
-  family('elementwise', ['add', 'cast'], inVariants(onlyVariant, update.elementCases)),
+  family('elementwise', ['add', 'cast'], inVariants(byElementsAndVectors, update.elementCases)),
   family(
     'gradient_norm',
     ['gradient_norm_partial', 'gradient_norm'],

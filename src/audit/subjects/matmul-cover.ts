@@ -10,9 +10,14 @@ import type { AdapterDescription } from '../../gpu/adapters.js';
 import type { MatmulForm, MatmulSizes } from '../../kernels/matmul-variant.js';
 import { VariantTable } from '../../kernels/variants.js';
 import { pairwise } from '../pairwise.js';
+import { hasHalves, type Scope } from '../problem.js';
 import { matmulVariants } from '../variants.js';
 
 export const FORMS: readonly MatmulForm[] = ['NN', 'NT', 'TN'];
+
+/** The types of products that the adapter has. */
+export const typesOf = ({ adapter }: Scope): readonly MatmulTypes[] =>
+  MATMUL_TYPES.filter(types => hasHalves(adapter) || !Object.values<string>(types).includes('f16'));
 
 /** All that a pipeline is made for, but the variant. */
 export type Make = MatmulCase & { readonly epilogue: Epilogue };

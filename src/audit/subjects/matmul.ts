@@ -1,7 +1,7 @@
 /** Matrix products: every form and type, each epilogue, along every tile edge, and sums of up to 65,536 terms. */
 
 import type { Problem } from '../../cases/case.js';
-import { MATMUL_TYPES, type MatmulTypes, matmulCase, matmulSwigluCase } from '../../cases/matmul.js';
+import { type MatmulTypes, matmulCase, matmulSwigluCase } from '../../cases/matmul.js';
 import { matmulSizes, type ProductSizes, sumLengths } from '../../cases/sizes.js';
 import { hasBothSides } from '../../kernels/matmul.js';
 import type { MatmulForm } from '../../kernels/matmul-variant.js';
@@ -16,6 +16,7 @@ import {
   FORMS,
   type Make,
   otherEpilogues,
+  typesOf,
   variantsOf,
   vectorsOf,
 } from './matmul-cover.js';
@@ -28,9 +29,6 @@ const lengthened = (K: number): ProductSizes => ({ M: 17, N: 9, K });
 
 export const matmulProblems = (scope: Scope): Iterable<Problem> =>
   scope.quick ? quickProblems(scope) : allProblems(scope);
-
-const typesOf = ({ adapter }: Scope): readonly MatmulTypes[] =>
-  MATMUL_TYPES.filter(types => hasHalves(adapter) || !Object.values(types).includes('f16'));
 
 function makeOf(types: MatmulTypes, form: MatmulForm, sizes: ProductSizes): Make {
   return { form, ...sizes, types, epilogue: epilogueOf(form, types) };

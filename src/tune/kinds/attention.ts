@@ -7,13 +7,27 @@ import {
   type AttentionKernel,
   type AttentionRequest,
   isOnMatrices,
+  isTiled,
   type MatrixAttention,
+  rowsAtATime,
+  type TiledAttention,
+  tiledBytes,
+  vectorsOf,
 } from '../../kernels/attention-variant.js';
 import { BYTES } from '../../kernels/element-type.js';
 import { lanesToTry } from '../../kernels/lanes.js';
 import { matrixShapes, unusableMatrix } from '../../kernels/matmul-variant.js';
 import type { StoredType } from '../../numerics/inputs.js';
-import { countSchema, isSoftware, matrixSchema, type Needs, product, type TunedKind, typeSchema } from '../kind.js';
+import {
+  countSchema,
+  isSoftware,
+  MATRIX_SPEED,
+  matrixSchema,
+  type Needs,
+  product,
+  type TunedKind,
+  typeSchema,
+} from '../kind.js';
 
 export const attention: TunedKind<'attention'> = {
   requestSchema: z.object({
@@ -22,41 +36,55 @@ export const attention: TunedKind<'attention'> = {
     type: typeSchema,
   }),
   variantSchema: z.union([
-    z.strictObject({ subgroups: z.boolean(), workgroup: countSchema, own: countSchema, rows: countSchema }),
+    z.strictObject({ lanes: countSchema, own: countSchema, rows: countSchema }),
+    // as runs of version 0.1.0 recorded the same variant
+    z
+      .strictObject({ subgroups: z.literal(true), workgroup: countSchema, own: countSchema, rows: countSchema })
+      .transform(({ workgroup: lanes, own, rows }) => ({ lanes, own, rows })),
+    z.strictObject({ threadsM: countSchema, threadsN: countSchema, blocks: countSchema, depth: countSchema }),
     z.strictObject({ lanes: countSchema, matrix: matrixSchema, subgroupsM: countSchema, rows: countSchema }),
   ]),
 
-  variants(adapter, { type }) {
+  variants(adapter, { type, sizes: { D } }) {
     const lanes = lanesToTry(adapter);
-    const bySubgroups = product({ workgroup: lanes, own: [1, 2], rows: [1, 2, 4, 8] });
-    const byMemory = product({
-      workgroup: isSoftware(adapter) ? [64] : [32, 64, 128, 256],
-      own: isSoftware(adapter) ? [1] : [1, 2],
-      rows: isSoftware(adapter) ? [8] : [4, 8, 16, 32],
-    });
+    // whole rows take more registers than a GPU has
+    const inRegisters = isSoftware(adapter) ? product({ lanes, own: [1, 2], rows: [1, 2, 4, 8] }) : [];
+    const inTiles = product({
+      threadsM: isSoftware(adapter) ? [16] : [8, 16],
+      threadsN: isSoftware(adapter) ? [8] : [8, 12, 16],
+      blocks: isSoftware(adapter) ? [1] : [1, 2],
+      depth: [8, 16],
+    }).filter(({ threadsN, blocks, depth }) => (4 * threadsN * blocks) % depth === 0 && 4 * threadsN <= 2 * D);
     // a CPU has no matrices: there they take seconds to compile and gain nothing
     const shapes = isSoftware(adapter) || type !== 'f16' ? [] : matrixShapes(adapter);
     const onMatrices = shapes.flatMap(matrix =>
       product({ lanes, subgroupsM: [1, 2, 4], rows: [16, 32, 64] }).map(tile => ({ matrix, ...tile })),
     );
-    return [
-      ...bySubgroups.map(tile => ({ subgroups: true, ...tile })),
-      ...byMemory.map(tile => ({ subgroups: false, ...tile })),
-      ...onMatrices,
-    ];
+    return [...inRegisters, ...inTiles, ...onMatrices];
   },
 
-  needs(request, variant) {
-    const { D } = request.sizes;
-    if (isOnMatrices(variant)) return matrixNeeds(request.kernel, variant, D);
-    const { subgroups, workgroup, own, rows } = variant;
+  needs({ kernel, sizes: { D } }, variant) {
+    if (isOnMatrices(variant)) return matrixNeeds(kernel, variant, D);
+    if (isTiled(variant)) return tiledNeeds(kernel, variant, D);
+    const { lanes, own, rows } = variant;
     return {
-      threads: workgroup,
-      workgroupBytes: subgroups ? 0 : 2 * BYTES.f32 * rows * D,
-      ...(subgroups && { lanes: workgroup }),
+      threads: lanes,
+      workgroupBytes: 0,
+      lanes,
       sums: own * rows, // the rows in registers, own · D, are few enough in all variants
       unrolled: 2 * own * rows * D,
     };
+  },
+
+  // what a thread or a subgroup reads from workgroup memory for each multiply-add: of scores, then of sums
+  estimate({ sizes: { D } }, variant) {
+    if (isOnMatrices(variant)) return 2 * Math.max(1 / MATRIX_SPEED, 2 * (1 / variant.matrix[0] + 1 / variant.rows));
+    if (!isTiled(variant)) return undefined;
+    const { threadsM, threadsN, blocks } = variant;
+    const vectors = vectorsOf(threadsN, D);
+    const perProduct = (columns: number) => Math.max(1, 4 * (1 / 4 + 1 / columns));
+    const padded = (4 * threadsN * vectors) / D;
+    return (perProduct(4 * blocks) + padded * perProduct(4 * vectors)) * (1 + 1 / threadsM);
   },
 
   refusal: (adapter, request, variant) =>
@@ -64,16 +92,31 @@ export const attention: TunedKind<'attention'> = {
 
   // the sum is rescaled once for so many rows, and the bound goes by that
   caseOf: ({ kernel, sizes, type }, variant) =>
-    attentionCases({ ...sizes, type: type as StoredType, rescale: variant.rows, halves: isOnMatrices(variant) })[
-      kernel
-    ],
+    attentionCases({
+      ...sizes,
+      type: type as StoredType,
+      rescale: rowsAtATime(variant),
+      halves: isOnMatrices(variant),
+    })[kernel],
 
-  checkedBy: variant => `${variant.rows} ${isOnMatrices(variant)}`,
+  checkedBy: variant => `${rowsAtATime(variant)} ${isOnMatrices(variant)}`,
 
   small({ kernel, sizes: { H, KV, D }, type }) {
     return { kernel, sizes: { B: 1, T: 133, H: H / KV, KV: 1, D }, type }; // one group of heads
   },
 };
+
+/** A thread's sums of four rows are there all along, and its scores while they are made. */
+function tiledNeeds(kernel: AttentionKernel, variant: TiledAttention, D: number): Needs {
+  const { threadsM, threadsN, blocks } = variant;
+  const vectors = (kernel === 'attention_backward_key_value' ? 2 : 1) * vectorsOf(threadsN, D);
+  return {
+    threads: threadsM * threadsN,
+    workgroupBytes: tiledBytes(variant, D),
+    sums: 16 * (vectors + blocks),
+    unrolled: 16 * (vectors + blocks),
+  };
+}
 
 /** How many tiles of scores in f32 and of weights in f16 a kernel has, and rows of sums for a row that it owns. */
 const MATRIX_TILES: Readonly<Record<AttentionKernel, readonly [scores: number, weights: number, results: number]>> = {

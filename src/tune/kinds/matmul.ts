@@ -1,12 +1,22 @@
 /** Matrix products, to be tuned. */
 import { z } from 'zod';
 import { type MatmulTypes, matmulCase } from '../../cases/matmul.js';
+import { bucket } from '../../kernels/bucket.js';
 import { BYTES } from '../../kernels/element-type.js';
 import { lanesToTry } from '../../kernels/lanes.js';
-import { areHalves, type MatmulVariant, matrixShapes, unusableMatrix } from '../../kernels/matmul-variant.js';
+import {
+  areHalves,
+  ENOUGH_WORKGROUPS,
+  FEW_ROWS,
+  type MatmulVariant,
+  matrixShapes,
+  TEAM,
+  unusableMatrix,
+} from '../../kernels/matmul-variant.js';
 import {
   countSchema,
   isSoftware,
+  MATRIX_SPEED,
   matrixSchema,
   type Needs,
   oddSize,
@@ -22,6 +32,8 @@ const variantOf = <Kernel extends string, Name extends string>(kernel: Kernel, .
     ...(Object.fromEntries(names.map(name => [name, countSchema])) as Record<Name, typeof countSchema>),
   });
 
+const hasFewRows = ({ M }: { readonly M: number }): boolean => bucket(M) <= FEW_ROWS;
+
 export const matmul: TunedKind<'matmul'> = {
   requestSchema: z.object({
     form: z.enum(['NN', 'NT', 'TN']),
@@ -31,6 +43,7 @@ export const matmul: TunedKind<'matmul'> = {
     types: z.object({ a: typeSchema, b: typeSchema, c: typeSchema }),
   }),
   variantSchema: z.discriminatedUnion('kernel', [
+    variantOf('rows', 'teams', 'columns', 'unroll').extend({ lanes: z.int().nonnegative() }),
     variantOf('subgroup', 'lanes', 'groups', 'columns', 'unroll'),
     variantOf('tiled', 'threadsM', 'threadsN', 'rows', 'columns', 'depth'),
     variantOf('matrix', 'lanes', 'subgroupsM', 'subgroupsN', 'rows', 'columns', 'depth').extend({
@@ -38,8 +51,18 @@ export const matmul: TunedKind<'matmul'> = {
     }),
   ]),
 
-  variants(adapter, { types }) {
+  variants(adapter, { form, M, types }) {
     const variants: MatmulVariant[] = [];
+    if (form === 'NT' && hasFewRows({ M })) {
+      for (const tile of product({
+        lanes: [...lanesToTry(adapter), 0],
+        teams: [1, 2, 4],
+        columns: [1, 2, 4],
+        unroll: [1, 2, 4],
+      })) {
+        variants.push({ kernel: 'rows', ...tile });
+      }
+    }
     for (const lanes of lanesToTry(adapter)) {
       const rows = [8, 16, 32, 64]
         .map(count => count / lanes)
@@ -59,7 +82,7 @@ export const matmul: TunedKind<'matmul'> = {
         ];
     const tiles = isSoftware(adapter)
       ? product({ rows: [1], columns: [2], depth: [16] })
-      : product({ rows: [1, 2], columns: [1, 2], depth: [8, 16, 32] });
+      : product({ rows: [1, 2], columns: [1, 2, 4], depth: [8, 16, 32] });
     for (const [threadsM, threadsN] of threads as [number, number][]) {
       for (const tile of tiles) variants.push({ kernel: 'tiled', threadsM, threadsN, ...tile });
     }
@@ -71,8 +94,15 @@ export const matmul: TunedKind<'matmul'> = {
     return variants;
   },
 
-  needs(_, variant) {
+  needs({ M }, variant) {
     const { columns } = variant;
+    if (variant.kernel === 'rows') {
+      const { lanes, teams, unroll } = variant;
+      const sums = Math.min(FEW_ROWS, bucket(M)) * columns;
+      const parts = lanes > 0 ? 1 : TEAM;
+      const needs = { threads: teams * (lanes || TEAM), workgroupBytes: BYTES.f32 * teams * sums * parts };
+      return { ...needs, ...(lanes > 0 && { lanes }), sums, unrolled: sums * unroll * 8 };
+    }
     if (variant.kernel === 'subgroup') {
       const { lanes, groups, unroll } = variant;
       const sums = groups * lanes * columns;
@@ -85,7 +115,8 @@ export const matmul: TunedKind<'matmul'> = {
     return { threads: threadsM * threadsN, workgroupBytes: staged, sums, unrolled: sums };
   },
 
-  refusal(adapter, { types }, variant) {
+  refusal(adapter, { form, types }, variant) {
+    if (variant.kernel === 'rows' && form !== 'NT') return 'a kernel of the form NT alone';
     if (variant.kernel !== 'matrix') return undefined;
     const { matrix, depth, rows, columns } = variant;
     const whole = [rows, columns, depth / matrix[2]].every(n => n >= 1 && Number.isInteger(n));
@@ -94,17 +125,40 @@ export const matmul: TunedKind<'matmul'> = {
     return unusableMatrix(adapter, types.b, matrix);
   },
 
+  estimate({ M, N, K }, variant) {
+    if (variant.kernel === 'subgroup') return undefined;
+    if (variant.kernel === 'rows') return M * N * K;
+    const { height, width, rows, columns } = tileOf(variant);
+    const [down, across] = [Math.ceil(M / height), Math.ceil(N / width)];
+    // elements read from workgroup memory for each multiply-add, of four bytes or, beside faster units, of two
+    const reads = 1 / rows + 1 / columns;
+    const perProduct = variant.kernel === 'tiled' ? Math.max(1, 4 * reads) : Math.max(1 / MATRIX_SPEED, 2 * reads);
+    const idle = Math.max(1, ENOUGH_WORKGROUPS / (down * across));
+    return down * height * across * width * K * perProduct * idle;
+  },
+
   /** A weight gradient (`TN`) adds to what is there, as it does in a training step. */
   caseOf: ({ form, M, N, K, types }) =>
     matmulCase({ form, M, N, K, types: types as MatmulTypes, epilogue: form === 'TN' ? 'accumulate' : 'none' }),
 
+  // few rows are a tile of their own, which is summed along K by many threads: so all steps of theirs are met
   small: request => ({
     ...request,
-    M: oddSize(request.M, 148),
+    M: hasFewRows(request) ? request.M : oddSize(request.M, 148),
     N: oddSize(request.N, 132),
-    K: oddSize(request.K, 68),
+    K: oddSize(request.K, hasFewRows(request) ? 2116 : 68),
   }),
 };
+
+/** What a workgroup computes, and the tile that is multiplied by what is read once: a thread's or a subgroup's. */
+function tileOf(variant: Extract<MatmulVariant, { kernel: 'tiled' | 'matrix' }>) {
+  if (variant.kernel === 'matrix') {
+    const [rows, columns] = [variant.rows * variant.matrix[0], variant.columns * variant.matrix[1]];
+    return { height: variant.subgroupsM * rows, width: variant.subgroupsN * columns, rows, columns };
+  }
+  const [rows, columns] = [4 * variant.rows, 4 * variant.columns];
+  return { height: variant.threadsM * rows, width: variant.threadsN * columns, rows, columns };
+}
 
 type MatrixVariant = Extract<MatmulVariant, { kernel: 'matrix' }>;
 

@@ -1,0 +1,115 @@
+/** The command `audit compile`: what the compilers of GPUs make of the kernels, also of GPUs that are not here. */
+import { Argument, type Command, Option } from 'commander';
+import { type CompiledKernels, compileKernels } from '../compile/compile.js';
+import { driverOf, GPUS } from '../compile/gpus.js';
+import { markdownOf } from '../compile/markdown.js';
+import { failureOf, missingFigures, spilling, TABLE_HEAD, tableRows } from '../compile/table.js';
+import { UserError } from '../errors.js';
+import { showLanes } from '../gpu/adapters.js';
+import { readYaml } from '../index.js';
+import { parseFields } from '../run/config.js';
+import { type CommandResult, defineAction, type Terminal } from './command.js';
+import { interruptible } from './interruption.js';
+import type { Progress } from './progress.js';
+import { textTable } from './table.js';
+import { addFieldOptions, readFlags } from './train.js';
+import { STEP_FIELDS } from './tune.js';
+
+interface CompileCommandOptions extends Record<string, unknown> {
+  readonly gpu: readonly string[];
+  readonly config?: string;
+  readonly adapter?: string;
+  readonly markdown?: boolean;
+}
+
+/** The model where none is asked for: heads of 32, and a vocabulary and widths that are no multiples of tiles. */
+const USUAL_MODEL = { preset: 'small', contextLength: 256, batchTokens: 1024, microBatch: 2 };
+
+/** Adds the command to the group `audit`. */
+export function addCompile(group: Command): void {
+  const names = Object.entries(GPUS).map(([name, what]) => `${name} (${what})`);
+  const command = group
+    .command('compile')
+    .description("what the driver's compiler makes of the kernels: registers, spills, the hot loop; nothing runs")
+    .addArgument(new Argument('[names...]', 'kernels, by the beginning of their names').default([], 'all'))
+    .addOption(
+      new Option('--gpu <name>', `a GPU that need not be here, by Mesa's compiler for it: ${names.join(', ')}; repeat`)
+        .choices(Object.keys(GPUS))
+        .argParser(collectGpu)
+        .default([], "this machine's GPU"),
+    )
+    .option(
+      '--config <file>',
+      'YAML file of a run, whose model is compiled; flags win over it (default: a small model)',
+    );
+  addFieldOptions(command, STEP_FIELDS);
+  command
+    .option('--adapter <name>', 'adapter of this machine, by a part of its name')
+    .option('--markdown', 'print one table of all GPUs in Markdown');
+  defineAction<CompileCommandOptions, [string[]]>(command, run);
+}
+
+function collectGpu(name: string, earlier: readonly string[]): string[] {
+  if (!(name in GPUS)) throw new UserError(`there is no GPU '${name}'; --gpu takes ${Object.keys(GPUS).join(', ')}`);
+  return [...earlier, name];
+}
+
+async function run(terminal: Terminal, options: CompileCommandOptions, names: string[]): Promise<CommandResult> {
+  const { gpu, config: file, adapter, markdown = false, json: _, ...flags } = options;
+  if (gpu.length > 0 && adapter !== undefined) throw new UserError('--gpu and --adapter: give one of them');
+  readFlags(flags);
+  const given = { ...(file === undefined ? {} : readYaml(file)), ...flags };
+  const hasModel = file !== undefined || Object.keys(given).some(name => name !== 'precision');
+  const fields = parseFields(hasModel ? given : { ...USUAL_MODEL, ...given }, `'${file}'`);
+  const gpus: CompiledKernels[] = [];
+  for (const name of gpu.length > 0 ? gpu : [undefined]) {
+    terminal.note(name === undefined ? "compiling on this machine's adapter" : `compiling for ${name}, ${GPUS[name]}`);
+    let progress: Progress | undefined;
+    const found = await interruptible(
+      () => {},
+      signal =>
+        compileKernels({
+          gpu: name,
+          models: [fields],
+          names,
+          adapter: adapter ?? fields.adapter,
+          signal,
+          onProgress(done, count, label) {
+            progress ??= terminal.progress('compiling', count, 'kernels');
+            progress.update(done, label);
+          },
+        }),
+    ).finally(() => progress?.stop());
+    if (found.kernels.length === 0) throw new UserError(`no kernel of the model begins with ${names.join(', ')}`);
+    gpus.push(found);
+    if (!markdown) showGpu(terminal, found);
+  }
+  if (markdown) terminal.print(markdownOf(gpus, { models: [fields], names }));
+  if (gpus.some(({ kernels }) => kernels.some(failureOf))) process.exitCode = 1;
+  return { gpus };
+}
+
+function showGpu(terminal: Terminal, { adapter, kernels }: CompiledKernels): void {
+  const { name, driver, subgroupSizes, subgroupMatrices, features } = adapter;
+  terminal.print(`${name} (${driver})`);
+  const matrices = new Set(
+    subgroupMatrices.map(({ operand, result, M, N, K }) => `${operand} ${result} ${M}x${N}x${K}`),
+  );
+  terminal.print(
+    `given to kernels: subgroups of ${subgroupSizes.length > 0 ? showLanes(subgroupSizes) : 'no fixed size'}; ` +
+      `matrices ${[...matrices].join(', ') || 'none'}; ${features.filter(isOfKernels).join(', ')}`,
+  );
+  terminal.print(textTable(TABLE_HEAD, kernels.map(tableRows)));
+  const missing = missingFigures(kernels);
+  if (driverOf(driver) === undefined) terminal.print(`this driver prints nothing of what it compiles: no ${missing}`);
+  else if (missing !== '') terminal.print(`this driver does not print ${missing}`);
+  const spilled = kernels.filter(spilling).map(({ label }) => label);
+  terminal.print(
+    `${kernels.length} kernels, ${spilled.length} of them spill${spilled.length > 0 ? ': ' : ''}${spilled.join(', ')}`,
+  );
+  for (const kernel of kernels) if (failureOf(kernel)) terminal.print(`FAILED ${kernel.label}: ${failureOf(kernel)}`);
+  terminal.print();
+}
+
+/** The features of an adapter that kernels can use. */
+const isOfKernels = (feature: string): boolean => /^(shader-f16|subgroup|chromium-experimental-subgroup)/.test(feature);

@@ -1,0 +1,88 @@
+/** The kernels that a model's training step, evaluation and generation run on an adapter, each source once. */
+import type { Graph } from '../autograd/graph.js';
+import { layOut } from '../autograd/layout.js';
+import { allocate } from '../autograd/plan.js';
+import type { Tensor } from '../autograd/tensor.js';
+import type { AdapterDescription } from '../gpu/adapters.js';
+import { MemoryCount } from '../gpu/memory.js';
+import type { KernelCall } from '../kernels/call.js';
+import { withLanes } from '../kernels/lanes.js';
+import { type VariantChoices, VariantTable } from '../kernels/variants.js';
+import { ModelTensors } from '../model/model.js';
+import { bytesOfCall } from '../profile/cost.js';
+import { tracedGraphs } from '../profile/plans.js';
+import { profiledOf } from '../profile/profiled.js';
+import { SUBJECTS } from '../profile/subject.js';
+import type { RunFields } from '../run/config.js';
+import { describedModel } from '../run/step-shape.js';
+import { showVariant } from '../tune/candidates.js';
+
+/** A kernel to be compiled. */
+export interface Kernel {
+  readonly label: string;
+  /** The shipped variant as the tuner shows it; empty for a kernel that has none. */
+  readonly variant: string;
+  readonly source: string;
+  /** The FLOPs over the bytes that a call binds: of the first call with this source. */
+  readonly flopsPerByte?: number | undefined;
+}
+
+/**
+ * Returns the kernels of the models that fields describe, as shipped. With `names`, those alone that begin with one of
+ * them.
+ * @throws UserError when fields describe no model, or the adapter has no f16 that they ask for.
+ */
+export function kernelsOf(adapter: AdapterDescription, models: readonly RunFields[], names: readonly string[]) {
+  const kernels = new Map<string, Kernel>();
+  for (const fields of models) {
+    const config = describedModel(fields);
+    for (const what of SUBJECTS) {
+      const memory = new MemoryCount(adapter);
+      const options = { precision: fields.precision, trainable: what === 'step' };
+      const model = new ModelTensors(memory, config, options);
+      for (const { graph, keep } of tracedGraphs(memory, model, profiledOf(what, fields, config, adapter))) {
+        for (const kernel of kernelsOfGraph(memory, graph, keep)) {
+          const isAsked = names.length === 0 || names.some(name => kernel.label.startsWith(name));
+          if (isAsked && !kernels.has(kernel.source)) kernels.set(kernel.source, kernel);
+        }
+      }
+    }
+  }
+  return [...kernels.values()];
+}
+
+/** Launches each node with a table of its own, which then tells the variants that its calls have. */
+function kernelsOfGraph(memory: MemoryCount, graph: Graph, keep: readonly Tensor[] = []): Kernel[] {
+  const layout = layOut(graph, { keep });
+  const kernels: Kernel[] = [];
+  const nodes = layout.nodes.map(({ node, copies }) => ({
+    copies,
+    node: {
+      ...node,
+      launch(_: VariantTable, ...rest: [Parameters<typeof node.launch>[1], Parameters<typeof node.launch>[2]]) {
+        const table = new VariantTable(memory.adapter);
+        const calls = node.launch(table, ...rest);
+        kernels.push(...calls.map(call => kernelOf(memory.adapter, call, table.used)));
+        return calls;
+      },
+    },
+  }));
+  allocate(memory, { ...layout, nodes });
+  return kernels;
+}
+
+function kernelOf(adapter: AdapterDescription, call: KernelCall, used: VariantChoices): Kernel {
+  const { label, source, lanes, flops } = call;
+  const bytes = bytesOfCall(call);
+  const variants = label.startsWith('matmul')
+    ? Object.values(used.matmul)
+    : Object.values(used).flatMap(choices =>
+        Object.entries(choices).flatMap(([key, variant]) => (key.startsWith(`${label} `) ? [variant] : [])),
+      );
+  return {
+    label,
+    source: withLanes(adapter, source, lanes),
+    variant: [...new Set(variants.map(showVariant))].join(', '),
+    flopsPerByte: flops === undefined || bytes === undefined ? undefined : flops / bytes,
+  };
+}
