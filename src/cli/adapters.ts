@@ -24,13 +24,14 @@ export function addAdaptersCommand(program: Command): void {
   const command = program
     .command('adapters')
     .description('list the adapters of this machine, and say which one is used and why')
-    .option('--adapter <name>', 'choose by a part of the name (or set BABELGRAD_ADAPTER)');
+    .option('--adapter <name>', "choose by a part of the name, or by number: '#2' (or set BABELGRAD_ADAPTER)");
   defineAction<{ adapter?: string }>(command, async (terminal, options) => {
     const { choice } = await chooseAdapter(options.adapter);
-    for (const adapter of choice.adapters) {
+    for (const [i, adapter] of choice.adapters.entries()) {
       const table = makeTable([]);
       table.push(
-        ['adapter', adapter.name],
+        ['adapter', `#${i + 1} ${adapter.name}`],
+        ...(adapter.hiddenBy ? [['cannot be opened', `hidden by '${adapter.hiddenBy}'`] as [string, string]] : []),
         ['kind', adapter.kind],
         ['driver', adapter.driver],
         ['subgroup', showLanes(adapter.subgroupSizes)],

@@ -60,7 +60,7 @@ export function addBenchCommand(program: Command): void {
       positiveNumber,
     )
     .option('--out <file or folder>', 'where to write all samples (benchmark.json) and a page (benchmark.html)')
-    .option('--adapter <name>', 'adapter, by a part of its name')
+    .option('--adapter <name>', 'adapter, by a part of its name or its number')
     .option('--minutes <minutes>', 'of gpu: when the last part begins, at the latest', positiveNumber, 7)
     .option('--trial', 'of gpu: small sizes and few kernels, to see that it works')
     .addHelpText(

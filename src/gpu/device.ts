@@ -23,7 +23,10 @@ const { GPUBufferUsage, GPUMapMode } = globals as unknown as {
 };
 
 export interface DeviceOptions {
-  /** A part of the adapter's name; by default the environment's BABELGRAD_ADAPTER, else the best adapter there is. */
+  /**
+   * A part of the adapter's name, or its number in the list (`#2`); by default the environment's BABELGRAD_ADAPTER,
+   * else the best adapter there is.
+   */
   adapter?: string | undefined;
   /** Whether to keep Dawn's bounds checks and zeroed workgroup memory in kernels: slower, for tests. */
   checked?: boolean;
