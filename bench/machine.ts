@@ -17,11 +17,11 @@ export interface Machine {
   readonly load: readonly number[];
   readonly node: string;
   readonly versions: Readonly<Record<string, string>>;
-  readonly adapter: Pick<AdapterDescription, 'name' | 'driver' | 'kind' | 'subgroupSize' | 'features'>;
+  readonly adapter: Pick<AdapterDescription, 'name' | 'driver' | 'kind' | 'subgroupSizes' | 'features'>;
 }
 
 export function describeMachine(adapter: AdapterDescription): Machine {
-  const { name, driver, kind, subgroupSize, features } = adapter;
+  const { name, driver, kind, subgroupSizes, features } = adapter;
   return {
     date: new Date().toISOString(),
     cpu: cpus()[0]?.model.trim() ?? 'unknown',
@@ -34,7 +34,7 @@ export function describeMachine(adapter: AdapterDescription): Machine {
       babelgrad: versionOf(join(packageRoot, 'package.json')),
       webgpu: versionOf(createRequire(import.meta.url).resolve('webgpu/package.json')),
     },
-    adapter: { name, driver, kind, subgroupSize, features },
+    adapter: { name, driver, kind, subgroupSizes, features },
   };
 }
 

@@ -1,5 +1,6 @@
 /** The benchmark's page: self-contained HTML, its plots drawn without a browser. */
 
+import { showLanes } from '../src/gpu/adapters.js';
 import { median } from '../src/median.js';
 import { short } from '../src/report/numbers.js';
 import { escapeHtml, figure, STYLE, table } from '../src/report/page.js';
@@ -87,7 +88,7 @@ function machineList({ machine }: BenchmarkResult): string {
   const rows: readonly [string, string][] = [
     ['when', machine.date],
     ['adapter', `${machine.adapter.name}, ${machine.adapter.driver} (${machine.adapter.kind})`],
-    ['subgroups', machine.adapter.subgroupSize ? `${machine.adapter.subgroupSize} lanes` : 'varying or none'],
+    ['subgroups', showLanes(machine.adapter.subgroupSizes)],
     ['machine', `${machine.cpu}, ${machine.threads} threads, ${short(machine.memoryBytes)}B, Linux ${machine.kernel}`],
     ['load at the end', machine.load.map(value => value.toFixed(1)).join(', ')],
     [

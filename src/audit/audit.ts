@@ -29,12 +29,12 @@ export async function audit(devices: readonly [Device, ...Device[]], options: Ke
   const gradients = names.length === 0 ? [...ruleChecks(), ...(await modelChecks(device))] : [];
   const checks = [...kernels.checks, ...gradients];
   const failed = checks.filter(({ passed }) => !passed).length;
-  const { name, driver, subgroupSize, features } = device.adapter;
+  const { name, driver, subgroupSizes, features } = device.adapter;
   const { version } = JSON.parse(readFileSync(join(packageRoot, 'package.json'), 'utf8')) as { version: string };
   const report: AuditReport = {
     format: AUDIT_FORMAT,
     version,
-    adapter: { name, driver, subgroupSize, features: [...features] },
+    adapter: { name, driver, subgroupSizes: [...subgroupSizes], features: [...features] },
     quick,
     seconds: Number(((performance.now() - start) / 1000).toFixed(1)),
     arithmetic: await arithmeticOf(device),

@@ -2,6 +2,7 @@
 
 import type { Case, Problem, Variant } from '../cases/case.js';
 import type { AdapterDescription } from '../gpu/adapters.js';
+import { defaultLanes } from '../kernels/lanes.js';
 import { VariantTable } from '../kernels/variants.js';
 import type { StoredType } from '../numerics/inputs.js';
 import { elementVariants, tunedRowVariants } from './variants.js';
@@ -36,8 +37,8 @@ export const storedTypes = (scope: Scope): readonly StoredType[] =>
  * with barriers.
  */
 export function rowVariants({ adapter }: Pick<Scope, 'adapter'>): Variant[] {
-  const variants = [{ name: 'workgroup memory', table: new VariantTable({ ...adapter, subgroupSize: 0 }) }];
-  if (adapter.subgroupSize >= 4) {
+  const variants = [{ name: 'workgroup memory', table: new VariantTable({ ...adapter, subgroupSizes: [] }) }];
+  if (defaultLanes(adapter) >= 4) {
     variants.unshift({ name: 'one subgroup', table: new VariantTable({ ...adapter, kind: 'system software' }) });
   }
   return variants;

@@ -48,7 +48,12 @@ const histogramSchema = z.object({
 const reportSchema = z.object({
   format: z.literal(AUDIT_FORMAT),
   version: z.string(),
-  adapter: z.object({ name: z.string(), driver: z.string(), subgroupSize: z.number(), features: z.array(z.string()) }),
+  adapter: z.object({
+    name: z.string(),
+    driver: z.string(),
+    subgroupSizes: z.array(z.number()).default([]), // reports of version 0.1 have one number, `subgroupSize`
+    features: z.array(z.string()),
+  }),
   quick: z.boolean(),
   seconds: z.number(),
   /** What the adapter does with subnormal numbers and with multiply-adds, by case. */

@@ -9,10 +9,12 @@ import {
   type RegisterAttention,
   type TiledAttention,
 } from '../kernels/attention-variant.js';
+import { defaultLanes, lanesToTry } from '../kernels/lanes.js';
 import {
   areHalves,
   defaultMatmul,
   type MatmulVariant,
+  type MatrixShape,
   matrixShapes,
   unusableMatrix,
 } from '../kernels/matmul-variant.js';
@@ -21,17 +23,23 @@ import { defaultElements, defaultRows, type ElementVariant, type RowVariant } fr
 /** Returns the variants by name, without those that the adapter cannot run, or not with these types. */
 export function matmulVariants(adapter: AdapterDescription, types: MatmulTypes): ReadonlyMap<string, MatmulVariant> {
   const chosen = defaultMatmul(adapter, { form: 'NN', M: 1, N: 1, K: 1, types });
-  const all: (readonly [string, MatmulVariant | undefined])[] = [
+  const all: (readonly [string, MatmulVariant])[] = [
     [`${chosen.kernel}, chosen`, chosen],
     ['tiled 4 x 4', { kernel: 'tiled', threadsM: 16, threadsN: 16, rows: 1, columns: 1, depth: 16 }],
     ['tiled 8 x 8', { kernel: 'tiled', threadsM: 4, threadsN: 8, rows: 2, columns: 2, depth: 8 }],
-    // a step of K and several, neither square: software adapters write every multiply-accumulate out and take long
-    ['matrix 2 x 1', onMatrices(adapter, types, { subgroupsM: 1, subgroupsN: 2, rows: 2, columns: 1 }, 1)],
-    ['matrix 1 x 2', onMatrices(adapter, types, { subgroupsM: 2, subgroupsN: 1, rows: 1, columns: 2 }, 2)],
   ];
+  for (const [matrix, name] of usableMatrices(adapter)) {
+    if (!areHalves(types)) continue;
+    const lanes = defaultLanes(adapter);
+    const wide = { kernel: 'matrix', lanes, matrix, subgroupsM: 1, subgroupsN: 2, rows: 2, columns: 1 } as const;
+    const tall = { kernel: 'matrix', lanes, matrix, subgroupsM: 2, subgroupsN: 1, rows: 1, columns: 2 } as const;
+    // a step of K and several, neither square: software adapters write every multiply-accumulate out and take long
+    all.push([`matrix 2 x 1${name}`, { ...wide, depth: matrix[2] }]);
+    all.push([`matrix 1 x 2${name}`, { ...tall, depth: 2 * matrix[2] }]);
+  }
   const variants = new Map<string, MatmulVariant>();
   for (const [name, variant] of all) {
-    const isNew = variant && ![...variants.values()].some(other => JSON.stringify(other) === JSON.stringify(variant));
+    const isNew = ![...variants.values()].some(other => JSON.stringify(other) === JSON.stringify(variant));
     if (isNew) variants.set(name, variant);
   }
   return variants;
@@ -41,27 +49,22 @@ export function matmulVariants(adapter: AdapterDescription, types: MatmulTypes):
  * Returns the variants of the kernel of a few rows by name: as a GPU runs it, in teams of a subgroup and of threads.
  */
 export function fewRowsVariants(adapter: AdapterDescription): ReadonlyMap<string, MatmulVariant> {
-  const lanes = adapter.subgroupSize;
+  const lanes = defaultLanes(adapter);
   const variants = new Map<string, MatmulVariant>();
   if (lanes > 0) variants.set('rows, subgroups', { kernel: 'rows', lanes, teams: 2, columns: 4, unroll: 2 });
   return variants.set('rows, workgroup memory', { kernel: 'rows', lanes: 0, teams: 3, columns: 2, unroll: 1 });
 }
 
-function onMatrices(
-  adapter: AdapterDescription,
-  types: MatmulTypes,
-  tile: Record<'subgroupsM' | 'subgroupsN' | 'rows' | 'columns', number>,
-  steps: number,
-): MatmulVariant | undefined {
-  const [matrix] = matrixShapes(adapter);
-  if (!matrix || !areHalves(types) || unusableMatrix(adapter, types.b, matrix)) return undefined;
-  return { kernel: 'matrix', lanes: adapter.subgroupSize, matrix, ...tile, depth: steps * matrix[2] };
+/** Returns the shapes of subgroup matrices that the adapter runs, each after the first with a name. */
+function usableMatrices(adapter: AdapterDescription): (readonly [MatrixShape, name: string])[] {
+  const shapes = matrixShapes(adapter).filter(matrix => !unusableMatrix(adapter, 'f16', matrix));
+  return shapes.map((matrix, i) => [matrix, i === 0 ? '' : ` of ${matrix.join(' x ')}`]);
 }
 
 /** The widest heads of which threads own two rows: larger ones take drivers long to compile. */
 const WIDEST_PAIR = 32;
 /** The widest heads in tiles of a software adapter, by its lanes: SwiftShader takes half a minute to compile them. */
-const widestTile = ({ subgroupSize }: AdapterDescription): number => (subgroupSize === 4 ? 0 : 128);
+const widestTile = (adapter: AdapterDescription): number => (defaultLanes(adapter) === 4 ? 0 : 128);
 
 /** Returns the variants by name: rows in registers, one a thread and for narrow heads two, and tiles in registers. */
 export function attentionVariants(
@@ -85,23 +88,26 @@ export function attentionVariants(
   return variants;
 }
 
-/** Returns attention on subgroup matrices, where the adapter runs them. */
-export function matrixAttention(adapter: AdapterDescription): MatrixAttention | undefined {
-  const [matrix] = matrixShapes(adapter);
-  if (!matrix || unusableMatrix(adapter, 'f16', matrix)) return undefined;
-  return { lanes: adapter.subgroupSize, matrix, subgroupsM: 2, rows: 16 };
-}
+/** Returns attention on subgroup matrices by name, of each shape that the adapter runs. */
+export const matrixAttentions = (adapter: AdapterDescription): ReadonlyMap<string, MatrixAttention> =>
+  new Map(
+    usableMatrices(adapter).map(([matrix, name]) => [
+      `subgroup matrices${name}`,
+      { lanes: defaultLanes(adapter), matrix, subgroupsM: 2, rows: 16 },
+    ]),
+  );
 
 /** Returns the variants by name: each way to add up over a row, with elements one by one and four at a time. */
 export function tunedRowVariants(adapter: AdapterDescription): ReadonlyMap<string, RowVariant> {
-  const lanes = adapter.subgroupSize;
   const variants = new Map<string, RowVariant>();
-  if (lanes >= 4) {
-    variants.set('one subgroup', { lanes, workgroup: lanes, vector: 1 });
-    variants.set('one subgroup, by 4', { lanes, workgroup: lanes, vector: 4 });
-    variants.set('four subgroups', { lanes, workgroup: 4 * lanes, vector: 1 });
-  }
-  const memory = { ...defaultRows({ ...adapter, subgroupSize: 0 }), lanes: 0 };
+  lanesToTry(adapter).forEach((lanes, i) => {
+    if (lanes < 4) return;
+    const of = i === 0 ? '' : ` of ${lanes} lanes`;
+    variants.set(`one subgroup${of}`, { lanes, workgroup: lanes, vector: 1 });
+    variants.set(`one subgroup${of}, by 4`, { lanes, workgroup: lanes, vector: 4 });
+    variants.set(`four subgroups${of}`, { lanes, workgroup: 4 * lanes, vector: 1 });
+  });
+  const memory = { ...defaultRows({ ...adapter, subgroupSizes: [] }), lanes: 0 };
   variants.set('workgroup memory', { ...memory, vector: 1 });
   variants.set('workgroup memory, by 4', { ...memory, vector: 4 });
   return variants;

@@ -5,6 +5,7 @@ import { driverOf, GPUS } from '../compile/gpus.js';
 import { markdownOf } from '../compile/markdown.js';
 import { failureOf, missingFigures, spilling, TABLE_HEAD, tableRows } from '../compile/table.js';
 import { UserError } from '../errors.js';
+import { showLanes } from '../gpu/adapters.js';
 import { readYaml } from '../index.js';
 import { parseFields } from '../run/config.js';
 import { type CommandResult, defineAction, type Terminal } from './command.js';
@@ -90,13 +91,13 @@ async function run(terminal: Terminal, options: CompileCommandOptions, names: st
 }
 
 function showGpu(terminal: Terminal, { adapter, kernels }: CompiledKernels): void {
-  const { name, driver, subgroupSize, subgroupMatrices, features } = adapter;
+  const { name, driver, subgroupSizes, subgroupMatrices, features } = adapter;
   terminal.print(`${name} (${driver})`);
   const matrices = new Set(
     subgroupMatrices.map(({ operand, result, M, N, K }) => `${operand} ${result} ${M}x${N}x${K}`),
   );
   terminal.print(
-    `given to kernels: subgroups of ${subgroupSize > 0 ? `${subgroupSize} lanes` : 'no fixed size'}; ` +
+    `given to kernels: subgroups of ${showLanes(subgroupSizes)}; ` +
       `matrices ${[...matrices].join(', ') || 'none'}; ${features.filter(isOfKernels).join(', ')}`,
   );
   terminal.print(textTable(TABLE_HEAD, kernels.map(tableRows)));

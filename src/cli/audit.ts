@@ -29,7 +29,7 @@ export function addAuditCommand(program: Command): void {
   addCompile(group);
 }
 
-const ADAPTER = ['--adapter <name>', 'adapter, by a part of its name'] as const;
+const ADAPTER = ['--adapter <name>', 'adapter, by a part of its name or its number'] as const;
 const SHOWN_FAILURES = 20;
 const SHOWN_SPANS = 12;
 

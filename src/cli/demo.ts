@@ -15,7 +15,7 @@ export function addDemoCommand(program: Command): void {
       '--out <folder>',
       'folder to make, or of a demo to go on with (default: runs/demo, or the next free number)',
     )
-    .option('--adapter <name>', 'adapter, by a part of its name');
+    .option('--adapter <name>', 'adapter, by a part of its name or its number');
   defineAction<{ out?: string; adapter?: string }>(command, async (terminal, options) => {
     const out = options.out ?? freeFolder('runs/demo');
     let stop = () => {};

@@ -57,7 +57,7 @@ export function addEvalLoss(group: Command): void {
     .addOption(specialTokensOption('text'))
     .addOption(onBadRowOption())
     .addOption(new Option('--precision <type>', 'of matrices and activations').choices(PRECISIONS).default('f32'))
-    .option('--adapter <name>', 'adapter, by a part of its name')
+    .option('--adapter <name>', 'adapter, by a part of its name or its number')
     .option('--out <file>', 'where the results go, as JSON');
   defineAction<LossOptions>(command, async (terminal, options) => {
     if (options.out) checkFilePlace(options.out);

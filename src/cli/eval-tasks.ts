@@ -51,7 +51,7 @@ export function addEvalTasks(group: Command): void {
     .option('--batch-tokens <tokens>', 'tokens that run at once', wholeNumber(1), 8192)
     .addOption(specialTokensOption('text'))
     .addOption(new Option('--precision <type>', 'of matrices and activations').choices(PRECISIONS).default('f32'))
-    .option('--adapter <name>', 'adapter, by a part of its name')
+    .option('--adapter <name>', 'adapter, by a part of its name or its number')
     .option('--out <file>', 'where the results go, as JSON, with the log-likelihoods of every choice')
     .addHelpText('after', `\nTasks: ${TASK_NAMES.join(', ')}, and multiple_choice:NAME`);
   defineAction<TasksOptions>(command, async (terminal, options) => {

@@ -78,7 +78,7 @@ export function addGenerateCommand(program: Command): void {
     .option('--batch <prompts>', 'prompts that run at once', wholeNumber(1), 8)
     .addOption(specialTokensOption('tokens'))
     .addOption(new Option('--precision <type>', 'of matrices and activations').choices(PRECISIONS).default('f32'))
-    .option('--adapter <name>', 'adapter, by a part of its name');
+    .option('--adapter <name>', 'adapter, by a part of its name or its number');
   defineAction<GenerateOptions>(command, async (terminal, options) => {
     const folder = findModelFolder(options.model);
     const prompts = await readPrompts(options);

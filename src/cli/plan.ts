@@ -44,7 +44,7 @@ export function addPlanCommand(program: Command): void {
     .option('--other <law>', 'the law of the other strategy, where the first does not bring it')
     .option('--tokens-per-second <rate>', 'how fast the planned model trains, for the wall-clock', positiveNumber)
     .option('--measure', 'measure for a few seconds how fast this machine trains, for the wall-clock')
-    .option('--adapter <name>', 'adapter to measure, by a part of its name')
+    .option('--adapter <name>', 'adapter to measure, by a part of its name or its number')
     .option('--replay-points <points>', 'CSV with replay and sourceLoss: proposes how much to replay')
     .option(
       '--source-loss-limit <loss>',

@@ -60,7 +60,7 @@ export function addProfileCommand(program: Command): void {
     .option('--steps <count>', 'replays, of which medians are told, after one that warms up', wholeNumber(1), 5)
     .option('--plan', 'time nothing: list nodes, tensors, the memory that they share, and how long each lives')
     .option('--trace <file>', "where one replay goes in Chrome's trace format, for ui.perfetto.dev")
-    .option('--adapter <name>', 'adapter, by a part of its name (or set BABELGRAD_ADAPTER)');
+    .option('--adapter <name>', 'adapter, by a part of its name or its number (or set BABELGRAD_ADAPTER)');
   defineAction<ProfileCommandOptions>(command, run);
 }
 

@@ -34,7 +34,10 @@ export function addStudyCommand(program: Command): void {
     .option('--out <folder>', "folder of the study (default: the file's out)")
     .option('--jobs <count>', 'runs at a time', wholeNumber(1), 1)
     .option('--dry-run', 'print runs, FLOPs and the time expected on this adapter; start and write nothing')
-    .option('--adapter <name>', 'with --dry-run: adapter, by a part of its name (runs take that of the file)');
+    .option(
+      '--adapter <name>',
+      'with --dry-run: adapter, by a part of its name or its number (runs take that of the file)',
+    );
   defineAction<{ out?: string; jobs: number; dryRun?: boolean; adapter?: string }>(
     run,
     async (terminal, { out, jobs, dryRun, adapter }, file) => {

@@ -44,7 +44,7 @@ export function addTuneCommand(program: Command): void {
   addFieldOptions(command, STEP_FIELDS);
   command
     .option('--seconds <seconds>', 'time in all, about', positiveNumber, 120)
-    .option('--adapter <name>', 'adapter, by a part of its name (or set BABELGRAD_ADAPTER)')
+    .option('--adapter <name>', 'adapter, by a part of its name or its number (or set BABELGRAD_ADAPTER)')
     .option(
       '--show',
       'tune nothing: explain what was chosen before, for the model or, without one, for all that was tuned',

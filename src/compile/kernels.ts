@@ -6,6 +6,7 @@ import type { Tensor } from '../autograd/tensor.js';
 import type { AdapterDescription } from '../gpu/adapters.js';
 import { MemoryCount } from '../gpu/memory.js';
 import type { KernelCall } from '../kernels/call.js';
+import { withLanes } from '../kernels/lanes.js';
 import { type VariantChoices, VariantTable } from '../kernels/variants.js';
 import { ModelTensors } from '../model/model.js';
 import { bytesOfCall } from '../profile/cost.js';
@@ -61,7 +62,7 @@ function kernelsOfGraph(memory: MemoryCount, graph: Graph, keep: readonly Tensor
       launch(_: VariantTable, ...rest: [Parameters<typeof node.launch>[1], Parameters<typeof node.launch>[2]]) {
         const table = new VariantTable(memory.adapter);
         const calls = node.launch(table, ...rest);
-        kernels.push(...calls.map(call => kernelOf(call, table.used)));
+        kernels.push(...calls.map(call => kernelOf(memory.adapter, call, table.used)));
         return calls;
       },
     },
@@ -70,8 +71,8 @@ function kernelsOfGraph(memory: MemoryCount, graph: Graph, keep: readonly Tensor
   return kernels;
 }
 
-function kernelOf(call: KernelCall, used: VariantChoices): Kernel {
-  const { label, source, flops } = call;
+function kernelOf(adapter: AdapterDescription, call: KernelCall, used: VariantChoices): Kernel {
+  const { label, source, lanes, flops } = call;
   const bytes = bytesOfCall(call);
   // a product is asked for by its form, any other kernel by its name, which its label has more behind
   const asked = label.startsWith('matmul') ? label.split(' ')[1]! : label;
@@ -80,7 +81,7 @@ function kernelOf(call: KernelCall, used: VariantChoices): Kernel {
     .flatMap(([key, variant]) => (asked.startsWith(key.split(' ', 1)[0]!) ? [variant] : []));
   return {
     label,
-    source,
+    source: withLanes(adapter, source, lanes),
     variant: [...new Set(variants.map(showVariant))].join(', '),
     flopsPerByte: flops === undefined || bytes === undefined ? undefined : flops / bytes,
   };

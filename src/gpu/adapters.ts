@@ -9,13 +9,19 @@ export interface AdapterDescription {
   readonly name: string;
   readonly vendor: string;
   readonly architecture: string;
+  /**
+   * The name of an earlier adapter that has this name in its own, often the same: Dawn finds an adapter by a part of
+   * its name and takes the first, so that this one cannot be opened, and what stands here is true of the other.
+   */
+  readonly hiddenBy?: string | undefined;
   /** The driver with its version. */
   readonly driver: string;
   readonly kind: 'hardware' | 'system software' | 'bundled software';
   /**
-   * The lanes of a subgroup where all subgroups have one size, else 0: then no subgroup variants of kernels are used.
+   * The lanes of a subgroup that kernels can rely on, smallest first: one where all subgroups have that size; several
+   * where it varies and each kernel can ask for one of them; none where neither holds.
    */
-  readonly subgroupSize: number;
+  readonly subgroupSizes: readonly number[];
   /** The shapes of matrices that a subgroup can multiply (tensor cores); empty where there are none. */
   readonly subgroupMatrices: readonly SubgroupMatrix[];
   readonly features: readonly string[];
@@ -47,6 +53,8 @@ export interface LiveAdapter {
 const PREFERENCE: readonly AdapterDescription['kind'][] = ['hardware', 'system software', 'bundled software'];
 /** The names that people use for a driver, and what its adapter calls itself. */
 const ALIASES: Readonly<Record<string, string>> = { lavapipe: 'llvmpipe' };
+/** The feature by which a kernel asks for subgroups of a size. */
+export const SIZE_CONTROL = 'subgroup-size-control';
 const ABSENT_NAME = '(no such adapter)';
 
 /**
@@ -89,9 +97,11 @@ export async function listAdapters(checked = false): Promise<LiveAdapter[]> {
   const bundled = await prepareDrivers();
   const names = await adapterNames(checked);
   const live: LiveAdapter[] = [];
-  for (const name of names) {
+  for (const [i, name] of names.entries()) {
     const adapter = await instanceFor(checked, name).requestAdapter();
-    if (adapter) live.push({ adapter, description: describe(name, adapter, bundled) });
+    const hiddenBy = names.slice(0, i).find(other => other.includes(name));
+    const described = adapter && describe(name, adapter, bundled);
+    if (adapter && described) live.push({ adapter, description: hiddenBy ? { ...described, hiddenBy } : described });
   }
   const rank = (a: LiveAdapter) => PREFERENCE.indexOf(a.description.kind);
   return live.sort((a, b) => rank(a) - rank(b));
@@ -115,18 +125,33 @@ function describe(name: string, adapter: GPUAdapter, bundled: BundledDriver): Ad
   const limits: Record<string, number> = {};
   for (const key in adapter.limits) limits[key] = adapter.limits[key as keyof GPUSupportedLimits] as number;
   const isBundled = info.architecture === 'swiftshader' && 'manifest' in bundled;
-  const { subgroupMinSize = 0, subgroupMaxSize } = info;
   return {
     name,
     vendor: info.vendor,
     architecture: info.architecture,
     driver: info.description,
     kind: !info.isFallbackAdapter ? 'hardware' : isBundled ? 'bundled software' : 'system software',
-    subgroupSize: adapter.features.has('subgroups') && subgroupMinSize === subgroupMaxSize ? subgroupMinSize : 0,
+    subgroupSizes: subgroupSizes(adapter),
     subgroupMatrices: subgroupMatrices(info),
     features: [...adapter.features].sort(),
     limits,
   };
+}
+
+function subgroupSizes({ features, info }: GPUAdapter): number[] {
+  const { subgroupMinSize: least = 0, subgroupMaxSize: most = 0 } = info;
+  if (!features.has('subgroups') || least === 0) return [];
+  if (least < most && !features.has(SIZE_CONTROL)) return [];
+  const sizes: number[] = [];
+  for (let size = least; size <= most; size *= 2) sizes.push(size);
+  return sizes;
+}
+
+/** Says how many lanes kernels can rely on: `32 lanes`, `32-64 lanes`. */
+export function showLanes(sizes: readonly number[]): string {
+  const [least, most] = [sizes[0], sizes.at(-1)];
+  if (least === undefined) return 'varies or none';
+  return least === most ? `${least} lanes` : `${least}-${most} lanes`;
 }
 
 /** Dawn's experimental addition to GPUAdapterInfo, which @webgpu/types does not have. */
@@ -152,9 +177,10 @@ function subgroupMatrices(info: GPUAdapterInfo): SubgroupMatrix[] {
 }
 
 /**
- * Chooses an adapter: `requested` (or the environment's BABELGRAD_ADAPTER) is a part of its name, driver or kind.
- * Otherwise a hardware adapter comes before a software driver of the system, and that before the bundled one.
- * @throws UserError when there is no adapter, or none that matches.
+ * Chooses an adapter: `requested` (or the environment's BABELGRAD_ADAPTER) is a part of its name, driver or kind, or
+ * `#2` for the second of the list. Otherwise a hardware adapter comes before a software driver of the system, and that
+ * before the bundled one.
+ * @throws UserError when there is no adapter, or none that matches, or only one that Dawn cannot open.
  */
 export async function chooseAdapter(
   requested = process.env.BABELGRAD_ADAPTER,
@@ -163,19 +189,40 @@ export async function chooseAdapter(
   const all = await listAdapters(checked);
   const adapters = all.map(live => live.description);
   if (all.length === 0) throw new UserError(await noAdapterMessage());
-  const live = requested ? all.find(({ description }) => matches(description, requested)) : all[0]!;
+  const number = /^#(\d+)$/.exec(requested ?? '')?.[1];
+  const live = number === undefined ? named(all, requested) : all[Number(number) - 1];
   if (!live) {
-    const names = adapters.map(a => `'${a.name}' (${a.driver})`).join(', ');
-    throw new UserError(`no adapter matches '${requested}'; this machine has ${names}. A part of a name is enough.`);
+    const names = adapters.map((a, i) => `#${i + 1} '${a.name}' (${a.driver})`).join(', ');
+    throw new UserError(
+      `no adapter matches '${requested}'; this machine has ${names}. A part of a name is enough, or #1 for the first.`,
+    );
   }
   const chosen = live.description;
-  const reason = requested
+  if (chosen.hiddenBy) throw new UserError(hiddenMessage(adapters.indexOf(chosen) + 1, chosen));
+  const alike = adapters.filter(({ name }) => name === chosen.name).length;
+  const why = requested
     ? `asked for by '${requested}'`
     : chosen.kind === 'hardware'
       ? 'hardware comes before software'
       : `no hardware adapter was found; ${chosen.kind} is the best of what is left`;
+  const reason = alike > 1 ? `${why}; the first of ${alike} of this name` : why;
   return { live, choice: { chosen, reason, adapters } };
 }
+
+/** Returns the first that has a name, else the first that matches; those that can be opened come before the others. */
+function named(all: readonly LiveAdapter[], requested: string | undefined): LiveAdapter | undefined {
+  const ordered = [...all].sort((a, b) => Number(!!a.description.hiddenBy) - Number(!!b.description.hiddenBy));
+  if (!requested) return ordered[0];
+  const exact = ordered.find(({ description }) => description.name === requested);
+  return exact ?? ordered.find(({ description }) => matches(description, requested));
+}
+
+/** Says why an adapter cannot be opened, and what puts it first. */
+const hiddenMessage = (number: number, { name, hiddenBy }: AdapterDescription): string =>
+  `adapter #${number}, '${name}', cannot be told apart from '${hiddenBy}': Dawn opens the first adapter whose name ` +
+  'has this name in it. Put it first in the order of drivers: DRI_PRIME=pci-0000_03_00_0 with its PCI address ' +
+  "('lspci -D'), where Mesa's device-select layer is installed. Or hide the other: VK_DRIVER_FILES where they have " +
+  'drivers of their own; in containers, by the GPUs that the runtime gives one.';
 
 function matches(adapter: AdapterDescription, requested: string): boolean {
   const wanted = requested.toLowerCase();

@@ -1,7 +1,7 @@
 /** An open device: buffers, compiled kernels, submission, readback, and counts of what was made. */
 import { globals } from 'webgpu';
 import { UserError } from '../errors.js';
-import { type AdapterChoice, type AdapterDescription, chooseAdapter } from './adapters.js';
+import { type AdapterChoice, type AdapterDescription, chooseAdapter, SIZE_CONTROL } from './adapters.js';
 import { type BufferRange, type BufferUsage, DeviceBuffer } from './buffer.js';
 import { compileKernel, diagnoseKernel, type LineOrigin } from './compile.js';
 import { kernelFolder, writeKernel } from './kernel-files.js';
@@ -23,7 +23,10 @@ const { GPUBufferUsage, GPUMapMode } = globals as unknown as {
 };
 
 export interface DeviceOptions {
-  /** A part of the adapter's name; by default the environment's BABELGRAD_ADAPTER, else the best adapter there is. */
+  /**
+   * A part of the adapter's name, or its number in the list (`#2`); by default the environment's BABELGRAD_ADAPTER,
+   * else the best adapter there is.
+   */
   adapter?: string | undefined;
   /** Whether to keep Dawn's bounds checks and zeroed workgroup memory in kernels: slower, for tests. */
   checked?: boolean;
@@ -46,6 +49,7 @@ const REQUESTED_FEATURES = [
   'timestamp-query',
   'shader-f16',
   'chromium-experimental-subgroup-matrix',
+  SIZE_CONTROL,
 ] as const;
 /** The limits that are raised to what the adapter has; a device otherwise gets the specification's low defaults. */
 const REQUESTED_LIMITS = [

@@ -3,6 +3,7 @@ import {
   type AttentionKernel,
   type AttentionSizes,
   type AttentionVariant,
+  areSumsShared,
   defaultAttention,
   isOnMatrices,
   isTiled,
@@ -53,8 +54,8 @@ function formOf(
   D: number,
 ): { file: string; ownRows: number; constants: Constants } {
   if (isOnMatrices(variant)) {
-    const ownRows = variant.subgroupsM * variant.matrix[0];
-    return { file: `${kernel}_matrix`, ownRows, constants: matrixConstants(variant, D) };
+    const ownRows = (variant.subgroupsM * variant.matrix[0]) / matrixShare(kernel, variant, D);
+    return { file: `${kernel}_matrix`, ownRows, constants: matrixConstants(kernel, variant, D) };
   }
   if (isTiled(variant)) {
     const GRADIENT = kernel !== 'attention_forward';
@@ -80,32 +81,46 @@ function tiledConstants({ threadsM, threadsN, blocks, depth }: TiledAttention, D
   };
 }
 
-/** Elements of a row in a tile: whole matrices and whole chunks. */
-export const matrixWidth = ({ matrix: [, N, K] }: MatrixAttention, D: number): number => {
-  const unit = Math.max(N, K, 8);
-  return Math.ceil(D / unit) * unit;
-};
+/** How many subgroups own the same rows, each with a part of their sums. */
+export function matrixShare(kernel: AttentionKernel, { matrix: [, N], subgroupsM, rows }: MatrixAttention, D: number) {
+  const canShare = subgroupsM % 2 === 0 && rows % (2 * N) === 0;
+  return areSumsShared(kernel, D) && canShare ? 2 : 1;
+}
 
-function matrixConstants(variant: MatrixAttention, D: number): Constants {
+/** Elements of a row in a tile: whole matrices for each of those that share it, and whole chunks. */
+export function matrixWidth(kernel: AttentionKernel, variant: MatrixAttention, D: number): number {
+  const [, N, K] = variant.matrix;
+  const unit = Math.max(N * matrixShare(kernel, variant, D), K, 8);
+  return Math.ceil(D / unit) * unit;
+}
+
+function matrixConstants(kernel: AttentionKernel, variant: MatrixAttention, D: number): Constants {
   const { lanes: LANES, subgroupsM: SUBGROUPS, rows: ROWS } = variant;
   const [MATRIX_M, MATRIX_N, MATRIX_K] = variant.matrix;
-  const WIDTH = matrixWidth(variant, D);
-  const VECTOR = D % 4 === 0 ? 4 : 1;
+  const SHARE = matrixShare(kernel, variant, D);
+  const WIDTH = matrixWidth(kernel, variant, D);
+  const VECTOR = [8, 4].find(width => D % width === 0) ?? 1;
   return {
     LANES,
     SUBGROUPS,
+    SHARE,
     MATRIX_M,
     MATRIX_N,
     MATRIX_K,
     ROWS,
-    ROW_MATRICES: ROWS / MATRIX_N,
+    OWN_PARTS: Math.ceil((SUBGROUPS * MATRIX_M) / SHARE / (2 * ROWS)),
+    SCORE_MATRICES: ROWS / MATRIX_N / SHARE,
+    SCORE_FOURS: (ROWS / 4 / SHARE) * (MATRIX_M / LANES),
     ROW_STEPS: ROWS / MATRIX_K,
     WIDTH,
-    WIDTH_MATRICES: WIDTH / MATRIX_N,
     WIDTH_STEPS: WIDTH / MATRIX_K,
+    SUM_MATRICES: WIDTH / MATRIX_N / SHARE,
     VECTOR,
     IS_VECTOR: VECTOR > 1,
-    CHUNK: valueType('f16', VECTOR),
+    IS_WORDS: VECTOR === 8,
+    CHUNK: VECTOR === 8 ? 'vec4<u32>' : valueType('f16', VECTOR), // 8 halves are moved as four words
+    OUT_CHUNK: valueType('f16', VECTOR > 1 ? 4 : 1),
+    TARGET: kernel === 'attention_forward' ? 'out' : 'dqkv',
   };
 }
 

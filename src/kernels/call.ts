@@ -5,7 +5,8 @@ import type { Device } from '../gpu/device.js';
 import type { Dispatch } from '../gpu/program.js';
 import type { ElementType } from './element-type.js';
 import { interfaceOf, type KernelInterface, takes } from './interface.js';
-import { type Constants, originOf, specialise } from './source.js';
+import { withLanes } from './lanes.js';
+import { type Constants, originOf, specialise, usesSubgroups } from './source.js';
 
 /** A tensor's buffer as a kernel takes it. */
 export interface Operand extends BufferRange {
@@ -21,6 +22,8 @@ export interface KernelCall {
   /** The fields of the source's `Params`, by name. */
   readonly params: Readonly<Record<string, number>>;
   readonly workgroups: readonly [number, number, number];
+  /** The lanes of its subgroups, where the kernel relies on their number. */
+  readonly lanes?: number | undefined;
   /** Operations, a multiply-add counted as two, of a call that arithmetic bounds: of the others bytes matter alone. */
   readonly flops?: number | undefined;
 }
@@ -63,12 +66,16 @@ export interface KernelArguments {
   readonly workgroups: readonly [number, number, number];
   /** Default: the kernel's name. */
   readonly label?: string | undefined;
+  readonly lanes?: number | undefined;
   readonly flops?: number | undefined;
 }
 
 /** A call of kernels/NAME.wgsl. @throws Error as `specialise` and `callOf`. */
-export const kernelCall = (name: string, { constants, ...args }: KernelArguments): KernelCall =>
-  callOf(specialise(name, constants), { label: name, ...args });
+export function kernelCall(name: string, { constants, ...args }: KernelArguments): KernelCall {
+  const source = specialise(name, constants);
+  const lanes = usesSubgroups(source) ? Number(constants.LANES) : undefined;
+  return callOf(source, { label: name, lanes, ...args });
+}
 
 /**
  * A call of WGSL whose bindings have numbers.
@@ -77,7 +84,14 @@ export const kernelCall = (name: string, { constants, ...args }: KernelArguments
  */
 export function callOf(
   source: string,
-  { label, operands, params, workgroups, flops }: Omit<KernelArguments, 'constants'> & { readonly label: string },
+  {
+    label,
+    operands,
+    params,
+    workgroups,
+    lanes,
+    flops,
+  }: Omit<KernelArguments, 'constants'> & { readonly label: string },
 ): KernelCall {
   const { bindings, params: uniform } = interfaceOf(source);
   const bound = Object.entries(operands).filter((entry): entry is [string, Operand] => entry[1] !== undefined);
@@ -90,7 +104,7 @@ export function callOf(
     throw new Error(`kernel '${label}' takes '${name}' as ${binding.scalar ?? 'a struct'}, not as ${type}`);
   }
   checkAliasing(label, bindings, buffers);
-  return { label, source, buffers, params, workgroups, flops };
+  return { label, source, buffers, params, workgroups, lanes, flops };
 }
 
 /** @throws Error unless what was given is what the source declares. */
@@ -142,9 +156,11 @@ export function packParams({ label, source, params }: Pick<KernelCall, 'label' |
 
 /** Compiles a call and binds it; `params` is where its packed params are. */
 export async function bindCall(device: Device, call: KernelCall, params: BufferRange): Promise<Dispatch> {
-  const { label, source, buffers, workgroups } = call;
+  const { label, source, buffers, workgroups, lanes } = call;
   const { bindings, params: uniform } = interfaceOf(source);
-  const pipeline = await device.compile(label, source, line => originOf(source, line));
+  const pipeline = await device.compile(label, withLanes(device.adapter, source, lanes), line =>
+    originOf(source, line),
+  );
   const entries = Object.entries(buffers).map(([name, range]) => [bindings.get(name)!.number, range] as const);
   if (uniform) entries.push([uniform.number, params]);
   return { kind: 'dispatch', label, pipeline, bindGroup: device.bind(pipeline, entries), workgroups };

@@ -2,6 +2,7 @@
 import type { AdapterDescription } from '../gpu/adapters.js';
 import { bucket } from './bucket.js';
 import type { ElementType } from './element-type.js';
+import { defaultLanes } from './lanes.js';
 
 /**
  * C[M, N] = op(A) op(B). `NT`: A [M, K], B [N, K] (a linear layer forward); `NN`: A [M, K], B [K, N] (its input
@@ -20,6 +21,9 @@ export interface MatmulSizes {
 export interface MatmulRequest extends MatmulSizes {
   readonly types: Readonly<Record<'a' | 'b' | 'c', ElementType>>;
 }
+
+/** The shape of a subgroup matrix: C [M, N] += A [M, K] B [K, N]. */
+export type MatrixShape = readonly [M: number, N: number, K: number];
 
 /** A matmul kernel with its tile; the numbers are those of the kernel file's head. */
 export type MatmulVariant =
@@ -50,8 +54,7 @@ export type MatmulVariant =
   | {
       readonly kernel: 'matrix';
       readonly lanes: number;
-      /** Shape of a subgroup matrix, [M, N, K]. */
-      readonly matrix: readonly [number, number, number];
+      readonly matrix: MatrixShape;
       readonly subgroupsM: number;
       readonly subgroupsN: number;
       readonly rows: number;
@@ -77,7 +80,7 @@ export function matmulKey({ form, M, N, K, types: { a, b, c } }: MatmulRequest):
  */
 export function defaultMatmul(adapter: AdapterDescription, request: MatmulRequest): MatmulVariant {
   const { form, M, types } = request;
-  const lanes = adapter.subgroupSize;
+  const lanes = defaultLanes(adapter);
   if (adapter.kind !== 'hardware' && [4, 8, 16].includes(lanes)) {
     return { kernel: 'subgroup', lanes, groups: lanes === 4 ? 2 : 4, columns: 4, unroll: 4 };
   }
@@ -103,9 +106,10 @@ function tileOf({ M, N }: MatmulSizes): { rows: number; columns: number } {
   return workgroups >= ENOUGH_WORKGROUPS ? { rows: 2, columns: 2 } : { rows: 1, columns: 1 };
 }
 
-/** Shapes [M, N, K] of the adapter's subgroup matrices with f16 operands and f32 results, in the driver's order. */
-export function matrixShapes(adapter: AdapterDescription): (readonly [number, number, number])[] {
-  if (adapter.subgroupSize === 0 || !adapter.features.includes('chromium-experimental-subgroup-matrix')) return [];
+/** The shapes of the adapter's subgroup matrices with f16 operands and f32 results, in the driver's order. */
+export function matrixShapes(adapter: AdapterDescription): MatrixShape[] {
+  if (adapter.subgroupSizes.length === 0 || !adapter.features.includes('chromium-experimental-subgroup-matrix'))
+    return [];
   return adapter.subgroupMatrices
     .filter(({ operand, result }) => operand === 'f16' && result === 'f32')
     .map(({ M, N, K }) => [M, N, K] as const);
@@ -125,7 +129,7 @@ export function unusableMatrix(
 ): string | undefined {
   if (operand !== 'f16') return 'subgroup matrices take f16 alone';
   // Mesa's llvmpipe crashes compiling a multiply-accumulate of matrices with other than 8 lanes
-  if (adapter.kind !== 'hardware' && adapter.subgroupSize !== 8)
+  if (adapter.kind !== 'hardware' && !adapter.subgroupSizes.includes(8))
     return 'subgroup matrices crash software adapters of these lanes';
   if (matrixShapes(adapter).some(shape => shape.every((size, i) => size === matrix[i]))) return undefined;
   return `subgroup matrices of ${matrix.join(' x ')}, which the adapter does not have`;

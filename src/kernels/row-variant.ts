@@ -6,6 +6,7 @@ import type { AdapterDescription } from '../gpu/adapters.js';
 import { bucket } from './bucket.js';
 import { linearGrid } from './call.js';
 import type { ElementType } from './element-type.js';
+import { defaultLanes } from './lanes.js';
 import type { Constants } from './source.js';
 
 /** A tensor of `rows` rows of `columns` each. */
@@ -55,8 +56,9 @@ export const elementKey = ({ kernel, count, type }: ElementRequest): string => `
  * The shipped choice: one subgroup on a software adapter, so that nothing waits at a barrier; a GPU wants more threads,
  * and loads of 16 bytes: halves that are loaded one by one leave half of the memory's bandwidth unasked for.
  */
-export function defaultRows({ kind, subgroupSize }: AdapterDescription): RowVariant {
-  if (kind !== 'hardware' && subgroupSize >= 4) return { lanes: subgroupSize, workgroup: subgroupSize, vector: 1 };
+export function defaultRows(adapter: AdapterDescription): RowVariant {
+  const lanes = defaultLanes(adapter);
+  if (adapter.kind !== 'hardware' && lanes >= 4) return { lanes, workgroup: lanes, vector: 1 };
   return { lanes: 0, workgroup: 128, vector: 4 };
 }
 

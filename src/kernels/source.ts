@@ -176,6 +176,9 @@ function prelude(name: string, body: readonly Line[], constants: Constants): Lin
   return [...extensions.map(extension => `enable ${extension};`), ...declared].map(line => ({ text: line, origin }));
 }
 
+/** Whether a specialised source has operations of a subgroup. */
+export const usesSubgroups = (source: string): boolean => /^enable subgroups;$/m.test(source);
+
 /** The constants that stand ahead of a specialised source, as text: what its variant and its types come to. */
 export function constantsOf(source: string): Record<string, string> {
   const [head = ''] = /^(?:(?:enable|const|alias) .*\n)*/.exec(source) ?? [];

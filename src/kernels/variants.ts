@@ -4,7 +4,13 @@
  */
 import type { AdapterDescription } from '../gpu/adapters.js';
 import { maxBindingBytes } from '../gpu/limits.js';
-import { type AttentionRequest, type AttentionVariant, attentionKey, defaultAttention } from './attention-variant.js';
+import {
+  type AttentionRequest,
+  type AttentionVariant,
+  attentionKey,
+  defaultAttention,
+  matrixAttention,
+} from './attention-variant.js';
 import { defaultMatmul, type MatmulRequest, type MatmulVariant, matmulKey } from './matmul-variant.js';
 import {
   defaultElements,
@@ -30,7 +36,7 @@ export const KINDS = {
   matmul: kind<MatmulRequest, MatmulVariant>({ key: matmulKey, shipped: defaultMatmul }),
   attention: kind<AttentionRequest, AttentionVariant>({
     key: attentionKey,
-    shipped: defaultAttention,
+    shipped: (adapter, request) => matrixAttention(adapter, request) ?? defaultAttention(adapter, request),
   }),
   rows: kind<RowRequest, RowVariant>({ key: rowKey, shipped: defaultRows }),
   elements: kind<ElementRequest, ElementVariant>({ key: elementKey, shipped: defaultElements }),

@@ -93,7 +93,7 @@ const trainFields = {
   ),
   checkpointEveryTokens: z.number().positive().describe('tokens between checkpoints (default: a fifth of the budget)'),
   keepCheckpoints: z.int().min(1).describe('latest checkpoints that are kept'),
-  adapter: z.string().describe('adapter, by a part of its name'),
+  adapter: z.string().describe('adapter, by a part of its name or its number'),
   tuneSeconds: z
     .number()
     .min(0)

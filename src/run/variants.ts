@@ -5,7 +5,7 @@ import { openDevice } from '../gpu/device.js';
 import { type KernelRequest, VariantTable } from '../kernels/variants.js';
 import { dryStep } from '../train/dry-step.js';
 import { choicesOf, readCache, writeCache } from '../tune/cache.js';
-import { refusal } from '../tune/candidates.js';
+import { refusal, showVariant } from '../tune/candidates.js';
 import type { Variant } from '../tune/kind.js';
 import { type Tuned, tune } from '../tune/tune.js';
 import type { RunConfig } from './config.js';
@@ -103,20 +103,23 @@ export function variantsForResume(
   if (!recorded) return new VariantTable(adapter);
   const { requests } = dryStep(adapter, shapeOf(run)).variants;
   const { adapter: startedOn, driver, ...kept } = structuredClone(recorded);
-  let replaced = 0;
+  const replaced: string[] = [];
   for (const request of requests.values()) {
     const of: Record<string, Variant> = kept[request.kind];
     const variant = of[request.key];
-    if (variant === undefined || refusal(adapter, request, variant) === undefined) continue;
+    const refused = variant && refusal(adapter, request, variant);
+    if (refused === undefined) continue;
     delete of[request.key];
-    replaced++;
+    replaced.push(`'${request.key}' (${showVariant(variant!)}: ${refused})`);
   }
   const was = `${startedOn} (${driver})`;
   const is = `${adapter.name} (${adapter.driver})`;
   if (was !== is) observer?.onNote?.(`the run was started on ${was} and goes on on ${is}: its bits will differ`);
-  if (replaced > 0) {
+  if (replaced.length > 0) {
+    const more = replaced.length > 1 ? ` and ${replaced.length - 1} more` : '';
     observer?.onNote?.(
-      `${replaced} of the run's kernel variants cannot run on ${is}; the shipped ones take their place`,
+      `${replaced.length} of the run's kernel variants cannot run on ${is}; the shipped ones take their place: ` +
+        `${replaced[0]}${more}`,
     );
   }
   return new VariantTable(adapter, kept);

@@ -90,8 +90,9 @@ export function refusal(adapter: AdapterDescription, request: KernelRequest, var
   if (workgroupBytes > maxComputeWorkgroupStorageSize!) {
     return `${workgroupBytes} bytes of workgroup memory, the adapter has ${maxComputeWorkgroupStorageSize}`;
   }
-  if (lanes !== undefined && lanes !== adapter.subgroupSize) {
-    return `subgroups of ${lanes} lanes, the adapter has ${adapter.subgroupSize || 'no one size'}`;
+  const { subgroupSizes } = adapter;
+  if (lanes !== undefined && !subgroupSizes.includes(lanes)) {
+    return `subgroups of ${lanes} lanes, the adapter has ${subgroupSizes.join(' or ') || 'no one size'}`;
   }
   return kind.refusal?.(adapter, request.request, variant);
 }

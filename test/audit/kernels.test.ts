@@ -56,7 +56,7 @@ describe('whole kernels', () => {
     const files = readdirSync(join(packageRoot, 'kernels')).flatMap(file => /^(\w+)\.wgsl$/.exec(file)?.[1] ?? []);
     const matrices = [{ operand: 'f16', result: 'f32', M: 8, N: 8, K: 8 }];
     const features = ['shader-f16', 'subgroups', 'chromium-experimental-subgroup-matrix'];
-    const software = { kind: 'system software', subgroupSize: 8, subgroupMatrices: matrices, features } as const;
+    const software = { kind: 'system software', subgroupSizes: [8], subgroupMatrices: matrices, features } as const;
     const adapter = { ...context.device.adapter, ...software };
     const called = new Set<string>();
     for (const problem of FAMILIES.flatMap(({ problems }) => [...problems({ adapter, quick: true })])) {

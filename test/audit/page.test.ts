@@ -24,7 +24,7 @@ function pageOf(fields: Partial<AuditReport>) {
   const report: AuditReport = {
     format: AUDIT_FORMAT,
     version: '1',
-    adapter: { name: 'soft <pipe>', driver: 'driver', subgroupSize: 8, features: [] },
+    adapter: { name: 'soft <pipe>', driver: 'driver', subgroupSizes: [8], features: [] },
     quick: true,
     seconds: 1,
     arithmetic: { 'f32 sum': 'kept' },

@@ -49,7 +49,7 @@ export function resultOf(given: Partial<BenchmarkResult>): BenchmarkResult {
       load: [1, 1, 1],
       node: 'v20',
       versions: { babelgrad: '0', webgpu: '0' },
-      adapter: { name: 'soft <pipe>', driver: 'driver', kind: 'system software', subgroupSize: 8, features: [] },
+      adapter: { name: 'soft <pipe>', driver: 'driver', kind: 'system software', subgroupSizes: [8], features: [] },
     },
     samples: [],
     skipped: [],

@@ -1,11 +1,15 @@
 /** Attention on subgroup matrices: against float64 where an adapter runs them, and as far as WGSL goes elsewhere. */
 import { describe, expect, test } from 'vitest';
 import { attentionCases } from '../../src/cases/attention.js';
-import type { AttentionKernel, MatrixAttention } from '../../src/kernels/attention-variant.js';
-import { matrixShapes } from '../../src/kernels/matmul-variant.js';
+import type { Alter } from '../../src/cases/bench.js';
+import type { AdapterDescription } from '../../src/gpu/adapters.js';
+import { type AttentionKernel, isOnMatrices, type MatrixAttention } from '../../src/kernels/attention-variant.js';
+import { defaultLanes } from '../../src/kernels/lanes.js';
+import { matrixShapes, unusableMatrix } from '../../src/kernels/matmul-variant.js';
 import { type KernelRequest, VariantTable } from '../../src/kernels/variants.js';
+import { refusal } from '../../src/tune/candidates.js';
 import { Checker } from '../../src/tune/check.js';
-import { callsOf } from '../support/cases.js';
+import { callsOf, faultsOf } from '../support/cases.js';
 import { useDevice } from '../support/gpu.js';
 
 const context = useDevice();
@@ -21,6 +25,46 @@ function request(kernel: AttentionKernel, D: number): KernelRequest {
   return { kind: 'attention', key: kernel, calls: 1, request: { kernel, sizes, type: 'f16' } };
 }
 
+describe('what a GPU takes by default', () => {
+  const gpu = (...shape: number[]): AdapterDescription => {
+    const [M, N, K] = shape as [number, number, number];
+    return {
+      ...context.device.adapter,
+      kind: 'hardware',
+      subgroupSizes: [32, 64],
+      features: ['shader-f16', 'subgroups', 'chromium-experimental-subgroup-matrix', 'subgroup-size-control'],
+      subgroupMatrices: [{ operand: 'f16', result: 'f32', M, N, K }],
+    };
+  };
+  const shipped = (adapter: AdapterDescription, kernel: AttentionKernel, D: number, type: 'f16' | 'f32' = 'f16') =>
+    new VariantTable(adapter).of('attention', { kernel, sizes: { B: 1, T: 64, H: 2, KV: 1, D }, type });
+
+  test('matrices for halves of heads of up to 128, each choice one that the adapter runs', () => {
+    const limits = { ...context.device.adapter.limits, maxComputeWorkgroupStorageSize: 32768 };
+    const room = { ...limits, maxComputeInvocationsPerWorkgroup: 256, maxComputeWorkgroupSizeX: 256 };
+    for (const shape of [
+      [16, 16, 16],
+      [8, 16, 16],
+      [16, 8, 16],
+      [16, 8, 8],
+      [8, 8, 8],
+    ]) {
+      for (const kernel of KERNELS) {
+        for (const D of [8, 30, 64, 96, 128]) {
+          const adapter = { ...gpu(...shape), limits: room };
+          const variant = shipped(adapter, kernel, D);
+          expect(variant, `${shape}`).toMatchObject({ lanes: 32, matrix: shape });
+          expect(refusal(adapter, request(kernel, D), variant), `${kernel} ${shape} ${D}`).toBeUndefined();
+        }
+        expect(isOnMatrices(shipped(gpu(...shape), kernel, 160))).toBe(false);
+        expect(isOnMatrices(shipped(gpu(...shape), kernel, 64, 'f32'))).toBe(false);
+        expect(isOnMatrices(shipped({ ...gpu(...shape), subgroupSizes: [] }, kernel, 64))).toBe(false);
+        expect(isOnMatrices(shipped({ ...gpu(...shape), kind: 'system software' }, kernel, 64))).toBe(false);
+      }
+    }
+  });
+});
+
 describe('attention on subgroup matrices', () => {
   // a head that is whole matrices, and one that is neither whole matrices nor whole vectors
   test.each(KERNELS.flatMap(kernel => [24, 30].map(D => [kernel, D] as const)))(
@@ -28,14 +72,38 @@ describe('attention on subgroup matrices', () => {
     async (kernel, D) => {
       const { device } = context;
       const [matrix] = matrixShapes(device.adapter);
-      const lanes = device.adapter.subgroupSize;
-      // Mesa's llvmpipe crashes compiling a multiply-accumulate of matrices with 16 lanes
-      if (!matrix || !has('shader-f16') || (device.adapter.kind !== 'hardware' && lanes !== 8)) return;
+      const lanes = defaultLanes(device.adapter);
+      if (!matrix || unusableMatrix(device.adapter, 'f16', matrix)) return;
       const variant: MatrixAttention = { lanes, matrix, subgroupsM: 2, rows: 16 };
       const checker = new Checker(device);
       expect(await checker.findFault(request(kernel, D), variant)).toBeUndefined();
     },
   );
+
+  // heads whose sums two subgroups share, and sums that are rescaled whenever a larger score comes
+  test.each([
+    ['sums that are shared', 'attention_backward_key_value', 72, 33, undefined],
+    ['sums that are often rescaled', 'attention_forward', 16, 85, 'const HEADROOM = 0f;'],
+  ] as const)('%s: within the bounds of float64', async (_, kernel, D, T, headroom) => {
+    const { device } = context;
+    const { adapter } = device;
+    const [matrix] = matrixShapes(adapter);
+    if (!matrix || unusableMatrix(adapter, 'f16', matrix)) return;
+    const attention: MatrixAttention = { lanes: defaultLanes(adapter), matrix, subgroupsM: 2, rows: 16 };
+    const sizes = { B: 1, T, H: 2, KV: 1, D };
+    const one = attentionCases({ ...sizes, type: 'f16', rescale: attention.rows, halves: true })[kernel];
+    let altered = 0;
+    const alter: Alter = call => {
+      const source = headroom ? call.source.replace(/const HEADROOM = .*;/, headroom) : call.source;
+      if (source !== call.source) altered++;
+      else expect(call.source.includes('const SHARE = 2u;')).toBe(D > 64);
+      return { ...call, source };
+    };
+    const variants = [{ name: 'matrices', table: new VariantTable(adapter, {}, { attention }) }];
+    const faults = await faultsOf(device, { ...one, variants }, { alter, fillWorkgroups: false });
+    expect([...faults.values()]).toEqual([]);
+    expect(altered).toBe(headroom ? 1 : 0);
+  });
 
   test.each([
     [8, 8, 8],

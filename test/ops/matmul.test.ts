@@ -88,7 +88,7 @@ describe('what an adapter takes by default', () => {
   const hardware = (): AdapterDescription => ({
     ...context.device.adapter,
     kind: 'hardware',
-    subgroupSize: 32,
+    subgroupSizes: [32],
     features: ['shader-f16', 'subgroups', 'chromium-experimental-subgroup-matrix'],
     subgroupMatrices: [{ operand: 'f16', result: 'f32', M: 16, N: 16, K: 16 }],
   });
@@ -99,7 +99,7 @@ describe('what an adapter takes by default', () => {
       expect(defaultMatmul(hardware(), { ...request, types }).kernel).toBe('tiled');
     }
     expect(defaultMatmul({ ...hardware(), subgroupMatrices: [] }, { ...request, types }).kernel).toBe('tiled');
-    expect(defaultMatmul({ ...hardware(), subgroupSize: 0 }, { ...request, types }).kernel).toBe('tiled');
+    expect(defaultMatmul({ ...hardware(), subgroupSizes: [] }, { ...request, types }).kernel).toBe('tiled');
   });
 
   test('the kernel of a few rows for up to eight of them, against weights, on hardware', () => {
@@ -118,8 +118,10 @@ describe('what an adapter takes by default', () => {
       );
     }
     expect(defaultMatmul(hardware(), { ...request, M: 1, types })).toMatchObject({ lanes: 32 });
-    expect(defaultMatmul({ ...hardware(), subgroupSize: 0 }, { ...request, M: 1, types })).toMatchObject({ lanes: 0 });
-    const software = { ...hardware(), kind: 'system software', subgroupSize: 8 } as const;
+    expect(defaultMatmul({ ...hardware(), subgroupSizes: [] }, { ...request, M: 1, types })).toMatchObject({
+      lanes: 0,
+    });
+    const software = { ...hardware(), kind: 'system software', subgroupSizes: [8] } as const;
     expect(defaultMatmul(software, { ...request, M: 1, types }).kernel).toBe('subgroup');
   });
 });

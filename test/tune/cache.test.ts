@@ -19,7 +19,7 @@ const adapter: AdapterDescription = {
   architecture: 'an architecture',
   driver: 'driver 1',
   kind: 'hardware',
-  subgroupSize: 32,
+  subgroupSizes: [32],
   subgroupMatrices: [{ operand: 'f16', result: 'f32', M: 16, N: 16, K: 16 }],
   features: ['shader-f16', 'subgroups', 'chromium-experimental-subgroup-matrix'],
   limits: {

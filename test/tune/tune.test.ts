@@ -60,7 +60,7 @@ const runnable = () => requests.filter(({ key }) => hasHalves() || !/\bf16/.test
 const hardware = (more: Partial<AdapterDescription> = {}): AdapterDescription => ({
   ...context.device.adapter,
   kind: 'hardware',
-  subgroupSize: 32,
+  subgroupSizes: [32],
   features: ['shader-f16', 'subgroups', 'chromium-experimental-subgroup-matrix'],
   subgroupMatrices: [{ operand: 'f16', result: 'f32', M: 16, N: 16, K: 16 }],
   ...more,
@@ -125,8 +125,11 @@ describe('candidates', () => {
       expect(candidatesFor(hardware(), request).some(isMatrix)).toBe(false);
     }
     expect(candidatesFor(hardware({ subgroupMatrices: [] }), halves).some(isMatrix)).toBe(false);
-    const software = (subgroupSize: number) =>
-      candidatesFor(hardware({ kind: 'system software', subgroupSize, limits: context.device.adapter.limits }), halves);
+    const software = (...subgroupSizes: number[]) =>
+      candidatesFor(
+        hardware({ kind: 'system software', subgroupSizes, limits: context.device.adapter.limits }),
+        halves,
+      );
     expect(allowed(software(8)).some(isMatrix)).toBe(true);
     expect(software(16).some(isMatrix)).toBe(true);
     expect(allowed(software(16)).some(isMatrix)).toBe(false);
@@ -134,7 +137,7 @@ describe('candidates', () => {
 
   test('leave subgroups out where there is no one size of them', () => {
     for (const request of requests) {
-      const kinds = candidatesFor(hardware({ subgroupSize: 0 }), request).map(({ variant }) => showVariant(variant));
+      const kinds = candidatesFor(hardware({ subgroupSizes: [] }), request).map(({ variant }) => showVariant(variant));
       expect(kinds.filter(text => !/^(tiled|memory|workgroup|rows lanes=0 )/.test(text))).toEqual([]);
     }
   });

@@ -15,7 +15,7 @@ import {
 import { VariantTable } from '../../kernels/variants.js';
 import type { InputClass, StoredType } from '../../numerics/inputs.js';
 import { onlyVariant, rowVariants, type Scope, storedTypes } from '../problem.js';
-import { attentionVariants, matrixAttention } from '../variants.js';
+import { attentionVariants, matrixAttentions } from '../variants.js';
 
 const ADVERSARIAL: readonly InputClass[] = ['near ties', 'cancelling', 'signed zeros', 'denormal', 'wide', 'largest'];
 
@@ -47,8 +47,7 @@ export function* attentionProblems(scope: Scope): Generator<Problem> {
     const quickLong = type === 'f32' ? QUICK_LONG : QUICK_LONG_HALVES;
     for (const sizes of scope.quick ? quickLong : longAttentionSizes) yield* onRegisters(scope, { ...sizes, type });
   }
-  const variant = matrixAttention(scope.adapter);
-  if (variant) yield* onMatrices(scope, variant);
+  yield* onMatrices(scope, matrixAttentions(scope.adapter));
 }
 
 /** The three kernels on the same values. */
@@ -68,8 +67,13 @@ function* onRegisters({ adapter, quick }: Scope, given: AttentionCase): Generato
 }
 
 /** What is rounded to f16 on the way has bounds of its own; drivers take seconds to compile these. */
-function* onMatrices({ adapter, quick }: Scope, variant: MatrixAttention): Generator<Problem> {
-  const variants = [{ name: 'subgroup matrices', table: new VariantTable(adapter, {}, { attention: variant }) }];
+function* onMatrices({ adapter, quick }: Scope, attentions: ReadonlyMap<string, MatrixAttention>): Generator<Problem> {
+  const variants = [...attentions].map(([name, attention]) => ({
+    name,
+    table: new VariantTable(adapter, {}, { attention }),
+  }));
+  if (variants.length === 0) return;
+  const rescale = Math.min(...[...attentions.values()].map(({ rows }) => rows));
   const D = quick ? QUICK_HEAD : SMALL_HEAD.f16;
   const posed = [
     { ...SMALL, D },
@@ -77,7 +81,7 @@ function* onMatrices({ adapter, quick }: Scope, variant: MatrixAttention): Gener
     ...(quick ? QUICK_LONG : longAttentionSizes).map(sizes => ({ ...sizes, D })),
   ];
   for (const given of posed) {
-    const cases = attentionCases({ ...given, type: 'f16', rescale: variant.rows, halves: true });
+    const cases = attentionCases({ ...given, type: 'f16', rescale, halves: true });
     for (const one of Object.values(cases)) yield { ...one, variants };
   }
 }

@@ -2,9 +2,10 @@
 import { z } from 'zod';
 import { attentionCases } from '../../cases/attention.js';
 import type { AdapterDescription } from '../../gpu/adapters.js';
-import { matrixWidth } from '../../kernels/attention.js';
+import { matrixShare, matrixWidth } from '../../kernels/attention.js';
 import {
   type AttentionKernel,
+  type AttentionRequest,
   isOnMatrices,
   isTiled,
   type MatrixAttention,
@@ -13,7 +14,8 @@ import {
   tiledBytes,
   vectorsOf,
 } from '../../kernels/attention-variant.js';
-import { BYTES, type ElementType } from '../../kernels/element-type.js';
+import { BYTES } from '../../kernels/element-type.js';
+import { lanesToTry } from '../../kernels/lanes.js';
 import { matrixShapes, unusableMatrix } from '../../kernels/matmul-variant.js';
 import type { StoredType } from '../../numerics/inputs.js';
 import {
@@ -44,9 +46,9 @@ export const attention: TunedKind<'attention'> = {
   ]),
 
   variants(adapter, { type, sizes: { D } }) {
-    const lanes = adapter.subgroupSize;
+    const lanes = lanesToTry(adapter);
     // whole rows take more registers than a GPU has
-    const inRegisters = isSoftware(adapter) && lanes > 0 ? product({ own: [1, 2], rows: [1, 2, 4, 8] }) : [];
+    const inRegisters = isSoftware(adapter) ? product({ lanes, own: [1, 2], rows: [1, 2, 4, 8] }) : [];
     const inTiles = product({
       threadsM: isSoftware(adapter) ? [16] : [8, 16],
       threadsN: isSoftware(adapter) ? [8] : [8, 12, 16],
@@ -56,9 +58,9 @@ export const attention: TunedKind<'attention'> = {
     // a CPU has no matrices: there they take seconds to compile and gain nothing
     const shapes = isSoftware(adapter) || type !== 'f16' ? [] : matrixShapes(adapter);
     const onMatrices = shapes.flatMap(matrix =>
-      product({ subgroupsM: [1, 2, 4], rows: [16, 32, 64] }).map(tile => ({ lanes, matrix, ...tile })),
+      product({ lanes, subgroupsM: [1, 2, 4], rows: [16, 32, 64] }).map(tile => ({ matrix, ...tile })),
     );
-    return [...inRegisters.map(tile => ({ lanes, ...tile })), ...inTiles, ...onMatrices];
+    return [...inRegisters, ...inTiles, ...onMatrices];
   },
 
   needs({ kernel, sizes: { D } }, variant) {
@@ -85,7 +87,8 @@ export const attention: TunedKind<'attention'> = {
     return (perProduct(4 * blocks) + padded * perProduct(4 * vectors)) * (1 + 1 / threadsM);
   },
 
-  refusal: (adapter, { type }, variant) => (isOnMatrices(variant) ? matrixRefusal(adapter, type, variant) : undefined),
+  refusal: (adapter, request, variant) =>
+    isOnMatrices(variant) ? matrixRefusal(adapter, request, variant) : undefined,
 
   // the sum is rescaled once for so many rows, and the bound goes by that
   caseOf: ({ kernel, sizes, type }, variant) =>
@@ -115,34 +118,46 @@ function tiledNeeds(kernel: AttentionKernel, variant: TiledAttention, D: number)
   };
 }
 
-/** Returns the bytes of tiles in workgroup memory: rows of halves, scores, and what leaves the matrices. */
+/** How many tiles of scores in f32 and of weights in f16 a kernel has, and rows of sums for a row that it owns. */
+const MATRIX_TILES: Readonly<Record<AttentionKernel, readonly [scores: number, weights: number, results: number]>> = {
+  attention_forward: [1, 1, 1],
+  attention_backward_query: [2, 1, 1],
+  attention_backward_key_value: [2, 2, 2],
+};
+
+/** Returns the bytes of workgroup memory, and what a thread holds. */
 function matrixNeeds(kernel: AttentionKernel, variant: MatrixAttention, D: number): Needs {
   const { lanes, subgroupsM, rows, matrix } = variant;
   const [M, N, K] = matrix;
-  const own = subgroupsM * M;
-  const width = matrixWidth(variant, D);
-  const PAD = 8;
-  const isForward = kernel === 'attention_forward';
-  const staged = BYTES.f16 * (width + PAD) * ((isForward ? 1 : 2) * own + 2 * rows);
-  const scores = own * (rows + PAD) * (isForward ? BYTES.f32 + BYTES.f16 : 2 * BYTES.f32 + 2 * BYTES.f16);
-  const sums = BYTES.f32 * own * (isForward ? width + PAD : N);
+  const share = matrixShare(kernel, variant, D);
+  const own = (subgroupsM * M) / share;
+  const width = matrixWidth(kernel, variant, D);
+  const PAD = 8; // halves
+  const [scores, weights, results] = MATRIX_TILES[kernel];
+  const staged = BYTES.f16 * (width + PAD) * 2 * rows;
+  const tiles = own * (scores * BYTES.f32 * (rows + PAD / 2) + weights * BYTES.f16 * (rows + PAD));
+  const statistics = 2 * BYTES.f32 * rows;
   const products = (rows / N) * (width / K);
   return {
     threads: lanes * subgroupsM,
-    workgroupBytes: staged + scores + sums,
+    workgroupBytes: staged + tiles + statistics,
     lanes,
-    sums: ((isForward ? N : 2 * width) * M) / lanes,
+    sums: (results * width * M) / share / lanes,
     unrolled: 4 * products,
   };
 }
 
 function matrixRefusal(
   adapter: AdapterDescription,
-  type: ElementType,
-  { lanes, matrix, rows }: MatrixAttention,
+  { kernel, sizes: { D }, type }: AttentionRequest,
+  variant: MatrixAttention,
 ): string | undefined {
+  const { lanes, matrix, rows } = variant;
   const [M, N, K] = matrix;
   if (lanes % M !== 0) return `${M} rows of a matrix cannot be shared out among ${lanes} lanes`;
   if (rows % N !== 0 || rows % K !== 0) return `${rows} rows that are not whole matrices of ${matrix.join(' x ')}`;
+  if (rows % ((4 * lanes * matrixShare(kernel, variant, D)) / M) !== 0) {
+    return `${rows} rows, which are not four scores for each of the lanes of a row`;
+  }
   return unusableMatrix(adapter, type, matrix);
 }

@@ -1,6 +1,7 @@
 /** AdamW, which takes a tensor by elements, to be tuned. */
 import { z } from 'zod';
 import { adamwCase } from '../../cases/adamw.js';
+import { defaultLanes } from '../../kernels/lanes.js';
 import { countSchema, isSoftware, oddSize, product, type TunedKind, typeSchema, vectorSchema } from '../kind.js';
 
 export const elements: TunedKind<'elements'> = {
@@ -9,7 +10,7 @@ export const elements: TunedKind<'elements'> = {
 
   variants: adapter =>
     isSoftware(adapter)
-      ? product({ workgroup: [Math.max(4, adapter.subgroupSize), 64], each: [4, 16, 64], vector: [1, 4] })
+      ? product({ workgroup: [Math.max(4, defaultLanes(adapter)), 64], each: [4, 16, 64], vector: [1, 4] })
       : product({ workgroup: [64, 128, 256], each: [1, 2, 4], vector: [1, 4] }),
 
   needs: (_, { workgroup, vector }) => ({ threads: workgroup, workgroupBytes: 0, sums: vector, unrolled: vector }),

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { type MatmulTypes, matmulCase } from '../../cases/matmul.js';
 import { bucket } from '../../kernels/bucket.js';
 import { BYTES } from '../../kernels/element-type.js';
+import { lanesToTry } from '../../kernels/lanes.js';
 import {
   areHalves,
   ENOUGH_WORKGROUPS,
@@ -51,11 +52,10 @@ export const matmul: TunedKind<'matmul'> = {
   ]),
 
   variants(adapter, { form, M, types }) {
-    const lanes = adapter.subgroupSize;
     const variants: MatmulVariant[] = [];
     if (form === 'NT' && hasFewRows({ M })) {
       for (const tile of product({
-        lanes: [...new Set([lanes, 0])],
+        lanes: [...lanesToTry(adapter), 0],
         teams: [1, 2, 4],
         columns: [1, 2, 4],
         unroll: [1, 2, 4],
@@ -63,7 +63,7 @@ export const matmul: TunedKind<'matmul'> = {
         variants.push({ kernel: 'rows', ...tile });
       }
     }
-    if (lanes > 0) {
+    for (const lanes of lanesToTry(adapter)) {
       const rows = [8, 16, 32, 64]
         .map(count => count / lanes)
         .filter(groups => groups >= 1 && Number.isInteger(groups));
@@ -87,7 +87,9 @@ export const matmul: TunedKind<'matmul'> = {
       for (const tile of tiles) variants.push({ kernel: 'tiled', threadsM, threadsN, ...tile });
     }
     if (areHalves(types)) {
-      for (const matrix of matrixShapes(adapter)) variants.push(...matrixVariants(lanes, matrix));
+      for (const lanes of lanesToTry(adapter)) {
+        for (const matrix of matrixShapes(adapter)) variants.push(...matrixVariants(lanes, matrix));
+      }
     }
     return variants;
   },

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import type { Case } from '../../cases/case.js';
 import { crossEntropyCase } from '../../cases/cross-entropy.js';
 import { rmsnormBackwardCase, rmsnormForwardCase } from '../../cases/rmsnorm.js';
+import { lanesToTry } from '../../kernels/lanes.js';
 import type { RowKernel, RowSizes } from '../../kernels/row-variant.js';
 import type { StoredType } from '../../numerics/inputs.js';
 import { countSchema, isSoftware, oddSize, product, type TunedKind, typeSchema, vectorSchema } from '../kind.js';
@@ -24,13 +25,14 @@ export const rows: TunedKind<'rows'> = {
   variantSchema: z.strictObject({ lanes: z.int().nonnegative(), workgroup: countSchema, vector: vectorSchema }),
 
   variants(adapter) {
-    const { subgroupSize: lanes } = adapter;
     const vectors = [1, 4];
-    const sizes = isSoftware(adapter) ? [lanes, 4 * lanes] : [lanes, 64, 128, 256, 512];
-    const workgroups = [...new Set(sizes.filter(size => size >= lanes && size % lanes === 0))];
-    const bySubgroups = product({ lanes: [lanes], workgroup: workgroups, vector: vectors });
+    const bySubgroups = lanesToTry(adapter).flatMap(lanes => {
+      const sizes = isSoftware(adapter) ? [lanes, 4 * lanes] : [lanes, 64, 128, 256, 512];
+      const workgroups = [...new Set(sizes.filter(size => size >= lanes && size % lanes === 0))];
+      return product({ lanes: [lanes], workgroup: workgroups, vector: vectors });
+    });
     const inMemory = { lanes: [0], workgroup: isSoftware(adapter) ? [32] : [64, 128, 256, 512], vector: vectors };
-    return [...(lanes > 0 ? bySubgroups : []), ...product(inMemory)];
+    return [...bySubgroups, ...product(inMemory)];
   },
 
   needs: (_, { lanes, workgroup, vector }) => ({
