@@ -107,8 +107,8 @@ export function matrixAttention(
 const MOST_THREADS = 256;
 
 /**
- * The shipped choice without matrices: broadcast within a subgroup where there is a CPU underneath, else tiles in registers. Whole rows
- * take more registers than a GPU has: at heads of 64 its compilers spilled hundreds of them.
+ * The shipped choice without matrices: broadcast within a subgroup where there is a CPU underneath, else tiles in
+ * registers. Whole rows take more registers than a GPU has: at heads of 64 its compilers spilled hundreds of them.
  */
 export function defaultAttention(
   adapter: AdapterDescription,

@@ -118,7 +118,9 @@ describe('what an adapter takes by default', () => {
       );
     }
     expect(defaultMatmul(hardware(), { ...request, M: 1, types })).toMatchObject({ lanes: 32 });
-    expect(defaultMatmul({ ...hardware(), subgroupSizes: [] }, { ...request, M: 1, types })).toMatchObject({ lanes: 0 });
+    expect(defaultMatmul({ ...hardware(), subgroupSizes: [] }, { ...request, M: 1, types })).toMatchObject({
+      lanes: 0,
+    });
     const software = { ...hardware(), kind: 'system software', subgroupSizes: [8] } as const;
     expect(defaultMatmul(software, { ...request, M: 1, types }).kernel).toBe('subgroup');
   });
