@@ -3,11 +3,17 @@ import { bytesOf, type DType, persistent, type Shape, sizeOf, type Tensor } from
 import type { Device } from '../src/gpu/device.js';
 import { packed } from '../src/kernels/element-type.js';
 import { Random } from '../src/random.js';
+import { latest } from './latest.js';
 
-/** Uniform values in [low, high), from a random stream of the name's own. */
+/** As many as a work has operands. */
+const drawn = latest<Float32Array<ArrayBuffer>>(4);
+
+/** Uniform values in [low, high), from a random stream of the name's own; not to be written to. */
 export function uniform(name: string, count: number, low = -0.5, high = 0.5): Float32Array<ArrayBuffer> {
-  const random = new Random(0, name);
-  return Float32Array.from({ length: count }, () => low + (high - low) * random.uniform());
+  return drawn(`${name} ${count} ${low} ${high}`, () => {
+    const random = new Random(0, name);
+    return Float32Array.from({ length: count }, () => low + (high - low) * random.uniform());
+  });
 }
 
 /**

@@ -63,7 +63,7 @@ const smol = (more: Partial<ModelConfig> = {}): ModelConfig => ({
 export const FULL: GpuSizes = {
   products: [1024, 4096],
   attention: { B: 4, T: 1024, H: 16, D: 64 },
-  parameters: 2 ** 26,
+  parameters: 2 ** 25,
   rows: 8192,
   columns: 1024,
   vocabulary: 32_000,
@@ -170,9 +170,10 @@ export function partsOf(sizes: GpuSizes): Part[] {
         },
       ],
     },
-    steps(`${passName} T ${sequence}, forward + backward`, small, { B: 1, T: sequence }, 'f32', false),
-    steps(`step, B ${batch.B} T ${batch.T}`, model, batch, 'f32', true),
-    steps(`step, B ${batch.B} T ${batch.T}`, model, batch, 'f16', true),
-    steps(`${passName} T ${sequence}, forward + backward`, small, { B: 1, T: sequence }, 'f16', false),
+    // one model after the other, since weights and reference of each are kept while its works follow each other
+    ...PRECISIONS.map(precision =>
+      steps(`${passName} T ${sequence}, forward + backward`, small, { B: 1, T: sequence }, precision, false),
+    ),
+    ...PRECISIONS.map(precision => steps(`step, B ${batch.B} T ${batch.T}`, model, batch, precision, true)),
   ];
 }

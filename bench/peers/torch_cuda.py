@@ -1,7 +1,7 @@
 """PyTorch on an NVIDIA GPU, as its user would write it: cuBLAS, fused attention, fused AdamW, torch.compile.
 
 Serves works by the protocol of bench/engines/protocol.ts, several at a time. Values are drawn here: what is compared is
-time. A product is held to float64, which also tells whether TF32 is off; of a step the losses must fall.
+time. A product is held to float64, which also tells whether TF32 is off; of a step the losses must be finite.
 """
 
 import json
@@ -98,7 +98,9 @@ class Llama(torch.nn.Module):
         self.register_buffer("sin", angles.sin().float().to(DEVICE)[:, None, :])
 
     def normed(self, x, weight):
-        return F.rms_norm(x, x.shape[-1:], weight, self.model["rmsNormEps"])
+        if hasattr(F, "rms_norm"):
+            return F.rms_norm(x, x.shape[-1:], weight, self.model["rmsNormEps"])
+        return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + self.model["rmsNormEps"]) * weight
 
     def rotate(self, x):
         first, second = x.chunk(2, -1)
@@ -137,7 +139,7 @@ def step(task):
     vectors = [parameter for parameter in parameters if parameter.dim() == 1]
     groups = [{"params": matrices, "weight_decay": 0.1}, {"params": vectors, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=1e-3, betas=(0.9, 0.95), eps=1e-8, fused=True)
-    scaler = torch.amp.GradScaler(DEVICE, enabled=halves)
+    scaler = torch.cuda.amp.GradScaler(enabled=halves)
 
     def run():
         optimizer.zero_grad(set_to_none=True)
@@ -194,6 +196,7 @@ class Server:
         if request["do"] == "measure":
             return self.measure(request["work"], request["seconds"])
         self.works.clear()
+        torch._dynamo.reset()  # which holds compiled models
         torch.cuda.empty_cache()
         return None
 

@@ -1,7 +1,14 @@
 /** A whole training step: forward, backward, clipping and AdamW, on random tokens. */
 import type { Device } from '../../src/gpu/device.js';
 import type { VariantTable } from '../../src/kernels/variants.js';
-import { attentionFlopsPerToken, countParameters, flopsPerToken, type ModelConfig } from '../../src/model/config.js';
+import {
+  attentionFlopsPerToken,
+  countParameters,
+  flopsPerToken,
+  type ModelConfig,
+  type ParameterSpec,
+  parameterSpecs,
+} from '../../src/model/config.js';
 import { initialWeights } from '../../src/model/init.js';
 import type { BatchShape } from '../../src/model/llama.js';
 import { Model, type Precision } from '../../src/model/model.js';
@@ -11,6 +18,7 @@ import { llama } from '../../src/numerics/llama.js';
 import { Random } from '../../src/random.js';
 import { GradientPass, lossAndGradients } from '../../src/train/gradients.js';
 import { Trainer } from '../../src/train/step.js';
+import { latest } from '../latest.js';
 import type { Work } from '../work.js';
 
 export const OPTIMIZER = { beta1: 0.9, beta2: 0.95, eps: 1e-8, weightDecay: 0.1, clip: 1 };
@@ -60,6 +68,18 @@ export function batchOf(config: ModelConfig, { B, T }: BatchShape, step: number)
   return Uint32Array.from({ length: B * (T + 1) }, () => random.integer(config.vocabSize));
 }
 
+const weights = latest<ReadonlyMap<string, Float32Array>>();
+const references = latest<ReturnType<typeof llama>>();
+
+/** The weights that every work of a model begins with. */
+function weightsOf(config: ModelConfig): (spec: ParameterSpec) => Float32Array {
+  const all = weights(JSON.stringify(config), () => {
+    const make = initialWeights(config, 0);
+    return new Map(parameterSpecs(config).map(spec => [spec.name, make(spec)]));
+  });
+  return ({ name }) => all.get(name)!;
+}
+
 /** FLOPs of a step: 6·N a token, and attention's causal half. */
 export const stepFlops = (config: ModelConfig, { B, T }: BatchShape): number =>
   (flopsPerToken(config) + attentionFlopsPerToken(config, T)) * B * T;
@@ -82,7 +102,7 @@ export async function stepWork(
 ): Promise<StepWork> {
   const { B, T } = shape;
   const before = device.memory.bytes;
-  const model = await Model.create(device, config, initialWeights(config, 0), { precision, variants });
+  const model = await Model.create(device, config, weightsOf(config), { precision, variants });
   let trainer: Trainer | undefined;
   const destroy = () => {
     trainer?.destroy();
@@ -155,7 +175,7 @@ export async function gradientWork(
   { kind = 'gradient', name = 'forward + backward', precision = 'f32', variants }: Omit<StepOptions, 'batches'> = {},
 ): Promise<Work & { readonly tokens: number; readonly peakBytes: number }> {
   const before = device.memory.bytes;
-  const model = await Model.create(device, config, initialWeights(config, 0), { precision, variants });
+  const model = await Model.create(device, config, weightsOf(config), { precision, variants });
   let pass: GradientPass | undefined;
   const destroy = () => {
     pass?.destroy();
@@ -205,9 +225,11 @@ async function verifyModel(model: Model, name: string, { T }: BatchShape): Promi
   const length = Math.max(2, Math.min(T, Math.floor(CHECKED_FLOPS / perToken)));
   const sequence = batchOf(config, { B: 1, T: length }, 0);
   const { loss, gradients } = await lossAndGradients(model, sequence, { B: 1, T: length });
-  const weights = new Map<string, Float64Array>();
-  for (const spec of model.specs) weights.set(spec.name, Float64Array.from(initialWeights(config, 0)(spec)));
-  const expected = llama(config, weights, sequence.subarray(0, -1), sequence.subarray(1), length);
+  const expected = references(`${JSON.stringify(config)} ${length}`, () => {
+    const weights = new Map<string, Float64Array>();
+    for (const spec of model.specs) weights.set(spec.name, Float64Array.from(weightsOf(config)(spec)));
+    return llama(config, weights, sequence.subarray(0, -1), sequence.subarray(1), length);
+  });
   let worst = Math.abs(loss - expected.loss) / expected.loss;
   for (const [parameter, reference] of expected.gradients) {
     const actual = gradients.get(parameter)!;

@@ -45,12 +45,6 @@ export function matmulVariants(adapter: AdapterDescription, types: MatmulTypes):
   return variants;
 }
 
-/** Returns the shapes of subgroup matrices that the adapter runs, each after the first with a name. */
-function usableMatrices(adapter: AdapterDescription): (readonly [MatrixShape, name: string])[] {
-  const shapes = matrixShapes(adapter).filter(matrix => !unusableMatrix(adapter, 'f16', matrix));
-  return shapes.map((matrix, i) => [matrix, i === 0 ? '' : ` of ${matrix.join(' x ')}`]);
-}
-
 /**
  * Returns the variants of the kernel of a few rows by name: as a GPU runs it, in teams of a subgroup and of threads.
  */
@@ -59,6 +53,12 @@ export function fewRowsVariants(adapter: AdapterDescription): ReadonlyMap<string
   const variants = new Map<string, MatmulVariant>();
   if (lanes > 0) variants.set('rows, subgroups', { kernel: 'rows', lanes, teams: 2, columns: 4, unroll: 2 });
   return variants.set('rows, workgroup memory', { kernel: 'rows', lanes: 0, teams: 3, columns: 2, unroll: 1 });
+}
+
+/** Returns the shapes of subgroup matrices that the adapter runs, each after the first with a name. */
+function usableMatrices(adapter: AdapterDescription): (readonly [MatrixShape, name: string])[] {
+  const shapes = matrixShapes(adapter).filter(matrix => !unusableMatrix(adapter, 'f16', matrix));
+  return shapes.map((matrix, i) => [matrix, i === 0 ? '' : ` of ${matrix.join(' x ')}`]);
 }
 
 /** The widest heads of which threads own two rows: larger ones take drivers long to compile. */

@@ -80,11 +80,12 @@ async function run(terminal: Terminal, options: CompileCommandOptions, names: st
           },
         }),
     ).finally(() => progress?.stop());
-    if (found.kernels.length === 0) throw new UserError(`no kernel of the model begins with ${names.join(', ')}`);
+    const unknown = names.find(name => !found.kernels.some(({ label }) => label.startsWith(name)));
+    if (unknown !== undefined) throw new UserError(`no kernel that the model runs begins with ${unknown}`);
     gpus.push(found);
     if (!markdown) showGpu(terminal, found);
   }
-  if (markdown) terminal.print(markdownOf(gpus, { models: [fields], names }));
+  if (markdown) terminal.print(markdownOf(gpus, [fields]));
   if (gpus.some(({ kernels }) => kernels.some(failureOf))) process.exitCode = 1;
   return { gpus };
 }
@@ -96,7 +97,7 @@ function showGpu(terminal: Terminal, { adapter, kernels }: CompiledKernels): voi
     subgroupMatrices.map(({ operand, result, M, N, K }) => `${operand} ${result} ${M}x${N}x${K}`),
   );
   terminal.print(
-    `given to kernels: subgroups of ${subgroupSizes.length > 0 ? showLanes(subgroupSizes) : 'no fixed size'}; ` +
+    `given to kernels: subgroups of ${showLanes(subgroupSizes)}; ` +
       `matrices ${[...matrices].join(', ') || 'none'}; ${features.filter(isOfKernels).join(', ')}`,
   );
   terminal.print(textTable(TABLE_HEAD, kernels.map(tableRows)));

@@ -33,12 +33,13 @@ import { positiveNumber, wholeNumber } from './numbers.js';
 import type { Progress } from './progress.js';
 import { textTable } from './table.js';
 
+const [SECONDS, GPU_SECONDS] = [0.5, 0.2];
 /** Seconds of tuning for a part of `gpu`, at most. */
 const [TUNE_SECONDS, TRIAL_TUNE_SECONDS] = [12, 1];
 
 interface BenchOptions {
   rounds: number;
-  seconds: number;
+  seconds?: number;
   size?: number[];
   out?: string;
   adapter?: string;
@@ -53,7 +54,11 @@ export function addBenchCommand(program: Command): void {
     .argument('[works...]', 'what to measure')
     .option('--size <sizes>', 'sizes of a single work, with commas between', sizes)
     .option('--rounds <count>', 'rounds over all works', wholeNumber(1), 5)
-    .option('--seconds <seconds>', 'time for each work in each round, about', positiveNumber, 0.5)
+    .option(
+      '--seconds <seconds>',
+      'time for each work in each round, about; 0.5, of gpu 0.2 unless given',
+      positiveNumber,
+    )
     .option('--out <file or folder>', 'where to write all samples (benchmark.json) and a page (benchmark.html)')
     .option('--adapter <name>', 'adapter, by a part of its name or its number')
     .option('--minutes <minutes>', 'of gpu: when the last part begins, at the latest', positiveNumber, 7)
@@ -67,7 +72,7 @@ export function addBenchCommand(program: Command): void {
   defineAction<BenchOptions, [string[]]>(command, async (terminal, options, names) => {
     if (names.length === 1 && names[0] === 'gpu') return benchGpu(terminal, options);
     const selection = select(names, options.size);
-    const { rounds, seconds, adapter, out } = options;
+    const { rounds, seconds = SECONDS, adapter, out } = options;
     if (out) checkResultPlace(out);
     let progress: Progress | undefined;
     const result = await benchmark(selection, {
@@ -105,7 +110,7 @@ const GPU_FOLDER = 'runs/gpu';
 
 /** `bench gpu`: files are written after every part. */
 async function benchGpu(terminal: Terminal, options: BenchOptions): Promise<CommandResult> {
-  const { rounds, seconds, minutes, adapter, trial = false, out = GPU_FOLDER } = options;
+  const { rounds, seconds = GPU_SECONDS, minutes, adapter, trial = false, out = GPU_FOLDER } = options;
   if (options.size) throw new UserError("--size goes with one work, not with 'gpu'");
   if (out.endsWith('.json')) throw new UserError(`'${out}': 'gpu' writes several files; --out names their folder`);
   checkResultPlace(out);

@@ -7,7 +7,7 @@ import { createInterface } from 'node:readline';
 import { UserError } from '../errors.js';
 import { packageRoot } from '../files.js';
 import type { AdapterDescription } from '../gpu/adapters.js';
-import { DRIVER_VARIABLES, driverOf, machineOf } from './gpus.js';
+import { DRIVER_VARIABLES, driverOf, machineOf, NO_CACHE } from './gpus.js';
 import { readStatistics } from './readers.js';
 import { type Roofline, rooflineOf } from './roofline.js';
 import type { Statistics } from './statistics.js';
@@ -29,6 +29,8 @@ export interface CompiledKernels {
 
 export interface CompileOptions extends Task {
   readonly gpu?: string | undefined;
+  /** Whether the driver is to print what it makes of kernels; without, it tells only whether it takes them. */
+  readonly statistics?: boolean;
   /** The most seconds for one kernel, and before the first one: packages may have to be fetched. */
   readonly patience?: number;
   readonly signal?: AbortSignal | undefined;
@@ -43,12 +45,12 @@ const PATIENCE = 600;
  * @throws UserError when the compilers cannot be had, the adapter or model is none, or the driver hangs or crashes.
  */
 export async function compileKernels(options: CompileOptions): Promise<CompiledKernels> {
-  const { gpu, models, names, adapter } = options;
+  const { gpu, models, names, adapter, statistics = true } = options;
   const script = join(packageRoot, 'tools', 'gpu-compilers.sh');
   if (gpu !== undefined && !existsSync(script)) {
     throw new UserError(`--gpu needs '${script}', which a checkout of the project has; without it, this machine's GPU`);
   }
-  const environment = { ...process.env, ...DRIVER_VARIABLES };
+  const environment = { ...process.env, ...NO_CACHE, ...(statistics && DRIVER_VARIABLES) };
   if (gpu !== undefined) delete environment.BABELGRAD_ADAPTER; // the GPU is the one that comes first
   const task: Task = { models, names, adapter };
   const parameters = [join(packageRoot, 'dist', 'src', 'compile', 'child.js'), JSON.stringify(task)];

@@ -1,17 +1,16 @@
 /**
- * The GPUs whose compilers can run without them (tools/gpu-compilers.sh), what their drivers must be asked to print,
- * and figures of their hardware.
+ * The GPUs whose compilers can run without them (tools/gpu-compilers.sh), how their drivers are made to print, and
+ * figures of their hardware.
  */
 
 /** A driver of Mesa, by the part of WebGPU's description that names it. */
 export type DriverName = 'radv' | 'nvk' | 'honeykrisp' | 'turnip';
 
-/**
- * What makes the drivers write what their compilers say of a shader to stderr; each looks at its own variables alone.
- * A shader that a cache has is not compiled, and nothing is said of it.
- */
+/** A shader that Mesa's cache has is not compiled, and nothing is said of it. */
+export const NO_CACHE: Readonly<Record<string, string>> = { MESA_SHADER_CACHE_DISABLE: 'true' };
+
+/** What makes drivers write what they make of a shader to stderr; each looks at its own variables alone. */
 export const DRIVER_VARIABLES: Readonly<Record<string, string>> = {
-  MESA_SHADER_CACHE_DISABLE: 'true',
   RADV_DEBUG: 'shaders,shaderstats,nocache',
   NAK_DEBUG: 'print',
   AGX_MESA_DEBUG: 'shaderdb,nocache',
@@ -58,9 +57,7 @@ const MACHINES: Readonly<Record<string, readonly [string, number, number, number
   ga102: ['RTX 3090', 82, 1.695, 936, 128, 128, 128, 256],
 };
 
-/**
- * Returns the figures of a GPU; undefined where its compiler prints no instructions that they could be held against.
- */
+/** Returns the figures of a GPU; undefined where its driver prints no instructions to hold against them. */
 export function machineOf(gpu: string): Machine | undefined {
   const figures = MACHINES[gpu];
   if (!figures) return undefined;

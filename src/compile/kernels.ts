@@ -74,11 +74,11 @@ function kernelsOfGraph(memory: MemoryCount, graph: Graph, keep: readonly Tensor
 function kernelOf(adapter: AdapterDescription, call: KernelCall, used: VariantChoices): Kernel {
   const { label, source, lanes, flops } = call;
   const bytes = bytesOfCall(call);
-  const variants = label.startsWith('matmul')
-    ? Object.values(used.matmul)
-    : Object.values(used).flatMap(choices =>
-        Object.entries(choices).flatMap(([key, variant]) => (key.startsWith(`${label} `) ? [variant] : [])),
-      );
+  // a product is asked for by its form, any other kernel by its name, which its label has more behind
+  const asked = label.startsWith('matmul') ? label.split(' ')[1]! : label;
+  const variants = Object.values(used)
+    .flatMap(choices => Object.entries(choices))
+    .flatMap(([key, variant]) => (asked.startsWith(key.split(' ', 1)[0]!) ? [variant] : []));
   return {
     label,
     source: withLanes(adapter, source, lanes),

@@ -2,12 +2,12 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { packageRoot } from '../files.js';
+import type { RunFields } from '../run/config.js';
 import type { CompiledKernel, CompiledKernels } from './compile.js';
 import { showRoofline, showShare, spilling } from './table.js';
-import type { Task } from './task.js';
 
 /** Returns a row a kernel, a column a GPU, and above them what was compiled, when and by what. */
-export function markdownOf(gpus: readonly CompiledKernels[], { models }: Pick<Task, 'models' | 'names'>): string {
+export function markdownOf(gpus: readonly CompiledKernels[], models: readonly RunFields[]): string {
   const labels = [...new Set(gpus.flatMap(({ kernels }) => kernels.map(({ label }) => label)))].sort();
   const { version } = JSON.parse(readFileSync(join(packageRoot, 'node_modules/webgpu/package.json'), 'utf8')) as {
     version: string;
@@ -18,10 +18,10 @@ export function markdownOf(gpus: readonly CompiledKernels[], { models }: Pick<Ta
       .map(([name, value]) => `${name} ${value}`)
       .join(', '),
   );
+  const day = new Date().toISOString().slice(0, 10);
   const row = (cells: readonly string[]) => `| ${cells.join(' | ')} |`;
-  const date = new Date().toISOString().slice(0, 10);
   return [
-    `${date}, ${drivers.join(', ')}, Dawn of webgpu ${version}; ${described.join('; ')}.`,
+    `${day}, ${drivers.join(', ')}, Dawn of webgpu ${version}; ${described.join('; ')}.`,
     '',
     row(['kernel', ...gpus.map(({ gpu, adapter }) => gpu ?? adapter.name)]),
     row(['---', ...gpus.map(() => '---')]),
@@ -31,7 +31,7 @@ export function markdownOf(gpus: readonly CompiledKernels[], { models }: Pick<Ta
   ].join('\n');
 }
 
-/** The pipeline of a kernel that takes the most registers, and spills the most. */
+/** Shows the pipeline of a kernel that spills the most or, where none does, takes the most registers. */
 function cellOf(kernels: readonly CompiledKernel[]): string {
   const weight = ({ statistics: { registers = 0, spills = 0 } = {} }: CompiledKernel) => 1000 * spills + registers;
   const [worst, ...others] = kernels;

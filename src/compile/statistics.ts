@@ -3,7 +3,7 @@ import type { LoopCounts } from './hot-loop.js';
 
 /** A figure is undefined where the driver does not print it. */
 export interface Statistics {
-  /** Of a lane: AMD's vector registers, NVIDIA's; Apple's halves of registers; Adreno's vectors of four. */
+  /** What a lane has: on AMD vector registers, on Apple halves of registers, on Adreno vectors of four. */
   readonly registers?: number | undefined;
   /** Registers that did not fit, and are kept in memory instead. */
   readonly spills?: number | undefined;

@@ -1,0 +1,79 @@
+/** The shipped kernels on the real compilers of GPUs: all compile, and none keeps registers in memory. */
+import { spawnSync } from 'node:child_process';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { type CompiledKernels, compileKernels } from '../../src/compile/compile.js';
+import { spilling } from '../../src/compile/table.js';
+import { packageRoot } from '../../src/files.js';
+import type { RunFields } from '../../src/run/config.js';
+
+const GPUS = ['navi21', 'navi31', 'gfx1201', 'tu102', 'ga102', 'm1'];
+const HEAD_SIZES = [32, 64, 80, 96, 128];
+/**
+ * NVIDIA's compiler prints a shader after each of its passes, a megabyte or more of it, which takes several times as
+ * long as compiling. So it says only of the largest heads what it makes of them, and of the rest whether it takes them.
+ */
+const printsMuch = (gpu: string) => ['tu102', 'ga102'].includes(gpu);
+
+/** Fetches and unpacks the compilers, once. */
+const unpacked = spawnSync('bash', [join(packageRoot, 'tools/gpu-compilers.sh'), GPUS[0]!, '--version'], {
+  encoding: 'utf8',
+  timeout: 600_000,
+});
+if (unpacked.status !== 0) {
+  process.stderr.write(`skipped: the compilers of GPUs cannot be had here: ${unpacked.stderr.trim()}\n`);
+}
+const testWithCompilers = test.skipIf(unpacked.status !== 0);
+
+const BATCH = { contextLength: 128, batchTokens: 256, microBatch: 2, vocabSize: 512 };
+const whole: RunFields = { ...BATCH, preset: 'small', numHiddenLayers: 1 };
+/** One layer with four heads of a size, and as many key and value heads or half of them. */
+const heads = (size: number, keyValueHeads: number, precision: 'f32' | 'f16'): RunFields => ({
+  ...BATCH,
+  hiddenSize: 4 * size,
+  intermediateSize: 4 * size,
+  numHiddenLayers: 1,
+  numAttentionHeads: 4,
+  numKeyValueHeads: keyValueHeads,
+  precision,
+});
+const headsOf = (sizes: readonly number[], precisions: readonly ('f32' | 'f16')[]) =>
+  precisions.flatMap(precision => sizes.flatMap(size => [4, 2].map(count => heads(size, count, precision))));
+
+function expectCompiled({ kernels }: CompiledKernels): void {
+  expect(kernels.filter(({ failure }) => failure !== undefined)).toEqual([]);
+}
+
+/** A kernel that a driver says nothing of would pass unseen. */
+function expectNoSpills({ kernels }: CompiledKernels): void {
+  expect(kernels.filter(({ statistics }) => statistics?.spills === undefined)).toEqual([]);
+  expect(kernels.filter(spilling)).toEqual([]);
+}
+
+testWithCompilers.each(GPUS)('%s: all kernels of a training step, an evaluation and generation', async gpu => {
+  const statistics = !printsMuch(gpu);
+  const compiled = await compileKernels({ gpu, models: [whole], names: [], statistics });
+  expect(compiled.adapter.kind).toBe('hardware');
+  const labels = compiled.kernels.map(({ label }) => label).join(' ');
+  for (const name of ['matmul', 'attention_forward', 'attention_backward', 'adamw', 'cross_entropy', 'cache_write']) {
+    expect(labels).toContain(name);
+  }
+  expectCompiled(compiled);
+  if (statistics) expectNoSpills(compiled);
+});
+
+testWithCompilers.each(GPUS)('%s: attention at every head size, in both precisions', async gpu => {
+  const statistics = !printsMuch(gpu);
+  const models = headsOf(HEAD_SIZES, ['f32', 'f16']);
+  const compiled = await compileKernels({ gpu, models, names: ['attention'], statistics });
+  // at the least, each of the four kernels in each size and precision
+  expect(compiled.kernels.length).toBeGreaterThanOrEqual(4 * HEAD_SIZES.length * 2);
+  expectCompiled(compiled);
+  if (statistics) expectNoSpills(compiled);
+});
+
+testWithCompilers.each(GPUS.filter(printsMuch))('%s: attention of the largest heads', async gpu => {
+  const compiled = await compileKernels({ gpu, models: headsOf([128], ['f32']), names: ['attention'] });
+  expectCompiled(compiled);
+  expectNoSpills(compiled);
+});
