@@ -112,7 +112,7 @@ describe('where the size can be chosen', () => {
         }
       }
     }
-    expect(pinned).toBeGreaterThan(5);
+    expect(pinned).toBeGreaterThanOrEqual(4); // products and rows, of both sizes; on adapters with halves attention too
   });
 });
 
