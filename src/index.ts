@@ -93,10 +93,15 @@ export { type Counters, Device, type DeviceOptions, openDevice } from './gpu/dev
 export type { Memory } from './gpu/memory.js';
 export type { Clear, Command, Copy, Dispatch, Pipeline } from './gpu/program.js';
 export type { DispatchTime, HostSpan, Timeline } from './gpu/timeline.js';
-export type { AttentionVariant, MatrixAttention, RegisterAttention } from './kernels/attention-variant.js';
+export type {
+  AttentionVariant,
+  MatrixAttention,
+  RegisterAttention,
+  TiledAttention,
+} from './kernels/attention-variant.js';
 export { callOf, type KernelArguments, type KernelCall, type Operand } from './kernels/call.js';
 export { ELEMENT_TYPES, type ElementType } from './kernels/element-type.js';
-export type { MatmulVariant } from './kernels/matmul-variant.js';
+export type { MatmulVariant, MatrixShape } from './kernels/matmul-variant.js';
 export type { ElementVariant, RowVariant } from './kernels/row-variant.js';
 export type { Constants } from './kernels/source.js';
 export {
