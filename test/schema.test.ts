@@ -11,3 +11,11 @@ test('what a schema refuses is named by its field, on one line', () => {
   expect(whyInvalid(error, 'choices')).toBe(whyInvalid(error));
   expect(whyInvalid(new SyntaxError('cut off'))).toBe('cut off');
 });
+
+test('attention by broadcast is read as runs of 0.1.0 recorded it, and not in the form that is gone', () => {
+  const before = { subgroups: true, workgroup: 8, own: 2, rows: 4 };
+  const key = 'attention_forward f32 D64 T1024';
+  expect(choicesSchema.parse({ attention: { [key]: before } }).attention[key]).toEqual({ lanes: 8, own: 2, rows: 4 });
+  const gone = { attention: { [key]: { ...before, subgroups: false } } };
+  expect(whyInvalid(choicesSchema.safeParse(gone).error)).toContain(key);
+});
