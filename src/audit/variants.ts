@@ -13,6 +13,7 @@ import { defaultLanes, lanesToTry } from '../kernels/lanes.js';
 import {
   areHalves,
   defaultMatmul,
+  type MatmulForm,
   type MatmulVariant,
   type MatrixShape,
   matrixShapes,
@@ -20,16 +21,20 @@ import {
 } from '../kernels/matmul-variant.js';
 import { defaultElements, defaultRows, type ElementVariant, type RowVariant } from '../kernels/row-variant.js';
 
-/** Returns the variants by name, without those that the adapter cannot run, or not with these types. */
-export function matmulVariants(adapter: AdapterDescription, types: MatmulTypes): ReadonlyMap<string, MatmulVariant> {
-  const chosen = defaultMatmul(adapter, { form: 'NN', M: 1, N: 1, K: 1, types });
+/** Returns the variants by name, without those that the adapter cannot run, or not with this form and these types. */
+export function matmulVariants(
+  adapter: AdapterDescription,
+  { form, types }: { readonly form: MatmulForm; readonly types: MatmulTypes },
+): ReadonlyMap<string, MatmulVariant> {
+  // of more rows than those that have a kernel of their own
+  const chosen = defaultMatmul(adapter, { form, M: 64, N: 64, K: 64, types });
   const all: (readonly [string, MatmulVariant])[] = [
     [`${chosen.kernel}, chosen`, chosen],
     ['tiled 4 x 4', { kernel: 'tiled', threadsM: 16, threadsN: 16, rows: 1, columns: 1, depth: 16 }],
     ['tiled 8 x 8', { kernel: 'tiled', threadsM: 4, threadsN: 8, rows: 2, columns: 2, depth: 8 }],
   ];
   for (const [matrix, name] of usableMatrices(adapter)) {
-    if (!areHalves(types)) continue;
+    if (!areHalves({ form, types })) continue;
     const lanes = defaultLanes(adapter);
     const wide = { kernel: 'matrix', lanes, matrix, subgroupsM: 1, subgroupsN: 2, rows: 2, columns: 1 } as const;
     const tall = { kernel: 'matrix', lanes, matrix, subgroupsM: 2, subgroupsN: 1, rows: 1, columns: 2 } as const;

@@ -79,14 +79,14 @@ export function matmulKey({ form, M, N, K, types: { a, b, c } }: MatmulRequest):
  * how fast these come, has a kernel of its own there.
  */
 export function defaultMatmul(adapter: AdapterDescription, request: MatmulRequest): MatmulVariant {
-  const { form, M, types } = request;
+  const { form, M } = request;
   const lanes = defaultLanes(adapter);
   if (adapter.kind !== 'hardware' && [4, 8, 16].includes(lanes)) {
     return { kernel: 'subgroup', lanes, groups: lanes === 4 ? 2 : 4, columns: 4, unroll: 4 };
   }
   if (form === 'NT' && M <= FEW_ROWS) return { kernel: 'rows', lanes, teams: 2, columns: 4, unroll: M <= 2 ? 2 : 1 };
   const [shape] = matrixShapes(adapter);
-  if (shape && areHalves(types)) {
+  if (shape && areHalves(request)) {
     const [M, N] = shape;
     const tile = { subgroupsM: 2, subgroupsN: 2, rows: 64 / M, columns: 64 / N, depth: 32 };
     return { kernel: 'matrix', lanes, matrix: shape, ...tile };
@@ -116,10 +116,12 @@ export function matrixShapes(adapter: AdapterDescription): MatrixShape[] {
 }
 
 /**
- * Whether a product is one of a model in f16, whose operands subgroup matrices may round to it: f32 times f16 in f32 is
- * one of a model in f32, whose weights are only stored so.
+ * Whether a product is one of a model in f16, whose operands subgroup matrices may round to it. f32 times f16 in f32 is
+ * one of a model in f32, whose weights are only stored so, unless it is a gradient of weights: that of a residual
+ * stream, which is f32, with activations in f16.
  */
-export const areHalves = ({ a, b, c }: MatmulRequest['types']): boolean => b === 'f16' && (a === 'f16' || c === 'f16');
+export const areHalves = ({ form, types: { a, b, c } }: Pick<MatmulRequest, 'form' | 'types'>): boolean =>
+  b === 'f16' && (a === 'f16' || c === 'f16' || form === 'TN');
 
 /** Why subgroup matrices of a shape cannot be used on operands of a type; undefined where they can. */
 export function unusableMatrix(

@@ -12,6 +12,7 @@ import type { MatmulTypes } from '../../src/cases/matmul.js';
 import { matmulSizes, sumLengths } from '../../src/cases/sizes.js';
 import { packageRoot } from '../../src/files.js';
 import type { KernelCall } from '../../src/kernels/call.js';
+import type { MatmulForm } from '../../src/kernels/matmul-variant.js';
 import { callsOf } from '../support/cases.js';
 import { useDevice } from '../support/gpu.js';
 
@@ -103,7 +104,8 @@ describe('whole kernels', () => {
       const types = { a: a.type, b: b.type, c: c.type } as MatmulTypes;
       const factors = [form, `A ${a.type}`, `B ${b.type}`, `C ${c.type}`, epilogue, inputClass];
       const pairs = factors.flatMap((one, i) => factors.slice(i + 1).map(other => `${one}, ${other}`));
-      for (const name of matmulVariants(adapter, types).keys()) note(possible, name, pairs);
+      for (const name of matmulVariants(adapter, { form: form as MatmulForm, types }).keys())
+        note(possible, name, pairs);
       for (const { name } of variants) note(met, name, pairs);
       for (const { name } of variants) note(sizes, name, [size]);
     }

@@ -39,13 +39,13 @@ export function vectorsOf({ form, M, N, K }: MatmulSizes): readonly [a: number, 
   return [widest(form === 'TN' ? M : K), widest(form === 'NT' ? K : N)];
 }
 
-/** Those of a product's types that `isWanted`, the adapter's own choice in any case. */
+/** Those of a product's form and types that `isWanted`, the adapter's own choice in any case. */
 export function variantsOf(
   adapter: AdapterDescription,
-  types: MatmulTypes,
+  make: Pick<Make, 'form' | 'types'>,
   isWanted: (name: string) => boolean,
 ): readonly Variant[] {
-  const all = [...matmulVariants(adapter, types)].filter(([name], i) => i === 0 || isWanted(name));
+  const all = [...matmulVariants(adapter, make)].filter(([name], i) => i === 0 || isWanted(name));
   return all.map(([name, matmul]) => ({ name, table: new VariantTable(adapter, {}, { matmul }) }));
 }
 
@@ -60,12 +60,12 @@ const keyOf = (combination: Combination): string => factorsOf(combination).join(
 /** What the variants that are not the adapter's choice run: pairs of all that `makes` has, and all that `every` has. */
 export function coverOf(adapter: AdapterDescription, makes: readonly Make[], every: readonly Make[]): Cover {
   const combinations = (list: readonly Make[]): Combination[] =>
-    list.flatMap(make => [...matmulVariants(adapter, make.types)].slice(1).map(([name]) => ({ ...make, name })));
+    list.flatMap(make => [...matmulVariants(adapter, make)].slice(1).map(([name]) => ({ ...make, name })));
   const [all, first] = [combinations(makes), combinations(every)];
   const covered = new Set<string>();
   for (const variant of new Set(all.map(({ name }) => name))) {
     const own = (list: readonly Combination[]) => list.filter(({ name }) => name === variant);
     for (const combination of pairwise(own(all), factorsOf, own(first))) covered.add(keyOf(combination));
   }
-  return make => variantsOf(adapter, make.types, name => covered.has(keyOf({ ...make, name })));
+  return make => variantsOf(adapter, make, name => covered.has(keyOf({ ...make, name })));
 }

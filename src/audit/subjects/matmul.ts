@@ -115,7 +115,7 @@ const QUICK: Readonly<Record<MatmulForm, Quick>> = {
 
 function* quickProblems(scope: Scope): Generator<Problem> {
   const cover: Cover = ({ types, form }) =>
-    variantsOf(scope.adapter, types, name => QUICK[form].others[types.a].includes(name));
+    variantsOf(scope.adapter, { form, types }, name => QUICK[form].others[types.a].includes(name));
   for (const types of typesOf(scope).slice(0, hasHalves(scope.adapter) ? 2 : 1)) {
     for (const form of FORMS) {
       const { sizes, adversarial } = QUICK[form];
@@ -127,7 +127,7 @@ function* quickProblems(scope: Scope): Generator<Problem> {
     yield problem(cover, makeOf(typesOf(scope)[0]!, 'TN', lengthened(K)), 'uniform', K);
   }
   // weights of bf16, as a model that is only used has them: rows of whole words, and others
-  const chosen: Cover = ({ types }) => variantsOf(scope.adapter, types, () => false);
+  const chosen: Cover = make => variantsOf(scope.adapter, make, () => false);
   const types = typesOf(scope).find(({ b }) => b === 'bf16')!;
   const bfloats = { types, form: 'NT', epilogue: 'none' } as const;
   yield problem(chosen, { ...bfloats, M: 1, N: 65, K: 18 }, 'uniform');
@@ -145,7 +145,7 @@ export function* matmulSwigluProblems(scope: Scope): Generator<Problem> {
     weightType: Format,
     inputClass?: InputClass,
   ): Problem => {
-    const all = [...matmulVariants(adapter, { a: type, b: weightType, c: type })];
+    const all = [...matmulVariants(adapter, { form: 'NT', types: { a: type, b: weightType, c: type } })];
     const variants = all.flatMap(([name, matmul]) =>
       hasBothSides(matmul) ? [{ name, table: new VariantTable(adapter, {}, { matmul }) }] : [],
     );

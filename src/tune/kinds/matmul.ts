@@ -86,7 +86,7 @@ export const matmul: TunedKind<'matmul'> = {
     for (const [threadsM, threadsN] of threads as [number, number][]) {
       for (const tile of tiles) variants.push({ kernel: 'tiled', threadsM, threadsN, ...tile });
     }
-    if (areHalves(types)) {
+    if (areHalves({ form, types })) {
       for (const lanes of lanesToTry(adapter)) {
         for (const matrix of matrixShapes(adapter)) variants.push(...matrixVariants(lanes, matrix));
       }
@@ -121,7 +121,7 @@ export const matmul: TunedKind<'matmul'> = {
     const { matrix, depth, rows, columns } = variant;
     const whole = [rows, columns, depth / matrix[2]].every(n => n >= 1 && Number.isInteger(n));
     if (!whole) return `a tile that is not whole matrices of ${matrix.join(' x ')}`;
-    if (!areHalves(types)) return 'subgroup matrices, which would round f32 to f16';
+    if (!areHalves({ form, types })) return 'subgroup matrices, which would round f32 to f16';
     return unusableMatrix(adapter, types.b, matrix);
   },
 
