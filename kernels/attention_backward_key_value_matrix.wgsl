@@ -83,8 +83,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
         let at = row * SCORE_STRIDE + column;
         let t = vec4u(t0 + 4u * column) + vec4u(0u, 1u, 2u, 3u);
         let is_seen = (vec4u(j) <= t) & (t < vec4u(T));
-        let exponent = select(vec4f(0f), scores[at] * params.scale - logsumexp_tile[column], is_seen);
-        let p = select(vec4f(0f), exp(exponent), is_seen);
+        let p = weights(scores[at], logsumexp_tile[column], is_seen);
         p_tile[row * WEIGHT_STRIDE + column] = vec4<f16>(p);
         ds_tile[row * WEIGHT_STRIDE + column] = vec4<f16>(p * (products[at] - delta_tile[column]));
       }

@@ -90,8 +90,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
       let column = part * SCORE_FOURS + ${c}u;
       let at = row * SCORE_STRIDE + column;
       let is_seen = vec4u(j0 + 4u * column) + vec4u(0u, 1u, 2u, 3u) <= vec4u(select(0u, t, t < T));
-      let exponent = select(vec4f(0f), scores[at] * params.scale - logsumexp_row, is_seen);
-      let p = select(vec4f(0f), exp(exponent), is_seen);
+      let p = weights(scores[at], vec4f(logsumexp_row), is_seen);
       ds_tile[row * WEIGHT_STRIDE + column] = vec4<f16>(p * (products[at] - delta_row));
     }
     #end

@@ -1,5 +1,6 @@
 // What the two passes of the gradient on subgroup matrices share: one owns queries and takes keys, the other owns keys
 // and takes queries. A query is staged with its row of dout, and a key with its value.
+#include lib/attention_weights.wgsl
 var<workgroup> products: array<vec4f, OWN * SCORE_STRIDE>;
 
 // A chunk of a head's row of dout [B, T, H, D], zeros beyond T and D.

@@ -1,10 +1,6 @@
 // What the two passes of the gradient on register tiles share.
 
-// exp(scale * score - logsumexp) of four pairs of a query and a key, 0 where the query does not see the key. A masked
-// score may exceed logsumexp: exp's argument is kept small, then the value dropped.
-fn weights(score: vec4f, logsumexps: vec4f, visible: vec4<bool>) -> vec4f {
-  return select(vec4f(), exp(select(vec4f(), score * params.scale - logsumexps, visible)), visible);
-}
+#include lib/attention_weights.wgsl
 
 // Writes a thread's sums, scaled, to dqkv, whose rows are laid out as those of qkv.
 fn store(thread: u32, sums: Sums, rows: Rows, first: u32, scale: f32) {

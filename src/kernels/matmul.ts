@@ -87,11 +87,7 @@ function call(variant: MatmulVariant, whole: MatmulSizes, part: MatmulSizes, win
   const label = `${name} ${form}${typesLabel(a.operand, b.operand)}`;
   return kernelCall(name, {
     constants: {
-      A_TYPE: a.operand.type,
-      B_TYPE: b.operand.type,
-      C_TYPE: c.operand.type,
-      C_STORED: c.operand.type,
-      VALUE: 'f32',
+      ...typeConstants(a.operand, b.operand, c.operand),
       ADDEND_STORED: added?.operand.type ?? 'f32',
       TRANSPOSE_A: form === 'TN',
       TRANSPOSE_B: form === 'NT',
@@ -120,6 +116,15 @@ type Strides = readonly [a: number, b: number, c: number];
 const paramsOf = ({ M, N, K }: MatmulSizes, [a_stride, b_stride, c_stride]: Strides) => {
   return { M, N, K, a_stride, b_stride, c_stride };
 };
+
+/** The types of the operands, C stored element by element; a variant that stores vectors has others. */
+const typeConstants = (a: Operand, b: Operand, c: Operand): Constants => ({
+  A_TYPE: a.type,
+  B_TYPE: b.type,
+  C_TYPE: c.type,
+  C_STORED: c.type,
+  VALUE: 'f32',
+});
 
 /** What of the operands is not f32. */
 const typesLabel = (a: Operand, b: Operand): string => {
@@ -160,11 +165,7 @@ export function matmulSwiglu(
   const label = `${name}_swiglu NT${typesLabel(x, weight)}`;
   const call = kernelCall(name, {
     constants: {
-      A_TYPE: x.type,
-      B_TYPE: weight.type,
-      C_TYPE: gateUp.type,
-      C_STORED: gateUp.type,
-      VALUE: 'f32',
+      ...typeConstants(x, weight, gateUp),
       TRANSPOSE_A: false,
       TRANSPOSE_B: true,
       ADDEND: false,
