@@ -110,6 +110,7 @@ async function observe(terminal: Terminal, plan: StudyPlan): Promise<{ observer:
   };
   const observer: StudyObserver = {
     onNote: ({ name }, text) => terminal.note(`${name}: ${text}`),
+    onWait: ({ name }, holder) => terminal.note(`${name}: waiting for ${holder}, which is running it`),
     onProgress({ name }, { step, steps, loss, tokensPerSecond }) {
       progress.set(name, step / steps);
       current.set(name, `${name} ${percent(step / steps)} loss ${loss.toFixed(3)} ${short(tokensPerSecond)} tokens/s`);

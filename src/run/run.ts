@@ -6,7 +6,7 @@ import { findModelFolder, listCheckpoints } from '../checkpoint/find.js';
 import { readModelConfig } from '../checkpoint/hf-config.js';
 import { checkModelFolder, loadModel } from '../checkpoint/model-folder.js';
 import { originOf, readTrainingState } from '../checkpoint/training-record.js';
-import { claimFolder } from '../claim.js';
+import { claimFolder, showClaim } from '../claim.js';
 import { Mixture } from '../data/mixture.js';
 import { UserError } from '../errors.js';
 import { writeFileWhole } from '../files.js';
@@ -232,9 +232,7 @@ async function resumeClaimed(folder: string, options: RunOptions): Promise<RunSu
 async function withClaim<Result>(folder: string, body: () => Promise<Result>): Promise<Result> {
   const release = await claimFolder(folder);
   if (!release) {
-    throw new UserError(
-      `'${folder}' is being trained by another process; wait for its end, or up to a minute where it was killed`,
-    );
+    throw new UserError(`'${folder}' is being trained by ${showClaim(folder)}; wait for its end, or stop it`);
   }
   try {
     return await body();

@@ -3,7 +3,7 @@
  * same study: each run is claimed before it is started. A run that fails is noted, and the others go on.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { claimFolder, isClaimed } from '../claim.js';
+import { claimFolder, isClaimed, showClaim } from '../claim.js';
 import { messageOf } from '../errors.js';
 import type { RunSummary } from '../run/loop.js';
 import { type Execute, inChildProcess, type RunProgress } from './execute.js';
@@ -17,6 +17,8 @@ export interface StudyObserver {
   /** Is told when a run is done or interrupted. */
   onRunEnd?(run: PlannedRun, summary: RunSummary): void;
   onRunFailed?(run: PlannedRun, error: string): void;
+  /** Is told once of each run that is left to do and that another process holds; `holder` says which. */
+  onWait?(run: PlannedRun, holder: string): void;
 }
 
 export interface RunStudyOptions {
@@ -58,6 +60,7 @@ export async function runStudy(plan: StudyPlan, options: RunStudyOptions = {}): 
   const { jobs = 1, signal } = options;
   writePlan(plan);
   const tried = new Set<string>();
+  const awaited = new Set<string>();
   const running = new Set<Promise<void>>();
   while (!signal?.aborted) {
     const next = running.size < jobs ? await claimNext(plan, tried) : undefined;
@@ -68,8 +71,15 @@ export async function runStudy(plan: StudyPlan, options: RunStudyOptions = {}): 
         .finally(() => running.delete(job));
       running.add(job);
     } else if (running.size > 0) await Promise.race(running);
-    else if (await othersAtWork(plan, tried)) await sleep(LOOK_EVERY_MS, undefined, { signal }).catch(() => {});
-    else break;
+    else {
+      const others = await runsOfOthers(plan, tried);
+      if (others.length === 0) break;
+      for (const run of others) {
+        if (!awaited.has(run.name)) options.observer?.onWait?.(run, showClaim(runFolder(plan.folder, run.name)));
+        awaited.add(run.name);
+      }
+      await sleep(LOOK_EVERY_MS, undefined, { signal }).catch(() => {});
+    }
   }
   await Promise.all(running);
   return summarize(plan, signal?.aborted === true);
@@ -94,12 +104,14 @@ async function claimNext(plan: StudyPlan, tried: ReadonlySet<string>) {
   return undefined;
 }
 
-/** Whether another process runs something that is not done, so that there may be work later. */
-async function othersAtWork({ folder, runs }: StudyPlan, tried: ReadonlySet<string>): Promise<boolean> {
+/** Returns what other processes run and have not done, so that there may be work later. */
+async function runsOfOthers({ folder, runs }: StudyPlan, tried: ReadonlySet<string>): Promise<PlannedRun[]> {
+  const others: PlannedRun[] = [];
   for (const run of runs) {
-    if (!tried.has(run.name) && !isDone(folder, run) && (await isClaimed(runFolder(folder, run.name)))) return true;
+    if (!tried.has(run.name) && !isDone(folder, run) && (await isClaimed(runFolder(folder, run.name))))
+      others.push(run);
   }
-  return false;
+  return others;
 }
 
 async function runOne(plan: StudyPlan, run: PlannedRun, { execute, observer, signal }: RunStudyOptions): Promise<void> {

@@ -2,14 +2,16 @@
  * The child process of `inChildProcess`: it takes one task, starts or resumes its run, and tells its parent how it
  * goes.
  */
+import { joinClaim } from '../claim.js';
 import { messageOf, UserError } from '../errors.js';
 import { cacheFolder } from '../files.js';
 import type { TrainObserver } from '../run/loop.js';
 import { startOrResumeClaimed } from '../run/run.js';
 import type { Execute, WorkerMessage, WorkerTask } from './execute.js';
 
-/** Takes the run from where it is; the parent has claimed its folder. */
+/** Takes the run from where it is; the parent has claimed its folder, and this process keeps it if the parent dies. */
 const inThisProcess: Execute = ({ folder, config, from }, { signal, onProgress, onNote }) => {
+  joinClaim(folder);
   let steps = 0;
   const observer: TrainObserver = {
     onNote: text => onNote?.(text),
