@@ -131,12 +131,12 @@ export async function claimFolder(folder: string): Promise<(() => Promise<void>)
   };
 }
 
-/** Makes this process an owner, too, of a folder that its parent has claimed: the claim lasts as long as one of them. */
+/** Makes this process an owner, too, of a folder that its parent has claimed: one of them keeps the claim alive. */
 export function joinClaim(folder: string): void {
   writeFileWhole(ownersOf(folder), JSON.stringify([...readOwners(folder), thisProcess()]));
 }
 
-/** The folders that this process has claimed. The library removes claims when the process ends, but not their owners. */
+/** The folders that this process has claimed: when it ends, the library removes the claims, but not their owners. */
 const held = new Set<string>();
 process.on('exit', () => {
   for (const folder of held) forgetOwners(folder);

@@ -37,7 +37,7 @@ export function writeFileWhole(path: string, data: string | Uint8Array): void {
 
 /**
  * Fills a new folder through `fill` and moves it to `path` when that is done; a folder already there is replaced.
- * @throws UserError when `path` is no place for a folder.
+ * @throws UserError when `path` is no place for a folder; Error naming it when the disk is full or fails.
  */
 export async function writeFolderWhole(path: string, fill: (folder: string) => Promise<void> | void): Promise<void> {
   const temporary = temporaryFor(path);
@@ -50,7 +50,11 @@ export async function writeFolderWhole(path: string, fill: (folder: string) => P
   };
   try {
     inPlace(() => mkdirSync(temporary, { recursive: true }));
-    await fill(temporary);
+    try {
+      await fill(temporary);
+    } catch (error) {
+      throw isDiskFault(error) ? writeError(path, error) : error;
+    }
     inPlace(() => {
       rmSync(path, { recursive: true, force: true });
       renameSync(temporary, path);
@@ -58,6 +62,13 @@ export async function writeFolderWhole(path: string, fill: (folder: string) => P
   } finally {
     discard(temporary);
   }
+}
+
+/** Whether what was written did not get onto the disk: it is full, or fails. What is read fails in other ways. */
+function isDiskFault(error: unknown): error is Error {
+  const { code, syscall, cause } = error as NodeJS.ErrnoException & { cause?: unknown };
+  if (code === undefined) return cause !== undefined && isDiskFault(cause);
+  return code === 'ENOSPC' || syscall === 'write' || syscall === 'fsync';
 }
 
 /** The files and folders that are being written; if the process ends meanwhile, it removes them. */
@@ -141,7 +152,8 @@ export function writeError(path: string, error: unknown): Error {
 
 /** Returns the system's word for an error, without its code and the call. */
 export function systemReason(error: unknown): string {
-  const { code, errno } = error as NodeJS.ErrnoException;
+  const { code, errno, cause } = error as NodeJS.ErrnoException & { cause?: unknown };
+  if (code === undefined && cause !== undefined) return systemReason(cause);
   if (code === 'ENOSPC') return 'no space left on the device';
   return (errno !== undefined && getSystemErrorMap().get(errno)?.[1]) || messageOf(error);
 }

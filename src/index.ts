@@ -148,7 +148,15 @@ export type { HealthLimits, HealthOptions } from './run/health.js';
 export type { RunSummary, TrainObserver } from './run/loop.js';
 export type { RunMemory } from './run/memory.js';
 export type { EvaluationLine, HeldOutLoss, StepLine } from './run/metrics.js';
-export { type DryRun, dryRun, type RunOptions, resumeRun, type StartOptions, startRun } from './run/run.js';
+export {
+  type DryRun,
+  dryRun,
+  type ResumeOptions,
+  type RunOptions,
+  resumeRun,
+  type StartOptions,
+  startRun,
+} from './run/run.js';
 export type { Budget } from './scaling/allocation.js';
 export type { BootstrapOptions, Resampling, RunPoint } from './scaling/bootstrap.js';
 export {

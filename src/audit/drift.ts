@@ -10,7 +10,7 @@ import type { Precision } from '../model/model.js';
 import { llama, type Weights } from '../numerics/llama.js';
 import { adamw, globalNorm } from '../numerics/reference.js';
 import { learningRateAt } from '../optim/schedule.js';
-import { readRunConfig } from '../run/run.js';
+import { readRunConfig } from '../run/folder.js';
 import { openData } from '../run/run-data.js';
 import { Trainer } from '../train/step.js';
 import type { TrainerSettings } from '../train/traced-step.js';

@@ -39,10 +39,12 @@ export function addTrainCommands(program: Command): void {
     .command('resume')
     .description('go on with a run from its latest checkpoint, to the same bits as if it had never stopped')
     .argument('<run>', 'folder of the run');
+  resume.option('--drop-bad-lines', 'leave out lines of its metrics that are broken, in place of an error');
   addHealthOptions(resume);
-  defineAction<Record<string, unknown>>(resume, (terminal, given, folder) => {
+  defineAction<Record<string, unknown> & { readonly dropBadLines?: boolean }>(resume, (terminal, given, folder) => {
     const health = takeHealth(given);
-    return watch(terminal, options => resumeRun(folder!, { ...options, health }));
+    const { dropBadLines } = given;
+    return watch(terminal, options => resumeRun(folder!, { ...options, health, dropBadLines }));
   });
 }
 

@@ -44,6 +44,11 @@ export interface Counters {
   readbacks: number;
 }
 
+/** The driver gave up the device: it was reset, or its hardware or driver went away. Another may be opened. */
+export class DeviceLostError extends Error {
+  override name = 'DeviceLostError';
+}
+
 const REQUESTED_FEATURES = [
   'subgroups',
   'timestamp-query',
@@ -109,7 +114,7 @@ export class Device implements Memory {
       this.#failure ??= new Error(`WebGPU error on '${this.adapter.name}': ${event.error.message}`);
     };
     void handle.lost.then(info => {
-      if (!this.#closed) this.#failure ??= new Error(`the device was lost: ${info.message}`);
+      if (!this.#closed) this.#failure = new DeviceLostError(`the device was lost: ${info.message}`);
     });
   }
 

@@ -57,6 +57,13 @@ export interface TrainContext {
   readonly observer?: TrainObserver | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly health?: HealthOptions | undefined;
+  /** Whether the run goes on from a checkpoint, which was evaluated before it was saved. */
+  readonly isResumed?: boolean;
+}
+
+/** The end of a run whose loss or gradients stopped being finite: gone on with, it would end there again. */
+export class DivergedError extends Error {
+  override name = 'DivergedError';
 }
 
 /** Steps are read back in groups of about this length: a readback costs little, but the terminal wants news. */
@@ -65,11 +72,12 @@ const MOST_UNREAD = 32;
 
 /**
  * Trains from the trainer's step to the run's last one.
- * @throws Error when loss or gradients stop being finite; it names the step and the tensor, and checkpoints stay.
+ * @throws DivergedError when loss or gradients stop being finite; it names the step and the tensor, and checkpoints
+ * stay.
  */
 export async function train(context: TrainContext): Promise<RunSummary> {
   const { folder, run, device, trainer, mixture, signal, observer } = context;
-  const metrics = new MetricsFile(join(folder, 'metrics.jsonl'));
+  const metrics = new MetricsFile(join(folder, 'metrics.jsonl'), fault => observer?.onWarning?.(fault));
   const reporter = new Reporter(context, metrics);
   const evaluate = await makeEvaluation(context);
   const watch = context.health && (await watchHealth(context, context.health));
@@ -78,7 +86,7 @@ export async function train(context: TrainContext): Promise<RunSummary> {
   /** Whether something that happens `times` times, and before the first step, happens now. */
   const isDue = (step: number, times: number) =>
     step === 0 || Math.floor((step * times) / run.steps) > Math.floor(((step - 1) * times) / run.steps);
-  const resumedAt = trainer.step;
+  const resumedAt = context.isResumed ? trainer.step : undefined;
   let heldOut: EvaluationLine['heldOut'] = {};
   let checkpoint = listCheckpoints(folder).at(-1)?.folder ?? '';
   observer?.onStart?.(run, device);
@@ -86,7 +94,7 @@ export async function train(context: TrainContext): Promise<RunSummary> {
     for (;;) {
       const { step } = trainer;
       const isLast = step === run.steps;
-      const isResumed = step > 0 && step === resumedAt; // evaluated and saved before the run stopped
+      const isResumed = step === resumedAt; // evaluated and saved before the run stopped
       if (isDue(step, run.evaluations) && (!isResumed || isLast)) {
         await reporter.flush();
         heldOut = await evaluate();
@@ -119,6 +127,7 @@ export async function train(context: TrainContext): Promise<RunSummary> {
         reporter.restartClock();
       }
       if (isLast || stopping) {
+        metrics.flush();
         const status = isLast ? 'done' : 'interrupted';
         return {
           status,
@@ -150,7 +159,7 @@ export async function train(context: TrainContext): Promise<RunSummary> {
 /** Looks at a run's tensors, writes what it sees to health.jsonl, and warns. */
 async function watchHealth({ folder, trainer, observer }: TrainContext, { every, limits }: HealthOptions) {
   const probe = await HealthProbe.create(trainer);
-  const file = new MetricsFile<HealthLine>(join(folder, HEALTH_FILE));
+  const file = new MetricsFile<HealthLine>(join(folder, HEALTH_FILE), fault => observer?.onWarning?.(fault));
   const look = async (learningRate: number): Promise<void> => {
     const line = await probe.measure(learningRate);
     file.append([line]);
@@ -262,7 +271,7 @@ class Reporter {
           : 'all tensors are finite, but the sum of squares of the gradients is not',
       error => `where it started could not be found, which takes all tensors at once (${messageOf(error)})`,
     );
-    throw new Error(
+    throw new DivergedError(
       `step ${step}: the loss is ${loss} and the gradient norm ${gradientNorm}; ${where}. ` +
         `Training stopped before the update; the checkpoints in '${join(folder, 'checkpoints')}' are good. ` +
         'Try a lower learningRate, a longer warmup or a smaller clip.',

@@ -1,5 +1,5 @@
 /** A training run from its configuration to its last checkpoint: started new, by CPT, or resumed. */
-import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Companions, notesOfMarks, readCompanions, withMarks } from '../checkpoint/companions.js';
 import { findModelFolder, listCheckpoints } from '../checkpoint/find.js';
@@ -15,19 +15,20 @@ import { type Device, openDevice } from '../gpu/device.js';
 import { maxBindingBytes } from '../gpu/limits.js';
 import { initialWeights } from '../model/init.js';
 import { Model } from '../model/model.js';
-import { whyInvalid } from '../schema.js';
 import { Trainer } from '../train/step.js';
 import { checkOptimizerState, restoreTrainer } from './checkpoint.js';
 import type { RunConfig } from './config.js';
 import { notesOf } from './continuation.js';
+import { CONFIG, holdsRun, isUnbegun, METRICS, readRunConfig, removePartialCheckpoints, removeRun } from './folder.js';
 import { HEALTH_FILE, type HealthOptions } from './health.js';
 import { type RunSummary, type TrainObserver, train } from './loop.js';
 import { type RunMemory, runMemory } from './memory.js';
 import { MetricsFile } from './metrics.js';
 import { repeatNotes } from './repeats.js';
-import { type ResolvedRun, RUN_FORMAT, resolvedSchema, resolveRun } from './resolve.js';
+import { type ResolvedRun, resolveRun } from './resolve.js';
 import { type Data, openData } from './run-data.js';
 import { trainerSettings } from './step-shape.js';
+import { surviving } from './survive.js';
 import { recordOf, variantsForResume, variantsForStart } from './variants.js';
 
 export interface RunOptions {
@@ -40,6 +41,11 @@ export interface RunOptions {
   readonly health?: HealthOptions | undefined;
 }
 
+export interface ResumeOptions extends RunOptions {
+  /** Leaves out lines of metrics that are broken, in place of an error. */
+  readonly dropBadLines?: boolean | undefined;
+}
+
 export interface StartOptions extends RunOptions {
   /** The model to continue (CPT): a checkpoint, a model folder, or a run. */
   readonly from?: string | undefined;
@@ -49,9 +55,6 @@ export interface StartOptions extends RunOptions {
    */
   readonly tune?: { readonly cache: string } | undefined;
 }
-
-const CONFIG = 'config.json';
-const METRICS = 'metrics.jsonl';
 
 /**
  * Starts a run: from random weights, or from the model of `from`.
@@ -72,12 +75,17 @@ export function startRun(config: RunConfig, options: StartOptions = {}): Promise
 }
 
 async function startClaimed(config: RunConfig, options: StartOptions): Promise<RunSummary> {
-  if (existsSync(join(config.out, CONFIG)) || listCheckpoints(config.out).length > 0) {
+  if (isUnbegun(config.out)) removeRun(config.out);
+  else if (holdsRun(config.out)) {
     throw new UserError(
       `'${config.out}' already holds a run; choose another folder, ` +
         `or continue it with 'babelgrad resume ${config.out}'`,
     );
   }
+  return surviving(config.out, options, () => startFresh(config, options), resumeClaimed);
+}
+
+async function startFresh(config: RunConfig, options: StartOptions): Promise<RunSummary> {
   const checkpoint = options.from === undefined ? undefined : findModelFolder(options.from);
   const data = openData(config.sources, config.heldOut);
   return withDevice(options.device, config.adapter, data, async device => {
@@ -173,13 +181,13 @@ function resolve(
  * const { status, step } = await resumeRun('runs/english');
  * console.log(status, step);
  */
-export async function resumeRun(folder: string, options: RunOptions = {}): Promise<RunSummary> {
+export async function resumeRun(folder: string, options: ResumeOptions = {}): Promise<RunSummary> {
   readRunConfig(folder); // a claim would make the folder
-  return withClaim(folder, () => resumeClaimed(folder, options));
+  return withClaim(folder, () => resumeSurviving(folder, options));
 }
 
 /**
- * Starts a run, or goes on with it where it has a checkpoint. If a crash left a run without one, that is removed.
+ * Starts a run, or goes on with it where it has a checkpoint.
  * @throws UserError as `startRun` and `resumeRun`.
  */
 export function startOrResumeRun(config: RunConfig, options: StartOptions = {}): Promise<RunSummary> {
@@ -189,19 +197,17 @@ export function startOrResumeRun(config: RunConfig, options: StartOptions = {}):
 /** Does the same for a caller that has claimed the folder. */
 export async function startOrResumeClaimed(config: RunConfig, options: StartOptions): Promise<RunSummary> {
   const { out } = config;
-  if (listCheckpoints(out).length > 0) return resumeClaimed(out, options);
-  if (existsSync(join(out, CONFIG))) {
-    readRunConfig(out); // nothing else is removed
-    for (const name of [CONFIG, METRICS, HEALTH_FILE, 'checkpoints'])
-      rmSync(join(out, name), { recursive: true, force: true });
-  }
-  return startClaimed(config, options);
+  return listCheckpoints(out).length > 0 ? resumeSurviving(out, options) : startClaimed(config, options);
 }
 
-async function resumeClaimed(folder: string, options: RunOptions): Promise<RunSummary> {
+const resumeSurviving = (folder: string, options: ResumeOptions): Promise<RunSummary> =>
+  surviving(folder, options, () => resumeClaimed(folder, options), resumeClaimed);
+
+async function resumeClaimed(folder: string, options: ResumeOptions): Promise<RunSummary> {
   const run = readRunConfig(folder);
   const latest = listCheckpoints(folder).at(-1);
-  if (!latest) throw new UserError(`the run '${folder}' has no checkpoint yet; remove the folder and start it again`);
+  if (!latest)
+    throw new UserError(`the run '${folder}' has no checkpoint yet; the command that started it starts it again`);
   const data = openData(run.sources, run.heldOut);
   return withDevice(options.device, run.adapter ?? undefined, data, async device => {
     const changed = data.sources.find(
@@ -221,9 +227,12 @@ async function resumeClaimed(folder: string, options: RunOptions): Promise<RunSu
       restoreTrainer(trainer, latest.folder, state.step);
       for (const name of [METRICS, HEALTH_FILE]) {
         const path = join(folder, name);
-        if (existsSync(path)) new MetricsFile(path).truncate(state.step);
+        if (!existsSync(path)) continue;
+        for (const note of new MetricsFile(path).truncate(state.step, options.dropBadLines)) {
+          options.observer?.onNote?.(note);
+        }
       }
-      removePartial(join(folder, 'checkpoints'));
+      removePartialCheckpoints(folder);
       return state.mixture;
     });
   });
@@ -238,20 +247,6 @@ async function withClaim<Result>(folder: string, body: () => Promise<Result>): P
     return await body();
   } finally {
     await release();
-  }
-}
-
-/**
- * Reads a run's configuration.
- * @throws UserError when the folder holds no run, or its config.json is not one of a run.
- */
-export function readRunConfig(folder: string): ResolvedRun {
-  const path = join(folder, CONFIG);
-  try {
-    return resolvedSchema.parse(JSON.parse(readFileSync(path, 'utf8')));
-  } catch (error) {
-    if (!existsSync(path)) throw new UserError(`'${folder}' holds no run (it has no config.json)`);
-    throw new UserError(`'${path}' is not the configuration of a run (${RUN_FORMAT}): ${whyInvalid(error)}`);
   }
 }
 
@@ -270,7 +265,8 @@ async function trainFrom(
     trainer = await Trainer.create(model, trainerSettings(run));
     const state = prepare(trainer);
     if (state) mixture.restore(state);
-    return await train({ folder, run, device, trainer, mixture, data, companions, ...options });
+    const isResumed = state !== undefined;
+    return await train({ folder, run, device, trainer, mixture, data, companions, isResumed, ...options });
   } finally {
     trainer?.destroy();
     model.destroy();
@@ -294,12 +290,5 @@ async function withDevice<Result>(
   } finally {
     data.close();
     if (!given) device.close();
-  }
-}
-
-/** Removes what a crash left of a checkpoint that was being written. */
-function removePartial(folder: string): void {
-  for (const name of readdirSync(folder)) {
-    if (name.endsWith('.partial')) rmSync(join(folder, name), { recursive: true });
   }
 }

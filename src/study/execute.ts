@@ -38,6 +38,13 @@ export interface ExecuteOptions {
 /** Starts a run, or goes on with it. @throws whatever ended the run. */
 export type Execute = (task: WorkerTask, options: ExecuteOptions) => Promise<RunSummary>;
 
+/** Returns what a process wrote of its end: Dawn warns of limits when it starts, which is no reason. */
+const reasonIn = (errors: string): string =>
+  errors
+    .replace(/^Warning: .*$/gm, '')
+    .trim()
+    .replaceAll(/\n+/g, '\n') || 'no message';
+
 /** Executes in a child process. A run that is aborted ends with a checkpoint, and so does one whose parent is gone. */
 export const inChildProcess: Execute = (task, { signal, onProgress, onNote }) =>
   new Promise((resolve, reject) => {
@@ -59,7 +66,7 @@ export const inChildProcess: Execute = (task, { signal, onProgress, onNote }) =>
     child.on('close', (code, killedBy) => {
       signal?.removeEventListener('abort', stop);
       if (outcome) outcome();
-      else reject(new Error(`its process ended (${killedBy ?? `status ${code}`}): ${errors.trim() || 'no message'}`));
+      else reject(new Error(`its process ended (${killedBy ?? `status ${code}`}): ${reasonIn(errors)}`));
     });
     child.send(task);
     if (signal?.aborted) stop();

@@ -31,7 +31,10 @@ if (process.send) {
   // Ctrl-C and a terminal that closes reach the whole process group; the parent decides what it means
   process.on('SIGINT', () => {});
   process.on('SIGHUP', () => {});
-  process.on('SIGTERM', () => abort.abort());
+  process.on('SIGTERM', () => {
+    if (abort.signal.aborted) process.kill(process.pid, 'SIGKILL'); // a second one, or the parent is gone, too
+    abort.abort();
+  });
   process.on('disconnect', () => abort.abort());
   process.on('message', (message: WorkerTask | 'stop') => {
     if (message === 'stop') abort.abort();

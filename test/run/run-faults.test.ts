@@ -33,11 +33,11 @@ describe('what goes wrong loses nothing', () => {
     const [refused, ...others] = twice.flatMap(one => (one.status === 'rejected' ? [one.reason] : []));
     expect(others).toEqual([]);
     expect(refused).toBeInstanceOf(UserError);
-    expect(String(refused)).toMatch(/'.*twice' is being trained by another process/);
+    expect(String(refused)).toMatch(new RegExp(`twice' is being trained by process ${process.pid} on `));
 
     const whole = bytesOf(run('twice'), 'metrics.jsonl');
     const release = await claimFolder(run('twice'));
-    await fails(resumeRun(run('twice')), /is being trained by another process/);
+    await fails(resumeRun(run('twice')), /is being trained by process \d+ on/);
     await release!();
     await fails(start('twice'), /already holds a run/);
     expect(bytesOf(run('twice'), 'metrics.jsonl').equals(whole)).toBe(true);

@@ -6,16 +6,10 @@ import { listCheckpoints } from '../../src/checkpoint/find.js';
 import { readRun } from '../../src/report/runs.js';
 import { resumeRun } from '../../src/run/run.js';
 import { useDevice } from '../support/gpu.js';
-import { bytesOf, useSmallRuns } from '../support/small-runs.js';
+import { bytesOf, expectSameCheckpoint, useSmallRuns } from '../support/small-runs.js';
 
 const context = useDevice();
 const { data, run, start, continueFrom, lastCheckpoint } = useSmallRuns(context);
-
-function expectSameCheckpoint(a: string, b: string): void {
-  for (const file of ['model.safetensors', 'optimizer.safetensors', 'config.json', 'tokenizer.json']) {
-    expect(bytesOf(a, file).equals(bytesOf(b, file)), file).toBe(true);
-  }
-}
 
 describe('a run', () => {
   test('two runs with one seed end with equal bits, another seed with others', async () => {

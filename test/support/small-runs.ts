@@ -17,6 +17,12 @@ const model = { hiddenSize: 32, intermediateSize: 48, numHiddenLayers: 1, numAtt
 
 export const bytesOf = (folder: string, file: string) => readFileSync(join(folder, file));
 
+export function expectSameCheckpoint(a: string, b: string): void {
+  for (const file of ['model.safetensors', 'optimizer.safetensors', 'config.json', 'tokenizer.json']) {
+    expect(bytesOf(a, file).equals(bytesOf(b, file)), file).toBe(true);
+  }
+}
+
 /** Runs on the device of a test file, in a folder that goes when the file's tests are done. */
 export function useSmallRuns(context: { readonly device: Device }) {
   const root = mkdtempSync(join(tmpdir(), 'babelgrad-run-'));
@@ -58,8 +64,11 @@ export function useSmallRuns(context: { readonly device: Device }) {
       observer,
       signal,
     });
+  /** Starts a run on a device that it opens itself. */
+  const startAlone = (name: string, more: Record<string, unknown> = {}, observer?: TrainObserver) =>
+    startRun(parseConfig(fields(name, { ...model, ...more }), 'the test'), { observer });
   const continueFrom = (from: string, name: string, more: Record<string, unknown> = {}) =>
     startRun(parseConfig(fields(name, more), 'the test'), { device: context.device, from });
   const lastCheckpoint = (name: string) => listCheckpoints(run(name)).at(-1)!.folder;
-  return { root, data, run, start, continueFrom, lastCheckpoint };
+  return { root, data, run, start, startAlone, continueFrom, lastCheckpoint };
 }

@@ -1,0 +1,192 @@
+/** What a run survives: an end before its first checkpoint, lines that cannot be written or read, a lost device. */
+import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
+import { UserError } from '../../src/errors.js';
+import { Device } from '../../src/gpu/device.js';
+import { readRun } from '../../src/report/runs.js';
+import { MetricsFile } from '../../src/run/metrics.js';
+import { resumeRun } from '../../src/run/run.js';
+import { useDevice } from '../support/gpu.js';
+import { bytesOf, expectSameCheckpoint, useSmallRuns } from '../support/small-runs.js';
+
+const context = useDevice();
+const { root, run, start, startAlone, lastCheckpoint } = useSmallRuns(context);
+const metricsOf = (name: string) => join(run(name), 'metrics.jsonl');
+const linesOf = (name: string) => readFileSync(metricsOf(name), 'utf8').split('\n').slice(0, -1);
+/** What a run says of its steps and evaluations, but for its speed. */
+const saidBy = (name: string) => {
+  const { steps, evaluations } = readRun(run(name));
+  return { steps: steps.map(({ tokensPerSecond, ...step }) => step), evaluations };
+};
+
+beforeAll(async () => {
+  await start('whole');
+});
+
+describe('a run that ended before its first checkpoint', () => {
+  const fallen = (name: string) => {
+    cpSync(run('whole'), run(name), { recursive: true });
+    rmSync(join(run(name), 'checkpoints'), { recursive: true });
+    mkdirSync(join(run(name), 'checkpoints', 'step-00000000.1.partial'), { recursive: true });
+    writeFileSync(metricsOf(name), `${linesOf('whole')[0]}\n`);
+  };
+
+  test('is started again by the same command, to the same bits', async () => {
+    fallen('again');
+    await start('again');
+    expectSameCheckpoint(lastCheckpoint('again'), lastCheckpoint('whole'));
+    expect(saidBy('again')).toEqual(saidBy('whole'));
+  });
+
+  test('is not resumed, and told how to go on', async () => {
+    fallen('unbegun');
+    await expect(resumeRun(run('unbegun'), { device: context.device })).rejects.toThrow(
+      /has no checkpoint yet; the command that started it starts it again/,
+    );
+  });
+
+  test('is kept where it has steps: its checkpoints were taken away', async () => {
+    cpSync(run('whole'), run('robbed'), { recursive: true });
+    rmSync(join(run('robbed'), 'checkpoints'), { recursive: true });
+    await expect(start('robbed')).rejects.toThrow(/already holds a run/);
+    expect(linesOf('robbed')).toEqual(linesOf('whole'));
+  });
+});
+
+test('resumed from step 0, it evaluates that step once', async () => {
+  const abort = new AbortController();
+  abort.abort();
+  expect(await start('at-once', {}, undefined, abort.signal)).toMatchObject({ step: 0, status: 'interrupted' });
+  await resumeRun(run('at-once'), { device: context.device });
+  expect(saidBy('at-once')).toEqual(saidBy('whole'));
+  expectSameCheckpoint(lastCheckpoint('at-once'), lastCheckpoint('whole'));
+});
+
+describe('lines of metrics', () => {
+  const damaged = (name: string, change: (text: string) => string) => {
+    cpSync(run('whole'), run(name), { recursive: true });
+    rmSync(lastCheckpoint(name), { recursive: true });
+    writeFileSync(metricsOf(name), change(readFileSync(metricsOf(name), 'utf8')));
+  };
+  const resume = async (name: string, options: { dropBadLines?: boolean } = {}) => {
+    const notes: string[] = [];
+    const observer = { onNote: (note: string) => notes.push(note) };
+    await resumeRun(run(name), { device: context.device, observer, ...options });
+    return notes;
+  };
+
+  test('a last one that a crash cut off is left out, and said', async () => {
+    damaged('cut', text => text.slice(0, -30));
+    expect(await resume('cut')).toEqual([
+      `the last line of '${metricsOf('cut')}' was cut off by a crash, and is left out`,
+    ]);
+    expect(saidBy('cut')).toEqual(saidBy('whole'));
+  });
+
+  test.each([
+    ['no JSON', '{"kind":"st\u0000\u0000'],
+    ['no metric', '[1]'],
+    ['empty', ''],
+  ])('one in the middle that is broken, %s, is named and left out on request', async (kind, line) => {
+    const name = `broken-${kind}`;
+    damaged(name, text => text.replace(/\n.*"step":3,.*\n/, `\n${line}\n`));
+    const before = bytesOf(run(name), 'metrics.jsonl');
+    const attempt = resume(name);
+    await expect(attempt).rejects.toThrow(`metrics.jsonl' line 4 is not a metric; --drop-bad-lines leaves it out`);
+    await attempt.catch(error => expect(error).toBeInstanceOf(UserError));
+    expect(bytesOf(run(name), 'metrics.jsonl').equals(before)).toBe(true);
+    expect(await resume(name, { dropBadLines: true })).toEqual([
+      `line 4 of '${metricsOf(name)}' is not a metric, and is left out`,
+    ]);
+    const { steps, evaluations } = saidBy('whole');
+    expect(saidBy(name)).toEqual({ steps: steps.filter(({ step }) => step !== 3), evaluations });
+  });
+
+  test('one that is broken after the checkpoint is written again like the others', async () => {
+    damaged('broken-later', text => text.replace(/\n.*"step":10,.*\n/, '\nbroken\n'));
+    expect(await resume('broken-later')).toEqual([]);
+    expect(saidBy('broken-later')).toEqual(saidBy('whole'));
+  });
+
+  test('those that cannot be written wait in memory until they can', () => {
+    const path = join(root, 'away', 'metrics.jsonl');
+    const faults: string[] = [];
+    const file = new MetricsFile<{ step: number }>(path, fault => faults.push(fault));
+    file.append([{ step: 1 }]); // there is no such folder
+    file.append([{ step: 2 }]);
+    expect(faults).toEqual([expect.stringMatching(/cannot write '.*metrics.jsonl': .*kept in memory until/)]);
+    expect(() => file.flush()).toThrow(/cannot write/);
+    mkdirSync(join(root, 'away'));
+    file.append([{ step: 3 }]);
+    expect(readFileSync(path, 'utf8')).toBe('{"step":1}\n{"step":2}\n{"step":3}\n');
+    file.flush();
+    rmSync(join(root, 'away'), { recursive: true });
+    file.append([{ step: 4 }]);
+    expect(faults).toHaveLength(2);
+  });
+});
+
+describe('a device that is lost', () => {
+  afterEach(() => vi.restoreAllMocks());
+
+  /** Lets the runs' own devices be destroyed from outside, as a driver does that was reset. */
+  const captureDevices = () => {
+    const handles: GPUDevice[] = [];
+    const real = Device.of;
+    vi.spyOn(Device, 'of').mockImplementation((handle, ...rest) => {
+      handles.push(handle);
+      return real(handle, ...rest);
+    });
+    return handles;
+  };
+
+  test('is replaced, and the run ends with the bits of one that never lost it', async () => {
+    const handles = captureDevices();
+    const warnings: string[] = [];
+    const summary = await startAlone(
+      'lost',
+      { evalEveryTokens: 128 },
+      {
+        onStep: ({ step }) => {
+          if ((step === 6 && handles.length === 1) || (step === 9 && handles.length === 2)) handles.at(-1)!.destroy();
+        },
+        onWarning: warning => warnings.push(warning),
+      },
+    );
+    expect(summary.status).toBe('done');
+    expect(handles).toHaveLength(3);
+    expect(warnings).toEqual([
+      expect.stringMatching(
+        /^the device was lost: .*; going on from the checkpoint of step 4 \(1 of at most 3 times\)$/,
+      ),
+      expect.stringMatching(/going on from the checkpoint of step 8 \(1 of at most 3 times\)$/),
+    ]);
+    expectSameCheckpoint(lastCheckpoint('lost'), lastCheckpoint('whole'));
+    expect(saidBy('lost').steps).toEqual(saidBy('whole').steps);
+    expect(saidBy('lost').evaluations.map(({ step }) => step)).toEqual(Array.from({ length: 13 }, (_, i) => i));
+  });
+
+  test('ends the run when it is lost again and again, with the way to go on', async () => {
+    const handles = captureDevices();
+    const observer = {
+      onStep: ({ step }: { step: number }) => {
+        if (step >= 6) handles.at(-1)!.destroy();
+      },
+    };
+    await expect(startAlone('lost-for-good', {}, observer)).rejects.toThrow(
+      `the checkpoint of step 4 is whole; go on with 'babelgrad resume ${run('lost-for-good')}'`,
+    );
+    expect(handles).toHaveLength(4);
+    expect(existsSync(join(run('lost-for-good'), 'claim'))).toBe(false);
+    await resumeRun(run('lost-for-good'));
+    expectSameCheckpoint(lastCheckpoint('lost-for-good'), lastCheckpoint('whole'));
+  });
+
+  test('before anything was saved, ends the run', async () => {
+    const handles = captureDevices();
+    const attempt = startAlone('lost-early', {}, { onStart: () => handles[0]!.destroy() });
+    await expect(attempt).rejects.toThrow(/^the device was lost: /);
+    expect(handles).toHaveLength(1);
+  });
+});
