@@ -144,8 +144,8 @@ export { type Comparison, compareRuns, type LossUnit, type RunRecord, readRun } 
 export type { Figure } from './report/study-figures.js';
 export type { Fitting } from './report/study-view.js';
 export { parseConfig, type RunConfig, readYaml } from './run/config.js';
+export type { RunSummary, TrainObserver } from './run/context.js';
 export type { HealthLimits, HealthOptions } from './run/health.js';
-export type { RunSummary, TrainObserver } from './run/loop.js';
 export type { RunMemory } from './run/memory.js';
 export type { EvaluationLine, HeldOutLoss, StepLine } from './run/metrics.js';
 export {

@@ -73,9 +73,9 @@ export function readRunHealth(folder: string, limits: HealthLimits, spike: numbe
 
 export function lossScaleHistory(steps: RunRecord['steps']): LossScaleSpan[] {
   const spans: LossScaleSpan[] = [];
-  for (const { step, lossScale, gradientNorm } of steps) {
+  for (const { step, lossScale, gradientNorm, skipped: reason } of steps) {
     if (lossScale === undefined) continue;
-    const skipped = gradientNorm === null ? 1 : 0;
+    const skipped = reason !== undefined || gradientNorm === null ? 1 : 0; // earlier runs give no reason
     const last = spans.at(-1);
     if (last?.lossScale === lossScale) spans[spans.length - 1] = { ...last, to: step, skipped: last.skipped + skipped };
     else spans.push({ from: step, to: step, lossScale, skipped });
@@ -96,9 +96,10 @@ function readLines(path: string): HealthLine[] {
 }
 
 export function lossWarnings(steps: RunRecord['steps'], spike: number): string[] {
-  return steps.flatMap(({ step, loss }, i) => {
-    const before = steps.slice(Math.max(0, i - BEFORE), i).map(earlier => earlier.loss);
-    if (before.length < BEFORE) return [];
+  return steps.flatMap(({ step, loss, skipped }, i) => {
+    if (skipped && skipped !== 'overflow') return [`step ${step} was skipped: ${skipped}`];
+    const before = steps.slice(Math.max(0, i - BEFORE), i).flatMap(earlier => earlier.loss ?? []);
+    if (before.length < BEFORE || loss === null) return [];
     const usual = median(before);
     if (loss <= spike * usual) return [];
     return [

@@ -50,6 +50,8 @@ const stateSchema = z.object({
    */
   sources: mixtureSchema.optional(),
   tokenizer: z.string().optional(),
+  /** The words of what steps are judged by (kernels/gradient_norm.wgsl); earlier checkpoints have none. */
+  guard: z.array(z.int().nonnegative()).length(4).optional(),
 });
 export type TrainingState = z.infer<typeof stateSchema>;
 

@@ -80,6 +80,14 @@ const trainFields = {
   eps: z.number().positive().describe('AdamW eps'),
   weightDecay: z.number().min(0).describe('AdamW decay, on matrices only'),
   clip: z.number().min(0).describe('largest global gradient norm; 0: no clipping'),
+  maxSkippedSteps: z
+    .int()
+    .min(0)
+    .describe('steps in a row that are skipped because they are not finite, or spikes; one more ends the run'),
+  spikeFactor: z
+    .number()
+    .min(0)
+    .describe('a gradient norm above this many times its mean over 50 updates is a spike; 0: none is'),
   seed: z.int().min(0).describe('of the initial weights and, unless dataSeed is given, of the data'),
   dataSeed: z.int().min(0).describe('of the order of the data'),
   evalEveryTokens: z
@@ -114,6 +122,8 @@ export const defaults = {
   cooldownShape: 'cosine',
   annealShape: 'exponential',
   ...ADAMW_DEFAULTS,
+  maxSkippedSteps: 3,
+  spikeFactor: 0,
   seed: 0,
   keepCheckpoints: 2,
   tuneSeconds: 20,

@@ -64,6 +64,9 @@ export const resolvedSchema = z.object({
     weightDecay: z.number(),
     clip: z.number(),
   }),
+  // runs from before steps were skipped end at the first that is not finite
+  maxSkippedSteps: z.int().nonnegative().default(0),
+  spikeFactor: z.number().nonnegative().default(0),
   seed: z.int(),
   dataSeed: z.int(),
   /** The numbers of evaluations and, below, of checkpoints after the first; they are evenly spread. */
@@ -148,6 +151,8 @@ export function resolveRun(config: RunConfig, { data, maxBindingBytes, from }: R
       weightDecay: config.weightDecay,
       clip: config.clip,
     },
+    maxSkippedSteps: config.maxSkippedSteps,
+    spikeFactor: config.spikeFactor,
     seed: config.seed,
     dataSeed: config.dataSeed ?? config.seed,
     ...chooseEvaluations(config, { tokens, steps, contextLength, microBatch, heldOut }),
