@@ -122,8 +122,8 @@ export class Reporter {
     const skipped = run.maxSkippedSteps > 0 ? ` after ${run.maxSkippedSteps} steps that were skipped` : '';
     if (run.precision === 'f16' && Number.isFinite(loss)) {
       throw new DivergedError(
-        `step ${step}: gradients overflow in f16 at every loss scale, down to ${lossScale}, though the loss is ${loss}; ` +
-          `the checkpoints in '${join(folder, 'checkpoints')}' are good. Use precision f32. ${CALMER}`,
+        `step ${step}: gradients overflow in f16 at every loss scale, down to ${lossScale}, though the loss is ` +
+          `${loss}; the checkpoints in '${join(folder, 'checkpoints')}' are good. Use precision f32. ${CALMER}`,
       );
     }
     const where = await locateNonFinite(trainer.model, sequences, { B, T }, lossScale).then(
