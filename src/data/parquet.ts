@@ -11,6 +11,7 @@ import {
 } from 'hyparquet';
 import { compressors } from 'hyparquet-compressors';
 import { messageOf, UserError } from '../errors.js';
+import { checkRegularFile } from '../input-files.js';
 import type { BadRows } from './bad-rows.js';
 import type { OnRead } from './text-stream.js';
 
@@ -82,6 +83,7 @@ const parsers = {
 };
 
 async function openParquet(path: string) {
+  checkRegularFile(path);
   let file: Awaited<ReturnType<typeof asyncBufferFromFile>>;
   try {
     file = await asyncBufferFromFile(path);

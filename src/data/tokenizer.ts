@@ -1,7 +1,7 @@
 /** Tokenizers in Hugging Face's tokenizer.json format, through their own package: loading and using them. */
-import { readFileSync } from 'node:fs';
 import { type Encoding, Tokenizer } from 'tokenizers';
 import { messageOf, UserError } from '../errors.js';
+import { readText } from '../input-files.js';
 import { type SafeCut, safeCuts } from './cuts.js';
 import { type DocumentMarks, documentMarks, type MarkOptions, readNeighbours } from './document-marks.js';
 import {
@@ -63,12 +63,7 @@ export class TextTokenizer implements DocumentMarks {
    * @throws UserError when the file is missing or damaged, or has no such marks.
    */
   static load(path: string, options: MarkOptions = {}): TextTokenizer {
-    let json: string;
-    try {
-      json = readFileSync(path, 'utf8');
-    } catch {
-      throw new UserError(`there is no tokenizer '${path}'; make one with 'babelgrad tokenizer train'`);
-    }
+    const json = readText(path, `there is no tokenizer '${path}'; make one with 'babelgrad tokenizer train'`);
     const neighbours = readNeighbours(path);
     try {
       return new TextTokenizer(json, file => documentMarks(file, neighbours, options));

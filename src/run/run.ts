@@ -1,5 +1,5 @@
 /** A training run from its configuration to its last checkpoint: started new, by CPT, or resumed. */
-import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Companions, notesOfMarks, readCompanions, withMarks } from '../checkpoint/companions.js';
 import { findModelFolder, listCheckpoints } from '../checkpoint/find.js';
@@ -13,6 +13,7 @@ import { writeFileWhole } from '../files.js';
 import { type AdapterDescription, chooseAdapter } from '../gpu/adapters.js';
 import { type Device, openDevice } from '../gpu/device.js';
 import { maxBindingBytes } from '../gpu/limits.js';
+import { readJson } from '../input-files.js';
 import { initialWeights } from '../model/init.js';
 import { Model } from '../model/model.js';
 import { whyInvalid } from '../schema.js';
@@ -247,10 +248,10 @@ async function withClaim<Result>(folder: string, body: () => Promise<Result>): P
  */
 export function readRunConfig(folder: string): ResolvedRun {
   const path = join(folder, CONFIG);
+  const json = readJson(path, `'${folder}' holds no run (it has no config.json)`);
   try {
-    return resolvedSchema.parse(JSON.parse(readFileSync(path, 'utf8')));
+    return resolvedSchema.parse(json);
   } catch (error) {
-    if (!existsSync(path)) throw new UserError(`'${folder}' holds no run (it has no config.json)`);
     throw new UserError(`'${path}' is not the configuration of a run (${RUN_FORMAT}): ${whyInvalid(error)}`);
   }
 }
