@@ -95,7 +95,8 @@ export function readPlan(folder: string): StudyPlan {
   if (!success) throw new UserError(`'${path}' is not the plan of a study (${FORMAT}): ${whyInvalid(error)}`);
   const runs = data.runs.map(run => ({ ...run, config: parseConfig(run.config, `'${path}': run '${run.name}'`) }));
   checkRuns(runs, path);
-  return { ...data, runs, folder };
+  const { format: _, ...plan } = data;
+  return { ...plan, runs, folder };
 }
 
 /** Checks that runs are told apart, and start from runs before them. @throws UserError naming the run. */
