@@ -12,6 +12,7 @@ import {
   withoutSpecialTokens,
   withoutTextPrefix,
 } from './tokenizer-file.js';
+import { tryTokenizer } from './tokenizer-trial.js';
 
 /** What a special token that is spelled out in a text becomes: text like any other, or that token. */
 export const SPECIAL_TOKENS = ['text', 'tokens'] as const;
@@ -45,8 +46,9 @@ export class TextTokenizer implements DocumentMarks {
 
   private constructor(json: string, marksOf: (file: TokenizerFile) => DocumentMarks) {
     this.json = json;
-    this.#tokenizer = nativeTokenizer(json);
     this.#file = parseTokenizerFile(json);
+    tryTokenizer(json, this.#file);
+    this.#tokenizer = nativeTokenizer(json);
     this.vocabulary = new Map(Object.entries(this.#tokenizer.getVocab(true)));
     this.vocabSize = [...this.vocabulary.values()].reduce((most, id) => Math.max(most, id), -1) + 1;
     const { separatorId, startIds } = marksOf(this.#file);
