@@ -1,8 +1,9 @@
 /** The health of a run from what it wrote: its steps and, where it ran with --audit, health.jsonl. */
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { UserError } from '../errors.js';
+import { parseJson, readText } from '../input-files.js';
 import { median } from '../median.js';
 import { type RunRecord, readRun } from '../report/runs.js';
 import { HEALTH_FILE, type HealthLimits, lossScaleWarnings, parameterWarnings } from '../run/health.js';
@@ -85,10 +86,10 @@ export function lossScaleHistory(steps: RunRecord['steps']): LossScaleSpan[] {
 
 function readLines(path: string): HealthLine[] {
   if (!existsSync(path)) return [];
-  const whole = readFileSync(path, 'utf8').split('\n').slice(0, -1); // the last line may have been cut off
+  const whole = readText(path).split('\n').slice(0, -1); // the last line may have been cut off
   return whole.map((line, i) => {
     try {
-      return lineSchema.parse(JSON.parse(line));
+      return lineSchema.parse(parseJson(line));
     } catch (error) {
       throw new UserError(`'${path}', line ${i + 1} is not of a run's health: ${whyInvalid(error)}`);
     }

@@ -1,5 +1,6 @@
 /** Files of token ids, u16 or u32 by the size of the vocabulary (little-endian, as every machine that Node runs on). */
 import { closeSync, fsyncSync, openSync, readSync, writeSync } from 'node:fs';
+import { openRegularFile } from '../input-files.js';
 
 /**
  * The number of ids that are held before they are written, and read at once: documents are often only a few hundred
@@ -77,7 +78,7 @@ export class TokenReader {
 
   /** Opens the file to read the ids start … end-1. */
   constructor(path: string, dtype: 'u16' | 'u32', start: number, end: number) {
-    this.#descriptor = openSync(path, 'r');
+    this.#descriptor = openRegularFile(path);
     this.#dtype = dtype;
     this.#read = start;
     this.#end = end;

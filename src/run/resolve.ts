@@ -195,7 +195,11 @@ function budget(config: RunConfig, parameters: number, batchTokens: number): { t
       `the budget of ${wanted} tokens is less than one batch of ${batchTokens}; raise it or lower batchTokens`,
     );
   }
-  return { tokens: steps * batchTokens, steps };
+  const tokens = steps * batchTokens;
+  if (!Number.isSafeInteger(tokens)) {
+    throw new UserError(`the budget of ${wanted} tokens is more than can be counted (2^53); lower it`);
+  }
+  return { tokens, steps };
 }
 
 /** The tokens of a micro-batch beyond which there is nothing to gain on any adapter measured so far. */
@@ -230,7 +234,7 @@ export function batchOf(
   const bytesOfSequence = 4 * contextLength * Math.max(hiddenSize, intermediateSize, numAttentionHeads * headDim);
   const fits = (n: number) =>
     sequences % n === 0 && n * contextLength <= MICRO_TOKENS && n * bytesOfSequence <= maxBindingBytes;
-  let most = sequences;
+  let most = Math.min(sequences, Math.max(1, Math.floor(MICRO_TOKENS / contextLength)));
   while (most > 1 && !fits(most)) most--;
   return { contextLength, batchTokens, microBatch: config.microBatch ?? most };
 }
