@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { sizeOf } from '../autograd/tensor.js';
 import { largestTokenId } from '../data/tokenizer-file.js';
 import { UserError } from '../errors.js';
-import { writeFileWhole } from '../files.js';
+import type { NewFolder } from '../files.js';
 import type { AdapterDescription } from '../gpu/adapters.js';
 import type { Device } from '../gpu/device.js';
 import { type ModelConfig, type ParameterSpec, parameterSpecs } from '../model/config.js';
@@ -124,20 +124,17 @@ function* bitsOf(weights: WeightFiles, spec: ParameterSpec): Generator<Uint16Arr
   for (const { stored } of weights.storedPieces(spec)) yield stored as Uint16Array;
 }
 
-/**
- * Writes config.json, model.safetensors (f32) and, where given, tokenizer.json and what came with the model into a
- * folder that appears whole.
- */
+/** Writes config.json, model.safetensors (f32) and, where given, tokenizer.json and what came with the model. */
 export async function writeModel(
   model: Model,
-  folder: string,
+  folder: NewFolder,
   tokenizerJson?: string,
   companions?: Companions,
 ): Promise<void> {
   const config = hfConfig(model.config, 'F32', companions?.tokenIds);
-  writeFileWhole(join(folder, 'config.json'), `${JSON.stringify(config, null, 2)}\n`);
+  folder.write('config.json', `${JSON.stringify(config, null, 2)}\n`);
   if (companions) writeCompanionFiles(folder, companions.files);
-  if (tokenizerJson !== undefined) writeFileWhole(join(folder, 'tokenizer.json'), tokenizerJson);
+  if (tokenizerJson !== undefined) folder.write('tokenizer.json', tokenizerJson);
   const tensors = model.specs.map(({ name, shape }) => floatTensor(name, shape, () => model.read(name)));
-  await writeSafetensors(join(folder, SINGLE), tensors);
+  await writeSafetensors(folder.create(SINGLE), tensors);
 }
