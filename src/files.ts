@@ -104,7 +104,7 @@ export async function writeFolderWhole(path: string, fill: (folder: NewFolder) =
 /** The ending of the name that an old folder has while a new one takes its place. */
 const REPLACED = '.replaced';
 
-/** Moves a whole folder to `path`. Whenever this ends early, the new folder or the old one is whole where it is found. */
+/** Moves a whole folder to `path`. Wherever this ends early, the new folder or the old one is found, and whole. */
 function replaceFolder(path: string, folder: string): void {
   const old = `${path}${REPLACED}`;
   if (existsSync(path)) {

@@ -3,6 +3,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { UserError } from '../errors.js';
 import { placeOfFolder } from '../files.js';
+import { checkLinks } from './links.js';
 import { hasWeights } from './weight-files.js';
 
 const FOLDER = /^step-(\d{8})$/;
@@ -28,11 +29,14 @@ const OTHER_FORMATS = ['pytorch_model.bin', 'pytorch_model.bin.index.json', 'con
 
 /**
  * Finds the model folder that a user means: a checkpoint or model folder itself, or a run's latest checkpoint.
- * @throws UserError when there is neither.
+ * @throws UserError when there is neither, or a link leads out of the model's folder.
  */
 export function findModelFolder(path: string): string {
   const place = placeOfFolder(path);
-  if (hasWeights(place)) return place;
+  if (hasWeights(place)) {
+    checkLinks(place);
+    return place;
+  }
   const latest = listCheckpoints(path).at(-1);
   if (latest) return latest.folder;
   const other = OTHER_FORMATS.find(file => existsSync(join(path, file)));

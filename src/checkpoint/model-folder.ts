@@ -11,6 +11,7 @@ import { type ModelConfig, type ParameterSpec, parameterSpecs } from '../model/c
 import { type MatrixType, Model, type ModelOptions } from '../model/model.js';
 import { type Companions, writeCompanionFiles } from './companions.js';
 import { hfConfig, readModelConfig } from './hf-config.js';
+import { checkLinks } from './links.js';
 import { floatTensor, writeSafetensors } from './safetensors-write.js';
 import { SINGLE, WeightFiles } from './weight-files.js';
 
@@ -29,9 +30,11 @@ export interface LoadOptions extends ModelOptions {
 /**
  * Opens a model folder; close its `weights`.
  * @throws UserError when config.json asks for what is not supported, a file is missing or damaged, names, shapes or
- * types don't fit config.json, or the tokenizer has ids that the embedding has no row for.
+ * types don't fit config.json, a link leads out of the folder, or the tokenizer has ids that the embedding has no row
+ * for.
  */
 export function openModel(folder: string): OpenModel {
+  checkLinks(folder);
   const config = readModelConfig(folder);
   checkTokenizer(folder, config);
   const weights = WeightFiles.open(folder);

@@ -14,12 +14,12 @@ import { CONFIG, readRunConfig } from './folder.js';
 export interface FolderCheck {
   readonly folder: string;
   readonly kind: 'checkpoint' | 'model' | 'data' | 'run';
-  /** The number of files that were compared; undefined where there are no checksums, and only the layout was checked. */
+  /** The number of files that were compared; undefined where there are no checksums, only a layout. */
   readonly files: number | undefined;
   readonly bytes: number;
   /** What is wrong, a sentence each. */
   readonly faults: readonly string[];
-  /** Of a run of which a checkpoint is damaged: the latest that is whole. */
+  /** The latest checkpoint of the run that is whole, where one is damaged. */
   readonly wholeCheckpoint?: string;
 }
 
