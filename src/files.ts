@@ -1,11 +1,13 @@
 /**
- * Writes files that no reader meets half written, nor anyone after a crash: each is written beside its place and moved
- * into it.
+ * Writes files that no reader meets half written, nor anyone after a crash or a loss of power: each is written beside
+ * its place, flushed, and moved into it, and then the folder around it is flushed.
  */
 import { accessSync, constants, existsSync, mkdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { getSystemErrorMap } from 'node:util';
+import { CHECKSUMS, showChecksums } from './checksums.js';
+import { makeFoldersDurably, OutputFile, syncFolder, syncTree } from './durable.js';
 import { messageOf, UserError } from './errors.js';
 
 /** The package's root folder, which holds kernels/ and package.json; the same from src/ and from dist/src/. */
@@ -25,9 +27,10 @@ export const cacheFolder = (): string => join(process.env.XDG_CACHE_HOME || join
 export function writeFileWhole(path: string, data: string | Uint8Array): void {
   const temporary = temporaryFor(path);
   try {
-    mkdirSync(dirname(path), { recursive: true });
+    makeFoldersDurably(dirname(path));
     writeFileSync(temporary, data, { flush: true });
     renameSync(temporary, path);
+    syncFolder(dirname(path));
   } catch (error) {
     throw writeError(path, error);
   } finally {
@@ -35,11 +38,43 @@ export function writeFileWhole(path: string, data: string | Uint8Array): void {
   }
 }
 
+/** A folder that is being filled. It keeps the checksums of what is written through it. */
+export class NewFolder {
+  readonly path: string;
+  readonly #sums = new Map<string, string>();
+
+  constructor(path: string) {
+    this.path = path;
+  }
+
+  /** Makes a file to be written piece by piece. */
+  create(name: string): OutputFile {
+    return new OutputFile(join(this.path, name), sum => this.#sums.set(name, sum));
+  }
+
+  write(name: string, data: string | Uint8Array): void {
+    const file = this.create(name);
+    try {
+      file.write(typeof data === 'string' ? Buffer.from(data) : data);
+      file.finish();
+    } finally {
+      file.close();
+    }
+  }
+
+  /** Writes the checksums, and flushes everything. */
+  finish(): void {
+    if (this.#sums.size > 0) this.write(CHECKSUMS, showChecksums(this.#sums));
+    syncTree(this.path);
+  }
+}
+
 /**
  * Fills a new folder through `fill` and moves it to `path` when that is done; a folder already there is replaced.
+ * Files that are written through the `NewFolder` are summed in its SHA256SUMS.
  * @throws UserError when `path` is no place for a folder; Error naming it when the disk is full or fails.
  */
-export async function writeFolderWhole(path: string, fill: (folder: string) => Promise<void> | void): Promise<void> {
+export async function writeFolderWhole(path: string, fill: (folder: NewFolder) => Promise<void> | void): Promise<void> {
   const temporary = temporaryFor(path);
   const inPlace = (step: () => void) => {
     try {
@@ -49,19 +84,52 @@ export async function writeFolderWhole(path: string, fill: (folder: string) => P
     }
   };
   try {
-    inPlace(() => mkdirSync(temporary, { recursive: true }));
+    inPlace(() => {
+      makeFoldersDurably(dirname(path));
+      mkdirSync(temporary);
+    });
     try {
-      await fill(temporary);
+      const folder = new NewFolder(temporary);
+      await fill(folder);
+      folder.finish();
     } catch (error) {
       throw isDiskFault(error) ? writeError(path, error) : error;
     }
-    inPlace(() => {
-      rmSync(path, { recursive: true, force: true });
-      renameSync(temporary, path);
-    });
+    inPlace(() => replaceFolder(path, temporary));
   } finally {
     discard(temporary);
   }
+}
+
+/** The ending of the name that an old folder has while a new one takes its place. */
+const REPLACED = '.replaced';
+
+/** Moves a whole folder to `path`. Wherever this ends early, the new folder or the old one is found, and whole. */
+function replaceFolder(path: string, folder: string): void {
+  const old = `${path}${REPLACED}`;
+  if (existsSync(path)) {
+    rmSync(old, { recursive: true, force: true });
+    renameSync(path, old);
+  }
+  renameSync(folder, path);
+  syncFolder(dirname(path));
+  rmSync(old, { recursive: true, force: true });
+}
+
+/**
+ * Returns where the folder `path` lies: beside its place where a crash came between the old folder's going and the new
+ * one's coming.
+ */
+export function placeOfFolder(path: string): string {
+  return !existsSync(path) && existsSync(`${path}${REPLACED}`) ? `${path}${REPLACED}` : path;
+}
+
+/** Puts a folder back that a crash left beside its place, or removes one that was replaced. */
+export function recoverFolder(path: string): void {
+  const place = placeOfFolder(path);
+  if (place === path) rmSync(`${path}${REPLACED}`, { recursive: true, force: true });
+  else renameSync(place, path);
+  syncFolder(dirname(path));
 }
 
 /** Whether what was written did not get onto the disk: it is full, or fails. What is read fails in other ways. */
@@ -102,7 +170,7 @@ function discard(temporary: string): void {
  */
 export function makeFolder(path: string): string | undefined {
   try {
-    return mkdirSync(path, { recursive: true });
+    return makeFoldersDurably(path);
   } catch (error) {
     throw writeError(path, error);
   }

@@ -13,7 +13,7 @@ import { TextTokenizer } from '../src/data/tokenizer.js';
 import { UserError } from '../src/errors.js';
 import { parseJson, readBytes, readJson, readText } from '../src/input-files.js';
 import { readRun } from '../src/report/runs.js';
-import { readRunConfig } from '../src/run/run.js';
+import { readRunConfig } from '../src/run/folder.js';
 import { readYaml } from '../src/run/yaml.js';
 import { readPlan } from '../src/study/state.js';
 import { isOpFile, readOp } from '../src/train/recorded-op.js';

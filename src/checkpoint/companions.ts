@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { type DocumentMarks, readDocumentMarks } from '../data/document-marks.js';
 import { idsBeforeText, parseTokenizerFile, tokenOfId } from '../data/tokenizer-file.js';
 import { UserError } from '../errors.js';
-import { writeFileWhole } from '../files.js';
+import type { NewFolder } from '../files.js';
 import { parseJson, readBytes, readText } from '../input-files.js';
 import { readTokenIds, type TokenIds } from './hf-config.js';
 
@@ -34,8 +34,8 @@ function readFiles(folder: string, names: readonly string[]): Companions['files'
   return new Map(there.map(file => [file, readBytes(join(folder, file))]));
 }
 
-export function writeCompanionFiles(folder: string, files: Companions['files']): void {
-  for (const [file, contents] of files) writeFileWhole(join(folder, file), contents);
+export function writeCompanionFiles(folder: NewFolder, files: Companions['files']): void {
+  for (const [file, contents] of files) folder.write(file, contents);
 }
 
 /** The tokenizer_config.json of a tokenizer that has none; without it transformers would guess at its class. */

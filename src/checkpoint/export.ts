@@ -3,7 +3,7 @@ import { existsSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { readDocumentMarks } from '../data/document-marks.js';
 import { UserError } from '../errors.js';
-import { writeFileWhole, writeFolderWhole } from '../files.js';
+import { type NewFolder, writeFolderWhole } from '../files.js';
 import { readBytes, readText } from '../input-files.js';
 import { type ParameterSpec, parameterSpecs } from '../model/config.js';
 import { type Companions, readCompanions, withMarks, writeCompanionFiles } from './companions.js';
@@ -14,8 +14,11 @@ import { bytesOfTensors, type TensorSource, writeSafetensors } from './safetenso
 import { readTrainingRecord } from './training-record.js';
 import { INDEX, SINGLE, type WeightFiles } from './weight-files.js';
 import { narrow, type StoredBits, storedBits, type WeightType } from './weight-types.js';
+import { checkModelFiles } from './whole.js';
 
 export interface ExportOptions {
+  /** Whether the model's files are compared with their checksums first; by default they are. */
+  readonly verify?: boolean | undefined;
   readonly type: WeightType;
   /** The most bytes of tensors in a file, unless one tensor alone has more; 5 GB by default. */
   readonly shardBytes?: number | undefined;
@@ -47,10 +50,11 @@ export async function exportModel(from: string, out: string, options: ExportOpti
   if (existsSync(out) && (!statSync(out).isDirectory() || readdirSync(out).length > 0)) {
     throw new UserError(`'${out}' is there already; name a new folder, or remove it`);
   }
+  const { type, verify = true, shardBytes = 5e9, onProgress, onNote } = options;
+  const verified = verify ? await checkModelFiles(from) : [];
   const { config, weights, notes } = openModel(from);
   try {
-    const { type, shardBytes = 5e9, onProgress, onNote } = options;
-    for (const note of notes) onNote?.(note);
+    for (const note of [...verified, ...notes]) onNote?.(note);
     const companions = withTokenizerConfig(from, readCompanions(from));
     const record = readTrainingRecord(from);
     const specs = parameterSpecs(config);
@@ -69,15 +73,15 @@ export async function exportModel(from: string, out: string, options: ExportOpti
     });
     const shards = shardsOf(tensors, shardBytes);
     await writeFolderWhole(out, async target => {
-      writeJson(join(target, 'config.json'), hfConfig(config, type, companions.tokenIds));
+      writeJson(target, 'config.json', hfConfig(config, type, companions.tokenIds));
       const tokenizer = join(from, 'tokenizer.json');
-      if (existsSync(tokenizer)) writeFileWhole(join(target, 'tokenizer.json'), readBytes(tokenizer));
+      if (existsSync(tokenizer)) target.write('tokenizer.json', readBytes(tokenizer));
       writeCompanionFiles(target, companions.files);
-      if (record !== undefined) writeFileWhole(join(target, 'training.json'), record);
-      for (const [file, members] of shards) await writeSafetensors(join(target, file), members);
+      if (record !== undefined) target.write('training.json', record);
+      for (const [file, members] of shards) await writeSafetensors(target.create(file), members);
       if (shards.size > 1) {
         const map = [...shards].flatMap(([file, members]) => members.map(({ name }) => [name, file] as const));
-        writeJson(join(target, INDEX), { metadata: { total_size: total }, weight_map: Object.fromEntries(map) });
+        writeJson(target, INDEX, { metadata: { total_size: total }, weight_map: Object.fromEntries(map) });
       }
     });
     return { weights: [...shards.keys()], bytes: total };
@@ -86,7 +90,8 @@ export async function exportModel(from: string, out: string, options: ExportOpti
   }
 }
 
-const writeJson = (path: string, value: unknown): void => writeFileWhole(path, `${JSON.stringify(value, null, 2)}\n`);
+const writeJson = (folder: NewFolder, name: string, value: unknown): void =>
+  folder.write(name, `${JSON.stringify(value, null, 2)}\n`);
 
 /** The largest finite value of each type, for a message. */
 const LARGEST: Readonly<Record<WeightType, string>> = { F32: '3.4e38', F16: '65504', BF16: '3.39e38' };

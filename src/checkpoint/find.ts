@@ -2,9 +2,12 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { UserError } from '../errors.js';
+import { placeOfFolder } from '../files.js';
+import { checkLinks } from './links.js';
 import { hasWeights } from './weight-files.js';
 
 const FOLDER = /^step-(\d{8})$/;
+const FOLDER_OR_REPLACED = /^step-(\d{8})(\.replaced)?$/;
 export const checkpointFolder = (run: string, step: number): string =>
   join(run, 'checkpoints', `step-${String(step).padStart(8, '0')}`);
 
@@ -15,11 +18,9 @@ export const isCheckpointFolder = (folder: string): boolean => FOLDER.test(basen
 export function listCheckpoints(run: string): { readonly step: number; readonly folder: string }[] {
   const folder = join(run, 'checkpoints');
   if (!existsSync(folder)) return [];
-  return readdirSync(folder)
-    .flatMap(name => {
-      const match = FOLDER.exec(name);
-      return match ? [{ step: Number(match[1]), folder: join(folder, name) }] : [];
-    })
+  const steps = readdirSync(folder).flatMap(name => FOLDER_OR_REPLACED.exec(name)?.[1] ?? []);
+  return [...new Set(steps)]
+    .map(step => ({ step: Number(step), folder: placeOfFolder(join(folder, `step-${step}`)) }))
     .sort((a, b) => a.step - b.step);
 }
 
@@ -28,10 +29,14 @@ const OTHER_FORMATS = ['pytorch_model.bin', 'pytorch_model.bin.index.json', 'con
 
 /**
  * Finds the model folder that a user means: a checkpoint or model folder itself, or a run's latest checkpoint.
- * @throws UserError when there is neither.
+ * @throws UserError when there is neither, or a link leads out of the model's folder.
  */
 export function findModelFolder(path: string): string {
-  if (hasWeights(path)) return path;
+  const place = placeOfFolder(path);
+  if (hasWeights(place)) {
+    checkLinks(place);
+    return place;
+  }
   const latest = listCheckpoints(path).at(-1);
   if (latest) return latest.folder;
   const other = OTHER_FORMATS.find(file => existsSync(join(path, file)));

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { sizeOf } from '../autograd/tensor.js';
 import { largestTokenId } from '../data/tokenizer-file.js';
 import { UserError } from '../errors.js';
-import { writeFileWhole } from '../files.js';
+import type { NewFolder } from '../files.js';
 import type { AdapterDescription } from '../gpu/adapters.js';
 import type { Device } from '../gpu/device.js';
 import { readText } from '../input-files.js';
@@ -12,6 +12,7 @@ import { type ModelConfig, type ParameterSpec, parameterSpecs } from '../model/c
 import { type MatrixType, Model, type ModelOptions } from '../model/model.js';
 import { type Companions, writeCompanionFiles } from './companions.js';
 import { hfConfig, readModelConfig } from './hf-config.js';
+import { checkLinks } from './links.js';
 import { floatTensor, writeSafetensors } from './safetensors-write.js';
 import { SINGLE, WeightFiles } from './weight-files.js';
 
@@ -30,9 +31,11 @@ export interface LoadOptions extends ModelOptions {
 /**
  * Opens a model folder; close its `weights`.
  * @throws UserError when config.json asks for what is not supported, a file is missing or damaged, names, shapes or
- * types don't fit config.json, or the tokenizer has ids that the embedding has no row for.
+ * types don't fit config.json, a link leads out of the folder, or the tokenizer has ids that the embedding has no row
+ * for.
  */
 export function openModel(folder: string): OpenModel {
+  checkLinks(folder);
   const config = readModelConfig(folder);
   checkTokenizer(folder, config);
   const weights = WeightFiles.open(folder);
@@ -125,20 +128,17 @@ function* bitsOf(weights: WeightFiles, spec: ParameterSpec): Generator<Uint16Arr
   for (const { stored } of weights.storedPieces(spec)) yield stored as Uint16Array;
 }
 
-/**
- * Writes config.json, model.safetensors (f32) and, where given, tokenizer.json and what came with the model into a
- * folder that appears whole.
- */
+/** Writes config.json, model.safetensors (f32) and, where given, tokenizer.json and what came with the model. */
 export async function writeModel(
   model: Model,
-  folder: string,
+  folder: NewFolder,
   tokenizerJson?: string,
   companions?: Companions,
 ): Promise<void> {
   const config = hfConfig(model.config, 'F32', companions?.tokenIds);
-  writeFileWhole(join(folder, 'config.json'), `${JSON.stringify(config, null, 2)}\n`);
+  folder.write('config.json', `${JSON.stringify(config, null, 2)}\n`);
   if (companions) writeCompanionFiles(folder, companions.files);
-  if (tokenizerJson !== undefined) writeFileWhole(join(folder, 'tokenizer.json'), tokenizerJson);
+  if (tokenizerJson !== undefined) folder.write('tokenizer.json', tokenizerJson);
   const tensors = model.specs.map(({ name, shape }) => floatTensor(name, shape, () => model.read(name)));
-  await writeSafetensors(join(folder, SINGLE), tensors);
+  await writeSafetensors(folder.create(SINGLE), tensors);
 }

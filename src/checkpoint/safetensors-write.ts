@@ -1,6 +1,6 @@
 /** Writes the safetensors format, see safetensors.ts. */
-import { closeSync, fsyncSync, openSync, writeSync } from 'node:fs';
 import { sizeOf } from '../autograd/tensor.js';
+import type { OutputFile } from '../durable.js';
 import type { Entry } from './safetensors.js';
 import { type StoredBits, WEIGHT_BYTES, type WeightType } from './weight-types.js';
 
@@ -27,10 +27,31 @@ export const bytesOfTensors = (tensors: readonly Pick<TensorSource, 'shape' | 'd
   tensors.reduce((sum, { shape, dtype }) => sum + WEIGHT_BYTES[dtype] * sizeOf(shape), 0);
 
 /**
- * Writes tensors to a new file and flushes it. A crash may leave half a file behind: write into a folder that appears
+ * Writes tensors to a new file and closes it. A crash may leave half a file behind: write into a folder that appears
  * whole.
  */
-export async function writeSafetensors(path: string, tensors: readonly TensorSource[]): Promise<void> {
+export async function writeSafetensors(file: OutputFile, tensors: readonly TensorSource[]): Promise<void> {
+  try {
+    for (const part of headerOf(tensors)) file.write(part);
+    for (const tensor of tensors) {
+      const values = tensor.read();
+      const pieces = values instanceof Promise ? [await values] : values;
+      let written = 0;
+      for (const piece of pieces) {
+        file.write(new Uint8Array(piece.buffer, piece.byteOffset, piece.byteLength));
+        written += piece.byteLength;
+      }
+      const expected = bytesOfTensors([tensor]);
+      if (written !== expected) throw new Error(`'${tensor.name}' gave ${written} bytes in place of ${expected}`);
+    }
+    file.finish();
+  } finally {
+    file.close();
+  }
+}
+
+/** Returns the length of the header and the header, padded to whole words. */
+function headerOf(tensors: readonly TensorSource[]): [length: Uint8Array, header: Uint8Array] {
   const header: Record<string, Entry | Record<string, string>> = { __metadata__: { format: 'pt' } };
   let offset = 0;
   for (const tensor of tensors) {
@@ -43,28 +64,5 @@ export async function writeSafetensors(path: string, tensors: readonly TensorSou
   text.copy(padded);
   const length = Buffer.alloc(8);
   length.writeBigUInt64LE(BigInt(padded.length));
-  const file = openSync(path, 'wx');
-  try {
-    writeAll(file, length);
-    writeAll(file, padded);
-    for (const tensor of tensors) {
-      const values = tensor.read();
-      const pieces = values instanceof Promise ? [await values] : values;
-      let written = 0;
-      for (const piece of pieces) {
-        writeAll(file, new Uint8Array(piece.buffer, piece.byteOffset, piece.byteLength));
-        written += piece.byteLength;
-      }
-      const expected = bytesOfTensors([tensor]);
-      if (written !== expected) throw new Error(`'${tensor.name}' gave ${written} bytes in place of ${expected}`);
-    }
-    fsyncSync(file);
-  } finally {
-    closeSync(file);
-  }
-}
-
-function writeAll(file: number, bytes: Uint8Array): void {
-  let done = 0;
-  while (done < bytes.length) done += writeSync(file, bytes, done, bytes.length - done);
+  return [length, padded];
 }

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { checkExtends, type NewToken, newTokens } from '../data/token-pieces.js';
 import { TextTokenizer } from '../data/tokenizer.js';
 import { UserError } from '../errors.js';
-import { writeFileWhole, writeFolderWhole } from '../files.js';
+import { writeFolderWhole } from '../files.js';
 import { parameterSpecs, TOKEN_TENSORS } from '../model/config.js';
 import { Random } from '../random.js';
 import { readCompanionsOfAnyVocabulary, writeCompanionFiles } from './companions.js';
@@ -88,11 +88,11 @@ export async function extendVocabulary(
       const given = readObject(join(folder, 'config.json'));
       const { dtype, ...others } = given; // transformers 5 writes it, and reads either
       const json = { ...others, vocab_size: after, torch_dtype: 'float32' };
-      writeFileWhole(join(target, 'config.json'), `${JSON.stringify(json, null, 2)}\n`);
-      writeFileWhole(join(target, 'tokenizer.json'), extended.json);
+      target.write('config.json', `${JSON.stringify(json, null, 2)}\n`);
+      target.write('tokenizer.json', extended.json);
       writeCompanionFiles(target, readCompanionsOfAnyVocabulary(folder));
-      await writeSafetensors(join(target, 'model.safetensors'), tensors);
-      if (record !== undefined) writeFileWhole(join(target, 'training.json'), record);
+      await writeSafetensors(target.create('model.safetensors'), tensors);
+      if (record !== undefined) target.write('training.json', record);
     });
   } finally {
     weights.close();

@@ -5,6 +5,7 @@ import { z } from 'zod';
 import { UserError } from '../errors.js';
 import { readJson } from '../input-files.js';
 import { EMBEDDING, HEAD, type ParameterSpec } from '../model/config.js';
+import { isFileName } from '../paths.js';
 import { SafetensorsFile, type StoredPiece, showIndex, type TensorPiece } from './safetensors.js';
 import type { WeightType } from './weight-types.js';
 
@@ -143,7 +144,7 @@ function readIndex(path: string): ReadonlyMap<string, string> {
   const map = new Map(Object.entries(parsed.data.weight_map));
   if (map.size === 0) throw new UserError(`'${path}' has an empty weight_map`);
   for (const [name, file] of map) {
-    if (file !== basename(file) || file.startsWith('.')) {
+    if (!isFileName(file)) {
       throw new UserError(`'${path}' places '${name}' in '${file}', which is not the name of a file beside it`);
     }
   }

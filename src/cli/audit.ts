@@ -235,7 +235,7 @@ function addReplay(group: Command): void {
   defineAction<{ adapter?: string }>(command, async (terminal, { adapter }, path) => {
     const isOp = isOpFile(path!);
     const replay = isOp ? replayOpFile(terminal, readOp(path!)) : replayProblemFile(terminal, readProblem(path!));
-    const device = await openDevice({ adapter });
+    const device = await openDevice({ adapter, checked: true }); // what runs may come from a stranger
     try {
       terminal.note(`adapter: ${device.adapter.name} (${device.adapter.driver})`);
       return await replay(device);

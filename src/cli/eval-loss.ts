@@ -10,7 +10,6 @@ import { checkFilePlace, writeFileWhole } from '../files.js';
 import {
   BadRows,
   findInputFiles,
-  findModelFolder,
   loadModel,
   type OnBadRow,
   openDevice,
@@ -21,7 +20,9 @@ import {
 } from '../index.js';
 import { checkWindow } from '../model/config.js';
 import { short } from '../report/numbers.js';
+import { checkDataFolder } from '../run/run-data.js';
 import { onBadRowOption, printLeftOut } from './bad-rows.js';
+import { addVerifyOption, checkedModelFolder } from './checked-files.js';
 import { defineAction, type Terminal } from './command.js';
 import { wholeNumber } from './numbers.js';
 import { noteSpelledSpecialTokens, specialTokensOption } from './special-tokens.js';
@@ -36,6 +37,7 @@ interface LossOptions {
   specialTokens: SpecialTokens;
   onBadRow: OnBadRow;
   precision: Precision;
+  verify: boolean;
   adapter?: string;
   out?: string;
 }
@@ -59,9 +61,10 @@ export function addEvalLoss(group: Command): void {
     .addOption(new Option('--precision <type>', 'of matrices and activations').choices(PRECISIONS).default('f32'))
     .option('--adapter <name>', 'adapter, by a part of its name or its number')
     .option('--out <file>', 'where the results go, as JSON');
+  addVerifyOption(command);
   defineAction<LossOptions>(command, async (terminal, options) => {
     if (options.out) checkFilePlace(options.out);
-    const folder = findModelFolder(options.model);
+    const folder = await checkedModelFolder(terminal, options.model, options.verify);
     const sets = namedPaths(options.data);
     const config = readModelConfig(folder);
     const { vocabSize } = config;
@@ -116,7 +119,7 @@ function namedPaths(given: readonly string[]): Map<string, string[]> {
 async function readTexts(
   name: string,
   paths: readonly string[],
-  { field, specialTokens }: LossOptions,
+  { field, specialTokens, verify }: LossOptions,
   rows: BadRows,
   model: { readonly folder: string; readonly vocabSize: number },
 ): Promise<ScoredText> {
@@ -124,6 +127,7 @@ async function readTexts(
   if (folders.length > 1 || (folders.length === 1 && paths.length > 1)) {
     throw new UserError(`'${name}' has '${folders[0]}' and more: a token folder is a name of its own`);
   }
+  if (folders[0] && verify) await checkDataFolder(folders[0], file => !/^train-/.test(file));
   const text = folders[0]
     ? await readHeldOutText(folders[0], model)
     : await encodeScoredText(findInputFiles(paths), field, TextTokenizer.load(join(model.folder, 'tokenizer.json')), {

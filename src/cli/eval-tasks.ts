@@ -4,20 +4,13 @@ import { readModelConfig } from '../checkpoint/hf-config.js';
 import { UserError } from '../errors.js';
 import { logLikelihoods } from '../eval/log-likelihoods.js';
 import { checkFilePlace, writeFileWhole } from '../files.js';
-import {
-  findModelFolder,
-  loadModel,
-  openDevice,
-  PRECISIONS,
-  type Precision,
-  type SpecialTokens,
-  TextTokenizer,
-} from '../index.js';
+import { loadModel, openDevice, PRECISIONS, type Precision, type SpecialTokens, TextTokenizer } from '../index.js';
 import { checkWindow, longestContext } from '../model/config.js';
 import type { Mean } from '../tasks/accuracy.js';
 import { evaluateTasks, type Scorer, type TaskResult } from '../tasks/evaluate.js';
 import type { Encoder } from '../tasks/requests.js';
 import { readTask, TASK_NAMES, type TaskData } from '../tasks/task.js';
+import { addVerifyOption, checkedModelFolder } from './checked-files.js';
 import { defineAction, type Terminal } from './command.js';
 import { wholeNumber } from './numbers.js';
 import { noteSpelledSpecialTokens, specialTokensOption } from './special-tokens.js';
@@ -31,6 +24,7 @@ interface TasksOptions {
   batchTokens: number;
   specialTokens: SpecialTokens;
   precision: Precision;
+  verify: boolean;
   adapter?: string;
   out?: string;
 }
@@ -54,10 +48,11 @@ export function addEvalTasks(group: Command): void {
     .option('--adapter <name>', 'adapter, by a part of its name or its number')
     .option('--out <file>', 'where the results go, as JSON, with the log-likelihoods of every choice')
     .addHelpText('after', `\nTasks: ${TASK_NAMES.join(', ')}, and multiple_choice:NAME`);
+  addVerifyOption(command);
   defineAction<TasksOptions>(command, async (terminal, options) => {
     const { limit, batchTokens, precision, specialTokens } = options;
     if (options.out) checkFilePlace(options.out);
-    const folder = findModelFolder(options.model);
+    const folder = await checkedModelFolder(terminal, options.model, options.verify);
     const tokenizer = TextTokenizer.load(join(folder, 'tokenizer.json'));
     const tasks: TaskData[] = [];
     for (const [task, paths] of pathsByTask(options.task)) tasks.push(await readTask(task, paths, limit));

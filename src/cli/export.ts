@@ -1,6 +1,7 @@
 import { type Command, Option } from 'commander';
 import { exportModel, findModelFolder } from '../index.js';
 import { short } from '../report/numbers.js';
+import { addVerifyOption } from './checked-files.js';
 import { defineAction } from './command.js';
 import { byteSize } from './numbers.js';
 
@@ -11,6 +12,7 @@ interface ExportCommandOptions {
   out: string;
   dtype: keyof typeof TYPES;
   shardSize: number;
+  verify: boolean;
 }
 
 /** Adds the command `export`. */
@@ -22,11 +24,13 @@ export function addExportCommand(program: Command): void {
     .requiredOption('--out <folder>', 'where it goes')
     .addOption(new Option('--dtype <type>', 'of the weights').choices(Object.keys(TYPES)).makeOptionMandatory())
     .option('--shard-size <size>', 'bytes of a file above which there are several, as in 500MB', byteSize, 5e9);
-  defineAction<ExportCommandOptions>(command, async (terminal, { model, out, dtype, shardSize }) => {
+  addVerifyOption(command);
+  defineAction<ExportCommandOptions>(command, async (terminal, { model, out, dtype, shardSize, verify }) => {
     const from = findModelFolder(model);
     let progress: ReturnType<typeof terminal.progress> | undefined;
     const { weights, bytes } = await exportModel(from, out, {
       type: TYPES[dtype],
+      verify,
       shardBytes: shardSize,
       onNote: terminal.note,
       onProgress(done, total) {

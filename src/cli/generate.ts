@@ -6,7 +6,6 @@ import { readText } from '../data/text-stream.js';
 import { UserError } from '../errors.js';
 import { checkGeneration } from '../generate/generate.js';
 import {
-  findModelFolder,
   type Generation,
   generate,
   loadModel,
@@ -18,6 +17,7 @@ import {
   type SpecialTokens,
   TextTokenizer,
 } from '../index.js';
+import { addVerifyOption, checkedModelFolder } from './checked-files.js';
 import { defineAction, type Terminal } from './command.js';
 import { anyNumber, wholeNumber } from './numbers.js';
 import { specialTokensOption } from './special-tokens.js';
@@ -37,6 +37,7 @@ interface GenerateOptions {
   batch: number;
   specialTokens: SpecialTokens;
   precision: Precision;
+  verify: boolean;
   adapter?: string;
 }
 
@@ -79,8 +80,9 @@ export function addGenerateCommand(program: Command): void {
     .addOption(specialTokensOption('tokens'))
     .addOption(new Option('--precision <type>', 'of matrices and activations').choices(PRECISIONS).default('f32'))
     .option('--adapter <name>', 'adapter, by a part of its name or its number');
+  addVerifyOption(command);
   defineAction<GenerateOptions>(command, async (terminal, options) => {
-    const folder = findModelFolder(options.model);
+    const folder = await checkedModelFolder(terminal, options.model, options.verify);
     const prompts = await readPrompts(options);
     const tokenizer = TextTokenizer.load(join(folder, 'tokenizer.json'));
     const { specialTokens } = options;

@@ -21,6 +21,7 @@ import { addStudyCommand } from './study.js';
 import { addTokenizeCommand, addTokenizerCommand } from './tokenizer.js';
 import { addTrainCommands } from './train.js';
 import { addTuneCommand } from './tune.js';
+import { addVerifyCommand } from './verify.js';
 import { addVocabCommand } from './vocab.js';
 import { addWatchCommand } from './watch.js';
 
@@ -45,6 +46,7 @@ const commands = [
   addReportCommand,
   addStudyCommand,
   addWatchCommand,
+  addVerifyCommand,
   addFitCommand,
   addPlanCommand,
   addBenchCommand,

@@ -4,6 +4,7 @@ import { cacheFolder } from '../files.js';
 import {
   dryRun,
   parseConfig,
+  type ResumeOptions,
   type RunConfig,
   type RunOptions,
   type RunSummary,
@@ -14,6 +15,7 @@ import {
 } from '../index.js';
 import { short, showLosses } from '../report/numbers.js';
 import { configFields, defaultOf, type FieldName } from '../run/config.js';
+import { addVerifyOption } from './checked-files.js';
 import { type CommandResult, defineAction, type Terminal } from './command.js';
 import { showDryRun } from './dry-run.js';
 import { addHealthOptions, kebab, takeHealth } from './health.js';
@@ -26,6 +28,7 @@ import { measureRun } from './speed.js';
 export function addTrainCommands(program: Command): void {
   const train = program.command('train').description('train a model from random weights');
   addConfigOptions(train);
+  addVerifyOption(train);
   defineAction<TrainOptions>(train, run);
 
   const cpt = program
@@ -33,6 +36,7 @@ export function addTrainCommands(program: Command): void {
     .description('continue the training of a model, for instance into a new language')
     .requiredOption('--from <checkpoint>', 'checkpoint, model folder, or run (its latest checkpoint)');
   addConfigOptions(cpt);
+  addVerifyOption(cpt);
   defineAction<TrainOptions>(cpt, run);
 
   const resume = program
@@ -40,17 +44,28 @@ export function addTrainCommands(program: Command): void {
     .description('go on with a run from its latest checkpoint, to the same bits as if it had never stopped')
     .argument('<run>', 'folder of the run');
   resume.option('--drop-bad-lines', 'leave out lines of its metrics that are broken, in place of an error');
+  resume.option('--checkpoint <name>', 'go on from this one, as step-00000400; later ones are moved aside');
+  addVerifyOption(resume);
   addHealthOptions(resume);
-  defineAction<Record<string, unknown> & { readonly dropBadLines?: boolean }>(resume, (terminal, given, folder) => {
+  defineAction<ResumeCommandOptions>(resume, (terminal, given, folder) => {
     const health = takeHealth(given);
-    const { dropBadLines } = given;
-    return watch(terminal, options => resumeRun(folder!, { ...options, health, dropBadLines }));
+    const { checkpoint, dropBadLines, verify } = given;
+    return watch(terminal, options => resumeRun(folder!, { ...options, checkpoint, health, dropBadLines, verify }));
   });
 }
 
-type TrainOptions = Record<string, unknown> & { readonly from?: string; readonly dryRun?: boolean };
+type ResumeCommandOptions = Record<string, unknown> &
+  Pick<ResumeOptions, 'checkpoint' | 'dropBadLines'> & { readonly verify: boolean };
+type TrainOptions = Record<string, unknown> & {
+  readonly from?: string;
+  readonly dryRun?: boolean;
+  readonly verify: boolean;
+};
 
-async function run(terminal: Terminal, { from, dryRun: dry, ...options }: TrainOptions): Promise<CommandResult> {
+async function run(
+  terminal: Terminal,
+  { from, dryRun: dry, verify, ...options }: TrainOptions,
+): Promise<CommandResult> {
   const health = takeHealth(options);
   const config = readConfig(options);
   if (dry) {
@@ -58,7 +73,7 @@ async function run(terminal: Terminal, { from, dryRun: dry, ...options }: TrainO
     return showDryRun(terminal, planned, await measureRun(planned, config));
   }
   const tune = { cache: cacheFolder() };
-  return watch(terminal, runOptions => startRun(config, { ...runOptions, from, tune, health }));
+  return watch(terminal, runOptions => startRun(config, { ...runOptions, from, tune, health, verify }));
 }
 
 /** Adds a flag for every field of the configuration. */

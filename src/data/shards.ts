@@ -10,6 +10,7 @@ import { z } from 'zod';
 import { UserError } from '../errors.js';
 import { sha256 } from '../hash.js';
 import { openRegularFile, readBytes, readJson, readText } from '../input-files.js';
+import { isFileName } from '../paths.js';
 import { whyInvalid } from '../schema.js';
 import { bytesPerToken, readIds } from './token-file.js';
 import { SPECIAL_TOKENS } from './tokenizer.js';
@@ -17,7 +18,7 @@ import { SPECIAL_TOKENS } from './tokenizer.js';
 export const INDEX_FORMAT = 'babelgrad tokens 1';
 
 const splitSchema = z.object({
-  file: z.string(),
+  file: z.string().refine(isFileName, 'must be the name of a file beside index.json'),
   tokens: z.int().nonnegative(),
   /** The number of documents that begin in the file; one that is partly held out counts on both sides. */
   documents: z.int().nonnegative(),

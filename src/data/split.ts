@@ -1,6 +1,6 @@
 /** The second pass of tokenizing: it divides the ids of all documents into training shards and a held-out file. */
-import { join } from 'node:path';
 import { UserError } from '../errors.js';
+import type { NewFolder } from '../files.js';
 import { Random } from '../random.js';
 import type { Split } from './shards.js';
 import { TokenReader, TokenWriter } from './token-file.js';
@@ -28,7 +28,7 @@ export interface TokenizedDocuments {
  * @throws UserError when no token would be left to train on.
  */
 export function writeSplit(
-  folder: string,
+  folder: NewFolder,
   { path, dtype, lengths }: TokenizedDocuments,
   { heldOutTokens, shardTokens, seed }: SplitOptions,
 ): { shards: Split[]; heldOut: Split } {
@@ -81,14 +81,14 @@ function chooseHeldOut(lengths: readonly number[], wanted: number, seed: number)
 
 /** Writes one side of the split, in files of equal length except the last. */
 class SideWriter {
-  readonly #folder: string;
+  readonly #folder: NewFolder;
   readonly #dtype: 'u16' | 'u32';
   readonly #nameOf: (file: number) => string;
   readonly #fileTokens: number;
   readonly #files: Split[] = [];
   #writer: TokenWriter;
 
-  constructor(folder: string, dtype: 'u16' | 'u32', nameOf: (file: number) => string, fileTokens: number) {
+  constructor(folder: NewFolder, dtype: 'u16' | 'u32', nameOf: (file: number) => string, fileTokens: number) {
     this.#folder = folder;
     this.#dtype = dtype;
     this.#nameOf = nameOf;
@@ -127,6 +127,6 @@ class SideWriter {
   #begin(): TokenWriter {
     const file = this.#nameOf(this.#files.length);
     this.#files.push({ file, tokens: 0, documents: 0 });
-    return new TokenWriter(join(this.#folder, file), this.#dtype);
+    return new TokenWriter(this.#folder.create(file), this.#dtype);
   }
 }

@@ -1,5 +1,7 @@
 /** Files of token ids, u16 or u32 by the size of the vocabulary (little-endian, as every machine that Node runs on). */
-import { closeSync, fsyncSync, openSync, readSync, writeSync } from 'node:fs';
+
+import { closeSync, readSync } from 'node:fs';
+import type { OutputFile } from '../durable.js';
 import { openRegularFile } from '../input-files.js';
 
 /**
@@ -30,13 +32,12 @@ export function readIds(descriptor: number, dtype: 'u16' | 'u32', start: number,
 
 /** Writes a new file of ids. */
 export class TokenWriter {
-  readonly #descriptor: number;
+  readonly #file: OutputFile;
   readonly #held: Uint16Array | Uint32Array;
   #count = 0;
-  #isOpen = true;
 
-  constructor(path: string, dtype: 'u16' | 'u32') {
-    this.#descriptor = openSync(path, 'wx');
+  constructor(file: OutputFile, dtype: 'u16' | 'u32') {
+    this.#file = file;
     this.#held = dtype === 'u16' ? new Uint16Array(BLOCK) : new Uint32Array(BLOCK);
   }
 
@@ -50,19 +51,16 @@ export class TokenWriter {
   /** Writes what is held, makes sure that it is on the disk, and closes the file. */
   finish(): void {
     this.#flush();
-    fsyncSync(this.#descriptor);
-    this.close();
+    this.#file.finish();
   }
 
   /** Closes the file as it is; does nothing if it is closed already. */
   close(): void {
-    if (this.#isOpen) closeSync(this.#descriptor);
-    this.#isOpen = false;
+    this.#file.close();
   }
 
   #flush(): void {
-    const bytes = new Uint8Array(this.#held.buffer, 0, this.#count * this.#held.BYTES_PER_ELEMENT);
-    for (let done = 0; done < bytes.length; ) done += writeSync(this.#descriptor, bytes, done);
+    this.#file.write(new Uint8Array(this.#held.buffer, 0, this.#count * this.#held.BYTES_PER_ELEMENT));
     this.#count = 0;
   }
 }

@@ -1,8 +1,9 @@
 /** Turns text files into a token data set, in two streaming passes. */
 import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { OutputFile } from '../durable.js';
 import { UserError } from '../errors.js';
-import { writeFileWhole, writeFolderWhole } from '../files.js';
+import { writeFolderWhole } from '../files.js';
 import { sha256 } from '../hash.js';
 import type { BadRows } from './bad-rows.js';
 import { DocumentEncoder } from './document-encoder.js';
@@ -60,7 +61,7 @@ export async function tokenizeFiles(files: readonly string[], options: TokenizeO
   checkWhole('the tokens of a shard', shardTokens, 1);
   let index: TokenIndex | undefined;
   await writeFolderWhole(out, async folder => {
-    const path = join(folder, 'all.tmp');
+    const path = join(folder.path, 'all.tmp');
     const dtype = dtypeFor(tokenizer.vocabSize);
     const { lengths, tokens, textBytes, spelled, sources } = await encodeAll(files, path, dtype, options);
     const wanted = heldOutTokens ?? Math.min(1e6, Math.floor(tokens / 20));
@@ -77,8 +78,8 @@ export async function tokenizeFiles(files: readonly string[], options: TokenizeO
       sources,
     };
     rmSync(path);
-    writeFileWhole(join(folder, 'tokenizer.json'), tokenizer.json);
-    writeFileWhole(join(folder, 'index.json'), `${JSON.stringify(index, null, 2)}\n`);
+    folder.write('tokenizer.json', tokenizer.json);
+    folder.write('index.json', `${JSON.stringify(index, null, 2)}\n`);
   });
   return index!;
 }
@@ -105,7 +106,7 @@ async function encodeAll(
     bytes += more;
   };
   const encoder = new DocumentEncoder(tokenizer, { specialTokens });
-  const writer = new TokenWriter(path, dtype);
+  const writer = new TokenWriter(new OutputFile(path), dtype);
   try {
     for (const file of files) {
       let documents = 0;

@@ -59,10 +59,10 @@ async function unpackSwiftShader(): Promise<string> {
   if (existsSync(join(folder, 'vk_swiftshader_icd.json'))) return folder;
   const archive = brotliDecompressSync(readFileSync(join(packageFolder, 'bin', 'swiftshader.tar.br')));
   try {
-    await writeFolderWhole(folder, async target => {
-      const file = join(target, 'swiftshader.tar');
+    await writeFolderWhole(folder, async ({ path }) => {
+      const file = join(path, 'swiftshader.tar');
       writeFileWhole(file, archive);
-      await extract({ file, cwd: target });
+      await extract({ file, cwd: path });
     });
   } catch (error) {
     throw new Error(`it cannot be unpacked, set XDG_CACHE_HOME to a folder that can be written (${messageOf(error)})`);

@@ -7,9 +7,10 @@ import { writeModel } from '../checkpoint/model-folder.js';
 import { SafetensorsFile } from '../checkpoint/safetensors.js';
 import { floatTensor, writeSafetensors } from '../checkpoint/safetensors-write.js';
 import { TRAINING_FORMAT, type TrainingState } from '../checkpoint/training-record.js';
+import { OPTIMIZER } from '../checkpoint/whole.js';
 import type { MixtureState } from '../data/mixture.js';
 import { UserError } from '../errors.js';
-import { writeFileWhole, writeFolderWhole } from '../files.js';
+import { writeFolderWhole } from '../files.js';
 import { type ModelConfig, parameterSpecs } from '../model/config.js';
 import type { Model } from '../model/model.js';
 import type { Trainer } from '../train/step.js';
@@ -39,9 +40,9 @@ export async function saveCheckpoint(run: string, keep: number, contents: Checkp
     );
     const scaler = await trainer.scaler();
     const scaling = scaler ? [floatTensor(SCALER, [scaler.length], async () => scaler)] : [];
-    await writeSafetensors(join(target, 'optimizer.safetensors'), [...tensors, ...scaling]);
+    await writeSafetensors(target.create(OPTIMIZER), [...tensors, ...scaling]);
     const training = { format: TRAINING_FORMAT, ...state, guard: [...(await trainer.guard())] };
-    writeFileWhole(join(target, 'training.json'), `${JSON.stringify(training, null, 2)}\n`);
+    target.write('training.json', `${JSON.stringify(training, null, 2)}\n`);
   });
   for (const old of listCheckpoints(run).slice(0, -keep)) rmSync(old.folder, { recursive: true });
   return folder;
@@ -52,7 +53,7 @@ export async function saveCheckpoint(run: string, keep: number, contents: Checkp
  * @throws UserError naming what is missing, or has another shape.
  */
 export function checkOptimizerState(checkpoint: string, config: ModelConfig): void {
-  const path = join(checkpoint, 'optimizer.safetensors');
+  const path = join(checkpoint, OPTIMIZER);
   const refuse = (why: string) => {
     throw new UserError(
       `optimizerState keep needs AdamW's moments of the source, but ${why}; use optimizerState reset`,
@@ -85,7 +86,7 @@ export function checkOptimizerState(checkpoint: string, config: ModelConfig): vo
  * @throws UserError when it does not fit the model.
  */
 export function restoreTrainer(trainer: Trainer, checkpoint: string, step: number, guard?: readonly number[]): void {
-  const file = SafetensorsFile.open(join(checkpoint, 'optimizer.safetensors'));
+  const file = SafetensorsFile.open(join(checkpoint, OPTIMIZER));
   try {
     const specs = new Map(trainer.model.specs.map(spec => [spec.name, spec]));
     const momentsOf = (name: string) => {

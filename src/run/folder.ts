@@ -1,8 +1,9 @@
 /** The folder of a run: what is in it, and what a crash leaves there. */
-import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
-import { listCheckpoints } from '../checkpoint/find.js';
+import { existsSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { checkpointFolder, listCheckpoints } from '../checkpoint/find.js';
 import { UserError } from '../errors.js';
+import { recoverFolder } from '../files.js';
 import { readJson } from '../input-files.js';
 import { whyInvalid } from '../schema.js';
 import { HEALTH_FILE } from './health.js';
@@ -29,12 +30,34 @@ export function removeRun(folder: string): void {
     rmSync(join(folder, name), { recursive: true, force: true });
 }
 
-/** Removes what a crash left of a checkpoint that was being written. */
-export function removePartialCheckpoints(run: string): void {
+/** Puts checkpoints in order after a crash: half of one that was being written goes, one that was replaced stays. */
+export function mendCheckpoints(run: string): void {
   const folder = join(run, 'checkpoints');
+  if (!existsSync(folder)) return;
   for (const name of readdirSync(folder)) {
     if (name.endsWith('.partial')) rmSync(join(folder, name), { recursive: true });
   }
+  for (const { step } of listCheckpoints(run)) recoverFolder(checkpointFolder(run, step));
+}
+
+/** Finds a checkpoint of a run by the name of its folder. @throws UserError when the run has none of that name. */
+export function checkpointNamed(run: string, name: string): ReturnType<typeof listCheckpoints>[number] {
+  const all = listCheckpoints(run);
+  const found = all.find(({ folder }) => basename(folder) === name);
+  if (found) return found;
+  const names = all.map(({ folder }) => basename(folder)).join(', ');
+  throw new UserError(`the run '${run}' has no checkpoint '${name}'; it has ${names || 'none'}`);
+}
+
+/** Moves checkpoints after `step` aside, from which the run does not go on. @returns where they are now. */
+export function setAsideAfter(run: string, step: number): string[] {
+  return listCheckpoints(run).flatMap(later => {
+    if (later.step <= step) return [];
+    const aside = `${later.folder}.set-aside`;
+    rmSync(aside, { recursive: true, force: true });
+    renameSync(later.folder, aside);
+    return [aside];
+  });
 }
 
 /**

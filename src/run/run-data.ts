@@ -1,4 +1,7 @@
 /** The token folders of a run: the data that it is trained and evaluated on. */
+
+import { notesOfChecksums } from '../checkpoint/whole.js';
+import { damageOf } from '../checksums.js';
 import type { DocumentMarks } from '../data/document-marks.js';
 import { TokenDataset } from '../data/shards.js';
 import { UserError } from '../errors.js';
@@ -60,6 +63,28 @@ export function openData(
     close();
     throw error;
   }
+}
+
+/**
+ * Checks the data sets of a run by their checksums; of one that is evaluated alone, what is held out.
+ * @returns what the user should know.
+ * @throws UserError naming the file that is damaged.
+ */
+export async function checkDataFiles({ sources, heldOut }: Pick<Data, 'sources' | 'heldOut'>): Promise<string[]> {
+  const trained = new Set(sources.map(({ tokens }) => tokens));
+  const notes: string[] = [];
+  for (const dataset of new Set([...trained, ...heldOut.values()])) {
+    const shards = dataset.index.shards.map(({ file }) => file);
+    notes.push(...(await checkDataFolder(dataset.folder, file => trained.has(dataset) || !shards.includes(file))));
+  }
+  return notes;
+}
+
+/** Checks the files of a data set that `wanted` takes. @throws UserError naming the one that is damaged. */
+export async function checkDataFolder(folder: string, wanted: (file: string) => boolean): Promise<string[]> {
+  const damage = await damageOf(folder, wanted);
+  if (damage !== undefined) throw new UserError(`${damage}; take another copy, or run 'tokenize' again`);
+  return notesOfChecksums(folder, 'index.json');
 }
 
 const marksOf = ({ separatorId, startIds }: DocumentMarks): string => [separatorId, ...startIds].join(' ');

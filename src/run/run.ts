@@ -1,11 +1,12 @@
 /** A training run from its configuration to its last checkpoint: started new, by CPT, or resumed. */
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { type Companions, notesOfMarks, readCompanions, withMarks } from '../checkpoint/companions.js';
 import { findModelFolder, listCheckpoints } from '../checkpoint/find.js';
 import { readModelConfig } from '../checkpoint/hf-config.js';
 import { checkModelFolder, loadModel } from '../checkpoint/model-folder.js';
 import { originOf, readTrainingState } from '../checkpoint/training-record.js';
+import { checkModelFiles, damageOfCheckpoint, latestWhole, notesOfChecksums } from '../checkpoint/whole.js';
 import { claimFolder, showClaim } from '../claim.js';
 import { Mixture } from '../data/mixture.js';
 import { UserError } from '../errors.js';
@@ -20,14 +21,24 @@ import { checkOptimizerState, restoreTrainer } from './checkpoint.js';
 import type { RunConfig } from './config.js';
 import type { RunSummary, TrainObserver } from './context.js';
 import { notesOf } from './continuation.js';
-import { CONFIG, holdsRun, isUnbegun, METRICS, readRunConfig, removePartialCheckpoints, removeRun } from './folder.js';
+import {
+  CONFIG,
+  checkpointNamed,
+  holdsRun,
+  isUnbegun,
+  METRICS,
+  mendCheckpoints,
+  readRunConfig,
+  removeRun,
+  setAsideAfter,
+} from './folder.js';
 import { HEALTH_FILE, type HealthOptions } from './health.js';
 import { train } from './loop.js';
 import { type RunMemory, runMemory } from './memory.js';
 import { MetricsFile } from './metrics.js';
 import { repeatNotes } from './repeats.js';
 import { type ResolvedRun, resolveRun } from './resolve.js';
-import { type Data, openData } from './run-data.js';
+import { checkDataFiles, type Data, openData } from './run-data.js';
 import { trainerSettings } from './step-shape.js';
 import { surviving } from './survive.js';
 import { recordOf, variantsForResume, variantsForStart } from './variants.js';
@@ -40,9 +51,13 @@ export interface RunOptions {
   readonly device?: Device | undefined;
   /** How the run looks at gradients, weights and updates every few steps; it writes health.jsonl, and warns. */
   readonly health?: HealthOptions | undefined;
+  /** Whether the files that are read are compared with their checksums first; by default they are. */
+  readonly verify?: boolean | undefined;
 }
 
 export interface ResumeOptions extends RunOptions {
+  /** The name of the checkpoint's folder to go on from; by default the latest. Later ones are moved aside. */
+  readonly checkpoint?: string | undefined;
   /** Leaves out lines of metrics that are broken, in place of an error. */
   readonly dropBadLines?: boolean | undefined;
 }
@@ -93,7 +108,10 @@ async function startFresh(config: RunConfig, options: StartOptions): Promise<Run
     const checked = checkpoint ? [...checkModelFolder(checkpoint), ...notesOfMarks(checkpoint, data.marks)] : [];
     const resolved = resolve(config, checkpoint, data, device.adapter);
     const { signal, observer, tune } = options;
-    for (const note of [...checked, ...notesOf(resolved), ...repeatNotes(resolved)]) observer?.onNote?.(note);
+    const verified = options.verify === false ? [] : await checkFiles(data, checkpoint);
+    for (const note of [...verified, ...checked, ...notesOf(resolved), ...repeatNotes(resolved)]) {
+      observer?.onNote?.(note);
+    }
     const search = { folder: tune?.cache, signal, observer };
     const variants = await variantsForStart(device.adapter, resolved, config, search);
     const run = { ...resolved, kernels: recordOf(variants) };
@@ -110,6 +128,12 @@ async function startFresh(config: RunConfig, options: StartOptions): Promise<Run
       return undefined;
     });
   });
+}
+
+/** Checks the files that a run starts from. @returns what the user should know. @throws UserError naming a bad one. */
+async function checkFiles(data: Data, checkpoint: string | undefined): Promise<string[]> {
+  const ofModel = checkpoint === undefined ? [] : await checkModelFiles(checkpoint, { withMoments: true });
+  return [...ofModel, ...(await checkDataFiles(data))];
 }
 
 /** A run that was not started: every number of it, and the device memory it would take. */
@@ -201,14 +225,19 @@ export async function startOrResumeClaimed(config: RunConfig, options: StartOpti
   return listCheckpoints(out).length > 0 ? resumeSurviving(out, options) : startClaimed(config, options);
 }
 
-const resumeSurviving = (folder: string, options: ResumeOptions): Promise<RunSummary> =>
-  surviving(folder, options, () => resumeClaimed(folder, options), resumeClaimed);
+/** Goes on from the checkpoint that is named at first, and after the loss of a device from the latest. */
+function resumeSurviving(folder: string, { checkpoint, ...options }: ResumeOptions): Promise<RunSummary> {
+  return surviving(folder, options, () => resumeClaimed(folder, { ...options, checkpoint }), resumeClaimed);
+}
 
 async function resumeClaimed(folder: string, options: ResumeOptions): Promise<RunSummary> {
   const run = readRunConfig(folder);
-  const latest = listCheckpoints(folder).at(-1);
+  mendCheckpoints(folder);
+  const { checkpoint } = options;
+  const latest = checkpoint === undefined ? listCheckpoints(folder).at(-1) : checkpointNamed(folder, checkpoint);
   if (!latest)
     throw new UserError(`the run '${folder}' has no checkpoint yet; the command that started it starts it again`);
+  if (options.verify !== false) await checkCheckpoint(folder, latest);
   const data = openData(run.sources, run.heldOut);
   return withDevice(options.device, run.adapter ?? undefined, data, async device => {
     const changed = data.sources.find(
@@ -220,6 +249,9 @@ async function resumeClaimed(folder: string, options: ResumeOptions): Promise<Ru
           'a run needs its own data to go on',
       );
     }
+    const notes = options.verify === false ? [] : await checkDataFiles(data);
+    for (const note of [...notes, ...notesOfChecksums(latest.folder, 'training.json')])
+      options.observer?.onNote?.(note);
     const variants = variantsForResume(device.adapter, run, options.observer);
     const model = await loadModel(device, latest.folder, { precision: run.precision, variants });
     const companions = readCompanions(latest.folder);
@@ -233,10 +265,24 @@ async function resumeClaimed(folder: string, options: ResumeOptions): Promise<Ru
           options.observer?.onNote?.(note);
         }
       }
-      removePartialCheckpoints(folder);
+      for (const aside of setAsideAfter(folder, state.step)) {
+        options.observer?.onNote?.(`a later checkpoint was moved to '${aside}'; remove it when nobody needs it`);
+      }
       return state.mixture;
     });
   });
+}
+
+/** Checks that a run can go on from a checkpoint. @throws UserError naming what is damaged, and how to go on. */
+async function checkCheckpoint(run: string, { step, folder }: { readonly step: number; readonly folder: string }) {
+  const damage = await damageOfCheckpoint(folder);
+  if (damage === undefined) return;
+  const whole = await latestWhole(run, step);
+  const way =
+    whole === undefined
+      ? 'no earlier checkpoint is whole, so the run has to be started again, in another folder'
+      : `'${whole}' is whole; go on from it with 'babelgrad resume ${run} --checkpoint ${basename(whole)}'`;
+  throw new UserError(`${damage}; ${way}`);
 }
 
 async function withClaim<Result>(folder: string, body: () => Promise<Result>): Promise<Result> {

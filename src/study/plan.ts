@@ -1,6 +1,7 @@
 /** The runs that a study asks for. */
 import { join } from 'node:path';
 import { UserError } from '../errors.js';
+import { checkedFileName } from '../paths.js';
 import { MODEL_FIELDS, parseConfig, parseFields, type RunConfig } from '../run/config.js';
 import { commonTargets, type ReplayAccount, readStudyFile, type Strategy, type StudyFile, targetsOf } from './file.js';
 
@@ -31,7 +32,9 @@ export interface StudyPlan {
   readonly runs: readonly PlannedRun[];
 }
 
-export const runFolder = (study: string, run: string): string => join(study, 'runs', run);
+/** Returns the folder of a run. @throws UserError when its name, in which its language is, cannot be a file's. */
+export const runFolder = (study: string, run: string): string =>
+  join(study, 'runs', checkedFileName(run, 'a run of the study named'));
 
 /**
  * Reads a study file and plans its runs. `out` replaces its folder.

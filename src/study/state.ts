@@ -7,6 +7,7 @@ import { isClaimed } from '../claim.js';
 import { UserError } from '../errors.js';
 import { writeFileWhole } from '../files.js';
 import { readJson, readText } from '../input-files.js';
+import { checkedFileName } from '../paths.js';
 import { type RunRecord, readRun } from '../report/runs.js';
 import { parseConfig } from '../run/config.js';
 import { whyInvalid } from '../schema.js';
@@ -174,7 +175,8 @@ function progressOf(state: RunState, record: RunRecord | undefined): number {
 }
 
 /** Returns the path of the file that says why a run failed. */
-const failurePath = (study: string, run: string): string => join(study, 'failures', `${run}.txt`);
+const failurePath = (study: string, run: string): string =>
+  join(study, 'failures', checkedFileName(`${run}.txt`, 'the failure'));
 
 /** Returns why a run failed, or undefined. */
 export function readFailure(study: string, run: string): string | undefined {

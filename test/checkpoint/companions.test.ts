@@ -7,6 +7,7 @@ import { notesOfMarks, readCompanions, withMarks, writeCompanionFiles } from '..
 import { readDocumentMarks } from '../../src/data/document-marks.js';
 import { tokenizeFiles } from '../../src/data/tokenize.js';
 import { TextTokenizer } from '../../src/data/tokenizer.js';
+import { NewFolder } from '../../src/files.js';
 import { openData } from '../../src/run/run-data.js';
 import { temporaryFolder } from '../data/temporary.js';
 
@@ -45,7 +46,7 @@ test('data, checkpoint and prompts agree, also where the data is not as the toke
     mkdirSync(checkpoint);
     writeFileSync(join(checkpoint, 'tokenizer.json'), json);
     writeFileSync(join(checkpoint, 'config.json'), JSON.stringify(companions.tokenIds));
-    writeCompanionFiles(checkpoint, companions.files);
+    writeCompanionFiles(new NewFolder(checkpoint), companions.files);
     expect(readDocumentMarks(join(checkpoint, 'tokenizer.json'))).toEqual(marks);
     expect(await TextTokenizer.load(join(checkpoint, 'tokenizer.json')).encodePrompt('')).toEqual(
       marks.startIds.length > 0 ? [...marks.startIds] : [marks.separatorId],

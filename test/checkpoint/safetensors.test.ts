@@ -6,6 +6,7 @@ import { afterAll, describe, expect, test } from 'vitest';
 import { SafetensorsFile } from '../../src/checkpoint/safetensors.js';
 import { floatTensor, writeSafetensors } from '../../src/checkpoint/safetensors-write.js';
 import { WEIGHT_TYPES } from '../../src/checkpoint/weight-types.js';
+import { OutputFile } from '../../src/durable.js';
 import { Random } from '../../src/random.js';
 import { packed, safetensors } from '../support/checkpoints.js';
 
@@ -62,7 +63,7 @@ describe.each(WEIGHT_TYPES)('%s', dtype => {
 
 test('what is written is read again; a source that gives too little is a fault of the program', async () => {
   const path = join(root, 'written.safetensors');
-  await writeSafetensors(path, [
+  await writeSafetensors(new OutputFile(path), [
     floatTensor('a', shape, async () => values),
     floatTensor('b', [2], async () => Float32Array.of(1, 2)),
   ]);
@@ -71,5 +72,6 @@ test('what is written is read again; a source that gives too little is a fault o
   expect(sameBytes(file.read('a', shape), values)).toBe(true);
   file.close();
   const short = [floatTensor('b', [2], async () => Float32Array.of(1))];
-  await expect(writeSafetensors(join(root, 'short'), short)).rejects.toThrow("'b' gave 4 bytes in place of 8");
+  const cutOff = new OutputFile(join(root, 'short'));
+  await expect(writeSafetensors(cutOff, short)).rejects.toThrow("'b' gave 4 bytes in place of 8");
 });

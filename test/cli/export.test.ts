@@ -21,7 +21,7 @@ test('writes shards of the size that was asked for, and says so in JSON', async 
   const result = JSON.parse(stdout) as { files: string[]; bytes: number };
   expect(result).toMatchObject({ model: 'model', out: 'out', dtype: 'f16' });
   expect(readdirSync(join(root, 'out')).sort()).toEqual(
-    ['config.json', 'model.safetensors.index.json', ...result.files].sort(),
+    ['SHA256SUMS', 'config.json', 'model.safetensors.index.json', ...result.files].sort(),
   );
   for (const file of result.files) {
     const bytes = readFileSync(join(root, 'out', file));

@@ -239,6 +239,19 @@ describe('what cannot be opened', () => {
     ).toMatch(/: format: .*babelgrad tokens 1/);
   });
 
+  test('an index that names a file outside', async () => {
+    for (const file of ['../outside.bin', '/etc/passwd', '..']) {
+      for (const edit of [
+        (index: Record<string, unknown>) => Object.assign((index.shards as object[])[1]!, { file }),
+        (index: Record<string, unknown>) => Object.assign(index.heldOut as object, { file }),
+      ]) {
+        expect(await failureAfter(path => editIndex(path, edit))).toMatch(
+          /: (shards\.1|heldOut)\.file: must be the name of a file beside index\.json/,
+        );
+      }
+    }
+  });
+
   test('another tokenizer', async () => {
     const path = (folderPath: string) => join(folderPath, 'tokenizer.json');
     expect(await failureAfter(changed => writeFileSync(path(changed), `${tokenizer.json} `))).toMatch(

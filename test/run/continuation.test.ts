@@ -8,6 +8,7 @@ import { SafetensorsFile } from '../../src/checkpoint/safetensors.js';
 import { floatTensor, writeSafetensors } from '../../src/checkpoint/safetensors-write.js';
 import { tokenizeFiles } from '../../src/data/tokenize.js';
 import { trainTokenizer } from '../../src/data/tokenizer-train.js';
+import { OutputFile } from '../../src/durable.js';
 import { UserError } from '../../src/errors.js';
 import { readRun } from '../../src/report/runs.js';
 import { parseConfig } from '../../src/run/config.js';
@@ -253,7 +254,7 @@ describe('what does not fit together', () => {
     moments.close();
     const write = async (written: typeof tensors) => {
       rmSync(path);
-      await writeSafetensors(path, written);
+      await writeSafetensors(new OutputFile(path), written);
     };
     await write(tensors);
     await fails(

@@ -36,6 +36,7 @@ describe('a run', () => {
     expect(evaluations.at(-1)!.heldOut.en!.loss).toBeLessThan(evaluations[0]!.heldOut.en!.loss - 0.3);
     expect(listCheckpoints(run('first')).map(({ step }) => step)).toEqual([0, 4, 8, 12]);
     expect(readdirSync(lastCheckpoint('first')).sort()).toEqual([
+      'SHA256SUMS',
       'config.json',
       'model.safetensors',
       'optimizer.safetensors',

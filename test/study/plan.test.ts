@@ -193,3 +193,14 @@ describe('a bad file is told what is wrong', () => {
     expect(() => plan(changes)).toThrow(message);
   });
 });
+
+test.each(['/../../../../evil', 'a/b', 'a\\b', 'nul\u0000'])(
+  'a language whose name would lead out of the folder of the study, %j, is refused',
+  name => {
+    const languages = { en: 'data/en', [name]: 'data/fr' };
+    expect(() => plan({ languages })).toThrow(UserError);
+    expect(() => plan({ languages })).toThrow(
+      /a run of the study named '.*' cannot be the name of a file: take one without slashes/,
+    );
+  },
+);

@@ -1,0 +1,59 @@
+/** Whether a model folder is whole, bit for bit where it has checksums; and of a run, which checkpoint is. */
+import { existsSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { CHECKSUMS, damageOf } from '../checksums.js';
+import { UserError } from '../errors.js';
+import { isCheckpointFolder, listCheckpoints } from './find.js';
+import { checkModelFolder } from './model-folder.js';
+import { SafetensorsFile } from './safetensors.js';
+import { readTrainingState } from './training-record.js';
+
+export const OPTIMIZER = 'optimizer.safetensors';
+
+/**
+ * Returns what is wrong with a checkpoint of a run: its files by their checksums, then their layout. It is undefined
+ * where nothing is.
+ */
+export async function damageOfCheckpoint(checkpoint: string): Promise<string | undefined> {
+  return (await damageOf(checkpoint)) ?? layoutFaultOf(checkpoint);
+}
+
+/** Returns what is wrong with the layout of a checkpoint's files, which can be seen without checksums. */
+export function layoutFaultOf(checkpoint: string): string | undefined {
+  try {
+    checkModelFolder(checkpoint);
+    SafetensorsFile.open(join(checkpoint, OPTIMIZER)).close();
+    readTrainingState(checkpoint);
+    return undefined;
+  } catch (error) {
+    if (error instanceof UserError) return error.message;
+    throw error;
+  }
+}
+
+/** Returns the latest checkpoint of a run that is whole, of those before `step` where it is given. */
+export async function latestWhole(run: string, step = Infinity): Promise<string | undefined> {
+  for (const earlier of listCheckpoints(run).reverse()) {
+    if (earlier.step < step && (await damageOfCheckpoint(earlier.folder)) === undefined) return earlier.folder;
+  }
+  return undefined;
+}
+
+/**
+ * Checks the files of a model by their checksums; the optimizer's moments only where they are `withMoments`.
+ * @returns what the user should know: a checkpoint of a training here without checksums cannot be checked.
+ * @throws UserError naming the file that is damaged, and the checkpoint of the same run that is whole.
+ */
+export async function checkModelFiles(folder: string, { withMoments = false } = {}): Promise<string[]> {
+  const damage = await damageOf(folder, file => withMoments || file !== OPTIMIZER);
+  if (damage === undefined) return notesOfChecksums(folder, 'training.json');
+  const step = Number(/\d+$/.exec(basename(folder))?.[0]);
+  const whole = isCheckpointFolder(folder) ? await latestWhole(dirname(dirname(folder)), step) : undefined;
+  throw new UserError(`${damage}; ${whole === undefined ? 'take another copy' : `'${whole}' is whole`}`);
+}
+
+/** Says that a folder that was made here, as `mark` in it shows, cannot be checked: it has no checksums. */
+export function notesOfChecksums(folder: string, mark: string): string[] {
+  if (existsSync(join(folder, CHECKSUMS)) || !existsSync(join(folder, mark))) return [];
+  return [`'${folder}' was written without checksums (${CHECKSUMS}): flipped bits in it would not be noticed`];
+}
