@@ -35,17 +35,15 @@ const babelgrad = (...parameters: string[]) => {
 };
 
 describe('without any package of native code', () => {
-  test.each([['--version'], ['--help'], ['train', '--help'], ['plan', '--law', 'chinchilla', '--flops', '1e15']])(
-    '%s %s works',
-    (...given) => {
-      const { status, stdout, stderr } = babelgrad(...given);
-      expect(status, stderr).toBe(0);
-      expect(stdout).not.toBe('');
-    },
-  );
+  test.each([['--version'], ['--help'], ['train', '--help']])('%s %s works', (...given) => {
+    const { status, stdout, stderr } = babelgrad(...given);
+    expect(status, stderr).toBe(0);
+    expect(stdout).not.toBe('');
+  });
 
   test('what needs one names it, and what to install, with status 2', async () => {
     await tokenizeSample(root);
+    expect(babelgrad('verify', 'en').stdout).toMatch(/^en: good, 4 files/);
     const needs: [string, string[]][] = [
       ['webgpu', ['adapters']],
       ['webgpu', ['train', '--out', 'run', '--source', 'en=en', '--preset', 'tiny', '--tokens', '1024']],
