@@ -1,10 +1,10 @@
 // AdamW with decoupled weight decay (Loshchilov & Hutter, 2019) and the clip factor folded in, elementwise over N:
 //   g = gradient * scale;  m ← β1 m + (1-β1) g;  v ← β2 v + (1-β2) g²
 //   p ← p (1 - lr*decay) - lr * (m * correction1) / (sqrt(v * correction2) + eps)
-// correction1 = 1/(1-β1^t), correction2 = 1/(1-β2^t), t counting the updates made. Does nothing once a step was not
-// finite (health.bad_step ≠ 0), so that the weights stay those of the last good step, nor in a step that is skipped
-// because f16 gradients overflowed. All in f32; HALF: a copy of p in f16 is written too. A thread takes EACH vectors of
-// VECTOR elements (N is a multiple of VECTOR).
+// correction1 = 1/(1-β1^t), correction2 = 1/(1-β2^t), t counting the updates made (in f32: the steps). Does nothing
+// once there was a bad step (health.bad_step ≠ 0), so that the weights stay those of the last good one, nor in a step
+// that is skipped (health.skipped ≠ 0). All in f32; HALF: a copy of p in f16 is written too. A thread takes EACH
+// vectors of VECTOR elements (N is a multiple of VECTOR).
 // STAGED: the parameter is frozen at first, and has a schedule of its own, whose step counts its own updates and is 0
 // as long as nothing is to change; the corrections are those of that count.
 // complement = 1 - β, rounded once on the host: in f32 the difference would lose digits.

@@ -1,14 +1,20 @@
 // Global gradient norm from its parts, the factor that gradients are to be multiplied by, and whether the step is
 // sound.
 //   norm = sqrt(sum_p partial[p]) / loss_scale,  scale = min(1, clip / norm) / loss_scale   (clip = 0: no clipping)
-// partial [P] as bits, see gradient_norm_partial. `loss` [1] as bits too. When a part or the loss is not finite,
+// partial [P] as bits, see gradient_norm_partial. `loss` [1] as bits too. A step is skipped, AdamW then does nothing,
+// when a part or the loss is not finite (NOT_FINITE), or the norm is above `spike` times its running mean over the last
+// updates (SPIKE; spike = 0: never; after MEAN_AFTER updates). After more than `most_skipped` such steps in a row,
 // bad_step is set to the step's number and stays: AdamW then leaves the weights alone for good.
-// LOSS_SCALING (f16 gradients; Micikevicius et al., 2018): gradients that are not finite have overflowed. The step is
-// skipped and loss_scale halved; it is doubled after `growth_interval` good steps in a row. Only a loss that is not
-// finite, or a scale below 1, is a bad step. β^t is kept here then, since t counts the steps that were not skipped.
+// LOSS_SCALING (f16 gradients; Micikevicius et al., 2018): gradients that are not finite have overflowed (OVERFLOW).
+// The step is skipped and loss_scale halved; it is doubled after `growth_interval` good steps in a row. Such steps are
+// not counted, but a scale below 1 is a bad step. β^t is kept here then, since t counts the steps that were not
+// skipped.
 // STAGED: so are the powers of parameters that are frozen at first; the corrections go into their own schedule.
 // One workgroup, in a fixed order, in f32.
-struct Params { parts: u32, clip: f32, growth_interval: u32, beta1: f32, beta2: f32 }
+struct Params {
+  parts: u32, clip: f32, most_skipped: u32, spike: f32,
+  growth_interval: u32, beta1: f32, beta2: f32,
+}
 struct Schedule { learning_rate: f32, correction1: f32, correction2: f32, step: u32 }
 #include lib/step_health.wgsl
 
@@ -16,6 +22,9 @@ var<storage, read> partial: array<u32>;
 var<storage, read> loss: array<u32>;
 var<storage, read> schedule: Schedule;
 var<storage, read_write> health: Health;
+// What steps are judged by: the steps skipped in a row, the updates made, the running mean of their norms.
+struct Guard { in_row: u32, updates: u32, mean_norm: f32, unused: u32 }
+var<storage, read_write> guard: Guard;
 #if ${LOSS_SCALING}
 #if ${STAGED}
 struct Scaler { loss_scale: f32, good_steps: u32, power1: f32, power2: f32, body_power1: f32, body_power2: f32 }
@@ -29,6 +38,11 @@ var<uniform> params: Params;
 
 const EXPONENT = 0x7f800000u;
 const LARGEST_SCALE = 16777216f;
+const OVERFLOW = 1u;
+const NOT_FINITE = 2u;
+const SPIKE = 3u;
+const MEAN_AFTER = 20u;
+const MEAN_OVER = 50u;
 
 fn is_finite(bits: u32) -> bool { return (bits & EXPONENT) != EXPONENT; }
 
@@ -51,41 +65,59 @@ fn main(@builtin(local_invocation_index) thread: u32) {
   health.loss = loss[0];
 #if ${LOSS_SCALING}
   let loss_scale = scaler.loss_scale;
+#else
+  let loss_scale = 1f;
+#endif
   health.loss_scale = loss_scale;
-  health.skipped = select(1u, 0u, gradients_are_finite);
+  let norm = sqrt(total) / loss_scale;
+  let spikes = params.spike > 0f && guard.updates >= MEAN_AFTER && norm > params.spike * guard.mean_norm;
+  var skipped = select(0u, SPIKE, spikes);
+#if ${LOSS_SCALING}
+  if (!gradients_are_finite) { skipped = OVERFLOW; }
+#else
+  if (!gradients_are_finite) { skipped = NOT_FINITE; }
+#endif
+  if (!loss_is_finite) { skipped = NOT_FINITE; }
+  health.skipped = skipped;
+  if (skipped == 0u) {
+    guard.in_row = 0u;
+    guard.updates += 1u;
+    guard.mean_norm += (norm - guard.mean_norm) / f32(min(guard.updates, MEAN_OVER));
+  } else if (skipped != OVERFLOW) {
+    guard.in_row += 1u;
+  }
+#if ${LOSS_SCALING}
   if (gradients_are_finite) {
     scaler.good_steps += 1u;
     if (scaler.good_steps >= params.growth_interval) {
       scaler.loss_scale = min(2f * loss_scale, LARGEST_SCALE);
       scaler.good_steps = 0u;
     }
-    scaler.power1 *= params.beta1;
-    scaler.power2 *= params.beta2;
   } else {
     scaler.loss_scale = 0.5f * loss_scale;
     scaler.good_steps = 0u;
   }
+  if (skipped == 0u) {
+    scaler.power1 *= params.beta1;
+    scaler.power2 *= params.beta2;
+  }
   health.correction1 = 1f / (1f - scaler.power1);
   health.correction2 = 1f / (1f - scaler.power2);
 #if ${STAGED}
-  if (gradients_are_finite && body_schedule.step != 0u) {
+  if (skipped == 0u && body_schedule.step != 0u) {
     scaler.body_power1 *= params.beta1;
     scaler.body_power2 *= params.beta2;
     body_schedule.correction1 = 1f / (1f - scaler.body_power1);
     body_schedule.correction2 = 1f / (1f - scaler.body_power2);
   }
 #endif
-  let is_bad = !loss_is_finite || scaler.loss_scale < 1f;
+  let is_bad = guard.in_row > params.most_skipped || scaler.loss_scale < 1f;
 #else
-  let loss_scale = 1f;
-  health.loss_scale = loss_scale;
-  health.skipped = 0u;
   health.correction1 = schedule.correction1;
   health.correction2 = schedule.correction2;
-  let is_bad = !loss_is_finite || !gradients_are_finite;
+  let is_bad = guard.in_row > params.most_skipped;
 #endif
   if (is_bad && health.bad_step == 0u) { health.bad_step = schedule.step; }
-  let norm = sqrt(total) / loss_scale;
   health.norm = norm;
   health.scale = select(1f, params.clip / norm, params.clip > 0f && norm > params.clip) / loss_scale;
 }

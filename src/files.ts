@@ -215,6 +215,7 @@ const REFUSALS: Readonly<Record<string, (path: string) => string>> = {
   EISDIR: () => IS_FOLDER,
   EEXIST: path => isNoFolder(firstThatExists(path)),
   ENOTDIR: path => isNoFolder(firstThatExists(path)),
+  ENOENT: path => `'${firstThatExists(path)}' takes no new files`,
   ENAMETOOLONG: () => 'the name is too long',
 };
 

@@ -143,9 +143,9 @@ export { reportPage } from './report/page.js';
 export { type Comparison, compareRuns, type LossUnit, type RunRecord, readRun } from './report/runs.js';
 export type { Figure } from './report/study-figures.js';
 export type { Fitting } from './report/study-view.js';
-export { parseConfig, type RunConfig, readYaml } from './run/config.js';
+export { parseConfig, type RunConfig } from './run/config.js';
+export type { RunSummary, TrainObserver } from './run/context.js';
 export type { HealthLimits, HealthOptions } from './run/health.js';
-export type { RunSummary, TrainObserver } from './run/loop.js';
 export type { RunMemory } from './run/memory.js';
 export type { EvaluationLine, HeldOutLoss, StepLine } from './run/metrics.js';
 export {
@@ -157,6 +157,7 @@ export {
   type StartOptions,
   startRun,
 } from './run/run.js';
+export { readYaml } from './run/yaml.js';
 export type { Budget } from './scaling/allocation.js';
 export type { BootstrapOptions, Resampling, RunPoint } from './scaling/bootstrap.js';
 export {

@@ -1,13 +1,13 @@
 /**
  * A problem as a file: which kernel, shape and inputs, and where the error was. It is posed again to today's kernels.
  */
-import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { Bench, type Outcome } from '../cases/bench.js';
 import { type Expected, type Given, givenOf, type Problem } from '../cases/case.js';
 import { UserError } from '../errors.js';
 import { writeFileWhole } from '../files.js';
 import type { Device } from '../gpu/device.js';
+import { parseJson, readText } from '../input-files.js';
 import { whyInvalid } from '../schema.js';
 import { type Errors, errorsOf } from './error-units.js';
 import type { KeptInput } from './kept.js';
@@ -58,14 +58,9 @@ export function writeProblem(path: string, { family, problem, given, check, inde
 
 /** @throws UserError when the file is missing or not a problem's. */
 export function readProblem(path: string): ProblemFile {
-  let text: string;
+  const text = readText(path);
   try {
-    text = readFileSync(path, 'utf8');
-  } catch {
-    throw new UserError(`there is no file '${path}'`);
-  }
-  try {
-    return schema.parse(JSON.parse(text));
+    return schema.parse(parseJson(text));
   } catch (error) {
     throw new UserError(`'${path}' is not a problem that an audit wrote (${PROBLEM_FORMAT}): ${whyInvalid(error)}`);
   }

@@ -1,7 +1,7 @@
 /** The findings of an audit, as they are written to a file and read back. */
-import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { UserError } from '../errors.js';
+import { parseJson, readText } from '../input-files.js';
 import { whyInvalid } from '../schema.js';
 
 export const AUDIT_FORMAT = 'babelgrad-audit-2';
@@ -67,14 +67,9 @@ export type AuditReport = z.infer<typeof reportSchema>;
 
 /** Reads an audit. @throws UserError when the file is none. */
 export function readAudit(path: string): AuditReport {
-  let text: string;
+  const text = readText(path);
   try {
-    text = readFileSync(path, 'utf8');
-  } catch {
-    throw new UserError(`there is no file '${path}'`);
-  }
-  try {
-    return reportSchema.parse(JSON.parse(text));
+    return reportSchema.parse(parseJson(text));
   } catch (error) {
     throw new UserError(`'${path}' is not the JSON of 'audit kernels' (${AUDIT_FORMAT}): ${whyInvalid(error)}`);
   }

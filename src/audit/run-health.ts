@@ -1,8 +1,9 @@
 /** The health of a run from what it wrote: its steps and, where it ran with --audit, health.jsonl. */
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { UserError } from '../errors.js';
+import { parseJson, readText } from '../input-files.js';
 import { median } from '../median.js';
 import { type RunRecord, readRun } from '../report/runs.js';
 import { HEALTH_FILE, type HealthLimits, lossScaleWarnings, parameterWarnings } from '../run/health.js';
@@ -73,9 +74,9 @@ export function readRunHealth(folder: string, limits: HealthLimits, spike: numbe
 
 export function lossScaleHistory(steps: RunRecord['steps']): LossScaleSpan[] {
   const spans: LossScaleSpan[] = [];
-  for (const { step, lossScale, gradientNorm } of steps) {
+  for (const { step, lossScale, gradientNorm, skipped: reason } of steps) {
     if (lossScale === undefined) continue;
-    const skipped = gradientNorm === null ? 1 : 0;
+    const skipped = reason !== undefined || gradientNorm === null ? 1 : 0; // earlier runs give no reason
     const last = spans.at(-1);
     if (last?.lossScale === lossScale) spans[spans.length - 1] = { ...last, to: step, skipped: last.skipped + skipped };
     else spans.push({ from: step, to: step, lossScale, skipped });
@@ -85,10 +86,10 @@ export function lossScaleHistory(steps: RunRecord['steps']): LossScaleSpan[] {
 
 function readLines(path: string): HealthLine[] {
   if (!existsSync(path)) return [];
-  const whole = readFileSync(path, 'utf8').split('\n').slice(0, -1); // the last line may have been cut off
+  const whole = readText(path).split('\n').slice(0, -1); // the last line may have been cut off
   return whole.map((line, i) => {
     try {
-      return lineSchema.parse(JSON.parse(line));
+      return lineSchema.parse(parseJson(line));
     } catch (error) {
       throw new UserError(`'${path}', line ${i + 1} is not of a run's health: ${whyInvalid(error)}`);
     }
@@ -96,9 +97,10 @@ function readLines(path: string): HealthLine[] {
 }
 
 export function lossWarnings(steps: RunRecord['steps'], spike: number): string[] {
-  return steps.flatMap(({ step, loss }, i) => {
-    const before = steps.slice(Math.max(0, i - BEFORE), i).map(earlier => earlier.loss);
-    if (before.length < BEFORE) return [];
+  return steps.flatMap(({ step, loss, skipped }, i) => {
+    if (skipped && skipped !== 'overflow') return [`step ${step} was skipped: ${skipped}`];
+    const before = steps.slice(Math.max(0, i - BEFORE), i).flatMap(earlier => earlier.loss ?? []);
+    if (before.length < BEFORE || loss === null) return [];
     const usual = median(before);
     if (loss <= spike * usual) return [];
     return [

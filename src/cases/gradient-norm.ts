@@ -32,6 +32,8 @@ export function gradientNormPartialCase(given: { readonly count: number; readonl
 
 const SETTINGS = { beta1: 0.9, beta2: 0.95, eps: 1e-8, weightDecay: 0.1, clip: 1 };
 const LOSS_SCALE = 1024;
+/** The updates before, and the mean of their norms: what a spike is measured by. */
+const [UPDATES, MEAN_NORM] = [30, 1];
 const [GOOD_STEPS, POWER1, POWER2] = [5, SETTINGS.beta1 ** 5, SETTINGS.beta2 ** 5].map(Math.fround) as [
   number,
   number,
@@ -45,13 +47,17 @@ export interface GradientNormCase {
   readonly clip: number;
   /** Whether the loss scale of f16 training and its state are operands. */
   readonly isScaled: boolean;
+  /** The factor above the mean of earlier norms, 1, that is a spike; none by default. */
+  readonly spike?: number;
 }
 
-export function gradientNormCase({ parts, clip, isScaled }: GradientNormCase): Case {
+export function gradientNormCase({ parts, clip, isScaled, spike = 0 }: GradientNormCase): Case {
   const lossScale = isScaled ? LOSS_SCALE : 1;
   return kernelCase({
     kernel: 'gradient_norm',
-    shape: `${isScaled ? 'with a loss scale, ' : ''}${parts} parts, ${clip ? `clip ${clip}` : 'no clipping'}`,
+    shape: `${isScaled ? 'with a loss scale, ' : ''}${parts} parts, ${clip ? `clip ${clip}` : 'no clipping'}${
+      spike ? `, spikes above ${spike}` : ''
+    }`,
     inputClass: 'uniform',
     inputs: {
       partial: drawn('uniform', `partial ${parts}`, parts, { low: 0, high: 4 }),
@@ -60,13 +66,15 @@ export function gradientNormCase({ parts, clip, isScaled }: GradientNormCase): C
     },
     outputs: {
       health: updated(sent(new Float64Array(8))),
+      guard: updated(sent([0, asFloat(UPDATES), MEAN_NORM, 0])),
       ...(isScaled && { scaler: updated(sent([LOSS_SCALE, asFloat(GOOD_STEPS), POWER1, POWER2])) }),
     },
     expected({ partial, loss, schedule }): Record<string, Expected> {
       const total = Math.sqrt(partial.reduce((a, b) => a + b, 0)) / lossScale;
+      const isSpike = spike > 0 && total > spike * MEAN_NORM;
       const factor = (clip > 0 ? Math.min(1, clip / total) : 1) / lossScale;
       const bounds = gradientNormBounds(parts, total, factor);
-      const powers = [POWER1 * SETTINGS.beta1, POWER2 * SETTINGS.beta2] as const;
+      const powers = isSpike ? [POWER1, POWER2] : [POWER1 * SETTINGS.beta1, POWER2 * SETTINGS.beta2];
       const corrections = isScaled ? powers.map(power => 1 / (1 - power)) : [schedule[1]!, schedule[2]!];
       // a power is off by a product and the rounding of β; 1 − power and the division follow
       const correctionBounds = corrections.map((value, i) =>
@@ -74,19 +82,33 @@ export function gradientNormCase({ parts, clip, isScaled }: GradientNormCase): C
       );
       // norm, clip factor, bad step, loss, loss scale, skipped, corrections
       const health = {
-        reference: Float64Array.of(total, factor, 0, loss[0]!, lossScale, 0, ...corrections),
+        reference: Float64Array.of(total, factor, 0, loss[0]!, lossScale, asFloat(isSpike ? 3 : 0), ...corrections),
         bound: Float64Array.of(bounds.norm, bounds.scale, 0, 0, 0, 0, ...correctionBounds),
       };
-      if (!isScaled) return { health };
+      const mean = MEAN_NORM + (total - MEAN_NORM) / (UPDATES + 1);
+      const guard = {
+        reference: isSpike
+          ? Float64Array.of(asFloat(1), asFloat(UPDATES), MEAN_NORM, 0)
+          : Float64Array.of(0, asFloat(UPDATES + 1), mean, 0),
+        // the norm's own error, and three operations on numbers no larger than the two norms
+        bound: Float64Array.of(0, 0, isSpike ? 0 : bounds.norm + (2 * U + DIVISION) * (total + 2 * MEAN_NORM), 0),
+      };
+      if (!isScaled) return { health, guard };
       const after = {
         reference: Float64Array.of(LOSS_SCALE, asFloat(GOOD_STEPS + 1), ...powers),
         bound: Float64Array.of(0, 0, ...powers.map(power => 3 * U * power)),
       };
-      return { health, scaler: after };
+      return { health, guard, scaler: after };
     },
     calls: (variants, operands) =>
-      gradientNorm(variants, parts, clip, isScaled ? { growthInterval: 100, ...SETTINGS } : undefined, operands),
-    // the bad step's number, or that the step was skipped
-    reports: ({ health }) => health![2] !== 0 || health![5] !== 0,
+      gradientNorm(
+        variants,
+        parts,
+        { clip, mostSkipped: spike ? 1 : 0, spike },
+        isScaled ? { growthInterval: 100, ...SETTINGS } : undefined,
+        operands,
+      ),
+    // the bad step's number, or that the step was skipped because of an overflow
+    reports: ({ health }) => health![2] !== 0 || health![5] === asFloat(1),
   });
 }

@@ -1,10 +1,11 @@
 /** The files that go along with a model's weights from folder to folder, as they are. */
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { type DocumentMarks, readDocumentMarks } from '../data/document-marks.js';
 import { idsBeforeText, parseTokenizerFile, tokenOfId } from '../data/tokenizer-file.js';
 import { UserError } from '../errors.js';
 import type { NewFolder } from '../files.js';
+import { parseJson, readBytes, readText } from '../input-files.js';
 import { readTokenIds, type TokenIds } from './hf-config.js';
 
 /** The files that transformers and llama.cpp's converter look for beside tokenizer.json. */
@@ -30,7 +31,7 @@ export function readCompanionsOfAnyVocabulary(folder: string): Companions['files
 
 function readFiles(folder: string, names: readonly string[]): Companions['files'] {
   const there = names.filter(file => existsSync(join(folder, file)));
-  return new Map(there.map(file => [file, readFileSync(join(folder, file))]));
+  return new Map(there.map(file => [file, readBytes(join(folder, file))]));
 }
 
 export function writeCompanionFiles(folder: NewFolder, files: Companions['files']): void {
@@ -76,7 +77,7 @@ export function withMarks(
 
 function parseObject(bytes: Uint8Array): Record<string, unknown> {
   try {
-    const value: unknown = JSON.parse(Buffer.from(bytes).toString());
+    const value: unknown = parseJson(Buffer.from(bytes).toString());
     if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
   } catch {
     // the error is thrown below
@@ -89,7 +90,7 @@ export function notesOfMarks(checkpoint: string, data: DocumentMarks): string[] 
   const path = join(checkpoint, 'tokenizer.json');
   if (!existsSync(path)) return [];
   const own = readDocumentMarks(path);
-  const json = readFileSync(path, 'utf8');
+  const json = readText(path);
   const shown = (ids: readonly number[]) =>
     ids.map(id => `'${tokenOfId(json, id)}'`).join(' ') || 'nothing before them';
   const notes: string[] = [];

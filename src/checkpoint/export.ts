@@ -1,9 +1,10 @@
 /** Writes a model folder again in another number format, in shards where it is large: for use elsewhere. */
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { readDocumentMarks } from '../data/document-marks.js';
 import { UserError } from '../errors.js';
 import { type NewFolder, writeFolderWhole } from '../files.js';
+import { readBytes, readText } from '../input-files.js';
 import { type ParameterSpec, parameterSpecs } from '../model/config.js';
 import { type Companions, readCompanions, withMarks, writeCompanionFiles } from './companions.js';
 import { hfConfig } from './hf-config.js';
@@ -74,7 +75,7 @@ export async function exportModel(from: string, out: string, options: ExportOpti
     await writeFolderWhole(out, async target => {
       writeJson(target, 'config.json', hfConfig(config, type, companions.tokenIds));
       const tokenizer = join(from, 'tokenizer.json');
-      if (existsSync(tokenizer)) target.write('tokenizer.json', readFileSync(tokenizer));
+      if (existsSync(tokenizer)) target.write('tokenizer.json', readBytes(tokenizer));
       writeCompanionFiles(target, companions.files);
       if (record !== undefined) target.write('training.json', record);
       for (const [file, members] of shards) await writeSafetensors(target.create(file), members);
@@ -134,5 +135,5 @@ function shardsOf(tensors: readonly TensorSource[], shardBytes: number): Readonl
 function withTokenizerConfig(folder: string, companions: Companions): Companions {
   const path = join(folder, 'tokenizer.json');
   if (companions.files.has('tokenizer_config.json') || !existsSync(path)) return companions;
-  return withMarks(companions, readFileSync(path, 'utf8'), readDocumentMarks(path));
+  return withMarks(companions, readText(path), readDocumentMarks(path));
 }

@@ -8,7 +8,8 @@ import { z } from 'zod';
 import { messageOf, UserError } from '../errors.js';
 import { type ModelConfig, validateModelConfig } from '../model/config.js';
 import type { RopeScaling } from '../ops/rope.js';
-import { parse, readJson, refuse } from './hf-json.js';
+import { ownValue } from '../own.js';
+import { parse, readObject, refuse } from './hf-json.js';
 import type { WeightType } from './weight-types.js';
 
 /** What an architecture computes beside LLaMA, and transformers' defaults for what its config.json leaves out. */
@@ -100,7 +101,7 @@ type HfConfig = z.infer<typeof configSchema>;
  */
 export function readModelConfig(folder: string): ModelConfig {
   const path = join(folder, 'config.json');
-  const json = readJson(path);
+  const json = readObject(path);
   const architecture = checkArchitecture(path, json);
   const c = parse(path, configSchema, json);
   const { num_attention_heads: heads, max_position_embeddings: maxPositionEmbeddings = architecture.positions } = c;
@@ -152,7 +153,7 @@ const windowOf = (
 /** Reads the ids of special tokens from a folder's config.json. @throws UserError as `readModelConfig`. */
 export function readTokenIds(folder: string): TokenIds {
   const path = join(folder, 'config.json');
-  return parse(path, tokenIdsSchema, readJson(path));
+  return parse(path, tokenIdsSchema, readObject(path));
 }
 
 /**
@@ -162,10 +163,10 @@ export function readTokenIds(folder: string): TokenIds {
  */
 export function readEndIds(folder: string): readonly number[] {
   const own = join(folder, 'config.json');
-  const { vocab_size: vocabSize } = parse(own, z.object({ vocab_size: count }), readJson(own));
+  const { vocab_size: vocabSize } = parse(own, z.object({ vocab_size: count }), readObject(own));
   for (const path of [join(folder, 'generation_config.json'), own]) {
     if (!existsSync(path)) continue;
-    const { eos_token_id: given } = parse(path, endIdsSchema, readJson(path));
+    const { eos_token_id: given } = parse(path, endIdsSchema, readObject(path));
     if (given === undefined || given === null) continue;
     const ids = [given].flat();
     const foreign = ids.find(id => id < 0 || id >= vocabSize);
@@ -245,9 +246,9 @@ function checkArchitecture(
   path: string,
   { model_type: modelType, architectures }: Record<string, unknown>,
 ): Architecture {
-  const expected = typeof modelType === 'string' ? ARCHITECTURES[modelType] : undefined;
+  const expected = typeof modelType === 'string' ? ownValue(ARCHITECTURES, modelType) : undefined;
   if (!expected) {
-    const lacking = typeof modelType === 'string' ? LACKING[modelType] : undefined;
+    const lacking = typeof modelType === 'string' ? ownValue(LACKING, modelType) : undefined;
     const known = `the types that can be read are ${Object.keys(ARCHITECTURES).join(', ')}`;
     return refuse(path, 'model_type', modelType, lacking ? `${lacking} are not supported; ${known}` : known);
   }

@@ -1,19 +1,14 @@
 /**
  * Reads a JSON file of a model folder and checks it field by field: messages name the file, the field and its value.
  */
-import { readFileSync } from 'node:fs';
 import type { z } from 'zod';
 import { UserError } from '../errors.js';
+import { readJson } from '../input-files.js';
 
 /** Reads a file. @throws UserError when it cannot be read or holds no JSON object. */
-export function readJson(path: string): Record<string, unknown> {
-  let json: unknown;
-  try {
-    json = JSON.parse(readFileSync(path, 'utf8'));
-  } catch (error) {
-    const why = error instanceof SyntaxError ? `is not JSON: ${error.message}` : 'cannot be read';
-    throw new UserError(`'${path}' ${why}; a checkpoint folder holds config.json and model.safetensors`);
-  }
+export function readObject(path: string): Record<string, unknown> {
+  const missing = `there is no file '${path}'; a checkpoint folder holds config.json and model.safetensors`;
+  const json = readJson(path, missing);
   if (typeof json !== 'object' || json === null || Array.isArray(json)) {
     throw new UserError(`'${path}' is not a JSON object`);
   }

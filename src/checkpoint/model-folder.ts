@@ -1,5 +1,5 @@
 /** A model as a folder in Hugging Face's layout: config.json, weights, and tokenizer files beside them. */
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { sizeOf } from '../autograd/tensor.js';
 import { largestTokenId } from '../data/tokenizer-file.js';
@@ -7,6 +7,7 @@ import { UserError } from '../errors.js';
 import type { NewFolder } from '../files.js';
 import type { AdapterDescription } from '../gpu/adapters.js';
 import type { Device } from '../gpu/device.js';
+import { readText } from '../input-files.js';
 import { type ModelConfig, type ParameterSpec, parameterSpecs } from '../model/config.js';
 import { type MatrixType, Model, type ModelOptions } from '../model/model.js';
 import { type Companions, writeCompanionFiles } from './companions.js';
@@ -56,7 +57,7 @@ export function checkModelFolder(folder: string): readonly string[] {
 function checkTokenizer(folder: string, { vocabSize }: ModelConfig): void {
   const path = join(folder, 'tokenizer.json');
   if (!existsSync(path)) return;
-  const { id, token } = largestTokenId(readFileSync(path, 'utf8'), path);
+  const { id, token } = largestTokenId(readText(path), path);
   if (id >= vocabSize) {
     throw new UserError(
       `'${path}' has the id ${id} (${JSON.stringify(token)}), and the embedding ${vocabSize} rows (vocab_size in ` +

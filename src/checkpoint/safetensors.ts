@@ -2,10 +2,12 @@
  * Reads the safetensors format: eight bytes of header length, a JSON header, then the tensors' bytes without gaps.
  * https://github.com/huggingface/safetensors#format
  */
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { closeSync, fstatSync, readSync } from 'node:fs';
 import { z } from 'zod';
 import { sizeOf } from '../autograd/tensor.js';
 import { UserError } from '../errors.js';
+import { openRegularFile, parseJson } from '../input-files.js';
+import { ownValue } from '../own.js';
 import {
   findNonFinite,
   type StoredBits,
@@ -76,12 +78,8 @@ export class SafetensorsFile {
 
   /** Opens a file. @throws UserError naming it and what is wrong with its header, or by how much it is cut off. */
   static open(path: string): SafetensorsFile {
-    let file: number;
-    try {
-      file = openSync(path, 'r');
-    } catch {
-      throw new UserError(`there is no file '${path}'; a checkpoint folder holds config.json and model.safetensors`);
-    }
+    const missing = `there is no file '${path}'; a checkpoint folder holds config.json and model.safetensors`;
+    const file = openRegularFile(path, missing);
     try {
       const size = fstatSync(file).size;
       if (size < 8) throw new UserError(`'${path}' is cut off: ${size} bytes are too few for a safetensors file`);
@@ -214,7 +212,7 @@ function readInto(file: number, position: number, bytes: Uint8Array): void {
 function parseHeader(path: string, text: string): Map<string, Entry> {
   let json: unknown;
   try {
-    json = JSON.parse(text);
+    json = parseJson(text);
   } catch {
     throw new UserError(`'${path}' is not a safetensors file: its header is not JSON`);
   }
@@ -235,7 +233,7 @@ function checkLayout(path: string, entries: ReadonlyMap<string, Entry>, availabl
   const sorted = [...entries].sort(([, { data_offsets: a }], [, { data_offsets: b }]) => a[0] - b[0] || a[1] - b[1]);
   let end = 0;
   for (const [name, { dtype, shape, data_offsets }] of sorted) {
-    const width = BYTES_OF[dtype];
+    const width = ownValue(BYTES_OF, dtype);
     if (!width) throw new UserError(`'${path}': '${name}' has the unknown type '${dtype}'`);
     const [from, to] = data_offsets;
     const bytes = width * sizeOf(shape);

@@ -2,10 +2,11 @@
  * training.json: how far a model has been trained, and on what. It lies beside a checkpoint and goes along with its
  * model.
  */
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { z } from 'zod';
 import { UserError } from '../errors.js';
+import { parseJson, readJson, readText } from '../input-files.js';
 import { whyInvalid } from '../schema.js';
 import { isCheckpointFolder } from './find.js';
 
@@ -50,16 +51,19 @@ const stateSchema = z.object({
    */
   sources: mixtureSchema.optional(),
   tokenizer: z.string().optional(),
+  /** The words of what steps are judged by (kernels/gradient_norm.wgsl); earlier checkpoints have none. */
+  guard: z.array(z.int().nonnegative()).length(4).optional(),
 });
 export type TrainingState = z.infer<typeof stateSchema>;
 
 /** Reads a checkpoint's training.json. @throws UserError when the file is missing or damaged. */
 export function readTrainingState(checkpoint: string): TrainingState {
   const path = join(checkpoint, 'training.json');
+  const json = readJson(path);
   try {
-    return stateSchema.parse(JSON.parse(readFileSync(path, 'utf8')));
+    return stateSchema.parse(json);
   } catch (error) {
-    throw new UserError(`'${path}' is missing or damaged: ${whyInvalid(error)}`);
+    throw new UserError(`'${path}' is damaged: ${whyInvalid(error)}`);
   }
 }
 
@@ -71,11 +75,11 @@ export function readTrainingState(checkpoint: string): TrainingState {
 export function readTrainingRecord(folder: string): string | undefined {
   const path = join(folder, 'training.json');
   if (!existsSync(path)) return undefined;
-  const text = readFileSync(path, 'utf8');
+  const text = readText(path);
   try {
-    const record = z.looseObject({}).parse(JSON.parse(text));
+    const record = z.looseObject({}).parse(parseJson(text));
     if ('sources' in record || !isCheckpointFolder(folder)) return text;
-    const config: unknown = JSON.parse(readFileSync(join(dirname(dirname(folder)), 'config.json'), 'utf8'));
+    const config: unknown = readJson(join(dirname(dirname(folder)), 'config.json'));
     const data = z.object({ sources: mixtureSchema, tokenizer: z.string() }).parse(config);
     return `${JSON.stringify({ ...record, ...data }, null, 2)}\n`;
   } catch {

@@ -1,5 +1,5 @@
 /** Gives a model a larger vocabulary: its tensors stay as they are, with rows for the new tokens. */
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { checkExtends, type NewToken, newTokens } from '../data/token-pieces.js';
 import { TextTokenizer } from '../data/tokenizer.js';
@@ -9,6 +9,7 @@ import { parameterSpecs, TOKEN_TENSORS } from '../model/config.js';
 import { Random } from '../random.js';
 import { readCompanionsOfAnyVocabulary, writeCompanionFiles } from './companions.js';
 import { readModelConfig } from './hf-config.js';
+import { readObject } from './hf-json.js';
 import { floatTensor, writeSafetensors } from './safetensors-write.js';
 import { readTrainingRecord } from './training-record.js';
 import { WeightFiles } from './weight-files.js';
@@ -84,7 +85,7 @@ export async function extendVocabulary(
       });
     });
     await writeFolderWhole(out, async target => {
-      const given = JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8')) as Record<string, unknown>;
+      const given = readObject(join(folder, 'config.json'));
       const { dtype, ...others } = given; // transformers 5 writes it, and reads either
       const json = { ...others, vocab_size: after, torch_dtype: 'float32' };
       target.write('config.json', `${JSON.stringify(json, null, 2)}\n`);

@@ -1,8 +1,9 @@
 /** The weights of a model folder: model.safetensors, or shards that model.safetensors.index.json assigns tensors to. */
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { z } from 'zod';
 import { UserError } from '../errors.js';
+import { readJson } from '../input-files.js';
 import { EMBEDDING, HEAD, type ParameterSpec } from '../model/config.js';
 import { isFileName } from '../paths.js';
 import { SafetensorsFile, type StoredPiece, showIndex, type TensorPiece } from './safetensors.js';
@@ -138,13 +139,7 @@ export class WeightFiles {
 
 /** Reads the index: tensor names to file names. */
 function readIndex(path: string): ReadonlyMap<string, string> {
-  let json: unknown;
-  try {
-    json = JSON.parse(readFileSync(path, 'utf8'));
-  } catch {
-    throw new UserError(`'${path}' cannot be read as JSON`);
-  }
-  const parsed = indexSchema.safeParse(json);
+  const parsed = indexSchema.safeParse(readJson(path));
   if (!parsed.success) throw new UserError(`'${path}' has no weight_map from tensor names to file names`);
   const map = new Map(Object.entries(parsed.data.weight_map));
   if (map.size === 0) throw new UserError(`'${path}' has an empty weight_map`);

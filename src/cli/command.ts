@@ -50,11 +50,26 @@ export function defineAction<Options, Positional extends unknown[] = string[]>(
 /** Prints the error to stderr (and as JSON to stdout if asked) and sets the exit status. */
 export function reportError(error: unknown, json: boolean): void {
   const expected = error instanceof UserError;
-  process.stderr.write(`error: ${messageOf(error)}\n`);
+  const message = printable(outOfMemory(error) ?? messageOf(error));
+  process.stderr.write(`error: ${message}\n`);
   if (!expected && process.env.BABELGRAD_DEBUG && error instanceof Error) process.stderr.write(`${error.stack}\n`);
-  if (json) process.stdout.write(`${JSON.stringify({ error: messageOf(error) })}\n`);
+  if (json) process.stdout.write(`${JSON.stringify({ error: message })}\n`);
   process.exitCode ||= expected ? 2 : 1; // an interruption's stands
 }
+
+/** Says in words what allocations of Node, and of what it compiles, throw where there is no memory. */
+function outOfMemory(error: unknown): string | undefined {
+  const message = messageOf(error);
+  if (!/array buffer allocation failed|^WebAssembly.*(could not|cannot) allocate/i.test(message)) return undefined;
+  return `this process can have no more memory (${message}); free some, or ask for less at once`;
+}
+
+/** Returns a message without what would command a terminal: names and contents of files stand in it. */
+const printable = (text: string): string =>
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is looked for
+  text.replaceAll(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, character => {
+    return `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`;
+  });
 
 const fitLines = (text: string): string =>
   text

@@ -11,7 +11,7 @@ export function comparisonTable(runs: readonly RunRecord[]): string {
   const table = makeTable(['run', 'tokens', 'FLOPs', ...languages.map(language => `${language} ${SHORT_UNITS[unit]}`)]);
   for (const run of runs) {
     milestones(run, 6).forEach(({ tokens, flops, heldOut }, i) => {
-      const losses = languages.map(language => lossIn(heldOut[language], unit)?.toFixed(3) ?? '');
+      const losses = languages.map(language => lossIn(heldOut, language, unit)?.toFixed(3) ?? '');
       table.push([i === 0 ? run.config.name : '', short(tokens), short(flops), ...losses]);
     });
   }

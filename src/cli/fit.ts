@@ -3,6 +3,7 @@ import { type Command, Option } from 'commander';
 import { UserError } from '../errors.js';
 import { checkFilePlace, writeFileWhole } from '../files.js';
 import { fitChinchilla, fitCompute, fitCpt, parseFit, parsePoints } from '../index.js';
+import { readText } from '../input-files.js';
 import { short } from '../report/numbers.js';
 import { isOpen } from '../report/study-tables.js';
 import type { Resampling } from '../scaling/bootstrap.js';
@@ -11,7 +12,7 @@ import type { LawFitResult } from '../scaling/fit-result.js';
 import { parameterNames } from '../scaling/law.js';
 import { type Exclusion, exclusions, type Used } from '../scaling/points.js';
 import { type CommandResult, defineAction, type Terminal } from './command.js';
-import { collectPairs, readText } from './input.js';
+import { collectPairs } from './input.js';
 import { wholeNumber } from './numbers.js';
 import { makeTable } from './table.js';
 

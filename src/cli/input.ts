@@ -1,16 +1,5 @@
-/** Files and pairs from the command line. */
-import { readFileSync } from 'node:fs';
+/** Pairs from the command line. */
 import { InvalidArgumentError } from 'commander';
-import { UserError } from '../errors.js';
-
-/** Reads a file's text. @throws UserError when there is no such file. */
-export function readText(path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    throw new UserError(`there is no file '${path}' that can be read`);
-  }
-}
 
 /** Collects the values `name=value` of a repeated option. */
 export function collectPairs(text: string, earlier: Record<string, string> = {}): Record<string, string> {

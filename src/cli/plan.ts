@@ -2,13 +2,14 @@
 import type { Command } from 'commander';
 import { UserError } from '../errors.js';
 import { makePlan, parseFit, parsePoints, planReplay } from '../index.js';
+import { readText } from '../input-files.js';
 import { percent, short } from '../report/numbers.js';
 import { toLaw } from '../scaling/fit-result.js';
 import type { Plan, PlannedLaw, PlannedSavings, PlannedStrategy, Span } from '../scaling/plan.js';
 import { paperLaws, paperLinesAt, publishedLaws } from '../scaling/published.js';
 import type { ReplayPlan, ReplayRun } from '../scaling/replay-plan.js';
 import { defineAction, type Terminal } from './command.js';
-import { collectPairs, readText } from './input.js';
+import { collectPairs } from './input.js';
 import { positiveNumber } from './numbers.js';
 import { measureSpeed } from './speed.js';
 import { makeTable } from './table.js';
@@ -118,13 +119,8 @@ function readLaw(name: string): PlannedLaw[] {
     const beside = paperLaws.filter(other => name.startsWith('paper-') && other !== name);
     return [published, ...beside.map(other => publishedLaws.get(other)!)];
   }
-  let text: string;
-  try {
-    text = readText(name);
-  } catch {
-    throw new UserError(`'${name}' is neither the file of a fit nor one of ${[...publishedLaws.keys()].join(', ')}`);
-  }
-  const fit = parseFit(text, name);
+  const neither = `'${name}' is neither the file of a fit nor one of ${[...publishedLaws.keys()].join(', ')}`;
+  const fit = parseFit(readText(name, neither), name);
   const toPlanned = (
     strategy: 'scratch' | 'cpt',
     { parameters, samples, range }: Omit<typeof fit, 'law' | 'diagnosis'>,

@@ -3,6 +3,7 @@ import { basename, dirname, join } from 'node:path';
 import type { Command } from 'commander';
 import { UserError } from '../errors.js';
 import { checkFilePlace } from '../files.js';
+import { readText } from '../input-files.js';
 import { findingsOf } from '../report/study-page.js';
 import {
   failures,
@@ -21,7 +22,6 @@ import { parseStudyPoints } from '../study/read-points.js';
 import { targetsOfPoints, viewOfPoints, viewOfStudy, writeStudyReport } from '../study/report.js';
 import { readStudy } from '../study/state.js';
 import { defineAction, type Terminal } from './command.js';
-import { readText } from './input.js';
 import { wholeNumber } from './numbers.js';
 import { textTable } from './table.js';
 

@@ -113,7 +113,10 @@ async function observe(terminal: Terminal, plan: StudyPlan): Promise<{ observer:
     onWait: ({ name }, holder) => terminal.note(`${name}: waiting for ${holder}, which is running it`),
     onProgress({ name }, { step, steps, loss, tokensPerSecond }) {
       progress.set(name, step / steps);
-      current.set(name, `${name} ${percent(step / steps)} loss ${loss.toFixed(3)} ${short(tokensPerSecond)} tokens/s`);
+      current.set(
+        name,
+        `${name} ${percent(step / steps)} loss ${loss?.toFixed(3) ?? 'not finite'} ${short(tokensPerSecond)} tokens/s`,
+      );
       show();
     },
     onRunEnd(run, { status, heldOut, tokens, step, steps }) {

@@ -213,7 +213,7 @@ export function observe(terminal: Terminal): { observer: TrainObserver; stop(): 
     },
     onWarning: warning => terminal.note(`warning: ${warning}`),
     onStep({ step, loss, tokensPerSecond }) {
-      progress?.update(step, `loss ${loss.toFixed(3)} · ${short(tokensPerSecond)} tokens/s`);
+      progress?.update(step, `loss ${loss?.toFixed(3) ?? 'not finite'} · ${short(tokensPerSecond)} tokens/s`);
     },
   };
   const stop = () => {

@@ -1,8 +1,9 @@
 /**
  * The tokenizer.json of a byte-level BPE: the file that training starts from, a trained one cut to size, or continued.
  */
+import { isDeepStrictEqual } from 'node:util';
 import { UserError } from '../errors.js';
-import { entriesOf, type Merge, parseTokenizerFile, stepsOf } from './tokenizer-file.js';
+import { entriesOf, type Merge, parseTokenizerFile, stepsOf, type TokenizerFile } from './tokenizer-file.js';
 
 /** The token that stands after every document, at id 0. */
 export const SEPARATOR = '<|endoftext|>';
@@ -58,6 +59,15 @@ export function shortenBpe(json: string, vocabSize: number, pattern: string): st
 /** Whether a tokenizer.json spells bytes as symbols in its vocabulary, one character each. */
 export function isByteLevel(json: string): boolean {
   return stepsOf(parseTokenizerFile(json).pre_tokenizer).some(({ type }) => type === 'ByteLevel');
+}
+
+/** Whether a file differs from what `tokenizer train` writes in its vocabulary and merges alone. */
+export function isOwnBpe({ model, ...rest }: TokenizerFile): boolean {
+  if (Array.isArray(model.vocab) || model.merges === undefined) return false;
+  const empty = { ...rest, model: { ...model, vocab: {}, merges: [] } };
+  return [WORD_PATTERN, GPT2_PATTERN].some(pattern =>
+    isDeepStrictEqual(empty, parseTokenizerFile(bpeFile(new Map(), [], pattern))),
+  );
 }
 
 /**

@@ -1,8 +1,9 @@
 /** The marks around every document of a tokenizer's data: a token that ends it, and often one that begins it. */
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import { UserError } from '../errors.js';
+import { readJson, readText } from '../input-files.js';
 import { whyInvalid } from '../schema.js';
 import { SEPARATOR } from './bpe-file.js';
 import { addedTokensOf, entriesOf, idsBeforeText, parseTokenizerFile, type TokenizerFile } from './tokenizer-file.js';
@@ -16,7 +17,7 @@ export interface DocumentMarks {
 
 /** Reads the marks of the tokenizer at a path, as `TextTokenizer.load` does. @throws UserError when there is none. */
 export function readDocumentMarks(path: string): DocumentMarks {
-  return documentMarks(parseTokenizerFile(readFileSync(path, 'utf8'), path), readNeighbours(path));
+  return documentMarks(parseTokenizerFile(readText(path), path), readNeighbours(path));
 }
 
 /** The settings that decide the marks, beside the file itself. */
@@ -69,13 +70,7 @@ export function readNeighbours(tokenizerPath: string): Neighbours {
 
 function readIf<Schema extends z.ZodType>(path: string, schema: Schema): z.infer<Schema> | undefined {
   if (!existsSync(path)) return undefined;
-  let json: unknown;
-  try {
-    json = JSON.parse(readFileSync(path, 'utf8'));
-  } catch {
-    throw new UserError(`'${path}' is not JSON; mend it, or move it away from the tokenizer.json beside it`);
-  }
-  const parsed = schema.safeParse(json);
+  const parsed = schema.safeParse(readJson(path));
   if (parsed.success) return parsed.data;
   throw new UserError(`'${path}': ${whyInvalid(parsed.error, 'file')}`);
 }

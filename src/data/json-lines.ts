@@ -1,7 +1,7 @@
 /** Reads a .jsonl file: the object of each line, or the string in one field of each. */
 import { messageOf, UserError } from '../errors.js';
 import type { BadRow, BadRows } from './bad-rows.js';
-import { parseJson } from './json-numbers.js';
+import { parsePythonJson } from './json-numbers.js';
 import { type OnRead, readText } from './text-stream.js';
 
 /** The most characters of a line. A longer one is hardly one document, and near what a string can hold. */
@@ -93,7 +93,7 @@ async function* readLines(path: string, onRead?: OnRead): AsyncGenerator<string>
 function objectOf(line: string): Record<string, unknown> | string {
   let value: unknown;
   try {
-    value = parseJson(line);
+    value = parsePythonJson(line);
   } catch (error) {
     return `is not JSON: ${messageOf(error)}`;
   }

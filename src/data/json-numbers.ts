@@ -1,13 +1,14 @@
 /** Reads JSON as Python's json.dumps writes it: with NaN, Infinity and -Infinity, which are no JSON. */
+import { parseJson } from '../input-files.js';
 
-/** Parses a text. @returns the value, with null for these numbers. @throws SyntaxError as JSON.parse. */
-export function parseJson(text: string): unknown {
+/** Parses a text. @returns the value, with null for these numbers. @throws SyntaxError as `parseJson`. */
+export function parsePythonJson(text: string): unknown {
   try {
-    return JSON.parse(text);
+    return parseJson(text);
   } catch (error) {
     const mended = withoutNonFinite(text);
     if (mended === text) throw error;
-    return JSON.parse(mended);
+    return parseJson(mended);
   }
 }
 

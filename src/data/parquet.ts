@@ -1,17 +1,14 @@
 /**
  * Reads the rows of a Parquet file, or the texts of a column, row group by row group: it takes the memory of the
- * largest.
+ * largest. A thread does the reading, since the reader can fall into a loop without an end where a file is damaged; a
+ * thread that makes no progress is ended.
  */
-import {
-  asyncBufferFromFile,
-  type FileMetaData,
-  parquetMetadataAsync,
-  parquetReadObjects,
-  parquetSchema,
-} from 'hyparquet';
-import { compressors } from 'hyparquet-compressors';
+import { join } from 'node:path';
+import { Worker } from 'node:worker_threads';
 import { messageOf, UserError } from '../errors.js';
+import { packageRoot } from '../files.js';
 import type { BadRows } from './bad-rows.js';
+import type { ThreadData, ThreadMessage } from './parquet-thread.js';
 import type { OnRead } from './text-stream.js';
 
 /** The values of a row by column, and its number from 1. */
@@ -20,37 +17,60 @@ export interface ParquetRow {
   readonly row: number;
 }
 
+/** The seconds without a further page after which a file is given up. A page is a megabyte or so. */
+const PATIENCE = 30;
+
 /**
  * Yields each row.
  * @param column the only column to read; by default all.
+ * @param patience the seconds after which a reader that makes no progress is ended.
  * @throws UserError when the file is empty, not Parquet, damaged or not UTF-8, or has no such column or no rows.
  */
-export async function* readParquetRows(path: string, column?: string, onRead?: OnRead): AsyncGenerator<ParquetRow> {
-  const { file, metadata } = await openParquet(path);
-  const names = parquetSchema(metadata).children.map(({ element }) => element.name);
-  if (column !== undefined && !names.includes(column)) {
-    throw new UserError(
-      `'${path}' has no column '${column}'; its columns: ${names.join(', ')}. Choose one with --field.`,
-    );
-  }
-  const columns = column === undefined ? names : [column];
-  let rowStart = 0;
-  for (const group of metadata.row_groups) {
-    const rowEnd = rowStart + Number(group.num_rows);
-    let rows: Record<string, unknown>[];
-    try {
-      rows = await parquetReadObjects({ file, metadata, columns, rowStart, rowEnd, compressors, parsers });
-    } catch (error) {
-      const what = column === undefined ? '' : `column '${column}' `;
-      throw new UserError(`'${path}' rows ${rowStart + 1} to ${rowEnd}: ${what}cannot be read: ${messageOf(error)}`);
+export async function* readParquetRows(
+  path: string,
+  column?: string,
+  onRead?: OnRead,
+  patience = PATIENCE,
+): AsyncGenerator<ParquetRow> {
+  const workerData: ThreadData = { path, column };
+  // the thread runs what was compiled, also where the code here was not
+  const thread = new Worker(join(packageRoot, 'dist', 'src', 'data', 'parquet-thread.js'), { workerData });
+  try {
+    for (;;) {
+      const message = await nextMessage(thread, path, patience);
+      if (message === 'end') return;
+      if ('error' in message) throw new UserError(message.error);
+      const { rows, start, bytes } = message.group;
+      onRead?.(bytes);
+      for (const [i, value] of rows.entries()) yield { value, row: start + i + 1 };
     }
-    // progress goes by rows: groups differ little in what a row takes, and a progress bar needs no more
-    const bytesAt = (row: number) => Math.round((file.byteLength * row) / Number(metadata.num_rows));
-    onRead?.(bytesAt(rowEnd) - bytesAt(rowStart));
-    for (const [i, value] of rows.entries()) yield { value, row: rowStart + i + 1 };
-    rowStart = rowEnd;
+  } finally {
+    await thread.terminate();
   }
-  if (rowStart === 0) throw new UserError(`'${path}' has no rows`);
+}
+
+/** Asks the thread for a row group, and waits for as long as it makes progress. */
+function nextMessage(thread: Worker, path: string, patience: number): Promise<Exclude<ThreadMessage, 'alive'>> {
+  return new Promise((resolve, reject) => {
+    const refuse = (why: string) =>
+      settle(() => reject(new UserError(`'${path}' cannot be read: ${why}; it is damaged, fetch it again`)));
+    const giveUp = () => refuse(`nothing more was read of it in ${patience} s`);
+    let timer = setTimeout(giveUp, 1000 * patience);
+    const onMessage = (message: ThreadMessage) => {
+      clearTimeout(timer);
+      if (message === 'alive') timer = setTimeout(giveUp, 1000 * patience);
+      else settle(() => resolve(message));
+    };
+    // a thread that runs out of memory ends with an error
+    const onError = (error: unknown) => refuse(messageOf(error));
+    const settle = (body: () => void) => {
+      clearTimeout(timer);
+      thread.off('message', onMessage).off('error', onError);
+      body();
+    };
+    thread.on('message', onMessage).on('error', onError);
+    thread.postMessage('next');
+  });
 }
 
 /**
@@ -68,32 +88,4 @@ export async function* readParquetTexts(
     if (typeof text === 'string') yield text;
     else rows.add({ file: path, unit: 'row', number: row, why: `has no text in column '${column}'` });
   }
-}
-
-const decoder = new TextDecoder('utf-8', { fatal: true });
-const parsers = {
-  stringFromBytes(bytes: Uint8Array | undefined): string | undefined {
-    try {
-      return bytes && decoder.decode(bytes);
-    } catch {
-      throw new Error('a text is not UTF-8');
-    }
-  },
-};
-
-async function openParquet(path: string) {
-  let file: Awaited<ReturnType<typeof asyncBufferFromFile>>;
-  try {
-    file = await asyncBufferFromFile(path);
-  } catch (error) {
-    throw new UserError(`'${path}' cannot be read: ${messageOf(error)}`);
-  }
-  if (file.byteLength === 0) throw new UserError(`'${path}' is empty`);
-  let metadata: FileMetaData;
-  try {
-    metadata = await parquetMetadataAsync(file);
-  } catch (error) {
-    throw new UserError(`'${path}' is not a Parquet file, or is cut off: ${messageOf(error)}`);
-  }
-  return { file, metadata };
 }

@@ -4,11 +4,12 @@
  * document, so that document boundaries are kept. Where the tokenizer begins texts with a token, that one stands before
  * every document.
  */
-import { closeSync, existsSync, fstatSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, existsSync, fstatSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { messageOf, UserError } from '../errors.js';
+import { UserError } from '../errors.js';
 import { sha256 } from '../hash.js';
+import { openRegularFile, readBytes, readJson, readText } from '../input-files.js';
 import { isFileName } from '../paths.js';
 import { whyInvalid } from '../schema.js';
 import { bytesPerToken, readIds } from './token-file.js';
@@ -61,12 +62,7 @@ class SplitReader {
 
   #open(folder: string, { file, tokens }: Split): void {
     const path = join(folder, file);
-    let descriptor: number;
-    try {
-      descriptor = openSync(path, 'r');
-    } catch (error) {
-      throw new UserError(`'${path}', which index.json names, cannot be read: ${messageOf(error)}`);
-    }
+    const descriptor = openRegularFile(path, `there is no file '${path}', which index.json names`);
     this.#files.push({ descriptor, start: this.#tokens, tokens });
     this.#tokens += tokens;
     const found = fstatSync(descriptor).size;
@@ -126,20 +122,10 @@ export class TokenDataset {
    */
   static open(folder: string): TokenDataset {
     const path = join(folder, 'index.json');
-    let text: string;
-    try {
-      text = readFileSync(path, 'utf8');
-    } catch {
-      throw new UserError(
-        `'${folder}' is no token data set (it has no index.json); make one with 'babelgrad tokenize'`,
-      );
-    }
-    let json: unknown;
-    try {
-      json = JSON.parse(text);
-    } catch (error) {
-      throw new UserError(`'${path}' is not JSON: ${messageOf(error)}`);
-    }
+    const json = readJson(
+      path,
+      `'${folder}' is no token data set (it has no index.json); make one with 'babelgrad tokenize'`,
+    );
     const parsed = indexSchema.safeParse(json);
     if (!parsed.success) {
       throw new UserError(`'${path}': ${whyInvalid(parsed.error, 'index')}. Run 'tokenize' again.`);
@@ -168,7 +154,7 @@ export class TokenDataset {
 
   /** The text of the tokenizer.json that made the ids. */
   get tokenizerJson(): string {
-    return readFileSync(join(this.folder, 'tokenizer.json'), 'utf8');
+    return readText(join(this.folder, 'tokenizer.json'));
   }
 
   /**
@@ -178,7 +164,7 @@ export class TokenDataset {
    */
   checkTokenizerOf(modelFolder: string): void {
     const path = join(modelFolder, 'tokenizer.json');
-    if (!existsSync(path) || sha256(readFileSync(path)) === this.index.tokenizer) return;
+    if (!existsSync(path) || sha256(readBytes(path)) === this.index.tokenizer) return;
     throw new UserError(
       `'${this.folder}': the data was made with another tokenizer than the checkpoint's; run 'tokenize' with '${path}'`,
     );
@@ -197,13 +183,7 @@ export class TokenDataset {
 /** Checks that the tokenizer is the one that made the ids: they mean nothing with another. */
 function checkOwnTokenizer(folder: string, expected: string): void {
   const path = join(folder, 'tokenizer.json');
-  let json: Buffer;
-  try {
-    json = readFileSync(path);
-  } catch (error) {
-    throw new UserError(`'${path}', which made the ids, cannot be read: ${messageOf(error)}`);
-  }
-  if (sha256(json) !== expected) {
+  if (sha256(readBytes(path, `there is no file '${path}', which made the ids`)) !== expected) {
     throw new UserError(
       `'${path}' is not the tokenizer that made the ids (its SHA-256 differs from the one in index.json)`,
     );

@@ -1,6 +1,8 @@
 /** Files of token ids, u16 or u32 by the size of the vocabulary (little-endian, as every machine that Node runs on). */
-import { closeSync, openSync, readSync } from 'node:fs';
+
+import { closeSync, readSync } from 'node:fs';
 import type { OutputFile } from '../durable.js';
+import { openRegularFile } from '../input-files.js';
 
 /**
  * The number of ids that are held before they are written, and read at once: documents are often only a few hundred
@@ -74,7 +76,7 @@ export class TokenReader {
 
   /** Opens the file to read the ids start … end-1. */
   constructor(path: string, dtype: 'u16' | 'u32', start: number, end: number) {
-    this.#descriptor = openSync(path, 'r');
+    this.#descriptor = openRegularFile(path);
     this.#dtype = dtype;
     this.#read = start;
     this.#end = end;

@@ -1,6 +1,7 @@
 /** Reads what a tokenizer.json of any kind says, without making a tokenizer of it, and makes variants of it. */
 import { z } from 'zod';
 import { UserError } from '../errors.js';
+import { parseJson } from '../input-files.js';
 
 /** A step of a normalizer, pre-tokenizer or post-processor; a `Sequence` holds further ones. */
 export interface Step {
@@ -43,7 +44,7 @@ export type TokenizerFile = z.infer<typeof schema>;
 /** Parses a tokenizer.json. @throws UserError naming `path`, where it is given, when the text is none. */
 export function parseTokenizerFile(json: string, path?: string): TokenizerFile {
   try {
-    return schema.parse(JSON.parse(json));
+    return schema.parse(parseJson(json));
   } catch {
     const what = path === undefined ? 'the text is' : `'${path}' is`;
     throw new UserError(`${what} not a tokenizer.json: it has no model with a vocab`);

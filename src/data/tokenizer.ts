@@ -1,7 +1,7 @@
 /** Tokenizers in Hugging Face's tokenizer.json format, through their own package: loading and using them. */
-import { readFileSync } from 'node:fs';
 import type { Encoding, Tokenizer } from 'tokenizers';
 import { messageOf, UserError } from '../errors.js';
+import { readText } from '../input-files.js';
 import { requireNative } from '../natives.js';
 import { type SafeCut, safeCuts } from './cuts.js';
 import { type DocumentMarks, documentMarks, type MarkOptions, readNeighbours } from './document-marks.js';
@@ -13,6 +13,7 @@ import {
   withoutSpecialTokens,
   withoutTextPrefix,
 } from './tokenizer-file.js';
+import { tryTokenizer } from './tokenizer-trial.js';
 
 /** What a special token that is spelled out in a text becomes: text like any other, or that token. */
 export const SPECIAL_TOKENS = ['text', 'tokens'] as const;
@@ -46,8 +47,9 @@ export class TextTokenizer implements DocumentMarks {
 
   private constructor(json: string, marksOf: (file: TokenizerFile) => DocumentMarks) {
     this.json = json;
-    this.#tokenizer = nativeTokenizer(json);
     this.#file = parseTokenizerFile(json);
+    tryTokenizer(json, this.#file);
+    this.#tokenizer = nativeTokenizer(json);
     this.vocabulary = new Map(Object.entries(this.#tokenizer.getVocab(true)));
     this.vocabSize = [...this.vocabulary.values()].reduce((most, id) => Math.max(most, id), -1) + 1;
     const { separatorId, startIds } = marksOf(this.#file);
@@ -64,12 +66,7 @@ export class TextTokenizer implements DocumentMarks {
    * @throws UserError when the file is missing or damaged, or has no such marks.
    */
   static load(path: string, options: MarkOptions = {}): TextTokenizer {
-    let json: string;
-    try {
-      json = readFileSync(path, 'utf8');
-    } catch {
-      throw new UserError(`there is no tokenizer '${path}'; make one with 'babelgrad tokenizer train'`);
-    }
+    const json = readText(path, `there is no tokenizer '${path}'; make one with 'babelgrad tokenizer train'`);
     const neighbours = readNeighbours(path);
     try {
       return new TextTokenizer(json, file => documentMarks(file, neighbours, options));

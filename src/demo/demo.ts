@@ -12,7 +12,7 @@ import { openDevice } from '../gpu/device.js';
 import { reportPage } from '../report/page.js';
 import { type Comparison, compareRuns, type RunRecord, readRun } from '../report/runs.js';
 import { parseConfig } from '../run/config.js';
-import type { TrainObserver } from '../run/loop.js';
+import type { TrainObserver } from '../run/context.js';
 import { startOrResumeRun } from '../run/run.js';
 
 /** These sizes are such that two slow cores get through the demonstration in a few minutes. */

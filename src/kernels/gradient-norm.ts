@@ -33,21 +33,31 @@ export interface LossScaling {
   readonly beta2: number;
 }
 
+/** What a step is held to. */
+export interface StepLimits {
+  /** The largest norm; larger gradients are scaled down to it. 0: no clipping. */
+  readonly clip: number;
+  /** The number of steps in a row that are skipped because they are not finite or spikes, before one is bad. */
+  readonly mostSkipped: number;
+  /** The factor above the running mean of norms from which on a step is a spike. 0: none is. */
+  readonly spike: number;
+}
+
 /**
- * Norm, clip factor and soundness of a step. `clip` 0: no clipping. `scaler` with `scaling`: dynamic loss scaling; the
- * corrections in `bodySchedule` are then those of the updates that were made.
+ * Norm, clip factor and soundness of a step, judged with the state in `guard` [4]. `scaler` with `scaling`: dynamic
+ * loss scaling; the corrections in `bodySchedule` are then those of the updates that were made.
  */
 export function gradientNorm(
   variants: VariantTable,
   parts: number,
-  clip: number,
+  { clip, mostSkipped, spike }: StepLimits,
   scaling: LossScaling | undefined,
-  operands: Record<'partial' | 'loss' | 'schedule' | 'health', Operand> & {
+  operands: Record<'partial' | 'loss' | 'schedule' | 'health' | 'guard', Operand> & {
     readonly scaler?: Operand | undefined;
     readonly bodySchedule?: Operand | undefined;
   },
 ): KernelCall[] {
-  const { partial, loss, schedule, health, scaler, bodySchedule } = operands;
+  const { partial, loss, schedule, health, guard, scaler, bodySchedule } = operands;
   const staged = scaler && bodySchedule;
   const { growthInterval = 0, beta1 = 0, beta2 = 0 } = scaling ?? {};
   const call = kernelCall('gradient_norm', {
@@ -56,8 +66,8 @@ export function gradientNorm(
       LOSS_SCALING: scaler !== undefined,
       STAGED: staged !== undefined,
     },
-    operands: { partial, loss, schedule, health, scaler, body_schedule: staged },
-    params: { parts, clip, growth_interval: growthInterval, beta1, beta2 },
+    operands: { partial, loss, schedule, health, guard, scaler, body_schedule: staged },
+    params: { parts, clip, most_skipped: mostSkipped, spike, growth_interval: growthInterval, beta1, beta2 },
     workgroups: [1, 1, 1],
   });
   return [call];

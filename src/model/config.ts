@@ -67,6 +67,7 @@ export function validateModelConfig(config: ModelConfig): ModelConfig {
     const value = issue.path.reduce<unknown>((within, key) => (within as Record<PropertyKey, unknown>)[key], config);
     throw new UserError(`model: ${issue.path.join('.')} is ${value}; it ${issue.message}`);
   }
+  checkSizes(config);
   const { numAttentionHeads, numKeyValueHeads, headDim } = config;
   if (numAttentionHeads % numKeyValueHeads !== 0) {
     throw new UserError(
@@ -84,6 +85,33 @@ export function validateModelConfig(config: ModelConfig): ModelConfig {
     );
   }
   return config;
+}
+
+/** The most layers. Lists of tensors are made of them; published models have some hundreds at most. */
+const MOST_LAYERS = 10_000;
+/** The most entries of a vocabulary: ids are u32. */
+const MOST_ENTRIES = 2 ** 32;
+
+/**
+ * Refuses what no file and no device could hold, before a list is made: bytes are counted exactly up to 2^53.
+ * @throws UserError naming the field, or the size of the whole.
+ */
+function checkSizes(config: ModelConfig): void {
+  const { numHiddenLayers: layers, vocabSize, hiddenSize: C, intermediateSize: F, headDim } = config;
+  const most = (field: keyof ModelConfig, bound: number) => {
+    const value = Number(config[field]);
+    if (value > bound) throw new UserError(`model: ${field} is ${value}; it must be at most ${bound}`);
+  };
+  most('numHiddenLayers', MOST_LAYERS);
+  most('vocabSize', MOST_ENTRIES);
+  const heads = 2 * (config.numAttentionHeads + config.numKeyValueHeads);
+  const parameters = 2 * vocabSize * C + layers * C * (heads * headDim + 3 * F);
+  const bytes = 4 * (parameters + config.maxPositionEmbeddings * headDim);
+  if (bytes <= Number.MAX_SAFE_INTEGER) return;
+  throw new UserError(
+    `model: weights and positions would take about ${bytes.toPrecision(3)} bytes, which nothing can hold; check ` +
+      'vocabSize, hiddenSize, intermediateSize, numHiddenLayers, the heads and their size, maxPositionEmbeddings',
+  );
 }
 
 /**

@@ -1,5 +1,6 @@
 /** Named model sizes: those of the reference study, and small ones that a CPU can train. */
 import { UserError } from '../errors.js';
+import { ownValue } from '../own.js';
 
 /** The sizes that a preset fixes; the vocabulary comes from the tokenizer. */
 export interface ModelSize {
@@ -73,12 +74,12 @@ export const presetNames: readonly string[] = [...Object.keys(SMALL), ...Object.
 
 /** Returns the sizes of a preset. @throws UserError listing the names when there is no such preset. */
 export function presetSize(name: string): ModelSize {
-  const small = SMALL[name];
+  const small = ownValue(SMALL, name);
   if (small) {
     const [hiddenSize, intermediateSize, numHiddenLayers, numAttentionHeads] = small;
     return { hiddenSize, intermediateSize, numHiddenLayers, numAttentionHeads };
   }
-  const reference = REFERENCE[name];
+  const reference = ownValue(REFERENCE, name);
   if (!reference) throw new UserError(`no model preset '${name}'; there are ${presetNames.join(', ')}`);
   const [hiddenSize, numHiddenLayers, numAttentionHeads] = reference;
   const intermediateSize = 256 * (Math.floor(Math.floor((8 * hiddenSize) / 3) / 256) + 1);

@@ -15,6 +15,16 @@ export interface OptimizerSettings {
   readonly clip: number;
   /** The number of good steps in a row after which f16 training doubles the loss scale (2000 by default). */
   readonly lossScaleInterval?: number | undefined;
+  /**
+   * The number of steps in a row that are skipped because loss or gradients are not finite, or the gradient norm is a
+   * spike; one more is a bad step, after which nothing is updated (0 by default).
+   */
+  readonly mostSkipped?: number | undefined;
+  /**
+   * A gradient norm above this factor of its mean over the last 50 updates is a spike, once there were 20; 0 by
+   * default: none is.
+   */
+  readonly spike?: number | undefined;
 }
 
 /** The settings of the reference study. */
@@ -73,16 +83,23 @@ export function scheduleWords(
   return words;
 }
 
+/** Why a step made no update, by its number in the kernel, from 1 on. */
+export const SKIP_REASONS = ['overflow', 'not finite', 'spike'] as const;
+export type SkipReason = (typeof SKIP_REASONS)[number];
+
 /** The report of a step. */
 export interface StepHealth {
   readonly loss: number;
   readonly gradientNorm: number;
-  /** The first step whose loss or gradients were not finite, 0 if there is none; no update has been made since. */
+  /** The step that was one too many to skip, 0 if there is none; no update has been made since. */
   readonly badStep: number;
   /** The factor of the gradients in f16 training, else 1. */
   readonly lossScale: number;
-  /** Whether f16 gradients overflowed, so that no update was made and the loss scale was halved. */
-  readonly skipped: boolean;
+  /**
+   * Why no update was made; undefined where one was. `overflow`: of gradients in f16, whose loss scale was halved.
+   * `not finite`: loss or gradients. `spike`: the gradient norm was far above its running mean.
+   */
+  readonly skipped: SkipReason | undefined;
 }
 
 /** The bytes of [norm, scale, bad step as u32, loss, loss scale, skipped as u32, correction 1, correction 2]. */
@@ -96,13 +113,13 @@ export function readStepHealth(bytes: ArrayBuffer, offsetBytes: number): StepHea
     badStep: words[2]!,
     loss: floats[3]!,
     lossScale: floats[4]!,
-    skipped: words[5]! !== 0,
+    skipped: SKIP_REASONS[words[5]! - 1],
   };
 }
 
 /**
  * Traces the update. The persistent tensors are `loss` [1], `schedule` [4], `bodySchedule` [4] (for what is frozen at
- * first), `health` [8] and, for f16 gradients, `scaler` [4], or [6] with a `bodySchedule`.
+ * first), `health` [8], `guard` [4] and, for f16 gradients, `scaler` [4], or [6] with a `bodySchedule`.
  */
 export function traceUpdate(
   graph: Graph,
@@ -114,8 +131,9 @@ export function traceUpdate(
     schedule,
     bodySchedule,
     health,
+    guard,
     scaler,
-  }: Record<'loss' | 'schedule' | 'health', Tensor> & {
+  }: Record<'loss' | 'schedule' | 'health' | 'guard', Tensor> & {
     bodySchedule?: Tensor | undefined;
     scaler?: Tensor | undefined;
   },
@@ -140,19 +158,20 @@ export function traceUpdate(
         }),
     });
   });
-  const { beta1, beta2, lossScaleInterval = LOSS_SCALE_INTERVAL } = settings;
+  const { beta1, beta2, clip, lossScaleInterval = LOSS_SCALE_INTERVAL, mostSkipped = 0, spike = 0 } = settings;
   const scaling = { growthInterval: lossScaleInterval, beta1, beta2 };
   graph.add({
     op: 'gradient_norm',
     inputs: [partial, loss, schedule],
     outputs: [],
-    updates: [health, ...(scaler ? [scaler] : []), ...(scaler && bodySchedule ? [bodySchedule] : [])],
+    updates: [health, guard, ...(scaler ? [scaler] : []), ...(scaler && bodySchedule ? [bodySchedule] : [])],
     launch: (variants, bind) =>
-      gradientNorm(variants, parts, settings.clip, scaler && scaling, {
+      gradientNorm(variants, parts, { clip, mostSkipped, spike }, scaler && scaling, {
         partial: bind(partial),
         loss: bind(loss),
         schedule: bind(schedule),
         health: bind(health),
+        guard: bind(guard),
         scaler: scaler && bind(scaler),
         bodySchedule: scaler && bodySchedule && bind(bodySchedule),
       }),

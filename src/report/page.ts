@@ -213,7 +213,7 @@ function lossTable(runs: readonly RunRecord[]): string {
       key(index, run.config.name),
       short(tokens),
       short(flops),
-      ...languages.map(language => lossIn(heldOut[language], unit)?.toFixed(4) ?? ''),
+      ...languages.map(language => lossIn(heldOut, language, unit)?.toFixed(4) ?? ''),
     ]),
   );
   return table(['run', 'tokens', 'FLOPs', ...languages.map(language => `${language} (${SHORT_UNITS[unit]})`)], rows);

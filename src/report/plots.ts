@@ -165,7 +165,7 @@ const QUANTITIES: Readonly<Record<StepQuantity, string>> = {
 /** Draws a quantity of the steps; the loss is smoothed over a twentieth of the run. */
 export function stepPlot(runs: readonly RunRecord[], quantity: StepQuantity): string {
   const rows = runs.flatMap(run => {
-    const steps = run.steps.filter(step => step[quantity] !== null); // a skipped step has no gradient norm
+    const steps = run.steps.filter(step => step[quantity] !== null); // what is not finite
     const values = steps.map(step => step[quantity]!);
     const window = quantity === 'loss' ? Math.max(1, Math.round(values.length / 20)) : 1;
     const smoothed = values.map((_, i) => mean(values.slice(Math.max(0, i - window + 1), i + 1)));

@@ -1,8 +1,9 @@
 /** Reads run folders: their configuration and metrics, and which of them belong together. */
-import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import { UserError } from '../errors.js';
+import { parseJson, readJson, readText } from '../input-files.js';
+import { ownValue } from '../own.js';
 import { type CurvePoint, type Savings, savingsAtEqualLoss } from '../scaling/savings.js';
 import { whyInvalid } from '../schema.js';
 
@@ -44,8 +45,9 @@ const lineSchema = z.discriminatedUnion('kind', [
     step: z.number(),
     tokens: z.number(),
     flops: z.number(),
-    loss: z.number(),
+    loss: z.number().nullable(),
     gradientNorm: z.number().nullable(),
+    skipped: z.string().optional(),
     lossScale: z.number().optional(),
     learningRate: z.number(),
     tokensPerSecond: z.number(),
@@ -78,25 +80,19 @@ export interface RunRecord {
  * @throws UserError naming the file, and the line that is not a metric.
  */
 export function readRun(folder: string): RunRecord {
-  const read = (name: string) => {
-    try {
-      return readFileSync(join(folder, name), 'utf8');
-    } catch {
-      throw new UserError(`'${folder}' is not the folder of a run: it has no ${name}`);
-    }
-  };
+  const missing = (name: string) => `'${folder}' is not the folder of a run: it has no ${name}`;
   let config: RunRecord['config'];
   try {
-    config = configSchema.parse(JSON.parse(read('config.json')));
+    config = configSchema.parse(readJson(join(folder, 'config.json'), missing('config.json')));
   } catch (error) {
     if (error instanceof UserError) throw error;
     throw new UserError(`'${join(folder, 'config.json')}' is not the configuration of a run: ${whyInvalid(error)}`);
   }
-  const texts = read('metrics.jsonl').split('\n');
+  const texts = readText(join(folder, 'metrics.jsonl'), missing('metrics.jsonl')).split('\n');
   texts.pop(); // empty after the last line feed, or cut off
   const lines = texts.map((text, i) => {
     try {
-      return lineSchema.parse(JSON.parse(text));
+      return lineSchema.parse(parseJson(text));
     } catch {
       throw new UserError(`'${join(folder, 'metrics.jsonl')}' line ${i + 1} is not a metric`);
     }
@@ -125,7 +121,7 @@ function sourceOf({ source, tokenizer }: RunRecord['config']): Pick<RunRecord, '
 function dataOfRun(checkpoint: string | undefined): z.infer<typeof dataSchema> | undefined {
   if (!checkpoint) return undefined;
   try {
-    return dataSchema.parse(JSON.parse(readFileSync(join(dirname(dirname(checkpoint)), 'config.json'), 'utf8')));
+    return dataSchema.parse(readJson(join(dirname(dirname(checkpoint)), 'config.json')));
   } catch {
     return undefined; // moved, or another program's model
   }
@@ -162,14 +158,19 @@ export const unitOf = (runs: readonly RunRecord[]): LossUnit =>
   runs.every(run => sameTokens(run, runs[0]!) && !run.isExtended) ? 'nats per token' : 'bits per byte';
 
 /** Returns a held-out loss in a unit; undefined when there is none. */
-export function lossIn(found: z.infer<typeof lossSchema> | undefined, unit: LossUnit): number | undefined {
+export function lossIn(
+  heldOut: RunRecord['evaluations'][number]['heldOut'],
+  language: string,
+  unit: LossUnit,
+): number | undefined {
+  const found = ownValue(heldOut, language);
   return (unit === 'nats per token' ? found?.loss : found?.bitsPerByte) ?? undefined;
 }
 
 /** Returns the held-out losses of a run in one language, in `unit`. */
 export function curveOf(run: RunRecord, language: string, unit: LossUnit): CurvePoint[] {
   return run.evaluations.flatMap(({ tokens, flops, heldOut }) => {
-    const loss = lossIn(heldOut[language], unit);
+    const loss = lossIn(heldOut, language, unit);
     return loss === undefined ? [] : [{ tokens, flops, loss }];
   });
 }

@@ -24,7 +24,7 @@ export interface CheckpointContents {
   readonly tokenizerJson: string;
   /** What came with the model that the run started from. */
   readonly companions?: Companions | undefined;
-  readonly state: Omit<TrainingState, 'format' | 'mixture'> & { readonly mixture: MixtureState };
+  readonly state: Omit<TrainingState, 'format' | 'mixture' | 'guard'> & { readonly mixture: MixtureState };
 }
 
 /** Writes a checkpoint, then removes the oldest beyond `keep`. @returns its folder. */
@@ -41,7 +41,7 @@ export async function saveCheckpoint(run: string, keep: number, contents: Checkp
     const scaler = await trainer.scaler();
     const scaling = scaler ? [floatTensor(SCALER, [scaler.length], async () => scaler)] : [];
     await writeSafetensors(target.create(OPTIMIZER), [...tensors, ...scaling]);
-    const training = { format: TRAINING_FORMAT, ...state };
+    const training = { format: TRAINING_FORMAT, ...state, guard: [...(await trainer.guard())] };
     target.write('training.json', `${JSON.stringify(training, null, 2)}\n`);
   });
   for (const old of listCheckpoints(run).slice(0, -keep)) removeFolderWhole(old.folder);
@@ -81,8 +81,11 @@ export function checkOptimizerState(checkpoint: string, config: ModelConfig): vo
   }
 }
 
-/** Puts back the optimizer's state of a checkpoint. @throws UserError when it does not fit the model. */
-export function restoreTrainer(trainer: Trainer, checkpoint: string, step: number): void {
+/**
+ * Puts back the optimizer's state of a checkpoint, with the `guard` of a run that goes on.
+ * @throws UserError when it does not fit the model.
+ */
+export function restoreTrainer(trainer: Trainer, checkpoint: string, step: number, guard?: readonly number[]): void {
   const file = SafetensorsFile.open(join(checkpoint, OPTIMIZER));
   try {
     const specs = new Map(trainer.model.specs.map(spec => [spec.name, spec]));
@@ -92,7 +95,8 @@ export function restoreTrainer(trainer: Trainer, checkpoint: string, step: numbe
     };
     const hasScaler = file.names.includes(SCALER);
     const length = hasScaler && file.shape(SCALER)[0] === 6 ? 6 : 4;
-    trainer.restore(step, momentsOf, hasScaler ? file.read(SCALER, [length]) : undefined);
+    const scaling = hasScaler ? file.read(SCALER, [length]) : undefined;
+    trainer.restore(step, momentsOf, { scaling, guard: guard && Uint32Array.from(guard) });
   } finally {
     file.close();
   }

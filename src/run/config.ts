@@ -1,6 +1,4 @@
 /** The configuration of a run: the schema of run.yaml, whose every field is also a flag. */
-import { readFileSync } from 'node:fs';
-import { LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
 import { UserError } from '../errors.js';
 import { modelSchema } from '../model/config.js';
@@ -16,9 +14,15 @@ export const OPTIMIZER_STATES = ['keep', 'reset'] as const;
 const count = (description: string) => z.int().positive().describe(description);
 const share = (description: string) => z.number().min(0).max(1).describe(description);
 
+/** A language's name is a key of objects: this one would be lost. */
+const language = z
+  .string()
+  .min(1)
+  .refine(name => name !== '__proto__', { error: 'it is no name of a language' });
+
 /** A token source: a folder made by `tokenize`, and its share of the mixture. */
 const sourceSchema = z.strictObject({
-  name: z.string().min(1).describe('the language'),
+  name: language.describe('the language'),
   path: z.string().min(1).describe('folder made by tokenize'),
   weight: z.number().positive().default(1).describe('share of the mixture, in proportion to the others'),
 });
@@ -34,7 +38,7 @@ const trainFields = {
   out: z.string().min(1).describe('folder of the run'),
   sources: z.array(sourceSchema).min(1).describe('token sources'),
   heldOut: z
-    .record(z.string(), z.string())
+    .record(language, z.string())
     .describe('held-out sets by language: folders made by tokenize (default: those of the sources)'),
   tokens: z.number().positive().describe('budget in tokens'),
   tokensPerParameter: z.number().positive().describe('budget in tokens per parameter (default 20)'),
@@ -80,6 +84,14 @@ const trainFields = {
   eps: z.number().positive().describe('AdamW eps'),
   weightDecay: z.number().min(0).describe('AdamW decay, on matrices only'),
   clip: z.number().min(0).describe('largest global gradient norm; 0: no clipping'),
+  maxSkippedSteps: z
+    .int()
+    .min(0)
+    .describe('steps in a row that are skipped because they are not finite, or spikes; one more ends the run'),
+  spikeFactor: z
+    .number()
+    .min(0)
+    .describe('a gradient norm above this many times its mean over 50 updates is a spike; 0: none is'),
   seed: z.int().min(0).describe('of the initial weights and, unless dataSeed is given, of the data'),
   dataSeed: z.int().min(0).describe('of the order of the data'),
   evalEveryTokens: z
@@ -114,6 +126,8 @@ export const defaults = {
   cooldownShape: 'cosine',
   annealShape: 'exponential',
   ...ADAMW_DEFAULTS,
+  maxSkippedSteps: 3,
+  spikeFactor: 0,
   seed: 0,
   keepCheckpoints: 2,
   tuneSeconds: 20,
@@ -130,27 +144,6 @@ const configSchema = someFields.required({ out: true, sources: true }).transform
 export type RunConfig = z.infer<typeof configSchema>;
 /** Fields of a configuration that need not make a run. */
 export type RunFields = z.infer<typeof someFields>;
-
-/**
- * Reads a YAML file of fields.
- * @throws UserError naming the file, and the line that is not YAML.
- */
-export function readYaml(path: string): Record<string, unknown> {
-  let text: string;
-  try {
-    text = readFileSync(path, 'utf8');
-  } catch {
-    throw new UserError(`there is no config file '${path}'`);
-  }
-  const document = parseDocument(text, { lineCounter: new LineCounter() });
-  const [error] = document.errors;
-  if (error) throw new UserError(`'${path}': ${error.message}`);
-  const value: unknown = document.toJS();
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw new UserError(`'${path}' must be a list of 'field: value' lines`);
-  }
-  return value as Record<string, unknown>;
-}
 
 /**
  * Checks fields against the schema. `origin` begins the messages: it says where the fields come from.

@@ -4,6 +4,7 @@ import { basename, join } from 'node:path';
 import { checkpointFolder, listCheckpoints } from '../checkpoint/find.js';
 import { UserError } from '../errors.js';
 import { recoverFolder } from '../files.js';
+import { readJson } from '../input-files.js';
 import { whyInvalid } from '../schema.js';
 import { HEALTH_FILE } from './health.js';
 import { type ResolvedRun, RUN_FORMAT, resolvedSchema } from './resolve.js';
@@ -65,10 +66,10 @@ export function setAsideAfter(run: string, step: number): string[] {
  */
 export function readRunConfig(folder: string): ResolvedRun {
   const path = join(folder, CONFIG);
+  const json = readJson(path, `'${folder}' holds no run (it has no config.json)`);
   try {
-    return resolvedSchema.parse(JSON.parse(readFileSync(path, 'utf8')));
+    return resolvedSchema.parse(json);
   } catch (error) {
-    if (!existsSync(path)) throw new UserError(`'${folder}' holds no run (it has no config.json)`);
     throw new UserError(`'${path}' is not the configuration of a run (${RUN_FORMAT}): ${whyInvalid(error)}`);
   }
 }

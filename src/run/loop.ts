@@ -1,74 +1,17 @@
 /** The training loop. Its order is: evaluate, save, stop or go on; draw, submit, report. */
 import { join } from 'node:path';
-import type { Companions } from '../checkpoint/companions.js';
 import { listCheckpoints } from '../checkpoint/find.js';
-import type { Mixture } from '../data/mixture.js';
 import { heldOutText, type ScoredText } from '../data/scored-text.js';
-import { messageOf } from '../errors.js';
 import { textLoss } from '../eval/text-loss.js';
 import { TokenLosses } from '../eval/token-losses.js';
-import type { Device } from '../gpu/device.js';
-import type { StepHealth } from '../optim/adamw.js';
 import { learningRateAt } from '../optim/schedule.js';
 import { type HealthLine, HealthProbe } from '../train/health-probe.js';
-import { locateNonFinite, type NonFinite } from '../train/non-finite.js';
-import { writeOp } from '../train/recorded-op.js';
-import type { Trainer } from '../train/step.js';
 import { saveCheckpoint } from './checkpoint.js';
+import { CALMER, DivergedError, type RunSummary, type TrainContext } from './context.js';
 import { evaluationShape } from './evaluations.js';
 import { HEALTH_FILE, type HealthOptions, healthWarnings } from './health.js';
-import { type EvaluationLine, MetricsFile, type StepLine } from './metrics.js';
-import type { ResolvedRun } from './resolve.js';
-import type { Data } from './run-data.js';
-
-/** Is told how a run goes on. */
-export interface TrainObserver {
-  /** Is told before the start that kernels are tuned, for `seconds` of at most `most`; `key` is what is being tuned. */
-  onTune?(seconds: number, most: number, key: string): void;
-  /** Is told before the start what the user should know, and what stops nothing. */
-  onNote?(text: string): void;
-  onStart?(run: ResolvedRun, device: Device): void;
-  onStep?(line: StepLine): void;
-  onEvaluation?(line: EvaluationLine): void;
-  /** Is told what is beyond a limit, in a run that watches its health. */
-  onWarning?(warning: string): void;
-}
-
-export interface RunSummary {
-  readonly status: 'done' | 'interrupted';
-  readonly folder: string;
-  readonly step: number;
-  readonly steps: number;
-  readonly tokens: number;
-  readonly flops: number;
-  /** The losses of the last evaluation. */
-  readonly heldOut: EvaluationLine['heldOut'];
-  readonly checkpoint: string;
-}
-
-export interface TrainContext {
-  readonly folder: string;
-  readonly run: ResolvedRun;
-  readonly device: Device;
-  readonly trainer: Trainer;
-  readonly mixture: Mixture;
-  readonly data: Data;
-  readonly companions?: Companions | undefined;
-  readonly observer?: TrainObserver | undefined;
-  readonly signal?: AbortSignal | undefined;
-  readonly health?: HealthOptions | undefined;
-  /** Whether the run goes on from a checkpoint, which was evaluated before it was saved. */
-  readonly isResumed?: boolean;
-}
-
-/** The end of a run whose loss or gradients stopped being finite: gone on with, it would end there again. */
-export class DivergedError extends Error {
-  override name = 'DivergedError';
-}
-
-/** Steps are read back in groups of about this length: a readback costs little, but the terminal wants news. */
-const REPORT_EVERY_MS = 250;
-const MOST_UNREAD = 32;
+import { type EvaluationLine, MetricsFile } from './metrics.js';
+import { Reporter } from './reporter.js';
 
 /**
  * Trains from the trainer's step to the run's last one.
@@ -87,6 +30,8 @@ export async function train(context: TrainContext): Promise<RunSummary> {
   const isDue = (step: number, times: number) =>
     step === 0 || Math.floor((step * times) / run.steps) > Math.floor(((step - 1) * times) / run.steps);
   const resumedAt = context.isResumed ? trainer.step : undefined;
+  /** What fell due after a step that was not finite: the weights may be no good, and the next steps will tell. */
+  const owed = { evaluation: false, checkpoint: false };
   let heldOut: EvaluationLine['heldOut'] = {};
   let checkpoint = listCheckpoints(folder).at(-1)?.folder ?? '';
   observer?.onStart?.(run, device);
@@ -95,18 +40,23 @@ export async function train(context: TrainContext): Promise<RunSummary> {
       const { step } = trainer;
       const isLast = step === run.steps;
       const isResumed = step === resumedAt; // evaluated and saved before the run stopped
-      if (isDue(step, run.evaluations) && (!isResumed || isLast)) {
-        await reporter.flush();
+      const evaluates = (owed.evaluation || isDue(step, run.evaluations)) && (!isResumed || isLast);
+      if (evaluates) await reporter.flush();
+      owed.evaluation = evaluates && reporter.isUnsound && !isLast;
+      if (evaluates && !owed.evaluation) {
         heldOut = await evaluate();
+        checkLosses(step, heldOut, folder);
         const line = { kind: 'evaluation', step, tokens: tokensAt(step), flops: flopsAt(step), heldOut } as const;
         if (!isResumed) metrics.append([line]);
         observer?.onEvaluation?.(line);
         reporter.restartClock();
       }
       const stopping = signal?.aborted === true;
-      if (!isResumed && (isDue(step, run.checkpoints) || stopping)) {
-        await reporter.flush();
-        checkpoint = await saveCheckpoint(folder, run.keepCheckpoints, {
+      const saves = (owed.checkpoint || isDue(step, run.checkpoints) || stopping) && !isResumed;
+      if (saves) await reporter.flush();
+      owed.checkpoint = saves && reporter.isUnsound && !isLast && !stopping;
+      if (saves && !owed.checkpoint) {
+        checkpoint = await saveCheckpoint(folder, reporter.isUnsound ? Infinity : run.keepCheckpoints, {
           model: trainer.model,
           trainer,
           tokenizerJson: context.data.tokenizerJson,
@@ -156,6 +106,17 @@ export async function train(context: TrainContext): Promise<RunSummary> {
   }
 }
 
+/** Checks an evaluation. @throws DivergedError when a loss is not finite: the weights are no good. */
+function checkLosses(step: number, heldOut: EvaluationLine['heldOut'], folder: string): void {
+  for (const [language, { loss }] of Object.entries(heldOut)) {
+    if (Number.isFinite(loss)) continue;
+    throw new DivergedError(
+      `step ${step}: the held-out loss of '${language}' is ${loss}; the checkpoints in ` +
+        `'${join(folder, 'checkpoints')}' are good. ${CALMER}`,
+    );
+  }
+}
+
 /** Looks at a run's tensors, writes what it sees to health.jsonl, and warns. */
 async function watchHealth({ folder, trainer, observer }: TrainContext, { every, limits }: HealthOptions) {
   const probe = await HealthProbe.create(trainer);
@@ -166,117 +127,6 @@ async function watchHealth({ folder, trainer, observer }: TrainContext, { every,
     for (const warning of healthWarnings(line, limits)) observer?.onWarning?.(warning);
   };
   return { every, look, destroy: () => probe.destroy() };
-}
-
-/** A step that was submitted. */
-interface Submitted {
-  readonly sequences: Uint32Array;
-  readonly learningRate: number;
-}
-
-/** Steps that are read back together; `last` is the number of the last one. */
-interface Group {
-  readonly steps: readonly Submitted[];
-  readonly last: number;
-  read(): Promise<StepHealth[]>;
-}
-
-/** Reads steps back, one group at a time while the next group runs, and writes their lines. */
-class Reporter {
-  readonly #context: TrainContext;
-  readonly #metrics: MetricsFile;
-  #steps: Submitted[] = [];
-  /** The group before, whose reports are on their way. */
-  #earlier: Group | undefined;
-  #since = performance.now();
-  #group = 1;
-
-  constructor(context: TrainContext, metrics: MetricsFile) {
-    this.#context = context;
-    this.#metrics = metrics;
-  }
-
-  async submitted(sequences: Uint32Array, learningRate: number): Promise<void> {
-    this.#steps.push({ sequences, learningRate });
-    if (this.#steps.length >= this.#group) await this.#turn();
-  }
-
-  /** Restarts the clock, since time spent on anything but steps does not count. */
-  restartClock(): void {
-    this.#since = performance.now();
-  }
-
-  /** Waits for every step that was submitted. */
-  async flush(): Promise<void> {
-    await this.#turn();
-    await this.#turn();
-  }
-
-  /** Closes the present group and reports the one before, so that the device has work while this waits. */
-  async #turn(): Promise<void> {
-    const { trainer } = this.#context;
-    const earlier = this.#earlier;
-    const steps = this.#steps;
-    this.#steps = [];
-    this.#earlier = steps.length > 0 ? { steps, last: trainer.step, read: trainer.collect() } : undefined;
-    if (earlier) await this.#report(earlier);
-  }
-
-  async #report({ steps, last, read }: Group): Promise<void> {
-    const { run, observer } = this.#context;
-    const health = await read();
-    const stepMs = (performance.now() - this.#since) / steps.length;
-    this.restartClock();
-    this.#group = Math.max(1, Math.min(MOST_UNREAD, Math.floor(REPORT_EVERY_MS / stepMs)));
-    const first = last - steps.length + 1;
-    for (const [i, { loss, gradientNorm, badStep, lossScale, skipped }] of health.entries()) {
-      const step = first + i;
-      if (badStep !== 0)
-        await this.#fail(badStep, { loss, gradientNorm, lossScale }, steps[badStep - first]!.sequences);
-      const tokens = step * run.batchTokens;
-      const line: StepLine = {
-        kind: 'step',
-        step,
-        tokens,
-        flops: tokens * run.flopsPerToken,
-        loss,
-        gradientNorm: skipped ? null : gradientNorm,
-        ...(run.precision === 'f16' && { lossScale }),
-        learningRate: steps[i]!.learningRate,
-        tokensPerSecond: Math.round((1000 * run.batchTokens) / stepMs),
-      };
-      this.#metrics.append([line]);
-      observer?.onStep?.(line);
-    }
-  }
-
-  async #fail(
-    step: number,
-    { loss, gradientNorm, lossScale }: Pick<StepHealth, 'loss' | 'gradientNorm' | 'lossScale'>,
-    sequences: Uint32Array,
-  ): Promise<never> {
-    const { run, trainer, folder } = this.#context;
-    const { microBatch: B, contextLength: T } = run;
-    const kept = ({ op }: NonFinite): string => {
-      if (!op) return '';
-      const path = join(folder, `not-finite-step-${step}.op`);
-      writeOp(path, op);
-      return `, made by '${op.op}'; its inputs are kept: babelgrad audit replay ${path}`;
-    };
-    const where = await locateNonFinite(trainer.model, sequences, { B, T }, lossScale).then(
-      found =>
-        found
-          ? `the first value that is not finite is ${found.value} at index ${found.index} of ` +
-            `'${found.tensor}'${kept(found)}`
-          : 'all tensors are finite, but the sum of squares of the gradients is not',
-      error => `where it started could not be found, which takes all tensors at once (${messageOf(error)})`,
-    );
-    throw new DivergedError(
-      `step ${step}: the loss is ${loss} and the gradient norm ${gradientNorm}; ${where}. ` +
-        `Training stopped before the update; the checkpoints in '${join(folder, 'checkpoints')}' are good. ` +
-        'Try a lower learningRate, a longer warmup or a smaller clip.',
-    );
-  }
 }
 
 /** Makes a function that returns the mean held-out loss of every language, over the same tokens each time. */

@@ -3,6 +3,7 @@ import { appendFileSync, existsSync, readFileSync, statSync, truncateSync } from
 import { UserError } from '../errors.js';
 import type { TextLoss } from '../eval/text-loss.js';
 import { writeError, writeFileWhole } from '../files.js';
+import type { SkipReason } from '../optim/adamw.js';
 
 export interface StepLine {
   readonly kind: 'step';
@@ -11,10 +12,12 @@ export interface StepLine {
   readonly tokens: number;
   /** The FLOPs so far, 6·N for each token. */
   readonly flops: number;
-  /** The mean loss over the step's tokens, in nats. */
-  readonly loss: number;
-  /** The gradient norm before clipping; null in a step that was skipped because f16 gradients overflowed. */
+  /** The mean loss over the step's tokens, in nats; null where it is not finite. */
+  readonly loss: number | null;
+  /** The gradient norm before clipping; null where it is not finite. */
   readonly gradientNorm: number | null;
+  /** Why the step made no update, if it did not. */
+  readonly skipped?: SkipReason;
   /** The factor that keeps gradients from vanishing in f16. */
   readonly lossScale?: number;
   readonly learningRate: number;

@@ -64,6 +64,9 @@ export const resolvedSchema = z.object({
     weightDecay: z.number(),
     clip: z.number(),
   }),
+  // runs from before steps were skipped end at the first that is not finite
+  maxSkippedSteps: z.int().nonnegative().default(0),
+  spikeFactor: z.number().nonnegative().default(0),
   seed: z.int(),
   dataSeed: z.int(),
   /** The numbers of evaluations and, below, of checkpoints after the first; they are evenly spread. */
@@ -148,6 +151,8 @@ export function resolveRun(config: RunConfig, { data, maxBindingBytes, from }: R
       weightDecay: config.weightDecay,
       clip: config.clip,
     },
+    maxSkippedSteps: config.maxSkippedSteps,
+    spikeFactor: config.spikeFactor,
     seed: config.seed,
     dataSeed: config.dataSeed ?? config.seed,
     ...chooseEvaluations(config, { tokens, steps, contextLength, microBatch, heldOut }),
@@ -190,7 +195,11 @@ function budget(config: RunConfig, parameters: number, batchTokens: number): { t
       `the budget of ${wanted} tokens is less than one batch of ${batchTokens}; raise it or lower batchTokens`,
     );
   }
-  return { tokens: steps * batchTokens, steps };
+  const tokens = steps * batchTokens;
+  if (!Number.isSafeInteger(tokens)) {
+    throw new UserError(`the budget of ${wanted} tokens is more than can be counted (2^53); lower it`);
+  }
+  return { tokens, steps };
 }
 
 /** The tokens of a micro-batch beyond which there is nothing to gain on any adapter measured so far. */
@@ -225,7 +234,7 @@ export function batchOf(
   const bytesOfSequence = 4 * contextLength * Math.max(hiddenSize, intermediateSize, numAttentionHeads * headDim);
   const fits = (n: number) =>
     sequences % n === 0 && n * contextLength <= MICRO_TOKENS && n * bytesOfSequence <= maxBindingBytes;
-  let most = sequences;
+  let most = Math.min(sequences, Math.max(1, Math.floor(MICRO_TOKENS / contextLength)));
   while (most > 1 && !fits(most)) most--;
   return { contextLength, batchTokens, microBatch: config.microBatch ?? most };
 }

@@ -19,6 +19,7 @@ import { Model } from '../model/model.js';
 import { Trainer } from '../train/step.js';
 import { checkOptimizerState, restoreTrainer } from './checkpoint.js';
 import type { RunConfig } from './config.js';
+import type { RunSummary, TrainObserver } from './context.js';
 import { notesOf } from './continuation.js';
 import {
   CONFIG,
@@ -32,7 +33,7 @@ import {
   setAsideAfter,
 } from './folder.js';
 import { HEALTH_FILE, type HealthOptions } from './health.js';
-import { type RunSummary, type TrainObserver, train } from './loop.js';
+import { train } from './loop.js';
 import { type RunMemory, runMemory } from './memory.js';
 import { MetricsFile } from './metrics.js';
 import { repeatNotes } from './repeats.js';
@@ -256,7 +257,7 @@ async function resumeClaimed(folder: string, options: ResumeOptions): Promise<Ru
     const companions = readCompanions(latest.folder);
     return trainFrom(device, folder, run, { model, companions }, data, options, trainer => {
       const state = readTrainingState(latest.folder);
-      restoreTrainer(trainer, latest.folder, state.step);
+      restoreTrainer(trainer, latest.folder, state.step, state.guard);
       for (const name of [METRICS, HEALTH_FILE]) {
         const path = join(folder, name);
         if (!existsSync(path)) continue;

@@ -13,7 +13,7 @@ export const trainerSettings = (run: ResolvedRun): TrainerSettings => ({
   B: run.microBatch,
   T: run.contextLength,
   microBatches: run.batchTokens / (run.microBatch * run.contextLength),
-  optimizer: run.optimizer,
+  optimizer: { ...run.optimizer, mostSkipped: run.maxSkippedSteps, spike: run.spikeFactor },
   checkpointing: run.checkpointing,
   frozenSteps: run.freezeBodySteps,
   earlierUpdates: run.optimizerState === 'keep' ? run.source?.updates : 0,

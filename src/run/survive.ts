@@ -2,7 +2,7 @@
 import { listCheckpoints } from '../checkpoint/find.js';
 import { messageOf, UserError } from '../errors.js';
 import { DeviceLostError } from '../gpu/device.js';
-import { DivergedError, type RunSummary, type TrainContext } from './loop.js';
+import { DivergedError, type RunSummary, type TrainContext } from './context.js';
 
 /** The number of times that a run goes on on a new device without having come to a new checkpoint. */
 const MOST_LOSSES = 3;

@@ -9,7 +9,7 @@ import { refusal, showVariant } from '../tune/candidates.js';
 import type { Variant } from '../tune/kind.js';
 import { type Tuned, tune } from '../tune/tune.js';
 import type { RunConfig } from './config.js';
-import type { TrainObserver } from './loop.js';
+import type { TrainObserver } from './context.js';
 import type { ResolvedRun } from './resolve.js';
 import { shapeOf } from './step-shape.js';
 

@@ -4,6 +4,7 @@
  */
 import { CsvError, parse } from 'csv-parse/sync';
 import { UserError } from '../errors.js';
+import { ownValue } from '../own.js';
 
 /** What the fields mean. A file may have other columns, and may name its columns otherwise (see `columns`). */
 export const pointFields = {
@@ -171,7 +172,7 @@ function toPoint({ record, place }: Row, columnOf: (field: string) => string, ne
   if (run) point.run = run;
   const annealed = record[columnOf('annealed')];
   if (annealed) {
-    const value = { true: true, '1': true, false: false, '0': false }[annealed.toLowerCase()];
+    const value = ownValue({ true: true, '1': true, false: false, '0': false }, annealed.toLowerCase());
     if (value === undefined) throw new UserError(`${place}: annealed is '${annealed}'; it must be true or false`);
     point.annealed = value;
   }

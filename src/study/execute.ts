@@ -3,7 +3,7 @@ import { fork } from 'node:child_process';
 import { join } from 'node:path';
 import { UserError } from '../errors.js';
 import type { RunConfig } from '../run/config.js';
-import type { RunSummary } from '../run/loop.js';
+import type { RunSummary } from '../run/context.js';
 
 /** The task that a worker is given. */
 export interface WorkerTask {
@@ -17,7 +17,7 @@ export interface RunProgress {
   readonly step: number;
   readonly steps: number;
   readonly tokens: number;
-  readonly loss: number;
+  readonly loss: number | null;
   readonly tokensPerSecond: number;
 }
 

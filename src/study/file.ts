@@ -1,7 +1,8 @@
 /** The study file: the schema of study.yaml. */
 import { z } from 'zod';
 import { UserError } from '../errors.js';
-import { parseWith, readYaml } from '../run/config.js';
+import { parseWith } from '../run/config.js';
+import { readYaml } from '../run/yaml.js';
 
 export const STRATEGIES = ['source', 'scratch', 'cpt'] as const;
 export type Strategy = (typeof STRATEGIES)[number];

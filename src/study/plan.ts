@@ -46,6 +46,7 @@ export function readStudyPlan(path: string, out?: string): StudyPlan {
 
 function planStudy(study: StudyFile, path: string): StudyPlan {
   const { source, strategies, sizes, seeds } = study;
+  checkCount(study, path);
   const runs = seeds.flatMap(seed =>
     sizes.flatMap(({ name: size, targets = commonTargets(study), from, ...own }) => {
       const origin = `'${path}': size '${size}'`;
@@ -83,6 +84,21 @@ function planStudy(study: StudyFile, path: string): StudyPlan {
     targets: targetsOf(study),
     runs,
   };
+}
+
+/** The most runs of a study. */
+const MOST_RUNS = 10_000;
+
+/** Counts the runs that a study may have before any is planned. @throws UserError when there are too many. */
+function checkCount(study: StudyFile, path: string): void {
+  const { sizes, seeds, replay } = study;
+  const ratios = replay.reduce((sum, { ratios, account }) => sum + ratios.length * account.length, 0);
+  const most = sizes.reduce((sum, { targets = commonTargets(study) }) => sum + 1 + targets.length * (2 + ratios), 0);
+  if (seeds.length * most <= MOST_RUNS) return;
+  throw new UserError(
+    `'${path}': sizes, targets, replay and seeds multiply to ${seeds.length * most} runs; a study has at most ` +
+      `${MOST_RUNS}`,
+  );
 }
 
 /** The fields of a run that the study itself sets. */

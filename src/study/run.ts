@@ -5,7 +5,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { claimFolder, isClaimed, showClaim } from '../claim.js';
 import { messageOf } from '../errors.js';
-import type { RunSummary } from '../run/loop.js';
+import type { RunSummary } from '../run/context.js';
 import { type Execute, inChildProcess, type RunProgress } from './execute.js';
 import { type PlannedRun, runFolder, type StudyPlan } from './plan.js';
 import { forgetFailure, isDone, readFailure, writeFailure, writePlan } from './state.js';

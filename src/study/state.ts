@@ -1,14 +1,17 @@
 /** How far the runs of a study are. The state is read from the runs' folders, so that nothing can go stale. */
-import { existsSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { listCheckpoints } from '../checkpoint/find.js';
 import { isClaimed } from '../claim.js';
 import { UserError } from '../errors.js';
 import { writeFileWhole } from '../files.js';
+import { readJson, readText } from '../input-files.js';
 import { checkedFileName } from '../paths.js';
 import { type RunRecord, readRun } from '../report/runs.js';
+import { parseConfig } from '../run/config.js';
 import { whyInvalid } from '../schema.js';
+import { ACCOUNTS, STRATEGIES } from './file.js';
 import { type PlannedRun, runFolder, type StudyPlan } from './plan.js';
 
 /**
@@ -37,13 +40,32 @@ export interface Study extends Omit<StudyPlan, 'runs'> {
 
 const PLAN_FILE = 'study.json';
 const FORMAT = 'babelgrad study 1';
-const planSchema = z.looseObject({
+/** A run's name is that of its folder. */
+const runName = z
+  .string()
+  .regex(/^[^/\\\0]+$/, 'it is no name of a folder')
+  .refine(name => !/^\.+$/.test(name), {
+    error: 'it is no name of a folder',
+  });
+const planSchema = z.object({
   format: z.literal(FORMAT),
   name: z.string(),
   folder: z.string(),
   source: z.string().optional(),
   targets: z.array(z.string()),
-  runs: z.array(z.looseObject({ name: z.string() })),
+  runs: z.array(
+    z.object({
+      name: runName,
+      size: z.string(),
+      strategy: z.enum(STRATEGIES),
+      language: z.string(),
+      replay: z.number().min(0).max(1),
+      account: z.enum(ACCOUNTS).optional(),
+      seed: z.int().min(0),
+      config: z.record(z.string(), z.unknown()),
+      from: z.union([z.object({ run: runName }), z.object({ folder: z.string().min(1) })]).optional(),
+    }),
+  ),
 });
 
 /**
@@ -53,7 +75,7 @@ const planSchema = z.looseObject({
 export function writePlan(plan: StudyPlan): void {
   const path = join(plan.folder, PLAN_FILE);
   const text = `${JSON.stringify({ format: FORMAT, ...plan }, null, 1)}\n`;
-  if (existsSync(path) && readFileSync(path, 'utf8') !== text) {
+  if (existsSync(path) && readText(path) !== text) {
     throw new UserError(
       `'${plan.folder}' holds a study with other runs or settings; choose another folder with out, ` +
         'or go on with that one: ' +
@@ -63,20 +85,31 @@ export function writePlan(plan: StudyPlan): void {
   writeFileWhole(path, text);
 }
 
-/** Reads the plan of a study's folder. @throws UserError when the folder holds no study. */
+/**
+ * Reads the plan of a study's folder.
+ * @throws UserError when the folder holds no study, or naming the field of its plan that is not as it should be.
+ */
 export function readPlan(folder: string): StudyPlan {
   const path = join(folder, PLAN_FILE);
-  let text: string;
-  try {
-    text = readFileSync(path, 'utf8');
-  } catch {
-    throw new UserError(`'${folder}' holds no study (it has no ${PLAN_FILE}); start one with babelgrad study run FILE`);
-  }
-  try {
-    // `writePlan` wrote the file: the schema checks that it is such a file, and the types are those of the plan
-    return { ...(planSchema.parse(JSON.parse(text)) as unknown as StudyPlan), folder };
-  } catch (error) {
-    throw new UserError(`'${path}' is not the plan of a study (${FORMAT}): ${whyInvalid(error)}`);
+  const missing = `'${folder}' holds no study (it has no ${PLAN_FILE}); start one with babelgrad study run FILE`;
+  const { success, data, error } = planSchema.safeParse(readJson(path, missing));
+  if (!success) throw new UserError(`'${path}' is not the plan of a study (${FORMAT}): ${whyInvalid(error)}`);
+  const runs = data.runs.map(run => ({ ...run, config: parseConfig(run.config, `'${path}': run '${run.name}'`) }));
+  checkRuns(runs, path);
+  const { format: _, ...plan } = data;
+  return { ...plan, runs, folder };
+}
+
+/** Checks that runs are told apart, and start from runs before them. @throws UserError naming the run. */
+function checkRuns(runs: readonly PlannedRun[], path: string): void {
+  const earlier = new Set<string>();
+  for (const { name, from } of runs) {
+    const source = from && 'run' in from ? from.run : undefined;
+    if (earlier.has(name)) throw new UserError(`'${path}': two runs are named '${name}'`);
+    if (source !== undefined && !earlier.has(source)) {
+      throw new UserError(`'${path}': run '${name}' starts from '${source}', which is no run before it`);
+    }
+    earlier.add(name);
   }
 }
 
@@ -117,15 +150,17 @@ async function stateOf(study: string, run: PlannedRun, earlier: ReadonlyMap<stri
   return 'pending';
 }
 
+const stepsSchema = z.looseObject({ steps: z.number() });
+
 /** Whether the run's last step has its checkpoint. */
 export function isDone(study: string, { name }: PlannedRun): boolean {
   const folder = runFolder(study, name);
   const latest = listCheckpoints(folder).at(-1);
   if (!latest) return false;
-  const { steps } = z
-    .looseObject({ steps: z.number() })
-    .parse(JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8')));
-  return latest.step === steps;
+  const path = join(folder, 'config.json');
+  const { success, data, error } = stepsSchema.safeParse(readJson(path));
+  if (!success) throw new UserError(`'${path}' is not the configuration of a run: ${whyInvalid(error)}`);
+  return latest.step === data.steps;
 }
 
 function recordOf(study: string, { name }: PlannedRun): RunRecord | undefined {
@@ -146,7 +181,7 @@ const failurePath = (study: string, run: string): string =>
 /** Returns why a run failed, or undefined. */
 export function readFailure(study: string, run: string): string | undefined {
   const path = failurePath(study, run);
-  return existsSync(path) ? readFileSync(path, 'utf8').trim() : undefined;
+  return existsSync(path) ? readText(path).trim() : undefined;
 }
 
 export function writeFailure(study: string, run: string, error: string): void {

@@ -5,7 +5,7 @@
 import { joinClaim } from '../claim.js';
 import { messageOf, UserError } from '../errors.js';
 import { cacheFolder } from '../files.js';
-import type { TrainObserver } from '../run/loop.js';
+import type { TrainObserver } from '../run/context.js';
 import { startOrResumeClaimed } from '../run/run.js';
 import type { Execute, WorkerMessage, WorkerTask } from './execute.js';
 
@@ -18,6 +18,7 @@ const inThisProcess: Execute = ({ folder, config, from }, { signal, onProgress, 
     onStart: run => {
       steps = run.steps;
     },
+    onWarning: text => onNote?.(text),
     onStep: ({ step, tokens, loss, tokensPerSecond }) => onProgress?.({ step, steps, tokens, loss, tokensPerSecond }),
   };
   return startOrResumeClaimed({ ...config, out: folder }, { observer, signal, from, tune: { cache: cacheFolder() } });

@@ -2,7 +2,6 @@
  * An op of a training step with everything that it ran on, to be run again: its kernels as they were compiled, and the
  * bytes of its buffers. A file of it has eight bytes of header length, a JSON header, then the buffers' bytes.
  */
-import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 import type { Node } from '../autograd/graph.js';
 import type { Plan } from '../autograd/plan.js';
@@ -11,6 +10,7 @@ import { UserError } from '../errors.js';
 import { writeFileWhole } from '../files.js';
 import type { BufferRange, DeviceBuffer } from '../gpu/buffer.js';
 import type { Device } from '../gpu/device.js';
+import { parseJson, readBytes } from '../input-files.js';
 import type { KernelCall } from '../kernels/call.js';
 import { ELEMENT_TYPES } from '../kernels/element-type.js';
 import { interfaceOf } from '../kernels/interface.js';
@@ -135,19 +135,15 @@ export function writeOp(path: string, { contents, ...rest }: RecordedOp): void {
 
 /** Whether a file begins like a recorded op, and not like JSON. @throws UserError when it is not there. */
 export function isOpFile(path: string): boolean {
-  try {
-    return readFileSync(path)[0] !== '{'.charCodeAt(0);
-  } catch {
-    throw new UserError(`there is no file '${path}'`);
-  }
+  return readBytes(path)[0] !== '{'.charCodeAt(0);
 }
 
 /** Reads a recorded op. @throws UserError when the file is none, or cut off. */
 export function readOp(path: string): RecordedOp {
-  const bytes = readFileSync(path);
+  const bytes = readBytes(path);
   try {
     const start = 8 + Number(bytes.readBigUInt64LE());
-    const { format: _, ...header } = headerSchema.parse(JSON.parse(bytes.subarray(8, start).toString()));
+    const { format: _, ...header } = headerSchema.parse(parseJson(bytes.subarray(8, start).toString()));
     let at = start;
     const contents = header.buffers.map(({ sizeBytes }) => {
       at += sizeBytes;

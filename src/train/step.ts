@@ -222,11 +222,20 @@ export class Trainer {
     return scaler && new Float32Array(await this.model.device.read(scaler.buffer!));
   }
 
+  /** Returns the words [4] of what steps are judged by: those skipped in a row, and the mean of norms. */
+  async guard(): Promise<Uint32Array> {
+    return new Uint32Array(await this.model.device.read(this.#traced.guard.buffer!));
+  }
+
   /**
-   * Puts back moments, the step count and, in f16, the state of loss scaling (by default a new one), to go on where a
-   * run stopped.
+   * Puts back moments, the step count, what steps are judged by and, in f16, the state of loss scaling (by default new
+   * ones), to go on where a run stopped.
    */
-  restore(step: number, momentsOf: (name: string) => Moments, scaling?: Float32Array): void {
+  restore(
+    step: number,
+    momentsOf: (name: string) => Moments,
+    { scaling, guard }: { readonly scaling?: Float32Array | undefined; readonly guard?: Uint32Array | undefined } = {},
+  ): void {
     const { parameters, scaler } = this.#traced;
     for (const { name } of this.model.specs) {
       const moments = momentsOf(name);
@@ -235,6 +244,7 @@ export class Trainer {
       }
     }
     this.step = step;
+    if (guard) this.model.device.write(this.#traced.guard.buffer!, guard);
     if (!scaler) return;
     const body = this.#traced.bodySchedule && this.#bodyUpdates;
     const state = firstScaler(this.settings.optimizer, { all: this.updates, body });

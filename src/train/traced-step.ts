@@ -56,6 +56,8 @@ export class TracedStep {
   /** The schedule of the parameters that are frozen at first, where there are any. */
   readonly bodySchedule: Tensor | undefined;
   readonly stepHealth: Tensor;
+  /** What steps are judged by: see kernels/gradient_norm.wgsl. */
+  readonly guard: Tensor;
   /** The state of loss scaling, in f16. */
   readonly scaler: Tensor | undefined;
   /** The health of the last HISTORY steps. */
@@ -101,6 +103,7 @@ export class TracedStep {
       this.#loss = tensor('loss', [1]);
       this.schedule = tensor('schedule', [4]);
       this.stepHealth = tensor('health', [STEP_HEALTH_BYTES / 4]);
+      this.guard = tensor('guard', [4]);
       if (model.precision === 'f16') {
         const first = firstScaler(settings.optimizer, { all: 0, body: this.bodySchedule && 0 });
         this.scaler = tensor('loss scaling', [first.length]);
@@ -108,8 +111,8 @@ export class TracedStep {
       }
       this.history = make('history', HISTORY * STEP_HEALTH_BYTES);
       this.#traceMicroBatch(model, settings);
-      const { schedule, bodySchedule, stepHealth: health, scaler } = this;
-      const state = { loss: this.#loss, schedule, bodySchedule, health, scaler };
+      const { schedule, bodySchedule, stepHealth: health, guard, scaler } = this;
+      const state = { loss: this.#loss, schedule, bodySchedule, health, guard, scaler };
       this.#norms = traceUpdate(this.update, memory, this.#updated(model), settings.optimizer, state);
     } catch (error) {
       this.destroy();

@@ -3,7 +3,7 @@
  * The file holds for one driver, one version of Dawn and one state of the kernels, and an entry for one set of
  * candidates. Anything else, damage included, is as if nothing had been tuned, and a note says so.
  */
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { messageOf } from '../errors.js';
@@ -11,6 +11,7 @@ import { writeFileWhole } from '../files.js';
 import type { AdapterDescription } from '../gpu/adapters.js';
 import { dawnVersion } from '../gpu/drivers.js';
 import { sha256 } from '../hash.js';
+import { readJson } from '../input-files.js';
 import { kernelsHash } from '../kernels/source.js';
 import { byKind, type KernelRequest, type Kind, type VariantChoices } from '../kernels/variants.js';
 import { whyInvalid } from '../schema.js';
@@ -91,7 +92,7 @@ export function readCache(folder: string, adapter: AdapterDescription): TuneCach
   if (!existsSync(path)) return { path, entries: nothing };
   let file: z.infer<typeof fileSchema>;
   try {
-    file = fileSchema.parse(JSON.parse(readFileSync(path, 'utf8')));
+    file = fileSchema.parse(readJson(path));
   } catch (error) {
     return {
       path,

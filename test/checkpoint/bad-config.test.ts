@@ -38,6 +38,19 @@ describe('config.json', () => {
       /model_type is missing: the types that can be read are llama/,
     ],
     ['another type', { ...llama, model_type: 'gpt2' }, /model_type is "gpt2"/],
+    ...['constructor', 'toString', '__proto__', 'hasOwnProperty'].map((name): [string, Json, RegExp] => [
+      `a type named ${name}`,
+      { ...llama, model_type: name },
+      /model_type is ".*": the types that can be read are llama/,
+    ]),
+    [
+      'more layers than lists can have',
+      { ...llama, num_hidden_layers: 1e9 },
+      /numHiddenLayers is 1000000000; .* 10000/,
+    ],
+    ['a vocabulary beyond u32', { ...llama, vocab_size: 2 ** 33 }, /vocabSize is 8589934592; .* 4294967296/],
+    ['weights that nothing can hold', { ...llama, intermediate_size: 2 ** 50 }, /would take about .* bytes/],
+    ['positions that nothing can hold', { ...llama, max_position_embeddings: 2 ** 52 }, /would take about .* bytes/],
     [
       'a classifier',
       { ...llama, architectures: ['LlamaForSequenceClassification'] },
@@ -107,6 +120,6 @@ describe('config.json', () => {
     writeFileSync(join(folder, 'config.json'), '{');
     await refusedUnread(/config.json' is not JSON/);
     rmSync(join(folder, 'config.json'));
-    await refusedUnread(/config.json' cannot be read/);
+    await refusedUnread(/no file '.*config.json'/);
   });
 });

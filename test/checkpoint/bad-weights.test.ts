@@ -227,7 +227,7 @@ describe('an index of shards', () => {
     writeFileSync(index(), '{"weight_map": {}}');
     await refusedUnread(/index.json' has an empty weight_map/);
     writeFileSync(index(), '{');
-    await refusedUnread(/index.json' cannot be read as JSON/);
+    await refusedUnread(/index.json' is not JSON/);
   });
 
   test('with a shard that is cut off', async () => {

@@ -5,7 +5,7 @@ import { parquetWriteBuffer } from 'hyparquet-writer';
 import { describe, expect, test } from 'vitest';
 import { BadRows } from '../../src/data/bad-rows.js';
 import { readDocuments } from '../../src/data/documents.js';
-import { parseJson } from '../../src/data/json-numbers.js';
+import { parsePythonJson } from '../../src/data/json-numbers.js';
 import { encodeScoredText } from '../../src/data/scored-text.js';
 import { TokenDataset } from '../../src/data/shards.js';
 import { tokenizeFiles } from '../../src/data/tokenize.js';
@@ -33,12 +33,12 @@ describe('a number that is no JSON, as Python writes it', () => {
   });
 
   test('is null, and nothing else is taken for one', () => {
-    expect(parseJson('{"a": NaN, "b": [-Infinity, "NaN\\\\", "Infinity\\""], "c": Infinity}')).toEqual({
+    expect(parsePythonJson('{"a": NaN, "b": [-Infinity, "NaN\\\\", "Infinity\\""], "c": Infinity}')).toEqual({
       a: null,
       b: [null, 'NaN\\', 'Infinity"'],
       c: null,
     });
-    expect(parseJson('NaN')).toBe(null);
+    expect(parsePythonJson('NaN')).toBe(null);
     for (const text of [
       '{"a": NaNs}',
       '{"a": --Infinity}',
@@ -48,13 +48,13 @@ describe('a number that is no JSON, as Python writes it', () => {
       '"NaN',
       '{"a": nan}',
     ]) {
-      expect(() => parseJson(text), text).toThrow(SyntaxError);
+      expect(() => parsePythonJson(text), text).toThrow(SyntaxError);
     }
   });
 
   test('of a long line takes time in proportion to it', () => {
     const long = '\\"x'.repeat(2 ** 20);
-    expect(parseJson(`{"text": "${long}", "score": NaN}`)).toEqual({ text: '"x'.repeat(2 ** 20), score: null });
+    expect(parsePythonJson(`{"text": "${long}", "score": NaN}`)).toEqual({ text: '"x'.repeat(2 ** 20), score: null });
   });
 });
 

@@ -14,6 +14,16 @@ const fixture = join(import.meta.dirname, '../fixtures/data/two-documents.jsonl.
 const parquet = (data: string[], options = {}) =>
   new Uint8Array(parquetWriteBuffer({ columnData: [{ name: 'text', data, type: 'STRING' }], ...options }));
 
+/** A frame of blocks that each stand for 128 KiB of zeros in four bytes. */
+const zstdOfZeros = (blocks: number): Buffer => {
+  const header = Buffer.from([0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x38]); // the magic number, no size, a window of 128 KiB
+  const block = (isLast: boolean) => {
+    const head = ((2 ** 17) << 3) | (1 << 1) | (isLast ? 1 : 0);
+    return Buffer.from([head & 255, (head >> 8) & 255, head >> 16, 0]);
+  };
+  return Buffer.concat([header, ...Array.from({ length: blocks }, (_, i) => block(i === blocks - 1))]);
+};
+
 /** What reading `data` under this name throws. */
 async function failureOf(name: string, data: string | Uint8Array, field = 'text'): Promise<string> {
   const error = await documentsOf(write(name, data), field).then(
@@ -105,9 +115,16 @@ describe('what cannot be read', () => {
     expect(await failureOf('nothing.txt.gz', gzipSync(''))).toMatch(/ is empty$/);
   });
 
+  test.each([
+    ['gzip', 'zeros.txt.gz', () => gzipSync(Buffer.alloc(2 ** 27))],
+    ['a block of Zstandard that repeats a byte', 'zeros.txt.zst', () => zstdOfZeros(2000)],
+  ])('what expands to far more than a text does: %s', async (_, name, data) => {
+    expect(await failureOf(name, data())).toMatch(/expands to more than 200 times its size/);
+  });
+
   test('a missing file', async () => {
-    await expect(documentsOf(join(folder, 'gone.txt.gz'))).rejects.toThrow(/gone\.txt\.gz' cannot be read: ENOENT/);
-    await expect(documentsOf(join(folder, 'gone.parquet'))).rejects.toThrow(/gone\.parquet' cannot be read: ENOENT/);
+    await expect(documentsOf(join(folder, 'gone.txt.gz'))).rejects.toThrow(/no file '.*gone\.txt\.gz'/);
+    await expect(documentsOf(join(folder, 'gone.parquet'))).rejects.toThrow(/no file '.*gone\.parquet'/);
   });
 
   test('not UTF-8, with the byte', async () => {

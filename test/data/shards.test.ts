@@ -223,7 +223,7 @@ describe('what cannot be opened', () => {
       /heldout\.bin' has 2 bytes, index\.json says 100;/,
     );
     expect(await failureAfter(path => rmSync(join(path, 'train-00000.bin')))).toMatch(
-      /train-00000\.bin', which index\.json names, cannot be read: ENOENT/,
+      /train-00000\.bin', which index\.json names/,
     );
   });
 
@@ -257,8 +257,6 @@ describe('what cannot be opened', () => {
     expect(await failureAfter(changed => writeFileSync(path(changed), `${tokenizer.json} `))).toMatch(
       /tokenizer\.json' is not the tokenizer that made the ids/,
     );
-    expect(await failureAfter(changed => rmSync(path(changed)))).toMatch(
-      /tokenizer\.json', which made the ids, cannot/,
-    );
+    expect(await failureAfter(changed => rmSync(path(changed)))).toMatch(/tokenizer\.json', which made the ids/);
   });
 });

@@ -186,7 +186,7 @@ describe('loading', () => {
     );
     const damaged = write('damaged.json', tokenizer.json.slice(0, 1000));
     expect(() => TextTokenizer.load(damaged)).toThrow(UserError);
-    expect(() => TextTokenizer.load(damaged)).toThrow(/damaged\.json': not a tokenizer\.json: /);
+    expect(() => TextTokenizer.load(damaged)).toThrow(/damaged\.json': .*not a tokenizer\.json: /);
     const without = write('without.json', renamed('<|start|>'));
     expect(() => TextTokenizer.load(without)).toThrow(/without\.json': the tokenizer has none of the tokens that end/);
   });

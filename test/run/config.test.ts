@@ -4,8 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { UserError } from '../../src/errors.js';
-import { parseConfig, parseFields, readYaml } from '../../src/run/config.js';
-import { newModel } from '../../src/run/resolve.js';
+import { parseConfig, parseFields } from '../../src/run/config.js';
+import { batchOf, newModel } from '../../src/run/resolve.js';
+import { readYaml } from '../../src/run/yaml.js';
 
 const root = mkdtempSync(join(tmpdir(), 'babelgrad-config-'));
 afterAll(() => rmSync(root, { recursive: true }));
@@ -27,6 +28,44 @@ test('biases and norms of Q and K, which no architecture has both of, are refuse
   expect(model({ qkNorm: true })).toMatchObject({ qkNorm: true });
   expect(() => model({ qkvBias: true, qkNorm: true })).toThrow(/qkvBias and qkNorm are both set; Qwen2 has the one/);
 });
+
+test('sizes are refused by arithmetic, before anything is made of them', () => {
+  const model = (fields: Record<string, unknown>) => newModel(parseFields({ preset: 'tiny', ...fields }, 'x'), 300);
+  expect(() => model({ numHiddenLayers: 1e9 })).toThrow(/numHiddenLayers is 1000000000; it must be at most 10000/);
+  expect(() => model({ hiddenSize: 2 ** 40 })).toThrow(/would take about .* bytes, which nothing can hold/);
+  expect(() => model({ preset: 'constructor' })).toThrow(/no model preset 'constructor'/);
+  const sizes = { contextLength: 1, batchTokens: Number.MAX_SAFE_INTEGER };
+  expect(batchOf(sizes, model({}), 2 ** 30).microBatch).toBeLessThanOrEqual(8192);
+});
+
+describe('YAML that a parser would', () => {
+  const many = (count: number, line: (i: number) => string) => Array.from({ length: count }, (_, i) => line(i));
+  test.each([
+    ['take long over: keys', many(20_000, i => `k${i}: 1`).join('\n'), /has 19999 lines and commas; .* at most/],
+    ['take long over: characters', 'a'.repeat(2e6), /has 2000000 characters; .* at most/],
+    ['overflow on', `a: ${'['.repeat(10_000)}`, /Maximum call stack size exceeded at line 1/],
+    ['expand', `a: &a [1, 1]\n${many(20, i => `b${i}: &b${i} [*${i ? `b${i - 1}` : 'a'}, *a]`).join('\n')}`, /alias/],
+    ['miss an anchor of', 'a: *b', /Unresolved alias .*: b$/],
+    ['warn of', 'a: !tag b', /Unresolved tag: !tag at line 1, column 4$/],
+    ['refuse: two documents', 'a: 1\n---\nb: 1', /multiple documents/],
+    ['refuse: a key twice', 'a: 1\na: 2', /Map keys must be unique at line 2/],
+  ])('%s', (_, text, message) => {
+    const path = join(root, 'bad.yaml');
+    writeFileSync(path, text);
+    const error = thrownBy(() => readYaml(path));
+    expect(error).toBeInstanceOf(UserError);
+    expect((error as Error).message).toMatch(message);
+    expect((error as Error).message).toMatch(/^'.*bad.yaml'[^\n]+$/);
+  });
+});
+
+const thrownBy = (body: () => unknown): unknown => {
+  try {
+    return body();
+  } catch (error) {
+    return error;
+  }
+};
 
 describe('a number in YAML', () => {
   test.each([

@@ -105,7 +105,7 @@ describe('a run', () => {
     const line = JSON.parse(readFileSync(join(run('half'), 'metrics.jsonl'), 'utf8').split('\n')[1]!);
     expect(line).toMatchObject({ kind: 'step', lossScale: 2 ** 15 });
     const single = readRun(run('first'));
-    expect(steps.at(-1)!.loss / single.steps.at(-1)!.loss).toBeCloseTo(1, 2);
+    expect(steps.at(-1)!.loss! / single.steps.at(-1)!.loss!).toBeCloseTo(1, 2);
     expect(evaluations.at(-1)!.heldOut.en!.loss / single.evaluations.at(-1)!.heldOut.en!.loss).toBeCloseTo(1, 2);
     const abort = new AbortController();
     await start(

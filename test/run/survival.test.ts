@@ -127,6 +127,28 @@ describe('lines of metrics', () => {
   });
 });
 
+test('spikes are skipped, told and recorded, and a run that was stopped between them ends with the same bits', async () => {
+  // every second norm or so is above nine tenths of their mean
+  const fields = { tokens: 40 * 128, evalEveryTokens: 128, spikeFactor: 0.9, maxSkippedSteps: 100 };
+  const warnings: string[] = [];
+  await start('spiky', fields, { onWarning: warning => warnings.push(warning) });
+  const skipped = saidBy('spiky').steps.filter(step => step.skipped === 'spike');
+  expect(skipped.length).toBeGreaterThan(3);
+  expect(skipped[0]!.step).toBeGreaterThan(20);
+  expect(warnings).toHaveLength(skipped.length);
+  expect(warnings[0]).toMatch(
+    /^step \d+ is skipped: its gradient norm of .* is a spike; more than 100 such steps in a row/,
+  );
+  const abort = new AbortController();
+  await start('spiky-stopped', fields, { onStep: ({ step }) => step === 25 && abort.abort() }, abort.signal);
+  await resumeRun(run('spiky-stopped'), { device: context.device });
+  expectSameCheckpoint(lastCheckpoint('spiky-stopped'), lastCheckpoint('spiky'));
+  expect(saidBy('spiky-stopped').steps).toEqual(saidBy('spiky').steps);
+  await expect(start('spiky-ended', { ...fields, maxSkippedSteps: 0 })).rejects.toThrow(
+    /the checkpoints in '.*' are good/,
+  );
+});
+
 describe('a device that is lost', () => {
   afterEach(() => vi.restoreAllMocks());
 

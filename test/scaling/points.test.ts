@@ -4,6 +4,13 @@ import { parsePoints } from '../../src/scaling/points.js';
 const parse = (text: string, options = {}) => parsePoints(text, 'points.csv', options);
 
 describe('points', () => {
+  test('whose annealed is the name of what every object has are refused', () => {
+    for (const name of ['constructor', 'toString', '__proto__']) {
+      const text = `parameters,tokens,loss,annealed\n10,20,3,${name}\n`;
+      expect(() => parse(text)).toThrow(`annealed is '${name}'; it must be true or false`);
+    }
+  });
+
   test('are read from a table with a header, in any order, with a byte-order mark, quotes and other columns', () => {
     const text =
       '\ufeffrun,loss,"tokens", parameters,note\r\nr1,3.5,1e9,50000000,"a, b"\r\n\r\n,2.5,2000000000,1e8,\r\n';

@@ -1,11 +1,12 @@
 /** From a study file to its runs, and what a bad file is told. */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { stringify } from 'yaml';
 import { UserError } from '../../src/errors.js';
 import { readStudyPlan } from '../../src/study/plan.js';
+import { readPlan, writePlan } from '../../src/study/state.js';
 
 const root = mkdtempSync(join(tmpdir(), 'babelgrad-study-plan-'));
 afterAll(() => rmSync(root, { recursive: true }));
@@ -28,6 +29,55 @@ const plan = (changes: Record<string, unknown> = {}) => {
   return readStudyPlan(path);
 };
 const names = (changes: Record<string, unknown> = {}) => plan(changes).runs.map(({ name }) => name);
+
+test('more runs than a study has are counted before any is planned', () => {
+  const seeds = Array.from({ length: 2000 }, (_, seed) => seed);
+  expect(() => plan({ seeds })).toThrow(/sizes, targets, replay and seeds multiply to 20000 runs; .* at most 10000/);
+});
+
+describe('study.json', () => {
+  const folder = join(root, 'read-back');
+  type Written = Record<string, unknown> & { runs: Record<string, unknown>[] };
+  const changed = (change: (json: Written) => void) => {
+    mkdirSync(folder, { recursive: true });
+    writePlan({ ...plan(), folder });
+    const path = join(folder, 'study.json');
+    const json = JSON.parse(readFileSync(path, 'utf8')) as Written;
+    change(json);
+    writeFileSync(path, JSON.stringify(json));
+    try {
+      return readPlan(folder);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  };
+
+  test('gives the plan back', () => {
+    expect(changed(() => {})).toEqual({ ...plan(), folder });
+  });
+
+  test.each<[string, (json: Written) => unknown, RegExp]>([
+    ['a run of no name', ({ runs }) => delete runs[0]!.name, /runs.0.name: /],
+    ['a name that leaves the folder', ({ runs }) => (runs[0]!.name = '../../evil'), /runs.0.name: it is no name/],
+    ['a name of dots', ({ runs }) => (runs[0]!.name = '..'), /runs.0.name: it is no name/],
+    ['a strategy that there is not', ({ runs }) => (runs[0]!.strategy = 'constructor'), /runs.0.strategy: /],
+    ['no configuration', ({ runs }) => (runs[1]!.config = null), /runs.1.config: /],
+    ['a bad configuration', ({ runs }) => (runs[1]!.config = { out: 1 }), /run 's-scratch-fr': field 'out' is 1/],
+    [
+      'a source that is no run',
+      ({ runs }) => (runs[2]!.from = { run: 'x' }),
+      /'s-cpt-fr' starts from 'x', which is no/,
+    ],
+    ['a run twice', ({ runs }) => (runs[1]!.name = 's-source'), /two runs are named 's-source'/],
+    ['no list of runs', json => (json.runs = {} as Written['runs']), /runs: /],
+    ['targets that are none', json => (json.targets = [1]), /targets.0: /],
+  ])('with %s is refused', (_, change, message) => {
+    const attempt = () => changed(json => void change(json));
+    expect(attempt).toThrow(message);
+    expect(attempt).toThrow(UserError);
+    expect(attempt).toThrow(/^'.*study.json'/);
+  });
+});
 
 describe('runs', () => {
   test('of each size a source run, and scratch and CPT into every other language', () => {

@@ -9,7 +9,7 @@ import { TextTokenizer } from '../../src/data/tokenizer.js';
 import { trainTokenizer } from '../../src/data/tokenizer-train.js';
 import type { Device } from '../../src/gpu/device.js';
 import { parseConfig } from '../../src/run/config.js';
-import type { TrainObserver } from '../../src/run/loop.js';
+import type { TrainObserver } from '../../src/run/context.js';
 import { startRun } from '../../src/run/run.js';
 import { sampleText } from './text.js';
 

@@ -39,6 +39,15 @@ export function* gradientNormCases(): Generator<Case> {
   for (const parts of [1, 3, 129, 1000]) {
     for (const clip of [0, 1]) for (const isScaled of [false, true]) yield gradientNormCase({ parts, clip, isScaled });
   }
+  // one that spikes and one that does not, in both
+  for (const [spike, isScaled] of [
+    [3, false],
+    [100, false],
+    [0.01, true],
+    [3, true],
+  ] as const) {
+    yield gradientNormCase({ parts: 129, clip: 1, isScaled, spike });
+  }
 }
 
 export function* adamwCases({ adapter }: Scope): Generator<Case> {

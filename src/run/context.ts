@@ -1,0 +1,56 @@
+/** What a run is given, whom it tells, and how it ends. */
+import type { Companions } from '../checkpoint/companions.js';
+import type { Mixture } from '../data/mixture.js';
+import type { Device } from '../gpu/device.js';
+import type { Trainer } from '../train/step.js';
+import type { HealthOptions } from './health.js';
+import type { EvaluationLine, StepLine } from './metrics.js';
+import type { ResolvedRun } from './resolve.js';
+import type { Data } from './run-data.js';
+
+/** Is told how a run goes on. */
+export interface TrainObserver {
+  /** Is told before the start that kernels are tuned, for `seconds` of at most `most`; `key` is what is being tuned. */
+  onTune?(seconds: number, most: number, key: string): void;
+  /** Is told before the start what the user should know, and what stops nothing. */
+  onNote?(text: string): void;
+  onStart?(run: ResolvedRun, device: Device): void;
+  onStep?(line: StepLine): void;
+  onEvaluation?(line: EvaluationLine): void;
+  /** Is told what is wrong and does not end the run: a skipped step, a lost device, a full disk, odd tensors. */
+  onWarning?(warning: string): void;
+}
+
+export interface RunSummary {
+  readonly status: 'done' | 'interrupted';
+  readonly folder: string;
+  readonly step: number;
+  readonly steps: number;
+  readonly tokens: number;
+  readonly flops: number;
+  /** The losses of the last evaluation. */
+  readonly heldOut: EvaluationLine['heldOut'];
+  readonly checkpoint: string;
+}
+
+export interface TrainContext {
+  readonly folder: string;
+  readonly run: ResolvedRun;
+  readonly device: Device;
+  readonly trainer: Trainer;
+  readonly mixture: Mixture;
+  readonly data: Data;
+  readonly companions?: Companions | undefined;
+  readonly observer?: TrainObserver | undefined;
+  readonly signal?: AbortSignal | undefined;
+  readonly health?: HealthOptions | undefined;
+  /** Whether the run goes on from a checkpoint, which was evaluated before it was saved. */
+  readonly isResumed?: boolean;
+}
+
+/** The end of a run whose loss or gradients stopped being finite: gone on with, it would end there again. */
+export class DivergedError extends Error {
+  override name = 'DivergedError';
+}
+
+export const CALMER = 'Try a lower learningRate, a longer warmup or a smaller clip.';

@@ -1,0 +1,143 @@
+/** Reads the steps of a run back, writes their lines, and ends the run where one is not finite. */
+import { join } from 'node:path';
+import { messageOf } from '../errors.js';
+import type { SkipReason, StepHealth } from '../optim/adamw.js';
+import { locateNonFinite, type NonFinite } from '../train/non-finite.js';
+import { writeOp } from '../train/recorded-op.js';
+import { CALMER, DivergedError, type TrainContext } from './context.js';
+import type { MetricsFile, StepLine } from './metrics.js';
+
+/** Steps are read back in groups of about this length: a readback costs little, but the terminal wants news. */
+const REPORT_EVERY_MS = 250;
+const MOST_UNREAD = 32;
+
+/** A step that was submitted. */
+interface Submitted {
+  readonly sequences: Uint32Array;
+  readonly learningRate: number;
+}
+
+const finiteOrNull = (value: number): number | null => (Number.isFinite(value) ? value : null);
+
+function skipWarning({ step, gradientNorm }: StepLine, reason: SkipReason, most: number): string {
+  const why =
+    reason === 'spike' ? `its gradient norm of ${gradientNorm} is a spike` : 'its loss or gradients are not finite';
+  return `step ${step} is skipped: ${why}; more than ${most} such steps in a row end the run`;
+}
+
+/** Steps that are read back together; `last` is the number of the last one. */
+interface Group {
+  readonly steps: readonly Submitted[];
+  readonly last: number;
+  read(): Promise<StepHealth[]>;
+}
+
+/** Reads steps back, one group at a time while the next group runs, and writes their lines. */
+export class Reporter {
+  readonly #context: TrainContext;
+  readonly #metrics: MetricsFile;
+  #steps: Submitted[] = [];
+  /** The group before, whose reports are on their way. */
+  #earlier: Group | undefined;
+  #since = performance.now();
+  #group = 1;
+  /** Whether the last step that was read was not finite. */
+  isUnsound = false;
+
+  constructor(context: TrainContext, metrics: MetricsFile) {
+    this.#context = context;
+    this.#metrics = metrics;
+  }
+
+  async submitted(sequences: Uint32Array, learningRate: number): Promise<void> {
+    this.#steps.push({ sequences, learningRate });
+    if (this.#steps.length >= this.#group) await this.#turn();
+  }
+
+  /** Restarts the clock, since time spent on anything but steps does not count. */
+  restartClock(): void {
+    this.#since = performance.now();
+  }
+
+  /** Waits for every step that was submitted. */
+  async flush(): Promise<void> {
+    await this.#turn();
+    await this.#turn();
+  }
+
+  /** Closes the present group and reports the one before, so that the device has work while this waits. */
+  async #turn(): Promise<void> {
+    const { trainer } = this.#context;
+    const earlier = this.#earlier;
+    const steps = this.#steps;
+    this.#steps = [];
+    this.#earlier = steps.length > 0 ? { steps, last: trainer.step, read: trainer.collect() } : undefined;
+    if (earlier) await this.#report(earlier);
+  }
+
+  async #report({ steps, last, read }: Group): Promise<void> {
+    const { run, observer } = this.#context;
+    const health = await read();
+    const stepMs = (performance.now() - this.#since) / steps.length;
+    this.restartClock();
+    this.#group = Math.max(1, Math.min(MOST_UNREAD, Math.floor(REPORT_EVERY_MS / stepMs)));
+    const first = last - steps.length + 1;
+    for (const [i, { loss, gradientNorm, badStep, lossScale, skipped }] of health.entries()) {
+      const step = first + i;
+      if (badStep !== 0)
+        await this.#fail(badStep, { loss, gradientNorm, lossScale }, steps[badStep - first]!.sequences);
+      const tokens = step * run.batchTokens;
+      const line: StepLine = {
+        kind: 'step',
+        step,
+        tokens,
+        flops: tokens * run.flopsPerToken,
+        loss: finiteOrNull(loss),
+        gradientNorm: skipped === 'overflow' ? null : finiteOrNull(gradientNorm),
+        ...(skipped && { skipped }),
+        ...(run.precision === 'f16' && { lossScale }),
+        learningRate: steps[i]!.learningRate,
+        tokensPerSecond: Math.round((1000 * run.batchTokens) / stepMs),
+      };
+      this.#metrics.append([line]);
+      observer?.onStep?.(line);
+      this.isUnsound = skipped === 'not finite';
+      if (skipped && skipped !== 'overflow') observer?.onWarning?.(skipWarning(line, skipped, run.maxSkippedSteps));
+    }
+  }
+
+  async #fail(
+    step: number,
+    { loss, gradientNorm, lossScale }: Pick<StepHealth, 'loss' | 'gradientNorm' | 'lossScale'>,
+    sequences: Uint32Array,
+  ): Promise<never> {
+    const { run, trainer, folder } = this.#context;
+    const { microBatch: B, contextLength: T } = run;
+    const kept = ({ op }: NonFinite): string => {
+      if (!op) return '';
+      const path = join(folder, `not-finite-step-${step}.op`);
+      writeOp(path, op);
+      return `, made by '${op.op}'; its inputs are kept: babelgrad audit replay ${path}`;
+    };
+    const skipped = run.maxSkippedSteps > 0 ? ` after ${run.maxSkippedSteps} steps that were skipped` : '';
+    if (run.precision === 'f16' && Number.isFinite(loss)) {
+      throw new DivergedError(
+        `step ${step}: gradients overflow in f16 at every loss scale, down to ${lossScale}, though the loss is ` +
+          `${loss}; the checkpoints in '${join(folder, 'checkpoints')}' are good. Use precision f32. ${CALMER}`,
+      );
+    }
+    const where = await locateNonFinite(trainer.model, sequences, { B, T }, lossScale).then(
+      found =>
+        found
+          ? `the first value that is not finite is ${found.value} at index ${found.index} of ` +
+            `'${found.tensor}'${kept(found)}`
+          : 'all tensors are finite, but the sum of squares of the gradients is not',
+      error => `where it started could not be found, which takes all tensors at once (${messageOf(error)})`,
+    );
+    throw new DivergedError(
+      `step ${step}: the loss is ${loss} and the gradient norm ${gradientNorm}; ${where}. ` +
+        `Training stopped before the update${skipped}; the checkpoints in '${join(folder, 'checkpoints')}' are good. ` +
+        CALMER,
+    );
+  }
+}
