@@ -1,4 +1,4 @@
-/** Packages with parts in native code. They are loaded when they are first needed: what needs none runs without them. */
+/** Packages with parts in native code. They are loaded when they are first needed: what needs none runs without. */
 import { createRequire } from 'node:module';
 import { messageOf, UserError } from './errors.js';
 
