@@ -13,7 +13,7 @@ import { addEvalCommand } from './eval.js';
 import { addExportCommand } from './export.js';
 import { addFitCommand } from './fit.js';
 import { addGenerateCommand } from './generate.js';
-import { endOnFailedWrites, endOnSignals } from './interruption.js';
+import { endOnFailedWrites, endOnSignals, failBeyondFileLimit } from './interruption.js';
 import { addPlanCommand } from './plan.js';
 import { addProfileCommand } from './profile.js';
 import { addReportCommand } from './report.js';
@@ -60,6 +60,7 @@ for (const command of [...program.commands, ...program.commands.flatMap(({ comma
 
 endOnSignals();
 endOnFailedWrites();
+failBeyondFileLimit();
 
 const isJson = process.argv.includes('--json');
 // such an error is thrown where nobody waits for it, as the loss of a claim is

@@ -32,6 +32,7 @@ if (process.send) {
   // Ctrl-C and a terminal that closes reach the whole process group; the parent decides what it means
   process.on('SIGINT', () => {});
   process.on('SIGHUP', () => {});
+  if (process.platform !== 'win32') process.on('SIGXFSZ', () => {}); // as in the command line: the write fails
   process.on('SIGTERM', () => {
     if (abort.signal.aborted) process.kill(process.pid, 'SIGKILL'); // a second one, or the parent is gone, too
     abort.abort();

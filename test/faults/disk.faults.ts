@@ -126,7 +126,7 @@ describe.skipIf(!canMount)('a full disk', () => {
 
   test.each([
     ['tokenize', ['tokenize', 'en.txt', '--tokenizer', 'tokenizer.json', '--out', 'disk/out'], 'disk/out'],
-    ['export', ['export', '--model', 'whole', '--out', 'disk/out'], 'disk/out'],
+    ['export', ['export', '--model', 'whole', '--dtype', 'f32', '--out', 'disk/out'], 'disk/out'],
     ['report', ['report', 'whole', '--out', 'disk/out.html'], 'disk/out.html'],
     [
       'tokenizer train',
@@ -134,13 +134,14 @@ describe.skipIf(!canMount)('a full disk', () => {
       'disk/out.json',
     ],
   ])('is named by %s, which leaves nothing', async (_, parameters, out) => {
-    mountDisk(16);
+    mountDisk(4);
+    writeFileSync(join(disk, 'filler'), 'a page, of which there is one');
     const { status, stderr } = await babelgrad(...parameters);
     expect([status, stderr.split('\n').filter(line => line.startsWith('error'))]).toEqual([
       1,
       [`error: cannot write '${out}': no space left on the device`],
     ]);
-    expect(readdirSync(disk)).toEqual([]);
+    expect(readdirSync(disk)).toEqual(['filler']);
   });
 
   test('that is read-only is refused before anything is done', async () => {
@@ -154,7 +155,7 @@ describe.skipIf(!canMount)('a full disk', () => {
       const { status, stderr } = await babelgrad(...parameters);
       expect([status, stderr]).toEqual([
         2,
-        expect.stringMatching(/cannot write 'disk\/.*': the file system is read-only/),
+        expect.stringMatching(/cannot write 'disk\/.*': ('disk' takes no new files|the file system is read-only)/),
       ]);
     }
   });
