@@ -49,7 +49,11 @@ const schema = z.looseObject({
     vocab: z.union([
       z.array(z.tuple([z.string(), z.number()])),
       z.custom<Readonly<Record<string, number>>>(
-        value => typeof value === 'object' && value !== null && !Array.isArray(value),
+        value =>
+          typeof value === 'object' &&
+          value !== null &&
+          !Array.isArray(value) &&
+          Object.values(value).every(id => Number.isInteger(id) && id >= 0),
       ),
     ]),
     // files from before 2024 spell a merge 'left right'

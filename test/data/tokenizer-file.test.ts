@@ -35,6 +35,10 @@ test.each([
   expect(() => file(fields)).toThrow(UserError);
 });
 
+test.each([[{}], [null], ['1'], [-1], [0.5]])('an id that is none is refused: %j', id => {
+  expect(() => file({ model: { type: 'BPE', vocab: { a: id }, merges: [] } })).toThrow(UserError);
+});
+
 test('parts by no pattern make no cut known', () => {
   expect(safeCuts(file({ pre_tokenizer: { type: 'Split', behavior: 'Isolated' } }), true)).toBeUndefined();
 });

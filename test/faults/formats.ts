@@ -479,7 +479,7 @@ const runs: readonly Format[] = [
   {
     name: 'run.yaml',
     file: 'run.yaml',
-    inputs: 6000,
+    inputs: 2000,
     whole: Buffer.from(RUN),
     mutate: mutateYaml,
     read: path => {
@@ -523,7 +523,7 @@ const studies: readonly Format[] = [
   {
     name: 'study.yaml',
     file: 'study.yaml',
-    inputs: 5000,
+    inputs: 1000,
     whole: Buffer.from(STUDY),
     mutate: mutateYaml,
     read: path => readStudyPlan(path),
