@@ -416,6 +416,7 @@ const RESOLVED: ResolvedRun = {
   evaluation: { tokens: { fr: 99 }, batch: 5 },
   checkpoints: 1,
   keepCheckpoints: 2,
+  keepEvery: 0,
   adapter: null,
 };
 const RUN =
