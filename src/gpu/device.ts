@@ -1,8 +1,8 @@
 /** An open device: buffers, compiled kernels, submission, readback, and counts of what was made. */
-import { globals } from 'webgpu';
 import { UserError } from '../errors.js';
 import { type AdapterChoice, type AdapterDescription, chooseAdapter, SIZE_CONTROL } from './adapters.js';
 import { type BufferRange, type BufferUsage, DeviceBuffer } from './buffer.js';
+import { BUFFER_USAGE, MAP_READ } from './buffer-usage.js';
 import { compileKernel, diagnoseKernel, type LineOrigin } from './compile.js';
 import { kernelFolder, writeKernel } from './kernel-files.js';
 import { allocatedBytes, type Memory, refusal } from './memory.js';
@@ -16,11 +16,6 @@ import {
   partsToTime,
   type Timeline,
 } from './timeline.js';
-
-const { GPUBufferUsage, GPUMapMode } = globals as unknown as {
-  GPUBufferUsage: Record<'STORAGE' | 'UNIFORM' | 'COPY_SRC' | 'COPY_DST' | 'MAP_READ', number>;
-  GPUMapMode: { READ: number };
-};
 
 export interface DeviceOptions {
   /**
@@ -139,8 +134,9 @@ export class Device implements Memory {
     this.check();
   }
 
-  #errorOf({ message, constructor }: GPUError): Error {
-    if (constructor.name !== 'GPUOutOfMemoryError') {
+  #errorOf(error: GPUError): Error {
+    const { message } = error;
+    if (error.constructor.name !== 'GPUOutOfMemoryError') {
       return new Error(`WebGPU error on '${this.adapter.name}': ${message}`);
     }
     const [, label] = /BufferDescriptor "+([^"]+)"/.exec(message) ?? [];
@@ -164,9 +160,9 @@ export class Device implements Memory {
     const refused = refusal(this.adapter, label, sizeBytes);
     if (refused) throw new UserError(refused);
     const bits = {
-      storage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST,
-      uniform: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST,
-      staging: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST,
+      storage: BUFFER_USAGE.STORAGE | BUFFER_USAGE.COPY_SRC | BUFFER_USAGE.COPY_DST,
+      uniform: BUFFER_USAGE.UNIFORM | BUFFER_USAGE.COPY_DST,
+      staging: BUFFER_USAGE.MAP_READ | BUFFER_USAGE.COPY_DST,
     }[usage];
     const size = allocatedBytes(sizeBytes);
     const handle = this.#handle.createBuffer({ label, size, usage: bits });
@@ -206,7 +202,7 @@ export class Device implements Memory {
     this.counters.readbacks++;
     return async () => {
       try {
-        await withNaps(staging.handle.mapAsync(GPUMapMode.READ, 0, sizeBytes));
+        await withNaps(staging.handle.mapAsync(MAP_READ, 0, sizeBytes));
         const copy = staging.handle.getMappedRange(0, sizeBytes).slice(0);
         staging.handle.unmap();
         this.#staging.push(staging);

@@ -1,5 +1,5 @@
 /** Checkpoints of a run: a model folder with the optimizer's and the sampler's state beside it. */
-import { existsSync, renameSync, rmSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Companions } from '../checkpoint/companions.js';
 import { checkpointFolder, listCheckpoints } from '../checkpoint/find.js';
@@ -10,7 +10,7 @@ import { TRAINING_FORMAT, type TrainingState } from '../checkpoint/training-reco
 import { OPTIMIZER } from '../checkpoint/whole.js';
 import type { MixtureState } from '../data/mixture.js';
 import { UserError } from '../errors.js';
-import { writeFolderWhole } from '../files.js';
+import { removeFolderWhole, writeFolderWhole } from '../files.js';
 import { type ModelConfig, parameterSpecs } from '../model/config.js';
 import type { Model } from '../model/model.js';
 import type { Trainer } from '../train/step.js';
@@ -57,10 +57,7 @@ export async function saveCheckpoint(
     target.write('training.json', `${JSON.stringify(training, null, 2)}\n`);
   });
   for (const old of listCheckpoints(run).slice(0, -latest)) {
-    if (isKept(old.step)) continue;
-    const removed = `${old.folder}.partial`; // if the process ends meanwhile, half a folder is no checkpoint
-    renameSync(old.folder, removed);
-    rmSync(removed, { recursive: true });
+    if (!isKept(old.step)) removeFolderWhole(old.folder);
   }
   return folder;
 }

@@ -36,7 +36,7 @@ const canMount = (() => {
     unmountDisk();
     return true;
   } catch {
-    console.log('no file system can be mounted here: the tests of full disks are skipped');
+    process.stdout.write('no file system can be mounted here: the tests of full disks are skipped\n');
     return false;
   }
 })();

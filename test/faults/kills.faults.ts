@@ -14,7 +14,7 @@ afterAll(() => rmSync(root, { recursive: true }));
 
 const KILLS = isLong ? 500 : 50;
 const STUDY_KILLS = isLong ? 100 : 20;
-console.log(`seed ${seed} (BABELGRAD_FAULTS_SEED), ${KILLS} kills of a run, ${STUDY_KILLS} of a study`);
+process.stdout.write(`seed ${seed} (BABELGRAD_FAULTS_SEED), ${KILLS} kills of a run, ${STUDY_KILLS} of a study\n`);
 
 /** The milliseconds until a command is ended: from before it claims its folder to some way into its steps. */
 const delayOf = (random: Random): number => 300 + 2500 * random.uniform();
