@@ -89,7 +89,7 @@ const PART_BEGINS = /[^\s\u0085][ \t\u3000]$|[\p{L}\p{N}][\n\r]$|^[^\s\u0085]\n[
 function cutsOfPattern(file: TokenizerFile, inside: ReadonlySet<string>): SafeCut | undefined {
   const steps = stepsOf(file.pre_tokenizer);
   const splits = steps.filter(({ type }) => type === 'Split');
-  const patterns = splits.map(({ pattern }) => (pattern as { readonly Regex?: string }).Regex);
+  const patterns = splits.map(({ pattern }) => (pattern as { readonly Regex?: string } | undefined)?.Regex);
   const bytes = steps.find(({ type }) => type === 'ByteLevel');
   const isKnown =
     steps.every(({ type }) => ['Split', 'Digits', 'ByteLevel'].includes(type)) &&

@@ -2,6 +2,8 @@
 import { z } from 'zod';
 import { UserError } from '../errors.js';
 import { parseJson } from '../input-files.js';
+import { ownValue } from '../own.js';
+import { whyInvalid } from '../schema.js';
 
 /** A step of a normalizer, pre-tokenizer or post-processor; a `Sequence` holds further ones. */
 export interface Step {
@@ -19,7 +21,22 @@ const addedToken = z.looseObject({
 });
 export type AddedToken = z.infer<typeof addedToken>;
 
-const step = z.looseObject({ type: z.string() }).nullish();
+const someSteps = z.lazy((): z.ZodType => z.array(oneStep).nullish());
+/** Each kind of step has a name of its own for what a Sequence of it holds. */
+const oneStep: z.ZodType<Step> = z.looseObject({
+  type: z.string(),
+  normalizers: someSteps,
+  pretokenizers: someSteps,
+  processors: someSteps,
+  /** In BERT's and RoBERTa's post-processors, a token and its id. */
+  cls: z.tuple([z.string(), z.int().nonnegative()]).optional(),
+});
+const step = oneStep.nullish();
+/** What a TemplateProcessing puts around one text. */
+const templateSchema = z.looseObject({
+  single: z.array(z.looseObject({ SpecialToken: z.looseObject({ id: z.string() }).optional() })),
+  special_tokens: z.record(z.string(), z.looseObject({ ids: z.array(z.int().nonnegative()) })),
+});
 const schema = z.looseObject({
   added_tokens: z.array(addedToken).nullish(),
   normalizer: step,
@@ -32,7 +49,11 @@ const schema = z.looseObject({
     vocab: z.union([
       z.array(z.tuple([z.string(), z.number()])),
       z.custom<Readonly<Record<string, number>>>(
-        value => typeof value === 'object' && value !== null && !Array.isArray(value),
+        value =>
+          typeof value === 'object' &&
+          value !== null &&
+          !Array.isArray(value) &&
+          Object.values(value).every(id => Number.isInteger(id) && id >= 0),
       ),
     ]),
     // files from before 2024 spell a merge 'left right'
@@ -65,7 +86,6 @@ export function mergesOf({ model }: TokenizerFile): Merge[] {
 export function stepsOf(root: TokenizerFile['normalizer']): readonly Step[] {
   if (!root) return [];
   if (root.type !== 'Sequence') return [root];
-  // each kind of step has a name of its own for what a Sequence holds
   const { normalizers, pretokenizers, processors } = root;
   return ((normalizers ?? pretokenizers ?? processors ?? []) as Step[]).flatMap(stepsOf);
 }
@@ -98,15 +118,13 @@ export function tokenOfId(json: string, wanted: number): string | undefined {
 /** Returns the ids that the file's post-processor puts before a text. */
 export function idsBeforeText(file: TokenizerFile): readonly number[] {
   for (const each of stepsOf(file.post_processor)) {
-    // `cls` of BERT's and RoBERTa's post-processors is a token and its id
     if (Array.isArray(each.cls)) return [each.cls[1] as number];
     if (each.type !== 'TemplateProcessing') continue;
-    const { single, special_tokens: tokens } = each as unknown as {
-      single: readonly { SpecialToken?: { id: string } }[];
-      special_tokens: Readonly<Record<string, { ids: readonly number[] }>>;
-    };
+    const { success, data, error } = templateSchema.safeParse(each);
+    if (!success) throw new UserError(`the tokenizer's TemplateProcessing is none: ${whyInvalid(error)}`);
+    const { single, special_tokens: tokens } = data;
     const text = single.findIndex(({ SpecialToken }) => SpecialToken === undefined);
-    return single.slice(0, text).flatMap(({ SpecialToken }) => tokens[SpecialToken!.id]?.ids ?? []);
+    return single.slice(0, text).flatMap(({ SpecialToken }) => ownValue(tokens, SpecialToken!.id)?.ids ?? []);
   }
   return [];
 }
