@@ -41,6 +41,7 @@ export {
 export type { LayoutOptions } from './autograd/layout.js';
 export { type CommandSource, type Plan as GraphPlan, type PlanOptions, plan as planGraph } from './autograd/plan.js';
 export { type DType, persistent, type Shape, type Tensor } from './autograd/tensor.js';
+export { type FileCheck, verifyFolder } from './checksums.js';
 export { type Exported, type ExportOptions, exportModel } from './checkpoint/export.js';
 export { findModelFolder } from './checkpoint/find.js';
 export { readEndIds } from './checkpoint/hf-config.js';
@@ -157,6 +158,7 @@ export {
   type StartOptions,
   startRun,
 } from './run/run.js';
+export { type FolderCheck, verifyPath } from './run/verify.js';
 export { readYaml } from './run/yaml.js';
 export type { Budget } from './scaling/allocation.js';
 export type { BootstrapOptions, Resampling, RunPoint } from './scaling/bootstrap.js';
