@@ -41,7 +41,6 @@ export {
 export type { LayoutOptions } from './autograd/layout.js';
 export { type CommandSource, type Plan as GraphPlan, type PlanOptions, plan as planGraph } from './autograd/plan.js';
 export { type DType, persistent, type Shape, type Tensor } from './autograd/tensor.js';
-export { type FileCheck, verifyFolder } from './checksums.js';
 export { type Exported, type ExportOptions, exportModel } from './checkpoint/export.js';
 export { findModelFolder } from './checkpoint/find.js';
 export { readEndIds } from './checkpoint/hf-config.js';
@@ -53,6 +52,7 @@ export {
   type RowInit,
   type VocabularyExtension,
 } from './checkpoint/vocabulary.js';
+export { type FileCheck, verifyFolder } from './checksums.js';
 export { type BadRow, BadRows, ON_BAD_ROW, type OnBadRow } from './data/bad-rows.js';
 export { type ContinueBpeOptions, continueBpe } from './data/bpe-continue.js';
 export type { SafeCut } from './data/cuts.js';
@@ -146,12 +146,11 @@ export type { Figure } from './report/study-figures.js';
 export type { Fitting } from './report/study-view.js';
 export { parseConfig, type RunConfig } from './run/config.js';
 export type { RunSummary, TrainObserver } from './run/context.js';
+export { type DryRun, dryRun } from './run/dry-run.js';
 export type { HealthLimits, HealthOptions } from './run/health.js';
 export type { RunMemory } from './run/memory.js';
 export type { EvaluationLine, HeldOutLoss, StepLine } from './run/metrics.js';
 export {
-  type DryRun,
-  dryRun,
   type ResumeOptions,
   type RunOptions,
   resumeRun,

@@ -44,6 +44,11 @@ export class DeviceLostError extends Error {
   override name = 'DeviceLostError';
 }
 
+/** The driver has no memory for what was asked for. */
+export class OutOfMemoryError extends Error {
+  override name = 'OutOfMemoryError';
+}
+
 const REQUESTED_FEATURES = [
   'subgroups',
   'timestamp-query',
@@ -106,7 +111,8 @@ export class Device implements Memory {
     this.#handle = handle;
     this.#queue = handle.queue;
     handle.onuncapturederror = event => {
-      this.#failure ??= new Error(`WebGPU error on '${this.adapter.name}': ${event.error.message}`);
+      event.preventDefault(); // it is thrown, and need not be printed
+      this.#failure ??= this.#errorOf(event.error);
     };
     void handle.lost.then(info => {
       if (!this.#closed) this.#failure = new DeviceLostError(`the device was lost: ${info.message}`);
@@ -119,6 +125,25 @@ export class Device implements Memory {
    */
   static of(handle: GPUDevice, choice: AdapterChoice, kernelFiles: string | undefined): Device {
     return new Device(handle, choice, kernelFiles);
+  }
+
+  /** Waits for what the driver says of the calls made so far, not for the device's work. @throws as `check`. */
+  async settle(): Promise<void> {
+    this.#handle.pushErrorScope('internal');
+    await this.#handle.popErrorScope(); // errors before it are reported before it
+    this.check();
+  }
+
+  #errorOf({ message, constructor }: GPUError): Error {
+    if (constructor.name !== 'GPUOutOfMemoryError') {
+      return new Error(`WebGPU error on '${this.adapter.name}': ${message}`);
+    }
+    const [, label] = /BufferDescriptor "+([^"]+)"/.exec(message) ?? [];
+    const mebibytes = Math.ceil(this.memory.bytes / 2 ** 20);
+    return new OutOfMemoryError(
+      `'${this.adapter.name}' is out of memory${label === undefined ? '' : ` for the buffer '${label}'`}: ` +
+        `all that were asked for take ${mebibytes} MiB`,
+    );
   }
 
   /** Checks for errors. @throws the first error that the device reported, if there was one. */

@@ -13,8 +13,9 @@ import { UserError } from '../../src/errors.js';
 import { readRun } from '../../src/report/runs.js';
 import { parseConfig } from '../../src/run/config.js';
 import type { TrainObserver } from '../../src/run/context.js';
+import { dryRun } from '../../src/run/dry-run.js';
 import { HEALTH_LIMITS } from '../../src/run/health.js';
-import { dryRun, resumeRun, startRun } from '../../src/run/run.js';
+import { resumeRun, startRun } from '../../src/run/run.js';
 import { useDevice } from '../support/gpu.js';
 import { sampleText } from '../support/text.js';
 
