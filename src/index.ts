@@ -52,6 +52,7 @@ export {
   type RowInit,
   type VocabularyExtension,
 } from './checkpoint/vocabulary.js';
+export { type FileCheck, verifyFolder } from './checksums.js';
 export { type BadRow, BadRows, ON_BAD_ROW, type OnBadRow } from './data/bad-rows.js';
 export { type ContinueBpeOptions, continueBpe } from './data/bpe-continue.js';
 export type { SafeCut } from './data/cuts.js';
@@ -156,6 +157,7 @@ export {
   type StartOptions,
   startRun,
 } from './run/run.js';
+export { type FolderCheck, verifyPath } from './run/verify.js';
 export { readYaml } from './run/yaml.js';
 export type { Budget } from './scaling/allocation.js';
 export type { BootstrapOptions, Resampling, RunPoint } from './scaling/bootstrap.js';
