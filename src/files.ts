@@ -116,6 +116,14 @@ function replaceFolder(path: string, folder: string): void {
   rmSync(old, { recursive: true, force: true });
 }
 
+/** Removes a folder: wherever this ends early, it is there whole, or not at its place. */
+export function removeFolderWhole(path: string): void {
+  const aside = temporaryFor(path);
+  renameSync(path, aside);
+  syncFolder(dirname(path));
+  discard(aside);
+}
+
 /**
  * Returns where the folder `path` lies: beside its place where a crash came between the old folder's going and the new
  * one's coming.

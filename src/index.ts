@@ -145,12 +145,11 @@ export type { Figure } from './report/study-figures.js';
 export type { Fitting } from './report/study-view.js';
 export { parseConfig, type RunConfig } from './run/config.js';
 export type { RunSummary, TrainObserver } from './run/context.js';
+export { type DryRun, dryRun } from './run/dry-run.js';
 export type { HealthLimits, HealthOptions } from './run/health.js';
 export type { RunMemory } from './run/memory.js';
 export type { EvaluationLine, HeldOutLoss, StepLine } from './run/metrics.js';
 export {
-  type DryRun,
-  dryRun,
   type ResumeOptions,
   type RunOptions,
   resumeRun,

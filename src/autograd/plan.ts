@@ -94,6 +94,7 @@ export async function plan(device: Device, graph: Graph, options: PlanOptions = 
   const layout = layOut(graph, options);
   const allocation = allocate(device, layout, options.variants);
   try {
+    await device.settle(); // without memory there is nothing to bind
     const commands = await compile(device, allocation.steps);
     return new Plan(
       commands,

@@ -9,6 +9,12 @@ import { schedulePhases, showEvaluations, showPasses, showSchedule } from './sho
 import type { RunTime } from './speed.js';
 import { duration } from './study-table.js';
 
+/** The checkpoints that a run leaves: the latest, and every so many-th. */
+function keptOf({ checkpoints, keepCheckpoints, keepEvery }: DryRun['run']): number {
+  const isKept = (i: number) => i > checkpoints - keepCheckpoints || (keepEvery > 0 && i % keepEvery === 0);
+  return Array.from({ length: checkpoints + 1 }, (_, i) => i).filter(isKept).length;
+}
+
 export function showDryRun(terminal: Terminal, dry: DryRun, time: RunTime): CommandResult {
   const { run, memory, adapter, checkpointBytes, notes } = dry;
   const { refusals, ...bytes } = memory;
@@ -18,7 +24,7 @@ export function showDryRun(terminal: Terminal, dry: DryRun, time: RunTime): Comm
     count: run.checkpoints + 1,
     everySteps: run.steps / run.checkpoints,
     bytes: checkpointBytes,
-    kept: Math.min(run.keepCheckpoints, run.checkpoints + 1),
+    kept: keptOf(run),
   };
   terminal.print(
     `${run.name}: ${run.method}, ${short(run.parameters.total)} parameters, on ${adapter.name}; nothing was started`,
@@ -30,7 +36,7 @@ export function showDryRun(terminal: Terminal, dry: DryRun, time: RunTime): Comm
   for (const words of [showPasses, showSchedule, showEvaluations]) terminal.print(words(run));
   terminal.print(
     `checkpoints: ${checkpoints.count}, before the first step and every ${short(checkpoints.everySteps)} steps, ` +
-      `${showBytes(checkpointBytes)} each; the last ${checkpoints.kept} are kept: ` +
+      `${showBytes(checkpointBytes)} each; ${checkpoints.kept} are kept: ` +
       `${showBytes(checkpoints.kept * checkpointBytes)}`,
   );
   terminal.print(showTime(time));

@@ -59,12 +59,13 @@ type ResumeCommandOptions = Record<string, unknown> &
 type TrainOptions = Record<string, unknown> & {
   readonly from?: string;
   readonly dryRun?: boolean;
+  readonly adapt?: boolean;
   readonly verify: boolean;
 };
 
 async function run(
   terminal: Terminal,
-  { from, dryRun: dry, verify, ...options }: TrainOptions,
+  { from, dryRun: dry, adapt, verify, ...options }: TrainOptions,
 ): Promise<CommandResult> {
   const health = takeHealth(options);
   const config = readConfig(options);
@@ -73,7 +74,7 @@ async function run(
     return showDryRun(terminal, planned, await measureRun(planned, config));
   }
   const tune = { cache: cacheFolder() };
-  return watch(terminal, runOptions => startRun(config, { ...runOptions, from, tune, health, verify }));
+  return watch(terminal, runOptions => startRun(config, { ...runOptions, from, adapt, tune, health, verify }));
 }
 
 /** Adds a flag for every field of the configuration. */
@@ -82,6 +83,10 @@ function addConfigOptions(command: Command): void {
   command.option(
     '--dry-run',
     'print what the run would take: time, device memory, FLOPs, evaluations, checkpoints; train and write nothing',
+  );
+  command.option(
+    '--adapt',
+    'where the device has no memory for the run: take smaller micro-batches of the same batch, then checkpointing',
   );
   addHealthOptions(command);
   addFieldOptions(command, Object.keys(configFields) as FieldName[]);

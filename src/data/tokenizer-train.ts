@@ -4,9 +4,9 @@ import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync, wri
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { Tokenizer } from 'tokenizers';
 import { messageOf, UserError } from '../errors.js';
 import { packageRoot, writeFileWhole } from '../files.js';
+import { requireNative } from '../natives.js';
 import { BadRows } from './bad-rows.js';
 import { SMALLEST_VOCABULARY, shortenBpe, untrainedBpe, WORD_PATTERN } from './bpe-file.js';
 import { readDocuments } from './documents.js';
@@ -68,6 +68,7 @@ export async function trainTokenizer(files: readonly string[], options: TrainTok
 
 /** Returns the pattern. @throws UserError when it is no regular expression, or matches nothing at all. */
 function checkPattern(pattern: string): string {
+  const { Tokenizer } = requireNative<typeof import('tokenizers')>('tokenizers');
   try {
     Tokenizer.fromString(untrainedBpe(pattern));
   } catch (error) {

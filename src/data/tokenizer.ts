@@ -1,7 +1,8 @@
 /** Tokenizers in Hugging Face's tokenizer.json format, through their own package: loading and using them. */
-import { type Encoding, Tokenizer } from 'tokenizers';
+import type { Encoding, Tokenizer } from 'tokenizers';
 import { messageOf, UserError } from '../errors.js';
 import { readText } from '../input-files.js';
+import { requireNative } from '../natives.js';
 import { type SafeCut, safeCuts } from './cuts.js';
 import { type DocumentMarks, documentMarks, type MarkOptions, readNeighbours } from './document-marks.js';
 import {
@@ -150,6 +151,7 @@ export class TextTokenizer implements DocumentMarks {
 }
 
 function nativeTokenizer(json: string): Tokenizer {
+  const { Tokenizer } = requireNative<typeof import('tokenizers')>('tokenizers');
   let tokenizer: Tokenizer;
   try {
     tokenizer = Tokenizer.fromString(json);

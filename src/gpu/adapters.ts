@@ -1,6 +1,6 @@
 /** The adapters of this machine, and which one is used. */
-import { create } from 'webgpu';
 import { messageOf, UserError } from '../errors.js';
+import { nativeError } from '../natives.js';
 import { type BundledDriver, prepareDrivers } from './drivers.js';
 
 /** An adapter as Dawn reports it. */
@@ -78,7 +78,17 @@ function flags(checked: boolean, name: string): string[] {
  */
 const instances = new Map<string, GPU>();
 
-function instanceFor(checked: boolean, name: string): GPU {
+/** Returns Dawn's module. @throws UserError when it is not there for this machine. */
+async function loadDawn(): Promise<typeof import('webgpu')> {
+  try {
+    return await import('webgpu');
+  } catch (error) {
+    throw nativeError('webgpu', error);
+  }
+}
+
+async function instanceFor(checked: boolean, name: string): Promise<GPU> {
+  const { create } = await loadDawn();
   const wanted = flags(checked, name);
   const key = wanted.join(' ');
   const instance = instances.get(key) ?? create(wanted);
@@ -98,7 +108,7 @@ export async function listAdapters(checked = false): Promise<LiveAdapter[]> {
   const names = await adapterNames(checked);
   const live: LiveAdapter[] = [];
   for (const [i, name] of names.entries()) {
-    const adapter = await instanceFor(checked, name).requestAdapter();
+    const adapter = await (await instanceFor(checked, name)).requestAdapter();
     const hiddenBy = names.slice(0, i).find(other => other.includes(name));
     const described = adapter && describe(name, adapter, bundled);
     if (adapter && described) live.push({ adapter, description: hiddenBy ? { ...described, hiddenBy } : described });
@@ -112,8 +122,9 @@ export async function listAdapters(checked = false): Promise<LiveAdapter[]> {
  * exist, its error does.
  */
 async function adapterNames(checked: boolean): Promise<string[]> {
+  const instance = await instanceFor(checked, ABSENT_NAME);
   try {
-    await instanceFor(checked, ABSENT_NAME).requestAdapter();
+    await instance.requestAdapter();
     return [];
   } catch (error) {
     return [...messageOf(error).matchAll(/ \* backend: '[^']*', name: '(.*)'$/gm)].map(match => match[1]!);

@@ -1,8 +1,8 @@
 /** An open device: buffers, compiled kernels, submission, readback, and counts of what was made. */
-import { globals } from 'webgpu';
 import { UserError } from '../errors.js';
 import { type AdapterChoice, type AdapterDescription, chooseAdapter, SIZE_CONTROL } from './adapters.js';
 import { type BufferRange, type BufferUsage, DeviceBuffer } from './buffer.js';
+import { BUFFER_USAGE, MAP_READ } from './buffer-usage.js';
 import { compileKernel, diagnoseKernel, type LineOrigin } from './compile.js';
 import { kernelFolder, writeKernel } from './kernel-files.js';
 import { allocatedBytes, type Memory, refusal } from './memory.js';
@@ -16,11 +16,6 @@ import {
   partsToTime,
   type Timeline,
 } from './timeline.js';
-
-const { GPUBufferUsage, GPUMapMode } = globals as unknown as {
-  GPUBufferUsage: Record<'STORAGE' | 'UNIFORM' | 'COPY_SRC' | 'COPY_DST' | 'MAP_READ', number>;
-  GPUMapMode: { READ: number };
-};
 
 export interface DeviceOptions {
   /**
@@ -47,6 +42,11 @@ export interface Counters {
 /** The driver gave up the device: it was reset, or its hardware or driver went away. Another may be opened. */
 export class DeviceLostError extends Error {
   override name = 'DeviceLostError';
+}
+
+/** The driver has no memory for what was asked for. */
+export class OutOfMemoryError extends Error {
+  override name = 'OutOfMemoryError';
 }
 
 const REQUESTED_FEATURES = [
@@ -111,7 +111,8 @@ export class Device implements Memory {
     this.#handle = handle;
     this.#queue = handle.queue;
     handle.onuncapturederror = event => {
-      this.#failure ??= new Error(`WebGPU error on '${this.adapter.name}': ${event.error.message}`);
+      event.preventDefault(); // it is thrown, and need not be printed
+      this.#failure ??= this.#errorOf(event.error);
     };
     void handle.lost.then(info => {
       if (!this.#closed) this.#failure = new DeviceLostError(`the device was lost: ${info.message}`);
@@ -124,6 +125,26 @@ export class Device implements Memory {
    */
   static of(handle: GPUDevice, choice: AdapterChoice, kernelFiles: string | undefined): Device {
     return new Device(handle, choice, kernelFiles);
+  }
+
+  /** Waits for what the driver says of the calls made so far, not for the device's work. @throws as `check`. */
+  async settle(): Promise<void> {
+    this.#handle.pushErrorScope('internal');
+    await this.#handle.popErrorScope(); // errors before it are reported before it
+    this.check();
+  }
+
+  #errorOf(error: GPUError): Error {
+    const { message } = error;
+    if (error.constructor.name !== 'GPUOutOfMemoryError') {
+      return new Error(`WebGPU error on '${this.adapter.name}': ${message}`);
+    }
+    const [, label] = /BufferDescriptor "+([^"]+)"/.exec(message) ?? [];
+    const mebibytes = Math.ceil(this.memory.bytes / 2 ** 20);
+    return new OutOfMemoryError(
+      `'${this.adapter.name}' is out of memory${label === undefined ? '' : ` for the buffer '${label}'`}: ` +
+        `all that were asked for take ${mebibytes} MiB`,
+    );
   }
 
   /** Checks for errors. @throws the first error that the device reported, if there was one. */
@@ -139,9 +160,9 @@ export class Device implements Memory {
     const refused = refusal(this.adapter, label, sizeBytes);
     if (refused) throw new UserError(refused);
     const bits = {
-      storage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST,
-      uniform: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST,
-      staging: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST,
+      storage: BUFFER_USAGE.STORAGE | BUFFER_USAGE.COPY_SRC | BUFFER_USAGE.COPY_DST,
+      uniform: BUFFER_USAGE.UNIFORM | BUFFER_USAGE.COPY_DST,
+      staging: BUFFER_USAGE.MAP_READ | BUFFER_USAGE.COPY_DST,
     }[usage];
     const size = allocatedBytes(sizeBytes);
     const handle = this.#handle.createBuffer({ label, size, usage: bits });
@@ -181,7 +202,7 @@ export class Device implements Memory {
     this.counters.readbacks++;
     return async () => {
       try {
-        await withNaps(staging.handle.mapAsync(GPUMapMode.READ, 0, sizeBytes));
+        await withNaps(staging.handle.mapAsync(MAP_READ, 0, sizeBytes));
         const copy = staging.handle.getMappedRange(0, sizeBytes).slice(0);
         staging.handle.unmap();
         this.#staging.push(staging);

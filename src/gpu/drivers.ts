@@ -7,10 +7,10 @@ import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { brotliDecompressSync } from 'node:zlib';
-import koffi from 'koffi';
 import { extract } from 'tar';
 import { messageOf } from '../errors.js';
 import { cacheFolder, writeFileWhole, writeFolderWhole } from '../files.js';
+import { requireNative } from '../natives.js';
 
 /** The result for the bundled software driver: its manifest, or why there is none. */
 export type BundledDriver = { readonly manifest: string } | { readonly missing: string };
@@ -37,11 +37,21 @@ async function prepare(): Promise<BundledDriver> {
   const variable = chosen ?? 'VK_ADD_DRIVER_FILES';
   const listed = (process.env[variable] ?? '').split(':').filter(Boolean);
   if (!listed.includes(manifest)) process.env[variable] = [...listed, manifest].join(':');
-  if (!canLoad('libvulkan.so.1')) koffi.load(join(folder, 'libvulkan.so.1')); // Dawn's own dlopen then finds it
-  return { manifest };
+  try {
+    loadVulkan(folder);
+    return { manifest };
+  } catch (error) {
+    return { missing: messageOf(error) };
+  }
 }
 
-function canLoad(library: string): boolean {
+/** Loads the Vulkan loader in `folder` where the system has none: Dawn's own dlopen then finds it. */
+function loadVulkan(folder: string): void {
+  const koffi = requireNative<typeof import('koffi')>('koffi');
+  if (!canLoad(koffi, 'libvulkan.so.1')) koffi.load(join(folder, 'libvulkan.so.1'));
+}
+
+function canLoad(koffi: typeof import('koffi'), library: string): boolean {
   try {
     koffi.load(library);
     return true;

@@ -1,5 +1,5 @@
 /** When the submitted commands ran on the device, and what the host did meanwhile. */
-import { globals } from 'webgpu';
+import { BUFFER_USAGE } from './buffer-usage.js';
 import type { Command } from './program.js';
 
 export interface DispatchTime {
@@ -22,9 +22,7 @@ export interface Timeline {
   readonly host: readonly HostSpan[];
 }
 
-const { QUERY_RESOLVE, COPY_SRC } = (
-  globals as unknown as { GPUBufferUsage: Record<'QUERY_RESOLVE' | 'COPY_SRC', number> }
-).GPUBufferUsage;
+const { QUERY_RESOLVE, COPY_SRC } = BUFFER_USAGE;
 
 /** The dispatches of a query set: each takes two queries, and a set may not exceed 4096. */
 const DISPATCHES_PER_SET = 2048;

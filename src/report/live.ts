@@ -1,4 +1,5 @@
 /** What a live page adds to a report: the state of its connection, and the exchange of sections that have changed. */
+import { createHash } from 'node:crypto';
 import { htmlPage, type Section, sectionHtml, sectionsHtml } from './page.js';
 import { TOOLTIP } from './tooltip.js';
 
@@ -27,7 +28,7 @@ export function updateOf(now: LivePage, before?: LivePage): Update {
 }
 
 export const livePageHtml = ({ title, sections }: LivePage): string =>
-  htmlPage(title, `<p id="live">connecting</p>\n<main>${sectionsHtml(sections)}</main>`, `${TOOLTIP}${LIVE}`);
+  htmlPage(title, `<p id="live">connecting</p>\n<main>${sectionsHtml(sections)}</main>`, SCRIPT);
 
 /** The script runs in a browser; nothing of it is compiled. */
 const LIVE = `
@@ -65,3 +66,19 @@ events.addEventListener('update', event => {
   say('live', 'live · last update ' + updated);
 });
 `;
+
+const SCRIPT = `${TOOLTIP}${LIVE}`;
+
+/**
+ * The policy that a live page is sent with: its one script, by its hash, and its styles; it is in no frame, and speaks
+ * to its own server alone. Figures and tables have styles at their elements, which have no hashes.
+ */
+export const LIVE_POLICY = [
+  "default-src 'none'",
+  "style-src 'unsafe-inline'",
+  `script-src 'sha256-${createHash('sha256').update(SCRIPT).digest('base64')}'`,
+  "connect-src 'self'",
+  "frame-ancestors 'none'",
+  "base-uri 'none'",
+  "form-action 'none'",
+].join('; ');

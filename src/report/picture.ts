@@ -1,5 +1,5 @@
 /** Plots as files of their own: PNG, and SVG that needs no page around it. */
-import { Resvg } from '@resvg/resvg-js';
+import { requireNative } from '../natives.js';
 
 const INK = '#1c1f24';
 const PAPER = '#ffffff';
@@ -16,6 +16,7 @@ export function standaloneSvg(svg: string): string {
 const ZOOM = 2;
 
 export function pngOf(svg: string): Uint8Array {
+  const { Resvg } = requireNative<typeof import('@resvg/resvg-js')>('@resvg/resvg-js');
   const font = { loadSystemFonts: true, defaultFontFamily: 'Liberation Sans' };
   return new Resvg(standaloneSvg(svg), { fitTo: { mode: 'zoom', value: ZOOM }, font }).render().asPng();
 }

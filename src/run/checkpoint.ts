@@ -1,5 +1,5 @@
 /** Checkpoints of a run: a model folder with the optimizer's and the sampler's state beside it. */
-import { existsSync, rmSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Companions } from '../checkpoint/companions.js';
 import { checkpointFolder, listCheckpoints } from '../checkpoint/find.js';
@@ -10,7 +10,7 @@ import { TRAINING_FORMAT, type TrainingState } from '../checkpoint/training-reco
 import { OPTIMIZER } from '../checkpoint/whole.js';
 import type { MixtureState } from '../data/mixture.js';
 import { UserError } from '../errors.js';
-import { writeFolderWhole } from '../files.js';
+import { removeFolderWhole, writeFolderWhole } from '../files.js';
 import { type ModelConfig, parameterSpecs } from '../model/config.js';
 import type { Model } from '../model/model.js';
 import type { Trainer } from '../train/step.js';
@@ -27,8 +27,20 @@ export interface CheckpointContents {
   readonly state: Omit<TrainingState, 'format' | 'mixture' | 'guard'> & { readonly mixture: MixtureState };
 }
 
-/** Writes a checkpoint, then removes the oldest beyond `keep`. @returns its folder. */
-export async function saveCheckpoint(run: string, keep: number, contents: CheckpointContents): Promise<string> {
+/** Which checkpoints of a run stay when a new one was written. */
+export interface Retention {
+  /** The number of the latest that stay. */
+  readonly latest: number;
+  /** Whether the one of a step stays for good. */
+  isKept(step: number): boolean;
+}
+
+/** Writes a checkpoint, then removes those that need not stay. @returns its folder. */
+export async function saveCheckpoint(
+  run: string,
+  { latest, isKept }: Retention,
+  contents: CheckpointContents,
+): Promise<string> {
   const { model, trainer, tokenizerJson, companions, state } = contents;
   const folder = checkpointFolder(run, state.step);
   await writeFolderWhole(folder, async target => {
@@ -44,7 +56,9 @@ export async function saveCheckpoint(run: string, keep: number, contents: Checkp
     const training = { format: TRAINING_FORMAT, ...state, guard: [...(await trainer.guard())] };
     target.write('training.json', `${JSON.stringify(training, null, 2)}\n`);
   });
-  for (const old of listCheckpoints(run).slice(0, -keep)) rmSync(old.folder, { recursive: true });
+  for (const old of listCheckpoints(run).slice(0, -latest)) {
+    if (!isKept(old.step)) removeFolderWhole(old.folder);
+  }
   return folder;
 }
 

@@ -105,6 +105,7 @@ const trainFields = {
   ),
   checkpointEveryTokens: z.number().positive().describe('tokens between checkpoints (default: a fifth of the budget)'),
   keepCheckpoints: z.int().min(1).describe('latest checkpoints that are kept'),
+  keepEvery: z.int().min(0).describe('beside the latest, every so many-th checkpoint is kept for good; 0: none'),
   adapter: z.string().describe('adapter, by a part of its name or its number'),
   tuneSeconds: z
     .number()
@@ -130,6 +131,7 @@ export const defaults = {
   spikeFactor: 0,
   seed: 0,
   keepCheckpoints: 2,
+  keepEvery: 0,
   tuneSeconds: 20,
   deterministic: false,
 } as const;

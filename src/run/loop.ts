@@ -29,6 +29,11 @@ export async function train(context: TrainContext): Promise<RunSummary> {
   /** Whether something that happens `times` times, and before the first step, happens now. */
   const isDue = (step: number, times: number) =>
     step === 0 || Math.floor((step * times) / run.steps) > Math.floor(((step - 1) * times) / run.steps);
+  /** Whether a step's checkpoint is one of those that stay for good: every so many-th of those that fall due. */
+  const isKept = (step: number) =>
+    run.keepEvery > 0 &&
+    isDue(step, run.checkpoints) &&
+    Math.floor((step * run.checkpoints) / run.steps) % run.keepEvery === 0;
   const resumedAt = context.isResumed ? trainer.step : undefined;
   /** What fell due after a step that was not finite: the weights may be no good, and the next steps will tell. */
   const owed = { evaluation: false, checkpoint: false };
@@ -56,24 +61,28 @@ export async function train(context: TrainContext): Promise<RunSummary> {
       if (saves) await reporter.flush();
       owed.checkpoint = saves && reporter.isUnsound && !isLast && !stopping;
       if (saves && !owed.checkpoint) {
-        checkpoint = await saveCheckpoint(folder, reporter.isUnsound ? Infinity : run.keepCheckpoints, {
-          model: trainer.model,
-          trainer,
-          tokenizerJson: context.data.tokenizerJson,
-          companions: context.companions,
-          state: {
-            run: run.name,
-            step,
-            tokens: tokensAt(step),
-            flops: flopsAt(step),
-            parameters: run.parameters.total,
-            mixture: mixture.state(),
-            ...(step > 0 && { learningRate: learningRateAt(run.schedule, step, run.steps) }),
-            updates: trainer.updates,
-            sources: run.sources.map(({ name, weight }) => ({ name, weight })),
-            tokenizer: run.tokenizer,
+        checkpoint = await saveCheckpoint(
+          folder,
+          { latest: reporter.isUnsound ? Infinity : run.keepCheckpoints, isKept },
+          {
+            model: trainer.model,
+            trainer,
+            tokenizerJson: context.data.tokenizerJson,
+            companions: context.companions,
+            state: {
+              run: run.name,
+              step,
+              tokens: tokensAt(step),
+              flops: flopsAt(step),
+              parameters: run.parameters.total,
+              mixture: mixture.state(),
+              ...(step > 0 && { learningRate: learningRateAt(run.schedule, step, run.steps) }),
+              updates: trainer.updates,
+              sources: run.sources.map(({ name, weight }) => ({ name, weight })),
+              tokenizer: run.tokenizer,
+            },
           },
-        });
+        );
         reporter.restartClock();
       }
       if (isLast || stopping) {

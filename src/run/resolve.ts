@@ -79,6 +79,7 @@ export const resolvedSchema = z.object({
   evaluation: z.object({ tokens: z.record(z.string(), count), batch: count }).optional(),
   checkpoints: count,
   keepCheckpoints: count,
+  keepEvery: z.int().nonnegative().default(0),
   adapter: z.string().nullable(),
   /** The variants of kernels and the adapter they ran on; runs from before they were recorded have none. */
   kernels: choicesSchema.extend({ adapter: z.string(), driver: z.string() }).optional(),
@@ -158,6 +159,7 @@ export function resolveRun(config: RunConfig, { data, maxBindingBytes, from }: R
     ...chooseEvaluations(config, { tokens, steps, contextLength, microBatch, heldOut }),
     checkpoints: times(config.checkpointEveryTokens, 5, { tokens, steps }),
     keepCheckpoints: config.keepCheckpoints,
+    keepEvery: config.keepEvery,
     adapter: config.adapter ?? null,
   };
 }

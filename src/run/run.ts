@@ -3,24 +3,23 @@ import { existsSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { type Companions, notesOfMarks, readCompanions, withMarks } from '../checkpoint/companions.js';
 import { findModelFolder, listCheckpoints } from '../checkpoint/find.js';
-import { readModelConfig } from '../checkpoint/hf-config.js';
 import { checkModelFolder, loadModel } from '../checkpoint/model-folder.js';
-import { originOf, readTrainingState } from '../checkpoint/training-record.js';
+import { readTrainingState } from '../checkpoint/training-record.js';
 import { checkModelFiles, damageOfCheckpoint, latestWhole, notesOfChecksums } from '../checkpoint/whole.js';
 import { claimFolder, showClaim } from '../claim.js';
 import { Mixture } from '../data/mixture.js';
 import { UserError } from '../errors.js';
 import { writeFileWhole } from '../files.js';
-import { type AdapterDescription, chooseAdapter } from '../gpu/adapters.js';
 import { type Device, openDevice } from '../gpu/device.js';
-import { maxBindingBytes } from '../gpu/limits.js';
 import { initialWeights } from '../model/init.js';
 import { Model } from '../model/model.js';
 import { Trainer } from '../train/step.js';
-import { checkOptimizerState, restoreTrainer } from './checkpoint.js';
+import { adapting } from './adapt.js';
+import { restoreTrainer } from './checkpoint.js';
 import type { RunConfig } from './config.js';
 import type { RunSummary, TrainObserver } from './context.js';
 import { notesOf } from './continuation.js';
+import { resolve } from './dry-run.js';
 import {
   CONFIG,
   checkpointNamed,
@@ -34,10 +33,9 @@ import {
 } from './folder.js';
 import { HEALTH_FILE, type HealthOptions } from './health.js';
 import { train } from './loop.js';
-import { type RunMemory, runMemory } from './memory.js';
 import { MetricsFile } from './metrics.js';
 import { repeatNotes } from './repeats.js';
-import { type ResolvedRun, resolveRun } from './resolve.js';
+import type { ResolvedRun } from './resolve.js';
 import { checkDataFiles, type Data, openData } from './run-data.js';
 import { trainerSettings } from './step-shape.js';
 import { surviving } from './survive.js';
@@ -65,6 +63,8 @@ export interface ResumeOptions extends RunOptions {
 export interface StartOptions extends RunOptions {
   /** The model to continue (CPT): a checkpoint, a model folder, or a run. */
   readonly from?: string | undefined;
+  /** Takes smaller micro-batches of the same batch where the device has no memory for those that were asked for. */
+  readonly adapt?: boolean | undefined;
   /**
    * Takes the fastest kernel variants: those that the folder `cache` holds. The rest is tuned before the run starts,
    * for at most the configuration's `tuneSeconds`, and kept there. By default the run takes the shipped variants.
@@ -98,7 +98,12 @@ async function startClaimed(config: RunConfig, options: StartOptions): Promise<R
         `or continue it with 'babelgrad resume ${config.out}'`,
     );
   }
-  return surviving(config.out, options, () => startFresh(config, options), resumeClaimed);
+  return surviving(
+    config.out,
+    options,
+    () => adapting(config, options, given => startFresh(given, options)),
+    resumeClaimed,
+  );
 }
 
 async function startFresh(config: RunConfig, options: StartOptions): Promise<RunSummary> {
@@ -134,67 +139,6 @@ async function startFresh(config: RunConfig, options: StartOptions): Promise<Run
 async function checkFiles(data: Data, checkpoint: string | undefined): Promise<string[]> {
   const ofModel = checkpoint === undefined ? [] : await checkModelFiles(checkpoint, { withMoments: true });
   return [...ofModel, ...(await checkDataFiles(data))];
-}
-
-/** A run that was not started: every number of it, and the device memory it would take. */
-export interface DryRun {
-  readonly run: ResolvedRun;
-  readonly memory: RunMemory;
-  readonly adapter: AdapterDescription;
-  /** The bytes of a checkpoint on disk, without the headers of its files. */
-  readonly checkpointBytes: number;
-  /** What the user should know before starting the run. */
-  readonly notes: readonly string[];
-}
-
-/** The bytes of a parameter in a checkpoint: its value and two moments, in f32. */
-const CHECKPOINT_BYTES = 12;
-
-/**
- * Finds out what `startRun` would do on the configured adapter, without making a buffer or writing a file.
- * @throws UserError when configuration, data and adapter don't fit together. A lack of memory does not throw.
- * @example
- * import { dryRun, parseConfig } from 'babelgrad';
- *
- * const sources = [{ name: 'fr', path: 'data/fr', weight: 0.9 }, { name: 'en', path: 'data/en', weight: 0.1 }];
- * const config = parseConfig({ out: 'runs/french', sources, batchTokens: 512, tokens: 5120 });
- * const { run, memory, notes } = await dryRun(config, { from: 'runs/english' });
- * console.log(run.steps, memory.peak, notes);
- */
-export async function dryRun(
-  config: RunConfig,
-  { from }: { readonly from?: string | undefined } = {},
-): Promise<DryRun> {
-  const checkpoint = from === undefined ? undefined : findModelFolder(from);
-  const data = openData(config.sources, config.heldOut);
-  try {
-    const { chosen: adapter } = (await chooseAdapter(config.adapter)).choice;
-    const checked = checkpoint ? checkModelFolder(checkpoint) : [];
-    const run = resolve(config, checkpoint, data, adapter);
-    const checkpointBytes = CHECKPOINT_BYTES * run.parameters.total + Buffer.byteLength(data.tokenizerJson);
-    return {
-      run,
-      memory: runMemory(adapter, run),
-      adapter,
-      checkpointBytes,
-      notes: [...checked, ...notesOf(run), ...repeatNotes(run)],
-    };
-  } finally {
-    data.close();
-  }
-}
-
-function resolve(
-  config: RunConfig,
-  checkpoint: string | undefined,
-  data: Data,
-  adapter: AdapterDescription,
-): ResolvedRun {
-  if (checkpoint) data.sources[0]!.tokens.checkTokenizerOf(checkpoint); // the sources' own are all one
-  const from = checkpoint ? { model: readModelConfig(checkpoint), origin: originOf(checkpoint) } : undefined;
-  const run = resolveRun(config, { data, maxBindingBytes: maxBindingBytes(adapter), ...(from && { from }) });
-  if (run.optimizerState === 'keep') checkOptimizerState(checkpoint!, run.model);
-  return run;
 }
 
 /**

@@ -2,11 +2,12 @@
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { serve } from '@hono/node-server';
+import { type HttpBindings, serve } from '@hono/node-server';
 import { Hono } from 'hono';
-import { streamSSE } from 'hono/streaming';
+import { stream } from 'hono/streaming';
 import { messageOf, UserError } from '../errors.js';
-import { type LivePage, livePageHtml, updateOf } from '../report/live.js';
+import { LIVE_POLICY, type LivePage, livePageHtml, updateOf } from '../report/live.js';
+import { type Listener, listenerOf } from './listener.js';
 import { WatchedFolder } from './watched.js';
 
 /** The address of this machine alone: no other reaches the page. */
@@ -26,7 +27,8 @@ export interface WatchServer {
   [Symbol.dispose](): void;
 }
 
-type Listener = (event: string, data: unknown) => void;
+const messageOfEvent = (event: string, data: unknown): Uint8Array =>
+  Buffer.from(`event: ${event}\ndata: ${JSON.stringify(data)}\n\n`);
 
 /**
  * Serves the page of `folder`; `port` 0 takes a free port.
@@ -47,20 +49,23 @@ export async function serveWatch(folder: string, port: number): Promise<WatchSer
   let isLooking = false;
   let shown: LivePage | undefined;
   let problem: string | undefined;
+  const html = lastValue((page: LivePage) => Buffer.from(livePageHtml(page)));
+  const wholePage = lastValue((page: LivePage) => messageOfEvent('update', updateOf(page)));
 
   /** Tells everyone what has changed since the last look. */
   const look = async () => {
-    const send: Listener = (event, data) => {
-      for (const listener of listeners) listener(event, data);
+    const send = (message: Uint8Array) => {
+      for (const listener of listeners) listener.send(message);
     };
+    for (const listener of listeners) listener.dropIfStuck();
     try {
       const page = await watched.page();
-      if (problem !== undefined) send('calm', null);
+      if (problem !== undefined) send(messageOfEvent('calm', null));
       problem = undefined;
-      if (page !== shown) send('update', updateOf(page, shown));
+      if (page !== shown) send(shown ? messageOfEvent('update', updateOf(page, shown)) : wholePage(page));
       shown = latest = page;
     } catch (error) {
-      if (problem !== messageOf(error)) send('problem', messageOf(error));
+      if (problem !== messageOf(error)) send(messageOfEvent('problem', messageOf(error)));
       problem = messageOf(error);
     }
   };
@@ -77,31 +82,33 @@ export async function serveWatch(folder: string, port: number): Promise<WatchSer
     isLooking = false;
   };
 
-  const app = new Hono();
+  const app = new Hono<{ Bindings: HttpBindings }>();
   app.use(async (context, next) => {
-    if (!HOST.test(context.req.header('host') ?? '')) return context.text('this page is for this machine only\n', 403);
     context.header('Cache-Control', 'no-store');
-    context.header(
-      'Content-Security-Policy',
-      "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'",
-    );
+    context.header('Content-Security-Policy', LIVE_POLICY);
+    context.header('X-Content-Type-Options', 'nosniff');
+    if (!HOST.test(context.req.header('host') ?? '')) return context.text('this page is for this machine only\n', 403);
     return next();
   });
-  app.get('/', context => context.html(livePageHtml(latest)));
-  app.get('/events', context =>
-    streamSSE(context, async stream => {
-      const listener: Listener = (event, data) => void stream.writeSSE({ event, data: JSON.stringify(data) });
+  app.get('/', context => context.body(html(latest), 200, { 'Content-Type': 'text/html; charset=utf-8' }));
+  app.get('/events', context => {
+    context.header('Content-Type', 'text/event-stream');
+    return stream(context, async stream => {
+      const listener = listenerOf(
+        message => stream.write(message),
+        () => context.env.outgoing.destroy(),
+      );
       const gone = new Promise<void>(resolve => stream.onAbort(resolve));
       listeners.add(listener);
       if (isLooking) {
         // the update holds what changed between the listener's page and now
-        if (shown) listener('update', updateOf(shown));
-        if (problem !== undefined) listener('problem', problem);
+        if (shown) listener.send(wholePage(shown));
+        if (problem !== undefined) listener.send(messageOfEvent('problem', problem));
       } else void lookOn();
       await gone;
       listeners.delete(listener);
-    }),
-  );
+    });
+  });
   app.onError((error, context) => context.text(`${messageOf(error)}\n`, 500));
 
   const server = await listen(app, port);
@@ -113,7 +120,16 @@ export async function serveWatch(folder: string, port: number): Promise<WatchSer
   return { url: `http://${ADDRESS}:${(server.address() as AddressInfo).port}/`, close, [Symbol.dispose]: close };
 }
 
-function listen(app: Hono, port: number): Promise<Server> {
+/** Returns a function that remembers its value for the last argument. */
+function lastValue<From, To>(make: (from: From) => To): (from: From) => To {
+  let last: { readonly from: From; readonly to: To } | undefined;
+  return from => {
+    if (last?.from !== from) last = { from, to: make(from) };
+    return last.to;
+  };
+}
+
+function listen(app: Hono<{ Bindings: HttpBindings }>, port: number): Promise<Server> {
   return new Promise((resolve, reject) => {
     const server = serve({ fetch: app.fetch, hostname: ADDRESS, port }, () => resolve(server)) as Server;
     server.once('error', (error: NodeJS.ErrnoException) =>

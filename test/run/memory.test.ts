@@ -8,7 +8,8 @@ import { trainTokenizer } from '../../src/data/tokenizer-train.js';
 import { openDevice } from '../../src/gpu/device.js';
 import { chunkRows } from '../../src/ops/head-loss.js';
 import { parseConfig } from '../../src/run/config.js';
-import { dryRun, startRun } from '../../src/run/run.js';
+import { dryRun } from '../../src/run/dry-run.js';
+import { startRun } from '../../src/run/run.js';
 import { sampleText } from '../support/text.js';
 
 const root = mkdtempSync(join(tmpdir(), 'babelgrad-memory-'));

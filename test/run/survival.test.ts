@@ -5,13 +5,14 @@ import { afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import { UserError } from '../../src/errors.js';
 import { Device } from '../../src/gpu/device.js';
 import { readRun } from '../../src/report/runs.js';
+import { dryRun } from '../../src/run/dry-run.js';
 import { MetricsFile } from '../../src/run/metrics.js';
 import { resumeRun } from '../../src/run/run.js';
 import { useDevice } from '../support/gpu.js';
 import { bytesOf, expectSameCheckpoint, useSmallRuns } from '../support/small-runs.js';
 
 const context = useDevice();
-const { root, run, start, startAlone, lastCheckpoint } = useSmallRuns(context);
+const { root, run, configOf, start, startAlone, lastCheckpoint } = useSmallRuns(context);
 const metricsOf = (name: string) => join(run(name), 'metrics.jsonl');
 const linesOf = (name: string) => readFileSync(metricsOf(name), 'utf8').split('\n').slice(0, -1);
 /** What a run says of its steps and evaluations, but for its speed. */
@@ -147,6 +148,59 @@ test('spikes are skipped, told and recorded, and a run that was stopped between 
   await expect(start('spiky-ended', { ...fields, maxSkippedSteps: 0 })).rejects.toThrow(
     /the checkpoints in '.*' are good/,
   );
+});
+
+describe('a device that has no memory for the run', () => {
+  afterEach(() => vi.restoreAllMocks());
+
+  /** Lets the driver refuse buffers beyond so many bytes in all, by asking it for more than it gives. */
+  const limitMemory = (mostBytes: number) => {
+    const real = Device.of;
+    vi.spyOn(Device, 'of').mockImplementation((handle, ...rest) => {
+      const createBuffer = handle.createBuffer.bind(handle);
+      let bytes = 0;
+      handle.createBuffer = descriptor => {
+        bytes += descriptor.size;
+        return createBuffer(bytes > mostBytes ? { ...descriptor, size: 2 ** 30 } : descriptor);
+      };
+      return real(handle, ...rest);
+    });
+  };
+  /** Only this driver refuses what it cannot give; others give addresses, and the system ends the process. */
+  const refuses = () => context.device.adapter.name.includes('SwiftShader');
+  const fields = { microBatch: 4, tokens: 4 * 128, contextLength: 128, batchTokens: 512 };
+  /** What suffices for one micro-batch and not for another. */
+  const between = async (small: number, large: number) => {
+    const peakOf = async (microBatch: number) =>
+      (await dryRun(configOf('planned', { ...fields, microBatch }))).memory.peak;
+    return ((await peakOf(small)) + (await peakOf(large))) / 2;
+  };
+
+  test('says so, with sizes and what takes less, and the run can be started again', async () => {
+    if (!refuses()) return;
+    limitMemory(await between(2, 4));
+    const attempt = startAlone('memory', fields);
+    await expect(attempt).rejects.toThrow(
+      /^'SwiftShader.*' is out of memory for the buffer '.+': all that were asked for take \d+ MiB; --micro-batch 2 takes \d+ MiB in place of \d+ MiB; --adapt takes what fits$/,
+    );
+    await attempt.catch(error => expect(error).toBeInstanceOf(UserError));
+    vi.restoreAllMocks();
+    expect(await startAlone('memory', fields)).toMatchObject({ status: 'done' });
+  });
+
+  test('with --adapt takes smaller micro-batches of the same batch', async () => {
+    if (!refuses()) return;
+    limitMemory(await between(2, 4));
+    const warnings: string[] = [];
+    const observer = { onWarning: (warning: string) => warnings.push(warning) };
+    const summary = await startAlone('adapted', fields, observer, { adapt: true });
+    expect(warnings.map(warning => /--\S+ \S+/.exec(warning)?.[0])).toEqual(['--micro-batch 2']);
+    expect(summary).toMatchObject({ status: 'done', tokens: 512 });
+    expect(readRun(run('adapted')).config).toMatchObject({ microBatch: 2 });
+    vi.restoreAllMocks();
+    await start('memory-small', { ...fields, microBatch: 2 });
+    expectSameCheckpoint(lastCheckpoint('adapted'), lastCheckpoint('memory-small'));
+  });
 });
 
 describe('a device that is lost', () => {

@@ -26,7 +26,7 @@ function planIn(folder: string, changes: Record<string, unknown> = {}): StudyPla
 const STEPS = 4;
 
 /** Stands for training: writes what a run's folder has, step by step, and keeps a diary. */
-function diary({ fails = [] as readonly string[], stopAt = Number.POSITIVE_INFINITY } = {}) {
+function diary({ fails = [] as readonly string[], stopAt = Number.POSITIVE_INFINITY, stepMs = 2 } = {}) {
   const started: string[] = [];
   let running = 0;
   let most = 0;
@@ -41,7 +41,7 @@ function diary({ fails = [] as readonly string[], stopAt = Number.POSITIVE_INFIN
       writeFileSync(join(folder, 'config.json'), JSON.stringify({ steps: STEPS }));
       let step = first;
       while (step < STEPS && !signal?.aborted && step < stopAt) {
-        await new Promise(resolve => setTimeout(resolve, 2));
+        await new Promise(resolve => setTimeout(resolve, stepMs));
         step++;
       }
       writeFileSync(join(folder, 'step'), String(step));
@@ -66,7 +66,7 @@ test('CPT comes after its source, and a finished study is not run again', async 
 });
 
 test('jobs run at once, and a CPT run still waits for its source', async () => {
-  const { execute, started, most } = diary();
+  const { execute, started, most } = diary({ stepMs: 200 }); // longer than it takes to claim the next two
   expect(await runStudy(planIn('jobs'), { execute, jobs: 3 })).toMatchObject({ status: 'done' });
   expect(most()).toBe(3);
   expect(started).toHaveLength(6);

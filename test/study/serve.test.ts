@@ -1,10 +1,16 @@
+import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { once } from 'node:events';
 import { appendFileSync, cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { get } from 'node:http';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Browser, chromium, type Page } from 'playwright-core';
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import { UserError } from '../../src/errors.js';
+import { packageRoot } from '../../src/files.js';
+import { listenerOf } from '../../src/study/listener.js';
 import { runFolder, type StudyPlan } from '../../src/study/plan.js';
 import { serveWatch, type WatchServer } from '../../src/study/serve.js';
 import { linesOfStep, makeRun, makeStudy } from '../support/study.js';
@@ -93,6 +99,85 @@ describe('the server', () => {
     expect(Object.keys(third.changed)).toContain('loss-compute');
     expect(third.changed.runs).toContain('<td>60%</td>');
     await reader.cancel();
+  });
+});
+
+describe('the page is sent', () => {
+  test('with a policy that allows its one script, no frame and no other site', async () => {
+    const response = await fetch(await watch(startedStudy('policy').folder));
+    const policy = response.headers.get('content-security-policy')!;
+    for (const part of ["default-src 'none'", "frame-ancestors 'none'", "base-uri 'none'", "form-action 'none'"]) {
+      expect(policy.split('; ')).toContain(part);
+    }
+    expect(response.headers.get('x-content-type-options')).toBe('nosniff');
+    const scripts = [...(await response.text()).matchAll(/<script[^>]*>(.*?)<\/script>/gs)].map(match => match[1]!);
+    expect(scripts).toHaveLength(1);
+    const hash = createHash('sha256').update(scripts[0]!).digest('base64');
+    expect(/script-src ([^;]*)/.exec(policy)![1]).toBe(`'sha256-${hash}'`);
+  });
+});
+
+describe('browsers that listen', () => {
+  /** Opens connections that listen; `data` is told what each is sent. */
+  const listenOn = (url: string, count: number, data: (i: number, text: string) => void) => {
+    const { port, host } = new URL(url);
+    return Array.from({ length: count }, (_, i) => {
+      const socket = connect(Number(port), '127.0.0.1');
+      socket.write(`GET /events HTTP/1.1\r\nHost: ${host}\r\n\r\n`);
+      socket.on('data', chunk => data(i, chunk.toString('latin1')));
+      socket.on('error', () => {});
+      return socket;
+    });
+  };
+
+  test('200 of them are each told everything, and end with the command on Ctrl-C', async () => {
+    const { folder } = startedStudy('many');
+    const parameters = [join(packageRoot, 'dist/src/cli/main.js'), 'watch', folder, '--port', '0'];
+    const child = spawn(process.execPath, parameters, { stdio: ['ignore', 'pipe', 'inherit'] });
+    const [line] = (await once(child.stdout, 'data')) as [Buffer];
+    const url = /http:\S+/.exec(line.toString())![0];
+    const updated = new Set<number>();
+    const sockets = listenOn(url, 200, (i, text) => {
+      if (text.includes('event: update')) updated.add(i);
+    });
+    const closed = sockets.map(socket => once(socket, 'close'));
+    await vi.waitFor(() => expect(updated.size).toBe(200), { timeout: 60_000, interval: 100 });
+    child.kill('SIGINT');
+    expect((await once(child, 'exit'))[0]).toBe(0);
+    await Promise.all(closed);
+  });
+
+  test('one that takes nothing for ten seconds is dropped, and no other', async () => {
+    vi.useFakeTimers({ toFake: ['performance'] });
+    try {
+      const dropped: string[] = [];
+      const taken: (() => void)[] = [];
+      const stuck = listenerOf(
+        () => new Promise<void>(() => {}),
+        () => dropped.push('stuck'),
+      );
+      const slow = listenerOf(
+        () => new Promise<void>(resolve => taken.push(resolve)),
+        () => dropped.push('slow'),
+      );
+      const idle = listenerOf(
+        () => Promise.resolve(),
+        () => dropped.push('idle'),
+      );
+      const message = new Uint8Array(1);
+      for (let second = 0; second < 12; second++) {
+        stuck.send(message);
+        slow.send(message);
+        if (second === 0) idle.send(message);
+        if (second >= 5) taken.shift()!(); // always five seconds behind
+        await new Promise(resolve => setImmediate(resolve));
+        vi.advanceTimersByTime(1000);
+        for (const listener of [stuck, slow, idle]) listener.dropIfStuck();
+      }
+      expect(new Set(dropped)).toEqual(new Set(['stuck']));
+    } finally {
+      vi.useRealTimers();
+    }
   });
 });
 

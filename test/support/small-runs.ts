@@ -10,7 +10,7 @@ import { trainTokenizer } from '../../src/data/tokenizer-train.js';
 import type { Device } from '../../src/gpu/device.js';
 import { parseConfig } from '../../src/run/config.js';
 import type { TrainObserver } from '../../src/run/context.js';
-import { startRun } from '../../src/run/run.js';
+import { type StartOptions, startRun } from '../../src/run/run.js';
 import { sampleText } from './text.js';
 
 const model = { hiddenSize: 32, intermediateSize: 48, numHiddenLayers: 1, numAttentionHeads: 2 };
@@ -64,11 +64,17 @@ export function useSmallRuns(context: { readonly device: Device }) {
       observer,
       signal,
     });
+  const configOf = (name: string, more: Record<string, unknown> = {}) =>
+    parseConfig(fields(name, { ...model, ...more }), 'the test');
   /** Starts a run on a device that it opens itself. */
-  const startAlone = (name: string, more: Record<string, unknown> = {}, observer?: TrainObserver) =>
-    startRun(parseConfig(fields(name, { ...model, ...more }), 'the test'), { observer });
+  const startAlone = (
+    name: string,
+    more: Record<string, unknown> = {},
+    observer?: TrainObserver,
+    options: StartOptions = {},
+  ) => startRun(configOf(name, more), { observer, ...options });
   const continueFrom = (from: string, name: string, more: Record<string, unknown> = {}) =>
     startRun(parseConfig(fields(name, more), 'the test'), { device: context.device, from });
   const lastCheckpoint = (name: string) => listCheckpoints(run(name)).at(-1)!.folder;
-  return { root, data, run, start, startAlone, continueFrom, lastCheckpoint };
+  return { root, data, run, configOf, start, startAlone, continueFrom, lastCheckpoint };
 }

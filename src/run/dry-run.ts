@@ -1,0 +1,76 @@
+/** What a run would do and take, found out without starting it. */
+import { findModelFolder } from '../checkpoint/find.js';
+import { readModelConfig } from '../checkpoint/hf-config.js';
+import { checkModelFolder } from '../checkpoint/model-folder.js';
+import { originOf } from '../checkpoint/training-record.js';
+import { type AdapterDescription, chooseAdapter } from '../gpu/adapters.js';
+import { maxBindingBytes } from '../gpu/limits.js';
+import { checkOptimizerState } from './checkpoint.js';
+import type { RunConfig } from './config.js';
+import { notesOf } from './continuation.js';
+import { type RunMemory, runMemory } from './memory.js';
+import { repeatNotes } from './repeats.js';
+import { type ResolvedRun, resolveRun } from './resolve.js';
+import { type Data, openData } from './run-data.js';
+
+/** A run that was not started: every number of it, and the device memory it would take. */
+export interface DryRun {
+  readonly run: ResolvedRun;
+  readonly memory: RunMemory;
+  readonly adapter: AdapterDescription;
+  /** The bytes of a checkpoint on disk, without the headers of its files. */
+  readonly checkpointBytes: number;
+  /** What the user should know before starting the run. */
+  readonly notes: readonly string[];
+}
+
+/** The bytes of a parameter in a checkpoint: its value and two moments, in f32. */
+const CHECKPOINT_BYTES = 12;
+
+/**
+ * Finds out what `startRun` would do on the configured adapter, without making a buffer or writing a file.
+ * @throws UserError when configuration, data and adapter don't fit together. A lack of memory does not throw.
+ * @example
+ * import { dryRun, parseConfig } from 'babelgrad';
+ *
+ * const sources = [{ name: 'fr', path: 'data/fr', weight: 0.9 }, { name: 'en', path: 'data/en', weight: 0.1 }];
+ * const config = parseConfig({ out: 'runs/french', sources, batchTokens: 512, tokens: 5120 });
+ * const { run, memory, notes } = await dryRun(config, { from: 'runs/english' });
+ * console.log(run.steps, memory.peak, notes);
+ */
+export async function dryRun(
+  config: RunConfig,
+  { from }: { readonly from?: string | undefined } = {},
+): Promise<DryRun> {
+  const checkpoint = from === undefined ? undefined : findModelFolder(from);
+  const data = openData(config.sources, config.heldOut);
+  try {
+    const { chosen: adapter } = (await chooseAdapter(config.adapter)).choice;
+    const checked = checkpoint ? checkModelFolder(checkpoint) : [];
+    const run = resolve(config, checkpoint, data, adapter);
+    const checkpointBytes = CHECKPOINT_BYTES * run.parameters.total + Buffer.byteLength(data.tokenizerJson);
+    return {
+      run,
+      memory: runMemory(adapter, run),
+      adapter,
+      checkpointBytes,
+      notes: [...checked, ...notesOf(run), ...repeatNotes(run)],
+    };
+  } finally {
+    data.close();
+  }
+}
+
+/** Resolves a run that starts from a checkpoint, or new. @throws UserError as `dryRun`. */
+export function resolve(
+  config: RunConfig,
+  checkpoint: string | undefined,
+  data: Data,
+  adapter: AdapterDescription,
+): ResolvedRun {
+  if (checkpoint) data.sources[0]!.tokens.checkTokenizerOf(checkpoint); // the sources' own are all one
+  const from = checkpoint ? { model: readModelConfig(checkpoint), origin: originOf(checkpoint) } : undefined;
+  const run = resolveRun(config, { data, maxBindingBytes: maxBindingBytes(adapter), ...(from && { from }) });
+  if (run.optimizerState === 'keep') checkOptimizerState(checkpoint!, run.model);
+  return run;
+}

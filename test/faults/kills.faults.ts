@@ -1,0 +1,121 @@
+/** Runs and studies that are killed or interrupted at random points end with the bits of those that never were. */
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { stringify } from 'yaml';
+import { Random } from '../../src/random.js';
+import { runCommand } from '../support/command.js';
+import { after, isLong, killGroup, resultOf, seed, tokenizeLanguages } from './processes.js';
+
+const root = mkdtempSync(join(tmpdir(), 'babelgrad-kills-'));
+beforeAll(() => tokenizeLanguages(root));
+afterAll(() => rmSync(root, { recursive: true }));
+
+const KILLS = isLong ? 500 : 50;
+const STUDY_KILLS = isLong ? 100 : 20;
+process.stdout.write(`seed ${seed} (BABELGRAD_FAULTS_SEED), ${KILLS} kills of a run, ${STUDY_KILLS} of a study\n`);
+
+/** The milliseconds until a command is ended: from before it claims its folder to some way into its steps. */
+const delayOf = (random: Random): number => 300 + 2500 * random.uniform();
+
+const model = { hiddenSize: 32, intermediateSize: 48, numHiddenLayers: 1, numAttentionHeads: 2 };
+/** A checkpoint every other step, so that many kills meet one that is being written. */
+const training = (steps: number) => ({
+  tokens: steps * 128,
+  contextLength: 32,
+  batchTokens: 128,
+  evalEveryTokens: 10 * 128,
+  evalTokens: 200,
+  checkpointEveryTokens: 2 * 128,
+  deterministic: true,
+});
+const writeRun = (name: string, steps: number) => {
+  const fields = { out: name, sources: [{ name: 'en', path: 'en' }], ...model, ...training(steps) };
+  writeFileSync(join(root, `${name}.yaml`), stringify(fields));
+};
+const whole = async (...parameters: string[]) => {
+  const { status, stderr } = await runCommand(root, parameters);
+  expect(status, stderr).toBe(0);
+};
+const holdsCheckpoint = (run: string): boolean => {
+  try {
+    return readdirSync(join(root, run, 'checkpoints')).some(name => !name.endsWith('.partial'));
+  } catch {
+    return false;
+  }
+};
+
+test('a run that is killed again and again', async () => {
+  const random = new Random(seed, 'kills of a run');
+  const steps = 12 * KILLS;
+  for (const name of ['killed', 'never-killed']) writeRun(name, steps);
+  let kills = 0;
+  while (kills < KILLS) {
+    // the same command until there is a checkpoint, then resume
+    const command = holdsCheckpoint('killed') ? ['resume', 'killed'] : ['train', '--config', 'killed.yaml'];
+    const { status, stderr } = await after(delayOf(random), root, command, killGroup);
+    if (status === 0) break; // it has come to its end before
+    expect(status, `${command.join(' ')}: ${stderr}`).toBe(137);
+    kills++;
+  }
+  await whole('resume', 'killed');
+  await whole('train', '--config', 'never-killed.yaml');
+  expect(resultOf(join(root, 'killed'))).toEqual(resultOf(join(root, 'never-killed')));
+  expect(kills, 'the run is long enough to be killed').toBe(KILLS);
+  expect(readdirSync(join(root, 'killed')).sort()).toEqual(['checkpoints', 'config.json', 'metrics.jsonl']);
+  expect(readdirSync(join(root, 'killed', 'checkpoints'))).toEqual(
+    readdirSync(join(root, 'never-killed', 'checkpoints')),
+  );
+});
+
+test.each([
+  ['SIGINT', 130],
+  ['SIGTERM', 143],
+  ['SIGHUP', 129],
+] as const)('a run that %s interrupts, once or twice', async (signal, expected) => {
+  const random = new Random(seed, signal);
+  const name = `interrupted-${signal}`;
+  for (const run of [name, `${name}-not`]) writeRun(run, 100);
+  for (let i = 0; i < (isLong ? 20 : 4); i++) {
+    const command = holdsCheckpoint(name) ? ['resume', name] : ['train', '--config', `${name}.yaml`];
+    const twice = i % 2 === 1;
+    const { status, stderr } = await after(delayOf(random), root, command, child => {
+      child.kill(signal);
+      if (twice) setTimeout(() => child.kill('SIGTERM'), 20 * random.uniform());
+    });
+    if (status === 0) break;
+    expect(twice ? [expected, 143] : [expected], stderr).toContain(status);
+  }
+  await whole('resume', name);
+  await whole('train', '--config', `${name}-not.yaml`);
+  expect(resultOf(join(root, name))).toEqual(resultOf(join(root, `${name}-not`)));
+});
+
+test('a study whose processes are killed, its parent alone or all of them', async () => {
+  const random = new Random(seed, 'kills of a study');
+  const study = {
+    name: 'killed',
+    languages: { en: 'en', fr: 'fr' },
+    source: 'en',
+    sizes: [{ name: 's', ...model }],
+    train: training(5 * STUDY_KILLS),
+  };
+  for (const out of ['study', 'study-whole']) writeFileSync(join(root, `${out}.yaml`), stringify({ ...study, out }));
+  let kills = 0;
+  while (kills < STUDY_KILLS) {
+    const onlyParent = kills % 2 === 0;
+    const end = onlyParent ? (child: { kill(signal: 'SIGKILL'): boolean }) => child.kill('SIGKILL') : killGroup;
+    const { status, stderr } = await after(1500 + delayOf(random), root, ['study', 'run', 'study.yaml'], end);
+    if (status === 0) break;
+    expect(status, stderr).toBe(137);
+    kills++;
+  }
+  await whole('study', 'run', 'study.yaml');
+  await whole('study', 'run', 'study-whole.yaml', '--jobs', '2');
+  for (const run of ['s-source', 's-scratch-fr', 's-cpt-fr']) {
+    const [found, expected] = ['study', 'study-whole'].map(out => resultOf(join(root, out, 'runs', run)));
+    expect(found, run).toEqual(expected);
+  }
+  expect(kills, 'the study is long enough to be killed').toBeGreaterThan(STUDY_KILLS / 2);
+});

@@ -1,0 +1,14 @@
+import { defineConfig } from 'vitest/config';
+
+/** Faults on purpose: they take minutes, so that `npm test` leaves them out. BABELGRAD_FAULTS=long takes more of them. */
+export default defineConfig({
+  test: {
+    include: ['test/faults/**/*.faults.ts'],
+    // a process of its own for every file: some faults end it
+    pool: 'forks',
+    maxWorkers: 2,
+    testTimeout: 3_600_000,
+    hookTimeout: 120_000,
+    globalSetup: ['test/support/adapter.ts'],
+  },
+});
