@@ -155,7 +155,7 @@ describe('kernels broken on purpose', () => {
     expect(metricsOf(found)).toContain('error');
   });
 
-  test('an element of a vector exchanged for another, which an adapter that takes no vectors does not see', async () => {
+  test('an element of a vector exchanged for another: only where vectors are taken', async () => {
     const alter = rewrite('rope', 'rotation[1].xz', 'rotation[0].xz');
     const found = await failures('rope', 'size 80', alter);
     expect(alter.count).toBeGreaterThan(0);
