@@ -3,8 +3,8 @@
 // x [B, T, row_heads, D], of which the first `heads` heads are rotated, f32 or f16; table [T, D/2, 2] holds cos and
 // sin, computed on the host in float64 (WGSL's own are good to 2^-11).
 // INVERSE rotates back: the gradient. A thread takes VECTOR pairs at a time, 1 or 4 where h is whole vectors: TYPE and
-// VALUE are vectors, and of the table a ROTATION has the cos and sin of each. A row is a position of a sequence, all its
-// heads; a workgroup takes ROWS of them; `first` is the row of the first one.
+// VALUE are vectors, and of the table a ROTATION has the cos and sin of each. A row is a position of a sequence, all
+// its heads; a workgroup takes ROWS of them; `first` is the row of the first one.
 struct Params { rows: u32, context: u32, heads: u32, row_heads: u32, first: u32 }
 
 var<storage, read> table: array<ROTATION>;
