@@ -2,14 +2,14 @@
 // Deterministic without atomics: the host sorts the rows by id (stable). order [R] lists them; group s is
 // order[starts[s]] … order[starts[s+1]-1], all of one id; starts [R+1] ends in empty groups. Whoever takes group s
 // owns a row of the table, and adds in order; a workgroup takes ROWS groups. The table may be a window, entries
-// first … first+entries-1.
+// first … first+entries-1. Rows are taken by vectors where they are whole ones (VALUE); `columns` is in vectors.
 struct Params { rows: u32, columns: u32, first_entry: u32, entries: u32 }
 
 var<storage, read> ids: array<u32>;
 var<storage, read> order: array<u32>;
 var<storage, read> starts: array<u32>;
-var<storage, read> dy: array<f32>;
-var<storage, read_write> dtable: array<f32>;
+var<storage, read> dy: array<VALUE>;
+var<storage, read_write> dtable: array<VALUE>;
 var<uniform> params: Params;
 
 fn take_row(group: u32, thread: u32) {
@@ -21,7 +21,7 @@ fn take_row(group: u32, thread: u32) {
   if (entry >= params.entries) { return; }
   let start = entry * C;
   for (var c = thread; c < C; c += WORKGROUP) {
-    var sum = 0f;
+    var sum = VALUE();
     for (var i = first; i < last; i++) { sum += dy[order[i] * C + c]; }
     dtable[start + c] += sum;
   }

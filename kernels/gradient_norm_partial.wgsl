@@ -1,15 +1,17 @@
-// Sum of squares of a part of a gradient: partial[first + w] for the elements w*ELEMENTS … of a tensor of `count`.
+// Sum of squares of a part of a gradient: partial[first + w] for the elements w*ELEMENTS … of a tensor of `count`, both
+// in vectors (BITS, VALUE), where the tensor is whole ones.
 // partial is kept as bits: where an element is NaN or infinite (all ones in the exponent) the bits of +infinity are
 // stored, since WGSL lets a compiler assume that floats are finite. Sums in f32, in a fixed order.
 struct Params { count: u32, first: u32 }
 
-var<storage, read> gradient: array<u32>;
+var<storage, read> gradient: array<BITS>;
 var<storage, read_write> partial: array<u32>;
 var<uniform> params: Params;
 
 const EXPONENT = 0x7f800000u;
 
 #include lib/reduce.wgsl
+#include lib/vector.wgsl
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: vec3u,
@@ -18,15 +20,15 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: 
   let begin = part * ELEMENTS;
   if (begin >= params.count) { return; }
   let end = min(begin + ELEMENTS, params.count);
-  var sum = 0f;
+  var sum = VALUE();
   var bad = 0u;
   for (var i = begin + thread; i < end; i += WORKGROUP) {
     let bits = gradient[i];
-    bad |= select(0u, 1u, (bits & EXPONENT) == EXPONENT);
-    let value = bitcast<f32>(bits);
+    bad |= select(0u, 1u, any((bits & BITS(EXPONENT)) == BITS(EXPONENT)));
+    let value = bitcast<VALUE>(bits);
     sum = fma(value, value, sum);
   }
-  let total = bitcast<u32>(reduce_sum(sum, thread));
+  let total = bitcast<u32>(reduce_sum(total_of(sum), thread));
   let any_bad = reduce_or(bad, thread);
   if (thread == 0u) {
     partial[params.first + part] = select(total, EXPONENT, any_bad != 0u || (total & EXPONENT) == EXPONENT);

@@ -55,7 +55,7 @@ export const tunedElements = ({ adapter }: Scope): Variant[] =>
     table: new VariantTable(adapter, {}, { elements }),
   }));
 
-/** Returns the variants of elementwise kernels that are not tuned: the adapter's, and a GPU's vectors. */
+/** Returns the variants of kernels without sums that are not tuned: the adapter's, and a GPU's vectors. */
 export const byElementsAndVectors = (scope: Scope): Variant[] => [
   ...onlyVariant(scope),
   ...(scope.adapter.kind === 'hardware'

@@ -8,6 +8,7 @@ import { UserError } from '../errors.js';
 import { packageRoot } from '../files.js';
 import type { AdapterDescription } from '../gpu/adapters.js';
 import { DRIVER_VARIABLES, driverOf, machineOf, NO_CACHE } from './gpus.js';
+import { othersPerMatrix } from './hot-loop.js';
 import { readStatistics } from './readers.js';
 import { type Roofline, rooflineOf } from './roofline.js';
 import type { Statistics } from './statistics.js';
@@ -18,6 +19,8 @@ export interface CompiledKernel extends Compiled {
   /** Undefined where the driver printed none. */
   readonly statistics?: Statistics | undefined;
   readonly roofline?: Roofline | undefined;
+  /** The other instructions to one on matrices, in a hot loop that has such. */
+  readonly othersPerMatrix?: number | undefined;
 }
 
 export interface CompiledKernels {
@@ -138,7 +141,8 @@ async function withStatistics(
       const kernel = kernels[marker.index]!;
       const statistics = readStatistics(driver, lines.join('\n'));
       const roofline = machine && statistics && rooflineOf(machine, statistics, kernel);
-      found[marker.index] = { ...kernel, statistics, roofline };
+      const others = statistics?.hotLoop && othersPerMatrix(statistics.hotLoop);
+      found[marker.index] = { ...kernel, statistics, roofline, othersPerMatrix: others };
     }
     if (marker) lines = marker.side === 'begin' ? [] : undefined;
     else lines?.push(line);

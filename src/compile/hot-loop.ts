@@ -33,6 +33,10 @@ export interface LoopCounts {
   readonly scratch: number;
 }
 
+/** Returns how many other instructions a hot loop has to one on matrices; undefined where it has none on matrices. */
+export const othersPerMatrix = ({ instructions, usefulInstructions, matrixFmas }: LoopCounts): number | undefined =>
+  matrixFmas > 0 ? (instructions - usefulInstructions) / usefulInstructions : undefined;
+
 /**
  * Counts the longest block of any loop or, in a shader without loops, the longest block. Kernels unroll their tiles, so
  * that the loop that matters is one long block.

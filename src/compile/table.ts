@@ -16,15 +16,16 @@ export const TABLE_HEAD = [
   'cycles',
   'hot loop',
   'multiply-adds',
+  'others a matrix',
   'workgroup bytes',
   'of peak at most',
 ] as const;
 
 const NONE = '–';
-const shown = (value: number | undefined): string => (value === undefined ? NONE : String(value));
+const shown = (value: number | string | undefined): string => (value === undefined ? NONE : String(value));
 
 /** Returns the row of a kernel. */
-export function tableRows({ label, variant, statistics = {}, roofline }: CompiledKernel): string[] {
+export function tableRows({ label, variant, statistics = {}, roofline, othersPerMatrix }: CompiledKernel): string[] {
   const { registers, spills, scratchBytes, workgroupBytes, occupancy, instructions, cycles, hotLoop } = statistics;
   return [
     label,
@@ -32,6 +33,7 @@ export function tableRows({ label, variant, statistics = {}, roofline }: Compile
     ...[registers, spills, scratchBytes, workgroupBytes, occupancy, instructions, cycles].map(shown),
     shown(hotLoop?.instructions),
     showShare(hotLoop),
+    shown(othersPerMatrix?.toFixed(1)),
     shown(hotLoop?.workgroupBytes),
     showRoofline(roofline),
   ];

@@ -1,6 +1,14 @@
 /** Rows of a table by their numbers, and the gradient of the table. */
 import { type KernelCall, kernelCall, type Operand } from './call.js';
-import { defaultReduceConstants, eachRow, type RowSizes } from './row-variant.js';
+import {
+  defaultReduceConstants,
+  defaultRows,
+  eachRow,
+  type RowSizes,
+  valueType,
+  vectorConstants,
+  vectorOf,
+} from './row-variant.js';
 import { rowwise } from './rowwise.js';
 import type { VariantTable } from './variants.js';
 import { rowWindows } from './windows.js';
@@ -11,6 +19,7 @@ export function embeddingForward(
   { rows, columns, entries }: RowSizes & { readonly entries: number },
   { ids, table, y }: Record<'ids' | 'table' | 'y', Operand>,
 ): KernelCall[] {
+  const vector = vectorOf(defaultRows(variants.adapter).vector, columns);
   const windows = rowWindows(variants.maxBindingBytes, entries, { table: [table, columns] });
   return windows.flatMap(({ start, count, operands }) =>
     rowwise(
@@ -20,8 +29,12 @@ export function embeddingForward(
       {
         byRow: { ids: [ids, 1], y: [y, columns] },
         shared: operands,
-        params: { first: start, entries: count },
-        constants: { TABLE_BFLOAT: table.type === 'bf16', TABLE_TYPE: table.type },
+        params: { columns: columns / vector, first: start, entries: count },
+        constants: {
+          ...vectorConstants(vector),
+          TABLE_BFLOAT: table.type === 'bf16',
+          TABLE_TYPE: valueType(table.type, vector),
+        },
       },
     ),
   );
@@ -34,12 +47,13 @@ export function embeddingBackward(
   { ids, order, starts, dy, dtable }: Record<'ids' | 'order' | 'starts' | 'dy' | 'dtable', Operand>,
 ): KernelCall[] {
   const { ROWS, workgroups } = eachRow(variants.adapter, rows);
+  const vector = vectorOf(defaultRows(variants.adapter).vector, columns);
   const windows = rowWindows(variants.maxBindingBytes, entries, { dtable: [dtable, columns] });
   return windows.map(({ start, count, operands }) =>
     kernelCall('embedding_backward', {
-      constants: { ...defaultReduceConstants(variants.adapter), ROWS },
+      constants: { ...defaultReduceConstants(variants.adapter), ROWS, VALUE: valueType('f32', vector) },
       operands: { ids, order, starts, dy, ...operands },
-      params: { rows, columns, first_entry: start, entries: count },
+      params: { rows, columns: columns / vector, first_entry: start, entries: count },
       workgroups,
     }),
   );

@@ -1,7 +1,7 @@
 /** The global gradient norm, in two steps: sums of squares of parts, then norm, clip factor and soundness of a step. */
 import { checkIndexable, type KernelCall, kernelCall, linearGrid, type Operand } from './call.js';
 import { ELEMENTS_PER_PART, elementParts } from './parts.js';
-import { defaultReduceConstants } from './row-variant.js';
+import { defaultReduceConstants, defaultRows, valueType, vectorConstants, vectorOf } from './row-variant.js';
 import type { VariantTable } from './variants.js';
 import { rowWindows } from './windows.js';
 
@@ -15,12 +15,14 @@ export function gradientNormPartial(
   { gradient, partial }: Record<'gradient' | 'partial', Operand>,
 ): KernelCall[] {
   checkIndexable('gradient_norm_partial', count);
+  const vector = vectorOf(defaultRows(variants.adapter).vector, count);
+  const types = { ...vectorConstants(vector), BITS: valueType('u32', vector) };
   const windows = rowWindows(variants.maxBindingBytes, count, { gradient: [gradient, 1] }, ELEMENTS_PER_PART);
   return windows.map(window =>
     kernelCall('gradient_norm_partial', {
-      constants: { ...defaultReduceConstants(variants.adapter), ELEMENTS: ELEMENTS_PER_PART },
+      constants: { ...defaultReduceConstants(variants.adapter), ELEMENTS: ELEMENTS_PER_PART / vector, ...types },
       operands: { ...window.operands, partial },
-      params: { count: window.count, first: first + window.start / ELEMENTS_PER_PART },
+      params: { count: window.count / vector, first: first + window.start / ELEMENTS_PER_PART },
       workgroups: linearGrid(gradientNormParts(window.count)),
     }),
   );

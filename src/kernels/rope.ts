@@ -1,6 +1,6 @@
 /** Rotary position embedding, and its gradient, the rotation back. */
 import { checkIndexable, type KernelCall, kernelCall, type Operand } from './call.js';
-import { defaultRows, eachRow } from './row-variant.js';
+import { defaultRows, eachRow, valueType, vectorConstants, vectorOf } from './row-variant.js';
 import type { VariantTable } from './variants.js';
 import { rowWindows } from './windows.js';
 
@@ -21,12 +21,15 @@ export function rope(
   { table, x }: Record<'table' | 'x', Operand>,
 ): KernelCall[] {
   checkIndexable('rope', B * T * rowHeads * headSize);
-  const WORKGROUP = Math.min(32, defaultRows(variants.adapter).workgroup);
+  const { workgroup, vector: widest } = defaultRows(variants.adapter);
+  const WORKGROUP = Math.min(32, workgroup);
+  const vector = vectorOf(widest, headSize / 2);
+  const types = { ...vectorConstants(vector), TYPE: valueType(x.type, vector) };
   const byRow = { x: [x, rowHeads * headSize] } as const;
   return rowWindows(variants.maxBindingBytes, B * T, byRow).map(({ start, count, operands }) => {
     const { ROWS, workgroups } = eachRow(variants.adapter, count);
     return kernelCall('rope', {
-      constants: { WORKGROUP, ROWS, HEAD_SIZE: headSize, INVERSE: inverse, TYPE: x.type },
+      constants: { WORKGROUP, ROWS, HEAD_SIZE: headSize, INVERSE: inverse, ...types },
       operands: { table, ...operands },
       params: { rows: count, context: T, heads, row_heads: rowHeads, first: start },
       workgroups,

@@ -155,6 +155,13 @@ describe('kernels broken on purpose', () => {
     expect(metricsOf(found)).toContain('error');
   });
 
+  test('an element of a vector exchanged for another: only where vectors are taken', async () => {
+    const alter = rewrite('rope', 'rotation[1].xz', 'rotation[0].xz');
+    const found = await failures('rope', 'size 80', alter);
+    expect(alter.count).toBeGreaterThan(0);
+    expect(found.some(({ variant, metric }) => variant === 'by 4' && metric === 'error')).toBe(true);
+  });
+
   test('the last term of a sum left out', async () => {
     const alter = rewrite('matmul', 'let K = params.K;', 'let K = max(1u, params.K - 1u);');
     expect((await failures('matmul', 'M 17 N 65 K 15', alter)).some(({ metric }) => metric === 'error')).toBe(true);

@@ -1,8 +1,9 @@
 /** The roofline of counts that can be followed by hand. */
 import { expect, test } from 'vitest';
 import { machineOf } from '../../src/compile/gpus.js';
-import type { LoopCounts } from '../../src/compile/hot-loop.js';
+import { type LoopCounts, othersPerMatrix } from '../../src/compile/hot-loop.js';
 import { rooflineOf } from '../../src/compile/roofline.js';
+import { TABLE_HEAD, tableRows } from '../../src/compile/table.js';
 
 const none = {
   issued: 0,
@@ -50,4 +51,13 @@ test('memory, of a call with few FLOPs to a byte', () => {
 test('none without FLOPs to count, nor without a hot loop', () => {
   expect(rooflineOf(AMPERE, { lanes: 32, hotLoop: loop({ fmas: 1 }) }, {})).toBeUndefined();
   expect(rooflineOf(AMPERE, { lanes: 32 }, { flopsPerByte: 4 })).toBeUndefined();
+});
+
+test('the other instructions to one on matrices, of loops on matrices alone', () => {
+  expect(othersPerMatrix(loop({ instructions: 133, usefulInstructions: 32, matrixFmas: 131_072 }))).toBe(101 / 32);
+  expect(othersPerMatrix(loop({ instructions: 133, usefulInstructions: 32, fmas: 32 }))).toBeUndefined();
+  const kernel = { label: 'matmul_matrix', variant: '', seconds: 1, othersPerMatrix: 101 / 32 };
+  const row = tableRows(kernel);
+  expect(row).toHaveLength(TABLE_HEAD.length);
+  expect(row[TABLE_HEAD.indexOf('others a matrix')]).toBe('3.2');
 });

@@ -1,13 +1,5 @@
 /** Every kernel, and where its problems come from. */
-import {
-  byElementsAndVectors,
-  inVariants,
-  onlyVariant,
-  rowVariants,
-  type Subject,
-  tunedElements,
-  tunedRows,
-} from '../problem.js';
+import { byElementsAndVectors, inVariants, rowVariants, type Subject, tunedElements, tunedRows } from '../problem.js';
 import { attentionProblems, branchProblems, cacheProblems } from './attention.js';
 import { matmulProblems, matmulSwigluProblems } from './matmul.js';
 import { fewRowsProblems, fewRowsSwigluProblems } from './matmul-rows.js';
@@ -41,7 +33,7 @@ export const FAMILIES: readonly Family[] = [
   family('head_norm', passes('head_norm'), inVariants(rowVariants, rows.headNormCases)),
   family('bias', ['add_bias', 'sum_rows'], inVariants(rowVariants, rows.biasCases)),
   family('swiglu', passes('swiglu'), inVariants(rowVariants, rows.swigluCases)),
-  family('rope', ['rope'], inVariants(onlyVariant, rows.ropeCases)),
+  family('rope', ['rope'], inVariants(byElementsAndVectors, rows.ropeCases)),
   family('embedding', passes('embedding'), inVariants(rowVariants, rows.embeddingCases)),
   family('cross_entropy', ['cross_entropy'], inVariants(tunedRows, rows.crossEntropyCases)),
   family('sum', ['sum'], inVariants(rowVariants, rows.sumCases)),
