@@ -6,6 +6,7 @@ export default defineConfig({
     include: ['test/faults/**/*.faults.ts'],
     // a process of its own for every file: some faults end it
     pool: 'forks',
+    execArgv: ['--expose-gc'], // so that what is measured of memory is what is held
     maxWorkers: 2,
     testTimeout: 3_600_000,
     hookTimeout: 120_000,

@@ -2,6 +2,7 @@
 import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
+import { listCheckpoints } from '../../src/checkpoint/find.js';
 import { UserError } from '../../src/errors.js';
 import { Device } from '../../src/gpu/device.js';
 import { readRun } from '../../src/report/runs.js';
@@ -148,6 +149,23 @@ test('spikes are skipped, told and recorded, and a run that was stopped between 
   await expect(start('spiky-ended', { ...fields, maxSkippedSteps: 0 })).rejects.toThrow(
     /the checkpoints in '.*' are good/,
   );
+});
+
+test('the latest checkpoints stay, and every so many-th for good', async () => {
+  const stepsOf = (name: string) => listCheckpoints(run(name)).map(({ step }) => step);
+  const fields = { checkpointEveryTokens: 128, keepCheckpoints: 2 };
+  await start('latest', fields);
+  expect(stepsOf('latest')).toEqual([11, 12]);
+  const abort = new AbortController();
+  await start(
+    'kept',
+    { ...fields, keepEvery: 5, evalEveryTokens: 128 },
+    { onStep: ({ step }) => step === 7 && abort.abort() },
+    abort.signal,
+  );
+  expect(stepsOf('kept')).toEqual([0, 5, 6, 7]);
+  await resumeRun(run('kept'), { device: context.device });
+  expect(stepsOf('kept')).toEqual([0, 5, 10, 11, 12]);
 });
 
 describe('a device that has no memory for the run', () => {
