@@ -7,6 +7,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { brotliDecompressSync } from 'node:zlib';
+import type { LibraryHandle } from 'koffi';
 import { extract } from 'tar';
 import { messageOf } from '../errors.js';
 import { cacheFolder, writeFileWhole, writeFolderWhole } from '../files.js';
@@ -45,10 +46,13 @@ async function prepare(): Promise<BundledDriver> {
   }
 }
 
+/** What was loaded for Dawn to find: koffi closes a library once its handle is collected. */
+const kept: LibraryHandle[] = [];
+
 /** Loads the Vulkan loader in `folder` where the system has none: Dawn's own dlopen then finds it. */
 function loadVulkan(folder: string): void {
   const koffi = requireNative<typeof import('koffi')>('koffi');
-  if (!canLoad(koffi, 'libvulkan.so.1')) koffi.load(join(folder, 'libvulkan.so.1'));
+  if (!canLoad(koffi, 'libvulkan.so.1')) kept.push(koffi.load(join(folder, 'libvulkan.so.1')));
 }
 
 function canLoad(koffi: typeof import('koffi'), library: string): boolean {
