@@ -28,7 +28,7 @@ const oneStep: z.ZodType<Step> = z.looseObject({
   normalizers: someSteps,
   pretokenizers: someSteps,
   processors: someSteps,
-  /** In BERT's and RoBERTa's post-processors, a token and its id. */
+  /** A token and its id, which BERT's and RoBERTa's post-processors have. */
   cls: z.tuple([z.string(), z.int().nonnegative()]).optional(),
 });
 const step = oneStep.nullish();

@@ -1,7 +1,8 @@
 /** Runs and studies that are killed or interrupted at random points end with the bits of those that never were. */
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { stringify } from 'yaml';
 import { Random } from '../../src/random.js';
@@ -16,8 +17,24 @@ const KILLS = isLong ? 500 : 50;
 const STUDY_KILLS = isLong ? 100 : 20;
 process.stdout.write(`seed ${seed} (BABELGRAD_FAULTS_SEED), ${KILLS} kills of a run, ${STUDY_KILLS} of a study\n`);
 
-/** The milliseconds until a command is ended: from before it claims its folder to some way into its steps. */
-const delayOf = (random: Random): number => 300 + 2500 * random.uniform();
+/** The checkpoints of a run, or of the runs of a study, by name. */
+const checkpointsIn = (folder: string): string =>
+  existsSync(join(root, folder))
+    ? readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
+        .filter(path => /step-\d+$/.test(path))
+        .join()
+    : '';
+
+/**
+ * Waits until a command is to be ended: every other time from its start, which meets it before it has begun; else from
+ * its first new checkpoint on, which meets steps and the writing of the next ones.
+ */
+async function untilItIsTime(folder: string, i: number, random: Random): Promise<void> {
+  const before = checkpointsIn(folder);
+  const given = performance.now();
+  while (i % 2 === 1 && checkpointsIn(folder) === before && performance.now() - given < 60_000) await sleep(5);
+  await sleep((i % 2 === 1 ? 400 : 2500) * random.uniform());
+}
 
 const model = { hiddenSize: 32, intermediateSize: 48, numHiddenLayers: 1, numAttentionHeads: 2 };
 /** A checkpoint every other step, so that many kills meet one that is being written. */
@@ -38,28 +55,23 @@ const whole = async (...parameters: string[]) => {
   const { status, stderr } = await runCommand(root, parameters);
   expect(status, stderr).toBe(0);
 };
-const holdsCheckpoint = (run: string): boolean => {
-  try {
-    return readdirSync(join(root, run, 'checkpoints')).some(name => !name.endsWith('.partial'));
-  } catch {
-    return false;
-  }
-};
+/** The command that started a run, until it has a checkpoint to go on from. */
+const nextCommand = (run: string): string[] =>
+  checkpointsIn(run) === '' ? ['train', '--config', `${run}.yaml`] : ['resume', run];
 
 test('a run that is killed again and again', async () => {
   const random = new Random(seed, 'kills of a run');
-  const steps = 12 * KILLS;
+  const steps = 30 * KILLS;
   for (const name of ['killed', 'never-killed']) writeRun(name, steps);
   let kills = 0;
   while (kills < KILLS) {
-    // the same command until there is a checkpoint, then resume
-    const command = holdsCheckpoint('killed') ? ['resume', 'killed'] : ['train', '--config', 'killed.yaml'];
-    const { status, stderr } = await after(delayOf(random), root, command, killGroup);
+    const command = nextCommand('killed');
+    const { status, stderr } = await after(untilItIsTime('killed', kills, random), root, command, killGroup);
     if (status === 0) break; // it has come to its end before
     expect(status, `${command.join(' ')}: ${stderr}`).toBe(137);
     kills++;
   }
-  await whole('resume', 'killed');
+  await whole(...nextCommand('killed'));
   await whole('train', '--config', 'never-killed.yaml');
   expect(resultOf(join(root, 'killed'))).toEqual(resultOf(join(root, 'never-killed')));
   expect(kills, 'the run is long enough to be killed').toBe(KILLS);
@@ -78,16 +90,15 @@ test.each([
   const name = `interrupted-${signal}`;
   for (const run of [name, `${name}-not`]) writeRun(run, 100);
   for (let i = 0; i < (isLong ? 20 : 4); i++) {
-    const command = holdsCheckpoint(name) ? ['resume', name] : ['train', '--config', `${name}.yaml`];
-    const twice = i % 2 === 1;
-    const { status, stderr } = await after(delayOf(random), root, command, child => {
+    const twice = i > 1;
+    const { status, stderr } = await after(untilItIsTime(name, i, random), root, nextCommand(name), child => {
       child.kill(signal);
       if (twice) setTimeout(() => child.kill('SIGTERM'), 20 * random.uniform());
     });
     if (status === 0) break;
     expect(twice ? [expected, 143] : [expected], stderr).toContain(status);
   }
-  await whole('resume', name);
+  await whole(...nextCommand(name));
   await whole('train', '--config', `${name}-not.yaml`);
   expect(resultOf(join(root, name))).toEqual(resultOf(join(root, `${name}-not`)));
 });
@@ -99,14 +110,19 @@ test('a study whose processes are killed, its parent alone or all of them', asyn
     languages: { en: 'en', fr: 'fr' },
     source: 'en',
     sizes: [{ name: 's', ...model }],
-    train: training(5 * STUDY_KILLS),
+    train: training(15 * STUDY_KILLS),
   };
   for (const out of ['study', 'study-whole']) writeFileSync(join(root, `${out}.yaml`), stringify({ ...study, out }));
   let kills = 0;
   while (kills < STUDY_KILLS) {
-    const onlyParent = kills % 2 === 0;
+    const onlyParent = kills % 4 < 2;
     const end = onlyParent ? (child: { kill(signal: 'SIGKILL'): boolean }) => child.kill('SIGKILL') : killGroup;
-    const { status, stderr } = await after(1500 + delayOf(random), root, ['study', 'run', 'study.yaml'], end);
+    const { status, stderr } = await after(
+      untilItIsTime('study', kills, random),
+      root,
+      ['study', 'run', 'study.yaml'],
+      end,
+    );
     if (status === 0) break;
     expect(status, stderr).toBe(137);
     kills++;

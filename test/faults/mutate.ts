@@ -1,4 +1,4 @@
-/** Changes files as damage and malice would: every change follows from a seed, and knows the structure of its format. */
+/** Changes files as damage and malice would: each follows from a seed and knows the structure of its format. */
 import type { Random } from '../../src/random.js';
 
 export type Mutate = (whole: Buffer, random: Random) => Buffer;

@@ -3,7 +3,6 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'vitest';
 import { packageRoot } from '../../src/files.js';
 import { runCommand } from '../support/command.js';
@@ -43,15 +42,15 @@ export function startCommand(cwd: string, parameters: readonly string[], environ
   return { child, ended };
 }
 
-/** Runs the command and does `act` after some milliseconds, unless it has ended. @returns how it ended. */
+/** Runs the command and does `act` when it is time, unless it has ended. @returns how it ended. */
 export async function after(
-  milliseconds: number,
+  time: Promise<void>,
   cwd: string,
   parameters: readonly string[],
   act: (child: ChildProcess) => void,
 ): Promise<Ended> {
   const { child, ended } = startCommand(cwd, parameters);
-  await Promise.race([ended, sleep(milliseconds)]);
+  await Promise.race([ended, time]);
   if (child.exitCode === null && child.signalCode === null) act(child);
   return ended;
 }
