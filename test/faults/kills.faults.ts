@@ -61,7 +61,7 @@ const nextCommand = (run: string): string[] =>
 
 test('a run that is killed again and again', async () => {
   const random = new Random(seed, 'kills of a run');
-  const steps = 30 * KILLS;
+  const steps = 12 * KILLS;
   for (const name of ['killed', 'never-killed']) writeRun(name, steps);
   let kills = 0;
   while (kills < KILLS) {
@@ -110,7 +110,7 @@ test('a study whose processes are killed, its parent alone or all of them', asyn
     languages: { en: 'en', fr: 'fr' },
     source: 'en',
     sizes: [{ name: 's', ...model }],
-    train: training(15 * STUDY_KILLS),
+    train: training(8 * STUDY_KILLS),
   };
   for (const out of ['study', 'study-whole']) writeFileSync(join(root, `${out}.yaml`), stringify({ ...study, out }));
   let kills = 0;
