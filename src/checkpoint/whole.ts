@@ -39,6 +39,8 @@ export async function latestWhole(run: string, step = Infinity): Promise<string 
   return undefined;
 }
 
+const OTHER_COPY = 'take another copy; if it was changed on purpose, --no-verify takes it as it is';
+
 /**
  * Checks the files of a model by their checksums; the optimizer's moments only where they are `withMoments`.
  * @returns what the user should know: a checkpoint of a training here without checksums cannot be checked.
@@ -49,7 +51,7 @@ export async function checkModelFiles(folder: string, { withMoments = false } = 
   if (damage === undefined) return notesOfChecksums(folder, 'training.json');
   const step = Number(/\d+$/.exec(basename(folder))?.[0]);
   const whole = isCheckpointFolder(folder) ? await latestWhole(dirname(dirname(folder)), step) : undefined;
-  throw new UserError(`${damage}; ${whole === undefined ? 'take another copy' : `'${whole}' is whole`}`);
+  throw new UserError(`${damage}; ${whole === undefined ? OTHER_COPY : `'${whole}' is whole`}`);
 }
 
 /** Says that a folder that was made here, as `mark` in it shows, cannot be checked: it has no checksums. */
