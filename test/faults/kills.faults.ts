@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { stringify } from 'yaml';
+import { listCheckpoints } from '../../src/checkpoint/find.js';
 import { Random } from '../../src/random.js';
 import { runCommand } from '../support/command.js';
 import { after, isLong, killGroup, resultOf, seed, tokenizeLanguages } from './processes.js';
@@ -18,12 +19,11 @@ const STUDY_KILLS = isLong ? 100 : 20;
 process.stdout.write(`seed ${seed} (BABELGRAD_FAULTS_SEED), ${KILLS} kills of a run, ${STUDY_KILLS} of a study\n`);
 
 /** The checkpoints of a run, or of the runs of a study, by name. */
-const checkpointsIn = (folder: string): string =>
-  existsSync(join(root, folder))
-    ? readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
-        .filter(path => /step-\d+$/.test(path))
-        .join()
-    : '';
+function checkpointsIn(folder: string): string {
+  const runs = join(root, folder, 'runs');
+  const folders = [join(root, folder), ...(existsSync(runs) ? readdirSync(runs).map(name => join(runs, name)) : [])];
+  return folders.flatMap(run => listCheckpoints(run).map(checkpoint => checkpoint.folder)).join();
+}
 
 /**
  * Waits until a command is to be ended: every other time from its start, which meets it before it has begun; else from
