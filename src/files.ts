@@ -147,6 +147,11 @@ function isDiskFault(error: unknown): error is Error {
   return code === 'ENOSPC' || syscall === 'write' || syscall === 'fsync';
 }
 
+/** Lets a write beyond the limit of a file's size (ulimit -f) fail like one onto a full disk, in place of a kill. */
+export function failBeyondFileLimit(): void {
+  if (process.platform !== 'win32') process.on('SIGXFSZ', () => {});
+}
+
 /** The files and folders that are being written; if the process ends meanwhile, it removes them. */
 const unfinished = new Set<string>();
 process.on('exit', () => {

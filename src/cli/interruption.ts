@@ -41,11 +41,6 @@ function endBy(signal: NodeJS.Signals): void {
   });
 }
 
-/** Lets a write beyond the limit of a file's size (ulimit -f) fail like one onto a full disk, in place of a kill. */
-export function failBeyondFileLimit(): void {
-  if (process.platform !== 'win32') process.on('SIGXFSZ', () => {});
-}
-
 /** Lets signals end the process with the status that shells give to a process that a signal ended. */
 export function endOnSignals(): void {
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {

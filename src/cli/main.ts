@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command, CommanderError } from 'commander';
-import { packageRoot } from '../files.js';
+import { failBeyondFileLimit, packageRoot } from '../files.js';
 import { addAdaptersCommand } from './adapters.js';
 import { addAuditCommand } from './audit.js';
 import { addBenchCommand } from './bench.js';
@@ -13,7 +13,7 @@ import { addEvalCommand } from './eval.js';
 import { addExportCommand } from './export.js';
 import { addFitCommand } from './fit.js';
 import { addGenerateCommand } from './generate.js';
-import { endOnFailedWrites, endOnSignals, failBeyondFileLimit } from './interruption.js';
+import { endOnFailedWrites, endOnSignals } from './interruption.js';
 import { addPlanCommand } from './plan.js';
 import { addProfileCommand } from './profile.js';
 import { addReportCommand } from './report.js';

@@ -4,6 +4,7 @@ import { type AdapterChoice, type AdapterDescription, chooseAdapter, SIZE_CONTRO
 import { type BufferRange, type BufferUsage, DeviceBuffer } from './buffer.js';
 import { BUFFER_USAGE, MAP_READ } from './buffer-usage.js';
 import { compileKernel, diagnoseKernel, type LineOrigin } from './compile.js';
+import { DeviceLostError, errorOf } from './device-errors.js';
 import { kernelFolder, writeKernel } from './kernel-files.js';
 import { allocatedBytes, type Memory, refusal } from './memory.js';
 import { withNaps } from './naps.js';
@@ -37,16 +38,6 @@ export interface Counters {
   submits: number;
   dispatches: number;
   readbacks: number;
-}
-
-/** The driver gave up the device: it was reset, or its hardware or driver went away. Another may be opened. */
-export class DeviceLostError extends Error {
-  override name = 'DeviceLostError';
-}
-
-/** The driver has no memory for what was asked for. */
-export class OutOfMemoryError extends Error {
-  override name = 'OutOfMemoryError';
 }
 
 const REQUESTED_FEATURES = [
@@ -112,7 +103,7 @@ export class Device implements Memory {
     this.#queue = handle.queue;
     handle.onuncapturederror = event => {
       event.preventDefault(); // it is thrown, and need not be printed
-      this.#failure ??= this.#errorOf(event.error);
+      this.#failure ??= errorOf(event.error, this.adapter.name, this.memory.bytes);
     };
     void handle.lost.then(info => {
       if (!this.#closed) this.#failure = new DeviceLostError(`the device was lost: ${info.message}`);
@@ -132,19 +123,6 @@ export class Device implements Memory {
     this.#handle.pushErrorScope('internal');
     await this.#handle.popErrorScope(); // errors before it are reported before it
     this.check();
-  }
-
-  #errorOf(error: GPUError): Error {
-    const { message } = error;
-    if (error.constructor.name !== 'GPUOutOfMemoryError') {
-      return new Error(`WebGPU error on '${this.adapter.name}': ${message}`);
-    }
-    const [, label] = /BufferDescriptor "+([^"]+)"/.exec(message) ?? [];
-    const mebibytes = Math.ceil(this.memory.bytes / 2 ** 20);
-    return new OutOfMemoryError(
-      `'${this.adapter.name}' is out of memory${label === undefined ? '' : ` for the buffer '${label}'`}: ` +
-        `all that were asked for take ${mebibytes} MiB`,
-    );
   }
 
   /** Checks for errors. @throws the first error that the device reported, if there was one. */

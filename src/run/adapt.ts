@@ -1,6 +1,6 @@
 /** Smaller micro-batches for devices that have no memory for large ones. */
 import { UserError } from '../errors.js';
-import { OutOfMemoryError } from '../gpu/device.js';
+import { OutOfMemoryError } from '../gpu/device-errors.js';
 import type { RunConfig } from './config.js';
 import type { RunSummary, TrainContext } from './context.js';
 import { dryRun } from './dry-run.js';

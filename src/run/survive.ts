@@ -1,7 +1,7 @@
 /** What a run survives: it goes on on a new device where its own was lost. Where it ends, it says how to go on. */
 import { listCheckpoints } from '../checkpoint/find.js';
 import { messageOf, UserError } from '../errors.js';
-import { DeviceLostError } from '../gpu/device.js';
+import { DeviceLostError } from '../gpu/device-errors.js';
 import { DivergedError, type RunSummary, type TrainContext } from './context.js';
 
 /** The number of times that a run goes on on a new device without having come to a new checkpoint. */

@@ -4,7 +4,7 @@
  */
 import { joinClaim } from '../claim.js';
 import { messageOf, UserError } from '../errors.js';
-import { cacheFolder } from '../files.js';
+import { cacheFolder, failBeyondFileLimit } from '../files.js';
 import type { TrainObserver } from '../run/context.js';
 import { startOrResumeClaimed } from '../run/run.js';
 import type { Execute, WorkerMessage, WorkerTask } from './execute.js';
@@ -32,7 +32,7 @@ if (process.send) {
   // Ctrl-C and a terminal that closes reach the whole process group; the parent decides what it means
   process.on('SIGINT', () => {});
   process.on('SIGHUP', () => {});
-  if (process.platform !== 'win32') process.on('SIGXFSZ', () => {}); // as in the command line: the write fails
+  failBeyondFileLimit();
   process.on('SIGTERM', () => {
     if (abort.signal.aborted) process.kill(process.pid, 'SIGKILL'); // a second one, or the parent is gone, too
     abort.abort();
