@@ -1,8 +1,7 @@
 // Gradient of causal attention for keys and values: the contract of attention_backward_key_value, in f16, on subgroup
-// matrices. A subgroup owns MATRIX_M key rows, or SHARE of them own the same: heads too wide for the registers of
-// one. A workgroup owns those of SUBGROUPS and walks over the queries of the heads that share its keys, ROWS at a time;
-// otherwise laid out as attention_forward_matrix. p and ds are rounded to f16 for their products with dout and q. dk
-// and dv are summed in matrices, in f32.
+// matrices, laid out as lib/attention_rows.wgsl says. A workgroup owns keys and walks over the queries of the heads that
+// share them. p and ds are rounded to f16 for their products with dout and q. dk and dv are summed in matrices, in f32:
+// of the two subgroups that own the same rows one has dv and the other dk.
 struct Params { T: u32, H: u32, KV: u32, scale: f32 }
 
 var<storage, read> qkv: array<CHUNK>;
@@ -16,110 +15,106 @@ var<uniform> params: Params;
 #include lib/attention_gradient.wgsl
 var<workgroup> logsumexp_tile: array<vec4f, ROWS / 4u>;
 var<workgroup> delta_tile: array<vec4f, ROWS / 4u>;
-var<workgroup> p_tile: array<vec4<f16>, OWN * WEIGHT_STRIDE>;
-var<workgroup> ds_tile: array<vec4<f16>, OWN * WEIGHT_STRIDE>;
+
+fn stage_own(thread: u32, batch: u32, kv_head: u32, first: u32, slice: u32) {
+  for (var i = thread; i < OWN * SLICE / 8u; i += THREADS) {
+    let row = i / (SLICE / 8u);
+    let eight = i % (SLICE / 8u);
+    let key = row_of(batch, first + row, (params.H + kv_head) * D);
+    let piece = slice * SLICE / 8u + eight;
+    put_own(row, eight, load(&qkv, key, piece));
+    put_own(OWN + row, eight, load(&qkv, key + params.KV * D, piece));
+  }
+}
+
+// Queries, then their rows of dout, go into the tile and into `turned`.
+fn stage(thread: u32, batch: u32, head: u32, first: u32) {
+  for (var n = 0u; n < STAGE_STEPS; n++) {
+    let i = thread + n * THREADS;
+    if (i < ROWS / 2u * EIGHTS) {
+      let pair = i % (ROWS / 2u);
+      let eight = i / (ROWS / 2u);
+      let t = first + 2u * pair;
+      let query_a = load(&qkv, row_of(batch, t, head * D), eight);
+      let query_b = load(&qkv, row_of(batch, t + 1u, head * D), eight);
+      put(0u, pair, eight, query_a, query_b);
+      turn(0u, pair, eight, query_a, query_b);
+      let dout_a = load(&dout, dout_row(batch, t, head), eight);
+      let dout_b = load(&dout, dout_row(batch, t + 1u, head), eight);
+      put(ROWS, pair, eight, dout_a, dout_b);
+      turn(WIDTH, pair, eight, dout_a, dout_b);
+    }
+  }
+}
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) thread: u32,
         @builtin(subgroup_id) subgroup: u32, @builtin(subgroup_invocation_id) lane: u32) {
   let T = params.T;
   let H = params.H;
-  let kv_head = workgroup.y;
+  let head = workgroup.y;
   let group = H / params.KV;
   let batch = workgroup.z;
   let first = workgroup.x * OWN;
-  let share = subgroup % SHARE;
-  let tile_row = subgroup / SHARE * M;
-  let row = tile_row + lane % M;
-  let part = lane / M;
-  let j = first + row;
-  #for s in WIDTH_STEPS
-  var first_${s}: subgroup_matrix_left<f16, MATRIX_K, MATRIX_M>;
-  var second_${s}: subgroup_matrix_left<f16, MATRIX_K, MATRIX_M>;
-  #end
-  #for p in OWN_PARTS
-  stage(thread, batch, (H + kv_head) * D, first + ${p}u * TILE_ROWS, OWN_ROWS, 0u);
-  workgroupBarrier();
-  if (tile_row / TILE_ROWS == ${p}u) {
-    #for s in WIDTH_STEPS
-    first_${s} = subgroupMatrixLoad<subgroup_matrix_left<f16, MATRIX_K, MATRIX_M>, row_major>(&tile,
-      tile_row % TILE_ROWS * STRIDE + ${s}u * MATRIX_K / VECTOR, STRIDE);
-    #end
-  }
-  workgroupBarrier();
-  #end
-  #for p in OWN_PARTS
-  stage(thread, batch, (H + params.KV + kv_head) * D, first + ${p}u * TILE_ROWS, OWN_ROWS, 0u);
-  workgroupBarrier();
-  if (tile_row / TILE_ROWS == ${p}u) {
-    #for s in WIDTH_STEPS
-    second_${s} = subgroupMatrixLoad<subgroup_matrix_left<f16, MATRIX_K, MATRIX_M>, row_major>(&tile,
-      tile_row % TILE_ROWS * STRIDE + ${s}u * MATRIX_K / VECTOR, STRIDE);
-    #end
-  }
-  workgroupBarrier();
-  #end
-  #for n in SUM_MATRICES
-  var dk_${n}: subgroup_matrix_result<f32, MATRIX_N, MATRIX_M>;
-  var dv_${n}: subgroup_matrix_result<f32, MATRIX_N, MATRIX_M>;
-  #end
-  for (var head = kv_head * group; head < (kv_head + 1u) * group; head++) {
-    let statistics = (batch * H + head) * T;
+  let role = subgroup % ROLES;
+  let pair_row = subgroup / ROLES * BLOCKS * M;
+  let role_row = role * OWN + pair_row;
+  let left_row = role_row;
+  let right_row = (1u - role) * WIDTH;
+  // a row of this lane, MATRIX_M before its next one, and the first column that it takes of it
+  let row = pair_row + lane % M;
+  let column = (role * (LANES / M) + lane / M) * COLUMNS;
+#include lib/attention_own.wgsl
+  for (var query_head = head * group; query_head < (head + 1u) * group; query_head++) {
+    let statistics = (batch * H + query_head) * T;
     // queries before this workgroup's first key see none of its keys
     for (var t0 = first; t0 < T; t0 += ROWS) {
-      stage(thread, batch, head * D, t0, ROWS, 0u);
-      stage_dout(thread, batch, head, t0, ROWS, ROWS);
+      stage(thread, batch, query_head, t0);
       for (var i = thread; i < ROWS / 4u; i += THREADS) {
         let at = statistics + min(vec4u(t0 + 4u * i) + vec4u(0u, 1u, 2u, 3u), vec4u(T - 1u));
-        logsumexp_tile[i] = vec4f(logsumexp[at.x], logsumexp[at.y], logsumexp[at.z], logsumexp[at.w]);
+        logsumexp_tile[i] = LOG2_E * vec4f(logsumexp[at.x], logsumexp[at.y], logsumexp[at.z], logsumexp[at.w]);
         delta_tile[i] = vec4f(delta[at.x], delta[at.y], delta[at.z], delta[at.w]);
       }
       workgroupBarrier();
 #include lib/attention_scores.wgsl
       workgroupBarrier();
-      #for c in SCORE_FOURS
+      #for b in BLOCKS, c in COLUMN_FOURS
+      var weight_${b}_${c} = scores_at(row + ${b}u * M, column + 4u * ${c}u);
+      let product_${b}_${c} = scores_at(OWN + row + ${b}u * M, column + 4u * ${c}u);
+      #end
+      if (t0 < first + OWN || t0 + ROWS > T) { // some query does not see some key, or is beyond T
+        #for b in BLOCKS, c in COLUMN_FOURS
+        {
+          let t = vec4u(t0 + column + 4u * ${c}u) + vec4u(0u, 1u, 2u, 3u);
+          let is_seen = (vec4u(first + row + ${b}u * M) <= t) & (t < vec4u(T));
+          weight_${b}_${c} = select(vec4f(MASKED), weight_${b}_${c}, is_seen);
+        }
+        #end
+      }
+      workgroupBarrier();
+      #for b in BLOCKS, c in COLUMN_FOURS
       {
-        let column = (share * LANES_A_ROW + part) * SCORE_FOURS + ${c}u;
-        let at = row * SCORE_STRIDE + column;
-        let t = vec4u(t0 + 4u * column) + vec4u(0u, 1u, 2u, 3u);
-        let is_seen = (vec4u(j) <= t) & (t < vec4u(T));
-        let p = weights(scores[at], logsumexp_tile[column], is_seen);
-        p_tile[row * WEIGHT_STRIDE + column] = vec4<f16>(p);
-        ds_tile[row * WEIGHT_STRIDE + column] = vec4<f16>(p * (products[at] - delta_tile[column]));
+        let four = column / 4u + ${c}u;
+        let p = weights(weight_${b}_${c}, logsumexp_tile[four]);
+        put_weights(row + ${b}u * M, 4u * four, p);
+        put_weights(OWN + row + ${b}u * M, 4u * four, p * (product_${b}_${c} - delta_tile[four]));
       }
       #end
       workgroupBarrier();
-      #for s in ROW_STEPS
-      {
-        let p = subgroupMatrixLoad<subgroup_matrix_left<f16, MATRIX_K, MATRIX_M>, row_major>(&p_tile,
-          tile_row * WEIGHT_STRIDE + ${s}u * MATRIX_K / 4u, WEIGHT_STRIDE);
-        let ds = subgroupMatrixLoad<subgroup_matrix_left<f16, MATRIX_K, MATRIX_M>, row_major>(&ds_tile,
-          tile_row * WEIGHT_STRIDE + ${s}u * MATRIX_K / 4u, WEIGHT_STRIDE);
-        #for n in SUM_MATRICES
-        dv_${n} = subgroupMatrixMultiplyAccumulate(p,
-          subgroupMatrixLoad<subgroup_matrix_right<f16, MATRIX_N, MATRIX_K>, row_major>(&tile,
-            (ROWS + ${s}u * MATRIX_K) * STRIDE + (share * SUM_MATRICES + ${n}u) * MATRIX_N / VECTOR, STRIDE),
-          dv_${n});
-        dk_${n} = subgroupMatrixMultiplyAccumulate(ds,
-          subgroupMatrixLoad<subgroup_matrix_right<f16, MATRIX_N, MATRIX_K>, row_major>(&tile,
-            ${s}u * MATRIX_K * STRIDE + (share * SUM_MATRICES + ${n}u) * MATRIX_N / VECTOR, STRIDE),
-          dk_${n});
-        #end
-      }
-      #end
+#include lib/attention_sums.wgsl
       workgroupBarrier();
     }
   }
-  let dk_row = (batch * T + j) * row_stride() + (H + kv_head) * D;
-  let dv_row = dk_row + params.KV * D;
-  let own = share * MATRIX_N / 4u; // subgroups that share rows have places of their own in the scores'
-  #for n in SUM_MATRICES
+  #for b in BLOCKS
   {
-    let column = (share * SUM_MATRICES + ${n}u) * MATRIX_N;
-    subgroupMatrixStore<row_major>(&scores, tile_row * SCORE_STRIDE + own, dk_${n}, SCORE_STRIDE);
-    write_sums(row, part, own, column, j < T, dk_row, params.scale);
-    subgroupMatrixStore<row_major>(&scores, tile_row * SCORE_STRIDE + own, dv_${n}, SCORE_STRIDE);
-    write_sums(row, part, own, column, j < T, dv_row, 1f);
+    let j = first + row + ${b}u * M;
+    let dk_row = (batch * T + j) * row_stride() + (H + head) * D;
+    let target_row = select(dk_row, dk_row + params.KV * D, role == 0u);
+    let factor = select(params.scale, 1f, role == 0u);
+    #for n in SUM_MATRICES
+    subgroupMatrixStore<row_major>(&scores, (role_row + ${b}u * M) * SCORE_STRIDE, sum_${b}_${n}, SCORE_STRIDE);
+    write_sums(role_row + lane % M + ${b}u * M, lane, ${n}u * MATRIX_N, j < T, target_row, factor);
+    #end
   }
   #end
 }

@@ -1,6 +1,7 @@
 // Gradient of causal attention for the queries, and delta: the contract of attention_backward_query, in f16, on
-// subgroup matrices, laid out as attention_forward_matrix. Scores and dout · v leave through workgroup memory; ds is
-// rounded to f16 for its product with k. dq is summed in matrices, in f32.
+// subgroup matrices, laid out as lib/attention_rows.wgsl says. Scores and dout · v leave through workgroup memory; ds is
+// rounded to f16 for its product with k. dq is summed in matrices, in f32; of the two subgroups that own the same rows
+// each has half of its columns.
 struct Params { T: u32, H: u32, KV: u32, scale: f32 }
 
 var<storage, read> qkv: array<CHUNK>;
@@ -13,20 +14,48 @@ var<uniform> params: Params;
 
 #include lib/attention_rows.wgsl
 #include lib/attention_gradient.wgsl
-var<workgroup> ds_tile: array<vec4<f16>, OWN * WEIGHT_STRIDE>;
 
-fn dot_chunk(a: CHUNK, b: CHUNK) -> f32 {
-#if ${IS_WORDS}
+fn stage_own(thread: u32, batch: u32, head: u32, first: u32, slice: u32) {
+  for (var i = thread; i < OWN * SLICE / 8u; i += THREADS) {
+    let row = i / (SLICE / 8u);
+    let eight = i % (SLICE / 8u);
+    let piece = slice * SLICE / 8u + eight;
+    put_own(row, eight, load(&qkv, row_of(batch, first + row, head * D), piece));
+    put_own(OWN + row, eight, load(&dout, dout_row(batch, first + row, head), piece));
+  }
+}
+
+// Keys, then values, go into the tile, and keys into `turned`.
+fn stage(thread: u32, batch: u32, kv_head: u32, first: u32) {
+  for (var n = 0u; n < STAGE_STEPS; n++) {
+    let i = thread + n * THREADS;
+    if (i < ROWS / 2u * EIGHTS) {
+      let pair = i % (ROWS / 2u);
+      let eight = i / (ROWS / 2u);
+      let a = row_of(batch, first + 2u * pair, (params.H + kv_head) * D);
+      let b = row_of(batch, first + 2u * pair + 1u, (params.H + kv_head) * D);
+      let key_a = load(&qkv, a, eight);
+      let key_b = load(&qkv, b, eight);
+      put(0u, pair, eight, key_a, key_b);
+      turn(0u, pair, eight, key_a, key_b);
+      let values = params.KV * D;
+      put(ROWS, pair, eight, load(&qkv, a + values, eight), load(&qkv, b + values, eight));
+    }
+  }
+}
+
+// The part of dout · out of a row that a lane of a subgroup adds up.
+fn dot_part(batch: u32, row: u32, head: u32, lane: u32) -> f32 {
+  let first = dout_row(batch, row, head);
   var sum = 0f;
-  #for e in 4
-  sum += dot(unpack2x16float(a[${e}]), unpack2x16float(b[${e}]));
-  #end
+  for (var eight = lane / M; eight < EIGHTS; eight += LANES / M) {
+    let a = load(&dout, first, eight);
+    let b = load(&out, first, eight);
+    #for w in 4
+    sum += dot(unpack2x16float(a[${w}u]), unpack2x16float(b[${w}u]));
+    #end
+  }
   return sum;
-#elif ${IS_VECTOR}
-  return dot(vec4f(a), vec4f(b));
-#else
-  return f32(a) * f32(b);
-#endif
 }
 
 @compute @workgroup_size(THREADS)
@@ -38,80 +67,54 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   let batch = workgroup.z;
   let kv_head = head / (H / params.KV);
   let first = workgroup.x * OWN;
-  let tile_row = subgroup * M;
-  let share = 0u;
-  let row = tile_row + lane % M;
-  let part = lane / M;
-  let t = first + row;
-  let statistic = (batch * H + head) * T + min(t, T - 1u);
-  let out_row = ((batch * T + min(t, T - 1u)) * H + head) * D / VECTOR;
-  var dot = 0f;
-  for (var c = part; c < D / VECTOR; c += PARTS) { dot += dot_chunk(dout[out_row + c], out[out_row + c]); }
-  let delta_row = row_sum(dot);
-  if (part == 0u && t < T) { delta[statistic] = delta_row; }
-  let logsumexp_row = logsumexp[statistic];
-  #for s in WIDTH_STEPS
-  var first_${s}: subgroup_matrix_left<f16, MATRIX_K, MATRIX_M>;
-  var second_${s}: subgroup_matrix_left<f16, MATRIX_K, MATRIX_M>;
+  let role = subgroup % ROLES;
+  let left_row = subgroup / ROLES * BLOCKS * M;
+  let role_row = role * OWN + left_row;
+  let right_row = role * SUM_MATRICES * MATRIX_N;
+  // a row of this lane, MATRIX_M before its next one, and the first column that it takes of it
+  let row = left_row + lane % M;
+  let column = (role * (LANES / M) + lane / M) * COLUMNS;
+  #for b in BLOCKS
+  let t_${b} = first + row + ${b}u * M;
+  let statistic_${b} = (batch * H + head) * T + min(t_${b}, T - 1u);
+  var delta_${b} = dot_part(batch, t_${b}, head, lane);
+  for (var offset = M; offset < LANES; offset *= 2u) { delta_${b} += subgroupShuffleXor(delta_${b}, offset); }
+  if (column == 0u && t_${b} < T) { delta[statistic_${b}] = delta_${b}; }
+  let logsumexp_${b} = vec4f(logsumexp[statistic_${b}] * LOG2_E);
   #end
-  #for p in OWN_PARTS
-  stage(thread, batch, head * D, first + ${p}u * TILE_ROWS, OWN_ROWS, 0u);
-  workgroupBarrier();
-  if (tile_row / TILE_ROWS == ${p}u) {
-    #for s in WIDTH_STEPS
-    first_${s} = subgroupMatrixLoad<subgroup_matrix_left<f16, MATRIX_K, MATRIX_M>, row_major>(&tile,
-      tile_row % TILE_ROWS * STRIDE + ${s}u * MATRIX_K / VECTOR, STRIDE);
-    #end
-  }
-  workgroupBarrier();
-  #end
-  #for p in OWN_PARTS
-  stage_dout(thread, batch, head, first + ${p}u * TILE_ROWS, OWN_ROWS, 0u);
-  workgroupBarrier();
-  if (tile_row / TILE_ROWS == ${p}u) {
-    #for s in WIDTH_STEPS
-    second_${s} = subgroupMatrixLoad<subgroup_matrix_left<f16, MATRIX_K, MATRIX_M>, row_major>(&tile,
-      tile_row % TILE_ROWS * STRIDE + ${s}u * MATRIX_K / VECTOR, STRIDE);
-    #end
-  }
-  workgroupBarrier();
-  #end
-  #for n in SUM_MATRICES
-  var dq_${n}: subgroup_matrix_result<f32, MATRIX_N, MATRIX_M>;
-  #end
-  let keys = min(first + OWN, T);
+#include lib/attention_own.wgsl
+  let keys = min(first + OWN, T); // no row of this workgroup sees further
   for (var j0 = 0u; j0 < keys; j0 += ROWS) {
-    stage_keys(thread, batch, kv_head, j0);
+    stage(thread, batch, kv_head, j0);
     workgroupBarrier();
 #include lib/attention_scores.wgsl
     workgroupBarrier();
-    #for c in SCORE_FOURS
-    {
-      let column = part * SCORE_FOURS + ${c}u;
-      let at = row * SCORE_STRIDE + column;
-      let is_seen = vec4u(j0 + 4u * column) + vec4u(0u, 1u, 2u, 3u) <= vec4u(select(0u, t, t < T));
-      let p = weights(scores[at], vec4f(logsumexp_row), is_seen);
-      ds_tile[row * WEIGHT_STRIDE + column] = vec4<f16>(p * (products[at] - delta_row));
-    }
+    #for b in BLOCKS, c in COLUMN_FOURS
+    var weight_${b}_${c} = scores_at(row + ${b}u * M, column + 4u * ${c}u);
+    let product_${b}_${c} = scores_at(OWN + row + ${b}u * M, column + 4u * ${c}u);
     #end
-    workgroupBarrier();
-    #for s in ROW_STEPS
-    {
-      let ds = subgroupMatrixLoad<subgroup_matrix_left<f16, MATRIX_K, MATRIX_M>, row_major>(&ds_tile,
-        tile_row * WEIGHT_STRIDE + ${s}u * MATRIX_K / 4u, WEIGHT_STRIDE);
-      #for n in SUM_MATRICES
-      dq_${n} = subgroupMatrixMultiplyAccumulate(ds,
-        subgroupMatrixLoad<subgroup_matrix_right<f16, MATRIX_N, MATRIX_K>, row_major>(&tile,
-          ${s}u * MATRIX_K * STRIDE + ${n}u * MATRIX_N / VECTOR, STRIDE),
-        dq_${n});
+    if (j0 + ROWS > first + 1u) { // some row does not see some key
+      #for b in BLOCKS, c in COLUMN_FOURS
+      weight_${b}_${c} = select(vec4f(MASKED), weight_${b}_${c},
+        vec4u(j0 + column + 4u * ${c}u) + vec4u(0u, 1u, 2u, 3u) <= vec4u(t_${b}));
       #end
     }
+    workgroupBarrier();
+    #for b in BLOCKS, c in COLUMN_FOURS
+    put_weights(row + ${b}u * M, column + 4u * ${c}u,
+      weights(weight_${b}_${c}, logsumexp_${b}) * (product_${b}_${c} - delta_${b}));
     #end
     workgroupBarrier();
+#include lib/attention_sums.wgsl
+    workgroupBarrier();
   }
-  let dq_row = (batch * T + t) * row_stride() + head * D;
-  #for n in SUM_MATRICES
-  subgroupMatrixStore<row_major>(&scores, tile_row * SCORE_STRIDE, dq_${n}, SCORE_STRIDE);
-  write_sums(row, part, 0u, ${n}u * MATRIX_N, t < T, dq_row, params.scale);
+  #for b in BLOCKS
+  {
+    let dq_row = (batch * T + t_${b}) * row_stride() + head * D;
+    #for n in SUM_MATRICES
+    subgroupMatrixStore<row_major>(&scores, (role_row + ${b}u * M) * SCORE_STRIDE, sum_${b}_${n}, SCORE_STRIDE);
+    write_sums(role_row + lane % M + ${b}u * M, lane, right_row + ${n}u * MATRIX_N, t_${b} < T, dq_row, params.scale);
+    #end
+  }
   #end
 }

@@ -1,12 +1,10 @@
 // Causal attention: the contract of attention_forward, in f16, on subgroup matrices (tensor cores) of
-// MATRIX_M x MATRIX_N x MATRIX_K with f16 operands and f32 sums.
-// A subgroup of LANES lanes owns MATRIX_M query rows, a workgroup SUBGROUPS times as many of one head, and walks over
-// the keys, ROWS at a time, laid out as lib/attention_rows.wgsl says. Scores leave the matrices through workgroup
-// memory, since these have no elements that WGSL could reach, and come back as weights, rounded to f16 for their
-// product with v. out is summed in matrices, in f32.
-// A row's weights are exp(score - reference). The reference is the largest score of the first keys, and follows later
-// ones only where they exceed it by HEADROOM, so that out is seldom rescaled, which takes it through workgroup memory;
-// weights of up to exp(HEADROOM) are well within f16.
+// MATRIX_M x MATRIX_N x MATRIX_K with f16 operands and f32 sums, laid out as lib/attention_rows.wgsl says.
+// Scores leave the matrices through workgroup memory, since these have no elements that WGSL could reach, and come back
+// as weights, rounded to f16 for their product with v. out is summed in matrices, in f32.
+// A row's weights are exp(score - reference), as powers of two. The reference is the largest score of the first keys,
+// and follows later ones only where they exceed it by HEADROOM, so that out is seldom rescaled, which takes it through
+// workgroup memory; weights of up to 2^HEADROOM are well within f16.
 struct Params { T: u32, H: u32, KV: u32, scale: f32 }
 
 var<storage, read> qkv: array<CHUNK>;
@@ -15,10 +13,44 @@ var<storage, read_write> logsumexp: array<f32>;
 var<uniform> params: Params;
 
 #include lib/attention_rows.wgsl
-const MASKED = -1e30f;
-const HEADROOM = 8f;
-var<workgroup> weights: array<vec4<f16>, OWN * WEIGHT_STRIDE>;
+const HEADROOM = 11f;
 var<workgroup> is_rescaled: atomic<u32>;
+
+fn row_max(value: f32) -> f32 {
+  var largest = value;
+  for (var offset = M; offset < LANES; offset *= 2u) { largest = max(largest, subgroupShuffleXor(largest, offset)); }
+  return largest;
+}
+
+fn row_sum(value: f32) -> f32 {
+  var sum = value;
+  for (var offset = M; offset < LANES; offset *= 2u) { sum += subgroupShuffleXor(sum, offset); }
+  return sum;
+}
+
+fn stage_own(thread: u32, batch: u32, head: u32, first: u32, slice: u32) {
+  for (var i = thread; i < OWN * SLICE / 8u; i += THREADS) {
+    let row = i / (SLICE / 8u);
+    let eight = i % (SLICE / 8u);
+    put_own(row, eight, load(&qkv, row_of(batch, first + row, head * D), slice * SLICE / 8u + eight));
+  }
+}
+
+// Keys go into the tile, values into `turned`.
+fn stage(thread: u32, batch: u32, kv_head: u32, first: u32) {
+  for (var n = 0u; n < STAGE_STEPS; n++) {
+    let i = thread + n * THREADS;
+    if (i < ROWS / 2u * EIGHTS) {
+      let pair = i % (ROWS / 2u);
+      let eight = i / (ROWS / 2u);
+      let a = row_of(batch, first + 2u * pair, (params.H + kv_head) * D);
+      let b = row_of(batch, first + 2u * pair + 1u, (params.H + kv_head) * D);
+      put(0u, pair, eight, load(&qkv, a, eight), load(&qkv, b, eight));
+      let values = params.KV * D;
+      turn(0u, pair, eight, load(&qkv, a + values, eight), load(&qkv, b + values, eight));
+    }
+  }
+}
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) thread: u32,
@@ -28,98 +60,88 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   let batch = workgroup.z;
   let kv_head = head / (params.H / params.KV);
   let first = workgroup.x * OWN;
-  let tile_row = subgroup * M;
-  // a row of this lane, and which of the lanes of the row it is
-  let row = tile_row + lane % M;
-  let part = lane / M;
-  let t = first + row;
-  var reference = MASKED;
-  var sum = 0f;
-  #for s in WIDTH_STEPS
-  var q_${s}: subgroup_matrix_left<f16, MATRIX_K, MATRIX_M>;
+  let role = 0u;
+  let role_row = subgroup * BLOCKS * M;
+  let left_row = role_row;
+  let right_row = 0u;
+  // a row of this lane, MATRIX_M before its next one, and the first column that it takes of it
+  let row = role_row + lane % M;
+  let column = lane / M * COLUMNS;
+  let factor = params.scale * LOG2_E;
+  #for b in BLOCKS
+  var reference_${b} = MASKED;
+  var total_${b} = vec4f();
   #end
-  #for n in SUM_MATRICES
-  var out_${n}: subgroup_matrix_result<f32, MATRIX_N, MATRIX_M>;
-  #end
-  #for p in OWN_PARTS
-  stage(thread, batch, head * D, first + ${p}u * TILE_ROWS, OWN_ROWS, 0u);
-  workgroupBarrier();
-  if (tile_row / TILE_ROWS == ${p}u) {
-    #for s in WIDTH_STEPS
-    q_${s} = subgroupMatrixLoad<subgroup_matrix_left<f16, MATRIX_K, MATRIX_M>, row_major>(&tile,
-      tile_row % TILE_ROWS * STRIDE + ${s}u * MATRIX_K / VECTOR, STRIDE);
-    #end
-  }
-  workgroupBarrier();
-  #end
+#include lib/attention_own.wgsl
   let keys = min(first + OWN, T); // no row of this workgroup sees further
   for (var j0 = 0u; j0 < keys; j0 += ROWS) {
-    stage_keys(thread, batch, kv_head, j0);
+    stage(thread, batch, kv_head, j0);
     if (thread == 0u) { atomicStore(&is_rescaled, 0u); }
     workgroupBarrier();
-    #for n in SCORE_MATRICES
-    {
-      var score = subgroup_matrix_result<f32, MATRIX_N, MATRIX_M>(0f);
-      #for s in WIDTH_STEPS
-      score = subgroupMatrixMultiplyAccumulate(q_${s},
-        subgroupMatrixLoad<subgroup_matrix_right<f16, MATRIX_N, MATRIX_K>, col_major>(&tile,
-          ${n}u * MATRIX_N * STRIDE + ${s}u * MATRIX_K / VECTOR, STRIDE),
-        score);
+#include lib/attention_scores.wgsl
+    workgroupBarrier();
+    #for b in BLOCKS, c in COLUMN_FOURS
+    var weight_${b}_${c} = scores_at(row + ${b}u * M, column + 4u * ${c}u);
+    #end
+    if (j0 + ROWS > first + 1u) { // some row does not see some key
+      #for b in BLOCKS, c in COLUMN_FOURS
+      weight_${b}_${c} = select(vec4f(MASKED), weight_${b}_${c},
+        vec4u(j0 + column + 4u * ${c}u) + vec4u(0u, 1u, 2u, 3u) <= vec4u(first + row + ${b}u * M));
       #end
-      subgroupMatrixStore<row_major>(&scores, tile_row * SCORE_STRIDE + ${n}u * MATRIX_N / 4u, score, SCORE_STRIDE);
     }
+    #for b in BLOCKS
+    let before_${b} = reference_${b};
+    var largest_${b} = MASKED;
+    #for c in COLUMN_FOURS
+    largest_${b} = max(largest_${b},
+      max(max(weight_${b}_${c}.x, weight_${b}_${c}.y), max(weight_${b}_${c}.z, weight_${b}_${c}.w)));
+    #end
+    largest_${b} = row_max(largest_${b}) * factor;
+    if (largest_${b} > reference_${b} + HEADROOM) {
+      reference_${b} = largest_${b};
+      if (j0 > 0u) { atomicStore(&is_rescaled, 1u); }
+    }
+    #end
+    if (workgroupUniformLoad(&is_rescaled) != 0u) {
+      #for b in BLOCKS
+      let correction_${b} = exp2(before_${b} - reference_${b});
+      total_${b} *= correction_${b};
+      #for n in SUM_MATRICES
+      subgroupMatrixStore<row_major>(&scores, (role_row + ${b}u * M) * SCORE_STRIDE, sum_${b}_${n}, SCORE_STRIDE);
+      workgroupBarrier();
+      for (var c = 2u * (lane / M); c < MATRIX_N / 2u; c += 2u * LANES / M) {
+        let at = (row + ${b}u * M) * SCORE_STRIDE + c;
+        scores[at] = bitcast<vec2u>(bitcast<vec2f>(scores[at]) * correction_${b});
+        scores[at + 1u] = bitcast<vec2u>(bitcast<vec2f>(scores[at + 1u]) * correction_${b});
+      }
+      workgroupBarrier();
+      sum_${b}_${n} = subgroupMatrixLoad<subgroup_matrix_result<f32, MATRIX_N, MATRIX_M>, row_major>(&scores,
+        (role_row + ${b}u * M) * SCORE_STRIDE, SCORE_STRIDE);
+      workgroupBarrier();
+      #end
+      #end
+    }
+    #for b in BLOCKS, c in COLUMN_FOURS
+    weight_${b}_${c} = exp2(fma(weight_${b}_${c}, vec4f(factor), vec4f(-reference_${b})));
+    total_${b} += weight_${b}_${c};
+    put_weights(row + ${b}u * M, column + 4u * ${c}u, weight_${b}_${c});
     #end
     workgroupBarrier();
-    // the keys that this lane takes of its row, in fours
-    let column = part * SCORE_FOURS;
-    let key = j0 + 4u * column;
-    var largest = MASKED;
-    #for c in SCORE_FOURS
-    let is_seen_${c} = vec4u(key + 4u * ${c}u) + vec4u(0u, 1u, 2u, 3u) <= vec4u(t);
-    let score_${c} = select(vec4f(MASKED), scores[row * SCORE_STRIDE + column + ${c}u] * params.scale, is_seen_${c});
-    largest = max(largest, max(max(score_${c}.x, score_${c}.y), max(score_${c}.z, score_${c}.w)));
-    #end
-    largest = row_max(largest);
-    let exceeds = largest > reference + HEADROOM;
-    let correction = select(1f, exp(reference - largest), exceeds);
-    reference = select(reference, largest, exceeds);
-    var added = 0f;
-    #for c in SCORE_FOURS
-    let weight_${c} = select(vec4f(0f), exp(score_${c} - reference), is_seen_${c});
-    added += weight_${c}.x + weight_${c}.y + weight_${c}.z + weight_${c}.w;
-    weights[row * WEIGHT_STRIDE + column + ${c}u] = vec4<f16>(weight_${c});
-    #end
-    sum = sum * correction + row_sum(added);
-    if (exceeds && j0 > 0u) { atomicStore(&is_rescaled, 1u); }
-    if (workgroupUniformLoad(&is_rescaled) != 0u) {
-      #for n in SUM_MATRICES
-      subgroupMatrixStore<row_major>(&scores, tile_row * SCORE_STRIDE, out_${n}, SCORE_STRIDE);
-      workgroupBarrier();
-      for (var c = part; c < MATRIX_N / 4u; c += LANES_A_ROW) { scores[row * SCORE_STRIDE + c] *= correction; }
-      workgroupBarrier();
-      out_${n} = subgroupMatrixLoad<subgroup_matrix_result<f32, MATRIX_N, MATRIX_M>, row_major>(&scores,
-        tile_row * SCORE_STRIDE, SCORE_STRIDE);
-      workgroupBarrier();
-      #end
-    }
-    #for s in ROW_STEPS
-    {
-      let weight = subgroupMatrixLoad<subgroup_matrix_left<f16, MATRIX_K, MATRIX_M>, row_major>(&weights,
-        tile_row * WEIGHT_STRIDE + ${s}u * MATRIX_K / 4u, WEIGHT_STRIDE);
-      #for n in SUM_MATRICES
-      out_${n} = subgroupMatrixMultiplyAccumulate(weight,
-        subgroupMatrixLoad<subgroup_matrix_right<f16, MATRIX_N, MATRIX_K>, row_major>(&tile,
-          (ROWS + ${s}u * MATRIX_K) * STRIDE + ${n}u * MATRIX_N / VECTOR, STRIDE),
-        out_${n});
-      #end
-    }
-    #end
+#include lib/attention_sums.wgsl
     workgroupBarrier();
   }
-  let out_row = ((batch * T + t) * params.H + head) * D;
-  #for n in SUM_MATRICES
-  subgroupMatrixStore<row_major>(&scores, tile_row * SCORE_STRIDE, out_${n}, SCORE_STRIDE);
-  write_sums(row, part, 0u, ${n}u * MATRIX_N, t < T, out_row, 1f / sum);
+  #for b in BLOCKS
+  {
+    let t = first + row + ${b}u * M;
+    let sum = row_sum(dot(total_${b}, vec4f(1f)));
+    let out_row = ((batch * T + t) * params.H + head) * D;
+    #for n in SUM_MATRICES
+    subgroupMatrixStore<row_major>(&scores, (role_row + ${b}u * M) * SCORE_STRIDE, sum_${b}_${n}, SCORE_STRIDE);
+    write_sums(row + ${b}u * M, lane, ${n}u * MATRIX_N, t < T, out_row, 1f / sum);
+    #end
+    if (column == 0u && t < T) {
+      logsumexp[(batch * params.H + head) * T + t] = (reference_${b} + log2(sum)) / LOG2_E;
+    }
+  }
   #end
-  if (part == 0u && t < T) { logsumexp[(batch * params.H + head) * T + t] = reference + log(sum); }
 }

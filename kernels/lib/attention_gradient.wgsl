@@ -1,17 +1,12 @@
 // What the two passes of the gradient on subgroup matrices share: one owns queries and takes keys, the other owns keys
-// and takes queries. A query is staged with its row of dout, and a key with its value.
-#include lib/attention_weights.wgsl
-var<workgroup> products: array<vec4f, OWN * SCORE_STRIDE>;
+// and takes queries. A query goes with its row of dout, and a key with its value.
 
-// A chunk of a head's row of dout [B, T, H, D], zeros beyond T and D.
-fn load_dout(batch: u32, row: u32, head: u32, chunk: u32) -> CHUNK {
-  if (row >= params.T || chunk * VECTOR >= D) { return CHUNK(); }
-  return dout[((batch * params.T + row) * params.H + head) * D / VECTOR + chunk];
+// Where a head's row begins in dout [B, T, H, D].
+fn dout_row(batch: u32, row: u32, head: u32) -> u32 {
+  return ((batch * params.T + min(row, params.T - 1u)) * params.H + head) * D;
 }
 
-// Stages `rows` rows of a head's dout from row `first` on, from row `at` of the tile on.
-fn stage_dout(thread: u32, batch: u32, head: u32, first: u32, rows: u32, at: u32) {
-  for (var i = thread; i < rows * CHUNKS; i += THREADS) {
-    tile[(at + i / CHUNKS) * STRIDE + i % CHUNKS] = load_dout(batch, first + i / CHUNKS, head, i % CHUNKS);
-  }
+// exp(scale * score - logsumexp) of four scores; logsumexp comes times log2(e).
+fn weights(score: vec4f, logsumexps: vec4f) -> vec4f {
+  return exp2(fma(score, vec4f(params.scale * LOG2_E), -logsumexps));
 }

@@ -1,20 +1,21 @@
-    // In main: a part of a subgroup's scores = q · k and products = dout · v; its own rows are first_* and second_*.
+    // In main: a subgroup's scores of its own rows and of the rows in its part of the tile.
     #for n in SCORE_MATRICES
     {
-      let column = (share * SCORE_MATRICES + ${n}u) * MATRIX_N;
-      var score = subgroup_matrix_result<f32, MATRIX_N, MATRIX_M>(0f);
-      var product = subgroup_matrix_result<f32, MATRIX_N, MATRIX_M>(0f);
-      #for s in WIDTH_STEPS
-      score = subgroupMatrixMultiplyAccumulate(first_${s},
-        subgroupMatrixLoad<subgroup_matrix_right<f16, MATRIX_N, MATRIX_K>, col_major>(&tile,
-          column * STRIDE + ${s}u * MATRIX_K / VECTOR, STRIDE),
-        score);
-      product = subgroupMatrixMultiplyAccumulate(second_${s},
-        subgroupMatrixLoad<subgroup_matrix_right<f16, MATRIX_N, MATRIX_K>, col_major>(&tile,
-          (ROWS + column) * STRIDE + ${s}u * MATRIX_K / VECTOR, STRIDE),
-        product);
+      #for b in BLOCKS
+      var score_${b} = subgroup_matrix_result<f32, MATRIX_N, MATRIX_M>(0f);
       #end
-      subgroupMatrixStore<row_major>(&scores, tile_row * SCORE_STRIDE + column / 4u, score, SCORE_STRIDE);
-      subgroupMatrixStore<row_major>(&products, tile_row * SCORE_STRIDE + column / 4u, product, SCORE_STRIDE);
+      #for p in SLICES, s in SLICE_STEPS
+      {
+        let right = subgroupMatrixLoad<subgroup_matrix_right<f16, MATRIX_N, MATRIX_K>, col_major>(&tile,
+          (role * ROWS + ${n}u * MATRIX_N) * STRIDE + (${p}u * SLICE + ${s}u * MATRIX_K) / 8u, STRIDE);
+        #for b in BLOCKS
+        score_${b} = subgroupMatrixMultiplyAccumulate(own_${b}_${p}_${s}, right, score_${b});
+        #end
+      }
+      #end
+      #for b in BLOCKS
+      subgroupMatrixStore<row_major>(&scores, (role_row + ${b}u * M) * SCORE_STRIDE + ${n}u * MATRIX_N / 2u, score_${b},
+        SCORE_STRIDE);
+      #end
     }
     #end

@@ -98,7 +98,7 @@ export const matrixAttentions = (adapter: AdapterDescription): ReadonlyMap<strin
   new Map(
     usableMatrices(adapter).map(([matrix, name]) => [
       `subgroup matrices${name}`,
-      { lanes: defaultLanes(adapter), matrix, subgroupsM: 2, rows: 16 },
+      { lanes: defaultLanes(adapter), matrix, subgroupsM: 2, blocks: 2, rows: 16 },
     ]),
   );
 

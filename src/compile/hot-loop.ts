@@ -39,12 +39,15 @@ export const othersPerMatrix = ({ instructions, usefulInstructions, matrixFmas }
 
 /**
  * Counts the longest block of any loop or, in a shader without loops, the longest block. Kernels unroll their tiles, so
- * that the loop that matters is one long block.
+ * that the loop that matters is one long block. Where blocks of loops have matrix instructions, all of these blocks
+ * count: scores and sums of attention stand in different ones.
  */
 export function countHotLoop(blocks: readonly Block[], classify: (text: string) => Instruction): LoopCounts {
   const looped = [...blocksOfLoops(blocks)].map(number => blocks[number]!);
   const bodies = (looped.length > 0 ? looped : blocks).map(({ instructions }) => instructions);
-  const hot = bodies.reduce((longest, body) => (body.length > longest.length ? body : longest), []);
+  const onMatrices = bodies.filter(body => body.some(text => classify(text).kind === 'matrix'));
+  const longest = bodies.reduce((most, body) => (body.length > most.length ? body : most), []);
+  const hot = onMatrices.length > 0 ? onMatrices.flat() : longest;
   const counts = {
     instructions: hot.length,
     issued: 0,

@@ -40,9 +40,11 @@ export interface TiledAttention {
 /** Rows in subgroup matrices, of f16 alone. */
 export interface MatrixAttention {
   readonly lanes: number;
-  /** Shape of a subgroup matrix, [M, N, K]; a subgroup owns M rows. */
+  /** Shape of a subgroup matrix, [M, N, K]. */
   readonly matrix: readonly [number, number, number];
   readonly subgroupsM: number;
+  /** Matrices of M rows that a subgroup owns; in the gradient two subgroups own the same rows. */
+  readonly blocks: number;
   readonly rows: number;
 }
 
@@ -75,14 +77,31 @@ export function attentionKey({ kernel, sizes: { T, D }, type }: AttentionRequest
   return `${kernel} ${type} D${D} T${bucket(T)}`;
 }
 
-/** Rows of queries or keys that a workgroup on matrices owns. */
-const MATRIX_OWN = 64;
-/** The widest heads that a subgroup on matrices holds in its registers, and those whose dk and dv it holds too. */
-const [WIDEST_ON_MATRICES, WIDEST_SUMS] = [128, 64];
+/** How many subgroups own the same rows: in the gradient one for the scores, one for the products with dout. */
+export const matrixRoles = (kernel: AttentionKernel) => (kernel === 'attention_forward' ? 1 : 2);
 
-/** Whether a subgroup has too few registers for the sums of its rows, so that two of them own the same rows. */
-export const areSumsShared = (kernel: AttentionKernel, D: number): boolean =>
-  kernel === 'attention_backward_key_value' && D > WIDEST_SUMS;
+/** How many rows are staged turned for an element of a head: of values; of keys; of queries and of dout. */
+export const turnedTiles = (kernel: AttentionKernel) => (kernel === 'attention_backward_key_value' ? 2 : 1);
+
+/** Elements of a row in a tile: whole matrices, for each of those that share dq, and whole chunks. */
+export function matrixWidth(kernel: AttentionKernel, { matrix: [, N, K] }: MatrixAttention, D: number): number {
+  const unit = Math.max(kernel === 'attention_backward_query' ? 2 * N : N, K, 8);
+  return Math.ceil(D / unit) * unit;
+}
+
+/** Bytes of workgroup memory, see kernels/lib/attention_rows.wgsl. */
+export function matrixBytes(kernel: AttentionKernel, variant: MatrixAttention, D: number): number {
+  const { matrix, subgroupsM, blocks, rows } = variant;
+  const width = matrixWidth(kernel, variant, D);
+  const tile = 2 * matrixRoles(kernel) * rows * (width + 8);
+  const turned = 2 * turnedTiles(kernel) * width * (rows + 8);
+  const scores = 4 * matrix[0] * blocks * subgroupsM * (rows + 4);
+  const statistics = 2 * 4 * rows;
+  return tile + turned + scores + statistics;
+}
+
+/** The widest heads that a subgroup on matrices holds in its registers, and those of which it holds two blocks. */
+const [WIDEST_ON_MATRICES, WIDEST_IN_BLOCKS] = [128, 64];
 
 /**
  * The shipped choice for halves on a GPU with subgroup matrices, of heads that are not too wide. By Mesa's compilers
@@ -97,10 +116,17 @@ export function matrixAttention(
   if (adapter.kind !== 'hardware' || !matrix || type !== 'f16' || D > WIDEST_ON_MATRICES) return undefined;
   const [M, N, K] = matrix;
   const lanes = defaultLanes(adapter);
-  const share = areSumsShared(kernel, D) ? 2 : 1;
   if (lanes % M !== 0) return undefined;
-  const rows = Math.max(16, K, N * share, (4 * lanes * share) / M);
-  return { lanes, matrix, subgroupsM: MATRIX_OWN / M, rows };
+  const roles = matrixRoles(kernel);
+  const rows = Math.max(16, K, N, (4 * lanes * roles) / M);
+  const most = Math.max(roles, Math.min(4 * roles, MOST_THREADS / lanes));
+  for (const blocks of D > WIDEST_IN_BLOCKS ? [1] : [2, 1]) {
+    for (let subgroupsM = most; subgroupsM >= roles; subgroupsM /= 2) {
+      const variant = { lanes, matrix, subgroupsM, blocks, rows };
+      if (matrixBytes(kernel, variant, D) <= adapter.limits.maxComputeWorkgroupStorageSize!) return variant;
+    }
+  }
+  return undefined;
 }
 
 /** Threads that every adapter allows a workgroup. */

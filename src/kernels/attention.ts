@@ -3,13 +3,15 @@ import {
   type AttentionKernel,
   type AttentionSizes,
   type AttentionVariant,
-  areSumsShared,
   defaultAttention,
   isOnMatrices,
   isTiled,
   type MatrixAttention,
+  matrixRoles,
+  matrixWidth,
   type RegisterAttention,
   type TiledAttention,
+  turnedTiles,
   vectorsOf,
 } from './attention-variant.js';
 import { checkIndexable, grid, type KernelCall, kernelCall, type Operand } from './call.js';
@@ -54,7 +56,7 @@ function formOf(
   D: number,
 ): { file: string; ownRows: number; constants: Constants } {
   if (isOnMatrices(variant)) {
-    const ownRows = (variant.subgroupsM * variant.matrix[0]) / matrixShare(kernel, variant, D);
+    const ownRows = (variant.subgroupsM * variant.blocks * variant.matrix[0]) / matrixRoles(kernel);
     return { file: `${kernel}_matrix`, ownRows, constants: matrixConstants(kernel, variant, D) };
   }
   if (isTiled(variant)) {
@@ -81,47 +83,46 @@ function tiledConstants({ threadsM, threadsN, blocks, depth }: TiledAttention, D
   };
 }
 
-/** How many subgroups own the same rows, each with a part of their sums. */
-export function matrixShare(kernel: AttentionKernel, { matrix: [, N], subgroupsM, rows }: MatrixAttention, D: number) {
-  const canShare = subgroupsM % 2 === 0 && rows % (2 * N) === 0;
-  return areSumsShared(kernel, D) && canShare ? 2 : 1;
-}
-
-/** Elements of a row in a tile: whole matrices for each of those that share it, and whole chunks. */
-export function matrixWidth(kernel: AttentionKernel, variant: MatrixAttention, D: number): number {
-  const [, N, K] = variant.matrix;
-  const unit = Math.max(N * matrixShare(kernel, variant, D), K, 8);
-  return Math.ceil(D / unit) * unit;
-}
-
 function matrixConstants(kernel: AttentionKernel, variant: MatrixAttention, D: number): Constants {
-  const { lanes: LANES, subgroupsM: SUBGROUPS, rows: ROWS } = variant;
+  const { lanes: LANES, subgroupsM: SUBGROUPS, blocks: BLOCKS, rows: ROWS } = variant;
   const [MATRIX_M, MATRIX_N, MATRIX_K] = variant.matrix;
-  const SHARE = matrixShare(kernel, variant, D);
+  const ROLES = matrixRoles(kernel);
   const WIDTH = matrixWidth(kernel, variant, D);
+  const SLICE = sliceOf(WIDTH, Math.max(MATRIX_K, 8), 2 * ROWS);
   const VECTOR = [8, 4].find(width => D % width === 0) ?? 1;
   return {
     LANES,
     SUBGROUPS,
-    SHARE,
+    ROLES,
+    BLOCKS,
     MATRIX_M,
     MATRIX_N,
     MATRIX_K,
     ROWS,
-    OWN_PARTS: Math.ceil((SUBGROUPS * MATRIX_M) / SHARE / (2 * ROWS)),
-    SCORE_MATRICES: ROWS / MATRIX_N / SHARE,
-    SCORE_FOURS: (ROWS / 4 / SHARE) * (MATRIX_M / LANES),
+    SCORE_MATRICES: ROWS / MATRIX_N,
+    COLUMN_FOURS: (ROWS / 4 / ROLES) * (MATRIX_M / LANES),
     ROW_STEPS: ROWS / MATRIX_K,
     WIDTH,
-    WIDTH_STEPS: WIDTH / MATRIX_K,
-    SUM_MATRICES: WIDTH / MATRIX_N / SHARE,
-    VECTOR,
+    SLICE,
+    SLICES: WIDTH / SLICE,
+    SLICE_STEPS: SLICE / MATRIX_K,
+    SUM_MATRICES: WIDTH / MATRIX_N / (kernel === 'attention_backward_query' ? ROLES : 1), // that a subgroup has
+    TURNED_ROWS: WIDTH * turnedTiles(kernel),
+    STAGE_STEPS: Math.ceil(((ROWS / 2) * (WIDTH / 8)) / (LANES * SUBGROUPS)),
     IS_VECTOR: VECTOR > 1,
     IS_WORDS: VECTOR === 8,
+    IS_WHOLE: WIDTH === D,
     CHUNK: VECTOR === 8 ? 'vec4<u32>' : valueType('f16', VECTOR), // 8 halves are moved as four words
     OUT_CHUNK: valueType('f16', VECTOR > 1 ? 4 : 1),
     TARGET: kernel === 'attention_forward' ? 'out' : 'dqkv',
   };
+}
+
+/** The most halves of a row that are whole units and at most `most`, so that the row is whole slices. */
+function sliceOf(width: number, unit: number, most: number): number {
+  let slices = 1;
+  while (width / slices > most || width % (slices * unit) !== 0) slices++;
+  return width / slices;
 }
 
 function call(

@@ -117,7 +117,7 @@ describe.each(attentionBugs)('attention, $shape', bugs => {
   });
 
   test('on subgroup matrices', async () => {
-    const matrix: MatrixAttention = { lanes: 8, matrix: [8, 8, 8], subgroupsM: 2, rows: 16 };
+    const matrix: MatrixAttention = { lanes: 8, matrix: [8, 8, 8], subgroupsM: 2, blocks: 2, rows: 16 };
     const table = new VariantTable(context.device.adapter, {}, { attention: matrix });
     const cases = attentionCases({ B: 1, T: 1, H: 1, KV: 1, D: 16, type: 'f16' });
     const problems = problemsOf(ATTENTION, bugs.shape, 'on matrices');

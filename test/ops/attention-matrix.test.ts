@@ -39,7 +39,7 @@ describe('what a GPU takes by default', () => {
   const shipped = (adapter: AdapterDescription, kernel: AttentionKernel, D: number, type: 'f16' | 'f32' = 'f16') =>
     new VariantTable(adapter).of('attention', { kernel, sizes: { B: 1, T: 64, H: 2, KV: 1, D }, type });
 
-  test('matrices for halves of heads of up to 128, each choice one that the adapter runs', () => {
+  test('matrices for halves of heads of up to 128 that there is room for, each choice one that the adapter runs', () => {
     const limits = { ...context.device.adapter.limits, maxComputeWorkgroupStorageSize: 32768 };
     const room = { ...limits, maxComputeInvocationsPerWorkgroup: 256, maxComputeWorkgroupSizeX: 256 };
     for (const shape of [
@@ -53,6 +53,15 @@ describe('what a GPU takes by default', () => {
         for (const D of [8, 30, 64, 96, 128]) {
           const adapter = { ...gpu(...shape), limits: room };
           const variant = shipped(adapter, kernel, D);
+          // eight rows among 32 lanes leave no room for the gradient of wide heads in so little workgroup memory
+          if (!isOnMatrices(variant)) {
+            expect([shape[0], kernel !== 'attention_forward', D > 64], `${kernel} ${shape} ${D}`).toEqual([
+              8,
+              true,
+              true,
+            ]);
+            continue;
+          }
           expect(variant, `${shape}`).toMatchObject({ lanes: 32, matrix: shape });
           expect(refusal(adapter, request(kernel, D), variant), `${kernel} ${shape} ${D}`).toBeUndefined();
         }
@@ -74,29 +83,29 @@ describe('attention on subgroup matrices', () => {
       const [matrix] = matrixShapes(device.adapter);
       const lanes = defaultLanes(device.adapter);
       if (!matrix || unusableMatrix(device.adapter, 'f16', matrix)) return;
-      const variant: MatrixAttention = { lanes, matrix, subgroupsM: 2, rows: 16 };
+      const variant: MatrixAttention = { lanes, matrix, subgroupsM: 2, blocks: 2, rows: 16 };
       const checker = new Checker(device);
       expect(await checker.findFault(request(kernel, D), variant)).toBeUndefined();
     },
   );
 
-  // heads whose sums two subgroups share, and sums that are rescaled whenever a larger score comes
+  // own rows that come in several slices, a workgroup with rows beyond T, and sums that are rescaled whenever a larger
+  // score comes
   test.each([
-    ['sums that are shared', 'attention_backward_key_value', 72, 33, undefined],
+    ['rows in slices', 'attention_backward_key_value', 72, 33, undefined],
     ['sums that are often rescaled', 'attention_forward', 16, 85, 'const HEADROOM = 0f;'],
   ] as const)('%s: within the bounds of float64', async (_, kernel, D, T, headroom) => {
     const { device } = context;
     const { adapter } = device;
     const [matrix] = matrixShapes(adapter);
     if (!matrix || unusableMatrix(adapter, 'f16', matrix)) return;
-    const attention: MatrixAttention = { lanes: defaultLanes(adapter), matrix, subgroupsM: 2, rows: 16 };
+    const attention: MatrixAttention = { lanes: defaultLanes(adapter), matrix, subgroupsM: 2, blocks: 2, rows: 16 };
     const sizes = { B: 1, T, H: 2, KV: 1, D };
     const one = attentionCases({ ...sizes, type: 'f16', rescale: attention.rows, halves: true })[kernel];
     let altered = 0;
     const alter: Alter = call => {
       const source = headroom ? call.source.replace(/const HEADROOM = .*;/, headroom) : call.source;
       if (source !== call.source) altered++;
-      else expect(call.source.includes('const SHARE = 2u;')).toBe(D > 64);
       return { ...call, source };
     };
     const variants = [{ name: 'matrices', table: new VariantTable(adapter, {}, { attention }) }];
@@ -113,7 +122,7 @@ describe('attention on subgroup matrices', () => {
   ] as const)('%i x %i x %i: every kernel compiles, as far as WGSL goes', async (...matrix) => {
     const { device } = context;
     if (!has('chromium-experimental-subgroup-matrix')) return;
-    const variant: MatrixAttention = { lanes: 32, matrix, subgroupsM: 2, rows: 32 };
+    const variant: MatrixAttention = { lanes: 32, matrix, subgroupsM: 2, blocks: 2, rows: 32 };
     const table = new VariantTable(device.adapter, {}, { attention: variant });
     for (const D of [40, 90]) {
       const cases = attentionCases({ B: 1, T: 40, H: 2, KV: 1, D, type: 'f16' });

@@ -2,19 +2,20 @@
 import { z } from 'zod';
 import { attentionCases } from '../../cases/attention.js';
 import type { AdapterDescription } from '../../gpu/adapters.js';
-import { matrixShare, matrixWidth } from '../../kernels/attention.js';
 import {
   type AttentionKernel,
   type AttentionRequest,
   isOnMatrices,
   isTiled,
   type MatrixAttention,
+  matrixBytes,
+  matrixRoles,
+  matrixWidth,
   rowsAtATime,
   type TiledAttention,
   tiledBytes,
   vectorsOf,
 } from '../../kernels/attention-variant.js';
-import { BYTES } from '../../kernels/element-type.js';
 import { lanesToTry } from '../../kernels/lanes.js';
 import { matrixShapes, unusableMatrix } from '../../kernels/matmul-variant.js';
 import type { StoredType } from '../../numerics/inputs.js';
@@ -42,7 +43,13 @@ export const attention: TunedKind<'attention'> = {
       .strictObject({ subgroups: z.literal(true), workgroup: countSchema, own: countSchema, rows: countSchema })
       .transform(({ workgroup: lanes, own, rows }) => ({ lanes, own, rows })),
     z.strictObject({ threadsM: countSchema, threadsN: countSchema, blocks: countSchema, depth: countSchema }),
-    z.strictObject({ lanes: countSchema, matrix: matrixSchema, subgroupsM: countSchema, rows: countSchema }),
+    z.strictObject({
+      lanes: countSchema,
+      matrix: matrixSchema,
+      subgroupsM: countSchema,
+      blocks: countSchema,
+      rows: countSchema,
+    }),
   ]),
 
   variants(adapter, { type, sizes: { D } }) {
@@ -58,7 +65,7 @@ export const attention: TunedKind<'attention'> = {
     // a CPU has no matrices: there they take seconds to compile and gain nothing
     const shapes = isSoftware(adapter) || type !== 'f16' ? [] : matrixShapes(adapter);
     const onMatrices = shapes.flatMap(matrix =>
-      product({ lanes, subgroupsM: [1, 2, 4], rows: [16, 32, 64] }).map(tile => ({ matrix, ...tile })),
+      product({ lanes, subgroupsM: [2, 4, 8], blocks: [1, 2], rows: [16, 32] }).map(tile => ({ matrix, ...tile })),
     );
     return [...inRegisters, ...inTiles, ...onMatrices];
   },
@@ -78,7 +85,8 @@ export const attention: TunedKind<'attention'> = {
 
   // what a thread or a subgroup reads from workgroup memory for each multiply-add: of scores, then of sums
   estimate({ sizes: { D } }, variant) {
-    if (isOnMatrices(variant)) return 2 * Math.max(1 / MATRIX_SPEED, 2 * (1 / variant.matrix[0] + 1 / variant.rows));
+    if (isOnMatrices(variant))
+      return 2 * Math.max(1 / MATRIX_SPEED, 1 / (variant.matrix[0] * variant.blocks) + 1 / variant.rows);
     if (!isTiled(variant)) return undefined;
     const { threadsM, threadsN, blocks } = variant;
     const vectors = vectorsOf(threadsN, D);
@@ -118,45 +126,33 @@ function tiledNeeds(kernel: AttentionKernel, variant: TiledAttention, D: number)
   };
 }
 
-/** How many tiles of scores in f32 and of weights in f16 a kernel has, and rows of sums for a row that it owns. */
-const MATRIX_TILES: Readonly<Record<AttentionKernel, readonly [scores: number, weights: number, results: number]>> = {
-  attention_forward: [1, 1, 1],
-  attention_backward_query: [2, 1, 1],
-  attention_backward_key_value: [2, 2, 2],
-};
-
-/** Returns the bytes of workgroup memory, and what a thread holds. */
+/** Returns the bytes of workgroup memory, and what a thread holds: own rows in halves, and sums of them. */
 function matrixNeeds(kernel: AttentionKernel, variant: MatrixAttention, D: number): Needs {
-  const { lanes, subgroupsM, rows, matrix } = variant;
+  const { lanes, subgroupsM, blocks, rows, matrix } = variant;
   const [M, N, K] = matrix;
-  const share = matrixShare(kernel, variant, D);
-  const own = (subgroupsM * M) / share;
   const width = matrixWidth(kernel, variant, D);
-  const PAD = 8; // halves
-  const [scores, weights, results] = MATRIX_TILES[kernel];
-  const staged = BYTES.f16 * (width + PAD) * 2 * rows;
-  const tiles = own * (scores * BYTES.f32 * (rows + PAD / 2) + weights * BYTES.f16 * (rows + PAD));
-  const statistics = 2 * BYTES.f32 * rows;
-  const products = (rows / N) * (width / K);
+  const sums = kernel === 'attention_backward_query' ? width / 2 : width;
+  const own = width / 2; // halves, two to a register
   return {
     threads: lanes * subgroupsM,
-    workgroupBytes: staged + tiles + statistics,
+    workgroupBytes: matrixBytes(kernel, variant, D),
     lanes,
-    sums: (results * width * M) / share / lanes,
-    unrolled: 4 * products,
+    sums: (blocks * M * (own + sums)) / lanes,
+    unrolled: (4 * blocks * rows * width) / (N * K),
   };
 }
 
 function matrixRefusal(
   adapter: AdapterDescription,
-  { kernel, sizes: { D }, type }: AttentionRequest,
-  variant: MatrixAttention,
+  { kernel, type }: AttentionRequest,
+  { lanes, matrix, subgroupsM, rows }: MatrixAttention,
 ): string | undefined {
-  const { lanes, matrix, rows } = variant;
   const [M, N, K] = matrix;
   if (lanes % M !== 0) return `${M} rows of a matrix cannot be shared out among ${lanes} lanes`;
   if (rows % N !== 0 || rows % K !== 0) return `${rows} rows that are not whole matrices of ${matrix.join(' x ')}`;
-  if (rows % ((4 * lanes * matrixShare(kernel, variant, D)) / M) !== 0) {
+  const roles = matrixRoles(kernel);
+  if (subgroupsM % roles !== 0) return `${subgroupsM} subgroups, of which ${roles} own the same rows`;
+  if (rows % ((4 * lanes * roles) / M) !== 0) {
     return `${rows} rows, which are not four scores for each of the lanes of a row`;
   }
   return unusableMatrix(adapter, type, matrix);
