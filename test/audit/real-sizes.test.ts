@@ -83,8 +83,8 @@ const batchOffset: Bug = [
 ];
 const batchOffsetOnMatrices: Bug = [
   batchOffset[0],
-  '(batch * params.T + row) * row_stride()',
-  '(batch * params.T * 3u * params.KV * D + row * row_stride())',
+  '(batch * params.T + min(row, params.T - 1u)) * row_stride()',
+  '(batch * params.T * 3u * params.KV * D + min(row, params.T - 1u) * row_stride())',
 ];
 
 /** The long cases of attention, and what each of them shows. */

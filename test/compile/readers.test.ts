@@ -132,3 +132,18 @@ test('the hot loop is the longest block of a loop: not one that stands among its
   expect(countHotLoop(blocks, classifyNvidia)).toMatchObject({ instructions: 7, fmas: 7 });
   expect(countHotLoop([block(40)], classifyNvidia)).toMatchObject({ instructions: 40 });
 });
+
+test('of loops on matrices, all blocks that have matrix instructions', () => {
+  const block = (predecessors: number[], ...instructions: string[]): Block => ({ instructions, predecessors });
+  const fma = 'ffma.ftz r0 r1 r2';
+  const matrix = 'hmma.m16n8k16.f32 r0..4 r4..8 r8..10';
+  // 0, then the loop 1, 2, 3; 4 leaves it
+  const blocks = [
+    block([], matrix, matrix),
+    block([0, 3], matrix, fma),
+    block([1], fma, fma, fma, fma),
+    block([2], matrix, matrix, 'bar.sync'),
+    block([3], fma),
+  ];
+  expect(countHotLoop(blocks, classifyNvidia)).toMatchObject({ instructions: 5, usefulInstructions: 3, fmas: 1 });
+});
