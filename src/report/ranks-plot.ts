@@ -34,7 +34,7 @@ export function ranksPlot(
     ),
   );
   const keys = EXCHANGES.map(({ name }, i) => ({
-    link: `${[...links.keys()][0]}/s`,
+    link: `${[...links.keys()].at(-1)}/s`,
     exchange: name,
     ranks: 1,
     efficiency: 0.06 + 0.08 * i,
@@ -42,9 +42,11 @@ export function ranksPlot(
   return svgOf({
     width: 960,
     height: 340,
+    marginBottom: 44,
+    marginRight: 24,
     x: { type: 'log', base: 2, label: 'ranks', grid: true },
     y: { domain: [0, 1], label: 'efficiency', grid: true, tickFormat: '%' },
-    fx: { label: 'link of a rank', domain: [...links.keys()].map(link => `${link}/s`) },
+    fx: { label: null, domain: [...links.keys()].map(link => `${link}/s`) },
     color: { domain: EXCHANGES.map(({ name }) => name), range: EXCHANGES.map((_, i) => colorOf(i)) },
     marks: [
       Plot.frame({ strokeOpacity: 0.2 }),
