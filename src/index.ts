@@ -131,6 +131,9 @@ export { type ModelSize, presetNames, presetSize } from './model/presets.js';
 export type { RopeScaling } from './ops/rope.js';
 export { ADAMW_DEFAULTS, type OptimizerSettings, type StepHealth } from './optim/adamw.js';
 export { learningRateAt, type ScheduleSettings } from './optim/schedule.js';
+export { WIRE_TYPES, type WireType } from './parallel/all-reduce.js';
+export { type Launch, launchOf } from './parallel/launch.js';
+export { ALONE, type Group, RankError, Ranks, type Summed } from './parallel/ranks.js';
 export { Random } from './random.js';
 export {
   compareReplay,
