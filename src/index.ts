@@ -211,6 +211,7 @@ export { type EvaluateOptions, evaluateTasks, type Sample, type Scorer, type Tas
 export type { Encoder, Request } from './tasks/requests.js';
 export { readTask, TASK_NAMES, type TaskData } from './tasks/task.js';
 export { lossAndGradients } from './train/gradients.js';
+export type { Exchange } from './train/shared-step.js';
 export { type Moments, Trainer, type TrainerOptions } from './train/step.js';
 export type { TrainerSettings } from './train/traced-step.js';
 

@@ -8,7 +8,7 @@ export function ranksOfOneProcess(size: number): Group[] {
     for (const values of others) for (let i = 0; i < values.length; i++) first![i]! += values[i]!;
     return () => ({ values: first!.slice().buffer, sentBytes: 0, ms: 0 });
   });
-  const gathered = meetings<unknown, unknown[]>(size, all => () => structuredClone(all));
+  const gathered = meetings<unknown, unknown[]>(size, all => () => structuredClone([...all]));
   return Array.from({ length: size }, (_, rank) => ({
     ...ALONE,
     rank,
