@@ -32,8 +32,8 @@ export function studyTable({ runs }: Study): string {
   }
   const failed = runs.filter(({ error }) => error !== undefined);
   const errors = failed.map(({ name, error }) => `${name} failed: ${error}`);
-  const ended = runs.filter(({ state, job }) => job && !job.isLive && state !== 'done');
-  const outputs = ended.map(({ name, job }) => `${name}: output of its last job in ${job!.output}`);
+  const ended = runs.filter(({ state, job }) => job?.output && !job.isLive && state !== 'done');
+  const outputs = ended.map(({ name, job }) => `${name}: output of its last job in ${job!.output!}`);
   const done = runs.filter(({ state }) => state === 'done').length;
   return [table.toString(), ...errors, ...outputs, `${done} of ${runs.length} runs done`].join('\n');
 }

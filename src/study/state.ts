@@ -34,8 +34,8 @@ export interface StudyJob {
   readonly reason?: string;
   /** Whether it waits or runs. */
   readonly isLive: boolean;
-  /** The file that its output is in. */
-  readonly output: string;
+  /** The file that its output is in, once it has started. */
+  readonly output?: string;
 }
 
 /** A run of a study as it is now. */

@@ -1,4 +1,5 @@
 /** The jobs of a study: shown beside its runs, and cancelled. */
+import { existsSync } from 'node:fs';
 import { UserError } from '../../errors.js';
 import type { RunState, Study, StudyJob } from '../state.js';
 import { cancel, findAccounted, findTasks, isLive, type QueuedTask } from './queue.js';
@@ -31,12 +32,13 @@ async function jobsOf(study: string): Promise<Map<string, StudyJob>> {
   for (const { name, runs } of submissions) {
     for (const task of tasks.filter(task => task.name === name)) {
       const { job, index, state, reason } = task;
+      const output = outputOf(submissionFolder(study, name), index);
       jobs.set(runs[index]!, {
         id: `${job}_${index}`,
         state,
         ...(reason !== undefined && { reason }),
         isLive: isLive(task),
-        output: outputOf(submissionFolder(study, name), index),
+        ...(existsSync(output) && { output }),
       });
     }
   }
