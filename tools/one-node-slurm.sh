@@ -22,7 +22,7 @@ SlurmctldHost=$host(127.0.0.1)
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
-AuthInfo=cred_expire=5
+AuthInfo=socket=$dir/munge.socket,cred_expire=5
 StateSaveLocation=$dir/state
 SlurmdSpoolDir=$dir/spool
 SlurmctldPidFile=$dir/slurmctld.pid
@@ -46,6 +46,13 @@ PartitionName=low Nodes=$host MaxTime=INFINITE State=UP PriorityTier=1 GraceTime
 CONF
 }
 
+# A munge of its own, beside one that the machine may have.
+start_munge() {
+  (umask 077 && head -c 1024 /dev/urandom > "$dir/munge.key")
+  munged --socket="$dir/munge.socket" --key-file="$dir/munge.key" --seed-file="$dir/munge.seed" \
+    --pid-file="$dir/munged.pid" --log-file="$dir/log/munged.log"
+}
+
 wait_for_node() {
   for _ in $(seq 100); do sinfo -h -o %T 2>/dev/null | grep -qE '^(idle|mixed|allocated)$' && return; sleep 0.2; done
   echo "the node did not come up; see $dir/log" >&2
@@ -55,8 +62,7 @@ wait_for_node() {
 case $verb in
 start)
   configure
-  mkdir -p /run/munge && chown munge:munge /run/munge
-  munge -n > /dev/null 2>&1 || su -s /bin/sh munge -c 'munged --force' >&2
+  start_munge >&2
   slurmctld >&2
   slurmd >&2
   wait_for_node
@@ -66,7 +72,7 @@ start-node)
   slurmd >&2
   wait_for_node ;;
 stop)
-  for daemon in slurmd slurmctld; do
+  for daemon in slurmd slurmctld munged; do
     if [ -e "$dir/$daemon.pid" ]; then kill "$(cat "$dir/$daemon.pid")" || true; fi
   done ;;
 *)
