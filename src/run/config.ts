@@ -5,6 +5,7 @@ import { modelSchema } from '../model/config.js';
 import { CHECKPOINTING } from '../model/llama.js';
 import { PRECISIONS } from '../model/model.js';
 import { presetNames } from '../model/presets.js';
+import { WIRE_TYPES } from '../parallel/all-reduce.js';
 import { ADAMW_DEFAULTS } from '../optim/adamw.js';
 import { ANNEAL_SHAPES, COOLDOWN_SHAPES, SCHEDULES } from '../optim/schedule.js';
 
@@ -106,6 +107,9 @@ const trainFields = {
   checkpointEveryTokens: z.number().positive().describe('tokens between checkpoints (default: a fifth of the budget)'),
   keepCheckpoints: z.int().min(1).describe('latest checkpoints that are kept'),
   keepEvery: z.int().min(0).describe('beside the latest, every so many-th checkpoint is kept for good; 0: none'),
+  gradientType: z
+    .enum(WIRE_TYPES)
+    .describe('several ranks: the type in which gradients travel between them; sums are f32'),
   adapter: z.string().describe('adapter, by a part of its name or its number'),
   tuneSeconds: z
     .number()
@@ -132,6 +136,7 @@ export const defaults = {
   seed: 0,
   keepCheckpoints: 2,
   keepEvery: 0,
+  gradientType: 'f32',
   tuneSeconds: 20,
   deterministic: false,
 } as const;

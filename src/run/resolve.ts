@@ -7,6 +7,7 @@ import { modelConfig } from '../model/fields.js';
 import { CHECKPOINTING } from '../model/llama.js';
 import { PRECISIONS } from '../model/model.js';
 import { recipeFor } from '../model/recipe.js';
+import { WIRE_TYPES } from '../parallel/all-reduce.js';
 import { ANNEAL_SHAPES, COOLDOWN_SHAPES, SCHEDULES } from '../optim/schedule.js';
 import { choicesSchema } from '../tune/choices.js';
 import { defaults, MODEL_FIELDS, OPTIMIZER_STATES, type RunConfig, type RunFields } from './config.js';
@@ -80,6 +81,8 @@ export const resolvedSchema = z.object({
   checkpoints: count,
   keepCheckpoints: count,
   keepEvery: z.int().nonnegative().default(0),
+  /** The type in which gradients travel between ranks. */
+  gradientType: z.enum(WIRE_TYPES).default(defaults.gradientType),
   adapter: z.string().nullable(),
   /** The variants of kernels and the adapter they ran on; runs from before they were recorded have none. */
   kernels: choicesSchema.extend({ adapter: z.string(), driver: z.string() }).optional(),
@@ -160,6 +163,7 @@ export function resolveRun(config: RunConfig, { data, maxBindingBytes, from }: R
     checkpoints: times(config.checkpointEveryTokens, 5, { tokens, steps }),
     keepCheckpoints: config.keepCheckpoints,
     keepEvery: config.keepEvery,
+    gradientType: config.gradientType,
     adapter: config.adapter ?? null,
   };
 }

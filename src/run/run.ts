@@ -11,8 +11,10 @@ import { Mixture } from '../data/mixture.js';
 import { UserError } from '../errors.js';
 import { writeFileWhole } from '../files.js';
 import { type Device, openDevice } from '../gpu/device.js';
+import type { VariantTable } from '../kernels/variants.js';
 import { initialWeights } from '../model/init.js';
 import { Model } from '../model/model.js';
+import type { Ranks } from '../parallel/ranks.js';
 import { Trainer } from '../train/step.js';
 import { adapting } from './adapt.js';
 import { restoreTrainer } from './checkpoint.js';
@@ -34,6 +36,7 @@ import {
 import { HEALTH_FILE, type HealthOptions } from './health.js';
 import { train } from './loop.js';
 import { MetricsFile } from './metrics.js';
+import { adapterOfRank, agree, isLead, sharedRun } from './parallel.js';
 import { repeatNotes } from './repeats.js';
 import type { ResolvedRun } from './resolve.js';
 import { checkDataFiles, type Data, openData } from './run-data.js';
@@ -51,6 +54,8 @@ export interface RunOptions {
   readonly health?: HealthOptions | undefined;
   /** Whether the files that are read are compared with their checksums first; by default they are. */
   readonly verify?: boolean | undefined;
+  /** The ranks that train the run together; each of them calls this. Rank 0 writes the folder and is the observed. */
+  readonly ranks?: Ranks | undefined;
 }
 
 export interface ResumeOptions extends RunOptions {
@@ -87,10 +92,15 @@ export interface StartOptions extends RunOptions {
  * console.log(heldOut.en?.loss, checkpoint);
  */
 export function startRun(config: RunConfig, options: StartOptions = {}): Promise<RunSummary> {
-  return withClaim(config.out, () => startClaimed(config, options));
+  return withClaim(config.out, options.ranks, () => startClaimed(config, options));
 }
 
 async function startClaimed(config: RunConfig, options: StartOptions): Promise<RunSummary> {
+  const { ranks } = options;
+  if (ranks && options.adapt) {
+    throw new UserError('--adapt is for one process: ranks that fail apart cannot start again together');
+  }
+  if (!isLead(ranks)) return startFresh(config, options);
   if (isUnbegun(config.out)) removeRun(config.out);
   else if (holdsRun(config.out)) {
     throw new UserError(
@@ -109,17 +119,21 @@ async function startClaimed(config: RunConfig, options: StartOptions): Promise<R
 async function startFresh(config: RunConfig, options: StartOptions): Promise<RunSummary> {
   const checkpoint = options.from === undefined ? undefined : findModelFolder(options.from);
   const data = openData(config.sources, config.heldOut);
-  return withDevice(options.device, config.adapter, data, async device => {
+  const { ranks } = options;
+  return withDevice(options, config.adapter, data, async device => {
     const checked = checkpoint ? [...checkModelFolder(checkpoint), ...notesOfMarks(checkpoint, data.marks)] : [];
-    const resolved = resolve(config, checkpoint, data, device.adapter);
+    const resolved = sharedRun(resolve(config, checkpoint, data, device.adapter), ranks?.size ?? 1);
+    if (ranks) await agree(ranks, resolved, data, device);
     const { signal, observer, tune } = options;
     const verified = options.verify === false ? [] : await checkFiles(data, checkpoint);
     for (const note of [...verified, ...checked, ...notesOf(resolved), ...repeatNotes(resolved)]) {
       observer?.onNote?.(note);
     }
     const search = { folder: tune?.cache, signal, observer };
-    const variants = await variantsForStart(device.adapter, resolved, config, search);
-    const run = { ...resolved, kernels: recordOf(variants) };
+    const { variants, kernels } = await variantsOfAll(device, resolved, ranks, () =>
+      variantsForStart(device.adapter, resolved, config, search),
+    );
+    const run = { ...resolved, kernels };
     const { precision } = run;
     const model = checkpoint
       ? await loadModel(device, checkpoint, { precision, variants })
@@ -128,11 +142,26 @@ async function startFresh(config: RunConfig, options: StartOptions): Promise<Run
     const companions = withMarks(source, data.tokenizerJson, data.marks);
     return trainFrom(device, config.out, run, { model, companions }, data, options, trainer => {
       if (run.optimizerState === 'keep') restoreTrainer(trainer, checkpoint!, 0);
-      writeFileWhole(join(config.out, CONFIG), `${JSON.stringify(run, null, 2)}\n`);
-      writeFileWhole(join(config.out, METRICS), '');
+      if (isLead(ranks)) {
+        writeFileWhole(join(config.out, CONFIG), `${JSON.stringify(run, null, 2)}\n`);
+        writeFileWhole(join(config.out, METRICS), '');
+      }
       return undefined;
     });
   });
+}
+
+/** Returns the variants of kernels that the lead of all ranks `choose`s, so that all run the same. */
+async function variantsOfAll(
+  { adapter }: Device,
+  run: ResolvedRun,
+  ranks: Ranks | undefined,
+  choose: () => Promise<VariantTable>,
+): Promise<{ readonly variants: VariantTable; readonly kernels: NonNullable<ResolvedRun['kernels']> }> {
+  const chosen = isLead(ranks) ? await choose() : undefined;
+  const own = chosen && recordOf(chosen);
+  const kernels = ranks ? (await ranks.gather(own ?? null))[0]! : own!;
+  return { variants: chosen ?? variantsForResume(adapter, { ...run, kernels }), kernels };
 }
 
 /** Checks the files that a run starts from. @returns what the user should know. @throws UserError naming a bad one. */
@@ -152,7 +181,7 @@ async function checkFiles(data: Data, checkpoint: string | undefined): Promise<s
  */
 export async function resumeRun(folder: string, options: ResumeOptions = {}): Promise<RunSummary> {
   readRunConfig(folder); // a claim would make the folder
-  return withClaim(folder, () => resumeSurviving(folder, options));
+  return withClaim(folder, options.ranks, () => resumeSurviving(folder, options));
 }
 
 /**
@@ -160,7 +189,7 @@ export async function resumeRun(folder: string, options: ResumeOptions = {}): Pr
  * @throws UserError as `startRun` and `resumeRun`.
  */
 export function startOrResumeRun(config: RunConfig, options: StartOptions = {}): Promise<RunSummary> {
-  return withClaim(config.out, () => startOrResumeClaimed(config, options));
+  return withClaim(config.out, options.ranks, () => startOrResumeClaimed(config, options));
 }
 
 /** Does the same for a caller that has claimed the folder. */
@@ -175,15 +204,16 @@ function resumeSurviving(folder: string, { checkpoint, ...options }: ResumeOptio
 }
 
 async function resumeClaimed(folder: string, options: ResumeOptions): Promise<RunSummary> {
-  const run = readRunConfig(folder);
-  mendCheckpoints(folder);
-  const { checkpoint } = options;
+  const { checkpoint, ranks } = options;
+  const run = sharedRun(readRunConfig(folder), ranks?.size ?? 1);
+  if (isLead(ranks)) mendCheckpoints(folder);
+  await ranks?.gather('mended');
   const latest = checkpoint === undefined ? listCheckpoints(folder).at(-1) : checkpointNamed(folder, checkpoint);
   if (!latest)
     throw new UserError(`the run '${folder}' has no checkpoint yet; the command that started it starts it again`);
   if (options.verify !== false) await checkCheckpoint(folder, latest);
   const data = openData(run.sources, run.heldOut);
-  return withDevice(options.device, run.adapter ?? undefined, data, async device => {
+  return withDevice(options, run.adapter ?? undefined, data, async device => {
     const changed = data.sources.find(
       ({ tokens }, i) => tokens.index.tokenizer !== run.tokenizer || tokens.trainTokens !== run.sources[i]!.trainTokens,
     );
@@ -193,6 +223,7 @@ async function resumeClaimed(folder: string, options: ResumeOptions): Promise<Ru
           'a run needs its own data to go on',
       );
     }
+    if (ranks) await agree(ranks, run, data, device);
     const notes = options.verify === false ? [] : await checkDataFiles(data);
     for (const note of [...notes, ...notesOfChecksums(latest.folder, 'training.json')])
       options.observer?.onNote?.(note);
@@ -202,6 +233,7 @@ async function resumeClaimed(folder: string, options: ResumeOptions): Promise<Ru
     return trainFrom(device, folder, run, { model, companions }, data, options, trainer => {
       const state = readTrainingState(latest.folder);
       restoreTrainer(trainer, latest.folder, state.step, state.guard);
+      if (!isLead(ranks)) return state.mixture;
       for (const name of [METRICS, HEALTH_FILE]) {
         const path = join(folder, name);
         if (!existsSync(path)) continue;
@@ -229,12 +261,22 @@ async function checkCheckpoint(run: string, { step, folder }: { readonly step: n
   throw new UserError(`${damage}; ${way}`);
 }
 
-async function withClaim<Result>(folder: string, body: () => Promise<Result>): Promise<Result> {
+/** Runs `body` with the folder claimed; of several ranks the lead claims it for all, before any of them goes on. */
+async function withClaim<Result>(
+  folder: string,
+  ranks: Ranks | undefined,
+  body: () => Promise<Result>,
+): Promise<Result> {
+  if (ranks && !ranks.isLead) {
+    await ranks.gather('claimed');
+    return body();
+  }
   const release = await claimFolder(folder);
   if (!release) {
     throw new UserError(`'${folder}' is being trained by ${showClaim(folder)}; wait for its end, or stop it`);
   }
   try {
+    await ranks?.gather('claimed');
     return await body();
   } finally {
     await release();
@@ -253,7 +295,7 @@ async function trainFrom(
   let trainer: Trainer | undefined;
   try {
     const mixture = new Mixture(data.sources, { seed: run.dataSeed, contextLength: run.contextLength });
-    trainer = await Trainer.create(model, trainerSettings(run));
+    trainer = await Trainer.create(model, trainerSettings(run, options.ranks?.size));
     const state = prepare(trainer);
     if (state) mixture.restore(state);
     const isResumed = state !== undefined;
@@ -265,17 +307,19 @@ async function trainFrom(
 }
 
 async function withDevice<Result>(
-  given: Device | undefined,
+  { device: given, ranks }: RunOptions,
   adapter: string | undefined,
   data: Data,
   body: (device: Device) => Promise<Result>,
 ): Promise<Result> {
   const device =
     given ??
-    (await openDevice({ adapter }).catch(error => {
-      data.close();
-      throw error;
-    }));
+    (await adapterOfRank(ranks, adapter)
+      .then(own => openDevice({ adapter: own }))
+      .catch(error => {
+        data.close();
+        throw error;
+      }));
   try {
     return await body(device);
   } finally {

@@ -9,10 +9,12 @@ import { evaluationShape } from './evaluations.js';
 import { batchOf, newModel, type ResolvedRun } from './resolve.js';
 import { openData } from './run-data.js';
 
-export const trainerSettings = (run: ResolvedRun): TrainerSettings => ({
+/** The settings of a run's trainer, or of one of several that share its steps. */
+export const trainerSettings = (run: ResolvedRun, sharers = 1): TrainerSettings => ({
   B: run.microBatch,
   T: run.contextLength,
-  microBatches: run.batchTokens / (run.microBatch * run.contextLength),
+  microBatches: run.batchTokens / (sharers * run.microBatch * run.contextLength),
+  sharers,
   optimizer: { ...run.optimizer, mostSkipped: run.maxSkippedSteps, spike: run.spikeFactor },
   checkpointing: run.checkpointing,
   frozenSteps: run.freezeBodySteps,
