@@ -52,9 +52,7 @@ export function addTrainCommands(program: Command): void {
     const health = takeHealth(given);
     const { checkpoint, dropBadLines, verify } = given;
     return withRanks(terminal, (spoken, ranks) =>
-      watch(spoken, options =>
-        resumeRun(folder!, { ...options, checkpoint, health, dropBadLines, verify, ranks }),
-      ),
+      watch(spoken, options => resumeRun(folder!, { ...options, checkpoint, health, dropBadLines, verify, ranks })),
     );
   });
 }

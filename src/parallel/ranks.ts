@@ -23,6 +23,24 @@ export class RankError extends Error {
 
 const TICK_MS = 1000;
 
+/** One rank's view of all that train a model together. */
+export interface Group extends Pick<Ranks, 'rank' | 'size' | 'library' | 'hosts' | 'isLead' | 'localRank'> {
+  sum: Ranks['sum'];
+  gather: Ranks['gather'];
+}
+
+/** A process that trains alone. */
+export const ALONE: Group = {
+  rank: 0,
+  size: 1,
+  library: 'no MPI',
+  hosts: [hostname()],
+  isLead: true,
+  localRank: 0,
+  sum: async values => ({ values, sentBytes: 0, ms: 0 }),
+  gather: async value => [value],
+};
+
 interface Waiting {
   resolve(reply: Reply): void;
   reject(error: Error): void;
@@ -32,7 +50,7 @@ interface Waiting {
  * One rank's view of all. What every rank has to call, `sum`, `gather` and `leave`, is called by all in the same order;
  * calls may follow each other without waiting.
  */
-export class Ranks {
+export class Ranks implements Group {
   readonly rank: number;
   readonly size: number;
   /** The MPI library and its version. */

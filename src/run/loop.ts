@@ -11,7 +11,7 @@ import { CALMER, DivergedError, type RunSummary, type TrainContext } from './con
 import { evaluationShape } from './evaluations.js';
 import { HEALTH_FILE, type HealthOptions, healthWarnings } from './health.js';
 import { type EvaluationLine, MetricsFile, NOWHERE } from './metrics.js';
-import { compareWeights, isLead } from './parallel.js';
+import { compareWeights } from './parallel.js';
 import { Reporter } from './reporter.js';
 import { steppingOf } from './stepping.js';
 
@@ -22,12 +22,13 @@ import { steppingOf } from './stepping.js';
  */
 export async function train(context: TrainContext): Promise<RunSummary> {
   const { folder, run, device, trainer, mixture, ranks, observer } = context;
-  const leads = isLead(ranks);
-  const metrics = leads ? new MetricsFile(join(folder, 'metrics.jsonl'), fault => observer?.onWarning?.(fault)) : NOWHERE;
+  const metrics = ranks.isLead
+    ? new MetricsFile(join(folder, 'metrics.jsonl'), fault => observer?.onWarning?.(fault))
+    : NOWHERE;
   const stepping = steppingOf(context);
   const reporter = new Reporter(context, metrics);
   const evaluate = await makeEvaluation(context);
-  const watch = leads && context.health && (await watchHealth(context, context.health));
+  const watch = ranks.isLead && context.health && (await watchHealth(context, context.health));
   const tokensAt = (step: number) => step * run.batchTokens;
   const flopsAt = (step: number) => tokensAt(step) * run.flopsPerToken;
   /** Whether something that happens `times` times, and before the first step, happens now. */
@@ -38,6 +39,11 @@ export async function train(context: TrainContext): Promise<RunSummary> {
     run.keepEvery > 0 &&
     isDue(step, run.checkpoints) &&
     Math.floor((step * run.checkpoints) / run.steps) % run.keepEvery === 0;
+  /** Whether the last step was not finite, on any rank. */
+  const isUnsound = async () => {
+    await reporter.flush();
+    return stepping.isAnywhere(reporter.isUnsound);
+  };
   const resumedAt = context.isResumed ? trainer.step : undefined;
   /** What fell due after a step that was not finite: the weights may be no good, and the next steps will tell. */
   const owed = { evaluation: false, checkpoint: false };
@@ -50,9 +56,9 @@ export async function train(context: TrainContext): Promise<RunSummary> {
       const isLast = step === run.steps;
       const isResumed = step === resumedAt; // evaluated and saved before the run stopped
       const evaluates = (owed.evaluation || isDue(step, run.evaluations)) && (!isResumed || isLast);
-      if (evaluates) await reporter.flush();
-      owed.evaluation = evaluates && reporter.isUnsound && !isLast;
+      owed.evaluation = evaluates && (await isUnsound()) && !isLast;
       if (evaluates && !owed.evaluation) {
+        await stepping.settle(false);
         heldOut = await evaluate();
         checkLosses(step, heldOut, folder);
         const line = { kind: 'evaluation', step, tokens: tokensAt(step), flops: flopsAt(step), heldOut } as const;
@@ -62,15 +68,18 @@ export async function train(context: TrainContext): Promise<RunSummary> {
       }
       const stopping = await stepping.isStopping();
       const saves = (owed.checkpoint || isDue(step, run.checkpoints) || stopping) && !isResumed;
-      if (saves) await reporter.flush();
-      owed.checkpoint = saves && reporter.isUnsound && !isLast && !stopping;
-      if (saves && !owed.checkpoint && leads) {
+      const afterUnsound = saves && (await isUnsound());
+      owed.checkpoint = afterUnsound && !isLast && !stopping;
+      const isSaved = saves && !owed.checkpoint;
+      if (isSaved) await stepping.settle(true);
+      if (isSaved && ranks.isLead) {
         checkpoint = await saveCheckpoint(
           folder,
-          { latest: reporter.isUnsound ? Infinity : run.keepCheckpoints, isKept },
+          { latest: afterUnsound ? Infinity : run.keepCheckpoints, isKept },
           {
             model: trainer.model,
             trainer,
+            outer: context.outer,
             tokenizerJson: context.data.tokenizerJson,
             companions: context.companions,
             state: {
@@ -88,8 +97,8 @@ export async function train(context: TrainContext): Promise<RunSummary> {
           },
         );
       }
-      if (saves && !owed.checkpoint) {
-        if (ranks) await compareWeights(ranks, trainer.model);
+      if (isSaved) {
+        await compareWeights(ranks, trainer.model);
         reporter.restartClock();
       }
       if (isLast || stopping) {
@@ -155,8 +164,8 @@ async function makeEvaluation({ run, data, trainer, ranks }: TrainContext) {
   const evaluate = async (): Promise<EvaluationLine['heldOut']> => {
     const heldOut: Record<string, EvaluationLine['heldOut'][string]> = {};
     for (const text of texts) {
-      const own = await textSums(evaluator, text, ranks ?? { rank: 0, size: 1 });
-      const { loss, bitsPerByte, tokens, bytes } = lossOfSums(text, ranks ? await ranks.gather(own) : [own]);
+      const own = await textSums(evaluator, text, ranks);
+      const { loss, bitsPerByte, tokens, bytes } = lossOfSums(text, await ranks.gather(own));
       heldOut[text.language] = { loss, tokens, bitsPerByte, bytes };
     }
     return heldOut;

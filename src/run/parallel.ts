@@ -8,12 +8,9 @@ import type { Device } from '../gpu/device.js';
 import { sha256 } from '../hash.js';
 import { kernelsHash } from '../kernels/source.js';
 import type { Model } from '../model/model.js';
-import { RankError, type Ranks } from '../parallel/ranks.js';
+import { type Group, RankError } from '../parallel/ranks.js';
 import type { ResolvedRun } from './resolve.js';
 import type { Data } from './run-data.js';
-
-/** Whether this process writes the run's files and tells of it. */
-export const isLead = (ranks: Ranks | undefined): boolean => ranks?.isLead ?? true;
 
 /**
  * Returns a run as each of `sharers` trains it: with the largest micro-batch up to the run's own that divides its share.
@@ -33,7 +30,7 @@ export function sharedRun(run: ResolvedRun, sharers: number): ResolvedRun {
 }
 
 /** Returns the sequences of a step [n, T+1] that a rank trains. */
-export function shareOf(sequences: Uint32Array, { rank, size }: Pick<Ranks, 'rank' | 'size'>): Uint32Array {
+export function shareOf(sequences: Uint32Array, { rank, size }: Group): Uint32Array {
   const length = sequences.length / size;
   return sequences.slice(rank * length, (rank + 1) * length);
 }
@@ -42,8 +39,8 @@ export function shareOf(sequences: Uint32Array, { rank, size }: Pick<Ranks, 'ran
  * Returns the adapter that this rank takes: the one that was asked for, else of the machine's hardware adapters the one
  * of its number on the machine.
  */
-export async function adapterOfRank(ranks: Ranks | undefined, asked: string | undefined): Promise<string | undefined> {
-  if (!ranks || asked !== undefined || process.env.BABELGRAD_ADAPTER) return asked;
+export async function adapterOfRank(ranks: Group, asked: string | undefined): Promise<string | undefined> {
+  if (ranks.size === 1 || asked !== undefined || process.env.BABELGRAD_ADAPTER) return asked;
   const adapters = (await listAdapters()).map(({ description }) => description);
   const hardware = adapters.filter(({ kind, hiddenBy }) => kind === 'hardware' && !hiddenBy);
   const own = hardware[ranks.localRank % Math.max(1, hardware.length)];
@@ -71,12 +68,8 @@ function identityOf(run: ResolvedRun, data: Data, { name, driver }: AdapterDescr
  * Checks that all ranks are about to train the same run, each on a GPU of its own.
  * @throws UserError naming the rank that is different, and in what.
  */
-export async function agree(
-  ranks: Ranks,
-  run: ResolvedRun,
-  data: Data,
-  { adapter, choice }: Device,
-): Promise<void> {
+export async function agree(ranks: Group, run: ResolvedRun, data: Data, { adapter, choice }: Device): Promise<void> {
+  if (ranks.size === 1) return;
   const place = `#${choice.adapters.findIndex(({ name }) => name === adapter.name) + 1}`;
   const mine = { identity: identityOf(run, data, adapter), library: ranks.library, kind: adapter.kind, place };
   const all = await ranks.gather(mine);
@@ -104,7 +97,8 @@ export async function agree(
 }
 
 /** Checks that all ranks hold the same weights. @throws RankError naming one that does not. */
-export async function compareWeights(ranks: Ranks, model: Model): Promise<void> {
+export async function compareWeights(ranks: Group, model: Model): Promise<void> {
+  if (ranks.size === 1) return;
   const sums: string[] = [];
   for (const { name } of model.specs) {
     const { buffer, byteOffset, byteLength } = await model.read(name);

@@ -29,6 +29,8 @@ function skipWarning({ step, gradientNorm }: StepLine, reason: SkipReason, most:
 interface Group {
   readonly steps: readonly Submitted[];
   readonly last: number;
+  /** When the steps had run, where that is known: an exchange of gradients waits for them. */
+  readonly ranAt: number | undefined;
   read(): Promise<StepHealth[]>;
 }
 
@@ -67,19 +69,22 @@ export class Reporter {
 
   /** Closes the present group and reports the one before, so that the device has work while this waits. */
   async #turn(): Promise<void> {
-    const { trainer } = this.#context;
+    const { run, trainer, ranks } = this.#context;
     const earlier = this.#earlier;
     const steps = this.#steps;
     this.#steps = [];
-    this.#earlier = steps.length > 0 ? { steps, last: trainer.step, read: trainer.collect() } : undefined;
+    const hasRun = ranks.size > 1 && run.parallel === 'data';
+    const ranAt = hasRun ? performance.now() : undefined;
+    this.#earlier = steps.length > 0 ? { steps, last: trainer.step, ranAt, read: trainer.collect() } : undefined;
     if (earlier) await this.#report(earlier);
   }
 
-  async #report({ steps, last, read }: Group): Promise<void> {
+  async #report({ steps, last, ranAt, read }: Group): Promise<void> {
     const { run, observer } = this.#context;
     const health = await read();
-    const stepMs = (performance.now() - this.#since) / steps.length;
-    this.restartClock();
+    const now = ranAt ?? performance.now();
+    const stepMs = (now - this.#since) / steps.length;
+    this.#since = now;
     this.#group = Math.max(1, Math.min(MOST_UNREAD, Math.floor(REPORT_EVERY_MS / stepMs)));
     const first = last - steps.length + 1;
     for (const [i, { loss, gradientNorm, badStep, lossScale, skipped }] of health.entries()) {
@@ -116,7 +121,7 @@ export class Reporter {
     const { run, trainer, folder, ranks } = this.#context;
     const kept = ({ op }: NonFinite): string => {
       if (!op) return '';
-      const path = join(folder, `not-finite-step-${step}${ranks ? `-rank-${ranks.rank}` : ''}.op`);
+      const path = join(folder, `not-finite-step-${step}${ranks.size > 1 ? `-rank-${ranks.rank}` : ''}.op`);
       writeOp(path, op);
       return `, made by '${op.op}'; its inputs are kept: babelgrad audit replay ${path}`;
     };
@@ -140,7 +145,7 @@ export class Reporter {
         text: `where it started could not be found, which takes all tensors at once (${messageOf(error)})`,
       }),
     );
-    const all = ranks ? await ranks.gather(own) : [own];
+    const all = await ranks.gather(own);
     const by = all.findIndex(({ isFound }) => isFound);
     const where = (by > 0 ? `on rank ${by}, ` : '') + all[Math.max(0, by)]!.text;
     throw new DivergedError(

@@ -7,17 +7,18 @@ import { checkModelFolder, loadModel } from '../checkpoint/model-folder.js';
 import { readTrainingState } from '../checkpoint/training-record.js';
 import { checkModelFiles, damageOfCheckpoint, latestWhole, notesOfChecksums } from '../checkpoint/whole.js';
 import { claimFolder, showClaim } from '../claim.js';
-import { Mixture } from '../data/mixture.js';
+import { Mixture, type MixtureState } from '../data/mixture.js';
 import { UserError } from '../errors.js';
 import { writeFileWhole } from '../files.js';
 import { type Device, openDevice } from '../gpu/device.js';
 import type { VariantTable } from '../kernels/variants.js';
 import { initialWeights } from '../model/init.js';
 import { Model } from '../model/model.js';
-import type { Ranks } from '../parallel/ranks.js';
+import { ALONE, type Group } from '../parallel/ranks.js';
+import { OuterStep } from '../train/outer-step.js';
 import { Trainer } from '../train/step.js';
 import { adapting } from './adapt.js';
-import { restoreTrainer } from './checkpoint.js';
+import { readOuterMomentum, restoreTrainer } from './checkpoint.js';
 import type { RunConfig } from './config.js';
 import type { RunSummary, TrainObserver } from './context.js';
 import { notesOf } from './continuation.js';
@@ -36,7 +37,7 @@ import {
 import { HEALTH_FILE, type HealthOptions } from './health.js';
 import { train } from './loop.js';
 import { MetricsFile } from './metrics.js';
-import { adapterOfRank, agree, isLead, sharedRun } from './parallel.js';
+import { adapterOfRank, agree, sharedRun } from './parallel.js';
 import { repeatNotes } from './repeats.js';
 import type { ResolvedRun } from './resolve.js';
 import { checkDataFiles, type Data, openData } from './run-data.js';
@@ -55,7 +56,7 @@ export interface RunOptions {
   /** Whether the files that are read are compared with their checksums first; by default they are. */
   readonly verify?: boolean | undefined;
   /** The ranks that train the run together; each of them calls this. Rank 0 writes the folder and is the observed. */
-  readonly ranks?: Ranks | undefined;
+  readonly ranks?: Group | undefined;
 }
 
 export interface ResumeOptions extends RunOptions {
@@ -96,11 +97,11 @@ export function startRun(config: RunConfig, options: StartOptions = {}): Promise
 }
 
 async function startClaimed(config: RunConfig, options: StartOptions): Promise<RunSummary> {
-  const { ranks } = options;
-  if (ranks && options.adapt) {
+  const { ranks = ALONE } = options;
+  if (ranks.size > 1 && options.adapt) {
     throw new UserError('--adapt is for one process: ranks that fail apart cannot start again together');
   }
-  if (!isLead(ranks)) return startFresh(config, options);
+  if (!ranks.isLead) return startFresh(config, options);
   if (isUnbegun(config.out)) removeRun(config.out);
   else if (holdsRun(config.out)) {
     throw new UserError(
@@ -119,11 +120,11 @@ async function startClaimed(config: RunConfig, options: StartOptions): Promise<R
 async function startFresh(config: RunConfig, options: StartOptions): Promise<RunSummary> {
   const checkpoint = options.from === undefined ? undefined : findModelFolder(options.from);
   const data = openData(config.sources, config.heldOut);
-  const { ranks } = options;
+  const { ranks = ALONE } = options;
   return withDevice(options, config.adapter, data, async device => {
     const checked = checkpoint ? [...checkModelFolder(checkpoint), ...notesOfMarks(checkpoint, data.marks)] : [];
-    const resolved = sharedRun(resolve(config, checkpoint, data, device.adapter), ranks?.size ?? 1);
-    if (ranks) await agree(ranks, resolved, data, device);
+    const resolved = sharedRun(resolve(config, checkpoint, data, device.adapter), ranks.size);
+    await agree(ranks, resolved, data, device);
     const { signal, observer, tune } = options;
     const verified = options.verify === false ? [] : await checkFiles(data, checkpoint);
     for (const note of [...verified, ...checked, ...notesOf(resolved), ...repeatNotes(resolved)]) {
@@ -142,7 +143,7 @@ async function startFresh(config: RunConfig, options: StartOptions): Promise<Run
     const companions = withMarks(source, data.tokenizerJson, data.marks);
     return trainFrom(device, config.out, run, { model, companions }, data, options, trainer => {
       if (run.optimizerState === 'keep') restoreTrainer(trainer, checkpoint!, 0);
-      if (isLead(ranks)) {
+      if (ranks.isLead) {
         writeFileWhole(join(config.out, CONFIG), `${JSON.stringify(run, null, 2)}\n`);
         writeFileWhole(join(config.out, METRICS), '');
       }
@@ -155,12 +156,11 @@ async function startFresh(config: RunConfig, options: StartOptions): Promise<Run
 async function variantsOfAll(
   { adapter }: Device,
   run: ResolvedRun,
-  ranks: Ranks | undefined,
+  ranks: Group,
   choose: () => Promise<VariantTable>,
 ): Promise<{ readonly variants: VariantTable; readonly kernels: NonNullable<ResolvedRun['kernels']> }> {
-  const chosen = isLead(ranks) ? await choose() : undefined;
-  const own = chosen && recordOf(chosen);
-  const kernels = ranks ? (await ranks.gather(own ?? null))[0]! : own!;
+  const chosen = ranks.isLead ? await choose() : undefined;
+  const [kernels] = (await ranks.gather(chosen ? recordOf(chosen) : null)) as [ReturnType<typeof recordOf>];
   return { variants: chosen ?? variantsForResume(adapter, { ...run, kernels }), kernels };
 }
 
@@ -204,10 +204,10 @@ function resumeSurviving(folder: string, { checkpoint, ...options }: ResumeOptio
 }
 
 async function resumeClaimed(folder: string, options: ResumeOptions): Promise<RunSummary> {
-  const { checkpoint, ranks } = options;
-  const run = sharedRun(readRunConfig(folder), ranks?.size ?? 1);
-  if (isLead(ranks)) mendCheckpoints(folder);
-  await ranks?.gather('mended');
+  const { checkpoint, ranks = ALONE } = options;
+  const run = sharedRun(readRunConfig(folder), ranks.size);
+  if (ranks.isLead) mendCheckpoints(folder);
+  await ranks.gather('mended');
   const latest = checkpoint === undefined ? listCheckpoints(folder).at(-1) : checkpointNamed(folder, checkpoint);
   if (!latest)
     throw new UserError(`the run '${folder}' has no checkpoint yet; the command that started it starts it again`);
@@ -223,7 +223,7 @@ async function resumeClaimed(folder: string, options: ResumeOptions): Promise<Ru
           'a run needs its own data to go on',
       );
     }
-    if (ranks) await agree(ranks, run, data, device);
+    await agree(ranks, run, data, device);
     const notes = options.verify === false ? [] : await checkDataFiles(data);
     for (const note of [...notes, ...notesOfChecksums(latest.folder, 'training.json')])
       options.observer?.onNote?.(note);
@@ -233,7 +233,8 @@ async function resumeClaimed(folder: string, options: ResumeOptions): Promise<Ru
     return trainFrom(device, folder, run, { model, companions }, data, options, trainer => {
       const state = readTrainingState(latest.folder);
       restoreTrainer(trainer, latest.folder, state.step, state.guard);
-      if (!isLead(ranks)) return state.mixture;
+      const resumption = { mixture: state.mixture, checkpoint: latest.folder };
+      if (!ranks.isLead) return resumption;
       for (const name of [METRICS, HEALTH_FILE]) {
         const path = join(folder, name);
         if (!existsSync(path)) continue;
@@ -244,7 +245,7 @@ async function resumeClaimed(folder: string, options: ResumeOptions): Promise<Ru
       for (const aside of setAsideAfter(folder, state.step)) {
         options.observer?.onNote?.(`a later checkpoint was moved to '${aside}'; remove it when nobody needs it`);
       }
-      return state.mixture;
+      return resumption;
     });
   });
 }
@@ -262,12 +263,8 @@ async function checkCheckpoint(run: string, { step, folder }: { readonly step: n
 }
 
 /** Runs `body` with the folder claimed; of several ranks the lead claims it for all, before any of them goes on. */
-async function withClaim<Result>(
-  folder: string,
-  ranks: Ranks | undefined,
-  body: () => Promise<Result>,
-): Promise<Result> {
-  if (ranks && !ranks.isLead) {
+async function withClaim<Result>(folder: string, ranks: Group = ALONE, body: () => Promise<Result>): Promise<Result> {
+  if (!ranks.isLead) {
     await ranks.gather('claimed');
     return body();
   }
@@ -276,11 +273,17 @@ async function withClaim<Result>(
     throw new UserError(`'${folder}' is being trained by ${showClaim(folder)}; wait for its end, or stop it`);
   }
   try {
-    await ranks?.gather('claimed');
+    await ranks.gather('claimed');
     return await body();
   } finally {
     await release();
   }
+}
+
+/** Where a run goes on. */
+interface Resumption {
+  readonly mixture: MixtureState;
+  readonly checkpoint: string;
 }
 
 async function trainFrom(
@@ -290,24 +293,49 @@ async function trainFrom(
   { model, companions }: { readonly model: Model; readonly companions: Companions | undefined },
   data: Data,
   options: RunOptions,
-  prepare: (trainer: Trainer) => ReturnType<Mixture['state']> | undefined,
+  prepare: (trainer: Trainer) => Resumption | undefined,
 ): Promise<RunSummary> {
   let trainer: Trainer | undefined;
   try {
+    const { ranks = ALONE } = options;
     const mixture = new Mixture(data.sources, { seed: run.dataSeed, contextLength: run.contextLength });
-    trainer = await Trainer.create(model, trainerSettings(run, options.ranks?.size));
+    trainer = await Trainer.create(model, trainerSettings(run, ranks.size));
     const state = prepare(trainer);
-    if (state) mixture.restore(state);
+    if (state) mixture.restore(state.mixture);
     const isResumed = state !== undefined;
-    return await train({ folder, run, device, trainer, mixture, data, companions, isResumed, ...options });
+    const outer = run.parallel === 'diloco' ? await outerStepOf(run, trainer, ranks, state?.checkpoint) : undefined;
+    return await train({
+      folder,
+      run,
+      device,
+      trainer,
+      mixture,
+      data,
+      companions,
+      isResumed,
+      ...options,
+      ranks,
+      outer,
+    });
   } finally {
     trainer?.destroy();
     model.destroy();
   }
 }
 
+function outerStepOf(
+  { outerLearningRate, outerMomentum, gradientType }: ResolvedRun,
+  trainer: Trainer,
+  ranks: Group,
+  checkpoint: string | undefined,
+): Promise<OuterStep> {
+  const settings = { learningRate: outerLearningRate, momentum: outerMomentum, wire: gradientType };
+  const momenta = checkpoint === undefined ? undefined : readOuterMomentum(checkpoint, trainer.model);
+  return OuterStep.create(trainer, ranks, settings, momenta && (name => momenta.get(name)!));
+}
+
 async function withDevice<Result>(
-  { device: given, ranks }: RunOptions,
+  { device: given, ranks = ALONE }: RunOptions,
   adapter: string | undefined,
   data: Data,
   body: (device: Device) => Promise<Result>,

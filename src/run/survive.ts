@@ -12,7 +12,9 @@ const MOST_LOSSES = 3;
  * on a new device; not where other ranks train with it, which cannot go back.
  * @throws whatever ended the run, with what is left of it and how to go on.
  */
-export async function surviving<Options extends Partial<Pick<TrainContext, 'device' | 'signal' | 'observer' | 'ranks'>>>(
+export async function surviving<
+  Options extends Partial<Pick<TrainContext, 'device' | 'signal' | 'observer' | 'ranks'>>,
+>(
   folder: string,
   options: Options,
   attempt: () => Promise<RunSummary>,
