@@ -144,14 +144,14 @@ describe('a study', () => {
     for (const [refused, message] of [
       [['run', 'queue.yaml', '--engine', 'slurm', '--jobs', '2'], /'--jobs' is for the local engine/],
       [['resume', 'queue', '--run', 'x'], /'queue' has no run 'x'; its runs are s-source, /],
-      [['cancel', 'stopped'], /'stopped' has no jobs/],
+      [['cancel', 'en'], /'en' holds no study/],
     ] as const) {
       expect(await json('study', ...refused)).toMatchObject({
         status: 2,
         result: { error: expect.stringMatching(message) },
       });
     }
-  }, 60_000);
+  }, 240_000);
 
   test('bad input ends with 2 and a reason, before anything is started', async () => {
     write('bad.yaml', { out: 'bad', languages: { en: 'en', fr: 'nowhere' } });

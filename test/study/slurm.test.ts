@@ -80,7 +80,7 @@ describe('what is submitted', () => {
     };
     plan = planWith({ slurm: { ...asked, tasksAtOnce: 2, signalSeconds: 300, extra: ['--constraint=a b'] } });
     await start();
-    const [{ parameters }] = slurm.calls() as [{ parameters: string[] }];
+    const { parameters } = slurm.calls()[0]!;
     for (const option of ['partition=gpu', 'account=a', 'qos=q', 'time=1-12:00:00', 'gpus=a100:1', 'cpus-per-task=4']) {
       expect(parameters).toContain(`--${option}`);
     }
@@ -208,7 +208,7 @@ describe('the jobs of a study', () => {
 
   test('are shown beside what the folders tell, from the queue and from the accounting', async () => {
     await start();
-    const [{ name }] = slurm.tasks() as [{ name: string }];
+    const { name } = slurm.tasks()[0]!;
     finish('s-source');
     slurm.update(task => {
       if (task.job !== 1) return;
