@@ -194,7 +194,7 @@ function open(launcher: Launch['launcher'], file: string | undefined): LibraryHa
     try {
       return load(name);
     } catch (error) {
-      reasons.push(messageOf(error));
+      reasons.push(`${name}: ${messageOf(error)}`);
     }
   }
   throw new UserError(

@@ -18,15 +18,21 @@ import type { Data } from './run-data.js';
  */
 export function sharedRun(run: ResolvedRun, sharers: number): ResolvedRun {
   const sequences = run.batchTokens / run.contextLength;
+  return { ...run, microBatch: sharedMicroBatch(sequences, run.microBatch, sharers) };
+}
+
+/** Returns the largest micro-batch up to `microBatch` that divides a share of the sequences. @throws as `sharedRun`. */
+export function sharedMicroBatch(sequences: number, microBatch: number, sharers: number): number {
   if (sequences % sharers !== 0) {
     throw new UserError(
-      `${sharers} ranks cannot share the ${sequences} sequences of a step (batchTokens ${run.batchTokens}, ` +
-        `contextLength ${run.contextLength}) evenly; start as many ranks as divide them, or change batchTokens`,
+      `${sharers} ranks cannot share the ${sequences} sequences of a step (batchTokens over contextLength) evenly; ` +
+        'start as many ranks as divide them, or change batchTokens',
     );
   }
-  let microBatch = Math.min(run.microBatch, sequences / sharers);
-  while ((sequences / sharers) % microBatch !== 0) microBatch--;
-  return { ...run, microBatch };
+  const share = sequences / sharers;
+  let divisor = Math.min(microBatch, share);
+  while (share % divisor !== 0) divisor--;
+  return divisor;
 }
 
 /** Returns the sequences of a step [n, T+1] that a rank trains. */

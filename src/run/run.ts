@@ -6,11 +6,10 @@ import { findModelFolder, listCheckpoints } from '../checkpoint/find.js';
 import { checkModelFolder, loadModel } from '../checkpoint/model-folder.js';
 import { readTrainingState } from '../checkpoint/training-record.js';
 import { checkModelFiles, damageOfCheckpoint, latestWhole, notesOfChecksums } from '../checkpoint/whole.js';
-import { claimFolder, showClaim } from '../claim.js';
 import { Mixture, type MixtureState } from '../data/mixture.js';
 import { UserError } from '../errors.js';
 import { writeFileWhole } from '../files.js';
-import { type Device, openDevice } from '../gpu/device.js';
+import type { Device } from '../gpu/device.js';
 import type { VariantTable } from '../kernels/variants.js';
 import { initialWeights } from '../model/init.js';
 import { Model } from '../model/model.js';
@@ -35,9 +34,10 @@ import {
   setAsideAfter,
 } from './folder.js';
 import { HEALTH_FILE, type HealthOptions } from './health.js';
+import { withClaim, withDevice } from './held.js';
 import { train } from './loop.js';
 import { MetricsFile } from './metrics.js';
-import { adapterOfRank, agree, sharedRun } from './parallel.js';
+import { agree, sharedRun } from './parallel.js';
 import { repeatNotes } from './repeats.js';
 import type { ResolvedRun } from './resolve.js';
 import { checkDataFiles, type Data, openData } from './run-data.js';
@@ -262,24 +262,6 @@ async function checkCheckpoint(run: string, { step, folder }: { readonly step: n
   throw new UserError(`${damage}; ${way}`);
 }
 
-/** Runs `body` with the folder claimed; of several ranks the lead claims it for all, before any of them goes on. */
-async function withClaim<Result>(folder: string, ranks: Group = ALONE, body: () => Promise<Result>): Promise<Result> {
-  if (!ranks.isLead) {
-    await ranks.gather('claimed');
-    return body();
-  }
-  const release = await claimFolder(folder);
-  if (!release) {
-    throw new UserError(`'${folder}' is being trained by ${showClaim(folder)}; wait for its end, or stop it`);
-  }
-  try {
-    await ranks.gather('claimed');
-    return await body();
-  } finally {
-    await release();
-  }
-}
-
 /** Where a run goes on. */
 interface Resumption {
   readonly mixture: MixtureState;
@@ -332,26 +314,4 @@ function outerStepOf(
   const settings = { learningRate: outerLearningRate, momentum: outerMomentum, wire: gradientType };
   const momenta = checkpoint === undefined ? undefined : readOuterMomentum(checkpoint, trainer.model);
   return OuterStep.create(trainer, ranks, settings, momenta && (name => momenta.get(name)!));
-}
-
-async function withDevice<Result>(
-  { device: given, ranks = ALONE }: RunOptions,
-  adapter: string | undefined,
-  data: Data,
-  body: (device: Device) => Promise<Result>,
-): Promise<Result> {
-  const device =
-    given ??
-    (await adapterOfRank(ranks, adapter)
-      .then(own => openDevice({ adapter: own }))
-      .catch(error => {
-        data.close();
-        throw error;
-      }));
-  try {
-    return await body(device);
-  } finally {
-    data.close();
-    if (!given) device.close();
-  }
 }
