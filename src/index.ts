@@ -9,7 +9,8 @@
  * - Text to tokens: `trainTokenizer`, `TextTokenizer`, `tokenizeFiles`, `TokenDataset`, `Mixture`
  * - Vocabularies: `continueBpe`, `extendVocabulary`, `measureTokens`
  * - Runs: `parseConfig`, `dryRun`, `startRun`, `resumeRun`
- * - Studies: `readStudyPlan`, `runStudy`, `readStudy`, `studyPoints`, `fitStudy`; on a cluster: `slurmEngine`, `withJobs`
+ * - Studies: `readStudyPlan`, `runStudy`, `readStudy`, `studyPoints`, `fitStudy`; on a cluster: `slurmEngine`,
+ *   `withJobs`
  * - Scaling laws: `parsePoints`, `fitChinchilla`, `fitCpt`, `fitCompute`, `parseFit`, `makePlan`, `planReplay`
  * - Evaluation: `textLoss`, `TokenLosses`, `logLikelihoods`, `readTask`, `evaluateTasks`
  * - Findings: `readRun`, `compareRuns`, `savingsAtEqualLoss`, `forgettingOf`, `compareReplay`, `reportPage`,

@@ -35,7 +35,8 @@ if (process.send) {
   process.on('SIGHUP', () => {});
   failBeyondFileLimit();
   process.on('SIGTERM', () => {
-    if (abort.signal.aborted && !isInSlurmJob()) process.kill(process.pid, 'SIGKILL'); // a second one, or the parent is gone, too
+    // a second one, or the parent is gone, too
+    if (abort.signal.aborted && !isInSlurmJob()) process.kill(process.pid, 'SIGKILL');
     abort.abort();
   });
   process.on('disconnect', () => abort.abort());

@@ -200,6 +200,7 @@ describe('a bad file is told what is wrong', () => {
     ['GPUs of no number', { slurm: { gpus: 'a100' } }, /'gpus' is "a100": must be how many, or a type and/],
     ['two lines in one', { slurm: { account: 'a\n--wrap=x' } }, /'account' is .*: must be one line of text/],
     ["an option that is the study's", { slurm: { extra: ['--array=3'] } }, /extra\.0.*is for the study itself to say/],
+    ["an option of one letter that is the study's", { slurm: { extra: ['-a3'] } }, /extra\.0.*is for the study itself/],
     ['no option', { slurm: { extra: ['constraint'] } }, /extra\.0.*must be one option of sbatch/],
   ];
   test.each(cases)('%s', (_, changes, message) => {

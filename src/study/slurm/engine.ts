@@ -28,7 +28,7 @@ import {
 } from './submissions.js';
 
 export interface SlurmEngineOptions {
-  /** For how long after an intent was written its sbatch may still be on its way, if its parent was killed; in ms. */
+  /** How long after an intent was written its sbatch may still be on its way, where its parent was killed; in ms. */
   readonly patienceMs?: number;
 }
 

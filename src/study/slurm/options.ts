@@ -9,9 +9,16 @@ const TIME = /^(\d+(:\d\d){0,2}|\d+-\d\d?(:\d\d){0,2})$/;
 const TIME_FORMS = 'must be minutes, minutes:seconds, hours:minutes:seconds or days-hours:minutes:seconds';
 const GPU_FORMS = 'must be how many, or a type and how many: a100:1';
 
-/** What the engine itself says to sbatch, so that `extra` may not. */
-const OWN =
-  /^--?(array|a|chdir|D|comment|dependency|d|error|e|job-name|J|kill-on-invalid-dep|no-requeue|ntasks|n|open-mode|output|o|parsable|requeue|signal|test-only|wait|W|wrap)(=|$)/;
+/** The options of sbatch that the engine itself gives, so that `extra` may not. */
+const OWN = [
+  ...['array', 'chdir', 'comment', 'dependency', 'error', 'job-name', 'kill-on-invalid-dep', 'no-requeue', 'ntasks'],
+  ...['open-mode', 'output', 'parsable', 'requeue', 'signal', 'test-only', 'wait', 'wrap'],
+  ...['a', 'D', 'd', 'e', 'J', 'n', 'o', 'W'],
+];
+function isOwn(option: string): boolean {
+  const [, long, short] = /^(?:--([\w-]+)|-(\w))/.exec(option) ?? [];
+  return OWN.includes(long ?? short ?? '');
+}
 
 const slurmFields = {
   partition: line.optional(),
@@ -43,7 +50,7 @@ const slurmFields = {
     .array(
       line
         .regex(/^--?[a-z]/i, 'must be one option of sbatch: --constraint=a100')
-        .refine(option => !OWN.test(option), { error: 'is for the study itself to say; remove it' }),
+        .refine(option => !isOwn(option), { error: 'is for the study itself to say; remove it' }),
     )
     .default([]),
 };

@@ -67,12 +67,14 @@ say() { echo "$(date -u +%FT%TZ) $task $run: $*"; }
 count_timeouts() { grep -c . "$timeouts"; }
 say "starts on $(hostname); restarts: \${SLURM_RESTART_COUNT:-0}, of these for the time limit: $(count_timeouts)"
 
-# Slurm signals this shell ${signalSeconds} s before the time limit. When it preempts or cancels the job, it signals the run itself.
+# Slurm signals this shell ${signalSeconds} s before the time limit, and the run itself where it preempts or cancels
+# the job.
 at_limit=no
 trap 'at_limit=yes; scancel --signal=TERM "$SLURM_JOB_ID"' USR1
 trap : TERM CONT
 
-${setup.map(line => `${line}\n`).join('')}srun --ntasks=1 \${SLURM_CPUS_PER_TASK:+--cpus-per-task=$SLURM_CPUS_PER_TASK} \\
+cpus=\${SLURM_CPUS_PER_TASK:+--cpus-per-task=$SLURM_CPUS_PER_TASK} # srun does not take it from sbatch
+${setup.map(line => `${line}\n`).join('')}srun --ntasks=1 $cpus \\
   ${command} study resume ${quote(study)} --run "$run" &
 while wait $!; status=$?; kill -0 $! 2> /dev/null; do :; done # a signal ends a wait early
 wait $!; status=$?
