@@ -46,10 +46,11 @@ PartitionName=low Nodes=$host MaxTime=INFINITE State=UP PriorityTier=1 GraceTime
 CONF
 }
 
-# A munge of its own, beside one that the machine may have.
+# A munge of its own, beside one that the machine may have. By --force it takes a folder that is closed to others, since
+# all that ask it are root's.
 start_munge() {
   (umask 077 && head -c 1024 /dev/urandom > "$dir/munge.key")
-  munged --socket="$dir/munge.socket" --key-file="$dir/munge.key" --seed-file="$dir/munge.seed" \
+  munged --force --socket="$dir/munge.socket" --key-file="$dir/munge.key" --seed-file="$dir/munge.seed" \
     --pid-file="$dir/munged.pid" --log-file="$dir/log/munged.log"
 }
 
@@ -57,6 +58,15 @@ wait_for_node() {
   for _ in $(seq 100); do sinfo -h -o %T 2>/dev/null | grep -qE '^(idle|mixed|allocated)$' && return; sleep 0.2; done
   echo "the node did not come up; see $dir/log" >&2
   return 1
+}
+
+# Ends a daemon and waits for it: until then it writes its state.
+stop_daemon() {
+  local pid
+  [ -e "$1" ] && pid=$(cat "$1") || return 0
+  kill "$pid" 2> /dev/null || return 0
+  for _ in $(seq 100); do kill -0 "$pid" 2> /dev/null || return 0; sleep 0.1; done
+  kill -9 "$pid"
 }
 
 case $verb in
@@ -72,9 +82,7 @@ start-node)
   slurmd >&2
   wait_for_node ;;
 stop)
-  for daemon in slurmd slurmctld munged; do
-    if [ -e "$dir/$daemon.pid" ]; then kill "$(cat "$dir/$daemon.pid")" || true; fi
-  done ;;
+  for daemon in slurmd slurmctld munged; do stop_daemon "$dir/$daemon.pid"; done ;;
 *)
   echo "unknown verb '$verb'; it is start, kill-node, start-node or stop" >&2
   exit 2 ;;

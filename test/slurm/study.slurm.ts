@@ -149,4 +149,5 @@ test.skipIf(!isThere)('a study survives its cluster, and ends with the bits of o
   expect(again.status).toBe(0);
   const cancelled = await babelgrad('study', 'cancel', 'study', '--json');
   expect((JSON.parse(cancelled.stdout).cancelled as string[]).filter(run => GOOD.includes(run))).toEqual([]);
+  await until('the end of what was cancelled', isQueueEmpty);
 });
