@@ -132,6 +132,9 @@ export { type ModelSize, presetNames, presetSize } from './model/presets.js';
 export type { RopeScaling } from './ops/rope.js';
 export { ADAMW_DEFAULTS, type OptimizerSettings, type StepHealth } from './optim/adamw.js';
 export { learningRateAt, type ScheduleSettings } from './optim/schedule.js';
+export { WIRE_TYPES, type WireType } from './parallel/all-reduce.js';
+export { type Launch, launchOf } from './parallel/launch.js';
+export { ALONE, type Group, RankError, Ranks, type Summed } from './parallel/ranks.js';
 export { Random } from './random.js';
 export {
   compareReplay,
@@ -213,6 +216,7 @@ export { type EvaluateOptions, evaluateTasks, type Sample, type Scorer, type Tas
 export type { Encoder, Request } from './tasks/requests.js';
 export { readTask, TASK_NAMES, type TaskData } from './tasks/task.js';
 export { lossAndGradients } from './train/gradients.js';
+export type { Exchange } from './train/shared-step.js';
 export { type Moments, Trainer, type TrainerOptions } from './train/step.js';
 export type { TrainerSettings } from './train/traced-step.js';
 

@@ -25,8 +25,8 @@ export interface Terminal {
 
 /**
  * Turns a command's body into a commander action: it adds `--json`, prints the result object, and maps errors to
- * statuses. A body without a result is that of a process that does not speak. The body gets the terminal, the parsed options, and the command's positional arguments: strings, and an
- * array of strings for a variadic one.
+ * statuses. The body gets the terminal, the parsed options, and the command's positional arguments: strings, and an
+ * array of strings for a variadic one. One without a result is that of a process that does not speak.
  */
 export function defineAction<Options, Positional extends unknown[] = string[]>(
   command: Command,

@@ -43,7 +43,7 @@ export interface TrainContext {
   readonly mixture: Mixture;
   /** The processes that train the run together, of which this is one. */
   readonly ranks: Group;
-  /** With `parallel: diloco`, what brings them together. */
+  /** What brings them together with `parallel: diloco`. */
   readonly outer?: OuterStep | undefined;
   readonly data: Data;
   readonly companions?: Companions | undefined;

@@ -13,7 +13,8 @@ import type { ResolvedRun } from './resolve.js';
 import type { Data } from './run-data.js';
 
 /**
- * Returns a run as each of `sharers` trains it: with the largest micro-batch up to the run's own that divides its share.
+ * Returns a run as each of `sharers` trains it: with the largest micro-batch up to the run's own that divides its
+ * share.
  * @throws UserError when a step's sequences cannot be shared evenly.
  */
 export function sharedRun(run: ResolvedRun, sharers: number): ResolvedRun {
@@ -114,7 +115,7 @@ export async function compareWeights(ranks: Group, model: Model): Promise<void> 
   const other = all.findIndex(sum => sum !== all[0]);
   if (other < 0) return;
   throw new RankError(
-    `the weights of rank ${other} on '${ranks.hosts[other]}' are no longer those of rank 0: its GPU, driver or memory ` +
-      'computes other bits; the last checkpoint before this one is good',
+    `the weights of rank ${other} on '${ranks.hosts[other]}' are no longer those of rank 0: its GPU, driver or ` +
+      'memory computes other bits; the last checkpoint before this one is good',
   );
 }

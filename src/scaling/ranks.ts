@@ -36,7 +36,7 @@ export interface StepTime {
 /** What gradients cost on their way through the host, which WebGPU offers no way around, in bytes/s each. */
 const READ_BACK = 10e9;
 const SUMMED = 4e9;
-/** Of one message between machines. A rank sends to all others twice. */
+/** The time of one message between machines. A rank sends to all others twice. */
 const LATENCY_SECONDS = 5e-6;
 /** Values that are exchanged at once (see parallel/all-reduce.ts). */
 const CHUNK = 2 ** 22;

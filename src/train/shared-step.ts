@@ -1,6 +1,6 @@
 /**
- * Steps that several trainers share, each with a part of the batch: data parallelism. Gradients and loss are summed over
- * all, in buckets that travel while the backward pass goes on; then each trainer makes the same update.
+ * Steps that several trainers share, each with a part of the batch: data parallelism. Gradients and loss are summed
+ * over all, in buckets that travel while the backward pass goes on; then each trainer makes the same update.
  */
 import type { Command } from '../gpu/program.js';
 import type { WireType } from '../parallel/all-reduce.js';

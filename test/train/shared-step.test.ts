@@ -1,38 +1,16 @@
 /** Steps that two trainers share, each with half of a batch, against one trainer with the whole. */
 import { describe, expect, test } from 'vitest';
 import { createModel, type Model, Trainer } from '../../src/index.js';
-import type { Ranks, Summed } from '../../src/parallel/ranks.js';
 import { Random } from '../../src/random.js';
 import { bucketsOf } from '../../src/train/buckets.js';
 import { SharedStep } from '../../src/train/shared-step.js';
 import { useDevice } from '../support/gpu.js';
 import { smallModel } from '../support/model.js';
+import { ranksOfOneProcess } from '../support/ranks.js';
 
 const context = useDevice();
 const config = smallModel({ vocabSize: 61, hiddenSize: 48, intermediateSize: 90, numAttentionHeads: 4 });
 const [SEQUENCES, T] = [8, 19];
-
-/** Ranks of one process: the n-th sum that one asks for meets the n-th of the other. */
-function ranksOfOneProcess(count: number): Pick<Ranks, 'sum'>[] {
-  const meetings: { values: Float32Array; resolve(summed: Summed): void }[][] = [];
-  return Array.from({ length: count }, (_, rank) => {
-    let calls = 0;
-    return {
-      sum: values =>
-        new Promise<Summed>(resolve => {
-          const call = calls++;
-          meetings[call] ??= [];
-          const meeting = meetings[call];
-          meeting[rank] = { values: new Float32Array(values), resolve };
-          if (meeting.filter(Boolean).length < count) return;
-          const total = meeting[0]!.values.map((_, i) => {
-            return meeting.slice(1).reduce((sum, { values: v }) => Math.fround(sum + v[i]!), meeting[0]!.values[i]!);
-          });
-          for (const each of meeting) each.resolve({ values: total.slice().buffer, sentBytes: 0, ms: 0 });
-        }),
-    };
-  });
-}
 
 function batches(count: number): Uint32Array[] {
   const random = new Random(5);
