@@ -5,6 +5,7 @@ const ORDER = [...ENGINE, 'eval', 'generate', 'train', 'run', 'profile', 'compil
 const APART = {
   numerics: [],
   scaling: [],
+  parallel: [],
   data: [],
   tasks: ['data'],
   report: ['scaling'],
@@ -27,15 +28,22 @@ module.exports = {
     ...Object.entries(APART).map(([name, allowed]) => onlyFrom(name, allowed)),
     ...ORDER.map((name, rank) => {
       const apart = rank >= ORDER.indexOf('run') ? ['data', 'tune', 'checkpoint'] : [];
+      const joint = rank >= ORDER.indexOf('train') ? ['parallel'] : [];
       const shown = rank >= ORDER.indexOf('audit') ? ['report', 'scaling', 'tasks'] : [];
       const judged = rank >= ORDER.indexOf('audit') ? ['numerics', 'cases'] : [];
-      return onlyFrom(name, [...ORDER.slice(0, rank), ...apart, ...shown, ...judged]);
+      return onlyFrom(name, [...ORDER.slice(0, rank), ...apart, ...joint, ...shown, ...judged]);
     }),
     {
       name: 'webgpu-only-in-gpu',
       severity: 'error',
       from: { path: '^src/', pathNot: folder('gpu') },
-      to: { path: 'node_modules/(webgpu|koffi)/' },
+      to: { path: 'node_modules/webgpu/' },
+    },
+    {
+      name: 'libraries-of-c-only-in-gpu-and-parallel',
+      severity: 'error',
+      from: { path: '^src/', pathNot: ['gpu', 'parallel'].map(folder) },
+      to: { path: 'node_modules/koffi/' },
     },
     {
       name: 'bench-imports-down',

@@ -8,8 +8,9 @@
  * - Training steps: `Trainer`
  * - Text to tokens: `trainTokenizer`, `TextTokenizer`, `tokenizeFiles`, `TokenDataset`, `Mixture`
  * - Vocabularies: `continueBpe`, `extendVocabulary`, `measureTokens`
- * - Runs: `parseConfig`, `dryRun`, `startRun`, `resumeRun`
- * - Studies: `readStudyPlan`, `runStudy`, `readStudy`, `studyPoints`, `fitStudy`
+ * - Runs: `parseConfig`, `dryRun`, `startRun`, `resumeRun`; by several processes: `launchOf`, `Ranks`
+ * - Studies: `readStudyPlan`, `runStudy`, `readStudy`, `studyPoints`, `fitStudy`; on a cluster: `slurmEngine`,
+ *   `withJobs`
  * - Scaling laws: `parsePoints`, `fitChinchilla`, `fitCpt`, `fitCompute`, `parseFit`, `makePlan`, `planReplay`
  * - Evaluation: `textLoss`, `TokenLosses`, `logLikelihoods`, `readTask`, `evaluateTasks`
  * - Findings: `readRun`, `compareRuns`, `savingsAtEqualLoss`, `forgettingOf`, `compareReplay`, `reportPage`,
@@ -131,6 +132,9 @@ export { type ModelSize, presetNames, presetSize } from './model/presets.js';
 export type { RopeScaling } from './ops/rope.js';
 export { ADAMW_DEFAULTS, type OptimizerSettings, type StepHealth } from './optim/adamw.js';
 export { learningRateAt, type ScheduleSettings } from './optim/schedule.js';
+export { WIRE_TYPES, type WireType } from './parallel/all-reduce.js';
+export { type Launch, launchOf } from './parallel/launch.js';
+export { ALONE, type Group, RankError, Ranks, type Summed } from './parallel/ranks.js';
 export { Random } from './random.js';
 export {
   compareReplay,
@@ -194,20 +198,25 @@ export { publishedLaws } from './scaling/published.js';
 export type { ReplayCurve } from './scaling/replay.js';
 export { planReplay, type ReplayPlan, type ReplayRun } from './scaling/replay-plan.js';
 export { type CurvePoint, type Savings, savingsAtEqualLoss } from './scaling/savings.js';
+export type { StartStudyOptions, StudyEngine, StudyObserver, StudySummary } from './study/engine.js';
 export type { Execute, ExecuteOptions, RunProgress, WorkerTask } from './study/execute.js';
 export { fitStudy, type LanguageFits } from './study/fits.js';
 export { type PlannedRun, readStudyPlan, type StudyPlan } from './study/plan.js';
 export { pointsCsv, type StudyPoint, studyPoints } from './study/points.js';
 export { studyFigures, studyPage } from './study/report.js';
-export { type RunStudyOptions, runStudy, type StudyObserver, type StudySummary } from './study/run.js';
+export { type LocalOptions, localEngine, type RunStudyOptions, runStudy } from './study/run.js';
 export { serveWatch, type WatchServer } from './study/serve.js';
-export { type RunState, readPlan, readStudy, type Study, type StudyRun } from './study/state.js';
+export { type SlurmEngineOptions, slurmEngine } from './study/slurm/engine.js';
+export { cancelStudy, withJobs } from './study/slurm/jobs.js';
+export type { SlurmOptions } from './study/slurm/options.js';
+export { type RunState, readPlan, readStudy, type Study, type StudyJob, type StudyRun } from './study/state.js';
 export type { Accuracies, Mean } from './tasks/accuracy.js';
 export type { ChoiceDocument, Continuation } from './tasks/document.js';
 export { type EvaluateOptions, evaluateTasks, type Sample, type Scorer, type TaskResult } from './tasks/evaluate.js';
 export type { Encoder, Request } from './tasks/requests.js';
 export { readTask, TASK_NAMES, type TaskData } from './tasks/task.js';
 export { lossAndGradients } from './train/gradients.js';
+export type { Exchange } from './train/shared-step.js';
 export { type Moments, Trainer, type TrainerOptions } from './train/step.js';
 export type { TrainerSettings } from './train/traced-step.js';
 

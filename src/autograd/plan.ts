@@ -61,6 +61,11 @@ export class Plan {
     return this.commands.slice(starts[node]!, starts[node + 1]!);
   }
 
+  /** Returns the number of the commands that have run when a node has. */
+  endOf(node: number): number {
+    return this.#allocation.starts[node + 1]!;
+  }
+
   /** The source of every command, in order. */
   get sources(): CommandSource[] {
     const { steps, starts } = this.#allocation;

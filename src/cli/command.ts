@@ -26,11 +26,11 @@ export interface Terminal {
 /**
  * Turns a command's body into a commander action: it adds `--json`, prints the result object, and maps errors to
  * statuses. The body gets the terminal, the parsed options, and the command's positional arguments: strings, and an
- * array of strings for a variadic one.
+ * array of strings for a variadic one. One without a result is that of a process that does not speak.
  */
 export function defineAction<Options, Positional extends unknown[] = string[]>(
   command: Command,
-  body: (terminal: Terminal, options: Options, ...positional: Positional) => Promise<CommandResult>,
+  body: (terminal: Terminal, options: Options, ...positional: Positional) => Promise<CommandResult | undefined>,
 ): Command {
   return command
     .option('--json', 'print one JSON object on stdout at the end, everything else on stderr')
@@ -40,7 +40,7 @@ export function defineAction<Options, Positional extends unknown[] = string[]>(
       const terminal = makeTerminal(options.json === true);
       try {
         const result = await body(terminal, options, ...positional);
-        if (terminal.json) process.stdout.write(`${JSON.stringify(result)}\n`);
+        if (terminal.json && result) process.stdout.write(`${JSON.stringify(result)}\n`);
       } catch (error) {
         reportError(error, terminal.json);
       }

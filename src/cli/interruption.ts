@@ -1,6 +1,7 @@
 /** How a command ends before its work does: by a signal, or because nobody takes its output. What it has is saved. */
 import { constants } from 'node:os';
 import { systemReason } from '../files.js';
+import { isInSlurmJob } from '../study/slurm/in-job.js';
 
 /** Takes an interruption, in place of the process's end. */
 let interrupt: (() => void) | undefined;
@@ -46,7 +47,8 @@ export function endOnSignals(): void {
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.on(signal, () => {
       // a terminal that closes is no second interruption: shell, system and failed writes all tell of the same one
-      if (signal !== 'SIGHUP' || !process.exitCode) endBy(signal);
+      const isTold = signal === 'SIGHUP' || (signal === 'SIGTERM' && isInSlurmJob());
+      if (!isTold || !process.exitCode) endBy(signal);
     });
   }
 }

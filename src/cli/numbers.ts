@@ -1,5 +1,6 @@
 /** Numbers from the command line and on it. */
 import { InvalidArgumentError } from 'commander';
+import { short } from '../report/numbers.js';
 
 /** Returns a parser for a whole number of at least `minimum`; it understands 1e6 and 1_000_000. */
 export function wholeNumber(minimum: number): (text: string) => number {
@@ -30,6 +31,15 @@ export function byteSize(text: string): number {
   return bytes;
 }
 
+/** Parses the speed of a link, in bits/s as networks are named: `100Gb`, `1Gb`, `400Mb`. */
+export function linkSpeed(text: string): number {
+  const match = /^(\d+(?:\.\d+)?)(Mb|Gb|Tb)(?:\/s|ps|it)?$/i.exec(text.trim());
+  const unit = { mb: 1e6, gb: 1e9, tb: 1e12 }[match?.[2]?.toLowerCase() ?? ''];
+  const bits = Number(match?.[1]) * (unit ?? Number.NaN);
+  if (!(bits > 0)) throw new InvalidArgumentError('It must be the speed of a link such as 100Gb or 400Mb (bits/s).');
+  return bits;
+}
+
 /** Parses a number, with fractions; what is sensible is for the caller to say. */
 export function anyNumber(text: string): number {
   const value = Number(text);
@@ -41,4 +51,17 @@ export function anyNumber(text: string): number {
 export function showBytes(bytes: number): string {
   const power = Math.min(3, Math.max(1, Math.floor(Math.log2(bytes) / 10)));
   return `${(bytes / 1024 ** power).toFixed(1)} ${'KMG'[power - 1]}iB`;
+}
+
+/** Returns a duration in words: 93784 → '1.09 days'. */
+export function duration(seconds: number): string {
+  const units: readonly [number, string][] = [
+    [365.25 * 86400, 'years'],
+    [86400, 'days'],
+    [3600, 'hours'],
+    [60, 'minutes'],
+    [1, 'seconds'],
+  ];
+  const [size, name] = units.find(([size]) => seconds >= size) ?? units.at(-1)!;
+  return `${short(seconds / size)} ${name}`;
 }

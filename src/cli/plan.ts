@@ -10,11 +10,12 @@ import { paperLaws, paperLinesAt, publishedLaws } from '../scaling/published.js'
 import type { ReplayPlan, ReplayRun } from '../scaling/replay-plan.js';
 import { defineAction, type Terminal } from './command.js';
 import { collectPairs } from './input.js';
-import { positiveNumber } from './numbers.js';
+import { duration, positiveNumber } from './numbers.js';
+import { addRanksOptions, planRanks, printRanks, type RanksOptions } from './plan-ranks.js';
 import { measureSpeed } from './speed.js';
 import { makeTable } from './table.js';
 
-interface PlanOptions {
+interface PlanOptions extends RanksOptions {
   compute?: number;
   tokens?: number;
   parameters?: number;
@@ -58,6 +59,7 @@ export function addPlanCommand(program: Command): void {
       collectPairs,
     )
     .option('--where <column=value>', 'use only replay points with this text there; repeat', collectPairs);
+  addRanksOptions(command);
   defineAction<PlanOptions>(command, async (terminal, options) => {
     checkOptions(options);
     const { compute, tokens, parameters } = options;
@@ -65,6 +67,7 @@ export function addPlanCommand(program: Command): void {
     const plan = makePlan({ compute, tokens, parameters }, laws[0]!, laws.slice(1));
     const { replay, file } = replayOf(options, plan, laws);
     const wallClock = await wallClockOf(options, plan);
+    const ranks = planRanks(options, plan, wallClock);
     const paper = laws.some(({ name }) => name.startsWith('paper-')) ? paperLinesAt(plan.C) : null;
     printPlan(terminal, plan);
     if (paper) {
@@ -78,10 +81,11 @@ export function addPlanCommand(program: Command): void {
       const { seconds, flopsPerSecond, source } = wallClock;
       terminal.print(`time: ${duration(seconds)} at ${short(flopsPerSecond)}FLOP/s (${source})`);
     }
+    if (ranks) printRanks(terminal, ranks);
     if (replay) printReplay(terminal, replay, file!);
     const warnings = [...plan.warnings, ...(wallClock?.warnings ?? []), ...(replay?.warnings ?? [])];
     for (const warning of warnings) terminal.print(`warning: ${warning}`);
-    return { ...plan, lossComputeLines: paper, wallClock, replay, warnings };
+    return { ...plan, lossComputeLines: paper, wallClock, ranks, replay, warnings };
   });
 }
 
@@ -139,7 +143,7 @@ function readLaw(name: string): PlannedLaw[] {
   return [toPlanned('cpt', fit), toPlanned('scratch', fit.scratch)];
 }
 
-interface WallClock {
+export interface WallClock {
   readonly seconds: number;
   readonly flopsPerSecond: number;
   readonly source: string;
@@ -265,17 +269,4 @@ function printReplay(terminal: Terminal, plan: ReplayPlan, file: string): void {
   ];
   table.push(row('out of the same compute', sameCompute), row('as extra tokens', extraTokens));
   terminal.print(table.toString());
-}
-
-/** Returns a duration in words: 93784 → '1.09 days'. */
-function duration(seconds: number): string {
-  const units: readonly [number, string][] = [
-    [365.25 * 86400, 'years'],
-    [86400, 'days'],
-    [3600, 'hours'],
-    [60, 'minutes'],
-    [1, 'seconds'],
-  ];
-  const [size, name] = units.find(([size]) => seconds >= size) ?? units.at(-1)!;
-  return `${short(seconds / size)} ${name}`;
 }

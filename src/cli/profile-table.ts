@@ -1,7 +1,8 @@
 /** Prints the times of `profile`. */
+import type { ExchangeProfile } from '../profile/exchange.js';
 import type { KernelTime, Profile } from '../profile/profile.js';
 import type { Profiled } from '../profile/subject.js';
-import { figures, percent } from '../report/numbers.js';
+import { figures, percent, short } from '../report/numbers.js';
 import type { CommandResult, Terminal } from './command.js';
 import { textTable } from './table.js';
 
@@ -40,4 +41,42 @@ export function showProfile(terminal: Terminal, found: Profile, profiled: Profil
       `${figures(ceilings.bytesPerSecond / 1e9)} GB/s of a copy`,
   );
   return told;
+}
+
+export function showExchange(terminal: Terminal, found: ExchangeProfile, library: string): CommandResult {
+  const { ranks, parameters, aloneMs, sharedMs, exchange, tokensPerSecond, efficiency } = found;
+  const rate = exchange.sentBytes / exchange.ms / 1e6;
+  terminal.print(
+    textTable(
+      [
+        'ranks',
+        'parameters',
+        'alone ms',
+        'shared ms',
+        'exchange ms',
+        'of it waited for',
+        'sent MB',
+        'GB/s',
+        'efficiency',
+      ],
+      [
+        [
+          String(ranks),
+          short(parameters),
+          figures(aloneMs),
+          figures(sharedMs),
+          figures(exchange.ms),
+          figures(exchange.exposedMs),
+          figures(exchange.sentBytes / 1e6),
+          figures(rate),
+          percent(efficiency),
+        ],
+      ],
+    ),
+  );
+  terminal.print(
+    `a step on a rank's share of the batch, alone and with gradients summed by ${library}: ` +
+      `${figures(tokensPerSecond)} tokens/s of all ranks`,
+  );
+  return { ...found, library };
 }

@@ -11,23 +11,28 @@ import { VariantTable } from '../kernels/variants.js';
 import type { ModelConfig } from '../model/config.js';
 import { initialWeights } from '../model/init.js';
 import { Model, type TensorOptions } from '../model/model.js';
+import { launchOf } from '../parallel/launch.js';
+import type { Ranks } from '../parallel/ranks.js';
+import { profileExchange } from '../profile/exchange.js';
 import { listPlans } from '../profile/plans.js';
 import { checkTimestamps, profile } from '../profile/profile.js';
 import { profiledOf } from '../profile/profiled.js';
 import { makeSubject, SUBJECTS, type SubjectName } from '../profile/subject.js';
 import { chromeTrace } from '../profile/trace.js';
 import { type FieldName, MODEL_FIELDS, parseFields, type RunFields } from '../run/config.js';
-import { describedModel } from '../run/step-shape.js';
+import { adapterOfRank, sharedMicroBatch } from '../run/parallel.js';
+import { describedModel, stepShape } from '../run/step-shape.js';
 import { dryStep, type StepShape } from '../train/dry-step.js';
 import { choicesOf, readCache } from '../tune/cache.js';
 import { type CommandResult, defineAction, type Terminal } from './command.js';
 import { wholeNumber } from './numbers.js';
 import { showPlans } from './profile-plan.js';
-import { showProfile } from './profile-table.js';
+import { showExchange, showProfile } from './profile-table.js';
+import { withRanks } from './ranks.js';
 import { addFieldOptions, readFlags } from './train.js';
 import { STEP_FIELDS } from './tune.js';
 
-const FIELDS: readonly FieldName[] = [...STEP_FIELDS, 'deterministic'];
+const FIELDS: readonly FieldName[] = [...STEP_FIELDS, 'deterministic', 'gradientType'];
 
 interface ProfileCommandOptions extends Record<string, unknown> {
   readonly model?: string;
@@ -64,7 +69,8 @@ export function addProfileCommand(program: Command): void {
   defineAction<ProfileCommandOptions>(command, run);
 }
 
-async function run(terminal: Terminal, options: ProfileCommandOptions): Promise<CommandResult> {
+async function run(terminal: Terminal, options: ProfileCommandOptions): Promise<CommandResult | undefined> {
+  if (launchOf()) return withRanks(terminal, (spoken, ranks) => profileRanks(spoken, ranks!, options));
   const { model: checkpoint, config: file, what, steps, plan = false, trace, adapter: _, json: __, ...flags } = options;
   if (trace !== undefined) checkTracePlace(trace, plan);
   readFlags(flags);
@@ -112,6 +118,39 @@ async function run(terminal: Terminal, options: ProfileCommandOptions): Promise<
     writeFileWhole(trace, `${JSON.stringify(chromeTrace(found.replay, title))}\n`);
     terminal.print(`written: ${trace}`);
     return { ...result, trace };
+  } finally {
+    device.close();
+  }
+}
+
+/** Profiles what the ranks of a job gain: a step alone against one that all share. */
+async function profileRanks(terminal: Terminal, ranks: Ranks, options: ProfileCommandOptions): Promise<CommandResult> {
+  const { model: checkpoint, config: file, what, steps, plan, trace, adapter: asked, json: _, ...flags } = options;
+  if (what !== 'step' || plan || trace !== undefined || checkpoint !== undefined) {
+    throw new UserError(
+      'several ranks profile a step and its exchange: --what, --plan, --trace and --model are for one',
+    );
+  }
+  readFlags(flags);
+  const given = { ...(file === undefined ? {} : readYaml(file)), ...flags };
+  const fields = parseFields(given, `'${file}'`);
+  const config = modelOf(fields, undefined);
+  const device = await openDevice({ adapter: await adapterOfRank(ranks, asked ?? fields.adapter) });
+  try {
+    const { settings } = stepShape(fields, device.adapter, config);
+    const sequences = settings.microBatches * settings.B;
+    const B = sharedMicroBatch(sequences, settings.B, ranks.size);
+    const own = { ...settings, B, microBatches: sequences / ranks.size / B };
+    const { precision = 'f32', gradientType: wire = 'f32' } = fields;
+    const model = await Model.create(device, config, initialWeights(config, 0), { precision });
+    const progress = terminal.progress('profiling', steps, 'steps');
+    const found = await profileExchange(model, ranks, own, {
+      steps,
+      wire,
+      onProgress: done => progress.update(done),
+    }).finally(() => progress.stop());
+    model.destroy();
+    return showExchange(terminal, found, ranks.library);
   } finally {
     device.close();
   }

@@ -14,7 +14,9 @@ export function duration(seconds: number): string {
 
 /** Returns every run with its state, how far it is, and how long it still takes at its present speed. */
 export function studyTable({ runs }: Study): string {
-  const table = makeTable(['run', 'state', 'done', 'tokens', 'loss (nats/token)', 'time left']);
+  const hasJobs = runs.some(({ job }) => job);
+  const columns = ['run', 'state', 'done', 'tokens', 'loss (nats/token)', 'time left'];
+  const table = makeTable(hasJobs ? [...columns, 'job'] : columns);
   for (const run of runs) {
     const last = run.record?.evaluations.at(-1);
     const loss = last?.heldOut[run.language]?.loss;
@@ -25,12 +27,21 @@ export function studyTable({ runs }: Study): string {
       last ? short(last.tokens) : '',
       loss === undefined ? '' : `${run.language} ${loss.toFixed(4)}`,
       timeLeft(run),
+      ...(hasJobs ? [showJob(run)] : []),
     ]);
   }
   const failed = runs.filter(({ error }) => error !== undefined);
   const errors = failed.map(({ name, error }) => `${name} failed: ${error}`);
+  const ended = runs.filter(({ state, job }) => job?.output && !job.isLive && state !== 'done');
+  const outputs = ended.map(({ name, job }) => `${name}: output of its last job in ${job!.output!}`);
   const done = runs.filter(({ state }) => state === 'done').length;
-  return [table.toString(), ...errors, `${done} of ${runs.length} runs done`].join('\n');
+  return [table.toString(), ...errors, ...outputs, `${done} of ${runs.length} runs done`].join('\n');
+}
+
+function showJob({ job }: StudyRun): string {
+  if (!job) return '';
+  const state = job.state.toLowerCase().replaceAll('_', ' ');
+  return `${job.id} ${state}${job.reason === undefined ? '' : ` (${job.reason})`}`;
 }
 
 function timeLeft({ state, progress, record }: StudyRun): string {

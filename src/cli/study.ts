@@ -1,24 +1,11 @@
 /** The command `study`: many runs from one file. */
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
 import type { Command } from 'commander';
-import {
-  chooseAdapter,
-  type PlannedRun,
-  readPlan,
-  readStudy,
-  readStudyPlan,
-  runStudy,
-  type StudyObserver,
-  type StudyPlan,
-  type StudyRun,
-} from '../index.js';
-import { percent, short, showLosses } from '../report/numbers.js';
-import { estimateStudy, resolveStudy } from '../study/estimate.js';
+import { cancelStudy, readPlan, readStudyPlan, type StudyPlan, UserError } from '../index.js';
+import { short } from '../report/numbers.js';
+import { estimateStudy } from '../study/estimate.js';
 import { type CommandResult, defineAction, type Terminal } from './command.js';
-import { interruptible } from './interruption.js';
-import { wholeNumber } from './numbers.js';
 import { addStudyReport } from './study-report.js';
+import { addStartFlags, readWithJobs, type StartFlags, startStudy } from './study-run.js';
 import { duration, studyTable } from './study-table.js';
 import { makeTable } from './table.js';
 
@@ -32,17 +19,17 @@ export function addStudyCommand(program: Command): void {
     .description('start a study, or join it from another process or machine that shares its folder')
     .argument('<file>', 'YAML file of the study')
     .option('--out <folder>', "folder of the study (default: the file's out)")
-    .option('--jobs <count>', 'runs at a time', wholeNumber(1), 1)
     .option('--dry-run', 'print runs, FLOPs and the time expected on this adapter; start and write nothing')
     .option(
       '--adapter <name>',
       'with --dry-run: adapter, by a part of its name or its number (runs take that of the file)',
     );
-  defineAction<{ out?: string; jobs: number; dryRun?: boolean; adapter?: string }>(
+  addStartFlags(run);
+  defineAction<StartFlags & { out?: string; dryRun?: boolean; adapter?: string }>(
     run,
-    async (terminal, { out, jobs, dryRun, adapter }, file) => {
+    async (terminal, { out, dryRun, adapter, ...start }, file) => {
       const plan = readStudyPlan(file!, out);
-      return dryRun ? showEstimate(terminal, plan, adapter) : runToEnd(terminal, plan, jobs);
+      return dryRun ? showEstimate(terminal, plan, adapter) : startStudy(terminal, plan, start);
     },
   );
 
@@ -50,91 +37,45 @@ export function addStudyCommand(program: Command): void {
     .command('resume')
     .description('go on with a study: runs that are done stay, those that failed are tried again')
     .argument('<folder>', 'folder of the study')
-    .option('--jobs <count>', 'runs at a time', wholeNumber(1), 1);
-  defineAction<{ jobs: number }>(resume, (terminal, { jobs }, folder) => runToEnd(terminal, readPlan(folder!), jobs));
+    .option('--run <name>', 'this run alone, once its source is done');
+  addStartFlags(resume);
+  defineAction<StartFlags & { run?: string }>(resume, async (terminal, { run, ...start }, folder) => {
+    const plan = readPlan(folder!);
+    if (run !== undefined) checkRun(plan, run);
+    return startStudy(terminal, plan, start, run === undefined ? undefined : [run]);
+  });
 
   const status = study
     .command('status')
     .description('how far every run of a study is')
     .argument('<folder>', 'folder of the study');
   defineAction(status, async (terminal, _, folder) => {
-    const found = await readStudy(folder!);
+    const found = await readWithJobs(terminal, folder!);
     terminal.print(studyTable(found));
-    const runs = found.runs.map(({ name, state, progress, error, record }) => {
+    const runs = found.runs.map(({ name, state, progress, error, record, job }) => {
       const last = record?.evaluations.at(-1);
-      return { name, state, progress, ...(error && { error }), ...(last && { heldOut: last.heldOut }) };
+      const told = { ...(error && { error }), ...(job && { job }) };
+      return { name, state, progress, ...told, ...(last && { heldOut: last.heldOut }) };
     });
     return { name: found.name, folder: found.folder, runs };
+  });
+
+  const cancel = study
+    .command('cancel')
+    .description("cancel a study's jobs in Slurm; runs that have begun end with a checkpoint")
+    .argument('<folder>', 'folder of the study');
+  defineAction(cancel, async (terminal, _, folder) => {
+    const runs = await cancelStudy(readPlan(folder!).folder);
+    terminal.print(runs.length > 0 ? `cancelled: ${runs.join(', ')}` : 'nothing of this study is in the queue');
+    return { folder: folder!, cancelled: runs };
   });
 
   addStudyReport(study);
 }
 
-/** Runs with a bar over the FLOPs that are left, and a line for each run that ends; Ctrl-C stops with checkpoints. */
-async function runToEnd(terminal: Terminal, plan: StudyPlan, jobs: number): Promise<CommandResult> {
-  const { observer, end } = await observe(terminal, plan);
-  const onInterrupt = () => terminal.note('stopping after the current steps, with checkpoints');
-  const summary = await interruptible(onInterrupt, signal => runStudy(plan, { jobs, signal, observer })).finally(end);
-  terminal.print(studyTable(await readStudy(plan.folder)));
-  if (summary.status === 'done') terminal.print(`report with: babelgrad study report ${plan.folder}`);
-  else {
-    terminal.print(`go on with: babelgrad study resume ${plan.folder}`);
-    process.exitCode ||= 1; // an interruption's stands
-  }
-  return { folder: plan.folder, ...summary };
-}
-
-/**
- * Returns an observer that shows the runs. It throws before any run is started.
- * @throws UserError when a run's configuration, its data and the adapter don't fit together.
- */
-async function observe(terminal: Terminal, plan: StudyPlan): Promise<{ observer: StudyObserver; end(): void }> {
-  const { chosen } = (await chooseAdapter(plan.runs[0]!.config.adapter)).choice;
-  const resolved = resolveStudy(plan, chosen);
-  const flopsOf = ({ name }: PlannedRun) => resolved.get(name)!.flopsPerToken * resolved.get(name)!.tokens;
-  const progress = new Map((await studyIfThere(plan)).map(run => [run.name, run.progress]));
-  const flopsDone = () => plan.runs.reduce((sum, run) => sum + flopsOf(run) * (progress.get(run.name) ?? 0), 0);
-  const before = flopsDone();
-  const total = plan.runs.reduce((sum, run) => sum + flopsOf(run), 0);
-  let done = [...progress.values()].filter(share => share === 1).length;
-  const bar = total > before ? terminal.progress(plan.name, total - before, 'FLOPs') : undefined;
-  const current = new Map<string, string>();
-  const show = () => {
-    const runs = `${done}/${plan.runs.length} runs`;
-    bar?.update(flopsDone() - before, [runs, ...current.values()].join(' · '));
-  };
-  const ended = ({ name }: PlannedRun, line: string) => {
-    current.delete(name);
-    terminal.note(line);
-    show();
-  };
-  const observer: StudyObserver = {
-    onNote: ({ name }, text) => terminal.note(`${name}: ${text}`),
-    onWait: ({ name }, holder) => terminal.note(`${name}: waiting for ${holder}, which is running it`),
-    onProgress({ name }, { step, steps, loss, tokensPerSecond }) {
-      progress.set(name, step / steps);
-      current.set(
-        name,
-        `${name} ${percent(step / steps)} loss ${loss?.toFixed(3) ?? 'not finite'} ${short(tokensPerSecond)} tokens/s`,
-      );
-      show();
-    },
-    onRunEnd(run, { status, heldOut, tokens, step, steps }) {
-      progress.set(run.name, step / steps);
-      if (status === 'done') done++;
-      ended(
-        run,
-        `${run.name}: ${status}, ${short(tokens)} tokens, held-out loss in nats per token ${showLosses(heldOut)}`,
-      );
-    },
-    onRunFailed: (run, error) => ended(run, `${run.name}: failed: ${error}`),
-  };
-  return { observer, end: () => bar?.stop() };
-}
-
-/** Returns the runs of a study that was started before. */
-async function studyIfThere({ folder }: StudyPlan): Promise<readonly StudyRun[]> {
-  return existsSync(join(folder, 'study.json')) ? (await readStudy(folder)).runs : [];
+function checkRun({ folder, runs }: StudyPlan, run: string): void {
+  if (runs.some(({ name }) => name === run)) return;
+  throw new UserError(`'${folder}' has no run '${run}'; its runs are ${runs.map(({ name }) => name).join(', ')}`);
 }
 
 async function showEstimate(terminal: Terminal, plan: StudyPlan, adapterName?: string): Promise<CommandResult> {

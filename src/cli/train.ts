@@ -21,6 +21,7 @@ import { showDryRun } from './dry-run.js';
 import { addHealthOptions, kebab, takeHealth } from './health.js';
 import { interruptible } from './interruption.js';
 import type { Progress } from './progress.js';
+import { withRanks } from './ranks.js';
 import { showEvaluations, showPasses } from './show-run.js';
 import { measureRun } from './speed.js';
 
@@ -50,7 +51,9 @@ export function addTrainCommands(program: Command): void {
   defineAction<ResumeCommandOptions>(resume, (terminal, given, folder) => {
     const health = takeHealth(given);
     const { checkpoint, dropBadLines, verify } = given;
-    return watch(terminal, options => resumeRun(folder!, { ...options, checkpoint, health, dropBadLines, verify }));
+    return withRanks(terminal, (spoken, ranks) =>
+      watch(spoken, options => resumeRun(folder!, { ...options, checkpoint, health, dropBadLines, verify, ranks })),
+    );
   });
 }
 
@@ -66,15 +69,18 @@ type TrainOptions = Record<string, unknown> & {
 async function run(
   terminal: Terminal,
   { from, dryRun: dry, adapt, verify, ...options }: TrainOptions,
-): Promise<CommandResult> {
-  const health = takeHealth(options);
-  const config = readConfig(options);
-  if (dry) {
-    const planned = await dryRun(config, { from });
-    return showDryRun(terminal, planned, await measureRun(planned, config));
-  }
-  const tune = { cache: cacheFolder() };
-  return watch(terminal, runOptions => startRun(config, { ...runOptions, from, adapt, tune, health, verify }));
+): Promise<CommandResult | undefined> {
+  return withRanks(terminal, async (spoken, ranks) => {
+    const health = takeHealth(options);
+    const config = readConfig(options);
+    if (dry) {
+      if (ranks) throw new UserError('--dry-run is for one process: start it without the launcher');
+      const planned = await dryRun(config, { from });
+      return showDryRun(spoken, planned, await measureRun(planned, config));
+    }
+    const tune = { cache: cacheFolder() };
+    return watch(spoken, runOptions => startRun(config, { ...runOptions, from, adapt, tune, health, verify, ranks }));
+  });
 }
 
 /** Adds a flag for every field of the configuration. */

@@ -30,15 +30,24 @@ export function sequencesOf(ids: Uint32Array, T: number): Uint32Array {
   return sequences;
 }
 
+/** Every `size`-th batch from number `rank` on. */
+export interface Share {
+  readonly rank: number;
+  readonly size: number;
+}
+const WHOLE: Share = { rank: 0, size: 1 };
+
 /** Tells `visit` the loss in nats of every prediction of sequences [n, T+1], and the id that was predicted. */
 async function eachLoss(
   evaluator: Losses,
   sequences: Uint32Array,
   visit: (nats: number, id: number) => void,
   onScored?: (sequences: number) => void,
+  { rank, size }: Share = WHOLE,
 ): Promise<void> {
   const { B, T } = evaluator.shape;
-  for (let start = 0; start < sequences.length; start += B * (T + 1)) {
+  const stride = B * (T + 1);
+  for (let start = rank * stride; start < sequences.length; start += size * stride) {
     const batch = sequences.subarray(start, start + B * (T + 1));
     const losses = await evaluator.of(batch);
     losses.forEach((loss, i) => {
@@ -80,7 +89,23 @@ export async function textLoss(
   text: { readonly ids: Uint32Array; readonly bytes: number; readonly markIds: ReadonlySet<number> },
   onScored?: (sequences: number) => void,
 ): Promise<TextLoss> {
-  const { ids, bytes, markIds } = text;
+  return lossOfSums(text, [await textSums(evaluator, text, WHOLE, onScored)]);
+}
+
+/** Sums of losses in nats, of a text's own tokens and of the marks around documents, and the number of both. */
+export interface TextSums {
+  readonly text: number;
+  readonly marks: number;
+  readonly tokens: number;
+}
+
+/** Scores a share of a text's batches. @throws UserError as `textLoss`. */
+export async function textSums(
+  evaluator: Losses,
+  { ids, markIds }: { readonly ids: Uint32Array; readonly markIds: ReadonlySet<number> },
+  share: Share,
+  onScored?: (sequences: number) => void,
+): Promise<TextSums> {
   if (ids.length < 2)
     throw new UserError(`a text of ${ids.length} token id(s) has none to predict; it needs at least 2`);
   const sums = { text: 0, marks: 0 };
@@ -89,7 +114,14 @@ export async function textLoss(
     sums[markIds.has(id) ? 'marks' : 'text'] += nats;
     tokens++;
   };
-  await eachLoss(evaluator, sequencesOf(ids, evaluator.shape.T), visit, onScored);
-  const loss = (sums.text + sums.marks) / tokens;
-  return { loss, perplexity: Math.exp(loss), bitsPerByte: sums.text / Math.LN2 / bytes, tokens, bytes };
+  await eachLoss(evaluator, sequencesOf(ids, evaluator.shape.T), visit, onScored, share);
+  return { ...sums, tokens };
+}
+
+/** Returns the loss of a text whose shares were scored apart. */
+export function lossOfSums({ bytes }: { readonly bytes: number }, shares: readonly TextSums[]): TextLoss {
+  const total = (field: keyof TextSums) => shares.reduce((sum, share) => sum + share[field], 0);
+  const [text, tokens] = [total('text'), total('tokens')];
+  const loss = (text + total('marks')) / tokens;
+  return { loss, perplexity: Math.exp(loss), bitsPerByte: text / Math.LN2 / bytes, tokens, bytes };
 }

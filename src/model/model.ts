@@ -231,7 +231,7 @@ export class Model extends ModelTensors {
           throw new Error(`'${spec.name}' ${showShape(spec.shape)} was given ${given} values`);
         }
       }
-      await model.#fillHalves();
+      await model.fillHalves();
     } catch (error) {
       model.destroy();
       throw error;
@@ -239,7 +239,11 @@ export class Model extends ModelTensors {
     return model;
   }
 
-  async #fillHalves(): Promise<void> {
+  /**
+   * Makes the f16 copies of weights that were written anew.
+   * @internal
+   */
+  async fillHalves(): Promise<void> {
     const stretches = this.halves.stretches(() => true);
     if (stretches.length === 0) return;
     const graph = new Graph();

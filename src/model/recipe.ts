@@ -12,8 +12,10 @@ export interface Recipe {
  * of 1M tokens, of 2M from 1B and of 4M from 2.7B parameters on. Smaller models, which a CPU can train, get short
  * contexts, small batches and a higher rate.
  */
-export function recipeFor(config: ModelConfig): Recipe {
-  const { total } = countParameters(config);
+export const recipeFor = (config: ModelConfig): Recipe => recipeForSize(countParameters(config).total);
+
+/** Returns the recipe for a number of parameters. */
+export function recipeForSize(total: number): Recipe {
   if (total < 40e6) return { contextLength: 128, batchTokens: 2048, learningRate: total < 2e6 ? 3e-3 : 1e-3 };
   const batchTokens = 2 ** 20 * (total < 1e9 ? 1 : total < 2.7e9 ? 2 : 4);
   return { contextLength: 2048, batchTokens, learningRate: 2e-4 };

@@ -13,14 +13,18 @@ import { UserError } from '../errors.js';
 import { removeFolderWhole, writeFolderWhole } from '../files.js';
 import { type ModelConfig, parameterSpecs } from '../model/config.js';
 import type { Model } from '../model/model.js';
+import type { OuterStep } from '../train/outer-step.js';
 import type { Trainer } from '../train/step.js';
 
+/** The momentum of outer steps, of a run that makes them. */
+const OUTER = 'outer.safetensors';
 /** The name of the tensor that holds the state of loss scaling, beside the moments. */
 const SCALER = 'loss_scaling';
 
 export interface CheckpointContents {
   readonly model: Model;
   readonly trainer: Trainer;
+  readonly outer?: OuterStep | undefined;
   readonly tokenizerJson: string;
   /** What came with the model that the run started from. */
   readonly companions?: Companions | undefined;
@@ -41,7 +45,7 @@ export async function saveCheckpoint(
   { latest, isKept }: Retention,
   contents: CheckpointContents,
 ): Promise<string> {
-  const { model, trainer, tokenizerJson, companions, state } = contents;
+  const { model, trainer, outer, tokenizerJson, companions, state } = contents;
   const folder = checkpointFolder(run, state.step);
   await writeFolderWhole(folder, async target => {
     await writeModel(model, target, tokenizerJson, companions);
@@ -53,6 +57,10 @@ export async function saveCheckpoint(
     const scaler = await trainer.scaler();
     const scaling = scaler ? [floatTensor(SCALER, [scaler.length], async () => scaler)] : [];
     await writeSafetensors(target.create(OPTIMIZER), [...tensors, ...scaling]);
+    if (outer) {
+      const momenta = model.specs.map(({ name, shape }) => floatTensor(name, shape, async () => outer.momentum(name)));
+      await writeSafetensors(target.create(OUTER), momenta);
+    }
     const training = { format: TRAINING_FORMAT, ...state, guard: [...(await trainer.guard())] };
     target.write('training.json', `${JSON.stringify(training, null, 2)}\n`);
   });
@@ -90,6 +98,18 @@ export function checkOptimizerState(checkpoint: string, config: ModelConfig): vo
         }
       }
     }
+  } finally {
+    file.close();
+  }
+}
+
+/** Returns a checkpoint's momentum of outer steps by parameter; undefined where it has none. */
+export function readOuterMomentum(checkpoint: string, model: Model): ReadonlyMap<string, Float32Array> | undefined {
+  const path = join(checkpoint, OUTER);
+  if (!existsSync(path)) return undefined;
+  const file = SafetensorsFile.open(path);
+  try {
+    return new Map(model.specs.map(({ name, shape }) => [name, file.read(name, shape)]));
   } finally {
     file.close();
   }

@@ -7,9 +7,13 @@ import { PRECISIONS } from '../model/model.js';
 import { presetNames } from '../model/presets.js';
 import { ADAMW_DEFAULTS } from '../optim/adamw.js';
 import { ANNEAL_SHAPES, COOLDOWN_SHAPES, SCHEDULES } from '../optim/schedule.js';
+import { WIRE_TYPES } from '../parallel/all-reduce.js';
 
 /** What a CPT run does with AdamW's moments of its source. */
 export const OPTIMIZER_STATES = ['keep', 'reset'] as const;
+
+/** How ranks keep together: by the mean of their gradients at each step, or of their weights every so many steps. */
+export const PARALLEL = ['data', 'diloco'] as const;
 
 const count = (description: string) => z.int().positive().describe(description);
 const share = (description: string) => z.number().min(0).max(1).describe(description);
@@ -106,6 +110,15 @@ const trainFields = {
   checkpointEveryTokens: z.number().positive().describe('tokens between checkpoints (default: a fifth of the budget)'),
   keepCheckpoints: z.int().min(1).describe('latest checkpoints that are kept'),
   keepEvery: z.int().min(0).describe('beside the latest, every so many-th checkpoint is kept for good; 0: none'),
+  parallel: z
+    .enum(PARALLEL)
+    .describe('several ranks: data sums gradients at each step; diloco lets each go alone for syncEvery steps'),
+  syncEvery: count('diloco: steps between outer steps'),
+  outerLearningRate: z.number().positive().describe('diloco: learning rate of the outer step'),
+  outerMomentum: z.number().min(0).lt(1).describe('diloco: Nesterov momentum of the outer step'),
+  gradientType: z
+    .enum(WIRE_TYPES)
+    .describe('several ranks: the type in which gradients (diloco: moves of weights) travel; sums are f32'),
   adapter: z.string().describe('adapter, by a part of its name or its number'),
   tuneSeconds: z
     .number()
@@ -132,6 +145,11 @@ export const defaults = {
   seed: 0,
   keepCheckpoints: 2,
   keepEvery: 0,
+  parallel: 'data',
+  syncEvery: 50,
+  outerLearningRate: 0.7,
+  outerMomentum: 0.9,
+  gradientType: 'f32',
   tuneSeconds: 20,
   deterministic: false,
 } as const;

@@ -2,6 +2,8 @@
 import type { Companions } from '../checkpoint/companions.js';
 import type { Mixture } from '../data/mixture.js';
 import type { Device } from '../gpu/device.js';
+import type { Group } from '../parallel/ranks.js';
+import type { OuterStep } from '../train/outer-step.js';
 import type { Trainer } from '../train/step.js';
 import type { HealthOptions } from './health.js';
 import type { EvaluationLine, StepLine } from './metrics.js';
@@ -39,6 +41,10 @@ export interface TrainContext {
   readonly device: Device;
   readonly trainer: Trainer;
   readonly mixture: Mixture;
+  /** The processes that train the run together, of which this is one. */
+  readonly ranks: Group;
+  /** What brings them together with `parallel: diloco`. */
+  readonly outer?: OuterStep | undefined;
   readonly data: Data;
   readonly companions?: Companions | undefined;
   readonly observer?: TrainObserver | undefined;

@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import { listCheckpoints } from '../checkpoint/find.js';
 import { heldOutText, type ScoredText } from '../data/scored-text.js';
-import { textLoss } from '../eval/text-loss.js';
+import { lossOfSums, textSums } from '../eval/text-loss.js';
 import { TokenLosses } from '../eval/token-losses.js';
 import { learningRateAt } from '../optim/schedule.js';
 import { type HealthLine, HealthProbe } from '../train/health-probe.js';
@@ -10,8 +10,10 @@ import { saveCheckpoint } from './checkpoint.js';
 import { CALMER, DivergedError, type RunSummary, type TrainContext } from './context.js';
 import { evaluationShape } from './evaluations.js';
 import { HEALTH_FILE, type HealthOptions, healthWarnings } from './health.js';
-import { type EvaluationLine, MetricsFile } from './metrics.js';
+import { type EvaluationLine, MetricsFile, NOWHERE } from './metrics.js';
+import { compareWeights } from './parallel.js';
 import { Reporter } from './reporter.js';
+import { steppingOf } from './stepping.js';
 
 /**
  * Trains from the trainer's step to the run's last one.
@@ -19,11 +21,14 @@ import { Reporter } from './reporter.js';
  * stay.
  */
 export async function train(context: TrainContext): Promise<RunSummary> {
-  const { folder, run, device, trainer, mixture, signal, observer } = context;
-  const metrics = new MetricsFile(join(folder, 'metrics.jsonl'), fault => observer?.onWarning?.(fault));
+  const { folder, run, device, trainer, mixture, ranks, observer } = context;
+  const metrics = ranks.isLead
+    ? new MetricsFile(join(folder, 'metrics.jsonl'), fault => observer?.onWarning?.(fault))
+    : NOWHERE;
+  const stepping = steppingOf(context);
   const reporter = new Reporter(context, metrics);
   const evaluate = await makeEvaluation(context);
-  const watch = context.health && (await watchHealth(context, context.health));
+  const watch = ranks.isLead && context.health && (await watchHealth(context, context.health));
   const tokensAt = (step: number) => step * run.batchTokens;
   const flopsAt = (step: number) => tokensAt(step) * run.flopsPerToken;
   /** Whether something that happens `times` times, and before the first step, happens now. */
@@ -34,6 +39,11 @@ export async function train(context: TrainContext): Promise<RunSummary> {
     run.keepEvery > 0 &&
     isDue(step, run.checkpoints) &&
     Math.floor((step * run.checkpoints) / run.steps) % run.keepEvery === 0;
+  /** Whether the last step was not finite, on any rank. */
+  const isUnsound = async () => {
+    await reporter.flush();
+    return stepping.isAnywhere(reporter.isUnsound);
+  };
   const resumedAt = context.isResumed ? trainer.step : undefined;
   /** What fell due after a step that was not finite: the weights may be no good, and the next steps will tell. */
   const owed = { evaluation: false, checkpoint: false };
@@ -46,9 +56,9 @@ export async function train(context: TrainContext): Promise<RunSummary> {
       const isLast = step === run.steps;
       const isResumed = step === resumedAt; // evaluated and saved before the run stopped
       const evaluates = (owed.evaluation || isDue(step, run.evaluations)) && (!isResumed || isLast);
-      if (evaluates) await reporter.flush();
-      owed.evaluation = evaluates && reporter.isUnsound && !isLast;
+      owed.evaluation = evaluates && (await isUnsound()) && !isLast;
       if (evaluates && !owed.evaluation) {
+        await stepping.settle(false);
         heldOut = await evaluate();
         checkLosses(step, heldOut, folder);
         const line = { kind: 'evaluation', step, tokens: tokensAt(step), flops: flopsAt(step), heldOut } as const;
@@ -56,17 +66,20 @@ export async function train(context: TrainContext): Promise<RunSummary> {
         observer?.onEvaluation?.(line);
         reporter.restartClock();
       }
-      const stopping = signal?.aborted === true;
+      const stopping = await stepping.isStopping();
       const saves = (owed.checkpoint || isDue(step, run.checkpoints) || stopping) && !isResumed;
-      if (saves) await reporter.flush();
-      owed.checkpoint = saves && reporter.isUnsound && !isLast && !stopping;
-      if (saves && !owed.checkpoint) {
+      const afterUnsound = saves && (await isUnsound());
+      owed.checkpoint = afterUnsound && !isLast && !stopping;
+      const isSaved = saves && !owed.checkpoint;
+      if (isSaved) await stepping.settle(true);
+      if (isSaved && ranks.isLead) {
         checkpoint = await saveCheckpoint(
           folder,
-          { latest: reporter.isUnsound ? Infinity : run.keepCheckpoints, isKept },
+          { latest: afterUnsound ? Infinity : run.keepCheckpoints, isKept },
           {
             model: trainer.model,
             trainer,
+            outer: context.outer,
             tokenizerJson: context.data.tokenizerJson,
             companions: context.companions,
             state: {
@@ -83,6 +96,9 @@ export async function train(context: TrainContext): Promise<RunSummary> {
             },
           },
         );
+      }
+      if (isSaved) {
+        await compareWeights(ranks, trainer.model);
         reporter.restartClock();
       }
       if (isLast || stopping) {
@@ -101,8 +117,7 @@ export async function train(context: TrainContext): Promise<RunSummary> {
       }
       const sequences = mixture.next(run.batchTokens / run.contextLength);
       const learningRate = learningRateAt(run.schedule, step + 1, run.steps);
-      trainer.submit(sequences, learningRate);
-      await reporter.submitted(sequences, learningRate);
+      await reporter.submitted(await stepping.submit(sequences, learningRate), learningRate);
       if (watch && (trainer.step % watch.every === 0 || trainer.step === run.steps)) {
         await reporter.flush(); // stops at a step that was not finite
         await watch.look(learningRate);
@@ -111,7 +126,7 @@ export async function train(context: TrainContext): Promise<RunSummary> {
     }
   } finally {
     evaluate.destroy();
-    watch?.destroy();
+    if (watch) watch.destroy();
   }
 }
 
@@ -139,7 +154,7 @@ async function watchHealth({ folder, trainer, observer }: TrainContext, { every,
 }
 
 /** Makes a function that returns the mean held-out loss of every language, over the same tokens each time. */
-async function makeEvaluation({ run, data, trainer }: TrainContext) {
+async function makeEvaluation({ run, data, trainer, ranks }: TrainContext) {
   const evaluator = await TokenLosses.create(trainer.model, evaluationShape(run));
   const texts: (ScoredText & { readonly language: string })[] = [];
   for (const [language, dataset] of data.heldOut) {
@@ -149,7 +164,8 @@ async function makeEvaluation({ run, data, trainer }: TrainContext) {
   const evaluate = async (): Promise<EvaluationLine['heldOut']> => {
     const heldOut: Record<string, EvaluationLine['heldOut'][string]> = {};
     for (const text of texts) {
-      const { loss, bitsPerByte, tokens, bytes } = await textLoss(evaluator, text);
+      const own = await textSums(evaluator, text, ranks);
+      const { loss, bitsPerByte, tokens, bytes } = lossOfSums(text, await ranks.gather(own));
       heldOut[text.language] = { loss, tokens, bitsPerByte, bytes };
     }
     return heldOut;

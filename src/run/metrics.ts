@@ -4,6 +4,7 @@ import { UserError } from '../errors.js';
 import type { TextLoss } from '../eval/text-loss.js';
 import { writeError, writeFileWhole } from '../files.js';
 import type { SkipReason } from '../optim/adamw.js';
+import type { Exchange } from '../train/shared-step.js';
 
 export interface StepLine {
   readonly kind: 'step';
@@ -22,6 +23,8 @@ export interface StepLine {
   readonly lossScale?: number;
   readonly learningRate: number;
   readonly tokensPerSecond: number;
+  /** What the exchange with other ranks took, where there are any. */
+  readonly exchange?: Exchange;
 }
 
 /** The held-out loss of one language, as in `TextLoss`. */
@@ -36,6 +39,10 @@ export interface EvaluationLine {
 }
 
 export type MetricsLine = StepLine | EvaluationLine;
+
+/** Where lines go: a file, or nowhere for a rank that writes none. */
+export type MetricsTarget = Pick<MetricsFile, 'append' | 'flush'>;
+export const NOWHERE: MetricsTarget = { append: () => {}, flush: () => {} };
 
 /** JSON lines that each belong to a step. */
 export class MetricsFile<Line extends { readonly step: number } = MetricsLine> {

@@ -5,15 +5,15 @@ import type { SkipReason, StepHealth } from '../optim/adamw.js';
 import { locateNonFinite, type NonFinite } from '../train/non-finite.js';
 import { writeOp } from '../train/recorded-op.js';
 import { CALMER, DivergedError, type TrainContext } from './context.js';
-import type { MetricsFile, StepLine } from './metrics.js';
+import type { MetricsTarget, StepLine } from './metrics.js';
+import type { Stepped } from './stepping.js';
 
 /** Steps are read back in groups of about this length: a readback costs little, but the terminal wants news. */
 const REPORT_EVERY_MS = 250;
 const MOST_UNREAD = 32;
 
 /** A step that was submitted. */
-interface Submitted {
-  readonly sequences: Uint32Array;
+interface Submitted extends Stepped {
   readonly learningRate: number;
 }
 
@@ -29,13 +29,15 @@ function skipWarning({ step, gradientNorm }: StepLine, reason: SkipReason, most:
 interface Group {
   readonly steps: readonly Submitted[];
   readonly last: number;
+  /** When the steps had run, where that is known: an exchange of gradients waits for them. */
+  readonly ranAt: number | undefined;
   read(): Promise<StepHealth[]>;
 }
 
 /** Reads steps back, one group at a time while the next group runs, and writes their lines. */
 export class Reporter {
   readonly #context: TrainContext;
-  readonly #metrics: MetricsFile;
+  readonly #metrics: MetricsTarget;
   #steps: Submitted[] = [];
   /** The group before, whose reports are on their way. */
   #earlier: Group | undefined;
@@ -44,13 +46,13 @@ export class Reporter {
   /** Whether the last step that was read was not finite. */
   isUnsound = false;
 
-  constructor(context: TrainContext, metrics: MetricsFile) {
+  constructor(context: TrainContext, metrics: MetricsTarget) {
     this.#context = context;
     this.#metrics = metrics;
   }
 
-  async submitted(sequences: Uint32Array, learningRate: number): Promise<void> {
-    this.#steps.push({ sequences, learningRate });
+  async submitted(stepped: Stepped, learningRate: number): Promise<void> {
+    this.#steps.push({ ...stepped, learningRate });
     if (this.#steps.length >= this.#group) await this.#turn();
   }
 
@@ -67,23 +69,27 @@ export class Reporter {
 
   /** Closes the present group and reports the one before, so that the device has work while this waits. */
   async #turn(): Promise<void> {
-    const { trainer } = this.#context;
+    const { run, trainer, ranks } = this.#context;
     const earlier = this.#earlier;
     const steps = this.#steps;
     this.#steps = [];
-    this.#earlier = steps.length > 0 ? { steps, last: trainer.step, read: trainer.collect() } : undefined;
+    const hasRun = ranks.size > 1 && run.parallel === 'data';
+    const ranAt = hasRun ? performance.now() : undefined;
+    this.#earlier = steps.length > 0 ? { steps, last: trainer.step, ranAt, read: trainer.collect() } : undefined;
     if (earlier) await this.#report(earlier);
   }
 
-  async #report({ steps, last, read }: Group): Promise<void> {
+  async #report({ steps, last, ranAt, read }: Group): Promise<void> {
     const { run, observer } = this.#context;
     const health = await read();
-    const stepMs = (performance.now() - this.#since) / steps.length;
-    this.restartClock();
+    const now = ranAt ?? performance.now();
+    const stepMs = (now - this.#since) / steps.length;
+    this.#since = now;
     this.#group = Math.max(1, Math.min(MOST_UNREAD, Math.floor(REPORT_EVERY_MS / stepMs)));
     const first = last - steps.length + 1;
     for (const [i, { loss, gradientNorm, badStep, lossScale, skipped }] of health.entries()) {
       const step = first + i;
+      const { learningRate, exchange } = steps[i]!;
       if (badStep !== 0)
         await this.#fail(badStep, { loss, gradientNorm, lossScale }, steps[badStep - first]!.sequences);
       const tokens = step * run.batchTokens;
@@ -96,8 +102,9 @@ export class Reporter {
         gradientNorm: skipped === 'overflow' ? null : finiteOrNull(gradientNorm),
         ...(skipped && { skipped }),
         ...(run.precision === 'f16' && { lossScale }),
-        learningRate: steps[i]!.learningRate,
+        learningRate,
         tokensPerSecond: Math.round((1000 * run.batchTokens) / stepMs),
+        ...(exchange && { exchange }),
       };
       this.#metrics.append([line]);
       observer?.onStep?.(line);
@@ -111,11 +118,10 @@ export class Reporter {
     { loss, gradientNorm, lossScale }: Pick<StepHealth, 'loss' | 'gradientNorm' | 'lossScale'>,
     sequences: Uint32Array,
   ): Promise<never> {
-    const { run, trainer, folder } = this.#context;
-    const { microBatch: B, contextLength: T } = run;
+    const { run, trainer, folder, ranks } = this.#context;
     const kept = ({ op }: NonFinite): string => {
       if (!op) return '';
-      const path = join(folder, `not-finite-step-${step}.op`);
+      const path = join(folder, `not-finite-step-${step}${ranks.size > 1 ? `-rank-${ranks.rank}` : ''}.op`);
       writeOp(path, op);
       return `, made by '${op.op}'; its inputs are kept: babelgrad audit replay ${path}`;
     };
@@ -126,14 +132,22 @@ export class Reporter {
           `${loss}; the checkpoints in '${join(folder, 'checkpoints')}' are good. Use precision f32. ${CALMER}`,
       );
     }
-    const where = await locateNonFinite(trainer.model, sequences, { B, T }, lossScale).then(
-      found =>
-        found
+    const own = await locateNonFinite(trainer.model, sequences, trainer.settings, lossScale).then(
+      found => ({
+        isFound: found !== undefined,
+        text: found
           ? `the first value that is not finite is ${found.value} at index ${found.index} of ` +
             `'${found.tensor}'${kept(found)}`
           : 'all tensors are finite, but the sum of squares of the gradients is not',
-      error => `where it started could not be found, which takes all tensors at once (${messageOf(error)})`,
+      }),
+      error => ({
+        isFound: false,
+        text: `where it started could not be found, which takes all tensors at once (${messageOf(error)})`,
+      }),
     );
+    const all = await ranks.gather(own);
+    const by = all.findIndex(({ isFound }) => isFound);
+    const where = (by > 0 ? `on rank ${by}, ` : '') + all[Math.max(0, by)]!.text;
     throw new DivergedError(
       `step ${step}: the loss is ${loss} and the gradient norm ${gradientNorm}; ${where}. ` +
         `Training stopped before the update${skipped}; the checkpoints in '${join(folder, 'checkpoints')}' are good. ` +

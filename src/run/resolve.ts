@@ -8,8 +8,9 @@ import { CHECKPOINTING } from '../model/llama.js';
 import { PRECISIONS } from '../model/model.js';
 import { recipeFor } from '../model/recipe.js';
 import { ANNEAL_SHAPES, COOLDOWN_SHAPES, SCHEDULES } from '../optim/schedule.js';
+import { WIRE_TYPES } from '../parallel/all-reduce.js';
 import { choicesSchema } from '../tune/choices.js';
-import { defaults, MODEL_FIELDS, OPTIMIZER_STATES, type RunConfig, type RunFields } from './config.js';
+import { defaults, MODEL_FIELDS, OPTIMIZER_STATES, PARALLEL, type RunConfig, type RunFields } from './config.js';
 import { freezeStepsOf, optimizerStateOf, scheduleOf } from './continuation.js';
 import { chooseEvaluations, times } from './evaluations.js';
 import type { Data } from './run-data.js';
@@ -80,6 +81,12 @@ export const resolvedSchema = z.object({
   checkpoints: count,
   keepCheckpoints: count,
   keepEvery: z.int().nonnegative().default(0),
+  parallel: z.enum(PARALLEL).default(defaults.parallel),
+  syncEvery: count.default(defaults.syncEvery),
+  outerLearningRate: z.number().default(defaults.outerLearningRate),
+  outerMomentum: z.number().default(defaults.outerMomentum),
+  /** The type in which gradients travel between ranks. */
+  gradientType: z.enum(WIRE_TYPES).default(defaults.gradientType),
   adapter: z.string().nullable(),
   /** The variants of kernels and the adapter they ran on; runs from before they were recorded have none. */
   kernels: choicesSchema.extend({ adapter: z.string(), driver: z.string() }).optional(),
@@ -160,6 +167,11 @@ export function resolveRun(config: RunConfig, { data, maxBindingBytes, from }: R
     checkpoints: times(config.checkpointEveryTokens, 5, { tokens, steps }),
     keepCheckpoints: config.keepCheckpoints,
     keepEvery: config.keepEvery,
+    parallel: config.parallel,
+    syncEvery: config.syncEvery,
+    outerLearningRate: config.outerLearningRate,
+    outerMomentum: config.outerMomentum,
+    gradientType: config.gradientType,
     adapter: config.adapter ?? null,
   };
 }

@@ -6,16 +6,18 @@ import { findModelFolder, listCheckpoints } from '../checkpoint/find.js';
 import { checkModelFolder, loadModel } from '../checkpoint/model-folder.js';
 import { readTrainingState } from '../checkpoint/training-record.js';
 import { checkModelFiles, damageOfCheckpoint, latestWhole, notesOfChecksums } from '../checkpoint/whole.js';
-import { claimFolder, showClaim } from '../claim.js';
-import { Mixture } from '../data/mixture.js';
+import { Mixture, type MixtureState } from '../data/mixture.js';
 import { UserError } from '../errors.js';
 import { writeFileWhole } from '../files.js';
-import { type Device, openDevice } from '../gpu/device.js';
+import type { Device } from '../gpu/device.js';
+import type { VariantTable } from '../kernels/variants.js';
 import { initialWeights } from '../model/init.js';
 import { Model } from '../model/model.js';
+import { ALONE, type Group } from '../parallel/ranks.js';
+import { OuterStep } from '../train/outer-step.js';
 import { Trainer } from '../train/step.js';
 import { adapting } from './adapt.js';
-import { restoreTrainer } from './checkpoint.js';
+import { readOuterMomentum, restoreTrainer } from './checkpoint.js';
 import type { RunConfig } from './config.js';
 import type { RunSummary, TrainObserver } from './context.js';
 import { notesOf } from './continuation.js';
@@ -32,8 +34,10 @@ import {
   setAsideAfter,
 } from './folder.js';
 import { HEALTH_FILE, type HealthOptions } from './health.js';
+import { withClaim, withDevice } from './held.js';
 import { train } from './loop.js';
 import { MetricsFile } from './metrics.js';
+import { agree, sharedRun } from './parallel.js';
 import { repeatNotes } from './repeats.js';
 import type { ResolvedRun } from './resolve.js';
 import { checkDataFiles, type Data, openData } from './run-data.js';
@@ -51,6 +55,8 @@ export interface RunOptions {
   readonly health?: HealthOptions | undefined;
   /** Whether the files that are read are compared with their checksums first; by default they are. */
   readonly verify?: boolean | undefined;
+  /** The ranks that train the run together; each of them calls this. Rank 0 writes the folder and is the observed. */
+  readonly ranks?: Group | undefined;
 }
 
 export interface ResumeOptions extends RunOptions {
@@ -87,10 +93,15 @@ export interface StartOptions extends RunOptions {
  * console.log(heldOut.en?.loss, checkpoint);
  */
 export function startRun(config: RunConfig, options: StartOptions = {}): Promise<RunSummary> {
-  return withClaim(config.out, () => startClaimed(config, options));
+  return withClaim(config.out, options.ranks, () => startClaimed(config, options));
 }
 
 async function startClaimed(config: RunConfig, options: StartOptions): Promise<RunSummary> {
+  const { ranks = ALONE } = options;
+  if (ranks.size > 1 && options.adapt) {
+    throw new UserError('--adapt is for one process: ranks that fail apart cannot start again together');
+  }
+  if (!ranks.isLead) return startFresh(config, options);
   if (isUnbegun(config.out)) removeRun(config.out);
   else if (holdsRun(config.out)) {
     throw new UserError(
@@ -109,17 +120,21 @@ async function startClaimed(config: RunConfig, options: StartOptions): Promise<R
 async function startFresh(config: RunConfig, options: StartOptions): Promise<RunSummary> {
   const checkpoint = options.from === undefined ? undefined : findModelFolder(options.from);
   const data = openData(config.sources, config.heldOut);
-  return withDevice(options.device, config.adapter, data, async device => {
+  const { ranks = ALONE } = options;
+  return withDevice(options, config.adapter, data, async device => {
     const checked = checkpoint ? [...checkModelFolder(checkpoint), ...notesOfMarks(checkpoint, data.marks)] : [];
-    const resolved = resolve(config, checkpoint, data, device.adapter);
+    const resolved = sharedRun(resolve(config, checkpoint, data, device.adapter), ranks.size);
+    await agree(ranks, resolved, data, device);
     const { signal, observer, tune } = options;
     const verified = options.verify === false ? [] : await checkFiles(data, checkpoint);
     for (const note of [...verified, ...checked, ...notesOf(resolved), ...repeatNotes(resolved)]) {
       observer?.onNote?.(note);
     }
     const search = { folder: tune?.cache, signal, observer };
-    const variants = await variantsForStart(device.adapter, resolved, config, search);
-    const run = { ...resolved, kernels: recordOf(variants) };
+    const { variants, kernels } = await variantsOfAll(device, resolved, ranks, () =>
+      variantsForStart(device.adapter, resolved, config, search),
+    );
+    const run = { ...resolved, kernels };
     const { precision } = run;
     const model = checkpoint
       ? await loadModel(device, checkpoint, { precision, variants })
@@ -128,11 +143,25 @@ async function startFresh(config: RunConfig, options: StartOptions): Promise<Run
     const companions = withMarks(source, data.tokenizerJson, data.marks);
     return trainFrom(device, config.out, run, { model, companions }, data, options, trainer => {
       if (run.optimizerState === 'keep') restoreTrainer(trainer, checkpoint!, 0);
-      writeFileWhole(join(config.out, CONFIG), `${JSON.stringify(run, null, 2)}\n`);
-      writeFileWhole(join(config.out, METRICS), '');
+      if (ranks.isLead) {
+        writeFileWhole(join(config.out, CONFIG), `${JSON.stringify(run, null, 2)}\n`);
+        writeFileWhole(join(config.out, METRICS), '');
+      }
       return undefined;
     });
   });
+}
+
+/** Returns the variants of kernels that the lead of all ranks `choose`s, so that all run the same. */
+async function variantsOfAll(
+  { adapter }: Device,
+  run: ResolvedRun,
+  ranks: Group,
+  choose: () => Promise<VariantTable>,
+): Promise<{ readonly variants: VariantTable; readonly kernels: NonNullable<ResolvedRun['kernels']> }> {
+  const chosen = ranks.isLead ? await choose() : undefined;
+  const [kernels] = (await ranks.gather(chosen ? recordOf(chosen) : null)) as [ReturnType<typeof recordOf>];
+  return { variants: chosen ?? variantsForResume(adapter, { ...run, kernels }), kernels };
 }
 
 /** Checks the files that a run starts from. @returns what the user should know. @throws UserError naming a bad one. */
@@ -152,7 +181,7 @@ async function checkFiles(data: Data, checkpoint: string | undefined): Promise<s
  */
 export async function resumeRun(folder: string, options: ResumeOptions = {}): Promise<RunSummary> {
   readRunConfig(folder); // a claim would make the folder
-  return withClaim(folder, () => resumeSurviving(folder, options));
+  return withClaim(folder, options.ranks, () => resumeSurviving(folder, options));
 }
 
 /**
@@ -160,7 +189,7 @@ export async function resumeRun(folder: string, options: ResumeOptions = {}): Pr
  * @throws UserError as `startRun` and `resumeRun`.
  */
 export function startOrResumeRun(config: RunConfig, options: StartOptions = {}): Promise<RunSummary> {
-  return withClaim(config.out, () => startOrResumeClaimed(config, options));
+  return withClaim(config.out, options.ranks, () => startOrResumeClaimed(config, options));
 }
 
 /** Does the same for a caller that has claimed the folder. */
@@ -175,15 +204,16 @@ function resumeSurviving(folder: string, { checkpoint, ...options }: ResumeOptio
 }
 
 async function resumeClaimed(folder: string, options: ResumeOptions): Promise<RunSummary> {
-  const run = readRunConfig(folder);
-  mendCheckpoints(folder);
-  const { checkpoint } = options;
+  const { checkpoint, ranks = ALONE } = options;
+  const run = sharedRun(readRunConfig(folder), ranks.size);
+  if (ranks.isLead) mendCheckpoints(folder);
+  await ranks.gather('mended');
   const latest = checkpoint === undefined ? listCheckpoints(folder).at(-1) : checkpointNamed(folder, checkpoint);
   if (!latest)
     throw new UserError(`the run '${folder}' has no checkpoint yet; the command that started it starts it again`);
   if (options.verify !== false) await checkCheckpoint(folder, latest);
   const data = openData(run.sources, run.heldOut);
-  return withDevice(options.device, run.adapter ?? undefined, data, async device => {
+  return withDevice(options, run.adapter ?? undefined, data, async device => {
     const changed = data.sources.find(
       ({ tokens }, i) => tokens.index.tokenizer !== run.tokenizer || tokens.trainTokens !== run.sources[i]!.trainTokens,
     );
@@ -193,6 +223,7 @@ async function resumeClaimed(folder: string, options: ResumeOptions): Promise<Ru
           'a run needs its own data to go on',
       );
     }
+    await agree(ranks, run, data, device);
     const notes = options.verify === false ? [] : await checkDataFiles(data);
     for (const note of [...notes, ...notesOfChecksums(latest.folder, 'training.json')])
       options.observer?.onNote?.(note);
@@ -202,6 +233,8 @@ async function resumeClaimed(folder: string, options: ResumeOptions): Promise<Ru
     return trainFrom(device, folder, run, { model, companions }, data, options, trainer => {
       const state = readTrainingState(latest.folder);
       restoreTrainer(trainer, latest.folder, state.step, state.guard);
+      const resumption = { mixture: state.mixture, checkpoint: latest.folder };
+      if (!ranks.isLead) return resumption;
       for (const name of [METRICS, HEALTH_FILE]) {
         const path = join(folder, name);
         if (!existsSync(path)) continue;
@@ -212,7 +245,7 @@ async function resumeClaimed(folder: string, options: ResumeOptions): Promise<Ru
       for (const aside of setAsideAfter(folder, state.step)) {
         options.observer?.onNote?.(`a later checkpoint was moved to '${aside}'; remove it when nobody needs it`);
       }
-      return state.mixture;
+      return resumption;
     });
   });
 }
@@ -229,16 +262,10 @@ async function checkCheckpoint(run: string, { step, folder }: { readonly step: n
   throw new UserError(`${damage}; ${way}`);
 }
 
-async function withClaim<Result>(folder: string, body: () => Promise<Result>): Promise<Result> {
-  const release = await claimFolder(folder);
-  if (!release) {
-    throw new UserError(`'${folder}' is being trained by ${showClaim(folder)}; wait for its end, or stop it`);
-  }
-  try {
-    return await body();
-  } finally {
-    await release();
-  }
+/** Where a run goes on. */
+interface Resumption {
+  readonly mixture: MixtureState;
+  readonly checkpoint: string;
 }
 
 async function trainFrom(
@@ -248,38 +275,43 @@ async function trainFrom(
   { model, companions }: { readonly model: Model; readonly companions: Companions | undefined },
   data: Data,
   options: RunOptions,
-  prepare: (trainer: Trainer) => ReturnType<Mixture['state']> | undefined,
+  prepare: (trainer: Trainer) => Resumption | undefined,
 ): Promise<RunSummary> {
   let trainer: Trainer | undefined;
   try {
+    const { ranks = ALONE } = options;
     const mixture = new Mixture(data.sources, { seed: run.dataSeed, contextLength: run.contextLength });
-    trainer = await Trainer.create(model, trainerSettings(run));
+    trainer = await Trainer.create(model, trainerSettings(run, ranks.size));
     const state = prepare(trainer);
-    if (state) mixture.restore(state);
+    if (state) mixture.restore(state.mixture);
     const isResumed = state !== undefined;
-    return await train({ folder, run, device, trainer, mixture, data, companions, isResumed, ...options });
+    const outer = run.parallel === 'diloco' ? await outerStepOf(run, trainer, ranks, state?.checkpoint) : undefined;
+    return await train({
+      folder,
+      run,
+      device,
+      trainer,
+      mixture,
+      data,
+      companions,
+      isResumed,
+      ...options,
+      ranks,
+      outer,
+    });
   } finally {
     trainer?.destroy();
     model.destroy();
   }
 }
 
-async function withDevice<Result>(
-  given: Device | undefined,
-  adapter: string | undefined,
-  data: Data,
-  body: (device: Device) => Promise<Result>,
-): Promise<Result> {
-  const device =
-    given ??
-    (await openDevice({ adapter }).catch(error => {
-      data.close();
-      throw error;
-    }));
-  try {
-    return await body(device);
-  } finally {
-    data.close();
-    if (!given) device.close();
-  }
+function outerStepOf(
+  { outerLearningRate, outerMomentum, gradientType }: ResolvedRun,
+  trainer: Trainer,
+  ranks: Group,
+  checkpoint: string | undefined,
+): Promise<OuterStep> {
+  const settings = { learningRate: outerLearningRate, momentum: outerMomentum, wire: gradientType };
+  const momenta = checkpoint === undefined ? undefined : readOuterMomentum(checkpoint, trainer.model);
+  return OuterStep.create(trainer, ranks, settings, momenta && (name => momenta.get(name)!));
 }

@@ -9,10 +9,12 @@ import { evaluationShape } from './evaluations.js';
 import { batchOf, newModel, type ResolvedRun } from './resolve.js';
 import { openData } from './run-data.js';
 
-export const trainerSettings = (run: ResolvedRun): TrainerSettings => ({
+/** The settings of a run's trainer, or of each of several `ranks` that divide its batch. */
+export const trainerSettings = (run: ResolvedRun, ranks = 1): TrainerSettings => ({
   B: run.microBatch,
   T: run.contextLength,
-  microBatches: run.batchTokens / (run.microBatch * run.contextLength),
+  microBatches: run.batchTokens / (ranks * run.microBatch * run.contextLength),
+  sharers: run.parallel === 'data' ? ranks : 1,
   optimizer: { ...run.optimizer, mostSkipped: run.maxSkippedSteps, spike: run.spikeFactor },
   checkpointing: run.checkpointing,
   frozenSteps: run.freezeBodySteps,

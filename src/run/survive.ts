@@ -9,10 +9,12 @@ const MOST_LOSSES = 3;
 
 /**
  * Runs `attempt`. Where the device is lost that the run has opened, it goes on by `resume` from its latest checkpoint,
- * on a new device.
+ * on a new device; not where other ranks train with it, which cannot go back.
  * @throws whatever ended the run, with what is left of it and how to go on.
  */
-export async function surviving<Options extends Partial<Pick<TrainContext, 'device' | 'signal' | 'observer'>>>(
+export async function surviving<
+  Options extends Partial<Pick<TrainContext, 'device' | 'signal' | 'observer' | 'ranks'>>,
+>(
   folder: string,
   options: Options,
   attempt: () => Promise<RunSummary>,
@@ -29,7 +31,7 @@ export async function surviving<Options extends Partial<Pick<TrainContext, 'devi
       const latest = latestStep();
       losses = latest === before ? losses + 1 : 1;
       before = latest;
-      const isLost = error instanceof DeviceLostError && !options.device && !options.signal?.aborted;
+      const isLost = error instanceof DeviceLostError && !options.device && !options.ranks && !options.signal?.aborted;
       if (!isLost || latest === undefined || losses > MOST_LOSSES) throw withWayOn(error, folder);
       const count = `${losses} of at most ${MOST_LOSSES} times`;
       options.observer?.onWarning?.(`${error.message}; going on from the checkpoint of step ${latest} (${count})`);

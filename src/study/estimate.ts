@@ -32,10 +32,11 @@ export interface StudyEstimate {
 }
 
 /**
- * Returns every run with all its numbers, in the order of the plan.
+ * Returns every run with all its numbers, in the order of the plan. `bindingBytes` is the most bytes of one binding on
+ * the adapter; without it, one that takes any is thought of, for machines that will not run the study themselves.
  * @throws UserError when the configuration of a run, its data and the adapter don't fit together.
  */
-export function resolveStudy(plan: StudyPlan, adapter: AdapterDescription): Map<string, ResolvedRun> {
+export function resolveStudy(plan: StudyPlan, bindingBytes = Number.POSITIVE_INFINITY): Map<string, ResolvedRun> {
   const resolved = new Map<string, ResolvedRun>();
   for (const { name, config, from } of plan.runs) {
     const data = openData(config.sources, config.heldOut);
@@ -43,7 +44,7 @@ export function resolveStudy(plan: StudyPlan, adapter: AdapterDescription): Map<
       if (from && 'folder' in from) data.sources[0]!.tokens.checkTokenizerOf(findModelFolder(from.folder));
       const context = {
         data,
-        maxBindingBytes: maxBindingBytes(adapter),
+        maxBindingBytes: bindingBytes,
         ...(from && { from: startOf(from, resolved) }),
       };
       resolved.set(name, resolveRun(config, context));
@@ -71,7 +72,7 @@ function startOf(from: NonNullable<PlannedRun['from']>, resolved: ReadonlyMap<st
  */
 export async function estimateStudy(plan: StudyPlan, adapterName?: string): Promise<StudyEstimate> {
   const { chosen: adapter } = (await chooseAdapter(adapterName)).choice;
-  const resolved = resolveStudy(plan, adapter);
+  const resolved = resolveStudy(plan, maxBindingBytes(adapter));
   const refusals = new Map([...resolved].map(([name, run]) => [name, runMemory(adapter, run).refusals[0]]));
   const possible = [...resolved].filter(([name]) => refusals.get(name) === undefined).map(([, run]) => run);
   const speeds = await measureSpeeds(possible, adapterName);

@@ -52,6 +52,8 @@ const studyFields = {
     )
     .default([]),
   seeds: z.array(z.int().min(0)).min(1).default([0]),
+  /** What the jobs of a cluster are asked for. */
+  slurm: fields.optional(),
 };
 const studySchema = z.strictObject(studyFields);
 export type StudyFile = z.infer<typeof studySchema>;

@@ -4,6 +4,7 @@ import { UserError } from '../errors.js';
 import { checkedFileName } from '../paths.js';
 import { MODEL_FIELDS, parseConfig, parseFields, type RunConfig } from '../run/config.js';
 import { commonTargets, type ReplayAccount, readStudyFile, type Strategy, type StudyFile, targetsOf } from './file.js';
+import { parseSlurm, type SlurmOptions } from './slurm/options.js';
 
 /** A run of a study, before it is started. */
 export interface PlannedRun {
@@ -30,6 +31,8 @@ export interface StudyPlan {
   readonly source?: string;
   readonly targets: readonly string[];
   readonly runs: readonly PlannedRun[];
+  /** What jobs ask a cluster for, where the file says so. It is no part of the study's own plan. */
+  readonly slurm?: SlurmOptions;
 }
 
 /** Returns the folder of a run. @throws UserError when its name, in which its language is, cannot be a file's. */
@@ -83,6 +86,7 @@ function planStudy(study: StudyFile, path: string): StudyPlan {
     ...(source !== undefined && { source }),
     targets: targetsOf(study),
     runs,
+    ...(study.slurm && { slurm: parseSlurm(study.slurm, `'${path}': slurm`) }),
   };
 }
 

@@ -5,42 +5,30 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { claimFolder, isClaimed, showClaim } from '../claim.js';
 import { messageOf } from '../errors.js';
-import type { RunSummary } from '../run/context.js';
-import { type Execute, inChildProcess, type RunProgress } from './execute.js';
+import {
+  chosenRuns,
+  isReady,
+  type StartStudyOptions,
+  type StudyEngine,
+  type StudySummary,
+  summarize,
+} from './engine.js';
+import { type Execute, inChildProcess } from './execute.js';
 import { type PlannedRun, runFolder, type StudyPlan } from './plan.js';
-import { forgetFailure, isDone, readFailure, writeFailure, writePlan } from './state.js';
+import { forgetFailure, isDone, writeFailure, writePlan } from './state.js';
 
-export interface StudyObserver {
-  onRunStart?(run: PlannedRun): void;
-  onProgress?(run: PlannedRun, progress: RunProgress): void;
-  onNote?(run: PlannedRun, text: string): void;
-  /** Is told when a run is done or interrupted. */
-  onRunEnd?(run: PlannedRun, summary: RunSummary): void;
-  onRunFailed?(run: PlannedRun, error: string): void;
-  /** Is told once of each run that is left to do and that another process holds; `holder` says which. */
-  onWait?(run: PlannedRun, holder: string): void;
-}
-
-export interface RunStudyOptions {
+export interface LocalOptions {
   /** The number of runs at a time. */
   readonly jobs?: number;
   readonly execute?: Execute;
-  readonly observer?: StudyObserver;
-  /** Aborting this signal ends every run after its current step, with a checkpoint. */
-  readonly signal?: AbortSignal | undefined;
 }
 
-export interface StudySummary {
-  /**
-   * `done`: every run is done. `incomplete`: some failed, or wait for one that did. `interrupted`: the signal was
-   * aborted.
-   */
-  readonly status: 'done' | 'incomplete' | 'interrupted';
-  readonly done: readonly string[];
-  readonly failed: readonly { readonly run: string; readonly error: string }[];
-  /** The CPT runs whose source run failed. */
-  readonly blocked: readonly string[];
-}
+export interface RunStudyOptions extends LocalOptions, StartStudyOptions {}
+
+/** Runs studies in child processes of this one, until every run has ended. */
+export const localEngine = (local: LocalOptions = {}): StudyEngine => ({
+  start: (plan, options) => runStudy(plan, { ...local, ...options }),
+});
 
 /** How often the runs that other processes hold are looked at. */
 const LOOK_EVERY_MS = 2000;
@@ -57,13 +45,14 @@ const LOOK_EVERY_MS = 2000;
  * console.log(status, done, failed);
  */
 export async function runStudy(plan: StudyPlan, options: RunStudyOptions = {}): Promise<StudySummary> {
-  const { jobs = 1, signal } = options;
+  const { jobs = 1, signal, only } = options;
   writePlan(plan);
+  const runs = chosenRuns(plan, only);
   const tried = new Set<string>();
   const awaited = new Set<string>();
   const running = new Set<Promise<void>>();
   while (!signal?.aborted) {
-    const next = running.size < jobs ? await claimNext(plan, tried) : undefined;
+    const next = running.size < jobs ? await claimNext(plan, runs, tried) : undefined;
     if (next) {
       tried.add(next.run.name);
       const job: Promise<void> = runOne(plan, next.run, options)
@@ -72,7 +61,7 @@ export async function runStudy(plan: StudyPlan, options: RunStudyOptions = {}): 
       running.add(job);
     } else if (running.size > 0) await Promise.race(running);
     else {
-      const others = await runsOfOthers(plan, tried);
+      const others = await runsOfOthers(plan.folder, runs, tried);
       if (others.length === 0) break;
       for (const run of others) {
         if (!awaited.has(run.name)) options.observer?.onWait?.(run, showClaim(runFolder(plan.folder, run.name)));
@@ -82,19 +71,12 @@ export async function runStudy(plan: StudyPlan, options: RunStudyOptions = {}): 
     }
   }
   await Promise.all(running);
-  return summarize(plan, signal?.aborted === true);
-}
-
-const sourceOf = ({ from }: PlannedRun): string | undefined => (from && 'run' in from ? from.run : undefined);
-
-function isReady(plan: StudyPlan, run: PlannedRun): boolean {
-  const source = sourceOf(run);
-  return source === undefined || isDone(plan.folder, plan.runs.find(({ name }) => name === source)!);
+  return summarize(plan.folder, runs, signal?.aborted ? 'interrupted' : 'incomplete');
 }
 
 /** Claims the first run that is ready and that no other process holds. */
-async function claimNext(plan: StudyPlan, tried: ReadonlySet<string>) {
-  for (const run of plan.runs) {
+async function claimNext(plan: StudyPlan, runs: readonly PlannedRun[], tried: ReadonlySet<string>) {
+  for (const run of runs) {
     if (tried.has(run.name) || isDone(plan.folder, run) || !isReady(plan, run)) continue;
     const release = await claimFolder(runFolder(plan.folder, run.name));
     if (!release) continue;
@@ -105,7 +87,11 @@ async function claimNext(plan: StudyPlan, tried: ReadonlySet<string>) {
 }
 
 /** Returns what other processes run and have not done, so that there may be work later. */
-async function runsOfOthers({ folder, runs }: StudyPlan, tried: ReadonlySet<string>): Promise<PlannedRun[]> {
+async function runsOfOthers(
+  folder: string,
+  runs: readonly PlannedRun[],
+  tried: ReadonlySet<string>,
+): Promise<PlannedRun[]> {
   const others: PlannedRun[] = [];
   for (const run of runs) {
     if (!tried.has(run.name) && !isDone(folder, run) && (await isClaimed(runFolder(folder, run.name))))
@@ -132,20 +118,4 @@ async function runOne(plan: StudyPlan, run: PlannedRun, { execute, observer, sig
     writeFailure(plan.folder, run.name, messageOf(error));
     observer?.onRunFailed?.(run, messageOf(error));
   }
-}
-
-function summarize(plan: StudyPlan, aborted: boolean): StudySummary {
-  const isRunDone = new Map(plan.runs.map(run => [run.name, isDone(plan.folder, run)]));
-  const failed = plan.runs.flatMap(({ name }) => {
-    const error = isRunDone.get(name) ? undefined : readFailure(plan.folder, name);
-    return error === undefined ? [] : [{ run: name, error }];
-  });
-  const blocked = plan.runs.filter(run => failed.some(({ run: name }) => name === sourceOf(run)));
-  const done = plan.runs.filter(({ name }) => isRunDone.get(name));
-  return {
-    status: aborted ? 'interrupted' : done.length === plan.runs.length ? 'done' : 'incomplete',
-    done: done.map(({ name }) => name),
-    failed,
-    blocked: blocked.map(({ name }) => name),
-  };
 }

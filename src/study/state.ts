@@ -20,8 +20,23 @@ import { type PlannedRun, runFolder, type StudyPlan } from './plan.js';
  * - `blocked`: its source run failed.
  * - `interrupted`: it was started, and no process holds it.
  * - `running`: a process holds its claim.
+ * - `queued`: a job of a cluster will run it (`withJobs`).
  */
-export type RunState = 'done' | 'running' | 'interrupted' | 'failed' | 'pending' | 'waiting' | 'blocked';
+export type RunState = 'done' | 'running' | 'queued' | 'interrupted' | 'failed' | 'pending' | 'waiting' | 'blocked';
+
+/** The job of a cluster that runs a run, or was the last to do so. */
+export interface StudyJob {
+  /** The task of a job array, as Slurm's commands take it: `12_3`. */
+  readonly id: string;
+  /** The state in Slurm's words. */
+  readonly state: string;
+  /** Why it waits, or why it ended, in Slurm's words. */
+  readonly reason?: string;
+  /** Whether it waits or runs. */
+  readonly isLive: boolean;
+  /** The file that its output is in, once it has started. */
+  readonly output?: string;
+}
 
 /** A run of a study as it is now. */
 export interface StudyRun extends PlannedRun {
@@ -32,6 +47,8 @@ export interface StudyRun extends PlannedRun {
   readonly error?: string;
   /** The configuration and metrics, once the run has started. */
   readonly record?: RunRecord;
+  /** Its job, where it has one (`withJobs`). */
+  readonly job?: StudyJob;
 }
 
 export interface Study extends Omit<StudyPlan, 'runs'> {
@@ -74,7 +91,8 @@ const planSchema = z.object({
  */
 export function writePlan(plan: StudyPlan): void {
   const path = join(plan.folder, PLAN_FILE);
-  const text = `${JSON.stringify({ format: FORMAT, ...plan }, null, 1)}\n`;
+  const { slurm: _, ...identity } = plan; // what a cluster is asked for may change
+  const text = `${JSON.stringify({ format: FORMAT, ...identity }, null, 1)}\n`;
   if (existsSync(path) && readText(path) !== text) {
     throw new UserError(
       `'${plan.folder}' holds a study with other runs or settings; choose another folder with out, ` +
@@ -153,7 +171,7 @@ async function stateOf(study: string, run: PlannedRun, earlier: ReadonlyMap<stri
 const stepsSchema = z.looseObject({ steps: z.number() });
 
 /** Whether the run's last step has its checkpoint. */
-export function isDone(study: string, { name }: PlannedRun): boolean {
+export function isDone(study: string, { name }: Pick<PlannedRun, 'name'>): boolean {
   const folder = runFolder(study, name);
   const latest = listCheckpoints(folder).at(-1);
   if (!latest) return false;

@@ -8,6 +8,7 @@ import { cacheFolder, failBeyondFileLimit } from '../files.js';
 import type { TrainObserver } from '../run/context.js';
 import { startOrResumeClaimed } from '../run/run.js';
 import type { Execute, WorkerMessage, WorkerTask } from './execute.js';
+import { isInSlurmJob } from './slurm/in-job.js';
 
 /** Takes the run from where it is; the parent has claimed its folder, and this process keeps it if the parent dies. */
 const inThisProcess: Execute = ({ folder, config, from }, { signal, onProgress, onNote }) => {
@@ -34,7 +35,8 @@ if (process.send) {
   process.on('SIGHUP', () => {});
   failBeyondFileLimit();
   process.on('SIGTERM', () => {
-    if (abort.signal.aborted) process.kill(process.pid, 'SIGKILL'); // a second one, or the parent is gone, too
+    // a second one, or the parent is gone, too
+    if (abort.signal.aborted && !isInSlurmJob()) process.kill(process.pid, 'SIGKILL');
     abort.abort();
   });
   process.on('disconnect', () => abort.abort());

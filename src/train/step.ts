@@ -63,6 +63,11 @@ export class Trainer {
    * @internal
    */
   readonly plans: readonly Plan[];
+  /**
+   * The program without the update: gradients and loss.
+   * @internal
+   */
+  readonly passes: readonly Command[];
   /** The number of optimizer steps made so far. */
   step = 0;
   readonly #traced: TracedStep;
@@ -82,6 +87,7 @@ export class Trainer {
     for (let micro = 0; micro < settings.microBatches; micro++) {
       program.push(...traced.inputs.load(traced.packed, micro), ...microBatch.commands);
     }
+    this.passes = program;
     this.program = [...program, ...update.commands];
   }
 
@@ -116,10 +122,10 @@ export class Trainer {
   }
 
   /**
-   * The parameters with their gradients and moments by group, and what the last step reported of itself.
+   * The parameters with their gradients and moments by group, the loss, and what the last step reported of itself.
    * @internal
    */
-  get state(): Pick<TracedStep, 'parameters' | 'stepHealth'> {
+  get state(): Pick<TracedStep, 'parameters' | 'stepHealth' | 'loss'> {
     return this.#traced;
   }
 
@@ -149,11 +155,20 @@ export class Trainer {
    * @throws UserError when the ids are not sound, or the model was destroyed; Error when 64 steps wait for `reports`.
    */
   submit(sequences: Uint32Array, learningRate: number): void {
+    this.begin(sequences, learningRate);
+    this.model.device.submit([...this.program, this.#keepReport()]);
+  }
+
+  /**
+   * Writes what a step on sequences reads. Whoever runs its `passes` ends it with `finish`.
+   * @internal
+   */
+  begin(sequences: Uint32Array, learningRate: number): void {
     const { B, T, microBatches, optimizer, frozenSteps = 0 } = this.settings;
     checkBatch(this.model, sequences, { B: microBatches * B, T });
     if (this.#unread === HISTORY) throw new Error(`${HISTORY} steps have not been read: call reports()`);
     const { device, config } = this.model;
-    const { packed, schedule, bodySchedule, stepHealth, history } = this.#traced;
+    const { packed, schedule, bodySchedule } = this.#traced;
     device.write(packed, packSequences(sequences, this.settings, microBatches, config.vocabSize));
     this.step++;
     device.write(schedule.buffer!, scheduleWords(optimizer, this.step, learningRate, this.updates));
@@ -161,9 +176,22 @@ export class Trainer {
       const updates = this.step > frozenSteps ? this.#bodyUpdates : 0;
       device.write(bodySchedule.buffer!, scheduleWords(optimizer, updates, learningRate));
     }
+  }
+
+  /**
+   * Submits the update.
+   * @internal
+   */
+  finish(): void {
+    this.model.device.submit([...this.plans[1]!.commands, this.#keepReport()]);
+  }
+
+  /** Returns the command that keeps a step's report until it is read. */
+  #keepReport(): Command {
+    const { stepHealth, history } = this.#traced;
     const from = { buffer: stepHealth.buffer!, offsetBytes: 0, sizeBytes: STEP_HEALTH_BYTES };
     const to = { buffer: history, offsetBytes: this.#unread++ * STEP_HEALTH_BYTES, sizeBytes: STEP_HEALTH_BYTES };
-    device.submit([...this.program, { kind: 'copy', from, to }]);
+    return { kind: 'copy', from, to };
   }
 
   /**

@@ -31,6 +31,8 @@ export interface TrainerSettings extends BatchShape {
    * The number of updates that the moments had seen before the first step, if they come from another run; 0 by default.
    */
   readonly earlierUpdates?: number | undefined;
+  /** The number of trainers that share a step, each with such a batch of its own; 1 by default. */
+  readonly sharers?: number | undefined;
 }
 
 /** The number of steps whose reports wait on the device until they are read. */
@@ -52,6 +54,8 @@ export class TracedStep {
   readonly inputs: BatchInputs;
   /** The micro-batches of a step, one after another. */
   readonly packed: DeviceBuffer;
+  /** The mean loss of the step's tokens [1]; where it is shared, this trainer's part of that mean. */
+  readonly loss: Tensor;
   readonly schedule: Tensor;
   /** The schedule of the parameters that are frozen at first, where there are any. */
   readonly bodySchedule: Tensor | undefined;
@@ -66,7 +70,6 @@ export class TracedStep {
   readonly microBatch = new Graph();
   /** The update: clipping and AdamW. */
   readonly update = new Graph();
-  readonly #loss: Tensor;
   readonly #norms: { destroy(): void };
   readonly #owned: DeviceBuffer[] = [];
 
@@ -100,7 +103,7 @@ export class TracedStep {
       );
       this.inputs = new BatchInputs(memory, settings);
       this.packed = make('packed batch', 4 * settings.microBatches * this.inputs.words);
-      this.#loss = tensor('loss', [1]);
+      this.loss = tensor('loss', [1]);
       this.schedule = tensor('schedule', [4]);
       this.stepHealth = tensor('health', [STEP_HEALTH_BYTES / 4]);
       this.guard = tensor('guard', [4]);
@@ -112,7 +115,7 @@ export class TracedStep {
       this.history = make('history', HISTORY * STEP_HEALTH_BYTES);
       this.#traceMicroBatch(model, settings);
       const { schedule, bodySchedule, stepHealth: health, guard, scaler } = this;
-      const state = { loss: this.#loss, schedule, bodySchedule, health, guard, scaler };
+      const state = { loss: this.loss, schedule, bodySchedule, health, guard, scaler };
       this.#norms = traceUpdate(this.update, memory, this.#updated(model), settings.optimizer, state);
     } catch (error) {
       this.destroy();
@@ -146,7 +149,7 @@ export class TracedStep {
     }));
   }
 
-  #traceMicroBatch(model: ModelTensors, { B, T, microBatches, checkpointing }: TrainerSettings): void {
+  #traceMicroBatch(model: ModelTensors, { B, T, microBatches, checkpointing, sharers = 1 }: TrainerSettings): void {
     const graph = this.microBatch;
     const { config, precision } = model;
     const tensors = {
@@ -156,16 +159,16 @@ export class TracedStep {
       matrix: (group: string) => this.parameters.get(group)!.matrix,
       ropeTable: (length: number) => model.ropeTable(length),
     };
-    const scale = 1 / (B * T * microBatches);
+    const scale = 1 / (B * T * microBatches * sharers);
     const gradient = { scale, lossScale: this.scaler };
     const losses = traceLosses(graph, tensors, this.inputs, { B, T }, { gradient, checkpointing });
-    addSum(graph, losses, scale, this.#loss);
+    addSum(graph, losses, scale, this.loss);
     backward(graph, losses);
   }
 
   /** Returns the commands that set the gradients and the loss to zero, which a step adds to. */
   clear(): Command[] {
-    return [this.#loss.buffer!, ...this.gradients.buffers].map(buffer => ({ kind: 'clear', buffer }));
+    return [this.loss.buffer!, ...this.gradients.buffers].map(buffer => ({ kind: 'clear', buffer }));
   }
 
   destroy(): void {

@@ -19,8 +19,14 @@ const training = [
 beforeAll(() => tokenizeSample(root), 60_000);
 
 /** Runs the command, does `act` when stderr shows `shown`, and waits for the end; the status is the one of a shell. */
-function interrupted(parameters: string[], shown: RegExp, act: (child: ChildProcess) => void) {
-  const child = spawn(process.execPath, [join(packageRoot, 'dist/src/cli/main.js'), ...parameters], { cwd: root });
+function interrupted(
+  parameters: string[],
+  shown: RegExp,
+  act: (child: ChildProcess) => void,
+  options: { readonly detached?: boolean; readonly env?: NodeJS.ProcessEnv } = {},
+) {
+  const program = join(packageRoot, 'dist/src/cli/main.js');
+  const child = spawn(process.execPath, [program, ...parameters], { cwd: root, ...options });
   let [stdout, stderr] = ['', ''];
   let acted = false;
   child.stdout.on('data', text => {
@@ -69,6 +75,27 @@ test('a terminal that closes, which is told more than once', async () => {
   });
   expect(status, stderr).toBe(129);
   expect(readdirSync(join(root, 'closed', 'checkpoints')).at(-1)).not.toBe('step-00000000');
+}, 60_000);
+
+test('a study in a job of Slurm, whose processes are all told twice', async () => {
+  const train = { contextLength: 32, batchTokens: 128, tokens: 1_280_000, deterministic: true };
+  const model = { hiddenSize: 32, intermediateSize: 48, numHiddenLayers: 1, numAttentionHeads: 2 };
+  const sizes = [{ name: 's', ...model }];
+  const study = { name: 'job', out: 'job', languages: { en: 'en' }, strategies: ['scratch'], sizes };
+  writeFileSync(join(root, 'job.yaml'), JSON.stringify({ ...study, train }));
+  const { status, stderr } = await interrupted(
+    ['study', 'run', 'job.yaml'],
+    /tokens\/s/,
+    child => {
+      process.kill(-child.pid!, 'SIGTERM');
+      child.stderr!.once('data', () => process.kill(-child.pid!, 'SIGTERM'));
+    },
+    { detached: true, env: { ...process.env, SLURM_JOB_ID: '1' } },
+  );
+  expect(status, stderr).toBe(143);
+  expect(stderr).toMatch(/s-scratch-en: interrupted/);
+  const checkpoints = readdirSync(join(root, 'job', 'runs', 's-scratch-en', 'checkpoints'));
+  expect(checkpoints.at(-1)).not.toBe('step-00000000');
 }, 60_000);
 
 test('demo, which goes on from what is there', async () => {

@@ -10,6 +10,7 @@ import { parsePoints } from '../../src/scaling/points.js';
 import { pointsCsv, studyPoints } from '../../src/study/points.js';
 import { readStudy } from '../../src/study/state.js';
 import { runCommand } from '../support/command.js';
+import { FakeSlurm } from '../support/slurm.js';
 import { sampleText } from '../support/text.js';
 
 const root = mkdtempSync(join(tmpdir(), 'babelgrad-cli-study-'));
@@ -117,6 +118,40 @@ describe('a study', () => {
     const shown = await babelgrad('study', 'status', 'failing');
     expect(shown.stdout).toMatch(/s-source failed: step \d+: the loss is/);
   }, 120_000);
+
+  test('in a queue: submitted, shown, run by a task as its script does, and cancelled', async () => {
+    const slurm = new FakeSlurm(join(root, 'slurm'));
+    write('queue.yaml', { out: 'queue', slurm: { partition: 'gpu' } });
+    const { status, result } = await json('study', 'run', 'queue.yaml', '--engine', 'slurm');
+    expect([status, result]).toEqual([0, expect.objectContaining({ status: 'submitted', done: [] })]);
+    expect(slurm.calls().map(({ intent }) => intent.runs)).toEqual([['s-source', 's-scratch-fr'], ['s-cpt-fr']]);
+    const task = await json('study', 'resume', 'queue', '--run', 's-source');
+    expect([task.status, task.result]).toEqual([0, expect.objectContaining({ status: 'done', done: ['s-source'] })]);
+    const shown = await babelgrad('study', 'status', 'queue');
+    for (const row of [
+      's-source │   done .* 1_0 pending',
+      's-scratch-fr │ queued .* 1_1',
+      's-cpt-fr │ queued .* 2_0',
+    ]) {
+      expect(shown.stdout.replaceAll(/ +│/g, ' │')).toMatch(new RegExp(row));
+    }
+    const cancelled = await json('study', 'cancel', 'queue');
+    expect(cancelled.result).toMatchObject({ cancelled: ['s-source', 's-scratch-fr', 's-cpt-fr'] });
+    slurm.setFate('away'); // the folders still tell
+    const { result: found, stderr } = await json('study', 'status', 'queue');
+    expect(found.runs).toMatchObject([{ state: 'done' }, { state: 'pending' }, { state: 'pending' }]);
+    expect(stderr).toContain('without jobs: squeue failed: slurm_load_jobs error: Unable to contact');
+    for (const [refused, message] of [
+      [['run', 'queue.yaml', '--engine', 'slurm', '--jobs', '2'], /'--jobs' is for the local engine/],
+      [['resume', 'queue', '--run', 'x'], /'queue' has no run 'x'; its runs are s-source, /],
+      [['cancel', 'en'], /'en' holds no study/],
+    ] as const) {
+      expect(await json('study', ...refused)).toMatchObject({
+        status: 2,
+        result: { error: expect.stringMatching(message) },
+      });
+    }
+  }, 240_000);
 
   test('bad input ends with 2 and a reason, before anything is started', async () => {
     write('bad.yaml', { out: 'bad', languages: { en: 'en', fr: 'nowhere' } });

@@ -417,6 +417,11 @@ const RESOLVED: ResolvedRun = {
   checkpoints: 1,
   keepCheckpoints: 2,
   keepEvery: 0,
+  parallel: 'data',
+  syncEvery: 50,
+  outerLearningRate: 0.7,
+  outerMomentum: 0.9,
+  gradientType: 'f32',
   adapter: null,
 };
 const RUN =

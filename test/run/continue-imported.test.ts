@@ -153,7 +153,7 @@ test('data made with another tokenizer than the checkpoint has is refused before
   expect(existsSync(never)).toBe(false);
   const run = { name: 'run', size: 's', strategy: 'cpt', language: 'en', replay: 0, seed: 0, config } as const;
   const plan = { name: 'study', folder: never, targets: ['en'], runs: [{ ...run, from: { folder: other } }] };
-  expect(() => resolveStudy(plan, context.device.adapter)).toThrow(message);
+  expect(() => resolveStudy(plan)).toThrow(message);
 });
 
 test('a checkpoint that is not sound is refused before a run starts, and by a dry run', async () => {

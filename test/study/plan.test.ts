@@ -52,7 +52,15 @@ describe('study.json', () => {
     }
   };
 
-  test('gives the plan back', () => {
+  test('gives the plan back, and leaves out what a cluster is asked for', () => {
+    writePlan({ ...plan(), folder });
+    writePlan({ ...plan({ slurm: { partition: 'gpu', time: '1-00' } }), folder });
+    expect(plan({ slurm: { time: '90' } }).slurm).toMatchObject({ time: '90', signalSeconds: 90, requeue: true });
+    expect(readPlan(folder)).toEqual({ ...plan(), folder });
+    rmSync(folder, { recursive: true });
+  });
+
+  test('gives the plan back as it was written', () => {
     expect(changed(() => {})).toEqual({ ...plan(), folder });
   });
 
@@ -187,6 +195,13 @@ describe('a bad file is told what is wrong', () => {
     ['a ratio of 1', { replay: [{ ratios: [1] }] }, /replay\.0\.ratios\.0/],
     ['replay without CPT', { strategies: ['source'], replay: [{ ratios: [0.1] }] }, /replay needs the strategy 'cpt'/],
     ['a mistyped strategy', { strategies: ['finetune'] }, /strategies\.0/],
+    ['an unknown field of Slurm', { slurm: { partitio: 'x' } }, /slurm: unknown field 'partitio'; .* 'partition'/],
+    ['a time that Slurm has not', { slurm: { time: '4h' } }, /'time' is "4h": must be minutes, minutes:seconds, /],
+    ['GPUs of no number', { slurm: { gpus: 'a100' } }, /'gpus' is "a100": must be how many, or a type and/],
+    ['two lines in one', { slurm: { account: 'a\n--wrap=x' } }, /'account' is .*: must be one line of text/],
+    ["an option that is the study's", { slurm: { extra: ['--array=3'] } }, /extra\.0.*is for the study itself to say/],
+    ["an option of one letter that is the study's", { slurm: { extra: ['-a3'] } }, /extra\.0.*is for the study itself/],
+    ['no option', { slurm: { extra: ['constraint'] } }, /extra\.0.*must be one option of sbatch/],
   ];
   test.each(cases)('%s', (_, changes, message) => {
     expect(() => plan(changes)).toThrow(UserError);

@@ -7,7 +7,7 @@ import { stringify } from 'yaml';
 import { claimFolder } from '../../src/claim.js';
 import type { Execute } from '../../src/study/execute.js';
 import { readStudyPlan, runFolder, type StudyPlan } from '../../src/study/plan.js';
-import { runStudy } from '../../src/study/run.js';
+import { localEngine, runStudy } from '../../src/study/run.js';
 import { readPlan, readStudy } from '../../src/study/state.js';
 
 const root = mkdtempSync(join(tmpdir(), 'babelgrad-study-run-'));
@@ -63,6 +63,17 @@ test('CPT comes after its source, and a finished study is not run again', async 
   const second = diary();
   expect((await runStudy(readPlan(plan.folder), { execute: second.execute })).done).toHaveLength(6);
   expect(second.started).toEqual([]);
+});
+
+test('one run alone is run, once its source is done', async () => {
+  const plan = planIn('only');
+  const { execute, started } = diary();
+  expect(await runStudy(plan, { execute, only: ['m-cpt-fr'] })).toMatchObject({ status: 'incomplete', done: [] });
+  expect(started).toEqual([]);
+  const { status, done } = await localEngine({ execute }).start(plan, { only: ['m-source'] });
+  expect([status, done]).toEqual(['done', ['m-source']]);
+  expect(await runStudy(plan, { execute, only: ['m-cpt-fr'] })).toMatchObject({ status: 'done', done: ['m-cpt-fr'] });
+  expect(started).toEqual(['m-source', 'm-cpt-fr']);
 });
 
 test('jobs run at once, and a CPT run still waits for its source', async () => {

@@ -1,0 +1,52 @@
+/** What a process holds while it trains a run: the folder, a device, and the data. */
+import { claimFolder, showClaim } from '../claim.js';
+import { UserError } from '../errors.js';
+import { type Device, openDevice } from '../gpu/device.js';
+import { ALONE, type Group } from '../parallel/ranks.js';
+import { adapterOfRank } from './parallel.js';
+import type { Data } from './run-data.js';
+
+/** Runs `body` with the folder claimed; of several ranks the lead claims it for all, before any of them goes on. */
+export async function withClaim<Result>(
+  folder: string,
+  ranks: Group = ALONE,
+  body: () => Promise<Result>,
+): Promise<Result> {
+  if (!ranks.isLead) {
+    await ranks.gather('claimed');
+    return body();
+  }
+  const release = await claimFolder(folder);
+  if (!release) {
+    throw new UserError(`'${folder}' is being trained by ${showClaim(folder)}; wait for its end, or stop it`);
+  }
+  try {
+    await ranks.gather('claimed');
+    return await body();
+  } finally {
+    await release();
+  }
+}
+
+/** Runs `body` with a device, the given one or the configured one, which is closed after it, as the data are. */
+export async function withDevice<Result>(
+  { device: given, ranks = ALONE }: { readonly device?: Device | undefined; readonly ranks?: Group | undefined },
+  adapter: string | undefined,
+  data: Data,
+  body: (device: Device) => Promise<Result>,
+): Promise<Result> {
+  const device =
+    given ??
+    (await adapterOfRank(ranks, adapter)
+      .then(own => openDevice({ adapter: own }))
+      .catch(error => {
+        data.close();
+        throw error;
+      }));
+  try {
+    return await body(device);
+  } finally {
+    data.close();
+    if (!given) device.close();
+  }
+}

@@ -1,0 +1,88 @@
+/**
+ * Steps that several trainers share, each with a part of the batch: data parallelism. Gradients and loss are summed
+ * over all, in buckets that travel while the backward pass goes on; then each trainer makes the same update.
+ */
+import type { Command } from '../gpu/program.js';
+import type { WireType } from '../parallel/all-reduce.js';
+import type { Ranks, Summed } from '../parallel/ranks.js';
+import { bucketsOf } from './buckets.js';
+import type { Trainer } from './step.js';
+
+/** What the exchange of a step took. */
+export interface Exchange {
+  /** The bytes that this rank sent to others. */
+  readonly sentBytes: number;
+  /** The milliseconds of all transfers, waiting for other ranks among them. */
+  readonly ms: number;
+  /** The milliseconds of these in which the device had nothing to compute: what the exchange cost. */
+  readonly exposedMs: number;
+}
+
+export interface SharedStepOptions {
+  /** The type in which gradients travel. */
+  readonly wire: WireType;
+  /** The bytes that a bucket grows to. */
+  readonly bucketBytes?: number | undefined;
+}
+
+export class SharedStep {
+  readonly #trainer: Trainer;
+  readonly #ranks: Pick<Ranks, 'sum'>;
+  readonly #wire: WireType;
+  /** The passes cut into parts, with what is final after each. */
+  readonly #parts: readonly { readonly commands: readonly Command[]; readonly ranges: Ranges }[];
+
+  /** `trainer` is made for as many `sharers` as there are ranks. */
+  constructor(trainer: Trainer, ranks: Pick<Ranks, 'sum'>, { wire, bucketBytes }: SharedStepOptions) {
+    this.#trainer = trainer;
+    this.#ranks = ranks;
+    this.#wire = wire;
+    const [plan] = trainer.plans;
+    const { parameters, loss } = trainer.state;
+    const gradients = [...parameters.values()].map(({ tensor }) => tensor.gradient!);
+    const start = trainer.passes.length - plan!.commands.length; // of the last micro-batch
+    let from = 0;
+    this.#parts = bucketsOf(plan!, [...gradients, loss], bucketBytes).map(({ after, ranges }) => {
+      const commands = trainer.passes.slice(from, start + after);
+      from = start + after;
+      return { commands, ranges };
+    });
+  }
+
+  /**
+   * Makes a step on this rank's sequences [microBatches*B, T+1]. It returns when the update is submitted.
+   * @throws RankError when another rank is lost; UserError as `Trainer.submit`.
+   */
+  async submit(sequences: Uint32Array, learningRate: number): Promise<Exchange> {
+    const trainer = this.#trainer;
+    const { device } = trainer.model;
+    trainer.begin(sequences, learningRate);
+    const reads = this.#parts.map(({ commands, ranges }) => {
+      device.submit(commands);
+      return device.copyOutAll(ranges);
+    });
+    const sums: Promise<Summed>[] = [];
+    for (const read of reads) {
+      const sum = this.#ranks.sum(await read(), this.#wire);
+      sum.catch(() => {}); // it is awaited below, unless a read fails first
+      sums.push(sum);
+    }
+    const computed = performance.now();
+    let [sentBytes, ms] = [0, 0];
+    for (const [i, { ranges }] of this.#parts.entries()) {
+      const summed = await sums[i]!;
+      sentBytes += summed.sentBytes;
+      ms += summed.ms;
+      let at = 0;
+      for (const { buffer, offsetBytes, sizeBytes } of ranges) {
+        device.write(buffer, new Float32Array(summed.values, at, sizeBytes / 4), offsetBytes);
+        at += sizeBytes;
+      }
+    }
+    const exposedMs = performance.now() - computed;
+    trainer.finish();
+    return { sentBytes, ms, exposedMs };
+  }
+}
+
+type Ranges = ReturnType<typeof bucketsOf>[number]['ranges'];
