@@ -14,8 +14,8 @@ const slurm = new FakeSlurm(join(root, 'slurm'));
 slurm.addCommand(
   'srun',
   `while [[ $1 == --* ]]; do shift; done
-  "$@" & echo $! > "$FAKE_SLURM/step"
-  wait $!`,
+  echo $$ > "$FAKE_SLURM/step"
+  exec "$@"`,
 );
 const folder = join(root, "it's a 100% study", 'array');
 mkdirSync(folder, { recursive: true });
@@ -29,29 +29,28 @@ beforeEach(() => {
 
 const started = join(root, 'started');
 
-/** Stands for babelgrad: writes how it was started; `ends` is its end, or it goes on until SIGTERM, and saves. */
-function command(ends?: string): string {
+/** Stands for babelgrad: writes how it was started, then ends, or goes on until SIGTERM, of which it makes `onTerm`. */
+function command({ ends = 'while :; do sleep 0.05; done', onTerm = 'echo saved; exit 143' }: Job): string {
   const program = join(root, 'program');
-  const end = ends ?? `trap 'echo saved; exit 143' TERM; while :; do sleep 0.05; done`;
-  writeFileSync(
-    program,
-    `trap : TERM\nprintf '%s\\n' "$MODULE" "$@" > ${started}.new; mv ${started}.new ${started}\n${end}\n`,
-  );
+  const tell = `printf '%s\\n' "$MODULE" "$@" > ${started}.new; mv ${started}.new ${started}`;
+  writeFileSync(program, `trap '${onTerm}' TERM\n${tell}\n${ends}\n`);
   return `bash ${quote(program)}`;
 }
 
 interface Job {
   readonly options?: Record<string, unknown>;
   readonly ends?: string;
+  readonly onTerm?: string;
   /** The signal that Slurm sends to the shell (USR1), or to the run (TERM). */
   readonly signal?: 'USR1' | 'TERM';
 }
 
 /** Runs the script as task 1 of job 12, and sends a signal when its run has begun. */
-async function runTask({ options = {}, ends, signal }: Job): Promise<{ status: number | null; output: string }> {
+async function runTask(job: Job): Promise<{ status: number | null; output: string }> {
+  const { options = {}, signal } = job;
   rmSync(started, { force: true });
   const script = join(folder, 'job.sh');
-  writeFileSync(script, batchScript(array, parseSlurm(options, 'slurm'), command(ends)));
+  writeFileSync(script, batchScript(array, parseSlurm(options, 'slurm'), command(job)));
   const task = { SLURM_ARRAY_JOB_ID: '12', SLURM_ARRAY_TASK_ID: '1', SLURM_JOB_ID: '13', SLURM_CPUS_PER_TASK: '2' };
   const child = spawn('bash', [script], { env: { ...process.env, ...task } });
   let output = '';
@@ -102,8 +101,7 @@ test('preemption requeues too, and is not counted', async () => {
 
 test('a task that is cancelled, whose run failed, or that may not is not requeued', async () => {
   expect((await runTask({ signal: 'TERM' })).status).toBe(143);
-  const failing = `trap 'exit 1' TERM; while :; do sleep 0.05; done`;
-  expect((await runTask({ ends: failing, signal: 'USR1' })).status).toBe(1);
+  expect((await runTask({ onTerm: 'exit 1', signal: 'USR1' })).status).toBe(1);
   slurm.set('preempted', '2026-11-28T19:57:49');
   const { status, output } = await runTask({ options: { requeue: false }, signal: 'USR1' });
   expect([status, output]).toEqual([143, expect.stringMatching(/saved/)]);

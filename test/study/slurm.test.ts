@@ -158,15 +158,19 @@ describe('a start that is cut off', () => {
     expect(dependencies()).toEqual([undefined, '--dependency=afterok:1_0', '--dependency=afterok:1_2']);
   });
 
-  test('before sbatch took an array submits it, once no sbatch can be on its way', async () => {
+  test('before sbatch took an array waits while an sbatch may be on its way, and else submits it', async () => {
     slurm.setFate('die before');
     await startAndDie();
     expect(submitted()).toEqual([]);
     const [intent] = readdirSync(join(plan.folder, 'slurm')).filter(name => name.startsWith('two-sizes-'));
     expect(intent).toMatch(/^two-sizes-[0-9a-f]{8}$/);
-    const began = Date.now();
-    await start(4000);
-    expect(Date.now() - began).toBeGreaterThan(1000);
+    const started = start(600_000);
+    setTimeout(() => slurm.add(intent!, 7, FIRST.length), 1000);
+    await started;
+    expect(submitted()).toEqual([OF_S, OF_M]);
+    expect(dependencies()).toEqual(['--dependency=afterok:7_0', '--dependency=afterok:7_2']);
+    slurm.reset();
+    await start(0);
     expect(submitted()).toEqual([FIRST, OF_S, OF_M]);
   });
 

@@ -62,6 +62,12 @@ export class FakeSlurm {
     return this.#read('tasks.json') ?? [];
   }
 
+  /** Puts an array into the queue that an sbatch of before has submitted. */
+  add(name: string, job: number, count: number): void {
+    const added = Array.from({ length: count }, (_, index) => ({ name, job, index, state: 'PENDING' }));
+    writeFileSync(join(this.#folder, 'tasks.json'), JSON.stringify([...this.tasks(), ...added]));
+  }
+
   /** Changes the tasks in the queue. */
   update(change: (task: FakeTask) => void): void {
     const tasks = this.tasks();
