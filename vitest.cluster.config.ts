@@ -1,13 +1,16 @@
 import { defineConfig } from 'vitest/config';
 
-/** Jobs of several processes, as clusters run them: they need an MPI, so that `npm test` leaves them out. */
+/**
+ * Jobs as clusters run them: ranks of an MPI, and a real Slurm of one node. They take minutes and system packages, so
+ * that `npm test` leaves them out.
+ */
 export default defineConfig({
   test: {
-    include: ['test/parallel/**/*.mpi.ts'],
+    include: ['test/parallel/*.mpi.ts', 'test/slurm/*.slurm.ts'],
     pool: 'forks',
-    maxWorkers: 1, // every test starts several processes
-    testTimeout: 300_000,
-    hookTimeout: 120_000,
+    fileParallelism: false, // every test starts several processes
+    testTimeout: 600_000,
+    hookTimeout: 300_000,
     globalSetup: ['test/support/adapter.ts'],
   },
 });

@@ -8,7 +8,7 @@
  * - Training steps: `Trainer`
  * - Text to tokens: `trainTokenizer`, `TextTokenizer`, `tokenizeFiles`, `TokenDataset`, `Mixture`
  * - Vocabularies: `continueBpe`, `extendVocabulary`, `measureTokens`
- * - Runs: `parseConfig`, `dryRun`, `startRun`, `resumeRun`
+ * - Runs: `parseConfig`, `dryRun`, `startRun`, `resumeRun`; by several processes: `launchOf`, `Ranks`
  * - Studies: `readStudyPlan`, `runStudy`, `readStudy`, `studyPoints`, `fitStudy`; on a cluster: `slurmEngine`,
  *   `withJobs`
  * - Scaling laws: `parsePoints`, `fitChinchilla`, `fitCpt`, `fitCompute`, `parseFit`, `makePlan`, `planReplay`

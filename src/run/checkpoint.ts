@@ -13,8 +13,10 @@ import { UserError } from '../errors.js';
 import { removeFolderWhole, writeFolderWhole } from '../files.js';
 import { type ModelConfig, parameterSpecs } from '../model/config.js';
 import type { Model } from '../model/model.js';
-import type { OuterStep } from '../train/outer-step.js';
+import type { Group } from '../parallel/ranks.js';
+import { OuterStep } from '../train/outer-step.js';
 import type { Trainer } from '../train/step.js';
+import type { ResolvedRun } from './resolve.js';
 
 /** The momentum of outer steps, of a run that makes them. */
 const OUTER = 'outer.safetensors';
@@ -103,18 +105,6 @@ export function checkOptimizerState(checkpoint: string, config: ModelConfig): vo
   }
 }
 
-/** Returns a checkpoint's momentum of outer steps by parameter; undefined where it has none. */
-export function readOuterMomentum(checkpoint: string, model: Model): ReadonlyMap<string, Float32Array> | undefined {
-  const path = join(checkpoint, OUTER);
-  if (!existsSync(path)) return undefined;
-  const file = SafetensorsFile.open(path);
-  try {
-    return new Map(model.specs.map(({ name, shape }) => [name, file.read(name, shape)]));
-  } finally {
-    file.close();
-  }
-}
-
 /**
  * Puts back the optimizer's state of a checkpoint, with the `guard` of a run that goes on.
  * @throws UserError when it does not fit the model.
@@ -131,6 +121,30 @@ export function restoreTrainer(trainer: Trainer, checkpoint: string, step: numbe
     const length = hasScaler && file.shape(SCALER)[0] === 6 ? 6 : 4;
     const scaling = hasScaler ? file.read(SCALER, [length]) : undefined;
     trainer.restore(step, momentsOf, { scaling, guard: guard && Uint32Array.from(guard) });
+  } finally {
+    file.close();
+  }
+}
+
+/** Makes what brings ranks together with `parallel: diloco`, as a checkpoint left it; by default as it starts. */
+export function makeOuterStep(
+  { outerLearningRate, outerMomentum, gradientType }: ResolvedRun,
+  trainer: Trainer,
+  ranks: Group,
+  checkpoint: string | undefined,
+): Promise<OuterStep> {
+  const settings = { learningRate: outerLearningRate, momentum: outerMomentum, wire: gradientType };
+  const momenta = checkpoint === undefined ? undefined : readOuterMomentum(checkpoint, trainer.model);
+  return OuterStep.create(trainer, ranks, settings, momenta && (name => momenta.get(name)!));
+}
+
+/** Returns a checkpoint's momentum of outer steps by parameter; undefined where it has none. */
+function readOuterMomentum(checkpoint: string, model: Model): ReadonlyMap<string, Float32Array> | undefined {
+  const path = join(checkpoint, OUTER);
+  if (!existsSync(path)) return undefined;
+  const file = SafetensorsFile.open(path);
+  try {
+    return new Map(model.specs.map(({ name, shape }) => [name, file.read(name, shape)]));
   } finally {
     file.close();
   }

@@ -10,14 +10,12 @@ import { Mixture, type MixtureState } from '../data/mixture.js';
 import { UserError } from '../errors.js';
 import { writeFileWhole } from '../files.js';
 import type { Device } from '../gpu/device.js';
-import type { VariantTable } from '../kernels/variants.js';
 import { initialWeights } from '../model/init.js';
 import { Model } from '../model/model.js';
 import { ALONE, type Group } from '../parallel/ranks.js';
-import { OuterStep } from '../train/outer-step.js';
 import { Trainer } from '../train/step.js';
 import { adapting } from './adapt.js';
-import { readOuterMomentum, restoreTrainer } from './checkpoint.js';
+import { makeOuterStep, restoreTrainer } from './checkpoint.js';
 import type { RunConfig } from './config.js';
 import type { RunSummary, TrainObserver } from './context.js';
 import { notesOf } from './continuation.js';
@@ -43,7 +41,7 @@ import type { ResolvedRun } from './resolve.js';
 import { checkDataFiles, type Data, openData } from './run-data.js';
 import { trainerSettings } from './step-shape.js';
 import { surviving, type WaitOptions } from './survive.js';
-import { recordOf, variantsForResume, variantsForStart } from './variants.js';
+import { variantsForResume, variantsForStart, variantsOfAll } from './variants.js';
 
 export interface RunOptions {
   readonly observer?: TrainObserver | undefined;
@@ -136,7 +134,7 @@ async function startFresh(config: RunConfig, options: StartOptions): Promise<Run
       observer?.onNote?.(note);
     }
     const search = { folder: tune?.cache, signal, observer };
-    const { variants, kernels } = await variantsOfAll(device, resolved, ranks, () =>
+    const { variants, kernels } = await variantsOfAll(device.adapter, resolved, ranks, () =>
       variantsForStart(device.adapter, resolved, config, search),
     );
     const run = { ...resolved, kernels };
@@ -155,18 +153,6 @@ async function startFresh(config: RunConfig, options: StartOptions): Promise<Run
       return undefined;
     });
   });
-}
-
-/** Returns the variants of kernels that the lead of all ranks `choose`s, so that all run the same. */
-async function variantsOfAll(
-  { adapter }: Device,
-  run: ResolvedRun,
-  ranks: Group,
-  choose: () => Promise<VariantTable>,
-): Promise<{ readonly variants: VariantTable; readonly kernels: NonNullable<ResolvedRun['kernels']> }> {
-  const chosen = ranks.isLead ? await choose() : undefined;
-  const [kernels] = (await ranks.gather(chosen ? recordOf(chosen) : null)) as [ReturnType<typeof recordOf>];
-  return { variants: chosen ?? variantsForResume(adapter, { ...run, kernels }), kernels };
 }
 
 /** Checks the files that a run starts from. @returns what the user should know. @throws UserError naming a bad one. */
@@ -290,7 +276,7 @@ async function trainFrom(
     const state = prepare(trainer);
     if (state) mixture.restore(state.mixture);
     const isResumed = state !== undefined;
-    const outer = run.parallel === 'diloco' ? await outerStepOf(run, trainer, ranks, state?.checkpoint) : undefined;
+    const outer = run.parallel === 'diloco' ? await makeOuterStep(run, trainer, ranks, state?.checkpoint) : undefined;
     return await train({
       folder,
       run,
@@ -309,15 +295,4 @@ async function trainFrom(
     trainer?.destroy();
     model.destroy();
   }
-}
-
-function outerStepOf(
-  { outerLearningRate, outerMomentum, gradientType }: ResolvedRun,
-  trainer: Trainer,
-  ranks: Group,
-  checkpoint: string | undefined,
-): Promise<OuterStep> {
-  const settings = { learningRate: outerLearningRate, momentum: outerMomentum, wire: gradientType };
-  const momenta = checkpoint === undefined ? undefined : readOuterMomentum(checkpoint, trainer.model);
-  return OuterStep.create(trainer, ranks, settings, momenta && (name => momenta.get(name)!));
 }

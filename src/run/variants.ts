@@ -3,6 +3,7 @@ import { messageOf } from '../errors.js';
 import type { AdapterDescription } from '../gpu/adapters.js';
 import { openDevice } from '../gpu/device.js';
 import { type KernelRequest, VariantTable } from '../kernels/variants.js';
+import type { Group } from '../parallel/ranks.js';
 import { dryStep } from '../train/dry-step.js';
 import { choicesOf, readCache, writeCache } from '../tune/cache.js';
 import { refusal, showVariant } from '../tune/candidates.js';
@@ -89,6 +90,18 @@ export const recordOf = (variants: VariantTable): NonNullable<ResolvedRun['kerne
   driver: variants.adapter.driver,
   ...structuredClone(variants.used),
 });
+
+/** Returns the variants of kernels that the lead of all ranks `choose`s, so that all run the same. */
+export async function variantsOfAll(
+  adapter: AdapterDescription,
+  run: ResolvedRun,
+  ranks: Group,
+  choose: () => Promise<VariantTable>,
+): Promise<{ readonly variants: VariantTable; readonly kernels: NonNullable<ResolvedRun['kernels']> }> {
+  const chosen = ranks.isLead ? await choose() : undefined;
+  const [kernels] = (await ranks.gather(chosen ? recordOf(chosen) : null)) as [ReturnType<typeof recordOf>];
+  return { variants: chosen ?? variantsForResume(adapter, { ...run, kernels }), kernels };
+}
 
 /**
  * Returns the variants of a resumed run: exactly those it was started with. Another adapter gives other bits anyway;

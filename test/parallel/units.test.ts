@@ -1,10 +1,12 @@
 /** What ranks are made of, without an MPI: who started them, what each trains, what they agree on, projections. */
 import { describe, expect, test } from 'vitest';
 import { roundToBfloats, widenBfloats } from '../../src/bfloat.js';
+import { lossOfSums, textLoss, textSums } from '../../src/eval/text-loss.js';
 import type { Device } from '../../src/gpu/device.js';
+import type { Model } from '../../src/model/model.js';
 import { launchOf } from '../../src/parallel/launch.js';
 import { ALONE, type Group } from '../../src/parallel/ranks.js';
-import { adapterOfRank, agree, sharedMicroBatch, shareOf } from '../../src/run/parallel.js';
+import { adapterOfRank, agree, compareWeights, sharedMicroBatch, shareOf } from '../../src/run/parallel.js';
 import type { ResolvedRun } from '../../src/run/resolve.js';
 import type { Data } from '../../src/run/run-data.js';
 import { exchangeSeconds, mostRanks, stepTime } from '../../src/scaling/ranks.js';
@@ -28,6 +30,24 @@ describe('a share', () => {
     const shares = [0, 1, 2].map(rank => shareOf(batch, { ...ALONE, rank, size: 3 }));
     expect(shares.flatMap(share => [...share])).toEqual([...batch]);
     expect(shares.map(({ length }) => length)).toEqual([8, 8, 8]);
+  });
+
+  test('of an evaluation is every so many-th batch, and all give the loss of the whole text', async () => {
+    const evaluator = {
+      shape: { B: 2, T: 3 },
+      of: async (batch: Uint32Array) =>
+        Float32Array.from({ length: (batch.length / 4) * 3 }, (_, i) => batch[i + Math.floor(i / 3) + 1]! / 7),
+    };
+    const text = { ids: Uint32Array.from({ length: 50 }, (_, i) => i), bytes: 90, markIds: new Set([7, 30]) };
+    const whole = await textLoss(evaluator, text);
+    for (const size of [1, 2, 3, 20]) {
+      const shares = [];
+      for (let rank = 0; rank < size; rank++) shares.push(await textSums(evaluator, text, { rank, size }));
+      const { loss, bitsPerByte, tokens } = lossOfSums(text, shares);
+      expect(tokens).toBe(49);
+      expect(loss).toBeCloseTo(whole.loss, 12);
+      expect(bitsPerByte).toBeCloseTo(whole.bitsPerByte, 12);
+    }
   });
 
   test('takes the largest micro-batch that divides it', () => {
@@ -95,6 +115,14 @@ describe('ranks', () => {
     await expect(agreeing('hardware', ['a', 'a'], same)).rejects.toThrow(
       /ranks 0 and 1 on 'a' would both train on 'GPU'/,
     );
+  });
+
+  test('compare their weights, and name the one that holds others', async () => {
+    const read = async () => Float32Array.of(1, 2, 3);
+    const model = { specs: [{ name: 'a' }, { name: 'b' }], read } as unknown as Model;
+    const group = (last: string) => groupOf(['a', 'b', 'c'], mine => [mine, last || mine]);
+    await expect(compareWeights(group(''), model)).resolves.toBeUndefined();
+    await expect(compareWeights(group('other'), model)).rejects.toThrow(/weights of rank 2 on 'c' are no longer those/);
   });
 
   test('take what was asked for', async () => {

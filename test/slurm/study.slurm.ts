@@ -31,7 +31,7 @@ const study = {
   languages: { en: 'en', fr: 'fr' },
   source: 'en',
   sizes: [{ name: 's', hiddenSize: 32, intermediateSize: 48, numHiddenLayers: 1, numAttentionHeads: 2 }],
-  train: { tokens: 400 * 128, contextLength: 32, batchTokens: 128, evalEveryTokens: 100 * 128, deterministic: true },
+  train: { tokens: 800 * 128, contextLength: 32, batchTokens: 128, evalEveryTokens: 200 * 128, deterministic: true },
 };
 const GOOD = ['s-source', 's-scratch-fr', 's-cpt-fr'];
 

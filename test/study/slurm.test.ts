@@ -1,4 +1,4 @@
-/** A study in the queue of a (fake) Slurm: what is submitted, and that nothing is twice, wherever a start is cut off. */
+/** A study in the queue of a fake Slurm: what is submitted, and that nothing is twice, wherever a start is cut off. */
 import { spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

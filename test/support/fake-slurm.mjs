@@ -12,7 +12,7 @@ const read = (name, otherwise) =>
   existsSync(fileOf(name)) ? JSON.parse(readFileSync(fileOf(name), 'utf8')) : otherwise;
 const write = (name, value) => writeFileSync(fileOf(name), JSON.stringify(value));
 const log = line => appendFileSync(fileOf('log'), `${line}\n`);
-const optionOf = option => parameters.find(text => text.startsWith(`--${option}=`))?.slice(option.length + 3);
+const optionOf = option => parameters.find(text => text.startsWith(`--${option}=`))?.slice(option.length + 3) ?? '';
 const fail = text => {
   process.stderr.write(`${text}\n`);
   process.exit(1);
@@ -20,7 +20,7 @@ const fail = text => {
 
 const commands = {
   sbatch() {
-    const script = parameters.at(-1);
+    const script = parameters.at(-1) ?? '';
     const intent = JSON.parse(readFileSync(join(dirname(script), 'submission.json'), 'utf8'));
     const fate = read('fate', '');
     rmSync(fileOf('fate'), { force: true });
@@ -29,11 +29,11 @@ const commands = {
     if (fate === 'die before') return;
     const tasks = read('tasks.json', []);
     const job = 1 + Math.max(0, ...tasks.map(task => task.job));
-    const [, last] = /^0-(\d+)/.exec(optionOf('array'));
+    const last = Number(/^0-(\d+)/.exec(optionOf('array'))?.[1]);
     const name = optionOf('job-name');
     const state = 'PENDING';
     const reason = optionOf('dependency') ? 'Dependency' : 'Priority';
-    for (let index = 0; index <= Number(last); index++) tasks.push({ name, job, index, state, reason });
+    for (let index = 0; index <= last; index++) tasks.push({ name, job, index, state, reason });
     write('tasks.json', tasks);
     write('calls.json', [...read('calls.json', []), { parameters, intent }]);
     if (fate === 'die after') process.kill(process.ppid, 'SIGKILL');
