@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command, CommanderError } from 'commander';
 import { failBeyondFileLimit, packageRoot } from '../files.js';
+import { endIfHung } from '../gpu/hang.js';
 import { addAdaptersCommand } from './adapters.js';
 import { addAuditCommand } from './audit.js';
 import { addBenchCommand } from './bench.js';
@@ -77,3 +78,4 @@ try {
     if (error.exitCode !== 0 && isJson) process.stdout.write(`${JSON.stringify({ error: error.message })}\n`);
   } else reportError(error, isJson);
 }
+endIfHung();

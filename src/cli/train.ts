@@ -15,11 +15,13 @@ import {
 } from '../index.js';
 import { short, showLosses } from '../report/numbers.js';
 import { configFields, defaultOf, type FieldName } from '../run/config.js';
+import { HANG_SECONDS } from '../run/context.js';
 import { addVerifyOption } from './checked-files.js';
 import { type CommandResult, defineAction, type Terminal } from './command.js';
 import { showDryRun } from './dry-run.js';
 import { addHealthOptions, kebab, takeHealth } from './health.js';
 import { interruptible } from './interruption.js';
+import { wholeNumber } from './numbers.js';
 import type { Progress } from './progress.js';
 import { withRanks } from './ranks.js';
 import { showEvaluations, showPasses } from './show-run.js';
@@ -48,27 +50,31 @@ export function addTrainCommands(program: Command): void {
   resume.option('--checkpoint <name>', 'go on from this one, as step-00000400; later ones are moved aside');
   addVerifyOption(resume);
   addHealthOptions(resume);
+  addHangOption(resume);
   defineAction<ResumeCommandOptions>(resume, (terminal, given, folder) => {
     const health = takeHealth(given);
-    const { checkpoint, dropBadLines, verify } = given;
+    const { checkpoint, dropBadLines, verify, hangSeconds } = given;
     return withRanks(terminal, (spoken, ranks) =>
-      watch(spoken, options => resumeRun(folder!, { ...options, checkpoint, health, dropBadLines, verify, ranks })),
+      watch(spoken, options =>
+        resumeRun(folder!, { ...options, checkpoint, health, hangSeconds, dropBadLines, verify, ranks }),
+      ),
     );
   });
 }
 
 type ResumeCommandOptions = Record<string, unknown> &
-  Pick<ResumeOptions, 'checkpoint' | 'dropBadLines'> & { readonly verify: boolean };
+  Pick<ResumeOptions, 'checkpoint' | 'dropBadLines' | 'hangSeconds'> & { readonly verify: boolean };
 type TrainOptions = Record<string, unknown> & {
   readonly from?: string;
   readonly dryRun?: boolean;
   readonly adapt?: boolean;
+  readonly hangSeconds?: number;
   readonly verify: boolean;
 };
 
 async function run(
   terminal: Terminal,
-  { from, dryRun: dry, adapt, verify, ...options }: TrainOptions,
+  { from, dryRun: dry, adapt, verify, hangSeconds, ...options }: TrainOptions,
 ): Promise<CommandResult | undefined> {
   return withRanks(terminal, async (spoken, ranks) => {
     const health = takeHealth(options);
@@ -79,7 +85,9 @@ async function run(
       return showDryRun(spoken, planned, await measureRun(planned, config));
     }
     const tune = { cache: cacheFolder() };
-    return watch(spoken, runOptions => startRun(config, { ...runOptions, from, adapt, tune, health, verify, ranks }));
+    return watch(spoken, runOptions =>
+      startRun(config, { ...runOptions, from, adapt, tune, health, hangSeconds, verify, ranks }),
+    );
   });
 }
 
@@ -95,7 +103,17 @@ function addConfigOptions(command: Command): void {
     'where the device has no memory for the run: take smaller micro-batches of the same batch, then checkpointing',
   );
   addHealthOptions(command);
+  addHangOption(command);
   addFieldOptions(command, Object.keys(configFields) as FieldName[]);
+}
+
+function addHangOption(command: Command): void {
+  command.option(
+    '--hang-seconds <seconds>',
+    `take a device for lost that answers nothing for so long, and for 20 times what steps took; 0: never ` +
+      `(default ${HANG_SECONDS})`,
+    wholeNumber(0),
+  );
 }
 
 /** The type of a field's values, whether or not it may be left out. */

@@ -12,11 +12,17 @@ import { mergesOf, type TokenizerFile } from './tokenizer-file.js';
 /** The seconds after which a tokenizer that is not done is given up; 256,000 tokens take about three. */
 const PATIENCE = 30;
 
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
 /** Text of several scripts, with marks, emoji and control characters, which goes through every step of a tokenizer. */
 const SAMPLE = '\u0001 Hello, c1!\r\n\te\u0301 漢字 हिन्दी \u200d👍🏽  \u{10ffff}zz';
 
 const PROGRAM = `
   import { readFileSync, writeSync } from 'node:fs';
+  import { Worker } from 'node:worker_threads';
+  // the parent may end before the trial does; native code lets no timer of this thread run
+  const watch = 'setInterval(() => process.ppid === ' + process.ppid + ' || process.kill(process.pid, "SIGKILL"), 100)';
+  new Worker(watch, { eval: true }).unref();
   import { Tokenizer } from 'tokenizers';
   try {
     const tokenizer = Tokenizer.fromString(readFileSync(0, 'utf8'));
@@ -45,10 +51,14 @@ export function tryTokenizer(json: string, file: TokenizerFile): void {
   if (isOwnBpe(file)) return;
   const hash = sha256(json);
   if (tried.has(hash)) return;
-  const { status, signal, error, stdout, stderr } = spawnSync(
-    process.execPath,
-    ['--input-type=module', '--eval', PROGRAM, SAMPLE],
-    { cwd: packageRoot, input: json, encoding: 'utf8', timeout: 1000 * PATIENCE, killSignal: 'SIGKILL' },
+  const { status, signal, error, stdout, stderr } = withPlainSignals(() =>
+    spawnSync(process.execPath, ['--input-type=module', '--eval', PROGRAM, SAMPLE], {
+      cwd: packageRoot,
+      input: json,
+      encoding: 'utf8',
+      timeout: 1000 * PATIENCE,
+      killSignal: 'SIGKILL',
+    }),
   );
   if (status === 0) {
     tried.add(hash);
@@ -60,6 +70,22 @@ export function tryTokenizer(json: string, file: TokenizerFile): void {
     ? `its reader is not done with it in ${PATIENCE} s`
     : stdout || `its reader crashes (${panic ?? error?.message ?? signal ?? stderr.trim().slice(-200)})`;
   throw new UserError(`not a tokenizer.json: ${why.replaceAll(/\s+/g, ' ').trim()}`);
+}
+
+/**
+ * Runs `body`, which blocks, with signals that end the process at once, as the system does it: listeners would not run
+ * before `body` is done.
+ */
+function withPlainSignals<Result>(body: () => Result): Result {
+  const listeners = SIGNALS.map(signal => process.rawListeners(signal) as NodeJS.SignalsListener[]);
+  for (const signal of SIGNALS) process.removeAllListeners(signal);
+  try {
+    return body();
+  } finally {
+    for (const [i, signal] of SIGNALS.entries()) {
+      for (const listener of listeners[i]!) process.on(signal, listener);
+    }
+  }
 }
 
 /** Checks that merges are made of tokens, and make tokens. @throws UserError naming the first that does not. */

@@ -1,8 +1,16 @@
 /** What a driver does to a device, in words: it gives it up, has no memory for it, or refuses a call. */
 
-/** The driver gave up the device: it was reset, or its hardware or driver went away. Another may be opened. */
+/** The driver gave up the device, or answers nothing: it was reset, went away, or hangs. Another may be opened. */
 export class DeviceLostError extends Error {
   override name = 'DeviceLostError';
+
+  /** The milliseconds that it was waited for in vain, where it hangs. */
+  readonly waitedMs: number | undefined;
+
+  constructor(message: string, waitedMs?: number) {
+    super(message);
+    this.waitedMs = waitedMs;
+  }
 }
 
 /** The driver has no memory for what was asked for. */

@@ -5,6 +5,7 @@ import { type BufferRange, type BufferUsage, DeviceBuffer } from './buffer.js';
 import { BUFFER_USAGE, MAP_READ } from './buffer-usage.js';
 import { compileKernel, diagnoseKernel, type LineOrigin } from './compile.js';
 import { DeviceLostError, errorOf } from './device-errors.js';
+import { abandon, withinTime } from './hang.js';
 import { kernelFolder, writeKernel } from './kernel-files.js';
 import { allocatedBytes, type Memory, refusal } from './memory.js';
 import { withNaps } from './naps.js';
@@ -87,6 +88,8 @@ export class Device implements Memory {
   readonly counters: Counters = { buffers: 0, pipelines: 0, bindGroups: 0, submits: 0, dispatches: 0, readbacks: 0 };
   /** The bytes in buffers that are alive now, and the most there ever were. */
   readonly memory = { bytes: 0, peakBytes: 0 };
+  /** The milliseconds that a wait for the device may take before the device is taken for lost. */
+  patience = Number.POSITIVE_INFINITY;
   readonly #handle: GPUDevice;
   readonly #kernelFiles: string | undefined;
   readonly #queue: GPUQueue; // the getter makes a new wrapper at each access
@@ -94,6 +97,7 @@ export class Device implements Memory {
   readonly #staging: DeviceBuffer[] = [];
   #failure: Error | undefined;
   #closed = false;
+  #isHung = false;
 
   private constructor(handle: GPUDevice, choice: AdapterChoice, kernelFiles: string | undefined) {
     this.#kernelFiles = kernelFiles;
@@ -190,7 +194,7 @@ export class Device implements Memory {
     this.counters.readbacks++;
     return async () => {
       try {
-        await withNaps(staging.handle.mapAsync(MAP_READ, 0, sizeBytes));
+        await this.#wait(staging.handle.mapAsync(MAP_READ, 0, sizeBytes));
         const copy = staging.handle.getMappedRange(0, sizeBytes).slice(0);
         staging.handle.unmap();
         this.#staging.push(staging);
@@ -264,8 +268,23 @@ export class Device implements Memory {
 
   /** Waits until everything submitted has run. Dawn polls while a promise is pending, which costs a core. */
   async idle(): Promise<void> {
-    await withNaps(this.#queue.onSubmittedWorkDone());
+    await this.#wait(this.#queue.onSubmittedWorkDone());
     this.check();
+  }
+
+  /** Waits for work of the device. @throws DeviceLostError when it takes longer than `patience`. */
+  #wait(work: Promise<unknown>): Promise<unknown> {
+    const { patience } = this;
+    const onHang = () => {
+      this.#isHung = true;
+      abandon(this.#handle);
+      this.#failure ??= new DeviceLostError(
+        `the device hangs: it finished nothing in ${Math.round(patience / 1000)} s`,
+        patience,
+      );
+      return this.#failure;
+    };
+    return withNaps(withinTime(work, patience, onHang));
   }
 
   /**
@@ -319,9 +338,9 @@ export class Device implements Memory {
     };
   }
 
-  /** Frees the device; buffers made by it are gone. Node can exit only after this. */
+  /** Frees the device; buffers made by it are gone. Node can exit only after this. One that hangs stays as it is. */
   close(): void {
-    if (this.#closed) return;
+    if (this.#closed || this.#isHung) return;
     this.#closed = true;
     for (const buffer of this.#staging) buffer.destroy();
     this.#handle.destroy();

@@ -50,6 +50,7 @@ export interface TrainContext {
   readonly observer?: TrainObserver | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly health?: HealthOptions | undefined;
+  readonly hangSeconds?: number | undefined;
   /** Whether the run goes on from a checkpoint, which was evaluated before it was saved. */
   readonly isResumed?: boolean;
 }
@@ -58,5 +59,8 @@ export interface TrainContext {
 export class DivergedError extends Error {
   override name = 'DivergedError';
 }
+
+/** The seconds without an answer after which a device is taken for one that hangs, at least. */
+export const HANG_SECONDS = 300;
 
 export const CALMER = 'Try a lower learningRate, a longer warmup or a smaller clip.';

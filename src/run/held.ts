@@ -5,6 +5,7 @@ import { type Device, openDevice } from '../gpu/device.js';
 import { ALONE, type Group } from '../parallel/ranks.js';
 import { adapterOfRank } from './parallel.js';
 import type { Data } from './run-data.js';
+import type { WaitOptions } from './survive.js';
 
 /** Runs `body` with the folder claimed; of several ranks the lead claims it for all, before any of them goes on. */
 export async function withClaim<Result>(
@@ -28,9 +29,14 @@ export async function withClaim<Result>(
   }
 }
 
+interface DeviceOptions extends WaitOptions {
+  readonly device?: Device | undefined;
+  readonly ranks?: Group | undefined;
+}
+
 /** Runs `body` with a device, the given one or the configured one, which is closed after it, as the data are. */
 export async function withDevice<Result>(
-  { device: given, ranks = ALONE }: { readonly device?: Device | undefined; readonly ranks?: Group | undefined },
+  { device: given, ranks = ALONE, patienceMs }: DeviceOptions,
   adapter: string | undefined,
   data: Data,
   body: (device: Device) => Promise<Result>,
@@ -43,6 +49,7 @@ export async function withDevice<Result>(
         data.close();
         throw error;
       }));
+  if (!given && patienceMs !== undefined) device.patience = patienceMs;
   try {
     return await body(device);
   } finally {

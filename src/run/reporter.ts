@@ -4,13 +4,15 @@ import { messageOf } from '../errors.js';
 import type { SkipReason, StepHealth } from '../optim/adamw.js';
 import { locateNonFinite, type NonFinite } from '../train/non-finite.js';
 import { writeOp } from '../train/recorded-op.js';
-import { CALMER, DivergedError, type TrainContext } from './context.js';
+import { CALMER, DivergedError, HANG_SECONDS, type TrainContext } from './context.js';
 import type { MetricsTarget, StepLine } from './metrics.js';
 import type { Stepped } from './stepping.js';
 
 /** Steps are read back in groups of about this length: a readback costs little, but the terminal wants news. */
 const REPORT_EVERY_MS = 250;
 const MOST_UNREAD = 32;
+/** A device that takes this many times the longest group of steps so far is taken for one that hangs. */
+const HANG_GROUPS = 20;
 
 /** A step that was submitted. */
 interface Submitted extends Stepped {
@@ -43,6 +45,7 @@ export class Reporter {
   #earlier: Group | undefined;
   #since = performance.now();
   #group = 1;
+  #longestMs = 0;
   /** Whether the last step that was read was not finite. */
   isUnsound = false;
 
@@ -84,6 +87,7 @@ export class Reporter {
     const health = await read();
     const now = ranAt ?? performance.now();
     const stepMs = (now - this.#since) / steps.length;
+    this.#watchDevice(now - this.#since);
     this.#since = now;
     this.#group = Math.max(1, Math.min(MOST_UNREAD, Math.floor(REPORT_EVERY_MS / stepMs)));
     const first = last - steps.length + 1;
@@ -111,6 +115,14 @@ export class Reporter {
       this.isUnsound = skipped === 'not finite';
       if (skipped && skipped !== 'overflow') observer?.onWarning?.(skipWarning(line, skipped, run.maxSkippedSteps));
     }
+  }
+
+  /** Lets the device be taken for lost when it is far later than a group of steps, which took so long, ever was. */
+  #watchDevice(groupMs: number): void {
+    const { device, hangSeconds = HANG_SECONDS } = this.#context;
+    if (hangSeconds === 0) return;
+    this.#longestMs = Math.max(this.#longestMs, groupMs);
+    device.patience = Math.max(1000 * hangSeconds, HANG_GROUPS * this.#longestMs);
   }
 
   async #fail(

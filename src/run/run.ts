@@ -40,7 +40,7 @@ import { repeatNotes } from './repeats.js';
 import type { ResolvedRun } from './resolve.js';
 import { checkDataFiles, type Data, openData } from './run-data.js';
 import { trainerSettings } from './step-shape.js';
-import { surviving } from './survive.js';
+import { surviving, type WaitOptions } from './survive.js';
 import { variantsForResume, variantsForStart, variantsOfAll } from './variants.js';
 
 export interface RunOptions {
@@ -51,6 +51,11 @@ export interface RunOptions {
   readonly device?: Device | undefined;
   /** How the run looks at gradients, weights and updates every few steps; it writes health.jsonl, and warns. */
   readonly health?: HealthOptions | undefined;
+  /**
+   * The seconds without an answer after which the device is taken for lost, at least: 20 times what a group of steps
+   * took where that is more, and not before steps have run. By default 300; with 0 it is waited for without an end.
+   */
+  readonly hangSeconds?: number | undefined;
   /** Whether the files that are read are compared with their checksums first; by default they are. */
   readonly verify?: boolean | undefined;
   /** The ranks that train the run together; each of them calls this. Rank 0 writes the folder and is the observed. */
@@ -189,7 +194,7 @@ function resumeSurviving(folder: string, { checkpoint, ...options }: ResumeOptio
   return surviving(folder, options, () => resumeClaimed(folder, { ...options, checkpoint }), resumeClaimed);
 }
 
-async function resumeClaimed(folder: string, options: ResumeOptions): Promise<RunSummary> {
+async function resumeClaimed(folder: string, options: ResumeOptions & WaitOptions): Promise<RunSummary> {
   const { checkpoint, ranks = ALONE } = options;
   const run = sharedRun(readRunConfig(folder), ranks.size);
   if (ranks.isLead) mendCheckpoints(folder);
@@ -286,6 +291,7 @@ async function trainFrom(
       outer,
     });
   } finally {
+    device.patience = Number.POSITIVE_INFINITY;
     trainer?.destroy();
     model.destroy();
   }

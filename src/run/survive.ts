@@ -4,6 +4,11 @@ import { messageOf, UserError } from '../errors.js';
 import { DeviceLostError } from '../gpu/device-errors.js';
 import { DivergedError, type RunSummary, type TrainContext } from './context.js';
 
+export interface WaitOptions {
+  /** The milliseconds that a device which is opened may take to answer, before steps on it tell how long it takes. */
+  readonly patienceMs?: number | undefined;
+}
+
 /** The number of times that a run goes on on a new device without having come to a new checkpoint. */
 const MOST_LOSSES = 3;
 
@@ -13,7 +18,7 @@ const MOST_LOSSES = 3;
  * @throws whatever ended the run, with what is left of it and how to go on.
  */
 export async function surviving<
-  Options extends Partial<Pick<TrainContext, 'device' | 'signal' | 'observer' | 'ranks'>>,
+  Options extends Partial<Pick<TrainContext, 'device' | 'signal' | 'observer' | 'ranks'>> & WaitOptions,
 >(
   folder: string,
   options: Options,
@@ -35,7 +40,9 @@ export async function surviving<
       if (!isLost || latest === undefined || losses > MOST_LOSSES) throw withWayOn(error, folder);
       const count = `${losses} of at most ${MOST_LOSSES} times`;
       options.observer?.onWarning?.(`${error.message}; going on from the checkpoint of step ${latest} (${count})`);
-      next = () => resume(folder, options);
+      // what hung once may hang at once: the next device is given no more time
+      const { waitedMs } = error;
+      next = () => resume(folder, waitedMs === undefined ? options : { ...options, patienceMs: waitedMs });
     }
   }
 }

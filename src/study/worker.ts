@@ -5,6 +5,7 @@
 import { joinClaim } from '../claim.js';
 import { messageOf, UserError } from '../errors.js';
 import { cacheFolder, failBeyondFileLimit } from '../files.js';
+import { endIfHung } from '../gpu/hang.js';
 import type { TrainObserver } from '../run/context.js';
 import { startOrResumeClaimed } from '../run/run.js';
 import type { Execute, WorkerMessage, WorkerTask } from './execute.js';
@@ -66,4 +67,5 @@ async function work(task: WorkerTask, signal: AbortSignal): Promise<void> {
     tell({ kind: 'error', message: messageOf(error), isUserError: error instanceof UserError });
   }
   if (process.connected) process.disconnect();
+  endIfHung();
 }

@@ -1,9 +1,9 @@
 /** Interrupted commands save what they have, and end with 128 + the signal's number. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { packageRoot } from '../../src/files.js';
 import { tokenizeSample } from '../support/command.js';
 import { sampleText } from '../support/text.js';
@@ -127,4 +127,25 @@ test('tokenize, which leaves nothing half written', async () => {
 test('tune', async () => {
   const { status, stderr } = await interrupted(['tune', '--preset', 'tiny'], /seconds/, child => child.kill('SIGTERM'));
   expect(status, stderr).toBe(143);
+}, 60_000);
+
+test('the trial of a tokenizer does not hold up a signal, and ends with the command', async () => {
+  const file = JSON.parse(readFileSync(join(root, 'tokenizer.json'), 'utf8')) as object;
+  writeFileSync(join(root, 'foreign.json'), JSON.stringify({ ...file, normalizer: { type: 'NFC' } })); // it is tried
+  const program = join(packageRoot, 'dist/src/cli/main.js');
+  const parameters = ['tokenize', 'en.txt', '--tokenizer', 'foreign.json', '--out', 'tried'];
+  const command = spawn(process.execPath, [program, ...parameters], { cwd: root });
+  const children = `/proc/${command.pid}/task/${command.pid}/children`;
+  const ended = new Promise<string | null>(resolve => command.on('close', (_, signal) => resolve(signal)));
+  let trial = 0;
+  while (trial === 0 && command.exitCode === null) {
+    await new Promise(resolve => setTimeout(resolve, 5));
+    trial = Number(readFileSync(children, 'utf8').split(' ')[0]);
+  }
+  process.kill(trial, 'SIGSTOP'); // it would take its 30 seconds
+  command.kill('SIGTERM');
+  await vi.waitFor(() => expect(command.signalCode).toBe('SIGTERM'), 10_000);
+  process.kill(trial, 'SIGCONT');
+  await vi.waitFor(() => expect(existsSync(`/proc/${trial}`)).toBe(false), 10_000);
+  expect(await ended).toBe('SIGTERM');
 }, 60_000);

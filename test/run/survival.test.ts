@@ -277,6 +277,69 @@ describe('a device that is lost', () => {
     expectSameCheckpoint(lastCheckpoint('lost-for-good'), lastCheckpoint('whole'));
   });
 
+  /** Lets the queue of the newest of the runs' devices never finish again, which its driver tells nobody. */
+  const stopAnswers = () => {
+    const handles: GPUDevice[] = [];
+    const hung: GPUDevice[] = [];
+    const real = Device.of;
+    vi.spyOn(Device, 'of').mockImplementation((handle, ...rest) => {
+      const createBuffer = handle.createBuffer.bind(handle);
+      handle.createBuffer = descriptor => {
+        const buffer = createBuffer(descriptor);
+        const mapAsync = buffer.mapAsync.bind(buffer);
+        buffer.mapAsync = (...range) => (hung.includes(handle) ? new Promise<undefined>(() => {}) : mapAsync(...range));
+        return buffer;
+      };
+      const destroy = handle.destroy.bind(handle);
+      handle.destroy = () => {
+        expect(hung).not.toContain(handle); // a driver would wait in it
+        return destroy();
+      };
+      handles.push(handle);
+      return real(handle, ...rest);
+    });
+    return { handles, hang: () => hung.push(handles.at(-1)!) };
+  };
+
+  test('where it only answers nothing, is taken for lost after a time, and the run ends with the same bits', async () => {
+    const { handles, hang } = stopAnswers();
+    const warnings: string[] = [];
+    const observer = {
+      onStep: ({ step }: { step: number }) => {
+        if (step === 6 && handles.length === 1) hang();
+      },
+      onWarning: (warning: string) => warnings.push(warning),
+    };
+    expect(await startAlone('hung', { evalEveryTokens: 128 }, observer, { hangSeconds: 1 })).toMatchObject({
+      status: 'done',
+    });
+    expect(handles).toHaveLength(2);
+    expect(warnings).toEqual([
+      expect.stringMatching(
+        /^the device hangs: it finished nothing in \d+ s; going on from the checkpoint of step 4 \(1 of at most 3 times\)$/,
+      ),
+    ]);
+    expectSameCheckpoint(lastCheckpoint('hung'), lastCheckpoint('whole'));
+    expect(saidBy('hung').steps).toEqual(saidBy('whole').steps);
+  });
+
+  test('where it answers nothing, is waited for with 0', async () => {
+    const { hang } = stopAnswers();
+    const hasHung = new Promise<void>(resolve => {
+      const onStep = ({ step }: { step: number }) => {
+        if (step !== 6) return;
+        hang();
+        setTimeout(resolve, 3000);
+      };
+      const attempt = startAlone('waiting', { evalEveryTokens: 128 }, { onStep }, { hangSeconds: 0 });
+      attempt.finally(() => expect.unreachable('it went on'));
+    });
+    const seconds = vi.spyOn(globalThis, 'setInterval');
+    await hasHung;
+    expect(listCheckpoints(run('waiting')).at(-1)!.step).toBe(4);
+    expect(seconds.mock.calls.filter(([, delay]) => delay! < 1000)).toEqual([]);
+  });
+
   test('before anything was saved, ends the run', async () => {
     const handles = captureDevices();
     const attempt = startAlone('lost-early', {}, { onStart: () => handles[0]!.destroy() });
