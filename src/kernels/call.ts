@@ -80,7 +80,8 @@ export function kernelCall(name: string, { constants, ...args }: KernelArguments
 /**
  * A call of WGSL whose bindings have numbers.
  * @throws Error naming the kernel and the operand or parameter that is missing, unknown, of another type than the
- *   source declares, or bound to be read while it is written.
+ *   source declares, or bound to be read while it is written, and UserError where its grid is too large: the driver
+ *   would name no kernel.
  */
 export function callOf(
   source: string,
@@ -104,7 +105,7 @@ export function callOf(
     throw new Error(`kernel '${label}' takes '${name}' as ${binding.scalar ?? 'a struct'}, not as ${type}`);
   }
   checkAliasing(label, bindings, buffers);
-  return { label, source, buffers, params, workgroups, lanes, flops };
+  return { label, source, buffers, params, workgroups: grid(label, ...workgroups), lanes, flops };
 }
 
 /** @throws Error unless what was given is what the source declares. */
