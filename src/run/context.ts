@@ -1,5 +1,7 @@
 /** What a run is given, whom it tells, and how it ends. */
+import { join } from 'node:path';
 import type { Companions } from '../checkpoint/companions.js';
+import { listCheckpoints } from '../checkpoint/find.js';
 import type { Mixture } from '../data/mixture.js';
 import type { Device } from '../gpu/device.js';
 import type { Group } from '../parallel/ranks.js';
@@ -64,3 +66,10 @@ export class DivergedError extends Error {
 export const HANG_SECONDS = 300;
 
 export const CALMER = 'Try a lower learningRate, a longer warmup or a smaller clip.';
+
+/** Says which checkpoints of a run that diverged are good, and which is the latest. */
+export function goodCheckpoints(folder: string): string {
+  const latest = listCheckpoints(folder).at(-1);
+  const last = latest ? `; the latest is of step ${latest.step}` : '';
+  return `the checkpoints in '${join(folder, 'checkpoints')}' are good${last}`;
+}

@@ -7,7 +7,7 @@ import { TokenLosses } from '../eval/token-losses.js';
 import { learningRateAt } from '../optim/schedule.js';
 import { type HealthLine, HealthProbe } from '../train/health-probe.js';
 import { saveCheckpoint } from './checkpoint.js';
-import { CALMER, DivergedError, type RunSummary, type TrainContext } from './context.js';
+import { CALMER, DivergedError, goodCheckpoints, type RunSummary, type TrainContext } from './context.js';
 import { evaluationShape } from './evaluations.js';
 import { HEALTH_FILE, type HealthOptions, healthWarnings } from './health.js';
 import { type EvaluationLine, MetricsFile, NOWHERE } from './metrics.js';
@@ -135,8 +135,7 @@ function checkLosses(step: number, heldOut: EvaluationLine['heldOut'], folder: s
   for (const [language, { loss }] of Object.entries(heldOut)) {
     if (Number.isFinite(loss)) continue;
     throw new DivergedError(
-      `step ${step}: the held-out loss of '${language}' is ${loss}; the checkpoints in ` +
-        `'${join(folder, 'checkpoints')}' are good. ${CALMER}`,
+      `step ${step}: the held-out loss of '${language}' is ${loss}; ${goodCheckpoints(folder)}. ${CALMER}`,
     );
   }
 }

@@ -4,7 +4,7 @@ import { messageOf } from '../errors.js';
 import type { SkipReason, StepHealth } from '../optim/adamw.js';
 import { locateNonFinite, type NonFinite } from '../train/non-finite.js';
 import { writeOp } from '../train/recorded-op.js';
-import { CALMER, DivergedError, HANG_SECONDS, type TrainContext } from './context.js';
+import { CALMER, DivergedError, goodCheckpoints, HANG_SECONDS, type TrainContext } from './context.js';
 import type { MetricsTarget, StepLine } from './metrics.js';
 import type { Stepped } from './stepping.js';
 
@@ -141,7 +141,7 @@ export class Reporter {
     if (run.precision === 'f16' && Number.isFinite(loss)) {
       throw new DivergedError(
         `step ${step}: gradients overflow in f16 at every loss scale, down to ${lossScale}, though the loss is ` +
-          `${loss}; the checkpoints in '${join(folder, 'checkpoints')}' are good. Use precision f32. ${CALMER}`,
+          `${loss}; ${goodCheckpoints(folder)}. Use precision f32. ${CALMER}`,
       );
     }
     const own = await locateNonFinite(trainer.model, sequences, trainer.settings, lossScale).then(
@@ -162,8 +162,7 @@ export class Reporter {
     const where = (by > 0 ? `on rank ${by}, ` : '') + all[Math.max(0, by)]!.text;
     throw new DivergedError(
       `step ${step}: the loss is ${loss} and the gradient norm ${gradientNorm}; ${where}. ` +
-        `Training stopped before the update${skipped}; the checkpoints in '${join(folder, 'checkpoints')}' are good. ` +
-        CALMER,
+        `Training stopped before the update${skipped}; ${goodCheckpoints(folder)}. ${CALMER}`,
     );
   }
 }

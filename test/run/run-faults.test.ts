@@ -1,16 +1,19 @@
 /** What goes wrong in a run: it is told, and nothing is lost. */
-import { cpSync, existsSync, readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test, vi } from 'vitest';
 import { listCheckpoints } from '../../src/checkpoint/find.js';
 import { claimFolder } from '../../src/claim.js';
 import { UserError } from '../../src/errors.js';
+import { readRun } from '../../src/report/runs.js';
+import { DivergedError } from '../../src/run/context.js';
 import { resumeRun } from '../../src/run/run.js';
 import { GradientPass } from '../../src/train/gradients.js';
 import { useDevice } from '../support/gpu.js';
 import { bytesOf, useSmallRuns } from '../support/small-runs.js';
 
-const { root, data, run, start, continueFrom, lastCheckpoint } = useSmallRuns(useDevice());
+const context = useDevice();
+const { root, data, run, start, continueFrom, lastCheckpoint } = useSmallRuns(context);
 
 beforeAll(async () => {
   await start('first');
@@ -100,6 +103,31 @@ describe('what goes wrong loses nothing', () => {
       /step \d+: the loss is .*could not be found.*out of memory.*Training stopped before the update/,
     );
     create.mockRestore();
+  });
+
+  test('gradients that overflow in f16 at every loss scale: steps are skipped while it falls, then the run ends', async () => {
+    if (!context.device.adapter.features.includes('shader-f16')) return;
+    // Hidden states of 0 and a small eps: the loss is ln V, and each norm multiplies its gradient by 1e10.
+    await start('storm-source', { tieWordEmbeddings: false, rmsNormEps: 1e-20 });
+    const from = join(root, 'storm');
+    cpSync(lastCheckpoint('storm-source'), from, { recursive: true });
+    rmSync(join(from, 'SHA256SUMS'));
+    const weights = readFileSync(join(from, 'model.safetensors'));
+    const tensors = 8 + Number(weights.readBigUInt64LE());
+    const header = JSON.parse(weights.subarray(8, tensors).toString());
+    const [begin, end] = header['model.embed_tokens.weight'].data_offsets;
+    writeFileSync(join(from, 'model.safetensors'), weights.fill(0, tensors + begin, tensors + end));
+
+    const attempt = continueFrom(from, 'storm', { precision: 'f16', tokens: 40 * 128, evalEveryTokens: 40 * 128 });
+    await expect(attempt).rejects.toThrow(
+      /^step 16: gradients overflow in f16 at every loss scale, down to 1, though the loss is 5\.70.*' are good; the latest is of step 12\. Use precision f32/,
+    );
+    await attempt.catch(error => expect(error).toBeInstanceOf(DivergedError));
+    const { steps } = readRun(run('storm'));
+    expect(steps.map(({ skipped }) => skipped)).toEqual(Array(15).fill('overflow'));
+    expect(steps.map(({ lossScale }) => lossScale)).toEqual(Array.from({ length: 15 }, (_, i) => 2 ** (15 - i)));
+    // a skipped step leaves the weights as they were, so that these are good
+    expect(listCheckpoints(run('storm')).map(({ step }) => step)).toEqual([0, 4, 8, 12]);
   });
 
   test('a checkpoint that is cut off, or does not fit its config.json', async () => {
