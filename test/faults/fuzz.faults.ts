@@ -8,7 +8,8 @@ import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 import { messageOf, UserError } from '../../src/errors.js';
 import { Random } from '../../src/random.js';
-import { FORMATS, type Format } from './formats.js';
+import type { Format } from './formats/format.js';
+import { FORMATS } from './formats.js';
 import { watchdog } from './watchdog.js';
 
 const isLong = process.env.BABELGRAD_FAULTS === 'long';
