@@ -1,4 +1,5 @@
 /** What a driver does to a device, in words: it gives it up, has no memory for it, or refuses a call. */
+import { mebibytes } from './memory.js';
 
 /** The driver gave up the device, or answers nothing: it was reset, went away, or hangs. Another may be opened. */
 export class DeviceLostError extends Error {
@@ -25,6 +26,6 @@ export function errorOf(error: GPUError, adapter: string, bytes: number): Error 
   const [, label] = /BufferDescriptor "+([^"]+)"/.exec(message) ?? [];
   return new OutOfMemoryError(
     `'${adapter}' is out of memory${label === undefined ? '' : ` for the buffer '${label}'`}: ` +
-      `all that were asked for take ${Math.ceil(bytes / 2 ** 20)} MiB`,
+      `all that were asked for take ${mebibytes(bytes)}`,
   );
 }

@@ -14,6 +14,9 @@ export interface Memory {
  */
 export const allocatedBytes = (sizeBytes: number): number => Math.max(16, Math.ceil(sizeBytes / 4) * 4);
 
+/** Bytes in words: mebibytes, rounded up. */
+export const mebibytes = (bytes: number): string => `${Math.ceil(bytes / 2 ** 20)} MiB`;
+
 /** Says why the adapter cannot have such a buffer; undefined where it can. */
 export function refusal(adapter: AdapterDescription, label: string, sizeBytes: number): string | undefined {
   const limit = adapter.limits.maxBufferSize!;

@@ -1,6 +1,7 @@
 /** Smaller micro-batches for devices that have no memory for large ones. */
 import { UserError } from '../errors.js';
 import { OutOfMemoryError } from '../gpu/device-errors.js';
+import { mebibytes } from '../gpu/memory.js';
 import type { RunConfig } from './config.js';
 import type { RunSummary, TrainContext } from './context.js';
 import { dryRun } from './dry-run.js';
@@ -52,5 +53,3 @@ async function smallerOf(config: RunConfig, from: string | undefined) {
   }
   return undefined;
 }
-
-const mebibytes = (bytes: number): string => `${Math.ceil(bytes / 2 ** 20)} MiB`;
