@@ -11,7 +11,7 @@ import { writeFileWhole } from '../files.js';
 import type { BufferRange, DeviceBuffer } from '../gpu/buffer.js';
 import type { Device } from '../gpu/device.js';
 import { parseJson, readBytes } from '../input-files.js';
-import type { KernelCall } from '../kernels/call.js';
+import { grid, type KernelCall } from '../kernels/call.js';
 import { ELEMENT_TYPES } from '../kernels/element-type.js';
 import { interfaceOf } from '../kernels/interface.js';
 import type { VariantTable } from '../kernels/variants.js';
@@ -110,7 +110,7 @@ export function callOfRecord(
   return {
     label,
     source,
-    workgroups,
+    workgroups: grid(label, ...workgroups),
     params: Object.fromEntries(fieldsOf(source).map(({ name }, i) => [name, values[i]!])),
     buffers: Object.fromEntries(bindingNames(source).map((name, i) => [name, ranges[i]!])),
   };
@@ -149,6 +149,9 @@ export function readOp(path: string): RecordedOp {
       at += sizeBytes;
       return new Uint8Array(bytes.subarray(at - sizeBytes, at));
     });
+    const named = [...header.results, ...header.calls.flatMap(({ buffers }) => buffers)];
+    const beyond = named.find(({ buffer }) => !(buffer in header.buffers));
+    if (beyond) throw new Error(`there is no buffer ${beyond.buffer}`);
     if (at !== bytes.length) throw new Error(`${at} bytes expected, ${bytes.length} there`);
     return { ...header, contents };
   } catch (error) {

@@ -13,7 +13,8 @@ import type { KernelCall } from '../../src/kernels/call.js';
 import { initialWeights } from '../../src/model/init.js';
 import { Model } from '../../src/model/model.js';
 import { locateNonFinite } from '../../src/train/non-finite.js';
-import { isOpFile, readOp, writeOp } from '../../src/train/recorded-op.js';
+import { isOpFile, type RecordedOp, readOp, writeOp } from '../../src/train/recorded-op.js';
+import { runCommand } from '../support/command.js';
 import { B, goldenShape, sequences, T } from '../support/golden.js';
 import { useDevice } from '../support/gpu.js';
 
@@ -113,6 +114,60 @@ describe('an audit', () => {
     expect(() => readAudit(join(root, 'none.json'))).toThrow(/there is no file/);
     writeFileSync(path, 'short');
     expect(() => readOp(path)).toThrow(/is not an op that a run kept/);
+  });
+});
+
+describe('a crafted op', () => {
+  const source = `
+struct Params { count: u32 }
+@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read_write> y: array<f32>;
+@group(0) @binding(2) var<uniform> params: Params;
+@compute @workgroup_size(4)
+fn main(@builtin(global_invocation_id) id: vec3u) {
+  if (id.x >= params.count) { return; }
+  y[id.x] = x[id.x + 100000u];
+  y[id.x + 100000u] = x[id.x + 100000u];
+}`;
+  const contents = [Float32Array.of(1, 2, 3, 7), new Float32Array(4)].map(values => new Uint8Array(values.buffer));
+  const ends = { offsetBytes: 0, sizeBytes: 16 };
+  const op: RecordedOp = {
+    op: 'crafted',
+    adapter: 'a',
+    found: { tensor: 'y', index: 0, value: 'NaN' },
+    buffers: ['x', 'y'].map(name => ({ name, sizeBytes: 16, type: 'f32' })),
+    results: [{ name: 'y', buffer: 1, type: 'f32', count: 4 }],
+    calls: [
+      {
+        label: 'crafted',
+        source,
+        params: [4],
+        workgroups: [1, 1, 1],
+        buffers: [0, 1].map(buffer => ({ buffer, ...ends })),
+      },
+    ],
+    contents,
+  };
+
+  test('that reads and writes beyond its buffers meets the end of its own', async () => {
+    const path = join(root, 'crafted.op');
+    writeOp(path, op);
+    const { status, stdout, stderr } = await runCommand(root, ['audit', 'replay', path, '--json']);
+    expect(status, stderr).toBe(0);
+    // bounds checks move an index to the last element: unchecked, a read finds no 7
+    expect(JSON.parse(stdout)).toMatchObject({
+      inputs: [{ name: 'x', amax: 7 }],
+      results: [{ name: 'y', nonFinite: 0, amax: 7 }],
+    });
+  });
+
+  test('that names a buffer that it has not, or too many workgroups, is refused', async () => {
+    const path = join(root, 'crafted-more.op');
+    const [call] = op.calls;
+    writeOp(path, { ...op, calls: [{ ...call!, buffers: [{ buffer: 9, ...ends }] }] });
+    expect(() => readOp(path)).toThrow(/there is no buffer 9/);
+    const wide = { ...op, calls: [{ ...call!, workgroups: [70_000, 1, 1] as [number, number, number] }] };
+    await expect(replayOp(context.device, wide)).rejects.toThrow(/'crafted' needs 70000 workgroups/);
   });
 });
 
