@@ -105,7 +105,7 @@ describe('what goes wrong loses nothing', () => {
     create.mockRestore();
   });
 
-  test('gradients that overflow in f16 at every loss scale: steps are skipped while it falls, then the run ends', async () => {
+  test('gradients that overflow in f16 at every loss scale: steps are skipped while it falls, then it ends', async () => {
     if (!context.device.adapter.features.includes('shader-f16')) return;
     // Hidden states of 0 and a small eps: the loss is ln V, and each norm multiplies its gradient by 1e10.
     await start('storm-source', { tieWordEmbeddings: false, rmsNormEps: 1e-20 });
