@@ -1,7 +1,7 @@
 // Gradient of causal attention for keys and values: the contract of attention_backward_key_value, in f16, on subgroup
-// matrices, laid out as lib/attention_rows.wgsl says. A workgroup owns keys and walks over the queries of the heads that
-// share them. p and ds are rounded to f16 for their products with dout and q. dk and dv are summed in matrices, in f32:
-// of the two subgroups that own the same rows one has dv and the other dk.
+// matrices, laid out as lib/attention_rows.wgsl says. A workgroup owns keys and walks over the queries of the heads
+// that share them. p and ds are rounded to f16 for their products with dout and q. dk and dv are summed in matrices, in
+// f32: of the two subgroups that own the same rows one has dv and the other dk.
 struct Params { T: u32, H: u32, KV: u32, scale: f32 }
 
 var<storage, read> qkv: array<CHUNK>;

@@ -1,7 +1,7 @@
 // Gradient of causal attention for the queries, and delta: the contract of attention_backward_query, in f16, on
-// subgroup matrices, laid out as lib/attention_rows.wgsl says. Scores and dout · v leave through workgroup memory; ds is
-// rounded to f16 for its product with k. dq is summed in matrices, in f32; of the two subgroups that own the same rows
-// each has half of its columns.
+// subgroup matrices, laid out as lib/attention_rows.wgsl says. Scores and dout · v leave through workgroup memory; ds
+// is rounded to f16 for its product with k. dq is summed in matrices, in f32; of the two subgroups that own the same
+// rows each has half of its columns.
 struct Params { T: u32, H: u32, KV: u32, scale: f32 }
 
 var<storage, read> qkv: array<CHUNK>;

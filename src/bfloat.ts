@@ -24,18 +24,19 @@ export function wordsOfBfloats(values: ArrayLike<number>): Uint32Array<ArrayBuff
   return words;
 }
 
-/** Rounds f32 values to bf16 into `bits`; what is not finite stays so. */
+/** Rounds f32 values to bf16 into `bits`; what is not finite stays so. All is in 32-bit integers, which are fast. */
 export function roundToBfloats(values: Float32Array, bits: Uint16Array): void {
-  const words = new Uint32Array(values.buffer, values.byteOffset, values.length);
+  const words = new Int32Array(values.buffer, values.byteOffset, values.length);
   for (let i = 0; i < words.length; i++) {
     const word = words[i]!;
     const isNan = (word & 0x7fffffff) > 0x7f800000;
-    bits[i] = isNan ? (word >>> 16) | 0x40 : bfloatBits(word);
+    const rounded = (word + 0x7fff + ((word >>> 16) & 1)) | 0;
+    bits[i] = isNan ? (word >>> 16) | 0x40 : rounded >>> 16;
   }
 }
 
 /** Widens packed bf16 into f32. */
 export function widenBfloats(bits: Uint16Array, values: Float32Array): void {
-  const words = new Uint32Array(values.buffer, values.byteOffset, values.length);
+  const words = new Int32Array(values.buffer, values.byteOffset, values.length);
   for (let i = 0; i < words.length; i++) words[i] = bits[i]! << 16;
 }

@@ -1,4 +1,4 @@
-    // In main: adds the weights from row `left_row` of the scores' place on, times `turned` from its row `right_row` on.
+    // In main: adds the weights from row `left_row` of the scores' place on, times `turned` from its row `right_row`.
     #for s in ROW_STEPS
     {
       #for b in BLOCKS
