@@ -17,7 +17,6 @@ const ALLOWED: Record<string, string> = {
   OMPI_ALLOW_RUN_AS_ROOT: '1',
   OMPI_ALLOW_RUN_AS_ROOT_CONFIRM: '1',
   OMPI_MCA_rmaps_base_oversubscribe: '1',
-  OMPI_MCA_btl: 'self,vader,tcp',
 };
 
 const main = join(packageRoot, 'dist/src/cli/main.js');
