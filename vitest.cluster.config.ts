@@ -9,7 +9,7 @@ export default defineConfig({
     include: ['test/parallel/*.mpi.ts', 'test/slurm/*.slurm.ts'],
     pool: 'forks',
     fileParallelism: false, // every test starts several processes
-    testTimeout: 600_000,
+    testTimeout: 1_200_000,
     hookTimeout: 300_000,
     globalSetup: ['test/support/adapter.ts'],
   },

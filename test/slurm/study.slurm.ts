@@ -31,7 +31,7 @@ const study = {
   languages: { en: 'en', fr: 'fr' },
   source: 'en',
   sizes: [{ name: 's', hiddenSize: 32, intermediateSize: 48, numHiddenLayers: 1, numAttentionHeads: 2 }],
-  train: { tokens: 800 * 128, contextLength: 32, batchTokens: 128, evalEveryTokens: 200 * 128, deterministic: true },
+  train: { tokens: 1600 * 128, contextLength: 32, batchTokens: 128, evalEveryTokens: 400 * 128, deterministic: true },
 };
 const GOOD = ['s-source', 's-scratch-fr', 's-cpt-fr'];
 
@@ -70,7 +70,7 @@ const status = async (): Promise<Record<string, Shown>> => {
 
 const checkpoints = (run: string) => listCheckpoints(join(root, 'study', 'runs', run)).map(({ step }) => step);
 
-async function until(what: string, isTrue: () => boolean | Promise<boolean>, seconds = 120): Promise<void> {
+async function until(what: string, isTrue: () => boolean | Promise<boolean>, seconds = 300): Promise<void> {
   const end = Date.now() + 1000 * seconds;
   while (!(await isTrue())) {
     if (Date.now() > end) throw new Error(`waited for ${what} for ${seconds} s`);
