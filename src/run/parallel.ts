@@ -1,5 +1,5 @@
 /** What the ranks of a job have to agree on before they train a run together, and what each of them trains. */
-import { readFileSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { UserError } from '../errors.js';
 import { packageRoot } from '../files.js';
@@ -54,6 +54,22 @@ export async function adapterOfRank(ranks: Group, asked: string | undefined): Pr
   return own && `#${adapters.indexOf(own) + 1}`;
 }
 
+/** The GPUs' device files that this process may open: a job that was given one GPU of several sees it as its first. */
+function openGpuFiles(): string[] {
+  const files = ['/dev', '/dev/dri'].flatMap(folder =>
+    existsSync(folder) ? readdirSync(folder).map(name => `${folder}/${name}`) : [],
+  );
+  return files.filter(file => {
+    if (!/\/(nvidia|renderD)\d+$/.test(file)) return false;
+    try {
+      closeSync(openSync(file, 'r+'));
+      return true;
+    } catch {
+      return false;
+    }
+  });
+}
+
 /** What must be the same on all ranks, in the words of its error. */
 function identityOf(run: ResolvedRun, data: Data, { name, driver }: AdapterDescription): Record<string, string> {
   const { version } = JSON.parse(readFileSync(join(packageRoot, 'package.json'), 'utf8')) as { version: string };
@@ -77,7 +93,8 @@ function identityOf(run: ResolvedRun, data: Data, { name, driver }: AdapterDescr
  */
 export async function agree(ranks: Group, run: ResolvedRun, data: Data, { adapter, choice }: Device): Promise<void> {
   if (ranks.size === 1) return;
-  const place = `#${choice.adapters.findIndex(({ name }) => name === adapter.name) + 1}`;
+  const number = choice.adapters.findIndex(({ name }) => name === adapter.name) + 1;
+  const place = [`#${number}`, ...openGpuFiles()].join(' ');
   const mine = { identity: identityOf(run, data, adapter), library: ranks.library, kind: adapter.kind, place };
   const all = await ranks.gather(mine);
   const [lead] = all;
@@ -97,8 +114,7 @@ export async function agree(ranks: Group, run: ResolvedRun, data: Data, { adapte
     if (kind !== 'hardware' || first === rank) continue;
     throw new UserError(
       `ranks ${first} and ${rank} on '${ranks.hosts[rank]}' would both train on '${adapter.name}' (${own}), each as ` +
-        'fast as half of it; start one rank for each GPU, and give each rank its own (--adapter, or on Slurm ' +
-        '--gpus-per-task=1 --gpu-bind=single:1)',
+        'fast as half of it; start one rank for each GPU, and give each rank its own (on Slurm --gpus-per-task=1)',
     );
   }
 }

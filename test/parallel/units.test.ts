@@ -112,6 +112,9 @@ describe('ranks', () => {
     const same = (mine: object) => mine;
     await expect(agreeing('bundled software', ['a', 'a'], same)).resolves.toBeUndefined();
     await expect(agreeing('hardware', ['a', 'b'], same)).resolves.toBeUndefined();
+    // a job whose other GPUs are closed to it sees its own as the first
+    const closed = (mine: object) => ({ ...mine, place: '#1 /dev/nvidia1' });
+    await expect(agreeing('hardware', ['a', 'a'], closed)).resolves.toBeUndefined();
     await expect(agreeing('hardware', ['a', 'a'], same)).rejects.toThrow(
       /ranks 0 and 1 on 'a' would both train on 'GPU'/,
     );
