@@ -157,7 +157,8 @@ export class Reporter {
         text: `where it started could not be found, which takes all tensors at once (${messageOf(error)})`,
       }),
     );
-    const all = await ranks.gather(own);
+    // with diloco the others are at steps of their own, and fail at none or at another
+    const all = run.parallel === 'data' ? await ranks.gather(own) : [own];
     const by = all.findIndex(({ isFound }) => isFound);
     const where = (by > 0 ? `on rank ${by}, ` : '') + all[Math.max(0, by)]!.text;
     throw new DivergedError(
