@@ -2,7 +2,10 @@
 
 /** Returns the values of packed bf16. */
 export function floatsOfBfloats(bytes: ArrayBuffer): Float32Array {
-  return new Float32Array(Uint32Array.from(new Uint16Array(bytes), bits => bits << 16).buffer);
+  const bits = new Uint16Array(bytes);
+  const values = new Float32Array(bits.length);
+  widenBfloats(bits, values);
+  return values;
 }
 
 /**
@@ -24,14 +27,13 @@ export function wordsOfBfloats(values: ArrayLike<number>): Uint32Array<ArrayBuff
   return words;
 }
 
-/** Rounds f32 values to bf16 into `bits`; what is not finite stays so. All is in 32-bit integers, which are fast. */
+/** Rounds f32 values to bf16 into `bits`; what is not finite stays so. */
 export function roundToBfloats(values: Float32Array, bits: Uint16Array): void {
   const words = new Int32Array(values.buffer, values.byteOffset, values.length);
   for (let i = 0; i < words.length; i++) {
     const word = words[i]!;
     const isNan = (word & 0x7fffffff) > 0x7f800000;
-    const rounded = (word + 0x7fff + ((word >>> 16) & 1)) | 0;
-    bits[i] = isNan ? (word >>> 16) | 0x40 : rounded >>> 16;
+    bits[i] = isNan ? (word >>> 16) | 0x40 : bfloatBits(word);
   }
 }
 

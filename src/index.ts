@@ -134,7 +134,7 @@ export { ADAMW_DEFAULTS, type OptimizerSettings, type StepHealth } from './optim
 export { learningRateAt, type ScheduleSettings } from './optim/schedule.js';
 export { WIRE_TYPES, type WireType } from './parallel/all-reduce.js';
 export { type Launch, launchOf } from './parallel/launch.js';
-export { ALONE, type Group, RankError, Ranks, type Summed } from './parallel/ranks.js';
+export { ALONE, RankError, type RankGroup, Ranks, type Summed } from './parallel/ranks.js';
 export { Random } from './random.js';
 export {
   compareReplay,

@@ -11,7 +11,6 @@ import { VariantTable } from '../kernels/variants.js';
 import type { ModelConfig } from '../model/config.js';
 import { initialWeights } from '../model/init.js';
 import { Model, type TensorOptions } from '../model/model.js';
-import { launchOf } from '../parallel/launch.js';
 import type { Ranks } from '../parallel/ranks.js';
 import { profileExchange } from '../profile/exchange.js';
 import { listPlans } from '../profile/plans.js';
@@ -69,8 +68,13 @@ export function addProfileCommand(program: Command): void {
   defineAction<ProfileCommandOptions>(command, run);
 }
 
-async function run(terminal: Terminal, options: ProfileCommandOptions): Promise<CommandResult | undefined> {
-  if (launchOf()) return withRanks(terminal, (spoken, ranks) => profileRanks(spoken, ranks!, options));
+function run(terminal: Terminal, options: ProfileCommandOptions): Promise<CommandResult | undefined> {
+  return withRanks(terminal, (spoken, ranks) =>
+    ranks ? profileRanks(spoken, ranks, options) : profileAlone(spoken, options),
+  );
+}
+
+async function profileAlone(terminal: Terminal, options: ProfileCommandOptions): Promise<CommandResult> {
   const { model: checkpoint, config: file, what, steps, plan = false, trace, adapter: _, json: __, ...flags } = options;
   if (trace !== undefined) checkTracePlace(trace, plan);
   readFlags(flags);

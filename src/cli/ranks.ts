@@ -1,4 +1,5 @@
 /** Commands that several processes of a launcher run together: one of them speaks, and a failure of one ends all. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { UserError } from '../errors.js';
 import { launchOf } from '../parallel/launch.js';
 import { RankError, Ranks } from '../parallel/ranks.js';
@@ -42,11 +43,11 @@ export async function withRanks(
 /** Reports the error that ends this rank, and ends all. */
 async function failTogether(ranks: Ranks, error: unknown, json: boolean): Promise<never> {
   const isOwn = !(error instanceof RankError);
-  if (!ranks.isLead && isOwn) await new Promise(resolve => setTimeout(resolve, SAY_AFTER_MS));
+  if (!ranks.isLead && isOwn) await sleep(SAY_AFTER_MS);
   reportError(ranks.isLead ? error : asOf(ranks, error), json);
   const status = Number(process.exitCode ?? 1);
   ranks.abort(status);
-  await new Promise(resolve => setTimeout(resolve, SAY_AFTER_MS));
+  await sleep(SAY_AFTER_MS);
   process.exit(status); // the library did not end it
 }
 

@@ -48,7 +48,7 @@ async function eachLoss(
   const { B, T } = evaluator.shape;
   const stride = B * (T + 1);
   for (let start = rank * stride; start < sequences.length; start += size * stride) {
-    const batch = sequences.subarray(start, start + B * (T + 1));
+    const batch = sequences.subarray(start, start + stride);
     const losses = await evaluator.of(batch);
     losses.forEach((loss, i) => {
       const id = batch[i + Math.floor(i / T) + 1]!;

@@ -42,47 +42,43 @@ export class AllReduce {
   #sumChunk(values: Float32Array, wire: WireType): number {
     const { rank, size } = this.#mpi;
     const firsts = Int32Array.from({ length: size + 1 }, (_, r) => Math.floor((values.length * r) / size));
-    const counts = Int32Array.from({ length: size }, (_, r) => firsts[r + 1]! - firsts[r]!);
-    const own = counts[rank]!;
-    const rows = {
-      counts: new Int32Array(size).fill(own),
-      starts: Int32Array.from({ length: size }, (_, r) => r * own),
-    };
-    const pieces = { counts, starts: firsts.subarray(0, size) };
+    const own = firsts[rank + 1]! - firsts[rank]!;
+    if (this.#rows.length < size * own) this.#rows = new Float32Array(size * own);
+    const width = wire === 'f32' ? 4 : 2;
+    /** The values of each rank, and as many from each as this rank has. */
+    const pieces = piecesOf(firsts, width);
+    const rows = piecesOf(
+      Int32Array.from({ length: size + 1 }, (_, r) => r * own),
+      width,
+    );
     if (wire === 'f32') this.#exchange(values, pieces, rows, own);
     else this.#exchangeHalves(values, pieces, rows, own);
-    const width = wire === 'f32' ? 4 : 2;
     return width * (values.length - own + (size - 1) * own);
   }
 
   #exchange(values: Float32Array, pieces: Pieces, rows: Pieces, own: number): void {
-    const { size } = this.#mpi;
-    if (this.#rows.length < size * own) this.#rows = new Float32Array(size * own);
-    const received = this.#rows.subarray(0, size * own);
-    const inBytes = (of: Pieces) => scaled(of, 4);
-    this.#wait(this.#mpi.allToAll(bytesOf(values), inBytes(pieces), bytesOf(received), inBytes(rows)));
+    const received = this.#rows.subarray(0, this.#mpi.size * own);
+    this.#wait(this.#mpi.allToAll(bytesOf(values), pieces, bytesOf(received), rows));
     const sums = addRows(received, own);
-    this.#wait(this.#mpi.allGather(bytesOf(sums), bytesOf(values), inBytes(pieces)));
+    this.#wait(this.#mpi.allGather(bytesOf(sums), bytesOf(values), pieces));
   }
 
   #exchangeHalves(values: Float32Array, pieces: Pieces, rows: Pieces, own: number): void {
-    const { size } = this.#mpi;
-    const length = Math.max(values.length, size * own);
+    const count = this.#mpi.size * own;
+    const length = Math.max(values.length, count);
     if (this.#halves.send.length < length) {
       this.#halves = { send: new Uint16Array(length), receive: new Uint16Array(length) };
     }
-    if (this.#rows.length < size * own) this.#rows = new Float32Array(size * own);
-    const inBytes = (of: Pieces) => scaled(of, 2);
     const send = this.#halves.send.subarray(0, values.length);
-    const received = this.#halves.receive.subarray(0, size * own);
+    const received = this.#halves.receive.subarray(0, count);
     roundToBfloats(values, send);
-    this.#wait(this.#mpi.allToAll(bytesOf(send), inBytes(pieces), bytesOf(received), inBytes(rows)));
-    const wide = this.#rows.subarray(0, size * own);
+    this.#wait(this.#mpi.allToAll(bytesOf(send), pieces, bytesOf(received), rows));
+    const wide = this.#rows.subarray(0, count);
     widenBfloats(received, wide);
     const sums = this.#halves.send.subarray(0, own);
     roundToBfloats(addRows(wide, own), sums);
     const all = this.#halves.receive.subarray(0, values.length);
-    this.#wait(this.#mpi.allGather(bytesOf(sums), bytesOf(all), inBytes(pieces)));
+    this.#wait(this.#mpi.allGather(bytesOf(sums), bytesOf(all), pieces));
     widenBfloats(all, values);
   }
 }
@@ -96,9 +92,10 @@ function addRows(rows: Float32Array, count: number): Float32Array {
   return sums;
 }
 
-const scaled = ({ counts, starts }: Pieces, bytes: number): Pieces => ({
-  counts: counts.map(count => bytes * count),
-  starts: starts.map(start => bytes * start),
+/** Returns the pieces, in bytes, that begin and end at elements of so many bytes. */
+const piecesOf = (firsts: Int32Array, bytes: number): Pieces => ({
+  counts: firsts.subarray(1).map((end, r) => bytes * (end - firsts[r]!)),
+  starts: firsts.subarray(0, -1).map(first => bytes * first),
 });
 
 const bytesOf = ({ buffer, byteOffset, byteLength }: ArrayBufferView): Uint8Array =>

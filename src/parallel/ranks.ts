@@ -24,13 +24,10 @@ export class RankError extends Error {
 const TICK_MS = 1000;
 
 /** One rank's view of all that train a model together. */
-export interface Group extends Pick<Ranks, 'rank' | 'size' | 'library' | 'hosts' | 'isLead' | 'localRank'> {
-  sum: Ranks['sum'];
-  gather: Ranks['gather'];
-}
+export type RankGroup = Pick<Ranks, 'rank' | 'size' | 'library' | 'hosts' | 'isLead' | 'localRank' | 'sum' | 'gather'>;
 
 /** A process that trains alone. */
-export const ALONE: Group = {
+export const ALONE: RankGroup = {
   rank: 0,
   size: 1,
   library: 'no MPI',
@@ -50,7 +47,7 @@ interface Waiting {
  * One rank's view of all. What every rank has to call, `sum`, `gather` and `leave`, is called by all in the same order;
  * calls may follow each other without waiting.
  */
-export class Ranks implements Group {
+export class Ranks {
   readonly rank: number;
   readonly size: number;
   /** The MPI library and its version. */

@@ -1,5 +1,6 @@
 /** What several ranks gain: a step of one rank alone, and a step that all share, timed in turns. */
 import { median } from '../median.js';
+import { countParameters } from '../model/config.js';
 import type { Model } from '../model/model.js';
 import type { WireType } from '../parallel/all-reduce.js';
 import type { Ranks } from '../parallel/ranks.js';
@@ -63,7 +64,7 @@ export async function profileExchange(
     return {
       ...own,
       ranks: ranks.size,
-      parameters: model.specs.reduce((sum, { shape }) => sum + shape.reduce((size, n) => size * n, 1), 0),
+      parameters: countParameters(model.config).total,
       aloneMs,
       sharedMs,
       tokensPerSecond: (1000 * ranks.size * microBatches * B * T) / sharedMs,

@@ -13,7 +13,7 @@ import { UserError } from '../errors.js';
 import { removeFolderWhole, writeFolderWhole } from '../files.js';
 import { type ModelConfig, parameterSpecs } from '../model/config.js';
 import type { Model } from '../model/model.js';
-import type { Group } from '../parallel/ranks.js';
+import type { RankGroup } from '../parallel/ranks.js';
 import { OuterStep } from '../train/outer-step.js';
 import type { Trainer } from '../train/step.js';
 import type { ResolvedRun } from './resolve.js';
@@ -130,7 +130,7 @@ export function restoreTrainer(trainer: Trainer, checkpoint: string, step: numbe
 export function makeOuterStep(
   { outerLearningRate, outerMomentum, gradientType }: ResolvedRun,
   trainer: Trainer,
-  ranks: Group,
+  ranks: RankGroup,
   checkpoint: string | undefined,
 ): Promise<OuterStep> {
   const settings = { learningRate: outerLearningRate, momentum: outerMomentum, wire: gradientType };

@@ -4,7 +4,7 @@ import type { Companions } from '../checkpoint/companions.js';
 import { listCheckpoints } from '../checkpoint/find.js';
 import type { Mixture } from '../data/mixture.js';
 import type { Device } from '../gpu/device.js';
-import type { Group } from '../parallel/ranks.js';
+import type { RankGroup } from '../parallel/ranks.js';
 import type { OuterStep } from '../train/outer-step.js';
 import type { Trainer } from '../train/step.js';
 import type { HealthOptions } from './health.js';
@@ -44,7 +44,7 @@ export interface TrainContext {
   readonly trainer: Trainer;
   readonly mixture: Mixture;
   /** The processes that train the run together, of which this is one. */
-  readonly ranks: Group;
+  readonly ranks: RankGroup;
   /** What brings them together with `parallel: diloco`. */
   readonly outer?: OuterStep | undefined;
   readonly data: Data;

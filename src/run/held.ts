@@ -2,7 +2,7 @@
 import { claimFolder, showClaim } from '../claim.js';
 import { UserError } from '../errors.js';
 import { type Device, openDevice } from '../gpu/device.js';
-import { ALONE, type Group } from '../parallel/ranks.js';
+import { ALONE, type RankGroup } from '../parallel/ranks.js';
 import { adapterOfRank } from './parallel.js';
 import type { Data } from './run-data.js';
 import type { WaitOptions } from './survive.js';
@@ -10,7 +10,7 @@ import type { WaitOptions } from './survive.js';
 /** Runs `body` with the folder claimed; of several ranks the lead claims it for all, before any of them goes on. */
 export async function withClaim<Result>(
   folder: string,
-  ranks: Group = ALONE,
+  ranks: RankGroup = ALONE,
   body: () => Promise<Result>,
 ): Promise<Result> {
   if (!ranks.isLead) {
@@ -31,7 +31,7 @@ export async function withClaim<Result>(
 
 interface DeviceOptions extends WaitOptions {
   readonly device?: Device | undefined;
-  readonly ranks?: Group | undefined;
+  readonly ranks?: RankGroup | undefined;
 }
 
 /** Runs `body` with a device, the given one or the configured one, which is closed after it, as the data are. */

@@ -28,7 +28,7 @@ export async function train(context: TrainContext): Promise<RunSummary> {
   const stepping = steppingOf(context);
   const reporter = new Reporter(context, metrics);
   const evaluate = await makeEvaluation(context);
-  const watch = ranks.isLead && context.health && (await watchHealth(context, context.health));
+  const watch = ranks.isLead && context.health ? await watchHealth(context, context.health) : undefined;
   const tokensAt = (step: number) => step * run.batchTokens;
   const flopsAt = (step: number) => tokensAt(step) * run.flopsPerToken;
   /** Whether something that happens `times` times, and before the first step, happens now. */
@@ -126,7 +126,7 @@ export async function train(context: TrainContext): Promise<RunSummary> {
     }
   } finally {
     evaluate.destroy();
-    if (watch) watch.destroy();
+    watch?.destroy();
   }
 }
 

@@ -8,7 +8,7 @@ import type { Device } from '../gpu/device.js';
 import { sha256 } from '../hash.js';
 import { kernelsHash } from '../kernels/source.js';
 import type { Model } from '../model/model.js';
-import { type Group, RankError } from '../parallel/ranks.js';
+import { RankError, type RankGroup } from '../parallel/ranks.js';
 import type { ResolvedRun } from './resolve.js';
 import type { Data } from './run-data.js';
 
@@ -37,7 +37,7 @@ export function sharedMicroBatch(sequences: number, microBatch: number, sharers:
 }
 
 /** Returns the sequences of a step [n, T+1] that a rank trains. */
-export function shareOf(sequences: Uint32Array, { rank, size }: Group): Uint32Array {
+export function shareOf(sequences: Uint32Array, { rank, size }: RankGroup): Uint32Array {
   const length = sequences.length / size;
   return sequences.slice(rank * length, (rank + 1) * length);
 }
@@ -46,7 +46,7 @@ export function shareOf(sequences: Uint32Array, { rank, size }: Group): Uint32Ar
  * Returns the adapter that this rank takes: the one that was asked for, else of the machine's hardware adapters the one
  * of its number on the machine.
  */
-export async function adapterOfRank(ranks: Group, asked: string | undefined): Promise<string | undefined> {
+export async function adapterOfRank(ranks: RankGroup, asked: string | undefined): Promise<string | undefined> {
   if (ranks.size === 1 || asked !== undefined || process.env.BABELGRAD_ADAPTER) return asked;
   const adapters = (await listAdapters()).map(({ description }) => description);
   const hardware = adapters.filter(({ kind, hiddenBy }) => kind === 'hardware' && !hiddenBy);
@@ -91,7 +91,12 @@ function identityOf(run: ResolvedRun, data: Data, { name, driver }: AdapterDescr
  * Checks that all ranks are about to train the same run, each on a GPU of its own.
  * @throws UserError naming the rank that is different, and in what.
  */
-export async function agree(ranks: Group, run: ResolvedRun, data: Data, { adapter, choice }: Device): Promise<void> {
+export async function agree(
+  ranks: RankGroup,
+  run: ResolvedRun,
+  data: Data,
+  { adapter, choice }: Device,
+): Promise<void> {
   if (ranks.size === 1) return;
   const number = choice.adapters.findIndex(({ name }) => name === adapter.name) + 1;
   const place = [`#${number}`, ...openGpuFiles()].join(' ');
@@ -120,7 +125,7 @@ export async function agree(ranks: Group, run: ResolvedRun, data: Data, { adapte
 }
 
 /** Checks that all ranks hold the same weights. @throws RankError naming one that does not. */
-export async function compareWeights(ranks: Group, model: Model): Promise<void> {
+export async function compareWeights(ranks: RankGroup, model: Model): Promise<void> {
   if (ranks.size === 1) return;
   const sums: string[] = [];
   for (const { name } of model.specs) {

@@ -12,7 +12,7 @@ import { writeFileWhole } from '../files.js';
 import type { Device } from '../gpu/device.js';
 import { initialWeights } from '../model/init.js';
 import { Model } from '../model/model.js';
-import { ALONE, type Group } from '../parallel/ranks.js';
+import { ALONE, type RankGroup } from '../parallel/ranks.js';
 import { Trainer } from '../train/step.js';
 import { adapting } from './adapt.js';
 import { makeOuterStep, restoreTrainer } from './checkpoint.js';
@@ -59,7 +59,7 @@ export interface RunOptions {
   /** Whether the files that are read are compared with their checksums first; by default they are. */
   readonly verify?: boolean | undefined;
   /** The ranks that train the run together; each of them calls this. Rank 0 writes the folder and is the observed. */
-  readonly ranks?: Group | undefined;
+  readonly ranks?: RankGroup | undefined;
 }
 
 export interface ResumeOptions extends RunOptions {

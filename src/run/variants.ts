@@ -3,7 +3,7 @@ import { messageOf } from '../errors.js';
 import type { AdapterDescription } from '../gpu/adapters.js';
 import { openDevice } from '../gpu/device.js';
 import { type KernelRequest, VariantTable } from '../kernels/variants.js';
-import type { Group } from '../parallel/ranks.js';
+import type { RankGroup } from '../parallel/ranks.js';
 import { dryStep } from '../train/dry-step.js';
 import { choicesOf, readCache, writeCache } from '../tune/cache.js';
 import { refusal, showVariant } from '../tune/candidates.js';
@@ -95,7 +95,7 @@ export const recordOf = (variants: VariantTable): NonNullable<ResolvedRun['kerne
 export async function variantsOfAll(
   adapter: AdapterDescription,
   run: ResolvedRun,
-  ranks: Group,
+  ranks: RankGroup,
   choose: () => Promise<VariantTable>,
 ): Promise<{ readonly variants: VariantTable; readonly kernels: NonNullable<ResolvedRun['kernels']> }> {
   const chosen = ranks.isLead ? await choose() : undefined;

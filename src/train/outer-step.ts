@@ -5,7 +5,7 @@
  * It runs on the host in f32: θ and v take no device memory, and it is rare.
  */
 import type { WireType } from '../parallel/all-reduce.js';
-import type { Group, Summed } from '../parallel/ranks.js';
+import type { RankGroup, Summed } from '../parallel/ranks.js';
 import type { Exchange } from './shared-step.js';
 import type { Trainer } from './step.js';
 
@@ -26,11 +26,11 @@ interface Outer {
 
 export class OuterStep {
   readonly #trainer: Trainer;
-  readonly #ranks: Group;
+  readonly #ranks: RankGroup;
   readonly #settings: OuterSettings;
   readonly #outer: ReadonlyMap<string, Outer>;
 
-  private constructor(trainer: Trainer, ranks: Group, settings: OuterSettings, outer: ReadonlyMap<string, Outer>) {
+  private constructor(trainer: Trainer, ranks: RankGroup, settings: OuterSettings, outer: ReadonlyMap<string, Outer>) {
     this.#trainer = trainer;
     this.#ranks = ranks;
     this.#settings = settings;
@@ -40,7 +40,7 @@ export class OuterStep {
   /** Starts from the trainer's weights, which all ranks have, and the momentum of a checkpoint; by default none. */
   static async create(
     trainer: Trainer,
-    ranks: Group,
+    ranks: RankGroup,
     settings: OuterSettings,
     momentumOf?: ((name: string) => Float32Array) | undefined,
   ): Promise<OuterStep> {

@@ -2,6 +2,7 @@
  * Steps that several trainers share, each with a part of the batch: data parallelism. Gradients and loss are summed
  * over all, in buckets that travel while the backward pass goes on; then each trainer makes the same update.
  */
+import type { BufferRange } from '../gpu/buffer.js';
 import type { Command } from '../gpu/program.js';
 import type { WireType } from '../parallel/all-reduce.js';
 import type { Ranks, Summed } from '../parallel/ranks.js';
@@ -30,7 +31,7 @@ export class SharedStep {
   readonly #ranks: Pick<Ranks, 'sum'>;
   readonly #wire: WireType;
   /** The passes cut into parts, with what is final after each. */
-  readonly #parts: readonly { readonly commands: readonly Command[]; readonly ranges: Ranges }[];
+  readonly #parts: readonly { readonly commands: readonly Command[]; readonly ranges: readonly BufferRange[] }[];
 
   /** `trainer` is made for as many `sharers` as there are ranks. */
   constructor(trainer: Trainer, ranks: Pick<Ranks, 'sum'>, { wire, bucketBytes }: SharedStepOptions) {
@@ -84,5 +85,3 @@ export class SharedStep {
     return { sentBytes, ms, exposedMs };
   }
 }
-
-type Ranges = ReturnType<typeof bucketsOf>[number]['ranges'];

@@ -5,7 +5,7 @@ import { lossOfSums, textLoss, textSums } from '../../src/eval/text-loss.js';
 import type { Device } from '../../src/gpu/device.js';
 import type { Model } from '../../src/model/model.js';
 import { launchOf } from '../../src/parallel/launch.js';
-import { ALONE, type Group } from '../../src/parallel/ranks.js';
+import { ALONE, type RankGroup } from '../../src/parallel/ranks.js';
 import { adapterOfRank, agree, compareWeights, sharedMicroBatch, shareOf } from '../../src/run/parallel.js';
 import type { ResolvedRun } from '../../src/run/resolve.js';
 import type { Data } from '../../src/run/run-data.js';
@@ -71,7 +71,7 @@ describe('bf16 that travels', () => {
 });
 
 /** Ranks of which the others say what `others` makes of this one's words. */
-const groupOf = (hosts: string[], others: (mine: never) => unknown[]): Group => ({
+const groupOf = (hosts: string[], others: (mine: never) => unknown[]): RankGroup => ({
   ...ALONE,
   size: hosts.length,
   hosts,

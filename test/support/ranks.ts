@@ -1,8 +1,8 @@
 /** Ranks without processes, to test what they compute. */
-import { ALONE, type Group, type Summed } from '../../src/parallel/ranks.js';
+import { ALONE, type RankGroup, type Summed } from '../../src/parallel/ranks.js';
 
 /** Ranks of one process: the n-th call of one meets the n-th of all others. */
-export function ranksOfOneProcess(size: number): Group[] {
+export function ranksOfOneProcess(size: number): RankGroup[] {
   const sums = meetings<ArrayBuffer, Summed>(size, all => {
     const [first, ...others] = all.map(values => new Float32Array(values));
     for (const values of others) for (let i = 0; i < values.length; i++) first![i]! += values[i]!;
@@ -15,7 +15,7 @@ export function ranksOfOneProcess(size: number): Group[] {
     size,
     isLead: rank === 0,
     sum: sums(rank),
-    gather: gathered(rank) as Group['gather'],
+    gather: gathered(rank) as RankGroup['gather'],
   }));
 }
 
