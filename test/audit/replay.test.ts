@@ -154,11 +154,11 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     writeOp(path, op);
     const { status, stdout, stderr } = await runCommand(root, ['audit', 'replay', path, '--json']);
     expect(status, stderr).toBe(0);
-    // bounds checks move an index to the last element: unchecked, a read finds no 7
-    expect(JSON.parse(stdout)).toMatchObject({
-      inputs: [{ name: 'x', amax: 7 }],
-      results: [{ name: 'y', nonFinite: 0, amax: 7 }],
-    });
+    // a driver's bounds checks read zero and drop the write, Dawn's own move the index to the last element
+    const { inputs, results } = JSON.parse(stdout);
+    expect(inputs).toMatchObject([{ name: 'x', amax: 7 }]);
+    expect(results).toMatchObject([{ name: 'y', nonFinite: 0 }]);
+    expect([0, 7]).toContain(results[0].amax);
   });
 
   test('that names a buffer that it has not, or too many workgroups, is refused', async () => {
