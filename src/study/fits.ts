@@ -11,7 +11,8 @@ export type { Fitting, LanguageFits };
 
 /**
  * Fits the points after warm-up of runs without replay, through the same reader as `fit points.csv --exclude warmup`.
- * Of runs with several annealed ends these alone count. Whole runs are resampled where there are enough of them to draw from.
+ * Of runs with several annealed ends these alone count. Whole runs are resampled where there are enough of them to
+ * draw from.
  */
 export function fitStudy(points: readonly StudyPoint[], targets: readonly string[], replicates = 200): LanguageFits[] {
   return targets.map(language => {

@@ -116,8 +116,8 @@ function checkCount(study: StudyFile, path: string): void {
   const most = sizes.reduce((sum, { targets = commonTargets(study) }) => sum + 1 + targets.length * (2 + ratios), 0);
   if (seeds.length * most * parts <= MOST_RUNS) return;
   throw new UserError(
-    `'${path}': sizes, targets, replay and seeds multiply to ${seeds.length * most * parts} runs; a study has at most ` +
-      `${MOST_RUNS}`,
+    `'${path}': sizes, targets, replay and seeds multiply to ${seeds.length * most * parts} runs; ` +
+      `a study has at most ${MOST_RUNS}`,
   );
 }
 
@@ -164,7 +164,7 @@ function planLine(context: PlanContext, strategy: Strategy, language: string, cp
   if (!ends) return [whole];
   const line = whole.name;
   const replayed = whole.account === 'extra' ? 1 / (1 - whole.replay) : 1;
-  /** Returns a part of `length` tokens per parameter that ends at `end`; `previous` is the part that it goes on from. */
+  /** Returns a part of `length` tokens per parameter that ends at `end`; it goes on from the part `previous`. */
   const part = (kind: LinePart['kind'], end: number, length: number, previous: string | undefined): PlannedRun => {
     const name = `${line}-${kind}${end}`;
     const { tokens: _, ...config } = whole.config;

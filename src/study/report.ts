@@ -51,8 +51,8 @@ export const targetsOfPoints = (points: readonly StudyPoint[]): string[] => [
 ];
 
 /**
- * Returns a curve for each run; of one with several annealed ends, these are the curve. CPT starts with the source-language loss at the end of the source run of its size and
- * seed.
+ * Returns a curve for each run; of one with several annealed ends, these are the curve. CPT starts with the
+ * source-language loss at the end of the source run of its size and seed.
  */
 function curvesOf(points: readonly StudyPoint[]): StudyCurve[] {
   const runs = new Map<string, StudyPoint[]>();
