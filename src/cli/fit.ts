@@ -14,6 +14,7 @@ import { type Exclusion, exclusions, type Used } from '../scaling/points.js';
 import { type CommandResult, defineAction, type Terminal } from './command.js';
 import { collectPairs } from './input.js';
 import { wholeNumber } from './numbers.js';
+import { withProgress } from './progress.js';
 import { makeTable } from './table.js';
 
 interface FitOptions {
@@ -71,10 +72,11 @@ export function addFitCommand(program: Command): void {
       printCompute(terminal, fit, used);
       result = { ...fit, used };
     } else {
-      const fit =
+      const fit = withProgress('fit', 'starts', onProgress =>
         law === 'cpt'
-          ? fitCpt(points, used, scratchFit(options.scratch), bootstrap)
-          : fitChinchilla(points, used, bootstrap);
+          ? fitCpt(points, used, scratchFit(options.scratch), bootstrap, onProgress)
+          : fitChinchilla(points, used, bootstrap, onProgress),
+      );
       printLaw(terminal, fit, used);
       result = { ...fit, used };
     }

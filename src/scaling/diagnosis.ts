@@ -5,7 +5,7 @@ import { SVD } from 'ml-matrix';
 import { median } from '../median.js';
 import { figure } from './figure.js';
 import { type LawParameters, type ParameterName, parameterNames } from './law.js';
-import { LARGEST_EXPONENT, type LossPoint, Objective, type Problem } from './objective.js';
+import { LARGEST_EXPONENT, LawObjective, type LossPoint, type Problem } from './objective.js';
 
 /** A direction in (ln E, ln A, ln B, α, β, γ), with ln N and ln D centred, in which the points say (nearly) nothing. */
 export interface Undetermined {
@@ -38,7 +38,7 @@ const SINGULAR = 1e-8;
 const VAGUE = 0.5;
 
 export function diagnose(points: readonly LossPoint[], problem: Problem, law: LawParameters): Diagnosis {
-  const objective = new Objective(points, problem);
+  const objective = new LawObjective(points, problem);
   const theta = objective.fromLaw(law);
   const names = parameterNames.filter(name => problem.free.includes(name));
   const svd = new SVD(objective.jacobian(theta), { computeLeftSingularVectors: false });

@@ -3,13 +3,21 @@ import { z } from 'zod';
 import { UserError } from '../errors.js';
 import { whyInvalid } from '../schema.js';
 import { allocationFactor, exponents, hasOptimum } from './allocation.js';
-import { type BootstrapOptions, bootstrapLaws, interval, outsideIntervals, type RunPoint } from './bootstrap.js';
+import {
+  type BootstrapOptions,
+  bootstrapLaws,
+  interval,
+  outsideIntervals,
+  type RunPoint,
+  STARTS,
+} from './bootstrap.js';
 import { type Diagnosis, diagnose } from './diagnosis.js';
 import { figure } from './figure.js';
-import { CHINCHILLA, cptProblem, cptWithoutGamma, EXTENDED, fitLaw, type LawFit } from './fit.js';
+import { CHINCHILLA, cptProblem, cptWithoutGamma, EXTENDED, fitLaw, gridSize, type LawFit } from './fit.js';
 import { type LawParameters, lossAt, type ParameterName, parameterNames } from './law.js';
-import { Objective, type Problem } from './objective.js';
+import { LawObjective, type Problem } from './objective.js';
 import type { Used } from './points.js';
+import { counting, type OnProgress } from './search.js';
 
 const span = z.tuple([z.number(), z.number()]);
 const lawSchema = z.object({
@@ -71,12 +79,20 @@ export interface LawFitResult extends Fitted {
 }
 
 /** Fits the law of training from scratch. @throws UserError when the points are too few, or all of one size. */
-export function fitChinchilla(points: readonly RunPoint[], used: Used, options: BootstrapOptions): LawFitResult {
+export function fitChinchilla(
+  points: readonly RunPoint[],
+  used: Used,
+  options: BootstrapOptions,
+  onProgress?: OnProgress,
+): LawFitResult {
   checkPoints(points, CHINCHILLA);
-  const fit = fitLaw(points, CHINCHILLA);
+  const isWide = points.length > EXTENDED.free.length;
+  const grids = gridSize(CHINCHILLA) + (isWide ? gridSize(EXTENDED) + 1 : 0);
+  const onDone = counting(grids + STARTS * options.replicates, onProgress);
+  const fit = fitLaw(points, CHINCHILLA, [], onDone);
   // the wider law fits anything if there are no more points than it has parameters: the narrower one stands in
-  const wider = points.length > EXTENDED.free.length ? fitLaw(points, EXTENDED, [fit.law]) : fit;
-  const laws = bootstrapLaws(points, () => CHINCHILLA, options);
+  const wider = isWide ? fitLaw(points, EXTENDED, [fit.law], onDone) : fit;
+  const laws = bootstrapLaws(points, () => CHINCHILLA, options, onDone);
   return { law: 'chinchilla', ...describe(points, used, options, CHINCHILLA, fit, laws, { plain: fit, wider }) };
 }
 
@@ -98,14 +114,17 @@ export function fitCpt(
   used: Used,
   scratch: ScratchFit,
   options: BootstrapOptions,
+  onProgress?: OnProgress,
 ): LawFitResult {
   const problem = cptProblem(scratch.parameters);
+  const plainProblem = cptWithoutGamma(scratch.parameters);
   checkPoints(points, problem);
-  const fit = fitLaw(points, problem);
-  const plain = fitLaw(points, cptWithoutGamma(scratch.parameters));
+  const onDone = counting(gridSize(problem) + gridSize(plainProblem) + STARTS * options.replicates, onProgress);
+  const fit = fitLaw(points, problem, [], onDone);
+  const plain = fitLaw(points, plainProblem, [], onDone);
   const held = scratch.samples.map(toLaw);
   const problemOf = (r: number) => (held.length > 0 ? cptProblem(held[r % held.length]!) : problem);
-  const laws = bootstrapLaws(points, problemOf, options);
+  const laws = bootstrapLaws(points, problemOf, options, onDone);
   const described = describe(points, used, options, problem, fit, laws, { plain, wider: fit });
   const { parameters, range, samples, parameterCount } = scratch;
   const keptOpen = scratch.diagnosis.open.filter(name => !problem.free.includes(name));
@@ -233,7 +252,7 @@ function cptWarnings(points: readonly RunPoint[], used: Used, scratch: Fitted): 
 }
 
 function errorOf(points: readonly RunPoint[], { law, objective }: LawFit): FitError {
-  const residuals = new Objective(points, { free: [], held: law }).residuals(new Float64Array(0));
+  const residuals = new LawObjective(points, { free: [], held: law }).residuals(new Float64Array(0));
   const rms = Math.sqrt(residuals.reduce((sum, r) => sum + r * r, 0) / residuals.length);
   return { objective, rms, parameters: law };
 }
