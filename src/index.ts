@@ -11,7 +11,8 @@
  * - Runs: `parseConfig`, `dryRun`, `startRun`, `resumeRun`; by several processes: `launchOf`, `Ranks`
  * - Studies: `readStudyPlan`, `runStudy`, `readStudy`, `studyPoints`, `fitStudy`; on a cluster: `slurmEngine`,
  *   `withJobs`
- * - Scaling laws: `parsePoints`, `fitChinchilla`, `fitCpt`, `fitCompute`, `parseFit`, `makePlan`, `planReplay`
+ * - Scaling laws: `parsePoints`, `fitChinchilla`, `fitCpt`, `fitCompute`, `parseFit`, `makePlan`, `planReplay`; of
+ *   whole curves: `parseCurve`, `fitCurves`, `predictCurve`
  * - Evaluation: `textLoss`, `TokenLosses`, `logLikelihoods`, `readTask`, `evaluateTasks`
  * - Findings: `readRun`, `compareRuns`, `savingsAtEqualLoss`, `forgettingOf`, `compareReplay`, `reportPage`,
  *   `studyPage`, `studyFigures`; live: `serveWatch`
@@ -172,6 +173,16 @@ export {
   type EnvelopePoint,
   fitCompute,
 } from './scaling/compute-line.js';
+export type { CurveRow, LossCurve } from './scaling/curve.js';
+export { parseCurve } from './scaling/curve-file.js';
+export {
+  type CurveFit,
+  type CurveFitOptions,
+  type CurvePredictor,
+  fitCurves,
+  predictCurve,
+} from './scaling/curve-fit.js';
+export type { CurveLaw } from './scaling/curve-laws.js';
 export type { Diagnosis, Undetermined } from './scaling/diagnosis.js';
 export {
   type FitError,
@@ -182,6 +193,7 @@ export {
   parseFit,
   type ScratchFit,
 } from './scaling/fit-result.js';
+export type { ParameterValues } from './scaling/form.js';
 export type { LawParameters, ParameterName } from './scaling/law.js';
 export type { LossPoint } from './scaling/objective.js';
 export {
@@ -198,6 +210,7 @@ export { publishedLaws } from './scaling/published.js';
 export type { ReplayCurve } from './scaling/replay.js';
 export { planReplay, type ReplayPlan, type ReplayRun } from './scaling/replay-plan.js';
 export { type CurvePoint, type Savings, savingsAtEqualLoss } from './scaling/savings.js';
+export type { OnProgress } from './scaling/search.js';
 export type { StartStudyOptions, StudyEngine, StudyObserver, StudySummary } from './study/engine.js';
 export type { Execute, ExecuteOptions, RunProgress, WorkerTask } from './study/execute.js';
 export { fitStudy, type LanguageFits } from './study/fits.js';

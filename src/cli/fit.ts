@@ -8,17 +8,21 @@ import { short } from '../report/numbers.js';
 import { isOpen } from '../report/study-tables.js';
 import type { Resampling } from '../scaling/bootstrap.js';
 import type { ComputeFit } from '../scaling/compute-line.js';
+import { type CurveLaw, curveLaws } from '../scaling/curve-laws.js';
 import type { LawFitResult } from '../scaling/fit-result.js';
 import { parameterNames } from '../scaling/law.js';
 import { type Exclusion, exclusions, type Used } from '../scaling/points.js';
 import { type CommandResult, defineAction, type Terminal } from './command.js';
+import { fitCurvesCommand } from './fit-curves.js';
 import { collectPairs } from './input.js';
-import { wholeNumber } from './numbers.js';
+import { share, wholeNumber } from './numbers.js';
 import { withProgress } from './progress.js';
 import { makeTable } from './table.js';
 
 interface FitOptions {
-  law: 'chinchilla' | 'cpt' | 'compute';
+  law: 'chinchilla' | 'cpt' | 'compute' | CurveLaw;
+  decay?: number;
+  source?: string;
   scratch?: string;
   bootstrap: number;
   resample: Resampling;
@@ -33,13 +37,19 @@ export function addFitCommand(program: Command): void {
   const command = program
     .command('fit')
     .description('fit a scaling law to points: parameters, tokens and loss, one point a row')
-    .argument('<points>', 'CSV file with a header')
+    .argument('<points...>', 'CSV file with a header; for laws of curves, CSV files of step, lr, loss, or runs')
     .addOption(
-      new Option('--law <law>', 'E + A/N^alpha + B/D^beta; the same with B/(D^beta N^gamma) for CPT; k C^-c')
-        .choices(['chinchilla', 'cpt', 'compute'])
+      new Option(
+        '--law <law>',
+        'E + A/N^alpha + B/D^beta; the same with B/(D^beta N^gamma) for CPT; k C^-c; laws of whole loss curves with ' +
+          'their learning rate',
+      )
+        .choices(['chinchilla', 'cpt', 'compute', ...curveLaws])
         .makeOptionMandatory(),
     )
     .option('--scratch <fit.json>', 'cpt: the chinchilla fit of the runs from scratch, whose E, A and alpha are kept')
+    .option('--decay <lambda>', 'laws of annealing: momentum of the annealing area (default: what fits best)', share)
+    .option('--source <curve>', 'annealing-cpt: the curve of the source model')
     .option('--bootstrap <count>', 'resamples for the intervals; 0: none', wholeNumber(0), 200)
     .addOption(
       new Option('--resample <what>', 'what a resample draws; runs: all points of a run together')
@@ -55,9 +65,25 @@ export function addFitCommand(program: Command): void {
       ),
     )
     .option('--out <file>', 'where to write the fit, as JSON');
-  defineAction<FitOptions>(command, async (terminal, options, file) => {
+  defineAction<FitOptions, [string[]]>(command, async (terminal, options, files) => {
     const { law, column, where, exclude, out } = options;
     if (out) checkFilePlace(out);
+    const save = <Result extends CommandResult>(result: Result): Result => {
+      if (out) {
+        writeFileWhole(out, `${JSON.stringify(result)}\n`);
+        terminal.print(`fit: ${out}`);
+      }
+      return result;
+    };
+    if (isCurveLaw(law)) {
+      checkCurveOptions(options);
+      return save({ ...fitCurvesCommand(terminal, files, { ...options, law }) });
+    }
+    const [file] = files;
+    if (files.length > 1) throw new UserError(`the law ${law} is fitted to the points of one file`);
+    if (options.decay !== undefined || options.source !== undefined) {
+      throw new UserError(`--decay and --source go with a law of curves (${curveLaws.join(', ')}), not ${law}`);
+    }
     const { points, used } = parsePoints(readText(file!), file!, { columns: column, where, exclude });
     if (points.length === 0) throw new UserError(`no row of '${file}' is left: ${words(used)}`);
     const bootstrap = { replicates: options.bootstrap, seed: options.seed, resample: options.resample };
@@ -80,12 +106,17 @@ export function addFitCommand(program: Command): void {
       printLaw(terminal, fit, used);
       result = { ...fit, used };
     }
-    if (out) {
-      writeFileWhole(out, `${JSON.stringify(result)}\n`);
-      terminal.print(`fit: ${out}`);
-    }
-    return result;
+    return save(result);
   });
+}
+
+const isCurveLaw = (law: string): law is CurveLaw => (curveLaws as readonly string[]).includes(law);
+
+function checkCurveOptions({ law, scratch, where, exclude, resample }: FitOptions): void {
+  if (scratch !== undefined) throw new UserError(`--scratch goes with --law cpt, not ${law}`);
+  if (where || exclude || resample !== 'rows') {
+    throw new UserError(`--where, --exclude and --resample go with laws of points, not with ${law}`);
+  }
 }
 
 function scratchFit(path: string | undefined) {

@@ -126,7 +126,12 @@ export function parsePoints(text: string, file: string, options: PointOptions = 
   return { points, used };
 }
 
-function parseRows(text: string, file: string): { header: string[]; rows: Row[] } {
+/** Reads a CSV table with a header. @param needs the columns that it needs, for the message about an empty one */
+export function parseRows(
+  text: string,
+  file: string,
+  needs = 'parameters, tokens and loss',
+): { header: string[]; rows: Row[] } {
   let parsed: { record: string[]; info: { lines: number } }[];
   try {
     parsed = parse(text, { bom: true, trim: true, skip_empty_lines: true, info: true }) as unknown as typeof parsed;
@@ -135,7 +140,7 @@ function parseRows(text: string, file: string): { header: string[]; rows: Row[] 
     throw error;
   }
   const [first, ...rest] = parsed;
-  if (!first) throw new UserError(`'${file}' is empty; it needs a header with parameters, tokens and loss`);
+  if (!first) throw new UserError(`'${file}' is empty; it needs a header with ${needs}`);
   const header = first.record;
   const twice = header.find((name, i) => header.indexOf(name) !== i);
   if (twice !== undefined) throw new UserError(`'${file}' has two columns '${twice}'`);
