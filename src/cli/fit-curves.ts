@@ -1,6 +1,6 @@
 /** The laws of `fit` that are fitted to whole loss curves: what they read, and what is printed. */
 import { existsSync, statSync } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname } from 'node:path';
 import { UserError } from '../errors.js';
 import { readText } from '../input-files.js';
 import { readRun } from '../report/runs.js';
@@ -33,12 +33,14 @@ const FORMULAS: Readonly<Record<CurveLaw, readonly [plain: string, sized: string
   ],
 };
 
+/** Whether a path is a run's folder, or its metrics.jsonl, rather than a CSV file. */
+export const isRun = (path: string): boolean =>
+  basename(path) === 'metrics.jsonl' || (existsSync(path) && statSync(path).isDirectory());
+
 /** Reads the curve of a CSV file, of a run's folder, or of its metrics.jsonl. */
 export function readCurve(path: string, columns?: Readonly<Record<string, string>>): LossCurve {
+  if (!isRun(path)) return parseCurve(readText(path), path, columns);
   const folder = basename(path) === 'metrics.jsonl' ? dirname(path) : path;
-  if (!existsSync(join(folder, 'metrics.jsonl')) && !(existsSync(path) && statSync(path).isDirectory())) {
-    return parseCurve(readText(path), path, columns);
-  }
   const { steps, config } = readRun(folder);
   const rows = steps.flatMap(({ step, loss }) => (loss === null ? [] : [{ step, loss }]));
   if (rows.length < 2) throw new UserError(`'${folder}' has logged ${rows.length} steps; a curve needs at least two`);

@@ -4,6 +4,7 @@ import { UserError } from '../errors.js';
 import { makePlan, parseFit, parsePoints, planReplay } from '../index.js';
 import { readText } from '../input-files.js';
 import { percent, short } from '../report/numbers.js';
+import { curveLaws } from '../scaling/curve-laws.js';
 import { toLaw } from '../scaling/fit-result.js';
 import type { Plan, PlannedLaw, PlannedSavings, PlannedStrategy, Span } from '../scaling/plan.js';
 import { paperLaws, paperLinesAt, publishedLaws } from '../scaling/published.js';
@@ -12,10 +13,11 @@ import { defineAction, type Terminal } from './command.js';
 import { collectPairs } from './input.js';
 import { duration, positiveNumber } from './numbers.js';
 import { addRanksOptions, planRanks, printRanks, type RanksOptions } from './plan-ranks.js';
+import { addScheduleOptions, isCurveFit, planSchedule, type ScheduleOptions } from './plan-schedule.js';
 import { measureSpeed } from './speed.js';
 import { makeTable } from './table.js';
 
-interface PlanOptions extends RanksOptions {
+interface PlanOptions extends RanksOptions, Omit<ScheduleOptions, 'law' | 'parameters' | 'column'> {
   compute?: number;
   tokens?: number;
   parameters?: number;
@@ -35,6 +37,7 @@ export function addPlanCommand(program: Command): void {
   const command = program
     .command('plan')
     .description('the best model size and tokens by a law, its loss, and what CPT saves over training from scratch')
+    .argument('[run]', 'with a law of curves: a run, or a curve, whose first part is known')
     .option('--compute <flops>', 'FLOPs to spend', positiveNumber)
     .option('--tokens <count>', 'tokens that are to be the optimum', positiveNumber)
     .option(
@@ -59,8 +62,17 @@ export function addPlanCommand(program: Command): void {
       collectPairs,
     )
     .option('--where <column=value>', 'use only replay points with this text there; repeat', collectPairs);
+  addScheduleOptions(command);
   addRanksOptions(command);
-  defineAction<PlanOptions>(command, async (terminal, options) => {
+  defineAction<PlanOptions, [string | undefined]>(command, async (terminal, options, run) => {
+    if (!publishedLaws.has(options.law) && isCurveFit(options.law, neither(options.law))) {
+      return planSchedule(terminal, options, run);
+    }
+    if (run !== undefined || options.schedule !== undefined) {
+      throw new UserError(
+        `'${options.law}' knows no schedule: the end of a run needs a fit of ${curveLaws.join(', ')}`,
+      );
+    }
     checkOptions(options);
     const { compute, tokens, parameters } = options;
     const laws = lawsOf(options);
@@ -117,14 +129,16 @@ function lawsOf({ law, other }: PlanOptions): PlannedLaw[] {
   return [first, beside];
 }
 
+const neither = (name: string): string =>
+  `'${name}' is neither the file of a fit nor one of ${[...publishedLaws.keys()].join(', ')}`;
+
 function readLaw(name: string): PlannedLaw[] {
   const published = publishedLaws.get(name);
   if (published) {
     const beside = paperLaws.filter(other => name.startsWith('paper-') && other !== name);
     return [published, ...beside.map(other => publishedLaws.get(other)!)];
   }
-  const neither = `'${name}' is neither the file of a fit nor one of ${[...publishedLaws.keys()].join(', ')}`;
-  const fit = parseFit(readText(name, neither), name);
+  const fit = parseFit(readText(name, neither(name)), name);
   const toPlanned = (
     strategy: 'scratch' | 'cpt',
     { parameters, samples, range }: Omit<typeof fit, 'law' | 'diagnosis'>,

@@ -7,6 +7,7 @@ import { interval } from './bootstrap.js';
 import { ANNEALING_DECAY, type LossCurve } from './curve.js';
 import { type CurveLaw, curveForm, curveLaws } from './curve-laws.js';
 import { type CurveOptions, pointsOfCurves, type SummedPoint } from './curve-points.js';
+import { mean } from './curve-terms.js';
 import { directionsOf } from './diagnosis.js';
 import { figure } from './figure.js';
 import { type Form, FormObjective, type ParameterValues, predictAll } from './form.js';
@@ -29,6 +30,11 @@ export const curveFitSchema = z.object({
   samples: z.array(values),
   /** The root mean square of ln L predicted − observed. */
   rms: z.number(),
+  /**
+   * What the law predicts of each curve when it is fitted to the others: the mean relative error of its rows, and the
+   * error at its end. Empty where there are fewer than three curves.
+   */
+  leftOut: z.array(z.object({ curve: z.string(), error: z.number(), atEnd: z.number() })),
   /** Parameters that could as well have other values. */
   open: z.array(z.string()),
   range: z.object({ S1: span, parameters: span }),
@@ -57,6 +63,8 @@ export interface CurveFitOptions {
 /** What λ is chosen from: memories of 100 to 1000 steps. */
 const DECAYS = [0.99, 0.995, 0.998, ANNEALING_DECAY];
 const STARTS = 20;
+/** The starts of a fit without one of the curves, beside the optimum of all. */
+const LEFT_OUT_STARTS = 3;
 /** Neighbouring rows of a curve share their luck, so that a tenth of a curve is drawn at a time. */
 const BLOCKS_PER_CURVE = 10;
 
@@ -68,7 +76,10 @@ export function fitCurves(law: CurveLaw, curves: readonly LossCurve[], options: 
   const { replicates, seed, source, onProgress } = options;
   checkCurves(law, curves, source);
   const decays = options.decay !== undefined ? [options.decay] : law === 'multi-power' ? [ANNEALING_DECAY] : DECAYS;
-  const onDone = counting(decays.length * STARTS + replicates, onProgress);
+  const onDone = counting(
+    decays.length * STARTS + replicates + (curves.length > 2 ? (LEFT_OUT_STARTS + 1) * curves.length : 0),
+    onProgress,
+  );
   const tried = decays.map(decay => {
     const points = pointsOfCurves(curves, { decay, ...(source && { source }) });
     const form = curveForm(law, points.flat(), source);
@@ -105,6 +116,7 @@ export function fitCurves(law: CurveLaw, curves: readonly LossCurve[], options: 
     samples,
     objective: fit.objective,
     rms: fit.rms,
+    leftOut: curves.length > 2 ? leaveOut(law, curves, points, best, options, onDone) : [],
     points: losses.length,
     curves: curves.map(({ name }) => name),
     starts: fit.starts,
@@ -114,6 +126,34 @@ export function fitCurves(law: CurveLaw, curves: readonly LossCurve[], options: 
     range: rangeOf(points.flat()),
     warnings,
   };
+}
+
+/** Fits the law to all curves but one, and compares what it predicts of that one. */
+function leaveOut(
+  law: CurveLaw,
+  curves: readonly LossCurve[],
+  points: readonly SummedPoint[][],
+  { fit }: { readonly fit: FormFit },
+  { seed, source }: CurveFitOptions,
+  onDone: () => void,
+): CurveFit['leftOut'] {
+  const sized = new Set(curves.map(({ parameters }) => parameters)).size > 1;
+  return curves.map(({ name }, c) => {
+    const others = points.filter((_, i) => i !== c).flat();
+    const form = curveForm(law, others, source, sized);
+    const random = new Random(seed, 'left out', c);
+    const options = { starts: LEFT_OUT_STARTS, random, more: [fit.values], onDone };
+    const { values } = fitForm(
+      form,
+      others.map(({ loss }) => loss),
+      options,
+    );
+    const errors = predictAll(curveForm(law, points[c]!, source, sized), values).map(
+      (loss, i) => loss / points[c]![i]!.loss - 1,
+    );
+    const tail = errors.slice(-Math.max(1, Math.round(errors.length / 20)));
+    return { curve: name, error: mean(errors.map(Math.abs)), atEnd: mean(tail) };
+  });
 }
 
 function checkCurves(law: CurveLaw, curves: readonly LossCurve[], source: CurveOptions['source']): void {

@@ -12,8 +12,8 @@
  *   L = L0 + A·S1^−α − B·Σ_k (η_{k−1} − η_k)·(1 − (1 + C·η_k^−γ·S_k)^−β),  S_k = Σ_{i=k..t} η_i      (+ F·N^−φ)
  *
  * `annealing-cpt` (Wang et al. 2025, arXiv 2505.07796): the source's S1 goes on, what annealed the source is a
- * constant, and the shift to the new text comes with S1 of the CPT run. B is above 0 for text like the source's, which is
- * forgotten, and below 0 for the new text:
+ * constant, and the shift to the new text comes with S1 of the CPT run. B is above 0 for text like the source's, which
+ * is forgotten, and below 0 for the new text:
  *
  *   L = L0 + A·(S1_source + S1)^−α − C·S2 + B·(1 − (1 + E·S1)^−β)
  */
@@ -22,8 +22,8 @@ import type { CurveOptions, SummedPoint } from './curve-points.js';
 import type { Form } from './form.js';
 import { multiPower } from './multi-power.js';
 
-export const curveLaws = ['annealing', 'multi-power', 'annealing-cpt'] as const;
-export type CurveLaw = (typeof curveLaws)[number];
+export type CurveLaw = 'annealing' | 'multi-power' | 'annealing-cpt';
+export const curveLaws = ['annealing', 'multi-power', 'annealing-cpt'] as const satisfies readonly CurveLaw[];
 
 /**
  * Returns the form of a law over points of curves.
