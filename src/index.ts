@@ -195,6 +195,7 @@ export {
 } from './scaling/fit-result.js';
 export type { ParameterValues } from './scaling/form.js';
 export type { LawParameters, ParameterName } from './scaling/law.js';
+export { fitMixture, type MixtureFit, type MixtureLaw, type MixturePoint, mixtureLossAt } from './scaling/mixture.js';
 export type { LossPoint } from './scaling/objective.js';
 export {
   type GivenRun,

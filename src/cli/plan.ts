@@ -1,11 +1,12 @@
 /** The command `plan`: how to spend compute, tokens or parameters according to a law. */
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { UserError } from '../errors.js';
 import { makePlan, parseFit, parsePoints, planReplay } from '../index.js';
 import { readText } from '../input-files.js';
 import { percent, short } from '../report/numbers.js';
 import { curveLaws } from '../scaling/curve-laws.js';
 import { toLaw } from '../scaling/fit-result.js';
+import { type MixtureLaw, mixtureLaws } from '../scaling/mixture.js';
 import type { Plan, PlannedLaw, PlannedSavings, PlannedStrategy, Span } from '../scaling/plan.js';
 import { paperLaws, paperLinesAt, publishedLaws } from '../scaling/published.js';
 import type { ReplayPlan, ReplayRun } from '../scaling/replay-plan.js';
@@ -27,6 +28,7 @@ interface PlanOptions extends RanksOptions, Omit<ScheduleOptions, 'law' | 'param
   measure?: boolean;
   adapter?: string;
   replayPoints?: string;
+  replayLaw: 'log' | MixtureLaw;
   column?: Record<string, string>;
   where?: Record<string, string>;
   sourceLossLimit?: number;
@@ -51,6 +53,11 @@ export function addPlanCommand(program: Command): void {
     .option('--measure', 'measure for a few seconds how fast this machine trains, for the wall-clock')
     .option('--adapter <name>', 'adapter to measure, by a part of its name or its number')
     .option('--replay-points <points>', 'CSV with replay and sourceLoss: proposes how much to replay')
+    .addOption(
+      new Option('--replay-law <law>', 'of the replay points: S − K ln(r + ρ), or a published one')
+        .choices(['log', ...mixtureLaws])
+        .default('log'),
+    )
     .option(
       '--source-loss-limit <loss>',
       "largest loss allowed in the source language, in the points' unit",
@@ -191,10 +198,14 @@ function replayOf(options: PlanOptions, plan: Plan, laws: readonly PlannedLaw[])
   if (file === undefined || limit === undefined) return { replay: null };
   const cpt = laws.find(({ strategy }) => strategy === 'cpt');
   if (!cpt) throw new UserError('replay is planned with a law of CPT: give one as --law or --other');
+  const mixture = options.replayLaw === 'log' ? undefined : options.replayLaw;
   const needed = ['replay', 'sourceLoss'] as const;
   const { points } = parsePoints(readText(file), file, { columns: column, where, needed });
   if (points.length === 0) throw new UserError(`no row of '${file}' is left`);
-  return { replay: { law: cpt.name, ...planReplay(points, limit, cpt.parameters, plan.C, plan.given?.N) }, file };
+  return {
+    replay: { law: cpt.name, ...planReplay(points, limit, cpt.parameters, plan.C, plan.given?.N, mixture) },
+    file,
+  };
 }
 
 const range = (span: Span | null, show: (value: number) => string): string =>
@@ -267,6 +278,11 @@ function printReplay(terminal: Terminal, plan: ReplayPlan, file: string): void {
       `${curve.S.toFixed(4)} − ${curve.K.toFixed(4)} ln(r + ${curve.rho.toPrecision(3)}), ` +
       `rms ${(100 * curve.rms).toFixed(2)}%`,
   );
+  if (curve.mixture) {
+    const { law, values, rms } = curve.mixture;
+    const found = Object.entries(values).map(([name, value]) => `${name} ${value.toPrecision(4)}`);
+    terminal.print(`planned by ${law}: ${found.join(', ')}; rms ${(100 * rms).toFixed(2)}%`);
+  }
   if (replay === null || !sameCompute || !extraTokens) return;
   terminal.print(
     `replay ${(100 * replay).toFixed(1)}% keeps the source loss at ${sourceLoss!.toFixed(4)}, limit ${limit}:`,
