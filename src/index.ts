@@ -208,6 +208,8 @@ export {
 } from './scaling/plan.js';
 export { type Exclusion, type Point, type PointOptions, parsePoints, type Used } from './scaling/points.js';
 export { publishedLaws } from './scaling/published.js';
+export { planRepeated, type RepeatedOptimum, type RepeatedPoint, type Repetition } from './scaling/repetition.js';
+export { fitRepetition, type RepetitionFit } from './scaling/repetition-fit.js';
 export type { ReplayCurve } from './scaling/replay.js';
 export { planReplay, type ReplayPlan, type ReplayRun } from './scaling/replay-plan.js';
 export { type CurvePoint, type Savings, savingsAtEqualLoss } from './scaling/savings.js';

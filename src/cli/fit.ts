@@ -12,6 +12,7 @@ import { type CurveLaw, curveLaws } from '../scaling/curve-laws.js';
 import type { LawFitResult } from '../scaling/fit-result.js';
 import { parameterNames } from '../scaling/law.js';
 import { type Exclusion, exclusions, type Used } from '../scaling/points.js';
+import { fitRepetition, type RepetitionFit } from '../scaling/repetition-fit.js';
 import { type CommandResult, defineAction, type Terminal } from './command.js';
 import { fitCurvesCommand } from './fit-curves.js';
 import { collectPairs } from './input.js';
@@ -20,7 +21,7 @@ import { withProgress } from './progress.js';
 import { makeTable } from './table.js';
 
 interface FitOptions {
-  law: 'chinchilla' | 'cpt' | 'compute' | CurveLaw;
+  law: 'chinchilla' | 'cpt' | 'compute' | 'repetition' | CurveLaw;
   decay?: number;
   source?: string;
   scratch?: string;
@@ -41,13 +42,17 @@ export function addFitCommand(program: Command): void {
     .addOption(
       new Option(
         '--law <law>',
-        'E + A/N^alpha + B/D^beta; the same with B/(D^beta N^gamma) for CPT; k C^-c; laws of whole loss curves with ' +
+        'E + A/N^alpha + B/D^beta; the same with B/(D^beta N^gamma) for CPT; k C^-c; what repeated tokens are ' +
+          'worth; laws of whole loss curves with ' +
           'their learning rate',
       )
-        .choices(['chinchilla', 'cpt', 'compute', ...curveLaws])
+        .choices(['chinchilla', 'cpt', 'compute', 'repetition', ...curveLaws])
         .makeOptionMandatory(),
     )
-    .option('--scratch <fit.json>', 'cpt: the chinchilla fit of the runs from scratch, whose E, A and alpha are kept')
+    .option(
+      '--scratch <fit.json>',
+      'cpt: the chinchilla fit of the runs from scratch, whose E, A, alpha are kept; repetition: the fit that is kept',
+    )
     .option('--decay <lambda>', 'laws of annealing: momentum of the annealing area (default: what fits best)', share)
     .option('--source <curve>', 'annealing-cpt: the curve of the source model')
     .option('--bootstrap <count>', 'resamples for the intervals; 0: none', wholeNumber(0), 200)
@@ -90,12 +95,17 @@ export function addFitCommand(program: Command): void {
     if (options.resample === 'runs' && points.some(({ run }) => run === undefined)) {
       throw new UserError(`--resample runs needs the name of the run of every point: a column 'run' in '${file}'`);
     }
-    if (law !== 'cpt' && options.scratch !== undefined)
+    if (law !== 'cpt' && law !== 'repetition' && options.scratch !== undefined)
       throw new UserError(`--scratch goes with --law cpt, not ${law}`);
     let result: CommandResult;
     if (law === 'compute') {
       const fit = fitCompute(points, bootstrap);
       printCompute(terminal, fit, used);
+      result = { ...fit, used };
+    } else if (law === 'repetition') {
+      const base = baseFit(options.scratch);
+      const fit = withProgress('fit', 'starts', onProgress => fitRepetition(points, base, bootstrap, onProgress));
+      printRepetition(terminal, fit, used);
       result = { ...fit, used };
     } else {
       const fit = withProgress('fit', 'starts', onProgress =>
@@ -130,6 +140,32 @@ function scratchFit(path: string | undefined) {
   const fit = parseFit(readText(path), path);
   if (fit.law !== 'chinchilla') throw new UserError(`'${path}' is a ${fit.law} fit; --scratch needs a chinchilla fit`);
   return fit;
+}
+
+function baseFit(path: string | undefined) {
+  if (path === undefined) {
+    throw new UserError(
+      'a repetition fit keeps the law of runs that repeat nothing: make it with --law chinchilla or cpt, --out ' +
+        'fit.json, and give it with --scratch fit.json',
+    );
+  }
+  return parseFit(readText(path), path);
+}
+
+function printRepetition(terminal: Terminal, fit: RepetitionFit, used: Used): void {
+  terminal.print("repetition: L(N', D'), D' = U_D + U_D R*_D (1 − e^(−R_D/R*_D)), N' likewise");
+  terminal.print(`${words(used)}; ${fit.repeated} repeat tokens`);
+  const table = makeTable(['', 'value', '95% interval', '']);
+  for (const name of ['R_D', 'R_N'] as const) {
+    const note = fit.open.includes(name) ? 'undetermined' : '';
+    table.push([`${name}*`, figure(fit.parameters[name]), range(fit.intervals[name]), note]);
+  }
+  terminal.print(table.toString());
+  terminal.print(
+    `rms of ln L ${figure(fit.rms)}, with every token taken for new ${figure(fit.rmsWithout)}; ` +
+      `${fit.agreeing} of ${fit.starts} starts ended there`,
+  );
+  for (const warning of fit.warnings) terminal.print(`warning: ${warning}`);
 }
 
 /** Says which rows were used. */

@@ -13,6 +13,7 @@ export const pointFields = {
   total: 'all parameters, a tied head once',
   withoutEmbeddings: 'parameters without the embedding table and an untied head',
   tokens: 'D of the law: tokens trained on so far',
+  uniqueTokens: 'different tokens among them (default: all)',
   flops: 'training FLOPs so far (default: 6 · parameters · tokens)',
   loss: 'held-out loss in nats per token',
   sourceLoss: 'held-out loss in the source language',
@@ -152,7 +153,7 @@ export function parseRows(
 }
 
 /** The fields that must be above 0; the other fields must only not be below it. */
-const POSITIVE: readonly NumericField[] = ['parameters', 'tokens', 'loss', 'flops', 'sourceLoss'];
+const POSITIVE: readonly NumericField[] = ['parameters', 'tokens', 'loss', 'flops', 'sourceLoss', 'uniqueTokens'];
 
 function toPoint({ record, place }: Row, columnOf: (field: string) => string, needed: readonly string[]): Point {
   const point: Record<string, number | string | boolean> = {};

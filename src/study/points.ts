@@ -1,5 +1,6 @@
 /** The points of a study: a row for each evaluation of each run, in the columns that `fit` reads. */
 import { stringify } from 'csv-stringify/sync';
+import type { RunRecord } from '../report/runs.js';
 import type { Study, StudyRun } from './state.js';
 
 const columns = [
@@ -14,6 +15,7 @@ const columns = [
   'withoutEmbeddings',
   'tokens',
   'targetTokens',
+  'uniqueTokens',
   'flops',
   'loss',
   'sourceLoss',
@@ -41,6 +43,8 @@ export interface StudyPoint {
   readonly tokens: number;
   /** The tokens of the target language, without those that were replayed. */
   readonly targetTokens: number;
+  /** The different tokens among `tokens`, where the run's sources say how many they have. */
+  readonly uniqueTokens?: number;
   readonly flops: number;
   /** The held-out loss in the run's own language, in nats per token. */
   readonly loss: number;
@@ -74,6 +78,7 @@ function pointsOf(run: StudyRun, source: string | undefined): StudyPoint[] {
   return evaluations.flatMap(({ step, tokens, flops, heldOut }) => {
     const found = heldOut[run.language];
     if (tokens === 0 || !found) return [];
+    const uniqueTokens = uniqueOf(config.sources, tokens);
     const sourceLoss = run.strategy === 'cpt' && source !== undefined ? heldOut[source]?.loss : undefined;
     return [
       {
@@ -88,6 +93,7 @@ function pointsOf(run: StudyRun, source: string | undefined): StudyPoint[] {
         withoutEmbeddings,
         tokens,
         targetTokens: Math.round(tokens * (1 - run.replay)),
+        ...(uniqueTokens !== undefined && { uniqueTokens }),
         flops,
         loss: found.loss,
         ...(sourceLoss !== undefined && { sourceLoss }),
@@ -100,6 +106,16 @@ function pointsOf(run: StudyRun, source: string | undefined): StudyPoint[] {
       },
     ];
   });
+}
+
+/** Returns the tokens of each source up to all that it has; undefined where a source does not say how many it has. */
+function uniqueOf(sources: RunRecord['config']['sources'], tokens: number): number | undefined {
+  const total = sources.reduce((sum, { weight }) => sum + weight, 0);
+  const each = sources.map(({ weight, trainTokens }) =>
+    typeof trainTokens === 'number' ? Math.min((weight / total) * tokens, trainTokens) : Number.NaN,
+  );
+  const sum = Math.round(each.reduce((a, b) => a + b, 0));
+  return Number.isFinite(sum) ? sum : undefined;
 }
 
 /** Returns the text of points.csv, with a header. */

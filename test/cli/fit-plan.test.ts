@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { packageRoot } from '../../src/files.js';
 import { learningRateAt, type ScheduleSettings } from '../../src/optim/schedule.js';
 import type { LawParameters } from '../../src/scaling/law.js';
+import { repeatedLossAt } from '../../src/scaling/repetition.js';
 import { runCommand } from '../support/command.js';
 import { curvePath, FITTED } from '../support/curves.js';
 import { ALONG_RUNS, cptLaw, pointsOn, scratchLaw } from '../support/laws.js';
@@ -143,6 +144,29 @@ describe('plan', () => {
   });
 });
 
+describe('repetition', () => {
+  test('is fitted to points with uniqueTokens, and planned with', async () => {
+    const law = saved('scratch.json').parameters;
+    const rows = [5e7, 5e8, 5e9].flatMap(N =>
+      [1e8, 1e9].flatMap(U =>
+        [1, 4, 16, 64].map(passes => {
+          const loss = repeatedLossAt(law, { R_D: 15, R_N: 5 }, N, passes * U, U);
+          return `${N},${passes * U},${U},${loss}`;
+        }),
+      ),
+    );
+    writeFileSync(join(root, 'passes.csv'), ['parameters,tokens,uniqueTokens,loss', ...rows, ''].join('\n'));
+    const options = ['--law', 'repetition', '--scratch', 'scratch.json', '--bootstrap', '10', '--out', 'passes.json'];
+    const fit = await json('fit', 'passes.csv', ...options);
+    expect((fit.parameters as { R_D: number }).R_D).toBeCloseTo(15, 2);
+    const plan = await json('plan', '--compute', '1e20', '--law', 'passes.json', '--unique-tokens', '1e9');
+    expect(plan.repeated).toMatchObject({ uniqueTokens: 1e9, source: 'passes.json' });
+    const { stdout } = await babelgrad('plan', '--compute', '1e20', '--law', 'chinchilla', '--unique-tokens', '1e9');
+    expect(stdout).toMatch(/with 1G different tokens: .* passes: loss .*; if all were new/);
+    expect(stdout).toMatch(/warning: what passes are worth is as Muennighoff/);
+  });
+});
+
 describe('laws of whole curves', () => {
   const curves = FITTED.map(name => curvePath('25M', name));
 
@@ -229,7 +253,7 @@ describe('bad input ends with status 2 and says what was wrong', () => {
     [
       'an unknown law',
       ['fit', 'few.csv', '--law', 'kaplan'],
-      /Allowed choices are chinchilla, cpt, compute, annealing/,
+      /Allowed choices are chinchilla, cpt, compute, repetition, annealing/,
     ],
     ['runs to resample without names', ['fit', 'few.csv', ...chinchilla, '--resample', 'runs'], /a column 'run'/],
     ['no row left', ['fit', 'few.csv', ...chinchilla, '--where', 'loss=1'], /no row of 'few.csv' is left/],
