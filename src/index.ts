@@ -184,16 +184,15 @@ export {
 } from './scaling/curve-fit.js';
 export type { CurveLaw } from './scaling/curve-laws.js';
 export type { Diagnosis, Undetermined } from './scaling/diagnosis.js';
-export {
-  type FitError,
-  type Fitted,
-  fitChinchilla,
-  fitCpt,
-  type LawFitResult,
-  parseFit,
-  type ScratchFit,
-} from './scaling/fit-result.js';
+export { type FitError, fitChinchilla, fitCpt, type LawFitResult } from './scaling/fit-result.js';
 export type { ParameterValues } from './scaling/form.js';
+export {
+  type ComparedLaw,
+  compareHeldOut,
+  type HeldOutError,
+  type Holdout,
+  type HoldoutResult,
+} from './scaling/holdout.js';
 export type { LawParameters, ParameterName } from './scaling/law.js';
 export { fitMixture, type MixtureFit, type MixtureLaw, type MixturePoint, mixtureLossAt } from './scaling/mixture.js';
 export type { LossPoint } from './scaling/objective.js';
@@ -212,6 +211,7 @@ export { planRepeated, type RepeatedOptimum, type RepeatedPoint, type Repetition
 export { fitRepetition, type RepetitionFit } from './scaling/repetition-fit.js';
 export type { ReplayCurve } from './scaling/replay.js';
 export { planReplay, type ReplayPlan, type ReplayRun } from './scaling/replay-plan.js';
+export { type Fitted, parseFit, type ScratchFit } from './scaling/saved-fit.js';
 export { type CurvePoint, type Savings, savingsAtEqualLoss } from './scaling/savings.js';
 export type { OnProgress } from './scaling/search.js';
 export type { StartStudyOptions, StudyEngine, StudyObserver, StudySummary } from './study/engine.js';

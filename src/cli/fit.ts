@@ -1,15 +1,16 @@
 /** The command `fit`: a scaling law from measured points. */
-import { type Command, Option } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { UserError } from '../errors.js';
 import { checkFilePlace, writeFileWhole } from '../files.js';
 import { fitChinchilla, fitCompute, fitCpt, parseFit, parsePoints } from '../index.js';
 import { readText } from '../input-files.js';
 import { short } from '../report/numbers.js';
 import { isOpen } from '../report/study-tables.js';
-import type { Resampling } from '../scaling/bootstrap.js';
+import type { Resampling, RunPoint } from '../scaling/bootstrap.js';
 import type { ComputeFit } from '../scaling/compute-line.js';
 import { type CurveLaw, curveLaws } from '../scaling/curve-laws.js';
 import type { LawFitResult } from '../scaling/fit-result.js';
+import { compareHeldOut, type Holdout, type HoldoutResult } from '../scaling/holdout.js';
 import { parameterNames } from '../scaling/law.js';
 import { type Exclusion, exclusions, type Used } from '../scaling/points.js';
 import { fitRepetition, type RepetitionFit } from '../scaling/repetition-fit.js';
@@ -25,6 +26,7 @@ interface FitOptions {
   decay?: number;
   source?: string;
   scratch?: string;
+  holdout?: Holdout;
   bootstrap: number;
   resample: Resampling;
   seed: number;
@@ -55,6 +57,11 @@ export function addFitCommand(program: Command): void {
     )
     .option('--decay <lambda>', 'laws of annealing: momentum of the annealing area (default: what fits best)', share)
     .option('--source <curve>', 'annealing-cpt: the curve of the source model')
+    .option(
+      '--holdout <what>',
+      'judge laws by points not shown: largest (size), last (third of tokens), or K folds',
+      holdoutOf,
+    )
     .option('--bootstrap <count>', 'resamples for the intervals; 0: none', wholeNumber(0), 200)
     .addOption(
       new Option('--resample <what>', 'what a resample draws; runs: all points of a run together')
@@ -83,6 +90,11 @@ export function addFitCommand(program: Command): void {
     if (isCurveLaw(law)) {
       checkCurveOptions(options);
       return save({ ...fitCurvesCommand(terminal, files, { ...options, law }) });
+    }
+    if (options.holdout !== undefined && law !== 'chinchilla' && law !== 'cpt') {
+      throw new UserError(
+        `--holdout compares the laws with and without γ: it goes with chinchilla and cpt, not ${law}`,
+      );
     }
     const [file] = files;
     if (files.length > 1) throw new UserError(`the law ${law} is fitted to the points of one file`);
@@ -114,7 +126,8 @@ export function addFitCommand(program: Command): void {
           : fitChinchilla(points, used, bootstrap, onProgress),
       );
       printLaw(terminal, fit, used);
-      result = { ...fit, used };
+      const held = options.holdout && heldOut(terminal, points, options.holdout, fit);
+      result = { ...fit, used, ...(held && { holdout: held }) };
     }
     return save(result);
   });
@@ -122,7 +135,8 @@ export function addFitCommand(program: Command): void {
 
 const isCurveLaw = (law: string): law is CurveLaw => (curveLaws as readonly string[]).includes(law);
 
-function checkCurveOptions({ law, scratch, where, exclude, resample }: FitOptions): void {
+function checkCurveOptions({ law, scratch, where, exclude, resample, holdout }: FitOptions): void {
+  if (holdout !== undefined) throw new UserError(`a fit of ${law} always leaves each curve out in turn: no --holdout`);
   if (scratch !== undefined) throw new UserError(`--scratch goes with --law cpt, not ${law}`);
   if (where || exclude || resample !== 'rows') {
     throw new UserError(`--where, --exclude and --resample go with laws of points, not with ${law}`);
@@ -166,6 +180,27 @@ function printRepetition(terminal: Terminal, fit: RepetitionFit, used: Used): vo
       `${fit.agreeing} of ${fit.starts} starts ended there`,
   );
   for (const warning of fit.warnings) terminal.print(`warning: ${warning}`);
+}
+
+function holdoutOf(text: string): Holdout {
+  if (text === 'largest' || text === 'last') return text;
+  const folds = Number(text);
+  if (Number.isInteger(folds) && folds >= 2 && folds <= 100) return folds;
+  throw new InvalidArgumentError('It must be largest, last, or a number of folds from 2 to 100.');
+}
+
+/** Compares the laws of a fit at points held out, and prints it. */
+function heldOut(terminal: Terminal, points: readonly RunPoint[], holdout: Holdout, fit: LawFitResult): HoldoutResult {
+  const { chinchilla, extended } = fit.fitErrors;
+  const laws = { chinchilla: chinchilla.parameters, extended: extended.parameters };
+  const result = compareHeldOut(points, holdout, laws, fit.scratch?.parameters);
+  const table = makeTable([`held out: ${holdout}`, 'rms fitted', 'rms held out', 'worst', '']);
+  for (const { law, fitted, heldOut: error, worst } of result.laws) {
+    const cells = [fitted, error, worst].map(value => `${(100 * value).toFixed(3)}%`);
+    table.push([law, ...cells, law === result.best ? 'best' : '']);
+  }
+  terminal.print(table.toString());
+  return result;
 }
 
 /** Says which rows were used. */

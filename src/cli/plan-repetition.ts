@@ -4,7 +4,6 @@ import { UserError } from '../errors.js';
 import { parseJson } from '../input-files.js';
 import { percent, short } from '../report/numbers.js';
 import { interval } from '../scaling/bootstrap.js';
-import { parseFit, type SavedFit } from '../scaling/fit-result.js';
 import type { Plan, PlannedLaw, Span } from '../scaling/plan.js';
 import {
   PUBLISHED_REPETITION,
@@ -14,6 +13,7 @@ import {
   repeatedLossAt,
 } from '../scaling/repetition.js';
 import { repetitionSchema } from '../scaling/repetition-fit.js';
+import { parseFit, type SavedFit } from '../scaling/saved-fit.js';
 import { whyInvalid } from '../schema.js';
 import type { Terminal } from './command.js';
 import { positiveNumber } from './numbers.js';

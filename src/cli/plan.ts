@@ -5,10 +5,10 @@ import { makePlan } from '../index.js';
 import { readText } from '../input-files.js';
 import { percent, short } from '../report/numbers.js';
 import { curveLaws } from '../scaling/curve-laws.js';
-import { toLaw } from '../scaling/fit-result.js';
 import { mixtureLaws } from '../scaling/mixture.js';
 import type { Plan, PlannedLaw, PlannedSavings, PlannedStrategy, Span } from '../scaling/plan.js';
 import { paperLaws, paperLinesAt, publishedLaws } from '../scaling/published.js';
+import { toLaw } from '../scaling/saved-fit.js';
 import { defineAction, type Terminal } from './command.js';
 import { collectPairs } from './input.js';
 import { duration, positiveNumber } from './numbers.js';
@@ -168,6 +168,7 @@ function readLaw(name: string): { laws: PlannedLaw[]; repetition: RepetitionOfLa
     parameters,
     samples: samples.map(toLaw),
     range,
+    ...(strategy === (fit.law === 'cpt' ? 'cpt' : 'scratch') && fit.holdout && { holdout: fit.holdout }),
     caveats: [
       ...(samples.length > 0 ? [] : [`'${name}' was fitted without a bootstrap: there are no intervals`]),
       ...(fit.diagnosis.determined ? [] : [`its points do not determine '${name}': see the warnings of its fit`]),

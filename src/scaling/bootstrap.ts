@@ -89,8 +89,8 @@ export function outsideIntervals(
       ];
 }
 
-/** Returns the middle 95% of the values that are numbers; undefined where there are none. */
-export function interval(values: readonly number[]): [low: number, high: number] | undefined {
+/** Returns the middle 95% (or `level`) of the values that are numbers; undefined where there are none. */
+export function interval(values: readonly number[], level = 0.95): [low: number, high: number] | undefined {
   const sorted = values.filter(value => Number.isFinite(value)).sort((a, b) => a - b);
   if (sorted.length === 0) return undefined;
   const at = (share: number) => {
@@ -99,5 +99,5 @@ export function interval(values: readonly number[]): [low: number, high: number]
     const above = Math.min(below + 1, sorted.length - 1);
     return sorted[below]! + (place - below) * (sorted[above]! - sorted[below]!);
   };
-  return [at(0.025), at(0.975)];
+  return [at((1 - level) / 2), at((1 + level) / 2)];
 }

@@ -4,11 +4,11 @@ import { UserError } from '../errors.js';
 import { Random } from '../random.js';
 import { type BootstrapOptions, draw, interval, type RunPoint } from './bootstrap.js';
 import { directionsOf } from './diagnosis.js';
-import { type SavedFit, savedFitSchema, toLaw } from './fit-result.js';
 import { FormObjective } from './form.js';
 import { fitForm } from './form-fit.js';
 import type { LawParameters } from './law.js';
 import { type RepeatedPoint, type Repetition, repeatedLossAt, repetitionForm } from './repetition.js';
+import { type SavedFit, savedFitSchema, toLaw } from './saved-fit.js';
 import { counting, type OnProgress } from './search.js';
 
 export const repetitionSchema = z.object({

@@ -64,6 +64,17 @@ describe('fit', () => {
     );
   });
 
+  test('judges laws by points held out, and plan reads it', async () => {
+    const options = ['--law', 'chinchilla', '--bootstrap', '0', '--holdout', 'largest', '--out', 'held.json'];
+    const { stdout, status } = await babelgrad('fit', 'cpt.csv', ...options);
+    expect(status).toBe(0);
+    expect(stdout).toMatch(/held out: largest │ rms fitted │ rms held out/);
+    expect(stdout).toMatch(/│ extended .*│ best │/);
+    expect(saved('held.json').holdout).toMatchObject({ holdout: 'largest', best: 'extended', points: 6 });
+    const { warnings } = await json('plan', '--compute', '1e23', '--law', 'held.json');
+    expect(warnings).toEqual(expect.arrayContaining([expect.stringMatching(/disagree at .*'extended' predicted/)]));
+  });
+
   test('prints tables for people, with what the points leave open', async () => {
     const { stdout } = await babelgrad(
       'fit',
@@ -260,6 +271,7 @@ describe('bad input ends with status 2 and says what was wrong', () => {
     ['a law of curves without a schedule', ['plan', '--law', 'curves.json'], /give --schedule, or the run whose end/],
     ['a schedule by a law that knows none', [...plan, 'cpt.json', '--schedule', 'wsd'], /'cpt.json' knows no schedule/],
     ['points where curves are wanted', ['fit', 'cpt.csv', '--law', 'annealing'], /no column 'step'/],
+    ['a hold-out that is none', ['fit', 'cpt.csv', ...chinchilla, '--holdout', '1'], /largest, last, or a number of/],
     ['a plan for nothing', ['plan', '--law', 'paper-cpt'], /give --compute, --tokens or --parameters/],
     ['a plan for too much', [...plan, 'paper-cpt', '--tokens', '1'], /give --compute, or/],
     [
