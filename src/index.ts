@@ -11,7 +11,8 @@
  * - Runs: `parseConfig`, `dryRun`, `startRun`, `resumeRun`; by several processes: `launchOf`, `Ranks`
  * - Studies: `readStudyPlan`, `runStudy`, `readStudy`, `studyPoints`, `fitStudy`; on a cluster: `slurmEngine`,
  *   `withJobs`
- * - Scaling laws: `parsePoints`, `fitChinchilla`, `fitCpt`, `fitCompute`, `parseFit`, `makePlan`, `planReplay`
+ * - Scaling laws: `parsePoints`, `fitChinchilla`, `fitCpt`, `fitCompute`, `parseFit`, `makePlan`, `planReplay`; of
+ *   whole curves: `parseCurve`, `fitCurves`, `predictCurve`
  * - Evaluation: `textLoss`, `TokenLosses`, `logLikelihoods`, `readTask`, `evaluateTasks`
  * - Findings: `readRun`, `compareRuns`, `savingsAtEqualLoss`, `forgettingOf`, `compareReplay`, `reportPage`,
  *   `studyPage`, `studyFigures`; live: `serveWatch`
@@ -172,17 +173,28 @@ export {
   type EnvelopePoint,
   fitCompute,
 } from './scaling/compute-line.js';
-export type { Diagnosis, Undetermined } from './scaling/diagnosis.js';
+export type { CurveRow, LossCurve } from './scaling/curve.js';
+export { parseCurve } from './scaling/curve-file.js';
 export {
-  type FitError,
-  type Fitted,
-  fitChinchilla,
-  fitCpt,
-  type LawFitResult,
-  parseFit,
-  type ScratchFit,
-} from './scaling/fit-result.js';
+  type CurveFit,
+  type CurveFitOptions,
+  type CurvePredictor,
+  fitCurves,
+  predictCurve,
+} from './scaling/curve-fit.js';
+export type { CurveLaw } from './scaling/curve-laws.js';
+export type { Diagnosis, Undetermined } from './scaling/diagnosis.js';
+export { type FitError, fitChinchilla, fitCpt, type LawFitResult } from './scaling/fit-result.js';
+export type { ParameterValues } from './scaling/form.js';
+export {
+  type ComparedLaw,
+  compareHeldOut,
+  type HeldOutError,
+  type Holdout,
+  type HoldoutResult,
+} from './scaling/holdout.js';
 export type { LawParameters, ParameterName } from './scaling/law.js';
+export { fitMixture, type MixtureFit, type MixtureLaw, type MixturePoint, mixtureLossAt } from './scaling/mixture.js';
 export type { LossPoint } from './scaling/objective.js';
 export {
   type GivenRun,
@@ -195,9 +207,13 @@ export {
 } from './scaling/plan.js';
 export { type Exclusion, type Point, type PointOptions, parsePoints, type Used } from './scaling/points.js';
 export { publishedLaws } from './scaling/published.js';
+export { planRepeated, type RepeatedOptimum, type RepeatedPoint, type Repetition } from './scaling/repetition.js';
+export { fitRepetition, type RepetitionFit } from './scaling/repetition-fit.js';
 export type { ReplayCurve } from './scaling/replay.js';
 export { planReplay, type ReplayPlan, type ReplayRun } from './scaling/replay-plan.js';
+export { type Fitted, parseFit, type ScratchFit } from './scaling/saved-fit.js';
 export { type CurvePoint, type Savings, savingsAtEqualLoss } from './scaling/savings.js';
+export type { OnProgress } from './scaling/search.js';
 export type { StartStudyOptions, StudyEngine, StudyObserver, StudySummary } from './study/engine.js';
 export type { Execute, ExecuteOptions, RunProgress, WorkerTask } from './study/execute.js';
 export { fitStudy, type LanguageFits } from './study/fits.js';

@@ -1,5 +1,6 @@
 /** The points of a study: a row for each evaluation of each run, in the columns that `fit` reads. */
 import { stringify } from 'csv-stringify/sync';
+import type { RunRecord } from '../report/runs.js';
 import { lineOf } from './plan.js';
 import type { Study, StudyRun } from './state.js';
 
@@ -15,6 +16,7 @@ const columns = [
   'withoutEmbeddings',
   'tokens',
   'targetTokens',
+  'uniqueTokens',
   'flops',
   'loss',
   'sourceLoss',
@@ -43,6 +45,8 @@ export interface StudyPoint {
   readonly tokens: number;
   /** The tokens of the target language, without those that were replayed. */
   readonly targetTokens: number;
+  /** The different tokens among `tokens`, where the run's sources say how many they have. */
+  readonly uniqueTokens?: number;
   readonly flops: number;
   /** The held-out loss in the run's own language, in nats per token. */
   readonly loss: number;
@@ -111,6 +115,7 @@ function pointsOf(run: StudyRun, study: Study): StudyPoint[] {
     const found = heldOut[run.language];
     if (own === 0 || !found) return [];
     const tokens = before.tokens + own;
+    const uniqueTokens = uniqueOf(config.sources, tokens);
     const sourceLoss = run.strategy === 'cpt' && source !== undefined ? heldOut[source]?.loss : undefined;
     return [
       {
@@ -125,6 +130,7 @@ function pointsOf(run: StudyRun, study: Study): StudyPoint[] {
         withoutEmbeddings,
         tokens,
         targetTokens: Math.round(tokens * (1 - run.replay)),
+        ...(uniqueTokens !== undefined && { uniqueTokens }),
         flops: flops + before.flops,
         loss: found.loss,
         ...(sourceLoss !== undefined && { sourceLoss }),
@@ -137,6 +143,16 @@ function pointsOf(run: StudyRun, study: Study): StudyPoint[] {
       },
     ];
   });
+}
+
+/** Returns the tokens of each source up to all that it has; undefined where a source does not say how many it has. */
+function uniqueOf(sources: RunRecord['config']['sources'], tokens: number): number | undefined {
+  const total = sources.reduce((sum, { weight }) => sum + weight, 0);
+  const each = sources.map(({ weight, trainTokens }) =>
+    typeof trainTokens === 'number' ? Math.min((weight / total) * tokens, trainTokens) : Number.NaN,
+  );
+  const sum = Math.round(each.reduce((a, b) => a + b, 0));
+  return Number.isFinite(sum) ? sum : undefined;
 }
 
 /** Returns the text of points.csv, with a header. */
