@@ -217,7 +217,7 @@ export type { OnProgress } from './scaling/search.js';
 export type { StartStudyOptions, StudyEngine, StudyObserver, StudySummary } from './study/engine.js';
 export type { Execute, ExecuteOptions, RunProgress, WorkerTask } from './study/execute.js';
 export { fitStudy, type LanguageFits } from './study/fits.js';
-export { type PlannedRun, readStudyPlan, type StudyPlan } from './study/plan.js';
+export { type LinePart, type PlannedRun, readStudyPlan, type StudyPlan } from './study/plan.js';
 export { pointsCsv, type StudyPoint, studyPoints } from './study/points.js';
 export { studyFigures, studyPage } from './study/report.js';
 export { type LocalOptions, localEngine, type RunStudyOptions, runStudy } from './study/run.js';

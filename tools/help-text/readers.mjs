@@ -61,7 +61,7 @@ const roffText = line =>
     .replace(/\\s[-+]?\d+/g, '')
     .replace(/\\\((..)|\\\[([^\]]*)\]/g, (_, two, name) => CHARACTERS[two ?? name] ?? '')
     .replace(/\\\*(\(..|\[[^\]]*\]|.)/g, '')
-    .replace(/\\[&:%c|^/,]/g, '')
+    .replace(/\\[&:%c|^/,{}]/g, '')
     .replace(/\\[~ 0]/g, ' ')
     .replace(/\\-/g, '-')
     .replace(/\\e/g, '\\');
