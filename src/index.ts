@@ -3,7 +3,7 @@
  * it.
  *
  * - Devices: `listAdapters`, `chooseAdapter`, `openDevice`
- * - Models: `createModel`, `loadModel`, `saveModel`, `exportModel`, `logits`, `loss`, `lossAndGradients`
+ * - Models: `createModel`, `loadModel`, `saveModel`, `exportModel`, `mergeModels`, `logits`, `loss`, `lossAndGradients`
  * - Text from a model: `generate`, `CachedModel`, `sample`, `TextStream`
  * - Training steps: `Trainer`
  * - Text to tokens: `trainTokenizer`, `TextTokenizer`, `tokenizeFiles`, `TokenDataset`, `Mixture`
@@ -43,9 +43,11 @@ export {
 export type { LayoutOptions } from './autograd/layout.js';
 export { type CommandSource, type Plan as GraphPlan, type PlanOptions, plan as planGraph } from './autograd/plan.js';
 export { type DType, persistent, type Shape, type Tensor } from './autograd/tensor.js';
-export { type Exported, type ExportOptions, exportModel } from './checkpoint/export.js';
+export { type ExportOptions, exportModel } from './checkpoint/export.js';
 export { findModelFolder } from './checkpoint/find.js';
 export { readEndIds } from './checkpoint/hf-config.js';
+export { type MergedModel, type MergeOptions, mergeModels } from './checkpoint/merge.js';
+export type { CopyOptions, WrittenModel } from './checkpoint/model-copy.js';
 export { type LoadOptions, loadModel } from './checkpoint/model-folder.js';
 export {
   type ExtendOptions,

@@ -117,7 +117,7 @@ and what was made of the package stays under its licence.
 |---|---|---|---|---|---|
 ${packages
   .map(({ name, version, language, documents, characters, licences }) =>
-    ['', name, version, language, documents, characters, licences.join(', '), ''].join(' | ').trim(),
+    ['', name, version, language, documents, characters, licences.join(', ') || 'see its file', ''].join(' | ').trim(),
   )
   .join('\n')}
 
