@@ -65,9 +65,17 @@ export type { DocumentMarks, MarkOptions } from './data/document-marks.js';
 export { type DocumentPart, readDocuments } from './data/documents.js';
 export { findInputFiles, sizeOfFiles } from './data/inputs.js';
 export { measureTokens, type TokenMeasure } from './data/measure-tokens.js';
-export { Mixture, type MixtureSource, type MixtureState, type Sequence, type TokenSource } from './data/mixture.js';
+export {
+  Mixture,
+  type MixtureOptions,
+  type MixtureSource,
+  type MixtureState,
+  type Sequence,
+  type TokenSource,
+} from './data/mixture.js';
 export { readHeldOutText, type ScoredText } from './data/scored-text.js';
 export { TokenDataset, type TokenIndex } from './data/shards.js';
+export type { Weight, WeightStage } from './data/shares.js';
 export type { OnRead } from './data/text-stream.js';
 export type { NewToken } from './data/token-pieces.js';
 export { type TokenizeOptions, type TokenizeProgress, tokenizeFiles } from './data/tokenize.js';

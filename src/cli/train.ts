@@ -24,7 +24,7 @@ import { interruptible } from './interruption.js';
 import { wholeNumber } from './numbers.js';
 import type { Progress } from './progress.js';
 import { withRanks } from './ranks.js';
-import { showEvaluations, showPasses } from './show-run.js';
+import { showEvaluations, showPasses, showStages } from './show-run.js';
 import { measureRun } from './speed.js';
 
 /** Adds the commands `train`, `cpt` and `resume`. */
@@ -237,6 +237,8 @@ export function observe(terminal: Terminal): { observer: TrainObserver; stop(): 
           `steps, on ${device.adapter.name}`,
       );
       terminal.note(showEvaluations(run));
+      const stages = showStages(run);
+      if (stages !== undefined) terminal.note(stages);
       terminal.note(showPasses(run));
       progress = terminal.progress(run.name, run.steps, 'steps');
     },

@@ -219,6 +219,10 @@ function lossTable(runs: readonly RunRecord[]): string {
   return table(['run', 'tokens', 'FLOPs', ...languages.map(language => `${language} (${SHORT_UNITS[unit]})`)], rows);
 }
 
+/** Shows a source's share of a run: the mean one where it changes. */
+const showShare = ({ name, weight, stages }: RunRecord['config']['sources'][number], total: number): string =>
+  `${name} ${percent(weight / total)}${stages === undefined ? '' : ' on average'}`;
+
 function runsTable(runs: readonly RunRecord[]): string {
   const head = [
     'run',
@@ -244,7 +248,7 @@ function runsTable(runs: readonly RunRecord[]): string {
       escapeHtml(targetOf(run)),
       short(config.parameters.total),
       short(config.parameters.withoutEmbeddings),
-      escapeHtml(config.sources.map(({ name, weight }) => `${name} ${percent(weight / total)}`).join(', ')),
+      escapeHtml(config.sources.map(source => showShare(source, total)).join(', ')),
       `${short(config.tokens)} tokens`,
       String(config.contextLength),
       `${short(config.batchTokens)} tokens`,

@@ -91,7 +91,7 @@ export async function train(context: TrainContext): Promise<RunSummary> {
               mixture: mixture.state(),
               ...(step > 0 && { learningRate: learningRateAt(run.schedule, step, run.steps) }),
               updates: trainer.updates,
-              sources: run.sources.map(({ name, weight }) => ({ name, weight })),
+              sources: run.sources.map(({ name, weight, stages }) => ({ name, weight, ...(stages && { stages }) })),
               tokenizer: run.tokenizer,
             },
           },

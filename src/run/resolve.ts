@@ -1,6 +1,7 @@
 /** Resolves a configuration into a run in which every number is fixed: the config.json of a run's folder. */
 import { z } from 'zod';
 import { type Origin, originSchema } from '../checkpoint/training-record.js';
+import { recordedWeights, stagesSchema } from '../data/shares.js';
 import { UserError } from '../errors.js';
 import { checkWindow, countParameters, flopsPerToken, type ModelConfig, modelSchema } from '../model/config.js';
 import { modelConfig } from '../model/fields.js';
@@ -40,7 +41,16 @@ export const resolvedSchema = z.object({
     nominal: z.string().nullable(),
   }),
   flopsPerToken: z.number(),
-  sources: z.array(z.object({ name: z.string(), path: z.string(), weight: z.number(), trainTokens: count })),
+  /** The sources; where weights are in stages, `weight` is the mean share of the run. */
+  sources: z.array(
+    z.object({
+      name: z.string(),
+      path: z.string(),
+      weight: z.number(),
+      stages: stagesSchema.optional(),
+      trainTokens: count,
+    }),
+  ),
   heldOut: z.record(z.string(), z.string()),
   /** The SHA-256 of the tokenizer.json that made the data. */
   tokenizer: z.string(),
@@ -148,7 +158,10 @@ export function resolveRun(config: RunConfig, { data, maxBindingBytes, from }: R
     model: { ...model, maxPositionEmbeddings: Math.max(model.maxPositionEmbeddings, contextLength) },
     parameters: { ...parameters, nominal: config.preset ?? null },
     flopsPerToken: flopsPerToken(model),
-    sources: config.sources.map((source, i) => ({ ...source, trainTokens: data.sources[i]!.tokens.trainTokens })),
+    sources: recordedWeights(config.sources).map((weights, i) => {
+      const { name, path } = config.sources[i]!;
+      return { name, path, ...weights, trainTokens: data.sources[i]!.tokens.trainTokens };
+    }),
     heldOut: Object.fromEntries([...data.heldOut].map(([language, { folder }]) => [language, folder])),
     tokenizer: index.tokenizer,
     tokens,

@@ -1,5 +1,6 @@
 /** The study file: the schema of study.yaml. */
 import { z } from 'zod';
+import { faultOfStages, type WeightStage } from '../data/shares.js';
 import { UserError } from '../errors.js';
 import { parseWith } from '../run/config.js';
 import { readYaml } from '../run/yaml.js';
@@ -14,8 +15,43 @@ export type Strategy = (typeof STRATEGIES)[number];
 export const ACCOUNTS = ['extra', 'budget'] as const;
 export type ReplayAccount = (typeof ACCOUNTS)[number];
 
-const fields = z.record(z.string(), z.unknown());
 const languages = z.array(z.string().min(1)).min(1);
+
+/** Replay along a part of a run: its ratio, or that at its beginning and, after a linear change, that at its end. */
+const replayStageSchema = z.strictObject({
+  until: z.number(),
+  ratio: z.number().max(1),
+  to: z.number().max(1).optional(),
+});
+export type ReplayStage = z.infer<typeof replayStageSchema>;
+
+/** Replay is given as ratios, a run for each, or as the stages of one run. */
+const replaySchema = z
+  .strictObject({
+    ratios: z.array(z.number().gt(0).lt(1)).min(1).optional(),
+    stages: z.array(replayStageSchema).optional(),
+    account: z.array(z.enum(ACCOUNTS)).min(1).default(['extra']),
+    sizes: z.array(z.string()).min(1).optional(),
+    targets: languages.optional(),
+  })
+  .superRefine(({ ratios, stages }, context) => {
+    const fault = faultOfReplay(ratios, stages);
+    if (fault !== undefined) context.addIssue({ code: 'custom', ...fault });
+  });
+
+function faultOfReplay(ratios: readonly number[] | undefined, stages: readonly ReplayStage[] | undefined) {
+  if ((ratios === undefined) === (stages === undefined)) return { message: 'give ratios, or stages' };
+  const fault = stages && (faultOfStages(sourceStages(stages)) ?? faultOfStages(targetStages(stages)));
+  return fault === undefined ? undefined : { path: ['stages'], message: fault };
+}
+
+/** The weights of the source language, which is replayed, and of the target language. */
+export const sourceStages = (stages: readonly ReplayStage[]): WeightStage[] =>
+  stages.map(({ until, ratio, to }) => ({ until, weight: ratio, ...(to !== undefined && { to }) }));
+export const targetStages = (stages: readonly ReplayStage[]): WeightStage[] =>
+  stages.map(({ until, ratio, to }) => ({ until, weight: 1 - ratio, ...(to !== undefined && { to: 1 - to }) }));
+
+const fields = z.record(z.string(), z.unknown());
 const studyFields = {
   name: z.string().min(1),
   /** The folder of the study. */
@@ -41,16 +77,7 @@ const studyFields = {
     .min(1),
   /** The fields of a run that hold for all runs. */
   train: fields.default({}),
-  replay: z
-    .array(
-      z.strictObject({
-        ratios: z.array(z.number().gt(0).lt(1)).min(1),
-        account: z.array(z.enum(ACCOUNTS)).min(1).default(['extra']),
-        sizes: z.array(z.string()).min(1).optional(),
-        targets: languages.optional(),
-      }),
-    )
-    .default([]),
+  replay: z.array(replaySchema).default([]),
   /**
    * Every run becomes a line: a trunk at a constant rate, from which a run branches off for each of these numbers of
    * tokens per parameter, in whose last share `anneal` the rate falls.
@@ -119,8 +146,13 @@ function checkNames(study: StudyFile, path: string): void {
 }
 
 /** Checks the ends of lines. @throws UserError when they do not grow, or a field says what they say. */
-function checkEnds({ ends, train, sizes }: StudyFile, path: string): void {
+function checkEnds({ ends, train, sizes, replay }: StudyFile, path: string): void {
   if (!ends) return;
+  if (replay.some(({ stages }) => stages)) {
+    throw new UserError(
+      `'${path}': replay has stages, which are parts of one run, and with ends each line is several; give ratios`,
+    );
+  }
   const { tokensPerParameter } = ends;
   tokensPerParameter.forEach((end, i) => {
     const before = tokensPerParameter[i - 1] ?? 0;

@@ -1,9 +1,20 @@
 /** The runs that a study asks for. */
 import { join } from 'node:path';
+import { meanShares } from '../data/shares.js';
 import { UserError } from '../errors.js';
 import { checkedFileName } from '../paths.js';
 import { MODEL_FIELDS, parseConfig, parseFields, type RunConfig } from '../run/config.js';
-import { commonTargets, type ReplayAccount, readStudyFile, type Strategy, type StudyFile, targetsOf } from './file.js';
+import {
+  commonTargets,
+  type ReplayAccount,
+  type ReplayStage,
+  readStudyFile,
+  type Strategy,
+  type StudyFile,
+  sourceStages,
+  targetStages,
+  targetsOf,
+} from './file.js';
 import { parseSlurm, type SlurmOptions } from './slurm/options.js';
 
 /** A run of a study, before it is started. */
@@ -14,7 +25,7 @@ export interface PlannedRun {
   readonly strategy: Strategy;
   /** The language that the run is trained in; for a source run, the source language. */
   readonly language: string;
-  /** The share of source-language tokens, 0 to 1. */
+  /** The share of source-language tokens, 0 to 1; the mean share where replay is in stages. */
   readonly replay: number;
   /** How replay is paid for, if the run has any. */
   readonly account?: ReplayAccount;
@@ -88,8 +99,8 @@ function planStudy(study: StudyFile, path: string): StudyPlan {
           );
         }
         runs.push(...planLine(context, 'cpt', target, { from: start }));
-        for (const { ratio, account } of replaysOf(study, size, target)) {
-          runs.push(...planLine(context, 'cpt', target, { from: start, ratio, account }));
+        for (const replayed of replaysOf(study, size, target)) {
+          runs.push(...planLine(context, 'cpt', target, { from: start, ...replayed }));
         }
       }
       return runs;
@@ -112,7 +123,7 @@ const MOST_RUNS = 10_000;
 function checkCount(study: StudyFile, path: string): void {
   const { sizes, seeds, replay, ends } = study;
   const parts = ends ? 2 * ends.tokensPerParameter.length : 1;
-  const ratios = replay.reduce((sum, { ratios, account }) => sum + ratios.length * account.length, 0);
+  const ratios = replay.reduce((sum, { ratios, account }) => sum + (ratios?.length ?? 1) * account.length, 0);
   const most = sizes.reduce((sum, { targets = commonTargets(study) }) => sum + 1 + targets.length * (2 + ratios), 0);
   if (seeds.length * most * parts <= MOST_RUNS) return;
   throw new UserError(
@@ -154,6 +165,8 @@ interface PlanContext {
 interface Continuation {
   readonly from: NonNullable<PlannedRun['from']>;
   readonly ratio?: number;
+  /** The stages of replay whose mean is `ratio`. */
+  readonly stages?: readonly ReplayStage[];
   readonly account?: ReplayAccount;
 }
 
@@ -202,20 +215,20 @@ function planRun(
   cpt?: Continuation,
 ): PlannedRun {
   const { source, languages } = study;
-  const { ratio: replay = 0, account } = cpt ?? {};
+  const { ratio: replay = 0, stages, account } = cpt ?? {};
   const name = [
     size,
     strategy,
     ...(strategy === 'source' ? [] : [language]),
-    ...(account ? [`replay${replay}`, account] : []),
+    ...(account ? [`replay${stages ? stages.map(nameOfStage).join('+') : replay}`, account] : []),
     ...(study.seeds.length > 1 ? [`seed${seed}`] : []),
   ].join('-');
   const own = { name: language, path: languages[language]! };
   const sources =
     replay > 0
       ? [
-          { ...own, weight: 1 - replay },
-          { name: source!, path: languages[source!]!, weight: replay },
+          { ...own, weight: stages ? targetStages(stages) : 1 - replay },
+          { name: source!, path: languages[source!]!, weight: stages ? sourceStages(stages) : replay },
         ]
       : [own];
   const evaluated = strategy === 'cpt' && source !== undefined ? [language, source] : [language];
@@ -252,5 +265,17 @@ function addReplayed(config: Record<string, unknown>, replay: number): void {
 function replaysOf({ replay }: StudyFile, size: string, target: string) {
   return replay
     .filter(({ sizes, targets }) => (sizes?.includes(size) ?? true) && (targets?.includes(target) ?? true))
-    .flatMap(({ ratios, account }) => account.flatMap(account => ratios.map(ratio => ({ ratio, account }))));
+    .flatMap(({ ratios = [], stages, account }) => {
+      const shares = stages ? [{ ratio: meanRatio(stages), stages }] : ratios.map(ratio => ({ ratio }));
+      return account.flatMap(account => shares.map(share => ({ ...share, account })));
+    });
 }
+
+function meanRatio(stages: readonly ReplayStage[]): number {
+  const [mean] = meanShares([{ weight: sourceStages(stages) }, { weight: targetStages(stages) }]);
+  return Number(mean!.toPrecision(12)); // 0.076 and not 0.07600000000000001
+}
+
+/** Names a stage in the name of its run: `0.3until0.2`, or `0.3to0.05until1`. */
+const nameOfStage = ({ until, ratio, to }: ReplayStage): string =>
+  `${ratio}${to === undefined ? '' : `to${to}`}until${until}`;
