@@ -245,6 +245,7 @@ export { lossAndGradients } from './train/gradients.js';
 export type { Exchange } from './train/shared-step.js';
 export { type Moments, Trainer, type TrainerOptions } from './train/step.js';
 export type { TrainerSettings } from './train/traced-step.js';
+export type { WeightAverage } from './train/weight-average.js';
 
 /**
  * Returns a model with random weights: N(0, 0.02), residual projections scaled by 1/√(2·layers). Free it with

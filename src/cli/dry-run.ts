@@ -48,6 +48,7 @@ export function showDryRun(terminal: Terminal, dry: DryRun, time: RunTime): Comm
     parameters: 'parameters',
     gradients: 'gradients',
     optimizer: 'optimizer state',
+    ...(memory.average > 0 && { average: 'average' }),
     activations: 'activations',
     other: 'other',
     peak: 'peak',

@@ -63,9 +63,10 @@ export function showEvaluations(run: ResolvedRun): string {
     );
   }
   const first = run.evalTokens === null ? 'all ' : 'the first ';
+  const both = run.emaDecay === undefined ? '' : ', of the weights and of their average';
   const tokens = Object.entries(run.evaluation.tokens).map(([language, of]) => `${short(of)} of ${language}`);
   const share = `${digits(100 * cost.shareOfTraining)}% of the training's FLOPs`;
-  return `evaluations: ${count}, on ${first}held-out tokens (${tokens.join(', ')}): ${share}`;
+  return `evaluations: ${count}, on ${first}held-out tokens (${tokens.join(', ')})${both}: ${share}`;
 }
 
 /** Says how the shares of the sources change along a run; undefined where they don't. */

@@ -1,4 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { averageFolder } from '../checkpoint/find.js';
 import { UserError } from '../errors.js';
 import { cacheFolder } from '../files.js';
 import {
@@ -215,6 +216,10 @@ async function watch(terminal: Terminal, body: (options: RunOptions) => Promise<
       `${short(summary.flops)} FLOPs`,
   );
   if (losses) terminal.print(`held-out loss in nats per token: ${losses}`);
+  if (summary.heldOutAverage) {
+    const average = averageFolder(summary.checkpoint);
+    terminal.print(`of the average of weights, in '${average}': ${showLosses(summary.heldOutAverage)}`);
+  }
   terminal.print(`checkpoint: ${summary.checkpoint}`);
   if (summary.status === 'interrupted') terminal.print(`go on with: babelgrad resume ${summary.folder}`);
   return { ...summary };

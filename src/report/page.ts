@@ -12,6 +12,7 @@ import {
   SHORT_UNITS,
   targetOf,
   unitOf,
+  withAverages,
 } from './runs.js';
 
 export const escapeHtml = (text: string): string =>
@@ -76,11 +77,12 @@ export function reportSections(runs: readonly RunRecord[], sourceLanguage?: stri
   const comparisons = compareRuns(runs);
   const unit = unitOf(runs);
   const evaluated = runs.filter(run => run.evaluations.length > 0);
+  const shown = withAverages(evaluated);
   const forgotten = knownForgetting(runs, sourceLanguage);
   const stepped = runs.filter(run => run.steps.length > 0);
   const figures = languagesOf(runs).flatMap(language => [
-    figure(heldOutPlot(evaluated, language, 'tokens')),
-    figure(heldOutPlot(evaluated, language, 'flops')),
+    figure(heldOutPlot(shown, language, 'tokens')),
+    figure(heldOutPlot(shown, language, 'flops')),
   ]);
   // the bytes of the training loss are not known
   const quantities = (['loss', 'gradientNorm', 'learningRate', 'tokensPerSecond'] as const).filter(
@@ -108,7 +110,7 @@ Point at a dot for its numbers.</p>`,
     ...(forgotten.length > 0
       ? [{ id: 'forgetting', title: 'Forgetting', html: forgettingSection(forgotten, evaluated, unit) }]
       : []),
-    { id: 'losses', title: 'Held-out loss along the way', html: scrolled(lossTable(runs)) },
+    { id: 'losses', title: 'Held-out loss along the way', html: scrolled(lossTable(withAverages(runs))) },
     {
       id: 'training',
       title: 'Training',

@@ -109,6 +109,13 @@ const trainFields = {
     .number()
     .min(0)
     .describe('a gradient norm above this many times its mean over 50 updates is a spike; 0: none is'),
+  emaDecay: z
+    .number()
+    .gt(0)
+    .lt(1)
+    .describe(
+      'keep a running average of the weights: the share of it that stays at each step, 0.999 say (default none)',
+    ),
   seed: z.int().min(0).describe('of the initial weights and, unless dataSeed is given, of the data'),
   dataSeed: z.int().min(0).describe('of the order of the data'),
   evalEveryTokens: z

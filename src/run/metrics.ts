@@ -36,6 +36,8 @@ export interface EvaluationLine {
   readonly tokens: number;
   readonly flops: number;
   readonly heldOut: Readonly<Record<string, HeldOutLoss>>;
+  /** The losses of the running average of weights, where the run keeps one. */
+  readonly heldOutAverage?: Readonly<Record<string, HeldOutLoss>>;
 }
 
 export type MetricsLine = StepLine | EvaluationLine;

@@ -87,6 +87,8 @@ export const resolvedSchema = z.object({
   // runs from before steps were skipped end at the first that is not finite
   maxSkippedSteps: z.int().nonnegative().default(0),
   spikeFactor: z.number().nonnegative().default(0),
+  /** β of the running average of weights, if the run keeps one. */
+  emaDecay: z.number().gt(0).lt(1).optional(),
   seed: z.int(),
   dataSeed: z.int(),
   /** The numbers of evaluations and, below, of checkpoints after the first; they are evenly spread. */
@@ -184,6 +186,7 @@ export function resolveRun(config: RunConfig, { data, maxBindingBytes, from }: R
     },
     maxSkippedSteps: config.maxSkippedSteps,
     spikeFactor: config.spikeFactor,
+    ...(config.emaDecay !== undefined && { emaDecay: averageOf(config) }),
     seed: config.seed,
     dataSeed: config.dataSeed ?? config.seed,
     ...chooseEvaluations(config, { tokens, steps, contextLength, microBatch, heldOut }),
@@ -197,6 +200,17 @@ export function resolveRun(config: RunConfig, { data, maxBindingBytes, from }: R
     gradientType: config.gradientType,
     adapter: config.adapter ?? null,
   };
+}
+
+/** Returns the decay of the average. @throws UserError with diloco, whose ranks each have weights of their own. */
+function averageOf({ emaDecay, parallel }: RunConfig): number | undefined {
+  if (parallel === 'diloco') {
+    throw new UserError(
+      'emaDecay averages the weights of every step, and with parallel diloco each rank has its own: ' +
+        'leave emaDecay out, or take parallel data',
+    );
+  }
+  return emaDecay;
 }
 
 function continuedModel(config: RunConfig, { model, origin }: NonNullable<ResolveContext['from']>): ModelConfig {

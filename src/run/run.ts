@@ -15,7 +15,7 @@ import { Model } from '../model/model.js';
 import { ALONE, type RankGroup } from '../parallel/ranks.js';
 import { Trainer } from '../train/step.js';
 import { adapting } from './adapt.js';
-import { makeOuterStep, restoreTrainer } from './checkpoint.js';
+import { makeOuterStep, restoreAverage, restoreTrainer } from './checkpoint.js';
 import type { RunConfig } from './config.js';
 import type { RunSummary, TrainObserver } from './context.js';
 import { notesOf } from './continuation.js';
@@ -225,6 +225,7 @@ async function resumeClaimed(folder: string, options: ResumeOptions & WaitOption
     return trainFrom(device, folder, run, { model, companions }, data, options, trainer => {
       const state = readTrainingState(latest.folder);
       restoreTrainer(trainer, latest.folder, state.step, state.guard);
+      restoreAverage(trainer, latest.folder);
       const resumption = { mixture: state.mixture, checkpoint: latest.folder };
       if (!ranks.isLead) return resumption;
       for (const name of [METRICS, HEALTH_FILE]) {

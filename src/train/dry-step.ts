@@ -35,7 +35,7 @@ export interface DryStep {
   readonly parameters: number;
   readonly step: TracedStep;
   readonly evaluation: TracedLosses;
-  /** The allocations of the micro-batch, the update, and the evaluation. */
+  /** The allocations of the micro-batch, the update, the evaluation, and the exchange of weights with an average. */
   readonly allocations: readonly Allocation[];
 }
 
@@ -56,5 +56,6 @@ export function dryStep(
   const step = new TracedStep(memory, model, settings);
   const evaluation = new TracedLosses(memory, model, batch);
   const allocations = [planned(step.microBatch), planned(step.update), planned(evaluation.graph, evaluation.losses)];
+  if (step.average) allocations.push(planned(step.swap));
   return { variants, memory, model, parameters, step, evaluation, allocations };
 }

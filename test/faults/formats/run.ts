@@ -99,6 +99,7 @@ const RESOLVED: ResolvedRun = {
   optimizer: { beta1: 0.9, beta2: 0.95, eps: 1e-8, weightDecay: 0.1, clip: 1 },
   maxSkippedSteps: 5,
   spikeFactor: 0,
+  emaDecay: 0.99,
   seed: 0,
   dataSeed: 0,
   evaluations: 2,
@@ -115,7 +116,7 @@ const RESOLVED: ResolvedRun = {
   adapter: null,
 };
 const RUN =
-  'out: runs/x\nsources:\n  - name: en\n    path: data/en\n  - { name: fr, path: "data/fr", weight: [{ until: 0.5, weight: 2 }, { until: 1, weight: 2, to: 1 }] }\npreset: tiny\ntokens: 20_000\nheldOut: { en: data/en }\nschedule: wsd\nlearningRate: 1e-3\n';
+  'out: runs/x\nsources:\n  - name: en\n    path: data/en\n  - { name: fr, path: "data/fr", weight: [{ until: 0.5, weight: 2 }, { until: 1, weight: 2, to: 1 }] }\npreset: tiny\ntokens: 20_000\nheldOut: { en: data/en }\nschedule: wsd\nlearningRate: 1e-3\nemaDecay: 0.99\n';
 const prepareRun = (folder: string) =>
   void writeRun(join(folder, '..'), { name: 'place', sources: { fr: 1 }, heldOut: { fr: [6, 5, 4], en: [4, 4, 4] } });
 
