@@ -3,7 +3,7 @@
  * it.
  *
  * - Devices: `listAdapters`, `chooseAdapter`, `openDevice`
- * - Models: `createModel`, `loadModel`, `saveModel`, `exportModel`, `logits`, `loss`, `lossAndGradients`
+ * - Models: `createModel`, `loadModel`, `saveModel`, `exportModel`, `mergeModels`, `logits`, `loss`, `lossAndGradients`
  * - Text from a model: `generate`, `CachedModel`, `sample`, `TextStream`
  * - Training steps: `Trainer`
  * - Text to tokens: `trainTokenizer`, `TextTokenizer`, `tokenizeFiles`, `TokenDataset`, `Mixture`
@@ -11,7 +11,8 @@
  * - Runs: `parseConfig`, `dryRun`, `startRun`, `resumeRun`; by several processes: `launchOf`, `Ranks`
  * - Studies: `readStudyPlan`, `runStudy`, `readStudy`, `studyPoints`, `fitStudy`; on a cluster: `slurmEngine`,
  *   `withJobs`
- * - Scaling laws: `parsePoints`, `fitChinchilla`, `fitCpt`, `fitCompute`, `parseFit`, `makePlan`, `planReplay`
+ * - Scaling laws: `parsePoints`, `fitChinchilla`, `fitCpt`, `fitCompute`, `parseFit`, `makePlan`, `planReplay`; of
+ *   whole curves: `parseCurve`, `fitCurves`, `predictCurve`
  * - Evaluation: `textLoss`, `TokenLosses`, `logLikelihoods`, `readTask`, `evaluateTasks`
  * - Findings: `readRun`, `compareRuns`, `savingsAtEqualLoss`, `forgettingOf`, `compareReplay`, `reportPage`,
  *   `studyPage`, `studyFigures`; live: `serveWatch`
@@ -42,9 +43,11 @@ export {
 export type { LayoutOptions } from './autograd/layout.js';
 export { type CommandSource, type Plan as GraphPlan, type PlanOptions, plan as planGraph } from './autograd/plan.js';
 export { type DType, persistent, type Shape, type Tensor } from './autograd/tensor.js';
-export { type Exported, type ExportOptions, exportModel } from './checkpoint/export.js';
+export { type ExportOptions, exportModel } from './checkpoint/export.js';
 export { findModelFolder } from './checkpoint/find.js';
 export { readEndIds } from './checkpoint/hf-config.js';
+export { type MergedModel, type MergeOptions, mergeModels } from './checkpoint/merge.js';
+export type { CopyOptions, WrittenModel } from './checkpoint/model-copy.js';
 export { type LoadOptions, loadModel } from './checkpoint/model-folder.js';
 export {
   type ExtendOptions,
@@ -172,17 +175,28 @@ export {
   type EnvelopePoint,
   fitCompute,
 } from './scaling/compute-line.js';
-export type { Diagnosis, Undetermined } from './scaling/diagnosis.js';
+export type { CurveRow, LossCurve } from './scaling/curve.js';
+export { parseCurve } from './scaling/curve-file.js';
 export {
-  type FitError,
-  type Fitted,
-  fitChinchilla,
-  fitCpt,
-  type LawFitResult,
-  parseFit,
-  type ScratchFit,
-} from './scaling/fit-result.js';
+  type CurveFit,
+  type CurveFitOptions,
+  type CurvePredictor,
+  fitCurves,
+  predictCurve,
+} from './scaling/curve-fit.js';
+export type { CurveLaw } from './scaling/curve-laws.js';
+export type { Diagnosis, Undetermined } from './scaling/diagnosis.js';
+export { type FitError, fitChinchilla, fitCpt, type LawFitResult } from './scaling/fit-result.js';
+export type { ParameterValues } from './scaling/form.js';
+export {
+  type ComparedLaw,
+  compareHeldOut,
+  type HeldOutError,
+  type Holdout,
+  type HoldoutResult,
+} from './scaling/holdout.js';
 export type { LawParameters, ParameterName } from './scaling/law.js';
+export { fitMixture, type MixtureFit, type MixtureLaw, type MixturePoint, mixtureLossAt } from './scaling/mixture.js';
 export type { LossPoint } from './scaling/objective.js';
 export {
   type GivenRun,
@@ -195,13 +209,17 @@ export {
 } from './scaling/plan.js';
 export { type Exclusion, type Point, type PointOptions, parsePoints, type Used } from './scaling/points.js';
 export { publishedLaws } from './scaling/published.js';
+export { planRepeated, type RepeatedOptimum, type RepeatedPoint, type Repetition } from './scaling/repetition.js';
+export { fitRepetition, type RepetitionFit } from './scaling/repetition-fit.js';
 export type { ReplayCurve } from './scaling/replay.js';
 export { planReplay, type ReplayPlan, type ReplayRun } from './scaling/replay-plan.js';
+export { type Fitted, parseFit, type ScratchFit } from './scaling/saved-fit.js';
 export { type CurvePoint, type Savings, savingsAtEqualLoss } from './scaling/savings.js';
+export type { OnProgress } from './scaling/search.js';
 export type { StartStudyOptions, StudyEngine, StudyObserver, StudySummary } from './study/engine.js';
 export type { Execute, ExecuteOptions, RunProgress, WorkerTask } from './study/execute.js';
 export { fitStudy, type LanguageFits } from './study/fits.js';
-export { type PlannedRun, readStudyPlan, type StudyPlan } from './study/plan.js';
+export { type LinePart, type PlannedRun, readStudyPlan, type StudyPlan } from './study/plan.js';
 export { pointsCsv, type StudyPoint, studyPoints } from './study/points.js';
 export { studyFigures, studyPage } from './study/report.js';
 export { type LocalOptions, localEngine, type RunStudyOptions, runStudy } from './study/run.js';

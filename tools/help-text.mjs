@@ -1,62 +1,75 @@
-// One text in up to six languages, from the LibreOffice help in Debian's packages libreoffice-help-* (MPL-2.0): the
-// paragraphs of the pages that all the languages have, so that the files are largely translations of each other.
+// Text in several languages out of Debian's packages.
 //
 //   node tools/help-text.mjs --out runs/text                     en, fr, ru and zh: about 3 to 4.5 MB each
 //   node tools/help-text.mjs --out runs/text --languages hi,km   Hindi and Khmer, whose letters have marks
+//   node tools/help-text.mjs --out runs/long --all               en, de, fr, ru and zh: 18, 14, 13, 8 and 3.6 million
+//                                                                characters, in about ten minutes
 //   node tools/help-text.mjs --out src/demo/text --languages en,fr --characters 2300000 --gzip    the project's sample
 //
-// Needs apt-get and dpkg-deb (Debian and relatives) and downloads 3 MB a language; where they are not to be had it says
-// so and writes nothing.
-import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+// By default it is the LibreOffice help (MPL-2.0): the paragraphs of the pages that all the languages have, so that the
+// files are largely translations of each other. --all adds the GIMP's help, manual pages, GNOME's and KiCad's user
+// documents and Debian's handbooks, in whatever each language has of them; licences/ then has their licences.
+//
+// Needs apt-get and dpkg-deb (Debian and relatives) and downloads 3 MB a language, with --all about 450 MB; where
+// they are not to be had it says so and writes nothing.
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { gzipSync } from 'node:zlib';
-import { parseHTML } from 'linkedom';
+import { gunzipSync, gzipSync } from 'node:zlib';
+import { licenceOf, unpackPackage } from './help-text/debian.mjs';
+import { LANGUAGES, LIBREOFFICE, OTHERS } from './help-text/sources.mjs';
 
-const PACKAGES = {
-  en: { name: 'libreoffice-help-en-us', folder: 'en-US' },
-  fr: { name: 'libreoffice-help-fr', folder: 'fr' },
-  ru: { name: 'libreoffice-help-ru', folder: 'ru' },
-  zh: { name: 'libreoffice-help-zh-cn', folder: 'zh-CN' },
-  hi: { name: 'libreoffice-help-hi', folder: 'hi' },
-  km: { name: 'libreoffice-help-km', folder: 'km' },
-};
 const USUAL = 'en,fr,ru,zh';
+/** Documents are pages of more characters than this. */
+const SHORTEST = 200;
 
-const BLOCKS = 'h1, h2, h3, h4, h5, p, pre, td > span';
+const { values } = parseArgs({
+  options: {
+    out: { type: 'string' },
+    languages: { type: 'string' },
+    all: { type: 'boolean', default: false },
+    characters: { type: 'string', default: 'Infinity' },
+    gzip: { type: 'boolean', default: false },
+  },
+});
+const known = values.all ? LANGUAGES : Object.keys(LIBREOFFICE.packages);
+const languages = (values.languages ?? (values.all ? LANGUAGES.join() : USUAL)).split(',');
+const unknown = languages.find(language => !known.includes(language));
+if (values.out === undefined || unknown !== undefined || !(Number(values.characters) > 0)) {
+  const reason = unknown === undefined ? '' : `no language '${unknown}'; there are ${known.join(', ')}\n`;
+  const options = '[--languages en,fr] [--all] [--characters N] [--gzip]';
+  console.error(`${reason}usage: node tools/help-text.mjs --out FOLDER ${options}`);
+  process.exit(2);
+}
+const out = values.out;
 
-/** The paragraphs of a page's content, one a line, without what is navigation. */
-function pageText(html) {
-  const { document } = parseHTML(html);
-  const content = document.querySelector('#DisplayArea');
-  if (!content) return [];
-  for (const element of content.querySelectorAll('script, style, .relatedtopics, .embedded, .howtoget'))
-    element.remove();
-  return [...content.querySelectorAll(BLOCKS)]
-    .map(element => element.textContent.replace(/\s+/g, ' ').trim())
-    .filter(line => line.length > 1);
+/** The files below a folder, sorted; none if there is no such folder. */
+const filesBelow = folder =>
+  existsSync(folder) ? readdirSync(folder, { recursive: true, encoding: 'utf8' }).sort() : [];
+
+/** The pages of the LibreOffice help, by their path below text/. */
+function libreOffice(root, language) {
+  const folder = join(
+    root,
+    LIBREOFFICE.packages[language],
+    'usr/share/libreoffice/help',
+    LIBREOFFICE.folders[language],
+    'text',
+  );
+  const files = filesBelow(folder).filter(file => file.endsWith('.html'));
+  return new Map(files.map(file => [file, LIBREOFFICE.read(readFileSync(join(folder, file), 'utf8'))]));
 }
 
-/** Pages by their path below text/. */
-function readPages(root, language) {
-  const { folder } = PACKAGES[language];
-  const base = join(root, language, 'usr/share/libreoffice/help', folder, 'text');
-  const files = readdirSync(base, { recursive: true, encoding: 'utf8' }).filter(file => file.endsWith('.html'));
-  return new Map(files.sort().map(file => [file, pageText(readFileSync(join(base, file), 'utf8'))]));
-}
-
-/** Keeps a line the first time it is met: help pages repeat themselves. */
-function withoutRepeats(pages, order) {
-  const seen = new Set();
-  return order.map(page => ({
-    id: page.replace(/\.html$/, ''),
-    text: pages
-      .get(page)
-      .filter(line => !seen.has(line) && seen.add(line))
-      .join('\n'),
-  }));
+/** The pages of a package in a language, by their path. */
+function pagesOf(root, { name, read, isPage }) {
+  const folder = join(root, name);
+  const files = filesBelow(folder).filter(file => isPage(`/${file}`));
+  const textOf = file => {
+    const bytes = readFileSync(join(folder, file));
+    return (file.endsWith('.gz') ? gunzipSync(bytes) : bytes).toString('utf8');
+  };
+  return new Map(files.map(file => [`${name}/${file}`, read(textOf(file))]));
 }
 
 /** A fixed order that mixes the subjects: by a hash of the path. */
@@ -66,8 +79,22 @@ function hash(text) {
   h = Math.imul(h ^ (h >>> 15), 0x2c1b3c6d);
   return (h ^ (h >>> 13)) >>> 0;
 }
+const mixed = paths => [...paths].sort((a, b) => hash(a) - hash(b));
 
-const LICENCE = versions => `# Text of the LibreOffice help
+/** Pages as documents. A line is kept the first time it is met, and where it is in no other language's text. */
+function documentsOf(pages, seen, foreign) {
+  return mixed(pages.keys())
+    .map(page => ({
+      id: page.replace(/\.(html|page|gz)$/, ''),
+      text: pages
+        .get(page)
+        .filter(line => !foreign.has(line) && !seen.has(line) && seen.add(line))
+        .join('\n'),
+    }))
+    .filter(({ text }) => text.length > SHORTEST);
+}
+
+const NOTICE = versions => `# Text of the LibreOffice help
 
 ${Object.keys(versions).join(', ')}: the paragraphs of the LibreOffice help, from Debian's packages
 ${Object.values(versions)
@@ -81,65 +108,112 @@ Copyright the LibreOffice contributors. The help is licensed under the Mozilla P
 <https://www.mozilla.org/MPL/2.0/>; these files stay under that licence.
 `;
 
-const { values } = parseArgs({
-  options: {
-    out: { type: 'string' },
-    languages: { type: 'string', default: USUAL },
-    characters: { type: 'string', default: 'Infinity' },
-    gzip: { type: 'boolean', default: false },
-  },
-});
-const languages = values.languages.split(',');
-const unknown = languages.find(language => !PACKAGES[language]);
-if (values.out === undefined || unknown !== undefined || !(Number(values.characters) > 0)) {
-  const reason =
-    unknown === undefined ? '' : `no language '${unknown}'; there are ${Object.keys(PACKAGES).join(', ')}\n`;
-  console.error(`${reason}usage: node tools/help-text.mjs --out FOLDER [--languages en,fr] [--characters N] [--gzip]`);
-  process.exit(2);
+const NOTICE_OF_ALL = packages => `# Text of help, handbooks and manual pages
+
+From Debian's packages. Each package's licences are as its copyright file names them; that file is licences/NAME.txt,
+and what was made of the package stays under its licence.
+
+| package | version | language | documents | characters | licences |
+|---|---|---|---|---|---|
+${packages
+  .map(({ name, version, language, documents, characters, licences }) =>
+    ['', name, version, language, documents, characters, licences.join(', ') || 'see its file', ''].join(' | ').trim(),
+  )
+  .join('\n')}
+
+One JSON line is one page (\`id\`, its package and path; \`text\`, its paragraphs). Markup, navigation, lines met before
+in the same language, and lines that the English text has too, were dropped. \`tools/help-text.mjs --all\` made these
+files.
+`;
+
+/** Downloads a package, or ends with the reason. @returns its version */
+function fetchPackage(root, name) {
+  try {
+    return unpackPackage(root, name);
+  } catch (error) {
+    const { stderr, message } = /** @type {Error & { stderr?: Buffer }} */ (error);
+    const why = (stderr?.toString() || message).trim();
+    console.error(`skipped, nothing written: Debian's package ${name} can't be had here: ${why}`);
+    console.error("on Debian or a relative, 'apt-get update' may help; elsewhere give the commands your own text");
+    rmSync(root, { recursive: true, force: true });
+    process.exit(0);
+  }
 }
 
-/** Downloads and unpacks a language's package. @returns its version */
-function unpack(root, language) {
-  const { name } = PACKAGES[language];
-  execFileSync('apt-get', ['download', '-qq', name], { cwd: root, stdio: ['ignore', 'ignore', 'pipe'] });
-  const deb = readdirSync(root).find(file => file.startsWith(`${name}_`));
-  if (!deb) throw new Error(`apt-get left no ${name}_*.deb`);
-  execFileSync('dpkg-deb', ['-x', join(root, deb), join(root, language)]);
-  return decodeURIComponent(deb).split('_')[1];
+/** Writes the documents of a language up to the characters that are wanted. @returns the number of characters */
+function writeLanguage(language, documents, from) {
+  let characters = 0;
+  const kept = documents.filter(({ text }) => {
+    characters += text.length;
+    return characters <= Number(values.characters);
+  });
+  const lines = kept.map(document => `${JSON.stringify(document)}\n`).join('');
+  const file = join(out, `${language}.jsonl${values.gzip ? '.gz' : ''}`);
+  writeFileSync(file, values.gzip ? gzipSync(lines, { level: 9 }) : lines);
+  console.log(`${file}: ${kept.length} documents, ${lines.length} characters, from ${from}`);
+}
+
+function writeHelp(root) {
+  const versions = {};
+  const pages = {};
+  for (const language of languages) {
+    const name = LIBREOFFICE.packages[language];
+    versions[language] = { name, version: fetchPackage(root, name) };
+    pages[language] = libreOffice(root, language);
+  }
+  const isShared = page => languages.every(language => pages[language].has(page));
+  mkdirSync(out, { recursive: true });
+  for (const language of languages) {
+    const shared = new Map([...pages[language]].filter(([page]) => isShared(page)));
+    writeLanguage(language, documentsOf(shared, new Set(), new Set()), versions[language].version);
+  }
+  writeFileSync(join(out, 'NOTICE.md'), NOTICE(versions));
+}
+
+function writeAll(root) {
+  const sources = [
+    ...languages.map(language => ({
+      name: LIBREOFFICE.packages[language],
+      language,
+      pages: () => libreOffice(root, language),
+    })),
+    ...OTHERS.map(source => ({ ...source, pages: () => pagesOf(root, source) })),
+  ].filter(({ language }) => languages.includes(language));
+  const versions = new Map();
+  for (const { name } of sources) if (!versions.has(name)) versions.set(name, fetchPackage(root, name));
+  mkdirSync(join(out, 'licences'), { recursive: true });
+  const packages = [];
+  const english = new Set();
+  // English comes first: what other languages have of its lines was not translated
+  for (const language of [...languages].sort((a, b) => Number(b === 'en') - Number(a === 'en'))) {
+    const seen = language === 'en' ? english : new Set();
+    const documents = sources
+      .filter(source => source.language === language)
+      .flatMap(({ name, pages }) => {
+        const own = documentsOf(pages(), seen, language === 'en' ? new Set() : english);
+        const { names, text } = licenceOf(root, name);
+        if (text !== '') writeFileSync(join(out, 'licences', `${name}.txt`), text);
+        const characters = own.reduce((sum, { text }) => sum + text.length, 0);
+        packages.push({
+          name,
+          version: versions.get(name),
+          language,
+          documents: own.length,
+          characters,
+          licences: names,
+        });
+        return own;
+      })
+      .sort((a, b) => hash(a.id) - hash(b.id));
+    writeLanguage(language, documents, `${sources.filter(source => source.language === language).length} packages`);
+  }
+  writeFileSync(join(out, 'NOTICE.md'), NOTICE_OF_ALL(packages));
 }
 
 const root = mkdtempSync(join(tmpdir(), 'help-text-'));
 try {
-  const pages = {};
-  const versions = {};
-  for (const language of languages) {
-    try {
-      versions[language] = { name: PACKAGES[language].name, version: unpack(root, language) };
-    } catch (error) {
-      const { stderr, message } = /** @type {Error & { stderr?: Buffer }} */ (error);
-      const why = (stderr?.toString() || message).trim();
-      console.error(`skipped, nothing written: Debian's package ${PACKAGES[language].name} can't be had here: ${why}`);
-      console.error("on Debian or a relative, 'apt-get update' may help; elsewhere give the commands your own text");
-      process.exit(0);
-    }
-    pages[language] = readPages(root, language);
-  }
-  const shared = [...pages[languages[0]].keys()].filter(page => languages.every(language => pages[language].has(page)));
-  const order = shared.sort((a, b) => hash(a) - hash(b));
-  mkdirSync(values.out, { recursive: true });
-  for (const language of languages) {
-    const documents = withoutRepeats(pages[language], order).filter(({ text }) => text.length > 200);
-    let characters = 0;
-    const kept = documents.filter(({ text }) => {
-      characters += text.length;
-      return characters <= Number(values.characters);
-    });
-    const lines = kept.map(document => `${JSON.stringify(document)}\n`).join('');
-    const file = join(values.out, `${language}.jsonl${values.gzip ? '.gz' : ''}`);
-    writeFileSync(file, values.gzip ? gzipSync(lines, { level: 9 }) : lines);
-    console.log(`${file}: ${kept.length} documents, ${lines.length} characters, from ${versions[language].version}`);
-  }
-  writeFileSync(join(values.out, 'NOTICE.md'), LICENCE(versions));
+  if (values.all) writeAll(root);
+  else writeHelp(root);
 } finally {
   rmSync(root, { recursive: true, force: true });
 }

@@ -7,6 +7,8 @@ export const WEIGHT_TYPES = ['F32', 'F16', 'BF16'] as const;
 export type WeightType = (typeof WEIGHT_TYPES)[number];
 
 export const WEIGHT_BYTES: Readonly<Record<WeightType, number>> = { F32: 4, F16: 2, BF16: 2 };
+/** The largest finite value of each type, for a message. */
+export const LARGEST: Readonly<Record<WeightType, string>> = { F32: '3.4e38', F16: '65504', BF16: '3.39e38' };
 
 /** The bits of stored values: 4 bytes each as words, 2 bytes each as halfwords. */
 export type StoredBits = Uint32Array | Uint16Array;

@@ -1,24 +1,32 @@
 /** The command `fit`: a scaling law from measured points. */
-import { type Command, Option } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { UserError } from '../errors.js';
 import { checkFilePlace, writeFileWhole } from '../files.js';
 import { fitChinchilla, fitCompute, fitCpt, parseFit, parsePoints } from '../index.js';
 import { readText } from '../input-files.js';
 import { short } from '../report/numbers.js';
 import { isOpen } from '../report/study-tables.js';
-import type { Resampling } from '../scaling/bootstrap.js';
+import type { Resampling, RunPoint } from '../scaling/bootstrap.js';
 import type { ComputeFit } from '../scaling/compute-line.js';
+import { type CurveLaw, curveLaws } from '../scaling/curve-laws.js';
 import type { LawFitResult } from '../scaling/fit-result.js';
+import { compareHeldOut, type Holdout, type HoldoutResult } from '../scaling/holdout.js';
 import { parameterNames } from '../scaling/law.js';
 import { type Exclusion, exclusions, type Used } from '../scaling/points.js';
+import { fitRepetition, type RepetitionFit } from '../scaling/repetition-fit.js';
 import { type CommandResult, defineAction, type Terminal } from './command.js';
+import { fitCurvesCommand } from './fit-curves.js';
 import { collectPairs } from './input.js';
-import { wholeNumber } from './numbers.js';
+import { share, wholeNumber } from './numbers.js';
+import { withProgress } from './progress.js';
 import { makeTable } from './table.js';
 
 interface FitOptions {
-  law: 'chinchilla' | 'cpt' | 'compute';
+  law: 'chinchilla' | 'cpt' | 'compute' | 'repetition' | CurveLaw;
+  decay?: number;
+  source?: string;
   scratch?: string;
+  holdout?: Holdout;
   bootstrap: number;
   resample: Resampling;
   seed: number;
@@ -32,13 +40,28 @@ export function addFitCommand(program: Command): void {
   const command = program
     .command('fit')
     .description('fit a scaling law to points: parameters, tokens and loss, one point a row')
-    .argument('<points>', 'CSV file with a header')
+    .argument('<points...>', 'CSV file with a header; for laws of curves, CSV files of step, lr, loss, or runs')
     .addOption(
-      new Option('--law <law>', 'E + A/N^alpha + B/D^beta; the same with B/(D^beta N^gamma) for CPT; k C^-c')
-        .choices(['chinchilla', 'cpt', 'compute'])
+      new Option(
+        '--law <law>',
+        'E + A/N^alpha + B/D^beta; the same with B/(D^beta N^gamma) for CPT; k C^-c; what repeated tokens are ' +
+          'worth; laws of whole loss curves with ' +
+          'their learning rate',
+      )
+        .choices(['chinchilla', 'cpt', 'compute', 'repetition', ...curveLaws])
         .makeOptionMandatory(),
     )
-    .option('--scratch <fit.json>', 'cpt: the chinchilla fit of the runs from scratch, whose E, A and alpha are kept')
+    .option(
+      '--scratch <fit.json>',
+      'cpt: the chinchilla fit of the runs from scratch, whose E, A, alpha are kept; repetition: the fit that is kept',
+    )
+    .option('--decay <lambda>', 'laws of annealing: momentum of the annealing area (default: what fits best)', share)
+    .option('--source <curve>', 'annealing-cpt: the curve of the source model')
+    .option(
+      '--holdout <what>',
+      'judge laws by points not shown: largest (size), last (third of tokens), or K folds',
+      holdoutOf,
+    )
     .option('--bootstrap <count>', 'resamples for the intervals; 0: none', wholeNumber(0), 200)
     .addOption(
       new Option('--resample <what>', 'what a resample draws; runs: all points of a run together')
@@ -54,36 +77,70 @@ export function addFitCommand(program: Command): void {
       ),
     )
     .option('--out <file>', 'where to write the fit, as JSON');
-  defineAction<FitOptions>(command, async (terminal, options, file) => {
+  defineAction<FitOptions, [string[]]>(command, async (terminal, options, files) => {
     const { law, column, where, exclude, out } = options;
     if (out) checkFilePlace(out);
+    const save = <Result extends CommandResult>(result: Result): Result => {
+      if (out) {
+        writeFileWhole(out, `${JSON.stringify(result)}\n`);
+        terminal.print(`fit: ${out}`);
+      }
+      return result;
+    };
+    if (isCurveLaw(law)) {
+      checkCurveOptions(options);
+      return save({ ...fitCurvesCommand(terminal, files, { ...options, law }) });
+    }
+    if (options.holdout !== undefined && law !== 'chinchilla' && law !== 'cpt') {
+      throw new UserError(
+        `--holdout compares the laws with and without γ: it goes with chinchilla and cpt, not ${law}`,
+      );
+    }
+    const [file] = files;
+    if (files.length > 1) throw new UserError(`the law ${law} is fitted to the points of one file`);
+    if (options.decay !== undefined || options.source !== undefined) {
+      throw new UserError(`--decay and --source go with a law of curves (${curveLaws.join(', ')}), not ${law}`);
+    }
     const { points, used } = parsePoints(readText(file!), file!, { columns: column, where, exclude });
     if (points.length === 0) throw new UserError(`no row of '${file}' is left: ${words(used)}`);
     const bootstrap = { replicates: options.bootstrap, seed: options.seed, resample: options.resample };
     if (options.resample === 'runs' && points.some(({ run }) => run === undefined)) {
       throw new UserError(`--resample runs needs the name of the run of every point: a column 'run' in '${file}'`);
     }
-    if (law !== 'cpt' && options.scratch !== undefined)
+    if (law !== 'cpt' && law !== 'repetition' && options.scratch !== undefined)
       throw new UserError(`--scratch goes with --law cpt, not ${law}`);
     let result: CommandResult;
     if (law === 'compute') {
       const fit = fitCompute(points, bootstrap);
       printCompute(terminal, fit, used);
       result = { ...fit, used };
-    } else {
-      const fit =
-        law === 'cpt'
-          ? fitCpt(points, used, scratchFit(options.scratch), bootstrap)
-          : fitChinchilla(points, used, bootstrap);
-      printLaw(terminal, fit, used);
+    } else if (law === 'repetition') {
+      const base = baseFit(options.scratch);
+      const fit = withProgress('fit', 'starts', onProgress => fitRepetition(points, base, bootstrap, onProgress));
+      printRepetition(terminal, fit, used);
       result = { ...fit, used };
+    } else {
+      const fit = withProgress('fit', 'starts', onProgress =>
+        law === 'cpt'
+          ? fitCpt(points, used, scratchFit(options.scratch), bootstrap, onProgress)
+          : fitChinchilla(points, used, bootstrap, onProgress),
+      );
+      printLaw(terminal, fit, used);
+      const held = options.holdout && heldOut(terminal, points, options.holdout, fit);
+      result = { ...fit, used, ...(held && { holdout: held }) };
     }
-    if (out) {
-      writeFileWhole(out, `${JSON.stringify(result)}\n`);
-      terminal.print(`fit: ${out}`);
-    }
-    return result;
+    return save(result);
   });
+}
+
+const isCurveLaw = (law: string): law is CurveLaw => (curveLaws as readonly string[]).includes(law);
+
+function checkCurveOptions({ law, scratch, where, exclude, resample, holdout }: FitOptions): void {
+  if (holdout !== undefined) throw new UserError(`a fit of ${law} always leaves each curve out in turn: no --holdout`);
+  if (scratch !== undefined) throw new UserError(`--scratch goes with --law cpt, not ${law}`);
+  if (where || exclude || resample !== 'rows') {
+    throw new UserError(`--where, --exclude and --resample go with laws of points, not with ${law}`);
+  }
 }
 
 function scratchFit(path: string | undefined) {
@@ -97,6 +154,53 @@ function scratchFit(path: string | undefined) {
   const fit = parseFit(readText(path), path);
   if (fit.law !== 'chinchilla') throw new UserError(`'${path}' is a ${fit.law} fit; --scratch needs a chinchilla fit`);
   return fit;
+}
+
+function baseFit(path: string | undefined) {
+  if (path === undefined) {
+    throw new UserError(
+      'a repetition fit keeps the law of runs that repeat nothing: make it with --law chinchilla or cpt, --out ' +
+        'fit.json, and give it with --scratch fit.json',
+    );
+  }
+  return parseFit(readText(path), path);
+}
+
+function printRepetition(terminal: Terminal, fit: RepetitionFit, used: Used): void {
+  terminal.print("repetition: L(N', D'), D' = U_D + U_D R*_D (1 − e^(−R_D/R*_D)), N' likewise");
+  terminal.print(`${words(used)}; ${fit.repeated} repeat tokens`);
+  const table = makeTable(['', 'value', '95% interval', '']);
+  for (const name of ['R_D', 'R_N'] as const) {
+    const note = fit.open.includes(name) ? 'undetermined' : '';
+    table.push([`${name}*`, figure(fit.parameters[name]), range(fit.intervals[name]), note]);
+  }
+  terminal.print(table.toString());
+  terminal.print(
+    `rms of ln L ${figure(fit.rms)}, with every token taken for new ${figure(fit.rmsWithout)}; ` +
+      `${fit.agreeing} of ${fit.starts} starts ended there`,
+  );
+  for (const warning of fit.warnings) terminal.print(`warning: ${warning}`);
+}
+
+function holdoutOf(text: string): Holdout {
+  if (text === 'largest' || text === 'last') return text;
+  const folds = Number(text);
+  if (Number.isInteger(folds) && folds >= 2 && folds <= 100) return folds;
+  throw new InvalidArgumentError('It must be largest, last, or a number of folds from 2 to 100.');
+}
+
+/** Compares the laws of a fit at points held out, and prints it. */
+function heldOut(terminal: Terminal, points: readonly RunPoint[], holdout: Holdout, fit: LawFitResult): HoldoutResult {
+  const { chinchilla, extended } = fit.fitErrors;
+  const laws = { chinchilla: chinchilla.parameters, extended: extended.parameters };
+  const result = compareHeldOut(points, holdout, laws, fit.scratch?.parameters);
+  const table = makeTable([`held out: ${holdout}`, 'rms fitted', 'rms held out', 'worst', '']);
+  for (const { law, fitted, heldOut: error, worst } of result.laws) {
+    const cells = [fitted, error, worst].map(value => `${(100 * value).toFixed(3)}%`);
+    table.push([law, ...cells, law === result.best ? 'best' : '']);
+  }
+  terminal.print(table.toString());
+  return result;
 }
 
 /** Says which rows were used. */

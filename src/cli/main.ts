@@ -15,6 +15,7 @@ import { addExportCommand } from './export.js';
 import { addFitCommand } from './fit.js';
 import { addGenerateCommand } from './generate.js';
 import { endOnFailedWrites, endOnSignals } from './interruption.js';
+import { addMergeCommand } from './merge.js';
 import { addPlanCommand } from './plan.js';
 import { addProfileCommand } from './profile.js';
 import { addReportCommand } from './report.js';
@@ -43,6 +44,7 @@ const commands = [
   addTrainCommands,
   addEvalCommand,
   addExportCommand,
+  addMergeCommand,
   addGenerateCommand,
   addReportCommand,
   addStudyCommand,

@@ -22,6 +22,15 @@ export function positiveNumber(text: string): number {
   return value;
 }
 
+/** Parses a share of at least 0 and below 1. */
+export function share(text: string): number {
+  const value = Number(text);
+  if (text.trim() === '' || !(value >= 0 && value < 1)) {
+    throw new InvalidArgumentError('It must be a number of at least 0 and below 1.');
+  }
+  return value;
+}
+
 /** Parses bytes, in the decimal units that Hugging Face uses: `5GB`, `500MB`, `1000000`. */
 export function byteSize(text: string): number {
   const match = /^(\d+(?:\.\d+)?)(KB|MB|GB)?$/i.exec(text.trim());

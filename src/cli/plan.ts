@@ -1,21 +1,32 @@
 /** The command `plan`: how to spend compute, tokens or parameters according to a law. */
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { UserError } from '../errors.js';
-import { makePlan, parseFit, parsePoints, planReplay } from '../index.js';
+import { makePlan } from '../index.js';
 import { readText } from '../input-files.js';
 import { percent, short } from '../report/numbers.js';
-import { toLaw } from '../scaling/fit-result.js';
+import { curveLaws } from '../scaling/curve-laws.js';
+import { mixtureLaws } from '../scaling/mixture.js';
 import type { Plan, PlannedLaw, PlannedSavings, PlannedStrategy, Span } from '../scaling/plan.js';
 import { paperLaws, paperLinesAt, publishedLaws } from '../scaling/published.js';
-import type { ReplayPlan, ReplayRun } from '../scaling/replay-plan.js';
+import { toLaw } from '../scaling/saved-fit.js';
 import { defineAction, type Terminal } from './command.js';
 import { collectPairs } from './input.js';
 import { duration, positiveNumber } from './numbers.js';
 import { addRanksOptions, planRanks, printRanks, type RanksOptions } from './plan-ranks.js';
+import {
+  addRepetitionOptions,
+  planUnique,
+  printRepeated,
+  publishedRepetition,
+  type RepetitionOfLaw,
+  readRepetition,
+} from './plan-repetition.js';
+import { printReplay, type ReplayOptions, replayOf } from './plan-replay.js';
+import { addScheduleOptions, isCurveFit, planSchedule, type ScheduleOptions } from './plan-schedule.js';
 import { measureSpeed } from './speed.js';
 import { makeTable } from './table.js';
 
-interface PlanOptions extends RanksOptions {
+interface PlanOptions extends RanksOptions, ReplayOptions, Omit<ScheduleOptions, 'law' | 'parameters' | 'column'> {
   compute?: number;
   tokens?: number;
   parameters?: number;
@@ -24,10 +35,7 @@ interface PlanOptions extends RanksOptions {
   tokensPerSecond?: number;
   measure?: boolean;
   adapter?: string;
-  replayPoints?: string;
-  column?: Record<string, string>;
-  where?: Record<string, string>;
-  sourceLossLimit?: number;
+  uniqueTokens?: number;
 }
 
 export function addPlanCommand(program: Command): void {
@@ -35,6 +43,7 @@ export function addPlanCommand(program: Command): void {
   const command = program
     .command('plan')
     .description('the best model size and tokens by a law, its loss, and what CPT saves over training from scratch')
+    .argument('[run]', 'with a law of curves: a run, or a curve, whose first part is known')
     .option('--compute <flops>', 'FLOPs to spend', positiveNumber)
     .option('--tokens <count>', 'tokens that are to be the optimum', positiveNumber)
     .option(
@@ -48,6 +57,11 @@ export function addPlanCommand(program: Command): void {
     .option('--measure', 'measure for a few seconds how fast this machine trains, for the wall-clock')
     .option('--adapter <name>', 'adapter to measure, by a part of its name or its number')
     .option('--replay-points <points>', 'CSV with replay and sourceLoss: proposes how much to replay')
+    .addOption(
+      new Option('--replay-law <law>', 'of the replay points: S − K ln(r + ρ), or a published one')
+        .choices(['log', ...mixtureLaws])
+        .default('log'),
+    )
     .option(
       '--source-loss-limit <loss>',
       "largest loss allowed in the source language, in the points' unit",
@@ -59,13 +73,24 @@ export function addPlanCommand(program: Command): void {
       collectPairs,
     )
     .option('--where <column=value>', 'use only replay points with this text there; repeat', collectPairs);
+  addRepetitionOptions(command);
+  addScheduleOptions(command);
   addRanksOptions(command);
-  defineAction<PlanOptions>(command, async (terminal, options) => {
+  defineAction<PlanOptions, [string | undefined]>(command, async (terminal, options, run) => {
+    if (!publishedLaws.has(options.law) && isCurveFit(options.law, neither(options.law))) {
+      return planSchedule(terminal, options, run);
+    }
+    if (run !== undefined || options.schedule !== undefined) {
+      throw new UserError(
+        `'${options.law}' knows no schedule: the end of a run needs a fit of ${curveLaws.join(', ')}`,
+      );
+    }
     checkOptions(options);
-    const { compute, tokens, parameters } = options;
-    const laws = lawsOf(options);
+    const { compute, tokens, parameters, uniqueTokens } = options;
+    const { laws, repetition } = lawsOf(options);
     const plan = makePlan({ compute, tokens, parameters }, laws[0]!, laws.slice(1));
     const { replay, file } = replayOf(options, plan, laws);
+    const repeated = uniqueTokens ? planUnique(plan, laws[0]!, uniqueTokens, repetition) : null;
     const wallClock = await wallClockOf(options, plan);
     const ranks = planRanks(options, plan, wallClock);
     const paper = laws.some(({ name }) => name.startsWith('paper-')) ? paperLinesAt(plan.C) : null;
@@ -77,15 +102,21 @@ export function addPlanCommand(program: Command): void {
           `CPT ${paper.cptLoss.toFixed(3)}: ${percent(paper.flopsSaved)} of the FLOPs saved.`,
       );
     }
+    if (repeated) printRepeated(terminal, repeated);
     if (wallClock) {
       const { seconds, flopsPerSecond, source } = wallClock;
       terminal.print(`time: ${duration(seconds)} at ${short(flopsPerSecond)}FLOP/s (${source})`);
     }
     if (ranks) printRanks(terminal, ranks);
     if (replay) printReplay(terminal, replay, file!);
-    const warnings = [...plan.warnings, ...(wallClock?.warnings ?? []), ...(replay?.warnings ?? [])];
+    const warnings = [
+      ...plan.warnings,
+      ...(repeated?.warnings ?? []),
+      ...(wallClock?.warnings ?? []),
+      ...(replay?.warnings ?? []),
+    ];
     for (const warning of warnings) terminal.print(`warning: ${warning}`);
-    return { ...plan, lossComputeLines: paper, wallClock, ranks, replay, warnings };
+    return { ...plan, lossComputeLines: paper, wallClock, ranks, replay, repeated, warnings };
   });
 }
 
@@ -104,27 +135,30 @@ function checkOptions(options: PlanOptions): void {
 }
 
 /** Returns the law asked for, then those beside it. */
-function lawsOf({ law, other }: PlanOptions): PlannedLaw[] {
-  const laws = readLaw(law);
+function lawsOf({ law, other }: PlanOptions): { laws: PlannedLaw[]; repetition: RepetitionOfLaw } {
+  const { laws, repetition } = readLaw(law);
   const first = laws[0]!;
-  if (other === undefined) return laws;
-  const beside = readLaw(other)[0]!;
+  if (other === undefined) return { laws, repetition };
+  const beside = readLaw(other).laws[0]!;
   if (beside.strategy === first.strategy) {
     throw new UserError(
       `'${law}' and '${other}' are both laws of ${first.strategy}; --other names one of the other strategy`,
     );
   }
-  return [first, beside];
+  return { laws: [first, beside], repetition };
 }
 
-function readLaw(name: string): PlannedLaw[] {
+const neither = (name: string): string =>
+  `'${name}' is neither the file of a fit nor one of ${[...publishedLaws.keys()].join(', ')}`;
+
+function readLaw(name: string): { laws: PlannedLaw[]; repetition: RepetitionOfLaw } {
   const published = publishedLaws.get(name);
   if (published) {
     const beside = paperLaws.filter(other => name.startsWith('paper-') && other !== name);
-    return [published, ...beside.map(other => publishedLaws.get(other)!)];
+    const laws = [published, ...beside.map(other => publishedLaws.get(other)!)];
+    return { laws, repetition: publishedRepetition };
   }
-  const neither = `'${name}' is neither the file of a fit nor one of ${[...publishedLaws.keys()].join(', ')}`;
-  const fit = parseFit(readText(name, neither), name);
+  const { fit, repeated: repetition = publishedRepetition } = readRepetition(readText(name, neither(name)), name);
   const toPlanned = (
     strategy: 'scratch' | 'cpt',
     { parameters, samples, range }: Omit<typeof fit, 'law' | 'diagnosis'>,
@@ -134,13 +168,14 @@ function readLaw(name: string): PlannedLaw[] {
     parameters,
     samples: samples.map(toLaw),
     range,
+    ...(strategy === (fit.law === 'cpt' ? 'cpt' : 'scratch') && fit.holdout && { holdout: fit.holdout }),
     caveats: [
       ...(samples.length > 0 ? [] : [`'${name}' was fitted without a bootstrap: there are no intervals`]),
       ...(fit.diagnosis.determined ? [] : [`its points do not determine '${name}': see the warnings of its fit`]),
     ],
   });
-  if (fit.law === 'chinchilla') return [toPlanned('scratch', fit)];
-  return [toPlanned('cpt', fit), toPlanned('scratch', fit.scratch)];
+  if (fit.law === 'chinchilla') return { laws: [toPlanned('scratch', fit)], repetition };
+  return { laws: [toPlanned('cpt', fit), toPlanned('scratch', fit.scratch)], repetition };
 }
 
 export interface WallClock {
@@ -170,17 +205,6 @@ async function wallClockOf({ tokensPerSecond, measure, adapter }: PlanOptions, p
     source: `measured on ${speed.adapter}, ${model}`,
     warnings: [`the time is by FLOPs from ${model}; larger ones run at another rate, and may not fit this machine`],
   };
-}
-
-function replayOf(options: PlanOptions, plan: Plan, laws: readonly PlannedLaw[]) {
-  const { replayPoints: file, sourceLossLimit: limit, column, where } = options;
-  if (file === undefined || limit === undefined) return { replay: null };
-  const cpt = laws.find(({ strategy }) => strategy === 'cpt');
-  if (!cpt) throw new UserError('replay is planned with a law of CPT: give one as --law or --other');
-  const needed = ['replay', 'sourceLoss'] as const;
-  const { points } = parsePoints(readText(file), file, { columns: column, where, needed });
-  if (points.length === 0) throw new UserError(`no row of '${file}' is left`);
-  return { replay: { law: cpt.name, ...planReplay(points, limit, cpt.parameters, plan.C, plan.given?.N) }, file };
 }
 
 const range = (span: Span | null, show: (value: number) => string): string =>
@@ -243,30 +267,5 @@ function printSavings(terminal: Terminal, savings: PlannedSavings): void {
   if (savings.flopsSavedInterval) table.push(['  95%', range(savings.flopsSavedInterval, percent)]);
   table.push(['FLOPs saved between the optima', share(savings.flopsSavedAtOptimum)]);
   if (savings.aheadUpTo !== null) table.push(['CPT is ahead up to, tokens', short(savings.aheadUpTo)]);
-  terminal.print(table.toString());
-}
-
-function printReplay(terminal: Terminal, plan: ReplayPlan, file: string): void {
-  const { curve, replay, sourceLoss, limit, sameCompute, extraTokens } = plan;
-  terminal.print(
-    `replay, from ${curve.points} runs of ${short(curve.parameters)} parameters in ${file}: source loss = ` +
-      `${curve.S.toFixed(4)} − ${curve.K.toFixed(4)} ln(r + ${curve.rho.toPrecision(3)}), ` +
-      `rms ${(100 * curve.rms).toFixed(2)}%`,
-  );
-  if (replay === null || !sameCompute || !extraTokens) return;
-  terminal.print(
-    `replay ${(100 * replay).toFixed(1)}% keeps the source loss at ${sourceLoss!.toFixed(4)}, limit ${limit}:`,
-  );
-  const table = makeTable(['replay accounted', 'N', 'tokens', 'target', 'replayed', 'FLOPs', 'target loss']);
-  const row = (name: string, run: ReplayRun) => [
-    name,
-    short(run.N),
-    short(run.tokens),
-    short(run.targetTokens),
-    short(run.replayedTokens),
-    short(run.flops),
-    run.loss.toFixed(4),
-  ];
-  table.push(row('out of the same compute', sameCompute), row('as extra tokens', extraTokens));
   terminal.print(table.toString());
 }

@@ -104,3 +104,26 @@ export function lineProgress(label: string, total: number, unit: string): Progre
     },
   };
 }
+
+/** Work that is done sooner needs no bar. */
+const SHORT_MS = 1000;
+
+/** Runs what computes without a pause, and shows its progress on a terminal once it has taken a second. */
+export function withProgress<Result>(
+  label: string,
+  unit: string,
+  compute: (onProgress: (done: number, total: number) => void) => Result,
+): Result {
+  if (!process.stderr.isTTY) return compute(() => {});
+  const started = Date.now();
+  let bar: Progress | undefined;
+  try {
+    return compute((done, total) => {
+      if (Date.now() - started < SHORT_MS) return;
+      bar ??= barProgress(label, total, unit, process.stderr);
+      bar.update(done);
+    });
+  } finally {
+    bar?.stop();
+  }
+}

@@ -12,6 +12,9 @@ import { WIRE_TYPES } from '../parallel/all-reduce.js';
 /** What a CPT run does with AdamW's moments of its source. */
 export const OPTIMIZER_STATES = ['keep', 'reset'] as const;
 
+/** Where the order of a CPT run's data begins. */
+export const DATA_ORDERS = ['new', 'continue'] as const;
+
 /** How ranks keep together: by the mean of their gradients at each step, or of their weights every so many steps. */
 export const PARALLEL = ['data', 'diloco'] as const;
 
@@ -79,6 +82,12 @@ const trainFields = {
   optimizerState: z
     .enum(OPTIMIZER_STATES)
     .describe("cpt: AdamW's moments of the source, kept or reset to 0 (default: keep for anneal, else reset)"),
+  dataOrder: z
+    .enum(DATA_ORDERS)
+    .describe(
+      'cpt: continue goes on in the order of the data where the source stopped, ' +
+        'with its sources, weights, dataSeed and contextLength',
+    ),
   freezeBodyTokens: z
     .number()
     .positive()
@@ -142,6 +151,7 @@ export const defaults = {
   ...ADAMW_DEFAULTS,
   maxSkippedSteps: 3,
   spikeFactor: 0,
+  dataOrder: 'new',
   seed: 0,
   keepCheckpoints: 2,
   keepEvery: 0,

@@ -4,7 +4,7 @@ import { UserError } from '../errors.js';
 import type { ModelConfig } from '../model/config.js';
 import { recipeFor } from '../model/recipe.js';
 import { type ScheduleSettings, validateSchedule } from '../optim/schedule.js';
-import type { OPTIMIZER_STATES, RunConfig } from './config.js';
+import type { DATA_ORDERS, OPTIMIZER_STATES, RunConfig } from './config.js';
 
 /**
  * Returns the learning-rate schedule.
@@ -39,6 +39,26 @@ export function optimizerStateOf(config: RunConfig, source: Origin | undefined):
     throw new UserError('optimizerState is for cpt: a run from random weights has no moments to keep or reset');
   }
   return config.optimizerState ?? (config.schedule === 'anneal' ? 'keep' : 'reset');
+}
+
+/**
+ * Returns whether the order of the data begins anew or goes on.
+ * @throws UserError when it is to go on, and there is no source, or one that was trained on other data.
+ */
+export function dataOrderOf(
+  { dataOrder, sources }: RunConfig,
+  source: Origin | undefined,
+): (typeof DATA_ORDERS)[number] {
+  if (dataOrder === 'new') return dataOrder;
+  if (!source) throw new UserError('dataOrder continue is for cpt: a run from random weights has no data to go on in');
+  const list = (mixture: Origin['sources']) => mixture?.map(({ name, weight }) => `${name} (${weight})`).join(', ');
+  const [before, now] = [list(source.sources), list(sources)];
+  if (before === now) return dataOrder;
+  throw new UserError(
+    `dataOrder continue goes on in the data of the source, but '${source.checkpoint}' ` +
+      `${before === undefined ? 'does not say what it was trained on' : `was trained on ${before}`}, ` +
+      `and this run takes ${now}; leave dataOrder out`,
+  );
 }
 
 /**

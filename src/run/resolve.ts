@@ -10,8 +10,16 @@ import { recipeFor } from '../model/recipe.js';
 import { ANNEAL_SHAPES, COOLDOWN_SHAPES, SCHEDULES } from '../optim/schedule.js';
 import { WIRE_TYPES } from '../parallel/all-reduce.js';
 import { choicesSchema } from '../tune/choices.js';
-import { defaults, MODEL_FIELDS, OPTIMIZER_STATES, PARALLEL, type RunConfig, type RunFields } from './config.js';
-import { freezeStepsOf, optimizerStateOf, scheduleOf } from './continuation.js';
+import {
+  DATA_ORDERS,
+  defaults,
+  MODEL_FIELDS,
+  OPTIMIZER_STATES,
+  PARALLEL,
+  type RunConfig,
+  type RunFields,
+} from './config.js';
+import { dataOrderOf, freezeStepsOf, optimizerStateOf, scheduleOf } from './continuation.js';
 import { chooseEvaluations, times } from './evaluations.js';
 import type { Data } from './run-data.js';
 
@@ -56,6 +64,7 @@ export const resolvedSchema = z.object({
     annealShape: z.enum(ANNEAL_SHAPES).default(defaults.annealShape),
   }),
   optimizerState: z.enum(OPTIMIZER_STATES).default('reset'),
+  dataOrder: z.enum(DATA_ORDERS).default('new'),
   /** The number of first steps in which only the embedding and an untied head are trained. */
   freezeBodySteps: z.int().nonnegative().default(0),
   optimizer: z.object({
@@ -151,6 +160,7 @@ export function resolveRun(config: RunConfig, { data, maxBindingBytes, from }: R
     precision: config.precision,
     schedule: scheduleOf(config, model, from?.origin),
     optimizerState: optimizerStateOf(config, from?.origin),
+    dataOrder: dataOrderOf(config, from?.origin),
     freezeBodySteps: freezeStepsOf(config, { steps, batchTokens }, from?.origin),
     optimizer: {
       beta1: config.beta1,

@@ -150,7 +150,7 @@ async function startFresh(config: RunConfig, options: StartOptions): Promise<Run
         writeFileWhole(join(config.out, CONFIG), `${JSON.stringify(run, null, 2)}\n`);
         writeFileWhole(join(config.out, METRICS), '');
       }
-      return undefined;
+      return run.dataOrder === 'continue' ? { mixture: readTrainingState(checkpoint!).mixture } : {};
     });
   });
 }
@@ -253,10 +253,11 @@ async function checkCheckpoint(run: string, { step, folder }: { readonly step: n
   throw new UserError(`${damage}; ${way}`);
 }
 
-/** Where a run goes on. */
-interface Resumption {
-  readonly mixture: MixtureState;
-  readonly checkpoint: string;
+/** Where a run begins, if not at the start of everything. */
+interface Beginning {
+  readonly mixture?: MixtureState;
+  /** The checkpoint of its own that a run is resumed from. */
+  readonly checkpoint?: string;
 }
 
 async function trainFrom(
@@ -266,17 +267,18 @@ async function trainFrom(
   { model, companions }: { readonly model: Model; readonly companions: Companions | undefined },
   data: Data,
   options: RunOptions,
-  prepare: (trainer: Trainer) => Resumption | undefined,
+  prepare: (trainer: Trainer) => Beginning,
 ): Promise<RunSummary> {
   let trainer: Trainer | undefined;
   try {
     const { ranks = ALONE } = options;
     const mixture = new Mixture(data.sources, { seed: run.dataSeed, contextLength: run.contextLength });
     trainer = await Trainer.create(model, trainerSettings(run, ranks.size));
-    const state = prepare(trainer);
-    if (state) mixture.restore(state.mixture);
-    const isResumed = state !== undefined;
-    const outer = run.parallel === 'diloco' ? await makeOuterStep(run, trainer, ranks, state?.checkpoint) : undefined;
+    const beginning = prepare(trainer);
+    if (beginning.mixture) mixture.restore(beginning.mixture);
+    const isResumed = beginning.checkpoint !== undefined;
+    const outer =
+      run.parallel === 'diloco' ? await makeOuterStep(run, trainer, ranks, beginning.checkpoint) : undefined;
     return await train({
       folder,
       run,

@@ -1,9 +1,9 @@
 /** Bootstrap: how far a fit is to be trusted, from the same fit to many resamples of the points. */
 import { Random } from '../random.js';
 import { figure } from './figure.js';
-import { randomStarts, search } from './fit.js';
+import { fitFrom, randomStarts } from './fit.js';
 import type { LawParameters } from './law.js';
-import { type LossPoint, Objective, type Problem } from './objective.js';
+import type { LossPoint, Problem } from './objective.js';
 
 /** What is drawn with replacement: rows, or whole runs, since the points of a run share its luck. */
 export type Resampling = 'rows' | 'runs';
@@ -21,7 +21,7 @@ export type RunPoint = LossPoint & { readonly run?: string };
  * The number of random starts of each replicate. Where the points leave a direction undetermined, replicates end all
  * along it, as far as the box of starts reaches, and the interval shows it.
  */
-const STARTS = 3;
+export const STARTS = 3;
 
 /**
  * Returns the law fitted to each resample. `problemOf` gives the problem of replicate r: in a CPT fit it holds the
@@ -31,12 +31,13 @@ export function bootstrapLaws(
   points: readonly RunPoint[],
   problemOf: (replicate: number) => Problem,
   { replicates, seed, resample }: BootstrapOptions,
+  onDone?: () => void,
 ): LawParameters[] {
   return Array.from({ length: replicates }, (_, r) => {
     const random = new Random(seed, 'bootstrap', r);
     const drawn = drawUsable(points, resample, random);
     const problem = problemOf(r);
-    return search(new Objective(drawn, problem), randomStarts(drawn, problem, STARTS, random)).law;
+    return fitFrom(drawn, problem, randomStarts(drawn, problem, STARTS, random), onDone).law;
   });
 }
 
@@ -88,8 +89,8 @@ export function outsideIntervals(
       ];
 }
 
-/** Returns the middle 95% of the values that are numbers; undefined where there are none. */
-export function interval(values: readonly number[]): [low: number, high: number] | undefined {
+/** Returns the middle 95% (or `level`) of the values that are numbers; undefined where there are none. */
+export function interval(values: readonly number[], level = 0.95): [low: number, high: number] | undefined {
   const sorted = values.filter(value => Number.isFinite(value)).sort((a, b) => a - b);
   if (sorted.length === 0) return undefined;
   const at = (share: number) => {
@@ -98,5 +99,5 @@ export function interval(values: readonly number[]): [low: number, high: number]
     const above = Math.min(below + 1, sorted.length - 1);
     return sorted[below]! + (place - below) * (sorted[above]! - sorted[below]!);
   };
-  return [at(0.025), at(0.975)];
+  return [at((1 - level) / 2), at((1 + level) / 2)];
 }

@@ -5,7 +5,7 @@ import { SVD } from 'ml-matrix';
 import { median } from '../median.js';
 import { figure } from './figure.js';
 import { type LawParameters, type ParameterName, parameterNames } from './law.js';
-import { LARGEST_EXPONENT, type LossPoint, Objective, type Problem } from './objective.js';
+import { LARGEST_EXPONENT, LawObjective, type LossPoint, type Problem } from './objective.js';
 
 /** A direction in (ln E, ln A, ln B, α, β, γ), with ln N and ln D centred, in which the points say (nearly) nothing. */
 export interface Undetermined {
@@ -38,24 +38,14 @@ const SINGULAR = 1e-8;
 const VAGUE = 0.5;
 
 export function diagnose(points: readonly LossPoint[], problem: Problem, law: LawParameters): Diagnosis {
-  const objective = new Objective(points, problem);
+  const objective = new LawObjective(points, problem);
   const theta = objective.fromLaw(law);
   const names = parameterNames.filter(name => problem.free.includes(name));
-  const svd = new SVD(objective.jacobian(theta), { computeLeftSingularVectors: false });
-  const eigenvalues = svd.diagonal.map(s => s * s);
-  const residual = spread(objective.residuals(theta), names.length);
-  const largest = eigenvalues[0]!;
-  const undetermined = eigenvalues.flatMap((eigenvalue, i): Undetermined[] => {
-    const singular = eigenvalue <= SINGULAR * largest;
-    const deviation = residual / Math.sqrt(eigenvalue);
-    if (!singular && deviation <= VAGUE) return [];
-    const vector = svd.rightSingularVectors.getColumn(i);
-    const sign = Math.sign(vector.reduce((most, v) => (Math.abs(v) > Math.abs(most) ? v : most)));
-    const direction = Object.fromEntries(
-      names.flatMap((name, j) => (Math.abs(vector[j]!) >= 0.05 ? [[name, sign * vector[j]!]] : [])),
-    );
-    return [{ direction, deviation: singular ? undefined : deviation }];
-  });
+  const { eigenvalues, residual, undetermined } = directionsOf(
+    objective.jacobian(theta),
+    objective.residuals(theta),
+    names,
+  );
   const shortages = shortagesOf(points, problem);
   const unbounded = names.filter(name => isExponent(name) && Math.abs(law[name]) >= LARGEST_EXPONENT);
   const moved = new Set<string>([
@@ -81,6 +71,41 @@ export function diagnose(points: readonly LossPoint[], problem: Problem, law: La
         : []),
     ],
   };
+}
+
+/**
+ * Returns the directions in which the points say (nearly) nothing.
+ * @param jacobian d ln L / d parameters: [points, parameters]
+ * @param residuals ln L predicted − ln L observed: [points]
+ */
+export function directionsOf<Name extends string>(
+  jacobian: number[][],
+  residuals: ArrayLike<number>,
+  names: readonly Name[],
+): {
+  readonly eigenvalues: number[];
+  readonly residual: number;
+  readonly undetermined: {
+    readonly direction: Readonly<Partial<Record<Name, number>>>;
+    readonly deviation: number | undefined;
+  }[];
+} {
+  const svd = new SVD(jacobian, { computeLeftSingularVectors: false });
+  const eigenvalues = svd.diagonal.map(s => s * s);
+  const residual = spread(Array.from(residuals), names.length);
+  const largest = eigenvalues[0]!;
+  const undetermined = eigenvalues.flatMap((eigenvalue, i) => {
+    const singular = eigenvalue <= SINGULAR * largest;
+    const deviation = residual / Math.sqrt(eigenvalue);
+    if (!singular && deviation <= VAGUE) return [];
+    const vector = svd.rightSingularVectors.getColumn(i);
+    const sign = Math.sign(vector.reduce((most, v) => (Math.abs(v) > Math.abs(most) ? v : most)));
+    const direction = Object.fromEntries(
+      names.flatMap((name, j) => (Math.abs(vector[j]!) >= 0.05 ? [[name, sign * vector[j]!]] : [])),
+    ) as Partial<Record<Name, number>>;
+    return [{ direction, deviation: singular ? undefined : deviation }];
+  });
+  return { eigenvalues, residual, undetermined };
 }
 
 const isExponent = (name: ParameterName): boolean => name === 'alpha' || name === 'beta' || name === 'gamma';

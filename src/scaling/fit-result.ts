@@ -1,46 +1,22 @@
 /** A fit with everything there is to say about it: `fit --json` prints it, `plan` and a CPT fit read it back. */
-import { z } from 'zod';
 import { UserError } from '../errors.js';
-import { whyInvalid } from '../schema.js';
 import { allocationFactor, exponents, hasOptimum } from './allocation.js';
-import { type BootstrapOptions, bootstrapLaws, interval, outsideIntervals, type RunPoint } from './bootstrap.js';
+import {
+  type BootstrapOptions,
+  bootstrapLaws,
+  interval,
+  outsideIntervals,
+  type RunPoint,
+  STARTS,
+} from './bootstrap.js';
 import { type Diagnosis, diagnose } from './diagnosis.js';
 import { figure } from './figure.js';
-import { CHINCHILLA, cptProblem, cptWithoutGamma, EXTENDED, fitLaw, type LawFit } from './fit.js';
-import { type LawParameters, lossAt, type ParameterName, parameterNames } from './law.js';
-import { Objective, type Problem } from './objective.js';
+import { CHINCHILLA, cptProblem, cptWithoutGamma, EXTENDED, fitLaw, gridSize, type LawFit } from './fit.js';
+import { type LawParameters, lossAt, type ParameterName } from './law.js';
+import { LawObjective, type Problem } from './objective.js';
 import type { Used } from './points.js';
-
-const span = z.tuple([z.number(), z.number()]);
-const lawSchema = z.object({
-  E: z.number(),
-  A: z.number(),
-  B: z.number(),
-  alpha: z.number(),
-  beta: z.number(),
-  gamma: z.number(),
-});
-/** The least and the largest values among the points of the fit. */
-const rangeSchema = z.object({ parameters: span, tokens: span, tokensPerParameter: span, compute: span });
-type FittedRange = z.infer<typeof rangeSchema>;
-
-const fitted = {
-  parameters: lawSchema,
-  range: rangeSchema,
-  /** The bootstrap's replicates, each [E, A, B, alpha, beta, gamma]. */
-  samples: z.array(z.tuple([z.number(), z.number(), z.number(), z.number(), z.number(), z.number()])),
-  /** Which count of parameters N is. */
-  parameterCount: z.string(),
-};
-const diagnosis = z.object({ determined: z.boolean(), open: z.array(z.enum(parameterNames)).default([]) });
-/** The part of a saved fit that is read back; the file holds more. */
-export const savedFitSchema = z.discriminatedUnion('law', [
-  z.object({ law: z.literal('chinchilla'), ...fitted, diagnosis }),
-  z.object({ law: z.literal('cpt'), ...fitted, diagnosis, scratch: z.object(fitted) }),
-]);
-export type SavedFit = z.infer<typeof savedFitSchema>;
-export type Fitted = z.infer<z.ZodObject<typeof fitted>>;
-export type ScratchFit = Fitted & { readonly diagnosis: Pick<Diagnosis, 'determined' | 'open'> };
+import { type Fitted, type FittedRange, type ScratchFit, toLaw } from './saved-fit.js';
+import { counting, type OnProgress } from './search.js';
 
 /** How well a law describes the points: the objective, and the root mean square of ln L predicted − observed. */
 export interface FitError {
@@ -71,12 +47,20 @@ export interface LawFitResult extends Fitted {
 }
 
 /** Fits the law of training from scratch. @throws UserError when the points are too few, or all of one size. */
-export function fitChinchilla(points: readonly RunPoint[], used: Used, options: BootstrapOptions): LawFitResult {
+export function fitChinchilla(
+  points: readonly RunPoint[],
+  used: Used,
+  options: BootstrapOptions,
+  onProgress?: OnProgress,
+): LawFitResult {
   checkPoints(points, CHINCHILLA);
-  const fit = fitLaw(points, CHINCHILLA);
+  const isWide = points.length > EXTENDED.free.length;
+  const grids = gridSize(CHINCHILLA) + (isWide ? gridSize(EXTENDED) + 1 : 0);
+  const onDone = counting(grids + STARTS * options.replicates, onProgress);
+  const fit = fitLaw(points, CHINCHILLA, [], onDone);
   // the wider law fits anything if there are no more points than it has parameters: the narrower one stands in
-  const wider = points.length > EXTENDED.free.length ? fitLaw(points, EXTENDED, [fit.law]) : fit;
-  const laws = bootstrapLaws(points, () => CHINCHILLA, options);
+  const wider = isWide ? fitLaw(points, EXTENDED, [fit.law], onDone) : fit;
+  const laws = bootstrapLaws(points, () => CHINCHILLA, options, onDone);
   return { law: 'chinchilla', ...describe(points, used, options, CHINCHILLA, fit, laws, { plain: fit, wider }) };
 }
 
@@ -98,14 +82,17 @@ export function fitCpt(
   used: Used,
   scratch: ScratchFit,
   options: BootstrapOptions,
+  onProgress?: OnProgress,
 ): LawFitResult {
   const problem = cptProblem(scratch.parameters);
+  const plainProblem = cptWithoutGamma(scratch.parameters);
   checkPoints(points, problem);
-  const fit = fitLaw(points, problem);
-  const plain = fitLaw(points, cptWithoutGamma(scratch.parameters));
+  const onDone = counting(gridSize(problem) + gridSize(plainProblem) + STARTS * options.replicates, onProgress);
+  const fit = fitLaw(points, problem, [], onDone);
+  const plain = fitLaw(points, plainProblem, [], onDone);
   const held = scratch.samples.map(toLaw);
   const problemOf = (r: number) => (held.length > 0 ? cptProblem(held[r % held.length]!) : problem);
-  const laws = bootstrapLaws(points, problemOf, options);
+  const laws = bootstrapLaws(points, problemOf, options, onDone);
   const described = describe(points, used, options, problem, fit, laws, { plain, wider: fit });
   const { parameters, range, samples, parameterCount } = scratch;
   const keptOpen = scratch.diagnosis.open.filter(name => !problem.free.includes(name));
@@ -233,7 +220,7 @@ function cptWarnings(points: readonly RunPoint[], used: Used, scratch: Fitted): 
 }
 
 function errorOf(points: readonly RunPoint[], { law, objective }: LawFit): FitError {
-  const residuals = new Objective(points, { free: [], held: law }).residuals(new Float64Array(0));
+  const residuals = new LawObjective(points, { free: [], held: law }).residuals(new Float64Array(0));
   const rms = Math.sqrt(residuals.reduce((sum, r) => sum + r * r, 0) / residuals.length);
   return { objective, rms, parameters: law };
 }
@@ -249,32 +236,4 @@ function rangeOf(points: readonly RunPoint[]): FittedRange {
     tokensPerParameter: spanOf(({ parameters, tokens }) => tokens / parameters),
     compute: spanOf(({ parameters, tokens }) => 6 * parameters * tokens),
   };
-}
-
-export function toLaw(sample: Fitted['samples'][number]): LawParameters {
-  return Object.fromEntries(parameterNames.map((name, i) => [name, sample[i]!])) as unknown as LawParameters;
-}
-
-/**
- * Reads a fit from what `fit --json` printed.
- * @throws UserError naming the file and what is wrong with it
- */
-export function parseFit(text: string, file: string): SavedFit {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    throw new UserError(
-      `'${file}' is not a fit: it is not JSON; make one with babelgrad fit POINTS --law LAW --out ${file}`,
-    );
-  }
-  if ((value as { law?: unknown } | null)?.law === 'compute') {
-    throw new UserError(
-      `'${file}' is a fit of loss against compute, which says nothing of parameters and tokens; ` +
-        'use a chinchilla or cpt fit',
-    );
-  }
-  const parsed = savedFitSchema.safeParse(value);
-  if (parsed.success) return parsed.data;
-  throw new UserError(`'${file}' is not a fit: ${whyInvalid(parsed.error, 'law')}`);
 }

@@ -1,8 +1,8 @@
 /** Fits a law to points: each start of a grid is followed to convergence. */
 import type { Random } from '../random.js';
 import type { LawParameters } from './law.js';
-import { minimize } from './lbfgs.js';
-import { huber, type LossPoint, Objective, type Problem } from './objective.js';
+import { huber, LawObjective, type LossPoint, type Problem } from './objective.js';
+import { search } from './search.js';
 
 const NOTHING: LawParameters = { E: 0, A: 0, B: 0, alpha: 0, beta: 0, gamma: 0 };
 
@@ -29,24 +29,39 @@ export interface LawFit {
 }
 
 /** Fits a problem's law. `more` are starts beside the grid, for instance the optimum of a narrower law. */
-export function fitLaw(points: readonly LossPoint[], problem: Problem, more: readonly LawParameters[] = []): LawFit {
-  const objective = new Objective(points, problem);
-  return search(objective, [...gridOfStarts(points, problem), ...more]);
+export function fitLaw(
+  points: readonly LossPoint[],
+  problem: Problem,
+  more: readonly LawParameters[] = [],
+  onDone?: () => void,
+): LawFit {
+  return fitFrom(points, problem, [...gridOfStarts(points, problem), ...more], onDone);
 }
 
-/** Returns the best end of several starts, and of equal ends (to 1e-6) the first. */
-export function search(objective: Objective, starts: readonly LawParameters[]): LawFit {
-  const ends = starts.map(start => minimize(objective.value, objective.fromLaw(start)));
-  const lowest = Math.min(...ends.map(({ value }) => value));
-  // an objective of about 1e-15 is zero: the points have no noise, and are fitted to rounding
-  const agreeing = ends.filter(({ value }) => value <= lowest * (1 + 1e-6) + 1e-15);
-  const best = agreeing[0]!;
+/** Fits from several starts: see `search`. */
+export function fitFrom(
+  points: readonly LossPoint[],
+  problem: Problem,
+  starts: readonly LawParameters[],
+  onDone?: () => void,
+): LawFit {
+  const objective = new LawObjective(points, problem);
+  const {
+    theta,
+    starts: count,
+    agreeing,
+    converged,
+  } = search(
+    objective,
+    starts.map(start => objective.fromLaw(start)),
+    onDone,
+  );
   return {
-    law: objective.toLaw(best.x),
-    objective: objective.residuals(best.x).reduce((sum, r) => sum + huber(r), 0),
-    starts: starts.length,
-    agreeing: agreeing.length,
-    converged: best.converged,
+    law: objective.toLaw(theta),
+    objective: objective.residuals(theta).reduce((sum, r) => sum + huber(r), 0),
+    starts: count,
+    agreeing,
+    converged,
   };
 }
 
@@ -60,11 +75,20 @@ const STEPS: Readonly<Record<string, Partial<Record<keyof typeof RANGES, number>
   beta: { beta: 25 },
 };
 
-/** Returns the grid over E, α, β and γ. Each power term starts at half of (mean L − E) in the middle of the points. */
-function gridOfStarts(points: readonly LossPoint[], problem: Problem): LawParameters[] {
-  const searched = (['E', 'alpha', 'beta', 'gamma'] as const).filter(name => problem.free.includes(name));
+/** Returns the number of starts of a problem's grid. */
+export const gridSize = (problem: Problem): number =>
+  Object.values(gridOf(problem)).reduce((product, count) => product * count, 1);
+
+function gridOf({ free }: Problem) {
+  const searched = (['E', 'alpha', 'beta', 'gamma'] as const).filter(name => free.includes(name));
   const steps = STEPS[searched.join(',')];
   if (!steps) throw new Error(`no grid for ${searched.join(', ')}`);
+  return steps;
+}
+
+/** Returns the grid over E, α, β and γ. Each power term starts at half of (mean L − E) in the middle of the points. */
+function gridOfStarts(points: readonly LossPoint[], problem: Problem): LawParameters[] {
+  const steps = gridOf(problem);
   const values = (name: keyof typeof RANGES): (number | undefined)[] => {
     const count = steps[name];
     const [from, to] = RANGES[name];

@@ -12,6 +12,14 @@ export interface Minimum {
   readonly iterations: number;
   /** False when the iterations ran out: the gradient is not flat, and some step would still lower the value. */
   readonly converged: boolean;
+  /** Whether the search was ended by `isKnown`. */
+  readonly known: boolean;
+}
+
+export interface MinimizeOptions {
+  readonly maxIterations?: number;
+  /** Asked at every step: whether where it would end from here is known already, so that it can stop. */
+  readonly isKnown?: (x: Float64Array, value: number) => boolean;
 }
 
 /** The search is done when no component of the gradient is larger than this. */
@@ -24,14 +32,15 @@ const LINE_STEPS = 50;
 export function minimize(
   f: Differentiable,
   start: Float64Array,
-  { maxIterations = 2000 }: { readonly maxIterations?: number } = {},
+  { maxIterations = 2000, isKnown = () => false }: MinimizeOptions = {},
 ): Minimum {
   let x = Float64Array.from(start);
   let gradient = new Float64Array(x.length);
   let value = f(x, gradient);
   let pairs: Pair[] = [];
   for (let iterations = 0; iterations < maxIterations; iterations++) {
-    if (largest(gradient) <= FLAT) return { x, value, iterations, converged: true };
+    if (isKnown(x, value)) return { x, value, iterations, converged: true, known: true };
+    if (largest(gradient) <= FLAT) return { x, value, iterations, converged: true, known: false };
     let direction = quasiNewton(gradient, pairs);
     if (!(dot(direction, gradient) < 0)) {
       pairs = [];
@@ -41,7 +50,7 @@ export function minimize(
     const next = lineSearch(f, x, value, gradient, direction, first);
     if (!next) {
       // no step lowers the value beyond rounding: this is the end, unless the direction was only a poor one
-      if (pairs.length === 0) return { x, value, iterations, converged: true };
+      if (pairs.length === 0) return { x, value, iterations, converged: true, known: false };
       pairs = [];
       continue;
     }
@@ -51,7 +60,7 @@ export function minimize(
     if (sy > 0) pairs = [...pairs.slice(1 - HISTORY), { s, y, sy }];
     ({ x, gradient, value } = next);
   }
-  return { x, value, iterations: maxIterations, converged: false };
+  return { x, value, iterations: maxIterations, converged: false, known: false };
 }
 
 /** A step, the change of the gradient along it, and the product of the two. */

@@ -43,14 +43,19 @@ export interface Problem {
   readonly held: LawParameters;
 }
 
+type Six = [number, number, number, number, number, number];
+
 /** The index at which α, β and γ begin among the six parameters. */
 const FIRST_EXPONENT = 3;
 
 /** The objective over theta, which holds the free ones of (ln E, ln A_c, ln B_c, α, β, γ) in this order. */
-export class Objective {
+export class LawObjective {
   readonly #x: Float64Array;
   readonly #y: Float64Array;
   readonly #logLoss: Float64Array;
+  /** The distinct values of `#x`, and the place of each point's among them. */
+  readonly #sizes: Float64Array;
+  readonly #size: Int32Array;
   readonly #meanX: number;
   readonly #meanY: number;
   readonly #free: readonly number[];
@@ -67,6 +72,9 @@ export class Objective {
     this.#meanY = mean(y);
     this.#x = x.map(value => value - this.#meanX);
     this.#y = y.map(value => value - this.#meanY);
+    this.#sizes = Float64Array.from(new Set(this.#x));
+    const places = new Map(Array.from(this.#sizes, (value, s) => [value, s]));
+    this.#size = Int32Array.from(this.#x, value => places.get(value)!);
     this.#logLoss = Float64Array.from(points, ({ loss }) => Math.log(loss));
     this.#free = parameterNames.flatMap((name, i) => (free.includes(name) ? [i] : []));
     this.#held = this.#centred(held);
@@ -77,22 +85,37 @@ export class Objective {
    * in this loop.
    */
   readonly value = (theta: Float64Array, gradient: Float64Array): number => {
-    const all = this.#all(theta);
-    const row = this.#row;
+    const [logE, logA, logB, alpha, beta, gamma] = this.#all(theta) as Six;
+    const [xs, ys, logLoss, size] = [this.#x, this.#y, this.#logLoss, this.#size];
+    // E + A/N^α is the same for all points of a size: ln of it, A's share of it, and the sum of slopes by it
+    const floor = this.#sizes.map(x => logSum(logE, logA - alpha * x));
+    const share = this.#sizes.map((x, s) => Math.exp(logA - alpha * x - floor[s]!));
+    const slopes = new Float64Array(floor.length);
     let total = 0;
-    let [e, a, b, alpha, beta, gamma] = [0, 0, 0, 0, 0, 0];
-    for (let i = 0; i < this.#x.length; i++) {
-      const r = this.#predict(all, i, row) - this.#logLoss[i]!;
-      total += huber(r);
-      const slope = huberSlope(r);
-      e += slope * row[0]!;
-      a += slope * row[1]!;
-      b += slope * row[2]!;
-      alpha += slope * row[3]!;
-      beta += slope * row[4]!;
-      gamma += slope * row[5]!;
+    let [byE, byA, byB, byAlpha, byBeta, byGamma] = [0, 0, 0, 0, 0, 0];
+    for (let i = 0; i < xs.length; i++) {
+      const x = xs[i]!;
+      const y = ys[i]!;
+      const s = size[i]!;
+      const f = floor[s]!;
+      const b = logB - beta * y - gamma * x;
+      const ratio = Math.exp(-Math.abs(f - b));
+      const residual = Math.max(f, b) + Math.log(1 + ratio) - logLoss[i]!;
+      total += huber(residual);
+      const slope = huberSlope(residual);
+      const slopeB = (slope * (b > f ? 1 : ratio)) / (1 + ratio);
+      slopes[s]! += slope - slopeB;
+      byB += slopeB;
+      byBeta -= slopeB * y;
+      byGamma -= slopeB * x;
     }
-    const sums = [e, a, b, alpha, beta, gamma];
+    for (let s = 0; s < slopes.length; s++) {
+      const slopeA = slopes[s]! * share[s]!;
+      byE += slopes[s]! - slopeA;
+      byA += slopeA;
+      byAlpha -= slopeA * this.#sizes[s]!;
+    }
+    const sums = [byE, byA, byB, byAlpha, byBeta, byGamma];
     const count = this.#x.length;
     for (let k = 0; k < this.#free.length; k++) {
       const j = this.#free[k]!;
@@ -120,7 +143,7 @@ export class Objective {
 
   /** Returns the law at theta; the parameters that the problem holds keep every digit. */
   toLaw(theta: Float64Array): LawParameters {
-    const [e, a, b, alpha, beta, gamma] = this.#all(theta) as [number, number, number, number, number, number];
+    const [e, a, b, alpha, beta, gamma] = this.#all(theta) as Six;
     const found = {
       E: Math.exp(e),
       A: Math.exp(a + alpha * this.#meanX),
@@ -180,6 +203,9 @@ export class Objective {
     return most + Math.log(sum);
   }
 }
+
+/** Returns ln(e^a + e^b). */
+const logSum = (a: number, b: number): number => Math.max(a, b) + Math.log(1 + Math.exp(-Math.abs(a - b)));
 
 function mean(values: Float64Array): number {
   return values.reduce((sum, value) => sum + value, 0) / values.length;

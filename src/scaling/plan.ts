@@ -17,6 +17,11 @@ export interface PlannedLaw {
   /** The range of the points that the law was fitted to. */
   readonly range: { readonly parameters: Span; readonly tokens: Span; readonly tokensPerParameter?: Span };
   readonly caveats: readonly string[];
+  /** How laws with and without γ did at points held out, where the fit was made with --holdout. */
+  readonly holdout?: {
+    readonly best: string;
+    readonly laws: readonly { readonly law: string; readonly heldOut: number; readonly parameters: LawParameters }[];
+  };
 }
 
 export interface PlannedStrategy extends Allocation {
@@ -86,6 +91,7 @@ export function makePlan(budget: Budget, law: PlannedLaw, others: readonly Plann
       ...laws.flatMap(each => withoutOptimum(each)),
       ...laws.flatMap((each, i) => outside(each, strategies[i]!, 'optimum')),
       ...(given ? outside(law, { N_opt: given.N, D_opt: given.D }, 'given run') : []),
+      ...disagreement(law, given ?? { N: strategies[0]!.N_opt, D: strategies[0]!.D_opt }),
     ],
   };
 }
@@ -147,6 +153,20 @@ function withoutOptimum({ name, samples }: PlannedLaw): string[] {
     `${count} of the ${samples.length} bootstrap replicates of '${name}' have no best split of compute; ` +
       'the intervals of N_opt ' +
       'and D_opt leave them out and are too narrow',
+  ];
+}
+
+/** Says where the laws that were compared at points held out differ by more than the error they had there. */
+function disagreement({ name, holdout }: PlannedLaw, { N, D }: { readonly N: number; readonly D: number }): string[] {
+  if (!holdout) return [];
+  const each = holdout.laws.map(({ law, heldOut, parameters }) => ({ law, heldOut, loss: lossAt(parameters, N, D) }));
+  const losses = each.map(({ loss }) => loss);
+  const apart = Math.log(Math.max(...losses) / Math.min(...losses));
+  if (apart <= Math.max(...each.map(({ heldOut }) => heldOut))) return [];
+  const shown = each.map(({ law, loss, heldOut }) => `${law} ${loss.toFixed(4)} (${(100 * heldOut).toFixed(2)}%)`);
+  return [
+    `the laws fitted for '${name}' disagree at ${figure(N)} parameters and ${figure(D)} tokens by more than their ` +
+      `error at points held out (in brackets): ${shown.join(', ')}; '${holdout.best}' predicted those best`,
   ];
 }
 

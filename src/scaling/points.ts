@@ -13,6 +13,7 @@ export const pointFields = {
   total: 'all parameters, a tied head once',
   withoutEmbeddings: 'parameters without the embedding table and an untied head',
   tokens: 'D of the law: tokens trained on so far',
+  uniqueTokens: 'different tokens among them (default: all)',
   flops: 'training FLOPs so far (default: 6 · parameters · tokens)',
   loss: 'held-out loss in nats per token',
   sourceLoss: 'held-out loss in the source language',
@@ -126,7 +127,12 @@ export function parsePoints(text: string, file: string, options: PointOptions = 
   return { points, used };
 }
 
-function parseRows(text: string, file: string): { header: string[]; rows: Row[] } {
+/** Reads a CSV table with a header. @param needs the columns that it needs, for the message about an empty one */
+export function parseRows(
+  text: string,
+  file: string,
+  needs = 'parameters, tokens and loss',
+): { header: string[]; rows: Row[] } {
   let parsed: { record: string[]; info: { lines: number } }[];
   try {
     parsed = parse(text, { bom: true, trim: true, skip_empty_lines: true, info: true }) as unknown as typeof parsed;
@@ -135,7 +141,7 @@ function parseRows(text: string, file: string): { header: string[]; rows: Row[] 
     throw error;
   }
   const [first, ...rest] = parsed;
-  if (!first) throw new UserError(`'${file}' is empty; it needs a header with parameters, tokens and loss`);
+  if (!first) throw new UserError(`'${file}' is empty; it needs a header with ${needs}`);
   const header = first.record;
   const twice = header.find((name, i) => header.indexOf(name) !== i);
   if (twice !== undefined) throw new UserError(`'${file}' has two columns '${twice}'`);
@@ -147,7 +153,7 @@ function parseRows(text: string, file: string): { header: string[]; rows: Row[] 
 }
 
 /** The fields that must be above 0; the other fields must only not be below it. */
-const POSITIVE: readonly NumericField[] = ['parameters', 'tokens', 'loss', 'flops', 'sourceLoss'];
+const POSITIVE: readonly NumericField[] = ['parameters', 'tokens', 'loss', 'flops', 'sourceLoss', 'uniqueTokens'];
 
 function toPoint({ record, place }: Row, columnOf: (field: string) => string, needed: readonly string[]): Point {
   const point: Record<string, number | string | boolean> = {};

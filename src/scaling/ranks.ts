@@ -40,7 +40,7 @@ const SUMMED = 4e9;
 const ROUNDED_SECONDS = 10e-9;
 /** The time of one message between machines. A rank sends to all others twice. */
 const LATENCY_SECONDS = 5e-6;
-/** Values that are exchanged at once (see parallel/all-reduce.ts). */
+/** ParameterValues that are exchanged at once (see parallel/all-reduce.ts). */
 const CHUNK = 2 ** 22;
 /** The share of a step's FLOPs that the backward pass has, behind which an exchange can hide. */
 const BACKWARD = 2 / 3;

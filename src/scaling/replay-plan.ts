@@ -2,6 +2,7 @@
 import { allocate } from './allocation.js';
 import { figure } from './figure.js';
 import { type LawParameters, lossAt } from './law.js';
+import type { MixtureLaw } from './mixture.js';
 import type { Point } from './points.js';
 import { fitReplay, leastReplay, type ReplayCurve, sourceLossAt } from './replay.js';
 
@@ -40,6 +41,7 @@ export function planReplay(
   law: LawParameters,
   C: number,
   fixed?: number,
+  mixture?: MixtureLaw,
 ): ReplayPlan {
   const split = (compute: number) => {
     if (fixed !== undefined) return { N: fixed, D: compute / (6 * fixed) };
@@ -47,7 +49,7 @@ export function planReplay(
     return { N: N_opt, D: D_opt };
   };
   const whole = split(C);
-  const curve = fitReplay(points, whole.N);
+  const curve = fitReplay(points, whole.N, mixture);
   const replay = leastReplay(curve, limit);
   const warnings = warningsOf(curve, whole, limit, replay);
   if (replay === undefined || replay >= 1) {
@@ -77,7 +79,8 @@ function warningsOf(
   const [low, high] = curve.replay;
   const [shortest, longest] = curve.tokensPerParameter;
   const warnings: string[] = [];
-  if (curve.K <= 0) warnings.push('the source loss does not fall with replay in these points: the curve means nothing');
+  if (!(sourceLossAt(curve, low) > sourceLossAt(curve, high)))
+    warnings.push('the source loss does not fall with replay in these points: the curve means nothing');
   if (replay === undefined) {
     warnings.push(
       `no measured replay keeps the source loss within ${limit}: at the largest, ${high}, the curve has ` +

@@ -10,6 +10,7 @@
  */
 import { UserError } from '../errors.js';
 import { minimize } from './lbfgs.js';
+import { fitMixture, type MixtureFit, type MixtureLaw, type MixturePoint, mixtureLossAt } from './mixture.js';
 import { huber, huberSlope } from './objective.js';
 import type { Point } from './points.js';
 
@@ -25,16 +26,22 @@ export interface ReplayCurve {
   readonly parameters: number;
   readonly tokensPerParameter: readonly [number, number];
   readonly replay: readonly [number, number];
+  /** A published law of the same points, if one was asked for: it is what a plan then goes by. */
+  readonly mixture?: MixtureFit;
 }
 
-export const sourceLossAt = ({ S, K, rho }: Pick<ReplayCurve, 'S' | 'K' | 'rho'>, r: number): number =>
-  S - K * Math.log(r + rho);
+/** Returns the source language's loss at a share of replay, by the published law if the curve has one. */
+export const sourceLossAt = (
+  { S, K, rho, mixture, parameters = 1 }: Pick<ReplayCurve, 'S' | 'K' | 'rho'> & Partial<ReplayCurve>,
+  r: number,
+): number => (mixture ? mixtureLossAt(mixture, r, parameters) : S - K * Math.log(r + rho));
 
 /**
  * Fits the curve to the ends of the runs whose size is nearest to `parameters`; points need `replay` and `sourceLoss`.
- * @throws UserError when that size has fewer than three ratios
+ * @param law a published law that is fitted beside
+ * @throws UserError when that size has fewer than three ratios, or fewer than the published law needs
  */
-export function fitReplay(points: readonly Point[], parameters: number): ReplayCurve {
+export function fitReplay(points: readonly Point[], parameters: number, law?: MixtureLaw): ReplayCurve {
   const ends = runEnds(points);
   const distance = (size: number) => Math.abs(Math.log(size / parameters));
   const size = ends.reduce(
@@ -62,8 +69,15 @@ export function fitReplay(points: readonly Point[], parameters: number): ReplayC
     parameters: size,
     tokensPerParameter: [Math.min(...lengths), Math.max(...lengths)],
     replay: [ratios[0]!, ratios.at(-1)!],
+    ...(law && { mixture: fitMixture(law, chosen.map(toMixturePoint)) }),
   };
 }
+
+const toMixturePoint = ({ parameters, replay, sourceLoss }: Point): MixturePoint => ({
+  parameters,
+  share: replay!,
+  loss: sourceLoss!,
+});
 
 /** Returns the last point of each run; where runs have no names, of each size, ratio and seed. */
 function runEnds(points: readonly Point[]): Point[] {
@@ -114,5 +128,12 @@ export function leastReplay(curve: ReplayCurve, limit: number): number | undefin
   const [low, high] = curve.replay;
   if (sourceLossAt(curve, low) <= limit) return low;
   if (!(sourceLossAt(curve, high) <= limit)) return undefined;
-  return Math.exp((curve.S - limit) / curve.K) - curve.rho;
+  if (!curve.mixture) return Math.exp((curve.S - limit) / curve.K) - curve.rho;
+  let [above, within] = [low, high];
+  while (within - above > 1e-9) {
+    const middle = (above + within) / 2;
+    if (sourceLossAt(curve, middle) <= limit) within = middle;
+    else above = middle;
+  }
+  return within;
 }

@@ -42,7 +42,7 @@ export interface StudySummary {
   readonly status: 'done' | 'submitted' | 'incomplete' | 'interrupted';
   readonly done: readonly string[];
   readonly failed: readonly { readonly run: string; readonly error: string }[];
-  /** The CPT runs whose source run failed. */
+  /** The runs that start from one that failed, or from another of these. */
   readonly blocked: readonly string[];
 }
 
@@ -70,7 +70,8 @@ export function summarize(
     const error = isRunDone.get(name) ? undefined : readFailure(folder, name);
     return error === undefined ? [] : [{ run: name, error }];
   });
-  const blocked = runs.filter(run => failed.some(({ run: name }) => name === sourceOf(run)));
+  const stuck = new Set(failed.map(({ run }) => run));
+  const blocked = runs.filter(run => stuck.has(sourceOf(run) ?? '') && stuck.add(run.name));
   const done = runs.filter(({ name }) => isRunDone.get(name));
   return {
     status: done.length === runs.length && otherwise !== 'interrupted' ? 'done' : otherwise,

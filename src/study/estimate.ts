@@ -5,6 +5,7 @@ import { originOf } from '../checkpoint/training-record.js';
 import { type AdapterDescription, chooseAdapter } from '../gpu/adapters.js';
 import { openDevice } from '../gpu/device.js';
 import { maxBindingBytes } from '../gpu/limits.js';
+import { learningRateAt } from '../optim/schedule.js';
 import { evaluationCost } from '../run/evaluations.js';
 import { runMemory } from '../run/memory.js';
 import { type ResolvedRun, resolveRun } from '../run/resolve.js';
@@ -60,8 +61,10 @@ function startOf(from: NonNullable<PlannedRun['from']>, resolved: ReadonlyMap<st
     const checkpoint = findModelFolder(from.folder);
     return { model: readModelConfig(checkpoint), origin: originOf(checkpoint) };
   }
-  const { model, tokens, flopsPerToken, parameters } = resolved.get(from.run)!;
-  const origin = { checkpoint: from.run, name: from.run, tokens, flops: tokens * flopsPerToken };
+  const { model, tokens, flopsPerToken, parameters, schedule, steps, sources } = resolved.get(from.run)!;
+  const learningRate = learningRateAt(schedule, steps, steps);
+  const trained = { tokens, flops: tokens * flopsPerToken, learningRate, sources };
+  const origin = { checkpoint: from.run, name: from.run, ...trained };
   return { model, origin: { ...origin, tokensPerParameter: tokens / parameters.total } };
 }
 

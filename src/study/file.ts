@@ -51,6 +51,16 @@ const studyFields = {
       }),
     )
     .default([]),
+  /**
+   * Every run becomes a line: a trunk at a constant rate, from which a run branches off for each of these numbers of
+   * tokens per parameter, in whose last share `anneal` the rate falls.
+   */
+  ends: z
+    .strictObject({
+      tokensPerParameter: z.array(z.number().positive()).min(1),
+      anneal: z.number().gt(0).lt(1).default(0.2),
+    })
+    .optional(),
   seeds: z.array(z.int().min(0)).min(1).default([0]),
   /** What the jobs of a cluster are asked for. */
   slurm: fields.optional(),
@@ -66,6 +76,7 @@ export function readStudyFile(path: string, out?: string): StudyFile {
   const given = { ...readYaml(path), ...(out !== undefined && { out }) };
   const study = parseWith(studySchema, Object.keys(studyFields), given, `'${path}'`);
   checkNames(study, path);
+  checkEnds(study, path);
   return study;
 }
 
@@ -104,5 +115,22 @@ function checkNames(study: StudyFile, path: string): void {
     for (const size of entry.sizes ?? []) need(size, sizeNames, 'replay.sizes', 'the size');
     for (const target of entry.targets ?? []) need(target, targets, 'replay.targets', 'the target');
     if (!strategies.includes('cpt')) throw new UserError(`'${path}': replay needs the strategy 'cpt'`);
+  }
+}
+
+/** Checks the ends of lines. @throws UserError when they do not grow, or a field says what they say. */
+function checkEnds({ ends, train, sizes }: StudyFile, path: string): void {
+  if (!ends) return;
+  const { tokensPerParameter } = ends;
+  tokensPerParameter.forEach((end, i) => {
+    const before = tokensPerParameter[i - 1] ?? 0;
+    if (end <= before)
+      throw new UserError(`'${path}': ends.tokensPerParameter must grow, and ${end} follows ${before}`);
+  });
+  for (const field of ['tokens', 'tokensPerParameter', 'schedule', 'optimizerState', 'dataOrder']) {
+    const size = sizes.find(size => size[field] !== undefined);
+    if (train[field] === undefined && !size) continue;
+    const where = train[field] === undefined ? `size '${size!.name}'` : 'train';
+    throw new UserError(`'${path}': ${where}: with ends, '${field}' is the study's own to say; remove it`);
   }
 }

@@ -5,13 +5,14 @@ import type { BootstrapOptions } from '../scaling/bootstrap.js';
 import { fitCompute } from '../scaling/compute-line.js';
 import { fitChinchilla, fitCpt, type LawFitResult } from '../scaling/fit-result.js';
 import { parsePoints } from '../scaling/points.js';
-import { pointsCsv, type StudyPoint } from './points.js';
+import { haveEnds, pointsCsv, type StudyPoint } from './points.js';
 
 export type { Fitting, LanguageFits };
 
 /**
  * Fits the points after warm-up of runs without replay, through the same reader as `fit points.csv --exclude warmup`.
- * Whole runs are resampled where there are enough of them to draw from.
+ * Of runs with several annealed ends these alone count. Whole runs are resampled where there are enough of them to
+ * draw from.
  */
 export function fitStudy(points: readonly StudyPoint[], targets: readonly string[], replicates = 200): LanguageFits[] {
   return targets.map(language => {
@@ -45,7 +46,9 @@ function attempt<Fit>(
   replicates: number,
 ): Fitting<Fit> {
   if (points.length === 0) return { missing: 'no run of this kind has points yet' };
-  const parsed = parsePoints(pointsCsv(points), 'points.csv', { exclude: ['warmup'] });
+  const parsed = parsePoints(pointsCsv(points), 'points.csv', {
+    exclude: haveEnds(points) ? ['warmup', 'unannealed'] : ['warmup'],
+  });
   const resample = new Set(points.map(({ run }) => run)).size >= FEWEST_RUNS ? 'runs' : 'rows';
   try {
     return { fit: fitTo(parsed.points, parsed.used, { replicates, seed: 0, resample }), used: parsed.used };

@@ -20,9 +20,25 @@ export interface PlannedRun {
   readonly account?: ReplayAccount;
   readonly seed: number;
   readonly config: RunConfig;
-  /** Where a CPT run starts: the name of the source run that it waits for, or a model folder. */
+  /** The line that the run is a part of, in a study with `ends`. */
+  readonly part?: LinePart;
+  /** Where a run starts that does not start from random weights: the run that it waits for, or a model folder. */
   readonly from?: { readonly run: string } | { readonly folder: string };
 }
+
+/**
+ * A part of a line of runs, which is what one run is in a study without `ends`: a piece of its trunk, or the end that
+ * branches off when the piece before it is done. `tokensPerParameter` counts from the start of the line.
+ */
+export interface LinePart {
+  /** The name that the one run would have. */
+  readonly line: string;
+  readonly kind: 'trunk' | 'end';
+  readonly tokensPerParameter: number;
+}
+
+/** The name of a run, or of the line that it is a part of. */
+export const lineOf = ({ name, part }: Pick<PlannedRun, 'name' | 'part'>): string => part?.line ?? name;
 
 /** A study file, and every run that it asks for: source runs first, then by size. */
 export interface StudyPlan {
@@ -59,12 +75,11 @@ function planStudy(study: StudyFile, path: string): StudyPlan {
       if (from !== undefined) {
         start = { folder: from };
       } else if (strategies.includes('source')) {
-        const run = planRun(context, 'source', source!);
-        runs.push(run);
-        start = { run: run.name };
+        runs.push(...planLine(context, 'source', source!));
+        start = { run: runs.at(-1)!.name };
       }
       for (const target of targets) {
-        if (strategies.includes('scratch')) runs.push(planRun(context, 'scratch', target));
+        if (strategies.includes('scratch')) runs.push(...planLine(context, 'scratch', target));
         if (!strategies.includes('cpt')) continue;
         if (!start) {
           throw new UserError(
@@ -72,9 +87,9 @@ function planStudy(study: StudyFile, path: string): StudyPlan {
               'or give the size a checkpoint with from',
           );
         }
-        runs.push(planRun(context, 'cpt', target, { from: start }));
+        runs.push(...planLine(context, 'cpt', target, { from: start }));
         for (const { ratio, account } of replaysOf(study, size, target)) {
-          runs.push(planRun(context, 'cpt', target, { from: start, ratio, account }));
+          runs.push(...planLine(context, 'cpt', target, { from: start, ratio, account }));
         }
       }
       return runs;
@@ -95,13 +110,14 @@ const MOST_RUNS = 10_000;
 
 /** Counts the runs that a study may have before any is planned. @throws UserError when there are too many. */
 function checkCount(study: StudyFile, path: string): void {
-  const { sizes, seeds, replay } = study;
+  const { sizes, seeds, replay, ends } = study;
+  const parts = ends ? 2 * ends.tokensPerParameter.length : 1;
   const ratios = replay.reduce((sum, { ratios, account }) => sum + ratios.length * account.length, 0);
   const most = sizes.reduce((sum, { targets = commonTargets(study) }) => sum + 1 + targets.length * (2 + ratios), 0);
-  if (seeds.length * most <= MOST_RUNS) return;
+  if (seeds.length * most * parts <= MOST_RUNS) return;
   throw new UserError(
-    `'${path}': sizes, targets, replay and seeds multiply to ${seeds.length * most} runs; a study has at most ` +
-      `${MOST_RUNS}`,
+    `'${path}': sizes, targets, replay and seeds multiply to ${seeds.length * most * parts} runs; ` +
+      `a study has at most ${MOST_RUNS}`,
   );
 }
 
@@ -134,11 +150,56 @@ interface PlanContext {
   readonly origin: string;
 }
 
+/** How a CPT run starts, and what it replays. */
+interface Continuation {
+  readonly from: NonNullable<PlannedRun['from']>;
+  readonly ratio?: number;
+  readonly account?: ReplayAccount;
+}
+
+/** Plans a run or, in a study with `ends`, its line: pieces of the trunk, and after each the end that branches off. */
+function planLine(context: PlanContext, strategy: Strategy, language: string, cpt?: Continuation): PlannedRun[] {
+  const whole = planRun(context, strategy, language, cpt);
+  const { ends, out } = context.study;
+  if (!ends) return [whole];
+  const line = whole.name;
+  const replayed = whole.account === 'extra' ? 1 / (1 - whole.replay) : 1;
+  /** Returns a part of `length` tokens per parameter that ends at `end`; it goes on from the part `previous`. */
+  const part = (kind: LinePart['kind'], end: number, length: number, previous: string | undefined): PlannedRun => {
+    const name = `${line}-${kind}${end}`;
+    const { tokens: _, ...config } = whole.config;
+    const own = { ...config, name, out: runFolder(out, name), tokensPerParameter: length * replayed };
+    const how = {
+      schedule: kind === 'trunk' ? 'constant' : 'anneal',
+      ...(previous !== undefined && CONTINUED),
+    } as const;
+    if (previous !== undefined) for (const field of MODEL_FIELDS) delete own[field];
+    return {
+      ...whole,
+      name,
+      part: { line, kind, tokensPerParameter: end },
+      config: { ...own, ...how },
+      ...(previous !== undefined && { from: { run: previous } }),
+    };
+  };
+  const { tokensPerParameter, anneal } = ends;
+  let [previous, before]: [string | undefined, number] = [undefined, 0];
+  return tokensPerParameter.flatMap(end => {
+    const until = end * (1 - anneal);
+    const trunk = part('trunk', end, until - before, previous);
+    [previous, before] = [trunk.name, until];
+    return [trunk, part('end', end, end - until, trunk.name)];
+  });
+}
+
+/** The fields of a part that goes on from the one before. */
+const CONTINUED = { warmup: 0, optimizerState: 'keep', dataOrder: 'continue' } as const;
+
 function planRun(
   { study, size, seed, fields, origin }: PlanContext,
   strategy: Strategy,
   language: string,
-  cpt?: { readonly from: NonNullable<PlannedRun['from']>; readonly ratio?: number; readonly account?: ReplayAccount },
+  cpt?: Continuation,
 ): PlannedRun {
   const { source, languages } = study;
   const { ratio: replay = 0, account } = cpt ?? {};

@@ -1,5 +1,7 @@
 /** The points of a study: a row for each evaluation of each run, in the columns that `fit` reads. */
 import { stringify } from 'csv-stringify/sync';
+import type { RunRecord } from '../report/runs.js';
+import { lineOf } from './plan.js';
 import type { Study, StudyRun } from './state.js';
 
 const columns = [
@@ -14,6 +16,7 @@ const columns = [
   'withoutEmbeddings',
   'tokens',
   'targetTokens',
+  'uniqueTokens',
   'flops',
   'loss',
   'sourceLoss',
@@ -27,6 +30,7 @@ const columns = [
 
 /** A row of points.csv; it leaves out what a run does not have. */
 export interface StudyPoint {
+  /** The name of the run, or of the line that it is a part of. */
   readonly run: string;
   readonly strategy: string;
   readonly language: string;
@@ -41,6 +45,8 @@ export interface StudyPoint {
   readonly tokens: number;
   /** The tokens of the target language, without those that were replayed. */
   readonly targetTokens: number;
+  /** The different tokens among `tokens`, where the run's sources say how many they have. */
+  readonly uniqueTokens?: number;
   readonly flops: number;
   /** The held-out loss in the run's own language, in nats per token. */
   readonly loss: number;
@@ -60,10 +66,42 @@ export interface StudyPoint {
  * of 0.
  */
 export function studyPoints(study: Study): StudyPoint[] {
-  return study.runs.flatMap(run => pointsOf(run, study.source));
+  return study.runs.flatMap(run => pointsOf(run, study));
 }
 
-function pointsOf(run: StudyRun, source: string | undefined): StudyPoint[] {
+/** Returns the run that a run starts from. */
+const startOf = ({ from }: StudyRun, { runs }: Study): StudyRun | undefined =>
+  from && 'run' in from ? runs.find(({ name }) => name === from.run) : undefined;
+
+interface Trained {
+  readonly tokens: number;
+  readonly flops: number;
+}
+
+/** Returns what the parts of a line that come before this one were trained. */
+function trainedBefore(run: StudyRun, study: Study): Trained {
+  const start = startOf(run, study);
+  return start && lineOf(start) === lineOf(run) ? trainedAfter(start, study) : { tokens: 0, flops: 0 };
+}
+
+/** Returns what a line was trained up to the end of this part. */
+function trainedAfter(run: StudyRun, study: Study): Trained {
+  const before = trainedBefore(run, study);
+  const { tokens = 0, flops = 0 } = run.record?.evaluations.at(-1) ?? {};
+  return { tokens: before.tokens + tokens, flops: before.flops + flops };
+}
+
+/** Returns the tokens per parameter of the model that a CPT run, or its line, starts from. */
+function sourceTokensPerParameter(run: StudyRun, study: Study): number | undefined {
+  if (run.strategy !== 'cpt') return undefined;
+  const start = startOf(run, study);
+  if (!start?.part) return run.record!.config.source?.tokensPerParameter;
+  if (lineOf(start) === lineOf(run)) return sourceTokensPerParameter(start, study);
+  return trainedAfter(start, study).tokens / start.record!.config.parameters.total;
+}
+
+function pointsOf(run: StudyRun, study: Study): StudyPoint[] {
+  const { source } = study;
   const { record } = run;
   if (!record) return [];
   const { config, evaluations } = record;
@@ -71,13 +109,17 @@ function pointsOf(run: StudyRun, source: string | undefined): StudyPoint[] {
   const millions = /^(\d+)M$/.exec(nominal ?? '');
   const decays = config.schedule.schedule !== 'constant';
   const steps = Math.round(config.tokens / config.batchTokens);
-  return evaluations.flatMap(({ step, tokens, flops, heldOut }) => {
+  const before = trainedBefore(run, study);
+  const ofSource = sourceTokensPerParameter(run, study);
+  return evaluations.flatMap(({ step, tokens: own, flops, heldOut }) => {
     const found = heldOut[run.language];
-    if (tokens === 0 || !found) return [];
+    if (own === 0 || !found) return [];
+    const tokens = before.tokens + own;
+    const uniqueTokens = uniqueOf(config.sources, tokens);
     const sourceLoss = run.strategy === 'cpt' && source !== undefined ? heldOut[source]?.loss : undefined;
     return [
       {
-        run: run.name,
+        run: lineOf(run),
         strategy: run.strategy,
         language: run.language,
         size: run.size,
@@ -88,11 +130,12 @@ function pointsOf(run: StudyRun, source: string | undefined): StudyPoint[] {
         withoutEmbeddings,
         tokens,
         targetTokens: Math.round(tokens * (1 - run.replay)),
-        flops,
+        ...(uniqueTokens !== undefined && { uniqueTokens }),
+        flops: flops + before.flops,
         loss: found.loss,
         ...(sourceLoss !== undefined && { sourceLoss }),
         learningRate: config.schedule.learningRate,
-        ...(config.source && { sourceTokensPerParameter: config.source.tokensPerParameter }),
+        ...(ofSource !== undefined && { sourceTokensPerParameter: ofSource }),
         replay: run.replay,
         ...(run.account && { account: run.account }),
         warmupTokens: Math.round(config.schedule.warmup * steps) * config.batchTokens,
@@ -102,7 +145,23 @@ function pointsOf(run: StudyRun, source: string | undefined): StudyPoint[] {
   });
 }
 
+/** Returns the tokens of each source up to all that it has; undefined where a source does not say how many it has. */
+function uniqueOf(sources: RunRecord['config']['sources'], tokens: number): number | undefined {
+  const total = sources.reduce((sum, { weight }) => sum + weight, 0);
+  const each = sources.map(({ weight, trainTokens }) =>
+    typeof trainTokens === 'number' ? Math.min((weight / total) * tokens, trainTokens) : Number.NaN,
+  );
+  const sum = Math.round(each.reduce((a, b) => a + b, 0));
+  return Number.isFinite(sum) ? sum : undefined;
+}
+
 /** Returns the text of points.csv, with a header. */
 export function pointsCsv(points: readonly StudyPoint[]): string {
   return stringify([...points], { header: true, columns: [...columns], cast: { boolean: String } });
+}
+
+/** Whether runs have several annealed ends: these are then what the runs are compared by, and not what lies between. */
+export function haveEnds(points: readonly StudyPoint[]): boolean {
+  const ended = new Set<string>();
+  return points.some(({ run, annealed }) => annealed && (ended.has(run) || !ended.add(run)));
 }

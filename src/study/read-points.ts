@@ -23,6 +23,7 @@ const rowSchema = z.object({
   withoutEmbeddings: z.coerce.number(),
   tokens: z.coerce.number(),
   targetTokens: z.coerce.number(),
+  uniqueTokens: optional(z.coerce.number()),
   flops: z.coerce.number(),
   loss: z.coerce.number(),
   sourceLoss: optional(z.coerce.number()),

@@ -3,7 +3,8 @@ import { pngOf, standaloneSvg } from '../report/picture.js';
 import { type Figure, fileName } from '../report/study-figures.js';
 import { drawFigures, pageOfStudy } from '../report/study-page.js';
 import type { LanguageFits, StudyCurve, StudyView } from '../report/study-view.js';
-import { pointsCsv, type StudyPoint, studyPoints } from './points.js';
+import { lineOf } from './plan.js';
+import { haveEnds, pointsCsv, type StudyPoint, studyPoints } from './points.js';
 import { replaceReport } from './report-files.js';
 import type { Study, StudyRun } from './state.js';
 
@@ -22,7 +23,7 @@ const figuresOf = (view: StudyView): Figure[] => Object.values(drawFigures(view)
 export function viewOfStudy(study: Study, fits: readonly LanguageFits[], points = studyPoints(study)): StudyView {
   const curves = curvesOf(points).map(curve => {
     const before = sourceLossBefore(study, curve.run);
-    const isDone = study.runs.some(({ name, state }) => name === curve.run && state === 'done');
+    const isDone = study.runs.every(run => lineOf(run) !== curve.run || run.state === 'done');
     return { ...curve, isDone, ...(before !== undefined && { sourceLossBefore: before }) };
   });
   const { name, source, targets } = study;
@@ -50,15 +51,18 @@ export const targetsOfPoints = (points: readonly StudyPoint[]): string[] => [
 ];
 
 /**
- * Returns a curve for each run. CPT starts with the source-language loss at the end of the source run of its size and
- * seed.
+ * Returns a curve for each run; of one with several annealed ends, these are the curve. CPT starts with the
+ * source-language loss at the end of the source run of its size and seed.
  */
 function curvesOf(points: readonly StudyPoint[]): StudyCurve[] {
   const runs = new Map<string, StudyPoint[]>();
   for (const point of points) runs.set(point.run, [...(runs.get(point.run) ?? []), point]);
   const ends = new Map<string, StudyPoint>();
   const key = ({ size, seed }: StudyPoint) => JSON.stringify([size, seed]);
-  for (const point of points) if (point.strategy === 'source') ends.set(key(point), point);
+  for (const point of points) {
+    const last = ends.get(key(point));
+    if (point.strategy === 'source' && point.tokens >= (last?.tokens ?? 0)) ends.set(key(point), point);
+  }
   return [...runs].map(([run, rows]) => {
     const first = rows[0]!;
     const { strategy, language, size, parameters, seed, replay, account } = first;
@@ -74,7 +78,7 @@ function curvesOf(points: readonly StudyPoint[]): StudyCurve[] {
       isDone: true,
       ...(account !== undefined && { account }),
       ...(before !== undefined && { sourceLossBefore: before }),
-      points: rows
+      points: (haveEnds(rows) ? rows.filter(({ annealed }) => annealed) : rows)
         .map(({ tokens, flops, loss, sourceLoss }) => ({
           tokens,
           flops,
@@ -88,7 +92,7 @@ function curvesOf(points: readonly StudyPoint[]): StudyCurve[] {
 
 /** Returns the loss that the CPT run itself measured before its first step. */
 function sourceLossBefore({ runs, source }: Study, name: string): number | undefined {
-  const run = runs.find(run => run.name === name);
+  const run = runs.find(run => lineOf(run) === name);
   if (run?.strategy !== 'cpt' || source === undefined) return undefined;
   return run.record?.evaluations.find(({ tokens }) => tokens === 0)?.heldOut[source]?.loss;
 }

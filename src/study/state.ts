@@ -16,8 +16,8 @@ import { type PlannedRun, runFolder, type StudyPlan } from './plan.js';
 
 /**
  * The states that need a word:
- * - `waiting`: its source run is not done.
- * - `blocked`: its source run failed.
+ * - `waiting`: the run that it starts from is not done.
+ * - `blocked`: the run that it starts from failed, or is blocked itself.
  * - `interrupted`: it was started, and no process holds it.
  * - `running`: a process holds its claim.
  * - `queued`: a job of a cluster will run it (`withJobs`).
@@ -80,6 +80,9 @@ const planSchema = z.object({
       account: z.enum(ACCOUNTS).optional(),
       seed: z.int().min(0),
       config: z.record(z.string(), z.unknown()),
+      part: z
+        .object({ line: runName, kind: z.enum(['trunk', 'end']), tokensPerParameter: z.number().positive() })
+        .optional(),
       from: z.union([z.object({ run: runName }), z.object({ folder: z.string().min(1) })]).optional(),
     }),
   ),
@@ -162,7 +165,7 @@ async function stateOf(study: string, run: PlannedRun, earlier: ReadonlyMap<stri
   if (existsSync(join(runFolder(study, run.name), 'config.json'))) return 'interrupted';
   if (run.from && 'run' in run.from) {
     const source = earlier.get(run.from.run);
-    if (source === 'failed') return 'blocked';
+    if (source === 'failed' || source === 'blocked') return 'blocked';
     if (source !== 'done') return 'waiting';
   }
   return 'pending';

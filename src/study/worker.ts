@@ -49,7 +49,8 @@ if (process.send) {
 
 async function work(task: WorkerTask, signal: AbortSignal): Promise<void> {
   const tell = (message: WorkerMessage) => {
-    if (process.connected) process.send!(message);
+    // a parent that has just gone is an error of sending, which must not end the run before its checkpoint
+    if (process.connected) process.send!(message, () => {});
   };
   let told = 0;
   try {

@@ -51,7 +51,7 @@ test('a run is saved where it is', async () => {
   // progress is written while it trains
   child.stdout!.destroy();
   child.stderr!.on('data', text => {
-    if (/step|tokens\/s/.test(String(text))) child.stderr!.destroy();
+    if (String(text).includes('tokens/s')) child.stderr!.destroy(); // there is a rate once there are steps
   });
   await ended;
   const kept = readdirSync(join(root, 'run', 'checkpoints')).map(name => Number(/\d+/.exec(name)![0]));

@@ -1,11 +1,14 @@
 /** `fit` and `plan` as a user meets them: from points to a fit, and from a fit or a paper's law to a plan. */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { packageRoot } from '../../src/files.js';
+import { learningRateAt, type ScheduleSettings } from '../../src/optim/schedule.js';
 import type { LawParameters } from '../../src/scaling/law.js';
+import { repeatedLossAt } from '../../src/scaling/repetition.js';
 import { runCommand } from '../support/command.js';
+import { curvePath, FITTED } from '../support/curves.js';
 import { ALONG_RUNS, cptLaw, pointsOn, scratchLaw } from '../support/laws.js';
 
 const root = mkdtempSync(join(tmpdir(), 'babelgrad-fit-'));
@@ -59,6 +62,17 @@ describe('fit', () => {
     expect(await json('fit', 'cpt.csv', '--law', 'cpt', '--scratch', 'scratch.json', '--bootstrap', '20')).toEqual(
       saved('cpt.json'),
     );
+  });
+
+  test('judges laws by points held out, and plan reads it', async () => {
+    const options = ['--law', 'chinchilla', '--bootstrap', '0', '--holdout', 'largest', '--out', 'held.json'];
+    const { stdout, status } = await babelgrad('fit', 'cpt.csv', ...options);
+    expect(status).toBe(0);
+    expect(stdout).toMatch(/held out: largest │ rms fitted │ rms held out/);
+    expect(stdout).toMatch(/│ extended .*│ best │/);
+    expect(saved('held.json').holdout).toMatchObject({ holdout: 'largest', best: 'extended', points: 6 });
+    const { warnings } = await json('plan', '--compute', '1e23', '--law', 'held.json');
+    expect(warnings).toEqual(expect.arrayContaining([expect.stringMatching(/disagree at .*'extended' predicted/)]));
   });
 
   test('prints tables for people, with what the points leave open', async () => {
@@ -141,6 +155,73 @@ describe('plan', () => {
   });
 });
 
+describe('repetition', () => {
+  test('is fitted to points with uniqueTokens, and planned with', async () => {
+    const law = saved('scratch.json').parameters;
+    const rows = [5e7, 5e8, 5e9].flatMap(N =>
+      [1e8, 1e9].flatMap(U =>
+        [1, 4, 16, 64].map(passes => {
+          const loss = repeatedLossAt(law, { R_D: 15, R_N: 5 }, N, passes * U, U);
+          return `${N},${passes * U},${U},${loss}`;
+        }),
+      ),
+    );
+    writeFileSync(join(root, 'passes.csv'), ['parameters,tokens,uniqueTokens,loss', ...rows, ''].join('\n'));
+    const options = ['--law', 'repetition', '--scratch', 'scratch.json', '--bootstrap', '10', '--out', 'passes.json'];
+    const fit = await json('fit', 'passes.csv', ...options);
+    expect((fit.parameters as { R_D: number }).R_D).toBeCloseTo(15, 2);
+    const plan = await json('plan', '--compute', '1e20', '--law', 'passes.json', '--unique-tokens', '1e9');
+    expect(plan.repeated).toMatchObject({ uniqueTokens: 1e9, source: 'passes.json' });
+    const { stdout } = await babelgrad('plan', '--compute', '1e20', '--law', 'chinchilla', '--unique-tokens', '1e9');
+    expect(stdout).toMatch(/with 1G different tokens: .* passes: loss .*; if all were new/);
+    expect(stdout).toMatch(/warning: what passes are worth is as Muennighoff/);
+  });
+});
+
+describe('laws of whole curves', () => {
+  const curves = FITTED.map(name => curvePath('25M', name));
+
+  test('are fitted, and plan the end of a run under a schedule or from its first half', async () => {
+    const fit = await json('fit', ...curves, '--law', 'annealing', '--bootstrap', '20', '--out', 'curves.json');
+    expect(fit).toMatchObject({ law: 'annealing', decay: 0.998, points: 437, open: [] });
+    const schedule = ['--schedule', 'cosine', '--steps', '72000', '--learning-rate', '3e-4', '--warmup', '0.03'];
+    const planned = await json('plan', '--law', 'curves.json', ...schedule);
+    expect(planned.step).toBe(72000);
+    const lines = readFileSync(curvePath('25M', 'cosine_72000'), 'utf8').split('\n');
+    writeFileSync(join(root, 'half.csv'), `${lines.slice(0, 270).join('\n')}\n`);
+    const { stdout, status } = await babelgrad('plan', 'half.csv', '--law', 'curves.json', ...schedule);
+    expect(status).toBe(0);
+    expect(stdout).toMatch(/loss 3\.20\d+ \(95%: 3\.\d+ … 3\.\d+\) after 72000 steps .* from its first 36464 steps/);
+  });
+
+  test('read the metrics of a run, and plan its end by its own schedule', async () => {
+    const folder = join(root, 'run');
+    mkdirSync(folder);
+    const schedule: ScheduleSettings = {
+      schedule: 'wsd',
+      ...{ learningRate: 1e-3, warmup: 0.1, minLearningRateRatio: 0.1, decay: 0.3, cooldown: 0.2 },
+      ...{ constantLearningRateRatio: 0.5, cooldownShape: 'cosine', annealShape: 'linear' },
+    };
+    const config = {
+      ...{ name: 'run', method: 'scratch', sources: [{ name: 'en', weight: 1 }], seed: 0 },
+      model: { hiddenSize: 8, numHiddenLayers: 1, vocabSize: 16 },
+      parameters: { total: 25e6, withoutEmbeddings: 1, nominal: null },
+      ...{ tokens: 4000, contextLength: 4, batchTokens: 4, schedule },
+    };
+    writeFileSync(join(folder, 'config.json'), JSON.stringify(config));
+    const steps = Array.from({ length: 400 }, (_, i) => {
+      const line = { kind: 'step', step: i + 1, tokens: 4 * (i + 1), flops: 1, gradientNorm: 1, tokensPerSecond: 1 };
+      const learningRate = learningRateAt(schedule, i + 1, 1000);
+      return JSON.stringify({ ...line, loss: 3 + (0.01 * (i + 1)) ** -0.5, learningRate });
+    });
+    writeFileSync(join(folder, 'metrics.jsonl'), `${steps.join('\n')}\n`);
+    const plan = await json('plan', 'run', '--law', 'curves.json');
+    expect(plan).toMatchObject({ step: 1000, known: { step: 400 } });
+    // warm-up, stable, and a linear fall to a tenth
+    expect(plan.S1).toBeCloseTo(1e-3 * (50.5 + 600 + 300 * 0.55), 2);
+  });
+});
+
 describe('bad input ends with status 2 and says what was wrong', () => {
   beforeAll(() => {
     const files = {
@@ -180,9 +261,17 @@ describe('bad input ends with status 2 and says what was wrong', () => {
     ],
     ['no such points', ['fit', 'none.csv', ...chinchilla], /there is no file 'none.csv'/],
     ['no law', ['fit', 'few.csv'], /required option '--law <law>'/],
-    ['an unknown law', ['fit', 'few.csv', '--law', 'kaplan'], /Allowed choices are chinchilla, cpt, compute/],
+    [
+      'an unknown law',
+      ['fit', 'few.csv', '--law', 'kaplan'],
+      /Allowed choices are chinchilla, cpt, compute, repetition, annealing/,
+    ],
     ['runs to resample without names', ['fit', 'few.csv', ...chinchilla, '--resample', 'runs'], /a column 'run'/],
     ['no row left', ['fit', 'few.csv', ...chinchilla, '--where', 'loss=1'], /no row of 'few.csv' is left/],
+    ['a law of curves without a schedule', ['plan', '--law', 'curves.json'], /give --schedule, or the run whose end/],
+    ['a schedule by a law that knows none', [...plan, 'cpt.json', '--schedule', 'wsd'], /'cpt.json' knows no schedule/],
+    ['points where curves are wanted', ['fit', 'cpt.csv', '--law', 'annealing'], /no column 'step'/],
+    ['a hold-out that is none', ['fit', 'cpt.csv', ...chinchilla, '--holdout', '1'], /largest, last, or a number of/],
     ['a plan for nothing', ['plan', '--law', 'paper-cpt'], /give --compute, --tokens or --parameters/],
     ['a plan for too much', [...plan, 'paper-cpt', '--tokens', '1'], /give --compute, or/],
     [

@@ -59,7 +59,7 @@ const whole = async (...parameters: string[]) => {
 const nextCommand = (run: string): string[] =>
   checkpointsIn(run) === '' ? ['train', '--config', `${run}.yaml`] : ['resume', run];
 
-test('a run that is killed again and again', async () => {
+test.concurrent('a run that is killed again and again', async () => {
   const random = new Random(seed, 'kills of a run');
   const steps = 12 * KILLS;
   for (const name of ['killed', 'never-killed']) writeRun(name, steps);
@@ -81,7 +81,7 @@ test('a run that is killed again and again', async () => {
   );
 });
 
-test.each([
+test.concurrent.each([
   ['SIGINT', 130],
   ['SIGTERM', 143],
   ['SIGHUP', 129],
@@ -103,7 +103,7 @@ test.each([
   expect(resultOf(join(root, name))).toEqual(resultOf(join(root, `${name}-not`)));
 });
 
-test('a study whose processes are killed, its parent alone or all of them', async () => {
+test.concurrent('a study whose processes are killed, its parent alone or all of them', async () => {
   const random = new Random(seed, 'kills of a study');
   const study = {
     name: 'killed',

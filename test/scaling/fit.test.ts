@@ -2,9 +2,10 @@ import { describe, expect, test } from 'vitest';
 import { Random } from '../../src/random.js';
 import { bootstrapLaws, interval, outsideIntervals } from '../../src/scaling/bootstrap.js';
 import { CHINCHILLA, EXTENDED, fitLaw } from '../../src/scaling/fit.js';
-import { fitChinchilla, fitCpt, type LawFitResult, parseFit } from '../../src/scaling/fit-result.js';
+import { fitChinchilla, fitCpt, type LawFitResult } from '../../src/scaling/fit-result.js';
 import { type LawParameters, lossAt, parameterNames } from '../../src/scaling/law.js';
 import type { Used } from '../../src/scaling/points.js';
+import { parseFit } from '../../src/scaling/saved-fit.js';
 import { ALONG_RUNS, cptLaw, pointsOn, scratchLaw } from '../support/laws.js';
 
 const used: Used = {

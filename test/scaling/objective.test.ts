@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { CHINCHILLA, cptProblem, EXTENDED } from '../../src/scaling/fit.js';
 import { lossAt } from '../../src/scaling/law.js';
-import { HUBER_DELTA, huber, Objective } from '../../src/scaling/objective.js';
+import { HUBER_DELTA, huber, LawObjective } from '../../src/scaling/objective.js';
 import { ALONG_RUNS, cptLaw, pointsOn, scratchLaw } from '../support/laws.js';
 
 const problems = [
@@ -15,7 +15,7 @@ const near = { E: 1.552, A: 421, B: 434, alpha: 0.4, beta: 0.2, gamma: 0.08 };
 
 describe('the objective', () => {
   test('is the sum, not the mean, of Huber terms of the log loss', () => {
-    const objective = new Objective(points, EXTENDED);
+    const objective = new LawObjective(points, EXTENDED);
     const direct = points.reduce((sum, { parameters, tokens, loss }) => {
       const r = Math.abs(Math.log(lossAt(near, parameters, tokens)) - Math.log(loss));
       return sum + (r <= 1e-3 ? (r * r) / 2 : 1e-3 * (r - 5e-4));
@@ -30,7 +30,7 @@ describe('the objective', () => {
   });
 
   test.each(problems)('%s: the gradient agrees with central differences', (_, problem) => {
-    const objective = new Objective(points, problem);
+    const objective = new LawObjective(points, problem);
     const theta = objective.fromLaw(near);
     const gradient = new Float64Array(theta.length);
     objective.value(theta, gradient);
@@ -50,7 +50,7 @@ describe('the objective', () => {
   });
 
   test('rises beyond the largest exponent, with its gradient', () => {
-    const objective = new Objective(points, CHINCHILLA);
+    const objective = new LawObjective(points, CHINCHILLA);
     const at = (alpha: number) => {
       const gradient = new Float64Array(5);
       return { value: objective.value(objective.fromLaw({ ...near, alpha }), gradient), slope: gradient[3]! };
@@ -62,7 +62,7 @@ describe('the objective', () => {
   });
 
   test.each(problems)('%s: the Jacobian agrees with central differences', (_, problem) => {
-    const objective = new Objective(points, problem);
+    const objective = new LawObjective(points, problem);
     const theta = objective.fromLaw(near);
     const jacobian = objective.jacobian(theta);
     const h = 1e-5;
@@ -76,7 +76,7 @@ describe('the objective', () => {
   });
 
   test.each(problems)('%s: a law survives the way to theta and back, but for what is held', (_, problem) => {
-    const objective = new Objective(points, problem);
+    const objective = new LawObjective(points, problem);
     const law = objective.toLaw(objective.fromLaw(near));
     for (const name of ['E', 'A', 'B', 'alpha', 'beta', 'gamma'] as const) {
       const expected = problem.free.includes(name) ? near[name] : problem.held[name];

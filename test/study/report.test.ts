@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { sha256 } from '../../src/hash.js';
 import { pageOfStudy } from '../../src/report/study-page.js';
-import { parseFit } from '../../src/scaling/fit-result.js';
+import { parseFit } from '../../src/scaling/saved-fit.js';
 import { fitStudy, type LanguageFits } from '../../src/study/fits.js';
 import { pointsCsv, studyPoints } from '../../src/study/points.js';
 import { parseStudyPoints } from '../../src/study/read-points.js';

@@ -90,6 +90,7 @@ const RESOLVED: ResolvedRun = {
     annealShape: 'exponential',
   },
   optimizerState: 'reset',
+  dataOrder: 'new',
   freezeBodySteps: 0,
   optimizer: { beta1: 0.9, beta2: 0.95, eps: 1e-8, weightDecay: 0.1, clip: 1 },
   maxSkippedSteps: 5,

@@ -1,8 +1,8 @@
 /** A study, and the laws of its points. */
 import { join } from 'node:path';
 import { readText } from '../../../src/input-files.js';
-import { parseFit } from '../../../src/scaling/fit-result.js';
 import { parsePoints } from '../../../src/scaling/points.js';
+import { parseFit } from '../../../src/scaling/saved-fit.js';
 import { readStudyPlan } from '../../../src/study/plan.js';
 import { pointsCsv, studyPoints } from '../../../src/study/points.js';
 import { parseStudyPoints } from '../../../src/study/read-points.js';

@@ -1,0 +1,63 @@
+/** The part of `plan` that proposes how much of the source language to replay. */
+import { UserError } from '../errors.js';
+import { parsePoints, planReplay } from '../index.js';
+import { readText } from '../input-files.js';
+import { short } from '../report/numbers.js';
+import type { MixtureLaw } from '../scaling/mixture.js';
+import type { Plan, PlannedLaw } from '../scaling/plan.js';
+import type { ReplayPlan, ReplayRun } from '../scaling/replay-plan.js';
+import type { Terminal } from './command.js';
+import { makeTable } from './table.js';
+
+export interface ReplayOptions {
+  replayPoints?: string;
+  replayLaw: 'log' | MixtureLaw;
+  sourceLossLimit?: number;
+  column?: Record<string, string>;
+  where?: Record<string, string>;
+}
+
+export function replayOf(options: ReplayOptions, plan: Plan, laws: readonly PlannedLaw[]) {
+  const { replayPoints: file, sourceLossLimit: limit, column, where } = options;
+  if (file === undefined || limit === undefined) return { replay: null };
+  const cpt = laws.find(({ strategy }) => strategy === 'cpt');
+  if (!cpt) throw new UserError('replay is planned with a law of CPT: give one as --law or --other');
+  const mixture = options.replayLaw === 'log' ? undefined : options.replayLaw;
+  const needed = ['replay', 'sourceLoss'] as const;
+  const { points } = parsePoints(readText(file), file, { columns: column, where, needed });
+  if (points.length === 0) throw new UserError(`no row of '${file}' is left`);
+  return {
+    replay: { law: cpt.name, ...planReplay(points, limit, cpt.parameters, plan.C, plan.given?.N, mixture) },
+    file,
+  };
+}
+
+export function printReplay(terminal: Terminal, plan: ReplayPlan, file: string): void {
+  const { curve, replay, sourceLoss, limit, sameCompute, extraTokens } = plan;
+  terminal.print(
+    `replay, from ${curve.points} runs of ${short(curve.parameters)} parameters in ${file}: source loss = ` +
+      `${curve.S.toFixed(4)} − ${curve.K.toFixed(4)} ln(r + ${curve.rho.toPrecision(3)}), ` +
+      `rms ${(100 * curve.rms).toFixed(2)}%`,
+  );
+  if (curve.mixture) {
+    const { law, values, rms } = curve.mixture;
+    const found = Object.entries(values).map(([name, value]) => `${name} ${value.toPrecision(4)}`);
+    terminal.print(`planned by ${law}: ${found.join(', ')}; rms ${(100 * rms).toFixed(2)}%`);
+  }
+  if (replay === null || !sameCompute || !extraTokens) return;
+  terminal.print(
+    `replay ${(100 * replay).toFixed(1)}% keeps the source loss at ${sourceLoss!.toFixed(4)}, limit ${limit}:`,
+  );
+  const table = makeTable(['replay accounted', 'N', 'tokens', 'target', 'replayed', 'FLOPs', 'target loss']);
+  const row = (name: string, run: ReplayRun) => [
+    name,
+    short(run.N),
+    short(run.tokens),
+    short(run.targetTokens),
+    short(run.replayedTokens),
+    short(run.flops),
+    run.loss.toFixed(4),
+  ];
+  table.push(row('out of the same compute', sameCompute), row('as extra tokens', extraTokens));
+  terminal.print(table.toString());
+}
