@@ -3,6 +3,7 @@ import { percent } from './numbers.js';
 import { escapeHtml, htmlPage, type Section, sectionsHtml, table } from './page.js';
 import { contourFigures } from './study-contours.js';
 import { type Figure, languageFigures, lossComputeFigures, transferFigures } from './study-figures.js';
+import { probeFigures } from './study-probes.js';
 import { forgettingFigures, replayFigures } from './study-source.js';
 import {
   failures,
@@ -25,6 +26,7 @@ export interface StudyFigures {
   readonly replay: readonly Figure[];
   readonly languages: readonly Figure[];
   readonly forgetting: readonly Figure[];
+  readonly probes: readonly Figure[];
 }
 
 export function drawFigures(view: StudyView): StudyFigures {
@@ -35,6 +37,7 @@ export function drawFigures(view: StudyView): StudyFigures {
     replay: replayFigures(view),
     languages: languageFigures(view),
     forgetting: forgettingFigures(view),
+    probes: probeFigures(view),
   };
 }
 
@@ -99,6 +102,9 @@ export function studySections(view: StudyView, figures: StudyFigures): Section[]
         forgettingTable(view),
       ),
     },
+    ...(figures.probes.length > 0
+      ? [{ id: 'probes', title: 'In context: copying and induction', html: part(figures.probes, '') }]
+      : []),
     { id: 'fits', title: 'Fitted laws', html: fitsPart(view) },
     ...(view.rows.length > 0
       ? [{ id: 'runs', title: 'Runs', html: `${list(failures(view))}${scroll(runsTable(view))}` }]

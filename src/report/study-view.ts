@@ -19,6 +19,11 @@ export interface LanguageFits {
 export interface StudyCurvePoint extends CurvePoint {
   /** The loss in the source language, if this is a CPT run. */
   readonly sourceLoss?: number;
+  /** The accuracies of probes with tokens of the run's own language and, of a CPT run, of the source language. */
+  readonly copy?: number;
+  readonly induction?: number;
+  readonly sourceCopy?: number;
+  readonly sourceInduction?: number;
 }
 
 /** The held-out loss of one run in its own language, by tokens. */

@@ -20,6 +20,10 @@ const columns = [
   'flops',
   'loss',
   'sourceLoss',
+  'copy',
+  'induction',
+  'sourceCopy',
+  'sourceInduction',
   'learningRate',
   'sourceTokensPerParameter',
   'replay',
@@ -52,6 +56,12 @@ export interface StudyPoint {
   readonly loss: number;
   /** The held-out loss in the source language, if this is a CPT run. */
   readonly sourceLoss?: number;
+  /** The accuracies of a probe at the same step, with the tokens of the run's own language. */
+  readonly copy?: number;
+  readonly induction?: number;
+  /** Those with the tokens of the source language, if this is a CPT run. */
+  readonly sourceCopy?: number;
+  readonly sourceInduction?: number;
   readonly learningRate: number;
   readonly sourceTokensPerParameter?: number;
   readonly replay: number;
@@ -104,7 +114,7 @@ function pointsOf(run: StudyRun, study: Study): StudyPoint[] {
   const { source } = study;
   const { record } = run;
   if (!record) return [];
-  const { config, evaluations } = record;
+  const { config, evaluations, probes } = record;
   const { total, withoutEmbeddings, nominal } = config.parameters;
   const millions = /^(\d+)M$/.exec(nominal ?? '');
   const decays = config.schedule.schedule !== 'constant';
@@ -117,6 +127,9 @@ function pointsOf(run: StudyRun, study: Study): StudyPoint[] {
     const tokens = before.tokens + own;
     const uniqueTokens = uniqueOf(config.sources, tokens);
     const sourceLoss = run.strategy === 'cpt' && source !== undefined ? heldOut[source]?.loss : undefined;
+    const probed = probes.find(probe => probe.step === step)?.probes;
+    const ownProbe = probed?.[run.language];
+    const sourceProbe = run.strategy === 'cpt' && source !== undefined ? probed?.[source] : undefined;
     return [
       {
         run: lineOf(run),
@@ -134,6 +147,8 @@ function pointsOf(run: StudyRun, study: Study): StudyPoint[] {
         flops: flops + before.flops,
         loss: found.loss,
         ...(sourceLoss !== undefined && { sourceLoss }),
+        ...(ownProbe && { copy: ownProbe.copy.accuracy, induction: ownProbe.induction.accuracy }),
+        ...(sourceProbe && { sourceCopy: sourceProbe.copy.accuracy, sourceInduction: sourceProbe.induction.accuracy }),
         learningRate: config.schedule.learningRate,
         ...(ofSource !== undefined && { sourceTokensPerParameter: ofSource }),
         replay: run.replay,

@@ -79,11 +79,13 @@ function curvesOf(points: readonly StudyPoint[]): StudyCurve[] {
       ...(account !== undefined && { account }),
       ...(before !== undefined && { sourceLossBefore: before }),
       points: (haveEnds(rows) ? rows.filter(({ annealed }) => annealed) : rows)
-        .map(({ tokens, flops, loss, sourceLoss }) => ({
+        .map(({ tokens, flops, loss, sourceLoss, copy, induction, sourceCopy, sourceInduction }) => ({
           tokens,
           flops,
           loss,
           ...(sourceLoss !== undefined && { sourceLoss }),
+          ...(copy !== undefined && induction !== undefined && { copy, induction }),
+          ...(sourceCopy !== undefined && sourceInduction !== undefined && { sourceCopy, sourceInduction }),
         }))
         .sort((a, b) => a.tokens - b.tokens),
     };
