@@ -46,8 +46,8 @@ const CUTS = [1 / 3, 1 / 2, 2 / 3];
  *
  * Without a known part the interval adds up, as independent errors do, the refits' interval, twice the law's own error
  * (rms), the largest error at the end of a curve that was left out of the fit, and 30% of what the rate's falls are
- * predicted to win. With one, L0 and A are fitted to it, and
- * the last share is how far off its own end is when it is predicted from a third, a half and two thirds of it.
+ * predicted to win. With one, L0 and A are fitted to it, and in place of the error at a left-out end stands how far off
+ * its own end is when it is predicted from a third, a half and two thirds of it.
  * @param rates the rate of every step of the run, to its end
  * @throws UserError when the known part is too short
  */
