@@ -1,6 +1,8 @@
 /** Plots of runs as SVG, drawn by Observable Plot into linkedom's document, without a browser. */
+
 import * as Plot from '@observablehq/plot';
 import { parseHTML } from 'linkedom';
+import { mean } from '../mean.js';
 import type { Forgetting, ReplayComparison } from './forgetting.js';
 import { percent, short } from './numbers.js';
 import { type ProbeTask, probeCurveOf } from './probes.js';
@@ -194,8 +196,6 @@ export function stepPlot(runs: readonly RunRecord[], quantity: StepQuantity): st
     height: 260,
   });
 }
-
-const mean = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0) / values.length;
 
 /** Leaves at most about 500 points: more cannot be seen. */
 function thin<Item>(items: readonly Item[]): readonly Item[] {

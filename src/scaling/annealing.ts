@@ -1,6 +1,7 @@
 /** The laws of annealing, of training from scratch and of CPT: see `curve-laws.ts` for their formulas. */
+import { mean } from '../mean.js';
 import type { SummedPoint } from './curve-points.js';
-import { EXPONENT, floorAndSum, mean, scales, sizeTerm } from './curve-terms.js';
+import { EXPONENT, floorAndSum, scales, sizeTerm } from './curve-terms.js';
 import type { Form, FormParameter } from './form.js';
 
 export function annealing(points: readonly SummedPoint[], sized: boolean): Form {

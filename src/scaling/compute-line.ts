@@ -2,7 +2,9 @@
  * The lowest loss that compute buys: L = k · C^−c, fitted to the lower envelope of the points (Zheng et al. 2024, after
  * Kaplan et al. 2020, arXiv 2001.08361). It does not say how to split the compute.
  */
+
 import { UserError } from '../errors.js';
+import { mean } from '../mean.js';
 import { Random } from '../random.js';
 import { type BootstrapOptions, draw, interval, outsideIntervals, type RunPoint } from './bootstrap.js';
 import { figure } from './figure.js';
@@ -94,7 +96,6 @@ export function fitCompute(points: readonly ComputePoint[], options: BootstrapOp
  */
 function fitLine(envelope: readonly EnvelopePoint[]): { line: ComputeLine; objective: number } {
   const logs = envelope.map(({ compute, loss }) => [Math.log(compute), Math.log(loss)] as const);
-  const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
   const middle = mean(logs.map(([x]) => x));
   const { x } = minimize(
     ([height, slope], gradient) => {

@@ -1,13 +1,13 @@
 /** A law of whole loss curves fitted to some, with intervals; what it predicts for another schedule. */
 import { z } from 'zod';
 import { UserError } from '../errors.js';
+import { mean } from '../mean.js';
 import { Random } from '../random.js';
 import { whyInvalid } from '../schema.js';
 import { interval } from './bootstrap.js';
 import { ANNEALING_DECAY, type LossCurve } from './curve.js';
 import { type CurveLaw, curveForm, curveLaws } from './curve-laws.js';
 import { type CurveOptions, pointsOfCurves, type SummedPoint } from './curve-points.js';
-import { mean } from './curve-terms.js';
 import { directionsOf } from './diagnosis.js';
 import { figure } from './figure.js';
 import { type Form, FormObjective, type ParameterValues, predictAll } from './form.js';
@@ -75,6 +75,7 @@ const BLOCKS_PER_CURVE = 10;
 export function fitCurves(law: CurveLaw, curves: readonly LossCurve[], options: CurveFitOptions): CurveFit {
   const { replicates, seed, source, onProgress } = options;
   checkCurves(law, curves, source);
+  const sized = isSized(curves);
   const decays = options.decay !== undefined ? [options.decay] : law === 'multi-power' ? [ANNEALING_DECAY] : DECAYS;
   const onDone = counting(
     decays.length * STARTS + replicates + (curves.length > 2 ? (LEFT_OUT_STARTS + 1) * curves.length : 0),
@@ -82,7 +83,7 @@ export function fitCurves(law: CurveLaw, curves: readonly LossCurve[], options: 
   );
   const tried = decays.map(decay => {
     const points = pointsOfCurves(curves, { decay, ...(source && { source }) });
-    const form = curveForm(law, points.flat(), source);
+    const form = curveForm(law, points.flat(), source, sized);
     const losses = points.flat().map(({ loss }) => loss);
     if (losses.length < form.parameters.length) {
       throw new UserError(
@@ -109,7 +110,7 @@ export function fitCurves(law: CurveLaw, curves: readonly LossCurve[], options: 
     parameters: fit.values,
     decay,
     source: source ?? null,
-    sized: form.parameters.some(({ name }) => name === 'phi') || (law === 'annealing' && 'gamma' in fit.values),
+    sized,
     intervals: Object.fromEntries(
       Object.keys(fit.values).map(name => [name, interval(samples.map(sample => sample[name]!)) ?? null]),
     ),
@@ -137,7 +138,7 @@ function leaveOut(
   { seed, source }: CurveFitOptions,
   onDone: () => void,
 ): CurveFit['leftOut'] {
-  const sized = new Set(curves.map(({ parameters }) => parameters)).size > 1;
+  const sized = isSized(curves);
   return curves.map(({ name }, c) => {
     const others = points.filter((_, i) => i !== c).flat();
     const form = curveForm(law, others, source, sized);
@@ -156,6 +157,9 @@ function leaveOut(
   });
 }
 
+/** Whether N is in the law of these curves. */
+const isSized = (curves: readonly LossCurve[]): boolean => new Set(curves.map(({ parameters }) => parameters)).size > 1;
+
 function checkCurves(law: CurveLaw, curves: readonly LossCurve[], source: CurveOptions['source']): void {
   if ((law === 'annealing-cpt') !== (source !== undefined)) {
     throw new UserError(
@@ -163,12 +167,12 @@ function checkCurves(law: CurveLaw, curves: readonly LossCurve[], source: CurveO
         'name the curve of its training with --source',
     );
   }
-  const sizes = new Set(curves.map(({ parameters }) => parameters));
+  const sized = isSized(curves);
   const without = curves.find(({ parameters }) => parameters === undefined);
-  if (sizes.size > 1 && without) {
+  if (sized && without) {
     throw new UserError(`'${without.name}' does not say its size and other curves do: add a column 'parameters'`);
   }
-  if (law === 'annealing-cpt' && sizes.size > 1) {
+  if (law === 'annealing-cpt' && sized) {
     throw new UserError('the law annealing-cpt has no term of N: fit the curves of one size');
   }
 }

@@ -1,10 +1,9 @@
 /** Terms that the laws of whole curves share. */
+import { mean } from '../mean.js';
 import type { SummedPoint } from './curve-points.js';
 import type { FormParameter } from './form.js';
 
 export const EXPONENT = [0.1, 0.8] as const;
-export const mean = (values: readonly number[]): number =>
-  values.reduce((sum, value) => sum + value, 0) / values.length;
 
 /** The floor and the term of S1 that all three begin with; its starts are shares of the lowest loss. */
 export function floorAndSum(points: readonly SummedPoint[], logS1: readonly number[]): FormParameter[] {

@@ -1,7 +1,9 @@
 /**
  * Whether the points can answer: the Hessian of a fit at its optimum, and what to add where it is (nearly) singular.
  */
+
 import { SVD } from 'ml-matrix';
+import { mean } from '../mean.js';
 import { median } from '../median.js';
 import { figure } from './figure.js';
 import { type LawParameters, type ParameterName, parameterNames } from './law.js';
@@ -179,7 +181,6 @@ function adviceFor(points: readonly LossPoint[], open: readonly ParameterName[],
 function collinear(points: readonly LossPoint[]): boolean {
   const x = points.map(({ parameters }) => Math.log(parameters));
   const y = points.map(({ tokens }) => Math.log(tokens));
-  const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
   const [meanX, meanY] = [mean(x), mean(y)];
   const product = (a: readonly number[], meanA: number, b: readonly number[], meanB: number) =>
     mean(a.map((value, i) => (value - meanA) * (b[i]! - meanB)));

@@ -1,5 +1,6 @@
 /** A fit with everything there is to say about it: `fit --json` prints it, `plan` and a CPT fit read it back. */
 import { UserError } from '../errors.js';
+import { rootMeanSquare } from '../mean.js';
 import { allocationFactor, exponents, hasOptimum } from './allocation.js';
 import {
   type BootstrapOptions,
@@ -221,7 +222,7 @@ function cptWarnings(points: readonly RunPoint[], used: Used, scratch: Fitted): 
 
 function errorOf(points: readonly RunPoint[], { law, objective }: LawFit): FitError {
   const residuals = new LawObjective(points, { free: [], held: law }).residuals(new Float64Array(0));
-  const rms = Math.sqrt(residuals.reduce((sum, r) => sum + r * r, 0) / residuals.length);
+  const rms = rootMeanSquare(residuals);
   return { objective, rms, parameters: law };
 }
 

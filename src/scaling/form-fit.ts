@@ -1,4 +1,5 @@
 /** Fits any form from random starts, and resamples blocks of its points for intervals. */
+import { rootMeanSquare } from '../mean.js';
 import type { Random } from '../random.js';
 import { type Form, FormObjective, type FormOptions, type FormParameter, type ParameterValues } from './form.js';
 import { huber } from './objective.js';
@@ -38,7 +39,7 @@ export function fitForm(
   return {
     values: objective.toValues(found.theta),
     objective: residuals.reduce((sum, r) => sum + huber(r), 0),
-    rms: Math.sqrt(residuals.reduce((sum, r) => sum + r * r, 0) / residuals.length),
+    rms: rootMeanSquare(residuals),
     starts: found.starts,
     agreeing: found.agreeing,
     converged: found.converged,

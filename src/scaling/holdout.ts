@@ -2,6 +2,7 @@
  * Laws judged by what they predict and were not shown: each is fitted to some of the points and held against the rest.
  */
 import { UserError } from '../errors.js';
+import { rootMeanSquare } from '../mean.js';
 import { Random } from '../random.js';
 import type { RunPoint } from './bootstrap.js';
 import { CHINCHILLA, cptProblem, cptWithoutGamma, EXTENDED, fitFrom, randomStarts } from './fit.js';
@@ -68,8 +69,8 @@ export function compareHeldOut(
     const heldOut = errors.flatMap(each => each.heldOut);
     return {
       law,
-      fitted: rms(errors.flatMap(each => each.fitted)),
-      heldOut: rms(heldOut),
+      fitted: rootMeanSquare(errors.flatMap(each => each.fitted)),
+      heldOut: rootMeanSquare(heldOut),
       worst: heldOut.reduce((most, error) => Math.max(most, Math.abs(error)), 0),
       parameters: fits[law],
     };
@@ -80,9 +81,6 @@ export function compareHeldOut(
 
 const errorsOf = (law: LawParameters, points: readonly RunPoint[]): number[] =>
   points.map(({ parameters, tokens, loss }) => Math.log(lossAt(law, parameters, tokens) / loss));
-
-const rms = (errors: readonly number[]): number =>
-  Math.sqrt(errors.reduce((sum, error) => sum + error * error, 0) / errors.length);
 
 /** Returns which points are fitted to and which are held out, once or a fold at a time. */
 export function splitsOf(points: readonly RunPoint[], holdout: Holdout): Split[] {

@@ -1,6 +1,7 @@
 /** The multi-power law: see `curve-laws.ts` for its formula. */
+import { mean } from '../mean.js';
 import type { SummedPoint } from './curve-points.js';
-import { EXPONENT, floorAndSum, mean, sizeTerm } from './curve-terms.js';
+import { EXPONENT, floorAndSum, sizeTerm } from './curve-terms.js';
 import type { Form, FormParameter } from './form.js';
 
 /**

@@ -11,6 +11,7 @@
  * excess²/2. The slope of this term outgrows that of the point's Huber term, which is at most δ·|ln N|, within
  * hundredths.
  */
+import { mean } from '../mean.js';
 import { type LawParameters, type ParameterName, parameterNames } from './law.js';
 
 export const HUBER_DELTA = 1e-3;
@@ -206,7 +207,3 @@ export class LawObjective {
 
 /** Returns ln(e^a + e^b). */
 const logSum = (a: number, b: number): number => Math.max(a, b) + Math.log(1 + Math.exp(-Math.abs(a - b)));
-
-function mean(values: Float64Array): number {
-  return values.reduce((sum, value) => sum + value, 0) / values.length;
-}

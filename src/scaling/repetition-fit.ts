@@ -1,6 +1,7 @@
 /** What repeated tokens are worth, fitted to points with `uniqueTokens` by a law that was fitted without repetition. */
 import { z } from 'zod';
 import { UserError } from '../errors.js';
+import { rootMeanSquare } from '../mean.js';
 import { Random } from '../random.js';
 import { type BootstrapOptions, draw, interval, type RunPoint } from './bootstrap.js';
 import { directionsOf } from './diagnosis.js';
@@ -121,9 +122,8 @@ function openOf(points: readonly RepeatedPoint[], law: LawParameters, found: Rep
 }
 
 function rmsOf(points: readonly RepeatedPoint[], law: LawParameters, repetition: Repetition): number {
-  const squares = points.map(
-    ({ parameters, tokens, uniqueTokens = tokens, loss }) =>
-      Math.log(repeatedLossAt(law, repetition, parameters, tokens, uniqueTokens) / loss) ** 2,
+  const errors = points.map(({ parameters, tokens, uniqueTokens = tokens, loss }) =>
+    Math.log(repeatedLossAt(law, repetition, parameters, tokens, uniqueTokens) / loss),
   );
-  return Math.sqrt(squares.reduce((sum, square) => sum + square, 0) / squares.length);
+  return rootMeanSquare(errors);
 }

@@ -9,6 +9,7 @@
  * beyond.
  */
 import { UserError } from '../errors.js';
+import { mean, rootMeanSquare } from '../mean.js';
 import { minimize } from './lbfgs.js';
 import { fitMixture, type MixtureFit, type MixtureLaw, type MixturePoint, mixtureLossAt } from './mixture.js';
 import { huber, huberSlope } from './objective.js';
@@ -65,7 +66,7 @@ export function fitReplay(points: readonly Point[], parameters: number, law?: Mi
   return {
     ...curve,
     points: chosen.length,
-    rms: Math.sqrt(residuals.reduce((sum, r) => sum + r * r, 0) / residuals.length),
+    rms: rootMeanSquare(residuals),
     parameters: size,
     tokensPerParameter: [Math.min(...lengths), Math.max(...lengths)],
     replay: [ratios[0]!, ratios.at(-1)!],
@@ -93,7 +94,6 @@ function runEnds(points: readonly Point[]): Point[] {
 /** Minimises Huber's loss on ln L from one start of ρ; S and K start at least squares. ρ = 0 stays 0. */
 function fitFrom(points: readonly Point[], rho: number) {
   const logs = points.map(({ replay }) => Math.log(replay! + rho));
-  const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
   const [middle, level] = [mean(logs), mean(points.map(({ sourceLoss }) => sourceLoss!))];
   const slope =
     mean(points.map(({ sourceLoss }, i) => (sourceLoss! - level) * (logs[i]! - middle))) /

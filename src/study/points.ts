@@ -1,6 +1,7 @@
 /** The points of a study: a row for each evaluation of each run, in the columns that `fit` reads. */
 import { stringify } from 'csv-stringify/sync';
 import type { RunRecord } from '../report/runs.js';
+import { sourceOf } from './engine.js';
 import { lineOf } from './plan.js';
 import type { Study, StudyRun } from './state.js';
 
@@ -76,12 +77,14 @@ export interface StudyPoint {
  * of 0.
  */
 export function studyPoints(study: Study): StudyPoint[] {
-  return study.runs.flatMap(run => pointsOf(run, study));
+  const byName: RunsByName = new Map(study.runs.map(run => [run.name, run]));
+  return study.runs.flatMap(run => pointsOf(run, study.source, byName));
 }
 
+type RunsByName = ReadonlyMap<string, StudyRun>;
+
 /** Returns the run that a run starts from. */
-const startOf = ({ from }: StudyRun, { runs }: Study): StudyRun | undefined =>
-  from && 'run' in from ? runs.find(({ name }) => name === from.run) : undefined;
+const startOf = (run: StudyRun, runs: RunsByName): StudyRun | undefined => runs.get(sourceOf(run) ?? '');
 
 interface Trained {
   readonly tokens: number;
@@ -89,29 +92,28 @@ interface Trained {
 }
 
 /** Returns what the parts of a line that come before this one were trained. */
-function trainedBefore(run: StudyRun, study: Study): Trained {
-  const start = startOf(run, study);
-  return start && lineOf(start) === lineOf(run) ? trainedAfter(start, study) : { tokens: 0, flops: 0 };
+function trainedBefore(run: StudyRun, runs: RunsByName): Trained {
+  const start = startOf(run, runs);
+  return start && lineOf(start) === lineOf(run) ? trainedAfter(start, runs) : { tokens: 0, flops: 0 };
 }
 
 /** Returns what a line was trained up to the end of this part. */
-function trainedAfter(run: StudyRun, study: Study): Trained {
-  const before = trainedBefore(run, study);
+function trainedAfter(run: StudyRun, runs: RunsByName): Trained {
+  const before = trainedBefore(run, runs);
   const { tokens = 0, flops = 0 } = run.record?.evaluations.at(-1) ?? {};
   return { tokens: before.tokens + tokens, flops: before.flops + flops };
 }
 
 /** Returns the tokens per parameter of the model that a CPT run, or its line, starts from. */
-function sourceTokensPerParameter(run: StudyRun, study: Study): number | undefined {
+function sourceTokensPerParameter(run: StudyRun, runs: RunsByName): number | undefined {
   if (run.strategy !== 'cpt') return undefined;
-  const start = startOf(run, study);
+  const start = startOf(run, runs);
   if (!start?.part) return run.record!.config.source?.tokensPerParameter;
-  if (lineOf(start) === lineOf(run)) return sourceTokensPerParameter(start, study);
-  return trainedAfter(start, study).tokens / start.record!.config.parameters.total;
+  if (lineOf(start) === lineOf(run)) return sourceTokensPerParameter(start, runs);
+  return trainedAfter(start, runs).tokens / start.record!.config.parameters.total;
 }
 
-function pointsOf(run: StudyRun, study: Study): StudyPoint[] {
-  const { source } = study;
+function pointsOf(run: StudyRun, source: string | undefined, runs: RunsByName): StudyPoint[] {
   const { record } = run;
   if (!record) return [];
   const { config, evaluations, probes } = record;
@@ -119,8 +121,8 @@ function pointsOf(run: StudyRun, study: Study): StudyPoint[] {
   const millions = /^(\d+)M$/.exec(nominal ?? '');
   const decays = config.schedule.schedule !== 'constant';
   const steps = Math.round(config.tokens / config.batchTokens);
-  const before = trainedBefore(run, study);
-  const ofSource = sourceTokensPerParameter(run, study);
+  const before = trainedBefore(run, runs);
+  const ofSource = sourceTokensPerParameter(run, runs);
   return evaluations.flatMap(({ step, tokens: own, flops, heldOut }) => {
     const found = heldOut[run.language];
     if (own === 0 || !found) return [];
