@@ -157,7 +157,7 @@ export type { RunSummary, TrainObserver } from './run/context.js';
 export { type DryRun, dryRun } from './run/dry-run.js';
 export type { HealthLimits, HealthOptions } from './run/health.js';
 export type { RunMemory } from './run/memory.js';
-export type { EvaluationLine, HeldOutLoss, StepLine } from './run/metrics.js';
+export type { EvaluationLine, HeldOutLoss, ProbeLine, StepLine } from './run/metrics.js';
 export {
   type ResumeOptions,
   type RunOptions,

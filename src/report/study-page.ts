@@ -13,6 +13,7 @@ import {
   parameterTable,
   runsTable,
   savingsTable,
+  sourceEndsTable,
   type TextTable,
 } from './study-tables.js';
 import { finalPairsOf, type StudyView, savingsOf } from './study-view.js';
@@ -102,6 +103,9 @@ export function studySections(view: StudyView, figures: StudyFigures): Section[]
         forgettingTable(view),
       ),
     },
+    ...(view.fromEarlier.length > 0
+      ? [{ id: 'source-ends', title: 'How long the source was trained', html: sourceEndsPart(view) }]
+      : []),
     ...(figures.probes.length > 0
       ? [{ id: 'probes', title: 'In context: copying and induction', html: part(figures.probes, '') }]
       : []),
@@ -120,6 +124,11 @@ function part(figures: readonly Figure[], waitsFor: string, text?: TextTable): s
   );
   const plots = shown.length > 0 ? `<div class="plots">${shown.join('\n')}</div>` : waits(waitsFor);
   return text && text.rows.length > 0 ? `${plots}\n${scroll(text)}` : plots;
+}
+
+function sourceEndsPart(view: StudyView): string {
+  const found = sourceEndsTable(view);
+  return found.rows.length > 0 ? scroll(found) : waits('Waits for CPT from an earlier end of its source.');
 }
 
 const list = (items: readonly string[]): string =>

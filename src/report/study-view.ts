@@ -38,6 +38,8 @@ export interface StudyCurve {
   /** The share of source-language tokens, 0 to 1. */
   readonly replay: number;
   readonly account?: string;
+  /** The tokens per parameter of the source's end that CPT starts from, where it is not the last. */
+  readonly sourceEnd?: number;
   readonly points: readonly StudyCurvePoint[];
   /** Whether the curve reaches the end of the run. */
   readonly isDone: boolean;
@@ -65,6 +67,8 @@ export interface StudyView {
   readonly source?: string;
   readonly targets: readonly string[];
   readonly curves: readonly StudyCurve[];
+  /** CPT from earlier ends of the source, which stands in no other curve. */
+  readonly fromEarlier: readonly StudyCurve[];
   readonly fits: readonly LanguageFits[];
   /** The runs; empty where only points are known. */
   readonly rows: readonly StudyRow[];

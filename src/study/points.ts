@@ -27,6 +27,7 @@ const columns = [
   'sourceInduction',
   'learningRate',
   'sourceTokensPerParameter',
+  'sourceEnd',
   'replay',
   'account',
   'warmupTokens',
@@ -65,6 +66,8 @@ export interface StudyPoint {
   readonly sourceInduction?: number;
   readonly learningRate: number;
   readonly sourceTokensPerParameter?: number;
+  /** The tokens per parameter of the source's end that the line starts from, where it is not the last. */
+  readonly sourceEnd?: number;
   readonly replay: number;
   readonly account?: string;
   readonly warmupTokens: number;
@@ -153,6 +156,7 @@ function pointsOf(run: StudyRun, source: string | undefined, runs: RunsByName): 
         ...(sourceProbe && { sourceCopy: sourceProbe.copy.accuracy, sourceInduction: sourceProbe.induction.accuracy }),
         learningRate: config.schedule.learningRate,
         ...(ofSource !== undefined && { sourceTokensPerParameter: ofSource }),
+        ...(run.sourceEnd !== undefined && { sourceEnd: run.sourceEnd }),
         replay: run.replay,
         ...(run.account && { account: run.account }),
         warmupTokens: Math.round(config.schedule.warmup * steps) * config.batchTokens,

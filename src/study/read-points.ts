@@ -33,6 +33,7 @@ const rowSchema = z.object({
   sourceInduction: optional(z.coerce.number()),
   learningRate: z.coerce.number(),
   sourceTokensPerParameter: optional(z.coerce.number()),
+  sourceEnd: optional(z.coerce.number()),
   replay: z.coerce.number(),
   account: optional(z.string()),
   warmupTokens: z.coerce.number(),
