@@ -5,7 +5,7 @@ import { evaluationCost } from '../run/evaluations.js';
 import { passesOf } from '../run/repeats.js';
 import type { CommandResult, Terminal } from './command.js';
 import { showBytes } from './numbers.js';
-import { schedulePhases, showEvaluations, showPasses, showSchedule, showStages } from './show-run.js';
+import { schedulePhases, showEvaluations, showPasses, showProbes, showSchedule, showStages } from './show-run.js';
 import type { RunTime } from './speed.js';
 import { duration } from './study-table.js';
 
@@ -37,6 +37,7 @@ export function showDryRun(terminal: Terminal, dry: DryRun, time: RunTime): Comm
     const line = words(run);
     if (line !== undefined) terminal.print(line);
   }
+  if (run.probes !== undefined) terminal.print(showProbes(run));
   terminal.print(
     `checkpoints: ${checkpoints.count}, before the first step and every ${short(checkpoints.everySteps)} steps, ` +
       `${showBytes(checkpointBytes)} each; ${checkpoints.kept} are kept: ` +
@@ -80,6 +81,7 @@ export function showDryRun(terminal: Terminal, dry: DryRun, time: RunTime): Comm
       tokens: run.evaluation?.tokens,
       ...evaluationCost(run),
     },
+    ...(run.probes !== undefined && { probes: run.probes + 1 }),
     checkpoints,
     time,
     bytes,

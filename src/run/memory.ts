@@ -19,7 +19,8 @@ export interface RunMemory {
   /** The bytes of the running average of weights; 0 where the run keeps none. */
   readonly average: number;
   /**
-   * The bytes of activations, their gradients, scratch and kernel parameters, for the training step and the evaluation.
+   * The bytes of activations, their gradients, scratch and kernel parameters, for the training step, the evaluation and
+   * probes.
    */
   readonly activations: number;
   /** The bytes of batches, rotation table, reports, and the buffer through which tensors are read for a checkpoint. */
@@ -32,9 +33,13 @@ export interface RunMemory {
 
 /** Lays a run out as `train` would, and counts; nothing is allocated. */
 export function runMemory(adapter: AdapterDescription, run: ResolvedRun): RunMemory {
-  const { memory, model, parameters, step, evaluation, allocations } = dryStep(adapter, shapeOf(run));
+  const { memory, model, parameters, step, evaluation, probe, allocations } = dryStep(adapter, shapeOf(run));
   // losses and a checkpoint's parameters are read through one buffer, as large as the largest of them
-  const read = [bytesOf(evaluation.losses), ...model.specs.map(({ shape }) => 4 * sizeOf(shape))];
+  const read = [
+    bytesOf(evaluation.losses),
+    probe ? bytesOf(probe.losses) : 0,
+    ...model.specs.map(({ shape }) => 4 * sizeOf(shape)),
+  ];
   memory.createBuffer('readback', Math.max(step.history.sizeBytes, ...read));
 
   const sum = (sizes: number[]) => sizes.reduce((total, bytes) => total + bytes, 0);

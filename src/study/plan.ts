@@ -1,20 +1,21 @@
 /** The runs that a study asks for. */
 import { join } from 'node:path';
-import { meanShares } from '../data/shares.js';
 import { UserError } from '../errors.js';
 import { checkedFileName } from '../paths.js';
 import { MODEL_FIELDS, parseConfig, parseFields, type RunConfig } from '../run/config.js';
 import {
+  allSeeds,
   commonTargets,
-  type ReplayAccount,
-  type ReplayStage,
+  endsOf,
+  holdsFor,
   readStudyFile,
   type Strategy,
   type StudyFile,
-  sourceStages,
-  targetStages,
+  type StudySize,
+  seedsOf,
   targetsOf,
 } from './file.js';
+import { meanRatio, nameOfStages, type ReplayAccount, type ReplayStage, sourceStages, targetStages } from './replay.js';
 import { parseSlurm, type SlurmOptions } from './slurm/options.js';
 
 /** A run of a study, before it is started. */
@@ -29,6 +30,8 @@ export interface PlannedRun {
   readonly replay: number;
   /** How replay is paid for, if the run has any. */
   readonly account?: ReplayAccount;
+  /** The tokens per parameter of the source's end that CPT starts from, where it is not the last. */
+  readonly sourceEnd?: number;
   readonly seed: number;
   readonly config: RunConfig;
   /** The line that the run is a part of, in a study with `ends`. */
@@ -47,6 +50,10 @@ export interface LinePart {
   readonly kind: 'trunk' | 'end';
   readonly tokensPerParameter: number;
 }
+
+/** Whether a part is the end of a line after so many tokens per parameter. */
+const isEnd = (part: LinePart | undefined, tokensPerParameter: number): boolean =>
+  part?.kind === 'end' && part.tokensPerParameter === tokensPerParameter;
 
 /** The name of a run, or of the line that it is a part of. */
 export const lineOf = ({ name, part }: Pick<PlannedRun, 'name' | 'part'>): string => part?.line ?? name;
@@ -75,12 +82,14 @@ export function readStudyPlan(path: string, out?: string): StudyPlan {
 }
 
 function planStudy(study: StudyFile, path: string): StudyPlan {
-  const { source, strategies, sizes, seeds } = study;
+  const { source, strategies, sizes } = study;
   checkCount(study, path);
-  const runs = seeds.flatMap(seed =>
-    sizes.flatMap(({ name: size, targets = commonTargets(study), from, ...own }) => {
+  const runs = allSeeds(study).flatMap(seed =>
+    sizes.flatMap(entry => {
+      const { name: size, targets = commonTargets(study), from, seeds: _, ends: __, ...own } = entry;
+      if (!seedsOf(study, entry).includes(seed)) return [];
       const origin = `'${path}': size '${size}'`;
-      const context = { study, size, seed, fields: runFields(study, own, path, origin), origin };
+      const context = { study, entry, seed, fields: runFields(study, own, path, origin), origin };
       const runs: PlannedRun[] = [];
       let start: PlannedRun['from'];
       if (from !== undefined) {
@@ -99,8 +108,14 @@ function planStudy(study: StudyFile, path: string): StudyPlan {
           );
         }
         runs.push(...planLine(context, 'cpt', target, { from: start }));
-        for (const replayed of replaysOf(study, size, target)) {
+        for (const replayed of replaysOf(study, size, target, seed)) {
           runs.push(...planLine(context, 'cpt', target, { from: start, ...replayed }));
+        }
+        for (const { tokensPerParameter } of study.sourceEnds.filter(each => holdsFor(each, size, target, seed))) {
+          for (const end of tokensPerParameter) {
+            const from = runs.find(({ part, strategy }) => strategy === 'source' && isEnd(part, end))!;
+            runs.push(...planLine(context, 'cpt', target, { from: { run: from.name }, sourceEnd: end }));
+          }
         }
       }
       return runs;
@@ -121,14 +136,17 @@ const MOST_RUNS = 10_000;
 
 /** Counts the runs that a study may have before any is planned. @throws UserError when there are too many. */
 function checkCount(study: StudyFile, path: string): void {
-  const { sizes, seeds, replay, ends } = study;
-  const parts = ends ? 2 * ends.tokensPerParameter.length : 1;
+  const { sizes, replay, sourceEnds } = study;
   const ratios = replay.reduce((sum, { ratios, account }) => sum + (ratios?.length ?? 1) * account.length, 0);
-  const most = sizes.reduce((sum, { targets = commonTargets(study) }) => sum + 1 + targets.length * (2 + ratios), 0);
-  if (seeds.length * most * parts <= MOST_RUNS) return;
+  const earlier = sourceEnds.reduce((sum, { tokensPerParameter }) => sum + tokensPerParameter.length, 0);
+  const most = sizes.reduce((sum, size) => {
+    const parts = 2 * (endsOf(study, size)?.tokensPerParameter.length ?? 0.5);
+    const lines = 1 + (size.targets ?? commonTargets(study)).length * (2 + ratios + earlier);
+    return sum + seedsOf(study, size).length * lines * parts;
+  }, 0);
+  if (most <= MOST_RUNS) return;
   throw new UserError(
-    `'${path}': sizes, targets, replay and seeds multiply to ${seeds.length * most * parts} runs; ` +
-      `a study has at most ${MOST_RUNS}`,
+    `'${path}': sizes, targets, replay and seeds multiply to ${most} runs; ` + `a study has at most ${MOST_RUNS}`,
   );
 }
 
@@ -155,7 +173,7 @@ function runFields(study: StudyFile, own: Record<string, unknown>, path: string,
 
 interface PlanContext {
   readonly study: StudyFile;
-  readonly size: string;
+  readonly entry: StudySize;
   readonly seed: number;
   readonly fields: Record<string, unknown>;
   readonly origin: string;
@@ -168,12 +186,14 @@ interface Continuation {
   /** The stages of replay whose mean is `ratio`. */
   readonly stages?: readonly ReplayStage[];
   readonly account?: ReplayAccount;
+  readonly sourceEnd?: number;
 }
 
 /** Plans a run or, in a study with `ends`, its line: pieces of the trunk, and after each the end that branches off. */
 function planLine(context: PlanContext, strategy: Strategy, language: string, cpt?: Continuation): PlannedRun[] {
   const whole = planRun(context, strategy, language, cpt);
-  const { ends, out } = context.study;
+  const { out } = context.study;
+  const ends = endsOf(context.study, context.entry);
   if (!ends) return [whole];
   const line = whole.name;
   const replayed = whole.account === 'extra' ? 1 / (1 - whole.replay) : 1;
@@ -209,19 +229,21 @@ function planLine(context: PlanContext, strategy: Strategy, language: string, cp
 const CONTINUED = { warmup: 0, optimizerState: 'keep', dataOrder: 'continue' } as const;
 
 function planRun(
-  { study, size, seed, fields, origin }: PlanContext,
+  { study, entry, seed, fields, origin }: PlanContext,
   strategy: Strategy,
   language: string,
   cpt?: Continuation,
 ): PlannedRun {
   const { source, languages } = study;
-  const { ratio: replay = 0, stages, account } = cpt ?? {};
+  const { ratio: replay = 0, stages, account, sourceEnd } = cpt ?? {};
+  const size = entry.name;
   const name = [
     size,
     strategy,
     ...(strategy === 'source' ? [] : [language]),
-    ...(account ? [`replay${stages ? stages.map(nameOfStage).join('+') : replay}`, account] : []),
-    ...(study.seeds.length > 1 ? [`seed${seed}`] : []),
+    ...(account ? [`replay${stages ? nameOfStages(stages) : replay}`, account] : []),
+    ...(sourceEnd === undefined ? [] : [`from${sourceEnd}`]),
+    ...(allSeeds(study).length > 1 ? [`seed${seed}`] : []),
   ].join('-');
   const own = { name: language, path: languages[language]! };
   const sources =
@@ -250,6 +272,7 @@ function planRun(
     language,
     replay,
     ...(account && { account }),
+    ...(sourceEnd !== undefined && { sourceEnd }),
     seed,
     config: parseConfig(config, origin),
     ...(cpt && { from: cpt.from }),
@@ -262,20 +285,11 @@ function addReplayed(config: Record<string, unknown>, replay: number): void {
   else config.tokensPerParameter = Number(config.tokensPerParameter ?? 20) / (1 - replay);
 }
 
-function replaysOf({ replay }: StudyFile, size: string, target: string) {
+function replaysOf({ replay }: StudyFile, size: string, target: string, seed: number) {
   return replay
-    .filter(({ sizes, targets }) => (sizes?.includes(size) ?? true) && (targets?.includes(target) ?? true))
+    .filter(entry => holdsFor(entry, size, target, seed))
     .flatMap(({ ratios = [], stages, account }) => {
       const shares = stages ? [{ ratio: meanRatio(stages), stages }] : ratios.map(ratio => ({ ratio }));
       return account.flatMap(account => shares.map(share => ({ ...share, account })));
     });
 }
-
-function meanRatio(stages: readonly ReplayStage[]): number {
-  const [mean] = meanShares([{ weight: sourceStages(stages) }, { weight: targetStages(stages) }]);
-  return Number(mean!.toPrecision(12)); // 0.076 and not 0.07600000000000001
-}
-
-/** Names a stage in the name of its run: `0.3until0.2`, or `0.3to0.05until1`. */
-const nameOfStage = ({ until, ratio, to }: ReplayStage): string =>
-  `${ratio}${to === undefined ? '' : `to${to}`}until${until}`;

@@ -252,7 +252,7 @@ describe('a bad file is told what is wrong', () => {
     [
       'stages of lines',
       { replay: [{ stages: [{ until: 1, ratio: 0.1 }] }], train: {}, ...lines },
-      /replay has stages, which are parts of one run, and with ends each line is several/,
+      /replay has stages, which are parts of one run, and with ends a line of size 's' is several runs/,
     ],
     ['replay without CPT', { strategies: ['source'], replay: [{ ratios: [0.1] }] }, /replay needs the strategy 'cpt'/],
     ['a mistyped strategy', { strategies: ['finetune'] }, /strategies\.0/],
