@@ -194,7 +194,8 @@ function checkSourceEnds(study: StudyFile, path: string): void {
       if (missing === undefined && size.from === undefined) continue;
       const why =
         size.from === undefined
-          ? `there is no end of ${missing} tokens per parameter before the last; there are ${earlier.join(', ') || 'none'}`
+          ? `there is no end of ${missing} tokens per parameter before the last; ` +
+            `there are ${earlier.join(', ') || 'none'}`
           : 'its CPT runs start from a checkpoint, not from a source run';
       throw new UserError(`'${path}': sourceEnds: size '${size.name}': ${why}`);
     }
