@@ -62,6 +62,14 @@ export class NewFolder {
     }
   }
 
+  /** Makes a folder in this one, with checksums of its own. */
+  async fill(name: string, fill: (folder: NewFolder) => Promise<void>): Promise<void> {
+    const inner = new NewFolder(join(this.path, name));
+    mkdirSync(inner.path);
+    await fill(inner);
+    inner.finish();
+  }
+
   /** Writes the checksums, and flushes everything. */
   finish(): void {
     if (this.#sums.size > 0) this.write(CHECKSUMS, showChecksums(this.#sums));

@@ -65,9 +65,17 @@ export type { DocumentMarks, MarkOptions } from './data/document-marks.js';
 export { type DocumentPart, readDocuments } from './data/documents.js';
 export { findInputFiles, sizeOfFiles } from './data/inputs.js';
 export { measureTokens, type TokenMeasure } from './data/measure-tokens.js';
-export { Mixture, type MixtureSource, type MixtureState, type Sequence, type TokenSource } from './data/mixture.js';
+export {
+  Mixture,
+  type MixtureOptions,
+  type MixtureSource,
+  type MixtureState,
+  type Sequence,
+  type TokenSource,
+} from './data/mixture.js';
 export { readHeldOutText, type ScoredText } from './data/scored-text.js';
 export { TokenDataset, type TokenIndex } from './data/shards.js';
+export type { Weight, WeightStage } from './data/shares.js';
 export type { OnRead } from './data/text-stream.js';
 export type { NewToken } from './data/token-pieces.js';
 export { type TokenizeOptions, type TokenizeProgress, tokenizeFiles } from './data/tokenize.js';
@@ -238,6 +246,7 @@ export { lossAndGradients } from './train/gradients.js';
 export type { Exchange } from './train/shared-step.js';
 export { type Moments, Trainer, type TrainerOptions } from './train/step.js';
 export type { TrainerSettings } from './train/traced-step.js';
+export type { WeightAverage } from './train/weight-average.js';
 
 /**
  * Returns a model with random weights: N(0, 0.02), residual projections scaled by 1/√(2·layers). Free it with

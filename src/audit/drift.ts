@@ -2,7 +2,6 @@
 import { findModelFolder } from '../checkpoint/find.js';
 import { readModelConfig } from '../checkpoint/hf-config.js';
 import { loadModel, openModel } from '../checkpoint/model-folder.js';
-import { Mixture } from '../data/mixture.js';
 import { UserError } from '../errors.js';
 import type { Device } from '../gpu/device.js';
 import { flopsPerToken, parameterSpecs } from '../model/config.js';
@@ -11,6 +10,7 @@ import { llama, type Weights } from '../numerics/llama.js';
 import { adamw, globalNorm } from '../numerics/reference.js';
 import { learningRateAt } from '../optim/schedule.js';
 import { readRunConfig } from '../run/folder.js';
+import { mixtureOf } from '../run/mixture.js';
 import { openData } from '../run/run-data.js';
 import { Trainer } from '../train/step.js';
 import type { TrainerSettings } from '../train/traced-step.js';
@@ -74,7 +74,7 @@ export async function driftOf(folder: string, steps: number, a: SideOptions, b: 
         );
       }
     }
-    const mixture = new Mixture(data.sources, { seed: run.dataSeed, contextLength: T });
+    const mixture = mixtureOf(run, data);
     const [first, second] = sides as [Side, Side];
     const lines: DriftLine[] = [];
     for (let step = 1; step <= steps; step++) {

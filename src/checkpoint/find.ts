@@ -11,6 +11,9 @@ const FOLDER_OR_REPLACED = /^step-(\d{8})(\.replaced)?$/;
 export const checkpointFolder = (run: string, step: number): string =>
   join(run, 'checkpoints', `step-${String(step).padStart(8, '0')}`);
 
+/** Returns where a checkpoint has the running average of its weights, a model folder, if its run keeps one. */
+export const averageFolder = (checkpoint: string): string => join(checkpoint, 'average');
+
 /** Whether a folder is named as a run's checkpoints are. */
 export const isCheckpointFolder = (folder: string): boolean => FOLDER.test(basename(folder));
 

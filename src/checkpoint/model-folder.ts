@@ -128,17 +128,21 @@ function* bitsOf(weights: WeightFiles, spec: ParameterSpec): Generator<Uint16Arr
   for (const { stored } of weights.storedPieces(spec)) yield stored as Uint16Array;
 }
 
-/** Writes config.json, model.safetensors (f32) and, where given, tokenizer.json and what came with the model. */
+/**
+ * Writes config.json, model.safetensors (f32) and, where given, tokenizer.json and what came with the model.
+ * @param read what gives a parameter's values; by default the model does.
+ */
 export async function writeModel(
   model: Model,
   folder: NewFolder,
   tokenizerJson?: string,
   companions?: Companions,
+  read = (name: string): Promise<Float32Array> => model.read(name),
 ): Promise<void> {
   const config = hfConfig(model.config, 'F32', companions?.tokenIds);
   folder.write('config.json', `${JSON.stringify(config, null, 2)}\n`);
   if (companions) writeCompanionFiles(folder, companions.files);
   if (tokenizerJson !== undefined) folder.write('tokenizer.json', tokenizerJson);
-  const tensors = model.specs.map(({ name, shape }) => floatTensor(name, shape, () => model.read(name)));
+  const tensors = model.specs.map(({ name, shape }) => floatTensor(name, shape, () => read(name)));
   await writeSafetensors(folder.create(SINGLE), tensors);
 }

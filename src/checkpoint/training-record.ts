@@ -5,13 +5,18 @@
 import { existsSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { z } from 'zod';
+import { stagesSchema } from '../data/shares.js';
 import { UserError } from '../errors.js';
 import { parseJson, readJson, readText } from '../input-files.js';
 import { whyInvalid } from '../schema.js';
 import { isCheckpointFolder } from './find.js';
 
-/** The languages by name, and their shares in proportion to each other. */
-export const mixtureSchema = z.array(z.object({ name: z.string(), weight: z.number() })).min(1);
+/**
+ * The languages by name, and their shares in proportion to each other: the mean shares where those changed in `stages`.
+ */
+export const mixtureSchema = z
+  .array(z.object({ name: z.string(), weight: z.number(), stages: stagesSchema.optional() }))
+  .min(1);
 
 /** The source model of a CPT run, and how far it was trained. */
 export const originSchema = z.object({

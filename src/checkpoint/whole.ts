@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { CHECKSUMS, damageOf } from '../checksums.js';
 import { UserError } from '../errors.js';
-import { isCheckpointFolder, listCheckpoints } from './find.js';
+import { averageFolder, isCheckpointFolder, listCheckpoints } from './find.js';
 import { checkModelFolder } from './model-folder.js';
 import { SafetensorsFile } from './safetensors.js';
 import { readTrainingState } from './training-record.js';
@@ -15,13 +15,21 @@ export const OPTIMIZER = 'optimizer.safetensors';
  * where nothing is.
  */
 export async function damageOfCheckpoint(checkpoint: string): Promise<string | undefined> {
-  return (await damageOf(checkpoint)) ?? layoutFaultOf(checkpoint);
+  const average = averageFolder(checkpoint);
+  const ofAverage = existsSync(average) ? [average] : [];
+  for (const folder of [checkpoint, ...ofAverage]) {
+    const damage = await damageOf(folder);
+    if (damage !== undefined) return damage;
+  }
+  return layoutFaultOf(checkpoint);
 }
 
 /** Returns what is wrong with the layout of a checkpoint's files, which can be seen without checksums. */
 export function layoutFaultOf(checkpoint: string): string | undefined {
   try {
-    checkModelFolder(checkpoint);
+    for (const folder of [checkpoint, averageFolder(checkpoint)]) {
+      if (folder === checkpoint || existsSync(folder)) checkModelFolder(folder);
+    }
     SafetensorsFile.open(join(checkpoint, OPTIMIZER)).close();
     readTrainingState(checkpoint);
     return undefined;

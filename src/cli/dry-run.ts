@@ -5,7 +5,7 @@ import { evaluationCost } from '../run/evaluations.js';
 import { passesOf } from '../run/repeats.js';
 import type { CommandResult, Terminal } from './command.js';
 import { showBytes } from './numbers.js';
-import { schedulePhases, showEvaluations, showPasses, showProbes, showSchedule } from './show-run.js';
+import { schedulePhases, showEvaluations, showPasses, showProbes, showSchedule, showStages } from './show-run.js';
 import type { RunTime } from './speed.js';
 import { duration } from './study-table.js';
 
@@ -33,7 +33,10 @@ export function showDryRun(terminal: Terminal, dry: DryRun, time: RunTime): Comm
     `${short(run.tokens)} tokens in ${run.steps} steps of ${run.batchTokens} ` +
       `(${microBatches} x ${run.microBatch} sequences of ${run.contextLength}), ${short(flops)} FLOPs`,
   );
-  for (const words of [showPasses, showSchedule, showEvaluations]) terminal.print(words(run));
+  for (const words of [showStages, showPasses, showSchedule, showEvaluations]) {
+    const line = words(run);
+    if (line !== undefined) terminal.print(line);
+  }
   if (run.probes !== undefined) terminal.print(showProbes(run));
   terminal.print(
     `checkpoints: ${checkpoints.count}, before the first step and every ${short(checkpoints.everySteps)} steps, ` +
@@ -46,6 +49,7 @@ export function showDryRun(terminal: Terminal, dry: DryRun, time: RunTime): Comm
     parameters: 'parameters',
     gradients: 'gradients',
     optimizer: 'optimizer state',
+    ...(memory.average > 0 && { average: 'average' }),
     activations: 'activations',
     other: 'other',
     peak: 'peak',
@@ -68,6 +72,7 @@ export function showDryRun(terminal: Terminal, dry: DryRun, time: RunTime): Comm
     microBatches,
     checkpointing: run.checkpointing,
     flops,
+    sources: run.sources.map(({ name, weight, stages }) => ({ name, weight, ...(stages && { stages }) })),
     passes: passesOf(run),
     schedule: { schedule: run.schedule.schedule, peak: run.schedule.learningRate, phases: schedulePhases(run) },
     evaluations: {

@@ -1,4 +1,5 @@
 /** Says what a run is going to do, before it starts: schedule, evaluations, checkpoints, passes over its data. */
+import { shareSegments } from '../data/shares.js';
 import { learningRateAt } from '../optim/schedule.js';
 import { short } from '../report/numbers.js';
 import { evaluationCost } from '../run/evaluations.js';
@@ -62,9 +63,25 @@ export function showEvaluations(run: ResolvedRun): string {
     );
   }
   const first = run.evalTokens === null ? 'all ' : 'the first ';
+  const both = run.emaDecay === undefined ? '' : ', of the weights and of their average';
   const tokens = Object.entries(run.evaluation.tokens).map(([language, of]) => `${short(of)} of ${language}`);
   const share = `${digits(100 * cost.shareOfTraining)}% of the training's FLOPs`;
-  return `evaluations: ${count}, on ${first}held-out tokens (${tokens.join(', ')}): ${share}`;
+  return `evaluations: ${count}, on ${first}held-out tokens (${tokens.join(', ')})${both}: ${share}`;
+}
+
+/** Says how the shares of the sources change along a run; undefined where they don't. */
+export function showStages({ sources }: ResolvedRun): string | undefined {
+  if (!sources.some(({ stages }) => stages)) return undefined;
+  const percent = (share: number) => `${digits(100 * share)}%`;
+  const segments = shareSegments(sources.map(({ weight, stages }) => ({ weight: stages ?? weight })));
+  const shown = segments.map(({ until, start, end }) => {
+    const shares = sources.map(({ name }, i) => {
+      const [first, last] = [percent(start[i]!), percent(end[i]!)];
+      return `${name} ${first === last ? first : `${first} to ${last}`}`;
+    });
+    return `${shares.join(', ')} until ${percent(until)} of the tokens`;
+  });
+  return `mixture: ${shown.join('; ')}`;
 }
 
 /** Says how often a run with probes is probed. */

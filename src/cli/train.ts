@@ -1,4 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { averageFolder } from '../checkpoint/find.js';
 import { UserError } from '../errors.js';
 import { cacheFolder } from '../files.js';
 import {
@@ -26,7 +27,7 @@ import { interruptible } from './interruption.js';
 import { wholeNumber } from './numbers.js';
 import type { Progress } from './progress.js';
 import { withRanks } from './ranks.js';
-import { showEvaluations, showPasses, showProbes } from './show-run.js';
+import { showEvaluations, showPasses, showProbes, showStages } from './show-run.js';
 import { measureRun } from './speed.js';
 
 /** Adds the commands `train`, `cpt` and `resume`. */
@@ -217,6 +218,10 @@ async function watch(terminal: Terminal, body: (options: RunOptions) => Promise<
       `${short(summary.flops)} FLOPs`,
   );
   if (losses) terminal.print(`held-out loss in nats per token: ${losses}`);
+  if (summary.heldOutAverage) {
+    const average = averageFolder(summary.checkpoint);
+    terminal.print(`of the average of weights, in '${average}': ${showLosses(summary.heldOutAverage)}`);
+  }
   const findings = probeFindings([readRun(summary.folder)]);
   for (const finding of findings) terminal.print(finding);
   terminal.print(`checkpoint: ${summary.checkpoint}`);
@@ -242,6 +247,8 @@ export function observe(terminal: Terminal): { observer: TrainObserver; stop(): 
       );
       terminal.note(showEvaluations(run));
       if (run.probes !== undefined) terminal.note(showProbes(run));
+      const stages = showStages(run);
+      if (stages !== undefined) terminal.note(stages);
       terminal.note(showPasses(run));
       progress = terminal.progress(run.name, run.steps, 'steps');
     },

@@ -1,6 +1,7 @@
 /** A mixture of token sources by weight, drawn the same way every time; replay is one of the sources. */
 import { UserError } from '../errors.js';
 import { Random } from '../random.js';
+import { faultOfStages, isStaged, ShareSchedule, shareSegments, type Weight } from './shares.js';
 
 /** A source of training tokens. TokenDataset is one. */
 export interface TokenSource {
@@ -12,8 +13,15 @@ export interface TokenSource {
 export interface MixtureSource {
   readonly name: string;
   readonly tokens: TokenSource;
-  /** The share of the sequences, in proportion to the other weights. */
-  readonly weight: number;
+  /** The share of the sequences, in proportion to the other weights: of the whole run, or in stages. */
+  readonly weight: Weight;
+}
+
+export interface MixtureOptions {
+  readonly seed: number;
+  readonly contextLength: number;
+  /** The number of sequences of the run, which stages are parts of; needed where a weight has stages. */
+  readonly sequences?: number | undefined;
 }
 
 /** The number of sequences drawn from each source: all that is needed to go on. */
@@ -29,9 +37,10 @@ export interface Sequence {
 
 /**
  * Draws sequences from sources. The next one comes from the source with the largest deficit against its share (the
- * first on a tie), so that no share is ever off by more than a sequence or so. Each source is cut into windows of T+1
- * tokens at stride T. Their order is shuffled anew for each epoch, and depends on the seed and the source's name alone:
- * a target language comes in the same order with and without replay beside it.
+ * first on a tie), so that no share is ever off by more than a sequence or so. Where shares change along the run, the
+ * deficit is against the sum of the source's shares so far. Each source is cut into windows of T+1 tokens at stride T.
+ * Their order is shuffled anew for each epoch, and depends on the seed and the source's name alone: a target language
+ * comes in the same order with and without replay beside it.
  * @example
  * import { Mixture, TokenDataset } from 'babelgrad';
  *
@@ -45,18 +54,20 @@ export class Mixture {
   readonly contextLength: number;
   readonly #seed: number;
   readonly #drawn: number[];
+  /** What the sources are to have had, where their shares change. */
+  readonly #schedule: ShareSchedule | undefined;
   readonly #orders: ({ readonly epoch: number; readonly order: Uint32Array } | undefined)[];
 
   /**
    * Makes a mixture at its beginning.
-   * @throws UserError when there is no source, a weight is not positive, or a source has less than one sequence.
+   * @throws UserError when there is no source, a weight is not positive, stages are not sound, or a source has less
+   * than one sequence.
    */
-  constructor(sources: readonly MixtureSource[], { seed, contextLength }: { seed: number; contextLength: number }) {
+  constructor(sources: readonly MixtureSource[], { seed, contextLength, sequences }: MixtureOptions) {
     if (sources.length === 0) throw new UserError('a run needs at least one source of tokens');
     for (const { name, tokens, weight } of sources) {
-      if (!(weight > 0 && Number.isFinite(weight))) {
-        throw new UserError(`source '${name}': the weight must be a positive number, not ${weight}`);
-      }
+      const fault = faultOfWeight(weight);
+      if (fault !== undefined) throw new UserError(`source '${name}': ${fault}`);
       if (tokens.trainTokens < contextLength + 1) {
         throw new UserError(
           `source '${name}' has ${tokens.trainTokens} training tokens, ` +
@@ -67,6 +78,11 @@ export class Mixture {
     this.sources = sources;
     this.contextLength = contextLength;
     this.#seed = seed;
+    if (isStaged(sources)) {
+      if (sequences === undefined)
+        throw new UserError('weights in stages need the sequences of the run: give sequences');
+      this.#schedule = new ShareSchedule(shareSegments(sources), sequences);
+    }
     this.#drawn = sources.map(() => 0);
     this.#orders = sources.map(() => undefined);
   }
@@ -86,19 +102,23 @@ export class Mixture {
   }
 
   #choose(): number {
-    const total = this.sources.reduce((sum, { weight }) => sum + weight, 0);
-    const drawn = this.#drawn.reduce((sum, n) => sum + n, 0);
-    let chosen = 0;
-    let largest = -Infinity;
-    this.sources.forEach(({ weight }, i) => {
-      // the deficit times the total weight: exact for whole weights, so that ties are ties
-      const deficit = weight * (drawn + 1) - total * this.#drawn[i]!;
-      if (deficit > largest) {
-        largest = deficit;
-        chosen = i;
-      }
-    });
-    return chosen;
+    const next = this.#drawn.reduce((sum, n) => sum + n, 0) + 1;
+    const deficits = this.#schedule ? this.#deficitsIn(this.#schedule, next) : this.#deficits(next);
+    return deficits.indexOf(Math.max(...deficits));
+  }
+
+  /** Returns the deficits times the total weight: exact for whole weights, so that ties are ties. */
+  #deficits(next: number): number[] {
+    const weights = this.sources.map(({ weight }) => weight as number);
+    const total = weights.reduce((sum, weight) => sum + weight, 0);
+    return weights.map((weight, i) => weight * next - total * this.#drawn[i]!);
+  }
+
+  /** Returns the deficits; a source that has no share now makes up for nothing. */
+  #deficitsIn(schedule: ShareSchedule, next: number): number[] {
+    return schedule
+      .targets(next)
+      .map((target, i) => (schedule.hasShare(i, next) ? target - this.#drawn[i]! : Number.NEGATIVE_INFINITY));
   }
 
   #draw(i: number): Uint32Array {
@@ -135,4 +155,10 @@ export class Mixture {
       this.#drawn[i] = n;
     });
   }
+}
+
+function faultOfWeight(weight: Weight): string | undefined {
+  if (typeof weight !== 'number') return faultOfStages(weight);
+  if (weight > 0 && Number.isFinite(weight)) return undefined;
+  return `the weight must be a positive number, not ${weight}`;
 }

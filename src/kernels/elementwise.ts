@@ -7,7 +7,7 @@ import { rowWindows } from './windows.js';
 
 /**
  * Calls of a kernel on operands of `count` elements each, of which a thread takes vectors: of operand `x` an X_VALUE.
- * Long tensors are taken window by window.
+ * Long tensors are taken window by window. Operands that are `shared` are bound whole, whatever their size.
  */
 export function elementwise(
   variants: VariantTable,
@@ -15,6 +15,7 @@ export function elementwise(
   count: number,
   operands: Readonly<Record<string, Operand>>,
   constants: Constants,
+  shared: Readonly<Record<string, Operand>> = {},
 ): KernelCall[] {
   checkIndexable(name, count);
   const { workgroup: WORKGROUP, each: EACH, vector: widest } = defaultElements(variants.adapter);
@@ -29,7 +30,7 @@ export function elementwise(
   return rowWindows(variants.maxBindingBytes, count, elements).map(window =>
     kernelCall(name, {
       constants: { WORKGROUP, EACH, VALUE: valueType('f32', vector), ...Object.fromEntries(values), ...constants },
-      operands: window.operands,
+      operands: { ...shared, ...window.operands },
       params: { count: window.count / vector },
       workgroups: linearGrid(Math.ceil(window.count / (WORKGROUP * EACH * vector))),
     }),

@@ -13,6 +13,7 @@ import {
   SHORT_UNITS,
   targetOf,
   unitOf,
+  withAverages,
 } from './runs.js';
 
 export const escapeHtml = (text: string): string =>
@@ -77,11 +78,12 @@ export function reportSections(runs: readonly RunRecord[], sourceLanguage?: stri
   const comparisons = compareRuns(runs);
   const unit = unitOf(runs);
   const evaluated = runs.filter(run => run.evaluations.length > 0);
+  const shown = withAverages(evaluated);
   const forgotten = knownForgetting(runs, sourceLanguage);
   const stepped = runs.filter(run => run.steps.length > 0);
   const figures = languagesOf(runs).flatMap(language => [
-    figure(heldOutPlot(evaluated, language, 'tokens')),
-    figure(heldOutPlot(evaluated, language, 'flops')),
+    figure(heldOutPlot(shown, language, 'tokens')),
+    figure(heldOutPlot(shown, language, 'flops')),
   ]);
   const probed = probedLanguages(runs).flatMap(language =>
     PROBE_TASKS.map(task => figure(probePlot(runs, language, task))),
@@ -113,7 +115,7 @@ Point at a dot for its numbers.</p>`,
       ? [{ id: 'forgetting', title: 'Forgetting', html: forgettingSection(forgotten, evaluated, unit) }]
       : []),
     ...(probed.length > 0 ? [{ id: 'probes', title: 'In context: copying and induction', html: plots(probed) }] : []),
-    { id: 'losses', title: 'Held-out loss along the way', html: scrolled(lossTable(runs)) },
+    { id: 'losses', title: 'Held-out loss along the way', html: scrolled(lossTable(withAverages(runs))) },
     {
       id: 'training',
       title: 'Training',
@@ -224,6 +226,10 @@ function lossTable(runs: readonly RunRecord[]): string {
   return table(['run', 'tokens', 'FLOPs', ...languages.map(language => `${language} (${SHORT_UNITS[unit]})`)], rows);
 }
 
+/** Shows a source's share of a run: the mean one where it changes. */
+const showShare = ({ name, weight, stages }: RunRecord['config']['sources'][number], total: number): string =>
+  `${name} ${percent(weight / total)}${stages === undefined ? '' : ' on average'}`;
+
 function runsTable(runs: readonly RunRecord[]): string {
   const head = [
     'run',
@@ -249,7 +255,7 @@ function runsTable(runs: readonly RunRecord[]): string {
       escapeHtml(targetOf(run)),
       short(config.parameters.total),
       short(config.parameters.withoutEmbeddings),
-      escapeHtml(config.sources.map(({ name, weight }) => `${name} ${percent(weight / total)}`).join(', ')),
+      escapeHtml(config.sources.map(source => showShare(source, total)).join(', ')),
       `${short(config.tokens)} tokens`,
       String(config.contextLength),
       `${short(config.batchTokens)} tokens`,

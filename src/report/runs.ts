@@ -67,6 +67,7 @@ const lineSchema = z.discriminatedUnion('kind', [
     tokens: z.number(),
     flops: z.number(),
     heldOut: z.record(z.string(), lossSchema),
+    heldOutAverage: z.record(z.string(), lossSchema).optional(),
   }),
   z.object({
     kind: z.literal('probe'),
@@ -122,6 +123,21 @@ export function readRun(folder: string): RunRecord {
     evaluations: lines.filter(line => line.kind === 'evaluation'),
     probes: lines.filter(line => line.kind === 'probe'),
   };
+}
+
+/**
+ * Returns the runs and, after them, the averages of weights that some keep: as runs that were evaluated in the same
+ * places.
+ */
+export function withAverages(runs: readonly RunRecord[]): RunRecord[] {
+  const averages = runs.flatMap(run => {
+    const evaluations = run.evaluations.flatMap(({ heldOutAverage, ...line }) =>
+      heldOutAverage ? [{ ...line, heldOut: heldOutAverage }] : [],
+    );
+    if (evaluations.length === 0) return [];
+    return [{ ...run, config: { ...run.config, name: `${run.config.name}, average` }, evaluations }];
+  });
+  return [...runs, ...averages];
 }
 
 const dataSchema = z.looseObject({ sources: mixtureSchema, tokenizer: z.string().optional() });

@@ -1,12 +1,13 @@
 /** Checkpoints of a run: a model folder with the optimizer's and the sampler's state beside it. */
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import type { Companions } from '../checkpoint/companions.js';
-import { checkpointFolder, listCheckpoints } from '../checkpoint/find.js';
+import { averageFolder, checkpointFolder, listCheckpoints } from '../checkpoint/find.js';
 import { writeModel } from '../checkpoint/model-folder.js';
 import { SafetensorsFile } from '../checkpoint/safetensors.js';
 import { floatTensor, writeSafetensors } from '../checkpoint/safetensors-write.js';
 import { TRAINING_FORMAT, type TrainingState } from '../checkpoint/training-record.js';
+import { SINGLE } from '../checkpoint/weight-files.js';
 import { OPTIMIZER } from '../checkpoint/whole.js';
 import type { MixtureState } from '../data/mixture.js';
 import { UserError } from '../errors.js';
@@ -64,7 +65,14 @@ export async function saveCheckpoint(
       await writeSafetensors(target.create(OUTER), momenta);
     }
     const training = { format: TRAINING_FORMAT, ...state, guard: [...(await trainer.guard())] };
-    target.write('training.json', `${JSON.stringify(training, null, 2)}\n`);
+    const record = `${JSON.stringify(training, null, 2)}\n`;
+    target.write('training.json', record);
+    const { average } = trainer;
+    if (!average) return;
+    await target.fill(basename(averageFolder(folder)), async inner => {
+      await writeModel(model, inner, tokenizerJson, companions, name => average.read(name));
+      inner.write('training.json', record);
+    });
   });
   for (const old of listCheckpoints(run).slice(0, -latest)) {
     if (!isKept(old.step)) removeFolderWhole(old.folder);
@@ -121,6 +129,22 @@ export function restoreTrainer(trainer: Trainer, checkpoint: string, step: numbe
     const length = hasScaler && file.shape(SCALER)[0] === 6 ? 6 : 4;
     const scaling = hasScaler ? file.read(SCALER, [length]) : undefined;
     trainer.restore(step, momentsOf, { scaling, guard: guard && Uint32Array.from(guard) });
+  } finally {
+    file.close();
+  }
+}
+
+/**
+ * Puts back the average of weights that a run keeps.
+ * @throws UserError when the checkpoint has none, or it does not fit the model.
+ */
+export function restoreAverage(trainer: Trainer, checkpoint: string): void {
+  const { average } = trainer;
+  if (!average) return;
+  const file = SafetensorsFile.open(join(averageFolder(checkpoint), SINGLE));
+  try {
+    const shapes = new Map(trainer.model.specs.map(({ name, shape }) => [name, shape]));
+    average.restore(name => file.read(name, shapes.get(name)!));
   } finally {
     file.close();
   }

@@ -1,5 +1,6 @@
 /** The configuration of a run: the schema of run.yaml, whose every field is also a flag. */
 import { z } from 'zod';
+import { stagesSchema } from '../data/shares.js';
 import { UserError } from '../errors.js';
 import { modelSchema } from '../model/config.js';
 import { CHECKPOINTING } from '../model/llama.js';
@@ -31,7 +32,10 @@ const language = z
 const sourceSchema = z.strictObject({
   name: language.describe('the language'),
   path: z.string().min(1).describe('folder made by tokenize'),
-  weight: z.number().positive().default(1).describe('share of the mixture, in proportion to the others'),
+  weight: z
+    .union([z.number().positive(), stagesSchema])
+    .default(1)
+    .describe('share of the mixture, in proportion to the others: a number, or a list of stages'),
 });
 
 /** The fields that only an imported checkpoint has are not given. */
@@ -43,7 +47,7 @@ export const MODEL_FIELDS = Object.keys(modelFields) as readonly (keyof typeof m
 const trainFields = {
   name: z.string().min(1).describe('name of the run (default: the folder)'),
   out: z.string().min(1).describe('folder of the run'),
-  sources: z.array(sourceSchema).min(1).describe('token sources'),
+  sources: z.array(sourceSchema).min(1).describe('token sources; weights in stages are for the config file alone'),
   heldOut: z
     .record(language, z.string())
     .describe('held-out sets by language: folders made by tokenize (default: those of the sources)'),
@@ -105,6 +109,13 @@ const trainFields = {
     .number()
     .min(0)
     .describe('a gradient norm above this many times its mean over 50 updates is a spike; 0: none is'),
+  emaDecay: z
+    .number()
+    .gt(0)
+    .lt(1)
+    .describe(
+      'keep a running average of the weights: the share of it that stays at each step, 0.999 say (default none)',
+    ),
   seed: z.int().min(0).describe('of the initial weights and, unless dataSeed is given, of the data'),
   dataSeed: z.int().min(0).describe('of the order of the data'),
   evalEveryTokens: z
@@ -213,10 +224,10 @@ export function parseWith<Output>(
 ): Output {
   const asGiven = schema.safeParse(given);
   if (asGiven.success) return asGiven.data;
-  const fields = withNumbers(given, asGiven.error.issues);
+  const fields = withNumbers(given, asGiven.error.issues.flatMap(nearestForm));
   const parsed = schema.safeParse(fields);
   if (parsed.success) return parsed.data;
-  const issue = parsed.error.issues[0]!;
+  const issue = nearestForm(parsed.error.issues[0]!)[0]!;
   const field = issue.path.join('.');
   if (issue.code === 'unrecognized_keys') {
     const [key] = issue.keys as [string];
@@ -230,6 +241,14 @@ export function parseWith<Output>(
 
 const valueAt = (fields: unknown, path: readonly PropertyKey[]): unknown =>
   path.reduce((value, key) => (value as Record<PropertyKey, unknown> | undefined)?.[key], fields);
+
+/** Returns the issues of a value with the form that it comes nearest to, where it may have one of several. */
+function nearestForm(issue: z.core.$ZodIssue): z.core.$ZodIssue[] {
+  if (issue.code !== 'invalid_union') return [issue];
+  const depthOf = (issues: readonly z.core.$ZodIssue[]) => Math.max(...issues.map(({ path }) => path.length));
+  const [nearest = []] = [...issue.errors].sort((a, b) => depthOf(b) - depthOf(a));
+  return nearest.flatMap(inner => nearestForm({ ...inner, path: [...issue.path, ...inner.path] }));
+}
 
 const UNDERSCORED = /^[-+]?\d+(_\d+)+(\.\d+)?(e[-+]?\d+)?$/i;
 

@@ -35,6 +35,7 @@ export interface RunSummary {
   readonly flops: number;
   /** The losses of the last evaluation. */
   readonly heldOut: EvaluationLine['heldOut'];
+  readonly heldOutAverage?: EvaluationLine['heldOutAverage'];
   readonly checkpoint: string;
 }
 

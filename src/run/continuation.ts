@@ -1,5 +1,6 @@
 /** How a run goes on with its source model: the learning rate, AdamW's moments, and what is frozen at first. */
 import type { Origin } from '../checkpoint/training-record.js';
+import { isStaged, type Weight } from '../data/shares.js';
 import { UserError } from '../errors.js';
 import type { ModelConfig } from '../model/config.js';
 import { recipeFor } from '../model/recipe.js';
@@ -43,7 +44,8 @@ export function optimizerStateOf(config: RunConfig, source: Origin | undefined):
 
 /**
  * Returns whether the order of the data begins anew or goes on.
- * @throws UserError when it is to go on, and there is no source, or one that was trained on other data.
+ * @throws UserError when it is to go on, and there is no source, one that was trained on other data, or shares change:
+ * stages are parts of one run.
  */
 export function dataOrderOf(
   { dataOrder, sources }: RunConfig,
@@ -51,7 +53,15 @@ export function dataOrderOf(
 ): (typeof DATA_ORDERS)[number] {
   if (dataOrder === 'new') return dataOrder;
   if (!source) throw new UserError('dataOrder continue is for cpt: a run from random weights has no data to go on in');
-  const list = (mixture: Origin['sources']) => mixture?.map(({ name, weight }) => `${name} (${weight})`).join(', ');
+  if (isStaged(sources) || source.sources?.some(({ stages }) => stages)) {
+    const whose = isStaged(sources) ? 'this run' : `'${source.checkpoint}'`;
+    throw new UserError(
+      `dataOrder continue goes on with constant weights, and ${whose} has weights in stages, which are parts of its ` +
+        'own budget; leave dataOrder out',
+    );
+  }
+  const list = (mixture: readonly { readonly name: string; readonly weight: Weight }[] | undefined) =>
+    mixture?.map(({ name, weight }) => `${name} (${weight})`).join(', ');
   const [before, now] = [list(source.sources), list(sources)];
   if (before === now) return dataOrder;
   throw new UserError(

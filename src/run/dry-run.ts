@@ -26,6 +26,8 @@ export interface DryRun {
 
 /** The bytes of a parameter in a checkpoint: its value and two moments, in f32. */
 const CHECKPOINT_BYTES = 12;
+/** Those of its average, in f32. */
+const AVERAGE_BYTES = 4;
 
 /**
  * Finds out what `startRun` would do on the configured adapter, without making a buffer or writing a file.
@@ -48,7 +50,9 @@ export async function dryRun(
     const { chosen: adapter } = (await chooseAdapter(config.adapter)).choice;
     const checked = checkpoint ? checkModelFolder(checkpoint) : [];
     const run = resolve(config, checkpoint, data, adapter);
-    const checkpointBytes = CHECKPOINT_BYTES * run.parameters.total + Buffer.byteLength(data.tokenizerJson);
+    const tokenizerBytes = Buffer.byteLength(data.tokenizerJson);
+    const averageBytes = run.emaDecay === undefined ? 0 : AVERAGE_BYTES * run.parameters.total + tokenizerBytes;
+    const checkpointBytes = CHECKPOINT_BYTES * run.parameters.total + tokenizerBytes + averageBytes;
     return {
       run,
       memory: runMemory(adapter, run),

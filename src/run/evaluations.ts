@@ -1,7 +1,7 @@
 /**
  * How often a run is evaluated, and on how many held-out tokens: by default for a bounded share of its FLOPs. This
- * depends on budget, context and held-out sets alone. So runs that are compared, from scratch and by CPT on the same
- * data, are evaluated on the same tokens at the same steps.
+ * depends on budget, context and held-out sets alone, and on whether there is an average of weights to evaluate. So
+ * runs that are compared, from scratch and by CPT on the same data, are evaluated on the same tokens at the same steps.
  */
 import type { BatchShape } from '../model/llama.js';
 import type { RunConfig } from './config.js';
@@ -45,18 +45,23 @@ export interface EvaluatedRun {
   readonly heldOut: ReadonlyMap<string, number>;
 }
 
+/** The models that an evaluation takes: the weights and, where a run keeps one, their average. */
+const modelsOf = ({ emaDecay }: { readonly emaDecay?: number | undefined }): number => (emaDecay === undefined ? 1 : 2);
+
 /**
  * Chooses the evaluations. It obeys the configuration; the rest is chosen so that it takes less than a tenth of the
  * FLOPs.
  */
 export function chooseEvaluations(
-  { evalEveryTokens, evalTokens: given }: Pick<RunConfig, 'evalEveryTokens' | 'evalTokens'>,
+  { evalEveryTokens, evalTokens: given, emaDecay }: Pick<RunConfig, 'evalEveryTokens' | 'evalTokens' | 'emaDecay'>,
   { tokens, steps, contextLength: T, microBatch, heldOut }: EvaluatedRun,
 ): EvaluationChoice {
   const sequencesIn = (count: number) => Math.ceil(count / T);
   const all = sequencesIn(Math.max(0, ...heldOut.values()));
   // these are the sequences of one language, in all evaluations together
-  const affordable = Math.floor((PLANNED_SHARE * tokens) / FORWARD / (T * Math.max(1, heldOut.size)));
+  const affordable = Math.floor(
+    (PLANNED_SHARE * tokens) / FORWARD / (modelsOf({ emaDecay }) * T * Math.max(1, heldOut.size)),
+  );
   const enough = Math.max(1, Math.min(all, sequencesIn(given ?? ENOUGH_TOKENS)));
   const fewest = given === undefined ? Math.min(FEWEST_TIMES, affordable - 1) : 1;
   const chosen = Math.max(1, fewest, Math.min(MOST_TIMES, Math.floor(affordable / enough) - 1));
@@ -95,6 +100,7 @@ export function evaluationBatch(sequences: number, microBatch: number): number {
 export interface ResolvedEvaluations {
   readonly evaluations: number;
   readonly evaluation?: Evaluation | undefined;
+  readonly emaDecay?: number | undefined;
   readonly tokens: number;
   readonly flopsPerToken: number;
   readonly microBatch: number;
@@ -121,6 +127,6 @@ export function evaluationCost(
     (sum, tokens) => sum + Math.ceil(Math.ceil(tokens / T) / B) * B,
     0,
   );
-  const flops = (run.evaluations + 1) * sequences * T * run.flopsPerToken * FORWARD;
+  const flops = modelsOf(run) * (run.evaluations + 1) * sequences * T * run.flopsPerToken * FORWARD;
   return { flops, shareOfTraining: flops / (run.tokens * run.flopsPerToken) };
 }

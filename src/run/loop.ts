@@ -49,7 +49,7 @@ export async function train(context: TrainContext): Promise<RunSummary> {
   const resumedAt = context.isResumed ? trainer.step : undefined;
   /** What fell due after a step that was not finite: the weights may be no good, and the next steps will tell. */
   const owed = { evaluation: false, probe: false, checkpoint: false };
-  let heldOut: EvaluationLine['heldOut'] = {};
+  let losses: Pick<EvaluationLine, 'heldOut' | 'heldOutAverage'> = { heldOut: {} };
   let checkpoint = listCheckpoints(folder).at(-1)?.folder ?? '';
   observer?.onStart?.(run, device);
   try {
@@ -61,9 +61,10 @@ export async function train(context: TrainContext): Promise<RunSummary> {
       owed.evaluation = evaluates && (await isUnsound()) && !isLast;
       if (evaluates && !owed.evaluation) {
         await stepping.settle(false);
-        heldOut = await evaluate();
-        checkLosses(step, heldOut, folder);
-        const line = { kind: 'evaluation', step, tokens: tokensAt(step), flops: flopsAt(step), heldOut } as const;
+        losses = { heldOut: await evaluate() };
+        checkLosses(step, losses.heldOut, folder);
+        if (trainer.average) losses = { ...losses, heldOutAverage: await trainer.average.inPlace(evaluate) };
+        const line = { kind: 'evaluation', step, tokens: tokensAt(step), flops: flopsAt(step), ...losses } as const;
         if (!isResumed) metrics.append([line]);
         observer?.onEvaluation?.(line);
         reporter.restartClock();
@@ -103,7 +104,7 @@ export async function train(context: TrainContext): Promise<RunSummary> {
               mixture: mixture.state(),
               ...(step > 0 && { learningRate: learningRateAt(run.schedule, step, run.steps) }),
               updates: trainer.updates,
-              sources: run.sources.map(({ name, weight }) => ({ name, weight })),
+              sources: run.sources.map(({ name, weight, stages }) => ({ name, weight, ...(stages && { stages }) })),
               tokenizer: run.tokenizer,
             },
           },
@@ -123,7 +124,7 @@ export async function train(context: TrainContext): Promise<RunSummary> {
           steps: run.steps,
           tokens: tokensAt(step),
           flops: flopsAt(step),
-          heldOut,
+          ...losses,
           checkpoint,
         };
       }

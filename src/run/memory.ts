@@ -16,6 +16,8 @@ export interface RunMemory {
   readonly gradients: number;
   /** The bytes of AdamW's two moments. */
   readonly optimizer: number;
+  /** The bytes of the running average of weights; 0 where the run keeps none. */
+  readonly average: number;
   /**
    * The bytes of activations, their gradients, scratch and kernel parameters, for the training step, the evaluation and
    * probes.
@@ -44,13 +46,15 @@ export function runMemory(adapter: AdapterDescription, run: ResolvedRun): RunMem
   const inBuffers = ({ buffers }: Arena) => sum(buffers.map(({ sizeBytes }) => sizeBytes));
   const gradients = inBuffers(step.gradients);
   const optimizer = inBuffers(step.m) + inBuffers(step.v);
+  const average = step.average ? inBuffers(step.average) : 0;
   const activations = sum(allocations.map(bytesOfAllocation));
   return {
     parameters,
     gradients,
     optimizer,
+    average,
     activations,
-    other: memory.bytes - parameters - gradients - optimizer - activations,
+    other: memory.bytes - parameters - gradients - optimizer - average - activations,
     peak: memory.bytes,
     refusals: memory.refusals,
   };

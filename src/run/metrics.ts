@@ -37,6 +37,8 @@ export interface EvaluationLine {
   readonly tokens: number;
   readonly flops: number;
   readonly heldOut: Readonly<Record<string, HeldOutLoss>>;
+  /** The losses of the running average of weights, where the run keeps one. */
+  readonly heldOutAverage?: Readonly<Record<string, HeldOutLoss>>;
 }
 
 /** What the model does in context, by language. */

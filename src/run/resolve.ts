@@ -1,6 +1,7 @@
 /** Resolves a configuration into a run in which every number is fixed: the config.json of a run's folder. */
 import { z } from 'zod';
 import { type Origin, originSchema } from '../checkpoint/training-record.js';
+import { recordedWeights, stagesSchema } from '../data/shares.js';
 import { UserError } from '../errors.js';
 import { checkWindow, countParameters, flopsPerToken, type ModelConfig, modelSchema } from '../model/config.js';
 import { modelConfig } from '../model/fields.js';
@@ -41,7 +42,16 @@ export const resolvedSchema = z.object({
     nominal: z.string().nullable(),
   }),
   flopsPerToken: z.number(),
-  sources: z.array(z.object({ name: z.string(), path: z.string(), weight: z.number(), trainTokens: count })),
+  /** The sources; where weights are in stages, `weight` is the mean share of the run. */
+  sources: z.array(
+    z.object({
+      name: z.string(),
+      path: z.string(),
+      weight: z.number(),
+      stages: stagesSchema.optional(),
+      trainTokens: count,
+    }),
+  ),
   heldOut: z.record(z.string(), z.string()),
   /** The SHA-256 of the tokenizer.json that made the data. */
   tokenizer: z.string(),
@@ -78,6 +88,8 @@ export const resolvedSchema = z.object({
   // runs from before steps were skipped end at the first that is not finite
   maxSkippedSteps: z.int().nonnegative().default(0),
   spikeFactor: z.number().nonnegative().default(0),
+  /** β of the running average of weights, if the run keeps one. */
+  emaDecay: z.number().gt(0).lt(1).optional(),
   seed: z.int(),
   dataSeed: z.int(),
   /** The numbers of evaluations and, below, of checkpoints after the first; they are evenly spread. */
@@ -152,7 +164,10 @@ export function resolveRun(config: RunConfig, { data, maxBindingBytes, from }: R
     model: { ...model, maxPositionEmbeddings: Math.max(model.maxPositionEmbeddings, contextLength) },
     parameters: { ...parameters, nominal: config.preset ?? null },
     flopsPerToken: flopsPerToken(model),
-    sources: config.sources.map((source, i) => ({ ...source, trainTokens: data.sources[i]!.tokens.trainTokens })),
+    sources: recordedWeights(config.sources).map((weights, i) => {
+      const { name, path } = config.sources[i]!;
+      return { name, path, ...weights, trainTokens: data.sources[i]!.tokens.trainTokens };
+    }),
     heldOut: Object.fromEntries([...data.heldOut].map(([language, { folder }]) => [language, folder])),
     tokenizer: index.tokenizer,
     tokens,
@@ -175,6 +190,7 @@ export function resolveRun(config: RunConfig, { data, maxBindingBytes, from }: R
     },
     maxSkippedSteps: config.maxSkippedSteps,
     spikeFactor: config.spikeFactor,
+    ...(config.emaDecay !== undefined && { emaDecay: averageOf(config) }),
     seed: config.seed,
     dataSeed: config.dataSeed ?? config.seed,
     ...chooseEvaluations(config, { tokens, steps, contextLength, microBatch, heldOut }),
@@ -189,6 +205,17 @@ export function resolveRun(config: RunConfig, { data, maxBindingBytes, from }: R
     gradientType: config.gradientType,
     adapter: config.adapter ?? null,
   };
+}
+
+/** Returns the decay of the average. @throws UserError with diloco, whose ranks each have weights of their own. */
+function averageOf({ emaDecay, parallel }: RunConfig): number | undefined {
+  if (parallel === 'diloco') {
+    throw new UserError(
+      'emaDecay averages the weights of every step, and with parallel diloco each rank has its own: ' +
+        'leave emaDecay out, or take parallel data',
+    );
+  }
+  return emaDecay;
 }
 
 function continuedModel(config: RunConfig, { model, origin }: NonNullable<ResolveContext['from']>): ModelConfig {

@@ -7,7 +7,7 @@ import { TokenDataset } from '../data/shards.js';
 import { UserError } from '../errors.js';
 
 export interface Data {
-  readonly sources: readonly { readonly name: string; readonly weight: number; readonly tokens: TokenDataset }[];
+  readonly sources: readonly { readonly name: string; readonly tokens: TokenDataset }[];
   readonly heldOut: ReadonlyMap<string, TokenDataset>;
   readonly tokenizerJson: string;
   /** The marks around every document. */
@@ -20,7 +20,7 @@ export interface Data {
  * @throws UserError when one is missing or damaged, or their tokenizers or marks differ.
  */
 export function openData(
-  sources: readonly { readonly name: string; readonly path: string; readonly weight: number }[],
+  sources: readonly { readonly name: string; readonly path: string }[],
   heldOutPaths?: Readonly<Record<string, string>>,
 ): Data {
   const opened = new Map<string, TokenDataset>();
@@ -33,7 +33,7 @@ export function openData(
     for (const dataset of opened.values()) dataset.close();
   };
   try {
-    const openSources = sources.map(({ name, path, weight }) => ({ name, weight, tokens: open(path) }));
+    const openSources = sources.map(({ name, path }) => ({ name, tokens: open(path) }));
     const twice = sources.find(({ name, path }) => sources.some(other => other.name === name && other.path !== path));
     if (twice && !heldOutPaths) {
       throw new UserError(

@@ -6,7 +6,7 @@ import { findModelFolder, listCheckpoints } from '../checkpoint/find.js';
 import { checkModelFolder, loadModel } from '../checkpoint/model-folder.js';
 import { readTrainingState } from '../checkpoint/training-record.js';
 import { checkModelFiles, damageOfCheckpoint, latestWhole, notesOfChecksums } from '../checkpoint/whole.js';
-import { Mixture, type MixtureState } from '../data/mixture.js';
+import type { MixtureState } from '../data/mixture.js';
 import { UserError } from '../errors.js';
 import { writeFileWhole } from '../files.js';
 import type { Device } from '../gpu/device.js';
@@ -15,7 +15,7 @@ import { Model } from '../model/model.js';
 import { ALONE, type RankGroup } from '../parallel/ranks.js';
 import { Trainer } from '../train/step.js';
 import { adapting } from './adapt.js';
-import { makeOuterStep, restoreTrainer } from './checkpoint.js';
+import { makeOuterStep, restoreAverage, restoreTrainer } from './checkpoint.js';
 import type { RunConfig } from './config.js';
 import type { RunSummary, TrainObserver } from './context.js';
 import { notesOf } from './continuation.js';
@@ -35,6 +35,7 @@ import { HEALTH_FILE, type HealthOptions } from './health.js';
 import { withClaim, withDevice } from './held.js';
 import { train } from './loop.js';
 import { MetricsFile } from './metrics.js';
+import { mixtureOf } from './mixture.js';
 import { agree, sharedRun } from './parallel.js';
 import { repeatNotes } from './repeats.js';
 import type { ResolvedRun } from './resolve.js';
@@ -224,6 +225,7 @@ async function resumeClaimed(folder: string, options: ResumeOptions & WaitOption
     return trainFrom(device, folder, run, { model, companions }, data, options, trainer => {
       const state = readTrainingState(latest.folder);
       restoreTrainer(trainer, latest.folder, state.step, state.guard);
+      restoreAverage(trainer, latest.folder);
       const resumption = { mixture: state.mixture, checkpoint: latest.folder };
       if (!ranks.isLead) return resumption;
       for (const name of [METRICS, HEALTH_FILE]) {
@@ -272,7 +274,7 @@ async function trainFrom(
   let trainer: Trainer | undefined;
   try {
     const { ranks = ALONE } = options;
-    const mixture = new Mixture(data.sources, { seed: run.dataSeed, contextLength: run.contextLength });
+    const mixture = mixtureOf(run, data);
     trainer = await Trainer.create(model, trainerSettings(run, ranks.size));
     const beginning = prepare(trainer);
     if (beginning.mixture) mixture.restore(beginning.mixture);

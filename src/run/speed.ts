@@ -1,12 +1,12 @@
 /** Finds out how fast an adapter trains a run, with a few of its micro-batches. */
 import { sizeOf } from '../autograd/tensor.js';
-import { Mixture } from '../data/mixture.js';
 import type { Device } from '../gpu/device.js';
 import type { VariantTable } from '../kernels/variants.js';
 import { flopsPerToken, type ModelConfig, type ParameterSpec } from '../model/config.js';
 import { Model, type ModelOptions } from '../model/model.js';
 import { Random } from '../random.js';
 import { Trainer, type TrainerOptions } from '../train/step.js';
+import { mixtureOf } from './mixture.js';
 import { newModel, type ResolvedRun } from './resolve.js';
 import { openData } from './run-data.js';
 import { trainerSettings } from './step-shape.js';
@@ -32,7 +32,7 @@ export const microBatchFlops = ({
 export async function timeMicroBatch(device: Device, run: ResolvedRun, variants?: VariantTable): Promise<number> {
   const data = openData(run.sources, run.heldOut);
   try {
-    const mixture = new Mixture(data.sources, { seed: 0, contextLength: run.contextLength });
+    const mixture = mixtureOf(run, data, 0);
     const options = { precision: run.precision, ...(variants && { variants }) };
     return await timeSteps(device, run.model, options, trainerSettings(run), () => mixture.next(run.microBatch));
   } finally {

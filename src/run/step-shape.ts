@@ -19,6 +19,7 @@ export const trainerSettings = (run: ResolvedRun, ranks = 1): TrainerSettings =>
   optimizer: { ...run.optimizer, mostSkipped: run.maxSkippedSteps, spike: run.spikeFactor },
   checkpointing: run.checkpointing,
   frozenSteps: run.freezeBodySteps,
+  emaDecay: run.emaDecay,
   earlierUpdates: run.optimizerState === 'keep' ? run.source?.updates : 0,
 });
 
@@ -48,7 +49,8 @@ export function stepShape(
   const { contextLength: T, batchTokens, microBatch: B } = batchOf(fields, model, maxBindingBytes(adapter));
   const { beta1, beta2, eps, weightDecay, clip } = defaults;
   const optimizer = { beta1, beta2, eps, weightDecay, clip };
-  const settings = { B, T, microBatches: batchTokens / (B * T), optimizer, checkpointing: fields.checkpointing };
+  const { checkpointing, emaDecay } = fields;
+  const settings = { B, T, microBatches: batchTokens / (B * T), optimizer, checkpointing, emaDecay };
   return { model, settings };
 }
 

@@ -1,7 +1,7 @@
 /** Checks everything below a path that has checksums: a run, a checkpoint, a model folder, a data set or a study. */
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { listCheckpoints } from '../checkpoint/find.js';
+import { averageFolder, listCheckpoints } from '../checkpoint/find.js';
 import { checkModelFolder } from '../checkpoint/model-folder.js';
 import { hasWeights } from '../checkpoint/weight-files.js';
 import { latestWhole, layoutFaultOf } from '../checkpoint/whole.js';
@@ -30,7 +30,7 @@ export interface FolderCheck {
 export async function* verifyPath(path: string): AsyncGenerator<FolderCheck> {
   const folder = placeOfFolder(path);
   if (existsSync(join(folder, 'index.json'))) yield await verifyOne(folder, 'data');
-  else if (hasWeights(folder)) yield await verifyOne(folder, kindOfModel(folder));
+  else if (hasWeights(folder)) yield* await verifyModel(folder, kindOfModel(folder));
   else if (listCheckpoints(folder).length > 0) yield* verifyRun(folder);
   else if (existsSync(join(folder, 'study.json'))) yield* verifyRuns(join(folder, 'runs'));
   else {
@@ -54,9 +54,16 @@ async function* verifyRun(run: string): AsyncGenerator<FolderCheck> {
   const faults = faultsOf(() => readRunConfig(run));
   if (faults.length > 0) yield { folder: run, kind: 'run', files: undefined, bytes: 0, faults };
   const checks: FolderCheck[] = [];
-  for (const { folder } of listCheckpoints(run)) checks.push(await verifyOne(folder, 'checkpoint'));
+  for (const { folder } of listCheckpoints(run)) checks.push(...(await verifyModel(folder, 'checkpoint')));
   const whole = checks.some(check => check.faults.length > 0) ? await latestWhole(run) : undefined;
   yield* checks.map((check, i) => (whole && i === checks.length - 1 ? { ...check, wholeCheckpoint: whole } : check));
+}
+
+/** Checks a model and, where a checkpoint has one, the average of its weights. */
+async function verifyModel(folder: string, kind: 'checkpoint' | 'model'): Promise<FolderCheck[]> {
+  const average = averageFolder(folder);
+  const checks = [await verifyOne(folder, kind)];
+  return hasWeights(average) ? [...checks, await verifyOne(average, 'model')] : checks;
 }
 
 async function verifyOne(folder: string, kind: FolderCheck['kind']): Promise<FolderCheck> {

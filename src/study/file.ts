@@ -3,16 +3,10 @@ import { z } from 'zod';
 import { UserError } from '../errors.js';
 import { parseWith } from '../run/config.js';
 import { readYaml } from '../run/yaml.js';
+import { faultOfReplay, replayFields } from './replay.js';
 
 export const STRATEGIES = ['source', 'scratch', 'cpt'] as const;
 export type Strategy = (typeof STRATEGIES)[number];
-
-/**
- * How replay is paid for: `extra` keeps the target language's tokens and adds the replayed ones; `budget` takes the
- * replayed tokens out of the same number of tokens.
- */
-export const ACCOUNTS = ['extra', 'budget'] as const;
-export type ReplayAccount = (typeof ACCOUNTS)[number];
 
 const fields = z.record(z.string(), z.unknown());
 const languages = z.array(z.string().min(1)).min(1);
@@ -63,10 +57,9 @@ const studyFields = {
   train: fields.default({}),
   replay: z
     .array(
-      z.strictObject({
-        ratios: z.array(z.number().gt(0).lt(1)).min(1),
-        account: z.array(z.enum(ACCOUNTS)).min(1).default(['extra']),
-        ...scope,
+      z.strictObject({ ...replayFields, ...scope }).superRefine((entry, context) => {
+        const fault = faultOfReplay(entry);
+        if (fault !== undefined) context.addIssue({ code: 'custom', ...fault });
       }),
     )
     .default([]),
@@ -162,10 +155,16 @@ function checkNames(study: StudyFile, path: string): void {
 
 /** Checks the ends of lines. @throws UserError when they do not grow, or a field says what they say. */
 function checkEnds(study: StudyFile, path: string): void {
-  const { train, sizes } = study;
+  const { train, sizes, replay } = study;
   for (const size of sizes) {
     const ends = endsOf(study, size);
     if (!ends) continue;
+    if (replay.some(({ stages, sizes }) => stages && (sizes?.includes(size.name) ?? true))) {
+      throw new UserError(
+        `'${path}': replay has stages, which are parts of one run, and with ends a line of size '${size.name}' is ` +
+          'several runs; give ratios',
+      );
+    }
     const where = size.ends ? `size '${size.name}': ends` : 'ends';
     ends.tokensPerParameter.forEach((end, i, all) => {
       const before = all[i - 1] ?? 0;
@@ -195,7 +194,8 @@ function checkSourceEnds(study: StudyFile, path: string): void {
       if (missing === undefined && size.from === undefined) continue;
       const why =
         size.from === undefined
-          ? `there is no end of ${missing} tokens per parameter before the last; there are ${earlier.join(', ') || 'none'}`
+          ? `there is no end of ${missing} tokens per parameter before the last; ` +
+            `there are ${earlier.join(', ') || 'none'}`
           : 'its CPT runs start from a checkpoint, not from a source run';
       throw new UserError(`'${path}': sourceEnds: size '${size.name}': ${why}`);
     }

@@ -10,9 +10,9 @@ import { haveEnds, pointsCsv, type StudyPoint } from './points.js';
 export type { Fitting, LanguageFits };
 
 /**
- * Fits the points after warm-up of runs without replay and from the last end of their source, through the same reader as `fit points.csv --exclude warmup`.
- * Of runs with several annealed ends these alone count. Whole runs are resampled where there are enough of them to
- * draw from.
+ * Fits the points after warm-up of runs without replay and from the last end of their source, through the same reader
+ * as `fit points.csv --exclude warmup`. Of runs with several annealed ends these alone count. Whole runs are resampled
+ * where there are enough of them to draw from.
  */
 export function fitStudy(points: readonly StudyPoint[], targets: readonly string[], replicates = 200): LanguageFits[] {
   return targets.map(language => {

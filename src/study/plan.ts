@@ -8,7 +8,6 @@ import {
   commonTargets,
   endsOf,
   holdsFor,
-  type ReplayAccount,
   readStudyFile,
   type Strategy,
   type StudyFile,
@@ -16,6 +15,7 @@ import {
   seedsOf,
   targetsOf,
 } from './file.js';
+import { meanRatio, nameOfStages, type ReplayAccount, type ReplayStage, sourceStages, targetStages } from './replay.js';
 import { parseSlurm, type SlurmOptions } from './slurm/options.js';
 
 /** A run of a study, before it is started. */
@@ -26,7 +26,7 @@ export interface PlannedRun {
   readonly strategy: Strategy;
   /** The language that the run is trained in; for a source run, the source language. */
   readonly language: string;
-  /** The share of source-language tokens, 0 to 1. */
+  /** The share of source-language tokens, 0 to 1; the mean share where replay is in stages. */
   readonly replay: number;
   /** How replay is paid for, if the run has any. */
   readonly account?: ReplayAccount;
@@ -108,8 +108,8 @@ function planStudy(study: StudyFile, path: string): StudyPlan {
           );
         }
         runs.push(...planLine(context, 'cpt', target, { from: start }));
-        for (const { ratio, account } of replaysOf(study, size, target, seed)) {
-          runs.push(...planLine(context, 'cpt', target, { from: start, ratio, account }));
+        for (const replayed of replaysOf(study, size, target, seed)) {
+          runs.push(...planLine(context, 'cpt', target, { from: start, ...replayed }));
         }
         for (const { tokensPerParameter } of study.sourceEnds.filter(each => holdsFor(each, size, target, seed))) {
           for (const end of tokensPerParameter) {
@@ -137,7 +137,7 @@ const MOST_RUNS = 10_000;
 /** Counts the runs that a study may have before any is planned. @throws UserError when there are too many. */
 function checkCount(study: StudyFile, path: string): void {
   const { sizes, replay, sourceEnds } = study;
-  const ratios = replay.reduce((sum, { ratios, account }) => sum + ratios.length * account.length, 0);
+  const ratios = replay.reduce((sum, { ratios, account }) => sum + (ratios?.length ?? 1) * account.length, 0);
   const earlier = sourceEnds.reduce((sum, { tokensPerParameter }) => sum + tokensPerParameter.length, 0);
   const most = sizes.reduce((sum, size) => {
     const parts = 2 * (endsOf(study, size)?.tokensPerParameter.length ?? 0.5);
@@ -183,6 +183,8 @@ interface PlanContext {
 interface Continuation {
   readonly from: NonNullable<PlannedRun['from']>;
   readonly ratio?: number;
+  /** The stages of replay whose mean is `ratio`. */
+  readonly stages?: readonly ReplayStage[];
   readonly account?: ReplayAccount;
   readonly sourceEnd?: number;
 }
@@ -233,13 +235,13 @@ function planRun(
   cpt?: Continuation,
 ): PlannedRun {
   const { source, languages } = study;
-  const { ratio: replay = 0, account, sourceEnd } = cpt ?? {};
+  const { ratio: replay = 0, stages, account, sourceEnd } = cpt ?? {};
   const size = entry.name;
   const name = [
     size,
     strategy,
     ...(strategy === 'source' ? [] : [language]),
-    ...(account ? [`replay${replay}`, account] : []),
+    ...(account ? [`replay${stages ? nameOfStages(stages) : replay}`, account] : []),
     ...(sourceEnd === undefined ? [] : [`from${sourceEnd}`]),
     ...(allSeeds(study).length > 1 ? [`seed${seed}`] : []),
   ].join('-');
@@ -247,8 +249,8 @@ function planRun(
   const sources =
     replay > 0
       ? [
-          { ...own, weight: 1 - replay },
-          { name: source!, path: languages[source!]!, weight: replay },
+          { ...own, weight: stages ? targetStages(stages) : 1 - replay },
+          { name: source!, path: languages[source!]!, weight: stages ? sourceStages(stages) : replay },
         ]
       : [own];
   const evaluated = strategy === 'cpt' && source !== undefined ? [language, source] : [language];
@@ -286,5 +288,8 @@ function addReplayed(config: Record<string, unknown>, replay: number): void {
 function replaysOf({ replay }: StudyFile, size: string, target: string, seed: number) {
   return replay
     .filter(entry => holdsFor(entry, size, target, seed))
-    .flatMap(({ ratios, account }) => account.flatMap(account => ratios.map(ratio => ({ ratio, account }))));
+    .flatMap(({ ratios = [], stages, account }) => {
+      const shares = stages ? [{ ratio: meanRatio(stages), stages }] : ratios.map(ratio => ({ ratio }));
+      return account.flatMap(account => shares.map(share => ({ ...share, account })));
+    });
 }

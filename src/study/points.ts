@@ -1,6 +1,6 @@
 /** The points of a study: a row for each evaluation of each run, in the columns that `fit` reads. */
 import { stringify } from 'csv-stringify/sync';
-import type { RunRecord } from '../report/runs.js';
+import { isStaged, meanShares } from '../data/shares.js';
 import { sourceOf } from './engine.js';
 import { lineOf } from './plan.js';
 import type { Study, StudyRun } from './state.js';
@@ -68,6 +68,7 @@ export interface StudyPoint {
   readonly sourceTokensPerParameter?: number;
   /** The tokens per parameter of the source's end that the line starts from, where it is not the last. */
   readonly sourceEnd?: number;
+  /** The share of source-language tokens in the whole run: the mean share where it changes. */
   readonly replay: number;
   readonly account?: string;
   readonly warmupTokens: number;
@@ -130,7 +131,12 @@ function pointsOf(run: StudyRun, source: string | undefined, runs: RunsByName): 
     const found = heldOut[run.language];
     if (own === 0 || !found) return [];
     const tokens = before.tokens + own;
-    const uniqueTokens = uniqueOf(config.sources, tokens);
+    const shares = meanShares(run.config.sources, Math.min(1, tokens / config.tokens));
+    const uniqueTokens = uniqueOf(
+      config.sources.map(({ trainTokens }) => trainTokens),
+      shares,
+      tokens,
+    );
     const sourceLoss = run.strategy === 'cpt' && source !== undefined ? heldOut[source]?.loss : undefined;
     const probed = probes.find(probe => probe.step === step)?.probes;
     const ownProbe = probed?.[run.language];
@@ -147,7 +153,7 @@ function pointsOf(run: StudyRun, source: string | undefined, runs: RunsByName): 
         total,
         withoutEmbeddings,
         tokens,
-        targetTokens: Math.round(tokens * (1 - run.replay)),
+        targetTokens: Math.round(tokens * (isStaged(run.config.sources) ? shares[0]! : 1 - run.replay)),
         ...(uniqueTokens !== undefined && { uniqueTokens }),
         flops: flops + before.flops,
         loss: found.loss,
@@ -166,11 +172,13 @@ function pointsOf(run: StudyRun, source: string | undefined, runs: RunsByName): 
   });
 }
 
-/** Returns the tokens of each source up to all that it has; undefined where a source does not say how many it has. */
-function uniqueOf(sources: RunRecord['config']['sources'], tokens: number): number | undefined {
-  const total = sources.reduce((sum, { weight }) => sum + weight, 0);
-  const each = sources.map(({ weight, trainTokens }) =>
-    typeof trainTokens === 'number' ? Math.min((weight / total) * tokens, trainTokens) : Number.NaN,
+/**
+ * Returns how many tokens differ of those drawn by `shares` from sources of so many; undefined where a source does not
+ * say how many it has.
+ */
+function uniqueOf(trainTokens: readonly unknown[], shares: readonly number[], tokens: number): number | undefined {
+  const each = trainTokens.map((count, i) =>
+    typeof count === 'number' ? Math.min(shares[i]! * tokens, count) : Number.NaN,
   );
   const sum = Math.round(each.reduce((a, b) => a + b, 0));
   return Number.isFinite(sum) ? sum : undefined;

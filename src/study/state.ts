@@ -11,8 +11,9 @@ import { checkedFileName } from '../paths.js';
 import { type RunRecord, readRun } from '../report/runs.js';
 import { parseConfig } from '../run/config.js';
 import { whyInvalid } from '../schema.js';
-import { ACCOUNTS, STRATEGIES } from './file.js';
+import { STRATEGIES } from './file.js';
 import { type PlannedRun, runFolder, type StudyPlan } from './plan.js';
+import { ACCOUNTS } from './replay.js';
 
 /**
  * The states that need a word:

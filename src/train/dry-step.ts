@@ -38,7 +38,7 @@ export interface DryStep {
   readonly step: TracedStep;
   readonly evaluation: TracedLosses;
   readonly probe: TracedLosses | undefined;
-  /** The allocations of the micro-batch, the update, the evaluation, and probes. */
+  /** The allocations of micro-batch, update, evaluation, probes, and the exchange of weights with an average. */
   readonly allocations: readonly Allocation[];
 }
 
@@ -64,6 +64,7 @@ export function dryStep(
     planned(step.update),
     planned(evaluation.graph, ...evaluation.kept),
     ...(probe ? [planned(probe.graph, ...probe.kept)] : []),
+    ...(step.average ? [planned(step.swap)] : []),
   ];
   return { variants, memory, model, parameters, step, evaluation, probe, allocations };
 }

@@ -18,7 +18,9 @@ import {
   type StepHealth,
   scheduleWords,
 } from '../optim/adamw.js';
+import { averageComplement } from '../optim/average.js';
 import { HISTORY, TracedStep, type TrainerSettings } from './traced-step.js';
+import { checkDecay, WeightAverage } from './weight-average.js';
 
 /** The optimizer's state of a parameter, on the host. */
 export interface Moments {
@@ -68,6 +70,8 @@ export class Trainer {
    * @internal
    */
   readonly passes: readonly Command[];
+  /** The running average of the weights, with `emaDecay`. */
+  readonly average: WeightAverage | undefined;
   /** The number of optimizer steps made so far. */
   step = 0;
   readonly #traced: TracedStep;
@@ -77,11 +81,16 @@ export class Trainer {
     model: Model,
     settings: TrainerSettings,
     traced: TracedStep,
-    { microBatch, update }: { readonly microBatch: Plan; readonly update: Plan },
+    {
+      microBatch,
+      update,
+      average,
+    }: { readonly microBatch: Plan; readonly update: Plan; readonly average: WeightAverage | undefined },
   ) {
     this.model = model;
     this.settings = settings;
     this.#traced = traced;
+    this.average = average;
     this.plans = [microBatch, update];
     const program = traced.clear();
     for (let micro = 0; micro < settings.microBatches; micro++) {
@@ -92,9 +101,10 @@ export class Trainer {
   }
 
   /**
-   * Traces, plans and compiles the step.
-   * @throws UserError when a size is not a whole number above 0, sequences exceed the model's window, the model was
-   * destroyed or made to be used only, or a buffer exceeds the adapter's limits (its name and the limit are said).
+   * Traces, plans and compiles the step. An average of weights begins as the weights are now.
+   * @throws UserError when a size is not a whole number above 0, `emaDecay` is no decay, sequences exceed the model's
+   * window, the model was destroyed or made to be used only, or a buffer exceeds the adapter's limits (its name and the
+   * limit are said).
    */
   static async create(model: Model, options: TrainerOptions): Promise<Trainer> {
     const optimizer = { ...ADAMW_DEFAULTS, ...options.optimizer };
@@ -106,16 +116,20 @@ export class Trainer {
       );
     }
     checkWindow(model.config, settings.T);
+    checkDecay(settings.emaDecay);
     const { device } = model;
     const traced = new TracedStep(device, model, settings);
     let microBatch: Plan | undefined;
+    let update: Plan | undefined;
     try {
       const { variants } = model;
       microBatch = await plan(device, traced.microBatch, { variants });
-      const update = await plan(device, traced.update, { variants });
-      return new Trainer(model, settings, traced, { microBatch, update });
+      update = await plan(device, traced.update, { variants });
+      const average = await WeightAverage.create(model, traced);
+      return new Trainer(model, settings, traced, { microBatch, update, average });
     } catch (error) {
       microBatch?.destroy();
+      update?.destroy();
       traced.destroy();
       throw error;
     }
@@ -164,11 +178,11 @@ export class Trainer {
    * @internal
    */
   begin(sequences: Uint32Array, learningRate: number): void {
-    const { B, T, microBatches, optimizer, frozenSteps = 0 } = this.settings;
+    const { B, T, microBatches, optimizer, frozenSteps = 0, emaDecay } = this.settings;
     checkBatch(this.model, sequences, { B: microBatches * B, T });
     if (this.#unread === HISTORY) throw new Error(`${HISTORY} steps have not been read: call reports()`);
     const { device, config } = this.model;
-    const { packed, schedule, bodySchedule } = this.#traced;
+    const { packed, schedule, bodySchedule, averageRate } = this.#traced;
     device.write(packed, packSequences(sequences, this.settings, microBatches, config.vocabSize));
     this.step++;
     device.write(schedule.buffer!, scheduleWords(optimizer, this.step, learningRate, this.updates));
@@ -176,6 +190,7 @@ export class Trainer {
       const updates = this.step > frozenSteps ? this.#bodyUpdates : 0;
       device.write(bodySchedule.buffer!, scheduleWords(optimizer, updates, learningRate));
     }
+    if (averageRate) device.write(averageRate.buffer!, Float32Array.of(averageComplement(emaDecay!, this.step)));
   }
 
   /**
@@ -284,6 +299,7 @@ export class Trainer {
 
   destroy(): void {
     for (const made of this.plans) made.destroy();
+    this.average?.destroy();
     this.#traced.destroy();
   }
 

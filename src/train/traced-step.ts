@@ -18,6 +18,7 @@ import {
   STEP_HEALTH_BYTES,
   traceUpdate,
 } from '../optim/adamw.js';
+import { type AveragedWeights, traceAverage, traceSwap } from '../optim/average.js';
 
 export interface TrainerSettings extends BatchShape {
   /** The number of micro-batches of B sequences that make an optimizer step. */
@@ -31,6 +32,8 @@ export interface TrainerSettings extends BatchShape {
    * The number of updates that the moments had seen before the first step, if they come from another run; 0 by default.
    */
   readonly earlierUpdates?: number | undefined;
+  /** β of the running average of weights (see `optim/average.ts`), from 0 to below 1; by default there is none. */
+  readonly emaDecay?: number | undefined;
   /** The number of trainers that share a step, each with such a batch of its own; 1 by default. */
   readonly sharers?: number | undefined;
 }
@@ -51,6 +54,9 @@ export class TracedStep {
   readonly gradients: Arena;
   readonly m: Arena;
   readonly v: Arena;
+  /** The running average of the weights, and the rate [1] at which it follows them, where there is one. */
+  readonly average: Arena | undefined;
+  readonly averageRate: Tensor | undefined;
   readonly inputs: BatchInputs;
   /** The micro-batches of a step, one after another. */
   readonly packed: DeviceBuffer;
@@ -68,8 +74,10 @@ export class TracedStep {
   readonly history: DeviceBuffer;
   /** The forward and backward pass of a micro-batch, which adds to the gradients and to the loss. */
   readonly microBatch = new Graph();
-  /** The update: clipping and AdamW. */
+  /** The update: clipping, AdamW, and the average of weights. */
   readonly update = new Graph();
+  /** Lets weights and average change places; empty where there is no average. */
+  readonly swap = new Graph();
   readonly #norms: { destroy(): void };
   readonly #owned: DeviceBuffer[] = [];
 
@@ -90,6 +98,9 @@ export class TracedStep {
       this.gradients = this.#arena(memory, model, 'gradient');
       this.m = this.#arena(memory, model, 'm');
       this.v = this.#arena(memory, model, 'v');
+      const hasAverage = settings.emaDecay !== undefined;
+      this.average = hasAverage ? this.#arena(memory, model, 'average') : undefined;
+      this.averageRate = hasAverage ? tensor('rate of the average', [1]) : undefined;
       this.parameters = new Map(
         model.groups.map(({ name }) => {
           const gradient = this.gradients.tensor(name);
@@ -117,6 +128,10 @@ export class TracedStep {
       const { schedule, bodySchedule, stepHealth: health, guard, scaler } = this;
       const state = { loss: this.loss, schedule, bodySchedule, health, guard, scaler };
       this.#norms = traceUpdate(this.update, memory, this.#updated(model), settings.optimizer, state);
+      for (const averaged of this.#averaged(model)) {
+        traceAverage(this.update, averaged, { rate: this.averageRate!, health });
+        traceSwap(this.swap, averaged);
+      }
     } catch (error) {
       this.destroy();
       throw error;
@@ -147,6 +162,19 @@ export class TracedStep {
       v: this.v.span(names),
       schedule: this.#scheduleOf(names[0]!),
     }));
+  }
+
+  /** Returns what is averaged at once: all neighbours that have f16 copies, or have none. */
+  #averaged({ weights, halves }: ModelTensors): AveragedWeights[] {
+    const { average } = this;
+    if (!average) return [];
+    return weights
+      .stretches((a, b) => halves.has(a) === halves.has(b))
+      .map(names => ({
+        weight: weights.span(names),
+        average: average.span(names),
+        half: halves.has(names[0]!) ? halves.span(names) : undefined,
+      }));
   }
 
   #traceMicroBatch(model: ModelTensors, { B, T, microBatches, checkpointing, sharers = 1 }: TrainerSettings): void {

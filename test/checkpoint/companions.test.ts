@@ -38,7 +38,7 @@ test('data, checkpoint and prompts agree, also where the data is not as the toke
     ['no beginning', { bos: false }, { startIds: [], separatorId: 2 }],
     ['another end', { separator: '<unk>' }, { startIds: [1], separatorId: 0 }],
   ] as const) {
-    const data = openData([{ name: 'fr', path: await dataOf(`data ${name}`, options), weight: 1 }]);
+    const data = openData([{ name: 'fr', path: await dataOf(`data ${name}`, options) }]);
     data.close();
     expect(data.marks).toMatchObject(marks);
     const companions = withMarks(readCompanions(source), json, data.marks);
@@ -70,7 +70,7 @@ test('a model that expects other marks than the data has is noted', () => {
 
 test('data with other marks does not go into one run', async () => {
   const [one, other] = [await dataOf('with', {}), await dataOf('without', { bos: false })];
-  const sources = [one, other].map((each, i) => ({ name: `source ${i}`, path: each, weight: 1 }));
+  const sources = [one, other].map((each, i) => ({ name: `source ${i}`, path: each }));
   expect(() => openData(sources)).toThrow(/with' and '.*without' have different tokens around their documents/);
 });
 

@@ -38,6 +38,34 @@ test('sizes are refused by arithmetic, before anything is made of them', () => {
   expect(batchOf(sizes, model({}), 2 ** 30).microBatch).toBeLessThanOrEqual(8192);
 });
 
+describe('a weight in stages', () => {
+  const sources = (weight: string) => `sources: [{ name: en, path: en, weight: ${weight} }]`;
+
+  test('is a list, whose numbers may have underscores', () => {
+    const { sources: found } = read(sources('[{ until: 0.5, weight: 1_0 }, { until: 1, weight: 2, to: 1 }]'));
+    expect(found[0]!.weight).toEqual([
+      { until: 0.5, weight: 10 },
+      { until: 1, weight: 2, to: 1 },
+    ]);
+  });
+
+  test.each([
+    ['[]', /field 'sources.0.weight' is \[\]: the last stage must go until 1/],
+    ['[{ until: 0.5, weight: 1 }]', /field 'sources.0.weight' is .*: the last stage must go until 1, .* until 0.5/],
+    ['[{ until: 0.5, weight: 1 }, { until: 0.2, weight: 1 }]', /grows from stage to stage, up to 1, and 0.2 follows/],
+    ['[{ until: 2, weight: 1 }]', /up to 1, and 2 follows 0/],
+    ['[{ until: 1, weight: -1 }]', /the weight of a stage must be 0 or more, not -1/],
+    ['[{ until: 1, weight: abc }]', /field 'sources.0.weight.0.weight' is "abc": .*expected number/],
+    ['[{ until: 1, weigth: 1 }]', /field 'sources.0.weight.0.weight' is missing/],
+    ['[{ until: 1, weight: 1, ramp: linear }]', /unknown field 'ramp' in sources.0.weight.0/],
+    ['{ until: 1, weight: 1 }', /field 'sources.0.weight' is \{/],
+    ['0', /field 'sources.0.weight' is 0: Too small/],
+  ])('that is none: %s', (weight, message) => {
+    expect(() => read(sources(weight))).toThrow(message);
+    expect(() => read(sources(weight))).toThrow(UserError);
+  });
+});
+
 describe('YAML that a parser would', () => {
   const many = (count: number, line: (i: number) => string) => Array.from({ length: count }, (_, i) => line(i));
   test.each([

@@ -11,11 +11,11 @@ interface Case {
   readonly heldOut: Readonly<Record<string, number>>;
 }
 
-const planOf = (run: Case, given: { evalEveryTokens?: number; evalTokens?: number } = {}) => {
+const planOf = (run: Case, given: { evalEveryTokens?: number; evalTokens?: number; emaDecay?: number } = {}) => {
   const { tokens, batchTokens = 2048, contextLength = 128, microBatch = 16, heldOut } = run;
   const sizes = { tokens, steps: tokens / batchTokens, contextLength, microBatch };
   const plan = chooseEvaluations(given, { ...sizes, heldOut: new Map(Object.entries(heldOut)) });
-  const cost = evaluationCost({ ...sizes, ...plan, flopsPerToken: 6e6 })!;
+  const cost = evaluationCost({ ...sizes, ...plan, emaDecay: given.emaDecay, flopsPerToken: 6e6 })!;
   return { ...plan, share: cost.shareOfTraining, flops: cost.flops };
 };
 
@@ -27,9 +27,13 @@ describe('by default', () => {
         for (const held of [40, 127, 1000, 8191, 100_000, 3_000_000]) {
           for (const others of [[], [8191], [500, 77]]) {
             const heldOut = Object.fromEntries([held, ...others].map((count, i) => [`language ${i}`, count]));
-            const { share, evaluations, evaluation } = planOf({ tokens: 2048 * steps, microBatch, heldOut });
+            const given = { tokens: 2048 * steps, microBatch, heldOut };
+            const { share, evaluations, evaluation } = planOf(given);
             const what = JSON.stringify({ microBatch, heldOut });
             expect(share, what).toBeLessThanOrEqual(0.1);
+            // with an average of weights two models are evaluated, of at least one sequence at both ends of the run
+            const least = (2 * 2 * 128 * Object.keys(heldOut).length) / 3 / given.tokens;
+            expect(planOf(given, { emaDecay: 0.99 }).share, what).toBeLessThanOrEqual(Math.max(0.1, least));
             expect(evaluations, what).toBeGreaterThanOrEqual(1);
             expect(evaluations, what).toBeLessThanOrEqual(Math.min(20, steps));
             for (const language of Object.keys(heldOut)) expect(evaluation.tokens[language], what).toBeGreaterThan(0);

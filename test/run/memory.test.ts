@@ -49,6 +49,7 @@ describe('a dry run', () => {
   test.each([
     ['small, tied', { ...model }],
     ['with checkpointing', { ...model, checkpointing: 'layer' }],
+    ['with an average of weights', { ...model, emaDecay: 0.99 }],
     ['biases of Q, K, V', { ...model, qkvBias: true }],
     ['norms of Q and K, checkpointing', { ...model, qkNorm: true, checkpointing: 'layer' }],
     ['untied, a vocabulary in chunks', { ...model, hiddenSize: 16, vocabSize: 30_000, tieWordEmbeddings: false }],
@@ -79,8 +80,9 @@ describe('a dry run', () => {
     const largest = Math.max(...createBuffer.mock.calls.map(([, sizeBytes]) => sizeBytes));
     if (V > 1000) expect(chunk, 'the logits come in chunks').toBeLessThan(rows);
     if (chunk < rows) expect(largest, 'no buffer of [R, V]').toBe(4 * chunk * V);
-    const { parameters, gradients, optimizer, activations, other, peak } = memory;
-    expect(parameters + gradients + optimizer + activations + other).toBe(peak);
+    const { parameters, gradients, optimizer, average, activations, other, peak } = memory;
+    expect(parameters + gradients + optimizer + average + activations + other).toBe(peak);
+    expect(average).toBe(run.emaDecay === undefined ? 0 : parameters);
     expect([gradients, optimizer]).toEqual([parameters, 2 * parameters]);
     expect(memory.refusals).toEqual([]);
   });

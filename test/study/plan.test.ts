@@ -142,6 +142,39 @@ describe('runs', () => {
     ]);
   });
 
+  test('replay in stages is one run: its mean share stands for it, and sets the extra tokens', () => {
+    const stages = [
+      { until: 0.2, ratio: 0.3 },
+      { until: 1, ratio: 0.02, to: 0.1 },
+    ];
+    const { runs } = plan({ replay: [{ stages, account: ['extra', 'budget'], sizes: ['s'], targets: ['fr'] }] });
+    const replayed = runs.filter(({ replay }) => replay > 0);
+    const mean = 0.2 * 0.3 + 0.8 * 0.06;
+    expect(replayed.map(({ name, replay, config }) => [name, replay, config.tokens])).toEqual([
+      ['s-cpt-fr-replay0.3until0.2+0.02to0.1until1-extra', 0.108, 1000 / (1 - 0.108)],
+      ['s-cpt-fr-replay0.3until0.2+0.02to0.1until1-budget', 0.108, 1000],
+    ]);
+    expect(replayed[0]!.replay).toBeCloseTo(mean, 12);
+    expect(replayed[0]!.config.sources).toEqual([
+      {
+        name: 'fr',
+        path: 'data/fr',
+        weight: [
+          { until: 0.2, weight: 0.7 },
+          { until: 1, weight: 0.98, to: 0.9 },
+        ],
+      },
+      {
+        name: 'en',
+        path: 'data/en',
+        weight: [
+          { until: 0.2, weight: 0.3 },
+          { until: 1, weight: 0.02, to: 0.1 },
+        ],
+      },
+    ]);
+  });
+
   test('the budget of a size replaces that of all, in either unit', () => {
     const { runs } = plan({ train: { tokensPerParameter: 20 } });
     expect(runs.find(({ size }) => size === 'm')!.config).not.toHaveProperty('tokensPerParameter');
@@ -173,6 +206,8 @@ describe('runs', () => {
   });
 });
 
+const lines = { sizes: [{ name: 's', ...model }], ends: { tokensPerParameter: [1, 2] } };
+
 describe('a bad file is told what is wrong', () => {
   const cases: [string, Record<string, unknown>, RegExp][] = [
     ['an unknown field', { seed: [1] }, /study\.yaml': unknown field 'seed'; did you mean 'seeds'/],
@@ -193,6 +228,32 @@ describe('a bad file is told what is wrong', () => {
     ['a size that cannot be a folder', { sizes: [{ ...study.sizes[0], name: '../s' }] }, /sizes\.0\.name/],
     ['replay of no such size', { replay: [{ ratios: [0.1], sizes: ['xl'] }] }, /replay\.sizes names the size 'xl'/],
     ['a ratio of 1', { replay: [{ ratios: [1] }] }, /replay\.0\.ratios\.0/],
+    ['replay without ratios', { replay: [{ account: ['extra'] }] }, /replay\.0' is .*: give ratios, or stages/],
+    ['both', { replay: [{ ratios: [0.1], stages: [{ until: 1, ratio: 0.1 }] }] }, /give ratios, or stages/],
+    ['no stage', { replay: [{ stages: [] }] }, /replay\.0\.stages' is \[\]: the last stage must go until 1/],
+    [
+      'stages that do not grow',
+      {
+        replay: [
+          {
+            stages: [
+              { until: 0.5, ratio: 0.1 },
+              { until: 0.5, ratio: 0 },
+            ],
+          },
+        ],
+      },
+      /0\.5 follows 0\.5/,
+    ],
+    ['a stage beyond the end', { replay: [{ stages: [{ until: 2, ratio: 0.1 }] }] }, /up to 1, and 2 follows 0/],
+    ['a ratio above 1', { replay: [{ stages: [{ until: 1, ratio: 1.5 }] }] }, /replay\.0\.stages\.0\.ratio/],
+    ['stages without replay', { replay: [{ stages: [{ until: 1, ratio: 0 }] }] }, /some stage must have a weight/],
+    ['stages of replay alone', { replay: [{ stages: [{ until: 1, ratio: 1 }] }] }, /some stage must have a weight/],
+    [
+      'stages of lines',
+      { replay: [{ stages: [{ until: 1, ratio: 0.1 }] }], train: {}, ...lines },
+      /replay has stages, which are parts of one run, and with ends a line of size 's' is several runs/,
+    ],
     ['replay without CPT', { strategies: ['source'], replay: [{ ratios: [0.1] }] }, /replay needs the strategy 'cpt'/],
     ['a mistyped strategy', { strategies: ['finetune'] }, /strategies\.0/],
     ['an unknown field of Slurm', { slurm: { partitio: 'x' } }, /slurm: unknown field 'partitio'; .* 'partition'/],

@@ -2,6 +2,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { checkpointFolder } from '../../src/checkpoint/find.js';
+import { recordedWeights } from '../../src/data/shares.js';
 import { Random } from '../../src/random.js';
 import { type LawParameters, lossAt } from '../../src/scaling/law.js';
 import { type PlannedRun, readStudyPlan, runFolder, type StudyPlan } from '../../src/study/plan.js';
@@ -18,12 +19,14 @@ export interface MakeStudyOptions {
   readonly languages?: readonly string[];
   readonly seeds?: readonly number[];
   readonly ratios?: readonly number[];
+  /** Replay in stages, of the largest size. */
+  readonly stages?: readonly { readonly until: number; readonly ratio: number }[];
 }
 
 /** Plans a study of an English source in `folder`, and writes its plan. */
 export function makeStudy(
   folder: string,
-  { sizes = [1e5, 2e5, 4e5, 8e5], languages = ['fr'], seeds = [0], ratios = [] }: MakeStudyOptions = {},
+  { sizes = [1e5, 2e5, 4e5, 8e5], languages = ['fr'], seeds = [0], ratios = [], stages }: MakeStudyOptions = {},
 ): StudyPlan {
   mkdirSync(folder, { recursive: true });
   const file = join(folder, 'study.yaml');
@@ -33,7 +36,11 @@ export function makeStudy(
     languages: Object.fromEntries(['en', ...languages].map(language => [language, `data/${language}`])),
     source: 'en',
     sizes: sizes.map(parameters => ({ name: nameOf(parameters), preset: 'tiny', tokens: 20 * parameters })),
-    replay: ratios.length > 0 ? [{ ratios, account: ['extra', 'budget'], sizes: [nameOf(sizes.at(-1)!)] }] : [],
+    replay: [...(ratios.length > 0 ? [{ ratios }] : []), ...(stages ? [{ stages }] : [])].map(given => ({
+      ...given,
+      account: ['extra', 'budget'],
+      sizes: [nameOf(sizes.at(-1)!)],
+    })),
     seeds,
   };
   writeFileSync(file, JSON.stringify(study)); // JSON is YAML
@@ -59,7 +66,7 @@ export function makeRun(plan: StudyPlan, run: PlannedRun, share = 1): void {
     ...(run.strategy === 'cpt' && {
       source: { name: `${run.size}-source`, tokens, flops: 6 * parameters * tokens, tokensPerParameter: 20 },
     }),
-    sources: run.config.sources,
+    sources: recordedWeights(run.config.sources).map((weights, i) => ({ ...run.config.sources[i], ...weights })),
     tokens,
     steps: STEPS,
     contextLength: 128,

@@ -45,5 +45,6 @@ export const FAMILIES: readonly Family[] = [
     inVariants(rowVariants, update.gradientNormCases),
   ),
   family('adamw', ['adamw'], inVariants(tunedElements, update.adamwCases)),
+  family('weight_average', ['weight_average', 'swap'], inVariants(byElementsAndVectors, update.weightAverageCases)),
   family('tensor_health', ['tensor_health'], inVariants(rowVariants, update.healthCases)),
 ];

@@ -5,6 +5,7 @@ import { accumulateCase, addCase, castCase } from '../../cases/elementwise.js';
 import { gradientNormCase, gradientNormPartialCase } from '../../cases/gradient-norm.js';
 import { tensorHealthCase, updateHealthCase } from '../../cases/health.js';
 import { elementCounts } from '../../cases/sizes.js';
+import { swapCase, weightAverageCase } from '../../cases/weight-average.js';
 import { INPUT_CLASSES, type InputClass } from '../../numerics/inputs.js';
 import { hasHalves, type Scope, storedTypes } from '../problem.js';
 import { ADVERSARIAL } from './rows.js';
@@ -55,6 +56,12 @@ export function* adamwCases({ adapter }: Scope): Generator<Case> {
     for (const given of ELEMENTS) yield adamwCase({ ...given, isHalf });
     yield adamwCase({ count: 1000, isHalf, staged: true });
   }
+}
+
+export function* weightAverageCases(): Generator<Case> {
+  for (const given of ELEMENTS) yield* [weightAverageCase(given), swapCase(given)];
+  for (const complement of [1, 9 / 11, 1e-5]) yield weightAverageCase({ count: 1000, complement });
+  yield weightAverageCase({ count: 1000, isSkipped: true });
 }
 
 export function* healthCases(): Generator<Case> {

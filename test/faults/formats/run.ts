@@ -57,6 +57,10 @@ const HEALTH = lines([
     parameters: [{ name: 'w', weight: TENSOR, gradient: TENSOR, gradientToWeight: 1, updateToWeight: 1 }],
   },
 ]);
+const STAGES = [
+  { until: 0.5, weight: 1 },
+  { until: 1, weight: 1, to: 2 },
+];
 const TRAINING = {
   format: 'babelgrad training state 1',
   run: 'french',
@@ -67,7 +71,7 @@ const TRAINING = {
   mixture: { drawn: [3, 4] },
   learningRate: 0.001,
   updates: 10,
-  sources: [{ name: 'fr', weight: 1 }],
+  sources: [{ name: 'fr', weight: 1, stages: STAGES }],
   tokenizer: 'abc',
 };
 const RESOLVED: ResolvedRun = {
@@ -77,7 +81,7 @@ const RESOLVED: ResolvedRun = {
   model: modelConfig({ preset: 'tiny', vocabSize: 300 }),
   parameters: { total: 9, withoutEmbeddings: 5, multiplied: 9, nominal: 'tiny' },
   flopsPerToken: 54,
-  sources: [{ name: 'fr', path: 'data/fr', weight: 1, trainTokens: 1000 }],
+  sources: [{ name: 'fr', path: 'data/fr', weight: 1, stages: STAGES, trainTokens: 1000 }],
   heldOut: { fr: 'data/fr' },
   tokenizer: 'abc',
   tokens: 1000,
@@ -104,6 +108,7 @@ const RESOLVED: ResolvedRun = {
   optimizer: { beta1: 0.9, beta2: 0.95, eps: 1e-8, weightDecay: 0.1, clip: 1 },
   maxSkippedSteps: 5,
   spikeFactor: 0,
+  emaDecay: 0.99,
   seed: 0,
   dataSeed: 0,
   evaluations: 2,
@@ -121,7 +126,7 @@ const RESOLVED: ResolvedRun = {
   adapter: null,
 };
 const RUN =
-  'out: runs/x\nsources:\n  - name: en\n    path: data/en\n  - { name: fr, path: "data/fr", weight: 2 }\npreset: tiny\ntokens: 20_000\nheldOut: { en: data/en }\nschedule: wsd\nlearningRate: 1e-3\n';
+  'out: runs/x\nsources:\n  - name: en\n    path: data/en\n  - { name: fr, path: "data/fr", weight: [{ until: 0.5, weight: 2 }, { until: 1, weight: 2, to: 1 }] }\npreset: tiny\ntokens: 20_000\nheldOut: { en: data/en }\nschedule: wsd\nlearningRate: 1e-3\nemaDecay: 0.99\n';
 const prepareRun = (folder: string) =>
   void writeRun(join(folder, '..'), { name: 'place', sources: { fr: 1 }, heldOut: { fr: [6, 5, 4], en: [4, 4, 4] } });
 

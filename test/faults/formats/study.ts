@@ -36,6 +36,7 @@ train: { contextLength: 64 }
 replay:
   - ratios: [0.1, 0.3]
     account: [extra, budget]
+  - { stages: [{ until: 0.2, ratio: 0.3 }, { until: 1, ratio: 0.02, to: 0.1 }], sizes: [m] }
 seeds: [0, 1]
 `;
 
