@@ -5,6 +5,8 @@ import { checkModelFolder } from '../checkpoint/model-folder.js';
 import { originOf } from '../checkpoint/training-record.js';
 import { type AdapterDescription, chooseAdapter } from '../gpu/adapters.js';
 import { maxBindingBytes } from '../gpu/limits.js';
+import { parameterGroups } from '../model/config.js';
+import { bytesOfMoments } from '../train/moments.js';
 import { checkOptimizerState } from './checkpoint.js';
 import type { RunConfig } from './config.js';
 import { notesOf } from './continuation.js';
@@ -23,9 +25,6 @@ export interface DryRun {
   /** What the user should know before starting the run. */
   readonly notes: readonly string[];
 }
-
-/** The bytes of a parameter in a checkpoint: its value and two moments, in f32. */
-const CHECKPOINT_BYTES = 12;
 
 /**
  * Finds out what `startRun` would do on the configured adapter, without making a buffer or writing a file.
@@ -48,7 +47,8 @@ export async function dryRun(
     const { chosen: adapter } = (await chooseAdapter(config.adapter)).choice;
     const checked = checkpoint ? checkModelFolder(checkpoint) : [];
     const run = resolve(config, checkpoint, data, adapter);
-    const checkpointBytes = CHECKPOINT_BYTES * run.parameters.total + Buffer.byteLength(data.tokenizerJson);
+    const moments = parameterGroups(run.model).reduce((sum, group) => sum + bytesOfMoments(group, run.momentType), 0);
+    const checkpointBytes = 4 * run.parameters.total + moments + Buffer.byteLength(data.tokenizerJson);
     return {
       run,
       memory: runMemory(adapter, run),

@@ -36,9 +36,9 @@ export function runMemory(adapter: AdapterDescription, run: ResolvedRun): RunMem
   memory.createBuffer('readback', Math.max(step.history.sizeBytes, ...read));
 
   const sum = (sizes: number[]) => sizes.reduce((total, bytes) => total + bytes, 0);
-  const inBuffers = ({ buffers }: Arena) => sum(buffers.map(({ sizeBytes }) => sizeBytes));
+  const inBuffers = ({ buffers }: Pick<Arena, 'buffers'>) => sum(buffers.map(({ sizeBytes }) => sizeBytes));
   const gradients = inBuffers(step.gradients);
-  const optimizer = inBuffers(step.m) + inBuffers(step.v);
+  const optimizer = inBuffers(step.moments);
   const activations = sum(allocations.map(bytesOfAllocation));
   return {
     parameters,

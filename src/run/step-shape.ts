@@ -16,6 +16,7 @@ export const trainerSettings = (run: ResolvedRun, ranks = 1): TrainerSettings =>
   microBatches: run.batchTokens / (ranks * run.microBatch * run.contextLength),
   sharers: run.parallel === 'data' ? ranks : 1,
   optimizer: { ...run.optimizer, mostSkipped: run.maxSkippedSteps, spike: run.spikeFactor },
+  momentType: run.momentType,
   checkpointing: run.checkpointing,
   frozenSteps: run.freezeBodySteps,
   earlierUpdates: run.optimizerState === 'keep' ? run.source?.updates : 0,
@@ -46,7 +47,8 @@ export function stepShape(
   const { contextLength: T, batchTokens, microBatch: B } = batchOf(fields, model, maxBindingBytes(adapter));
   const { beta1, beta2, eps, weightDecay, clip } = defaults;
   const optimizer = { beta1, beta2, eps, weightDecay, clip };
-  const settings = { B, T, microBatches: batchTokens / (B * T), optimizer, checkpointing: fields.checkpointing };
+  const { momentType, checkpointing } = fields;
+  const settings = { B, T, microBatches: batchTokens / (B * T), optimizer, momentType, checkpointing };
   return { model, settings };
 }
 

@@ -44,5 +44,6 @@ export const FAMILIES: readonly Family[] = [
     inVariants(rowVariants, update.gradientNormCases),
   ),
   family('adamw', ['adamw'], inVariants(tunedElements, update.adamwCases)),
+  family('adamw_8bit', ['adamw_8bit'], inVariants(rowVariants, update.adamw8bitCases)),
   family('tensor_health', ['tensor_health'], inVariants(rowVariants, update.healthCases)),
 ];
