@@ -1,6 +1,5 @@
 /** AdamW over one tensor whose moments are codes of 8 bits. */
-import { sizeOf } from '../autograd/tensor.js';
-import { adamw8bit, codesShape, MOMENT_BLOCK, maximaShape } from '../kernels/adamw-8bit.js';
+import { adamw8bit, codedSizes, MOMENT_BLOCK } from '../kernels/adamw-8bit.js';
 import { adamwBounds, gamma, storedBound, TINY } from '../numerics/bounds.js';
 import { FORMATS } from '../numerics/inputs.js';
 import type { Vector } from '../numerics/reference.js';
@@ -76,8 +75,7 @@ export function adamw8bitCase(given: AdamwCase): Case {
     encodeMoments({ m: Float32Array.from(m.values), v: Float32Array.from(m.values, value => value * value) });
   const schedule = new Float32Array(scheduleWords({ ...settings, clip: 0 }, step, lr).buffer);
   const corrections = staged ? [1, 1] : [schedule[1]!, schedule[2]!];
-  const codesCount = sizeOf(codesShape(count));
-  const maximaCount = sizeOf(maximaShape(count));
+  const sizes = codedSizes(count);
   return kernelCase({
     kernel: 'adamw_8bit',
     shape: `${count}${isHalf ? ', with an f16 copy' : ''}${staged ? ', frozen at first' : ''}`,
@@ -90,12 +88,12 @@ export function adamw8bitCase(given: AdamwCase): Case {
     },
     outputs: {
       parameter: updated(values('parameter')),
-      codes: updated(new Input('u8', codesCount, () => Float64Array.from(coded().codes), true)),
-      maxima: updated(new Input('f32', maximaCount, () => Float64Array.from(coded().maxima))),
+      codes: updated(new Input('u8', sizes.codes, () => Float64Array.from(coded().codes), true)),
+      maxima: updated(new Input('f32', sizes.maxima, () => Float64Array.from(coded().maxima))),
       ...(isHalf && { half: { type: 'f16', count } }),
     },
     flops: 15 * count,
-    bytes: 3 * 4 * count + 2 * (codesCount + 4 * maximaCount),
+    bytes: 3 * 4 * count + 2 * (sizes.codes + 4 * sizes.maxima),
     expected({ gradient, parameter, codes, maxima }) {
       const [correction1, correction2] = [1 / (1 - settings.beta1 ** step), 1 / (1 - settings.beta2 ** step)];
       const before = { parameter, ...widenMoments(codes, maxima, count) };
@@ -106,7 +104,7 @@ export function adamw8bitCase(given: AdamwCase): Case {
         reference: new Float64Array(length),
         bound: new Float64Array(length),
       });
-      const moments = { codes: zeros(codesCount), maxima: zeros(maximaCount) };
+      const moments = { codes: zeros(sizes.codes), maxima: zeros(sizes.maxima) };
       place({ values: after.m, bound: bounds.m }, CODES.m, 0, moments);
       place({ values: after.v, bound: bounds.v }, CODES.v, 1, moments);
       const half = { reference: after.parameter, bound: storedBound(bounds.parameter, after.parameter, 'f16') };

@@ -1,6 +1,5 @@
 /** What a run looks at: the reduction of a tensor, and of AdamW's update, to five numbers a part. */
-import { sizeOf } from '../autograd/tensor.js';
-import { codesShape, maximaShape } from '../kernels/adamw-8bit.js';
+import { codedSizes } from '../kernels/adamw-8bit.js';
 import { HEALTH_WORDS, healthParts, tensorHealth, updateHealth } from '../kernels/tensor-health.js';
 import { DIVISION, gamma, SQRT, squaresBound, TINY, U } from '../numerics/bounds.js';
 import { FORMATS, type InputClass } from '../numerics/inputs.js';
@@ -94,8 +93,8 @@ function codedUpdateCase(count: number, m: Input<'f32'>, v: Input<'f32'>): Case 
     inputClass: 'uniform',
     inputs: {
       health: healthInput(),
-      codes: new Input('u8', sizeOf(codesShape(count)), () => Float64Array.from(coded().codes), true),
-      maxima: new Input('f32', sizeOf(maximaShape(count)), () => Float64Array.from(coded().maxima)),
+      codes: new Input('u8', codedSizes(count).codes, () => Float64Array.from(coded().codes), true),
+      maxima: new Input('f32', codedSizes(count).maxima, () => Float64Array.from(coded().maxima)),
     },
     outputs: { report: reportOfParts(count) },
     expected({ codes, maxima }) {

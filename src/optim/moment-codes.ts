@@ -3,8 +3,7 @@
  * dynamic tree of Dettmers et al. (2021, arXiv 2110.02861, section 2.2). kernels/lib/moment_codes.wgsl says what the
  * codes are; here they are looked up in the order of what they stand for.
  */
-import { sizeOf } from '../autograd/tensor.js';
-import { codesShape, MOMENT_BLOCK, MOMENT_QUAD, maximaShape } from '../kernels/adamw-8bit.js';
+import { codedSizes, MOMENT_BLOCK, MOMENT_QUAD } from '../kernels/adamw-8bit.js';
 
 /** The optimizer's state of a parameter, on the host. */
 export interface Moments {
@@ -12,7 +11,7 @@ export interface Moments {
   readonly v: Float32Array;
 }
 
-/** The same in 8 bits, in the shapes of `codesShape` and `maximaShape`. */
+/** The same in 8 bits, in the shapes of kernels/adamw-8bit.ts. */
 export interface CodedMoments {
   readonly codes: Uint8Array;
   readonly maxima: Float32Array;
@@ -72,9 +71,9 @@ export function codeOf({ ends }: CodeTable, share: number): number {
 
 /** Rounds moments of as many elements to codes. */
 export function encodeMoments({ m, v }: Moments): CodedMoments {
-  const count = m.length;
-  const maxima = new Float32Array(sizeOf(maximaShape(count)));
-  const codes = new Uint8Array(sizeOf(codesShape(count)));
+  const sizes = codedSizes(m.length);
+  const maxima = new Float32Array(sizes.maxima);
+  const codes = new Uint8Array(sizes.codes);
   for (const [of, values] of Object.entries({ m, v })) {
     const [table, place] = of === 'm' ? [CODES.m, 0] : [CODES.v, 1];
     for (let first = 0, block = 0; first < codes.length / 2; first += MOMENT_BLOCK, block++) {

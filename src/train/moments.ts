@@ -1,9 +1,9 @@
-/** AdamW's moments of a model's parameters on the device: in f32, or in 8 bits where a parameter is large enough. */
+/** AdamW's moments of a model's parameters on the device: in f32, or those of matrices in 8 bits. */
 import { Arena } from '../autograd/arena.js';
 import { bytesOf, sizeOf, type Tensor } from '../autograd/tensor.js';
 import type { DeviceBuffer } from '../gpu/buffer.js';
 import type { Memory } from '../gpu/memory.js';
-import { codesShape, maximaShape } from '../kernels/adamw-8bit.js';
+import { codedSizes, codesShape, maximaShape } from '../kernels/adamw-8bit.js';
 import type { MomentsOf } from '../kernels/tensor-health.js';
 import type { ParameterGroup } from '../model/config.js';
 import type { Model } from '../model/model.js';
@@ -13,20 +13,15 @@ import { type CodedMoments, decodeMoments, encodeMoments, type Moments } from '.
 export const MOMENT_TYPES = ['f32', '8bit'] as const;
 export type MomentType = (typeof MOMENT_TYPES)[number];
 
-/**
- * A matrix of fewer elements keeps its moments in f32, as norms and biases do: they are no memory to speak of. The bound
- * is that of bitsandbytes.
- */
-const FEWEST_CODED = 4096;
-
-/** Whether the moments of a group are kept in 8 bits. */
-export const isCoded = ({ shape, decay }: Pick<ParameterGroup, 'shape' | 'decay'>, type: MomentType): boolean =>
-  type === '8bit' && decay && sizeOf(shape) >= FEWEST_CODED;
+/** Whether the moments of a group are kept in 8 bits: those of norms and biases are no memory to speak of. */
+export const isCoded = ({ decay }: Pick<ParameterGroup, 'decay'>, type: MomentType): boolean =>
+  type === '8bit' && decay;
 
 /** The bytes of a group's moments in a checkpoint. */
 export function bytesOfMoments(group: ParameterGroup, type: MomentType): number {
   const count = sizeOf(group.shape);
-  return isCoded(group, type) ? sizeOf(codesShape(count)) + 4 * sizeOf(maximaShape(count)) : 8 * count;
+  const { codes, maxima } = codedSizes(count);
+  return isCoded(group, type) ? codes + 4 * maxima : 8 * count;
 }
 
 /** The moments by group; those in f32 stand in the order of the groups. */
