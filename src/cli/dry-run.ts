@@ -40,7 +40,7 @@ export function showDryRun(terminal: Terminal, dry: DryRun, time: RunTime): Comm
       `${showBytes(checkpoints.kept * checkpointBytes)}`,
   );
   terminal.print(showTime(time));
-  terminal.print(`device memory, checkpointing: ${run.checkpointing}`);
+  terminal.print(`device memory, checkpointing: ${run.checkpointing}, moments: ${run.momentType}`);
   const names = {
     parameters: 'parameters',
     gradients: 'gradients',
@@ -66,6 +66,7 @@ export function showDryRun(terminal: Terminal, dry: DryRun, time: RunTime): Comm
     microBatch: run.microBatch,
     microBatches,
     checkpointing: run.checkpointing,
+    momentType: run.momentType,
     flops,
     passes: passesOf(run),
     schedule: { schedule: run.schedule.schedule, peak: run.schedule.learningRate, phases: schedulePhases(run) },

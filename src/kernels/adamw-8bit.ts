@@ -16,14 +16,14 @@ export const codesShape = (count: number): readonly number[] => [Math.ceil(count
 /** The shape of their blocks' largest |m| and v. */
 export const maximaShape = (count: number): readonly number[] => [Math.ceil(count / MOMENT_BLOCK), 2];
 
-/** The elements of both. */
+/** The numbers of their elements. */
 export const codedSizes = (count: number) => ({
   codes: 2 * MOMENT_QUAD * Math.ceil(count / MOMENT_QUAD),
   maxima: 2 * Math.ceil(count / MOMENT_BLOCK),
 });
 
 /**
- * As `adamw`, with `codes` and `maxima` of the shapes above in the place of m and v. Long tensors are taken window by
+ * Updates as `adamw` does, with `codes` and `maxima` of the shapes above in the place of m and v. Long tensors are taken window by
  * window.
  */
 export function adamw8bit(

@@ -59,6 +59,10 @@ const trainFields = {
   momentType: z
     .enum(MOMENT_TYPES)
     .describe("8bit: AdamW's moments of matrices in blocks of 256 that share a maximum, 2 bytes a parameter, not 8"),
+  memory: z
+    .string()
+    .regex(/^\d+(\.\d+)?\s?(MB|GB|MiB|GiB)$/, { error: 'it is no size such as 24GB, 16GiB or 500MB' })
+    .describe('what a run may take of the device, as in 24GB: microBatch, then checkpointing and momentType follow it'),
   checkpointing: z
     .enum(CHECKPOINTING)
     .describe('layer: keep only the input of each layer and compute the rest again in the backward pass'),

@@ -10,6 +10,7 @@ import { bytesOfMoments } from '../train/moments.js';
 import { checkOptimizerState } from './checkpoint.js';
 import type { RunConfig } from './config.js';
 import { notesOf } from './continuation.js';
+import { fitMemory, memoryNotes } from './fit-memory.js';
 import { type RunMemory, runMemory } from './memory.js';
 import { repeatNotes } from './repeats.js';
 import { type ResolvedRun, resolveRun } from './resolve.js';
@@ -54,12 +55,19 @@ export async function dryRun(
       memory: runMemory(adapter, run),
       adapter,
       checkpointBytes,
-      notes: [...checked, ...notesOf(run), ...repeatNotes(run)],
+      notes: [...checked, ...notesBefore(config, run)],
     };
   } finally {
     data.close();
   }
 }
+
+/** Returns what a user should know of a run before it starts. */
+export const notesBefore = (config: RunConfig, run: ResolvedRun): string[] => [
+  ...memoryNotes(config, run),
+  ...notesOf(run),
+  ...repeatNotes(run),
+];
 
 /** Resolves a run that starts from a checkpoint, or new. @throws UserError as `dryRun`. */
 export function resolve(
@@ -70,7 +78,9 @@ export function resolve(
 ): ResolvedRun {
   if (checkpoint) data.sources[0]!.tokens.checkTokenizerOf(checkpoint); // the sources' own are all one
   const from = checkpoint ? { model: readModelConfig(checkpoint), origin: originOf(checkpoint) } : undefined;
-  const run = resolveRun(config, { data, maxBindingBytes: maxBindingBytes(adapter), ...(from && { from }) });
+  const context = { data, maxBindingBytes: maxBindingBytes(adapter), ...(from && { from }) };
+  const resolved = (given: RunConfig) => resolveRun(given, context);
+  const run = config.memory === undefined ? resolved(config) : fitMemory(config, resolved, adapter);
   if (run.optimizerState === 'keep') checkOptimizerState(checkpoint!, run.model);
   return run;
 }
