@@ -4,6 +4,8 @@
 //   SCALED: times loss_scale, too.
 // logits [R, V], targets [R], losses [R]; dlogits [R, V] f32 or f16. A row whose target is IGNORED (0xffffffff) has
 // loss 0 and gradient 0.
+//   HITS: hits[r] = 1 where logits[r, target[r]] is larger than every other logit of the row, else 0; [R]. Without
+//   GRADIENT only.
 // A workgroup takes ROWS rows, VECTOR elements of each at a time (V is a multiple of it), in three passes over a row:
 // maximum, sum, gradient. Sums in f32.
 struct Params { rows: u32, columns: u32, scale: f32 }
@@ -16,6 +18,9 @@ var<storage, read> loss_scale: f32;
 #endif
 #if ${SEPARATE}
 var<storage, read_write> dlogits: array<DLOGITS_VALUE>;
+#endif
+#if ${HITS}
+var<storage, read_write> hits: array<f32>;
 #endif
 var<uniform> params: Params;
 
@@ -41,6 +46,14 @@ fn take_row(row: u32, thread: u32) {
   var most = VALUE(-3.4e38f);
   for (var v = thread; v < V; v += WORKGROUP) { most = max(most, logits[start + v]); }
   let largest = reduce_max(largest_of(most), thread);
+#if ${HITS}
+  var rivals = VALUE(-3.4e38f);
+  for (var v = thread; v < V; v += WORKGROUP) {
+    rivals = max(rivals, select(logits[start + v], VALUE(-3.4e38f), is_at(v * VECTOR, column)));
+  }
+  let rival = reduce_max(largest_of(rivals), thread);
+  if (thread == 0u) { hits[row] = select(0f, 1f, is_target && target_logit > rival); }
+#endif
   var exponentials = VALUE();
   for (var v = thread; v < V; v += WORKGROUP) { exponentials += exp(logits[start + v] - largest); }
   let sum = reduce_sum(total_of(exponentials), thread);

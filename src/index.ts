@@ -76,8 +76,9 @@ export { type TrainTokenizerOptions, trainTokenizer } from './data/tokenizer-tra
 export { UserError } from './errors.js';
 export { logLikelihoods, type ScoredTokens, type ScoreOptions } from './eval/log-likelihoods.js';
 export { logits } from './eval/logits.js';
+export { type Probe, Prober, probeShape, type TaskProbe } from './eval/probe.js';
 export { type Losses, sequencesOf, type TextLoss, textLoss } from './eval/text-loss.js';
-export { type BranchRows, TokenLosses, type TokenLossesOptions } from './eval/token-losses.js';
+export { type BranchRows, type Scores, TokenLosses, type TokenLossesOptions } from './eval/token-losses.js';
 export { CachedModel } from './generate/cached-model.js';
 export { type GenerateSettings, type Generation, generate, type Pace } from './generate/generate.js';
 export { type Distribution, distribution, type SamplingSettings, sample } from './generate/sample.js';
@@ -157,7 +158,7 @@ export type { RunSummary, TrainObserver } from './run/context.js';
 export { type DryRun, dryRun } from './run/dry-run.js';
 export type { HealthLimits, HealthOptions } from './run/health.js';
 export type { RunMemory } from './run/memory.js';
-export type { EvaluationLine, HeldOutLoss, StepLine } from './run/metrics.js';
+export type { EvaluationLine, HeldOutLoss, ProbeLine, StepLine } from './run/metrics.js';
 export {
   type ResumeOptions,
   type RunOptions,

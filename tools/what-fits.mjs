@@ -10,7 +10,7 @@ import { countParameters } from '../dist/src/model/config.js';
 import { modelConfig } from '../dist/src/model/fields.js';
 import { stepMemory } from '../dist/src/run/memory.js';
 
-/** [hidden, intermediate, layers, heads, key and value heads, size of a head, vocabulary, positions] and what differs. */
+/** [hidden, intermediate, layers, heads, key and value heads, head size, vocabulary, positions], and what differs. */
 const MODELS = {
   'SmolLM2-135M': [[576, 1536, 30, 9, 3, 64, 49_152, 8192]],
   'SmolLM2-360M': [[960, 2560, 32, 15, 5, 64, 49_152, 8192]],

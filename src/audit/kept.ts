@@ -36,6 +36,13 @@ export class Kept {
   }
 }
 
+/** Returns what several families kept; of two that have inputs of one kernel and variant, what the worse one kept. */
+export function mergeKept(families: readonly Kept[]): KeptInput[] {
+  const merged = new Kept();
+  for (const input of families.flatMap(({ inputs }) => inputs)) merged.note(input);
+  return merged.inputs;
+}
+
 const amountOf = ({ value }: Check): number => value ?? Number.POSITIVE_INFINITY;
 
 const countOf = (problem: Problem): number =>

@@ -4,7 +4,7 @@ import { type Expected, givenOf, type Problem } from '../cases/case.js';
 import { UserError } from '../errors.js';
 import type { Device } from '../gpu/device.js';
 import { BINS, type Errors, errorsOf } from './error-units.js';
-import { Kept, type KeptInput } from './kept.js';
+import { Kept, type KeptInput, mergeKept } from './kept.js';
 import { nonFiniteChecks } from './non-finite.js';
 import type { Scope } from './problem.js';
 import { type Check, finiteOrNull } from './report.js';
@@ -71,7 +71,7 @@ export async function auditKernels(devices: readonly Device[], options: KernelAu
   return {
     checks: findings.flatMap(({ checks }) => checks),
     histograms: findings.flatMap(({ histograms }) => histograms),
-    kept: findings.flatMap(({ kept }) => kept.inputs),
+    kept: mergeKept(findings.map(({ kept }) => kept)),
   };
 }
 

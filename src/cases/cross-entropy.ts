@@ -1,4 +1,4 @@
-/** Cross-entropy with its gradient. */
+/** Cross-entropy with its gradient, and with hits. */
 
 import { crossEntropy, IGNORED_TARGET } from '../kernels/cross-entropy.js';
 import type { RowSizes } from '../kernels/row-variant.js';
@@ -79,5 +79,50 @@ export function crossEntropyCase(given: CrossEntropyCase): Case {
         { scale, dlogits, lossScale },
         { targets, logits: logits!, losses },
       ),
+  });
+}
+
+/**
+ * Losses and hits without a gradient. Of five rows the first has the largest logit at its target, the second has
+ * another one that is as large, and the last has no target.
+ */
+export function hitsCase({ rows: R, columns: V, inputClass = 'uniform' }: Omit<CrossEntropyCase, 'type'>): Case {
+  const label = `hits ${R} ${V} ${inputClass}`;
+  const targets = words(R, () => {
+    const drawn = inputValues('uniform', `targets ${label}`, R, { low: 0, high: V });
+    return drawn.map((id, r) => (r % 5 === 4 ? IGNORED_TARGET : Math.min(Math.floor(id), V - 1)));
+  });
+  const logits = new Input('f32', R * V, () => {
+    const values = inputValues(inputClass, `logits ${label}`, R * V, { most: FORMATS.f32.largest / 4 });
+    targets.values.forEach((target, r) => {
+      if (r % 5 > 1) return;
+      const row = values.subarray(r * V, (r + 1) * V);
+      const largest = row.reduce((a, b) => Math.max(a, b), -Infinity);
+      row[target] = r % 5 === 0 ? Math.fround(largest + Math.abs(largest) + 1) : largest;
+    });
+    return values;
+  });
+  return kernelCase({
+    kernel: 'cross_entropy',
+    shape: `losses and hits, ${R} x ${V}`,
+    inputClass,
+    inputs: { targets },
+    outputs: { losses: { type: 'f32', count: R }, hits: { type: 'f32', count: R }, logits: updated(logits) },
+    flops: 4 * R * V,
+    bytes: 4 * R * V,
+    expected({ targets, logits }) {
+      const isIgnored = (row: number) => targets[row] === IGNORED_TARGET;
+      const used = targets.map(id => (id === IGNORED_TARGET ? 0 : id));
+      const { losses } = reference.crossEntropy(logits, used, V, 1);
+      const bounds = crossEntropyBounds(logits, used, V, 1).losses;
+      const counted = (values: reference.Vector) => values.map((value, r) => (isIgnored(r) ? 0 : value));
+      const hits = reference.hits(logits, used, V);
+      return {
+        losses: { reference: counted(losses), bound: counted(bounds) },
+        hits: { reference: counted(hits), bound: new Float64Array(R) }, // comparisons are exact
+        logits: { reference: logits, bound: new Float64Array(R * V) },
+      };
+    },
+    calls: (variants, operands) => crossEntropy(variants, { rows: R, columns: V }, undefined, operands),
   });
 }

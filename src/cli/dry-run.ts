@@ -5,7 +5,7 @@ import { evaluationCost } from '../run/evaluations.js';
 import { passesOf } from '../run/repeats.js';
 import type { CommandResult, Terminal } from './command.js';
 import { showBytes } from './numbers.js';
-import { schedulePhases, showEvaluations, showPasses, showSchedule } from './show-run.js';
+import { schedulePhases, showEvaluations, showPasses, showProbes, showSchedule } from './show-run.js';
 import type { RunTime } from './speed.js';
 import { duration } from './study-table.js';
 
@@ -34,6 +34,7 @@ export function showDryRun(terminal: Terminal, dry: DryRun, time: RunTime): Comm
       `(${microBatches} x ${run.microBatch} sequences of ${run.contextLength}), ${short(flops)} FLOPs`,
   );
   for (const words of [showPasses, showSchedule, showEvaluations]) terminal.print(words(run));
+  if (run.probes !== undefined) terminal.print(showProbes(run));
   terminal.print(
     `checkpoints: ${checkpoints.count}, before the first step and every ${short(checkpoints.everySteps)} steps, ` +
       `${showBytes(checkpointBytes)} each; ${checkpoints.kept} are kept: ` +
@@ -76,6 +77,7 @@ export function showDryRun(terminal: Terminal, dry: DryRun, time: RunTime): Comm
       tokens: run.evaluation?.tokens,
       ...evaluationCost(run),
     },
+    ...(run.probes !== undefined && { probes: run.probes + 1 }),
     checkpoints,
     time,
     bytes,

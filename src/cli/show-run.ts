@@ -67,6 +67,10 @@ export function showEvaluations(run: ResolvedRun): string {
   return `evaluations: ${count}, on ${first}held-out tokens (${tokens.join(', ')}): ${share}`;
 }
 
+/** Says how often a run with probes is probed. */
+export const showProbes = ({ probes = 0, heldOut }: ResolvedRun): string =>
+  `probes: ${probes + 1}, copying and induction with tokens of ${Object.keys(heldOut).join(', ')}`;
+
 export const showPasses = (run: ResolvedRun): string =>
   `data: ${passesOf(run)
     .map(({ name, passes }) => `${digits(passes)} passes over ${name}`)

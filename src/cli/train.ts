@@ -8,12 +8,14 @@ import {
   type RunConfig,
   type RunOptions,
   type RunSummary,
+  readRun,
   readYaml,
   resumeRun,
   startRun,
   type TrainObserver,
 } from '../index.js';
 import { short, showLosses } from '../report/numbers.js';
+import { probeFindings } from '../report/probes.js';
 import { configFields, defaultOf, type FieldName } from '../run/config.js';
 import { HANG_SECONDS } from '../run/context.js';
 import { addVerifyOption } from './checked-files.js';
@@ -24,7 +26,7 @@ import { interruptible } from './interruption.js';
 import { wholeNumber } from './numbers.js';
 import type { Progress } from './progress.js';
 import { withRanks } from './ranks.js';
-import { showEvaluations, showPasses } from './show-run.js';
+import { showEvaluations, showPasses, showProbes } from './show-run.js';
 import { measureRun } from './speed.js';
 
 /** Adds the commands `train`, `cpt` and `resume`. */
@@ -215,9 +217,11 @@ async function watch(terminal: Terminal, body: (options: RunOptions) => Promise<
       `${short(summary.flops)} FLOPs`,
   );
   if (losses) terminal.print(`held-out loss in nats per token: ${losses}`);
+  const findings = probeFindings([readRun(summary.folder)]);
+  for (const finding of findings) terminal.print(finding);
   terminal.print(`checkpoint: ${summary.checkpoint}`);
   if (summary.status === 'interrupted') terminal.print(`go on with: babelgrad resume ${summary.folder}`);
-  return { ...summary };
+  return { ...summary, ...(findings.length > 0 && { findings }) };
 }
 
 /** Shows a run as a progress bar with loss and tokens/s. */
@@ -237,6 +241,7 @@ export function observe(terminal: Terminal): { observer: TrainObserver; stop(): 
           `steps, on ${device.adapter.name}`,
       );
       terminal.note(showEvaluations(run));
+      if (run.probes !== undefined) terminal.note(showProbes(run));
       terminal.note(showPasses(run));
       progress = terminal.progress(run.name, run.steps, 'steps');
     },

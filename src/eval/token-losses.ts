@@ -7,7 +7,7 @@ import type { Memory } from '../gpu/memory.js';
 import type { Command } from '../gpu/program.js';
 import { BatchInputs, checkBatch, checkIdArray, packSequences } from '../model/batch.js';
 import { checkWindow } from '../model/config.js';
-import { type BatchShape, type Branches, traceLosses } from '../model/llama.js';
+import { type BatchShape, type Branches, traceHits, traceLosses } from '../model/llama.js';
 import type { ForwardTensors, Model } from '../model/model.js';
 
 /** The rows that each row of a batch follows, where sequences are branches of one (see `layTrees`). */
@@ -21,17 +21,27 @@ export interface BranchRows {
 export interface TokenLossesOptions {
   /** The most tokens of a sequence in a tree; where it is given, batches are trees. */
   readonly branches?: number | undefined;
+  /** Whether a batch is to tell hits too; not for trees. */
+  readonly hits?: boolean | undefined;
 }
 
-/** The tensors of a forward pass in buffers of `memory`, and its traced graph: batches to `losses` [B*T]. */
+/** What a batch shows of each prediction, `[n, T]`. */
+export interface Scores {
+  readonly losses: Float32Array;
+  /** 1 where the target's logit is larger than every other one, else 0. */
+  readonly hits: Float32Array;
+}
+
+/** The tensors of a forward pass in buffers of `memory`, and its traced graph: batches to `losses` and `hits` [B*T]. */
 export class TracedLosses {
   readonly inputs: BatchInputs;
   readonly packed: DeviceBuffer;
   readonly branches: Branches | undefined;
   readonly losses: Tensor;
+  readonly hits: Tensor | undefined;
   readonly graph = new Graph();
 
-  constructor(memory: Memory, model: ForwardTensors, shape: BatchShape, { branches }: TokenLossesOptions = {}) {
+  constructor(memory: Memory, model: ForwardTensors, shape: BatchShape, { branches, hits }: TokenLossesOptions = {}) {
     const { B, T } = shape;
     this.inputs = new BatchInputs(memory, shape);
     this.packed = memory.createBuffer('packed batch of token losses', 4 * this.inputs.words);
@@ -42,7 +52,16 @@ export class TracedLosses {
       const length = 2 ** Math.ceil(Math.log2(branches));
       this.branches = { positions: make('positions'), spans: make('spans', 2), length };
     }
-    this.losses = traceLosses(this.graph, model, this.inputs, shape, { branches: this.branches });
+    const traced = hits
+      ? traceHits(this.graph, model, this.inputs, shape)
+      : { losses: traceLosses(this.graph, model, this.inputs, shape, { branches: this.branches }), hits: undefined };
+    this.losses = traced.losses;
+    this.hits = traced.hits;
+  }
+
+  /** What a pass leaves to be read. */
+  get kept(): Tensor[] {
+    return this.hits ? [this.losses, this.hits] : [this.losses];
   }
 
   destroy(): void {
@@ -92,7 +111,7 @@ export class TokenLosses {
     const { device, variants } = model;
     const traced = new TracedLosses(device, model, shape, options);
     try {
-      const planned = await plan(device, traced.graph, { keep: [traced.losses], variants });
+      const planned = await plan(device, traced.graph, { keep: traced.kept, variants });
       return new TokenLosses(model, shape, traced, planned);
     } catch (error) {
       traced.destroy();
@@ -108,12 +127,29 @@ export class TokenLosses {
    * @throws UserError when the ids are not sound, or the model was destroyed.
    */
   async of(sequences: Uint32Array, branches?: BranchRows): Promise<Float32Array> {
+    const count = this.#run(sequences, branches);
+    return this.#read(this.#traced.losses, count);
+  }
+
+  /**
+   * Returns losses as `of` does, and hits.
+   * @throws UserError as `of`.
+   */
+  async scoresOf(sequences: Uint32Array): Promise<Scores> {
+    const { losses, hits } = this.#traced;
+    if (!hits) throw new Error('token losses: they were not planned with hits');
+    const count = this.#run(sequences);
+    return { losses: await this.#read(losses, count), hits: await this.#read(hits, count) };
+  }
+
+  /** Submits a pass. @returns the number of sequences. */
+  #run(sequences: Uint32Array, branches?: BranchRows): number {
     const { B, T } = this.shape;
     const { device, config } = this.#model;
     checkIdArray(sequences);
     const count = Math.max(1, Math.min(B, Math.ceil(sequences.length / (T + 1))));
     checkBatch(this.#model, sequences, { B: count, T });
-    const { packed, losses, branches: own } = this.#traced;
+    const { packed, branches: own } = this.#traced;
     if ((branches === undefined) !== (own === undefined)) throw new Error('token losses: trees or not?');
     device.write(packed, packSequences(sequences, this.shape, 1, config.vocabSize));
     if (branches) {
@@ -121,7 +157,12 @@ export class TokenLosses {
       device.write(own!.spans.buffer!, branches.spans);
     }
     device.submit(this.program);
-    return new Float32Array(await device.read(this.plan.rangeOf(losses).buffer, 0, 4 * count * T));
+    return count;
+  }
+
+  async #read(tensor: Tensor, count: number): Promise<Float32Array> {
+    const bytes = 4 * count * this.shape.T;
+    return new Float32Array(await this.#model.device.read(this.plan.rangeOf(tensor).buffer, 0, bytes));
   }
 
   destroy(): void {

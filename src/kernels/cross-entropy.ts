@@ -9,7 +9,8 @@ export const IGNORED_TARGET = 0xffffffff;
 
 /**
  * The losses alone where there is no `gradient`. With it the logits are overwritten by their gradient times `scale`, or
- * `dlogits` is written where it is of another type; `lossScale` [≥ 1] is a further factor, read on the device.
+ * `dlogits` is written where it is of another type; `lossScale` [≥ 1] is a further factor, read on the device. `hits`,
+ * which is for losses alone, tells of each row whether its target has the largest logit: 1 or 0.
  */
 export function crossEntropy(
   variants: VariantTable,
@@ -17,7 +18,12 @@ export function crossEntropy(
   gradient:
     | { readonly scale: number; readonly dlogits?: Operand | undefined; readonly lossScale?: Operand | undefined }
     | undefined,
-  { targets, logits, losses }: Record<'targets' | 'logits' | 'losses', Operand>,
+  {
+    targets,
+    logits,
+    losses,
+    hits,
+  }: Record<'targets' | 'logits' | 'losses', Operand> & { readonly hits?: Operand | undefined },
 ): KernelCall[] {
   const { rows, columns } = sizes;
   const { scale = 0, dlogits, lossScale } = gradient ?? {};
@@ -30,12 +36,14 @@ export function crossEntropy(
       logits: [logits, columns],
       losses: [losses, 1],
       dlogits: dlogits && [dlogits, columns],
+      hits: hits && [hits, 1],
     },
     shared: { loss_scale: lossScale },
     params: { scale },
     constants: {
       ...vectorConstants(vector),
       GRADIENT: gradient !== undefined,
+      HITS: hits !== undefined,
       SCALED: lossScale !== undefined,
       SEPARATE: dlogits !== undefined,
       DLOGITS_VALUE: valueType(type, vector),

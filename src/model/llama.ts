@@ -6,7 +6,7 @@ import { attention } from '../ops/attention.js';
 import { addBias } from '../ops/bias.js';
 import { branchAttention } from '../ops/branches.js';
 import { embedding, type TokenRows } from '../ops/embedding.js';
-import { type HeadGradient, headLoss } from '../ops/head-loss.js';
+import { type HeadGradient, headHits, headLoss } from '../ops/head-loss.js';
 import { headNorm } from '../ops/head-norm.js';
 import { linear } from '../ops/linear.js';
 import { rmsnorm } from '../ops/rmsnorm.js';
@@ -66,6 +66,18 @@ export function traceLosses(
   const x = traceLastNorm(graph, model, traceHidden(graph, model, tokens, shape, { checkpointing, branches }));
   graph.scope = 'lm_head.';
   return headLoss(graph, x, headWeight(model), targets, gradient);
+}
+
+/** Traces the loss of each row as `traceLosses` does, and whether its target is what the model predicts. */
+export function traceHits(
+  graph: Graph,
+  model: ForwardTensors,
+  { tokens, targets }: { readonly tokens: TokenRows; readonly targets: Tensor },
+  shape: BatchShape,
+): { readonly losses: Tensor; readonly hits: Tensor } {
+  const x = traceLastNorm(graph, model, traceHidden(graph, model, tokens, shape));
+  graph.scope = 'lm_head.';
+  return headHits(graph, x, headWeight(model), targets);
 }
 
 const headWeight = (model: ForwardTensors): Tensor => model.matrix(model.config.tieWordEmbeddings ? EMBEDDING : HEAD);

@@ -241,8 +241,8 @@ export function gradientNormBounds(parts: number, norm: number, scale: number): 
 }
 
 /**
- * AdamW on f32 state; β, 1 − β, corrections, eps and decay are each rounded once on the host. `widenings`: the roundings
- * that the moments before were made with, where they are not stored in f32.
+ * AdamW on f32 state; β, 1 − β, corrections, eps and decay are each rounded once on the host. `widenings`: the
+ * roundings that the moments before were made with, where they are not stored in f32.
  */
 export function adamwBounds(
   before: Readonly<Record<'parameter' | 'm' | 'v', Vector>>,

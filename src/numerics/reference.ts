@@ -181,6 +181,13 @@ export function crossEntropy(
   return { losses, dlogits };
 }
 
+/** Whether the target of each row has a larger logit than all others of the row, as 1 or 0;  logits [R, V]. */
+export const hits = (logits: Vector, targets: ArrayLike<number>, V: number): Vector =>
+  Float64Array.from(targets, (target, r) => {
+    const row = logits.subarray(r * V, (r + 1) * V);
+    return row.every((value, v) => v === target || value < row[target]!) ? 1 : 0;
+  });
+
 export interface AdamwState {
   readonly parameter: Vector;
   readonly m: Vector;

@@ -41,8 +41,40 @@ export function headLoss(
   weight: Tensor,
   targets: Tensor,
   gradient?: HeadGradient,
-  chunk = chunkRows(x.shape[0]!, weight.shape[0]!),
+  chunk?: number,
 ): Tensor {
+  return head(graph, x, weight, targets, { gradient, chunk }).losses;
+}
+
+/**
+ * Returns losses as `headLoss` does without a gradient, and hits [R]: 1 where the target's logit is larger than every
+ * other one of its row, else 0.
+ */
+export function headHits(
+  graph: Graph,
+  x: Tensor,
+  weight: Tensor,
+  targets: Tensor,
+  chunk?: number,
+): { readonly losses: Tensor; readonly hits: Tensor } {
+  const { losses, hits } = head(graph, x, weight, targets, { withHits: true, chunk });
+  return { losses, hits: hits! };
+}
+
+interface HeadOptions {
+  readonly gradient?: HeadGradient | undefined;
+  readonly withHits?: boolean;
+  /** The rows of logits that exist at a time. */
+  readonly chunk?: number | undefined;
+}
+
+function head(
+  graph: Graph,
+  x: Tensor,
+  weight: Tensor,
+  targets: Tensor,
+  { gradient, withHits = false, chunk = chunkRows(x.shape[0]!, weight.shape[0]!) }: HeadOptions,
+): { readonly losses: Tensor; readonly hits: Tensor | undefined } {
   const [R, C] = x.shape as [number, number];
   const [V] = weight.shape as [number];
   expectShape('head_loss', 'weight', weight, [V, C]);
@@ -51,17 +83,20 @@ export function headLoss(
   const { lossScale } = gradient ?? {};
   const dweight = gradient && weight.gradient;
   const isSeparate = gradient !== undefined && dtype !== 'f32'; // f32 gradients take the place of the logits
-  const [losses] = graph.add({
+  const [losses, , ...others] = graph.add({
     op: 'head_loss',
     inputs: lossScale ? [x, weight, targets, lossScale] : [x, weight, targets],
     outputs: [
       { shape: [R] },
       { shape: [chunk, V] },
+      ...(withHits ? [{ shape: [R] }] : []),
       ...(gradient ? [{ shape: x.shape, dtype }] : []),
       ...(isSeparate ? [{ shape: [chunk, V], dtype }] : []),
     ],
     updates: dweight ? [dweight] : [],
-    launch(variants, bind, [losses, logits, dx, dlogits]) {
+    launch(variants, bind, [losses, logits, ...others]) {
+      const hits = withHits ? others[0] : undefined;
+      const [dx, dlogits] = gradient ? others : [];
       const calls: KernelCall[] = [];
       for (let first = 0; first < R; first += chunk) {
         const rows = Math.min(chunk, R - first);
@@ -83,7 +118,7 @@ export function headLoss(
               dlogits: isSeparate ? dlogitsRows : undefined,
               lossScale: lossScale && bind(lossScale),
             },
-            { targets: part(targets), logits: logitsRows, losses: part(losses!) },
+            { targets: part(targets), logits: logitsRows, losses: part(losses!), hits: hits && part(hits) },
           ),
         );
         if (dx) {
@@ -104,5 +139,5 @@ export function headLoss(
       return [dx, undefined, undefined];
     },
   });
-  return losses!;
+  return { losses: losses!, hits: withHits ? others[0] : undefined };
 }

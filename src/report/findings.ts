@@ -1,6 +1,7 @@
 /** What runs show, in sentences, for the terminal and for the page. */
 import type { Forgetting, ReplayComparison } from './forgetting.js';
 import { percent, short, signed } from './numbers.js';
+import { probeFindings } from './probes.js';
 import {
   type Comparison,
   compareRuns,
@@ -63,7 +64,7 @@ export function findingsOf(runs: readonly RunRecord[]): string[] {
         'and one of them has no bits per byte beside its held-out losses: they are not compared, ' +
         'since losses per token would mean nothing.',
   );
-  return [...compareRuns(runs).map(sentence), ...refused, ...forgetting(runs)];
+  return [...compareRuns(runs).map(sentence), ...refused, ...forgetting(runs), ...probeFindings(runs)];
 }
 
 /** Says how the other languages fared in a CPT run: how much was forgotten, or that nothing was. */

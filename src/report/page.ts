@@ -2,7 +2,8 @@
 import { findingsOf, milestones, replayFindings, startOfForgetting } from './findings.js';
 import { compareReplay, type Forgetting, knownForgetting } from './forgetting.js';
 import { percent, short, signed } from './numbers.js';
-import { colorOf, forgettingPlot, heldOutPlot, replayPlot, stepPlot } from './plots.js';
+import { colorOf, forgettingPlot, heldOutPlot, probePlot, replayPlot, stepPlot } from './plots.js';
+import { PROBE_TASKS, probedLanguages } from './probes.js';
 import {
   compareRuns,
   type LossUnit,
@@ -82,6 +83,9 @@ export function reportSections(runs: readonly RunRecord[], sourceLanguage?: stri
     figure(heldOutPlot(evaluated, language, 'tokens')),
     figure(heldOutPlot(evaluated, language, 'flops')),
   ]);
+  const probed = probedLanguages(runs).flatMap(language =>
+    PROBE_TASKS.map(task => figure(probePlot(runs, language, task))),
+  );
   // the bytes of the training loss are not known
   const quantities = (['loss', 'gradientNorm', 'learningRate', 'tokensPerSecond'] as const).filter(
     quantity => unit === 'nats per token' || quantity !== 'loss',
@@ -108,6 +112,7 @@ Point at a dot for its numbers.</p>`,
     ...(forgotten.length > 0
       ? [{ id: 'forgetting', title: 'Forgetting', html: forgettingSection(forgotten, evaluated, unit) }]
       : []),
+    ...(probed.length > 0 ? [{ id: 'probes', title: 'In context: copying and induction', html: plots(probed) }] : []),
     { id: 'losses', title: 'Held-out loss along the way', html: scrolled(lossTable(runs)) },
     {
       id: 'training',

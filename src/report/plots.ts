@@ -5,6 +5,7 @@ import { parseHTML } from 'linkedom';
 import { mean } from '../mean.js';
 import type { Forgetting, ReplayComparison } from './forgetting.js';
 import { percent, short } from './numbers.js';
+import { type ProbeTask, probeCurveOf } from './probes.js';
 import { curveOf, type RunRecord, unitOf } from './runs.js';
 
 /** Colours that are safe for the colour-blind (Okabe & Ito) and legible on light and on dark. */
@@ -111,6 +112,21 @@ export function heldOutPlot(
     dots: true,
     ...(width && { width }),
   });
+}
+
+/** Draws the accuracy of a probe with the tokens of one language, all runs overlaid. */
+export function probePlot(runs: readonly RunRecord[], language: string, task: ProbeTask): string {
+  const rows = runs.flatMap(run =>
+    probeCurveOf(run, language, task).map(({ tokens, accuracy, loss, firstLoss }) => {
+      const losses = [loss, firstLoss].map(nats => nats?.toFixed(4) ?? 'not finite');
+      const title =
+        `${run.config.name}\n${short(tokens)} tokens\n${task} ${accuracy.toFixed(4)}\n` +
+        `loss ${losses[0]}, where nothing foretells it ${losses[1]}`;
+      return { run: run.config.name, x: tokens, y: accuracy, title };
+    }),
+  );
+  const names = runs.map(run => run.config.name);
+  return draw(rows, { x: AXES.tokens, y: `${task} of ${language} tokens (accuracy)`, runs: names, dots: true });
 }
 
 /** Draws how the source loss of CPT runs changed along the way. `names` are all runs of the page, for their colours. */

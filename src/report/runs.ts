@@ -39,6 +39,15 @@ const configSchema = z.looseObject({
  */
 const lossSchema = z.object({ loss: z.number(), tokens: z.number(), bitsPerByte: z.number().nullish() });
 
+const share = z.number().min(0).max(1);
+const taskProbeSchema = z.object({
+  accuracy: share,
+  loss: z.number().nullable(),
+  firstLoss: z.number().nullable(),
+  tokens: z.number().positive(),
+  chance: share,
+});
+
 const lineSchema = z.discriminatedUnion('kind', [
   z.object({
     kind: z.literal('step'),
@@ -59,6 +68,13 @@ const lineSchema = z.discriminatedUnion('kind', [
     flops: z.number(),
     heldOut: z.record(z.string(), lossSchema),
   }),
+  z.object({
+    kind: z.literal('probe'),
+    step: z.number(),
+    tokens: z.number(),
+    flops: z.number(),
+    probes: z.record(z.string(), z.object({ copy: taskProbeSchema, induction: taskProbeSchema })),
+  }),
 ]);
 type Line = z.infer<typeof lineSchema>;
 
@@ -73,6 +89,7 @@ export interface RunRecord {
   readonly isExtended: boolean;
   readonly steps: readonly Extract<Line, { kind: 'step' }>[];
   readonly evaluations: readonly Extract<Line, { kind: 'evaluation' }>[];
+  readonly probes: readonly Extract<Line, { kind: 'probe' }>[];
 }
 
 /**
@@ -103,6 +120,7 @@ export function readRun(folder: string): RunRecord {
     ...sourceOf(config),
     steps: lines.filter(line => line.kind === 'step'),
     evaluations: lines.filter(line => line.kind === 'evaluation'),
+    probes: lines.filter(line => line.kind === 'probe'),
   };
 }
 

@@ -3,6 +3,7 @@ import { percent } from './numbers.js';
 import { escapeHtml, htmlPage, type Section, sectionsHtml, table } from './page.js';
 import { contourFigures } from './study-contours.js';
 import { type Figure, languageFigures, lossComputeFigures, transferFigures } from './study-figures.js';
+import { probeFigures } from './study-probes.js';
 import { forgettingFigures, replayFigures } from './study-source.js';
 import {
   failures,
@@ -12,6 +13,7 @@ import {
   parameterTable,
   runsTable,
   savingsTable,
+  sourceEndsTable,
   type TextTable,
 } from './study-tables.js';
 import { finalPairsOf, type StudyView, savingsOf } from './study-view.js';
@@ -25,6 +27,7 @@ export interface StudyFigures {
   readonly replay: readonly Figure[];
   readonly languages: readonly Figure[];
   readonly forgetting: readonly Figure[];
+  readonly probes: readonly Figure[];
 }
 
 export function drawFigures(view: StudyView): StudyFigures {
@@ -35,6 +38,7 @@ export function drawFigures(view: StudyView): StudyFigures {
     replay: replayFigures(view),
     languages: languageFigures(view),
     forgetting: forgettingFigures(view),
+    probes: probeFigures(view),
   };
 }
 
@@ -99,6 +103,12 @@ export function studySections(view: StudyView, figures: StudyFigures): Section[]
         forgettingTable(view),
       ),
     },
+    ...(view.fromEarlier.length > 0
+      ? [{ id: 'source-ends', title: 'How long the source was trained', html: sourceEndsPart(view) }]
+      : []),
+    ...(figures.probes.length > 0
+      ? [{ id: 'probes', title: 'In context: copying and induction', html: part(figures.probes, '') }]
+      : []),
     { id: 'fits', title: 'Fitted laws', html: fitsPart(view) },
     ...(view.rows.length > 0
       ? [{ id: 'runs', title: 'Runs', html: `${list(failures(view))}${scroll(runsTable(view))}` }]
@@ -114,6 +124,11 @@ function part(figures: readonly Figure[], waitsFor: string, text?: TextTable): s
   );
   const plots = shown.length > 0 ? `<div class="plots">${shown.join('\n')}</div>` : waits(waitsFor);
   return text && text.rows.length > 0 ? `${plots}\n${scroll(text)}` : plots;
+}
+
+function sourceEndsPart(view: StudyView): string {
+  const found = sourceEndsTable(view);
+  return found.rows.length > 0 ? scroll(found) : waits('Waits for CPT from an earlier end of its source.');
 }
 
 const list = (items: readonly string[]): string =>

@@ -2,7 +2,7 @@
 import type { LawFitResult } from '../scaling/fit-result.js';
 import { type ParameterName, parameterNames } from '../scaling/law.js';
 import { percent, short, signed } from './numbers.js';
-import { finalPairsOf, type LanguageFits, type StudyView, savingsOf, sourceLossRise } from './study-view.js';
+import { finalPairsOf, type LanguageFits, pairsOf, type StudyView, savingsOf, sourceLossRise } from './study-view.js';
 
 /** A table whose cells are plain text. */
 export interface TextTable {
@@ -122,6 +122,46 @@ export function savingsTable({ curves, targets }: StudyView): TextTable {
       'CPT tokens',
       'tokens saved',
       'FLOPs saved',
+    ],
+    rows,
+  };
+}
+
+/** Returns how CPT from earlier ends of the source compares with CPT from its last, after the same tokens. */
+export function sourceEndsTable({ curves, fromEarlier }: StudyView): TextTable {
+  const rows = [...fromEarlier]
+    .sort((a, b) => a.parameters - b.parameters || a.seed - b.seed || a.sourceEnd! - b.sourceEnd!)
+    .flatMap(earlier => {
+      const { language, size, seed, sourceEnd, points } = earlier;
+      const last = points.at(-1);
+      const pair = pairsOf(curves, language).find(({ cpt }) => cpt.size === size && cpt.seed === seed);
+      if (!last || !pair) return [];
+      const same = pair.cpt.points.find(({ tokens }) => tokens === last.tokens);
+      const { savedFlops } = savingsOf({ scratch: pair.scratch, cpt: earlier });
+      const full = savingsOf(pair).savedFlops;
+      return [
+        [
+          language,
+          size,
+          String(seed),
+          String(sourceEnd),
+          last.loss.toFixed(4),
+          same ? signed(last.loss - same.loss) : '–',
+          savedFlops === undefined ? '–' : percent(savedFlops),
+          full === undefined ? '–' : percent(full),
+        ],
+      ];
+    });
+  return {
+    head: [
+      'into',
+      'size',
+      'seed',
+      'source tokens per parameter',
+      'last (nats/token)',
+      'against the last end',
+      'FLOPs saved',
+      'from the last end',
     ],
     rows,
   };

@@ -19,6 +19,11 @@ export interface LanguageFits {
 export interface StudyCurvePoint extends CurvePoint {
   /** The loss in the source language, if this is a CPT run. */
   readonly sourceLoss?: number;
+  /** The accuracies of probes with tokens of the run's own language and, of a CPT run, of the source language. */
+  readonly copy?: number;
+  readonly induction?: number;
+  readonly sourceCopy?: number;
+  readonly sourceInduction?: number;
 }
 
 /** The held-out loss of one run in its own language, by tokens. */
@@ -33,6 +38,8 @@ export interface StudyCurve {
   /** The share of source-language tokens, 0 to 1. */
   readonly replay: number;
   readonly account?: string;
+  /** The tokens per parameter of the source's end that CPT starts from, where it is not the last. */
+  readonly sourceEnd?: number;
   readonly points: readonly StudyCurvePoint[];
   /** Whether the curve reaches the end of the run. */
   readonly isDone: boolean;
@@ -60,6 +67,8 @@ export interface StudyView {
   readonly source?: string;
   readonly targets: readonly string[];
   readonly curves: readonly StudyCurve[];
+  /** CPT from earlier ends of the source, which stands in no other curve. */
+  readonly fromEarlier: readonly StudyCurve[];
   readonly fits: readonly LanguageFits[];
   /** The runs; empty where only points are known. */
   readonly rows: readonly StudyRow[];

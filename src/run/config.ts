@@ -124,6 +124,10 @@ const trainFields = {
   evalTokens: count(
     'held-out tokens of each language that are evaluated (default: as many as take less than a tenth of the FLOPs)',
   ),
+  probeEveryTokens: z
+    .number()
+    .positive()
+    .describe('tokens between probes of copying and induction, one before the first step (default: none)'),
   checkpointEveryTokens: z.number().positive().describe('tokens between checkpoints (default: a fifth of the budget)'),
   keepCheckpoints: z.int().min(1).describe('latest checkpoints that are kept'),
   keepEvery: z.int().min(0).describe('beside the latest, every so many-th checkpoint is kept for good; 0: none'),

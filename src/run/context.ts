@@ -8,7 +8,7 @@ import type { RankGroup } from '../parallel/ranks.js';
 import type { OuterStep } from '../train/outer-step.js';
 import type { Trainer } from '../train/step.js';
 import type { HealthOptions } from './health.js';
-import type { EvaluationLine, StepLine } from './metrics.js';
+import type { EvaluationLine, ProbeLine, StepLine } from './metrics.js';
 import type { ResolvedRun } from './resolve.js';
 import type { Data } from './run-data.js';
 
@@ -21,6 +21,7 @@ export interface TrainObserver {
   onStart?(run: ResolvedRun, device: Device): void;
   onStep?(line: StepLine): void;
   onEvaluation?(line: EvaluationLine): void;
+  onProbe?(line: ProbeLine): void;
   /** Is told what is wrong and does not end the run: a skipped step, a lost device, a full disk, odd tensors. */
   onWarning?(warning: string): void;
 }

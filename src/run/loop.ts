@@ -1,4 +1,4 @@
-/** The training loop. Its order is: evaluate, save, stop or go on; draw, submit, report. */
+/** The training loop. Its order is: evaluate, probe, save, stop or go on; draw, submit, report. */
 import { join } from 'node:path';
 import { listCheckpoints } from '../checkpoint/find.js';
 import { heldOutText, type ScoredText } from '../data/scored-text.js';
@@ -12,6 +12,7 @@ import { evaluationShape } from './evaluations.js';
 import { HEALTH_FILE, type HealthOptions, healthWarnings } from './health.js';
 import { type EvaluationLine, MetricsFile, NOWHERE } from './metrics.js';
 import { compareWeights } from './parallel.js';
+import { makeProbes } from './probes.js';
 import { Reporter } from './reporter.js';
 import { steppingOf } from './stepping.js';
 
@@ -28,6 +29,7 @@ export async function train(context: TrainContext): Promise<RunSummary> {
   const stepping = steppingOf(context);
   const reporter = new Reporter(context, metrics);
   const evaluate = await makeEvaluation(context);
+  const probe = ranks.isLead ? await makeProbes(run, trainer.model, context.data) : undefined;
   const watch = ranks.isLead && context.health ? await watchHealth(context, context.health) : undefined;
   const tokensAt = (step: number) => step * run.batchTokens;
   const flopsAt = (step: number) => tokensAt(step) * run.flopsPerToken;
@@ -46,7 +48,7 @@ export async function train(context: TrainContext): Promise<RunSummary> {
   };
   const resumedAt = context.isResumed ? trainer.step : undefined;
   /** What fell due after a step that was not finite: the weights may be no good, and the next steps will tell. */
-  const owed = { evaluation: false, checkpoint: false };
+  const owed = { evaluation: false, probe: false, checkpoint: false };
   let heldOut: EvaluationLine['heldOut'] = {};
   let checkpoint = listCheckpoints(folder).at(-1)?.folder ?? '';
   observer?.onStart?.(run, device);
@@ -64,6 +66,16 @@ export async function train(context: TrainContext): Promise<RunSummary> {
         const line = { kind: 'evaluation', step, tokens: tokensAt(step), flops: flopsAt(step), heldOut } as const;
         if (!isResumed) metrics.append([line]);
         observer?.onEvaluation?.(line);
+        reporter.restartClock();
+      }
+      const probes = probe !== undefined && (owed.probe || isDue(step, run.probes!)) && !isResumed;
+      if (probes) await reporter.flush();
+      owed.probe = probes && reporter.isUnsound && !isLast; // of this rank alone: only the lead probes
+      if (probes && !owed.probe) {
+        const found = await probe();
+        const line = { kind: 'probe', step, tokens: tokensAt(step), flops: flopsAt(step), probes: found } as const;
+        metrics.append([line]);
+        observer?.onProbe?.(line);
         reporter.restartClock();
       }
       const stopping = await stepping.isStopping();
@@ -126,6 +138,7 @@ export async function train(context: TrainContext): Promise<RunSummary> {
     }
   } finally {
     evaluate.destroy();
+    probe?.destroy();
     watch?.destroy();
   }
 }

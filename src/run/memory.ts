@@ -17,7 +17,8 @@ export interface RunMemory {
   /** The bytes of AdamW's two moments. */
   readonly optimizer: number;
   /**
-   * The bytes of activations, their gradients, scratch and kernel parameters, for the training step and the evaluation.
+   * The bytes of activations, their gradients, scratch and kernel parameters, for the training step, the evaluation and
+   * probes.
    */
   readonly activations: number;
   /** The bytes of batches, rotation table, reports, and the buffer through which tensors are read for a checkpoint. */
@@ -34,9 +35,13 @@ export const runMemory = (adapter: AdapterDescription, run: ResolvedRun): RunMem
 
 /** Counts the same for a step and its evaluation, whatever they are to be trained on. */
 export function stepMemory(adapter: AdapterDescription, shape: StepShape): RunMemory {
-  const { memory, model, parameters, step, evaluation, allocations } = dryStep(adapter, shape);
+  const { memory, model, parameters, step, evaluation, probe, allocations } = dryStep(adapter, shape);
   // losses and a checkpoint's parameters are read through one buffer, as large as the largest of them
-  const read = [bytesOf(evaluation.losses), ...model.specs.map(({ shape }) => 4 * sizeOf(shape))];
+  const read = [
+    bytesOf(evaluation.losses),
+    probe ? bytesOf(probe.losses) : 0,
+    ...model.specs.map(({ shape }) => 4 * sizeOf(shape)),
+  ];
   memory.createBuffer('readback', Math.max(step.history.sizeBytes, ...read));
 
   const sum = (sizes: number[]) => sizes.reduce((total, bytes) => total + bytes, 0);

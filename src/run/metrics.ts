@@ -1,6 +1,7 @@
-/** A run's metrics: JSON lines, one for each optimizer step and each evaluation. */
+/** A run's metrics: JSON lines, one for each optimizer step, evaluation and probe. */
 import { appendFileSync, existsSync, readFileSync, statSync, truncateSync } from 'node:fs';
 import { UserError } from '../errors.js';
+import type { Probe } from '../eval/probe.js';
 import type { TextLoss } from '../eval/text-loss.js';
 import { writeError, writeFileWhole } from '../files.js';
 import type { SkipReason } from '../optim/adamw.js';
@@ -38,7 +39,16 @@ export interface EvaluationLine {
   readonly heldOut: Readonly<Record<string, HeldOutLoss>>;
 }
 
-export type MetricsLine = StepLine | EvaluationLine;
+/** What the model does in context, by language. */
+export interface ProbeLine {
+  readonly kind: 'probe';
+  readonly step: number;
+  readonly tokens: number;
+  readonly flops: number;
+  readonly probes: Readonly<Record<string, Probe>>;
+}
+
+export type MetricsLine = StepLine | EvaluationLine | ProbeLine;
 
 /** Where lines go: a file, or nowhere for a rank that writes none. */
 export type MetricsTarget = Pick<MetricsFile, 'append' | 'flush'>;

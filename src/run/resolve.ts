@@ -22,6 +22,7 @@ import {
 } from './config.js';
 import { dataOrderOf, freezeStepsOf, optimizerStateOf, scheduleOf } from './continuation.js';
 import { chooseEvaluations, times } from './evaluations.js';
+import { checkProbes } from './probes.js';
 import type { Data } from './run-data.js';
 
 const count = z.int().positive();
@@ -89,6 +90,8 @@ export const resolvedSchema = z.object({
    * don't say.
    */
   evaluation: z.object({ tokens: z.record(z.string(), count), batch: count }).optional(),
+  /** The number of probes after the first; runs without probes don't say. */
+  probes: count.optional(),
   checkpoints: count,
   keepCheckpoints: count,
   keepEvery: z.int().nonnegative().default(0),
@@ -141,6 +144,7 @@ export function resolveRun(config: RunConfig, { data, maxBindingBytes, from }: R
       );
     }
   }
+  if (config.probeEveryTokens !== undefined) checkProbes(data, contextLength);
   const heldOut = new Map([...data.heldOut].map(([language, { heldOutTokens }]) => [language, heldOutTokens - 1]));
   return {
     format: RUN_FORMAT,
@@ -177,6 +181,7 @@ export function resolveRun(config: RunConfig, { data, maxBindingBytes, from }: R
     seed: config.seed,
     dataSeed: config.dataSeed ?? config.seed,
     ...chooseEvaluations(config, { tokens, steps, contextLength, microBatch, heldOut }),
+    ...(config.probeEveryTokens !== undefined && { probes: times(config.probeEveryTokens, 1, { tokens, steps }) }),
     checkpoints: times(config.checkpointEveryTokens, 5, { tokens, steps }),
     keepCheckpoints: config.keepCheckpoints,
     keepEvery: config.keepEvery,

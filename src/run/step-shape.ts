@@ -6,6 +6,7 @@ import type { StepShape } from '../train/dry-step.js';
 import type { TrainerSettings } from '../train/traced-step.js';
 import { defaults, type RunFields } from './config.js';
 import { evaluationShape } from './evaluations.js';
+import { probeShapeOf } from './probes.js';
 import { batchOf, newModel, type ResolvedRun } from './resolve.js';
 import { openData } from './run-data.js';
 
@@ -26,6 +27,7 @@ export const shapeOf = (run: ResolvedRun): StepShape => ({
   model: run.model,
   settings: trainerSettings(run),
   evaluation: evaluationShape(run),
+  probe: probeShapeOf(run),
   precision: run.precision,
 });
 

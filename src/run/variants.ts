@@ -67,8 +67,10 @@ export async function variantsForStart(
   const shape = shapeOf(run);
   const shipped = dryStep(adapter, shape).variants;
   if (folder === undefined || config.deterministic) return shipped;
-  // a smaller batch of evaluation is not tuned for, since the next budget changes it
-  const requests = [...dryStep(adapter, { ...shape, evaluation: undefined }).variants.requests.values()];
+  // a smaller batch of evaluation is not tuned for, since the next budget changes it, nor are a few probes
+  const requests = [
+    ...dryStep(adapter, { ...shape, evaluation: undefined, probe: undefined }).variants.requests.values(),
+  ];
   const cache = readCache(folder, adapter);
   if (cache.note) observer?.onNote?.(cache.note);
   const known = new Map([...requests, ...shipped.requests.values()].map(request => [request.key, request]));

@@ -16,6 +16,21 @@ export type ReplayAccount = (typeof ACCOUNTS)[number];
 
 const fields = z.record(z.string(), z.unknown());
 const languages = z.array(z.string().min(1)).min(1);
+const seeds = z.array(z.int().min(0)).min(1);
+/**
+ * Every run becomes a line: a trunk at a constant rate, from which a run branches off for each of these numbers of
+ * tokens per parameter, in whose last share `anneal` the rate falls.
+ */
+const ends = z.strictObject({
+  tokensPerParameter: z.array(z.number().positive()).min(1),
+  anneal: z.number().gt(0).lt(1).default(0.2),
+});
+/** What an entry holds for; all where it does not say. */
+const scope = {
+  sizes: z.array(z.string()).min(1).optional(),
+  targets: languages.optional(),
+  seeds: seeds.optional(),
+};
 const studyFields = {
   name: z.string().min(1),
   /** The folder of the study. */
@@ -29,13 +44,18 @@ const studyFields = {
     .array(z.enum(STRATEGIES))
     .min(1)
     .default([...STRATEGIES]),
-  /** Each size has a name and the fields of its runs. It may have targets of its own, and a checkpoint for CPT. */
+  /**
+   * Each size has a name and the fields of its runs. It may have targets, seeds and ends of its own, and a checkpoint
+   * for CPT.
+   */
   sizes: z
     .array(
       z.looseObject({
         name: z.string().regex(/^[\w.-]+$/, 'must be letters, digits, ., - or _'),
         targets: languages.optional(),
         from: z.string().min(1).optional(),
+        seeds: seeds.optional(),
+        ends: ends.optional(),
       }),
     )
     .min(1),
@@ -46,27 +66,27 @@ const studyFields = {
       z.strictObject({
         ratios: z.array(z.number().gt(0).lt(1)).min(1),
         account: z.array(z.enum(ACCOUNTS)).min(1).default(['extra']),
-        sizes: z.array(z.string()).min(1).optional(),
-        targets: languages.optional(),
+        ...scope,
       }),
     )
     .default([]),
-  /**
-   * Every run becomes a line: a trunk at a constant rate, from which a run branches off for each of these numbers of
-   * tokens per parameter, in whose last share `anneal` the rate falls.
-   */
-  ends: z
-    .strictObject({
-      tokensPerParameter: z.array(z.number().positive()).min(1),
-      anneal: z.number().gt(0).lt(1).default(0.2),
-    })
-    .optional(),
-  seeds: z.array(z.int().min(0)).min(1).default([0]),
+  ends: ends.optional(),
+  /** CPT from these ends of the source's line too, and not from its last alone. */
+  sourceEnds: z
+    .array(
+      z.strictObject({
+        tokensPerParameter: z.array(z.number().positive()).min(1),
+        ...scope,
+      }),
+    )
+    .default([]),
+  seeds: seeds.default([0]),
   /** What the jobs of a cluster are asked for. */
   slurm: fields.optional(),
 };
 const studySchema = z.strictObject(studyFields);
 export type StudyFile = z.infer<typeof studySchema>;
+export type StudySize = StudyFile['sizes'][number];
 
 /**
  * Reads a study file. `out` replaces its folder.
@@ -77,6 +97,7 @@ export function readStudyFile(path: string, out?: string): StudyFile {
   const study = parseWith(studySchema, Object.keys(studyFields), given, `'${path}'`);
   checkNames(study, path);
   checkEnds(study, path);
+  checkSourceEnds(study, path);
   return study;
 }
 
@@ -89,9 +110,26 @@ export const targetsOf = (study: StudyFile): readonly string[] => [
   ...new Set([...commonTargets(study), ...study.sizes.flatMap(({ targets }) => targets ?? [])]),
 ];
 
+/** The ends of the lines of a size. */
+export const endsOf = (study: StudyFile, size: StudySize): StudyFile['ends'] => size.ends ?? study.ends;
+
+/** The seeds of a size. */
+export const seedsOf = (study: StudyFile, size: StudySize): readonly number[] => size.seeds ?? study.seeds;
+
+/** Every seed of the study. */
+export const allSeeds = (study: StudyFile): number[] => [...new Set(study.sizes.flatMap(size => seedsOf(study, size)))];
+
+/** Whether an entry of the file that may name sizes, targets and seeds holds for these. */
+export const holdsFor = (
+  { sizes, targets, seeds }: z.infer<z.ZodObject<typeof scope>>,
+  size: string,
+  target: string,
+  seed: number,
+): boolean => (sizes?.includes(size) ?? true) && (targets?.includes(target) ?? true) && (seeds?.includes(seed) ?? true);
+
 function checkNames(study: StudyFile, path: string): void {
   const targets = targetsOf(study);
-  const { source, languages, sizes, strategies, replay } = study;
+  const { source, languages, sizes, strategies, replay, sourceEnds } = study;
   const languageNames = Object.keys(languages);
   const need = (name: string, known: readonly string[], field: string, kind: string) => {
     if (!known.includes(name)) {
@@ -111,26 +149,55 @@ function checkNames(study: StudyFile, path: string): void {
   const sizeNames = sizes.map(({ name }) => name);
   const twice = sizeNames.find((name, i) => sizeNames.indexOf(name) !== i);
   if (twice !== undefined) throw new UserError(`'${path}': two sizes are named '${twice}'`);
-  for (const entry of replay) {
-    for (const size of entry.sizes ?? []) need(size, sizeNames, 'replay.sizes', 'the size');
-    for (const target of entry.targets ?? []) need(target, targets, 'replay.targets', 'the target');
-    if (!strategies.includes('cpt')) throw new UserError(`'${path}': replay needs the strategy 'cpt'`);
+  for (const [field, entries] of Object.entries({ replay, sourceEnds })) {
+    for (const entry of entries) {
+      for (const size of entry.sizes ?? []) need(size, sizeNames, `${field}.sizes`, 'the size');
+      for (const target of entry.targets ?? []) need(target, targets, `${field}.targets`, 'the target');
+      for (const seed of entry.seeds ?? [])
+        need(String(seed), allSeeds(study).map(String), `${field}.seeds`, 'the seed');
+      if (!strategies.includes('cpt')) throw new UserError(`'${path}': ${field} needs the strategy 'cpt'`);
+    }
   }
 }
 
 /** Checks the ends of lines. @throws UserError when they do not grow, or a field says what they say. */
-function checkEnds({ ends, train, sizes }: StudyFile, path: string): void {
-  if (!ends) return;
-  const { tokensPerParameter } = ends;
-  tokensPerParameter.forEach((end, i) => {
-    const before = tokensPerParameter[i - 1] ?? 0;
-    if (end <= before)
-      throw new UserError(`'${path}': ends.tokensPerParameter must grow, and ${end} follows ${before}`);
-  });
-  for (const field of ['tokens', 'tokensPerParameter', 'schedule', 'optimizerState', 'dataOrder']) {
-    const size = sizes.find(size => size[field] !== undefined);
-    if (train[field] === undefined && !size) continue;
-    const where = train[field] === undefined ? `size '${size!.name}'` : 'train';
-    throw new UserError(`'${path}': ${where}: with ends, '${field}' is the study's own to say; remove it`);
+function checkEnds(study: StudyFile, path: string): void {
+  const { train, sizes } = study;
+  for (const size of sizes) {
+    const ends = endsOf(study, size);
+    if (!ends) continue;
+    const where = size.ends ? `size '${size.name}': ends` : 'ends';
+    ends.tokensPerParameter.forEach((end, i, all) => {
+      const before = all[i - 1] ?? 0;
+      if (end <= before) {
+        throw new UserError(`'${path}': ${where}.tokensPerParameter must grow, and ${end} follows ${before}`);
+      }
+    });
+    for (const field of ['tokens', 'tokensPerParameter', 'schedule', 'optimizerState', 'dataOrder']) {
+      if (train[field] === undefined && size[field] === undefined) continue;
+      const giver = train[field] === undefined ? `size '${size.name}'` : 'train';
+      throw new UserError(`'${path}': ${giver}: with ends, '${field}' is the study's own to say; remove it`);
+    }
+  }
+}
+
+/** Checks that lines of sources have the ends that CPT is to start from. @throws UserError where one has not. */
+function checkSourceEnds(study: StudyFile, path: string): void {
+  const { sizes, sourceEnds, strategies } = study;
+  if (sourceEnds.length > 0 && !strategies.includes('source')) {
+    throw new UserError(`'${path}': sourceEnds needs the strategy 'source'`);
+  }
+  for (const { tokensPerParameter, sizes: named } of sourceEnds) {
+    for (const size of sizes) {
+      if (!(named?.includes(size.name) ?? true)) continue;
+      const earlier = endsOf(study, size)?.tokensPerParameter.slice(0, -1) ?? [];
+      const missing = tokensPerParameter.find(end => !earlier.includes(end));
+      if (missing === undefined && size.from === undefined) continue;
+      const why =
+        size.from === undefined
+          ? `there is no end of ${missing} tokens per parameter before the last; there are ${earlier.join(', ') || 'none'}`
+          : 'its CPT runs start from a checkpoint, not from a source run';
+      throw new UserError(`'${path}': sourceEnds: size '${size.name}': ${why}`);
+    }
   }
 }

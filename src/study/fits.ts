@@ -10,14 +10,17 @@ import { haveEnds, pointsCsv, type StudyPoint } from './points.js';
 export type { Fitting, LanguageFits };
 
 /**
- * Fits the points after warm-up of runs without replay, through the same reader as `fit points.csv --exclude warmup`.
+ * Fits the points after warm-up of runs without replay and from the last end of their source, through the same reader as `fit points.csv --exclude warmup`.
  * Of runs with several annealed ends these alone count. Whole runs are resampled where there are enough of them to
  * draw from.
  */
 export function fitStudy(points: readonly StudyPoint[], targets: readonly string[], replicates = 200): LanguageFits[] {
   return targets.map(language => {
     const of = (strategy: string) =>
-      points.filter(point => point.language === language && point.strategy === strategy && point.replay === 0);
+      points.filter(
+        ({ language: own, strategy: how, replay, sourceEnd }) =>
+          own === language && how === strategy && replay === 0 && sourceEnd === undefined,
+      );
     const scratchPoints = of('scratch');
     const cptPoints = of('cpt');
     const scratch = attempt(scratchPoints, (rows, used, options) => fitChinchilla(rows, used, options), replicates);

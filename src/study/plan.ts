@@ -3,7 +3,19 @@ import { join } from 'node:path';
 import { UserError } from '../errors.js';
 import { checkedFileName } from '../paths.js';
 import { MODEL_FIELDS, parseConfig, parseFields, type RunConfig } from '../run/config.js';
-import { commonTargets, type ReplayAccount, readStudyFile, type Strategy, type StudyFile, targetsOf } from './file.js';
+import {
+  allSeeds,
+  commonTargets,
+  endsOf,
+  holdsFor,
+  type ReplayAccount,
+  readStudyFile,
+  type Strategy,
+  type StudyFile,
+  type StudySize,
+  seedsOf,
+  targetsOf,
+} from './file.js';
 import { parseSlurm, type SlurmOptions } from './slurm/options.js';
 
 /** A run of a study, before it is started. */
@@ -18,6 +30,8 @@ export interface PlannedRun {
   readonly replay: number;
   /** How replay is paid for, if the run has any. */
   readonly account?: ReplayAccount;
+  /** The tokens per parameter of the source's end that CPT starts from, where it is not the last. */
+  readonly sourceEnd?: number;
   readonly seed: number;
   readonly config: RunConfig;
   /** The line that the run is a part of, in a study with `ends`. */
@@ -36,6 +50,10 @@ export interface LinePart {
   readonly kind: 'trunk' | 'end';
   readonly tokensPerParameter: number;
 }
+
+/** Whether a part is the end of a line after so many tokens per parameter. */
+const isEnd = (part: LinePart | undefined, tokensPerParameter: number): boolean =>
+  part?.kind === 'end' && part.tokensPerParameter === tokensPerParameter;
 
 /** The name of a run, or of the line that it is a part of. */
 export const lineOf = ({ name, part }: Pick<PlannedRun, 'name' | 'part'>): string => part?.line ?? name;
@@ -64,12 +82,14 @@ export function readStudyPlan(path: string, out?: string): StudyPlan {
 }
 
 function planStudy(study: StudyFile, path: string): StudyPlan {
-  const { source, strategies, sizes, seeds } = study;
+  const { source, strategies, sizes } = study;
   checkCount(study, path);
-  const runs = seeds.flatMap(seed =>
-    sizes.flatMap(({ name: size, targets = commonTargets(study), from, ...own }) => {
+  const runs = allSeeds(study).flatMap(seed =>
+    sizes.flatMap(entry => {
+      const { name: size, targets = commonTargets(study), from, seeds: _, ends: __, ...own } = entry;
+      if (!seedsOf(study, entry).includes(seed)) return [];
       const origin = `'${path}': size '${size}'`;
-      const context = { study, size, seed, fields: runFields(study, own, path, origin), origin };
+      const context = { study, entry, seed, fields: runFields(study, own, path, origin), origin };
       const runs: PlannedRun[] = [];
       let start: PlannedRun['from'];
       if (from !== undefined) {
@@ -88,8 +108,14 @@ function planStudy(study: StudyFile, path: string): StudyPlan {
           );
         }
         runs.push(...planLine(context, 'cpt', target, { from: start }));
-        for (const { ratio, account } of replaysOf(study, size, target)) {
+        for (const { ratio, account } of replaysOf(study, size, target, seed)) {
           runs.push(...planLine(context, 'cpt', target, { from: start, ratio, account }));
+        }
+        for (const { tokensPerParameter } of study.sourceEnds.filter(each => holdsFor(each, size, target, seed))) {
+          for (const end of tokensPerParameter) {
+            const from = runs.find(({ part, strategy }) => strategy === 'source' && isEnd(part, end))!;
+            runs.push(...planLine(context, 'cpt', target, { from: { run: from.name }, sourceEnd: end }));
+          }
         }
       }
       return runs;
@@ -110,14 +136,17 @@ const MOST_RUNS = 10_000;
 
 /** Counts the runs that a study may have before any is planned. @throws UserError when there are too many. */
 function checkCount(study: StudyFile, path: string): void {
-  const { sizes, seeds, replay, ends } = study;
-  const parts = ends ? 2 * ends.tokensPerParameter.length : 1;
+  const { sizes, replay, sourceEnds } = study;
   const ratios = replay.reduce((sum, { ratios, account }) => sum + ratios.length * account.length, 0);
-  const most = sizes.reduce((sum, { targets = commonTargets(study) }) => sum + 1 + targets.length * (2 + ratios), 0);
-  if (seeds.length * most * parts <= MOST_RUNS) return;
+  const earlier = sourceEnds.reduce((sum, { tokensPerParameter }) => sum + tokensPerParameter.length, 0);
+  const most = sizes.reduce((sum, size) => {
+    const parts = 2 * (endsOf(study, size)?.tokensPerParameter.length ?? 0.5);
+    const lines = 1 + (size.targets ?? commonTargets(study)).length * (2 + ratios + earlier);
+    return sum + seedsOf(study, size).length * lines * parts;
+  }, 0);
+  if (most <= MOST_RUNS) return;
   throw new UserError(
-    `'${path}': sizes, targets, replay and seeds multiply to ${seeds.length * most * parts} runs; ` +
-      `a study has at most ${MOST_RUNS}`,
+    `'${path}': sizes, targets, replay and seeds multiply to ${most} runs; ` + `a study has at most ${MOST_RUNS}`,
   );
 }
 
@@ -144,7 +173,7 @@ function runFields(study: StudyFile, own: Record<string, unknown>, path: string,
 
 interface PlanContext {
   readonly study: StudyFile;
-  readonly size: string;
+  readonly entry: StudySize;
   readonly seed: number;
   readonly fields: Record<string, unknown>;
   readonly origin: string;
@@ -155,12 +184,14 @@ interface Continuation {
   readonly from: NonNullable<PlannedRun['from']>;
   readonly ratio?: number;
   readonly account?: ReplayAccount;
+  readonly sourceEnd?: number;
 }
 
 /** Plans a run or, in a study with `ends`, its line: pieces of the trunk, and after each the end that branches off. */
 function planLine(context: PlanContext, strategy: Strategy, language: string, cpt?: Continuation): PlannedRun[] {
   const whole = planRun(context, strategy, language, cpt);
-  const { ends, out } = context.study;
+  const { out } = context.study;
+  const ends = endsOf(context.study, context.entry);
   if (!ends) return [whole];
   const line = whole.name;
   const replayed = whole.account === 'extra' ? 1 / (1 - whole.replay) : 1;
@@ -196,19 +227,21 @@ function planLine(context: PlanContext, strategy: Strategy, language: string, cp
 const CONTINUED = { warmup: 0, optimizerState: 'keep', dataOrder: 'continue' } as const;
 
 function planRun(
-  { study, size, seed, fields, origin }: PlanContext,
+  { study, entry, seed, fields, origin }: PlanContext,
   strategy: Strategy,
   language: string,
   cpt?: Continuation,
 ): PlannedRun {
   const { source, languages } = study;
-  const { ratio: replay = 0, account } = cpt ?? {};
+  const { ratio: replay = 0, account, sourceEnd } = cpt ?? {};
+  const size = entry.name;
   const name = [
     size,
     strategy,
     ...(strategy === 'source' ? [] : [language]),
     ...(account ? [`replay${replay}`, account] : []),
-    ...(study.seeds.length > 1 ? [`seed${seed}`] : []),
+    ...(sourceEnd === undefined ? [] : [`from${sourceEnd}`]),
+    ...(allSeeds(study).length > 1 ? [`seed${seed}`] : []),
   ].join('-');
   const own = { name: language, path: languages[language]! };
   const sources =
@@ -237,6 +270,7 @@ function planRun(
     language,
     replay,
     ...(account && { account }),
+    ...(sourceEnd !== undefined && { sourceEnd }),
     seed,
     config: parseConfig(config, origin),
     ...(cpt && { from: cpt.from }),
@@ -249,8 +283,8 @@ function addReplayed(config: Record<string, unknown>, replay: number): void {
   else config.tokensPerParameter = Number(config.tokensPerParameter ?? 20) / (1 - replay);
 }
 
-function replaysOf({ replay }: StudyFile, size: string, target: string) {
+function replaysOf({ replay }: StudyFile, size: string, target: string, seed: number) {
   return replay
-    .filter(({ sizes, targets }) => (sizes?.includes(size) ?? true) && (targets?.includes(target) ?? true))
+    .filter(entry => holdsFor(entry, size, target, seed))
     .flatMap(({ ratios, account }) => account.flatMap(account => ratios.map(ratio => ({ ratio, account }))));
 }

@@ -21,8 +21,13 @@ const columns = [
   'flops',
   'loss',
   'sourceLoss',
+  'copy',
+  'induction',
+  'sourceCopy',
+  'sourceInduction',
   'learningRate',
   'sourceTokensPerParameter',
+  'sourceEnd',
   'replay',
   'account',
   'warmupTokens',
@@ -53,8 +58,16 @@ export interface StudyPoint {
   readonly loss: number;
   /** The held-out loss in the source language, if this is a CPT run. */
   readonly sourceLoss?: number;
+  /** The accuracies of a probe at the same step, with the tokens of the run's own language. */
+  readonly copy?: number;
+  readonly induction?: number;
+  /** Those with the tokens of the source language, if this is a CPT run. */
+  readonly sourceCopy?: number;
+  readonly sourceInduction?: number;
   readonly learningRate: number;
   readonly sourceTokensPerParameter?: number;
+  /** The tokens per parameter of the source's end that the line starts from, where it is not the last. */
+  readonly sourceEnd?: number;
   readonly replay: number;
   readonly account?: string;
   readonly warmupTokens: number;
@@ -106,7 +119,7 @@ function sourceTokensPerParameter(run: StudyRun, runs: RunsByName): number | und
 function pointsOf(run: StudyRun, source: string | undefined, runs: RunsByName): StudyPoint[] {
   const { record } = run;
   if (!record) return [];
-  const { config, evaluations } = record;
+  const { config, evaluations, probes } = record;
   const { total, withoutEmbeddings, nominal } = config.parameters;
   const millions = /^(\d+)M$/.exec(nominal ?? '');
   const decays = config.schedule.schedule !== 'constant';
@@ -119,6 +132,9 @@ function pointsOf(run: StudyRun, source: string | undefined, runs: RunsByName): 
     const tokens = before.tokens + own;
     const uniqueTokens = uniqueOf(config.sources, tokens);
     const sourceLoss = run.strategy === 'cpt' && source !== undefined ? heldOut[source]?.loss : undefined;
+    const probed = probes.find(probe => probe.step === step)?.probes;
+    const ownProbe = probed?.[run.language];
+    const sourceProbe = run.strategy === 'cpt' && source !== undefined ? probed?.[source] : undefined;
     return [
       {
         run: lineOf(run),
@@ -136,8 +152,11 @@ function pointsOf(run: StudyRun, source: string | undefined, runs: RunsByName): 
         flops: flops + before.flops,
         loss: found.loss,
         ...(sourceLoss !== undefined && { sourceLoss }),
+        ...(ownProbe && { copy: ownProbe.copy.accuracy, induction: ownProbe.induction.accuracy }),
+        ...(sourceProbe && { sourceCopy: sourceProbe.copy.accuracy, sourceInduction: sourceProbe.induction.accuracy }),
         learningRate: config.schedule.learningRate,
         ...(ofSource !== undefined && { sourceTokensPerParameter: ofSource }),
+        ...(run.sourceEnd !== undefined && { sourceEnd: run.sourceEnd }),
         replay: run.replay,
         ...(run.account && { account: run.account }),
         warmupTokens: Math.round(config.schedule.warmup * steps) * config.batchTokens,

@@ -27,7 +27,14 @@ export function viewOfStudy(study: Study, fits: readonly LanguageFits[], points 
     return { ...curve, isDone, ...(before !== undefined && { sourceLossBefore: before }) };
   });
   const { name, source, targets } = study;
-  return { name, ...(source !== undefined && { source }), targets, curves, fits, rows: study.runs.map(rowOf) };
+  return {
+    name,
+    ...(source !== undefined && { source }),
+    targets,
+    ...bySource(curves),
+    fits,
+    rows: study.runs.map(rowOf),
+  };
 }
 
 /** Returns what can be shown from points alone: their runs are taken to be done. */
@@ -37,7 +44,7 @@ export function viewOfPoints(name: string, points: readonly StudyPoint[], fits: 
     name,
     ...(source !== undefined && { source }),
     targets: targetsOfPoints(points),
-    curves: curvesOf(points),
+    ...bySource(curvesOf(points)),
     fits,
     rows: [],
   };
@@ -50,6 +57,12 @@ export const targetsOfPoints = (points: readonly StudyPoint[]): string[] => [
   ...new Set(points.filter(({ strategy }) => strategy !== 'source').map(({ language }) => language)),
 ];
 
+/** Sets CPT from earlier ends of its source apart: all figures and laws are of CPT from the last. */
+const bySource = (curves: readonly StudyCurve[]): Pick<StudyView, 'curves' | 'fromEarlier'> => ({
+  curves: curves.filter(({ sourceEnd }) => sourceEnd === undefined),
+  fromEarlier: curves.filter(({ sourceEnd }) => sourceEnd !== undefined),
+});
+
 /**
  * Returns a curve for each run; of one with several annealed ends, these are the curve. CPT starts with the
  * source-language loss at the end of the source run of its size and seed.
@@ -57,16 +70,11 @@ export const targetsOfPoints = (points: readonly StudyPoint[]): string[] => [
 function curvesOf(points: readonly StudyPoint[]): StudyCurve[] {
   const runs = new Map<string, StudyPoint[]>();
   for (const point of points) runs.set(point.run, [...(runs.get(point.run) ?? []), point]);
-  const ends = new Map<string, StudyPoint>();
-  const key = ({ size, seed }: StudyPoint) => JSON.stringify([size, seed]);
-  for (const point of points) {
-    const last = ends.get(key(point));
-    if (point.strategy === 'source' && point.tokens >= (last?.tokens ?? 0)) ends.set(key(point), point);
-  }
+  const sources = points.filter(({ strategy }) => strategy === 'source');
   return [...runs].map(([run, rows]) => {
     const first = rows[0]!;
-    const { strategy, language, size, parameters, seed, replay, account } = first;
-    const before = strategy === 'cpt' ? ends.get(key(first))?.loss : undefined;
+    const { strategy, language, size, parameters, seed, replay, account, sourceEnd } = first;
+    const before = strategy === 'cpt' ? endOfSource(sources, first)?.loss : undefined;
     return {
       run,
       strategy,
@@ -77,17 +85,29 @@ function curvesOf(points: readonly StudyPoint[]): StudyCurve[] {
       replay,
       isDone: true,
       ...(account !== undefined && { account }),
+      ...(sourceEnd !== undefined && { sourceEnd }),
       ...(before !== undefined && { sourceLossBefore: before }),
       points: (haveEnds(rows) ? rows.filter(({ annealed }) => annealed) : rows)
-        .map(({ tokens, flops, loss, sourceLoss }) => ({
+        .map(({ tokens, flops, loss, sourceLoss, copy, induction, sourceCopy, sourceInduction }) => ({
           tokens,
           flops,
           loss,
           ...(sourceLoss !== undefined && { sourceLoss }),
+          ...(copy !== undefined && induction !== undefined && { copy, induction }),
+          ...(sourceCopy !== undefined && sourceInduction !== undefined && { sourceCopy, sourceInduction }),
         }))
         .sort((a, b) => a.tokens - b.tokens),
     };
   });
+}
+
+/** Returns the last point of the source's training that a CPT run starts from; of several ends that which it names. */
+function endOfSource(sources: readonly StudyPoint[], { size, seed, sourceEnd }: StudyPoint): StudyPoint | undefined {
+  const own = sources.filter(point => point.size === size && point.seed === seed);
+  const off = ({ tokens, parameters }: StudyPoint) => Math.abs(tokens / parameters - sourceEnd!);
+  return sourceEnd === undefined
+    ? own.sort((a, b) => b.tokens - a.tokens)[0]
+    : own.filter(({ annealed }) => annealed).sort((a, b) => off(a) - off(b))[0];
 }
 
 /** Returns the loss that the CPT run itself measured before its first step. */

@@ -78,6 +78,7 @@ const planSchema = z.object({
       language: z.string(),
       replay: z.number().min(0).max(1),
       account: z.enum(ACCOUNTS).optional(),
+      sourceEnd: z.number().positive().optional(),
       seed: z.int().min(0),
       config: z.record(z.string(), z.unknown()),
       part: z
@@ -89,14 +90,15 @@ const planSchema = z.object({
 });
 
 /**
- * Writes a study's plan into its folder; a folder with the same plan is joined.
+ * Writes a study's plan into its folder. A folder with the same plan is joined, and one whose runs are all in this plan
+ * as they were is grown by the others.
  * @throws UserError when the folder holds another study.
  */
 export function writePlan(plan: StudyPlan): void {
   const path = join(plan.folder, PLAN_FILE);
   const { slurm: _, ...identity } = plan; // what a cluster is asked for may change
   const text = `${JSON.stringify({ format: FORMAT, ...identity }, null, 1)}\n`;
-  if (existsSync(path) && readText(path) !== text) {
+  if (existsSync(path) && readText(path) !== text && !isGrown(readPlan(plan.folder), plan)) {
     throw new UserError(
       `'${plan.folder}' holds a study with other runs or settings; choose another folder with out, ` +
         'or go on with that one: ' +
@@ -104,6 +106,13 @@ export function writePlan(plan: StudyPlan): void {
     );
   }
   writeFileWhole(path, text);
+}
+
+/** Whether a plan holds every run of an earlier one unchanged. */
+function isGrown(earlier: StudyPlan, plan: StudyPlan): boolean {
+  const runs = new Map(plan.runs.map(run => [run.name, JSON.stringify(run)]));
+  const isSame = earlier.name === plan.name && earlier.folder === plan.folder && earlier.source === plan.source;
+  return isSame && earlier.runs.every(run => runs.get(run.name) === JSON.stringify(run));
 }
 
 /**

@@ -21,6 +21,8 @@ export interface StepShape {
   readonly settings: TrainerSettings;
   /** The batch of an evaluation; by default that of the step. */
   readonly evaluation?: BatchShape | undefined;
+  /** The batch of probes, where there are any. */
+  readonly probe?: BatchShape | undefined;
   readonly precision?: Precision | undefined;
 }
 
@@ -35,7 +37,8 @@ export interface DryStep {
   readonly parameters: number;
   readonly step: TracedStep;
   readonly evaluation: TracedLosses;
-  /** The allocations of the micro-batch, the update, and the evaluation. */
+  readonly probe: TracedLosses | undefined;
+  /** The allocations of the micro-batch, the update, the evaluation, and probes. */
   readonly allocations: readonly Allocation[];
 }
 
@@ -45,7 +48,7 @@ export interface DryStep {
  */
 export function dryStep(
   adapter: AdapterDescription,
-  { model: config, settings, evaluation: batch = settings, precision = 'f32' }: StepShape,
+  { model: config, settings, evaluation: batch = settings, probe: probed, precision = 'f32' }: StepShape,
   choices?: VariantChoices,
 ): DryStep {
   const variants = new VariantTable(adapter, choices);
@@ -55,6 +58,12 @@ export function dryStep(
   const parameters = memory.bytes;
   const step = new TracedStep(memory, model, settings);
   const evaluation = new TracedLosses(memory, model, batch);
-  const allocations = [planned(step.microBatch), planned(step.update), planned(evaluation.graph, evaluation.losses)];
-  return { variants, memory, model, parameters, step, evaluation, allocations };
+  const probe = probed && new TracedLosses(memory, model, probed, { hits: true });
+  const allocations = [
+    planned(step.microBatch),
+    planned(step.update),
+    planned(evaluation.graph, ...evaluation.kept),
+    ...(probe ? [planned(probe.graph, ...probe.kept)] : []),
+  ];
+  return { variants, memory, model, parameters, step, evaluation, probe, allocations };
 }

@@ -6,7 +6,7 @@ import { describe, expect, test } from 'vitest';
 import { attentionCases } from '../../src/cases/attention.js';
 import type { Alter } from '../../src/cases/bench.js';
 import type { Case } from '../../src/cases/case.js';
-import { crossEntropyCase } from '../../src/cases/cross-entropy.js';
+import { crossEntropyCase, hitsCase } from '../../src/cases/cross-entropy.js';
 import { gradientNormCase, gradientNormPartialCase } from '../../src/cases/gradient-norm.js';
 import { headNormForwardCase } from '../../src/cases/head-norm.js';
 import { matmulCase, matmulSwigluCase } from '../../src/cases/matmul.js';
@@ -60,6 +60,7 @@ describe.each([32, 64])('%i lanes', lanes => {
     ['gradient of RMSNorm', rmsnormBackwardCase({ rows: 19, columns: 600, type: 'f32' }), twoSubgroups(lanes)],
     ['norms over heads', headNormForwardCase({ rows: 5, H: 4, KV: 2, D: 80, kind: 'queries', type: 'f32' }), {}],
     ['cross-entropy', crossEntropyCase({ rows: 5, columns: 300, type: 'f32' }), oneSubgroup(lanes)],
+    ['hits', hitsCase({ rows: 11, columns: 300 }), twoSubgroups(lanes)],
     ['cross-entropy of two subgroups', crossEntropyCase({ rows: 5, columns: 300, type: 'f32' }), twoSubgroups(lanes)],
     ['parts of the gradient norm', gradientNormPartialCase({ count: 5000 }), {}],
     ['gradient norm', gradientNormCase({ parts: 300, clip: 1, isScaled: false }), {}],

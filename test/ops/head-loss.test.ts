@@ -6,7 +6,7 @@ import { layOut } from '../../src/autograd/layout.js';
 import { IGNORED_TARGET } from '../../src/kernels/cross-entropy.js';
 import * as bounds from '../../src/numerics/bounds.js';
 import * as reference from '../../src/numerics/reference.js';
-import { chunkRows, headLoss } from '../../src/ops/head-loss.js';
+import { chunkRows, headHits, headLoss } from '../../src/ops/head-loss.js';
 import { expectWithin, input, parameter, run, uniform, useDevice } from '../support/gpu.js';
 
 const context = useDevice();
@@ -91,6 +91,36 @@ describe('losses and gradients', () => {
     const losses = headLoss(graph, X, input(device, 'w', [2, 1], [1, 1]), input(device, 't', [1], [0], 'u32'));
     expect(() => backward(graph, losses)).toThrow('head_loss: traced without a gradient');
   });
+});
+
+test('hits are told across chunks, with the bits of the losses without them', async () => {
+  const { device } = context;
+  const [R, V, C, chunk] = [150, 50, 16, 64];
+  const [x, w] = [uniform('x', R * C), uniform('w', V * C)];
+  const targets = Uint32Array.from(uniform('targets', R, 0, V).map(Math.floor));
+  const forward = { M: R, N: V, K: C, transposeA: false, transposeB: true };
+  const logits = reference.matmul(x, w, forward);
+  const rowOf = (r: number) => logits.subarray(r * V, (r + 1) * V);
+  for (let r = 0; r < R; r += 3) targets[r] = rowOf(r).indexOf(Math.max(...rowOf(r)));
+  const graph = new Graph();
+  const X = input(device, 'x', [R, C], x);
+  const W = input(device, 'w', [V, C], w);
+  const T = input(device, 'targets', [R], targets, 'u32');
+  const told = headHits(graph, X, W, T, chunk);
+  const plain = headLoss(graph, X, W, T, undefined, chunk);
+  const [losses, hits, without] = await run(device, graph, [told.losses, told.hits, plain]);
+  expect(losses).toEqual(without);
+  // where the largest two are closer than what rounding may move them, either may be the larger one
+  const δ = Math.max(...bounds.matmulBound(reference.matmul(x, w, forward, true), C));
+  const isSure = (r: number) => {
+    const rival = Math.max(...rowOf(r).filter((_, v) => v !== targets[r]));
+    return Math.abs(rowOf(r)[targets[r]!]! - rival) > 2 * δ;
+  };
+  const sure = Array.from(targets.keys()).filter(isSure);
+  expect(sure.length).toBeGreaterThan(R - 5);
+  const expected = reference.hits(logits, targets, V);
+  expect(sure.map(r => hits![r])).toEqual(sure.map(r => expected[r]));
+  expect(expected.reduce((a, b) => a + b)).toBeGreaterThanOrEqual(R / 3);
 });
 
 describe('memory', () => {

@@ -4,8 +4,8 @@ import { CODES, codeOf, decodeMoments, encodeMoments } from '../../src/optim/mom
 import { Random } from '../../src/random.js';
 
 /**
- * The map of Dettmers et al. (2021) as their bitsandbytes makes it (create_dynamic_map): for each power of ten the means
- * of neighbours among evenly spaced boundaries.
+ * The map of Dettmers et al. (2021) as their bitsandbytes makes it (create_dynamic_map): for each power of ten the
+ * means of neighbours among evenly spaced boundaries.
  */
 function published(signed: boolean): number[] {
   const values = [0, 1];

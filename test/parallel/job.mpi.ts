@@ -24,7 +24,10 @@ function linesOf(run: string): MetricsLine[] {
 }
 const stepsOf = (run: string): StepLine[] => linesOf(run).filter(line => line.kind === 'step');
 const lossesOf = (run: string) =>
-  linesOf(run).flatMap(line => (line.kind === 'step' ? [line.loss!, line.gradientNorm!] : [line.heldOut.en!.loss]));
+  linesOf(run).flatMap(line => {
+    if (line.kind === 'step') return [line.loss!, line.gradientNorm!];
+    return line.kind === 'evaluation' ? [line.heldOut.en!.loss] : [];
+  });
 const last = (run: string) => listCheckpoints(join(cwd, run)).at(-1)!.folder;
 const bytesOf = (run: string, file = 'model.safetensors') => readFileSync(join(last(run), file)).toString('base64');
 

@@ -115,9 +115,52 @@ describe('a study that ran', () => {
   });
 });
 
+test('sizes have ends and seeds of their own, and CPT starts from earlier ends of the source too', () => {
+  const other = { name: 'o', ...model, ends: { tokensPerParameter: [0.1, 0.2, 0.4] }, seeds: [0, 1] };
+  const changes = {
+    sizes: [{ name: 's', ...model }, other],
+    sourceEnds: [
+      { tokensPerParameter: [0.1, 0.2], sizes: ['o'], targets: ['fr'] },
+      { tokensPerParameter: [0.1], sizes: ['s'], seeds: [1] },
+    ],
+  };
+  const { runs } = study(changes);
+  const lines = [...new Set(runs.map(({ part }) => part!.line))];
+  const others = ['source', 'scratch-fr', 'cpt-fr', 'cpt-fr-from0.1', 'cpt-fr-from0.2'];
+  expect(lines).toEqual([
+    ...['source', 'scratch-fr', 'cpt-fr'].map(line => `s-${line}-seed0`),
+    ...[0, 1].flatMap(seed => others.map(line => `o-${line}-seed${seed}`)),
+  ]);
+  const found = Object.fromEntries(runs.map(it => [it.name, it]));
+  expect(found['o-cpt-fr-from0.2-seed1-trunk0.1']).toMatchObject({
+    sourceEnd: 0.2,
+    from: { run: 'o-source-seed1-end0.2' },
+    config: { seed: 1 },
+  });
+  expect(found['o-cpt-fr-seed1-trunk0.1']).toMatchObject({ from: { run: 'o-source-seed1-end0.4' } });
+  expect(found['o-scratch-fr-seed0-end0.4']!.part!.tokensPerParameter).toBe(0.4);
+  expect(found['s-scratch-fr-seed0-end0.4']).toBeUndefined();
+});
+
 test.each<[string, Record<string, unknown>, RegExp]>([
   ['budgets that fall', { ends: { tokensPerParameter: [2, 1] } }, /ends.tokensPerParameter must grow, and 1 follows 2/],
   ['no budget', { ends: { tokensPerParameter: [] } }, /'ends.tokensPerParameter'/],
+  [
+    'an end of the source that is not there',
+    { sourceEnds: [{ tokensPerParameter: [0.3] }] },
+    /sourceEnds: size 's': there is no end of 0.3 tokens per parameter before the last; there are 0.1/,
+  ],
+  ['the last end of the source', { sourceEnds: [{ tokensPerParameter: [0.2] }] }, /no end of 0.2 .* before the last/],
+  [
+    'an unknown size',
+    { sourceEnds: [{ tokensPerParameter: [0.1], sizes: ['x'] }] },
+    /sourceEnds.sizes names the size 'x'/,
+  ],
+  [
+    'ends of a size that fall',
+    { sizes: [{ name: 's', ...model, ends: { tokensPerParameter: [2, 1] } }] },
+    /size 's': ends.tokensPerParameter must grow, and 1 follows 2/,
+  ],
   ['nothing but annealing', { ends: { tokensPerParameter: [1], anneal: 1 } }, /'ends.anneal' is 1/],
   ['a budget beside them', { train: { tokens: 5 } }, /train: with ends, 'tokens' is the study's own to say; remove it/],
   ['a schedule of a size', { sizes: [{ name: 's', ...model, schedule: 'wsd' }] }, /size 's': with ends, 'schedule' is/],

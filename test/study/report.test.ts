@@ -1,4 +1,13 @@
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -115,6 +124,37 @@ describe('a study that is done', () => {
     expect(filesIn(again)).toEqual(expected.sort());
     for (const name of kept) expect(readFileSync(join(again, name), 'utf8')).toBe('mine');
     expect(readFileSync(join(again, edited), 'utf8')).toBe('mine too');
+  });
+});
+
+describe('a study with probes', () => {
+  test('points and figures have their accuracies, of the own and of the source language', async () => {
+    const plan = makeStudy(join(root, 'probed'), { sizes: [1e5, 2e5], ratios: [0.3] });
+    for (const run of plan.runs) {
+      makeRun(plan, run);
+      const task = (accuracy: number) => ({ accuracy, loss: 3, firstLoss: 6, tokens: 1000, chance: 0.01 });
+      const probe = (accuracy: number) => ({ copy: task(accuracy), induction: task(accuracy / 2) });
+      const probes = { [run.language]: probe(0.8), ...(run.strategy === 'cpt' && { en: probe(0.4) }) };
+      const line = { kind: 'probe', step: 200, tokens: run.config.tokens, flops: 1e9, probes };
+      appendFileSync(join(plan.folder, 'runs', run.name, 'metrics.jsonl'), `${JSON.stringify(line)}\n`);
+    }
+    const study = await readStudy(plan.folder);
+    const points = studyPoints(study);
+    const last = (name: string) => points.filter(({ run }) => run === name).at(-1)!;
+    expect(last('0.1M-scratch-fr')).toMatchObject({ copy: 0.8, induction: 0.4 });
+    expect(last('0.1M-scratch-fr').sourceCopy).toBeUndefined();
+    expect(last('0.1M-cpt-fr')).toMatchObject({ copy: 0.8, induction: 0.4, sourceCopy: 0.4, sourceInduction: 0.2 });
+    expect(points.filter(({ copy }) => copy !== undefined)).toHaveLength(plan.runs.length);
+    expect(parseStudyPoints(pointsCsv(points), 'points.csv')).toEqual(points);
+    const figures = studyFigures(study, []).filter(({ name }) => name.startsWith('probe-'));
+    expect(figures.map(({ name }) => name)).toEqual(
+      ['copy', 'induction', 'sourceCopy', 'sourceInduction'].map(field => `probe-fr-${field}`),
+    );
+    // two sizes, from scratch, CPT, and CPT with replay in two accounts of one size
+    expect(figures[0]!.svg.match(/<title>/g)).toHaveLength(2 + 2 + 2);
+    expect(figures[2]!.svg.match(/<title>/g)).toHaveLength(2 + 2);
+    expect(figures[2]!.svg).toContain('CPT, 30% replay');
+    expect(studyPage(study, [])).toContain('In context: copying and induction');
   });
 });
 

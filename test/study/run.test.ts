@@ -155,6 +155,21 @@ describe('an interruption', () => {
   });
 });
 
+test('a study grows by what its file asks for besides, and keeps what it has', async () => {
+  const size = { name: 's', ...model, seeds: [0, 1] };
+  const first = planIn('grown', { sizes: [size] });
+  await runStudy(first, { execute: diary().execute });
+  const more = { sizes: [size, { name: 'm', ...model, targets: ['fr'] }], seeds: [1] };
+  const grown = planIn('grown', more);
+  const second = diary();
+  expect(await runStudy(grown, { execute: second.execute })).toMatchObject({ status: 'done' });
+  expect(second.started).toEqual(['m-source-seed1', 'm-scratch-fr-seed1', 'm-cpt-fr-seed1']);
+  expect(readPlan(grown.folder)).toEqual(grown);
+  await expect(runStudy(first, { execute: diary().execute })).rejects.toThrow(/holds a study with other runs/);
+  const changed = planIn('grown', { ...more, train: { learningRate: 1 } });
+  await expect(runStudy(changed, { execute: diary().execute })).rejects.toThrow(/holds a study with other runs/);
+});
+
 test('another study in the same folder is refused', async () => {
   const plan = planIn('same');
   await runStudy(plan, { execute: diary().execute });

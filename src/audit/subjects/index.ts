@@ -36,6 +36,7 @@ export const FAMILIES: readonly Family[] = [
   family('rope', ['rope'], inVariants(byElementsAndVectors, rows.ropeCases)),
   family('embedding', passes('embedding'), inVariants(rowVariants, rows.embeddingCases)),
   family('cross_entropy', ['cross_entropy'], inVariants(tunedRows, rows.crossEntropyCases)),
+  family('hits', ['cross_entropy'], inVariants(tunedRows, rows.hitsCases)),
   family('sum', ['sum'], inVariants(rowVariants, rows.sumCases)),
   family('elementwise', ['add', 'cast'], inVariants(byElementsAndVectors, update.elementCases)),
   family(

@@ -1,7 +1,7 @@
 /** Sizes and classes of kernels that take a tensor by rows. */
 import { addBiasCase, columnSumsCase } from '../../cases/bias.js';
 import type { Case } from '../../cases/case.js';
-import { crossEntropyCase } from '../../cases/cross-entropy.js';
+import { crossEntropyCase, hitsCase } from '../../cases/cross-entropy.js';
 import { embeddingBackwardCase, embeddingForwardCase } from '../../cases/embedding.js';
 import { headNormBackwardCase, headNormForwardCase } from '../../cases/head-norm.js';
 import { type RmsnormCase, rmsnormBackwardCase, rmsnormForwardCase } from '../../cases/rmsnorm.js';
@@ -112,6 +112,14 @@ export function* crossEntropyCases(scope: Scope): Generator<Posed> {
     if (type !== 'f32') continue;
     for (const terms of lengthsOf(scope)) yield { ...crossEntropyCase({ rows: 2, columns: terms, type }), terms };
   }
+}
+
+const tiedSizes = [1, 4, 33, 129, 1030].map(columns => ({ rows: 11, columns }));
+
+export function* hitsCases(scope: Scope): Generator<Posed> {
+  for (const sizes of tiedSizes) yield hitsCase(sizes);
+  for (const inputClass of NOT_SUMMED) yield hitsCase({ rows: 11, columns: 129, inputClass });
+  for (const terms of lengthsOf(scope).slice(-1)) yield hitsCase({ rows: 2, columns: terms });
 }
 
 export function* sumCases(): Generator<Posed> {

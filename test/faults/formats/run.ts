@@ -6,6 +6,7 @@ import { originOf, readTrainingRecord } from '../../../src/checkpoint/training-r
 import { UserError } from '../../../src/errors.js';
 import { modelConfig } from '../../../src/model/fields.js';
 import { knownForgetting } from '../../../src/report/forgetting.js';
+import { probeFindings } from '../../../src/report/probes.js';
 import { compareRuns, curveOf, languagesOf, readRun } from '../../../src/report/runs.js';
 import { parseConfig, parseFields } from '../../../src/run/config.js';
 import { readRunConfig } from '../../../src/run/folder.js';
@@ -23,6 +24,7 @@ writeRun(sound, {
   heldOut: { fr: [6, 5, 4], en: [4, 4.1, 4.2] },
   checkpoint: 'x/y/z',
 });
+const TASK_PROBE = { accuracy: 0.5, loss: 2, firstLoss: 4, tokens: 1000, chance: 0.01 };
 const METRICS = Buffer.concat([
   fileOf('run', 'metrics.jsonl'),
   lines([
@@ -36,6 +38,13 @@ const METRICS = Buffer.concat([
       lossScale: 8,
       learningRate: 0.1,
       tokensPerSecond: 9,
+    },
+    {
+      kind: 'probe',
+      step: 3,
+      tokens: 3000,
+      flops: 9e9,
+      probes: { fr: { copy: TASK_PROBE, induction: TASK_PROBE } },
     },
   ]),
 ]);
@@ -101,6 +110,7 @@ const RESOLVED: ResolvedRun = {
   evaluations: 2,
   evalTokens: null,
   evaluation: { tokens: { fr: 99 }, batch: 5 },
+  probes: 2,
   checkpoints: 1,
   keepCheckpoints: 2,
   keepEvery: 0,
@@ -123,6 +133,7 @@ function readReport(_: string, folder: string): void {
   for (const language of languagesOf([run])) {
     curveOf(run, language, 'nats per token');
   }
+  probeFindings([run]);
 }
 
 /** Leaves out what is broken, after which nothing is. */
