@@ -23,8 +23,8 @@ export const codedSizes = (count: number) => ({
 });
 
 /**
- * Updates as `adamw` does, with `codes` and `maxima` of the shapes above in the place of m and v. Long tensors are taken
- * window by window.
+ * Updates as `adamw` does, with `codes` and `maxima` of the shapes above in the place of m and v. Long tensors are
+ * taken window by window.
  */
 export function adamw8bit(
   variants: VariantTable,
