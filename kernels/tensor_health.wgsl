@@ -1,15 +1,20 @@
 // What a tensor's values look like, for part w of a tensor of `count` elements (ELEMENTS a part):
 //   report[5*(first + w) …] = largest finite |x|, sum of x² over finite x (f32); zeros, subnormals, not finite (u32)
 // UPDATE: x is AdamW's step before the learning rate and without decay, m * correction1 / (sqrt(v * correction2) +
-// eps).
+// eps). CODED: of moments in 8 bits (lib/moment_codes.wgsl).
 // Values are read as bits, since WGSL lets a compiler assume that floats are finite. A workgroup takes a part, in a
 // fixed order; counts are summed in f32, which holds them exactly (ELEMENTS < 2^24).
 struct Params { count: u32, first: u32, eps: f32 }
 #if ${UPDATE}
 #include lib/step_health.wgsl
 var<storage, read> health: Health;
+#if ${CODED}
+var<storage, read> codes: array<vec2u>;
+var<storage, read> maxima: array<vec2f>;
+#else
 var<storage, read> m: array<f32>;
 var<storage, read> v: array<f32>;
+#endif
 #else
 var<storage, read> x: array<u32>;
 #endif
@@ -20,10 +25,21 @@ const EXPONENT = 0x7f800000u;
 const MAGNITUDE = 0x7fffffffu;
 
 #include lib/reduce.wgsl
+#if ${UPDATE}
+#if ${CODED}
+#include lib/moment_codes.wgsl
+fn mean_at(i: u32) -> f32 { return means_of(codes[i / 4u].x)[i % 4u] * maxima[i / 256u].x; }
+fn variance_at(i: u32) -> f32 { return variances_of(codes[i / 4u].y)[i % 4u] * maxima[i / 256u].y; }
+#else
+fn mean_at(i: u32) -> f32 { return m[i]; }
+fn variance_at(i: u32) -> f32 { return v[i]; }
+#endif
+#endif
 
 fn value_bits(i: u32) -> u32 {
 #if ${UPDATE}
-  return bitcast<u32>(m[i] * health.correction1 / (sqrt(v[i] * health.correction2) + params.eps));
+  let root = sqrt(variance_at(i) * health.correction2);
+  return bitcast<u32>(mean_at(i) * health.correction1 / (root + params.eps));
 #else
   return x[i];
 #endif

@@ -143,6 +143,7 @@ export {
 export { type ModelSize, presetNames, presetSize } from './model/presets.js';
 export type { RopeScaling } from './ops/rope.js';
 export { ADAMW_DEFAULTS, type OptimizerSettings, type StepHealth } from './optim/adamw.js';
+export type { CodedMoments, Moments } from './optim/moment-codes.js';
 export { learningRateAt, type ScheduleSettings } from './optim/schedule.js';
 export { WIRE_TYPES, type WireType } from './parallel/all-reduce.js';
 export { type Launch, launchOf } from './parallel/launch.js';
@@ -244,7 +245,7 @@ export type { Encoder, Request } from './tasks/requests.js';
 export { readTask, TASK_NAMES, type TaskData } from './tasks/task.js';
 export { lossAndGradients } from './train/gradients.js';
 export type { Exchange } from './train/shared-step.js';
-export { type Moments, Trainer, type TrainerOptions } from './train/step.js';
+export { Trainer, type TrainerOptions } from './train/step.js';
 export type { TrainerSettings } from './train/traced-step.js';
 export type { WeightAverage } from './train/weight-average.js';
 

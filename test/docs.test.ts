@@ -1,6 +1,6 @@
 /** The programs in docs/, and those in the docstrings, do what they say. */
 import { execFile } from 'node:child_process';
-import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -30,6 +30,12 @@ test("docs/own-op.mjs finds its op's gradient in central differences", async () 
   // rounding of y, a few times 2^-22 below 8, over the 2^-5 between both points; h²/6·|y'''| adds 1e-5
   expect(distance).toBeGreaterThan(0);
   expect(distance).toBeLessThan(1e-4);
+});
+
+test('docs/models.md says which public models train where as a dry run does', async () => {
+  const table = (await run('tools/what-fits.mjs')).trim();
+  expect(table.split('\n')).toHaveLength(12);
+  expect(readFileSync(join(packageRoot, 'docs/models.md'), 'utf8')).toContain(table);
 });
 
 /** Run first, in this order: what they write is what the others read. */

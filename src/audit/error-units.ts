@@ -1,9 +1,11 @@
 /** Errors in units that say how good arithmetic could have been. */
-import { FORMATS, type StoredType } from '../numerics/inputs.js';
+import type { OutputType } from '../cases/case.js';
+import { FORMATS } from '../numerics/inputs.js';
 import type { Vector } from '../numerics/reference.js';
 
 /** The spacing of a type's numbers at `value`. */
-function ulp(value: number, type: StoredType): number {
+function ulp(value: number, type: OutputType): number {
+  if (type === 'u8') return 1;
   const { roundoff, tiny, least } = FORMATS[type];
   const magnitude = Math.abs(value);
   if (magnitude < tiny) return least;
@@ -45,7 +47,7 @@ export function errorsOf(
   actual: ArrayLike<number>,
   reference: Vector,
   bound: Vector,
-  type: StoredType,
+  type: OutputType,
   isWritten: (index: number) => boolean = () => true,
 ): Errors {
   const ulps: number[] = [];

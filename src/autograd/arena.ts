@@ -16,10 +16,10 @@ export interface ArenaItem {
 
 /**
  * A tensor begins at a multiple of this many elements: 256 bytes of halves, the coarsest alignment of bindings there
- * is.
+ * is. Of bytes it is twice as many.
  */
 const ALIGNMENT = 128;
-const aligned = (elements: number): number => Math.ceil(elements / ALIGNMENT) * ALIGNMENT;
+const BYTE_ALIGNMENT = 256;
 
 export class Arena {
   readonly items: readonly ArenaItem[];
@@ -33,6 +33,8 @@ export class Arena {
    */
   constructor(memory: Memory, kind: string, items: readonly ArenaItem[], dtype: DType = 'f32') {
     this.items = items;
+    const alignment = dtype === 'u8' ? BYTE_ALIGNMENT : ALIGNMENT;
+    const aligned = (elements: number): number => Math.ceil(elements / alignment) * alignment;
     const most = memory.adapter.limits.maxBufferSize! / BYTES.f32; // whatever the type, so that places are the same
     const nameOf = (name: string) => (kind === 'weight' ? name : `${name} (${kind})`);
     const chunks: { readonly items: ArenaItem[]; elements: number }[] = [];

@@ -14,7 +14,7 @@ export interface UpdateSettings extends AdamwSettings {
   readonly step: number;
 }
 
-const SETTINGS: UpdateSettings = {
+export const SETTINGS: UpdateSettings = {
   ...{ beta1: 0.9, beta2: 0.95, eps: 1e-8, weightDecay: 0.1 },
   ...{ lr: Math.fround(1e-3), clipFactor: 0.5, step: 3 },
 };

@@ -209,6 +209,7 @@ function guarded(type: ElementType, count: number, values: Vector | undefined): 
   if (!values) return image;
   if (type === 'f32') new Float32Array(image.buffer).set(values, GUARD / 4);
   else if (type === 'u32') image.set(values, GUARD / 4);
+  else if (type === 'u8') new Uint8Array(image.buffer).set(values, GUARD);
   else new Uint16Array(image.buffer).set(type === 'f16' ? halvesOf(values) : bfloatsOf(values), GUARD / 2);
   return image;
 }
@@ -220,7 +221,7 @@ function judge({ outputs }: Problem, places: readonly Place[], bytes: ArrayBuffe
   const total = bytes.byteLength / repeats;
   for (const { name, type, count, image } of places) {
     const { initial, isWritten = () => true } = outputs[name]!;
-    const Units = type === 'f16' ? Uint16Array : Uint32Array;
+    const Units = { 1: Uint8Array, 2: Uint16Array, 4: Uint32Array }[BYTES[type]]!;
     const units = image.byteLength / Units.BYTES_PER_ELEMENT;
     const before = new Units(image.buffer);
     const runs = Array.from({ length: repeats }, (_, r) => new Units(bytes, r * total + offset, units));

@@ -46,8 +46,11 @@ export const sent = (values: ArrayLike<number>): Input<'f32'> =>
 export const words = (count: number, make: () => ArrayLike<number>): Input<'u32'> =>
   new Input('u32', count, () => Float64Array.from(make()), true);
 
+/** What a kernel writes: numbers, or codes of numbers in their order, of which neighbours differ by 1. */
+export type OutputType = StoredType | 'u8';
+
 export interface Output {
-  readonly type: StoredType;
+  readonly type: OutputType;
   readonly count: number;
   /** What it holds before, where the kernel reads it. */
   readonly initial?: Input | undefined;
@@ -56,7 +59,7 @@ export interface Output {
 }
 
 /** An output that holds values before, to which the kernel adds or which it replaces. */
-export const updated = (initial: Input<StoredType>): Output => ({ type: initial.type, count: initial.count, initial });
+export const updated = (initial: Input<OutputType>): Output => ({ type: initial.type, count: initial.count, initial });
 
 /** An output's exact values and the largest error of each. */
 export interface Expected {

@@ -1,9 +1,12 @@
 /** What a run looks at: the reduction of a tensor, and of AdamW's update, to five numbers a part. */
+import { codedSizes } from '../kernels/adamw-8bit.js';
 import { HEALTH_WORDS, healthParts, tensorHealth, updateHealth } from '../kernels/tensor-health.js';
 import { DIVISION, gamma, SQRT, squaresBound, TINY, U } from '../numerics/bounds.js';
 import { FORMATS, type InputClass } from '../numerics/inputs.js';
 import type { Vector } from '../numerics/reference.js';
-import { type Case, drawn, type Expected, kernelCase, sent } from './case.js';
+import { encodeMoments, widenMoments } from '../optim/moment-codes.js';
+import { WIDENINGS } from './adamw-8bit.js';
+import { type Case, drawn, type Expected, Input, kernelCase, sent } from './case.js';
 
 const PART = 16_384;
 const { least, tiny, largest } = FORMATS.f32;
@@ -50,24 +53,56 @@ export function tensorHealthCase(given: { readonly count: number; readonly input
   });
 }
 
-export function updateHealthCase({ count }: { readonly count: number }): Case {
-  // the product, the root of a product, a sum, a division
-  const relative = gamma(2) + U / 2 + SQRT + U + DIVISION;
+export interface UpdateHealthCase {
+  readonly count: number;
+  /** Whether the moments are codes of 8 bits. */
+  readonly isCoded?: boolean;
+}
+
+export function updateHealthCase({ count, isCoded = false }: UpdateHealthCase): Case {
+  const m = drawn('uniform', `m ${count}`, count);
+  const v = drawn('uniform', `v ${count}`, count, { low: 1e-3, high: 2 });
+  return isCoded ? codedUpdateCase(count, m, v) : plainUpdateCase(count, m, v);
+}
+
+/** Errors of the product, the root of a product, a sum, and a division. */
+const UPDATE_ERROR = gamma(2) + U / 2 + SQRT + U + DIVISION;
+const healthInput = () => sent([0, 1, 0, 0, 1, 0, CORRECTION1, CORRECTION2]);
+const updateOf = (m: Vector, v: Vector): Vector =>
+  m.map((mean, i) => (mean * CORRECTION1) / (Math.sqrt(v[i]! * CORRECTION2) + EPS));
+
+function plainUpdateCase(count: number, m: Input<'f32'>, v: Input<'f32'>): Case {
   return kernelCase({
     kernel: 'tensor_health',
     shape: `of an update, ${count}`,
     inputClass: 'uniform',
+    inputs: { health: healthInput(), m, v },
+    outputs: { report: reportOfParts(count) },
+    expected: ({ m, v }) => ({ report: reportOf(updateOf(m, v), UPDATE_ERROR) }),
+    calls: (variants, { health, report, m, v }) =>
+      updateHealth(variants, count, 0, EPS, { health, report, moments: { m, v } }),
+    reports,
+  });
+}
+
+function codedUpdateCase(count: number, m: Input<'f32'>, v: Input<'f32'>): Case {
+  const coded = () => encodeMoments({ m: Float32Array.from(m.values), v: Float32Array.from(v.values) });
+  return kernelCase({
+    kernel: 'tensor_health',
+    shape: `of an update, ${count}, of moments in 8 bits`,
+    inputClass: 'uniform',
     inputs: {
-      health: sent([0, 1, 0, 0, 1, 0, CORRECTION1, CORRECTION2]),
-      m: drawn('uniform', `m ${count}`, count),
-      v: drawn('uniform', `v ${count}`, count, { low: 1e-3, high: 2 }),
+      health: healthInput(),
+      codes: new Input('u8', codedSizes(count).codes, () => Float64Array.from(coded().codes), true),
+      maxima: new Input('f32', codedSizes(count).maxima, () => Float64Array.from(coded().maxima)),
     },
     outputs: { report: reportOfParts(count) },
-    expected({ m, v }) {
-      const values = m.map((mean, i) => (mean * CORRECTION1) / (Math.sqrt(v[i]! * CORRECTION2) + EPS));
-      return { report: reportOf(values, relative) };
+    expected({ codes, maxima }) {
+      const { m, v } = widenMoments(codes, maxima, count);
+      return { report: reportOf(updateOf(m, v), UPDATE_ERROR + 1.5 * gamma(WIDENINGS)) };
     },
-    calls: (variants, operands) => updateHealth(variants, count, 0, EPS, operands),
+    calls: (variants, { health, report, codes, maxima }) =>
+      updateHealth(variants, count, 0, EPS, { health, report, moments: { codes, maxima } }),
     reports,
   });
 }

@@ -8,9 +8,9 @@ import { type StoredBits, WEIGHT_BYTES, type WeightType } from './weight-types.j
 export interface TensorSource {
   readonly name: string;
   readonly shape: readonly number[];
-  readonly dtype: WeightType;
+  readonly dtype: WeightType | 'U8';
   /** Returns the values' bits, in pieces of any length. */
-  read(): Promise<StoredBits> | Iterable<StoredBits>;
+  read(): Promise<StoredBits | Uint8Array> | Iterable<StoredBits | Uint8Array>;
 }
 
 /** Returns an f32 tensor to be written. */
@@ -24,7 +24,7 @@ export function floatTensor(name: string, shape: readonly number[], read: () => 
 
 /** Returns the bytes of the tensors' values. */
 export const bytesOfTensors = (tensors: readonly Pick<TensorSource, 'shape' | 'dtype'>[]): number =>
-  tensors.reduce((sum, { shape, dtype }) => sum + WEIGHT_BYTES[dtype] * sizeOf(shape), 0);
+  tensors.reduce((sum, { shape, dtype }) => sum + (dtype === 'U8' ? 1 : WEIGHT_BYTES[dtype]) * sizeOf(shape), 0);
 
 /**
  * Writes tensors to a new file and closes it. A crash may leave half a file behind: write into a folder that appears

@@ -114,11 +114,8 @@ export class SafetensorsFile {
     return entry.shape;
   }
 
-  /**
-   * Returns the type that a tensor is stored in.
-   * @throws UserError when the tensor is missing, has another shape, or a type that weights don't have.
-   */
-  typeOf(name: string, shape: readonly number[]): WeightType {
+  /** Returns what the header says of a tensor. @throws UserError when it is missing, or has another shape. */
+  #entry(name: string, shape: readonly number[]): Entry {
     const entry = this.#entries.get(name);
     if (!entry) throw new UserError(`'${this.path}' has no tensor '${name}', which config.json calls for`);
     if (entry.shape.join() !== shape.join()) {
@@ -126,6 +123,15 @@ export class SafetensorsFile {
         `'${this.path}': '${name}' has shape [${entry.shape.join(', ')}]; config.json makes it [${shape.join(', ')}]`,
       );
     }
+    return entry;
+  }
+
+  /**
+   * Returns the type that a tensor is stored in.
+   * @throws UserError when the tensor is missing, has another shape, or a type that weights don't have.
+   */
+  typeOf(name: string, shape: readonly number[]): WeightType {
+    const entry = this.#entry(name, shape);
     const type = WEIGHT_TYPES.find(type => type === entry.dtype);
     if (!type) {
       throw new UserError(
@@ -182,6 +188,15 @@ export class SafetensorsFile {
     const values = new Float32Array(sizeOf(shape));
     for (const piece of this.pieces(name, shape)) values.set(piece.values, piece.first);
     return values;
+  }
+
+  /** Returns a tensor of bytes. @throws UserError when it is missing, has another shape, or is not U8. */
+  readBytes(name: string, shape: readonly number[]): Uint8Array<ArrayBuffer> {
+    const { dtype, data_offsets } = this.#entry(name, shape);
+    if (dtype !== 'U8') throw new UserError(`'${this.path}': '${name}' is ${dtype}, not U8`);
+    const bytes = new Uint8Array(sizeOf(shape));
+    readInto(this.#file, this.#dataStart + data_offsets[0], bytes);
+    return bytes;
   }
 
   close(): void {

@@ -44,7 +44,7 @@ export function showDryRun(terminal: Terminal, dry: DryRun, time: RunTime): Comm
       `${showBytes(checkpoints.kept * checkpointBytes)}`,
   );
   terminal.print(showTime(time));
-  terminal.print(`device memory, checkpointing: ${run.checkpointing}`);
+  terminal.print(`device memory, checkpointing: ${run.checkpointing}, moments: ${run.momentType}`);
   const names = {
     parameters: 'parameters',
     gradients: 'gradients',
@@ -71,6 +71,7 @@ export function showDryRun(terminal: Terminal, dry: DryRun, time: RunTime): Comm
     microBatch: run.microBatch,
     microBatches,
     checkpointing: run.checkpointing,
+    momentType: run.momentType,
     flops,
     sources: run.sources.map(({ name, weight, stages }) => ({ name, weight, ...(stages && { stages }) })),
     passes: passesOf(run),

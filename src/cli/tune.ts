@@ -26,6 +26,7 @@ export const STEP_FIELDS: readonly FieldName[] = [
   'microBatch',
   'checkpointing',
   'precision',
+  'momentType',
 ];
 
 interface TuneCommandOptions extends Record<string, unknown> {

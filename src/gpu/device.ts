@@ -156,7 +156,7 @@ export class Device implements Memory {
     });
   }
 
-  write(buffer: DeviceBuffer, data: Float32Array | Uint32Array | Uint16Array, offsetBytes = 0): void {
+  write(buffer: DeviceBuffer, data: Float32Array | Uint32Array | Uint16Array | Uint8Array, offsetBytes = 0): void {
     if (offsetBytes + data.byteLength > buffer.sizeBytes) {
       throw new Error(`${data.byteLength} bytes at ${offsetBytes} exceed '${buffer.label}' of ${buffer.sizeBytes}`);
     }

@@ -1,9 +1,10 @@
 /** What the values of tensors look like: a reduction over each, read back by whoever watches a run. */
+import { MOMENT_BLOCK } from './adamw-8bit.js';
 import { type KernelCall, kernelCall, linearGrid, type Operand } from './call.js';
 import { ELEMENTS_PER_PART, elementParts } from './parts.js';
 import { defaultReduceConstants } from './row-variant.js';
 import type { VariantTable } from './variants.js';
-import { rowWindows } from './windows.js';
+import { type RowOperand, rowWindows } from './windows.js';
 
 /** Words of a part's report. */
 export const HEALTH_WORDS = 5;
@@ -16,8 +17,11 @@ export function tensorHealth(
   first: number,
   { x, report }: Record<'x' | 'report', Operand>,
 ): KernelCall[] {
-  return calls(variants, count, first, { tensors: { x: [x, 1] }, others: { report }, eps: 0 });
+  return calls(variants, { count, first, eps: 0 }, { x: [x, MOMENT_BLOCK] }, { report });
 }
+
+/** Moments as AdamW keeps them: in f32, or in 8 bits (see `adamw8bit`). */
+export type MomentsOf<T> = Readonly<Record<'m' | 'v', T>> | Readonly<Record<'codes' | 'maxima', T>>;
 
 /**
  * The same of what AdamW moves a parameter by, over the learning rate and without decay; `health` is gradient_norm's.
@@ -27,37 +31,38 @@ export function updateHealth(
   count: number,
   first: number,
   eps: number,
-  { health, m, v, report }: Record<'health' | 'm' | 'v' | 'report', Operand>,
+  { health, report, moments }: Record<'health' | 'report', Operand> & { readonly moments: MomentsOf<Operand> },
 ): KernelCall[] {
-  return calls(variants, count, first, { tensors: { m: [m, 1], v: [v, 1] }, others: { health, report }, eps });
+  const tensors: Record<string, RowOperand> =
+    'codes' in moments
+      ? { codes: [moments.codes, 2 * MOMENT_BLOCK], maxima: [moments.maxima, 2] }
+      : { m: [moments.m, MOMENT_BLOCK], v: [moments.v, MOMENT_BLOCK] };
+  return calls(variants, { count, first, eps }, tensors, { health, report });
 }
 
+/** `tensors` come with their elements a block of moments, at which windows may begin. */
 function calls(
   variants: VariantTable,
-  count: number,
-  first: number,
-  {
-    tensors,
-    others,
-    eps,
-  }: {
-    readonly tensors: Readonly<Record<string, readonly [operand: Operand, elements: 1]>>;
-    readonly others: Readonly<Record<string, Operand>>;
-    readonly eps: number;
-  },
+  { count, first, eps }: Readonly<Record<'count' | 'first' | 'eps', number>>,
+  tensors: Readonly<Record<string, RowOperand>>,
+  others: Readonly<Record<string, Operand>>,
 ): KernelCall[] {
-  return rowWindows(variants.maxBindingBytes, count, tensors, ELEMENTS_PER_PART).map(window =>
-    kernelCall('tensor_health', {
+  const blocks = Math.ceil(count / MOMENT_BLOCK);
+  return rowWindows(variants.maxBindingBytes, blocks, tensors, ELEMENTS_PER_PART / MOMENT_BLOCK).map(window => {
+    const start = MOMENT_BLOCK * window.start;
+    const own = Math.min(MOMENT_BLOCK * window.count, count - start);
+    return kernelCall('tensor_health', {
       constants: {
         ...defaultReduceConstants(variants.adapter),
         ELEMENTS: ELEMENTS_PER_PART,
         UPDATE: 'health' in others,
+        CODED: 'codes' in tensors,
       },
       operands: { ...window.operands, ...others },
-      params: { count: window.count, first: first + window.start / ELEMENTS_PER_PART, eps },
-      workgroups: linearGrid(healthParts(window.count)),
-    }),
-  );
+      params: { count: own, first: first + start / ELEMENTS_PER_PART, eps },
+      workgroups: linearGrid(healthParts(own)),
+    });
+  });
 }
 
 /** A tensor's values in five numbers. */

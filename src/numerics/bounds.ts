@@ -240,13 +240,17 @@ export function gradientNormBounds(parts: number, norm: number, scale: number): 
   return { norm: norm * normError + TINY, scale: scale * (normError + 2 * DIVISION) + TINY };
 }
 
-/** AdamW on f32 state; β, 1 − β, corrections, eps and decay are each rounded once on the host. */
+/**
+ * AdamW on f32 state; β, 1 − β, corrections, eps and decay are each rounded once on the host. `widenings`: the
+ * roundings that the moments before were made with, where they are not stored in f32.
+ */
 export function adamwBounds(
   before: Readonly<Record<'parameter' | 'm' | 'v', Vector>>,
   gradient: Vector,
   settings: Readonly<
     Record<'lr' | 'beta1' | 'beta2' | 'eps' | 'weightDecay' | 'clipFactor' | 'correction1' | 'correction2', number>
   >,
+  widenings = 0,
 ): { parameter: Vector; m: Vector; v: Vector } {
   const { lr, beta1, beta2, eps, weightDecay, clipFactor, correction1, correction2 } = settings;
   const zeros = () => new Float64Array(gradient.length);
@@ -255,12 +259,12 @@ export function adamwBounds(
     const g = Math.abs(gradient[i]! * clipFactor);
     const mean = [beta1 * Math.abs(before.m[i]!), (1 - beta1) * g] as const;
     const variance = beta2 * before.v[i]! + (1 - beta2) * g * g;
-    bounds.m[i] = gamma(4) * (mean[0] + mean[1]) + 6 * TINY;
-    bounds.v[i] = gamma(6) * variance + TINY * (5 + 3 * g);
+    bounds.m[i] = gamma(4 + widenings) * (mean[0] + mean[1]) + (6 + widenings) * TINY;
+    bounds.v[i] = gamma(6 + widenings) * variance + TINY * (5 + widenings + 3 * g);
     const signed = beta1 * before.m[i]! + (1 - beta1) * gradient[i]! * clipFactor;
-    const lost = Math.sqrt(correction2 * TINY * (6 + 3 * g)); // of the root, where the variance was flushed
+    const lost = Math.sqrt(correction2 * TINY * (6 + widenings + 3 * g)); // of the root, where the variance was flushed
     const denominator = Math.sqrt(variance * correction2) + eps;
-    const denominatorError = gamma(8) / 2 + SQRT + 2 * U + lost / denominator;
+    const denominatorError = gamma(8 + widenings) / 2 + SQRT + 2 * U + lost / denominator;
     const update = (Math.abs(signed) * correction1) / denominator;
     const updateError =
       (bounds.m[i]! * correction1) / denominator + update * (2 * U + DIVISION + denominatorError) + 2 * TINY;

@@ -3,7 +3,9 @@ import type { Graph } from '../autograd/graph.js';
 import { persistent, sizeOf, type Tensor } from '../autograd/tensor.js';
 import type { Memory } from '../gpu/memory.js';
 import { type AdamwSettings, adamw } from '../kernels/adamw.js';
+import { adamw8bit } from '../kernels/adamw-8bit.js';
 import { gradientNorm, gradientNormPartial, gradientNormParts } from '../kernels/gradient-norm.js';
+import type { MomentsOf } from '../kernels/tensor-health.js';
 
 export interface OptimizerSettings {
   readonly beta1: number;
@@ -55,8 +57,7 @@ export interface OptimizedParameter {
   /** The copy of the parameter in f16, where there is one. */
   readonly half?: Tensor | undefined;
   readonly decay: boolean;
-  readonly m: Tensor;
-  readonly v: Tensor;
+  readonly moments: MomentsOf<Tensor>;
   /**
    * A schedule of its own [4], for a parameter that is frozen at first: its step is 0 until the parameter is trained.
    */
@@ -176,7 +177,7 @@ export function traceUpdate(
         bodySchedule: scaler && bodySchedule && bind(bodySchedule),
       }),
   });
-  parameters.forEach(({ tensor, half, decay, m, v, schedule: own }, i) => {
+  parameters.forEach(({ tensor, half, decay, moments, schedule: own }, i) => {
     const { eps, weightDecay } = settings;
     const staged = own !== undefined;
     const adamwSettings: AdamwSettings = { beta1, beta2, eps, weightDecay: decay ? weightDecay : 0, staged };
@@ -185,17 +186,21 @@ export function traceUpdate(
       op: 'adamw',
       inputs: [tensor.gradient!, followed, health],
       outputs: [],
-      updates: half ? [tensor, m, v, half] : [tensor, m, v],
-      launch: (variants, bind) =>
-        adamw(variants, counts[i]!, adamwSettings, {
+      updates: [tensor, ...Object.values(moments), ...(half ? [half] : [])],
+      launch(variants, bind) {
+        const operands = {
           gradient: bind(tensor.gradient!),
           schedule: bind(followed),
           health: bind(health),
           parameter: bind(tensor),
-          m: bind(m),
-          v: bind(v),
           half: half && bind(half),
-        }),
+        };
+        if ('codes' in moments) {
+          const coded = { codes: bind(moments.codes), maxima: bind(moments.maxima) };
+          return adamw8bit(variants, counts[i]!, adamwSettings, { ...operands, ...coded });
+        }
+        return adamw(variants, counts[i]!, adamwSettings, { ...operands, m: bind(moments.m), v: bind(moments.v) });
+      },
     });
   });
   return { destroy: () => buffer.destroy() };

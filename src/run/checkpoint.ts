@@ -12,12 +12,13 @@ import { OPTIMIZER } from '../checkpoint/whole.js';
 import type { MixtureState } from '../data/mixture.js';
 import { UserError } from '../errors.js';
 import { removeFolderWhole, writeFolderWhole } from '../files.js';
-import { type ModelConfig, parameterSpecs } from '../model/config.js';
+import type { ModelConfig } from '../model/config.js';
 import type { Model } from '../model/model.js';
 import type { RankGroup } from '../parallel/ranks.js';
 import { OuterStep } from '../train/outer-step.js';
 import type { Trainer } from '../train/step.js';
 import type { ResolvedRun } from './resolve.js';
+import { momentFault, momentsIn, momentTensors } from './saved-moments.js';
 
 /** The momentum of outer steps, of a run that makes them. */
 const OUTER = 'outer.safetensors';
@@ -52,14 +53,9 @@ export async function saveCheckpoint(
   const folder = checkpointFolder(run, state.step);
   await writeFolderWhole(folder, async target => {
     await writeModel(model, target, tokenizerJson, companions);
-    const tensors = model.specs.flatMap(({ name, shape }) =>
-      (['m', 'v'] as const).map(moment =>
-        floatTensor(`${name}.${moment}`, shape, async () => (await trainer.moments(name))[moment]),
-      ),
-    );
     const scaler = await trainer.scaler();
     const scaling = scaler ? [floatTensor(SCALER, [scaler.length], async () => scaler)] : [];
-    await writeSafetensors(target.create(OPTIMIZER), [...tensors, ...scaling]);
+    await writeSafetensors(target.create(OPTIMIZER), [...momentTensors(trainer), ...scaling]);
     if (outer) {
       const momenta = model.specs.map(({ name, shape }) => floatTensor(name, shape, async () => outer.momentum(name)));
       await writeSafetensors(target.create(OUTER), momenta);
@@ -99,36 +95,26 @@ export function checkOptimizerState(checkpoint: string, config: ModelConfig): vo
   }
   const file = SafetensorsFile.open(path);
   try {
-    for (const { name, shape } of parameterSpecs(config)) {
-      for (const moment of [`${name}.m`, `${name}.v`]) {
-        if (!file.names.includes(moment)) refuse(`'${path}' has no '${moment}'`);
-        const found = file.shape(moment);
-        if (found.join() !== shape.join()) {
-          refuse(`in '${path}' '${moment}' has shape [${found.join(', ')}], and the model [${shape.join(', ')}]`);
-        }
-      }
-    }
+    const fault = momentFault(file, config);
+    if (fault !== undefined) refuse(fault);
   } finally {
     file.close();
   }
 }
 
 /**
- * Puts back the optimizer's state of a checkpoint, with the `guard` of a run that goes on.
+ * Puts back the optimizer's state of a checkpoint, with the `guard` of a run that goes on. Moments in 8 bits keep their
+ * bits; where a trainer keeps in f32 what a checkpoint has in 8 bits, or the other way round, they are converted.
  * @throws UserError when it does not fit the model.
  */
 export function restoreTrainer(trainer: Trainer, checkpoint: string, step: number, guard?: readonly number[]): void {
   const file = SafetensorsFile.open(join(checkpoint, OPTIMIZER));
   try {
-    const specs = new Map(trainer.model.specs.map(spec => [spec.name, spec]));
-    const momentsOf = (name: string) => {
-      const { shape } = specs.get(name)!;
-      return { m: file.read(`${name}.m`, shape), v: file.read(`${name}.v`, shape) };
-    };
     const hasScaler = file.names.includes(SCALER);
     const length = hasScaler && file.shape(SCALER)[0] === 6 ? 6 : 4;
     const scaling = hasScaler ? file.read(SCALER, [length]) : undefined;
-    trainer.restore(step, momentsOf, { scaling, guard: guard && Uint32Array.from(guard) });
+    const { momentsOf, codedOf } = momentsIn(file, trainer.model);
+    trainer.restore(step, momentsOf, { scaling, guard: guard && Uint32Array.from(guard), codedOf });
   } finally {
     file.close();
   }

@@ -9,6 +9,7 @@ import { presetNames } from '../model/presets.js';
 import { ADAMW_DEFAULTS } from '../optim/adamw.js';
 import { ANNEAL_SHAPES, COOLDOWN_SHAPES, SCHEDULES } from '../optim/schedule.js';
 import { WIRE_TYPES } from '../parallel/all-reduce.js';
+import { MOMENT_TYPES } from '../train/moments.js';
 
 /** What a CPT run does with AdamW's moments of its source. */
 export const OPTIMIZER_STATES = ['keep', 'reset'] as const;
@@ -59,6 +60,13 @@ const trainFields = {
   precision: z
     .enum(PRECISIONS)
     .describe('f16: matrices and activations in halves, sums, masters and optimizer in f32, with loss scaling'),
+  momentType: z
+    .enum(MOMENT_TYPES)
+    .describe("8bit: AdamW's moments of matrices in blocks of 256 that share a maximum, 2 bytes a parameter, not 8"),
+  memory: z
+    .string()
+    .regex(/^\d+(\.\d+)?\s?(MB|GB|MiB|GiB)$/, { error: 'it is no size such as 24GB, 16GiB or 500MB' })
+    .describe('what a run may take of the device, as in 24GB: microBatch, then checkpointing and momentType follow it'),
   checkpointing: z
     .enum(CHECKPOINTING)
     .describe('layer: keep only the input of each layer and compute the rest again in the backward pass'),
@@ -155,6 +163,7 @@ const trainFields = {
 export const defaults = {
   checkpointing: 'none',
   precision: 'f32',
+  momentType: 'f32',
   schedule: 'cosine',
   warmup: 0.05,
   minLearningRateRatio: 0.1,

@@ -5,9 +5,12 @@ import { checkModelFolder } from '../checkpoint/model-folder.js';
 import { originOf } from '../checkpoint/training-record.js';
 import { type AdapterDescription, chooseAdapter } from '../gpu/adapters.js';
 import { maxBindingBytes } from '../gpu/limits.js';
+import { parameterGroups } from '../model/config.js';
+import { bytesOfMoments } from '../train/moments.js';
 import { checkOptimizerState } from './checkpoint.js';
 import type { RunConfig } from './config.js';
 import { notesOf } from './continuation.js';
+import { fitMemory, memoryNotes } from './fit-memory.js';
 import { type RunMemory, runMemory } from './memory.js';
 import { repeatNotes } from './repeats.js';
 import { type ResolvedRun, resolveRun } from './resolve.js';
@@ -24,10 +27,8 @@ export interface DryRun {
   readonly notes: readonly string[];
 }
 
-/** The bytes of a parameter in a checkpoint: its value and two moments, in f32. */
-const CHECKPOINT_BYTES = 12;
-/** Those of its average, in f32. */
-const AVERAGE_BYTES = 4;
+/** The bytes of a weight in a checkpoint, and of its average: f32. */
+const WEIGHT_BYTES = 4;
 
 /**
  * Finds out what `startRun` would do on the configured adapter, without making a buffer or writing a file.
@@ -51,19 +52,27 @@ export async function dryRun(
     const checked = checkpoint ? checkModelFolder(checkpoint) : [];
     const run = resolve(config, checkpoint, data, adapter);
     const tokenizerBytes = Buffer.byteLength(data.tokenizerJson);
-    const averageBytes = run.emaDecay === undefined ? 0 : AVERAGE_BYTES * run.parameters.total + tokenizerBytes;
-    const checkpointBytes = CHECKPOINT_BYTES * run.parameters.total + tokenizerBytes + averageBytes;
+    const moments = parameterGroups(run.model).reduce((sum, group) => sum + bytesOfMoments(group, run.momentType), 0);
+    const averageBytes = run.emaDecay === undefined ? 0 : WEIGHT_BYTES * run.parameters.total + tokenizerBytes;
+    const checkpointBytes = WEIGHT_BYTES * run.parameters.total + moments + tokenizerBytes + averageBytes;
     return {
       run,
       memory: runMemory(adapter, run),
       adapter,
       checkpointBytes,
-      notes: [...checked, ...notesOf(run), ...repeatNotes(run)],
+      notes: [...checked, ...notesBefore(config, run)],
     };
   } finally {
     data.close();
   }
 }
+
+/** Returns what a user should know of a run before it starts. */
+export const notesBefore = (config: RunConfig, run: ResolvedRun): string[] => [
+  ...memoryNotes(config, run),
+  ...notesOf(run),
+  ...repeatNotes(run),
+];
 
 /** Resolves a run that starts from a checkpoint, or new. @throws UserError as `dryRun`. */
 export function resolve(
@@ -74,7 +83,9 @@ export function resolve(
 ): ResolvedRun {
   if (checkpoint) data.sources[0]!.tokens.checkTokenizerOf(checkpoint); // the sources' own are all one
   const from = checkpoint ? { model: readModelConfig(checkpoint), origin: originOf(checkpoint) } : undefined;
-  const run = resolveRun(config, { data, maxBindingBytes: maxBindingBytes(adapter), ...(from && { from }) });
+  const context = { data, maxBindingBytes: maxBindingBytes(adapter), ...(from && { from }) };
+  const resolved = (given: RunConfig) => resolveRun(given, context);
+  const run = config.memory === undefined ? resolved(config) : fitMemory(config, resolved, adapter);
   if (run.optimizerState === 'keep') checkOptimizerState(checkpoint!, run.model);
   return run;
 }

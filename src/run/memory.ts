@@ -3,7 +3,7 @@ import type { Arena } from '../autograd/arena.js';
 import { bytesOfAllocation } from '../autograd/plan.js';
 import { bytesOf, sizeOf } from '../autograd/tensor.js';
 import type { AdapterDescription } from '../gpu/adapters.js';
-import { dryStep } from '../train/dry-step.js';
+import { dryStep, type StepShape } from '../train/dry-step.js';
 import type { ResolvedRun } from './resolve.js';
 import { shapeOf } from './step-shape.js';
 
@@ -32,8 +32,12 @@ export interface RunMemory {
 }
 
 /** Lays a run out as `train` would, and counts; nothing is allocated. */
-export function runMemory(adapter: AdapterDescription, run: ResolvedRun): RunMemory {
-  const { memory, model, parameters, step, evaluation, probe, allocations } = dryStep(adapter, shapeOf(run));
+export const runMemory = (adapter: AdapterDescription, run: ResolvedRun): RunMemory =>
+  stepMemory(adapter, shapeOf(run));
+
+/** Counts the same for a step and its evaluation, whatever they are to be trained on. */
+export function stepMemory(adapter: AdapterDescription, shape: StepShape): RunMemory {
+  const { memory, model, parameters, step, evaluation, probe, allocations } = dryStep(adapter, shape);
   // losses and a checkpoint's parameters are read through one buffer, as large as the largest of them
   const read = [
     bytesOf(evaluation.losses),
@@ -43,9 +47,9 @@ export function runMemory(adapter: AdapterDescription, run: ResolvedRun): RunMem
   memory.createBuffer('readback', Math.max(step.history.sizeBytes, ...read));
 
   const sum = (sizes: number[]) => sizes.reduce((total, bytes) => total + bytes, 0);
-  const inBuffers = ({ buffers }: Arena) => sum(buffers.map(({ sizeBytes }) => sizeBytes));
+  const inBuffers = ({ buffers }: Pick<Arena, 'buffers'>) => sum(buffers.map(({ sizeBytes }) => sizeBytes));
   const gradients = inBuffers(step.gradients);
-  const optimizer = inBuffers(step.m) + inBuffers(step.v);
+  const optimizer = inBuffers(step.moments);
   const average = step.average ? inBuffers(step.average) : 0;
   const activations = sum(allocations.map(bytesOfAllocation));
   return {

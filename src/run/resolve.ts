@@ -10,6 +10,7 @@ import { PRECISIONS } from '../model/model.js';
 import { recipeFor } from '../model/recipe.js';
 import { ANNEAL_SHAPES, COOLDOWN_SHAPES, SCHEDULES } from '../optim/schedule.js';
 import { WIRE_TYPES } from '../parallel/all-reduce.js';
+import { MOMENT_TYPES } from '../train/moments.js';
 import { choicesSchema } from '../tune/choices.js';
 import {
   DATA_ORDERS,
@@ -63,6 +64,7 @@ export const resolvedSchema = z.object({
   // these are the values of runs from before there was a choice
   checkpointing: z.enum(CHECKPOINTING).default('none'),
   precision: z.enum(PRECISIONS).default('f32'),
+  momentType: z.enum(MOMENT_TYPES).default('f32'),
   schedule: z.object({
     schedule: z.enum(SCHEDULES),
     learningRate: z.number(),
@@ -177,6 +179,7 @@ export function resolveRun(config: RunConfig, { data, maxBindingBytes, from }: R
     microBatch,
     checkpointing: config.checkpointing,
     precision: config.precision,
+    momentType: config.momentType,
     schedule: scheduleOf(config, model, from?.origin),
     optimizerState: optimizerStateOf(config, from?.origin),
     dataOrder: dataOrderOf(config, from?.origin),

@@ -18,8 +18,7 @@ import { adapting } from './adapt.js';
 import { makeOuterStep, restoreAverage, restoreTrainer } from './checkpoint.js';
 import type { RunConfig } from './config.js';
 import type { RunSummary, TrainObserver } from './context.js';
-import { notesOf } from './continuation.js';
-import { resolve } from './dry-run.js';
+import { notesBefore, resolve } from './dry-run.js';
 import {
   CONFIG,
   checkpointNamed,
@@ -37,7 +36,6 @@ import { train } from './loop.js';
 import { MetricsFile } from './metrics.js';
 import { mixtureOf } from './mixture.js';
 import { agree, sharedRun } from './parallel.js';
-import { repeatNotes } from './repeats.js';
 import type { ResolvedRun } from './resolve.js';
 import { checkDataFiles, type Data, openData } from './run-data.js';
 import { trainerSettings } from './step-shape.js';
@@ -131,7 +129,7 @@ async function startFresh(config: RunConfig, options: StartOptions): Promise<Run
     await agree(ranks, resolved, data, device);
     const { signal, observer, tune } = options;
     const verified = options.verify === false ? [] : await checkFiles(data, checkpoint);
-    for (const note of [...verified, ...checked, ...notesOf(resolved), ...repeatNotes(resolved)]) {
+    for (const note of [...verified, ...checked, ...notesBefore(config, resolved)]) {
       observer?.onNote?.(note);
     }
     const search = { folder: tune?.cache, signal, observer };

@@ -17,6 +17,7 @@ export const trainerSettings = (run: ResolvedRun, ranks = 1): TrainerSettings =>
   microBatches: run.batchTokens / (ranks * run.microBatch * run.contextLength),
   sharers: run.parallel === 'data' ? ranks : 1,
   optimizer: { ...run.optimizer, mostSkipped: run.maxSkippedSteps, spike: run.spikeFactor },
+  momentType: run.momentType,
   checkpointing: run.checkpointing,
   frozenSteps: run.freezeBodySteps,
   emaDecay: run.emaDecay,
@@ -49,8 +50,8 @@ export function stepShape(
   const { contextLength: T, batchTokens, microBatch: B } = batchOf(fields, model, maxBindingBytes(adapter));
   const { beta1, beta2, eps, weightDecay, clip } = defaults;
   const optimizer = { beta1, beta2, eps, weightDecay, clip };
-  const { checkpointing, emaDecay } = fields;
-  const settings = { B, T, microBatches: batchTokens / (B * T), optimizer, checkpointing, emaDecay };
+  const { momentType, checkpointing, emaDecay } = fields;
+  const settings = { B, T, microBatches: batchTokens / (B * T), optimizer, momentType, checkpointing, emaDecay };
   return { model, settings };
 }
 

@@ -68,12 +68,12 @@ export class HealthProbe {
     const { eps } = trainer.settings.optimizer;
     const graph = new Graph();
     for (const { name, count, first } of places) {
-      const { tensor, m, v } = parameters.get(name)!;
+      const { tensor, moments } = parameters.get(name)!;
       const { gradient } = tensor;
       const each = healthParts(count);
       graph.add({
         op: 'tensor_health',
-        inputs: [tensor, gradient!, m, v, stepHealth],
+        inputs: [tensor, gradient!, ...Object.values(moments), stepHealth],
         outputs: [],
         updates: [report],
         launch: (table, bind) => [
@@ -81,9 +81,11 @@ export class HealthProbe {
           ...tensorHealth(table, count, first + each, { x: bind(gradient!), report: bind(report) }),
           ...updateHealth(table, count, first + 2 * each, eps, {
             health: bind(stepHealth),
-            m: bind(m),
-            v: bind(v),
             report: bind(report),
+            moments:
+              'codes' in moments
+                ? { codes: bind(moments.codes), maxima: bind(moments.maxima) }
+                : { m: bind(moments.m), v: bind(moments.v) },
           }),
         ],
       });

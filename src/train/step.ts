@@ -19,13 +19,15 @@ import {
   scheduleWords,
 } from '../optim/adamw.js';
 import { averageComplement } from '../optim/average.js';
+import type { Moments } from '../optim/moment-codes.js';
+import { type MomentSource, readMoments, writeMoments } from './moments.js';
 import { HISTORY, TracedStep, type TrainerSettings } from './traced-step.js';
 import { checkDecay, WeightAverage } from './weight-average.js';
 
-/** The optimizer's state of a parameter, on the host. */
-export interface Moments {
-  readonly m: Float32Array;
-  readonly v: Float32Array;
+/** What a trainer keeps beside moments: the state of loss scaling, and what steps are judged by. */
+interface TrainerState {
+  readonly scaling?: Float32Array | undefined;
+  readonly guard?: Uint32Array | undefined;
 }
 
 /** A batch, and how a step is made of it. */
@@ -139,7 +141,7 @@ export class Trainer {
    * The parameters with their gradients and moments by group, the loss, and what the last step reported of itself.
    * @internal
    */
-  get state(): Pick<TracedStep, 'parameters' | 'stepHealth' | 'loss'> {
+  get state(): Pick<TracedStep, 'parameters' | 'moments' | 'stepHealth' | 'loss'> {
     return this.#traced;
   }
 
@@ -253,10 +255,9 @@ export class Trainer {
     return gradients;
   }
 
-  /** Returns the optimizer's moments of a parameter, by Hugging Face name. */
-  async moments(name: string): Promise<Moments> {
-    const read = (moment: 'm' | 'v') => this.model.readPart(name, group => this.#traced.parameters.get(group)![moment]);
-    return { m: await read('m'), v: await read('v') };
+  /** Returns the optimizer's moments of a parameter, by Hugging Face name; those in 8 bits are widened. */
+  moments(name: string): Promise<Moments> {
+    return readMoments(this.model, this.#traced.moments, name);
   }
 
   /** Returns the state of dynamic loss scaling [4] or [6] (see `firstScaler`); undefined in f32. */
@@ -272,20 +273,16 @@ export class Trainer {
 
   /**
    * Puts back moments, the step count, what steps are judged by and, in f16, the state of loss scaling (by default new
-   * ones), to go on where a run stopped.
+   * ones), to go on where a run stopped. Moments that are kept in 8 bits are rounded to them, unless `codedOf` gives
+   * those of a group as they were kept.
    */
   restore(
     step: number,
-    momentsOf: (name: string) => Moments,
-    { scaling, guard }: { readonly scaling?: Float32Array | undefined; readonly guard?: Uint32Array | undefined } = {},
+    momentsOf: MomentSource['momentsOf'],
+    { scaling, guard, codedOf }: TrainerState & Pick<MomentSource, 'codedOf'> = {},
   ): void {
-    const { parameters, scaler } = this.#traced;
-    for (const { name } of this.model.specs) {
-      const moments = momentsOf(name);
-      for (const kind of ['m', 'v'] as const) {
-        this.model.writePart(name, group => parameters.get(group)![kind], moments[kind]);
-      }
-    }
+    const { scaler } = this.#traced;
+    writeMoments(this.model, this.#traced.moments, { momentsOf, codedOf });
     this.step = step;
     if (guard) this.model.device.write(this.#traced.guard.buffer!, guard);
     if (!scaler) return;

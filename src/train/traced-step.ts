@@ -19,11 +19,14 @@ import {
   traceUpdate,
 } from '../optim/adamw.js';
 import { type AveragedWeights, traceAverage, traceSwap } from '../optim/average.js';
+import { MomentTensors, type MomentType } from './moments.js';
 
 export interface TrainerSettings extends BatchShape {
   /** The number of micro-batches of B sequences that make an optimizer step. */
   readonly microBatches: number;
   readonly optimizer: OptimizerSettings;
+  /** What AdamW's moments of matrices are kept in; f32 by default. */
+  readonly momentType?: MomentType | undefined;
   /** What the backward pass recomputes instead of keeping; 'none' by default. The gradients are the same bits. */
   readonly checkpointing?: Checkpointing | undefined;
   /** The number of first steps in which only the embedding and an untied head change; 0 by default. */
@@ -44,7 +47,7 @@ export const HISTORY = 64;
 /**
  * A group of parameters with its moments. `tensor` and `matrix` (which products read) have their gradient with them.
  */
-export interface TrainedGroup extends Pick<OptimizedParameter, 'tensor' | 'm' | 'v' | 'schedule'> {
+export interface TrainedGroup extends Pick<OptimizedParameter, 'tensor' | 'moments' | 'schedule'> {
   readonly matrix: Tensor;
 }
 
@@ -52,11 +55,10 @@ export class TracedStep {
   /** The parameters by group. */
   readonly parameters: ReadonlyMap<string, TrainedGroup>;
   readonly gradients: Arena;
-  readonly m: Arena;
-  readonly v: Arena;
   /** The running average of the weights, and the rate [1] at which it follows them, where there is one. */
   readonly average: Arena | undefined;
   readonly averageRate: Tensor | undefined;
+  readonly moments: MomentTensors;
   readonly inputs: BatchInputs;
   /** The micro-batches of a step, one after another. */
   readonly packed: DeviceBuffer;
@@ -95,21 +97,22 @@ export class TracedStep {
     const tensor = (name: string, shape: readonly number[]) => persistent(name, shape, make(name, 4 * sizeOf(shape)));
     try {
       this.bodySchedule = settings.frozenSteps ? tensor('schedule of what is frozen', [4]) : undefined;
-      this.gradients = this.#arena(memory, model, 'gradient');
-      this.m = this.#arena(memory, model, 'm');
-      this.v = this.#arena(memory, model, 'v');
+      this.gradients = new Arena(memory, 'gradient', model.weights.items);
+      this.#owned.push(...this.gradients.buffers);
+      const groups = new Map(model.groups.map(group => [group.name, group]));
+      const inOrder = model.weights.items.map(({ name }) => groups.get(name)!);
+      this.moments = new MomentTensors(memory, inOrder, settings.momentType ?? 'f32');
+      this.#owned.push(...this.moments.buffers);
       const hasAverage = settings.emaDecay !== undefined;
-      this.average = hasAverage ? this.#arena(memory, model, 'average') : undefined;
+      this.average = hasAverage ? new Arena(memory, 'average', model.weights.items) : undefined;
+      this.#owned.push(...(this.average?.buffers ?? []));
       this.averageRate = hasAverage ? tensor('rate of the average', [1]) : undefined;
       this.parameters = new Map(
         model.groups.map(({ name }) => {
           const gradient = this.gradients.tensor(name);
           const tensor = { ...model.weight(name), gradient };
           const matrix = { ...model.matrix(name), gradient };
-          return [
-            name,
-            { tensor, matrix, m: this.m.tensor(name), v: this.v.tensor(name), schedule: this.#scheduleOf(name) },
-          ];
+          return [name, { tensor, matrix, moments: this.moments.of(name), schedule: this.#scheduleOf(name) }];
         }),
       );
       this.inputs = new BatchInputs(memory, settings);
@@ -138,12 +141,6 @@ export class TracedStep {
     }
   }
 
-  #arena(memory: Memory, model: ModelTensors, kind: string): Arena {
-    const arena = new Arena(memory, kind, model.weights.items);
-    this.#owned.push(...arena.buffers);
-    return arena;
-  }
-
   /** Returns the schedule of a group that is frozen at first; undefined for another group. */
   #scheduleOf(group: string): Tensor | undefined {
     return TOKEN_TENSORS.includes(group) ? undefined : this.bodySchedule;
@@ -153,13 +150,14 @@ export class TracedStep {
   #updated({ groups, weights, halves }: ModelTensors): OptimizedParameter[] {
     const decays = new Map(groups.map(({ name, decay }) => [name, decay]));
     const isAlike = (a: string, b: string) =>
-      decays.get(a) === decays.get(b) && this.#scheduleOf(a) === this.#scheduleOf(b);
+      decays.get(a) === decays.get(b) &&
+      this.#scheduleOf(a) === this.#scheduleOf(b) &&
+      this.moments.areNeighbours(a, b);
     return weights.stretches(isAlike).map(names => ({
       tensor: { ...weights.span(names), gradient: this.gradients.span(names) },
       half: halves.has(names[0]!) ? halves.span(names) : undefined,
       decay: decays.get(names[0]!)!,
-      m: this.m.span(names),
-      v: this.v.span(names),
+      moments: this.moments.span(names),
       schedule: this.#scheduleOf(names[0]!),
     }));
   }

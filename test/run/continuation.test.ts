@@ -1,5 +1,5 @@
 /** How CPT runs go on with their source: freezing, schedules in phases, kept moments; each stopped and resumed. */
-import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -10,6 +10,7 @@ import { tokenizeFiles } from '../../src/data/tokenize.js';
 import { trainTokenizer } from '../../src/data/tokenizer-train.js';
 import { OutputFile } from '../../src/durable.js';
 import { UserError } from '../../src/errors.js';
+import { decodeMoments } from '../../src/optim/moment-codes.js';
 import { readRun } from '../../src/report/runs.js';
 import { parseConfig } from '../../src/run/config.js';
 import type { TrainObserver } from '../../src/run/context.js';
@@ -219,6 +220,83 @@ describe.each(precisions)('kept moments, in %s', precision => {
     );
     expect(kept!.equals(reset!)).toBe(false);
     await expectResumes(`keep-${precision}`, run(source), keep, [5]);
+  });
+});
+
+describe('moments in 8 bits', () => {
+  const more = { momentType: '8bit', freezeBodyTokens: 2 * BATCH, optimizerState: 'keep' };
+  const embedding = 'model.embed_tokens.weight';
+
+  test('are taken over from a source that has them in f32, and resumed to the same bits', async () => {
+    for (const precision of hasHalves() ? precisions : precisions.slice(0, 1)) {
+      const source = precision === 'f32' ? 'source' : 'source-f16';
+      const name = `coded-${precision}`;
+      await cpt(name, run(source), { ...more, precision });
+      await expectResumes(name, run(source), { ...more, precision }, [1, 5]);
+      // rounded, not reset: before the first step they are the source's to half a part
+      const file = SafetensorsFile.open(join(checkpointAt(name, 0), 'optimizer.safetensors'));
+      const codes = file.readBytes(`${embedding}.codes`, [2400, 2, 4]);
+      const maxima = file.read(`${embedding}.maxima`, [38, 2]);
+      expect(file.names).not.toContain(`${embedding}.m`);
+      file.close();
+      const kept = tensorsOf(checkpointAt(source, 10), 'optimizer.safetensors').get(`${embedding}.m`)!;
+      const { m } = decodeMoments({ codes, maxima }, kept.length);
+      m.forEach((value, i) => {
+        expect(Math.abs(value - kept[i]!)).toBeLessThanOrEqual((0.51 * 0.9 * maxima[2 * Math.floor(i / 256)]!) / 64);
+      });
+    }
+  });
+
+  test('are widened for a run that keeps them in f32', async () => {
+    await cpt('widened', run('coded-f32'), { optimizerState: 'keep' });
+    const file = SafetensorsFile.open(join(checkpointAt('coded-f32', 10), 'optimizer.safetensors'));
+    const codes = file.readBytes(`${embedding}.codes`, [2400, 2, 4]);
+    const maxima = file.read(`${embedding}.maxima`, [38, 2]);
+    file.close();
+    const widened = tensorsOf(checkpointAt('widened', 0), 'optimizer.safetensors');
+    const { m, v } = decodeMoments({ codes, maxima }, 9600);
+    expect([widened.get(`${embedding}.m`), widened.get(`${embedding}.v`)]).toEqual([m, v]);
+  });
+
+  test('that are damaged are refused before anything is written', async () => {
+    const from = join(root, 'coded-broken');
+    cpSync(checkpointAt('coded-f32', 10), from, { recursive: true });
+    const path = join(from, 'optimizer.safetensors');
+    const whole = readFileSync(path);
+    const refused = async (change: (bytes: Buffer, header: Record<string, { data_offsets: number[] }>) => void) => {
+      const bytes = Buffer.from(whole);
+      const length = Number(bytes.readBigUInt64LE());
+      const header = JSON.parse(bytes.subarray(8, 8 + length).toString()) as Record<string, { data_offsets: number[] }>;
+      change(bytes, header);
+      const text = JSON.stringify(header).padEnd(length);
+      bytes.write(text, 8);
+      writeFileSync(path, bytes);
+      const config = { ...more, momentType: 'f32' };
+      const error = await startRun(configOf(config), { device: context.device, from, verify: false }).catch(e => e);
+      expect(error).toBeInstanceOf(UserError);
+      expect(existsSync(run('bad'))).toBe(false);
+      return (error as Error).message;
+    };
+    const configOf = (fields: Record<string, unknown>) => config('bad', fields);
+    const start = (bytes: Buffer, header: Record<string, { data_offsets: number[] }>, name: string) =>
+      8 + Number(bytes.readBigUInt64LE()) + header[name]!.data_offsets[0]!;
+    const negative = await refused((bytes, header) => {
+      bytes.writeFloatLE(-1, start(bytes, header, `${embedding}.maxima`) + 4);
+    });
+    expect(negative).toContain(`'${embedding}.maxima' is -1 at [0, 1]; a maximum is no less than 0`);
+    const notFinite = await refused((bytes, header) => {
+      bytes.writeFloatLE(Number.NaN, start(bytes, header, `${embedding}.maxima`));
+    });
+    expect(notFinite).toContain('holds a value that is not finite');
+    const shape = await refused((_, header) => {
+      Object.assign(header[`${embedding}.codes`]!, { shape: [4800, 4] });
+    });
+    expect(shape).toContain(`'${embedding}.codes' has shape [4800, 4], and the model [2400, 2, 4]`);
+    const missing = await refused((_, header) => {
+      header[`${embedding}.minima`] = header[`${embedding}.maxima`]!;
+      delete header[`${embedding}.maxima`];
+    });
+    expect(missing).toContain(`has no '${embedding}.maxima'`);
   });
 });
 

@@ -9,6 +9,7 @@ import { openDevice } from '../../src/gpu/device.js';
 import { chunkRows } from '../../src/ops/head-loss.js';
 import { parseConfig } from '../../src/run/config.js';
 import { dryRun } from '../../src/run/dry-run.js';
+import { readRunConfig } from '../../src/run/folder.js';
 import { startRun } from '../../src/run/run.js';
 import { sampleText } from '../support/text.js';
 
@@ -64,6 +65,7 @@ describe('a dry run', () => {
       },
     ],
     ['a matrix larger than the embedding', { ...model, intermediateSize: 400 }],
+    ['moments in 8 bits', { ...model, momentType: '8bit' }],
   ])('tells the peak of a run with evaluations and checkpoints: %s', async (_, fields) => {
     const { run, memory } = await dryRun(config(fields));
     expect(existsSync(join(root, 'run')), 'nothing is written').toBe(false);
@@ -83,7 +85,9 @@ describe('a dry run', () => {
     const { parameters, gradients, optimizer, average, activations, other, peak } = memory;
     expect(parameters + gradients + optimizer + average + activations + other).toBe(peak);
     expect(average).toBe(run.emaDecay === undefined ? 0 : parameters);
-    expect([gradients, optimizer]).toEqual([parameters, 2 * parameters]);
+    expect(gradients).toBe(parameters);
+    if (run.momentType === 'f32') expect(optimizer).toBe(2 * parameters);
+    else expect(optimizer, 'two bytes of four, and norms').toBeLessThan(0.56 * parameters);
     expect(memory.refusals).toEqual([]);
   });
 
@@ -106,6 +110,57 @@ describe('a dry run', () => {
     );
     expect(recomputed!.activations).toBeLessThan(0.7 * kept!.activations);
     expect({ ...recomputed, activations: 0, peak: 0 }).toEqual({ ...kept, activations: 0, peak: 0 });
+  });
+
+  test('makes a run fit: smaller micro-batches, then checkpointing, then moments in 8 bits, then both', async () => {
+    const peakOf = async (fields: Record<string, unknown>) =>
+      (await dryRun(config({ ...model, ...fields }))).memory.peak;
+    const fitted = async (bytes: number, fields: Record<string, unknown> = {}) => {
+      const memory = `${bytes / 1e6}MB`;
+      const { run, memory: taken, notes } = await dryRun(config({ ...model, memory, ...fields }));
+      const { microBatch, checkpointing, momentType } = run;
+      expect(taken.peak).toBeLessThanOrEqual(bytes);
+      const choices = `microBatch ${microBatch}, checkpointing ${checkpointing}, momentType ${momentType}`;
+      expect(notes).toContain(`for memory ${memory}: ${choices}`);
+      return [microBatch, checkpointing, momentType];
+    };
+    const peaks = {
+      whole: await peakOf({}),
+      four: await peakOf({ microBatch: 4 }),
+      one: await peakOf({ microBatch: 1 }),
+      layer: await peakOf({ microBatch: 1, checkpointing: 'layer' }),
+      coded: await peakOf({ microBatch: 1, momentType: '8bit' }),
+      both: await peakOf({ microBatch: 1, momentType: '8bit', checkpointing: 'layer' }),
+    };
+    expect(await fitted(1e9)).toEqual([8, 'none', 'f32']);
+    expect(await fitted(peaks.whole)).toEqual([8, 'none', 'f32']);
+    expect(await fitted(peaks.whole - 1)).toEqual([4, 'none', 'f32']);
+    expect(await fitted(peaks.one)).toEqual([1, 'none', 'f32']);
+    expect(await fitted(peaks.layer)).toEqual([1, 'layer', 'f32']);
+    expect(peaks.coded, 'of these, moments take more than activations').toBeLessThan(peaks.layer);
+    expect((await fitted(peaks.layer - 1)).slice(1)).toEqual(['none', '8bit']);
+    expect(await fitted(peaks.both)).toEqual([1, 'layer', '8bit']);
+    // what is given stays
+    expect(await fitted(peaks.whole - 1, { microBatch: 8 })).toEqual([8, 'layer', 'f32']);
+    expect((await fitted(peaks.four, { momentType: '8bit' })).slice(1)).toEqual(['none', '8bit']);
+    await expect(fitted(peaks.both - 1)).rejects.toThrow(
+      /the run takes \d+ MiB at least \(microBatch 1, checkpointing layer, momentType 8bit\); use precision f16/,
+    );
+    for (const memory of ['24', '-1GB', '24 gigabytes', 'GB']) {
+      expect(() => config({ memory })).toThrow(`field 'memory' is "${memory}": it is no size such as 24GB`);
+    }
+
+    const device = await openDevice();
+    const given = config({ ...model, memory: `${peaks.layer / 1e6}MB` });
+    await startRun(given, { device });
+    expect(device.memory.peakBytes).toBeLessThanOrEqual(1.01 * peaks.layer);
+    device.close();
+    expect(readRunConfig(join(root, 'run'))).toMatchObject({
+      microBatch: 1,
+      checkpointing: 'layer',
+      momentType: 'f32',
+    });
+    rmSync(join(root, 'run'), { recursive: true });
   });
 
   test('a vocabulary does not limit the micro-batch', async () => {

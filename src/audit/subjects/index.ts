@@ -46,5 +46,6 @@ export const FAMILIES: readonly Family[] = [
   ),
   family('adamw', ['adamw'], inVariants(tunedElements, update.adamwCases)),
   family('weight_average', ['weight_average', 'swap'], inVariants(byElementsAndVectors, update.weightAverageCases)),
+  family('adamw_8bit', ['adamw_8bit'], inVariants(rowVariants, update.adamw8bitCases)),
   family('tensor_health', ['tensor_health'], inVariants(rowVariants, update.healthCases)),
 ];

@@ -1,5 +1,6 @@
 /** Sizes and classes of kernels that take a tensor by elements: sums, conversions, and what a step ends with. */
 import { adamwCase } from '../../cases/adamw.js';
+import { adamw8bitCase } from '../../cases/adamw-8bit.js';
 import type { Case } from '../../cases/case.js';
 import { accumulateCase, addCase, castCase } from '../../cases/elementwise.js';
 import { gradientNormCase, gradientNormPartialCase } from '../../cases/gradient-norm.js';
@@ -64,8 +65,17 @@ export function* weightAverageCases(): Generator<Case> {
   yield weightAverageCase({ count: 1000, isSkipped: true });
 }
 
+export function* adamw8bitCases({ adapter }: Scope): Generator<Case> {
+  for (const isHalf of hasHalves(adapter) ? [false, true] : [false]) {
+    for (const given of ELEMENTS) yield adamw8bitCase({ ...given, isHalf });
+    yield adamw8bitCase({ count: 1000, isHalf, staged: true });
+  }
+}
+
 export function* healthCases(): Generator<Case> {
   for (const { count } of elementCounts) yield tensorHealthCase({ count });
   for (const inputClass of INPUT_CLASSES.slice(1)) yield tensorHealthCase({ count: 1000, inputClass });
-  for (const { count } of elementCounts) yield updateHealthCase({ count });
+  for (const { count } of elementCounts) {
+    for (const isCoded of [false, true]) yield updateHealthCase({ count, isCoded });
+  }
 }

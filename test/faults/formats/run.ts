@@ -91,6 +91,7 @@ const RESOLVED: ResolvedRun = {
   microBatch: 10,
   checkpointing: 'none',
   precision: 'f32',
+  momentType: 'f32',
   schedule: {
     schedule: 'wsd',
     learningRate: 1e-3,

@@ -1,0 +1,111 @@
+// AdamW as in adamw.wgsl, with both moments in 8 bits (lib/moment_codes.wgsl). A workgroup takes a block of 256
+// elements: it widens their moments, updates them and the parameters in f32, finds the new largest magnitudes of the
+// block, and rounds the moments to codes of these. The parameters go by the moments before they are rounded.
+// codes: for each four elements a word of four codes of m, the first in the lowest byte, and one of v.
+// maxima: for each block the largest |m| and the largest v.
+// A thread takes QUADS times four elements, in vectors where N is a multiple of 4 (IS_VECTOR). What is beyond N in the
+// last four is taken for 0, and has its codes.
+struct Params { count: u32, beta1: f32, beta2: f32, complement1: f32, complement2: f32, eps: f32, decay: f32 }
+struct Schedule { learning_rate: f32, correction1: f32, correction2: f32, step: u32 }
+#include lib/step_health.wgsl
+
+var<storage, read> schedule: Schedule;
+var<storage, read> health: Health;
+var<storage, read> gradient: array<VALUE>;
+var<storage, read_write> parameter: array<VALUE>;
+var<storage, read_write> codes: array<vec2u>;
+var<storage, read_write> maxima: array<vec2f>;
+#if ${HALF}
+var<storage, read_write> half: array<HALF_VALUE>;
+#endif
+var<uniform> params: Params;
+
+#include lib/reduce.wgsl
+#include lib/moment_codes.wgsl
+
+fn largest_of_four(four: vec4f) -> f32 { return max(max(four.x, four.y), max(four.z, four.w)); }
+
+fn load_gradient(quad: u32) -> vec4f {
+#if ${IS_VECTOR}
+  return gradient[quad];
+#else
+  var four = vec4f();
+  #for e in 4
+  if (4u * quad + ${e}u < params.count) { four[${e}] = gradient[4u * quad + ${e}u]; }
+  #end
+  return four;
+#endif
+}
+
+fn load_parameter(quad: u32) -> vec4f {
+#if ${IS_VECTOR}
+  return parameter[quad];
+#else
+  var four = vec4f();
+  #for e in 4
+  if (4u * quad + ${e}u < params.count) { four[${e}] = parameter[4u * quad + ${e}u]; }
+  #end
+  return four;
+#endif
+}
+
+fn store_parameter(quad: u32, four: vec4f) {
+#if ${IS_VECTOR}
+  parameter[quad] = four;
+#if ${HALF}
+  half[quad] = HALF_VALUE(four);
+#endif
+#else
+  #for e in 4
+  if (4u * quad + ${e}u < params.count) {
+    parameter[4u * quad + ${e}u] = four[${e}];
+#if ${HALF}
+    half[4u * quad + ${e}u] = HALF_VALUE(four[${e}]);
+#endif
+  }
+  #end
+#endif
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: vec3u,
+        @builtin(local_invocation_index) thread: u32) {
+  if (health.bad_step != 0u || health.skipped != 0u) { return; }
+#if ${STAGED}
+  if (schedule.step == 0u) { return; }
+  let correction1 = schedule.correction1;
+  let correction2 = schedule.correction2;
+#else
+  let correction1 = health.correction1;
+  let correction2 = health.correction2;
+#endif
+  let block = workgroup.y * grid.x + workgroup.x;
+  if (4u * QUADS_OF_BLOCK * block >= params.count) { return; }
+  let first = QUADS_OF_BLOCK * block + thread;
+  let rate = schedule.learning_rate;
+  let before = maxima[block];
+  var means: array<vec4f, QUADS>;
+  var variances: array<vec4f, QUADS>;
+  var largest = vec2f();
+  for (var q = 0u; q < QUADS; q++) {
+    let quad = first + q * WORKGROUP;
+    if (4u * quad >= params.count) { break; }
+    let old = codes[quad];
+    let g = load_gradient(quad) * health.scale;
+    let mean = params.beta1 * (means_of(old.x) * before.x) + params.complement1 * g;
+    let variance = params.beta2 * (variances_of(old.y) * before.y) + params.complement2 * g * g;
+    means[q] = mean;
+    variances[q] = variance;
+    largest = max(largest, vec2f(largest_of_four(abs(mean)), largest_of_four(variance)));
+    let update = mean * correction1 / (sqrt(variance * correction2) + vec4f(params.eps));
+    store_parameter(quad, load_parameter(quad) * (1f - rate * params.decay) - rate * update);
+  }
+  largest.x = reduce_max(largest.x, thread);
+  largest.y = reduce_max(largest.y, thread);
+  for (var q = 0u; q < QUADS; q++) {
+    let quad = first + q * WORKGROUP;
+    if (4u * quad >= params.count) { break; }
+    codes[quad] = vec2u(word_of_means(means[q], largest.x), word_of_variances(variances[q], largest.y));
+  }
+  if (thread == 0u) { maxima[block] = select(vec2f(), largest, largest >= vec2f(SMALLEST)); }
+}

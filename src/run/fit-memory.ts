@@ -1,0 +1,67 @@
+/** What of a run's choices fits a given memory: the largest micro-batch, then what takes less and costs more. */
+import { UserError } from '../errors.js';
+import type { AdapterDescription } from '../gpu/adapters.js';
+import { mebibytes } from '../gpu/memory.js';
+import type { RunConfig } from './config.js';
+import { runMemory } from './memory.js';
+import type { ResolvedRun } from './resolve.js';
+
+/** The bytes of a size such as `24GB` (24 · 10^9) or `16GiB`. */
+function bytesOfSize(size: string): number {
+  const [, number, unit] = /^([\d.]+)\s?(\w+)$/.exec(size)!;
+  return Number(number) * { MB: 1e6, GB: 1e9, MiB: 2 ** 20, GiB: 2 ** 30 }[unit!]!;
+}
+
+/**
+ * Resolves a run so that it fits `config.memory`. Of these the first that fits is taken, each with the largest
+ * micro-batch that does: the run as it is configured; with `checkpointing: layer`, which takes a third more time; with
+ * moments in 8 bits, which change the numbers a little; with both. A `microBatch` that is given stays.
+ * @throws UserError as `resolve`, or when nothing fits, with the least that the run takes.
+ */
+export function fitMemory(
+  config: RunConfig,
+  resolve: (config: RunConfig) => ResolvedRun,
+  adapter: AdapterDescription,
+): ResolvedRun {
+  const most = bytesOfSize(config.memory!);
+  const fits = (run: ResolvedRun) => runMemory(adapter, run).peak <= most;
+  const configured = resolve(config);
+  let least = configured;
+  for (const change of changesOf(config)) {
+    const runs = microBatchesOf(config, configured).map(microBatch => resolve({ ...config, ...change, microBatch }));
+    least = runs.at(-1)!;
+    if (!fits(least)) continue;
+    return runs.find(fits)!;
+  }
+  const { peak } = runMemory(adapter, least);
+  throw new UserError(
+    `memory ${config.memory}: the run takes ${mebibytes(peak)} at least (${showChoices(least)}); use precision f16, ` +
+      'a shorter contextLength, a smaller model, or more memory',
+  );
+}
+
+/** What is changed in a configuration, from the cheapest on. */
+function changesOf({ checkpointing, momentType }: RunConfig): readonly Partial<RunConfig>[] {
+  const less = [{ checkpointing: 'layer' }, { momentType: '8bit' }] as const;
+  const [recompute, round] = less;
+  const all: readonly Partial<RunConfig>[] = [{}, recompute, round, { ...recompute, ...round }];
+  return all.filter(
+    change =>
+      !(checkpointing === 'layer' && 'checkpointing' in change) && !(momentType === '8bit' && 'momentType' in change),
+  );
+}
+
+/** The micro-batches that divide a run's batch, from the one that it would have down; alone the one that is given. */
+function microBatchesOf(config: RunConfig, { microBatch, batchTokens, contextLength }: ResolvedRun): number[] {
+  if (config.microBatch !== undefined) return [config.microBatch];
+  const sequences = batchTokens / contextLength;
+  const sizes = Array.from({ length: microBatch }, (_, i) => microBatch - i);
+  return sizes.filter(size => sequences % size === 0);
+}
+
+/** Says what a run that was made to fit is like. */
+export const memoryNotes = ({ memory }: RunConfig, run: ResolvedRun): string[] =>
+  memory === undefined ? [] : [`for memory ${memory}: ${showChoices(run)}`];
+
+const showChoices = ({ microBatch, checkpointing, momentType }: ResolvedRun): string =>
+  `microBatch ${microBatch}, checkpointing ${checkpointing}, momentType ${momentType}`;

@@ -1,0 +1,83 @@
+/**
+ * AdamW's moments in a checkpoint's optimizer.safetensors: of a parameter in f32 `NAME.m` and `NAME.v`, of a group of
+ * parameters in 8 bits `GROUP.codes` and `GROUP.maxima`, as the device keeps them (src/kernels/adamw-8bit.ts).
+ */
+import { sizeOf } from '../autograd/tensor.js';
+import { type SafetensorsFile, showIndex } from '../checkpoint/safetensors.js';
+import { floatTensor, type TensorSource } from '../checkpoint/safetensors-write.js';
+import { UserError } from '../errors.js';
+import { codesShape, maximaShape } from '../kernels/adamw-8bit.js';
+import { type ModelConfig, parameterGroups } from '../model/config.js';
+import type { Model } from '../model/model.js';
+import { type MomentSource, readCoded } from '../train/moments.js';
+import type { Trainer } from '../train/step.js';
+
+const codesOf = (group: string): string => `${group}.codes`;
+const maximaOf = (group: string): string => `${group}.maxima`;
+
+/** Returns a trainer's moments as tensors to be written, in the order of the model. */
+export function momentTensors(trainer: Trainer): TensorSource[] {
+  const { model, state } = trainer;
+  return model.groups.flatMap(({ name: group, parts }): TensorSource[] => {
+    const moments = state.moments.of(group);
+    if ('m' in moments) {
+      return parts.flatMap(({ name, shape }) =>
+        (['m', 'v'] as const).map(moment =>
+          floatTensor(`${name}.${moment}`, shape, async () => (await trainer.moments(name))[moment]),
+        ),
+      );
+    }
+    const coded = () => readCoded(model, moments);
+    return [
+      { name: codesOf(group), shape: moments.codes.shape, dtype: 'U8', read: async () => (await coded()).codes },
+      floatTensor(maximaOf(group), moments.maxima.shape, async () => (await coded()).maxima),
+    ];
+  });
+}
+
+/** Returns what a file lacks of a model's moments, or has in another shape; undefined where it has all. */
+export function momentFault(file: SafetensorsFile, config: ModelConfig): string | undefined {
+  const names = new Set(file.names);
+  for (const group of parameterGroups(config)) {
+    const count = sizeOf(group.shape);
+    const expected: (readonly [string, readonly number[]])[] = names.has(codesOf(group.name))
+      ? [
+          [codesOf(group.name), codesShape(count)],
+          [maximaOf(group.name), maximaShape(count)],
+        ]
+      : group.parts.flatMap(({ name, shape }) => ['m', 'v'].map(moment => [`${name}.${moment}`, shape] as const));
+    for (const [name, shape] of expected) {
+      if (!names.has(name)) return `'${file.path}' has no '${name}'`;
+      const found = file.shape(name);
+      if (found.join() !== shape.join()) {
+        return `in '${file.path}' '${name}' has shape [${found.join(', ')}], and the model [${shape.join(', ')}]`;
+      }
+    }
+  }
+  return undefined;
+}
+
+/** Returns a model's moments out of a file. They are read when they are asked for. */
+export function momentsIn(file: SafetensorsFile, { specs, groups }: Pick<Model, 'specs' | 'groups'>): MomentSource {
+  const names = new Set(file.names);
+  const shapes = new Map([...specs, ...groups].map(({ name, shape }) => [name, shape]));
+  return {
+    momentsOf(name) {
+      const shape = shapes.get(name)!;
+      return { m: file.read(`${name}.m`, shape), v: file.read(`${name}.v`, shape) };
+    },
+    codedOf(group) {
+      if (!names.has(codesOf(group))) return undefined;
+      const count = sizeOf(shapes.get(group)!);
+      const maxima = file.read(maximaOf(group), maximaShape(count));
+      const bad = maxima.findIndex(value => value < 0);
+      if (bad >= 0) {
+        const place = showIndex(bad, maximaShape(count));
+        throw new UserError(
+          `'${file.path}': '${maximaOf(group)}' is ${maxima[bad]} at ${place}; a maximum is no less than 0`,
+        );
+      }
+      return { codes: file.readBytes(codesOf(group), codesShape(count)), maxima };
+    },
+  };
+}

@@ -1,0 +1,81 @@
+/**
+ * The table of docs/models.md: which public models train at which context in how much memory, by a dry run of a step.
+ *
+ *   node tools/what-fits.mjs
+ *
+ * With precision f16, moments in 8 bits, checkpointing of layers and one sequence at a time. The adapter is a GPU as
+ * Dawn describes an NVIDIA of 2021; others differ in the last percent. A GB is 10^9 bytes.
+ */
+import { countParameters } from '../dist/src/model/config.js';
+import { modelConfig } from '../dist/src/model/fields.js';
+import { stepMemory } from '../dist/src/run/memory.js';
+
+/** [hidden, intermediate, layers, heads, key and value heads, head size, vocabulary, positions], and what differs. */
+const MODELS = {
+  'SmolLM2-135M': [[576, 1536, 30, 9, 3, 64, 49_152, 8192]],
+  'SmolLM2-360M': [[960, 2560, 32, 15, 5, 64, 49_152, 8192]],
+  'Qwen3-0.6B': [[1024, 3072, 28, 16, 8, 128, 151_936, 32_768], { qkNorm: true }],
+  'TinyLlama-1.1B': [[2048, 5632, 22, 32, 4, 64, 32_000, 2048], { tieWordEmbeddings: false }],
+  'Llama-3.2-1B': [[2048, 8192, 16, 32, 8, 64, 128_256, 131_072]],
+  'SmolLM2-1.7B': [[2048, 8192, 24, 32, 32, 64, 49_152, 8192]],
+  'Qwen3-1.7B': [[2048, 6144, 28, 16, 8, 128, 151_936, 32_768], { qkNorm: true }],
+  'Llama-3.2-3B': [[3072, 8192, 28, 24, 8, 128, 128_256, 131_072]],
+  'Qwen3-4B': [[2560, 9728, 36, 32, 8, 128, 151_936, 32_768], { qkNorm: true }],
+  'Mistral-7B-v0.3': [[4096, 14_336, 32, 32, 8, 128, 32_768, 32_768], { tieWordEmbeddings: false }],
+};
+const GIGABYTES = [8, 12, 16, 24, 48, 80];
+const CONTEXTS = [512, 1024, 2048, 4096, 8192, 16_384, 32_768];
+const optimizer = { beta1: 0.9, beta2: 0.95, eps: 1e-8, weightDecay: 0.1, clip: 1 };
+
+const adapter = {
+  name: 'a GPU',
+  vendor: 'nvidia',
+  architecture: 'ampere',
+  driver: '',
+  kind: 'hardware',
+  subgroupSizes: [32],
+  subgroupMatrices: [{ operand: 'f16', result: 'f32', M: 16, N: 16, K: 16 }],
+  features: ['shader-f16', 'subgroups', 'chromium-experimental-subgroup-matrix'],
+  limits: {
+    maxBufferSize: 2 ** 31,
+    maxStorageBufferBindingSize: 2 ** 31 - 4,
+    maxStorageBuffersPerShaderStage: 16,
+    maxComputeWorkgroupStorageSize: 49_152,
+    maxComputeInvocationsPerWorkgroup: 1024,
+    maxComputeWorkgroupSizeX: 1024,
+    maxComputeWorkgroupSizeY: 1024,
+    maxComputeWorkgroupSizeZ: 64,
+    maxComputeWorkgroupsPerDimension: 65_535,
+    minStorageBufferOffsetAlignment: 256,
+    minUniformBufferOffsetAlignment: 256,
+  },
+};
+
+function configOf([sizes, others]) {
+  const names = ['hiddenSize', 'intermediateSize', 'numHiddenLayers', 'numAttentionHeads', 'numKeyValueHeads'];
+  const fields = [...names, 'headDim', 'vocabSize', 'maxPositionEmbeddings'];
+  return modelConfig({ ...Object.fromEntries(fields.map((name, i) => [name, sizes[i]])), ...others });
+}
+
+/** The bytes of training at each context that the model has positions for, up to the most that any memory has. */
+function peaksOf(model) {
+  const peaks = [];
+  for (const T of CONTEXTS.filter(T => T <= model.maxPositionEmbeddings)) {
+    const settings = { B: 1, T, microBatches: 2, optimizer, checkpointing: 'layer', momentType: '8bit' };
+    const { peak, refusals } = stepMemory(adapter, { model, settings, precision: 'f16' });
+    if (refusals.length > 0 || peak > 1e9 * GIGABYTES.at(-1)) break;
+    peaks.push([T, peak]);
+  }
+  return peaks;
+}
+
+const row = cells => `| ${cells.join(' | ')} |`;
+console.log(row(['model', 'parameters', ...GIGABYTES.map(size => `${size} GB`)]));
+console.log(row(['---', '---', ...GIGABYTES.map(() => '---')]).replaceAll(' ', ''));
+for (const [name, shape] of Object.entries(MODELS)) {
+  const model = configOf(shape);
+  const peaks = peaksOf(model);
+  const cells = GIGABYTES.map(size => peaks.findLast(([, peak]) => peak <= 1e9 * size)?.[0] ?? '–');
+  const { total } = countParameters(model);
+  console.log(row([name, total < 1e9 ? `${Math.round(total / 1e6)}M` : `${(total / 1e9).toFixed(2)}B`, ...cells]));
+}
