@@ -1,7 +1,7 @@
 /** Flags that are made of the fields of a run: each takes the values of its field's type, optional or not. */
 import { Command } from 'commander';
 import { expect, test } from 'vitest';
-import { addFieldOptions, readFlags } from '../../src/cli/train.js';
+import { addFieldOptions, readFlags } from '../../src/cli/field-flags.js';
 
 /** The fields that flags come to. */
 function fieldsOf(...flags: string[]): Record<string, unknown> {
@@ -19,5 +19,5 @@ test('true and false, with and without a value', () => {
 
 test('numbers, and names', () => {
   expect(fieldsOf('--rope-theta', '500_000', '--precision', 'f16')).toEqual({ ropeTheta: 500_000, precision: 'f16' });
-  expect(() => fieldsOf('--rope-theta', '-1')).toThrow(/option --rope-theta is -1: must be a positive number/);
+  expect(() => fieldsOf('--rope-theta', '-1')).toThrow(/option --rope-theta is -1: it must be above 0/);
 });
