@@ -19,5 +19,5 @@ test('true and false, with and without a value', () => {
 
 test('numbers, and names', () => {
   expect(fieldsOf('--rope-theta', '500_000', '--precision', 'f16')).toEqual({ ropeTheta: 500_000, precision: 'f16' });
-  expect(() => fieldsOf('--rope-theta', '-1')).toThrow(/option --rope-theta is -1: it must be above 0/);
+  expect(() => fieldsOf('--rope-theta', '-1')).toThrow(/option --rope-theta is -1: must be a positive number/);
 });

@@ -69,6 +69,6 @@ export function describeVocab(group: Command): void {
     .option('--text <name=files>', 'text whose bytes per token are measured, before and after; repeat', collectPairs)
     .option('--field <name>', FIELD, 'text')
     .addOption(onBadRowOption());
-  example(extend, 'babelgrad vocab extend --model runs/english --train texts/fr --add 2000 --out models/french');
+  example(extend, 'babelgrad vocab extend --model runs/en --train fr.txt --add 2000 --out fr');
   defineAction(extend, async () => (await import('../vocab.js')).extendVocab);
 }

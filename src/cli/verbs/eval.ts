@@ -11,6 +11,7 @@ import {
   precisionOption,
   specialTokensOption,
 } from '../options.js';
+import { wrap } from '../table.js';
 
 export function describeEval(group: Command): void {
   addLoss(group);
@@ -62,9 +63,9 @@ function addTasks(group: Command): void {
     .addOption(specialTokensOption('text'))
     .addOption(precisionOption())
     .addOption(adapterOption())
-    .addHelpText('after', `\nTasks: ${TASK_NAMES.join(', ')}, and multiple_choice:NAME`);
+    .addHelpText('after', `\n${wrap(`Tasks: ${TASK_NAMES.join(', ')}, and multiple_choice:NAME`, 80).join('\n')}`);
   addVerifyOption(command);
-  example(command, 'babelgrad eval tasks --model runs/french --task xnli_fr=xnli/fr.jsonl --limit 500');
+  example(command, 'babelgrad eval tasks --model runs/french --task xnli_fr=xnli/fr.jsonl');
   defineAction(command, async () => (await import('../eval-tasks.js')).evalTasks);
 }
 

@@ -53,7 +53,7 @@ export function describeFit(command: Command): void {
         .default('rows'),
     )
     .option('--seed <seed>', 'of the resamples', wholeNumber(0), 0);
-  example(command, 'babelgrad fit points.csv --law chinchilla --where strategy=scratch --out scratch.json');
+  example(command, 'babelgrad fit points.csv --law chinchilla --out scratch.json');
   defineAction(command, async () => (await import('../fit.js')).fit);
 }
 

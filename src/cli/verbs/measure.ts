@@ -7,6 +7,7 @@ import { defineAction, example } from '../command.js';
 import { addFieldOptions, STEP_FIELDS } from '../field-flags.js';
 import { positiveNumber, wholeNumber } from '../numbers.js';
 import { adapterOption } from '../options.js';
+import { wrap } from '../table.js';
 
 export function describeTune(command: Command): void {
   command
@@ -42,7 +43,7 @@ export function describeBench(command: Command): void {
       'after',
       () =>
         `\nWorks:\n${describeWorks()
-          .map(line => `  ${line}`)
+          .flatMap(line => wrap(`  ${line}`, 80))
           .join('\n')}`,
     );
   example(command, 'babelgrad bench matmul --size 512 --rounds 3 --out benchmarks/here');

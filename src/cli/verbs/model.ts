@@ -34,7 +34,7 @@ export function describeMerge(command: Command): void {
     .option('--base <model>', 'the model that the others come from: what they learnt beyond it is added to it')
     .option('--weights <list>', 'a number for each model, as in 3,1 (by default 1 each)');
   addWrittenModelOptions(command, 'f32');
-  example(command, 'babelgrad merge runs/french --base runs/english --weights 0.7 --out models/between');
+  example(command, 'babelgrad merge runs/french --base runs/english --weights 0.7 --out models/fr');
   defineAction(command, async () => (await import('../merge.js')).merge);
 }
 
@@ -79,6 +79,6 @@ export function describeGenerate(command: Command): void {
     .addOption(precisionOption())
     .addOption(adapterOption());
   addVerifyOption(command);
-  example(command, 'babelgrad generate --model runs/french --prompt "Il fait" --temperature 0.7 --top-p 0.9');
+  example(command, 'babelgrad generate --model runs/french --prompt "Il fait" --temperature 0.7');
   defineAction(command, async () => (await import('../generate.js')).runGenerate);
 }

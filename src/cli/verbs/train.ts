@@ -19,10 +19,7 @@ export function describeTrain(command: Command): void {
 export function describeCpt(command: Command): void {
   command.requiredOption('--from <checkpoint>', 'checkpoint, model folder, or run (its latest checkpoint)');
   addConfigOptions(command, MODEL_FIELDS);
-  example(
-    command,
-    'babelgrad cpt --from runs/english --source fr=data/fr@0.9 --source en=data/en@0.1 --out runs/french --tokens 10e6',
-  );
+  example(command, 'babelgrad cpt --from runs/english --config french.yaml --out runs/french');
   defineAction(command, async () => (await import('../train.js')).train);
 }
 
