@@ -25,6 +25,12 @@ const ends = z.strictObject({
   tokensPerParameter: z.array(z.number().positive()).min(1),
   anneal: z.number().gt(0).lt(1).default(0.2),
 });
+/** What an entry holds for; all where it does not say. */
+const scope = {
+  sizes: z.array(z.string()).min(1).optional(),
+  targets: languages.optional(),
+  seeds: seeds.optional(),
+};
 const studyFields = {
   name: z.string().min(1),
   /** The folder of the study. */
@@ -60,8 +66,7 @@ const studyFields = {
       z.strictObject({
         ratios: z.array(z.number().gt(0).lt(1)).min(1),
         account: z.array(z.enum(ACCOUNTS)).min(1).default(['extra']),
-        sizes: z.array(z.string()).min(1).optional(),
-        targets: languages.optional(),
+        ...scope,
       }),
     )
     .default([]),
@@ -71,8 +76,7 @@ const studyFields = {
     .array(
       z.strictObject({
         tokensPerParameter: z.array(z.number().positive()).min(1),
-        sizes: z.array(z.string()).min(1).optional(),
-        targets: languages.optional(),
+        ...scope,
       }),
     )
     .default([]),
@@ -115,15 +119,13 @@ export const seedsOf = (study: StudyFile, size: StudySize): readonly number[] =>
 /** Every seed of the study. */
 export const allSeeds = (study: StudyFile): number[] => [...new Set(study.sizes.flatMap(size => seedsOf(study, size)))];
 
-/** Whether an entry of the file that may name sizes and targets holds for these. */
+/** Whether an entry of the file that may name sizes, targets and seeds holds for these. */
 export const holdsFor = (
-  {
-    sizes,
-    targets,
-  }: { readonly sizes?: readonly string[] | undefined; readonly targets?: readonly string[] | undefined },
+  { sizes, targets, seeds }: z.infer<z.ZodObject<typeof scope>>,
   size: string,
   target: string,
-): boolean => (sizes?.includes(size) ?? true) && (targets?.includes(target) ?? true);
+  seed: number,
+): boolean => (sizes?.includes(size) ?? true) && (targets?.includes(target) ?? true) && (seeds?.includes(seed) ?? true);
 
 function checkNames(study: StudyFile, path: string): void {
   const targets = targetsOf(study);
@@ -151,6 +153,8 @@ function checkNames(study: StudyFile, path: string): void {
     for (const entry of entries) {
       for (const size of entry.sizes ?? []) need(size, sizeNames, `${field}.sizes`, 'the size');
       for (const target of entry.targets ?? []) need(target, targets, `${field}.targets`, 'the target');
+      for (const seed of entry.seeds ?? [])
+        need(String(seed), allSeeds(study).map(String), `${field}.seeds`, 'the seed');
       if (!strategies.includes('cpt')) throw new UserError(`'${path}': ${field} needs the strategy 'cpt'`);
     }
   }

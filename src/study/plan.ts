@@ -108,10 +108,10 @@ function planStudy(study: StudyFile, path: string): StudyPlan {
           );
         }
         runs.push(...planLine(context, 'cpt', target, { from: start }));
-        for (const { ratio, account } of replaysOf(study, size, target)) {
+        for (const { ratio, account } of replaysOf(study, size, target, seed)) {
           runs.push(...planLine(context, 'cpt', target, { from: start, ratio, account }));
         }
-        for (const { tokensPerParameter } of study.sourceEnds.filter(each => holdsFor(each, size, target))) {
+        for (const { tokensPerParameter } of study.sourceEnds.filter(each => holdsFor(each, size, target, seed))) {
           for (const end of tokensPerParameter) {
             const from = runs.find(({ part, strategy }) => strategy === 'source' && isEnd(part, end))!;
             runs.push(...planLine(context, 'cpt', target, { from: { run: from.name }, sourceEnd: end }));
@@ -283,8 +283,8 @@ function addReplayed(config: Record<string, unknown>, replay: number): void {
   else config.tokensPerParameter = Number(config.tokensPerParameter ?? 20) / (1 - replay);
 }
 
-function replaysOf({ replay }: StudyFile, size: string, target: string) {
+function replaysOf({ replay }: StudyFile, size: string, target: string, seed: number) {
   return replay
-    .filter(entry => holdsFor(entry, size, target))
+    .filter(entry => holdsFor(entry, size, target, seed))
     .flatMap(({ ratios, account }) => account.flatMap(account => ratios.map(ratio => ({ ratio, account }))));
 }

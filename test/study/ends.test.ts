@@ -119,7 +119,10 @@ test('sizes have ends and seeds of their own, and CPT starts from earlier ends o
   const other = { name: 'o', ...model, ends: { tokensPerParameter: [0.1, 0.2, 0.4] }, seeds: [0, 1] };
   const changes = {
     sizes: [{ name: 's', ...model }, other],
-    sourceEnds: [{ tokensPerParameter: [0.1, 0.2], sizes: ['o'], targets: ['fr'] }],
+    sourceEnds: [
+      { tokensPerParameter: [0.1, 0.2], sizes: ['o'], targets: ['fr'] },
+      { tokensPerParameter: [0.1], sizes: ['s'], seeds: [1] },
+    ],
   };
   const { runs } = study(changes);
   const lines = [...new Set(runs.map(({ part }) => part!.line))];
