@@ -7,6 +7,10 @@ import { PRECISIONS } from '../model/model.js';
 /** The names of types of weights, as commands take them. */
 export const DTYPES = { f32: 'F32', f16: 'F16', bf16: 'BF16' } as const;
 
+/** What can run a study. */
+export const ENGINES = ['local', 'slurm'] as const;
+export type EngineName = (typeof ENGINES)[number];
+
 export const modelOption = (): Option =>
   new Option('--model <checkpoint>', 'checkpoint, model folder, or run (its latest checkpoint)').makeOptionMandatory();
 

@@ -22,8 +22,8 @@ import { chosenRuns } from '../study/engine.js';
 import { resolveStudy } from '../study/estimate.js';
 import type { CommandResult, Terminal } from './command.js';
 import { interruptible } from './interruption.js';
+import type { EngineName } from './options.js';
 import { studyTable } from './study-table.js';
-import type { EngineName } from './verbs/study.js';
 
 export interface StartFlags {
   engine: EngineName;

@@ -2,10 +2,7 @@
 import { type Command, Option } from 'commander';
 import { defineAction, example } from '../command.js';
 import { wholeNumber } from '../numbers.js';
-
-/** What can run a study. */
-const ENGINES = ['local', 'slurm'] as const;
-export type EngineName = (typeof ENGINES)[number];
+import { ENGINES } from '../options.js';
 
 export function describeStudy(group: Command): void {
   const run = group
