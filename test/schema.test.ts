@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { configFields, parseFields } from '../src/run/config.js';
 import { whyInvalid } from '../src/schema.js';
 import { choicesSchema } from '../src/tune/choices.js';
 
@@ -18,4 +19,22 @@ test('attention by broadcast is read as runs of 0.1.0 recorded it, and not in th
   expect(choicesSchema.parse({ attention: { [key]: before } }).attention[key]).toEqual({ lanes: 8, own: 2, rows: 4 });
   const gone = { attention: { [key]: { ...before, subgroups: false } } };
   expect(whyInvalid(choicesSchema.safeParse(gone).error)).toContain(key);
+});
+
+/** Values of every kind, of which each field takes some. */
+const VALUES = [null, true, -1, 0, 0.5, 1e9, Number.NaN, '', 'x', [], [1], {}, { x: 1 }, [{ name: 'x' }], [{ nme: 1 }]];
+/** What zod says where nobody says it better. */
+const ZOD = /Invalid|expected|received|Too (small|big)|Unrecognized|NaN$/;
+
+test.each(Object.keys(configFields))('what is wrong with %s is said in our words', field => {
+  const messages = VALUES.flatMap(value => {
+    try {
+      parseFields({ [field]: value }, 'run.yaml');
+      return [];
+    } catch (error) {
+      return [(error as Error).message];
+    }
+  });
+  expect(messages.length).toBeGreaterThan(3);
+  for (const message of messages) expect(message).not.toMatch(ZOD);
 });

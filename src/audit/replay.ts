@@ -8,7 +8,7 @@ import { UserError } from '../errors.js';
 import { writeFileWhole } from '../files.js';
 import type { Device } from '../gpu/device.js';
 import { parseJson, readText } from '../input-files.js';
-import { whyInvalid } from '../schema.js';
+import { inWords, whyInvalid } from '../schema.js';
 import { type Errors, errorsOf } from './error-units.js';
 import type { KeptInput } from './kept.js';
 import { isSeen } from './non-finite.js';
@@ -60,7 +60,7 @@ export function writeProblem(path: string, { family, problem, given, check, inde
 export function readProblem(path: string): ProblemFile {
   const text = readText(path);
   try {
-    return schema.parse(parseJson(text));
+    return schema.parse(parseJson(text), inWords);
   } catch (error) {
     throw new UserError(`'${path}' is not a problem that an audit wrote (${PROBLEM_FORMAT}): ${whyInvalid(error)}`);
   }

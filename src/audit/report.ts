@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { UserError } from '../errors.js';
 import { parseJson, readText } from '../input-files.js';
-import { whyInvalid } from '../schema.js';
+import { inWords, whyInvalid } from '../schema.js';
 
 export const AUDIT_FORMAT = 'babelgrad-audit-2';
 
@@ -69,7 +69,7 @@ export type AuditReport = z.infer<typeof reportSchema>;
 export function readAudit(path: string): AuditReport {
   const text = readText(path);
   try {
-    return reportSchema.parse(parseJson(text));
+    return reportSchema.parse(parseJson(text), inWords);
   } catch (error) {
     throw new UserError(`'${path}' is not the JSON of 'audit kernels' (${AUDIT_FORMAT}): ${whyInvalid(error)}`);
   }

@@ -7,7 +7,7 @@ import { parseJson, readText } from '../input-files.js';
 import { median } from '../median.js';
 import { type RunRecord, readRun } from '../report/runs.js';
 import { HEALTH_FILE, type HealthLimits, lossScaleWarnings, parameterWarnings } from '../run/health.js';
-import { whyInvalid } from '../schema.js';
+import { inWords, whyInvalid } from '../schema.js';
 import type { HealthLine } from '../train/health-probe.js';
 
 const tensorSchema = z.object({
@@ -89,7 +89,7 @@ function readLines(path: string): HealthLine[] {
   const whole = readText(path).split('\n').slice(0, -1); // the last line may have been cut off
   return whole.map((line, i) => {
     try {
-      return lineSchema.parse(parseJson(line));
+      return lineSchema.parse(parseJson(line), inWords);
     } catch (error) {
       throw new UserError(`'${path}', line ${i + 1} is not of a run's health: ${whyInvalid(error)}`);
     }

@@ -4,6 +4,7 @@
 import type { z } from 'zod';
 import { UserError } from '../errors.js';
 import { readJson } from '../input-files.js';
+import { inWords } from '../schema.js';
 
 /** Reads a file. @throws UserError when it cannot be read or holds no JSON object. */
 export function readObject(path: string): Record<string, unknown> {
@@ -17,7 +18,7 @@ export function readObject(path: string): Record<string, unknown> {
 
 /** Checks a file's fields. @throws UserError naming the first field that is not as the schema says. */
 export function parse<Output>(path: string, schema: z.ZodType<Output>, json: Record<string, unknown>): Output {
-  const parsed = schema.safeParse(json);
+  const parsed = schema.safeParse(json, inWords);
   if (parsed.success) return parsed.data;
   const { path: field, message } = parsed.error.issues[0]!;
   const value = field.reduce<unknown>((inner, key) => (inner as Record<PropertyKey, unknown>)?.[key], json);

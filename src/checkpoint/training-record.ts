@@ -8,7 +8,7 @@ import { z } from 'zod';
 import { stagesSchema } from '../data/shares.js';
 import { UserError } from '../errors.js';
 import { parseJson, readJson, readText } from '../input-files.js';
-import { whyInvalid } from '../schema.js';
+import { inWords, whyInvalid } from '../schema.js';
 import { isCheckpointFolder } from './find.js';
 
 /**
@@ -66,7 +66,7 @@ export function readTrainingState(checkpoint: string): TrainingState {
   const path = join(checkpoint, 'training.json');
   const json = readJson(path);
   try {
-    return stateSchema.parse(json);
+    return stateSchema.parse(json, inWords);
   } catch (error) {
     throw new UserError(`'${path}' is damaged: ${whyInvalid(error)}`);
   }
@@ -82,10 +82,10 @@ export function readTrainingRecord(folder: string): string | undefined {
   if (!existsSync(path)) return undefined;
   const text = readText(path);
   try {
-    const record = z.looseObject({}).parse(parseJson(text));
+    const record = z.looseObject({}).parse(parseJson(text), inWords);
     if ('sources' in record || !isCheckpointFolder(folder)) return text;
     const config: unknown = readJson(join(dirname(dirname(folder)), 'config.json'));
-    const data = z.object({ sources: mixtureSchema, tokenizer: z.string() }).parse(config);
+    const data = z.object({ sources: mixtureSchema, tokenizer: z.string() }).parse(config, inWords);
     return `${JSON.stringify({ ...record, ...data }, null, 2)}\n`;
   } catch {
     return text; // the run is gone

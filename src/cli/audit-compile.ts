@@ -1,5 +1,4 @@
 /** The command `audit compile`: what the compilers of GPUs make of the kernels, also of GPUs that are not here. */
-import { Argument, type Command, Option } from 'commander';
 import { type CompiledKernels, compileKernels } from '../compile/compile.js';
 import { driverOf, GPUS } from '../compile/gpus.js';
 import { markdownOf } from '../compile/markdown.js';
@@ -8,12 +7,11 @@ import { UserError } from '../errors.js';
 import { showLanes } from '../gpu/adapters.js';
 import { readYaml } from '../index.js';
 import { parseFields } from '../run/config.js';
-import { type CommandResult, defineAction, type Terminal } from './command.js';
+import type { CommandResult, Terminal } from './command.js';
+import { readFlags } from './field-flags.js';
 import { interruptible } from './interruption.js';
 import type { Progress } from './progress.js';
 import { textTable } from './table.js';
-import { addFieldOptions, readFlags } from './train.js';
-import { STEP_FIELDS } from './tune.js';
 
 interface CompileCommandOptions extends Record<string, unknown> {
   readonly gpu: readonly string[];
@@ -25,36 +23,12 @@ interface CompileCommandOptions extends Record<string, unknown> {
 /** The model where none is asked for: heads of 32, and a vocabulary and widths that are no multiples of tiles. */
 const USUAL_MODEL = { preset: 'small', contextLength: 256, batchTokens: 1024, microBatch: 2 };
 
-/** Adds the command to the group `audit`. */
-export function addCompile(group: Command): void {
-  const names = Object.entries(GPUS).map(([name, what]) => `${name} (${what})`);
-  const command = group
-    .command('compile')
-    .description("what the driver's compiler makes of the kernels: registers, spills, the hot loop; nothing runs")
-    .addArgument(new Argument('[names...]', 'kernels, by the beginning of their names').default([], 'all'))
-    .addOption(
-      new Option('--gpu <name>', `a GPU that need not be here, by Mesa's compiler for it: ${names.join(', ')}; repeat`)
-        .choices(Object.keys(GPUS))
-        .argParser(collectGpu)
-        .default([], "this machine's GPU"),
-    )
-    .option(
-      '--config <file>',
-      'YAML file of a run, whose model is compiled; flags win over it (default: a small model)',
-    );
-  addFieldOptions(command, STEP_FIELDS);
-  command
-    .option('--adapter <name>', 'adapter of this machine, by a part of its name')
-    .option('--markdown', 'print one table of all GPUs in Markdown');
-  defineAction<CompileCommandOptions, [string[]]>(command, run);
-}
-
-function collectGpu(name: string, earlier: readonly string[]): string[] {
-  if (!(name in GPUS)) throw new UserError(`there is no GPU '${name}'; --gpu takes ${Object.keys(GPUS).join(', ')}`);
-  return [...earlier, name];
-}
-
-async function run(terminal: Terminal, options: CompileCommandOptions, names: string[]): Promise<CommandResult> {
+/** The command `audit compile`. */
+export async function auditCompile(
+  terminal: Terminal,
+  options: CompileCommandOptions,
+  names: string[],
+): Promise<CommandResult> {
   const { gpu, config: file, adapter, markdown = false, json: _, ...flags } = options;
   if (gpu.length > 0 && adapter !== undefined) throw new UserError('--gpu and --adapter: give one of them');
   readFlags(flags);

@@ -1,6 +1,5 @@
 /** The command `audit`: whether the kernels of an adapter are right, and what changed between two audits. */
 import { join } from 'node:path';
-import type { Command } from 'commander';
 import { audit, writeAudit } from '../audit/audit.js';
 import { compareAudits } from '../audit/compare.js';
 import { driftOf, type SideOptions } from '../audit/drift.js';
@@ -14,105 +13,80 @@ import { checkFilePlace } from '../files.js';
 import type { Device } from '../gpu/device.js';
 import { openDevice } from '../index.js';
 import { isOpFile, type RecordedOp, readOp } from '../train/recorded-op.js';
-import { addCompile } from './audit-compile.js';
-import { type CommandResult, defineAction, type Terminal } from './command.js';
-import { addLimitOptions, takeLimits } from './health.js';
-import { positiveNumber, wholeNumber } from './numbers.js';
+import type { CommandResult, Terminal } from './command.js';
+import { takeLimits } from './health.js';
 import { makeTable } from './table.js';
 
-export function addAuditCommand(program: Command): void {
-  const group = program.command('audit').description('say how right the numbers of an adapter and of a run are');
-  addKernels(group);
-  addCompare(group);
-  addRun(group);
-  addReplay(group);
-  addCompile(group);
-}
-
-const ADAPTER = ['--adapter <name>', 'adapter, by a part of its name or its number'] as const;
 const SHOWN_FAILURES = 20;
 const SHOWN_SPANS = 12;
 
-function addKernels(group: Command): void {
-  const command = group
-    .command('kernels')
-    .description('every kernel against float64, within derived bounds, and what it does to memory')
-    .argument('[names...]', 'kernels, or families of them (default: all)')
-    .option(...ADAPTER)
-    .option('--quick', 'fewer shapes and inputs')
-    .option('--out <folder>', 'write audit.json, audit.html, and for replay the worst inputs and those that failed');
-  defineAction<{ adapter?: string; quick?: boolean; out?: string }, [string[]]>(
-    command,
-    async (terminal, { adapter, quick = false, out }, names) => {
-      const families = familiesOf(names);
-      if (out) checkFilePlace(join(out, 'audit.json'));
-      const devices: [Device, ...Device[]] = [await openDevice({ adapter })];
-      const [device] = devices;
-      try {
-        terminal.note(`adapter: ${device.adapter.name} (${device.adapter.driver})`);
-        if (families.length > 1 && device.adapter.kind !== 'hardware') devices.push(await openDevice({ adapter }));
-        const progress = terminal.progress('audit', families.length, 'kernels');
-        const onProgress = (done: number, kernel: string) => progress.update(done, kernel);
-        const found = await audit(devices, { names, quick, onProgress }).finally(() => progress.stop());
-        const { report } = found;
-        if (out) writeAudit(out, found);
-        const table = makeTable([...SUMMARY_HEAD]);
-        table.push(...summaryRows(report));
-        terminal.print(table.toString());
-        terminal.print('ulp: of inputs between -2 and 2; of bound: of all inputs, 1 is what arithmetic allows');
-        for (const [name, state] of Object.entries(report.arithmetic)) terminal.print(`${name}: ${state}`);
-        const failures = report.checks.filter(({ passed }) => !passed);
-        for (const check of failures.slice(0, SHOWN_FAILURES)) terminal.print(`FAILED ${failureLine(check)}`);
-        if (failures.length > SHOWN_FAILURES) terminal.print(`and ${failures.length - SHOWN_FAILURES} more`);
-        terminal.print(`${report.passed} checks passed, ${report.failed} failed, in ${report.seconds} s`);
-        if (out) terminal.print(`report: ${join(out, 'audit.html')}`);
-        if (report.failed > 0) process.exitCode = 1;
-        return { ...report };
-      } finally {
-        for (const device of devices) device.close();
-      }
-    },
-  );
+/** The command `audit kernels`. */
+export async function auditKernels(
+  terminal: Terminal,
+  { adapter, quick = false, out }: { adapter?: string; quick?: boolean; out?: string },
+  names: string[],
+): Promise<CommandResult> {
+  const families = familiesOf(names);
+  if (out) checkFilePlace(join(out, 'audit.json'));
+  const devices: [Device, ...Device[]] = [await openDevice({ adapter })];
+  const [device] = devices;
+  try {
+    terminal.note(`adapter: ${device.adapter.name} (${device.adapter.driver})`);
+    if (families.length > 1 && device.adapter.kind !== 'hardware') devices.push(await openDevice({ adapter }));
+    const progress = terminal.progress('audit', families.length, 'kernels');
+    const onProgress = (done: number, kernel: string) => progress.update(done, kernel);
+    const found = await audit(devices, { names, quick, onProgress }).finally(() => progress.stop());
+    const { report } = found;
+    if (out) writeAudit(out, found);
+    const table = makeTable([...SUMMARY_HEAD]);
+    table.push(...summaryRows(report));
+    terminal.print(table.toString());
+    terminal.print('ulp: of inputs between -2 and 2; of bound: of all inputs, 1 is what arithmetic allows');
+    for (const [name, state] of Object.entries(report.arithmetic)) terminal.print(`${name}: ${state}`);
+    const failures = report.checks.filter(({ passed }) => !passed);
+    for (const check of failures.slice(0, SHOWN_FAILURES)) terminal.print(`FAILED ${failureLine(check)}`);
+    if (failures.length > SHOWN_FAILURES) terminal.print(`and ${failures.length - SHOWN_FAILURES} more`);
+    terminal.print(`${report.passed} checks passed, ${report.failed} failed, in ${report.seconds} s`);
+    if (out) terminal.print(`report: ${join(out, 'audit.html')}`);
+    if (report.failed > 0) process.exitCode = 1;
+    return { ...report };
+  } finally {
+    for (const device of devices) device.close();
+  }
 }
 
-function addCompare(group: Command): void {
-  const command = group
-    .command('compare')
-    .description('what differs between two audits: adapters, or versions of the project')
-    .argument('<a>', 'audit.json')
-    .argument('<b>', 'audit.json');
-  defineAction(command, async (terminal, _, a, b) => {
-    const comparison = compareAudits(readAudit(a!), readAudit(b!));
-    const table = makeTable([
-      'kernel, variant',
-      'failed A',
-      'failed B',
-      'ulp mean A',
-      'ulp mean B',
-      'of bound A',
-      'of bound B',
+/** The command `audit compare`. */
+export async function auditCompare(terminal: Terminal, _: object, a: string, b: string): Promise<CommandResult> {
+  const comparison = compareAudits(readAudit(a!), readAudit(b!));
+  const table = makeTable([
+    'kernel, variant',
+    'failed A',
+    'failed B',
+    'ulp mean A',
+    'ulp mean B',
+    'of bound A',
+    'of bound B',
+  ]);
+  for (const { key, a, b } of comparison.kernels) {
+    table.push([
+      key,
+      show(a?.failed),
+      show(b?.failed),
+      show(a?.ulpMean),
+      show(b?.ulpMean),
+      show(a?.share),
+      show(b?.share),
     ]);
-    for (const { key, a, b } of comparison.kernels) {
-      table.push([
-        key,
-        show(a?.failed),
-        show(b?.failed),
-        show(a?.ulpMean),
-        show(b?.ulpMean),
-        show(a?.share),
-        show(b?.share),
-      ]);
-    }
-    terminal.print(
-      `A: ${comparison.a.adapter}, ${comparison.a.version}\nB: ${comparison.b.adapter}, ${comparison.b.version}`,
-    );
-    terminal.print(table.toString());
-    for (const { name, a, b } of comparison.arithmetic) terminal.print(`${name}: A ${a}, B ${b}`);
-    for (const line of comparison.newlyFailing) terminal.print(`fails in B alone: ${line}`);
-    terminal.print(`${comparison.same} checks have the same value in both, ${comparison.changed} differ`);
-    if (comparison.newlyFailing.length > 0) process.exitCode = 1;
-    return { ...comparison };
-  });
+  }
+  terminal.print(
+    `A: ${comparison.a.adapter}, ${comparison.a.version}\nB: ${comparison.b.adapter}, ${comparison.b.version}`,
+  );
+  terminal.print(table.toString());
+  for (const { name, a, b } of comparison.arithmetic) terminal.print(`${name}: A ${a}, B ${b}`);
+  for (const line of comparison.newlyFailing) terminal.print(`fails in B alone: ${line}`);
+  terminal.print(`${comparison.same} checks have the same value in both, ${comparison.changed} differ`);
+  if (comparison.newlyFailing.length > 0) process.exitCode = 1;
+  return { ...comparison };
 }
 
 interface RunOptions {
@@ -123,55 +97,46 @@ interface RunOptions {
   [limit: string]: unknown;
 }
 
-function addRun(group: Command): void {
-  const command = group
-    .command('run')
-    .description('the health of a run, from what it wrote; or how two ways of computing it come apart')
-    .argument('<run>', 'folder of the run')
-    .option(...ADAPTER)
-    .option('--loss-spike <times>', 'warn of a loss this many times the median before it', positiveNumber, 1.5)
-    .option(
-      '--drift <other>',
-      'train on for some steps, in f32 and in another way: f16, float64, or the name of an adapter',
-    )
-    .option('--steps <count>', 'of the drift', wholeNumber(1), 10);
-  addLimitOptions(command, '');
-  defineAction<RunOptions>(command, async (terminal, { adapter, lossSpike, drift, steps, ...options }, folder) => {
-    if (drift !== undefined) return showDrift(terminal, folder!, steps, adapter, drift);
-    const health = readRunHealth(folder!, takeLimits(options, ''), lossSpike);
-    const last = health.lines.at(-1);
-    if (last) {
-      const table = makeTable([
-        'parameter',
-        'weight rms',
-        'gradient rms',
-        'gradient max',
-        'zeros',
-        'subnormal',
-        'gradient/weight',
-        'update/weight',
+/** The command `audit run`. */
+export async function auditRun(
+  terminal: Terminal,
+  { adapter, lossSpike, drift, steps, ...options }: RunOptions,
+  folder: string,
+): Promise<CommandResult> {
+  if (drift !== undefined) return showDrift(terminal, folder!, steps, adapter, drift);
+  const health = readRunHealth(folder!, takeLimits(options, ''), lossSpike);
+  const last = health.lines.at(-1);
+  if (last) {
+    const table = makeTable([
+      'parameter',
+      'weight rms',
+      'gradient rms',
+      'gradient max',
+      'zeros',
+      'subnormal',
+      'gradient/weight',
+      'update/weight',
+    ]);
+    for (const { name, weight, gradient, gradientToWeight, updateToWeight } of last.parameters) {
+      const { rms, amax, zeros, subnormal } = gradient;
+      table.push([
+        name,
+        show(weight.rms),
+        show(rms),
+        show(amax),
+        ...[zeros, subnormal, gradientToWeight, updateToWeight].map(show),
       ]);
-      for (const { name, weight, gradient, gradientToWeight, updateToWeight } of last.parameters) {
-        const { rms, amax, zeros, subnormal } = gradient;
-        table.push([
-          name,
-          show(weight.rms),
-          show(rms),
-          show(amax),
-          ...[zeros, subnormal, gradientToWeight, updateToWeight].map(show),
-        ]);
-      }
-      terminal.print(`step ${last.step}`);
-      terminal.print(table.toString());
-    } else terminal.print('the run was not watched: train --audit writes what its tensors look like');
-    for (const line of lossScaleLines(health.lossScales)) terminal.print(line);
-    for (const warning of health.warnings.slice(0, SHOWN_FAILURES)) terminal.print(`warning: ${warning}`);
-    const hidden = health.warnings.length - SHOWN_FAILURES;
-    if (hidden > 0) terminal.print(`and ${hidden} more`);
-    terminal.print(`${health.steps} steps, ${health.lines.length} looks, ${health.warnings.length} warnings`);
-    if (health.warnings.length > 0) process.exitCode = 1;
-    return { ...health };
-  });
+    }
+    terminal.print(`step ${last.step}`);
+    terminal.print(table.toString());
+  } else terminal.print('the run was not watched: train --audit writes what its tensors look like');
+  for (const line of lossScaleLines(health.lossScales)) terminal.print(line);
+  for (const warning of health.warnings.slice(0, SHOWN_FAILURES)) terminal.print(`warning: ${warning}`);
+  const hidden = health.warnings.length - SHOWN_FAILURES;
+  if (hidden > 0) terminal.print(`and ${hidden} more`);
+  terminal.print(`${health.steps} steps, ${health.lines.length} looks, ${health.warnings.length} warnings`);
+  if (health.warnings.length > 0) process.exitCode = 1;
+  return { ...health };
 }
 
 /** Returns the last changes of the loss scale, oldest first. */
@@ -226,23 +191,21 @@ async function showDrift(
   }
 }
 
-function addReplay(group: Command): void {
-  const command = group
-    .command('replay')
-    .description('run the input of a file again: a problem of an audit, or an op that a run stopped at')
-    .argument('<file>', 'written by an audit, or by a run that met a value that is not finite')
-    .option(...ADAPTER);
-  defineAction<{ adapter?: string }>(command, async (terminal, { adapter }, path) => {
-    const isOp = isOpFile(path!);
-    const replay = isOp ? replayOpFile(terminal, readOp(path!)) : replayProblemFile(terminal, readProblem(path!));
-    const device = await openDevice({ adapter, checked: true }); // what runs may come from a stranger
-    try {
-      terminal.note(`adapter: ${device.adapter.name} (${device.adapter.driver})`);
-      return await replay(device);
-    } finally {
-      device.close();
-    }
-  });
+/** The command `audit replay`. */
+export async function auditReplay(
+  terminal: Terminal,
+  { adapter }: { adapter?: string },
+  path: string,
+): Promise<CommandResult> {
+  const isOp = isOpFile(path!);
+  const replay = isOp ? replayOpFile(terminal, readOp(path!)) : replayProblemFile(terminal, readProblem(path!));
+  const device = await openDevice({ adapter, checked: true }); // what runs may come from a stranger
+  try {
+    terminal.note(`adapter: ${device.adapter.name} (${device.adapter.driver})`);
+    return await replay(device);
+  } finally {
+    device.close();
+  }
 }
 
 const replayProblemFile =

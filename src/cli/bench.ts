@@ -3,9 +3,8 @@
  * on it.
  */
 import { join } from 'node:path';
-import type { Command } from 'commander';
 import { benchmark } from '../../bench/benchmark.js';
-import { describeWorks, select } from '../../bench/catalogue.js';
+import { select } from '../../bench/catalogue.js';
 import { FULL, TRIAL } from '../../bench/gpu/parts.js';
 import { gpuBenchmark } from '../../bench/gpu/session.js';
 import { torchWithCuda } from '../../bench/gpu/torch.js';
@@ -28,8 +27,7 @@ import {
 import { checkResultPlace, writeResult } from '../../bench/write.js';
 import { writeAudit } from '../audit/audit.js';
 import { UserError } from '../errors.js';
-import { type CommandResult, defineAction, type Terminal } from './command.js';
-import { positiveNumber, wholeNumber } from './numbers.js';
+import type { CommandResult, Terminal } from './command.js';
 import type { Progress } from './progress.js';
 import { textTable } from './table.js';
 
@@ -47,63 +45,41 @@ interface BenchOptions {
   minutes: number;
 }
 
-export function addBenchCommand(program: Command): void {
-  const command = program
-    .command('bench')
-    .description("measure kernels and training steps against the adapter's own ceilings, and against other engines")
-    .argument('[works...]', 'what to measure')
-    .option('--size <sizes>', 'sizes of a single work, with commas between', sizes)
-    .option('--rounds <count>', 'rounds over all works', wholeNumber(1), 5)
-    .option(
-      '--seconds <seconds>',
-      'time for each work in each round, about; 0.5, of gpu 0.2 unless given',
-      positiveNumber,
-    )
-    .option('--out <file or folder>', 'where to write all samples (benchmark.json) and a page (benchmark.html)')
-    .option('--adapter <name>', 'adapter, by a part of its name or its number')
-    .option('--minutes <minutes>', 'of gpu: when the last part begins, at the latest', positiveNumber, 7)
-    .option('--trial', 'of gpu: small sizes and few kernels, to see that it works')
-    .addHelpText(
-      'after',
-      `\nWorks:\n${describeWorks()
-        .map(line => `  ${line}`)
-        .join('\n')}`,
-    );
-  defineAction<BenchOptions, [string[]]>(command, async (terminal, options, names) => {
-    if (names.length === 1 && names[0] === 'gpu') return benchGpu(terminal, options);
-    const selection = select(names, options.size);
-    const { rounds, seconds = SECONDS, adapter, out } = options;
-    if (out) checkResultPlace(out);
-    let progress: Progress | undefined;
-    const result = await benchmark(selection, {
-      adapter,
-      rounds,
-      seconds,
-      onAdapter: ({ name, driver }) => terminal.note(`adapter: ${name} (${driver})`),
-      onProgress(done, total, details) {
-        // kernels and peers count apart
-        if (done === 0 || !progress) {
-          progress?.stop();
-          progress = terminal.progress('bench', total, 'measurements');
-        }
-        progress.update(done, details);
-      },
-    }).finally(() => progress?.stop());
+/** The command `bench`. */
+export async function bench(terminal: Terminal, options: BenchOptions, names: string[]): Promise<CommandResult> {
+  if (names.length === 1 && names[0] === 'gpu') return benchGpu(terminal, options);
+  const selection = select(names, options.size);
+  const { rounds, seconds = SECONDS, adapter, out } = options;
+  if (out) checkResultPlace(out);
+  let progress: Progress | undefined;
+  const result = await benchmark(selection, {
+    adapter,
+    rounds,
+    seconds,
+    onAdapter: ({ name, driver }) => terminal.note(`adapter: ${name} (${driver})`),
+    onProgress(done, total, details) {
+      // kernels and peers count apart
+      if (done === 0 || !progress) {
+        progress?.stop();
+        progress = terminal.progress('bench', total, 'measurements');
+      }
+      progress.update(done, details);
+    },
+  }).finally(() => progress?.stop());
 
-    terminal.print(textTable(WORK_HEAD, result.summary.map(workRow)));
-    if (result.steps.length > 0) terminal.print(textTable(STEP_HEAD, result.steps.map(stepRow)));
-    if (result.peers) {
-      const rows = result.peers.works.flatMap(work => work.rows.map(row => peerRow(work, row)));
-      terminal.print(textTable(PEER_HEAD, rows));
-      for (const { name, handicap } of result.peers.engines) if (handicap) terminal.print(`${name}: ${handicap}`);
-    }
-    if (result.bars.length > 0) terminal.print(textTable(BAR_HEAD, result.bars.map(barRow)));
-    for (const reason of result.skipped) terminal.print(`skipped: ${reason}`);
-    const note = softwareNote(result);
-    if (note) terminal.print(note);
-    if (out) for (const file of writeResult(out, result)) terminal.print(`written: ${file}`);
-    return { ...result };
-  });
+  terminal.print(textTable(WORK_HEAD, result.summary.map(workRow)));
+  if (result.steps.length > 0) terminal.print(textTable(STEP_HEAD, result.steps.map(stepRow)));
+  if (result.peers) {
+    const rows = result.peers.works.flatMap(work => work.rows.map(row => peerRow(work, row)));
+    terminal.print(textTable(PEER_HEAD, rows));
+    for (const { name, handicap } of result.peers.engines) if (handicap) terminal.print(`${name}: ${handicap}`);
+  }
+  if (result.bars.length > 0) terminal.print(textTable(BAR_HEAD, result.bars.map(barRow)));
+  for (const reason of result.skipped) terminal.print(`skipped: ${reason}`);
+  const note = softwareNote(result);
+  if (note) terminal.print(note);
+  if (out) for (const file of writeResult(out, result)) terminal.print(`written: ${file}`);
+  return { ...result };
 }
 
 const GPU_FOLDER = 'runs/gpu';
@@ -141,9 +117,4 @@ async function benchGpu(terminal: Terminal, options: BenchOptions): Promise<Comm
   terminal.print(`written: ${out}`);
   if (gpu.parts.some(({ state }) => state === 'failed')) process.exitCode = 1;
   return { ...result };
-}
-
-/** Parses whole numbers above 0 with commas between. */
-function sizes(text: string): number[] {
-  return text.split(',').map(wholeNumber(1));
 }

@@ -23,29 +23,33 @@ export interface Terminal {
   progress(label: string, total: number, unit: string): Progress;
 }
 
+/** What a command does: it gets the parsed options, and the positional arguments; a variadic one is an array. */
+type Action = (terminal: Terminal, options: never, ...positional: never[]) => Promise<CommandResult | undefined>;
+
 /**
- * Turns a command's body into a commander action: it adds `--json`, prints the result object, and maps errors to
- * statuses. The body gets the terminal, the parsed options, and the command's positional arguments: strings, and an
- * array of strings for a variadic one. One without a result is that of a process that does not speak.
+ * Makes a commander action of what `load` returns, which is loaded when the command is run: it adds `--json`, prints
+ * the result object, and maps errors to statuses. A command without a result is that of a process that does not speak.
  */
-export function defineAction<Options, Positional extends unknown[] = string[]>(
-  command: Command,
-  body: (terminal: Terminal, options: Options, ...positional: Positional) => Promise<CommandResult | undefined>,
-): Command {
+export function defineAction(command: Command, load: () => Promise<Action>): Command {
   return command
+    .optionsGroup('Other:')
     .option('--json', 'print one JSON object on stdout at the end, everything else on stderr')
     .action(async (...parameters: unknown[]) => {
-      const positional = parameters.slice(0, -2) as Positional;
-      const options = command.opts() as Options & { json?: boolean };
+      const options = command.opts<{ json?: boolean }>();
       const terminal = makeTerminal(options.json === true);
       try {
-        const result = await body(terminal, options, ...positional);
+        const action = (await load()) as (terminal: Terminal, ...given: unknown[]) => ReturnType<Action>;
+        const result = await action(terminal, options, ...parameters.slice(0, -2));
         if (terminal.json && result) process.stdout.write(`${JSON.stringify(result)}\n`);
       } catch (error) {
         reportError(error, terminal.json);
       }
     });
 }
+
+/** Ends a command's help with a line that works as it stands, but for the names of files and folders. */
+export const example = (command: Command, line: string): Command =>
+  command.addHelpText('after', `\nExample:\n  ${line}`);
 
 /** Prints the error to stderr (and as JSON to stdout if asked) and sets the exit status. */
 export function reportError(error: unknown, json: boolean): void {

@@ -1,4 +1,3 @@
-import type { Command } from 'commander';
 import { UserError } from '../errors.js';
 import { checkFilePlace, writeFileWhole } from '../files.js';
 import { readRun } from '../index.js';
@@ -12,48 +11,44 @@ import {
 } from '../report/forgetting.js';
 import { percent, short, signed } from '../report/numbers.js';
 import { SHORT_UNITS, unitOf } from '../report/runs.js';
-import { defineAction } from './command.js';
+import type { CommandResult, Terminal } from './command.js';
 import { makeTable } from './table.js';
 
-/** Adds the command `eval forgetting`. */
-export function addEvalForgetting(group: Command): void {
-  const command = group
-    .command('forgetting')
-    .description('what CPT runs forgot of the source language; with several, what replay cost and kept')
-    .argument('<runs...>', 'folders of CPT runs with held-out sets in the source and the target language')
-    .option('--source-language <name>', 'where the run of the source model is not to be found')
-    .option('--out <file>', 'where the results go, as JSON');
-  defineAction<{ sourceLanguage?: string; out?: string }, [string[]]>(command, async (terminal, options, folders) => {
-    if (options.out) checkFilePlace(options.out);
-    const runs = folders.map(readRun);
-    const unit = unitOf(runs);
-    const all = runs.map(run => {
-      const source = options.sourceLanguage ?? sourceLanguageOf(run, runs);
-      if (source === undefined && run.config.method === 'cpt') {
-        const from = run.config.source?.checkpoint ?? run.config.source?.name;
-        throw new UserError(
-          `'${run.folder}': the run of its source model '${from}' is not to be found; ` +
-            'name its language with --source-language',
-        );
-      }
-      return forgettingOf(run, source ?? '', unit);
-    });
-    const comparisons = compareReplay(all);
-    terminal.print(forgettingTable(all));
-    terminal.print(startOfForgetting(all));
-    for (const comparison of comparisons) {
-      terminal.print(replayTable(comparison));
-      for (const finding of replayFindings(comparison)) terminal.print(finding);
+/** The command `eval forgetting`. */
+export async function evalForgetting(
+  terminal: Terminal,
+  options: { sourceLanguage?: string; out?: string },
+  folders: string[],
+): Promise<CommandResult> {
+  if (options.out) checkFilePlace(options.out);
+  const runs = folders.map(readRun);
+  const unit = unitOf(runs);
+  const all = runs.map(run => {
+    const source = options.sourceLanguage ?? sourceLanguageOf(run, runs);
+    if (source === undefined && run.config.method === 'cpt') {
+      const from = run.config.source?.checkpoint ?? run.config.source?.name;
+      throw new UserError(
+        `'${run.folder}': the run of its source model '${from}' is not to be found; ` +
+          'name its language with --source-language',
+      );
     }
-    const result = {
-      unit,
-      start: 'own evaluation before the first step',
-      runs: all.map(plainForgetting),
-      replay: comparisons.map(plainComparison),
-    };
-    if (options.out) writeFileWhole(options.out, `${JSON.stringify(result, null, 2)}\n`);
-    return result;
+    return forgettingOf(run, source ?? '', unit);
   });
+  const comparisons = compareReplay(all);
+  terminal.print(forgettingTable(all));
+  terminal.print(startOfForgetting(all));
+  for (const comparison of comparisons) {
+    terminal.print(replayTable(comparison));
+    for (const finding of replayFindings(comparison)) terminal.print(finding);
+  }
+  const result = {
+    unit,
+    start: 'own evaluation before the first step',
+    runs: all.map(plainForgetting),
+    replay: comparisons.map(plainComparison),
+  };
+  if (options.out) writeFileWhole(options.out, `${JSON.stringify(result, null, 2)}\n`);
+  return result;
 }
 
 function forgettingTable(all: readonly Forgetting[]): string {

@@ -1,6 +1,5 @@
 import { existsSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import { type Command, Option } from 'commander';
 import { readModelConfig } from '../checkpoint/hf-config.js';
 import { encodeScoredText, readHeldOutText, type ScoredText } from '../data/scored-text.js';
 import { UserError } from '../errors.js';
@@ -13,7 +12,6 @@ import {
   loadModel,
   type OnBadRow,
   openDevice,
-  PRECISIONS,
   type Precision,
   type SpecialTokens,
   TextTokenizer,
@@ -21,11 +19,10 @@ import {
 import { checkWindow } from '../model/config.js';
 import { short } from '../report/numbers.js';
 import { checkDataFolder } from '../run/run-data.js';
-import { onBadRowOption, printLeftOut } from './bad-rows.js';
-import { addVerifyOption, checkedModelFolder } from './checked-files.js';
-import { defineAction, type Terminal } from './command.js';
-import { wholeNumber } from './numbers.js';
-import { noteSpelledSpecialTokens, specialTokensOption } from './special-tokens.js';
+import { printLeftOut } from './bad-rows.js';
+import { checkedModelFolder } from './checked-files.js';
+import type { CommandResult, Terminal } from './command.js';
+import { noteSpelledSpecialTokens } from './special-tokens.js';
 import { makeTable } from './table.js';
 
 interface LossOptions {
@@ -42,59 +39,39 @@ interface LossOptions {
   out?: string;
 }
 
-/** Adds the command `eval loss`. */
-export function addEvalLoss(group: Command): void {
-  const command = group
-    .command('loss')
-    .description('loss, perplexity and bits per byte of a model, by language')
-    .requiredOption('--model <checkpoint>', 'checkpoint, model folder, or run (its latest checkpoint)')
-    .requiredOption(
-      '--data <name=path...>',
-      'folders made by tokenize (their held-out splits), or text files; each name is a row (default: ' +
-        "the path's last part)",
-    )
-    .option('--context-length <tokens>', 'tokens of a sequence', wholeNumber(1), 128)
-    .option('--batch <sequences>', 'sequences that run at once', wholeNumber(1), 8)
-    .option('--field <name>', 'field or column that holds the text in .jsonl and .parquet', 'text')
-    .addOption(specialTokensOption('text'))
-    .addOption(onBadRowOption())
-    .addOption(new Option('--precision <type>', 'of matrices and activations').choices(PRECISIONS).default('f32'))
-    .option('--adapter <name>', 'adapter, by a part of its name or its number')
-    .option('--out <file>', 'where the results go, as JSON');
-  addVerifyOption(command);
-  defineAction<LossOptions>(command, async (terminal, options) => {
-    if (options.out) checkFilePlace(options.out);
-    const folder = await checkedModelFolder(terminal, options.model, options.verify);
-    const sets = namedPaths(options.data);
-    const config = readModelConfig(folder);
-    const { vocabSize } = config;
-    checkWindow(config, options.contextLength);
-    const texts = new Map<string, ScoredText>();
-    const rows = new BadRows(options.onBadRow);
-    for (const [name, paths] of sets) {
-      texts.set(name, await readTexts(name, paths, options, rows, { folder, vocabSize }));
-    }
-    const spelled = [...texts.values()].reduce((sum, text) => sum + (text.spelledSpecialTokens ?? 0), 0);
-    noteSpelledSpecialTokens(terminal, spelled, options.specialTokens);
-    const device = await openDevice({ adapter: options.adapter });
-    try {
-      const { precision } = options;
-      const model = await loadModel(device, folder, { precision, trainable: false, onNote: terminal.note });
-      const evaluator = await TokenLosses.create(model, { B: options.batch, T: options.contextLength });
-      const losses: Record<string, TextLoss> = {};
-      for (const [name, text] of texts) losses[name] = await withProgress(terminal, name, evaluator, text);
-      evaluator.destroy();
-      terminal.print(lossTable(losses));
-      printLeftOut(terminal, rows);
-      const specialTokens = { as: options.specialTokens, spelled };
-      const common = { model: folder, contextLength: options.contextLength, specialTokens };
-      const result = { ...common, losses, ...rows.counts };
-      if (options.out) writeFileWhole(options.out, `${JSON.stringify(result, null, 2)}\n`);
-      return result;
-    } finally {
-      device.close();
-    }
-  });
+/** The command `eval loss`. */
+export async function evalLoss(terminal: Terminal, options: LossOptions): Promise<CommandResult> {
+  if (options.out) checkFilePlace(options.out);
+  const folder = await checkedModelFolder(terminal, options.model, options.verify);
+  const sets = namedPaths(options.data);
+  const config = readModelConfig(folder);
+  const { vocabSize } = config;
+  checkWindow(config, options.contextLength);
+  const texts = new Map<string, ScoredText>();
+  const rows = new BadRows(options.onBadRow);
+  for (const [name, paths] of sets) {
+    texts.set(name, await readTexts(name, paths, options, rows, { folder, vocabSize }));
+  }
+  const spelled = [...texts.values()].reduce((sum, text) => sum + (text.spelledSpecialTokens ?? 0), 0);
+  noteSpelledSpecialTokens(terminal, spelled, options.specialTokens);
+  const device = await openDevice({ adapter: options.adapter });
+  try {
+    const { precision } = options;
+    const model = await loadModel(device, folder, { precision, trainable: false, onNote: terminal.note });
+    const evaluator = await TokenLosses.create(model, { B: options.batch, T: options.contextLength });
+    const losses: Record<string, TextLoss> = {};
+    for (const [name, text] of texts) losses[name] = await withProgress(terminal, name, evaluator, text);
+    evaluator.destroy();
+    terminal.print(lossTable(losses));
+    printLeftOut(terminal, rows);
+    const specialTokens = { as: options.specialTokens, spelled };
+    const common = { model: folder, contextLength: options.contextLength, specialTokens };
+    const result = { ...common, losses, ...rows.counts };
+    if (options.out) writeFileWhole(options.out, `${JSON.stringify(result, null, 2)}\n`);
+    return result;
+  } finally {
+    device.close();
+  }
 }
 
 /** Returns paths by name; paths of one name belong together. */

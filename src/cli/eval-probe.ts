@@ -1,21 +1,19 @@
 /** The command `eval probe`: what a model does in context. */
 import { basename, dirname } from 'node:path';
-import { type Command, Option } from 'commander';
 import { isCheckpointFolder } from '../checkpoint/find.js';
 import { readModelConfig } from '../checkpoint/hf-config.js';
 import { frequentHeldOutIds } from '../data/frequent-ids.js';
 import { UserError } from '../errors.js';
 import { type Probe, Prober, probeShape, probeTask } from '../eval/probe.js';
 import { checkFilePlace, writeFileWhole } from '../files.js';
-import { loadModel, openDevice, PRECISIONS, type Precision, TokenDataset } from '../index.js';
+import { loadModel, openDevice, type Precision, TokenDataset } from '../index.js';
 import { checkWindow } from '../model/config.js';
 import { short } from '../report/numbers.js';
 import { PROBE_TASKS } from '../report/probes.js';
 import { holdsRun, readRunConfig } from '../run/folder.js';
 import { checkDataFolder } from '../run/run-data.js';
-import { addVerifyOption, checkedModelFolder } from './checked-files.js';
-import { defineAction } from './command.js';
-import { wholeNumber } from './numbers.js';
+import { checkedModelFolder } from './checked-files.js';
+import type { CommandResult, Terminal } from './command.js';
 import { makeTable } from './table.js';
 
 interface ProbeOptions {
@@ -30,57 +28,42 @@ interface ProbeOptions {
 /** The tokens that run at once. */
 const TOKENS_AT_ONCE = 2048;
 
-/** Adds the command `eval probe`. */
-export function addEvalProbe(group: Command): void {
-  const command = group
-    .command('probe')
-    .description('what a model does in context: copying a segment, and going on after A with what came after A before')
-    .argument('<model>', 'checkpoint, model folder, or run (its latest checkpoint)')
-    .option(
-      '--data <name=folder...>',
-      'folders made by tokenize, from whose held-out tokens tasks are made (default: those of the run)',
-    )
-    .option('--context-length <tokens>', "the most tokens of a sequence (default: the run's, or 255)", wholeNumber(1))
-    .addOption(new Option('--precision <type>', 'of matrices and activations').choices(PRECISIONS).default('f32'))
-    .option('--adapter <name>', 'adapter, by a part of its name or its number')
-    .option('--out <file>', 'where the results go, as JSON');
-  addVerifyOption(command);
-  defineAction<ProbeOptions>(command, async (terminal, options, given) => {
-    if (options.out) checkFilePlace(options.out);
-    const folder = await checkedModelFolder(terminal, given!, options.verify);
-    const own = runOf(folder);
-    const data = options.data ? namedFolders(options.data) : own?.heldOut;
-    if (!data)
-      throw new UserError(`'${folder}' is no checkpoint of a run; say with --data which tokens it is probed with`);
-    const model = readModelConfig(folder);
-    const context = options.contextLength ?? own?.contextLength ?? Math.min(255, model.maxPositionEmbeddings);
-    checkWindow(model, context);
-    const shape = probeShape(context, TOKENS_AT_ONCE);
-    const pools: { name: string; ids: Uint32Array; start: readonly number[] }[] = [];
-    for (const [name, path] of Object.entries(data)) {
-      pools.push({ name, ...(await readPool(path, { folder, vocabSize: model.vocabSize }, options.verify)) });
-    }
-    for (const { ids, start } of pools) for (const task of PROBE_TASKS) probeTask(task, ids, shape.T, start);
-    const device = await openDevice({ adapter: options.adapter });
-    try {
-      const { precision } = options;
-      const loaded = await loadModel(device, folder, { precision, trainable: false, onNote: terminal.note });
-      const prober = await Prober.create(loaded, shape);
-      const probes: Record<string, Probe> = {};
-      for (const { name, ids, start } of pools) probes[name] = await prober.probe(ids, start);
-      prober.destroy();
-      terminal.print(probeTable(probes));
-      terminal.print(
-        'Accuracy: the share of tokens that the model takes for the likeliest. Chance: knowing which tokens a ' +
-          'sequence has, but not in which order.',
-      );
-      const result = { model: folder, contextLength: context, probes };
-      if (options.out) writeFileWhole(options.out, `${JSON.stringify(result, null, 2)}\n`);
-      return result;
-    } finally {
-      device.close();
-    }
-  });
+/** The command `eval probe`. */
+export async function evalProbe(terminal: Terminal, options: ProbeOptions, given: string): Promise<CommandResult> {
+  if (options.out) checkFilePlace(options.out);
+  const folder = await checkedModelFolder(terminal, given!, options.verify);
+  const own = runOf(folder);
+  const data = options.data ? namedFolders(options.data) : own?.heldOut;
+  if (!data)
+    throw new UserError(`'${folder}' is no checkpoint of a run; say with --data which tokens it is probed with`);
+  const model = readModelConfig(folder);
+  const context = options.contextLength ?? own?.contextLength ?? Math.min(255, model.maxPositionEmbeddings);
+  checkWindow(model, context);
+  const shape = probeShape(context, TOKENS_AT_ONCE);
+  const pools: { name: string; ids: Uint32Array; start: readonly number[] }[] = [];
+  for (const [name, path] of Object.entries(data)) {
+    pools.push({ name, ...(await readPool(path, { folder, vocabSize: model.vocabSize }, options.verify)) });
+  }
+  for (const { ids, start } of pools) for (const task of PROBE_TASKS) probeTask(task, ids, shape.T, start);
+  const device = await openDevice({ adapter: options.adapter });
+  try {
+    const { precision } = options;
+    const loaded = await loadModel(device, folder, { precision, trainable: false, onNote: terminal.note });
+    const prober = await Prober.create(loaded, shape);
+    const probes: Record<string, Probe> = {};
+    for (const { name, ids, start } of pools) probes[name] = await prober.probe(ids, start);
+    prober.destroy();
+    terminal.print(probeTable(probes));
+    terminal.print(
+      'Accuracy: the share of tokens that the model takes for the likeliest. Chance: knowing which tokens a ' +
+        'sequence has, but not in which order.',
+    );
+    const result = { model: folder, contextLength: context, probes };
+    if (options.out) writeFileWhole(options.out, `${JSON.stringify(result, null, 2)}\n`);
+    return result;
+  } finally {
+    device.close();
+  }
 }
 
 /** Returns the run that a checkpoint lies in; undefined where it lies in none. */

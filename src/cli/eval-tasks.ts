@@ -1,19 +1,17 @@
 import { join } from 'node:path';
-import { type Command, Option } from 'commander';
 import { readModelConfig } from '../checkpoint/hf-config.js';
 import { UserError } from '../errors.js';
 import { logLikelihoods } from '../eval/log-likelihoods.js';
 import { checkFilePlace, writeFileWhole } from '../files.js';
-import { loadModel, openDevice, PRECISIONS, type Precision, type SpecialTokens, TextTokenizer } from '../index.js';
+import { loadModel, openDevice, type Precision, type SpecialTokens, TextTokenizer } from '../index.js';
 import { checkWindow, longestContext } from '../model/config.js';
 import type { Mean } from '../tasks/accuracy.js';
 import { evaluateTasks, type Scorer, type TaskResult } from '../tasks/evaluate.js';
 import type { Encoder } from '../tasks/requests.js';
-import { readTask, TASK_NAMES, type TaskData } from '../tasks/task.js';
-import { addVerifyOption, checkedModelFolder } from './checked-files.js';
-import { defineAction, type Terminal } from './command.js';
-import { wholeNumber } from './numbers.js';
-import { noteSpelledSpecialTokens, specialTokensOption } from './special-tokens.js';
+import { readTask, type TaskData } from '../tasks/task.js';
+import { checkedModelFolder } from './checked-files.js';
+import type { CommandResult, Terminal } from './command.js';
+import { noteSpelledSpecialTokens } from './special-tokens.js';
 import { makeTable } from './table.js';
 
 interface TasksOptions {
@@ -29,73 +27,53 @@ interface TasksOptions {
   out?: string;
 }
 
-/** Adds the command `eval tasks`. */
-export function addEvalTasks(group: Command): void {
-  const command = group
-    .command('tasks')
-    .description('zero-shot multiple choice by log-likelihood, as lm-evaluation-harness does it')
-    .requiredOption('--model <checkpoint>', 'checkpoint, model folder, or run (its latest checkpoint)')
-    .requiredOption('--task <name=path...>', 'a task and its file (.jsonl, also .gz or .zst, or .parquet)')
-    .option('--limit <documents>', 'only the first of each task', wholeNumber(1))
-    .option(
-      '--context-length <tokens>',
-      "tokens of a sequence; longer ones lose their beginning (default: the model's positions)",
-      wholeNumber(1),
-    )
-    .option('--batch-tokens <tokens>', 'tokens that run at once', wholeNumber(1), 8192)
-    .addOption(specialTokensOption('text'))
-    .addOption(new Option('--precision <type>', 'of matrices and activations').choices(PRECISIONS).default('f32'))
-    .option('--adapter <name>', 'adapter, by a part of its name or its number')
-    .option('--out <file>', 'where the results go, as JSON, with the log-likelihoods of every choice')
-    .addHelpText('after', `\nTasks: ${TASK_NAMES.join(', ')}, and multiple_choice:NAME`);
-  addVerifyOption(command);
-  defineAction<TasksOptions>(command, async (terminal, options) => {
-    const { limit, batchTokens, precision, specialTokens } = options;
-    if (options.out) checkFilePlace(options.out);
-    const folder = await checkedModelFolder(terminal, options.model, options.verify);
-    const tokenizer = TextTokenizer.load(join(folder, 'tokenizer.json'));
-    const tasks: TaskData[] = [];
-    for (const [task, paths] of pathsByTask(options.task)) tasks.push(await readTask(task, paths, limit));
-    const encoder: Encoder = {
-      separatorId: tokenizer.separatorId,
-      startIds: tokenizer.startIds,
-      encode: text => tokenizer.encode(text, { specialTokens }),
-      encodePrompt: text => tokenizer.encodePrompt(text, { specialTokens }),
+/** The command `eval tasks`. */
+export async function evalTasks(terminal: Terminal, options: TasksOptions): Promise<CommandResult> {
+  const { limit, batchTokens, precision, specialTokens } = options;
+  if (options.out) checkFilePlace(options.out);
+  const folder = await checkedModelFolder(terminal, options.model, options.verify);
+  const tokenizer = TextTokenizer.load(join(folder, 'tokenizer.json'));
+  const tasks: TaskData[] = [];
+  for (const [task, paths] of pathsByTask(options.task)) tasks.push(await readTask(task, paths, limit));
+  const encoder: Encoder = {
+    separatorId: tokenizer.separatorId,
+    startIds: tokenizer.startIds,
+    encode: text => tokenizer.encode(text, { specialTokens }),
+    encodePrompt: text => tokenizer.encodePrompt(text, { specialTokens }),
+  };
+  const choices = tasks.flatMap(task => task.documents.flatMap(({ requests }) => requests));
+  const spelled = choices.reduce(
+    (sum, each) => sum + tokenizer.countSpecialTokens(each.context + each.continuation),
+    0,
+  );
+  noteSpelledSpecialTokens(terminal, spelled, specialTokens);
+  const config = readModelConfig(folder);
+  const maxLength = options.contextLength ?? longestContext(config);
+  checkWindow(config, maxLength);
+  const device = await openDevice({ adapter: options.adapter });
+  try {
+    const model = await loadModel(device, folder, { precision, trainable: false, onNote: terminal.note });
+    const documents = tasks.reduce((sum, task) => sum + task.documents.length, 0);
+    const tokenized = counted(terminal, 'tokenize', documents, 'documents');
+    const score: Scorer = async requests => {
+      tokenized.stop();
+      const scored = counted(terminal, 'score', requests.length, 'choices');
+      const values = await logLikelihoods(model, requests, { batchTokens, onScored: scored.add });
+      scored.stop();
+      return values;
     };
-    const choices = tasks.flatMap(task => task.documents.flatMap(({ requests }) => requests));
-    const spelled = choices.reduce(
-      (sum, each) => sum + tokenizer.countSpecialTokens(each.context + each.continuation),
-      0,
-    );
-    noteSpelledSpecialTokens(terminal, spelled, specialTokens);
-    const config = readModelConfig(folder);
-    const maxLength = options.contextLength ?? longestContext(config);
-    checkWindow(config, maxLength);
-    const device = await openDevice({ adapter: options.adapter });
-    try {
-      const model = await loadModel(device, folder, { precision, trainable: false, onNote: terminal.note });
-      const documents = tasks.reduce((sum, task) => sum + task.documents.length, 0);
-      const tokenized = counted(terminal, 'tokenize', documents, 'documents');
-      const score: Scorer = async requests => {
-        tokenized.stop();
-        const scored = counted(terminal, 'score', requests.length, 'choices');
-        const values = await logLikelihoods(model, requests, { batchTokens, onScored: scored.add });
-        scored.stop();
-        return values;
-      };
-      const results = await evaluateTasks(tasks, encoder, score, { maxLength, onEncoded: tokenized.add });
-      terminal.print(tasksTable(results));
-      for (const { task, truncated } of results) {
-        if (truncated > 0) terminal.note(`${task}: ${truncated} choices lost the beginning of their context`);
-      }
-      const special = { as: specialTokens, spelled };
-      const common = { model: folder, contextLength: maxLength, limit: limit ?? null, specialTokens: special };
-      if (options.out) writeFileWhole(options.out, `${JSON.stringify({ ...common, tasks: results }, null, 2)}\n`);
-      return { ...common, tasks: results.map(({ samples, ...result }) => result) };
-    } finally {
-      device.close();
+    const results = await evaluateTasks(tasks, encoder, score, { maxLength, onEncoded: tokenized.add });
+    terminal.print(tasksTable(results));
+    for (const { task, truncated } of results) {
+      if (truncated > 0) terminal.note(`${task}: ${truncated} choices lost the beginning of their context`);
     }
-  });
+    const special = { as: specialTokens, spelled };
+    const common = { model: folder, contextLength: maxLength, limit: limit ?? null, specialTokens: special };
+    if (options.out) writeFileWhole(options.out, `${JSON.stringify({ ...common, tasks: results }, null, 2)}\n`);
+    return { ...common, tasks: results.map(({ samples, ...result }) => result) };
+  } finally {
+    device.close();
+  }
 }
 
 /** Returns a progress bar that is told how many more are done. */

@@ -1,5 +1,4 @@
 /** The command `fit`: a scaling law from measured points. */
-import { type Command, InvalidArgumentError, Option } from 'commander';
 import { UserError } from '../errors.js';
 import { checkFilePlace, writeFileWhole } from '../files.js';
 import { fitChinchilla, fitCompute, fitCpt, parseFit, parsePoints } from '../index.js';
@@ -12,12 +11,10 @@ import { type CurveLaw, curveLaws } from '../scaling/curve-laws.js';
 import type { LawFitResult } from '../scaling/fit-result.js';
 import { compareHeldOut, type Holdout, type HoldoutResult } from '../scaling/holdout.js';
 import { parameterNames } from '../scaling/law.js';
-import { type Exclusion, exclusions, type Used } from '../scaling/points.js';
+import type { Exclusion, Used } from '../scaling/points.js';
 import { fitRepetition, type RepetitionFit } from '../scaling/repetition-fit.js';
-import { type CommandResult, defineAction, type Terminal } from './command.js';
+import type { CommandResult, Terminal } from './command.js';
 import { fitCurvesCommand } from './fit-curves.js';
-import { collectPairs } from './input.js';
-import { share, wholeNumber } from './numbers.js';
 import { withProgress } from './progress.js';
 import { makeTable } from './table.js';
 
@@ -36,101 +33,58 @@ interface FitOptions {
   out?: string;
 }
 
-export function addFitCommand(program: Command): void {
-  const command = program
-    .command('fit')
-    .description('fit a scaling law to points: parameters, tokens and loss, one point a row')
-    .argument('<points...>', 'CSV file with a header; for laws of curves, CSV files of step, lr, loss, or runs')
-    .addOption(
-      new Option(
-        '--law <law>',
-        'E + A/N^alpha + B/D^beta; the same with B/(D^beta N^gamma) for CPT; k C^-c; what repeated tokens are ' +
-          'worth; laws of whole loss curves with ' +
-          'their learning rate',
-      )
-        .choices(['chinchilla', 'cpt', 'compute', 'repetition', ...curveLaws])
-        .makeOptionMandatory(),
-    )
-    .option(
-      '--scratch <fit.json>',
-      'cpt: the chinchilla fit of the runs from scratch, whose E, A, alpha are kept; repetition: the fit that is kept',
-    )
-    .option('--decay <lambda>', 'laws of annealing: momentum of the annealing area (default: what fits best)', share)
-    .option('--source <curve>', 'annealing-cpt: the curve of the source model')
-    .option(
-      '--holdout <what>',
-      'judge laws by points not shown: largest (size), last (third of tokens), or K folds',
-      holdoutOf,
-    )
-    .option('--bootstrap <count>', 'resamples for the intervals; 0: none', wholeNumber(0), 200)
-    .addOption(
-      new Option('--resample <what>', 'what a resample draws; runs: all points of a run together')
-        .choices(['rows', 'runs'])
-        .default('rows'),
-    )
-    .option('--seed <seed>', 'of the resamples', wholeNumber(0), 0)
-    .option('--column <field=column>', 'name of the column that holds a field; repeat', collectPairs)
-    .option('--where <column=value>', 'use only rows with this text there; repeat', collectPairs)
-    .addOption(
-      new Option('--exclude <rows...>', 'leave out repeated rows, points before warmupTokens, or not annealed').choices(
-        exclusions,
-      ),
-    )
-    .option('--out <file>', 'where to write the fit, as JSON');
-  defineAction<FitOptions, [string[]]>(command, async (terminal, options, files) => {
-    const { law, column, where, exclude, out } = options;
-    if (out) checkFilePlace(out);
-    const save = <Result extends CommandResult>(result: Result): Result => {
-      if (out) {
-        writeFileWhole(out, `${JSON.stringify(result)}\n`);
-        terminal.print(`fit: ${out}`);
-      }
-      return result;
-    };
-    if (isCurveLaw(law)) {
-      checkCurveOptions(options);
-      return save({ ...fitCurvesCommand(terminal, files, { ...options, law }) });
+/** The command `fit`. */
+export async function fit(terminal: Terminal, options: FitOptions, files: string[]): Promise<CommandResult> {
+  const { law, column, where, exclude, out } = options;
+  if (out) checkFilePlace(out);
+  const save = <Result extends CommandResult>(result: Result): Result => {
+    if (out) {
+      writeFileWhole(out, `${JSON.stringify(result)}\n`);
+      terminal.print(`fit: ${out}`);
     }
-    if (options.holdout !== undefined && law !== 'chinchilla' && law !== 'cpt') {
-      throw new UserError(
-        `--holdout compares the laws with and without γ: it goes with chinchilla and cpt, not ${law}`,
-      );
-    }
-    const [file] = files;
-    if (files.length > 1) throw new UserError(`the law ${law} is fitted to the points of one file`);
-    if (options.decay !== undefined || options.source !== undefined) {
-      throw new UserError(`--decay and --source go with a law of curves (${curveLaws.join(', ')}), not ${law}`);
-    }
-    const { points, used } = parsePoints(readText(file!), file!, { columns: column, where, exclude });
-    if (points.length === 0) throw new UserError(`no row of '${file}' is left: ${words(used)}`);
-    const bootstrap = { replicates: options.bootstrap, seed: options.seed, resample: options.resample };
-    if (options.resample === 'runs' && points.some(({ run }) => run === undefined)) {
-      throw new UserError(`--resample runs needs the name of the run of every point: a column 'run' in '${file}'`);
-    }
-    if (law !== 'cpt' && law !== 'repetition' && options.scratch !== undefined)
-      throw new UserError(`--scratch goes with --law cpt, not ${law}`);
-    let result: CommandResult;
-    if (law === 'compute') {
-      const fit = fitCompute(points, bootstrap);
-      printCompute(terminal, fit, used);
-      result = { ...fit, used };
-    } else if (law === 'repetition') {
-      const base = baseFit(options.scratch);
-      const fit = withProgress('fit', 'starts', onProgress => fitRepetition(points, base, bootstrap, onProgress));
-      printRepetition(terminal, fit, used);
-      result = { ...fit, used };
-    } else {
-      const fit = withProgress('fit', 'starts', onProgress =>
-        law === 'cpt'
-          ? fitCpt(points, used, scratchFit(options.scratch), bootstrap, onProgress)
-          : fitChinchilla(points, used, bootstrap, onProgress),
-      );
-      printLaw(terminal, fit, used);
-      const held = options.holdout && heldOut(terminal, points, options.holdout, fit);
-      result = { ...fit, used, ...(held && { holdout: held }) };
-    }
-    return save(result);
-  });
+    return result;
+  };
+  if (isCurveLaw(law)) {
+    checkCurveOptions(options);
+    return save({ ...fitCurvesCommand(terminal, files, { ...options, law }) });
+  }
+  if (options.holdout !== undefined && law !== 'chinchilla' && law !== 'cpt') {
+    throw new UserError(`--holdout compares the laws with and without γ: it goes with chinchilla and cpt, not ${law}`);
+  }
+  const [file] = files;
+  if (files.length > 1) throw new UserError(`the law ${law} is fitted to the points of one file`);
+  if (options.decay !== undefined || options.source !== undefined) {
+    throw new UserError(`--decay and --source go with a law of curves (${curveLaws.join(', ')}), not ${law}`);
+  }
+  const { points, used } = parsePoints(readText(file!), file!, { columns: column, where, exclude });
+  if (points.length === 0) throw new UserError(`no row of '${file}' is left: ${words(used)}`);
+  const bootstrap = { replicates: options.bootstrap, seed: options.seed, resample: options.resample };
+  if (options.resample === 'runs' && points.some(({ run }) => run === undefined)) {
+    throw new UserError(`--resample runs needs the name of the run of every point: a column 'run' in '${file}'`);
+  }
+  if (law !== 'cpt' && law !== 'repetition' && options.scratch !== undefined)
+    throw new UserError(`--scratch goes with --law cpt, not ${law}`);
+  let result: CommandResult;
+  if (law === 'compute') {
+    const fit = fitCompute(points, bootstrap);
+    printCompute(terminal, fit, used);
+    result = { ...fit, used };
+  } else if (law === 'repetition') {
+    const base = baseFit(options.scratch);
+    const fit = withProgress('fit', 'starts', onProgress => fitRepetition(points, base, bootstrap, onProgress));
+    printRepetition(terminal, fit, used);
+    result = { ...fit, used };
+  } else {
+    const fit = withProgress('fit', 'starts', onProgress =>
+      law === 'cpt'
+        ? fitCpt(points, used, scratchFit(options.scratch), bootstrap, onProgress)
+        : fitChinchilla(points, used, bootstrap, onProgress),
+    );
+    printLaw(terminal, fit, used);
+    const held = options.holdout && heldOut(terminal, points, options.holdout, fit);
+    result = { ...fit, used, ...(held && { holdout: held }) };
+  }
+  return save(result);
 }
 
 const isCurveLaw = (law: string): law is CurveLaw => (curveLaws as readonly string[]).includes(law);
@@ -180,13 +134,6 @@ function printRepetition(terminal: Terminal, fit: RepetitionFit, used: Used): vo
       `${fit.agreeing} of ${fit.starts} starts ended there`,
   );
   for (const warning of fit.warnings) terminal.print(`warning: ${warning}`);
-}
-
-function holdoutOf(text: string): Holdout {
-  if (text === 'largest' || text === 'last') return text;
-  const folds = Number(text);
-  if (Number.isInteger(folds) && folds >= 2 && folds <= 100) return folds;
-  throw new InvalidArgumentError('It must be largest, last, or a number of folds from 2 to 100.');
 }
 
 /** Compares the laws of a fit at points held out, and prints it. */

@@ -1,5 +1,4 @@
 import { join } from 'node:path';
-import { type Command, Option } from 'commander';
 import { readModelConfig } from '../checkpoint/hf-config.js';
 import { readRows } from '../data/rows.js';
 import { readText } from '../data/text-stream.js';
@@ -11,16 +10,13 @@ import {
   loadModel,
   openDevice,
   type Pace,
-  PRECISIONS,
   type Precision,
   readEndIds,
   type SpecialTokens,
   TextTokenizer,
 } from '../index.js';
-import { addVerifyOption, checkedModelFolder } from './checked-files.js';
-import { defineAction, type Terminal } from './command.js';
-import { anyNumber, wholeNumber } from './numbers.js';
-import { specialTokensOption } from './special-tokens.js';
+import { checkedModelFolder } from './checked-files.js';
+import type { CommandResult, Terminal } from './command.js';
 
 interface GenerateOptions {
   model: string;
@@ -41,75 +37,35 @@ interface GenerateOptions {
   adapter?: string;
 }
 
-const collect = (text: string, earlier: string[]): string[] => [...earlier, text];
-
-/** Adds the command `generate`. */
-export function addGenerateCommand(program: Command): void {
-  const command = program
-    .command('generate')
-    .description('continue prompts with a model')
-    .requiredOption('--model <checkpoint>', 'checkpoint, model folder, or run (its latest checkpoint)')
-    .option(
-      '--prompt <text>',
-      'text to continue; give it several times for several, or empty for a new text',
-      collect,
-      [],
-    )
-    .option(
-      '--prompts <file>',
-      'prompts of a file: one a line, empty ones too, or "prompt" in each line\'s object of a .jsonl',
-    )
-    .option('--max-tokens <tokens>', 'new tokens of each prompt, at most', wholeNumber(1), 128)
-    .option('--temperature <number>', '0 takes the likeliest token; above, tokens are drawn', anyNumber, 0)
-    .option('--top-k <tokens>', 'draw from this many of the likeliest', wholeNumber(1))
-    .option('--top-p <share>', 'draw from the likeliest that come to this probability', anyNumber)
-    .option('--min-p <share>', "draw from those of at least this share of the likeliest one's probability", anyNumber)
-    .option('--seed <seed>', 'of the draws', wholeNumber(0), 0)
-    .option(
-      '--stop <text>',
-      'text that ends a continuation and is not part of it; several times for several',
-      collect,
-      [],
-    )
-    .option(
-      '--context <tokens>',
-      'prompt and continuation together (default: as many as the model takes)',
-      wholeNumber(1),
-    )
-    .option('--batch <prompts>', 'prompts that run at once', wholeNumber(1), 8)
-    .addOption(specialTokensOption('tokens'))
-    .addOption(new Option('--precision <type>', 'of matrices and activations').choices(PRECISIONS).default('f32'))
-    .option('--adapter <name>', 'adapter, by a part of its name or its number');
-  addVerifyOption(command);
-  defineAction<GenerateOptions>(command, async (terminal, options) => {
-    const folder = await checkedModelFolder(terminal, options.model, options.verify);
-    const prompts = await readPrompts(options);
-    const tokenizer = TextTokenizer.load(join(folder, 'tokenizer.json'));
-    const { specialTokens } = options;
-    const ids = await Promise.all(prompts.map(prompt => tokenizer.encodePrompt(prompt, { specialTokens })));
-    const settings = { ...options, endIds: [tokenizer.separatorId, ...readEndIds(folder)] };
-    checkGeneration(readModelConfig(folder), ids, settings);
-    const device = await openDevice({ adapter: options.adapter });
-    try {
-      const { precision } = options;
-      const model = await loadModel(device, folder, { precision, trainable: false, onNote: terminal.note });
-      const shown = showInOrder(terminal, prompts);
-      const generation = await generate(model, ids, ids => tokenizer.decode(ids), settings, shown);
-      notePaces(terminal, generation);
-      return {
-        model: folder,
-        results: generation.results.map((result, i) => ({
-          prompt: prompts[i],
-          promptTokens: ids[i]!.length,
-          ...result,
-        })),
-        prefill: withRate(generation.prefill),
-        decode: withRate(generation.decode),
-      };
-    } finally {
-      device.close();
-    }
-  });
+/** The command `generate`. */
+export async function runGenerate(terminal: Terminal, options: GenerateOptions): Promise<CommandResult> {
+  const folder = await checkedModelFolder(terminal, options.model, options.verify);
+  const prompts = await readPrompts(options);
+  const tokenizer = TextTokenizer.load(join(folder, 'tokenizer.json'));
+  const { specialTokens } = options;
+  const ids = await Promise.all(prompts.map(prompt => tokenizer.encodePrompt(prompt, { specialTokens })));
+  const settings = { ...options, endIds: [tokenizer.separatorId, ...readEndIds(folder)] };
+  checkGeneration(readModelConfig(folder), ids, settings);
+  const device = await openDevice({ adapter: options.adapter });
+  try {
+    const { precision } = options;
+    const model = await loadModel(device, folder, { precision, trainable: false, onNote: terminal.note });
+    const shown = showInOrder(terminal, prompts);
+    const generation = await generate(model, ids, ids => tokenizer.decode(ids), settings, shown);
+    notePaces(terminal, generation);
+    return {
+      model: folder,
+      results: generation.results.map((result, i) => ({
+        prompt: prompts[i],
+        promptTokens: ids[i]!.length,
+        ...result,
+      })),
+      prefill: withRate(generation.prefill),
+      decode: withRate(generation.decode),
+    };
+  } finally {
+    device.close();
+  }
 }
 
 /** Reads the prompts. @throws UserError when there is none, or the file cannot be read. */

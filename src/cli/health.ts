@@ -1,9 +1,9 @@
 /** The flags of a run that watches itself, and what is read from them. */
 import type { Command } from 'commander';
 import { HEALTH_LIMITS, type HealthLimits, type HealthOptions } from '../run/health.js';
+import { kebab } from './field-flags.js';
 import { positiveNumber, wholeNumber } from './numbers.js';
 
-export const kebab = (name: string): string => name.replace(/[A-Z]/g, letter => `-${letter.toLowerCase()}`);
 const optionOf = (prefix: string, name: string): string =>
   prefix ? `${prefix}${name[0]!.toUpperCase()}${name.slice(1)}` : name;
 
@@ -29,6 +29,7 @@ export function takeLimits(options: Record<string, unknown>, prefix: string): He
 /** Adds `--audit`, its interval and its thresholds. */
 export function addHealthOptions(command: Command): void {
   command
+    .optionsGroup('Health:')
     .option('--audit', 'watch gradients, weights and updates, write health.jsonl, and warn')
     .option('--audit-every <steps>', 'steps from one look to the next', wholeNumber(1), 50);
   addLimitOptions(command, 'audit');

@@ -1,6 +1,5 @@
 /** The part of `plan` that divides the work among ranks: how long a run takes on how many, over which link. */
 import { extname } from 'node:path';
-import type { Command } from 'commander';
 import { UserError } from '../errors.js';
 import { checkFilePlace, writeFileWhole } from '../files.js';
 import { recipeForSize } from '../model/recipe.js';
@@ -10,7 +9,7 @@ import { EXCHANGES, rankCounts, ranksPlot } from '../report/ranks-plot.js';
 import type { Plan } from '../scaling/plan.js';
 import { type Cluster, mostRanks, type StepTime, stepTime } from '../scaling/ranks.js';
 import type { Terminal } from './command.js';
-import { duration, linkSpeed, wholeNumber } from './numbers.js';
+import { duration } from './numbers.js';
 import { makeTable } from './table.js';
 
 export interface RanksOptions {
@@ -18,21 +17,6 @@ export interface RanksOptions {
   link?: { name: string; bits: number };
   batchTokens?: number;
   figure?: string;
-}
-
-export function addRanksOptions(command: Command): void {
-  command
-    .option(
-      '--ranks <count>',
-      'processes to train on, a GPU each: projects steps and time, with --link',
-      wholeNumber(1),
-    )
-    .option('--link <speed>', 'speed of the link of a rank in bits/s: 100Gb', text => ({
-      name: text,
-      bits: linkSpeed(text),
-    }))
-    .option('--batch-tokens <count>', "with --ranks: tokens of a step (default: the size's recipe)", wholeNumber(1))
-    .option('--figure <file>', 'with --ranks: .svg or .png of the efficiency over 1 Gb, 10 Gb and 100 Gb');
 }
 
 export interface RanksPlan {

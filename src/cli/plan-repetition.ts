@@ -1,5 +1,4 @@
 /** The part of `plan` for text that is scarce: what passes over the same tokens are worth. */
-import type { Command } from 'commander';
 import { UserError } from '../errors.js';
 import { parseJson } from '../input-files.js';
 import { percent, short } from '../report/numbers.js';
@@ -14,16 +13,8 @@ import {
 } from '../scaling/repetition.js';
 import { repetitionSchema } from '../scaling/repetition-fit.js';
 import { parseFit, type SavedFit } from '../scaling/saved-fit.js';
-import { whyInvalid } from '../schema.js';
+import { inWords, whyInvalid } from '../schema.js';
 import type { Terminal } from './command.js';
-import { positiveNumber } from './numbers.js';
-
-export const addRepetitionOptions = (command: Command): Command =>
-  command.option(
-    '--unique-tokens <count>',
-    'different tokens that there are: more are passes over them',
-    positiveNumber,
-  );
 
 /** The constants of a law's repetition, and refits of them where they were fitted. */
 export interface RepetitionOfLaw {
@@ -62,7 +53,7 @@ export function readRepetition(text: string, name: string): { fit: SavedFit; rep
   if ((value as { law?: unknown } | null | undefined)?.law !== 'repetition') {
     return { fit: parseFit(text, name), repeated: undefined };
   }
-  const parsed = repetitionSchema.safeParse(value);
+  const parsed = repetitionSchema.safeParse(value, inWords);
   if (!parsed.success) throw new UserError(`'${name}' is not a fit: ${whyInvalid(parsed.error, 'law')}`);
   const { parameters, samples, open, base } = parsed.data;
   return {

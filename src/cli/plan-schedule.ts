@@ -1,17 +1,9 @@
 /**
  * The part of `plan` that predicts the end of a run by a law of whole curves: under a schedule, or from its beginning.
  */
-import { type Command, Option } from 'commander';
 import { UserError } from '../errors.js';
 import { parseJson, readText } from '../input-files.js';
-import {
-  ANNEAL_SHAPES,
-  COOLDOWN_SHAPES,
-  learningRateAt,
-  SCHEDULES,
-  type ScheduleSettings,
-  validateSchedule,
-} from '../optim/schedule.js';
+import { learningRateAt, type ScheduleSettings, validateSchedule } from '../optim/schedule.js';
 import { readRun } from '../report/runs.js';
 import { defaults } from '../run/config.js';
 import type { LossCurve } from '../scaling/curve.js';
@@ -20,33 +12,12 @@ import { curveLaws } from '../scaling/curve-laws.js';
 import { type PredictedEnd, predictEnd } from '../scaling/curve-plan.js';
 import type { CommandResult, Terminal } from './command.js';
 import { isRun, readCurve } from './fit-curves.js';
-import { positiveNumber, share, wholeNumber } from './numbers.js';
 
 export interface ScheduleOptions extends Partial<ScheduleSettings> {
   steps?: number;
   law: string;
   parameters?: number;
   column?: Record<string, string>;
-}
-
-export function addScheduleOptions(command: Command): void {
-  command
-    .addOption(
-      new Option('--schedule <schedule>', 'with a law of curves: the end of a run under this one').choices(SCHEDULES),
-    )
-    .option('--steps <count>', 'of the run', wholeNumber(1))
-    .option('--learning-rate <rate>', 'the peak rate; for anneal, the rate that the run comes from', positiveNumber)
-    .option('--warmup <share>', `share of the steps in which the rate rises (${defaults.warmup})`, share)
-    .option('--min-learning-rate-ratio <ratio>', `end of a decay (${defaults.minLearningRateRatio})`, share)
-    .option('--decay <share>', `wsd, infinite: share of the steps, at the end (${defaults.decay})`, share)
-    .option('--cooldown <share>', `infinite: share of the steps (${defaults.cooldown})`, share)
-    .option(
-      '--constant-learning-rate-ratio <ratio>',
-      `infinite (${defaults.constantLearningRateRatio})`,
-      positiveNumber,
-    )
-    .addOption(new Option('--cooldown-shape <shape>', 'infinite').choices(COOLDOWN_SHAPES))
-    .addOption(new Option('--anneal-shape <shape>', 'infinite, anneal').choices(ANNEAL_SHAPES));
 }
 
 /** Whether a law is the file of a fit of whole curves. */

@@ -1,20 +1,16 @@
 /** The command `plan`: how to spend compute, tokens or parameters according to a law. */
-import { type Command, Option } from 'commander';
 import { UserError } from '../errors.js';
 import { makePlan } from '../index.js';
 import { readText } from '../input-files.js';
 import { percent, short } from '../report/numbers.js';
 import { curveLaws } from '../scaling/curve-laws.js';
-import { mixtureLaws } from '../scaling/mixture.js';
 import type { Plan, PlannedLaw, PlannedSavings, PlannedStrategy, Span } from '../scaling/plan.js';
 import { paperLaws, paperLinesAt, publishedLaws } from '../scaling/published.js';
 import { toLaw } from '../scaling/saved-fit.js';
-import { defineAction, type Terminal } from './command.js';
-import { collectPairs } from './input.js';
-import { duration, positiveNumber } from './numbers.js';
-import { addRanksOptions, planRanks, printRanks, type RanksOptions } from './plan-ranks.js';
+import type { CommandResult, Terminal } from './command.js';
+import { duration } from './numbers.js';
+import { planRanks, printRanks, type RanksOptions } from './plan-ranks.js';
 import {
-  addRepetitionOptions,
   planUnique,
   printRepeated,
   publishedRepetition,
@@ -22,7 +18,7 @@ import {
   readRepetition,
 } from './plan-repetition.js';
 import { printReplay, type ReplayOptions, replayOf } from './plan-replay.js';
-import { addScheduleOptions, isCurveFit, planSchedule, type ScheduleOptions } from './plan-schedule.js';
+import { isCurveFit, planSchedule, type ScheduleOptions } from './plan-schedule.js';
 import { measureSpeed } from './speed.js';
 import { makeTable } from './table.js';
 
@@ -38,86 +34,46 @@ interface PlanOptions extends RanksOptions, ReplayOptions, Omit<ScheduleOptions,
   uniqueTokens?: number;
 }
 
-export function addPlanCommand(program: Command): void {
-  const names = [...publishedLaws.keys()].join(', ');
-  const command = program
-    .command('plan')
-    .description('the best model size and tokens by a law, its loss, and what CPT saves over training from scratch')
-    .argument('[run]', 'with a law of curves: a run, or a curve, whose first part is known')
-    .option('--compute <flops>', 'FLOPs to spend', positiveNumber)
-    .option('--tokens <count>', 'tokens that are to be the optimum', positiveNumber)
-    .option(
-      '--parameters <count>',
-      'parameters that are to be the optimum; with --tokens: that very run',
-      positiveNumber,
-    )
-    .requiredOption('--law <law>', `a fit made by fit --out, or one of ${names}`)
-    .option('--other <law>', 'the law of the other strategy, where the first does not bring it')
-    .option('--tokens-per-second <rate>', 'how fast the planned model trains, for the wall-clock', positiveNumber)
-    .option('--measure', 'measure for a few seconds how fast this machine trains, for the wall-clock')
-    .option('--adapter <name>', 'adapter to measure, by a part of its name or its number')
-    .option('--replay-points <points>', 'CSV with replay and sourceLoss: proposes how much to replay')
-    .addOption(
-      new Option('--replay-law <law>', 'of the replay points: S − K ln(r + ρ), or a published one')
-        .choices(['log', ...mixtureLaws])
-        .default('log'),
-    )
-    .option(
-      '--source-loss-limit <loss>',
-      "largest loss allowed in the source language, in the points' unit",
-      positiveNumber,
-    )
-    .option(
-      '--column <field=column>',
-      'name of the column that holds a field of the replay points; repeat',
-      collectPairs,
-    )
-    .option('--where <column=value>', 'use only replay points with this text there; repeat', collectPairs);
-  addRepetitionOptions(command);
-  addScheduleOptions(command);
-  addRanksOptions(command);
-  defineAction<PlanOptions, [string | undefined]>(command, async (terminal, options, run) => {
-    if (!publishedLaws.has(options.law) && isCurveFit(options.law, neither(options.law))) {
-      return planSchedule(terminal, options, run);
-    }
-    if (run !== undefined || options.schedule !== undefined) {
-      throw new UserError(
-        `'${options.law}' knows no schedule: the end of a run needs a fit of ${curveLaws.join(', ')}`,
-      );
-    }
-    checkOptions(options);
-    const { compute, tokens, parameters, uniqueTokens } = options;
-    const { laws, repetition } = lawsOf(options);
-    const plan = makePlan({ compute, tokens, parameters }, laws[0]!, laws.slice(1));
-    const { replay, file } = replayOf(options, plan, laws);
-    const repeated = uniqueTokens ? planUnique(plan, laws[0]!, uniqueTokens, repetition) : null;
-    const wallClock = await wallClockOf(options, plan);
-    const ranks = planRanks(options, plan, wallClock);
-    const paper = laws.some(({ name }) => name.startsWith('paper-')) ? paperLinesAt(plan.C) : null;
-    printPlan(terminal, plan);
-    if (paper) {
-      terminal.print(
-        "The paper's lines of loss against compute alone have, at this compute, " +
-          `scratch ${paper.scratchLoss.toFixed(3)} and ` +
-          `CPT ${paper.cptLoss.toFixed(3)}: ${percent(paper.flopsSaved)} of the FLOPs saved.`,
-      );
-    }
-    if (repeated) printRepeated(terminal, repeated);
-    if (wallClock) {
-      const { seconds, flopsPerSecond, source } = wallClock;
-      terminal.print(`time: ${duration(seconds)} at ${short(flopsPerSecond)}FLOP/s (${source})`);
-    }
-    if (ranks) printRanks(terminal, ranks);
-    if (replay) printReplay(terminal, replay, file!);
-    const warnings = [
-      ...plan.warnings,
-      ...(repeated?.warnings ?? []),
-      ...(wallClock?.warnings ?? []),
-      ...(replay?.warnings ?? []),
-    ];
-    for (const warning of warnings) terminal.print(`warning: ${warning}`);
-    return { ...plan, lossComputeLines: paper, wallClock, ranks, replay, repeated, warnings };
-  });
+/** The command `plan`. */
+export async function plan(terminal: Terminal, options: PlanOptions, run: string | undefined): Promise<CommandResult> {
+  if (!publishedLaws.has(options.law) && isCurveFit(options.law, neither(options.law))) {
+    return planSchedule(terminal, options, run);
+  }
+  if (run !== undefined || options.schedule !== undefined) {
+    throw new UserError(`'${options.law}' knows no schedule: the end of a run needs a fit of ${curveLaws.join(', ')}`);
+  }
+  checkOptions(options);
+  const { compute, tokens, parameters, uniqueTokens } = options;
+  const { laws, repetition } = lawsOf(options);
+  const plan = makePlan({ compute, tokens, parameters }, laws[0]!, laws.slice(1));
+  const { replay, file } = replayOf(options, plan, laws);
+  const repeated = uniqueTokens ? planUnique(plan, laws[0]!, uniqueTokens, repetition) : null;
+  const wallClock = await wallClockOf(options, plan);
+  const ranks = planRanks(options, plan, wallClock);
+  const paper = laws.some(({ name }) => name.startsWith('paper-')) ? paperLinesAt(plan.C) : null;
+  printPlan(terminal, plan);
+  if (paper) {
+    terminal.print(
+      "The paper's lines of loss against compute alone have, at this compute, " +
+        `scratch ${paper.scratchLoss.toFixed(3)} and ` +
+        `CPT ${paper.cptLoss.toFixed(3)}: ${percent(paper.flopsSaved)} of the FLOPs saved.`,
+    );
+  }
+  if (repeated) printRepeated(terminal, repeated);
+  if (wallClock) {
+    const { seconds, flopsPerSecond, source } = wallClock;
+    terminal.print(`time: ${duration(seconds)} at ${short(flopsPerSecond)}FLOP/s (${source})`);
+  }
+  if (ranks) printRanks(terminal, ranks);
+  if (replay) printReplay(terminal, replay, file!);
+  const warnings = [
+    ...plan.warnings,
+    ...(repeated?.warnings ?? []),
+    ...(wallClock?.warnings ?? []),
+    ...(replay?.warnings ?? []),
+  ];
+  for (const warning of warnings) terminal.print(`warning: ${warning}`);
+  return { ...plan, lossComputeLines: paper, wallClock, ranks, replay, repeated, warnings };
 }
 
 function checkOptions(options: PlanOptions): void {

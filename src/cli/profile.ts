@@ -1,7 +1,6 @@
 /** The command `profile`: where the time of a training step, an evaluation or decoding goes, kernel by kernel. */
 import { existsSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { type Command, Option } from 'commander';
 import { readModelConfig } from '../checkpoint/hf-config.js';
 import { matrixTypeIn } from '../checkpoint/model-folder.js';
 import { UserError } from '../errors.js';
@@ -16,22 +15,18 @@ import { profileExchange } from '../profile/exchange.js';
 import { listPlans } from '../profile/plans.js';
 import { checkTimestamps, profile } from '../profile/profile.js';
 import { profiledOf } from '../profile/profiled.js';
-import { makeSubject, SUBJECTS, type SubjectName } from '../profile/subject.js';
+import { makeSubject, type SubjectName } from '../profile/subject.js';
 import { chromeTrace } from '../profile/trace.js';
-import { type FieldName, MODEL_FIELDS, parseFields, type RunFields } from '../run/config.js';
+import { MODEL_FIELDS, parseFields, type RunFields } from '../run/config.js';
 import { adapterOfRank, sharedMicroBatch } from '../run/parallel.js';
 import { describedModel, stepShape } from '../run/step-shape.js';
 import { dryStep, type StepShape } from '../train/dry-step.js';
 import { choicesOf, readCache } from '../tune/cache.js';
-import { type CommandResult, defineAction, type Terminal } from './command.js';
-import { wholeNumber } from './numbers.js';
+import type { CommandResult, Terminal } from './command.js';
+import { readFlags } from './field-flags.js';
 import { showPlans } from './profile-plan.js';
 import { showExchange, showProfile } from './profile-table.js';
 import { withRanks } from './ranks.js';
-import { addFieldOptions, readFlags } from './train.js';
-import { STEP_FIELDS } from './tune.js';
-
-const FIELDS: readonly FieldName[] = [...STEP_FIELDS, 'deterministic', 'gradientType'];
 
 interface ProfileCommandOptions extends Record<string, unknown> {
   readonly model?: string;
@@ -43,32 +38,8 @@ interface ProfileCommandOptions extends Record<string, unknown> {
   readonly adapter?: string;
 }
 
-/** Adds the command `profile`. */
-export function addProfileCommand(program: Command): void {
-  const command = program
-    .command('profile')
-    .description('where the time of a training step, an evaluation or decoding goes, kernel by kernel')
-    .option('--model <checkpoint>', 'checkpoint, model folder, or run (its latest checkpoint)')
-    .option('--config <file>', 'YAML file of a run, whose model and batch are profiled; flags win over it')
-    .addOption(
-      new Option(
-        '--what <work>',
-        'step: an optimizer step; eval: the losses of --micro-batch sequences (8); decode: one more token of each of ' +
-          '--micro-batch sequences (1), the last of --context-length',
-      )
-        .choices(SUBJECTS)
-        .default('step'),
-    );
-  addFieldOptions(command, FIELDS);
-  command
-    .option('--steps <count>', 'replays, of which medians are told, after one that warms up', wholeNumber(1), 5)
-    .option('--plan', 'time nothing: list nodes, tensors, the memory that they share, and how long each lives')
-    .option('--trace <file>', "where one replay goes in Chrome's trace format, for ui.perfetto.dev")
-    .option('--adapter <name>', 'adapter, by a part of its name or its number (or set BABELGRAD_ADAPTER)');
-  defineAction<ProfileCommandOptions>(command, run);
-}
-
-function run(terminal: Terminal, options: ProfileCommandOptions): Promise<CommandResult | undefined> {
+/** The command `profile`. */
+export function runProfile(terminal: Terminal, options: ProfileCommandOptions): Promise<CommandResult | undefined> {
   return withRanks(terminal, (spoken, ranks) =>
     ranks ? profileRanks(spoken, ranks, options) : profileAlone(spoken, options),
   );

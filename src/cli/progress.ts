@@ -11,6 +11,15 @@ export interface Progress {
 // this is CommonJS, whose Format Node does not find by name
 const { Format, Presets, SingleBar } = cliProgress;
 
+/** Returns the time left in the two units that matter: `45s`, `12m30s`, `3h05m`, `2d04h`. */
+export function timeLeft(seconds: number): string {
+  const two = (value: number) => String(Math.floor(value)).padStart(2, '0');
+  if (seconds < 60) return `${Math.round(seconds)}s`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)}m${two(seconds % 60)}s`;
+  if (seconds < 86400) return `${Math.floor(seconds / 3600)}h${two((seconds % 3600) / 60)}m`;
+  return `${Math.floor(seconds / 86400)}d${two((seconds % 86400) / 3600)}h`;
+}
+
 /** The cells of the bar where there is room. */
 const BAR = 24;
 /** The shortest that a label becomes before the details are cut. */
@@ -26,8 +35,7 @@ export function barProgress(label: string, total: number, unit: string, stream: 
       format: (options, params: Params, { details }: { details: string }) => {
         const counts = `${short(params.value)}/${short(params.total)} ${unit}`;
         // the estimate is a word such as INF until there is a speed
-        const left = Number.isFinite(params.eta) ? Format.TimeFormat(params.eta, options, 5) : '?';
-        const eta = `ETA ${left}`;
+        const eta = `ETA ${Number.isFinite(params.eta) ? timeLeft(params.eta) : '?'}`;
         const line = fitLine(
           { label, counts, details, eta, percent: Math.floor(100 * params.progress) },
           params.maxWidth,
@@ -87,7 +95,7 @@ export function lineProgress(label: string, total: number, unit: string): Progre
     const eta = done > 0 ? Math.round((elapsed / done) * (total - done)) : 0;
     return (
       `${label} ${Math.floor((100 * done) / total)}% · ${short(done)}/${short(total)} ` +
-      `${unit}${details && ` · ${details}`} · ETA ${eta} s`
+      `${unit}${details && ` · ${details}`} · ETA ${timeLeft(eta)}`
     );
   };
   return {

@@ -1,12 +1,6 @@
-/** What a special token that is spelled out in a text becomes: the flag, and what is said about it. */
-import { Option } from 'commander';
-import { SPECIAL_TOKENS, type SpecialTokens } from '../index.js';
+/** What is said about special tokens that are spelled out in a text. */
+import type { SpecialTokens } from '../index.js';
 import type { Terminal } from './command.js';
-
-export const specialTokensOption = (standard: SpecialTokens): Option =>
-  new Option('--special-tokens <as>', 'special tokens spelled out in a text (</s>, say): plain text, or those tokens')
-    .choices(SPECIAL_TOKENS)
-    .default(standard);
 
 /** Says how many such tokens there were, if any. */
 export function noteSpelledSpecialTokens(terminal: Terminal, spelled: number, as: SpecialTokens): void {

@@ -1,6 +1,5 @@
 /** The command `study report`: a study's page, figures, fits and points. */
 import { basename, dirname, join } from 'node:path';
-import type { Command } from 'commander';
 import { UserError } from '../errors.js';
 import { checkFilePlace } from '../files.js';
 import { readText } from '../input-files.js';
@@ -21,8 +20,7 @@ import { type StudyPoint, studyPoints } from '../study/points.js';
 import { parseStudyPoints } from '../study/read-points.js';
 import { targetsOfPoints, viewOfPoints, viewOfStudy, writeStudyReport } from '../study/report.js';
 import { readStudy } from '../study/state.js';
-import { defineAction, type Terminal } from './command.js';
-import { wholeNumber } from './numbers.js';
+import type { CommandResult, Terminal } from './command.js';
 import { textTable } from './table.js';
 
 interface ReportOptions {
@@ -31,23 +29,19 @@ interface ReportOptions {
   bootstrap: number;
 }
 
-export function addStudyReport(study: Command): void {
-  const command = study
-    .command('report')
-    .description('a page with figures and fits of a study, finished or not')
-    .argument('[dir]', "the study's folder")
-    .option('--points <file>', 'points.csv of a study, in place of its folder')
-    .option('--out <folder>', 'where the report goes (default: report in the folder; with --points beside that file)')
-    .option('--bootstrap <count>', 'resamples for the intervals of the fits; 0: none', wholeNumber(0), 200);
-  defineAction<ReportOptions, [string | undefined]>(command, async (terminal, options, dir) => {
-    if (options.out) checkFilePlace(join(options.out, 'report.html'));
-    const { view, points, out } = await read(dir, options);
-    const files = writeStudyReport(options.out ?? out, view, points);
-    printTables(terminal, view);
-    const page = files[0]!;
-    terminal.print(`report: ${page}`);
-    return { path: page, files, runs: view.rows, fits: view.fits, findings: findingsOf(view) };
-  });
+/** The command `study report`. */
+export async function studyReport(
+  terminal: Terminal,
+  options: ReportOptions,
+  dir: string | undefined,
+): Promise<CommandResult> {
+  if (options.out) checkFilePlace(join(options.out, 'report.html'));
+  const { view, points, out } = await read(dir, options);
+  const files = writeStudyReport(options.out ?? out, view, points);
+  printTables(terminal, view);
+  const page = files[0]!;
+  terminal.print(`report: ${page}`);
+  return { path: page, files, runs: view.rows, fits: view.fits, findings: findingsOf(view) };
 }
 
 async function read(

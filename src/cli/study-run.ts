@@ -1,7 +1,6 @@
 /** Starting a study from the command line, on either engine. */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Command, Option } from 'commander';
 import { messageOf } from '../errors.js';
 import { maxBindingBytes } from '../gpu/limits.js';
 import {
@@ -23,23 +22,13 @@ import { chosenRuns } from '../study/engine.js';
 import { resolveStudy } from '../study/estimate.js';
 import type { CommandResult, Terminal } from './command.js';
 import { interruptible } from './interruption.js';
-import { wholeNumber } from './numbers.js';
+import type { EngineName } from './options.js';
 import { studyTable } from './study-table.js';
 
 export interface StartFlags {
-  engine: keyof typeof STARTS;
+  engine: EngineName;
   jobs?: number;
 }
-
-/** Adds the flags that say where runs are run. */
-export const addStartFlags = (command: Command): Command =>
-  command
-    .addOption(
-      new Option('--engine <name>', 'local: processes of this machine; slurm: job arrays of the cluster')
-        .choices(Object.keys(STARTS))
-        .default('local'),
-    )
-    .option('--jobs <count>', 'local: runs at a time (default: 1)', wholeNumber(1));
 
 /** Starts what is left of a study, or of the runs in `only`, and shows where that has led. */
 export async function startStudy(
@@ -81,7 +70,10 @@ interface Start {
   readonly only: readonly string[] | undefined;
 }
 
-const STARTS = { local: startLocally, slurm: submitToSlurm };
+const STARTS: Readonly<Record<EngineName, (start: Start) => Promise<StudySummary>>> = {
+  local: startLocally,
+  slurm: submitToSlurm,
+};
 
 /** Runs with a bar over the FLOPs that are left, and a line for each run that ends; Ctrl-C stops with checkpoints. */
 async function startLocally(start: Start): Promise<StudySummary> {

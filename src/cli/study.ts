@@ -1,76 +1,56 @@
-/** The command `study`: many runs from one file. */
-import type { Command } from 'commander';
+/** The commands `study run`, `study resume`, `study status` and `study cancel`. */
 import { cancelStudy, readPlan, readStudyPlan, type StudyPlan, UserError } from '../index.js';
 import { short } from '../report/numbers.js';
 import { estimateStudy } from '../study/estimate.js';
-import { type CommandResult, defineAction, type Terminal } from './command.js';
-import { addStudyReport } from './study-report.js';
-import { addStartFlags, readWithJobs, type StartFlags, startStudy } from './study-run.js';
+import type { CommandResult, Terminal } from './command.js';
+import { readWithJobs, type StartFlags, startStudy } from './study-run.js';
 import { duration, studyTable } from './study-table.js';
 import { makeTable } from './table.js';
 
-export function addStudyCommand(program: Command): void {
-  const study = program
-    .command('study')
-    .description('many runs from one file: sizes x source, scratch and CPT x languages x replay x seeds');
+interface RunOptions extends StartFlags {
+  out?: string;
+  dryRun?: boolean;
+  adapter?: string;
+}
 
-  const run = study
-    .command('run')
-    .description('start a study, or join it from another process or machine that shares its folder')
-    .argument('<file>', 'YAML file of the study')
-    .option('--out <folder>', "folder of the study (default: the file's out)")
-    .option('--dry-run', 'print runs, FLOPs and the time expected on this adapter; start and write nothing')
-    .option(
-      '--adapter <name>',
-      'with --dry-run: adapter, by a part of its name or its number (runs take that of the file)',
-    );
-  addStartFlags(run);
-  defineAction<StartFlags & { out?: string; dryRun?: boolean; adapter?: string }>(
-    run,
-    async (terminal, { out, dryRun, adapter, ...start }, file) => {
-      const plan = readStudyPlan(file!, out);
-      return dryRun ? showEstimate(terminal, plan, adapter) : startStudy(terminal, plan, start);
-    },
-  );
+/** The command `study run`. */
+export async function studyRun(
+  terminal: Terminal,
+  { out, dryRun, adapter, ...start }: RunOptions,
+  file: string,
+): Promise<CommandResult> {
+  const plan = readStudyPlan(file, out);
+  return dryRun ? showEstimate(terminal, plan, adapter) : startStudy(terminal, plan, start);
+}
 
-  const resume = study
-    .command('resume')
-    .description('go on with a study: runs that are done stay, those that failed are tried again')
-    .argument('<folder>', 'folder of the study')
-    .option('--run <name>', 'this run alone, once its source is done');
-  addStartFlags(resume);
-  defineAction<StartFlags & { run?: string }>(resume, async (terminal, { run, ...start }, folder) => {
-    const plan = readPlan(folder!);
-    if (run !== undefined) checkRun(plan, run);
-    return startStudy(terminal, plan, start, run === undefined ? undefined : [run]);
+/** The command `study resume`. */
+export async function studyResume(
+  terminal: Terminal,
+  { run, ...start }: StartFlags & { run?: string },
+  folder: string,
+): Promise<CommandResult> {
+  const plan = readPlan(folder);
+  if (run !== undefined) checkRun(plan, run);
+  return startStudy(terminal, plan, start, run === undefined ? undefined : [run]);
+}
+
+/** The command `study status`. */
+export async function studyStatus(terminal: Terminal, _: object, folder: string): Promise<CommandResult> {
+  const found = await readWithJobs(terminal, folder);
+  terminal.print(studyTable(found));
+  const runs = found.runs.map(({ name, state, progress, error, record, job }) => {
+    const last = record?.evaluations.at(-1);
+    const told = { ...(error && { error }), ...(job && { job }) };
+    return { name, state, progress, ...told, ...(last && { heldOut: last.heldOut }) };
   });
+  return { name: found.name, folder: found.folder, runs };
+}
 
-  const status = study
-    .command('status')
-    .description('how far every run of a study is')
-    .argument('<folder>', 'folder of the study');
-  defineAction(status, async (terminal, _, folder) => {
-    const found = await readWithJobs(terminal, folder!);
-    terminal.print(studyTable(found));
-    const runs = found.runs.map(({ name, state, progress, error, record, job }) => {
-      const last = record?.evaluations.at(-1);
-      const told = { ...(error && { error }), ...(job && { job }) };
-      return { name, state, progress, ...told, ...(last && { heldOut: last.heldOut }) };
-    });
-    return { name: found.name, folder: found.folder, runs };
-  });
-
-  const cancel = study
-    .command('cancel')
-    .description("cancel a study's jobs in Slurm; runs that have begun end with a checkpoint")
-    .argument('<folder>', 'folder of the study');
-  defineAction(cancel, async (terminal, _, folder) => {
-    const runs = await cancelStudy(readPlan(folder!).folder);
-    terminal.print(runs.length > 0 ? `cancelled: ${runs.join(', ')}` : 'nothing of this study is in the queue');
-    return { folder: folder!, cancelled: runs };
-  });
-
-  addStudyReport(study);
+/** The command `study cancel`. */
+export async function studyCancel(terminal: Terminal, _: object, folder: string): Promise<CommandResult> {
+  const runs = await cancelStudy(readPlan(folder).folder);
+  terminal.print(runs.length > 0 ? `cancelled: ${runs.join(', ')}` : 'nothing of this study is in the queue');
+  return { folder, cancelled: runs };
 }
 
 function checkRun({ folder, runs }: StudyPlan, run: string): void {

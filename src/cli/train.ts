@@ -1,4 +1,4 @@
-import { type Command, InvalidArgumentError, Option } from 'commander';
+/** The commands `train`, `cpt` and `resume`, and how a run is shown. */
 import { averageFolder } from '../checkpoint/find.js';
 import { UserError } from '../errors.js';
 import { cacheFolder } from '../files.js';
@@ -17,52 +17,29 @@ import {
 } from '../index.js';
 import { short, showLosses } from '../report/numbers.js';
 import { probeFindings } from '../report/probes.js';
-import { configFields, defaultOf, type FieldName } from '../run/config.js';
-import { HANG_SECONDS } from '../run/context.js';
-import { addVerifyOption } from './checked-files.js';
-import { type CommandResult, defineAction, type Terminal } from './command.js';
+import type { CommandResult, Terminal } from './command.js';
 import { showDryRun } from './dry-run.js';
-import { addHealthOptions, kebab, takeHealth } from './health.js';
+import { readFlags } from './field-flags.js';
+import { takeHealth } from './health.js';
 import { interruptible } from './interruption.js';
-import { wholeNumber } from './numbers.js';
 import type { Progress } from './progress.js';
 import { withRanks } from './ranks.js';
 import { showEvaluations, showPasses, showProbes, showStages } from './show-run.js';
 import { measureRun } from './speed.js';
 
-/** Adds the commands `train`, `cpt` and `resume`. */
-export function addTrainCommands(program: Command): void {
-  const train = program.command('train').description('train a model from random weights');
-  addConfigOptions(train);
-  addVerifyOption(train);
-  defineAction<TrainOptions>(train, run);
-
-  const cpt = program
-    .command('cpt')
-    .description('continue the training of a model, for instance into a new language')
-    .requiredOption('--from <checkpoint>', 'checkpoint, model folder, or run (its latest checkpoint)');
-  addConfigOptions(cpt);
-  addVerifyOption(cpt);
-  defineAction<TrainOptions>(cpt, run);
-
-  const resume = program
-    .command('resume')
-    .description('go on with a run from its latest checkpoint, to the same bits as if it had never stopped')
-    .argument('<run>', 'folder of the run');
-  resume.option('--drop-bad-lines', 'leave out lines of its metrics that are broken, in place of an error');
-  resume.option('--checkpoint <name>', 'go on from this one, as step-00000400; later ones are moved aside');
-  addVerifyOption(resume);
-  addHealthOptions(resume);
-  addHangOption(resume);
-  defineAction<ResumeCommandOptions>(resume, (terminal, given, folder) => {
-    const health = takeHealth(given);
-    const { checkpoint, dropBadLines, verify, hangSeconds } = given;
-    return withRanks(terminal, (spoken, ranks) =>
-      watch(spoken, options =>
-        resumeRun(folder!, { ...options, checkpoint, health, hangSeconds, dropBadLines, verify, ranks }),
-      ),
-    );
-  });
+/** The command `resume`. */
+export function resume(
+  terminal: Terminal,
+  given: ResumeCommandOptions,
+  folder: string,
+): Promise<CommandResult | undefined> {
+  const health = takeHealth(given);
+  const { checkpoint, dropBadLines, verify, hangSeconds } = given;
+  return withRanks(terminal, (spoken, ranks) =>
+    watch(spoken, options =>
+      resumeRun(folder, { ...options, checkpoint, health, hangSeconds, dropBadLines, verify, ranks }),
+    ),
+  );
 }
 
 type ResumeCommandOptions = Record<string, unknown> &
@@ -75,7 +52,8 @@ type TrainOptions = Record<string, unknown> & {
   readonly verify: boolean;
 };
 
-async function run(
+/** The commands `train` and `cpt`. */
+export async function train(
   terminal: Terminal,
   { from, dryRun: dry, adapt, verify, hangSeconds, ...options }: TrainOptions,
 ): Promise<CommandResult | undefined> {
@@ -92,86 +70,6 @@ async function run(
       startRun(config, { ...runOptions, from, adapt, tune, health, hangSeconds, verify, ranks }),
     );
   });
-}
-
-/** Adds a flag for every field of the configuration. */
-function addConfigOptions(command: Command): void {
-  command.option('--config <file>', 'YAML file of the fields below, in camel case; flags win over it');
-  command.option(
-    '--dry-run',
-    'print what the run would take: time, device memory, FLOPs, evaluations, checkpoints; train and write nothing',
-  );
-  command.option(
-    '--adapt',
-    'where the device has no memory for the run: take smaller micro-batches of the same batch, then checkpointing',
-  );
-  addHealthOptions(command);
-  addHangOption(command);
-  addFieldOptions(command, Object.keys(configFields) as FieldName[]);
-}
-
-function addHangOption(command: Command): void {
-  command.option(
-    '--hang-seconds <seconds>',
-    `take a device for lost that answers nothing for so long, and for 20 times what steps took; 0: never ` +
-      `(default ${HANG_SECONDS})`,
-    wholeNumber(0),
-  );
-}
-
-/** The type of a field's values, whether or not it may be left out. */
-function typeOf(field: FieldName): string {
-  const { def } = configFields[field];
-  return def.type === 'optional' ? def.innerType.def.type : def.type;
-}
-
-/** Adds flags for fields of the configuration, in kebab case. */
-export function addFieldOptions(command: Command, fields: readonly FieldName[]): void {
-  for (const field of fields) {
-    const schema = configFields[field];
-    const flag = kebab(field);
-    const standard = defaultOf(field);
-    const description = `${schema.description}${standard === undefined ? '' : ` (default ${standard})`}`;
-    const type = typeOf(field);
-    if (field === 'sources') {
-      const option = new Option('--source <name=folder[@weight]>', `${description}; repeat for a mixture`);
-      command.addOption(option.argParser(collect(parseSource)));
-    } else if (field === 'heldOut') {
-      const option = new Option('--held-out <language=folder>', `${description}; repeat`);
-      command.addOption(option.argParser(collect(parsePair)));
-    } else {
-      const option = new Option(`--${flag} ${type === 'boolean' ? '[value]' : '<value>'}`, description);
-      if (type === 'number') option.argParser(parseNumber);
-      if (type === 'boolean') option.choices(['true', 'false']).preset('true');
-      if (schema.def.type === 'enum') option.choices(Object.values<string>(schema.def.entries));
-      command.addOption(option);
-    }
-  }
-}
-
-const collect =
-  <Value>(parse: (text: string) => Value) =>
-  (text: string, earlier: Value[] | undefined): Value[] => [...(earlier ?? []), parse(text)];
-
-function parseNumber(text: string): number {
-  const value = Number(text.replaceAll('_', ''));
-  if (text.trim() === '' || !Number.isFinite(value)) throw new InvalidArgumentError('It must be a number.');
-  return value;
-}
-
-function parsePair(text: string): [string, string] {
-  const at = text.indexOf('=');
-  if (at < 1 || at === text.length - 1) throw new InvalidArgumentError('It must be name=folder.');
-  return [text.slice(0, at), text.slice(at + 1)];
-}
-
-function parseSource(text: string): { name: string; path: string; weight?: number } {
-  const [name, rest] = parsePair(text);
-  const weighted = /^(.+)@([^@/]+)$/.exec(rest);
-  if (!weighted) return { name, path: rest };
-  const weight = parseNumber(weighted[2]!);
-  if (weight <= 0) throw new InvalidArgumentError('Its weight must be above 0.');
-  return { name, path: weighted[1]!, weight };
 }
 
 /** Reads the fields of the YAML file, with the flags over them. */
@@ -191,17 +89,6 @@ function readConfig(options: Record<string, unknown>): RunConfig {
   if (fields.sources === undefined)
     throw new UserError('a run needs data: give sources in the config file, or --source');
   return parseConfig(fields, `'${file}'`); // flags have no fault any more
-}
-
-/** Checks flags of fields, apart from the file's; those that are true or false come as text. */
-export function readFlags(flags: Record<string, unknown>): void {
-  for (const [field, schema] of Object.entries(configFields)) {
-    const given = flags[field];
-    if (given === undefined) continue;
-    if (typeOf(field as FieldName) === 'boolean') flags[field] = given === 'true';
-    const issue = schema.safeParse(flags[field]).error?.issues[0];
-    if (issue) throw new UserError(`option --${kebab(field)} is ${JSON.stringify(given)}: ${issue.message}`);
-  }
 }
 
 /** Runs `body` with a progress bar, and a checkpoint on Ctrl-C. */

@@ -1,10 +1,9 @@
 /** The command `tune`: finds the fastest kernel variants of a training step on an adapter, and explains the choice. */
-import type { Command } from 'commander';
 import { UserError } from '../errors.js';
 import { cacheFolder } from '../files.js';
 import { type AdapterDescription, chooseAdapter, readYaml } from '../index.js';
 import { percent } from '../report/numbers.js';
-import { type FieldName, MODEL_FIELDS, parseFields } from '../run/config.js';
+import { MODEL_FIELDS, parseFields } from '../run/config.js';
 import { stepShape } from '../run/step-shape.js';
 import { tuneRequests } from '../run/variants.js';
 import { dryStep } from '../train/dry-step.js';
@@ -12,22 +11,10 @@ import { cachePath, readCache } from '../tune/cache.js';
 import { sameVariant, showVariant } from '../tune/candidates.js';
 import type { Variant } from '../tune/kind.js';
 import type { Outcome, Tuned } from '../tune/tune.js';
-import { type CommandResult, defineAction, type Terminal } from './command.js';
+import type { CommandResult, Terminal } from './command.js';
+import { readFlags } from './field-flags.js';
 import { interruptible } from './interruption.js';
-import { positiveNumber } from './numbers.js';
 import { makeTable } from './table.js';
-import { addFieldOptions, readFlags } from './train.js';
-
-/** The fields of a run that describe its model and its step. */
-export const STEP_FIELDS: readonly FieldName[] = [
-  ...MODEL_FIELDS,
-  'contextLength',
-  'batchTokens',
-  'microBatch',
-  'checkpointing',
-  'precision',
-  'momentType',
-];
 
 interface TuneCommandOptions extends Record<string, unknown> {
   readonly config?: string;
@@ -36,24 +23,8 @@ interface TuneCommandOptions extends Record<string, unknown> {
   readonly show?: boolean;
 }
 
-/** Adds the command `tune`. */
-export function addTuneCommand(program: Command): void {
-  const command = program
-    .command('tune')
-    .description('find the fastest kernel variants for a model on this adapter; train and cpt then take them')
-    .option('--config <file>', 'YAML file of a run, whose model and batch are tuned for; flags win over it');
-  addFieldOptions(command, STEP_FIELDS);
-  command
-    .option('--seconds <seconds>', 'time in all, about', positiveNumber, 120)
-    .option('--adapter <name>', 'adapter, by a part of its name or its number (or set BABELGRAD_ADAPTER)')
-    .option(
-      '--show',
-      'tune nothing: explain what was chosen before, for the model or, without one, for all that was tuned',
-    );
-  defineAction<TuneCommandOptions>(command, run);
-}
-
-async function run(terminal: Terminal, options: TuneCommandOptions): Promise<CommandResult> {
+/** The command `tune`. */
+export async function tune(terminal: Terminal, options: TuneCommandOptions): Promise<CommandResult> {
   const { config: file, seconds, adapter: _, show = false, json: __, ...flags } = options;
   readFlags(flags);
   const given = { ...(file === undefined ? {} : readYaml(file)), ...flags };

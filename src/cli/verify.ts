@@ -1,29 +1,22 @@
 /** The command `verify`: whether files are as they were written. */
-import type { Command } from 'commander';
 import { short } from '../report/numbers.js';
 import { type FolderCheck, verifyPath } from '../run/verify.js';
-import { defineAction } from './command.js';
+import type { CommandResult, Terminal } from './command.js';
 
-export function addVerifyCommand(program: Command): void {
-  const command = program
-    .command('verify')
-    .description('compare the files of checkpoints and data sets with their checksums')
-    .argument('<paths...>', 'runs, checkpoints, model folders, data sets or studies');
-  defineAction<object, [string[]]>(command, async (terminal, _, paths) => {
-    const folders: FolderCheck[] = [];
-    for (const path of paths) {
-      for await (const check of verifyPath(path)) {
-        folders.push(check);
-        terminal.print(`${check.folder}: ${verdictOf(check)}`);
-        for (const fault of check.faults) terminal.print(`  ${fault}`);
-        if (check.wholeCheckpoint)
-          terminal.print(`  '${check.wholeCheckpoint}' is the latest checkpoint that is whole`);
-      }
+/** The command `verify`. */
+export async function verify(terminal: Terminal, _: object, paths: string[]): Promise<CommandResult> {
+  const folders: FolderCheck[] = [];
+  for (const path of paths) {
+    for await (const check of verifyPath(path)) {
+      folders.push(check);
+      terminal.print(`${check.folder}: ${verdictOf(check)}`);
+      for (const fault of check.faults) terminal.print(`  ${fault}`);
+      if (check.wholeCheckpoint) terminal.print(`  '${check.wholeCheckpoint}' is the latest checkpoint that is whole`);
     }
-    const good = folders.every(({ faults }) => faults.length === 0);
-    if (!good) process.exitCode = 1;
-    return { good, folders };
-  });
+  }
+  const good = folders.every(({ faults }) => faults.length === 0);
+  if (!good) process.exitCode = 1;
+  return { good, folders };
 }
 
 function verdictOf({ files, faults, bytes }: FolderCheck): string {

@@ -1,7 +1,6 @@
 /** The command `vocab extend`: new tokens for a model that is to learn a new language. */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Command, Option } from 'commander';
 import { UserError } from '../errors.js';
 import {
   BadRows,
@@ -11,15 +10,12 @@ import {
   findModelFolder,
   measureTokens,
   type OnBadRow,
-  ROW_INITS,
   type RowInit,
   sizeOfFiles,
   TextTokenizer,
 } from '../index.js';
-import { onBadRowOption, printLeftOut } from './bad-rows.js';
-import { defineAction, type Terminal } from './command.js';
-import { collectPairs } from './input.js';
-import { wholeNumber } from './numbers.js';
+import { printLeftOut } from './bad-rows.js';
+import type { CommandResult, Terminal } from './command.js';
 
 interface ExtendOptions {
   model: string;
@@ -34,55 +30,35 @@ interface ExtendOptions {
   onBadRow: OnBadRow;
 }
 
-/** Adds the command `vocab`. */
-export function addVocabCommand(program: Command): void {
-  const group = program.command('vocab').description('change the vocabulary of models');
-  const extend = group
-    .command('extend')
-    .description('add tokens to a model and its tokenizer, for a new language; ids of old tokens stay')
-    .requiredOption('--model <checkpoint>', 'checkpoint, model folder, or run (its latest checkpoint)')
-    .requiredOption('--out <folder>', 'model folder to make')
-    .option('--train <files...>', "text from which further merges of the model's own BPE are learned")
-    .option('--add <tokens>', 'with --train: tokens to add', wholeNumber(1))
-    .option('--tokenizer <file>', "instead: a tokenizer.json whose first ids are the model's vocabulary")
-    .addOption(
-      new Option('--init <rows>', "new rows: mean or copy of their old pieces' (copy: of the first), or random")
-        .choices(ROW_INITS)
-        .default('mean'),
-    )
-    .option('--seed <seed>', 'of random rows', wholeNumber(0), 0)
-    .option('--text <name=files>', 'text whose bytes per token are measured, before and after; repeat', collectPairs)
-    .option('--field <name>', 'field or column that holds the text in .jsonl and .parquet', 'text')
-    .addOption(onBadRowOption());
-  defineAction<ExtendOptions>(extend, async (terminal, options) => {
-    const { model, out, init, seed } = options;
-    if (existsSync(out)) throw new UserError(`'${out}' exists already; choose another folder or remove it`);
-    const folder = findModelFolder(model);
-    const old = TextTokenizer.load(join(folder, 'tokenizer.json'));
-    const trained = new BadRows(options.onBadRow);
-    const extended = await extendedTokenizer(terminal, old, trained, options);
-    const texts = await measure(terminal, [old, extended], options);
-    const { added, vocabSize } = await extendVocabulary(folder, out, extended, { init, seed, onNote: terminal.note });
+/** The command `vocab extend`. */
+export async function extendVocab(terminal: Terminal, options: ExtendOptions): Promise<CommandResult> {
+  const { model, out, init, seed } = options;
+  if (existsSync(out)) throw new UserError(`'${out}' exists already; choose another folder or remove it`);
+  const folder = findModelFolder(model);
+  const old = TextTokenizer.load(join(folder, 'tokenizer.json'));
+  const trained = new BadRows(options.onBadRow);
+  const extended = await extendedTokenizer(terminal, old, trained, options);
+  const texts = await measure(terminal, [old, extended], options);
+  const { added, vocabSize } = await extendVocabulary(folder, out, extended, { init, seed, onNote: terminal.note });
+  terminal.print(
+    `${out}: ${added.length} new tokens, ${vocabSize.before} rows before and ${vocabSize.after} after, ` +
+      `new ones by ${init}`,
+  );
+  terminal.print(`for instance ${examples(added.map(({ text }) => text))}`);
+  printLeftOut(terminal, trained, '--train: ');
+  for (const { name, before, after, rows } of texts) {
+    const ratio = (before / after).toFixed(2);
     terminal.print(
-      `${out}: ${added.length} new tokens, ${vocabSize.before} rows before and ${vocabSize.after} after, ` +
-        `new ones by ${init}`,
+      `${name}: ${before.toFixed(3)} bytes per token before, ${after.toFixed(3)} after: ${ratio} times the tokens`,
     );
-    terminal.print(`for instance ${examples(added.map(({ text }) => text))}`);
-    printLeftOut(terminal, trained, '--train: ');
-    for (const { name, before, after, rows } of texts) {
-      const ratio = (before / after).toFixed(2);
-      terminal.print(
-        `${name}: ${before.toFixed(3)} bytes per token before, ${after.toFixed(3)} after: ${ratio} times the tokens`,
-      );
-      if (options.text) printLeftOut(terminal, rows, `${name}: `);
-    }
-    terminal.print(`go on with: babelgrad tokenize FILES --tokenizer ${join(out, 'tokenizer.json')} --out DATA`);
-    terminal.print(`and:        babelgrad cpt --from ${out} --source NAME=DATA --out RUN`);
-    const bytesPerToken = Object.fromEntries(
-      texts.map(({ name, before, after, rows }) => [name, { before, after, ...rows.counts }]),
-    );
-    return { path: out, source: folder, added: added.length, vocabSize, init, seed, bytesPerToken, ...trained.counts };
-  });
+    if (options.text) printLeftOut(terminal, rows, `${name}: `);
+  }
+  terminal.print(`go on with: babelgrad tokenize FILES --tokenizer ${join(out, 'tokenizer.json')} --out DATA`);
+  terminal.print(`and:        babelgrad cpt --from ${out} --source NAME=DATA --out RUN`);
+  const bytesPerToken = Object.fromEntries(
+    texts.map(({ name, before, after, rows }) => [name, { before, after, ...rows.counts }]),
+  );
+  return { path: out, source: folder, added: added.length, vocabSize, init, seed, bytesPerToken, ...trained.counts };
 }
 
 async function extendedTokenizer(

@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import { UserError } from '../errors.js';
 import { readJson, readText } from '../input-files.js';
-import { whyInvalid } from '../schema.js';
+import { inWords, whyInvalid } from '../schema.js';
 import { SEPARATOR } from './bpe-file.js';
 import { addedTokensOf, entriesOf, idsBeforeText, parseTokenizerFile, type TokenizerFile } from './tokenizer-file.js';
 
@@ -70,7 +70,7 @@ export function readNeighbours(tokenizerPath: string): Neighbours {
 
 function readIf<Schema extends z.ZodType>(path: string, schema: Schema): z.infer<Schema> | undefined {
   if (!existsSync(path)) return undefined;
-  const parsed = schema.safeParse(readJson(path));
+  const parsed = schema.safeParse(readJson(path), inWords);
   if (parsed.success) return parsed.data;
   throw new UserError(`'${path}': ${whyInvalid(parsed.error, 'file')}`);
 }

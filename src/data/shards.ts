@@ -11,7 +11,7 @@ import { UserError } from '../errors.js';
 import { sha256 } from '../hash.js';
 import { openRegularFile, readBytes, readJson, readText } from '../input-files.js';
 import { isFileName } from '../paths.js';
-import { whyInvalid } from '../schema.js';
+import { inWords, whyInvalid } from '../schema.js';
 import { bytesPerToken, readIds } from './token-file.js';
 import { SPECIAL_TOKENS } from './tokenizer.js';
 
@@ -126,7 +126,7 @@ export class TokenDataset {
       path,
       `'${folder}' is no token data set (it has no index.json); make one with 'babelgrad tokenize'`,
     );
-    const parsed = indexSchema.safeParse(json);
+    const parsed = indexSchema.safeParse(json, inWords);
     if (!parsed.success) {
       throw new UserError(`'${path}': ${whyInvalid(parsed.error, 'index')}. Run 'tokenize' again.`);
     }

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { UserError } from '../errors.js';
 import { parseJson } from '../input-files.js';
 import { ownValue } from '../own.js';
-import { whyInvalid } from '../schema.js';
+import { inWords, whyInvalid } from '../schema.js';
 
 /** A step of a normalizer, pre-tokenizer or post-processor; a `Sequence` holds further ones. */
 export interface Step {
@@ -65,7 +65,7 @@ export type TokenizerFile = z.infer<typeof schema>;
 /** Parses a tokenizer.json. @throws UserError naming `path`, where it is given, when the text is none. */
 export function parseTokenizerFile(json: string, path?: string): TokenizerFile {
   try {
-    return schema.parse(parseJson(json));
+    return schema.parse(parseJson(json), inWords);
   } catch {
     const what = path === undefined ? 'the text is' : `'${path}' is`;
     throw new UserError(`${what} not a tokenizer.json: it has no model with a vocab`);
@@ -120,7 +120,7 @@ export function idsBeforeText(file: TokenizerFile): readonly number[] {
   for (const each of stepsOf(file.post_processor)) {
     if (Array.isArray(each.cls)) return [each.cls[1] as number];
     if (each.type !== 'TemplateProcessing') continue;
-    const { success, data, error } = templateSchema.safeParse(each);
+    const { success, data, error } = templateSchema.safeParse(each, inWords);
     if (!success) throw new UserError(`the tokenizer's TemplateProcessing is none: ${whyInvalid(error)}`);
     const { single, special_tokens: tokens } = data;
     const text = single.findIndex(({ SpecialToken }) => SpecialToken === undefined);

@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { UserError } from '../errors.js';
 import type { RopeScaling } from '../ops/rope.js';
+import { inWords } from '../schema.js';
 
 const WHOLE = { error: 'must be a positive whole number' };
 const POSITIVE = { error: 'must be a positive number' };
@@ -62,7 +63,7 @@ export interface ParameterSpec {
 
 /** Checks a configuration, and returns it. @throws UserError naming the field and what it must be. */
 export function validateModelConfig(config: ModelConfig): ModelConfig {
-  const [issue] = modelSchema.safeParse(config).error?.issues ?? [];
+  const [issue] = modelSchema.safeParse(config, inWords).error?.issues ?? [];
   if (issue) {
     const value = issue.path.reduce<unknown>((within, key) => (within as Record<PropertyKey, unknown>)[key], config);
     throw new UserError(`model: ${issue.path.join('.')} is ${value}; it ${issue.message}`);

@@ -5,7 +5,7 @@ import { UserError } from '../errors.js';
 import { parseJson, readJson, readText } from '../input-files.js';
 import { ownValue } from '../own.js';
 import { type CurvePoint, type Savings, savingsAtEqualLoss } from '../scaling/savings.js';
-import { whyInvalid } from '../schema.js';
+import { inWords, whyInvalid } from '../schema.js';
 
 const mixtureSchema = z.array(z.looseObject({ name: z.string(), weight: z.number() })).min(1);
 const configSchema = z.looseObject({
@@ -101,7 +101,7 @@ export function readRun(folder: string): RunRecord {
   const missing = (name: string) => `'${folder}' is not the folder of a run: it has no ${name}`;
   let config: RunRecord['config'];
   try {
-    config = configSchema.parse(readJson(join(folder, 'config.json'), missing('config.json')));
+    config = configSchema.parse(readJson(join(folder, 'config.json'), missing('config.json')), inWords);
   } catch (error) {
     if (error instanceof UserError) throw error;
     throw new UserError(`'${join(folder, 'config.json')}' is not the configuration of a run: ${whyInvalid(error)}`);
@@ -110,7 +110,7 @@ export function readRun(folder: string): RunRecord {
   texts.pop(); // empty after the last line feed, or cut off
   const lines = texts.map((text, i) => {
     try {
-      return lineSchema.parse(parseJson(text));
+      return lineSchema.parse(parseJson(text), inWords);
     } catch {
       throw new UserError(`'${join(folder, 'metrics.jsonl')}' line ${i + 1} is not a metric`);
     }
@@ -146,7 +146,7 @@ const dataSchema = z.looseObject({ sources: mixtureSchema, tokenizer: z.string()
  * Finds what a CPT run's source was trained on. Runs from before that was recorded have it read from the source's run.
  */
 function sourceOf({ source, tokenizer }: RunRecord['config']): Pick<RunRecord, 'sourceLanguage' | 'isExtended'> {
-  const data = source?.sources ? dataSchema.parse(source) : dataOfRun(source?.checkpoint);
+  const data = source?.sources ? dataSchema.parse(source, inWords) : dataOfRun(source?.checkpoint);
   const isExtended = data?.tokenizer !== undefined && tokenizer !== undefined && data.tokenizer !== tokenizer;
   return { sourceLanguage: data && mainLanguage(data), isExtended };
 }
@@ -155,7 +155,7 @@ function sourceOf({ source, tokenizer }: RunRecord['config']): Pick<RunRecord, '
 function dataOfRun(checkpoint: string | undefined): z.infer<typeof dataSchema> | undefined {
   if (!checkpoint) return undefined;
   try {
-    return dataSchema.parse(readJson(join(dirname(dirname(checkpoint)), 'config.json')));
+    return dataSchema.parse(readJson(join(dirname(dirname(checkpoint)), 'config.json')), inWords);
   } catch {
     return undefined; // moved, or another program's model
   }

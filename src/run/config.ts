@@ -9,6 +9,7 @@ import { presetNames } from '../model/presets.js';
 import { ADAMW_DEFAULTS } from '../optim/adamw.js';
 import { ANNEAL_SHAPES, COOLDOWN_SHAPES, SCHEDULES } from '../optim/schedule.js';
 import { WIRE_TYPES } from '../parallel/all-reduce.js';
+import { inWords } from '../schema.js';
 import { MOMENT_TYPES } from '../train/moments.js';
 
 /** What a CPT run does with AdamW's moments of its source. */
@@ -231,10 +232,10 @@ export function parseWith<Output>(
   given: Record<string, unknown>,
   origin: string,
 ): Output {
-  const asGiven = schema.safeParse(given);
+  const asGiven = schema.safeParse(given, inWords);
   if (asGiven.success) return asGiven.data;
   const fields = withNumbers(given, asGiven.error.issues.flatMap(nearestForm));
-  const parsed = schema.safeParse(fields);
+  const parsed = schema.safeParse(fields, inWords);
   if (parsed.success) return parsed.data;
   const issue = nearestForm(parsed.error.issues[0]!)[0]!;
   const field = issue.path.join('.');

@@ -5,7 +5,7 @@ import { checkpointFolder, listCheckpoints } from '../checkpoint/find.js';
 import { UserError } from '../errors.js';
 import { recoverFolder } from '../files.js';
 import { readJson } from '../input-files.js';
-import { whyInvalid } from '../schema.js';
+import { inWords, whyInvalid } from '../schema.js';
 import { HEALTH_FILE } from './health.js';
 import { type ResolvedRun, RUN_FORMAT, resolvedSchema } from './resolve.js';
 
@@ -68,7 +68,7 @@ export function readRunConfig(folder: string): ResolvedRun {
   const path = join(folder, CONFIG);
   const json = readJson(path, `'${folder}' holds no run (it has no config.json)`);
   try {
-    return resolvedSchema.parse(json);
+    return resolvedSchema.parse(json, inWords);
   } catch (error) {
     throw new UserError(`'${path}' is not the configuration of a run (${RUN_FORMAT}): ${whyInvalid(error)}`);
   }

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { UserError } from '../errors.js';
 import { mean } from '../mean.js';
 import { Random } from '../random.js';
-import { whyInvalid } from '../schema.js';
+import { inWords, whyInvalid } from '../schema.js';
 import { interval } from './bootstrap.js';
 import { ANNEALING_DECAY, type LossCurve } from './curve.js';
 import { type CurveLaw, curveForm, curveLaws } from './curve-laws.js';
@@ -226,7 +226,7 @@ export function predictCurve(
 
 /** Reads a fit of curves from what `fit --json` printed. @throws UserError naming the file and what is wrong with it */
 export function parseCurveFit(value: unknown, file: string): z.infer<typeof curveFitSchema> {
-  const parsed = curveFitSchema.safeParse(value);
+  const parsed = curveFitSchema.safeParse(value, inWords);
   if (parsed.success) return parsed.data;
   throw new UserError(`'${file}' is not a fit of curves: ${whyInvalid(parsed.error, 'law')}`);
 }

@@ -1,7 +1,7 @@
 /** The part of a fit that is read back from its JSON. */
 import { z } from 'zod';
 import { UserError } from '../errors.js';
-import { whyInvalid } from '../schema.js';
+import { inWords, whyInvalid } from '../schema.js';
 import type { Diagnosis } from './diagnosis.js';
 import { type LawParameters, parameterNames } from './law.js';
 
@@ -66,7 +66,7 @@ export function parseFit(text: string, file: string): SavedFit {
         'use a chinchilla or cpt fit',
     );
   }
-  const parsed = savedFitSchema.safeParse(value);
+  const parsed = savedFitSchema.safeParse(value, inWords);
   if (parsed.success) return parsed.data;
   throw new UserError(`'${file}' is not a fit: ${whyInvalid(parsed.error, 'law')}`);
 }

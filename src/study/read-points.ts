@@ -3,7 +3,7 @@ import { parse } from 'csv-parse/sync';
 import { z } from 'zod';
 import { messageOf, UserError } from '../errors.js';
 import { parsePoints } from '../scaling/points.js';
-import { whyInvalid } from '../schema.js';
+import { inWords, whyInvalid } from '../schema.js';
 import { STRATEGIES } from './file.js';
 import type { StudyPoint } from './points.js';
 
@@ -49,7 +49,7 @@ export function parseStudyPoints(text: string, file: string): StudyPoint[] {
   const records = parse(text, { bom: true, trim: true, skip_empty_lines: true, columns: true }) as unknown[];
   return records.map((record, i) => {
     try {
-      return withoutUndefined(rowSchema.parse(record));
+      return withoutUndefined(rowSchema.parse(record, inWords));
     } catch (error) {
       if (!(error instanceof z.ZodError)) throw new Error(messageOf(error));
       throw new UserError(

@@ -10,7 +10,7 @@ import { readJson, readText } from '../input-files.js';
 import { checkedFileName } from '../paths.js';
 import { type RunRecord, readRun } from '../report/runs.js';
 import { parseConfig } from '../run/config.js';
-import { whyInvalid } from '../schema.js';
+import { inWords, whyInvalid } from '../schema.js';
 import { STRATEGIES } from './file.js';
 import { type PlannedRun, runFolder, type StudyPlan } from './plan.js';
 import { ACCOUNTS } from './replay.js';
@@ -123,7 +123,7 @@ function isGrown(earlier: StudyPlan, plan: StudyPlan): boolean {
 export function readPlan(folder: string): StudyPlan {
   const path = join(folder, PLAN_FILE);
   const missing = `'${folder}' holds no study (it has no ${PLAN_FILE}); start one with babelgrad study run FILE`;
-  const { success, data, error } = planSchema.safeParse(readJson(path, missing));
+  const { success, data, error } = planSchema.safeParse(readJson(path, missing), inWords);
   if (!success) throw new UserError(`'${path}' is not the plan of a study (${FORMAT}): ${whyInvalid(error)}`);
   const runs = data.runs.map(run => ({ ...run, config: parseConfig(run.config, `'${path}': run '${run.name}'`) }));
   checkRuns(runs, path);
@@ -189,7 +189,7 @@ export function isDone(study: string, { name }: Pick<PlannedRun, 'name'>): boole
   const latest = listCheckpoints(folder).at(-1);
   if (!latest) return false;
   const path = join(folder, 'config.json');
-  const { success, data, error } = stepsSchema.safeParse(readJson(path));
+  const { success, data, error } = stepsSchema.safeParse(readJson(path), inWords);
   if (!success) throw new UserError(`'${path}' is not the configuration of a run: ${whyInvalid(error)}`);
   return latest.step === data.steps;
 }

@@ -15,7 +15,7 @@ import { grid, type KernelCall } from '../kernels/call.js';
 import { ELEMENT_TYPES } from '../kernels/element-type.js';
 import { interfaceOf } from '../kernels/interface.js';
 import type { VariantTable } from '../kernels/variants.js';
-import { whyInvalid } from '../schema.js';
+import { inWords, whyInvalid } from '../schema.js';
 
 const FORMAT = 'babelgrad-op-1';
 
@@ -143,7 +143,7 @@ export function readOp(path: string): RecordedOp {
   const bytes = readBytes(path);
   try {
     const start = 8 + Number(bytes.readBigUInt64LE());
-    const { format: _, ...header } = headerSchema.parse(parseJson(bytes.subarray(8, start).toString()));
+    const { format: _, ...header } = headerSchema.parse(parseJson(bytes.subarray(8, start).toString()), inWords);
     let at = start;
     const contents = header.buffers.map(({ sizeBytes }) => {
       at += sizeBytes;

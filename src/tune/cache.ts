@@ -14,7 +14,7 @@ import { sha256 } from '../hash.js';
 import { readJson } from '../input-files.js';
 import { kernelsHash } from '../kernels/source.js';
 import { byKind, type KernelRequest, type Kind, type VariantChoices } from '../kernels/variants.js';
-import { whyInvalid } from '../schema.js';
+import { inWords, whyInvalid } from '../schema.js';
 import { candidatesFor, canonical, sameVariant } from './candidates.js';
 import { TUNED } from './kinds/index.js';
 import type { Tuned } from './tune.js';
@@ -92,7 +92,7 @@ export function readCache(folder: string, adapter: AdapterDescription): TuneCach
   if (!existsSync(path)) return { path, entries: nothing };
   let file: z.infer<typeof fileSchema>;
   try {
-    file = fileSchema.parse(readJson(path));
+    file = fileSchema.parse(readJson(path), inWords);
   } catch (error) {
     return {
       path,

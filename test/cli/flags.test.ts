@@ -1,7 +1,7 @@
 /** Flags that are made of the fields of a run: each takes the values of its field's type, optional or not. */
 import { Command } from 'commander';
 import { expect, test } from 'vitest';
-import { addFieldOptions, readFlags } from '../../src/cli/train.js';
+import { addFieldOptions, readFlags } from '../../src/cli/field-flags.js';
 
 /** The fields that flags come to. */
 function fieldsOf(...flags: string[]): Record<string, unknown> {

@@ -1,8 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { Command } from 'commander';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { addTokenizeCommand, addTokenizerCommand } from '../../src/cli/tokenizer.js';
+import { makeProgram } from '../../src/cli/program.js';
 import { temporaryFolder } from './temporary.js';
 
 const { folder, write } = temporaryFolder();
@@ -29,13 +28,7 @@ afterEach(() => {
 });
 
 async function run(...parameters: string[]): Promise<void> {
-  const program = new Command().exitOverride();
-  addTokenizerCommand(program);
-  addTokenizeCommand(program);
-  for (const command of [...program.commands, ...program.commands.flatMap(({ commands }) => commands)]) {
-    command.exitOverride();
-  }
-  await program.parseAsync(parameters, { from: 'user' });
+  await makeProgram('0.0.0').parseAsync(parameters, { from: 'user' });
 }
 const train = (size: string, out: string, ...more: string[]) =>
   run('tokenizer', 'train', text, '--field', 'body', '--vocab-size', size, '--out', out, ...more);

@@ -9,7 +9,7 @@ import { z } from 'zod';
 import { UserError } from '../../errors.js';
 import { removeFolderWhole, writeFileWhole } from '../../files.js';
 import { readJson } from '../../input-files.js';
-import { whyInvalid } from '../../schema.js';
+import { inWords, whyInvalid } from '../../schema.js';
 import type { StudyPlan } from '../plan.js';
 import { parseSlurm, type SlurmOptions } from './options.js';
 import { RUNS_FILE } from './script.js';
@@ -44,7 +44,7 @@ export function writeOptions(study: string, options: SlurmOptions): void {
 export function readOptions(study: string): SlurmOptions | undefined {
   const path = optionsFile(study);
   if (!existsSync(path)) return undefined;
-  const { success, data, error } = z.record(z.string(), z.unknown()).safeParse(readJson(path));
+  const { success, data, error } = z.record(z.string(), z.unknown()).safeParse(readJson(path), inWords);
   if (!success) throw new UserError(`'${path}' is not what jobs ask a cluster for: ${whyInvalid(error)}`);
   return parseSlurm(data, `'${path}'`);
 }
@@ -85,7 +85,7 @@ export function readSubmissions(study: string): Submission[] {
 }
 
 function readSubmission(path: string): Submission {
-  const { success, data, error } = submissionSchema.safeParse(readJson(path));
+  const { success, data, error } = submissionSchema.safeParse(readJson(path), inWords);
   if (!success) throw new UserError(`'${path}' is not what was submitted to Slurm (${FORMAT}): ${whyInvalid(error)}`);
   const { format: _, ...submission } = data;
   return submission;

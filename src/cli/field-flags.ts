@@ -1,0 +1,140 @@
+/** Flags for the fields of a run's configuration, in kebab case. */
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { UserError } from '../errors.js';
+import { configFields, defaultOf, type FieldName, MODEL_FIELDS } from '../run/config.js';
+import { inWords } from '../schema.js';
+
+export const kebab = (name: string): string => name.replace(/[A-Z]/g, letter => `-${letter.toLowerCase()}`);
+
+/** The fields of a run that describe its model and its step. */
+export const STEP_FIELDS: readonly FieldName[] = [
+  ...MODEL_FIELDS,
+  'contextLength',
+  'batchTokens',
+  'microBatch',
+  'checkpointing',
+  'precision',
+  'momentType',
+];
+
+/** The fields that only a run with a source model has. */
+export const CPT_FIELDS: readonly FieldName[] = ['optimizerState', 'dataOrder', 'freezeBodyTokens'];
+
+/** The fields by what they are about. Those that stand nowhere here come last. */
+export const FIELD_GROUPS: Readonly<Record<string, readonly FieldName[]>> = {
+  'Needed, in the file or as flags:': ['out', 'sources'],
+  'Model:': MODEL_FIELDS,
+  'Data:': ['name', 'heldOut', 'dataSeed', 'dataOrder'],
+  'Budget and batch:': ['tokens', 'tokensPerParameter', 'contextLength', 'batchTokens', 'microBatch'],
+  'Learning rate:': [
+    'learningRate',
+    'schedule',
+    'warmup',
+    'minLearningRateRatio',
+    'decay',
+    'cooldown',
+    'constantLearningRateRatio',
+    'cooldownShape',
+    'annealShape',
+  ],
+  'Optimizer:': [
+    'momentType',
+    'optimizerState',
+    'freezeBodyTokens',
+    'emaDecay',
+    'beta1',
+    'beta2',
+    'eps',
+    'weightDecay',
+    'clip',
+    'maxSkippedSteps',
+    'spikeFactor',
+  ],
+  'Computing:': ['adapter', 'memory', 'precision', 'checkpointing', 'tuneSeconds', 'deterministic', 'seed'],
+  'Several ranks:': ['parallel', 'syncEvery', 'outerLearningRate', 'outerMomentum', 'gradientType'],
+};
+const LAST_GROUP = 'Evaluations and checkpoints:';
+
+/** Returns fields in the order of the groups, by group. */
+export function grouped(fields: readonly FieldName[]): Map<string, FieldName[]> {
+  const groupOf = (field: FieldName) =>
+    Object.keys(FIELD_GROUPS).find(group => FIELD_GROUPS[group]!.includes(field)) ?? LAST_GROUP;
+  const groups = [...Object.keys(FIELD_GROUPS), LAST_GROUP].map(
+    group => [group, fields.filter(field => groupOf(field) === group)] as const,
+  );
+  return new Map(groups.filter(([, members]) => members.length > 0).map(([group, members]) => [group, [...members]]));
+}
+
+/** The type of a field's values, whether or not it may be left out. */
+function typeOf(field: FieldName): string {
+  const { def } = configFields[field];
+  return def.type === 'optional' ? def.innerType.def.type : def.type;
+}
+
+/** Adds flags for fields of the configuration. Those in `hidden` are taken, so as to be refused in words, not shown. */
+export function addFieldOptions(
+  command: Command,
+  fields: readonly FieldName[],
+  hidden: readonly FieldName[] = [],
+): void {
+  for (const [group, members] of grouped(fields)) {
+    for (const field of members) {
+      command.addOption(fieldOption(field).helpGroup(group).hideHelp(hidden.includes(field)));
+    }
+  }
+}
+
+function fieldOption(field: FieldName): Option {
+  const schema = configFields[field];
+  const standard = defaultOf(field);
+  const description = `${schema.description}${standard === undefined ? '' : ` (default ${standard})`}`;
+  if (field === 'sources') {
+    const option = new Option('--source <name=folder[@weight]>', `${description}; repeat for a mixture`);
+    return option.argParser(collect(parseSource));
+  }
+  if (field === 'heldOut') {
+    return new Option('--held-out <language=folder>', `${description}; repeat`).argParser(collect(parsePair));
+  }
+  const type = typeOf(field);
+  const option = new Option(`--${kebab(field)} ${type === 'boolean' ? '[value]' : '<value>'}`, description);
+  if (type === 'number') option.argParser(parseNumber);
+  if (type === 'boolean') option.choices(['true', 'false']).preset('true');
+  if (schema.def.type === 'enum') option.choices(Object.values<string>(schema.def.entries));
+  return option;
+}
+
+const collect =
+  <Value>(parse: (text: string) => Value) =>
+  (text: string, earlier: Value[] | undefined): Value[] => [...(earlier ?? []), parse(text)];
+
+function parseNumber(text: string): number {
+  const value = Number(text.replaceAll('_', ''));
+  if (text.trim() === '' || !Number.isFinite(value)) throw new InvalidArgumentError('It must be a number.');
+  return value;
+}
+
+function parsePair(text: string): [string, string] {
+  const at = text.indexOf('=');
+  if (at < 1 || at === text.length - 1) throw new InvalidArgumentError('It must be name=folder.');
+  return [text.slice(0, at), text.slice(at + 1)];
+}
+
+function parseSource(text: string): { name: string; path: string; weight?: number } {
+  const [name, rest] = parsePair(text);
+  const weighted = /^(.+)@([^@/]+)$/.exec(rest);
+  if (!weighted) return { name, path: rest };
+  const weight = parseNumber(weighted[2]!);
+  if (weight <= 0) throw new InvalidArgumentError('Its weight must be above 0.');
+  return { name, path: weighted[1]!, weight };
+}
+
+/** Checks flags of fields, apart from the file's; those that are true or false come as text. */
+export function readFlags(flags: Record<string, unknown>): void {
+  for (const [field, schema] of Object.entries(configFields)) {
+    const given = flags[field];
+    if (given === undefined) continue;
+    if (typeOf(field as FieldName) === 'boolean') flags[field] = given === 'true';
+    const issue = schema.safeParse(flags[field], inWords).error?.issues[0];
+    if (issue) throw new UserError(`option --${kebab(field)} is ${JSON.stringify(given)}: ${issue.message}`);
+  }
+}
