@@ -244,8 +244,9 @@ export { type EvaluateOptions, evaluateTasks, type Sample, type Scorer, type Tas
 export type { Encoder, Request } from './tasks/requests.js';
 export { readTask, TASK_NAMES, type TaskData } from './tasks/task.js';
 export { lossAndGradients } from './train/gradients.js';
+export type { MomentSource } from './train/moments.js';
 export type { Exchange } from './train/shared-step.js';
-export { Trainer, type TrainerOptions } from './train/step.js';
+export { Trainer, type TrainerOptions, type TrainerState } from './train/step.js';
 export type { TrainerSettings } from './train/traced-step.js';
 export type { WeightAverage } from './train/weight-average.js';
 

@@ -10,7 +10,10 @@ import { countParameters } from '../dist/src/model/config.js';
 import { modelConfig } from '../dist/src/model/fields.js';
 import { stepMemory } from '../dist/src/run/memory.js';
 
-/** [hidden, intermediate, layers, heads, key and value heads, head size, vocabulary, positions], and what differs. */
+/**
+ * [hidden, intermediate, layers, heads, key and value heads, head size, vocabulary, positions], and what differs.
+ * @type {Record<string, [number[], object?]>}
+ */
 const MODELS = {
   'SmolLM2-135M': [[576, 1536, 30, 9, 3, 64, 49_152, 8192]],
   'SmolLM2-360M': [[960, 2560, 32, 15, 5, 64, 49_152, 8192]],
@@ -27,6 +30,7 @@ const GIGABYTES = [8, 12, 16, 24, 48, 80];
 const CONTEXTS = [512, 1024, 2048, 4096, 8192, 16_384, 32_768];
 const optimizer = { beta1: 0.9, beta2: 0.95, eps: 1e-8, weightDecay: 0.1, clip: 1 };
 
+/** @type {import('../dist/src/gpu/adapters.js').AdapterDescription} */
 const adapter = {
   name: 'a GPU',
   vendor: 'nvidia',
@@ -51,6 +55,7 @@ const adapter = {
   },
 };
 
+/** @param {[number[], object?]} shape */
 function configOf([sizes, others]) {
   const names = ['hiddenSize', 'intermediateSize', 'numHiddenLayers', 'numAttentionHeads', 'numKeyValueHeads'];
   const fields = [...names, 'headDim', 'vocabSize', 'maxPositionEmbeddings'];
@@ -61,9 +66,10 @@ function configOf([sizes, others]) {
 function peaksOf(model) {
   const peaks = [];
   for (const T of CONTEXTS.filter(T => T <= model.maxPositionEmbeddings)) {
+    /** @type {import('../dist/src/train/traced-step.js').TrainerSettings} */
     const settings = { B: 1, T, microBatches: 2, optimizer, checkpointing: 'layer', momentType: '8bit' };
     const { peak, refusals } = stepMemory(adapter, { model, settings, precision: 'f16' });
-    if (refusals.length > 0 || peak > 1e9 * GIGABYTES.at(-1)) break;
+    if (refusals.length > 0 || peak > 1e9 * Math.max(...GIGABYTES)) break;
     peaks.push([T, peak]);
   }
   return peaks;

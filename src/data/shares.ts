@@ -2,16 +2,20 @@
 import { z } from 'zod';
 import { UserError } from '../errors.js';
 
-export const stageSchema = z.strictObject({
+/** A part of a run with a weight of its own. */
+export interface WeightStage {
   /** Where the stage ends, as a share of the run's tokens: 1 is the end of the run. */
-  until: z.number(),
+  readonly until: number;
   /** The weight in the stage, or at its beginning. */
-  weight: z.number(),
+  readonly weight: number;
   /** The weight at the stage's end, to which it changes linearly; without it the weight stays. */
+  readonly to?: number | undefined;
+}
+export const stageSchema: z.ZodType<WeightStage> = z.strictObject({
+  until: z.number(),
+  weight: z.number(),
   to: z.number().optional(),
 });
-/** A part of a run with a weight of its own. */
-export type WeightStage = z.infer<typeof stageSchema>;
 /** The weight of a source: of the whole run, or in stages. */
 export type Weight = number | readonly WeightStage[];
 

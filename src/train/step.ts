@@ -25,7 +25,7 @@ import { HISTORY, TracedStep, type TrainerSettings } from './traced-step.js';
 import { checkDecay, WeightAverage } from './weight-average.js';
 
 /** What a trainer keeps beside moments: the state of loss scaling, and what steps are judged by. */
-interface TrainerState {
+export interface TrainerState {
   readonly scaling?: Float32Array | undefined;
   readonly guard?: Uint32Array | undefined;
 }
