@@ -70,6 +70,8 @@ export interface StudyView {
   /** CPT from earlier ends of the source, which stands in no other curve. */
   readonly fromEarlier: readonly StudyCurve[];
   readonly fits: readonly LanguageFits[];
+  /** Whether the points of curves are annealed ends, and not evaluations along runs. */
+  readonly areEnds: boolean;
   /** The runs; empty where only points are known. */
   readonly rows: readonly StudyRow[];
 }

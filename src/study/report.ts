@@ -33,6 +33,7 @@ export function viewOfStudy(study: Study, fits: readonly LanguageFits[], points 
     targets,
     ...bySource(curves),
     fits,
+    areEnds: haveEnds(points),
     rows: study.runs.map(rowOf),
   };
 }
@@ -46,6 +47,7 @@ export function viewOfPoints(name: string, points: readonly StudyPoint[], fits: 
     targets: targetsOfPoints(points),
     ...bySource(curvesOf(points)),
     fits,
+    areEnds: haveEnds(points),
     rows: [],
   };
 }

@@ -5,6 +5,7 @@ import { describe, expect, test } from 'vitest';
 import { stringify } from 'yaml';
 import { listCheckpoints } from '../../src/checkpoint/find.js';
 import { UserError } from '../../src/errors.js';
+import { pageOfStudy } from '../../src/report/study-page.js';
 import { startOrResumeClaimed } from '../../src/run/run.js';
 import { resolveStudy } from '../../src/study/estimate.js';
 import type { Execute } from '../../src/study/execute.js';
@@ -104,6 +105,9 @@ describe('a study that ran', () => {
 
     expect(haveEnds(points)).toBe(true);
     const view = viewOfPoints('ends', points, []);
+    expect(pageOfStudy(view)).toContain('Every dot is an end of a run');
+    const unannealed = points.filter(({ annealed }) => !annealed);
+    expect(pageOfStudy(viewOfPoints('along', unannealed, []))).not.toContain('Every dot is an end');
     expect(view.curves.map(({ run, points }) => [run, points.length])).toEqual([
       ['s-source', 2],
       ['s-scratch-fr', 2],
