@@ -1,7 +1,7 @@
 /**
  * Compiles the project into dist/, file by file: what has not changed is left alone, and what has is put in its place
- * by a rename, so that commands that are running never read half a file. With --if-stale it does nothing where no source
- * is newer than the last build: npm calls it so whenever it links the checkout.
+ * by a rename, so that commands that are running never read half a file. With --if-stale it does nothing where no
+ * source is newer than the last build: npm calls it so whenever it links the checkout.
  */
 import { spawnSync } from 'node:child_process';
 import {

@@ -160,10 +160,11 @@ ${parts.join('\n')}`;
 /** Says how far the study is, and its finding in one sentence for each language. */
 function summary(view: StudyView): string {
   const findings = findingsOf(view).map(text => `<p class="finding">${escapeHtml(text)}</p>`);
+  const dots = view.areEnds ? 'Every dot is an end of a run, after which the learning rate had been annealed.\n' : '';
   return `${findings.join('\n')}
 <p class="note">Loss is the mean over held-out tokens, in nats per token.
 FLOPs are 6·N·tokens, N the parameters that every token is multiplied by; a source model's own training is not in them.
-${view.areEnds ? 'Every dot is an end of a run, after which the learning rate had been annealed.\n' : ''}Where there are several seeds, lines are means and bands reach from the least to the most.
+${dots}Where there are several seeds, lines are means and bands reach from the least to the most.
 Point at a dot for its run.</p>`;
 }
 
