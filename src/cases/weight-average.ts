@@ -52,7 +52,7 @@ export function weightAverageCase(given: WeightAverageCase): Case {
 export function swapCase({ count, inputClass = 'uniform' }: Pick<WeightAverageCase, 'count' | 'inputClass'>): Case {
   const values = (name: string) => drawn(inputClass, `${name} ${count} ${inputClass}`, count);
   return kernelCase({
-    kernel: 'swap',
+    kernel: 'weight_average_swap',
     shape: `${count}`,
     inputClass,
     inputs: {},

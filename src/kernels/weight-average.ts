@@ -14,5 +14,5 @@ export function weightAverage(
 
 /** Lets a and b change places. */
 export function swap(variants: VariantTable, count: number, operands: Record<'a' | 'b', Operand>): KernelCall[] {
-  return elementwise(variants, 'swap', count, operands, {});
+  return elementwise(variants, 'weight_average_swap', count, operands, {});
 }

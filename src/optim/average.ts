@@ -44,7 +44,7 @@ export function traceAverage(
 /** Traces the exchange of weights and average; the f16 copy follows the weights. */
 export function traceSwap(graph: Graph, { weight, average, half }: AveragedWeights): void {
   graph.add({
-    op: 'swap',
+    op: 'weight_average_swap',
     inputs: [],
     outputs: [],
     updates: [weight, average],

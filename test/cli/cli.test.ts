@@ -169,12 +169,12 @@ describe('bad usage, configuration and input end with status 2 and say what to d
     [
       'a flag out of range, beside a file',
       ['train', '--config', 'good.yaml', '--tokens', '-5'],
-      /^error: option --tokens is -5: Too small/,
+      /^error: option --tokens is -5: it must be /,
     ],
     [
       'a flag out of range, without a file',
       ['cpt', '--from', 'runs/en', '--source', 'en=en', '--out', 'x', '--learning-rate', '0'],
-      /^error: option --learning-rate is 0: Too small/,
+      /^error: option --learning-rate is 0: it must be /,
     ],
     ['a flag out of range, to tune', ['tune', '--hidden-size', '1.5'], /^error: option --hidden-size is 1.5: /],
     [

@@ -111,8 +111,8 @@ describe('runs', () => {
     });
     expect(runs.map(({ seed }) => seed)).toContain(1000);
     expect(runs[0]!.config).toMatchObject({ name: '1_0-source', tokens: 20_000, hiddenSize: 32, seed: 1000 });
-    expect(() => plan({ seeds: ['abc'] })).toThrow(/field 'seeds.0' is "abc": .*expected number/);
-    expect(() => plan({ train: { tokens: 'abc' } })).toThrow(/train: field 'tokens' is "abc": .*expected number/);
+    expect(() => plan({ seeds: ['abc'] })).toThrow(/field 'seeds.0' is "abc": it must be a number/);
+    expect(() => plan({ train: { tokens: 'abc' } })).toThrow(/train: field 'tokens' is "abc": it must be a number/);
   });
 
   test('scratch and CPT of a size differ in their start alone: same tokens, order, schedule and held-out text', () => {

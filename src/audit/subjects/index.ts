@@ -45,7 +45,11 @@ export const FAMILIES: readonly Family[] = [
     inVariants(rowVariants, update.gradientNormCases),
   ),
   family('adamw', ['adamw'], inVariants(tunedElements, update.adamwCases)),
-  family('weight_average', ['weight_average', 'swap'], inVariants(byElementsAndVectors, update.weightAverageCases)),
+  family(
+    'weight_average',
+    ['weight_average', 'weight_average_swap'],
+    inVariants(byElementsAndVectors, update.weightAverageCases),
+  ),
   family('adamw_8bit', ['adamw_8bit'], inVariants(rowVariants, update.adamw8bitCases)),
   family('tensor_health', ['tensor_health'], inVariants(rowVariants, update.healthCases)),
 ];
