@@ -9,7 +9,7 @@ export default defineConfig({
     execArgv: ['--expose-gc'], // so that what is measured of memory is what is held
     maxWorkers: 2,
     testTimeout: 3_600_000,
-    hookTimeout: 120_000,
+    hookTimeout: 600_000, // they train and tokenize, beside other faults
     globalSetup: ['test/support/adapter.ts'],
   },
 });

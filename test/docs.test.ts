@@ -65,4 +65,4 @@ test('every example in a docstring runs', async () => {
   writeFileSync(join(root, 'all.mjs'), `${imports.join('')}process.exit(0);\n`); // some leave their device open
   const printed = await run('all.mjs', root);
   for (const { name } of found) expect(printed).toContain(`== ${name}\n`);
-});
+}, 400_000); // some train, one after the other
