@@ -2,7 +2,10 @@
 import { z } from 'zod';
 import { messageOf } from './errors.js';
 
-/** Makes a schema say what is wrong in our words: `schema.safeParse(value, inWords)`. Its own messages stay. */
+/**
+ * Makes a schema say what is wrong in our words, where its message is shown: `schema.safeParse(value, inWords)`. Its
+ * own messages stay.
+ */
 export const inWords = { error: wordsOf };
 
 const TYPES: Readonly<Record<string, string>> = {

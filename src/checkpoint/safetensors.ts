@@ -8,7 +8,6 @@ import { sizeOf } from '../autograd/tensor.js';
 import { UserError } from '../errors.js';
 import { openRegularFile, parseJson } from '../input-files.js';
 import { ownValue } from '../own.js';
-import { inWords } from '../schema.js';
 import {
   findNonFinite,
   type StoredBits,
@@ -232,12 +231,12 @@ function parseHeader(path: string, text: string): Map<string, Entry> {
   } catch {
     throw new UserError(`'${path}' is not a safetensors file: its header is not JSON`);
   }
-  const parsed = z.record(z.string(), z.unknown()).safeParse(json, inWords);
+  const parsed = z.record(z.string(), z.unknown()).safeParse(json);
   if (!parsed.success) throw new UserError(`'${path}': the header is not a JSON object`);
   const entries = new Map<string, Entry>();
   for (const [name, value] of Object.entries(parsed.data)) {
     if (name === '__metadata__') continue;
-    const entry = entrySchema.safeParse(value, inWords);
+    const entry = entrySchema.safeParse(value);
     if (!entry.success) throw new UserError(`'${path}': the header's entry '${name}' has no dtype, shape and offsets`);
     entries.set(name, entry.data);
   }

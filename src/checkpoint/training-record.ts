@@ -82,10 +82,10 @@ export function readTrainingRecord(folder: string): string | undefined {
   if (!existsSync(path)) return undefined;
   const text = readText(path);
   try {
-    const record = z.looseObject({}).parse(parseJson(text), inWords);
+    const record = z.looseObject({}).parse(parseJson(text));
     if ('sources' in record || !isCheckpointFolder(folder)) return text;
     const config: unknown = readJson(join(dirname(dirname(folder)), 'config.json'));
-    const data = z.object({ sources: mixtureSchema, tokenizer: z.string() }).parse(config, inWords);
+    const data = z.object({ sources: mixtureSchema, tokenizer: z.string() }).parse(config);
     return `${JSON.stringify({ ...record, ...data }, null, 2)}\n`;
   } catch {
     return text; // the run is gone

@@ -6,7 +6,6 @@ import { UserError } from '../errors.js';
 import { readJson } from '../input-files.js';
 import { EMBEDDING, HEAD, type ParameterSpec } from '../model/config.js';
 import { isFileName } from '../paths.js';
-import { inWords } from '../schema.js';
 import { SafetensorsFile, type StoredPiece, showIndex, type TensorPiece } from './safetensors.js';
 import type { WeightType } from './weight-types.js';
 
@@ -140,7 +139,7 @@ export class WeightFiles {
 
 /** Reads the index: tensor names to file names. */
 function readIndex(path: string): ReadonlyMap<string, string> {
-  const parsed = indexSchema.safeParse(readJson(path), inWords);
+  const parsed = indexSchema.safeParse(readJson(path));
   if (!parsed.success) throw new UserError(`'${path}' has no weight_map from tensor names to file names`);
   const map = new Map(Object.entries(parsed.data.weight_map));
   if (map.size === 0) throw new UserError(`'${path}' has an empty weight_map`);

@@ -15,21 +15,23 @@ export const OPTIMIZER = 'optimizer.safetensors';
  * where nothing is.
  */
 export async function damageOfCheckpoint(checkpoint: string): Promise<string | undefined> {
-  const average = averageFolder(checkpoint);
-  const ofAverage = existsSync(average) ? [average] : [];
-  for (const folder of [checkpoint, ...ofAverage]) {
+  for (const folder of modelFoldersOf(checkpoint)) {
     const damage = await damageOf(folder);
     if (damage !== undefined) return damage;
   }
   return layoutFaultOf(checkpoint);
 }
 
+/** The folders of a checkpoint's models: its own and, where it has one, that of the average of its weights. */
+function modelFoldersOf(checkpoint: string): string[] {
+  const average = averageFolder(checkpoint);
+  return existsSync(average) ? [checkpoint, average] : [checkpoint];
+}
+
 /** Returns what is wrong with the layout of a checkpoint's files, which can be seen without checksums. */
 export function layoutFaultOf(checkpoint: string): string | undefined {
   try {
-    for (const folder of [checkpoint, averageFolder(checkpoint)]) {
-      if (folder === checkpoint || existsSync(folder)) checkModelFolder(folder);
-    }
+    for (const folder of modelFoldersOf(checkpoint)) checkModelFolder(folder);
     SafetensorsFile.open(join(checkpoint, OPTIMIZER)).close();
     readTrainingState(checkpoint);
     return undefined;

@@ -1,4 +1,5 @@
 /** Prints the result of `--dry-run`. */
+import { mixtureOfSources } from '../data/shares.js';
 import type { DryRun } from '../index.js';
 import { short } from '../report/numbers.js';
 import { evaluationCost } from '../run/evaluations.js';
@@ -73,7 +74,7 @@ export function showDryRun(terminal: Terminal, dry: DryRun, time: RunTime): Comm
     checkpointing: run.checkpointing,
     momentType: run.momentType,
     flops,
-    sources: run.sources.map(({ name, weight, stages }) => ({ name, weight, ...(stages && { stages }) })),
+    sources: mixtureOfSources(run.sources),
     passes: passesOf(run),
     schedule: { schedule: run.schedule.schedule, peak: run.schedule.learningRate, phases: schedulePhases(run) },
     evaluations: {

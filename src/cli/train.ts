@@ -17,6 +17,7 @@ import {
 } from '../index.js';
 import { short, showLosses } from '../report/numbers.js';
 import { probeFindings } from '../report/probes.js';
+import { readRunConfig } from '../run/folder.js';
 import type { CommandResult, Terminal } from './command.js';
 import { showDryRun } from './dry-run.js';
 import { readFlags } from './field-flags.js';
@@ -109,7 +110,8 @@ async function watch(terminal: Terminal, body: (options: RunOptions) => Promise<
     const average = averageFolder(summary.checkpoint);
     terminal.print(`of the average of weights, in '${average}': ${showLosses(summary.heldOutAverage)}`);
   }
-  const findings = probeFindings([readRun(summary.folder)]);
+  const isProbed = readRunConfig(summary.folder).probes !== undefined;
+  const findings = isProbed ? probeFindings([readRun(summary.folder)]) : [];
   for (const finding of findings) terminal.print(finding);
   terminal.print(`checkpoint: ${summary.checkpoint}`);
   if (summary.status === 'interrupted') terminal.print(`go on with: babelgrad resume ${summary.folder}`);

@@ -116,6 +116,16 @@ export function recordedWeights(
   }));
 }
 
+interface RecordedSource {
+  readonly name: string;
+  readonly weight: number;
+  readonly stages?: WeightStage[] | undefined;
+}
+
+/** The mixture of recorded sources, without what else is known of them. */
+export const mixtureOfSources = (sources: readonly RecordedSource[]): RecordedSource[] =>
+  sources.map(({ name, weight, stages }) => ({ name, weight, ...(stages && { stages }) }));
+
 /** The segments of a run of so many sequences, with what each source is to have had where they begin. */
 export class ShareSchedule {
   readonly #stretches: readonly Stretch[];

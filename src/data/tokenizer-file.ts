@@ -65,7 +65,7 @@ export type TokenizerFile = z.infer<typeof schema>;
 /** Parses a tokenizer.json. @throws UserError naming `path`, where it is given, when the text is none. */
 export function parseTokenizerFile(json: string, path?: string): TokenizerFile {
   try {
-    return schema.parse(parseJson(json), inWords);
+    return schema.parse(parseJson(json));
   } catch {
     const what = path === undefined ? 'the text is' : `'${path}' is`;
     throw new UserError(`${what} not a tokenizer.json: it has no model with a vocab`);

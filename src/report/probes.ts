@@ -4,7 +4,8 @@ import { curveOf, type RunRecord, unitOf } from './runs.js';
 export const PROBE_TASKS = ['copy', 'induction'] as const;
 export type ProbeTask = (typeof PROBE_TASKS)[number];
 
-const NOUNS: Readonly<Record<ProbeTask, string>> = { copy: 'copying', induction: 'induction' };
+/** What the tasks are called in sentences and figures. */
+export const NOUNS: Readonly<Record<ProbeTask, string>> = { copy: 'copying', induction: 'induction' };
 
 type TaskProbe = RunRecord['probes'][number]['probes'][string][ProbeTask];
 

@@ -110,7 +110,7 @@ export function readRun(folder: string): RunRecord {
   texts.pop(); // empty after the last line feed, or cut off
   const lines = texts.map((text, i) => {
     try {
-      return lineSchema.parse(parseJson(text), inWords);
+      return lineSchema.parse(parseJson(text));
     } catch {
       throw new UserError(`'${join(folder, 'metrics.jsonl')}' line ${i + 1} is not a metric`);
     }
@@ -155,7 +155,7 @@ function sourceOf({ source, tokenizer }: RunRecord['config']): Pick<RunRecord, '
 function dataOfRun(checkpoint: string | undefined): z.infer<typeof dataSchema> | undefined {
   if (!checkpoint) return undefined;
   try {
-    return dataSchema.parse(readJson(join(dirname(dirname(checkpoint)), 'config.json')), inWords);
+    return dataSchema.parse(readJson(join(dirname(dirname(checkpoint)), 'config.json')));
   } catch {
     return undefined; // moved, or another program's model
   }

@@ -1,15 +1,16 @@
 /** A study's figures of probes: how copying and induction go along runs, beside the loss. */
 import { percent, short } from './numbers.js';
+import { NOUNS } from './probes.js';
 import { type Figure, fileName, titleOf } from './study-figures.js';
 import { curvesPlot, type Group, lookOf, STRATEGY_LOOKS } from './study-plots.js';
 import { bySeed, type StudyCurve, type StudyCurvePoint, type StudyView } from './study-view.js';
 
 /** The accuracies, and whether they are of tokens of the source language. */
 const PROBES = [
-  { field: 'copy', task: 'copying', ofSource: false },
-  { field: 'induction', task: 'induction', ofSource: false },
-  { field: 'sourceCopy', task: 'copying', ofSource: true },
-  { field: 'sourceInduction', task: 'induction', ofSource: true },
+  { field: 'copy', task: NOUNS.copy, ofSource: false },
+  { field: 'induction', task: NOUNS.induction, ofSource: false },
+  { field: 'sourceCopy', task: NOUNS.copy, ofSource: true },
+  { field: 'sourceInduction', task: NOUNS.induction, ofSource: true },
 ] as const;
 
 /** Draws each accuracy of the runs into a language against their tokens per parameter. */

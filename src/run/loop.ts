@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import { listCheckpoints } from '../checkpoint/find.js';
 import { heldOutText, type ScoredText } from '../data/scored-text.js';
+import { mixtureOfSources } from '../data/shares.js';
 import { lossOfSums, textSums } from '../eval/text-loss.js';
 import { TokenLosses } from '../eval/token-losses.js';
 import { learningRateAt } from '../optim/schedule.js';
@@ -104,7 +105,7 @@ export async function train(context: TrainContext): Promise<RunSummary> {
               mixture: mixture.state(),
               ...(step > 0 && { learningRate: learningRateAt(run.schedule, step, run.steps) }),
               updates: trainer.updates,
-              sources: run.sources.map(({ name, weight, stages }) => ({ name, weight, ...(stages && { stages }) })),
+              sources: mixtureOfSources(run.sources),
               tokenizer: run.tokenizer,
             },
           },

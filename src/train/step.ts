@@ -83,11 +83,8 @@ export class Trainer {
     model: Model,
     settings: TrainerSettings,
     traced: TracedStep,
-    {
-      microBatch,
-      update,
-      average,
-    }: { readonly microBatch: Plan; readonly update: Plan; readonly average: WeightAverage | undefined },
+    [microBatch, update]: readonly [Plan, Plan],
+    average: WeightAverage | undefined,
   ) {
     this.model = model;
     this.settings = settings;
@@ -128,7 +125,7 @@ export class Trainer {
       microBatch = await plan(device, traced.microBatch, { variants });
       update = await plan(device, traced.update, { variants });
       const average = await WeightAverage.create(model, traced);
-      return new Trainer(model, settings, traced, { microBatch, update, average });
+      return new Trainer(model, settings, traced, [microBatch, update], average);
     } catch (error) {
       microBatch?.destroy();
       update?.destroy();
