@@ -1,6 +1,15 @@
 /** The package as it is installed: what is in it, its types for a strict program without WebGPU's, and its entries. */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { extract } from 'tar';
@@ -25,6 +34,10 @@ beforeAll(async () => {
     symlinkSync(join(packageRoot, 'node_modules', name), place);
   }
   writeFileSync(join(project, 'package.json'), '{ "type": "module" }');
+});
+
+test('a build makes its command executable, which a link in a checkout needs', () => {
+  expect(statSync(join(packageRoot, 'dist/src/cli/main.js')).mode & 0o111).toBe(0o111);
 });
 
 const PROGRAM = `

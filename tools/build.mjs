@@ -5,6 +5,7 @@
  */
 import { spawnSync } from 'node:child_process';
 import {
+  chmodSync,
   cpSync,
   existsSync,
   mkdirSync,
@@ -24,6 +25,9 @@ const [dist, fresh] = [join(root, 'dist'), join(root, `.dist-${process.pid}`)];
 /** Written last, so that a build that was cut short is no build. */
 const STAMP = join(dist, '.built');
 const SOURCES = ['src', 'bench', 'package.json', 'package-lock.json', 'tsconfig.json', 'tsconfig.build.json'];
+
+/** What package.json offers as commands. */
+const BINS = Object.values(JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')).bin);
 
 /** The files below a folder, or a file itself. */
 function filesOf(path) {
@@ -67,6 +71,7 @@ function install(started) {
     mkdirSync(dirname(to), { recursive: true });
     renameSync(from, to);
   }
+  for (const bin of BINS) chmodSync(join(root, bin), 0o755); // npx links to them, and does not make them executable
   const kept = new Set(made);
   for (const path of filesOf(dist)) if (!kept.has(path.slice(dist.length + 1)) && path !== STAMP) rmSync(path);
   writeFileSync(STAMP, names);
