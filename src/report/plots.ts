@@ -37,13 +37,16 @@ interface Row {
 interface PlotOptions {
   readonly x: string;
   readonly y: string;
+  /** What the y axis spans; by default what the rows do. */
+  readonly domain?: readonly [number, number];
   readonly runs: readonly string[];
   readonly dots?: boolean;
   readonly width?: number;
   readonly height?: number;
 }
 
-function draw(rows: readonly Row[], { x, y, runs, dots = false, width = 640, height = 360 }: PlotOptions): string {
+function draw(rows: readonly Row[], options: PlotOptions): string {
+  const { x, y, domain, runs, dots = false, width = 640, height = 360 } = options;
   const ends = runs.flatMap(run => rows.filter(row => row.run === run).slice(-1));
   return svgOf({
     width,
@@ -53,12 +56,12 @@ function draw(rows: readonly Row[], { x, y, runs, dots = false, width = 640, hei
     marginBottom: 44,
     marginTop: 28,
     x: { label: x, tickFormat: (value: number) => short(value), ticks: 6, labelAnchor: 'center', nice: true },
-    y: { label: y, grid: true, nice: true, ticks: 6 },
+    y: { label: y, grid: true, nice: true, ticks: 6, ...(domain && { domain }) },
     color: { domain: [...runs], range: runs.map((_, i) => colorOf(i)) },
     marks: [
       Plot.line(rows, { x: 'x', y: 'y', stroke: 'run', strokeWidth: dots ? 2 : 1.25 }),
       ...(dots ? [Plot.dot(rows, { x: 'x', y: 'y', fill: 'run', r: 3, title: 'title' })] : []),
-      Plot.text(spread(ends, rows), {
+      Plot.text(spread(ends, domain ?? rows.map(row => row.y)), {
         x: 'x',
         y: 'label',
         text: 'run',
@@ -72,8 +75,7 @@ function draw(rows: readonly Row[], { x, y, runs, dots = false, width = 640, hei
 }
 
 /** Moves the labels at the ends of lines apart, so that they don't cover each other. */
-function spread(ends: readonly Row[], rows: readonly Row[]): (Row & { readonly label: number })[] {
-  const values = rows.map(row => row.y);
+function spread(ends: readonly Row[], values: readonly number[]): (Row & { readonly label: number })[] {
   const gap = 0.055 * (Math.max(...values) - Math.min(...values));
   let last = -Infinity;
   return [...ends]
@@ -83,6 +85,9 @@ function spread(ends: readonly Row[], rows: readonly Row[]): (Row & { readonly l
       return { ...row, label: last };
     });
 }
+
+/** A probe's axis is whole, so that a handful of hits by chance looks like one. */
+const ACCURACIES = [0, 1] as const;
 
 const AXES = { tokens: 'training tokens', flops: 'training FLOPs (6·N·tokens)' } as const;
 
@@ -126,7 +131,8 @@ export function probePlot(runs: readonly RunRecord[], language: string, task: Pr
     }),
   );
   const names = runs.map(run => run.config.name);
-  return draw(rows, { x: AXES.tokens, y: `${task} of ${language} tokens (accuracy)`, runs: names, dots: true });
+  const y = `${task} of ${language} tokens (accuracy)`;
+  return draw(rows, { x: AXES.tokens, y, domain: ACCURACIES, runs: names, dots: true });
 }
 
 /** Draws how the source loss of CPT runs changed along the way. `names` are all runs of the page, for their colours. */

@@ -63,7 +63,7 @@ function accuracyPlot(curves: readonly StudyCurve[], field: Field, label: string
   );
   return curvesPlot({
     x: { label: 'tokens per parameter', scale: 'linear', zero: true },
-    y: { label, scale: 'linear', zero: true },
+    y: { label, scale: 'linear', domain: [0, 1] },
     groups,
     legend: kinds.map(kind => ({ label: kind, look: lookOfKind(kind), as: 'both' })),
   });
