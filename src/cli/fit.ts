@@ -140,7 +140,8 @@ function printRepetition(terminal: Terminal, fit: RepetitionFit, used: Used): vo
 function heldOut(terminal: Terminal, points: readonly RunPoint[], holdout: Holdout, fit: LawFitResult): HoldoutResult {
   const { chinchilla, extended } = fit.fitErrors;
   const laws = { chinchilla: chinchilla.parameters, extended: extended.parameters };
-  const result = compareHeldOut(points, holdout, laws, fit.scratch?.parameters);
+  const { scratch } = fit;
+  const result = compareHeldOut(points, holdout, laws, scratch && (() => scratch.parameters));
   const table = makeTable([`held out: ${holdout}`, 'rms fitted', 'rms held out', 'worst', '']);
   for (const { law, fitted, heldOut: error, worst } of result.laws) {
     const cells = [fitted, error, worst].map(value => `${(100 * value).toFixed(3)}%`);

@@ -1,14 +1,16 @@
 /** The command `study report`: a study's page, figures, fits and points. */
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { UserError } from '../errors.js';
 import { checkFilePlace } from '../files.js';
 import { readText } from '../input-files.js';
-import { findingsOf } from '../report/study-page.js';
+import { studyFindings } from '../report/study-findings.js';
+import { summaryLines } from '../report/study-summary.js';
 import {
   failures,
   fitErrorTable,
   fitNotes,
   forgettingTable,
+  heldOutTable,
   parameterTable,
   runsTable,
   savingsTable,
@@ -41,7 +43,7 @@ export async function studyReport(
   printTables(terminal, view);
   const page = files[0]!;
   terminal.print(`report: ${page}`);
-  return { path: page, files, runs: view.rows, fits: view.fits, findings: findingsOf(view) };
+  return { path: page, files, runs: view.rows, fits: view.fits, findings: studyFindings(view) };
 }
 
 async function read(
@@ -54,12 +56,18 @@ async function read(
   if (file !== undefined) {
     const points = parseStudyPoints(readText(file), file);
     const fits = fitStudy(points, targetsOfPoints(points), bootstrap);
-    return { view: viewOfPoints(basename(file, '.csv'), points, fits), points, out: join(dirname(file), 'report') };
+    return { view: viewOfPoints(nameOf(file), points, fits), points, out: join(dirname(file), 'report') };
   }
   const study = await readStudy(dir!);
   const points = studyPoints(study);
   const fits = fitStudy(points, study.targets, bootstrap);
   return { view: viewOfStudy(study, fits, points), points, out: join(dir!, 'report') };
+}
+
+/** Returns what a study is called of which only the points are known: the file's name, or its folder's. */
+function nameOf(file: string): string {
+  const name = basename(file, '.csv');
+  return name === 'points' ? basename(dirname(resolve(file))) : name;
 }
 
 function printTables(terminal: Terminal, view: StudyView): void {
@@ -71,12 +79,13 @@ function printTables(terminal: Terminal, view: StudyView): void {
   print(savingsTable(view));
   print(forgettingTable(view));
   for (const fits of view.fits) printFits(terminal, fits, print);
-  for (const finding of findingsOf(view)) terminal.print(finding);
+  for (const line of summaryLines(view)) terminal.print(line);
 }
 
 function printFits(terminal: Terminal, fits: LanguageFits, print: (table: TextTable) => void): void {
   terminal.print(`fits of ${fits.language}`);
   if (Object.values(fits).some(fitting => typeof fitting !== 'string' && 'fit' in fitting)) print(parameterTable(fits));
   print(fitErrorTable(fits));
+  print(heldOutTable(fits));
   for (const note of fitNotes(fits)) terminal.print(note);
 }

@@ -48,11 +48,18 @@ h3 { font-size: 1rem; margin: 1.2rem 0 .3rem; } .scroll + .scroll, .plots + .scr
   margin-right: .5em; background: #e69f00; }
 #live[data-state="live"]::before { background: #009e73; } #live[data-state="lost"]::before { background: #d55e00; }
 #tip[hidden] { display: none; }
+.cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 280px), 1fr)); gap: .7rem; }
+.card { padding: .6rem .7rem; background: var(--panel); border-radius: 8px; border-top: 3px solid var(--line); }
+.card h3 { margin: 0; font-size: .95rem; line-height: 1.3; } .card h3 a { color: inherit; text-decoration: none; }
+.card p { margin: .3rem 0 0; font-size: .82rem; line-height: 1.3; } .card .verdict { font-weight: 600; }
+.card[data-verdict="reproduced"] { border-color: #009e73; } .card[data-verdict="in part"] { border-color: #e69f00; }
+.card[data-verdict="not reproduced"] { border-color: #d55e00; }
+.thumb svg { display: block; width: 100%; height: auto; color: var(--ink); }
 .key { display: inline-block; width: .7em; height: .7em; border-radius: 50%; margin-right: .5em; }
 @media (max-width: 600px) { body { padding: .75rem; } figure { padding: .15rem; } }
 @media print {
   :root { color-scheme: light; --ink: #1c1f24; --faint: #5c6570; --line: #d8dde3; --paper: #ffffff; --panel: #ffffff; }
-  body { padding: 0; max-width: none; font-size: 10pt; } figure, tr { break-inside: avoid; }
+  body { padding: 0; max-width: none; font-size: 10pt; } figure, tr, .card { break-inside: avoid; }
   h2, h3 { break-after: avoid; }
   .plots { grid-template-columns: 1fr 1fr; } .scroll { overflow: visible; }
   th, td { padding: .15rem .35rem; white-space: normal; font-size: 8.5pt; }

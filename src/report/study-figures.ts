@@ -1,11 +1,12 @@
 /** A study's figures of loss against compute and of transfer, after figures 1 and 2 of Zheng et al. (2024). */
 import * as Plot from '@observablehq/plot';
 import { lossOfCompute } from '../scaling/compute-line.js';
-import { percent, short } from './numbers.js';
+import { percent, short, signed } from './numbers.js';
 import { type CurvesPlot, curvesPlot, type Group, type LegendEntry, lookOf, STRATEGY_LOOKS } from './study-plots.js';
 import {
   bySeed,
   finalPairsOf,
+  gainOf,
   type Pair,
   pairsOf,
   type StudyCurve,
@@ -148,37 +149,70 @@ export function transferFigures({ curves, targets }: StudyView): Figure[] {
   });
 }
 
-/** Draws the savings at the end of scratch by size, for all languages. */
+/** Draws the savings at the end of scratch, and what CPT gains after the same tokens, by size for all languages. */
 export function languageFigures({ curves, targets }: StudyView): Figure[] {
-  const shown = targets.flatMap((language, index) => {
-    const pairs = finalPairsOf(curves, language).filter(pair => savingsOf(pair).savedFlops !== undefined);
-    return pairs.length > 0 ? [{ language, look: lookOf(index), pairs }] : [];
+  const pairs = targets.map((language, index) => ({
+    language,
+    look: lookOf(index),
+    pairs: finalPairsOf(curves, language).sort((a, b) => a.cpt.parameters - b.cpt.parameters),
+  }));
+  return [
+    ...figureBySize(
+      pairs,
+      pair => {
+        const { loss, savedFlops } = savingsOf(pair);
+        if (savedFlops === undefined) return undefined;
+        return { value: savedFlops, says: `at loss ${loss.toFixed(4)}: ${percent(savedFlops)} of the FLOPs saved` };
+      },
+      {
+        name: 'transfer-by-language',
+        y: { label: 'FLOPs saved at the end of scratch', scale: 'linear', percent: true, zero: true },
+        caption: 'FLOPs saved at the lowest loss of runs from scratch that are done, by language.',
+      },
+    ),
+    ...figureBySize(
+      pairs,
+      pair => {
+        const gain = pair.cpt.isDone ? gainOf(pair) : undefined;
+        return gain === undefined ? undefined : { value: gain, says: `CPT ends ${signed(-gain)} nats from scratch` };
+      },
+      {
+        name: 'gain-by-language',
+        y: { label: 'scratch − CPT after the same tokens (nats per token)', scale: 'linear', zero: true },
+        caption: 'How much lower CPT ends than scratch after the same tokens, by language. Below 0 it ends higher.',
+      },
+    ),
+  ];
+}
+
+interface LanguagePairs {
+  readonly language: string;
+  readonly look: Group['look'];
+  readonly pairs: readonly Pair[];
+}
+
+/** Draws a number of each pair that has one against its size, a curve for each language. */
+function figureBySize(
+  all: readonly LanguagePairs[],
+  of: (pair: Pair) => { readonly value: number; readonly says: string } | undefined,
+  { name, y, caption }: { readonly name: string; readonly y: CurvesPlot['y']; readonly caption: string },
+): Figure[] {
+  const shown = all.flatMap(({ language, look, pairs }) => {
+    const seeds = [...new Set(pairs.map(({ cpt }) => cpt.seed))];
+    const curves = seeds.map(seed =>
+      pairs.flatMap(pair => {
+        const found = pair.cpt.seed === seed ? of(pair) : undefined;
+        return found ? [{ x: pair.cpt.parameters, y: found.value, title: titleOf(pair.cpt, found.says) }] : [];
+      }),
+    );
+    return curves.some(dots => dots.length > 0) ? [{ language, look, curves }] : [];
   });
   if (shown.length === 0) return [];
-  const seeds = (pairs: readonly Pair[]) => [...new Set(pairs.map(({ cpt }) => cpt.seed))];
   const svg = curvesPlot({
     x: { label: 'parameters', scale: 'log' },
-    y: { label: 'FLOPs saved at the end of scratch', scale: 'linear', percent: true, zero: true },
-    groups: shown.map(({ look, pairs }) => ({
-      look,
-      curves: seeds(pairs).map(seed =>
-        pairs
-          .filter(({ cpt }) => cpt.seed === seed)
-          .sort((a, b) => a.cpt.parameters - b.cpt.parameters)
-          .map(pair => {
-            const { loss, savedFlops } = savingsOf(pair);
-            const title = titleOf(pair.cpt, `at loss ${loss.toFixed(4)}: ${percent(savedFlops!)} of the FLOPs saved`);
-            return { x: pair.cpt.parameters, y: savedFlops!, title };
-          }),
-      ),
-    })),
+    y,
+    groups: shown.map(({ look, curves }) => ({ look, curves })),
     legend: shown.map(({ language, look }) => ({ label: language, look, as: 'both' })),
   });
-  return [
-    {
-      name: 'transfer-by-language',
-      svg,
-      caption: 'FLOPs saved at the lowest loss of runs from scratch that are done, by language.',
-    },
-  ];
+  return [{ name, svg, caption }];
 }

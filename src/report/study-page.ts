@@ -1,22 +1,23 @@
 /** The page of a study: findings, figures and tables. While a part has nothing to show, it says what it waits for. */
-import { percent } from './numbers.js';
 import { escapeHtml, htmlPage, type Section, sectionsHtml, table } from './page.js';
 import { contourFigures } from './study-contours.js';
 import { type Figure, languageFigures, lossComputeFigures, transferFigures } from './study-figures.js';
 import { probeFigures } from './study-probes.js';
 import { forgettingFigures, replayFigures } from './study-source.js';
+import { summaryHtml } from './study-summary.js';
 import {
   failures,
   fitErrorTable,
   fitNotes,
   forgettingTable,
+  heldOutTable,
   parameterTable,
   runsTable,
   savingsTable,
   sourceEndsTable,
   type TextTable,
 } from './study-tables.js';
-import { finalPairsOf, type StudyView, savingsOf } from './study-view.js';
+import type { StudyView } from './study-view.js';
 import { TOOLTIP } from './tooltip.js';
 
 /** The figures of each part. */
@@ -52,7 +53,7 @@ export const titleOfStudy = ({ name }: StudyView): string => `Study: ${name}`;
 export function studySections(view: StudyView, figures: StudyFigures): Section[] {
   const source = view.source ?? 'source';
   return [
-    { id: 'summary', html: summary(view) },
+    { id: 'summary', html: summaryHtml(view, Object.values(figures).flat()) },
     {
       id: 'loss-compute',
       title: 'Loss against compute',
@@ -145,47 +146,18 @@ function fitsPart({ fits }: StudyView): string {
     const { language, scratch, cpt, scratchCompute, cptCompute } = languageFits;
     const any = [scratch, cpt, scratchCompute, cptCompute].some(fitting => 'fit' in fitting);
     const errors = fitErrorTable(languageFits);
+    const heldOut = heldOutTable(languageFits);
     return `<h3>${escapeHtml(language)}</h3>
 ${any ? scroll(parameterTable(languageFits)) : ''}
 ${errors.rows.length > 0 ? scroll(errors) : ''}
+${heldOut.rows.length > 0 ? scroll(heldOut) : ''}
 ${list(fitNotes(languageFits))}`;
   });
   return `<p class="note">L(N, D) = E + A/N^α + B/(D^β·N^γ), N all parameters, D tokens;
 γ is 0 from scratch, CPT keeps the E, A and α of scratch. Points after warm-up of runs without replay.
 Intervals are the middle 95% of refits to resamples, and need not hold the estimate.
-What is called undetermined could have other values as well.</p>
+What is called open could have other values as well.
+Held out are the largest size, or the last third of the tokens of every run: neither the laws nor, for CPT, the E, A and
+α that they keep were fitted to it.</p>
 ${parts.join('\n')}`;
-}
-
-/** Says how far the study is, and its finding in one sentence for each language. */
-function summary(view: StudyView): string {
-  const findings = findingsOf(view).map(text => `<p class="finding">${escapeHtml(text)}</p>`);
-  const dots = view.areEnds ? 'Every dot is an end of a run, after which the learning rate had been annealed.\n' : '';
-  return `${findings.join('\n')}
-<p class="note">Loss is the mean over held-out tokens, in nats per token.
-FLOPs are 6·N·tokens, N the parameters that every token is multiplied by; a source model's own training is not in them.
-${dots}Where there are several seeds, lines are means and bands reach from the least to the most.
-Point at a dot for its run.</p>`;
-}
-
-/** Returns sentences: how many runs are done, and what CPT saved. */
-export function findingsOf({ rows, curves, targets }: StudyView): string[] {
-  const states = [...new Set(rows.map(({ state }) => state))];
-  const counts = states.map(state => `${rows.filter(row => row.state === state).length} ${state}`);
-  const saved = targets.flatMap(language => {
-    const pairs = finalPairsOf(curves, language).filter(pair => pair.cpt.isDone || savingsOf(pair).cpt);
-    if (pairs.length === 0) return [];
-    const shares = pairs.flatMap(pair => savingsOf(pair).savedFlops ?? []).sort((a, b) => a - b);
-    const reached =
-      shares.length < pairs.length ? `, reached in ${shares.length} of ${pairs.length} pairs of runs` : '';
-    return shares.length > 0
-      ? [`CPT into ${language} saved ${span(shares)} of the FLOPs of scratch at its lowest loss${reached}.`]
-      : [`CPT into ${language} did not reach the lowest loss of scratch.`];
-  });
-  return [...(rows.length > 0 ? [`${rows.length} runs: ${counts.join(', ')}.`] : []), ...saved];
-}
-
-function span(sorted: readonly number[]): string {
-  const [low, high] = [percent(sorted[0]!), percent(sorted.at(-1)!)];
-  return low === high ? low : `${low} to ${high}`;
 }

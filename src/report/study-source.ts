@@ -124,12 +124,41 @@ export function forgettingFigures(view: StudyView): Figure[] {
   if (source === undefined) return [];
   const sizes = sizesOf(view.curves);
   const look = (size: string) => lookOf(sizes.indexOf(size));
-  return targets.flatMap(language => {
+  const figures = targets.flatMap(language => {
     const curves = cptCurves(view, language).filter(({ points }) =>
       points.some(({ sourceLoss }) => sourceLoss !== undefined),
     );
     return [...alongFigure(source, language, curves, look), ...riseFigure(source, language, curves, look)];
   });
+  return [...sizeFigure(source, view), ...figures];
+}
+
+/** Draws how much the source loss rose over CPT without replay, by size, for all languages. */
+function sizeFigure(source: string, view: StudyView): Figure[] {
+  const shown = view.targets.flatMap((language, index) => {
+    const rises = cptCurves(view, language).flatMap(curve => {
+      const rise = curve.replay === 0 && curve.isDone ? sourceLossRise(curve) : undefined;
+      if (rise === undefined) return [];
+      const title = titleOf(curve, `${source} loss ${signed(rise)}`);
+      return [{ seed: curve.seed, dot: { x: curve.parameters, y: rise, title } }];
+    });
+    const seeds = [...new Set(rises.map(({ seed }) => seed))];
+    const curves = seeds.map(seed => rises.filter(rise => rise.seed === seed).map(({ dot }) => dot));
+    return rises.length > 0 ? [{ language, group: { look: lookOf(index), curves } }] : [];
+  });
+  if (shown.length === 0) return [];
+  return [
+    {
+      name: 'forgetting-by-size',
+      svg: curvesPlot({
+        x: { label: 'parameters', scale: 'log' },
+        y: { label: `rise of the ${source} loss (nats per token)`, scale: 'linear', zero: true },
+        groups: shown.map(({ group }) => group),
+        legend: shown.map(({ language, group }) => ({ label: `into ${language}`, look: group.look, as: 'both' })),
+      }),
+      caption: `CPT without replay: rise of the ${source} loss over runs that are done, by size.`,
+    },
+  ];
 }
 
 type LookOfSize = (size: string) => Group['look'];

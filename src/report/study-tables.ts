@@ -10,10 +10,18 @@ export interface TextTable {
   readonly rows: readonly (readonly string[])[];
 }
 
-/** Returns four digits, in powers of ten where there are many before or after the point. */
+const SUPERSCRIPTS = '⁰¹²³⁴⁵⁶⁷⁸⁹';
+/** A parameter below this is 0: no loss changes by it. */
+const ZERO = 1e-9;
+
+/** Returns four digits, with a power of ten where there are many before or after the point. */
 function number(value: number): string {
   const size = Math.abs(value);
-  return value !== 0 && (size < 1e-3 || size >= 1e6) ? value.toExponential(3) : String(Number(value.toPrecision(4)));
+  if (size < ZERO) return '0';
+  if (size >= 1e-3 && size < 1e6) return String(Number(value.toPrecision(4)));
+  const [digits, exponent] = value.toExponential(3).split('e') as [string, string];
+  const raised = [...String(Number(exponent))].map(digit => (digit === '-' ? '⁻' : SUPERSCRIPTS[Number(digit)]));
+  return `${digits}·10${raised.join('')}`;
 }
 
 type Interval = readonly [number, number] | null;
@@ -35,7 +43,7 @@ export function parameterTable({ scratch, cpt, scratchCompute, cptCompute }: Lan
     const { fit } = fitting;
     const value = name === 'a' || name === 'b' ? fit[name] : fit.parameters[name];
     const interval = held.includes(name) ? 'of scratch' : range(fit.intervals[name]);
-    return [value === null ? 'none' : number(value), isOpen(fit, name) ? `undetermined, ${interval}` : interval];
+    return [value === null ? 'none' : isOpen(fit, name) ? 'open' : number(value), interval];
   };
   const ofLine = (fitting: LanguageFits['scratchCompute'], name: 'k' | 'c') =>
     'missing' in fitting ? ['–', ''] : [number(fitting.fit.parameters[name]), range(fitting.fit.intervals[name])];
@@ -75,6 +83,21 @@ export function fitErrorTable({ scratch, cpt }: LanguageFits): TextTable {
     });
   });
   return { head: ['fit error', 'on runs', 'points', 'objective', 'rms of ln L', 'γ'], rows };
+}
+
+/** Returns how well each law predicts points that it was not fitted to. */
+export function heldOutTable({ heldOut }: LanguageFits): TextTable {
+  const rows = heldOut.flatMap(({ strategy, holdout, result }) => {
+    if ('missing' in result) return [];
+    return result.laws.map(({ law, fitted, heldOut: error, worst }) => [
+      `${law} law`,
+      strategy === 'cpt' ? 'CPT' : strategy,
+      holdout === 'largest' ? 'largest size' : 'last third of tokens',
+      String(result.points),
+      ...[fitted, error, worst].map(value => `${(100 * value).toFixed(2)}%`),
+    ]);
+  });
+  return { head: ['error held out', 'on runs', 'held out', 'points', 'rms fitted', 'rms held out', 'worst'], rows };
 }
 
 /** Says why fits are missing, and repeats the warnings of those that are there. */

@@ -1,11 +1,19 @@
 /** A study as its page shows it: plain data, so that it can come from run folders or from a table of points alone. */
 import type { ComputeFit } from '../scaling/compute-line.js';
 import type { LawFitResult } from '../scaling/fit-result.js';
+import type { HoldoutResult } from '../scaling/holdout.js';
 import type { Used } from '../scaling/points.js';
 import { type CurvePoint, firstReaches, type Savings, savingsAtEqualLoss } from '../scaling/savings.js';
 
 /** A fit and the rows that it used, or why there is none. */
 export type Fitting<Fit> = { readonly fit: Fit; readonly used: Used } | { readonly missing: string };
+
+/** How the laws of a strategy predict points that neither they nor the law of scratch was fitted to. */
+export interface StudyHoldout {
+  readonly strategy: 'scratch' | 'cpt';
+  readonly result: HoldoutResult | { readonly missing: string };
+  readonly holdout: 'largest' | 'last';
+}
 
 /** The laws of one target language. */
 export interface LanguageFits {
@@ -14,6 +22,7 @@ export interface LanguageFits {
   readonly cpt: Fitting<LawFitResult>;
   readonly scratchCompute: Fitting<ComputeFit>;
   readonly cptCompute: Fitting<ComputeFit>;
+  readonly heldOut: readonly StudyHoldout[];
 }
 
 export interface StudyCurvePoint extends CurvePoint {
@@ -120,6 +129,13 @@ export const finalPairsOf = (curves: readonly StudyCurve[], language: string): P
   pairsOf(curves, language).filter(({ scratch }) => scratch.isDone);
 
 export const savingsOf = ({ scratch, cpt }: Pair): Savings => savingsAtEqualLoss(scratch.points, cpt.points)!;
+
+/** Returns how much lower CPT ends than scratch after the same tokens, in nats; undefined where scratch has no such end. */
+export function gainOf({ scratch, cpt }: Pair): number | undefined {
+  const last = cpt.points.at(-1)!;
+  const same = scratch.points.find(({ tokens }) => tokens === last.tokens);
+  return same && same.loss - last.loss;
+}
 
 /** CPT after `tokens`, and how many tokens scratch needed for the same loss. */
 export interface TransferPoint {

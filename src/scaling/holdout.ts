@@ -44,6 +44,9 @@ const STARTS = 40;
 /** The share of a run's tokens after which its points are held out. */
 const LAST_FROM = 2 / 3;
 
+/** The law of scratch whose E, A and α the laws of CPT keep, in each split of the points. */
+export type ScratchOfSplit = (split: number) => LawParameters;
+
 /**
  * Compares the laws of scratch, or of CPT with what they keep of a scratch fit, by their errors at points held out.
  * @throws UserError when too few points are left to fit a law to, or none is held out
@@ -52,18 +55,24 @@ export function compareHeldOut(
   points: readonly RunPoint[],
   holdout: Holdout,
   fits: Readonly<Record<ComparedLaw, LawParameters>>,
-  scratch?: LawParameters,
+  scratch?: ScratchOfSplit,
 ): HoldoutResult {
-  const problems: Readonly<Record<ComparedLaw, Problem>> = scratch
-    ? { chinchilla: cptWithoutGamma(scratch), extended: cptProblem(scratch) }
-    : { chinchilla: CHINCHILLA, extended: EXTENDED };
   const splits = splitsOf(points, holdout);
-  for (const split of splits) checkSplit(split, problems.extended, holdout);
+  const problems = splits.map((_, s): Readonly<Record<ComparedLaw, Problem>> => {
+    const kept = scratch?.(s);
+    return kept
+      ? { chinchilla: cptWithoutGamma(kept), extended: cptProblem(kept) }
+      : { chinchilla: CHINCHILLA, extended: EXTENDED };
+  });
+  splits.forEach((split, s) => {
+    checkSplit(split, problems[s]!.extended, holdout);
+  });
   const laws = (['chinchilla', 'extended'] as const).map((law): HeldOutError => {
     const errors = splits.map((split, s) => {
       const random = new Random(0, 'holdout', law, s);
-      const starts = [fits[law], ...randomStarts(split.fitted, problems[law], STARTS, random)];
-      const found = fitFrom(split.fitted, problems[law], starts).law;
+      const problem = problems[s]![law];
+      const starts = [fits[law], ...randomStarts(split.fitted, problem, STARTS, random)];
+      const found = fitFrom(split.fitted, problem, starts).law;
       return { fitted: errorsOf(found, split.fitted), heldOut: errorsOf(found, split.heldOut) };
     });
     const heldOut = errors.flatMap(each => each.heldOut);
@@ -79,6 +88,30 @@ export function compareHeldOut(
   return { holdout, points: splits.reduce((sum, { heldOut }) => sum + heldOut.length, 0), laws, best };
 }
 
+/**
+ * Fits the law of scratch without what a comparison of CPT holds out, so that nothing of it is known: without the sizes
+ * from the largest of CPT on, or without the last third of every run.
+ * @param law the law fitted to all points of scratch
+ * @throws UserError when too few points are left to fit it to
+ */
+export function scratchWithout(
+  scratch: readonly RunPoint[],
+  cpt: readonly RunPoint[],
+  holdout: 'largest' | 'last',
+  law: LawParameters,
+): LawParameters {
+  const split = holdout === 'largest' ? splitBelow(scratch, largestOf(cpt)) : splitsOf(scratch, holdout)[0]!;
+  checkSplit(split, CHINCHILLA, holdout);
+  const random = new Random(0, 'holdout', 'scratch');
+  return fitFrom(split.fitted, CHINCHILLA, [law, ...randomStarts(split.fitted, CHINCHILLA, STARTS, random)]).law;
+}
+
+const largestOf = (points: readonly RunPoint[]): number =>
+  points.reduce((most, { parameters }) => Math.max(most, parameters), 0);
+
+const splitBelow = (points: readonly RunPoint[], size: number): Split =>
+  splitBy(points, ({ parameters }) => parameters >= size);
+
 const errorsOf = (law: LawParameters, points: readonly RunPoint[]): number[] =>
   points.map(({ parameters, tokens, loss }) => Math.log(lossAt(law, parameters, tokens) / loss));
 
@@ -89,10 +122,7 @@ export function splitsOf(points: readonly RunPoint[], holdout: Holdout): Split[]
     const folds = Array.from(order, place => place % holdout);
     return Array.from({ length: holdout }, (_, fold) => splitBy(points, (_point, i) => folds[i] === fold));
   }
-  if (holdout === 'largest') {
-    const largest = points.reduce((most, { parameters }) => Math.max(most, parameters), 0);
-    return [splitBy(points, ({ parameters }) => parameters === largest)];
-  }
+  if (holdout === 'largest') return [splitBelow(points, largestOf(points))];
   const runOf = ({ run, parameters }: RunPoint) => run ?? `${parameters} parameters`;
   const ends = new Map<string, number>();
   for (const point of points) ends.set(runOf(point), Math.max(ends.get(runOf(point)) ?? 0, point.tokens));

@@ -1,6 +1,7 @@
 /** How far the runs of a study are. The state is read from the runs' folders, so that nothing can go stale. */
 import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
 import { listCheckpoints } from '../checkpoint/find.js';
 import { isClaimed } from '../claim.js';
@@ -111,10 +112,13 @@ export function writePlan(plan: StudyPlan): void {
 
 /** Whether a plan holds every run of an earlier one unchanged. */
 function isGrown(earlier: StudyPlan, plan: StudyPlan): boolean {
-  const runs = new Map(plan.runs.map(run => [run.name, JSON.stringify(run)]));
+  const runs = new Map(plan.runs.map(run => [run.name, run]));
   const isSame = earlier.name === plan.name && earlier.folder === plan.folder && earlier.source === plan.source;
-  return isSame && earlier.runs.every(run => runs.get(run.name) === JSON.stringify(run));
+  return isSame && earlier.runs.every(run => isDeepStrictEqual(asRead(runs.get(run.name)), asRead(run)));
 }
+
+/** Returns a run as it is in a file: without fields that are not defined. */
+const asRead = (run: PlannedRun | undefined): unknown => run && JSON.parse(JSON.stringify(run));
 
 /**
  * Reads the plan of a study's folder.

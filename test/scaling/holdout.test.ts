@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { coverageOf } from '../../src/scaling/coverage.js';
 import { CHINCHILLA, EXTENDED, fitLaw } from '../../src/scaling/fit.js';
-import { compareHeldOut, splitsOf } from '../../src/scaling/holdout.js';
+import { compareHeldOut, scratchWithout, splitsOf } from '../../src/scaling/holdout.js';
 import type { LawParameters } from '../../src/scaling/law.js';
 import { makePlan } from '../../src/scaling/plan.js';
 import { ALONG_RUNS, cptLaw, pointsOn, scratchLaw } from '../support/laws.js';
@@ -52,9 +52,27 @@ describe('laws are judged by points held out', () => {
   test('of CPT, with what they keep of the scratch fit', () => {
     const points = pointsOn(cptLaw, ALONG_RUNS, { noise: 1e-3 });
     const fits = { chinchilla: { ...cptLaw, gamma: 0 }, extended: cptLaw };
-    const { best, laws } = compareHeldOut(points, 'last', fits, scratchLaw);
+    const { best, laws } = compareHeldOut(points, 'last', fits, () => scratchLaw);
     expect(best).toBe('extended');
     expect(laws[1]!.heldOut).toBeLessThan(3e-3);
+  });
+
+  test('and what they keep of scratch can be fitted without what is held out', () => {
+    const scratch = pointsOn(scratchLaw, ALONG_RUNS);
+    // the largest size alone is far off the law: a fit that had seen it would be drawn towards it
+    const bent = scratch.map(point => (point.parameters === 5534e6 ? { ...point, loss: 2 * point.loss } : point));
+    const cpt = pointsOn(cptLaw, ALONG_RUNS);
+    expect(scratchWithout(bent, cpt, 'largest', scratchLaw).E).toBeCloseTo(scratchLaw.E, 3);
+    expect(fitLaw(bent, CHINCHILLA).law.E).not.toBeCloseTo(scratchLaw.E, 3);
+    // CPT of smaller sizes alone: scratch does without all that are as large as its largest
+    const small = cpt.filter(({ parameters }) => parameters < 5534e6);
+    const bentToo = bent.map(point =>
+      point.parameters === Math.max(...small.map(({ parameters }) => parameters))
+        ? { ...point, loss: 2 * point.loss }
+        : point,
+    );
+    expect(scratchWithout(bentToo, small, 'largest', scratchLaw).E).toBeCloseTo(scratchLaw.E, 3);
+    expect(scratchWithout(scratch, cpt, 'last', scratchLaw).beta).toBeCloseTo(scratchLaw.beta, 3);
   });
 
   test('and a plan says where they disagree', () => {

@@ -48,7 +48,7 @@ describe('a study that is done', () => {
   });
 
   test('the page stands alone, and has a figure of every kind for every language', () => {
-    expect(page.replaceAll(/xmlns(:\w+)?="[^"]*"/g, '')).not.toMatch(/https?:|src=|href=/);
+    expect(page.replaceAll(/xmlns(:\w+)?="[^"]*"/g, '')).not.toMatch(/https?:|src=|href="[^#]/);
     expect(page).not.toMatch(/NaN|Infinity|undefined|Waits for/);
     const names = studyFigures(study, fits).map(({ name }) => name);
     const kinds = ['loss-compute', 'flops-saved', 'transferred', 'equal-loss', 'forgetting', 'forgetting-by-share'];
@@ -57,8 +57,12 @@ describe('a study that is done', () => {
       ...kinds.map(kind => `${kind}-${language}`),
       ...replay.map(([account, side]) => `replay-${language}-0.8M-${account}-${side}`),
     ]);
-    expect(names.sort()).toEqual([...expected, 'transfer-by-language'].sort());
-    expect(page.match(/<svg/g)).toHaveLength(names.length);
+    expect(names.sort()).toEqual(
+      [...expected, 'transfer-by-language', 'gain-by-language', 'forgetting-by-size'].sort(),
+    );
+    // each of the seven findings shows a small one too, whose dots have no texts
+    expect(page.match(/<svg/g)).toHaveLength(names.length + 7);
+    expect(page.match(/<article class="card" data-verdict="[a-z ]+">/g)).toHaveLength(7);
   });
 
   test('every run is in the table, and every point of its kind in the figure', () => {
@@ -91,13 +95,13 @@ describe('a study that is done', () => {
       expect(JSON.parse(text).used.excluded).toEqual({ warmup: 0 });
     }
     const pictures = readdirSync(join(out, 'figures'));
-    expect(pictures.filter(name => name.endsWith('.svg'))).toHaveLength(21);
+    expect(pictures.filter(name => name.endsWith('.svg'))).toHaveLength(23);
     const png = readFileSync(join(out, 'figures', 'equal-loss-fr.png'));
     expect([...png.subarray(1, 4)]).toEqual([...Buffer.from('PNG')]);
 
     expect(targetsOfPoints(read)).toEqual(['fr', 'ru']);
     const alone = pageOfStudy(viewOfPoints('points', read, fits));
-    expect(alone.match(/<svg/g)).toHaveLength(21);
+    expect(alone.match(/<svg/g)).toHaveLength(23 + 7);
     expect(alone).not.toContain('id="runs"');
   });
 
@@ -182,7 +186,8 @@ describe('a study on its way', () => {
     const study = await readStudy(makeStudy(join(root, 'empty')).folder);
     const page = studyPage(study, fitsOf(study));
     expect(page).not.toContain('<svg');
-    expect(page.match(/Waits for/g)).toHaveLength(5);
+    expect(page.match(/<p class="note">Waits for/g)).toHaveLength(5);
+    expect(page.match(/<article class="card" data-verdict="open">/g)).toHaveLength(7);
     expect(page).toContain('The study asks for no replay.');
     expect(page).toContain('12 runs: 8 pending, 4 waiting.');
     expect(page).toContain('the law of scratch is missing: no run of this kind has points yet');
@@ -211,7 +216,7 @@ test('a study of two sizes has numbers throughout, and says what its laws lack',
   const fits = fitsOf(study);
   const page = studyPage(study, fits);
   expect(page).not.toMatch(/NaN|Infinity|undefined/);
-  expect(page).toMatch(/<td>α<\/td><td>[^<]*<\/td><td>undetermined, /);
+  expect(page).toMatch(/<td>α<\/td><td>open<\/td>/);
   expect(page).toContain('the law of scratch: too few sizes (2): E, A and alpha need at least 3');
   expect(page).toContain('The points do not determine the law of scratch and cpt');
   const { scratch } = fits[0]!;

@@ -170,6 +170,18 @@ test('a study grows by what its file asks for besides, and keeps what it has', a
   await expect(runStudy(changed, { execute: diary().execute })).rejects.toThrow(/holds a study with other runs/);
 });
 
+test('a study of lines with several ends grows too: their runs are read back with their fields in another order', async () => {
+  const ends = { tokensPerParameter: [1, 2] };
+  const size = (name: string) => ({ name, ...model, seeds: [0, 1] });
+  const first = planIn('grown-ends', { sizes: [size('s')], ends });
+  await runStudy(first, { execute: diary().execute });
+  const grown = planIn('grown-ends', { sizes: [size('s'), size('m')], ends });
+  const second = diary();
+  expect(await runStudy(grown, { execute: second.execute })).toMatchObject({ status: 'done' });
+  expect(second.started.every(name => name.startsWith('m-'))).toBe(true);
+  expect(second.started).toHaveLength(grown.runs.length - first.runs.length);
+});
+
 test('another study in the same folder is refused', async () => {
   const plan = planIn('same');
   await runStudy(plan, { execute: diary().execute });
