@@ -3,16 +3,25 @@
 // block, and rounds the moments to codes of these. The parameters go by the moments before they are rounded.
 // codes: for each four elements a word of four codes of m, the first in the lowest byte, and one of v.
 // maxima: for each block the largest |m| and the largest v.
+// PARAMETER_BFLOAT: the parameters, an even number, are bf16 in words of two, rounded by chance
+// (lib/stochastic_rounding.wgsl) with `salt`, the tensor's, and `first`, the quads before this window; the f16 copy is
+// one of what they are rounded to.
 // A thread takes QUADS times four elements, in vectors where N is a multiple of 4 (IS_VECTOR). What is beyond N in the
 // last four is taken for 0, and has its codes.
-struct Params { count: u32, beta1: f32, beta2: f32, complement1: f32, complement2: f32, eps: f32, decay: f32 }
+struct Params {
+  count: u32, beta1: f32, beta2: f32, complement1: f32, complement2: f32, eps: f32, decay: f32, salt: u32, first: u32
+}
 struct Schedule { learning_rate: f32, correction1: f32, correction2: f32, step: u32 }
 #include lib/step_health.wgsl
 
 var<storage, read> schedule: Schedule;
 var<storage, read> health: Health;
 var<storage, read> gradient: array<VALUE>;
+#if ${PARAMETER_BFLOAT}
+var<storage, read_write> parameter: array<WORDS>;
+#else
 var<storage, read_write> parameter: array<VALUE>;
+#endif
 var<storage, read_write> codes: array<vec2u>;
 var<storage, read_write> maxima: array<vec2f>;
 #if ${HALF}
@@ -22,6 +31,9 @@ var<uniform> params: Params;
 
 #include lib/reduce.wgsl
 #include lib/moment_codes.wgsl
+#if ${PARAMETER_BFLOAT}
+#include lib/stochastic_rounding.wgsl
+#endif
 
 fn largest_of_four(four: vec4f) -> f32 { return max(max(four.x, four.y), max(four.z, four.w)); }
 
@@ -37,6 +49,31 @@ fn load_gradient(quad: u32) -> vec4f {
 #endif
 }
 
+#if ${PARAMETER_BFLOAT}
+fn widened(words: vec2u) -> vec4f { return vec4f(unpack2x16bfloat(words.x), unpack2x16bfloat(words.y)); }
+
+fn load_parameter(quad: u32) -> vec4f {
+#if ${IS_VECTOR}
+  return widened(parameter[quad]);
+#else
+  var words = vec2u(parameter[2u * quad], 0u);
+  if (4u * quad + 2u < params.count) { words.y = parameter[2u * quad + 1u]; }
+  return widened(words);
+#endif
+}
+
+// Returns what is stored.
+fn store_words(quad: u32, four: vec4f) -> vec4f {
+  let words = rounded_by_chance(four, params.first + quad, scrambled(schedule.step) + params.salt);
+#if ${IS_VECTOR}
+  parameter[quad] = words;
+#else
+  parameter[2u * quad] = words.x;
+  if (4u * quad + 2u < params.count) { parameter[2u * quad + 1u] = words.y; }
+#endif
+  return widened(words);
+}
+#else
 fn load_parameter(quad: u32) -> vec4f {
 #if ${IS_VECTOR}
   return parameter[quad];
@@ -48,22 +85,29 @@ fn load_parameter(quad: u32) -> vec4f {
   return four;
 #endif
 }
+#endif
 
-fn store_parameter(quad: u32, four: vec4f) {
+fn store_parameter(quad: u32, updated: vec4f) {
+#if ${PARAMETER_BFLOAT}
+  let four = store_words(quad, updated);
+#else
+  let four = updated;
 #if ${IS_VECTOR}
   parameter[quad] = four;
-#if ${HALF}
-  half[quad] = HALF_VALUE(four);
-#endif
 #else
   #for e in 4
-  if (4u * quad + ${e}u < params.count) {
-    parameter[4u * quad + ${e}u] = four[${e}];
-#if ${HALF}
-    half[4u * quad + ${e}u] = HALF_VALUE(four[${e}]);
-#endif
-  }
+  if (4u * quad + ${e}u < params.count) { parameter[4u * quad + ${e}u] = four[${e}]; }
   #end
+#endif
+#endif
+#if ${HALF}
+#if ${IS_VECTOR}
+  half[quad] = HALF_VALUE(four);
+#else
+  #for e in 4
+  if (4u * quad + ${e}u < params.count) { half[4u * quad + ${e}u] = HALF_VALUE(four[${e}]); }
+  #end
+#endif
 #endif
 }
 

@@ -2,6 +2,7 @@
 //   report[5*(first + w) …] = largest finite |x|, sum of x² over finite x (f32); zeros, subnormals, not finite (u32)
 // UPDATE: x is AdamW's step before the learning rate and without decay, m * correction1 / (sqrt(v * correction2) +
 // eps). CODED: of moments in 8 bits (lib/moment_codes.wgsl).
+// X_BFLOAT: x is bf16, in words of two.
 // Values are read as bits, since WGSL lets a compiler assume that floats are finite. A workgroup takes a part, in a
 // fixed order; counts are summed in f32, which holds them exactly (ELEMENTS < 2^24).
 struct Params { count: u32, first: u32, eps: f32 }
@@ -41,7 +42,11 @@ fn value_bits(i: u32) -> u32 {
   let root = sqrt(variance_at(i) * health.correction2);
   return bitcast<u32>(mean_at(i) * health.correction1 / (root + params.eps));
 #else
+#if ${X_BFLOAT}
+  return (x[i / 2u] >> (16u * (i % 2u))) << 16u;
+#else
   return x[i];
+#endif
 #endif
 }
 

@@ -139,6 +139,8 @@ export {
   type Precision,
   type TensorOptions,
   type Values,
+  WEIGHT_TYPES,
+  type WeightType,
 } from './model/model.js';
 export { type ModelSize, presetNames, presetSize } from './model/presets.js';
 export type { RopeScaling } from './ops/rope.js';

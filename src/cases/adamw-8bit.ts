@@ -64,8 +64,24 @@ function outermost(
   return codeOf(table, Math.min(1, Math.max(-1, share)));
 }
 
+/** The bound of a value that is rounded to one of the two bf16 around it: a whole step of its last digit. */
+const boundByChance = (bound: Vector, reference: Vector): Vector =>
+  bound.map((value, i) => {
+    const { roundoff, least, tiny } = FORMATS.bf16;
+    const magnitude = Math.abs(reference[i]!) + value;
+    // a subnormal may be taken for 0
+    return value + Math.max(2 * roundoff * magnitude, least) + (magnitude < 2 * tiny ? magnitude : 0);
+  });
+
 export function adamw8bitCase(given: AdamwCase): Case {
-  const { count, isHalf = false, staged = false, inputClass = 'uniform', settings = SETTINGS } = given;
+  const {
+    count,
+    isHalf = false,
+    isBfloat = false,
+    staged = false,
+    inputClass = 'uniform',
+    settings = SETTINGS,
+  } = given;
   const { lr, clipFactor, step } = settings;
   const label = `${count} ${inputClass}`;
   const most = isHalf ? FORMATS.f16.largest / 2 : 2 ** 60;
@@ -78,7 +94,7 @@ export function adamw8bitCase(given: AdamwCase): Case {
   const sizes = codedSizes(count);
   return kernelCase({
     kernel: 'adamw_8bit',
-    shape: `${count}${isHalf ? ', with an f16 copy' : ''}${staged ? ', frozen at first' : ''}`,
+    shape: `${count}${isBfloat ? ', bf16' : ''}${isHalf ? ', with an f16 copy' : ''}${staged ? ', frozen at first' : ''}`,
     inputClass,
     inputs: {
       gradient: values('gradient'),
@@ -87,7 +103,9 @@ export function adamw8bitCase(given: AdamwCase): Case {
       health: sent([2, clipFactor, 0, 0, 1, 0, ...corrections]),
     },
     outputs: {
-      parameter: updated(values('parameter')),
+      parameter: updated(
+        isBfloat ? drawn(inputClass, `parameter ${label}`, count, { most, type: 'bf16' }) : values('parameter'),
+      ),
       codes: updated(new Input('u8', sizes.codes, () => Float64Array.from(coded().codes), true)),
       maxima: updated(new Input('f32', sizes.maxima, () => Float64Array.from(coded().maxima))),
       ...(isHalf && { half: { type: 'f16', count } }),
@@ -107,9 +125,10 @@ export function adamw8bitCase(given: AdamwCase): Case {
       const moments = { codes: zeros(sizes.codes), maxima: zeros(sizes.maxima) };
       place({ values: after.m, bound: bounds.m }, CODES.m, 0, moments);
       place({ values: after.v, bound: bounds.v }, CODES.v, 1, moments);
-      const half = { reference: after.parameter, bound: storedBound(bounds.parameter, after.parameter, 'f16') };
+      const bound = isBfloat ? boundByChance(bounds.parameter, after.parameter) : bounds.parameter;
+      const half = { reference: after.parameter, bound: storedBound(bound, after.parameter, 'f16') };
       return {
-        parameter: { reference: after.parameter, bound: bounds.parameter },
+        parameter: { reference: after.parameter, bound },
         ...moments,
         ...(isHalf && { half }),
       };

@@ -23,6 +23,8 @@ export interface AdamwCase {
   readonly count: number;
   /** Whether a copy of the parameter in f16 is kept. */
   readonly isHalf?: boolean;
+  /** Whether the parameter is bf16, rounded by chance (with moments in 8 bits). */
+  readonly isBfloat?: boolean;
   /** Frozen at first: it goes by the corrections of its own schedule. */
   readonly staged?: boolean;
   readonly inputClass?: InputClass;

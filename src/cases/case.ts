@@ -9,7 +9,7 @@ import type { KernelCall, Operand } from '../kernels/call.js';
 import type { ElementType } from '../kernels/element-type.js';
 import type { VariantTable } from '../kernels/variants.js';
 import { columnSumBound } from '../numerics/bounds.js';
-import { type Format, type InputClass, type InputOptions, inputValues, type StoredType } from '../numerics/inputs.js';
+import { type Format, type InputClass, type InputOptions, inputValues } from '../numerics/inputs.js';
 import type { Vector } from '../numerics/reference.js';
 
 export class Input<Type extends ElementType = ElementType> {
@@ -47,7 +47,7 @@ export const words = (count: number, make: () => ArrayLike<number>): Input<'u32'
   new Input('u32', count, () => Float64Array.from(make()), true);
 
 /** What a kernel writes: numbers, or codes of numbers in their order, of which neighbours differ by 1. */
-export type OutputType = StoredType | 'u8';
+export type OutputType = Format | 'u8';
 
 export interface Output {
   readonly type: OutputType;

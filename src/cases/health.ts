@@ -39,13 +39,19 @@ const reportOfParts = (count: number) => ({ type: 'f32', count: HEALTH_WORDS * h
 const reports = ({ report }: Readonly<Record<string, ArrayLike<number>>>): boolean =>
   Array.from(report!).some((word, i) => i % HEALTH_WORDS === HEALTH_WORDS - 1 && word !== 0);
 
-export function tensorHealthCase(given: { readonly count: number; readonly inputClass?: InputClass }): Case {
-  const { count, inputClass = 'uniform' } = given;
+interface TensorHealthCase {
+  readonly count: number;
+  readonly type?: 'f32' | 'bf16';
+  readonly inputClass?: InputClass;
+}
+
+export function tensorHealthCase({ count, type = 'f32', inputClass = 'uniform' }: TensorHealthCase): Case {
+  const most = Math.sqrt(largest / PART) / 2;
   return kernelCase({
     kernel: 'tensor_health',
-    shape: `${count}`,
+    shape: `${count}${type === 'bf16' ? ', bf16' : ''}`,
     inputClass,
-    inputs: { x: drawn(inputClass, `x ${count} ${inputClass}`, count, { most: Math.sqrt(largest / PART) / 2 }) },
+    inputs: { x: drawn(inputClass, `x ${count} ${inputClass}`, count, { most, type }) },
     outputs: { report: reportOfParts(count) },
     expected: ({ x }) => ({ report: reportOf(x, 0) }),
     calls: (variants, operands) => tensorHealth(variants, count, 0, operands),

@@ -69,7 +69,7 @@ function checkTokenizer(folder: string, { vocabSize }: ModelConfig): void {
 /**
  * Loads a model folder onto a device, piece by piece: beside the device's memory it takes a few MiB. With `trainable`
  * false, matrices stay in the two-byte type that they all have in the files, where the adapter can read it; else they
- * become f32.
+ * become f32, or are rounded to the `weightType` that is asked for.
  * @throws UserError as `openModel`, or when a weight is not finite.
  * @example
  * import { loadModel, openDevice } from 'babelgrad';
@@ -86,10 +86,11 @@ export async function loadModel(
   const { config, weights, notes } = openModel(folder);
   try {
     for (const note of notes) onNote?.(note);
-    const matrixType = options.trainable === false ? matrixTypeOf(weights, config, device.adapter) : 'f32';
+    const { trainable = true, weightType = 'f32' } = options;
+    const held = trainable ? 'f32' : matrixTypeOf(weights, config, device.adapter);
     const source = (spec: ParameterSpec) =>
-      spec.decay && matrixType !== 'f32' ? bitsOf(weights, spec) : valuesOf(weights, spec);
-    return await Model.create(device, config, source, { ...options, matrixType });
+      spec.decay && held !== 'f32' ? bitsOf(weights, spec) : valuesOf(weights, spec);
+    return await Model.create(device, config, source, { ...options, matrixType: trainable ? weightType : held });
   } finally {
     weights.close();
   }

@@ -45,7 +45,9 @@ export function showDryRun(terminal: Terminal, dry: DryRun, time: RunTime): Comm
       `${showBytes(checkpoints.kept * checkpointBytes)}`,
   );
   terminal.print(showTime(time));
-  terminal.print(`device memory, checkpointing: ${run.checkpointing}, moments: ${run.momentType}`);
+  terminal.print(
+    `device memory, checkpointing: ${run.checkpointing}, moments: ${run.momentType}, weights: ${run.weightType}`,
+  );
   const names = {
     parameters: 'parameters',
     gradients: 'gradients',
@@ -73,6 +75,7 @@ export function showDryRun(terminal: Terminal, dry: DryRun, time: RunTime): Comm
     microBatches,
     checkpointing: run.checkpointing,
     momentType: run.momentType,
+    weightType: run.weightType,
     flops,
     sources: mixtureOfSources(run.sources),
     passes: passesOf(run),

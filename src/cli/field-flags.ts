@@ -15,6 +15,7 @@ export const STEP_FIELDS: readonly FieldName[] = [
   'checkpointing',
   'precision',
   'momentType',
+  'weightType',
 ];
 
 /** The fields that only a run with a source model has. */
@@ -39,6 +40,7 @@ export const FIELD_GROUPS: Readonly<Record<string, readonly FieldName[]>> = {
   ],
   'Optimizer:': [
     'momentType',
+    'weightType',
     'optimizerState',
     'freezeBodyTokens',
     'emaDecay',

@@ -23,8 +23,8 @@ export const codedSizes = (count: number) => ({
 });
 
 /**
- * Updates as `adamw` does, with `codes` and `maxima` of the shapes above in the place of m and v. Long tensors are
- * taken window by window.
+ * Updates as `adamw` does, with `codes` and `maxima` of the shapes above in the place of m and v. A parameter in bf16 is
+ * rounded by chance, which `salt` makes another for each tensor. Long tensors are taken window by window.
  */
 export function adamw8bit(
   variants: VariantTable,
@@ -33,6 +33,7 @@ export function adamw8bit(
   operands: Record<'gradient' | 'schedule' | 'health' | 'parameter' | 'codes' | 'maxima', Operand> & {
     half?: Operand | undefined;
   },
+  salt = 0,
 ): KernelCall[] {
   const { gradient, schedule, health, parameter, codes, maxima, half } = operands;
   checkIndexable('adamw_8bit', count);
@@ -42,6 +43,8 @@ export function adamw8bit(
     ...reduceConstants(sharing),
     ...vectorConstants(vector),
     QUADS: QUADS / sharing.workgroup,
+    PARAMETER_BFLOAT: parameter.type === 'bf16',
+    WORDS: vector > 1 ? 'vec2u' : 'u32',
     HALF: half !== undefined,
     HALF_VALUE: valueType('f16', vector),
     STAGED: staged,
@@ -58,7 +61,12 @@ export function adamw8bit(
     kernelCall('adamw_8bit', {
       constants,
       operands: { schedule, health, ...window.operands },
-      params: { count: Math.min(MOMENT_BLOCK * window.count, count - MOMENT_BLOCK * window.start), ...settings },
+      params: {
+        count: Math.min(MOMENT_BLOCK * window.count, count - MOMENT_BLOCK * window.start),
+        ...settings,
+        salt,
+        first: QUADS * window.start,
+      },
       workgroups: linearGrid(window.count),
     }),
   );

@@ -4,7 +4,7 @@ import { floatsOfHalves, wordsOfHalves } from '../half.js';
 
 /**
  * What a buffer holds. f16 and bf16 are storage only: kernels compute in f32. bf16 is what weights may be stored in: it
- * is read (kernels/lib/bfloat.wgsl) by products as B, by the embedding as its table, and by `cast`; nothing writes it.
+ * is read (kernels/lib/bfloat.wgsl) by products as B, by the embedding as its table, and by `cast`; AdamW writes it.
  * u8 are codes of moments (kernels/lib/moment_codes.wgsl), four in a word.
  */
 export const ELEMENT_TYPES = ['f32', 'f16', 'bf16', 'u32', 'u8'] as const;

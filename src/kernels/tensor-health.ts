@@ -17,7 +17,7 @@ export function tensorHealth(
   first: number,
   { x, report }: Record<'x' | 'report', Operand>,
 ): KernelCall[] {
-  return calls(variants, { count, first, eps: 0 }, { x: [x, MOMENT_BLOCK] }, { report });
+  return calls(variants, { count, first, eps: 0 }, { x: [x, MOMENT_BLOCK] }, { report }, x.type === 'bf16');
 }
 
 /** Moments as AdamW keeps them: in f32, or in 8 bits (see `adamw8bit`). */
@@ -46,6 +46,7 @@ function calls(
   { count, first, eps }: Readonly<Record<'count' | 'first' | 'eps', number>>,
   tensors: Readonly<Record<string, RowOperand>>,
   others: Readonly<Record<string, Operand>>,
+  X_BFLOAT = false,
 ): KernelCall[] {
   const blocks = Math.ceil(count / MOMENT_BLOCK);
   return rowWindows(variants.maxBindingBytes, blocks, tensors, ELEMENTS_PER_PART / MOMENT_BLOCK).map(window => {
@@ -57,6 +58,7 @@ function calls(
         ELEMENTS: ELEMENTS_PER_PART,
         UPDATE: 'health' in others,
         CODED: 'codes' in tensors,
+        X_BFLOAT,
       },
       operands: { ...window.operands, ...others },
       params: { count: own, first: first + start / ELEMENTS_PER_PART, eps },

@@ -3,6 +3,7 @@ import { Arena } from '../autograd/arena.js';
 import { Graph } from '../autograd/graph.js';
 import { plan } from '../autograd/plan.js';
 import { persistent, showShape, sizeOf, type Tensor } from '../autograd/tensor.js';
+import { bfloatsOf } from '../bfloat.js';
 import { UserError } from '../errors.js';
 import type { Device } from '../gpu/device.js';
 import type { Memory } from '../gpu/memory.js';
@@ -35,10 +36,18 @@ export type ParameterSource = (spec: ParameterSpec) => Values | Promise<Values> 
 export const PRECISIONS = ['f32', 'f16'] as const;
 export type Precision = (typeof PRECISIONS)[number];
 
+export const WEIGHT_TYPES = ['f32', 'bf16'] as const;
+export type WeightType = (typeof WEIGHT_TYPES)[number];
+
 export interface ModelOptions {
   readonly precision?: Precision;
   /** The table that says which variants of kernels the model runs with; by default the shipped ones. */
   readonly variants?: VariantTable | undefined;
+  /**
+   * What a model that is trained keeps its matrices in; f32 by default. bf16 is rounded by chance at every update, and
+   * needs AdamW's moments in 8 bits and matrices of an even number of elements.
+   */
+  readonly weightType?: WeightType | undefined;
   /**
    * Whether the model may be trained, as by default. A model that is only used can keep its matrices in the two-byte
    * type of its checkpoint: this halves the memory, and the results are the same to the bit.
@@ -51,8 +60,8 @@ export type MatrixType = 'f32' | 'f16' | 'bf16';
 
 export interface TensorOptions extends ModelOptions {
   /**
-   * A two-byte type is allowed only where the model is not trained, and where every matrix has an even number of
-   * elements.
+   * What matrices are kept in, `weightType` by default. A two-byte type is allowed only where every matrix has an even
+   * number of elements.
    */
   readonly matrixType?: MatrixType | undefined;
 }
@@ -113,7 +122,7 @@ export class ModelTensors implements ForwardTensors {
    * @throws UserError when the configuration is not sound, a weight exceeds the adapter's limits, or it has no f16.
    */
   constructor(memory: Memory, config: ModelConfig, options: TensorOptions = {}) {
-    const { precision = 'f32', variants, trainable = true, matrixType = 'f32' } = options;
+    const { precision = 'f32', variants, trainable = true, weightType = 'f32', matrixType = weightType } = options;
     this.config = validateModelConfig(config);
     if (precision === 'f16' && !memory.adapter.features.includes('shader-f16')) {
       throw new UserError(`the adapter '${memory.adapter.name}' has no f16 (shader-f16); use precision f32`);
@@ -129,6 +138,13 @@ export class ModelTensors implements ForwardTensors {
     const matrices = this.groups.filter(({ decay }) => decay);
     const norms = this.groups.filter(({ decay }) => !decay);
     const isStored = matrixType !== 'f32';
+    const odd = isStored && this.specs.find(({ decay, shape }) => decay && sizeOf(shape) % 2 !== 0);
+    if (odd) {
+      throw new UserError(
+        `'${odd.name}' ${showShape(odd.shape)} has an odd number of elements, which ${matrixType} has no place for: ` +
+          'use weightType f32',
+      );
+    }
     const arenas: Arena[] = [];
     const arena = (...made: ConstructorParameters<typeof Arena>) => {
       arenas.push(new Arena(...made));
@@ -216,9 +232,12 @@ export class Model extends ModelTensors {
       for (const spec of model.specs) {
         const values = await source(spec);
         const { group, first } = model.place(spec.name);
-        const { buffer, offsetBytes, elementBytes } = rangeOfPart(model.weight(group), first);
+        const tensor = model.weight(group);
+        const { dtype } = tensor;
+        const { buffer, offsetBytes, elementBytes } = rangeOfPart(tensor, first);
         let given = 0;
-        for (const piece of ArrayBuffer.isView(values) ? [values] : values) {
+        for (const part of ArrayBuffer.isView(values) ? [values] : values) {
+          const piece = dtype === 'bf16' && part instanceof Float32Array ? bfloatsOf(part) : part;
           if (piece.BYTES_PER_ELEMENT !== elementBytes) {
             throw new Error(
               `'${spec.name}' takes ${elementBytes} bytes a value, and was given ${piece.BYTES_PER_ELEMENT}`,

@@ -197,7 +197,7 @@ export function traceUpdate(
         };
         if ('codes' in moments) {
           const coded = { codes: bind(moments.codes), maxima: bind(moments.maxima) };
-          return adamw8bit(variants, counts[i]!, adamwSettings, { ...operands, ...coded });
+          return adamw8bit(variants, counts[i]!, adamwSettings, { ...operands, ...coded }, i);
         }
         return adamw(variants, counts[i]!, adamwSettings, { ...operands, m: bind(moments.m), v: bind(moments.v) });
       },

@@ -4,7 +4,7 @@ import { stagesSchema } from '../data/shares.js';
 import { UserError } from '../errors.js';
 import { modelSchema } from '../model/config.js';
 import { CHECKPOINTING } from '../model/llama.js';
-import { PRECISIONS } from '../model/model.js';
+import { PRECISIONS, WEIGHT_TYPES } from '../model/model.js';
 import { presetNames } from '../model/presets.js';
 import { ADAMW_DEFAULTS } from '../optim/adamw.js';
 import { ANNEAL_SHAPES, COOLDOWN_SHAPES, SCHEDULES } from '../optim/schedule.js';
@@ -64,6 +64,9 @@ const trainFields = {
   momentType: z
     .enum(MOMENT_TYPES)
     .describe("8bit: AdamW's moments of matrices in blocks of 256 that share a maximum, 2 bytes a parameter, not 8"),
+  weightType: z
+    .enum(WEIGHT_TYPES)
+    .describe('bf16: matrices in 2 bytes a parameter, not 4, each update rounded by chance; with momentType 8bit'),
   memory: z
     .string()
     .regex(/^\d+(\.\d+)?\s?(MB|GB|MiB|GiB)$/, { error: 'it is no size such as 24GB, 16GiB or 500MB' })
@@ -165,6 +168,7 @@ export const defaults = {
   checkpointing: 'none',
   precision: 'f32',
   momentType: 'f32',
+  weightType: 'f32',
   schedule: 'cosine',
   warmup: 0.05,
   minLearningRateRatio: 0.1,

@@ -36,7 +36,7 @@ export function fitMemory(
   const { peak } = runMemory(adapter, least);
   throw new UserError(
     `memory ${config.memory}: the run takes ${mebibytes(peak)} at least (${showChoices(least)}); use precision f16, ` +
-      'a shorter contextLength, a smaller model, or more memory',
+      'weightType bf16, a shorter contextLength, a smaller model, or more memory',
   );
 }
 

@@ -6,7 +6,7 @@ import { UserError } from '../errors.js';
 import { checkWindow, countParameters, flopsPerToken, type ModelConfig, modelSchema } from '../model/config.js';
 import { modelConfig } from '../model/fields.js';
 import { CHECKPOINTING } from '../model/llama.js';
-import { PRECISIONS } from '../model/model.js';
+import { PRECISIONS, WEIGHT_TYPES } from '../model/model.js';
 import { recipeFor } from '../model/recipe.js';
 import { ANNEAL_SHAPES, COOLDOWN_SHAPES, SCHEDULES } from '../optim/schedule.js';
 import { WIRE_TYPES } from '../parallel/all-reduce.js';
@@ -65,6 +65,7 @@ export const resolvedSchema = z.object({
   checkpointing: z.enum(CHECKPOINTING).default('none'),
   precision: z.enum(PRECISIONS).default('f32'),
   momentType: z.enum(MOMENT_TYPES).default('f32'),
+  weightType: z.enum(WEIGHT_TYPES).default('f32'),
   schedule: z.object({
     schedule: z.enum(SCHEDULES),
     learningRate: z.number(),
@@ -180,6 +181,7 @@ export function resolveRun(config: RunConfig, { data, maxBindingBytes, from }: R
     checkpointing: config.checkpointing,
     precision: config.precision,
     momentType: config.momentType,
+    weightType: weightTypeOf(config),
     schedule: scheduleOf(config, model, from?.origin),
     optimizerState: optimizerStateOf(config, from?.origin),
     dataOrder: dataOrderOf(config, from?.origin),
@@ -208,6 +210,21 @@ export function resolveRun(config: RunConfig, { data, maxBindingBytes, from }: R
     gradientType: config.gradientType,
     adapter: config.adapter ?? null,
   };
+}
+
+/**
+ * Returns what matrices are kept in. @throws UserError for bf16 with what it cannot be updated by: moments in f32, an
+ * average of weights, and diloco, whose outer step moves weights too.
+ */
+function weightTypeOf({ weightType, momentType, emaDecay, parallel }: RunConfig): RunConfig['weightType'] {
+  if (weightType === 'f32') return weightType;
+  const faults = [
+    ...(momentType === '8bit' ? [] : ['momentType f32 (use 8bit)']),
+    ...(emaDecay === undefined ? [] : ['emaDecay (leave it out)']),
+    ...(parallel === 'data' ? [] : [`parallel ${parallel} (use data)`]),
+  ];
+  if (faults.length === 0) return weightType;
+  throw new UserError(`weightType ${weightType} does not go with ${faults.join(' and ')}`);
 }
 
 /** Returns the decay of the average. @throws UserError with diloco, whose ranks each have weights of their own. */

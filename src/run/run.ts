@@ -137,10 +137,10 @@ async function startFresh(config: RunConfig, options: StartOptions): Promise<Run
       variantsForStart(device.adapter, resolved, config, search),
     );
     const run = { ...resolved, kernels };
-    const { precision } = run;
+    const { precision, weightType } = run;
     const model = checkpoint
-      ? await loadModel(device, checkpoint, { precision, variants })
-      : await Model.create(device, run.model, initialWeights(run.model, run.seed), { precision, variants });
+      ? await loadModel(device, checkpoint, { precision, weightType, variants })
+      : await Model.create(device, run.model, initialWeights(run.model, run.seed), { precision, weightType, variants });
     const source = checkpoint ? readCompanions(checkpoint) : undefined;
     const companions = withMarks(source, data.tokenizerJson, data.marks);
     return trainFrom(device, config.out, run, { model, companions }, data, options, trainer => {
@@ -218,7 +218,11 @@ async function resumeClaimed(folder: string, options: ResumeOptions & WaitOption
     for (const note of [...notes, ...notesOfChecksums(latest.folder, 'training.json')])
       options.observer?.onNote?.(note);
     const variants = variantsForResume(device.adapter, run, options.observer);
-    const model = await loadModel(device, latest.folder, { precision: run.precision, variants });
+    const model = await loadModel(device, latest.folder, {
+      precision: run.precision,
+      weightType: run.weightType,
+      variants,
+    });
     const companions = readCompanions(latest.folder);
     return trainFrom(device, folder, run, { model, companions }, data, options, trainer => {
       const state = readTrainingState(latest.folder);

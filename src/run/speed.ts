@@ -33,7 +33,7 @@ export async function timeMicroBatch(device: Device, run: ResolvedRun, variants?
   const data = openData(run.sources, run.heldOut);
   try {
     const mixture = mixtureOf(run, data, 0);
-    const options = { precision: run.precision, ...(variants && { variants }) };
+    const options = { precision: run.precision, weightType: run.weightType, ...(variants && { variants }) };
     return await timeSteps(device, run.model, options, trainerSettings(run), () => mixture.next(run.microBatch));
   } finally {
     data.close();

@@ -30,6 +30,7 @@ export const shapeOf = (run: ResolvedRun): StepShape => ({
   evaluation: evaluationShape(run),
   probe: probeShapeOf(run),
   precision: run.precision,
+  weightType: run.weightType,
 });
 
 /** The entries of the embedding where neither a number nor data says. */
@@ -52,7 +53,7 @@ export function stepShape(
   const optimizer = { beta1, beta2, eps, weightDecay, clip };
   const { momentType, checkpointing, emaDecay } = fields;
   const settings = { B, T, microBatches: batchTokens / (B * T), optimizer, momentType, checkpointing, emaDecay };
-  return { model, settings };
+  return { model, settings, weightType: fields.weightType };
 }
 
 function vocabularyOf({ vocabSize, sources, heldOut }: RunFields): number {

@@ -101,8 +101,16 @@ interface Speed {
 const MOST_FLOPS = 1e11;
 
 /** Returns one key for all runs whose micro-batches cost the same. */
-const sizeKey = ({ model, contextLength, microBatch, precision, momentType, checkpointing }: ResolvedRun): string =>
-  JSON.stringify([model, contextLength, microBatch, precision, momentType, checkpointing]);
+const sizeKey = ({
+  model,
+  contextLength,
+  microBatch,
+  precision,
+  momentType,
+  weightType,
+  checkpointing,
+}: ResolvedRun): string =>
+  JSON.stringify([model, contextLength, microBatch, precision, momentType, weightType, checkpointing]);
 
 async function measureSpeeds(runs: readonly ResolvedRun[], adapterName?: string) {
   const speeds = new Map<string, Speed>();

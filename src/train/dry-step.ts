@@ -12,7 +12,7 @@ import { MemoryCount } from '../gpu/memory.js';
 import { type VariantChoices, VariantTable } from '../kernels/variants.js';
 import type { ModelConfig } from '../model/config.js';
 import type { BatchShape } from '../model/llama.js';
-import { ModelTensors, type Precision } from '../model/model.js';
+import { ModelTensors, type Precision, type WeightType } from '../model/model.js';
 import { TracedStep, type TrainerSettings } from './traced-step.js';
 
 /** The shape of a training step and its evaluation, which decides which kernels they ask for. */
@@ -24,6 +24,7 @@ export interface StepShape {
   /** The batch of probes, where there are any. */
   readonly probe?: BatchShape | undefined;
   readonly precision?: Precision | undefined;
+  readonly weightType?: WeightType | undefined;
 }
 
 /** A step and an evaluation as they were laid out. */
@@ -48,13 +49,13 @@ export interface DryStep {
  */
 export function dryStep(
   adapter: AdapterDescription,
-  { model: config, settings, evaluation: batch = settings, probe: probed, precision = 'f32' }: StepShape,
+  { model: config, settings, evaluation: batch = settings, probe: probed, precision = 'f32', weightType }: StepShape,
   choices?: VariantChoices,
 ): DryStep {
   const variants = new VariantTable(adapter, choices);
   const memory = new MemoryCount(adapter);
   const planned = (graph: Graph, ...keep: Tensor[]): Allocation => allocate(memory, layOut(graph, { keep }), variants);
-  const model = new ModelTensors(memory, config, { precision, variants });
+  const model = new ModelTensors(memory, config, { precision, weightType, variants });
   const parameters = memory.bytes;
   const step = new TracedStep(memory, model, settings);
   const evaluation = new TracedLosses(memory, model, batch);

@@ -3,6 +3,7 @@ import { Arena } from '../autograd/arena.js';
 import { backward } from '../autograd/backward.js';
 import { Graph } from '../autograd/graph.js';
 import { persistent, sizeOf, type Tensor } from '../autograd/tensor.js';
+import { UserError } from '../errors.js';
 import type { DeviceBuffer } from '../gpu/buffer.js';
 import type { Memory } from '../gpu/memory.js';
 import type { Command } from '../gpu/program.js';
@@ -51,6 +52,17 @@ export interface TrainedGroup extends Pick<OptimizedParameter, 'tensor' | 'momen
   readonly matrix: Tensor;
 }
 
+/** Checks that matrices in bf16 can be updated. @throws UserError when they cannot. */
+function checkWeightType({ stored }: ModelTensors, { momentType, emaDecay }: TrainerSettings): void {
+  if (stored.items.length === 0) return;
+  if (momentType !== '8bit') throw new UserError("weightType bf16 goes with moments in 8 bits: use momentType '8bit'");
+  if (emaDecay !== undefined) {
+    throw new UserError(
+      'weightType bf16 has no room for the small steps of an average: leave out emaDecay, or use f32',
+    );
+  }
+}
+
 export class TracedStep {
   /** The parameters by group. */
   readonly parameters: ReadonlyMap<string, TrainedGroup>;
@@ -89,6 +101,7 @@ export class TracedStep {
    */
   constructor(memory: Memory, model: ModelTensors, settings: TrainerSettings) {
     checkSizes({ microBatches: settings.microBatches });
+    checkWeightType(model, settings);
     const make = (name: string, sizeBytes: number) => {
       const buffer = memory.createBuffer(name, sizeBytes);
       this.#owned.push(buffer);
@@ -97,10 +110,11 @@ export class TracedStep {
     const tensor = (name: string, shape: readonly number[]) => persistent(name, shape, make(name, 4 * sizeOf(shape)));
     try {
       this.bodySchedule = settings.frozenSteps ? tensor('schedule of what is frozen', [4]) : undefined;
-      this.gradients = new Arena(memory, 'gradient', model.weights.items);
+      const items = [...model.stored.items, ...model.weights.items];
+      this.gradients = new Arena(memory, 'gradient', items);
       this.#owned.push(...this.gradients.buffers);
       const groups = new Map(model.groups.map(group => [group.name, group]));
-      const inOrder = model.weights.items.map(({ name }) => groups.get(name)!);
+      const inOrder = items.map(({ name }) => groups.get(name)!);
       this.moments = new MomentTensors(memory, inOrder, settings.momentType ?? 'f32');
       this.#owned.push(...this.moments.buffers);
       const hasAverage = settings.emaDecay !== undefined;
@@ -147,14 +161,15 @@ export class TracedStep {
   }
 
   /** Returns what the optimizer updates at once: neighbours that it treats alike. */
-  #updated({ groups, weights, halves }: ModelTensors): OptimizedParameter[] {
+  #updated({ groups, stored, weights, halves }: ModelTensors): OptimizedParameter[] {
     const decays = new Map(groups.map(({ name, decay }) => [name, decay]));
     const isAlike = (a: string, b: string) =>
       decays.get(a) === decays.get(b) &&
       this.#scheduleOf(a) === this.#scheduleOf(b) &&
       this.moments.areNeighbours(a, b);
-    return weights.stretches(isAlike).map(names => ({
-      tensor: { ...weights.span(names), gradient: this.gradients.span(names) },
+    const stretchesOf = (arena: Arena) => arena.stretches(isAlike).map(names => ({ names, span: arena.span(names) }));
+    return [stored, weights].flatMap(stretchesOf).map(({ names, span }) => ({
+      tensor: { ...span, gradient: this.gradients.span(names) },
       half: halves.has(names[0]!) ? halves.span(names) : undefined,
       decay: decays.get(names[0]!)!,
       moments: this.moments.span(names),

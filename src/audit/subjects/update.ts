@@ -67,13 +67,19 @@ export function* weightAverageCases(): Generator<Case> {
 
 export function* adamw8bitCases({ adapter }: Scope): Generator<Case> {
   for (const isHalf of hasHalves(adapter) ? [false, true] : [false]) {
-    for (const given of ELEMENTS) yield adamw8bitCase({ ...given, isHalf });
-    yield adamw8bitCase({ count: 1000, isHalf, staged: true });
+    for (const isBfloat of [false, true]) {
+      // bf16 fills whole words
+      const counts = ELEMENTS.filter(({ count }) => !isBfloat || count % 2 === 0);
+      for (const given of counts) yield adamw8bitCase({ ...given, isHalf, isBfloat });
+      yield adamw8bitCase({ count: 1000, isHalf, isBfloat, staged: true });
+    }
   }
 }
 
 export function* healthCases(): Generator<Case> {
-  for (const { count } of elementCounts) yield tensorHealthCase({ count });
+  for (const type of ['f32', 'bf16'] as const) {
+    for (const { count } of elementCounts) yield tensorHealthCase({ count, type });
+  }
   for (const inputClass of INPUT_CLASSES.slice(1)) yield tensorHealthCase({ count: 1000, inputClass });
   for (const { count } of elementCounts) {
     for (const isCoded of [false, true]) yield updateHealthCase({ count, isCoded });

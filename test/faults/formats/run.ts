@@ -92,6 +92,7 @@ const RESOLVED: ResolvedRun = {
   checkpointing: 'none',
   precision: 'f32',
   momentType: 'f32',
+  weightType: 'f32',
   schedule: {
     schedule: 'wsd',
     learningRate: 1e-3,
