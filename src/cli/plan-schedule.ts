@@ -23,7 +23,11 @@ export interface ScheduleOptions extends Partial<ScheduleSettings> {
 export const isCurveFit = (fit: unknown): boolean =>
   (curveLaws as readonly unknown[]).includes((fit as { law?: unknown } | null | undefined)?.law);
 
-/** Predicts the end of a run. @param json of the fit. @param beginning the run, or the curve, whose first part is known */
+/**
+ * Predicts the end of a run.
+ * @param json what the file of the fit holds
+ * @param beginning the run, or the curve, whose first part is known
+ */
 export function planSchedule(
   terminal: Terminal,
   options: ScheduleOptions,

@@ -201,7 +201,7 @@ describe('the measured curves', () => {
     expect(errors.worst).toBeLessThan(mostAtWorst);
   });
 
-  // the parameters and errors of thu-yao-01-luo/MultiPowerLaw (src/config.py, logs); there the warm-up's rise counts too
+  // parameters and errors of thu-yao-01-luo/MultiPowerLaw (src/config.py, logs); there the warm-up's rise counts too
   test.each([
     ['25M', [3.04045406, 0.52468604, 0.50786857, 363.78751622, 2.06560812, 0.58279013, 0.64142257], 0.1102, 0.409],
     ['100M', [2.6514477, 0.60115152, 0.45295811, 437.9464276, 2.13245612, 0.59785199, 0.65523644], 0.1425, 0.583],
