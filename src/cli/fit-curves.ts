@@ -22,7 +22,7 @@ export interface CurveFitCommand {
 }
 
 const FORMULAS: Readonly<Record<CurveLaw, readonly [plain: string, sized: string]>> = {
-  annealing: ['L0 + A·S1^−α − C·S2', 'L0 + A·S1^−α + B·N^−β − C·S2·N^−γ'],
+  annealing: ['L0 + A·S1^−α − C·S2', 'L0 + A·S1^−α + B·N^−β − C·S2·N^γ'],
   'multi-power': [
     'L0 + A·S1^−α − B·Σ(η_k−1 − η_k)(1 − (1 + C·η_k^−γ·S_k)^−β)',
     'L0 + A·S1^−α + F·N^−φ − B·Σ(η_k−1 − η_k)(1 − (1 + C·η_k^−γ·S_k)^−β)',

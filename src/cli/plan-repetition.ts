@@ -1,6 +1,5 @@
 /** The part of `plan` for text that is scarce: what passes over the same tokens are worth. */
 import { UserError } from '../errors.js';
-import { parseJson } from '../input-files.js';
 import { percent, short } from '../report/numbers.js';
 import { interval } from '../scaling/bootstrap.js';
 import type { Plan, PlannedLaw, Span } from '../scaling/plan.js';
@@ -12,7 +11,7 @@ import {
   repeatedLossAt,
 } from '../scaling/repetition.js';
 import { repetitionSchema } from '../scaling/repetition-fit.js';
-import { parseFit, type SavedFit } from '../scaling/saved-fit.js';
+import { type SavedFit, toFit } from '../scaling/saved-fit.js';
 import { inWords, whyInvalid } from '../schema.js';
 import type { Terminal } from './command.js';
 
@@ -42,17 +41,10 @@ export const publishedRepetition: RepetitionOfLaw = {
   ],
 };
 
-/** Reads a fit, and what repetition is worth where it says so. */
-export function readRepetition(text: string, name: string): { fit: SavedFit; repeated: RepetitionOfLaw | undefined } {
-  let value: unknown;
-  try {
-    value = parseJson(text);
-  } catch {
-    value = undefined; // said by parseFit
-  }
-  if ((value as { law?: unknown } | null | undefined)?.law !== 'repetition') {
-    return { fit: parseFit(text, name), repeated: undefined };
-  }
+/** Returns the fit that a JSON value is, and what repetition is worth where it says so. */
+export function withRepetition(value: unknown, name: string): { fit: SavedFit; repeated: RepetitionOfLaw | undefined } {
+  if ((value as { law?: unknown } | null)?.law !== 'repetition')
+    return { fit: toFit(value, name), repeated: undefined };
   const parsed = repetitionSchema.safeParse(value, inWords);
   if (!parsed.success) throw new UserError(`'${name}' is not a fit: ${whyInvalid(parsed.error, 'law')}`);
   const { parameters, samples, open, base } = parsed.data;

@@ -2,7 +2,6 @@
  * The part of `plan` that predicts the end of a run by a law of whole curves: under a schedule, or from its beginning.
  */
 import { UserError } from '../errors.js';
-import { parseJson, readText } from '../input-files.js';
 import { learningRateAt, type ScheduleSettings, validateSchedule } from '../optim/schedule.js';
 import { readRun } from '../report/runs.js';
 import { defaults } from '../run/config.js';
@@ -20,22 +19,23 @@ export interface ScheduleOptions extends Partial<ScheduleSettings> {
   column?: Record<string, string>;
 }
 
-/** Whether a law is the file of a fit of whole curves. */
-export function isCurveFit(path: string, missing: string): boolean {
-  let value: { law?: unknown } | null;
-  try {
-    value = JSON.parse(readText(path, missing));
-  } catch (error) {
-    if (error instanceof UserError) throw error;
-    return false; // said where fits of points are read
-  }
-  return (curveLaws as readonly unknown[]).includes(value?.law);
-}
+/** Whether the JSON of a fit is one of whole curves. */
+export const isCurveFit = (fit: unknown): boolean =>
+  (curveLaws as readonly unknown[]).includes((fit as { law?: unknown } | null | undefined)?.law);
 
-/** Predicts the end of a run. @param beginning the run, or the curve, whose first part is known */
-export function planSchedule(terminal: Terminal, options: ScheduleOptions, beginning?: string): CommandResult {
+/**
+ * Predicts the end of a run.
+ * @param json what the file of the fit holds
+ * @param beginning the run, or the curve, whose first part is known
+ */
+export function planSchedule(
+  terminal: Terminal,
+  options: ScheduleOptions,
+  json: unknown,
+  beginning?: string,
+): CommandResult {
   const { law, column, parameters } = options;
-  const fit = parseCurveFit(parseJson(readText(law)), law);
+  const fit = parseCurveFit(json, law);
   const known = beginning === undefined ? undefined : readCurve(beginning, column);
   const rates = ratesOf(options, known, beginning);
   const size = parameters ?? known?.parameters;

@@ -1,22 +1,15 @@
 /** The command `plan`: how to spend compute, tokens or parameters according to a law. */
 import { UserError } from '../errors.js';
 import { makePlan } from '../index.js';
-import { readText } from '../input-files.js';
 import { percent, short } from '../report/numbers.js';
 import { curveLaws } from '../scaling/curve-laws.js';
-import type { Plan, PlannedLaw, PlannedSavings, PlannedStrategy, Span } from '../scaling/plan.js';
-import { paperLaws, paperLinesAt, publishedLaws } from '../scaling/published.js';
-import { toLaw } from '../scaling/saved-fit.js';
+import type { Plan, PlannedSavings, PlannedStrategy, Span } from '../scaling/plan.js';
+import { paperLinesAt } from '../scaling/published.js';
 import type { CommandResult, Terminal } from './command.js';
 import { duration } from './numbers.js';
+import { lawsOf, readLaw } from './plan-law.js';
 import { planRanks, printRanks, type RanksOptions } from './plan-ranks.js';
-import {
-  planUnique,
-  printRepeated,
-  publishedRepetition,
-  type RepetitionOfLaw,
-  readRepetition,
-} from './plan-repetition.js';
+import { planUnique, printRepeated } from './plan-repetition.js';
 import { printReplay, type ReplayOptions, replayOf } from './plan-replay.js';
 import { isCurveFit, planSchedule, type ScheduleOptions } from './plan-schedule.js';
 import { measureSpeed } from './speed.js';
@@ -36,15 +29,14 @@ interface PlanOptions extends RanksOptions, ReplayOptions, Omit<ScheduleOptions,
 
 /** The command `plan`. */
 export async function plan(terminal: Terminal, options: PlanOptions, run: string | undefined): Promise<CommandResult> {
-  if (!publishedLaws.has(options.law) && isCurveFit(options.law, neither(options.law))) {
-    return planSchedule(terminal, options, run);
-  }
+  const law = readLaw(options.law);
+  if (isCurveFit(law.json)) return planSchedule(terminal, options, law.json, run);
   if (run !== undefined || options.schedule !== undefined) {
     throw new UserError(`'${options.law}' knows no schedule: the end of a run needs a fit of ${curveLaws.join(', ')}`);
   }
   checkOptions(options);
   const { compute, tokens, parameters, uniqueTokens } = options;
-  const { laws, repetition } = lawsOf(options);
+  const { laws, repetition } = lawsOf(law, options.other);
   const plan = makePlan({ compute, tokens, parameters }, laws[0]!, laws.slice(1));
   const { replay, file } = replayOf(options, plan, laws);
   const repeated = uniqueTokens ? planUnique(plan, laws[0]!, uniqueTokens, repetition) : null;
@@ -88,50 +80,6 @@ function checkOptions(options: PlanOptions): void {
     throw new UserError('--replay-points and --source-loss-limit go together');
   }
   if (measure && tokensPerSecond !== undefined) throw new UserError('give --measure or --tokens-per-second, not both');
-}
-
-/** Returns the law asked for, then those beside it. */
-function lawsOf({ law, other }: PlanOptions): { laws: PlannedLaw[]; repetition: RepetitionOfLaw } {
-  const { laws, repetition } = readLaw(law);
-  const first = laws[0]!;
-  if (other === undefined) return { laws, repetition };
-  const beside = readLaw(other).laws[0]!;
-  if (beside.strategy === first.strategy) {
-    throw new UserError(
-      `'${law}' and '${other}' are both laws of ${first.strategy}; --other names one of the other strategy`,
-    );
-  }
-  return { laws: [first, beside], repetition };
-}
-
-const neither = (name: string): string =>
-  `'${name}' is neither the file of a fit nor one of ${[...publishedLaws.keys()].join(', ')}`;
-
-function readLaw(name: string): { laws: PlannedLaw[]; repetition: RepetitionOfLaw } {
-  const published = publishedLaws.get(name);
-  if (published) {
-    const beside = paperLaws.filter(other => name.startsWith('paper-') && other !== name);
-    const laws = [published, ...beside.map(other => publishedLaws.get(other)!)];
-    return { laws, repetition: publishedRepetition };
-  }
-  const { fit, repeated: repetition = publishedRepetition } = readRepetition(readText(name, neither(name)), name);
-  const toPlanned = (
-    strategy: 'scratch' | 'cpt',
-    { parameters, samples, range }: Omit<typeof fit, 'law' | 'diagnosis'>,
-  ): PlannedLaw => ({
-    name: strategy === 'scratch' && fit.law === 'cpt' ? `${name} (scratch)` : name,
-    strategy,
-    parameters,
-    samples: samples.map(toLaw),
-    range,
-    ...(strategy === (fit.law === 'cpt' ? 'cpt' : 'scratch') && fit.holdout && { holdout: fit.holdout }),
-    caveats: [
-      ...(samples.length > 0 ? [] : [`'${name}' was fitted without a bootstrap: there are no intervals`]),
-      ...(fit.diagnosis.determined ? [] : [`its points do not determine '${name}': see the warnings of its fit`]),
-    ],
-  });
-  if (fit.law === 'chinchilla') return { laws: [toPlanned('scratch', fit)], repetition };
-  return { laws: [toPlanned('cpt', fit), toPlanned('scratch', fit.scratch)], repetition };
 }
 
 export interface WallClock {

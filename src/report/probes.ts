@@ -31,13 +31,21 @@ export const probedLanguages = (runs: readonly RunRecord[]): string[] => [
 /** A difference of so many standard errors is no chance of the tokens that were drawn. */
 const SURE = 3;
 
+/** An accuracy, and the number of tokens that it is a share of. */
+export type Measured = Pick<ProbePoint, 'accuracy' | 'measured'>;
+
 /** Whether an accuracy fell by more than the few measured tokens leave open: each is a binomial share. */
-function hasFallen(first: ProbePoint, last: ProbePoint): boolean {
-  const variance = ({ accuracy, measured }: ProbePoint) => (accuracy * (1 - accuracy)) / measured;
+export function hasFallen(first: Measured, last: Measured): boolean {
+  const variance = ({ accuracy, measured }: Measured) => (accuracy * (1 - accuracy)) / measured;
   return first.accuracy - last.accuracy > SURE * Math.sqrt(variance(first) + variance(last));
 }
 
-const moved = (first: number, last: number, digits: number): string => {
+/** What may help a CPT run that lost what its source could do (Elhady et al., 2025, arXiv 2506.00288). */
+export const ADVICE =
+  "replay source text, above all early, or average the weights with those of the source ('babelgrad merge')";
+
+/** Says how a number went. */
+export const moved = (first: number, last: number, digits: number): string => {
   const [from, to] = [first.toFixed(digits), last.toFixed(digits)];
   if (from === to) return `stayed at ${to}`;
   return `${last < first ? 'fell' : 'rose'} from ${from} to ${to}`;
@@ -45,7 +53,7 @@ const moved = (first: number, last: number, digits: number): string => {
 
 /**
  * Says of each run and language how loss and probes went, from the first probe to the last; of a CPT run that lost what
- * its source could do, what may help (Elhady et al., 2025, arXiv 2506.00288).
+ * its source could do, what may help.
  */
 export function probeFindings(runs: readonly RunRecord[]): string[] {
   const unit = unitOf(runs);
@@ -66,9 +74,7 @@ export function probeFindings(runs: readonly RunRecord[]): string[] {
         return `${NOUNS[task]} ${moved(first.accuracy, last.accuracy, 2)} (chance ${chance})`;
       });
       const lost = run.config.method === 'cpt' && known.some(({ first, last }) => hasFallen(first, last));
-      const advice = lost
-        ? ": replay source text, above all early, or average the weights with those of the source ('babelgrad merge')"
-        : '';
+      const advice = lost ? `: ${ADVICE}` : '';
       return [`With ${language} tokens, '${run.config.name}': ${[...loss, ...probed].join(', ')}${advice}.`];
     }),
   );

@@ -15,7 +15,8 @@ export function annealing(points: readonly SummedPoint[], sized: boolean): Form 
   return {
     parameters: [
       ...floorAndSum(points, logS1),
-      ...(sized ? [...sizeTerm(B, 'beta', mean(logN)), ...sizeTerm(C, 'gamma', mean(logN))] : [C]),
+      // C goes with N^γ, which is (1/N)^−γ
+      ...(sized ? [...sizeTerm(B, 'beta', mean(logN)), ...sizeTerm(C, 'gamma', -mean(logN))] : [C]),
     ],
     points: points.length,
     predict(values, i, slopes) {
@@ -31,11 +32,11 @@ export function annealing(points: readonly SummedPoint[], sized: boolean): Form 
       }
       const [, , , B, beta, C, gamma] = values as unknown as number[];
       const size = Math.exp(-beta! * n[i]!);
-      const annealed = area * Math.exp(-gamma! * n[i]!);
+      const annealed = area * Math.exp(gamma! * n[i]!);
       slopes[3] = size;
       slopes[4] = -B! * size * n[i]!;
       slopes[5] = -annealed;
-      slopes[6] = C! * annealed * n[i]!;
+      slopes[6] = -C! * annealed * n[i]!;
       return L0 + A * sum + B! * size - C! * annealed;
     },
   };

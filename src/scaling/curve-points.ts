@@ -9,24 +9,26 @@ export interface CurveOptions {
   readonly source?: { readonly S1: number; readonly rate: number };
 }
 
-/** A row of a curve with its sums; `drops` and `before` are those of the multi-power law. */
+/** A row of a curve with its sums; `drops`, `before` and `rest` are for the multi-power law. */
 export interface SummedPoint {
   readonly parameters: number;
   readonly S1: number;
   readonly S2: number;
   readonly loss: number;
-  readonly drops: Drops;
-  /** How many of the drops lie before the row. */
+  /** The falls of its curve by whole stretches, of which `before` have ended by the row. */
+  readonly drops: readonly Drop[];
   readonly before: number;
+  /** What has fallen since the last of those. */
+  readonly rest: Drop;
 }
 
-/** The falls of a curve's rate, gathered by stretches of steps. */
-export interface Drops {
-  readonly fall: Float64Array;
-  /** ln of the rate after the fall, and S1 up to there. */
-  readonly logRate: Float64Array;
-  readonly S1: Float64Array;
-  readonly step: Float64Array;
+/** The falls of a curve's rate in some steps, taken as one. */
+export interface Drop {
+  /** The rate before less that after; below 0 where it rises. */
+  readonly fall: number;
+  /** The means of ln of the rate after a step, and of S1 before it, each step weighted by how far its rate moves. */
+  readonly logRate: number;
+  readonly S1: number;
 }
 
 /** The most stretches that a curve's falls are gathered in: each costs time at every later row. */
@@ -34,39 +36,53 @@ const STRETCHES = 128;
 /** A rate of 0 has no logarithm; this one is as good as 0. */
 const LEAST_RATE = 1e-12;
 
-function dropsOf(rates: Float64Array, S1: Float64Array, from: number): Drops {
-  const length = Math.max(1, Math.ceil((rates.length - from) / STRETCHES));
-  const found: [number, number, number, number][] = [];
-  for (let start = from; start < rates.length; start += length) {
-    const end = Math.min(start + length, rates.length);
-    const before = rates[Math.max(0, start - 1)]!;
-    const fall = before - rates[end - 1]!;
-    if (Math.abs(fall) <= 1e-9 * before) continue;
-    // where half of it has fallen; a jump is at its own step
-    const half = before - fall / 2;
-    let at = start;
-    while (fall > 0 ? rates[at]! > half : rates[at]! < half) at++;
-    found.push([fall, Math.log(Math.max(LEAST_RATE, rates[end - 1]!)), at > 0 ? S1[at - 1]! : 0, at + 1]);
+/** Returns what gathers the falls of the steps after `from` up to `to`. */
+function gathering(rates: Float64Array, S1: Float64Array): (from: number, to: number) => Drop {
+  const [moved, logRate, before] = [0, 1, 2].map(() => new Float64Array(rates.length + 1)) as [Sums, Sums, Sums];
+  for (let i = 0; i < rates.length; i++) {
+    const size = Math.abs(rates[i]! - (rates[i - 1] ?? 0));
+    moved[i + 1] = moved[i]! + size;
+    logRate[i + 1] = logRate[i]! + size * Math.log(Math.max(LEAST_RATE, rates[i]!));
+    before[i + 1] = before[i]! + size * (S1[i - 1] ?? 0);
   }
-  const column = (j: 0 | 1 | 2 | 3) => Float64Array.from(found, drop => drop[j]);
-  return { fall: column(0), logRate: column(1), S1: column(2), step: column(3) };
+  return (from, to) => {
+    const size = moved[to]! - moved[from]!;
+    if (!(size > 0)) return { fall: 0, logRate: 0, S1: 0 };
+    return {
+      fall: (rates[from - 1] ?? 0) - (rates[to - 1] ?? 0),
+      logRate: (logRate[to]! - logRate[from]!) / size,
+      S1: (before[to]! - before[from]!) / size,
+    };
+  };
 }
+
+type Sums = Float64Array<ArrayBuffer>;
 
 /**
  * Returns the points of curves after their warm-up, one a row; a CPT law describes its warm-up too.
  */
 export function pointsOfCurves(curves: readonly LossCurve[], { decay, source }: CurveOptions): SummedPoint[][] {
   return curves.map(curve => {
-    const { S1, S2 } = rateSums(curve.rates, decay, source?.rate);
+    const { rates } = curve;
+    const { S1, S2 } = rateSums(rates, decay, source?.rate);
     const rows = source ? curve.rows : rowsAfterWarmup(curve);
-    const drops = dropsOf(curve.rates, S1, source ? 0 : warmupSteps(curve.rates));
-    return rows.map(({ step, loss }) => ({
-      parameters: curve.parameters ?? 1,
-      S1: S1[step - 1]!,
-      S2: S2[step - 1]!,
-      loss,
-      drops,
-      before: drops.step.findLastIndex(at => at <= step) + 1,
-    }));
+    const start = source ? 0 : warmupSteps(rates);
+    const length = Math.max(1, Math.ceil((rates.length - start) / STRETCHES));
+    const gather = gathering(rates, S1);
+    const drops = Array.from({ length: Math.floor((rates.length - start) / length) }, (_, i) =>
+      gather(start + i * length, start + (i + 1) * length),
+    );
+    return rows.map(({ step, loss }) => {
+      const before = Math.floor((step - start) / length);
+      return {
+        parameters: curve.parameters ?? 1,
+        S1: S1[step - 1]!,
+        S2: S2[step - 1]!,
+        loss,
+        drops,
+        before,
+        rest: gather(start + before * length, step),
+      };
+    });
   });
 }

@@ -20,7 +20,7 @@ export function floorAndSum(points: readonly SummedPoint[], logS1: readonly numb
   ];
 }
 
-/** A coefficient and an exponent of N. */
+/** A coefficient of N^−exponent, and the exponent. @param meanLogN of the points; of 1/N, for N^exponent */
 export function sizeTerm(coefficient: FormParameter, exponent: string, meanLogN: number): FormParameter[] {
   return [
     { ...coefficient, centre: { exponent, log: meanLogN } },

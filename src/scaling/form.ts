@@ -2,7 +2,7 @@
  * A law as a function of named parameters, and the objective that is minimised to find them: the sum over the points of
  * weight · Huber_δ(ln L predicted − ln L observed), δ as in `objective.ts`.
  */
-import { excess, huber, huberSlope } from './objective.js';
+import { excess, HUBER_DELTA, huber, huberSlope } from './objective.js';
 import type { Objective } from './search.js';
 
 export interface FormParameter {
@@ -11,6 +11,11 @@ export interface FormParameter {
   readonly kind: 'positive' | 'exponent' | 'real';
   /** Where random starts are drawn, evenly; evenly in the logarithm if positive. */
   readonly start: readonly [low: number, high: number];
+  /**
+   * Where an exponent stays if the points say nothing of it: to be off by 1 costs as much as an error of δ at every
+   * point.
+   */
+  readonly prior?: number;
   /**
    * Set for a coefficient of x^−exponent: the mean of ln x over the points. The form's own value is the coefficient of
    * (x / mean)^−exponent, so that the two are nearly uncorrelated.
@@ -78,10 +83,12 @@ export class FormObjective implements Objective {
       for (let k = 0; k < this.free.length; k++) gradient[k]! += slope * this.#slopeOf(this.free[k]!);
     }
     for (let k = 0; k < this.free.length; k++) {
-      if (this.#form.parameters[this.free[k]!]!.kind !== 'exponent') continue;
+      const { kind, prior } = this.#form.parameters[this.free[k]!]!;
+      if (kind !== 'exponent') continue;
       const beyond = excess(theta[k]!);
-      total += (this.#total * beyond * beyond) / 2;
-      gradient[k]! += this.#total * beyond;
+      const off = prior === undefined ? 0 : HUBER_DELTA * (theta[k]! - prior);
+      total += (this.#total * (beyond * beyond + off * off)) / 2;
+      gradient[k]! += this.#total * (beyond + (prior === undefined ? 0 : HUBER_DELTA * off));
     }
     return total;
   };

@@ -17,6 +17,10 @@ export const pointFields = {
   flops: 'training FLOPs so far (default: 6 · parameters · tokens)',
   loss: 'held-out loss in nats per token',
   sourceLoss: 'held-out loss in the source language',
+  copy: "accuracy of a probe of copying with the run's own tokens, 0 to 1",
+  induction: 'accuracy of one of induction',
+  sourceCopy: 'that of copying with the tokens of the source language',
+  sourceInduction: 'that of induction',
   learningRate: 'peak learning rate',
   sourceTokensPerParameter: 'tokens per parameter that the source model of a CPT run was trained on',
   replay: 'share of source-language tokens in the mixture, 0 to 1',
@@ -31,6 +35,8 @@ export interface Point extends Readonly<Partial<Record<NumericField, number>>> {
   readonly loss: number;
   /** The name of the run that the point lies on. */
   readonly run?: string;
+  /** What kind of run that is, as a study has it: source, scratch or cpt. */
+  readonly strategy?: string;
   /** Whether the learning rate had been decayed to its end. */
   readonly annealed?: boolean;
 }
@@ -83,7 +89,7 @@ export function parsePoints(text: string, file: string, options: PointOptions = 
     if (header.includes(column)) return;
     throw new UserError(`'${file}' has no column '${column}', ${why}; it has ${header.join(', ')}`);
   };
-  const fields = [...Object.keys(pointFields), 'run', 'annealed'];
+  const fields = [...Object.keys(pointFields), 'run', 'strategy', 'annealed'];
   for (const [field, column] of Object.entries(columns)) {
     if (!fields.includes(field)) throw new UserError(`no field '${field}' to map; the fields are ${fields.join(', ')}`);
     requireColumn(column, `which was to be ${field}`);
@@ -155,6 +161,9 @@ export function parseRows(
 /** The fields that must be above 0; the other fields must only not be below it. */
 const POSITIVE: readonly NumericField[] = ['parameters', 'tokens', 'loss', 'flops', 'sourceLoss', 'uniqueTokens'];
 
+/** The fields that are shares. */
+const SHARES: readonly NumericField[] = ['replay', 'copy', 'induction', 'sourceCopy', 'sourceInduction'];
+
 function toPoint({ record, place }: Row, columnOf: (field: string) => string, needed: readonly string[]): Point {
   const point: Record<string, number | string | boolean> = {};
   for (const field of Object.keys(pointFields) as NumericField[]) {
@@ -170,12 +179,14 @@ function toPoint({ record, place }: Row, columnOf: (field: string) => string, ne
           `${positive ? 'above 0' : 'of at least 0'}`,
       );
     }
-    if (field === 'replay' && value > 1)
+    if (SHARES.includes(field) && value > 1)
       throw new UserError(`${place}: ${column} is ${value}; it must be a share, 0 to 1`);
     point[field] = value;
   }
-  const run = record[columnOf('run')];
-  if (run) point.run = run;
+  for (const field of ['run', 'strategy']) {
+    const name = record[columnOf(field)];
+    if (name) point[field] = name;
+  }
   const annealed = record[columnOf('annealed')];
   if (annealed) {
     const value = ownValue({ true: true, '1': true, false: false, '0': false }, annealed.toLowerCase());

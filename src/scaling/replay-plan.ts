@@ -4,7 +4,7 @@ import { figure } from './figure.js';
 import { type LawParameters, lossAt } from './law.js';
 import type { MixtureLaw } from './mixture.js';
 import type { Point } from './points.js';
-import { fitReplay, leastReplay, type ReplayCurve, sourceLossAt } from './replay.js';
+import { fitReplay, leastReplay, leastReplayInterval, type ReplayCurve, sourceLossAt } from './replay.js';
 
 /** A run's target and source tokens, and the target loss that the CPT law gives for the target tokens alone. */
 export interface ReplayRun {
@@ -21,6 +21,8 @@ export interface ReplayPlan {
   readonly limit: number;
   /** The share of replay; null where no measured ratio keeps to the limit. */
   readonly replay: number | null;
+  /** Its 95% interval, by refits to resampled runs; null where the law has no sizes. */
+  readonly replayInterval: readonly [number, number] | null;
   readonly sourceLoss: number | null;
   /** The run whose replay comes out of the same compute. */
   readonly sameCompute: ReplayRun | null;
@@ -51,9 +53,19 @@ export function planReplay(
   const whole = split(C);
   const curve = fitReplay(points, whole.N, mixture);
   const replay = leastReplay(curve, limit);
-  const warnings = warningsOf(curve, whole, limit, replay);
+  const { interval: replayInterval, without } = leastReplayInterval(curve, limit);
+  const warnings = [
+    ...warningsOf(curve, whole, limit, replay),
+    ...(without > 0
+      ? [
+          `in ${without} of the ${curve.mixture!.samples.length} refits no measured replay keeps to the limit: the ` +
+            'interval of replay leaves them out',
+        ]
+      : []),
+  ];
   if (replay === undefined || replay >= 1) {
-    return { curve, limit, replay: null, sourceLoss: null, sameCompute: null, extraTokens: null, warnings };
+    const none = { replay: null, replayInterval: null, sourceLoss: null, sameCompute: null, extraTokens: null };
+    return { curve, limit, ...none, warnings };
   }
   const runOf = ({ N, D }: { N: number; D: number }): ReplayRun => {
     const tokens = D / (1 - replay);
@@ -63,6 +75,7 @@ export function planReplay(
     curve,
     limit,
     replay,
+    replayInterval,
     sourceLoss: sourceLossAt(curve, replay),
     sameCompute: runOf(split((1 - replay) * C)),
     extraTokens: runOf(whole),
@@ -89,7 +102,15 @@ function warningsOf(
   } else if (replay === low) {
     warnings.push(`the least replay measured, ${low}, already keeps to the limit; less was not measured`);
   }
-  if (Math.abs(Math.log(N / curve.parameters)) > Math.log(1.5)) {
+  if (curve.sizes) {
+    const [least, most] = curve.sizes;
+    if (N < least * (1 - 1e-9) || N > most * (1 + 1e-9)) {
+      warnings.push(
+        `extrapolation: the law of replay has sizes from ${figure(least)} to ${figure(most)} parameters, and the ` +
+          `plan has ${figure(N)}`,
+      );
+    }
+  } else if (Math.abs(Math.log(N / curve.parameters)) > Math.log(1.5)) {
     warnings.push(
       `the replay curve was measured with ${figure(curve.parameters)} parameters and the plan has ${figure(N)}: ` +
         'smaller models forget more',

@@ -6,12 +6,14 @@
  * The form is our choice, with few parameters: the published sweep of Ibrahim et al. (2024, arXiv 2403.08763; 405M,
  * German after English) is nearly straight in ln r from 1% to 50%, and ρ keeps it finite at r = 0. The curve holds for
  * the size and tokens that it was measured with, between the least and the largest measured ratio; it says nothing
- * beyond.
+ * beyond. A published law of the mixture (`mixture.ts`) may take its place; where three sizes were measured, it holds
+ * for others.
  */
 import { UserError } from '../errors.js';
 import { mean, rootMeanSquare } from '../mean.js';
+import { interval } from './bootstrap.js';
 import { minimize } from './lbfgs.js';
-import { fitMixture, type MixtureFit, type MixtureLaw, type MixturePoint, mixtureLossAt } from './mixture.js';
+import { fitMixture, type MixtureFit, type MixtureLaw, type MixturePoint, mixtureLossAt, SIZES } from './mixture.js';
 import { huber, huberSlope } from './objective.js';
 import type { Point } from './points.js';
 
@@ -27,19 +29,26 @@ export interface ReplayCurve {
   readonly parameters: number;
   readonly tokensPerParameter: readonly [number, number];
   readonly replay: readonly [number, number];
-  /** A published law of the same points, if one was asked for: it is what a plan then goes by. */
+  /**
+   * A published law, if one was asked for: it is what a plan then goes by. It is fitted to the same points, or to the
+   * ends of all sizes if there are three.
+   */
   readonly mixture?: MixtureFit;
+  /** The size that the published law is asked for: that of the plan if the law has sizes, or else the points'. */
+  readonly at?: number;
+  /** The least and the largest size of a law that has sizes. */
+  readonly sizes?: readonly [number, number];
 }
 
 /** Returns the source language's loss at a share of replay, by the published law if the curve has one. */
 export const sourceLossAt = (
-  { S, K, rho, mixture, parameters = 1 }: Pick<ReplayCurve, 'S' | 'K' | 'rho'> & Partial<ReplayCurve>,
+  { S, K, rho, mixture, at = 1 }: Pick<ReplayCurve, 'S' | 'K' | 'rho' | 'mixture' | 'at'>,
   r: number,
-): number => (mixture ? mixtureLossAt(mixture, r, parameters) : S - K * Math.log(r + rho));
+): number => (mixture ? mixtureLossAt(mixture, r, at) : S - K * Math.log(r + rho));
 
 /**
  * Fits the curve to the ends of the runs whose size is nearest to `parameters`; points need `replay` and `sourceLoss`.
- * @param law a published law that is fitted beside
+ * @param law a published law that is fitted beside, to the ends of all sizes if there are three
  * @throws UserError when that size has fewer than three ratios, or fewer than the published law needs
  */
 export function fitReplay(points: readonly Point[], parameters: number, law?: MixtureLaw): ReplayCurve {
@@ -62,16 +71,29 @@ export function fitReplay(points: readonly Point[], parameters: number, law?: Mi
   const { curve, value } = fits.reduce((best, fit) => (fit.value < best.value ? fit : best));
   if (!Number.isFinite(value)) throw new UserError('no replay curve fits the source losses');
   const residuals = chosen.map(({ replay, sourceLoss }) => Math.log(sourceLossAt(curve, replay!) / sourceLoss!));
-  const lengths = chosen.map(({ tokens }) => tokens / size);
+  const known = { ...curve, points: chosen.length, rms: rootMeanSquare(residuals), parameters: size };
+  if (!law) return { ...known, tokensPerParameter: lengthsOf(chosen), replay: [ratios[0]!, ratios.at(-1)!] };
+  const all = law === 'cmr' ? ends.filter(({ replay }) => replay! > 0) : ends;
+  const sizes = all.map(each => each.parameters);
+  const sized = new Set(sizes).size >= SIZES;
+  const fitted = sized ? all : chosen;
+  const shares = fitted.map(({ replay }) => replay!);
   return {
-    ...curve,
-    points: chosen.length,
-    rms: rootMeanSquare(residuals),
-    parameters: size,
-    tokensPerParameter: [Math.min(...lengths), Math.max(...lengths)],
-    replay: [ratios[0]!, ratios.at(-1)!],
-    ...(law && { mixture: fitMixture(law, chosen.map(toMixturePoint)) }),
+    ...known,
+    tokensPerParameter: lengthsOf(fitted),
+    replay: [Math.min(...shares), Math.max(...shares)],
+    mixture: fitMixture(law, fitted.map(toMixturePoint), { replicates: sized ? REPLICATES : 0 }),
+    at: sized ? parameters : size,
+    ...(sized && { sizes: [Math.min(...sizes), Math.max(...sizes)] }),
   };
+}
+
+/** The resamples of the runs from which a share has its interval. */
+const REPLICATES = 200;
+
+function lengthsOf(points: readonly Point[]): readonly [number, number] {
+  const lengths = points.map(({ parameters, tokens }) => tokens / parameters);
+  return [Math.min(...lengths), Math.max(...lengths)];
 }
 
 const toMixturePoint = ({ parameters, replay, sourceLoss }: Point): MixturePoint => ({
@@ -118,6 +140,21 @@ function fitFrom(points: readonly Point[], rho: number) {
   }, Float64Array.from(start));
   const [S, K, logRho] = x as unknown as [number, number, number | undefined];
   return { curve: { S, K, rho: logRho === undefined ? 0 : Math.exp(logRho) }, value };
+}
+
+/**
+ * Returns the 95% interval of the least ratio, by the refits of a law that has sizes, and in how many of them no
+ * measured ratio is enough.
+ */
+export function leastReplayInterval(
+  curve: ReplayCurve,
+  limit: number,
+): { interval: readonly [number, number] | null; without: number } {
+  const { mixture } = curve;
+  if (!mixture) return { interval: null, without: 0 };
+  const each = mixture.samples.map(values => leastReplay({ ...curve, mixture: { ...mixture, values } }, limit));
+  const found = each.filter(share => share !== undefined);
+  return { interval: interval(found) ?? null, without: each.length - found.length };
 }
 
 /**

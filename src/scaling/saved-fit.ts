@@ -51,15 +51,21 @@ export function toLaw(sample: Fitted['samples'][number]): LawParameters {
  * Reads a fit from what `fit --json` printed.
  * @throws UserError naming the file and what is wrong with it
  */
-export function parseFit(text: string, file: string): SavedFit {
-  let value: unknown;
+export const parseFit = (text: string, file: string): SavedFit => toFit(parseFitJson(text, file), file);
+
+/** Parses the JSON of a fit of any law. @throws UserError naming the file when it is none */
+export function parseFitJson(text: string, file: string): unknown {
   try {
-    value = JSON.parse(text);
+    return JSON.parse(text);
   } catch {
     throw new UserError(
       `'${file}' is not a fit: it is not JSON; make one with babelgrad fit POINTS --law LAW --out ${file}`,
     );
   }
+}
+
+/** Returns the fit that a JSON value is. @throws UserError naming the file and what is wrong with it */
+export function toFit(value: unknown, file: string): SavedFit {
   if ((value as { law?: unknown } | null)?.law === 'compute') {
     throw new UserError(
       `'${file}' is a fit of loss against compute, which says nothing of parameters and tokens; ` +

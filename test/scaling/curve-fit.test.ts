@@ -1,10 +1,13 @@
 import { describe, expect, test } from 'vitest';
-import { ANNEALING_DECAY, rateSums, ratesBetween, rowsAfterWarmup } from '../../src/scaling/curve.js';
+import { mean } from '../../src/mean.js';
+import { Random } from '../../src/random.js';
+import { ANNEALING_DECAY, rateSums, ratesBetween } from '../../src/scaling/curve.js';
 import { parseCurve } from '../../src/scaling/curve-file.js';
 import { type CurvePredictor, fitCurves, parseCurveFit, predictCurve } from '../../src/scaling/curve-fit.js';
 import { type CurveLaw, curveForm } from '../../src/scaling/curve-laws.js';
-import { pointsOfCurves } from '../../src/scaling/curve-points.js';
-import { FormObjective } from '../../src/scaling/form.js';
+import { type CurveOptions, pointsOfCurves } from '../../src/scaling/curve-points.js';
+import { FormObjective, type ParameterValues, predictAll } from '../../src/scaling/form.js';
+import { fitForm } from '../../src/scaling/form-fit.js';
 import { curveOn, FITTED, measuredCurve, ratesOf, UNSEEN } from '../support/curves.js';
 
 const none = { replicates: 0, seed: 0 };
@@ -19,7 +22,7 @@ const sized: CurvePredictor = {
   ...shared,
   law: 'annealing',
   sized: true,
-  parameters: { L0: 1.8, A: 0.5, alpha: 0.45, B: 30, beta: 0.25, C: 1.5, gamma: 0.05 },
+  parameters: { L0: 1.8, A: 0.5, alpha: 0.45, B: 30, beta: 0.25, C: 0.3, gamma: 0.05 },
 };
 const cpt: CurvePredictor = {
   ...shared,
@@ -95,6 +98,28 @@ describe('the forms', () => {
   });
 });
 
+describe('the falls of a rate, gathered by stretches', () => {
+  test.each([0, 0.7, 1])('win what they win step by step (the rate falls from %d of the run on)', fall => {
+    const rates = fall < 1 ? ratesOf(3000, fall, 0.05) : ratesOf(3000, 1, 1).fill(2e-4, 2000);
+    const { S1 } = rateSums(rates);
+    const { B, C, beta, gamma } = multiPower.parameters as Record<'B' | 'C' | 'beta' | 'gamma', number>;
+    const points = pointsOfCurves([curveOn(multiPower, rates, { every: 37 })], { decay: ANNEALING_DECAY }).flat();
+    const withDrops = predictAll(curveForm('multi-power', points), multiPower.parameters);
+    const without = predictAll(curveForm('multi-power', points), { ...multiPower.parameters, B: 0 });
+    const steps = points.map(({ S1: sum }) => S1.indexOf(sum) + 1);
+    const largest = Math.max(...withDrops.map((loss, i) => without[i]! - loss));
+    steps.forEach((step, i) => {
+      let won = 0;
+      for (let k = 151; k <= step; k++) {
+        const sum = S1[step - 1]! - S1[k - 2]!;
+        won += B * (rates[k - 2]! - rates[k - 1]!) * (1 - (1 + C * rates[k - 1]! ** -gamma * sum) ** -beta);
+      }
+      // the middle of a stretch stands for its steps, to second order in its 1/128th of the run
+      expect(Math.abs(without[i]! - withDrops[i]! - won)).toBeLessThan(2e-3 * largest);
+    });
+  });
+});
+
 describe('a fit of curves', () => {
   test('gives back the law that they lie on, with its intervals around it', () => {
     const curves = schedules.map((rates, seed) => curveOn(plain, rates, { noise: 2e-3, seed }));
@@ -140,27 +165,53 @@ describe('a fit of curves', () => {
 });
 
 describe('the measured curves', () => {
-  /** Returns the mean relative error on the unseen curves, and the worst of a row. */
-  function errorsOn(size: string, law: CurveLaw) {
-    const fit = fitCurves(
-      law,
-      FITTED.map(name => measuredCurve(size, name)),
-      none,
-    );
-    const errors = UNSEEN.map(name => {
-      const curve = measuredCurve(size, name);
-      const rows = rowsAfterWarmup(curve);
-      return predictCurve(fit, curve).map((loss, i) => Math.abs(loss / rows[i]!.loss - 1));
-    });
-    const means = errors.map(each => each.reduce((sum, e) => sum + e, 0) / each.length);
-    return { mean: means.reduce((sum, e) => sum + e, 0) / means.length, worst: Math.max(...errors.flat()) };
+  interface Fitted {
+    readonly values: ParameterValues;
+    readonly decay: number;
   }
 
-  // measured: mean 0.130% and 0.146%, worst 0.74% and 0.83%
-  test.each(['25M', '100M'])('of %s under six schedules are predicted from three others', size => {
-    const { mean, worst } = errorsOn(size, 'annealing');
-    expect(mean).toBeLessThan(0.0015);
-    expect(worst).toBeLessThan(0.009);
+  /** What the fits are judged by: each unseen curve's mean relative error and that of its worst row. */
+  function errorsOf(law: CurveLaw, size: string, { values, decay }: Fitted, source?: CurveOptions['source']) {
+    const each = UNSEEN.map(name => {
+      const points = pointsOfCurves([measuredCurve(size, name)], { decay, ...(source && { source }) }).flat();
+      const errors = predictAll(curveForm(law, points), values).map((loss, i) => Math.abs(loss / points[i]!.loss - 1));
+      return { mean: mean(errors), worst: Math.max(...errors) };
+    });
+    return { mean: mean(each.map(curve => curve.mean)), worst: mean(each.map(curve => curve.worst)) };
+  }
+
+  function fitted(law: CurveLaw, size: string, decay: number, starts: number): Fitted {
+    const curves = FITTED.map(name => measuredCurve(size, name));
+    const points = pointsOfCurves(curves, { decay }).flat();
+    const losses = points.map(({ loss }) => loss);
+    return { ...fitForm(curveForm(law, points), losses, { starts, random: new Random(0, 'curves') }), decay };
+  }
+
+  // of six schedules that are not fitted; "worst" is the mean of the curves' worst rows, as the authors' tables have it
+  test.each([
+    // measured: 0.130% and 0.48%, 0.146% and 0.70%: after a sudden fall it comes too slowly
+    ['annealing', '25M', 0.998, 0.0015, 0.006],
+    ['annealing', '100M', 0.998, 0.0015, 0.0075],
+    // measured: 0.119% and 0.30%, 0.139% and 0.47%
+    ['multi-power', '25M', ANNEALING_DECAY, 0.0015, 0.006],
+    ['multi-power', '100M', ANNEALING_DECAY, 0.0015, 0.006],
+  ] as const)('are predicted from three others: %s, %s', (law, size, decay, most, mostAtWorst) => {
+    const errors = errorsOf(law, size, fitted(law, size, decay, 3));
+    expect(errors.mean).toBeLessThan(most);
+    expect(errors.worst).toBeLessThan(mostAtWorst);
+  });
+
+  // parameters and errors of thu-yao-01-luo/MultiPowerLaw (src/config.py, logs); there the warm-up's rise counts too
+  test.each([
+    ['25M', [3.04045406, 0.52468604, 0.50786857, 363.78751622, 2.06560812, 0.58279013, 0.64142257], 0.1102, 0.409],
+    ['100M', [2.6514477, 0.60115152, 0.45295811, 437.9464276, 2.13245612, 0.59785199, 0.65523644], 0.1425, 0.583],
+  ])('have the published errors by the published multi-power law of %s', (size, published, most, mostAtWorst) => {
+    const names = ['L0', 'A', 'alpha', 'B', 'C', 'beta', 'gamma'];
+    const values = Object.fromEntries(names.map((name, i) => [name, published[i]!]));
+    const errors = errorsOf('multi-power', size, { values, decay: ANNEALING_DECAY }, { S1: 0, rate: 0 });
+    // rates between rows, and the step that a warm-up ends in, are read from the rows here
+    expect(100 * errors.mean).toBeCloseTo(most, 2);
+    expect(100 * errors.worst).toBeCloseTo(mostAtWorst, 1);
   });
 });
 

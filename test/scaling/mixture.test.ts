@@ -76,9 +76,54 @@ describe('cmr', () => {
   });
 });
 
+describe('a plan by a law of several sizes', () => {
+  const laws = {
+    'd-cpt': (N: number, r: number) => 1.2 + 25 * N ** -0.17 + 0.12 * (r + 0.01) ** -0.35,
+    cmr: (N: number, r: number) => (1.1 + 20 * N ** -0.16) * r ** -0.05,
+  };
+  const shares = [0.02, 0.05, 0.1, 0.2, 0.4];
+  const runsOf = (law: keyof typeof laws, noise: number) => {
+    const random = new Random(3, 'noise');
+    return [1e8, 4e8, 1.6e9].flatMap(parameters =>
+      shares.map(replay => ({
+        ...{ run: `${parameters}-${replay}`, parameters, tokens: 20 * parameters, loss: 2, replay },
+        sourceLoss: laws[law](parameters, replay) * Math.exp(noise * random.normal()),
+      })),
+    );
+  };
+
+  test.each(['d-cpt', 'cmr'] as const)('%s proposes the share of a size that was not run, with its interval', law => {
+    const N = 8e8;
+    const limit = laws[law](N, 0.13);
+    const of = (noise: number) => planReplay(runsOf(law, noise), limit, cptLaw, 6 * N * 20 * N, N, law);
+    expect(of(0).replay).toBeCloseTo(0.13, 4);
+    const { replay, replayInterval, curve, warnings } = of(2e-3);
+    // a loss 0.2% off, over the slope of ln L by r, is about a hundredth
+    expect(replay).toBeGreaterThan(0.115);
+    expect(replay).toBeLessThan(0.145);
+    expect(replayInterval![0]).toBeLessThan(0.13);
+    expect(replayInterval![1]).toBeGreaterThan(0.13);
+    expect(replayInterval![1] - replayInterval![0]).toBeLessThan(0.06);
+    expect(curve).toMatchObject({ sizes: [1e8, 1.6e9], at: N });
+    expect(warnings).toEqual([]);
+    const beyond = planReplay(runsOf(law, 2e-3), limit, cptLaw, 6 * 2e9 * 4e10, 2e9, law);
+    expect(beyond.warnings.join()).toMatch(/extrapolation: the law of replay has sizes from 1.00e8 to 1.60e9/);
+  });
+
+  test('is by the nearest size where two were run', () => {
+    const two = runsOf('d-cpt', 0).filter(({ parameters }) => parameters < 1e9);
+    const { curve, replayInterval } = planReplay(two, laws['d-cpt'](4e8, 0.13), cptLaw, 6 * 4e8 * 8e9, 4e8, 'd-cpt');
+    expect(curve).toMatchObject({ parameters: 4e8, at: 4e8 });
+    expect(curve.sizes).toBeUndefined();
+    expect(replayInterval).toBeNull();
+  });
+});
+
 test('points that a law cannot take are refused', () => {
   const points = [0, 0.1, 0.2].map(share => ({ parameters: 1, share, loss: 2 - share }));
   expect(() => fitMixture('cmr', points)).toThrow(/no loss at a share of 0/);
   expect(() => fitMixture('d-cpt', points)).toThrow(/needs 4 shares, and the points have 3/);
-  expect(() => fitMixture('d-cpt', [...points, { ...points[0]!, parameters: 2 }])).toThrow(/points of one size/);
+  expect(() => fitMixture('d-cpt', [...points, { ...points[0]!, parameters: 2 }])).toThrow(
+    /points of one size, or of 3 and more, not of 2/,
+  );
 });

@@ -47,6 +47,17 @@ describe('what repeated tokens are worth', () => {
     expect(worth(1e9, 100, R_D) / 100).toBeCloseTo(1 + R_D, 9);
   });
 
+  test("has the losses that the authors' repository prints, by their law of English text", () => {
+    const exponent = 0.3526596;
+    const law: LawParameters = {
+      ...{ E: Math.exp(0.6254804), A: Math.exp(6.255414), B: Math.exp(7.3049974) },
+      ...{ alpha: exponent, beta: exponent, gamma: 0 },
+    };
+    const lossOf = (N: number, D: number) => repeatedLossAt(law, PUBLISHED_REPETITION, N, D, 25e9);
+    expect(lossOf(6.34e9, 242e9)).toBeCloseTo(2.2256440889984477, 12);
+    expect(lossOf(8.67e9, 178e9)).toBeCloseTo(2.2269634075087867, 12);
+  });
+
   test('fills the size whose optimum the unique tokens are', () => {
     const { N_opt, D_opt } = allocate(scratchLaw, 1e20);
     expect(fillableParameters(scratchLaw, D_opt) / N_opt).toBeCloseTo(1, 9);

@@ -95,7 +95,10 @@ function addReplayOptions(command: Command): void {
     .optionsGroup('Replay:')
     .option('--replay-points <points>', 'CSV with replay and sourceLoss: proposes how much to replay')
     .addOption(
-      new Option('--replay-law <law>', 'of the replay points: S − K ln(r + ρ), or a published one')
+      new Option(
+        '--replay-law <law>',
+        'of the replay points: S − K ln(r + ρ), or a published one, which has sizes where three were run',
+      )
         .choices(['log', ...mixtureLaws])
         .default('log'),
     )
