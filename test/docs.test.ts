@@ -12,8 +12,8 @@ const root = mkdtempSync(join(tmpdir(), 'babelgrad-docs-'));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
 
 /** What a program prints, on the adapter under test. */
-async function run(program: string, cwd = packageRoot): Promise<string> {
-  return (await promisify(execFile)(process.execPath, [program], { cwd, env: { ...process.env, TMPDIR: root } }))
+async function run(program: string, cwd = packageRoot, args: readonly string[] = []): Promise<string> {
+  return (await promisify(execFile)(process.execPath, [program, ...args], { cwd, env: { ...process.env, TMPDIR: root } }))
     .stdout;
 }
 
@@ -33,9 +33,11 @@ test("docs/own-op.mjs finds its op's gradient in central differences", async () 
 });
 
 test('docs/models.md says which public models train where as a dry run does', async () => {
-  const table = (await run('tools/what-fits.mjs')).trim();
-  expect(table.split('\n')).toHaveLength(12);
-  expect(readFileSync(join(packageRoot, 'docs/models.md'), 'utf8')).toContain(table);
+  for (const weightType of ['f32', 'bf16']) {
+    const table = (await run('tools/what-fits.mjs', packageRoot, [weightType])).trim();
+    expect(table.split('\n')).toHaveLength(12);
+    expect(readFileSync(join(packageRoot, 'docs/models.md'), 'utf8')).toContain(table);
+  }
 });
 
 /** Run first, in this order: what they write is what the others read. */

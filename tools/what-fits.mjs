@@ -1,7 +1,7 @@
 /**
- * The table of docs/models.md: which public models train at which context in how much memory, by a dry run of a step.
+ * The tables of docs/models.md: which public models train at which context in how much memory, by a dry run of a step.
  *
- *   node tools/what-fits.mjs
+ *   node tools/what-fits.mjs f32 | bf16      what matrices are kept in
  *
  * With precision f16, moments in 8 bits, checkpointing of layers and one sequence at a time. The adapter is a GPU as
  * Dawn describes an NVIDIA of 2021; others differ in the last percent. A GB is 10^9 bytes.
@@ -63,24 +63,25 @@ function configOf([sizes, others]) {
 }
 
 /** The bytes of training at each context that the model has positions for, up to the most that any memory has. */
-function peaksOf(model) {
+function peaksOf(model, weightType) {
   const peaks = [];
   for (const T of CONTEXTS.filter(T => T <= model.maxPositionEmbeddings)) {
     /** @type {import('../dist/src/train/traced-step.js').TrainerSettings} */
     const settings = { B: 1, T, microBatches: 2, optimizer, checkpointing: 'layer', momentType: '8bit' };
-    const { peak, refusals } = stepMemory(adapter, { model, settings, precision: 'f16' });
+    const { peak, refusals } = stepMemory(adapter, { model, settings, precision: 'f16', weightType });
     if (refusals.length > 0 || peak > 1e9 * Math.max(...GIGABYTES)) break;
     peaks.push([T, peak]);
   }
   return peaks;
 }
 
+const weightType = process.argv[2] === 'bf16' ? 'bf16' : 'f32';
 const row = cells => `| ${cells.join(' | ')} |`;
 console.log(row(['model', 'parameters', ...GIGABYTES.map(size => `${size} GB`)]));
 console.log(row(['---', '---', ...GIGABYTES.map(() => '---')]).replaceAll(' ', ''));
 for (const [name, shape] of Object.entries(MODELS)) {
   const model = configOf(shape);
-  const peaks = peaksOf(model);
+  const peaks = peaksOf(model, weightType);
   const cells = GIGABYTES.map(size => peaks.findLast(([, peak]) => peak <= 1e9 * size)?.[0] ?? '–');
   const { total } = countParameters(model);
   console.log(row([name, total < 1e9 ? `${Math.round(total / 1e6)}M` : `${(total / 1e9).toFixed(2)}B`, ...cells]));
