@@ -148,6 +148,28 @@ describe('plan', () => {
     expect(stdout).toMatch(/│ out of the same compute/);
   });
 
+  test('proposes replay for a size that was not run, and says what CPT did to copying', async () => {
+    const header = 'run,strategy,parameters,tokens,loss,replay,sourceLoss,copy,induction,sourceCopy,sourceInduction';
+    const lossOf = (N: number, r: number) => 1.2 + 25 * N ** -0.17 + 0.12 * (r + 0.01) ** -0.35;
+    const rows = [1e8, 4e8, 1.6e9].flatMap(N => [
+      `source-${N},source,${N},${20 * N},2,0,,0.82,0.01,,`,
+      ...[0, 0.05, 0.1, 0.3].map(r => {
+        const copying = 0.31 + 4 * Math.min(r, 0.11);
+        return `cpt-${N}-${r},cpt,${N},${20 * N},2,${r},${lossOf(N, r)},0.2,0.01,${copying},0.01`;
+      }),
+    ]);
+    writeFileSync(join(root, 'sizes.csv'), [header, ...rows, ''].join('\n'));
+    const options = ['--replay-points', 'sizes.csv', '--source-loss-limit', String(lossOf(8e8, 0.2))];
+    const law = ['--law', 'cpt.json', '--replay-law', 'd-cpt', '--where', 'strategy=cpt'];
+    const size = ['--parameters', '8e8', '--tokens', '16e9'];
+    const { stdout, stderr, status } = await babelgrad('plan', ...size, ...law, ...options);
+    expect(status, stderr).toBe(0);
+    expect(stdout).toMatch(/planned by d-cpt, 12 runs of 100M to 1.6G parameters: E /);
+    expect(stdout).toMatch(/replay 20.0% \(95%: \d+.\d … \d+.\d%\) keeps the source loss at/);
+    expect(stdout).toMatch(/copying fell from 0.82 to 0.31 without replay, to 0.51 with 5%, to 0.71 with 10%, to 0.75/);
+    expect(stdout).not.toMatch(/induction/);
+  });
+
   test('prints negative savings as negative', async () => {
     const { stdout } = await babelgrad('plan', '--compute', '1e21', '--law', 'paper-cpt');
     expect(stdout).toMatch(/FLOPs saved at equal loss +│ +-465%/);
