@@ -66,6 +66,7 @@ export { type DocumentPart, readDocuments } from './data/documents.js';
 export { findInputFiles, sizeOfFiles } from './data/inputs.js';
 export { measureTokens, type TokenMeasure } from './data/measure-tokens.js';
 export {
+  type Batch,
   Mixture,
   type MixtureOptions,
   type MixtureSource,

@@ -129,9 +129,9 @@ export async function train(context: TrainContext): Promise<RunSummary> {
           checkpoint,
         };
       }
-      const sequences = mixture.next(run.batchTokens / run.contextLength);
+      const batch = mixture.nextBatch(run.batchTokens / run.contextLength);
       const learningRate = learningRateAt(run.schedule, step + 1, run.steps);
-      await reporter.submitted(await stepping.submit(sequences, learningRate), learningRate);
+      await reporter.submitted(await stepping.submit(batch, learningRate), learningRate);
       if (watch && (trainer.step % watch.every === 0 || trainer.step === run.steps)) {
         await reporter.flush(); // stops at a step that was not finite
         await watch.look(learningRate);

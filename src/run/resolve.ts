@@ -1,6 +1,7 @@
 /** Resolves a configuration into a run in which every number is fixed: the config.json of a run's folder. */
 import { z } from 'zod';
 import { type Origin, originSchema } from '../checkpoint/training-record.js';
+import { hasWeights } from '../data/mixture.js';
 import { recordedWeights, stagesSchema } from '../data/shares.js';
 import { UserError } from '../errors.js';
 import { checkWindow, countParameters, flopsPerToken, type ModelConfig, modelSchema } from '../model/config.js';
@@ -54,6 +55,8 @@ export const resolvedSchema = z.object({
     }),
   ),
   heldOut: z.record(z.string(), z.string()),
+  /** Whether the data has tokens that are read and not trained; other runs don't say. */
+  weighted: z.literal(true).optional(),
   /** The SHA-256 of the tokenizer.json that made the data. */
   tokenizer: z.string(),
   tokens: count,
@@ -171,6 +174,7 @@ export function resolveRun(config: RunConfig, { data, maxBindingBytes, from }: R
       return { name, path, ...weights, trainTokens: data.sources[i]!.tokens.trainTokens };
     }),
     heldOut: Object.fromEntries([...data.heldOut].map(([language, { folder }]) => [language, folder])),
+    ...(hasWeights(data.sources) && { weighted: true as const }),
     tokenizer: index.tokenizer,
     tokens,
     steps,
