@@ -13,6 +13,7 @@ import { ANNEAL_SHAPES, COOLDOWN_SHAPES, SCHEDULES } from '../optim/schedule.js'
 import { WIRE_TYPES } from '../parallel/all-reduce.js';
 import { MOMENT_TYPES } from '../train/moments.js';
 import { choicesSchema } from '../tune/choices.js';
+import { bestFields } from './best.js';
 import {
   DATA_ORDERS,
   defaults,
@@ -110,6 +111,9 @@ export const resolvedSchema = z.object({
   checkpoints: count,
   keepCheckpoints: count,
   keepEvery: z.int().nonnegative().default(0),
+  /** The language whose lowest loss is kept, and the evaluations without one that end the run, where there are any. */
+  keepBest: z.string().optional(),
+  stopAfter: count.optional(),
   parallel: z.enum(PARALLEL).default(defaults.parallel),
   syncEvery: count.default(defaults.syncEvery),
   outerLearningRate: z.number().default(defaults.outerLearningRate),
@@ -205,6 +209,7 @@ export function resolveRun(config: RunConfig, { data, maxBindingBytes, from }: R
     checkpoints: times(config.checkpointEveryTokens, 5, { tokens, steps }),
     keepCheckpoints: config.keepCheckpoints,
     keepEvery: config.keepEvery,
+    ...bestFields(config, [...data.heldOut.keys()]),
     parallel: config.parallel,
     syncEvery: config.syncEvery,
     outerLearningRate: config.outerLearningRate,

@@ -1,0 +1,53 @@
+/** The evaluation of a run with the lowest loss of one language, and whether it is too long ago. */
+import type { BestEvaluation } from '../checkpoint/training-record.js';
+import { UserError } from '../errors.js';
+import type { RunConfig } from './config.js';
+import type { EvaluationLine } from './metrics.js';
+import type { ResolvedRun } from './resolve.js';
+
+export class Best {
+  readonly #run: Pick<ResolvedRun, 'keepBest' | 'stopAfter'>;
+  #found: BestEvaluation | undefined;
+
+  /** @param found the best one so far, of a run that goes on. */
+  constructor(run: Pick<ResolvedRun, 'keepBest' | 'stopAfter'>, found: BestEvaluation | undefined) {
+    this.#run = run;
+    this.#found = found;
+  }
+
+  get found(): BestEvaluation | undefined {
+    return this.#found;
+  }
+
+  /** Takes an evaluation. @returns whether it is the best one so far. */
+  take(step: number, heldOut: EvaluationLine['heldOut']): boolean {
+    const { keepBest: language } = this.#run;
+    if (language === undefined) return false;
+    const { loss } = heldOut[language]!;
+    const found = this.#found;
+    const isBest = found === undefined || loss < found.loss;
+    this.#found = isBest ? { language, step, loss, since: 0 } : { ...found, since: found.since + 1 };
+    return isBest;
+  }
+
+  /** Whether there were so many evaluations since the best one that the run is to end. */
+  get isLongAgo(): boolean {
+    const { stopAfter = Infinity } = this.#run;
+    return this.#found !== undefined && this.#found.since >= stopAfter;
+  }
+}
+
+/** Returns the fields of the best evaluation. @throws UserError when no such loss is evaluated, or none is named. */
+export function bestFields(
+  { keepBest, stopAfter }: Pick<RunConfig, 'keepBest' | 'stopAfter'>,
+  languages: readonly string[],
+): Pick<ResolvedRun, 'keepBest' | 'stopAfter'> {
+  if (keepBest === undefined) {
+    if (stopAfter === undefined) return {};
+    throw new UserError('stopAfter counts evaluations since the lowest loss: say with keepBest of which language');
+  }
+  if (!languages.includes(keepBest)) {
+    throw new UserError(`keepBest is '${keepBest}', and the run evaluates ${languages.join(', ')}; name one of them`);
+  }
+  return { keepBest, ...(stopAfter !== undefined && { stopAfter }) };
+}
