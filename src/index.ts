@@ -158,10 +158,13 @@ export {
   type ReplayEffect,
   sourceLanguageOf,
 } from './report/forgetting.js';
+export { metricsCsv } from './report/metrics-csv.js';
 export { reportPage } from './report/page.js';
 export { type Comparison, compareRuns, type LossUnit, type RunRecord, readRun } from './report/runs.js';
 export type { Figure } from './report/study-figures.js';
 export type { Fitting } from './report/study-view.js';
+export { eventFile } from './report/tensorboard.js';
+export { modelCard } from './run/card.js';
 export { parseConfig, type RunConfig } from './run/config.js';
 export type { RunSummary, TrainObserver } from './run/context.js';
 export { type DryRun, dryRun } from './run/dry-run.js';

@@ -13,6 +13,8 @@ export interface ExportOptions extends CopyOptions {
   /** Whether the model's files are compared with their checksums first; by default they are. */
   readonly verify?: boolean | undefined;
   readonly onNote?: ((text: string) => void) | undefined;
+  /** The text of a README.md for it, such as `modelCard` makes; one that the folder has goes along in its place. */
+  readonly card?: string | undefined;
 }
 
 /**
@@ -29,13 +31,13 @@ export interface ExportOptions extends CopyOptions {
  */
 export async function exportModel(from: string, out: string, options: ExportOptions): Promise<WrittenModel> {
   checkNewFolder(out);
-  const { verify = true, onNote, ...copy } = options;
+  const { verify = true, onNote, card, ...copy } = options;
   const verified = verify ? await checkModelFiles(from) : [];
   const { config, weights, notes } = openModel(from);
   try {
     for (const note of [...verified, ...notes]) onNote?.(note);
     const bitsOf = (spec: ParameterSpec) => converted(weights, spec, copy.type);
-    return await writeCopy(from, out, config, bitsOf, { ...copy, record: readTrainingRecord(from) });
+    return await writeCopy(from, out, config, bitsOf, { ...copy, record: readTrainingRecord(from), card });
   } finally {
     weights.close();
   }

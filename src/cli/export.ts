@@ -1,4 +1,4 @@
-import { exportModel, findModelFolder } from '../index.js';
+import { exportModel, findModelFolder, modelCard } from '../index.js';
 import type { CommandResult, Terminal } from './command.js';
 import { type WrittenModelOptions, writeModel } from './written-model.js';
 
@@ -9,6 +9,8 @@ interface ExportCommandOptions extends WrittenModelOptions {
 /** The command `export`. */
 export async function runExport(terminal: Terminal, options: ExportCommandOptions): Promise<CommandResult> {
   const from = findModelFolder(options.model);
-  const written = await writeModel(terminal, 'export', options, how => exportModel(from, options.out, how));
+  const written = await writeModel(terminal, 'export', options, how =>
+    exportModel(from, options.out, { ...how, card: modelCard(from) }),
+  );
   return { model: from, ...written };
 }
