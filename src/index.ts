@@ -45,6 +45,7 @@ export { type CommandSource, type Plan as GraphPlan, type PlanOptions, plan as p
 export { type DType, persistent, type Shape, type Tensor } from './autograd/tensor.js';
 export { type ExportOptions, exportModel } from './checkpoint/export.js';
 export { findModelFolder } from './checkpoint/find.js';
+export { exportGguf } from './checkpoint/gguf.js';
 export { readEndIds } from './checkpoint/hf-config.js';
 export { type MergedModel, type MergeOptions, mergeModels } from './checkpoint/merge.js';
 export type { CopyOptions, WrittenModel } from './checkpoint/model-copy.js';

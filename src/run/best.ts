@@ -1,16 +1,20 @@
 /** The evaluation of a run with the lowest loss of one language, and whether it is too long ago. */
 import type { BestEvaluation } from '../checkpoint/training-record.js';
 import { UserError } from '../errors.js';
-import type { RunConfig } from './config.js';
 import type { EvaluationLine } from './metrics.js';
-import type { ResolvedRun } from './resolve.js';
+
+/** The language whose loss is meant, and the evaluations without a lower one that end a run. */
+export interface BestFields {
+  readonly keepBest?: string | undefined;
+  readonly stopAfter?: number | undefined;
+}
 
 export class Best {
-  readonly #run: Pick<ResolvedRun, 'keepBest' | 'stopAfter'>;
+  readonly #run: BestFields;
   #found: BestEvaluation | undefined;
 
   /** @param found the best one so far, of a run that goes on. */
-  constructor(run: Pick<ResolvedRun, 'keepBest' | 'stopAfter'>, found: BestEvaluation | undefined) {
+  constructor(run: BestFields, found: BestEvaluation | undefined) {
     this.#run = run;
     this.#found = found;
   }
@@ -38,10 +42,7 @@ export class Best {
 }
 
 /** Returns the fields of the best evaluation. @throws UserError when no such loss is evaluated, or none is named. */
-export function bestFields(
-  { keepBest, stopAfter }: Pick<RunConfig, 'keepBest' | 'stopAfter'>,
-  languages: readonly string[],
-): Pick<ResolvedRun, 'keepBest' | 'stopAfter'> {
+export function bestFields({ keepBest, stopAfter }: BestFields, languages: readonly string[]): BestFields {
   if (keepBest === undefined) {
     if (stopAfter === undefined) return {};
     throw new UserError('stopAfter counts evaluations since the lowest loss: say with keepBest of which language');
