@@ -27,7 +27,7 @@ export type GgufValue =
 /** A tensor to be written. Its values are asked for when it is its turn. */
 export interface GgufTensor {
   readonly name: string;
-  /** As everywhere here, the last dimension is the one whose elements are neighbours; the file has them in reverse. */
+  /** Its dimensions, of which neighbours differ in the last; the file has them in reverse. */
   readonly shape: readonly number[];
   readonly type: WeightType;
   read(): Iterable<StoredBits>;

@@ -38,8 +38,8 @@ export class DocumentEncoder {
 
   /**
    * Takes the next part of a document, and yields what can be encoded by now. The ids of a document's pieces, one
-   * behind the other, are `startIds`, those of its whole text, and `separatorId`. With spans, an id is trained where one
-   * of its characters is; what stands around the document goes with its first and its last character.
+   * behind the other, are `startIds`, those of its whole text, and `separatorId`. With spans, an id is trained where
+   * one of its characters is; what stands around the document goes with its first and its last character.
    * @throws UserError when a document is too long to be held and has no place to cut.
    */
   async *encode(part: DocumentPart): AsyncGenerator<EncodedPiece, void, undefined> {

@@ -49,8 +49,8 @@ export interface JsonText {
 
 /**
  * Yields the text of each line; blank lines are skipped. With `spansField`, that field holds its spans.
- * @throws UserError when there is no line, and as `rows` does where one is not a JSON object, has no text in `field`, or
- * no spans.
+ * @throws UserError when there is no line, and as `rows` does where one is not a JSON object, has no text in `field`,
+ * or no spans.
  */
 export async function* readJsonLines(
   path: string,

@@ -1,6 +1,6 @@
 /** Spans of a document that are trained; the rest of it is read alone. */
 
-/** From the character `start` up to `end`, which is not among them; characters are code points, as Python counts. */
+/** The characters from `start` up to `end`, which is not among them; they are code points, as Python counts. */
 export type Span = readonly [start: number, end: number];
 
 /** Returns the number of characters of a text. */

@@ -10,7 +10,7 @@ import { openRegularFile } from '../input-files.js';
  */
 const BLOCK = 2 ** 18;
 
-/** Returns the type in which ids of a vocabulary of `vocabSize` are stored, with a bit to spare where they have flags. */
+/** Returns the type in which ids of a vocabulary of `vocabSize` are stored, with a bit to spare for flags. */
 export const dtypeFor = (vocabSize: number, isFlagged = false): 'u16' | 'u32' =>
   vocabSize <= 2 ** (isFlagged ? 15 : 16) ? 'u16' : 'u32';
 /** Returns the flag of ids that are read and not trained, in data sets that have any: the highest bit. */

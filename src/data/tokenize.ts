@@ -48,8 +48,8 @@ export interface TokenizeOptions {
 /**
  * Makes a data set. In the first pass every document becomes ids with its marks, in one temporary file; the second pass
  * is `writeSplit`. The folder appears when it is complete.
- * @throws UserError when `out` exists, a text cannot be read, there are too few tokens to hold out that many, or no span
- * has a token.
+ * @throws UserError when `out` exists, a text cannot be read, there are too few tokens to hold out that many, or no
+ * span has a token.
  * @example
  * import { TextTokenizer, tokenizeFiles } from 'babelgrad';
  *
@@ -100,7 +100,10 @@ function checkWhole(what: string, value: number, least: number): void {
   throw new UserError(`${what} must be a whole number of at least ${least}, not ${value}`);
 }
 
-/** Writes the ids of all documents, with flags where they have spans, in the order of the files. `lengths` are the tokens of each, marks included. */
+/**
+ * Writes the ids of all documents, with flags where they have spans, in the order of the files. `lengths` are the
+ * tokens of each, marks included.
+ */
 async function encodeAll(
   files: readonly string[],
   path: string,

@@ -132,7 +132,8 @@ export class GradientPass {
 /**
  * Returns the mean loss over sequences [B, T+1] (each predicts its ids but the first) and its gradient for every
  * parameter, by Hugging Face name. With `weights` [B, T] of what is predicted, the mean is Σ w·nll / Σ w.
- * @throws UserError when ids, weights or shape are not sound, the model was destroyed, or a buffer exceeds the adapter's limits.
+ * @throws UserError when ids, weights or shape are not sound, the model was destroyed, or a buffer exceeds the
+ * adapter's limits.
  * @example
  * import { createModel, lossAndGradients, openDevice } from 'babelgrad';
  *

@@ -227,8 +227,8 @@ export class Trainer {
   }
 
   /**
-   * Makes an optimizer step on sequences [microBatches*B, T+1], with weights as `submit` takes them, and waits for it. In
-   * a loop, `submit` and `reports` keep the device busier.
+   * Makes an optimizer step on sequences [microBatches*B, T+1], with weights as `submit` takes them, and waits for it.
+   * In a loop, `submit` and `reports` keep the device busier.
    * @throws UserError as `submit`.
    */
   async trainStep(sequences: Uint32Array, learningRate: number, weights?: Float32Array): Promise<StepHealth> {

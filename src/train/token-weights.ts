@@ -1,6 +1,6 @@
 /**
- * Weights of the tokens that a step predicts. Its loss is Σ w·nll / Σ w over all micro-batches: the device multiplies by
- * w / Σ w, which the host has computed.
+ * Weights of the tokens that a step predicts. Its loss is Σ w·nll / Σ w over all micro-batches: the device multiplies
+ * by w / Σ w, which the host has computed.
  */
 import { UserError } from '../errors.js';
 import { IGNORED_TARGET } from '../kernels/cross-entropy.js';

@@ -27,7 +27,7 @@ async function tokenize(rows: readonly object[], options: Partial<TokenizeOption
   return TokenDataset.open(out);
 }
 
-/** The text that the trained ids of a data set spell, with the separator as '|', and bytes that are no character as '�'. */
+/** The text that the trained ids spell, with the separator as '|', and bytes that are no character as '�'. */
 async function trainedText(dataset: TokenDataset): Promise<string> {
   const ids = dataset.readTrain(0, dataset.trainTokens);
   const weights = dataset.readWeights(0, dataset.trainTokens);
