@@ -4,6 +4,7 @@
 //   SCALED: times loss_scale, too.
 // logits [R, V], targets [R], losses [R]; dlogits [R, V] f32 or f16. A row whose target is IGNORED (0xffffffff) has
 // loss 0 and gradient 0.
+//   WEIGHTED: loss and gradient of a row times weights[r], [R]. A row of weight 0 has loss 0 and gradient 0.
 //   HITS: hits[r] = 1 where logits[r, target[r]] is larger than every other logit of the row, else 0; [R]. Without
 //   GRADIENT only.
 // A workgroup takes ROWS rows, VECTOR elements of each at a time (V is a multiple of it), in three passes over a row:
@@ -13,6 +14,9 @@ struct Params { rows: u32, columns: u32, scale: f32 }
 var<storage, read> targets: array<u32>;
 var<storage, read_write> logits: array<VALUE>;
 var<storage, read_write> losses: array<f32>;
+#if ${WEIGHTED}
+var<storage, read> weights: array<f32>;
+#endif
 #if ${SCALED}
 var<storage, read> loss_scale: f32;
 #endif
@@ -40,7 +44,11 @@ fn logit(at: u32) -> f32 {
 fn take_row(row: u32, thread: u32) {
   let V = params.columns / VECTOR;
   let start = row * V;
+#if ${WEIGHTED}
+  let is_target = targets[row] != IGNORED && weights[row] != 0f;
+#else
   let is_target = targets[row] != IGNORED;
+#endif
   let column = select(0u, targets[row], is_target);
   let target_logit = logit(row * params.columns + column);
   var most = VALUE(-3.4e38f);
@@ -57,12 +65,21 @@ fn take_row(row: u32, thread: u32) {
   var exponentials = VALUE();
   for (var v = thread; v < V; v += WORKGROUP) { exponentials += exp(logits[start + v] - largest); }
   let sum = reduce_sum(total_of(exponentials), thread);
-  if (thread == 0u) { losses[row] = select(0f, log(sum) + largest - target_logit, is_target); }
-#if ${GRADIENT}
-#if ${SCALED}
-  let scale = select(0f, params.scale * loss_scale, is_target);
+#if ${WEIGHTED}
+  if (thread == 0u) { losses[row] = select(0f, (log(sum) + largest - target_logit) * weights[row], is_target); }
 #else
-  let scale = select(0f, params.scale, is_target);
+  if (thread == 0u) { losses[row] = select(0f, log(sum) + largest - target_logit, is_target); }
+#endif
+#if ${GRADIENT}
+#if ${WEIGHTED}
+  let of_row = params.scale * weights[row];
+#else
+  let of_row = params.scale;
+#endif
+#if ${SCALED}
+  let scale = select(0f, of_row * loss_scale, is_target);
+#else
+  let scale = select(0f, of_row, is_target);
 #endif
   let factor = scale / sum;
   for (var v = thread; v < V; v += WORKGROUP) {

@@ -45,6 +45,7 @@ export { type CommandSource, type Plan as GraphPlan, type PlanOptions, plan as p
 export { type DType, persistent, type Shape, type Tensor } from './autograd/tensor.js';
 export { type ExportOptions, exportModel } from './checkpoint/export.js';
 export { findModelFolder } from './checkpoint/find.js';
+export { exportGguf } from './checkpoint/gguf.js';
 export { readEndIds } from './checkpoint/hf-config.js';
 export { type MergedModel, type MergeOptions, mergeModels } from './checkpoint/merge.js';
 export type { CopyOptions, WrittenModel } from './checkpoint/model-copy.js';
@@ -66,6 +67,7 @@ export { type DocumentPart, readDocuments } from './data/documents.js';
 export { findInputFiles, sizeOfFiles } from './data/inputs.js';
 export { measureTokens, type TokenMeasure } from './data/measure-tokens.js';
 export {
+  type Batch,
   Mixture,
   type MixtureOptions,
   type MixtureSource,
@@ -159,10 +161,13 @@ export {
   type ReplayEffect,
   sourceLanguageOf,
 } from './report/forgetting.js';
+export { metricsCsv } from './report/metrics-csv.js';
 export { reportPage } from './report/page.js';
 export { type Comparison, compareRuns, type LossUnit, type RunRecord, readRun } from './report/runs.js';
 export type { Figure } from './report/study-figures.js';
 export type { Fitting } from './report/study-view.js';
+export { eventFile } from './report/tensorboard.js';
+export { modelCard } from './run/card.js';
 export { parseConfig, type RunConfig } from './run/config.js';
 export type { RunSummary, TrainObserver } from './run/context.js';
 export { type DryRun, dryRun } from './run/dry-run.js';

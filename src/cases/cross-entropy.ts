@@ -19,13 +19,16 @@ export interface CrossEntropyCase extends RowSizes {
   readonly inputClass?: InputClass;
   /** The column of the largest logit of each row. */
   readonly peak?: number;
+  /** Whether rows have weights, of which every third is 0. */
+  readonly weighted?: boolean;
   /** The factor of the losses' sum whose gradient it is; by default that of their mean. */
   readonly scale?: number;
 }
 
 /** Every fifth row has no target. */
 export function crossEntropyCase(given: CrossEntropyCase): Case {
-  const { rows: R, columns: V, type, inputClass = 'uniform', peak, scale: exactScale = 1 / given.rows } = given;
+  const { rows: R, columns: V, type, inputClass = 'uniform', peak, weighted = false } = given;
+  const { scale: exactScale = 1 / given.rows } = given;
   const label = `${R} ${V} ${inputClass}`;
   const logits = new Input('f32', R * V, () => {
     const values = inputValues(inputClass, `logits ${label}`, R * V, {
@@ -40,14 +43,19 @@ export function crossEntropyCase(given: CrossEntropyCase): Case {
     const drawn = inputValues('uniform', `targets ${label}`, R, { low: 0, high: V });
     return drawn.map((id, r) => (r % 5 === 4 ? IGNORED_TARGET : Math.min(Math.floor(id), V - 1)));
   });
+  const weights = new Input('f32', R, () =>
+    inputValues('uniform', `weights ${label}`, R, { low: 0, high: 3 }).map((weight, r) => (r % 3 === 1 ? 0 : weight)),
+  );
   const isHalf = type === 'f16';
   const scale = Math.fround(exactScale);
   const factor = isHalf ? scale * LOSS_SCALE : scale;
   return kernelCase({
     kernel: 'cross_entropy',
-    shape: `gradient in ${type}, ${R} x ${V}${peak === undefined ? '' : `, largest at ${peak}`}`,
+    shape:
+      `gradient in ${type}, ${R} x ${V}${peak === undefined ? '' : `, largest at ${peak}`}` +
+      `${weighted ? ', with weights' : ''}`,
     inputClass,
-    inputs: { targets, ...(isHalf && { logits, lossScale: sent([LOSS_SCALE]) }) },
+    inputs: { targets, ...(weighted && { weights }), ...(isHalf && { logits, lossScale: sent([LOSS_SCALE]) }) },
     outputs: {
       losses: { type: 'f32', count: R },
       ...(isHalf && { dlogits: { type, count: R * V } }),
@@ -55,11 +63,11 @@ export function crossEntropyCase(given: CrossEntropyCase): Case {
     },
     flops: 6 * R * V,
     bytes: 2 * 4 * R * V,
-    expected({ targets, logits }) {
+    expected({ targets, logits, weights }) {
       const used = targets.map(id => (id === IGNORED_TARGET ? 0 : id));
-      const exact = reference.crossEntropy(logits!, used, V, factor);
-      const bounds = crossEntropyBounds(logits!, used, V, factor);
-      const isIgnored = (row: number) => targets[row] === IGNORED_TARGET;
+      const exact = reference.crossEntropy(logits!, used, V, factor, weights);
+      const bounds = crossEntropyBounds(logits!, used, V, factor, weights);
+      const isIgnored = (row: number) => targets[row] === IGNORED_TARGET || weights?.[row] === 0;
       const byRow = (values: reference.Vector) => values.map((value, r) => (isIgnored(r) ? 0 : value));
       const byElement = (values: reference.Vector) =>
         values.map((value, i) => (isIgnored(Math.floor(i / V)) ? 0 : value));
@@ -72,12 +80,12 @@ export function crossEntropyCase(given: CrossEntropyCase): Case {
         },
       };
     },
-    calls: (variants, { targets, logits, losses, dlogits, lossScale }) =>
+    calls: (variants, { targets, logits, losses, weights, dlogits, lossScale }) =>
       crossEntropy(
         variants,
         { rows: R, columns: V },
         { scale, dlogits, lossScale },
-        { targets, logits: logits!, losses },
+        { targets, logits: logits!, losses, weights },
       ),
   });
 }

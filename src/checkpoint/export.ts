@@ -13,6 +13,8 @@ export interface ExportOptions extends CopyOptions {
   /** Whether the model's files are compared with their checksums first; by default they are. */
   readonly verify?: boolean | undefined;
   readonly onNote?: ((text: string) => void) | undefined;
+  /** The text of a README.md for it, such as `modelCard` makes; one that the folder has goes along in its place. */
+  readonly card?: string | undefined;
 }
 
 /**
@@ -29,19 +31,20 @@ export interface ExportOptions extends CopyOptions {
  */
 export async function exportModel(from: string, out: string, options: ExportOptions): Promise<WrittenModel> {
   checkNewFolder(out);
-  const { verify = true, onNote, ...copy } = options;
+  const { verify = true, onNote, card, ...copy } = options;
   const verified = verify ? await checkModelFiles(from) : [];
   const { config, weights, notes } = openModel(from);
   try {
     for (const note of [...verified, ...notes]) onNote?.(note);
     const bitsOf = (spec: ParameterSpec) => converted(weights, spec, copy.type);
-    return await writeCopy(from, out, config, bitsOf, { ...copy, record: readTrainingRecord(from) });
+    return await writeCopy(from, out, config, bitsOf, { ...copy, record: readTrainingRecord(from), card });
   } finally {
     weights.close();
   }
 }
 
-function* converted(weights: WeightFiles, spec: ParameterSpec, type: WeightType): Generator<StoredBits> {
+/** Yields the bits of a tensor as `type`. @throws UserError when a value is too large for it. */
+export function* converted(weights: WeightFiles, spec: ParameterSpec, type: WeightType): Generator<StoredBits> {
   const isSame = weights.typeOf(spec) === type;
   let bits = storedBits(type, 0);
   for (const { values, stored, first } of weights.pieces(spec)) {
@@ -50,13 +53,30 @@ function* converted(weights: WeightFiles, spec: ParameterSpec, type: WeightType)
       continue;
     }
     if (bits.length !== values.length) bits = storedBits(type, values.length);
-    const bad = narrow(type, new Uint32Array(values.buffer, values.byteOffset, values.length), bits);
-    if (bad >= 0) {
-      throw new UserError(
-        `'${weights.path}': '${spec.name}' holds ${values[bad]} at ${showIndex(first + bad, spec.shape)}, ` +
-          `beyond the largest value of ${type} (${LARGEST[type]}); export as another type`,
-      );
-    }
+    narrowInto(bits, weights.path, spec, type, values, first);
     yield bits;
   }
+}
+
+/** Returns the bits of all values of a tensor as `type`. @throws UserError as `converted`. */
+export function narrowed(path: string, spec: ParameterSpec, type: WeightType, values: Float32Array): StoredBits {
+  const bits = storedBits(type, values.length);
+  narrowInto(bits, path, spec, type, values, 0);
+  return bits;
+}
+
+function narrowInto(
+  bits: StoredBits,
+  path: string,
+  spec: ParameterSpec,
+  type: WeightType,
+  values: Float32Array,
+  first: number,
+): void {
+  const bad = narrow(type, new Uint32Array(values.buffer, values.byteOffset, values.length), bits);
+  if (bad < 0) return;
+  throw new UserError(
+    `'${path}': '${spec.name}' holds ${values[bad]} at ${showIndex(first + bad, spec.shape)}, ` +
+      `beyond the largest value of ${type} (${LARGEST[type]}); export as another type`,
+  );
 }

@@ -1,8 +1,10 @@
 /** Where checkpoints lie in a run's folder, and which one a user means. */
 import { existsSync, readdirSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
+import { z } from 'zod';
 import { UserError } from '../errors.js';
 import { placeOfFolder } from '../files.js';
+import { readJson } from '../input-files.js';
 import { checkLinks } from './links.js';
 import { hasWeights } from './weight-files.js';
 
@@ -27,15 +29,31 @@ export function listCheckpoints(run: string): { readonly step: number; readonly 
     .sort((a, b) => a.step - b.step);
 }
 
+/** The name, in a run's folder, of its best checkpoint, which its latest one knows. */
+const BEST = 'best';
+
+/** Returns the checkpoint that a path RUN/best stands for; undefined where the path is no such. */
+function bestCheckpoint(path: string): string | undefined {
+  if (basename(path) !== BEST || existsSync(path)) return undefined;
+  const run = dirname(path);
+  const latest = listCheckpoints(run).at(-1);
+  if (!latest) return undefined;
+  const record = z.object({ best: z.object({ step: z.int().nonnegative() }) });
+  const { data } = record.safeParse(readJson(join(latest.folder, 'training.json')));
+  if (!data) throw new UserError(`the run '${run}' keeps no best checkpoint; a run with keepBest does`);
+  return checkpointFolder(run, data.best.step);
+}
+
 /** The names of weights in other formats. */
 const OTHER_FORMATS = ['pytorch_model.bin', 'pytorch_model.bin.index.json', 'consolidated.00.pth'];
 
 /**
- * Finds the model folder that a user means: a checkpoint or model folder itself, or a run's latest checkpoint.
+ * Finds the model folder that a user means: a checkpoint or model folder itself, a run's latest checkpoint, or its best
+ * one, `RUN/best`, where it keeps that.
  * @throws UserError when there is neither, or a link leads out of the model's folder.
  */
 export function findModelFolder(path: string): string {
-  const place = placeOfFolder(path);
+  const place = placeOfFolder(bestCheckpoint(path) ?? path);
   if (hasWeights(place)) {
     checkLinks(place);
     return place;

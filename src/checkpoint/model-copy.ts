@@ -36,14 +36,21 @@ export function checkNewFolder(out: string): void {
 
 /**
  * Writes a new folder `out` that appears whole: the model `config`, weights of `type` whose bits `bitsOf` yields for
- * each tensor in pieces, and the tokenizer's files of the folder `from`. `record` is its training.json, if it has one.
+ * each tensor in pieces, and the tokenizer's files of the folder `from`. `record` is its training.json, if it has one,
+ * and `card` its README.md, unless `from` has one.
  */
 export async function writeCopy(
   from: string,
   out: string,
   config: ModelConfig,
   bitsOf: (spec: ParameterSpec) => Iterable<StoredBits>,
-  { type, shardBytes = 5e9, onProgress, record }: CopyOptions & { readonly record?: string | undefined },
+  {
+    type,
+    shardBytes = 5e9,
+    onProgress,
+    record,
+    card,
+  }: CopyOptions & { readonly record?: string | undefined; readonly card?: string | undefined },
 ): Promise<WrittenModel> {
   const companions = withTokenizerConfig(from, readCompanions(from));
   const specs = parameterSpecs(config);
@@ -67,6 +74,10 @@ export async function writeCopy(
     if (existsSync(tokenizer)) target.write('tokenizer.json', readBytes(tokenizer));
     writeCompanionFiles(target, companions.files);
     if (record !== undefined) target.write('training.json', record);
+    if (card !== undefined) {
+      const own = join(from, 'README.md');
+      target.write('README.md', existsSync(own) ? readBytes(own) : card);
+    }
     for (const [file, members] of shards) await writeSafetensors(target.create(file), members);
     if (shards.size > 1) {
       const map = [...shards].flatMap(([file, members]) => members.map(({ name }) => [name, file] as const));

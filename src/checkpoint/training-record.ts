@@ -37,6 +37,15 @@ export const originSchema = z.object({
 });
 export type Origin = z.infer<typeof originSchema>;
 
+/** The evaluation with the lowest loss of a language so far, and how many there were since. */
+const bestSchema = z.object({
+  language: z.string(),
+  step: z.int().nonnegative(),
+  loss: z.number(),
+  since: z.int().nonnegative(),
+});
+export type BestEvaluation = z.infer<typeof bestSchema>;
+
 export const TRAINING_FORMAT = 'babelgrad training state 1';
 const stateSchema = z.object({
   format: z.literal(TRAINING_FORMAT),
@@ -56,6 +65,8 @@ const stateSchema = z.object({
    */
   sources: mixtureSchema.optional(),
   tokenizer: z.string().optional(),
+  /** The best evaluation, of a run that keeps its checkpoint. */
+  best: bestSchema.optional(),
   /** The words of what steps are judged by (kernels/gradient_norm.wgsl); earlier checkpoints have none. */
   guard: z.array(z.int().nonnegative()).length(4).optional(),
 });

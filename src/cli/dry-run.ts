@@ -10,10 +10,10 @@ import { schedulePhases, showEvaluations, showPasses, showProbes, showSchedule, 
 import type { RunTime } from './speed.js';
 import { duration } from './study-table.js';
 
-/** The checkpoints that a run leaves: the latest, and every so many-th. */
-function keptOf({ checkpoints, keepCheckpoints, keepEvery }: DryRun['run']): number {
+/** The checkpoints that a run leaves, at most: the latest, every so many-th, and the best. */
+function keptOf({ checkpoints, keepCheckpoints, keepEvery, keepBest }: DryRun['run']): number {
   const isKept = (i: number) => i > checkpoints - keepCheckpoints || (keepEvery > 0 && i % keepEvery === 0);
-  return Array.from({ length: checkpoints + 1 }, (_, i) => i).filter(isKept).length;
+  return Array.from({ length: checkpoints + 1 }, (_, i) => i).filter(isKept).length + (keepBest === undefined ? 0 : 1);
 }
 
 export function showDryRun(terminal: Terminal, dry: DryRun, time: RunTime): CommandResult {

@@ -1,6 +1,7 @@
+import { join } from 'node:path';
 import { UserError } from '../errors.js';
-import { checkFilePlace, writeFileWhole } from '../files.js';
-import { compareRuns, readRun, reportPage } from '../index.js';
+import { checkFilePlace, makeFolder, writeFileWhole } from '../files.js';
+import { compareRuns, eventFile, metricsCsv, readRun, reportPage } from '../index.js';
 import type { CommandResult, Terminal } from './command.js';
 import { comparisonTable } from './comparison.js';
 
@@ -8,15 +9,21 @@ interface ReportOptions {
   out: string;
   title: string;
   sourceLanguage?: string;
+  csv?: string;
+  tensorboard?: string;
 }
+
+/** TensorBoard reads files with this in their names; one name, so that a later report replaces the file. */
+const EVENTS = 'events.out.tfevents.babelgrad';
 
 /** The command `report`. */
 export async function report(
   terminal: Terminal,
-  { out, title, sourceLanguage }: ReportOptions,
+  { out, title, sourceLanguage, csv, tensorboard }: ReportOptions,
   folders: string[],
 ): Promise<CommandResult> {
   checkFilePlace(out);
+  if (csv !== undefined) checkFilePlace(csv);
   const runs = (folders as unknown as string[]).map(readRun);
   const names = runs.map(run => run.config.name);
   const twice = names.find((name, i) => names.indexOf(name) !== i);
@@ -24,11 +31,29 @@ export async function report(
   writeFileWhole(out, reportPage(runs, title, sourceLanguage));
   terminal.print(comparisonTable(runs));
   terminal.print(`report: ${out}`);
+  if (csv !== undefined) {
+    writeFileWhole(csv, metricsCsv(runs));
+    terminal.print(`metrics: ${csv}`);
+  }
+  if (tensorboard !== undefined) {
+    for (const run of runs) {
+      const place = join(tensorboard, encodeURIComponent(run.config.name).replace(/^\.+$/, '_'));
+      makeFolder(place);
+      writeFileWhole(join(place, EVENTS), eventFile(run));
+    }
+    terminal.print(`events: tensorboard --logdir ${tensorboard}`);
+  }
   const savings = compareRuns(runs).map(({ scratch, cpt, language, unit, savings: found }) => ({
     runs: { scratch: scratch.config.name, cpt: cpt.config.name },
     language,
     unit,
     ...found,
   }));
-  return { path: out, runs: names, savings };
+  return {
+    path: out,
+    ...(csv !== undefined && { csv }),
+    ...(tensorboard !== undefined && { tensorboard }),
+    runs: names,
+    savings,
+  };
 }

@@ -57,6 +57,7 @@ interface TokenizeOptions {
   specialTokens: SpecialTokens;
   heldOutTokens?: number;
   field: string;
+  spans?: string;
   onBadRow: OnBadRow;
   seed: number;
 }
@@ -73,6 +74,7 @@ export async function tokenize(terminal: Terminal, options: TokenizeOptions, nam
   try {
     index = await tokenizeFiles(files, {
       ...options,
+      spansField: options.spans,
       tokenizer,
       rows,
       onProgress: ({ bytes, tokens }) => progress.update(bytes, `${short(tokens)} tokens`),
@@ -91,10 +93,19 @@ export async function tokenize(terminal: Terminal, options: TokenizeOptions, nam
   const spelling = new Map([...tokenizer.vocabulary].map(([token, id]) => [id, token]));
   const begin = startIds.length > 0 ? `begin with ${startIds.map(id => spelling.get(id)).join(' ')} and ` : '';
   terminal.print(`documents ${begin}end with ${spelling.get(separatorId)}`);
+  const { trainedTokens } = index;
+  if (trainedTokens !== undefined) {
+    terminal.print(`${trainedTokens} tokens are trained (in spans of '${options.spans}'), the others are read alone`);
+  }
   printLeftOut(terminal, rows);
   const { spelled } = index.specialTokens!;
   noteSpelledSpecialTokens(terminal, spelled, specialTokens);
   const marks = { separatorId, startIds, specialTokens: index.specialTokens };
-  const tokens = { trainTokens, heldOutTokens: index.heldOut.tokens, bytesPerToken };
+  const tokens = {
+    ...(trainedTokens !== undefined && { trainedTokens }),
+    trainTokens,
+    heldOutTokens: index.heldOut.tokens,
+    bytesPerToken,
+  };
   return { path: options.out, ...tokens, ...index.text, ...marks, ...rows.counts };
 }

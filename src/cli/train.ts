@@ -114,6 +114,11 @@ async function watch(terminal: Terminal, body: (options: RunOptions) => Promise<
   const findings = isProbed ? probeFindings([readRun(summary.folder)]) : [];
   for (const finding of findings) terminal.print(finding);
   terminal.print(`checkpoint: ${summary.checkpoint}`);
+  if (summary.best) {
+    const { language, step, loss, checkpoint } = summary.best;
+    terminal.print(`lowest loss of ${language}: ${loss.toFixed(3)} at step ${step}, in '${checkpoint}'`);
+  }
+  if (summary.status === 'stopped') terminal.print('ended, since there was no lower loss in the last evaluations');
   if (summary.status === 'interrupted') terminal.print(`go on with: babelgrad resume ${summary.folder}`);
   return { ...summary, ...(findings.length > 0 && { findings }) };
 }

@@ -2,6 +2,7 @@
 import { messageOf, UserError } from '../errors.js';
 import type { BadRow, BadRows } from './bad-rows.js';
 import { parsePythonJson } from './json-numbers.js';
+import { charactersOf, type Span, spansOf } from './spans.js';
 import { type OnRead, readText } from './text-stream.js';
 
 /** The most characters of a line. A longer one is hardly one document, and near what a string can hold. */
@@ -40,20 +41,38 @@ const refuse = ({ file, number, why }: BadRow): never => {
   throw new UserError(`'${file}' line ${number} ${why}`);
 };
 
+/** The text of a line, and what of it is trained. */
+export interface JsonText {
+  readonly text: string;
+  readonly spans?: readonly Span[];
+}
+
 /**
- * Yields the text of each line; blank lines are skipped.
- * @throws UserError when there is no line, and as `rows` does where one is not a JSON object or has no text in `field`.
+ * Yields the text of each line; blank lines are skipped. With `spansField`, that field holds its spans.
+ * @throws UserError when there is no line, and as `rows` does where one is not a JSON object, has no text in `field`,
+ * or no spans.
  */
 export async function* readJsonLines(
   path: string,
   field: string,
   rows: BadRows,
   onRead?: OnRead,
-): AsyncGenerator<string> {
+  spansField?: string,
+): AsyncGenerator<JsonText> {
   for await (const { value, line } of readJsonObjects(path, onRead, row => rows.add(row))) {
-    const text = Object.hasOwn(value, field) ? value[field] : undefined;
+    const own = (name: string) => (Object.hasOwn(value, name) ? value[name] : undefined);
+    const text = own(field);
     if (typeof text === 'string') {
-      yield text;
+      const spans = spansField === undefined ? undefined : spansOf(own(spansField), charactersOf(text));
+      if (typeof spans === 'string') {
+        const given = JSON.stringify(own(spansField!))?.slice(0, 80) ?? 'missing';
+        rows.add({
+          file: path,
+          unit: 'line',
+          number: line,
+          why: `has no spans in its field '${spansField}' (${given}): ${spans}`,
+        });
+      } else yield { text, ...(spans && { spans }) };
       continue;
     }
     const what = text === undefined ? 'has no' : 'has no text in its';

@@ -8,6 +8,10 @@ export interface TokenSource {
   readonly trainTokens: number;
   /** Returns the ids start … start+count-1. */
   readTrain(start: number, count: number): Uint32Array;
+  /** Whether the ids have weights as targets; by default all weigh 1. */
+  readonly hasWeights?: boolean | undefined;
+  /** Returns the weights of the ids start … start+count-1. */
+  readWeights?(start: number, count: number): Float32Array;
 }
 
 export interface MixtureSource {
@@ -32,7 +36,15 @@ export interface MixtureState {
 /** A sequence of T+1 ids (T inputs, and their targets one place further on), and the index of its source. */
 export interface Sequence {
   readonly tokens: Uint32Array;
+  /** The weights of the targets [T], where the source has weights. */
+  readonly weights?: Float32Array | undefined;
   readonly source: number;
+}
+
+/** Sequences [n, T+1], and the weights of their targets [n, T] where a source of the mixture has weights. */
+export interface Batch {
+  readonly sequences: Uint32Array;
+  readonly weights?: Float32Array | undefined;
 }
 
 /**
@@ -89,16 +101,26 @@ export class Mixture {
 
   /** Returns the next `count` sequences [count, T+1]. */
   next(count: number): Uint32Array {
-    const length = this.contextLength + 1;
-    const batch = new Uint32Array(count * length);
-    for (let i = 0; i < count; i++) batch.set(this.nextSequence().tokens, i * length);
-    return batch;
+    return this.nextBatch(count).sequences;
+  }
+
+  /** Returns the next `count` sequences, with weights where a source has any. */
+  nextBatch(count: number): Batch {
+    const T = this.contextLength;
+    const sequences = new Uint32Array(count * (T + 1));
+    const weights = hasWeights(this.sources) ? new Float32Array(count * T).fill(1) : undefined;
+    for (let i = 0; i < count; i++) {
+      const { tokens, weights: own } = this.nextSequence();
+      sequences.set(tokens, i * (T + 1));
+      if (own) weights!.set(own, i * T);
+    }
+    return { sequences, weights };
   }
 
   /** Returns the next sequence. */
   nextSequence(): Sequence {
     const source = this.#choose();
-    return { tokens: this.#draw(source), source };
+    return { ...this.#draw(source), source };
   }
 
   #choose(): number {
@@ -121,7 +143,7 @@ export class Mixture {
       .map((target, i) => (schedule.hasShare(i, next) ? target - this.#drawn[i]! : Number.NEGATIVE_INFINITY));
   }
 
-  #draw(i: number): Uint32Array {
+  #draw(i: number): Pick<Sequence, 'tokens' | 'weights'> {
     const { name, tokens } = this.sources[i]!;
     const windows = Math.floor((tokens.trainTokens - 1) / this.contextLength);
     const epoch = Math.floor(this.#drawn[i]! / windows);
@@ -130,7 +152,11 @@ export class Mixture {
     }
     const window = this.#orders[i]!.order[this.#drawn[i]! % windows]!;
     this.#drawn[i]!++;
-    return tokens.readTrain(window * this.contextLength, this.contextLength + 1);
+    const start = window * this.contextLength;
+    return {
+      tokens: tokens.readTrain(start, this.contextLength + 1),
+      weights: tokens.hasWeights ? tokens.readWeights!(start + 1, this.contextLength) : undefined,
+    };
   }
 
   /** Returns the number of passes over each source so far. */
@@ -156,6 +182,10 @@ export class Mixture {
     });
   }
 }
+
+/** Whether a source has tokens that count more or less than others. */
+export const hasWeights = (sources: readonly { readonly tokens: Pick<TokenSource, 'hasWeights'> }[]): boolean =>
+  sources.some(({ tokens }) => tokens.hasWeights === true);
 
 function faultOfWeight(weight: Weight): string | undefined {
   if (typeof weight !== 'number') return faultOfStages(weight);

@@ -2,7 +2,7 @@
  * A token data set on disk: a folder with index.json, train-00000.bin … and heldout.bin (little-endian ids, u16 or u32
  * by the size of the vocabulary), and the tokenizer.json that made them. The separator token stands after every
  * document, so that document boundaries are kept. Where the tokenizer begins texts with a token, that one stands before
- * every document.
+ * every document. In a data set with spans, the highest bit of an id flags what is read and not trained.
  */
 import { closeSync, existsSync, fstatSync } from 'node:fs';
 import { join } from 'node:path';
@@ -12,10 +12,12 @@ import { sha256 } from '../hash.js';
 import { openRegularFile, readBytes, readJson, readText } from '../input-files.js';
 import { isFileName } from '../paths.js';
 import { inWords, whyInvalid } from '../schema.js';
-import { bytesPerToken, readIds } from './token-file.js';
+import { bytesPerToken, flagOf, readIds } from './token-file.js';
 import { SPECIAL_TOKENS } from './tokenizer.js';
 
 export const INDEX_FORMAT = 'babelgrad tokens 1';
+/** The format of data sets with flags, which readers of the first one would take for ids. */
+export const FLAGGED_FORMAT = 'babelgrad tokens 2';
 
 const splitSchema = z.object({
   file: z.string().refine(isFileName, 'must be the name of a file beside index.json'),
@@ -24,7 +26,7 @@ const splitSchema = z.object({
   documents: z.int().nonnegative(),
 });
 export const indexSchema = z.object({
-  format: z.literal(INDEX_FORMAT),
+  format: z.enum([INDEX_FORMAT, FLAGGED_FORMAT]),
   dtype: z.enum(['u16', 'u32']),
   vocabSize: z.int().positive(),
   separatorId: z.int().nonnegative(),
@@ -39,6 +41,8 @@ export const indexSchema = z.object({
   heldOut: splitSchema,
   /** The UTF-8 bytes and the documents of the text, both sides together. */
   text: z.object({ bytes: z.int().nonnegative(), documents: z.int().nonnegative() }),
+  /** The tokens that are trained, on both sides, of a data set with flags. */
+  trainedTokens: z.int().nonnegative().optional(),
   sources: z.array(z.object({ file: z.string(), documents: z.int().nonnegative() })),
 });
 export type TokenIndex = z.infer<typeof indexSchema>;
@@ -142,14 +146,31 @@ export class TokenDataset {
     return this.#heldOut.tokens;
   }
 
+  /** Whether some of the tokens are read and not trained. */
+  get hasWeights(): boolean {
+    return this.index.format === FLAGGED_FORMAT;
+  }
+
   /** Returns the training ids start … start+count-1. */
   readTrain(start: number, count: number): Uint32Array {
-    return this.#train.read(start, count);
+    return this.#withoutFlags(this.#train.read(start, count));
+  }
+
+  /** Returns the weights of the same ids: 1 for those that are trained, else 0. */
+  readWeights(start: number, count: number): Float32Array {
+    const flag = this.hasWeights ? flagOf(this.index.dtype) : Infinity;
+    return Float32Array.from(this.#train.read(start, count), id => (id < flag ? 1 : 0));
   }
 
   /** Returns the held-out ids start … start+count-1. */
   readHeldOut(start: number, count: number): Uint32Array {
-    return this.#heldOut.read(start, count);
+    return this.#withoutFlags(this.#heldOut.read(start, count));
+  }
+
+  #withoutFlags(ids: Uint32Array): Uint32Array {
+    if (!this.hasWeights) return ids;
+    const bits = flagOf(this.index.dtype) - 1;
+    return ids.map(id => id & bits);
   }
 
   /** The text of the tokenizer.json that made the ids. */

@@ -10,8 +10,11 @@ import { openRegularFile } from '../input-files.js';
  */
 const BLOCK = 2 ** 18;
 
-/** Returns the type in which ids of a vocabulary of `vocabSize` are stored. */
-export const dtypeFor = (vocabSize: number): 'u16' | 'u32' => (vocabSize <= 2 ** 16 ? 'u16' : 'u32');
+/** Returns the type in which ids of a vocabulary of `vocabSize` are stored, with a bit to spare for flags. */
+export const dtypeFor = (vocabSize: number, isFlagged = false): 'u16' | 'u32' =>
+  vocabSize <= 2 ** (isFlagged ? 15 : 16) ? 'u16' : 'u32';
+/** Returns the flag of ids that are read and not trained, in data sets that have any: the highest bit. */
+export const flagOf = (dtype: 'u16' | 'u32'): number => (dtype === 'u16' ? 2 ** 15 : 2 ** 31);
 export const bytesPerToken = (dtype: 'u16' | 'u32'): 2 | 4 => (dtype === 'u16' ? 2 : 4);
 
 /**

@@ -89,6 +89,18 @@ export class TextTokenizer implements DocumentMarks {
     return (await this.#encode(text, options)).getIds();
   }
 
+  /** Returns the ids as `encode` does, each with its characters from start to end: code points of the text. */
+  async encodeWithOffsets(
+    text: string,
+    options: EncodeOptions = {},
+  ): Promise<{
+    readonly ids: readonly number[];
+    readonly offsets: readonly (readonly [start: number, end: number])[];
+  }> {
+    const encoding = await this.#encode(text, options);
+    return { ids: encoding.getIds(), offsets: encoding.getOffsets() as [number, number][] };
+  }
+
   /**
    * Returns the ids of the beginning of a document, to be continued: those that begin a document, and those of the
    * text. If there are none at all, it is the token that ends the document before.

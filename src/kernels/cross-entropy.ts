@@ -10,7 +10,8 @@ export const IGNORED_TARGET = 0xffffffff;
 /**
  * The losses alone where there is no `gradient`. With it the logits are overwritten by their gradient times `scale`, or
  * `dlogits` is written where it is of another type; `lossScale` [≥ 1] is a further factor, read on the device. `hits`,
- * which is for losses alone, tells of each row whether its target has the largest logit: 1 or 0.
+ * which is for losses alone, tells of each row whether its target has the largest logit: 1 or 0. `weights` are factors
+ * of the rows, of their losses and of their gradients.
  */
 export function crossEntropy(
   variants: VariantTable,
@@ -22,8 +23,12 @@ export function crossEntropy(
     targets,
     logits,
     losses,
+    weights,
     hits,
-  }: Record<'targets' | 'logits' | 'losses', Operand> & { readonly hits?: Operand | undefined },
+  }: Record<'targets' | 'logits' | 'losses', Operand> & {
+    readonly weights?: Operand | undefined;
+    readonly hits?: Operand | undefined;
+  },
 ): KernelCall[] {
   const { rows, columns } = sizes;
   const { scale = 0, dlogits, lossScale } = gradient ?? {};
@@ -35,6 +40,7 @@ export function crossEntropy(
       targets: [targets, 1],
       logits: [logits, columns],
       losses: [losses, 1],
+      weights: weights && [weights, 1],
       dlogits: dlogits && [dlogits, columns],
       hits: hits && [hits, 1],
     },
@@ -44,6 +50,7 @@ export function crossEntropy(
       ...vectorConstants(vector),
       GRADIENT: gradient !== undefined,
       HITS: hits !== undefined,
+      WEIGHTED: weights !== undefined,
       SCALED: lossScale !== undefined,
       SEPARATE: dlogits !== undefined,
       DLOGITS_VALUE: valueType(type, vector),

@@ -61,17 +61,21 @@ export function checkBatch(model: Model, ids: Uint32Array, { B, T }: BatchShape,
 export class BatchInputs {
   readonly tokens: TokenRows;
   readonly targets: Tensor;
+  /** The weights of the targets, where they have any. */
+  readonly weights: Tensor | undefined;
   readonly #parts: readonly Tensor[];
 
   /** Makes the tensors. @throws UserError when the shape is none. */
-  constructor(memory: Memory, { B, T }: BatchShape) {
+  constructor(memory: Memory, { B, T }: BatchShape, isWeighted = false) {
     checkSizes({ B, T });
     const R = B * T;
-    const make = (name: string, length: number) =>
-      persistent(name, [length], memory.createBuffer(name, 4 * length), 'u32');
+    const make = (name: string, length: number, dtype: 'u32' | 'f32' = 'u32') =>
+      persistent(name, [length], memory.createBuffer(name, 4 * length), dtype);
     this.tokens = { ids: make('token ids', R), order: make('token order', R), starts: make('token groups', R + 1) };
     this.targets = make('targets', R);
-    this.#parts = [this.tokens.ids, this.targets, this.tokens.order, this.tokens.starts];
+    this.weights = isWeighted ? make('weights of targets', R, 'f32') : undefined;
+    const { ids, order, starts } = this.tokens;
+    this.#parts = [ids, this.targets, order, starts, ...(this.weights ? [this.weights] : [])];
   }
 
   /** The words of a packed micro-batch. */
@@ -97,7 +101,8 @@ export class BatchInputs {
 
 /**
  * Packs sequences [n*B, T+1] into n micro-batches of ids, targets (the ids one place further on), order and group
- * starts. Rows past the end of `sequences`, and places that hold IGNORED_TARGET, count for nothing.
+ * starts, and of the targets' weights [n*B, T] where they are given. Rows past the end of `sequences`, and places that
+ * hold IGNORED_TARGET, count for nothing.
  * @throws UserError when an id is not in the vocabulary.
  */
 export function packSequences(
@@ -105,9 +110,10 @@ export function packSequences(
   { B, T }: BatchShape,
   microBatches: number,
   vocabSize: number,
+  weights?: Float32Array,
 ): Uint32Array {
   const R = B * T;
-  const words = 4 * R + 1;
+  const words = (weights ? 5 : 4) * R + 1;
   const packed = new Uint32Array(microBatches * words);
   const count = sequences.length / (T + 1);
   for (let micro = 0; micro < microBatches; micro++) {
@@ -125,6 +131,9 @@ export function packSequences(
     const { order, starts } = groupRowsById(ids);
     packed.set(order, start + 2 * R);
     packed.set(starts, start + 3 * R);
+    if (weights) {
+      new Float32Array(packed.buffer, 4 * (start + 4 * R + 1), R).set(weights.subarray(micro * R, (micro + 1) * R));
+    }
   }
   checkIds(sequences, vocabSize, IGNORED_TARGET);
   return packed;

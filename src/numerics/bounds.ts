@@ -193,8 +193,10 @@ export function crossEntropyBounds(
   targets: ArrayLike<number>,
   V: number,
   scale: number,
+  weights?: ArrayLike<number>,
 ): { losses: Vector; dlogits: Vector } {
   const R = targets.length;
+  const products = weights ? 1 : 0; // a further one for loss and gradient
   const losses = new Float64Array(R);
   const dlogits = new Float64Array(R * V);
   for (let r = 0; r < R; r++) {
@@ -208,13 +210,17 @@ export function crossEntropyBounds(
     }
     const sumError = weighted / sum + gamma(V);
     const target = row[targets[r]!]!;
-    losses[r] = sumError + logError(sum) + gamma(3) * (Math.abs(Math.log(sum)) + Math.abs(largest) + Math.abs(target));
+    const weight = weights?.[r] ?? 1;
+    const terms = Math.abs(Math.log(sum)) + Math.abs(largest) + Math.abs(target);
+    const error = sumError + logError(sum) + gamma(3 + products) * terms;
+    losses[r] = weight * (1 + products * gamma(1)) * error + products * TINY;
+    const factor = Math.abs(weight * scale);
     row.forEach((x, v) => {
       const p = Math.exp(x - largest) / sum;
       const own = v === targets[r] ? 1 : 0;
       dlogits[r * V + v] =
-        Math.abs(scale) * (p * (expError(x - largest) + sumError + DIVISION + gamma(3)) + own * gamma(2)) +
-        TINY * (2 + 2 * Math.abs(scale));
+        factor * (p * (expError(x - largest) + sumError + DIVISION + gamma(3 + products)) + own * gamma(2 + products)) +
+        TINY * (2 + products + 2 * factor);
     });
   }
   return { losses, dlogits };

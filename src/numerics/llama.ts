@@ -25,18 +25,22 @@ export type Weights = Map<string, Vector>;
 export interface LlamaResult {
   /** [B*T, V] */
   readonly logits: Vector;
-  /** Mean over all positions, in nats. */
+  /** The mean over all positions, in nats, or what `shares` make of it. */
   readonly loss: number;
   readonly gradients: Weights;
 }
 
-/** Forward and backward on ids and targets [B*T]. */
+/**
+ * Forward and backward on ids and targets [B*T]. `shares` [B*T] are the parts of the mean that targets have, which come
+ * to 1; by default all have the same.
+ */
 export function llama(
   shape: LlamaShape,
   weights: Weights,
   ids: ArrayLike<number>,
   targets: ArrayLike<number>,
   T: number,
+  shares?: ArrayLike<number>,
 ): LlamaResult {
   const {
     hiddenSize: C,
@@ -126,11 +130,11 @@ export function llama(
   }
   const last = norm('model.norm.weight', x);
   const head = linear(shape.tieWordEmbeddings ? 'model.embed_tokens.weight' : 'lm_head.weight', last.y, C, V);
-  const { losses, dlogits } = ops.crossEntropy(head.y, targets, V, 1 / R);
+  const { losses, dlogits } = ops.crossEntropy(head.y, targets, V, shares ? 1 : 1 / R, shares);
   let dx = last.backward(head.backward(dlogits));
   for (const layer of undo.reverse()) dx = layer(dx);
   accumulate('model.embed_tokens.weight', ops.embeddingBackward(dx, ids, V, C));
-  return { logits: head.y, loss: losses.reduce((a, b) => a + b, 0) / R, gradients };
+  return { logits: head.y, loss: losses.reduce((a, b) => a + b, 0) / (shares ? 1 : R), gradients };
 }
 
 /** AdamW steps in place over batches of sequences [B, T+1], decay on matrices only. @returns losses and norms. */

@@ -159,12 +159,13 @@ export function embeddingBackward(dy: Vector, ids: ArrayLike<number>, V: number,
   return dtable;
 }
 
-/** Loss of each row in nats, and the gradient of `scale` times their sum;  logits [R, V]. */
+/** Loss of each row in nats, times its weight, and the gradient of `scale` times their sum;  logits [R, V]. */
 export function crossEntropy(
   logits: Vector,
   targets: ArrayLike<number>,
   V: number,
   scale: number,
+  weights?: ArrayLike<number>,
 ): { losses: Vector; dlogits: Vector } {
   const R = targets.length;
   const losses = zeros(R);
@@ -173,9 +174,10 @@ export function crossEntropy(
     const row = logits.subarray(r * V, (r + 1) * V);
     const largest = row.reduce((a, b) => Math.max(a, b), -Infinity);
     const sum = row.reduce((total, x) => total + Math.exp(x - largest), 0);
-    losses[r] = Math.log(sum) + largest - row[targets[r]!]!;
+    const weight = weights?.[r] ?? 1;
+    losses[r] = weight * (Math.log(sum) + largest - row[targets[r]!]!);
     row.forEach((x, v) => {
-      dlogits[r * V + v] = scale * (Math.exp(x - largest) / sum - (v === targets[r] ? 1 : 0));
+      dlogits[r * V + v] = weight * scale * (Math.exp(x - largest) / sum - (v === targets[r] ? 1 : 0));
     });
   }
   return { losses, dlogits };

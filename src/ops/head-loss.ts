@@ -26,6 +26,8 @@ export interface HeadGradient {
   readonly scale: number;
   /** A further factor [1] that is read on the device: the loss scale of f16 training. */
   readonly lossScale?: Tensor | undefined;
+  /** A weight of each row [R], a factor of its loss too; rows of weight 0 count for nothing. */
+  readonly weights?: Tensor | undefined;
 }
 
 /**
@@ -80,12 +82,13 @@ function head(
   expectShape('head_loss', 'weight', weight, [V, C]);
   expectShape('head_loss', 'targets', targets, [R]);
   const { dtype } = x;
-  const { lossScale } = gradient ?? {};
+  const { lossScale, weights } = gradient ?? {};
+  if (weights) expectShape('head_loss', 'weights', weights, [R]);
   const dweight = gradient && weight.gradient;
   const isSeparate = gradient !== undefined && dtype !== 'f32'; // f32 gradients take the place of the logits
   const [losses, , ...others] = graph.add({
     op: 'head_loss',
-    inputs: lossScale ? [x, weight, targets, lossScale] : [x, weight, targets],
+    inputs: [x, weight, targets, ...[lossScale ?? []].flat(), ...[weights ?? []].flat()],
     outputs: [
       { shape: [R] },
       { shape: [chunk, V] },
@@ -118,7 +121,13 @@ function head(
               dlogits: isSeparate ? dlogitsRows : undefined,
               lossScale: lossScale && bind(lossScale),
             },
-            { targets: part(targets), logits: logitsRows, losses: part(losses!), hits: hits && part(hits) },
+            {
+              targets: part(targets),
+              logits: logitsRows,
+              losses: part(losses!),
+              weights: weights && part(weights),
+              hits: hits && part(hits),
+            },
           ),
         );
         if (dx) {

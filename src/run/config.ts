@@ -146,6 +146,8 @@ const trainFields = {
   checkpointEveryTokens: z.number().positive().describe('tokens between checkpoints (default: a fifth of the budget)'),
   keepCheckpoints: z.int().min(1).describe('latest checkpoints that are kept'),
   keepEvery: z.int().min(0).describe('beside the latest, every so many-th checkpoint is kept for good; 0: none'),
+  keepBest: language.describe('language: the checkpoint with its lowest held-out loss is kept beside the latest'),
+  stopAfter: count('keepBest: end the run after so many evaluations without a new lowest loss (default: never)'),
   parallel: z
     .enum(PARALLEL)
     .describe('several ranks: data sums gradients at each step; diloco lets each go alone for syncEvery steps'),

@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import type { Companions } from '../checkpoint/companions.js';
 import { listCheckpoints } from '../checkpoint/find.js';
+import type { BestEvaluation } from '../checkpoint/training-record.js';
 import type { Mixture } from '../data/mixture.js';
 import type { Device } from '../gpu/device.js';
 import type { RankGroup } from '../parallel/ranks.js';
@@ -27,7 +28,8 @@ export interface TrainObserver {
 }
 
 export interface RunSummary {
-  readonly status: 'done' | 'interrupted';
+  /** `stopped`: there was no lower loss in `stopAfter` evaluations. */
+  readonly status: 'done' | 'interrupted' | 'stopped';
   readonly folder: string;
   readonly step: number;
   readonly steps: number;
@@ -37,6 +39,8 @@ export interface RunSummary {
   readonly heldOut: EvaluationLine['heldOut'];
   readonly heldOutAverage?: EvaluationLine['heldOutAverage'];
   readonly checkpoint: string;
+  /** The evaluation with the lowest loss, and its checkpoint, with `keepBest`. */
+  readonly best?: (Omit<BestEvaluation, 'since'> & { readonly checkpoint: string }) | undefined;
 }
 
 export interface TrainContext {
@@ -57,6 +61,8 @@ export interface TrainContext {
   readonly hangSeconds?: number | undefined;
   /** Whether the run goes on from a checkpoint, which was evaluated before it was saved. */
   readonly isResumed?: boolean;
+  /** The best evaluation so far, where there is one. */
+  readonly best?: BestEvaluation | undefined;
 }
 
 /** The end of a run whose loss or gradients stopped being finite: gone on with, it would end there again. */

@@ -1,12 +1,14 @@
 /** The training loop. Its order is: evaluate, probe, save, stop or go on; draw, submit, report. */
 import { join } from 'node:path';
-import { listCheckpoints } from '../checkpoint/find.js';
+import { checkpointFolder, listCheckpoints } from '../checkpoint/find.js';
+import type { BestEvaluation } from '../checkpoint/training-record.js';
 import { heldOutText, type ScoredText } from '../data/scored-text.js';
 import { mixtureOfSources } from '../data/shares.js';
 import { lossOfSums, textSums } from '../eval/text-loss.js';
 import { TokenLosses } from '../eval/token-losses.js';
 import { learningRateAt } from '../optim/schedule.js';
 import { type HealthLine, HealthProbe } from '../train/health-probe.js';
+import { Best } from './best.js';
 import { saveCheckpoint } from './checkpoint.js';
 import { CALMER, DivergedError, goodCheckpoints, type RunSummary, type TrainContext } from './context.js';
 import { evaluationShape } from './evaluations.js';
@@ -52,6 +54,7 @@ export async function train(context: TrainContext): Promise<RunSummary> {
   const owed = { evaluation: false, probe: false, checkpoint: false };
   let losses: Pick<EvaluationLine, 'heldOut' | 'heldOutAverage'> = { heldOut: {} };
   let checkpoint = listCheckpoints(folder).at(-1)?.folder ?? '';
+  const best = new Best(run, context.best);
   observer?.onStart?.(run, device);
   try {
     for (;;) {
@@ -59,6 +62,7 @@ export async function train(context: TrainContext): Promise<RunSummary> {
       const isLast = step === run.steps;
       const isResumed = step === resumedAt; // evaluated and saved before the run stopped
       const evaluates = (owed.evaluation || isDue(step, run.evaluations)) && (!isResumed || isLast);
+      let isBest = false;
       owed.evaluation = evaluates && (await isUnsound()) && !isLast;
       if (evaluates && !owed.evaluation) {
         await stepping.settle(false);
@@ -66,7 +70,10 @@ export async function train(context: TrainContext): Promise<RunSummary> {
         checkLosses(step, losses.heldOut, folder);
         if (trainer.average) losses = { ...losses, heldOutAverage: await trainer.average.inPlace(evaluate) };
         const line = { kind: 'evaluation', step, tokens: tokensAt(step), flops: flopsAt(step), ...losses } as const;
-        if (!isResumed) metrics.append([line]);
+        if (!isResumed) {
+          metrics.append([line]);
+          isBest = best.take(step, line.heldOut);
+        }
         observer?.onEvaluation?.(line);
         reporter.restartClock();
       }
@@ -80,8 +87,9 @@ export async function train(context: TrainContext): Promise<RunSummary> {
         observer?.onProbe?.(line);
         reporter.restartClock();
       }
-      const stopping = await stepping.isStopping();
-      const saves = (owed.checkpoint || isDue(step, run.checkpoints) || stopping) && !isResumed;
+      const isStopped = best.isLongAgo && !isLast;
+      const stopping = (await stepping.isStopping()) || isStopped;
+      const saves = (owed.checkpoint || isDue(step, run.checkpoints) || isBest || stopping) && !isResumed;
       const afterUnsound = saves && (await isUnsound());
       owed.checkpoint = afterUnsound && !isLast && !stopping;
       const isSaved = saves && !owed.checkpoint;
@@ -89,7 +97,10 @@ export async function train(context: TrainContext): Promise<RunSummary> {
       if (isSaved && ranks.isLead) {
         checkpoint = await saveCheckpoint(
           folder,
-          { latest: afterUnsound ? Infinity : run.keepCheckpoints, isKept },
+          {
+            latest: afterUnsound ? Infinity : run.keepCheckpoints,
+            isKept: saved => isKept(saved) || saved === best.found?.step,
+          },
           {
             model: trainer.model,
             trainer,
@@ -107,6 +118,7 @@ export async function train(context: TrainContext): Promise<RunSummary> {
               updates: trainer.updates,
               sources: mixtureOfSources(run.sources),
               tokenizer: run.tokenizer,
+              ...(best.found && { best: best.found }),
             },
           },
         );
@@ -117,7 +129,7 @@ export async function train(context: TrainContext): Promise<RunSummary> {
       }
       if (isLast || stopping) {
         metrics.flush();
-        const status = isLast ? 'done' : 'interrupted';
+        const status = isLast ? 'done' : isStopped ? 'stopped' : 'interrupted';
         return {
           status,
           folder,
@@ -127,11 +139,12 @@ export async function train(context: TrainContext): Promise<RunSummary> {
           flops: flopsAt(step),
           ...losses,
           checkpoint,
+          ...(best.found && { best: bestOf(folder, best.found) }),
         };
       }
-      const sequences = mixture.next(run.batchTokens / run.contextLength);
+      const batch = mixture.nextBatch(run.batchTokens / run.contextLength);
       const learningRate = learningRateAt(run.schedule, step + 1, run.steps);
-      await reporter.submitted(await stepping.submit(sequences, learningRate), learningRate);
+      await reporter.submitted(await stepping.submit(batch, learningRate), learningRate);
       if (watch && (trainer.step % watch.every === 0 || trainer.step === run.steps)) {
         await reporter.flush(); // stops at a step that was not finite
         await watch.look(learningRate);
@@ -143,6 +156,10 @@ export async function train(context: TrainContext): Promise<RunSummary> {
     probe?.destroy();
     watch?.destroy();
   }
+}
+
+function bestOf(folder: string, { language, step, loss }: BestEvaluation): NonNullable<RunSummary['best']> {
+  return { language, step, loss, checkpoint: checkpointFolder(folder, step) };
 }
 
 /** Checks an evaluation. @throws DivergedError when a loss is not finite: the weights are no good. */

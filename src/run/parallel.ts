@@ -1,6 +1,7 @@
 /** What the ranks of a job have to agree on before they train a run together, and what each of them trains. */
 import { closeSync, existsSync, openSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Batch } from '../data/mixture.js';
 import { UserError } from '../errors.js';
 import { packageRoot } from '../files.js';
 import { type AdapterDescription, listAdapters } from '../gpu/adapters.js';
@@ -36,10 +37,13 @@ export function sharedMicroBatch(sequences: number, microBatch: number, sharers:
   return divisor;
 }
 
-/** Returns the sequences of a step [n, T+1] that a rank trains. */
-export function shareOf(sequences: Uint32Array, { rank, size }: RankGroup): Uint32Array {
-  const length = sequences.length / size;
-  return sequences.slice(rank * length, (rank + 1) * length);
+/** Returns the part of a step's batch that a rank trains. */
+export function shareOf({ sequences, weights }: Batch, { rank, size }: RankGroup): Batch {
+  const part = <Values extends Uint32Array | Float32Array>(values: Values) => {
+    const length = values.length / size;
+    return values.slice(rank * length, (rank + 1) * length) as Values;
+  };
+  return { sequences: part(sequences), weights: weights && part(weights) };
 }
 
 /**

@@ -94,8 +94,7 @@ export class Reporter {
     for (const [i, { loss, gradientNorm, badStep, lossScale, skipped }] of health.entries()) {
       const step = first + i;
       const { learningRate, exchange } = steps[i]!;
-      if (badStep !== 0)
-        await this.#fail(badStep, { loss, gradientNorm, lossScale }, steps[badStep - first]!.sequences);
+      if (badStep !== 0) await this.#fail(badStep, { loss, gradientNorm, lossScale }, steps[badStep - first]!);
       const tokens = step * run.batchTokens;
       const line: StepLine = {
         kind: 'step',
@@ -128,7 +127,7 @@ export class Reporter {
   async #fail(
     step: number,
     { loss, gradientNorm, lossScale }: Pick<StepHealth, 'loss' | 'gradientNorm' | 'lossScale'>,
-    sequences: Uint32Array,
+    { sequences, weights }: Stepped,
   ): Promise<never> {
     const { run, trainer, folder, ranks } = this.#context;
     const kept = ({ op }: NonFinite): string => {
@@ -144,7 +143,7 @@ export class Reporter {
           `${loss}; ${goodCheckpoints(folder)}. Use precision f32. ${CALMER}`,
       );
     }
-    const own = await locateNonFinite(trainer.model, sequences, trainer.settings, lossScale).then(
+    const own = await locateNonFinite(trainer.model, sequences, trainer.settings, lossScale, weights).then(
       found => ({
         isFound: found !== undefined,
         text: found

@@ -1,6 +1,7 @@
 /** Resolves a configuration into a run in which every number is fixed: the config.json of a run's folder. */
 import { z } from 'zod';
 import { type Origin, originSchema } from '../checkpoint/training-record.js';
+import { hasWeights } from '../data/mixture.js';
 import { recordedWeights, stagesSchema } from '../data/shares.js';
 import { UserError } from '../errors.js';
 import { checkWindow, countParameters, flopsPerToken, type ModelConfig, modelSchema } from '../model/config.js';
@@ -12,6 +13,7 @@ import { ANNEAL_SHAPES, COOLDOWN_SHAPES, SCHEDULES } from '../optim/schedule.js'
 import { WIRE_TYPES } from '../parallel/all-reduce.js';
 import { MOMENT_TYPES } from '../train/moments.js';
 import { choicesSchema } from '../tune/choices.js';
+import { bestFields } from './best.js';
 import {
   DATA_ORDERS,
   defaults,
@@ -54,6 +56,8 @@ export const resolvedSchema = z.object({
     }),
   ),
   heldOut: z.record(z.string(), z.string()),
+  /** Whether the data has tokens that are read and not trained; other runs don't say. */
+  weighted: z.literal(true).optional(),
   /** The SHA-256 of the tokenizer.json that made the data. */
   tokenizer: z.string(),
   tokens: count,
@@ -108,6 +112,9 @@ export const resolvedSchema = z.object({
   checkpoints: count,
   keepCheckpoints: count,
   keepEvery: z.int().nonnegative().default(0),
+  /** The language whose lowest loss is kept, and the evaluations without one that end the run, where there are any. */
+  keepBest: z.string().optional(),
+  stopAfter: count.optional(),
   parallel: z.enum(PARALLEL).default(defaults.parallel),
   syncEvery: count.default(defaults.syncEvery),
   outerLearningRate: z.number().default(defaults.outerLearningRate),
@@ -172,6 +179,7 @@ export function resolveRun(config: RunConfig, { data, maxBindingBytes, from }: R
       return { name, path, ...weights, trainTokens: data.sources[i]!.tokens.trainTokens };
     }),
     heldOut: Object.fromEntries([...data.heldOut].map(([language, { folder }]) => [language, folder])),
+    ...(hasWeights(data.sources) && { weighted: true as const }),
     tokenizer: index.tokenizer,
     tokens,
     steps,
@@ -203,6 +211,7 @@ export function resolveRun(config: RunConfig, { data, maxBindingBytes, from }: R
     checkpoints: times(config.checkpointEveryTokens, 5, { tokens, steps }),
     keepCheckpoints: config.keepCheckpoints,
     keepEvery: config.keepEvery,
+    ...bestFields(config, [...data.heldOut.keys()]),
     parallel: config.parallel,
     syncEvery: config.syncEvery,
     outerLearningRate: config.outerLearningRate,

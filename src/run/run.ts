@@ -2,9 +2,9 @@
 import { existsSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { type Companions, notesOfMarks, readCompanions, withMarks } from '../checkpoint/companions.js';
-import { findModelFolder, listCheckpoints } from '../checkpoint/find.js';
+import { checkpointFolder, findModelFolder, listCheckpoints } from '../checkpoint/find.js';
 import { checkModelFolder, loadModel } from '../checkpoint/model-folder.js';
-import { readTrainingState } from '../checkpoint/training-record.js';
+import { type BestEvaluation, readTrainingState } from '../checkpoint/training-record.js';
 import { checkModelFiles, damageOfCheckpoint, latestWhole, notesOfChecksums } from '../checkpoint/whole.js';
 import type { MixtureState } from '../data/mixture.js';
 import { UserError } from '../errors.js';
@@ -228,7 +228,9 @@ async function resumeClaimed(folder: string, options: ResumeOptions & WaitOption
       const state = readTrainingState(latest.folder);
       restoreTrainer(trainer, latest.folder, state.step, state.guard);
       restoreAverage(trainer, latest.folder);
-      const resumption = { mixture: state.mixture, checkpoint: latest.folder };
+      // of a later best one, which was set aside, an earlier checkpoint knows nothing, and its own may be gone
+      const best = state.best && existsSync(checkpointFolder(folder, state.best.step)) ? state.best : undefined;
+      const resumption = { mixture: state.mixture, checkpoint: latest.folder, best };
       if (!ranks.isLead) return resumption;
       for (const name of [METRICS, HEALTH_FILE]) {
         const path = join(folder, name);
@@ -262,6 +264,7 @@ interface Beginning {
   readonly mixture?: MixtureState;
   /** The checkpoint of its own that a run is resumed from. */
   readonly checkpoint?: string;
+  readonly best?: BestEvaluation | undefined;
 }
 
 async function trainFrom(
@@ -292,6 +295,7 @@ async function trainFrom(
       data,
       companions,
       isResumed,
+      best: beginning.best,
       ...options,
       ranks,
       outer,

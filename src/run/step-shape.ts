@@ -21,6 +21,7 @@ export const trainerSettings = (run: ResolvedRun, ranks = 1): TrainerSettings =>
   checkpointing: run.checkpointing,
   frozenSteps: run.freezeBodySteps,
   emaDecay: run.emaDecay,
+  weighted: run.weighted,
   earlierUpdates: run.optimizerState === 'keep' ? run.source?.updates : 0,
 });
 

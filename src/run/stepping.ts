@@ -1,18 +1,18 @@
 /** How a run makes its steps: alone, or with other ranks. */
+import type { Batch } from '../data/mixture.js';
 import type { OuterStep } from '../train/outer-step.js';
 import { type Exchange, SharedStep } from '../train/shared-step.js';
 import type { TrainContext } from './context.js';
 import { shareOf } from './parallel.js';
 
-/** A step that was submitted: the sequences that this process trained, and what the exchange with others took. */
-export interface Stepped {
-  readonly sequences: Uint32Array;
+/** A step that was submitted: the batch that this process trained, and what the exchange with others took. */
+export interface Stepped extends Batch {
   readonly exchange?: Exchange | undefined;
 }
 
 export interface Stepping {
-  /** Submits a step on the sequences of the whole batch [n, T+1]. */
-  submit(sequences: Uint32Array, learningRate: number): Promise<Stepped>;
+  /** Submits a step on the whole batch. */
+  submit(batch: Batch, learningRate: number): Promise<Stepped>;
   /** Whether the run is to stop before the next step: every rank says so at the same step. */
   isStopping(): Promise<boolean>;
   /** Whether something is so on any rank, where it need not be on all. */
@@ -29,9 +29,9 @@ export function steppingOf(context: TrainContext): Stepping {
 
 function alone({ trainer, signal }: TrainContext): Stepping {
   return {
-    submit: async (sequences, learningRate) => {
-      trainer.submit(sequences, learningRate);
-      return { sequences };
+    submit: async (batch, learningRate) => {
+      trainer.submit(batch.sequences, learningRate, batch.weights);
+      return batch;
     },
     isStopping: async () => signal?.aborted === true,
     isAnywhere: async own => own,
@@ -49,8 +49,9 @@ function inStep({ run, trainer, ranks, signal }: TrainContext): Stepping {
     submit: async (batch, learningRate) => {
       said = ranks.gather(isAborted());
       said.catch(() => {}); // the step fails with it
-      const sequences = shareOf(batch, ranks);
-      return { sequences, exchange: await step.submit(sequences, learningRate) };
+      const own = shareOf(batch, ranks);
+      const total = batch.weights?.reduce((sum, weight) => sum + weight, 0); // of all ranks, which draw the same
+      return { ...own, exchange: await step.submit(own.sequences, learningRate, own.weights, total) };
     },
     isStopping: async () => (await (said ?? ranks.gather(isAborted()))).some(Boolean),
     isAnywhere: async own => own,
@@ -69,9 +70,9 @@ function apart({ run, trainer, ranks, signal }: TrainContext, outer: OuterStep):
   };
   return {
     submit: async (batch, learningRate) => {
-      const sequences = shareOf(batch, ranks);
-      trainer.submit(sequences, learningRate);
-      return trainer.step % run.syncEvery === 0 ? { sequences, exchange: await meet() } : { sequences };
+      const own = shareOf(batch, ranks);
+      trainer.submit(own.sequences, learningRate, own.weights);
+      return trainer.step % run.syncEvery === 0 ? { ...own, exchange: await meet() } : own;
     },
     isStopping: async () => isStopping,
     isAnywhere: async own => (await ranks.gather(own)).some(Boolean),

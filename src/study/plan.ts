@@ -163,6 +163,9 @@ function runFields(study: StudyFile, own: Record<string, unknown>, path: string,
   ] as const) {
     const reserved = RESERVED.find(field => given[field] !== undefined);
     if (reserved) throw new UserError(`${where}: '${reserved}' is the study's own to say; remove it`);
+    if (given.stopAfter !== undefined) {
+      throw new UserError(`${where}: 'stopAfter' ends runs before their budgets, which a study compares; remove it`);
+    }
   }
   const fields = { ...all, ...ofSize };
   // there are two ways to give the budget, and the size's own wins

@@ -9,6 +9,7 @@ import { checkWindow } from '../model/config.js';
 import { type BatchShape, type Checkpointing, traceLosses } from '../model/llama.js';
 import type { Model } from '../model/model.js';
 import { addSum } from '../ops/sum.js';
+import { checkWeights, sharesOf, sumOfWeights } from './token-weights.js';
 
 /** The loss scale of a single f16 pass: a power of two, so that dividing by it is exact. */
 const LOSS_SCALE = 1024;
@@ -52,10 +53,15 @@ export class GradientPass {
   static async create(
     model: Model,
     shape: BatchShape,
-    options: { readonly keepAll?: boolean; readonly checkpointing?: Checkpointing; readonly lossScale?: number } = {},
+    options: {
+      readonly keepAll?: boolean;
+      readonly checkpointing?: Checkpointing;
+      readonly lossScale?: number;
+      readonly weighted?: boolean;
+    } = {},
   ): Promise<GradientPass> {
     const { device } = model;
-    const inputs = new BatchInputs(device, shape);
+    const inputs = new BatchInputs(device, shape, options.weighted);
     const packed = device.createBuffer('packed batch', 4 * inputs.words);
     const make = (name: string, dimensions: readonly number[]) =>
       persistent(name, dimensions, device.createBuffer(name, 4 * sizeOf(dimensions)));
@@ -75,9 +81,10 @@ export class GradientPass {
     const scaler = precision === 'f16' ? make('loss scale', [1]) : undefined;
     if (scaler) device.write(scaler.buffer!, Float32Array.of(lossScale));
     const graph = new Graph();
-    const scale = 1 / (shape.B * shape.T);
+    const { weights } = inputs;
+    const scale = weights ? 1 : 1 / (shape.B * shape.T); // weights come as shares of their sum
     const { keepAll = false, checkpointing } = options;
-    const gradient = { scale, lossScale: scaler };
+    const gradient = { scale, lossScale: scaler, weights };
     const losses = traceLosses(graph, tensors, inputs, shape, { gradient, checkpointing });
     addSum(graph, losses, scale, loss);
     backward(graph, losses);
@@ -85,10 +92,14 @@ export class GradientPass {
     return new GradientPass(model, shape, { inputs, packed, loss, gradients, plan: planned, scaler, lossScale });
   }
 
-  /** Submits a pass over sequences [B, T+1], or the commands given in its place; gradients start from zero. */
-  submit(sequences: Uint32Array, commands = this.plan.commands): void {
+  /**
+   * Submits a pass over sequences [B, T+1], or the commands given in its place; gradients start from zero. `weights`
+   * [B, T] are for a pass that was made `weighted`.
+   */
+  submit(sequences: Uint32Array, commands = this.plan.commands, weights?: Float32Array): void {
     const { device, config } = this.#model;
-    device.write(this.#packed, packSequences(sequences, this.#shape, 1, config.vocabSize));
+    const shares = weights && sharesOf(weights, sumOfWeights(weights, sequences, this.#shape.T));
+    device.write(this.#packed, packSequences(sequences, this.#shape, 1, config.vocabSize, shares));
     device.submit([
       ...[this.#loss, ...this.#gradients.values()].map(({ buffer }) => ({ kind: 'clear', buffer: buffer! }) as const),
       ...this.#inputs.load(this.#packed, 0),
@@ -120,8 +131,9 @@ export class GradientPass {
 
 /**
  * Returns the mean loss over sequences [B, T+1] (each predicts its ids but the first) and its gradient for every
- * parameter, by Hugging Face name.
- * @throws UserError when ids or shape are not sound, the model was destroyed, or a buffer exceeds the adapter's limits.
+ * parameter, by Hugging Face name. With `weights` [B, T] of what is predicted, the mean is Σ w·nll / Σ w.
+ * @throws UserError when ids, weights or shape are not sound, the model was destroyed, or a buffer exceeds the
+ * adapter's limits.
  * @example
  * import { createModel, lossAndGradients, openDevice } from 'babelgrad';
  *
@@ -135,12 +147,14 @@ export async function lossAndGradients(
   model: Model,
   sequences: Uint32Array,
   shape: BatchShape,
+  weights?: Float32Array,
 ): Promise<{ loss: number; gradients: Map<string, Float32Array> }> {
   checkBatch(model, sequences, shape);
   checkWindow(model.config, shape.T);
-  const pass = await GradientPass.create(model, shape);
+  if (weights !== undefined) checkWeights(weights, sequences, shape.T);
+  const pass = await GradientPass.create(model, shape, { weighted: weights !== undefined });
   try {
-    pass.submit(sequences);
+    pass.submit(sequences, pass.plan.commands, weights);
     return await pass.read();
   } finally {
     pass.destroy();

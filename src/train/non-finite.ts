@@ -21,6 +21,7 @@ export interface NonFinite {
  * Finds the first value that is not finite, in the order of computation: weights, forward, backward.
  * @param sequences the batch of the step [n*B, T+1].
  * @param lossScale the loss scale of the step, in f16.
+ * @param weights those of the step [n*B, T], where it had any.
  * @returns undefined where everything is finite (for instance when the sum of squares of the gradients overflowed).
  */
 export async function locateNonFinite(
@@ -28,17 +29,20 @@ export async function locateNonFinite(
   sequences: Uint32Array,
   shape: BatchShape,
   lossScale = 1,
+  weights?: Float32Array,
 ): Promise<NonFinite | undefined> {
   for (const { name } of model.specs) {
     const found = firstNonFinite(name, await model.read(name));
     if (found) return found;
   }
-  const pass = await GradientPass.create(model, shape, { keepAll: true, lossScale });
+  const pass = await GradientPass.create(model, shape, { keepAll: true, lossScale, weighted: weights !== undefined });
   try {
     const length = shape.B * (shape.T + 1);
     for (let start = 0; start < sequences.length; start += length) {
       const batch = sequences.subarray(start, start + length);
-      pass.submit(batch, []);
+      const first = (start / length) * shape.B * shape.T;
+      const own = weights?.subarray(first, first + shape.B * shape.T);
+      pass.submit(batch, [], own);
       for (const [i, node] of pass.plan.nodes.entries()) {
         model.device.submit(pass.plan.commandsOf(i)); // op by op: later ops may add to the same gradient
         for (const tensor of [...node.results, ...(node.updates ?? [])]) {
@@ -49,7 +53,7 @@ export async function locateNonFinite(
           if (!found) continue;
           const before = pass.plan.nodes.slice(0, i).flatMap((_, earlier) => pass.plan.commandsOf(earlier));
           const copies = pass.plan.commandsOf(i).filter(({ kind }) => kind === 'copy');
-          pass.submit(batch, [...before, ...copies]);
+          pass.submit(batch, [...before, ...copies], own);
           return { ...found, op: await recordOp(model.device, model.variants, pass.plan, node, found) };
         }
       }

@@ -51,13 +51,19 @@ export class SharedStep {
   }
 
   /**
-   * Makes a step on this rank's sequences [microBatches*B, T+1]. It returns when the update is submitted.
+   * Makes a step on this rank's sequences [microBatches*B, T+1], with weights whose sum over all ranks is `total`. It
+   * returns when the update is submitted.
    * @throws RankError when another rank is lost; UserError as `Trainer.submit`.
    */
-  async submit(sequences: Uint32Array, learningRate: number): Promise<Exchange> {
+  async submit(
+    sequences: Uint32Array,
+    learningRate: number,
+    weights?: Float32Array,
+    total?: number,
+  ): Promise<Exchange> {
     const trainer = this.#trainer;
     const { device } = trainer.model;
-    trainer.begin(sequences, learningRate);
+    trainer.begin(sequences, learningRate, weights, total);
     const reads = this.#parts.map(({ commands, ranges }) => {
       device.submit(commands);
       return device.copyOutAll(ranges);

@@ -21,6 +21,7 @@ import {
 import { averageComplement } from '../optim/average.js';
 import type { Moments } from '../optim/moment-codes.js';
 import { type MomentSource, readMoments, writeMoments } from './moments.js';
+import { checkWeights, sharesOf, sumOfWeights } from './token-weights.js';
 import { HISTORY, TracedStep, type TrainerSettings } from './traced-step.js';
 import { checkDecay, WeightAverage } from './weight-average.js';
 
@@ -165,24 +166,29 @@ export class Trainer {
 
   /**
    * Submits an optimizer step on sequences [microBatches*B, T+1] and returns at once; `reports` tells how it went.
-   * @throws UserError when the ids are not sound, or the model was destroyed; Error when 64 steps wait for `reports`.
+   * @param weights [microBatches*B, T] of the ids that are predicted, all but the first of each sequence, for a trainer
+   * that was made with `weighted`; by default all are 1. The loss is Σ w·nll / Σ w, and 0 where all weights are.
+   * @throws UserError when ids or weights are not sound, or the model was destroyed; Error when 64 steps wait for
+   * `reports`.
    */
-  submit(sequences: Uint32Array, learningRate: number): void {
-    this.begin(sequences, learningRate);
+  submit(sequences: Uint32Array, learningRate: number, weights?: Float32Array): void {
+    this.begin(sequences, learningRate, weights);
     this.model.device.submit([...this.program, this.#keepReport()]);
   }
 
   /**
-   * Writes what a step on sequences reads. Whoever runs its `passes` ends it with `finish`.
+   * Writes what a step on sequences reads. Whoever runs its `passes` ends it with `finish`. `total` is the sum of the
+   * weights of all that share the step; by default each has the same sum.
    * @internal
    */
-  begin(sequences: Uint32Array, learningRate: number): void {
+  begin(sequences: Uint32Array, learningRate: number, weights?: Float32Array, total?: number): void {
     const { B, T, microBatches, optimizer, frozenSteps = 0, emaDecay } = this.settings;
     checkBatch(this.model, sequences, { B: microBatches * B, T });
     if (this.#unread === HISTORY) throw new Error(`${HISTORY} steps have not been read: call reports()`);
     const { device, config } = this.model;
     const { packed, schedule, bodySchedule, averageRate } = this.#traced;
-    device.write(packed, packSequences(sequences, this.settings, microBatches, config.vocabSize));
+    const shares = this.#sharesOf(sequences, weights, total);
+    device.write(packed, packSequences(sequences, this.settings, microBatches, config.vocabSize, shares));
     this.step++;
     device.write(schedule.buffer!, scheduleWords(optimizer, this.step, learningRate, this.updates));
     if (bodySchedule) {
@@ -190,6 +196,18 @@ export class Trainer {
       device.write(bodySchedule.buffer!, scheduleWords(optimizer, updates, learningRate));
     }
     if (averageRate) device.write(averageRate.buffer!, Float32Array.of(averageComplement(emaDecay!, this.step)));
+  }
+
+  /** Returns the weights as shares of their sum, for a trainer that takes them. @throws UserError as `submit`. */
+  #sharesOf(sequences: Uint32Array, given?: Float32Array, total?: number): Float32Array | undefined {
+    const { T, weighted, sharers = 1 } = this.settings;
+    if (!weighted && given === undefined) return undefined;
+    if (!weighted) {
+      throw new UserError('weights are for a trainer that takes them: Trainer.create(model, { …, weighted: true })');
+    }
+    const weights = given ?? new Float32Array((sequences.length / (T + 1)) * T).fill(1);
+    checkWeights(weights, sequences, T);
+    return sharesOf(weights, total ?? sharers * sumOfWeights(weights, sequences, T));
   }
 
   /**
@@ -209,11 +227,12 @@ export class Trainer {
   }
 
   /**
-   * Makes an optimizer step on sequences [microBatches*B, T+1] and waits for it. In a loop, `submit` and `reports` keep
-   * the device busier.
+   * Makes an optimizer step on sequences [microBatches*B, T+1], with weights as `submit` takes them, and waits for it.
+   * In a loop, `submit` and `reports` keep the device busier.
+   * @throws UserError as `submit`.
    */
-  async trainStep(sequences: Uint32Array, learningRate: number): Promise<StepHealth> {
-    this.submit(sequences, learningRate);
+  async trainStep(sequences: Uint32Array, learningRate: number, weights?: Float32Array): Promise<StepHealth> {
+    this.submit(sequences, learningRate, weights);
     return (await this.reports()).at(-1)!;
   }
 

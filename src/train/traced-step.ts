@@ -38,6 +38,8 @@ export interface TrainerSettings extends BatchShape {
   readonly earlierUpdates?: number | undefined;
   /** β of the running average of weights (see `optim/average.ts`), from 0 to below 1; by default there is none. */
   readonly emaDecay?: number | undefined;
+  /** Whether the tokens that a step predicts have weights; by default all count alike. */
+  readonly weighted?: boolean | undefined;
   /** The number of trainers that share a step, each with such a batch of its own; 1 by default. */
   readonly sharers?: number | undefined;
 }
@@ -129,7 +131,7 @@ export class TracedStep {
           return [name, { tensor, matrix, moments: this.moments.of(name), schedule: this.#scheduleOf(name) }];
         }),
       );
-      this.inputs = new BatchInputs(memory, settings);
+      this.inputs = new BatchInputs(memory, settings, settings.weighted);
       this.packed = make('packed batch', 4 * settings.microBatches * this.inputs.words);
       this.loss = tensor('loss', [1]);
       this.schedule = tensor('schedule', [4]);
@@ -200,8 +202,9 @@ export class TracedStep {
       matrix: (group: string) => this.parameters.get(group)!.matrix,
       ropeTable: (length: number) => model.ropeTable(length),
     };
-    const scale = 1 / (B * T * microBatches * sharers);
-    const gradient = { scale, lossScale: this.scaler };
+    const { weights } = this.inputs;
+    const scale = weights ? 1 : 1 / (B * T * microBatches * sharers); // weights come as shares of their sum
+    const gradient = { scale, lossScale: this.scaler, weights };
     const losses = traceLosses(graph, tensors, this.inputs, { B, T }, { gradient, checkpointing });
     addSum(graph, losses, scale, this.loss);
     backward(graph, losses);

@@ -25,11 +25,13 @@ describe('a launch', () => {
 });
 
 describe('a share', () => {
-  test('is a part of the sequences, and all shares are the batch', () => {
-    const batch = Uint32Array.from({ length: 24 }, (_, i) => i);
-    const shares = [0, 1, 2].map(rank => shareOf(batch, { ...ALONE, rank, size: 3 }));
-    expect(shares.flatMap(share => [...share])).toEqual([...batch]);
-    expect(shares.map(({ length }) => length)).toEqual([8, 8, 8]);
+  test('is a part of the sequences and their weights, and all shares are the batch', () => {
+    const sequences = Uint32Array.from({ length: 24 }, (_, i) => i);
+    const weights = Float32Array.from({ length: 18 }, (_, i) => i / 2);
+    const shares = [0, 1, 2].map(rank => shareOf({ sequences, weights }, { ...ALONE, rank, size: 3 }));
+    expect(shares.flatMap(share => [...share.sequences])).toEqual([...sequences]);
+    expect(shares.flatMap(share => [...share.weights!])).toEqual([...weights]);
+    expect(shares.map(({ sequences: { length } }) => length)).toEqual([8, 8, 8]);
   });
 
   test('of an evaluation is every so many-th batch, and all give the loss of the whole text', async () => {

@@ -109,11 +109,13 @@ export function* crossEntropyCases(scope: Scope): Generator<Posed> {
     }
     const peaked = scope.quick && type === 'f16' ? peakedSizes.slice(0, 1) : peakedSizes;
     for (const sizes of peaked) yield crossEntropyCase({ ...sizes, type });
+    for (const sizes of weightedSizes) yield crossEntropyCase({ ...sizes, type, weighted: true });
     if (type !== 'f32') continue;
     for (const terms of lengthsOf(scope)) yield { ...crossEntropyCase({ rows: 2, columns: terms, type }), terms };
   }
 }
 
+const weightedSizes = [1, 4, 33, 1030].map(columns => ({ rows: 11, columns }));
 const tiedSizes = [1, 4, 33, 129, 1030].map(columns => ({ rows: 11, columns }));
 
 export function* hitsCases(scope: Scope): Generator<Posed> {

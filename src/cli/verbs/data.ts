@@ -38,6 +38,7 @@ export function describeTokenize(command: Command): void {
       ).choices(['yes', 'no']),
     )
     .addOption(specialTokensOption('text'))
+    .option('--spans <field>', 'field of .jsonl with what is trained, [[start, end], …] in characters (default: all)')
     .optionsGroup('Held-out split:')
     .option('--held-out-tokens <tokens>', 'tokens to hold out (default: a twentieth, at most 1M)', wholeNumber(0))
     .option('--seed <seed>', 'of the choice of held-out documents', wholeNumber(0), 0)

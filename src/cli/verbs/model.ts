@@ -24,6 +24,11 @@ function addWrittenModelOptions(command: Command, dtype?: keyof typeof DTYPES): 
 export function describeExport(command: Command): void {
   command.addOption(modelOption());
   addWrittenModelOptions(command);
+  command.addOption(
+    new Option('--format <format>', 'hf: a Hugging Face folder; gguf: model.gguf for llama.cpp, with its tokenizer')
+      .choices(['hf', 'gguf'])
+      .default('hf'),
+  );
   example(command, 'babelgrad export --model runs/french --dtype bf16 --out models/french');
   defineAction(command, async () => (await import('../export.js')).runExport);
 }

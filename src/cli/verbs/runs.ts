@@ -26,7 +26,9 @@ export function describeReport(command: Command): void {
     .argument('<runs...>', 'folders of runs')
     .option('--out <file>', 'where the page goes', 'report.html')
     .option('--title <title>', 'title of the page', 'Training report')
-    .option('--source-language <name>', 'language of the source model, where its run is not to be found');
+    .option('--source-language <name>', 'language of the source model, where its run is not to be found')
+    .option('--csv <file>', 'where the metrics go too, a row for each step, evaluation and probe')
+    .option('--tensorboard <folder>', 'where event files for TensorBoard go too, a folder for each run');
   example(command, 'babelgrad report runs/french runs/french-cpt --out report.html');
   defineAction(command, async () => (await import('../report.js')).report);
 }

@@ -73,6 +73,7 @@ const TRAINING = {
   updates: 10,
   sources: [{ name: 'fr', weight: 1, stages: STAGES }],
   tokenizer: 'abc',
+  best: { language: 'fr', step: 5, loss: 4, since: 2 },
 };
 const RESOLVED: ResolvedRun = {
   format: RUN_FORMAT,
@@ -83,6 +84,7 @@ const RESOLVED: ResolvedRun = {
   flopsPerToken: 54,
   sources: [{ name: 'fr', path: 'data/fr', weight: 1, stages: STAGES, trainTokens: 1000 }],
   heldOut: { fr: 'data/fr' },
+  weighted: true,
   tokenizer: 'abc',
   tokens: 1000,
   steps: 10,
@@ -120,6 +122,8 @@ const RESOLVED: ResolvedRun = {
   checkpoints: 1,
   keepCheckpoints: 2,
   keepEvery: 0,
+  keepBest: 'fr',
+  stopAfter: 3,
   parallel: 'data',
   syncEvery: 50,
   outerLearningRate: 0.7,

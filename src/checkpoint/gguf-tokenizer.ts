@@ -1,0 +1,110 @@
+/** A tokenizer in the terms of GGUF: what llama.cpp makes of these keys has to be what tokenizer.json says. */
+import { isDeepStrictEqual } from 'node:util';
+import { GPT2_PATTERN } from '../data/bpe-file.js';
+import type { DocumentMarks } from '../data/document-marks.js';
+import { addedTokensOf, entriesOf, mergesOf, type Step, stepsOf, type TokenizerFile } from '../data/tokenizer-file.js';
+import { UserError } from '../errors.js';
+import type { GgufValue } from './gguf-write.js';
+import type { TokenIds } from './hf-config.js';
+
+/** How llama.cpp is told where a text is split, with the pattern and what goes with it there. */
+const SPLITS = [
+  { pre: 'gpt-2', pattern: GPT2_PATTERN, ignoresMerges: false, isNfc: false },
+  {
+    pre: 'llama-bpe',
+    pattern:
+      String.raw`(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}` +
+      String.raw`| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`,
+    ignoresMerges: true,
+    isNfc: false,
+  },
+  {
+    pre: 'qwen2',
+    pattern:
+      String.raw`(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}` +
+      String.raw`| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`,
+    ignoresMerges: false,
+    isNfc: true, // llama.cpp takes texts as they are: most are in NFC
+  },
+] as const;
+
+/** The numbers of the kinds of tokens. */
+const KINDS = { normal: 1, control: 3, userDefined: 4, unused: 5 } as const;
+
+/**
+ * Returns the keys of a tokenizer; entries of the model beyond the tokenizer's are marked as unused.
+ * @throws UserError when it is no byte-level BPE, or one that llama.cpp would read otherwise.
+ */
+export function ggufTokenizer(
+  file: TokenizerFile,
+  { separatorId, startIds }: DocumentMarks,
+  tokenIds: TokenIds,
+  vocabSize: number,
+): Map<string, GgufValue> {
+  const pre = splitOf(file);
+  const added = new Map(addedTokensOf(file).map(token => [token.id, token]));
+  const spelled = new Map([...entriesOf(file)].map(([token, id]) => [id, token]));
+  const ids = Array.from({ length: vocabSize }, (_, id) => id);
+  const kindOf = (id: number): number => {
+    if (!spelled.has(id)) return KINDS.unused;
+    const token = added.get(id);
+    if (!token) return KINDS.normal;
+    return token.special ? KINDS.control : KINDS.userDefined;
+  };
+  if (startIds.length > 1) {
+    throw new UserError(`documents begin with ${startIds.length} tokens, and GGUF has one at most; use --format hf`);
+  }
+  const first = (id: TokenIds['bos_token_id']) => [id ?? []].flat()[0];
+  const bos = startIds[0] ?? first(tokenIds.bos_token_id);
+  const pad = first(tokenIds.pad_token_id);
+  return new Map<string, GgufValue>([
+    ['tokenizer.ggml.model', { string: 'gpt2' }],
+    ['tokenizer.ggml.pre', { string: pre }],
+    ['tokenizer.ggml.tokens', { strings: ids.map(id => spelled.get(id) ?? `[PAD${id}]`) }],
+    ['tokenizer.ggml.token_type', { i32s: ids.map(kindOf) }],
+    ['tokenizer.ggml.merges', { strings: mergesOf(file).map(merge => merge.join(' ')) }],
+    ['tokenizer.ggml.eos_token_id', { u32: separatorId }],
+    ...(bos === undefined ? [] : [['tokenizer.ggml.bos_token_id', { u32: bos }] as const]),
+    ...(pad === undefined ? [] : [['tokenizer.ggml.padding_token_id', { u32: pad }] as const]),
+    ['tokenizer.ggml.add_bos_token', { bool: startIds.length > 0 }],
+  ]);
+}
+
+/** Returns the name of how a tokenizer splits a text. @throws UserError naming what GGUF cannot say. */
+function splitOf(file: TokenizerFile): string {
+  const { type, vocab, ignore_merges, byte_fallback, dropout, continuing_subword_prefix } = file.model;
+  const refuse = (what: string): never => {
+    throw new UserError(
+      `GGUF cannot say what this tokenizer does: ${what}. It can with the byte-level BPE of GPT-2, Llama 3 and Qwen ` +
+        '(tokenizer train --pattern takes their patterns); use --format hf',
+    );
+  };
+  const steps = stepsOf(file.pre_tokenizer);
+  const last = steps.at(-1);
+  if (type === 'Unigram' || Array.isArray(vocab) || file.model.merges === undefined) refuse('it is no BPE');
+  if (byte_fallback === true || dropout || continuing_subword_prefix || last?.type !== 'ByteLevel') {
+    refuse('it is no byte-level BPE');
+  }
+  if (last!.add_prefix_space === true) refuse('it puts a blank before a text');
+  const pattern = patternOf(steps) ?? refuse('it splits a text in several ways');
+  const split = SPLITS.find(known => known.pattern === pattern);
+  if (!split) return refuse(`it splits a text by a pattern of its own, ${pattern.slice(0, 60)}…`);
+  if ((ignore_merges === true) !== split.ignoresMerges) refuse(`its ignore_merges is ${ignore_merges === true}`);
+  const normalizers = stepsOf(file.normalizer).map(step => step.type);
+  if (!isDeepStrictEqual(normalizers, []) && !(split.isNfc && isDeepStrictEqual(normalizers, ['NFC']))) {
+    refuse(`it normalizes a text (${normalizers.join(', ')})`);
+  }
+  return split.pre;
+}
+
+/** Returns the one pattern that a text is split by, before its bytes are spelled. */
+function patternOf(steps: readonly Step[]): string | undefined {
+  const [first, ...others] = steps;
+  if (others.length === 0) return first?.use_regex === false ? undefined : GPT2_PATTERN;
+  if (others.length > 1 || first!.type !== 'Split' || first!.behavior !== 'Isolated' || first!.invert === true) {
+    return undefined;
+  }
+  return others[0]!.use_regex === false
+    ? (first!.pattern as { readonly Regex?: string } | undefined)?.Regex
+    : undefined;
+}

@@ -1,0 +1,168 @@
+/** Writes a model folder as GGUF, the format of llama.cpp and of what builds on it. */
+import { existsSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { readDocumentMarks } from '../data/document-marks.js';
+import { parseTokenizerFile } from '../data/tokenizer-file.js';
+import { UserError } from '../errors.js';
+import { writeFolderWhole } from '../files.js';
+import { readText } from '../input-files.js';
+import { type ModelConfig, type ParameterSpec, parameterSpecs } from '../model/config.js';
+import { ropeFrequencies } from '../ops/rope.js';
+import { converted, type ExportOptions, narrowed } from './export.js';
+import { ggufTokenizer } from './gguf-tokenizer.js';
+import { bytesOfTensor, type GgufTensor, type GgufValue, writeGguf } from './gguf-write.js';
+import { readTokenIds } from './hf-config.js';
+import { checkNewFolder, type WrittenModel } from './model-copy.js';
+import { openModel } from './model-folder.js';
+import type { WeightFiles } from './weight-files.js';
+import type { WeightType } from './weight-types.js';
+import { checkModelFiles } from './whole.js';
+
+/** The file in the folder that is written. */
+const FILE = 'model.gguf';
+
+/** The numbers of what most of a file's tensors are stored in. */
+const FILE_TYPES: Readonly<Record<WeightType, number>> = { F32: 0, F16: 1, BF16: 32 };
+
+const NAMES: Readonly<Record<string, string>> = {
+  'model.embed_tokens': 'token_embd',
+  'model.norm': 'output_norm',
+  lm_head: 'output',
+  input_layernorm: 'attn_norm',
+  'self_attn.q_proj': 'attn_q',
+  'self_attn.k_proj': 'attn_k',
+  'self_attn.v_proj': 'attn_v',
+  'self_attn.o_proj': 'attn_output',
+  'self_attn.q_norm': 'attn_q_norm',
+  'self_attn.k_norm': 'attn_k_norm',
+  post_attention_layernorm: 'ffn_norm',
+  'mlp.gate_proj': 'ffn_gate',
+  'mlp.up_proj': 'ffn_up',
+  'mlp.down_proj': 'ffn_down',
+};
+
+/**
+ * Writes the model of `from` to a new folder `out` that appears whole, as model.gguf with its tokenizer. Matrices have
+ * the type; norms and biases are f32, as llama.cpp wants them.
+ * @throws UserError when the folder `from` cannot be loaded, `out` holds something, a value is too large for the type,
+ * or GGUF cannot say what the model or its tokenizer does.
+ * @example
+ * import { exportGguf, findModelFolder } from 'babelgrad';
+ *
+ * await exportGguf(findModelFolder('french-qwen'), 'french-gguf', { type: 'F16' });
+ */
+export async function exportGguf(from: string, out: string, options: ExportOptions): Promise<WrittenModel> {
+  checkNewFolder(out);
+  const { verify = true, onNote, card, type, onProgress } = options;
+  const verified = verify ? await checkModelFiles(from) : [];
+  const { config, weights, notes } = openModel(from);
+  try {
+    for (const note of [...verified, ...notes]) onNote?.(note);
+    const values = new Map([...modelValues(config, basename(out), type), ...tokenizerValues(from, config)]);
+    const tensors = tensorsOf(config, weights, type);
+    const total = tensors.reduce((sum, tensor) => sum + bytesOfTensor(tensor), 0);
+    let done = 0;
+    const told = tensors.map(tensor => ({
+      ...tensor,
+      *read() {
+        for (const bits of tensor.read()) {
+          yield bits;
+          done += bits.byteLength;
+          onProgress?.(done, total);
+        }
+      },
+    }));
+    await writeFolderWhole(out, folder => {
+      if (card !== undefined) folder.write('README.md', card);
+      writeGguf(folder.create(FILE), values, told);
+    });
+    return { weights: [FILE], bytes: total };
+  } finally {
+    weights.close();
+  }
+}
+
+const architectureOf = ({ qkvBias, qkNorm }: ModelConfig): string => (qkNorm ? 'qwen3' : qkvBias ? 'qwen2' : 'llama');
+
+function modelValues(config: ModelConfig, name: string, type: WeightType): Map<string, GgufValue> {
+  const architecture = architectureOf(config);
+  const { ropeScaling: scaling, headDim } = config;
+  const own: Record<string, GgufValue> = {
+    // attention is full there: within the window that is the same
+    context_length: { u32: Math.min(config.maxPositionEmbeddings, config.slidingWindow ?? Infinity) },
+    embedding_length: { u32: config.hiddenSize },
+    block_count: { u32: config.numHiddenLayers },
+    feed_forward_length: { u32: config.intermediateSize },
+    'attention.head_count': { u32: config.numAttentionHeads },
+    'attention.head_count_kv': { u32: config.numKeyValueHeads },
+    'attention.key_length': { u32: headDim },
+    'attention.value_length': { u32: headDim },
+    'attention.layer_norm_rms_epsilon': { f32: config.rmsNormEps },
+    'rope.freq_base': { f32: config.ropeTheta },
+    'rope.dimension_count': { u32: headDim },
+    vocab_size: { u32: config.vocabSize },
+    ...(scaling?.type === 'linear' && {
+      'rope.scaling.type': { string: 'linear' },
+      'rope.scaling.factor': { f32: scaling.factor },
+    }),
+  };
+  return new Map<string, GgufValue>([
+    ['general.architecture', { string: architecture }],
+    ['general.name', { string: name }],
+    ['general.file_type', { u32: FILE_TYPES[type] }],
+    ...Object.entries(own).map(([key, value]) => [`${architecture}.${key}`, value] as const),
+  ]);
+}
+
+function tokenizerValues(from: string, { vocabSize }: ModelConfig): Map<string, GgufValue> {
+  const path = join(from, 'tokenizer.json');
+  if (!existsSync(path)) throw new UserError(`'${from}' has no tokenizer.json, which a GGUF file has in it`);
+  const file = parseTokenizerFile(readText(path), path);
+  return ggufTokenizer(file, readDocumentMarks(path), readTokenIds(from), vocabSize);
+}
+
+function tensorsOf(config: ModelConfig, weights: WeightFiles, type: WeightType): GgufTensor[] {
+  const isLlama = architectureOf(config) === 'llama';
+  const { numAttentionHeads, numKeyValueHeads, headDim } = config;
+  const tensors = parameterSpecs(config).map((spec): GgufTensor => {
+    const { name, shape } = spec;
+    const heads = name.endsWith('q_proj.weight') ? numAttentionHeads : numKeyValueHeads;
+    const isPermuted = isLlama && /[qk]_proj\.weight$/.test(name);
+    const stored = shape.length === 1 ? 'F32' : type;
+    const read = isPermuted
+      ? () => [narrowed(weights.path, spec, stored, byPairs(weights.read(spec), heads, headDim))]
+      : () => converted(weights, spec, stored);
+    return { name: ggufName(spec), shape, type: stored, read };
+  });
+  if (config.ropeScaling?.type !== 'llama3') return tensors;
+  const factors = Float32Array.from(scalingFactors(config));
+  const read = () => [new Uint32Array(factors.buffer)];
+  return [{ name: 'rope_freqs.weight', shape: [factors.length], type: 'F32', read }, ...tensors];
+}
+
+/** Returns what each frequency of the rotary embedding is divided by. */
+function scalingFactors({ headDim, ropeTheta, ropeScaling }: ModelConfig): Float64Array {
+  const scaled = ropeFrequencies(headDim, ropeTheta, ropeScaling);
+  return ropeFrequencies(headDim, ropeTheta).map((frequency, i) => frequency / scaled[i]!);
+}
+
+function ggufName({ name }: ParameterSpec): string {
+  const [, layer, place, kind] = /^(?:model\.layers\.(\d+)\.)?(.*)\.(weight|bias)$/.exec(name)!;
+  const known = `${NAMES[place!]}.${kind}`;
+  return layer === undefined ? known : `blk.${layer}.${known}`;
+}
+
+/**
+ * Returns the rows of each head in the order in which llama.cpp rotates them for this architecture: neighbours are a
+ * pair, and not a row and the one half a head further on.
+ */
+function byPairs(values: Float32Array, heads: number, headDim: number): Float32Array {
+  const columns = values.length / (heads * headDim);
+  const ordered = new Float32Array(values.length);
+  for (let row = 0; row < heads * headDim; row++) {
+    const within = row % headDim;
+    const from = row - within + (within % 2) * (headDim / 2) + Math.floor(within / 2);
+    ordered.set(values.subarray(from * columns, (from + 1) * columns), row * columns);
+  }
+  return ordered;
+}
