@@ -19,6 +19,7 @@ import { short, showLosses } from '../report/numbers.js';
 import { probeFindings } from '../report/probes.js';
 import { readRunConfig } from '../run/folder.js';
 import type { CommandResult, Terminal } from './command.js';
+import { configText } from './config-text.js';
 import { showDryRun } from './dry-run.js';
 import { readFlags } from './field-flags.js';
 import { takeHealth } from './health.js';
@@ -48,6 +49,7 @@ type ResumeCommandOptions = Record<string, unknown> &
 type TrainOptions = Record<string, unknown> & {
   readonly from?: string;
   readonly dryRun?: boolean;
+  readonly printConfig?: boolean;
   readonly adapt?: boolean;
   readonly hangSeconds?: number;
   readonly verify: boolean;
@@ -56,10 +58,16 @@ type TrainOptions = Record<string, unknown> & {
 /** The commands `train` and `cpt`. */
 export async function train(
   terminal: Terminal,
-  { from, dryRun: dry, adapt, verify, hangSeconds, ...options }: TrainOptions,
+  { from, dryRun: dry, printConfig, adapt, verify, hangSeconds, ...options }: TrainOptions,
 ): Promise<CommandResult | undefined> {
+  const health = takeHealth(options);
+  if (printConfig) {
+    const config = readConfig(options);
+    const yaml = configText(config, from);
+    terminal.write(yaml);
+    return { config, yaml };
+  }
   return withRanks(terminal, async (spoken, ranks) => {
-    const health = takeHealth(options);
     const config = readConfig(options);
     if (dry) {
       if (ranks) throw new UserError('--dry-run is for one process: start it without the launcher');

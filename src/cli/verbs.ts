@@ -28,6 +28,11 @@ export const VERBS: Readonly<Record<string, readonly Verb[]>> = {
       description: 'list the adapters of this machine, and say which one is used and why',
       load: async () => (await runs()).describeAdapters,
     },
+    {
+      name: 'init',
+      description: 'write the commented file of a run, from a few flags or questions',
+      load: async () => (await train()).describeInit,
+    },
   ],
   'Text to tokens:': [
     { name: 'tokenizer', description: 'make tokenizers', load: async () => (await data()).describeTokenizer },
