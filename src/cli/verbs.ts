@@ -33,6 +33,11 @@ export const VERBS: Readonly<Record<string, readonly Verb[]>> = {
       description: 'write the commented file of a run, from a few flags or questions',
       load: async () => (await train()).describeInit,
     },
+    {
+      name: 'completion',
+      description: "print a shell's script that completes commands, flags, their values and files",
+      load: async () => (await runs()).describeCompletion,
+    },
   ],
   'Text to tokens:': [
     { name: 'tokenizer', description: 'make tokenizers', load: async () => (await data()).describeTokenizer },
