@@ -26,7 +26,7 @@ import { takeHealth } from './health.js';
 import { interruptible } from './interruption.js';
 import type { Progress } from './progress.js';
 import { withRanks } from './ranks.js';
-import { showEvaluations, showPasses, showProbes, showStages } from './show-run.js';
+import { showStart } from './show-run.js';
 import { measureRun } from './speed.js';
 
 /** The command `resume`. */
@@ -137,16 +137,7 @@ export function observe(terminal: Terminal): { observer: TrainObserver; stop(): 
     },
     onStart(run, device) {
       stop();
-      const { total } = run.parameters;
-      terminal.note(
-        `${run.name}: ${run.method}, ${short(total)} parameters, ${short(run.tokens)} tokens in ${run.steps} ` +
-          `steps, on ${device.adapter.name}`,
-      );
-      terminal.note(showEvaluations(run));
-      if (run.probes !== undefined) terminal.note(showProbes(run));
-      const stages = showStages(run);
-      if (stages !== undefined) terminal.note(stages);
-      terminal.note(showPasses(run));
+      for (const line of showStart(run, device.adapter)) terminal.note(line);
       progress = terminal.progress(run.name, run.steps, 'steps');
     },
     onWarning: warning => terminal.note(`warning: ${warning}`),
