@@ -1,6 +1,7 @@
 import { UserError } from '../errors.js';
 import { checkFilePlace, writeFileWhole } from '../files.js';
 import { compareRuns, readRun, reportPage } from '../index.js';
+import { madeBy } from '../report/made.js';
 import type { CommandResult, Terminal } from './command.js';
 import { comparisonTable } from './comparison.js';
 
@@ -21,7 +22,8 @@ export async function report(
   const names = runs.map(run => run.config.name);
   const twice = names.find((name, i) => names.indexOf(name) !== i);
   if (twice) throw new UserError(`two runs are named '${twice}'; give one another name in its config.json`);
-  writeFileWhole(out, reportPage(runs, title, sourceLanguage));
+  const command = ['report', ...folders, '--out', out].join(' ');
+  writeFileWhole(out, reportPage(runs, title, sourceLanguage, madeBy(command)));
   terminal.print(comparisonTable(runs));
   terminal.print(`report: ${out}`);
   const savings = compareRuns(runs).map(({ scratch, cpt, language, unit, savings: found }) => ({
