@@ -13,8 +13,9 @@ afterAll(() => rmSync(root, { recursive: true, force: true }));
 
 /** What a program prints, on the adapter under test. */
 async function run(program: string, cwd = packageRoot, args: readonly string[] = []): Promise<string> {
-  return (await promisify(execFile)(process.execPath, [program, ...args], { cwd, env: { ...process.env, TMPDIR: root } }))
-    .stdout;
+  return (
+    await promisify(execFile)(process.execPath, [program, ...args], { cwd, env: { ...process.env, TMPDIR: root } })
+  ).stdout;
 }
 
 test('docs/example.mjs learns to count', async () => {

@@ -105,7 +105,8 @@ function fieldOption(field: FieldName): Option {
   return option;
 }
 
-const collect =
+/** Makes a parser of a flag's value into one of a flag that is repeated. */
+export const collect =
   <Value>(parse: (text: string) => Value) =>
   (text: string, earlier: Value[] | undefined): Value[] => [...(earlier ?? []), parse(text)];
 
@@ -121,7 +122,15 @@ function parsePair(text: string): [string, string] {
   return [text.slice(0, at), text.slice(at + 1)];
 }
 
-function parseSource(text: string): { name: string; path: string; weight?: number } {
+/** A token folder as a flag names it. */
+export interface SourceFlag {
+  readonly name: string;
+  readonly path: string;
+  readonly weight?: number;
+}
+
+/** Parses `name=folder` or `name=folder@weight`. @throws InvalidArgumentError saying what is wrong. */
+export function parseSource(text: string): SourceFlag {
   const [name, rest] = parsePair(text);
   const weighted = /^(.+)@([^@/]+)$/.exec(rest);
   if (!weighted) return { name, path: rest };

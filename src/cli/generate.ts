@@ -17,6 +17,7 @@ import {
 } from '../index.js';
 import { checkedModelFolder } from './checked-files.js';
 import type { CommandResult, Terminal } from './command.js';
+import { notYetWriting } from './writing.js';
 
 interface GenerateOptions {
   model: string;
@@ -46,6 +47,8 @@ export async function runGenerate(terminal: Terminal, options: GenerateOptions):
   const ids = await Promise.all(prompts.map(prompt => tokenizer.encodePrompt(prompt, { specialTokens })));
   const settings = { ...options, endIds: [tokenizer.separatorId, ...readEndIds(folder)] };
   checkGeneration(readModelConfig(folder), ids, settings);
+  const warning = notYetWriting(folder);
+  if (warning !== undefined) terminal.note(`note: ${warning}`);
   const device = await openDevice({ adapter: options.adapter });
   try {
     const { precision } = options;

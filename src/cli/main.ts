@@ -10,8 +10,9 @@ import { endOnFailedWrites, endOnSignals } from './interruption.js';
 import { loadedProgram, makeProgram } from './program.js';
 
 const { version } = JSON.parse(readFileSync(join(packageRoot, 'package.json'), 'utf8')) as { version: string };
-// commander's own help command asks for the help of a verb without calling it
-const program = process.argv[2] === 'help' ? await loadedProgram(version) : makeProgram(version);
+// commander's own help command asks for the help of a verb without calling it, and a completion needs all verbs
+const needsAll = ['help', 'completion'].includes(process.argv[2] ?? '');
+const program = needsAll ? await loadedProgram(version) : makeProgram(version);
 
 endOnSignals();
 endOnFailedWrites();

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { UserError } from '../errors.js';
 import { checkFilePlace, makeFolder, writeFileWhole } from '../files.js';
 import { compareRuns, eventFile, metricsCsv, readRun, reportPage } from '../index.js';
+import { madeBy } from '../report/made.js';
 import type { CommandResult, Terminal } from './command.js';
 import { comparisonTable } from './comparison.js';
 
@@ -28,7 +29,8 @@ export async function report(
   const names = runs.map(run => run.config.name);
   const twice = names.find((name, i) => names.indexOf(name) !== i);
   if (twice) throw new UserError(`two runs are named '${twice}'; give one another name in its config.json`);
-  writeFileWhole(out, reportPage(runs, title, sourceLanguage));
+  const command = ['report', ...folders, '--out', out].join(' ');
+  writeFileWhole(out, reportPage(runs, title, sourceLanguage, madeBy(command)));
   terminal.print(comparisonTable(runs));
   terminal.print(`report: ${out}`);
   if (csv !== undefined) {

@@ -1,10 +1,13 @@
 /** Says what a run is going to do, before it starts: schedule, evaluations, checkpoints, passes over its data. */
 import { shareSegments } from '../data/shares.js';
+import type { AdapterDescription } from '../gpu/adapters.js';
 import { learningRateAt } from '../optim/schedule.js';
 import { short } from '../report/numbers.js';
 import { evaluationCost } from '../run/evaluations.js';
+import { runMemory } from '../run/memory.js';
 import { passesOf } from '../run/repeats.js';
 import type { ResolvedRun } from '../run/resolve.js';
+import { showBytes } from './numbers.js';
 
 export interface Phase {
   readonly phase: string;
@@ -92,3 +95,20 @@ export const showPasses = (run: ResolvedRun): string =>
   `data: ${passesOf(run)
     .map(({ name, passes }) => `${digits(passes)} passes over ${name}`)
     .join(', ')}`;
+
+/** Says in five lines what a run is about to do. Time is told with its progress: it is known from the first steps. */
+export function showStart(run: ResolvedRun, adapter: AdapterDescription): string[] {
+  const { name, method, source, parameters, tokens, steps, checkpoints, keepCheckpoints, keepEvery } = run;
+  const stages = showStages(run);
+  const kept = keepEvery > 0 ? `, and one in ${keepEvery}` : '';
+  return [
+    `${name}: ${method}, ${short(parameters.total)} parameters, ${short(tokens)} tokens in ${steps} steps, ` +
+      `on ${adapter.name}`,
+    `${source ? `from: ${source.checkpoint}; ` : ''}${showPasses(run)}${stages === undefined ? '' : `; ${stages}`}`,
+    `${showEvaluations(run)}${run.probes === undefined ? '' : `; ${showProbes(run)}`}`,
+    `checkpoints: ${checkpoints + 1}, one every ${short(steps / checkpoints)} steps; ` +
+      `kept: the latest ${keepCheckpoints}${kept}`,
+    `memory: ${showBytes(runMemory(adapter, run).peak)} of the device; ` +
+      'time: with the progress, from the first steps on',
+  ];
+}

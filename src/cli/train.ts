@@ -19,13 +19,14 @@ import { short, showLosses } from '../report/numbers.js';
 import { probeFindings } from '../report/probes.js';
 import { readRunConfig } from '../run/folder.js';
 import type { CommandResult, Terminal } from './command.js';
+import { configText } from './config-text.js';
 import { showDryRun } from './dry-run.js';
 import { readFlags } from './field-flags.js';
 import { takeHealth } from './health.js';
 import { interruptible } from './interruption.js';
 import type { Progress } from './progress.js';
 import { withRanks } from './ranks.js';
-import { showEvaluations, showPasses, showProbes, showStages } from './show-run.js';
+import { showStart } from './show-run.js';
 import { measureRun } from './speed.js';
 
 /** The command `resume`. */
@@ -48,6 +49,7 @@ type ResumeCommandOptions = Record<string, unknown> &
 type TrainOptions = Record<string, unknown> & {
   readonly from?: string;
   readonly dryRun?: boolean;
+  readonly printConfig?: boolean;
   readonly adapt?: boolean;
   readonly hangSeconds?: number;
   readonly verify: boolean;
@@ -56,10 +58,16 @@ type TrainOptions = Record<string, unknown> & {
 /** The commands `train` and `cpt`. */
 export async function train(
   terminal: Terminal,
-  { from, dryRun: dry, adapt, verify, hangSeconds, ...options }: TrainOptions,
+  { from, dryRun: dry, printConfig, adapt, verify, hangSeconds, ...options }: TrainOptions,
 ): Promise<CommandResult | undefined> {
+  const health = takeHealth(options);
+  if (printConfig) {
+    const config = readConfig(options);
+    const yaml = configText(config, from);
+    terminal.write(yaml);
+    return { config, yaml };
+  }
   return withRanks(terminal, async (spoken, ranks) => {
-    const health = takeHealth(options);
     const config = readConfig(options);
     if (dry) {
       if (ranks) throw new UserError('--dry-run is for one process: start it without the launcher');
@@ -134,16 +142,7 @@ export function observe(terminal: Terminal): { observer: TrainObserver; stop(): 
     },
     onStart(run, device) {
       stop();
-      const { total } = run.parameters;
-      terminal.note(
-        `${run.name}: ${run.method}, ${short(total)} parameters, ${short(run.tokens)} tokens in ${run.steps} ` +
-          `steps, on ${device.adapter.name}`,
-      );
-      terminal.note(showEvaluations(run));
-      if (run.probes !== undefined) terminal.note(showProbes(run));
-      const stages = showStages(run);
-      if (stages !== undefined) terminal.note(stages);
-      terminal.note(showPasses(run));
+      for (const line of showStart(run, device.adapter)) terminal.note(line);
       progress = terminal.progress(run.name, run.steps, 'steps');
     },
     onWarning: warning => terminal.note(`warning: ${warning}`),

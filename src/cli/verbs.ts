@@ -28,6 +28,16 @@ export const VERBS: Readonly<Record<string, readonly Verb[]>> = {
       description: 'list the adapters of this machine, and say which one is used and why',
       load: async () => (await runs()).describeAdapters,
     },
+    {
+      name: 'init',
+      description: 'write the commented file of a run, from a few flags or questions',
+      load: async () => (await train()).describeInit,
+    },
+    {
+      name: 'completion',
+      description: "print a shell's script that completes commands, flags, their values and files",
+      load: async () => (await runs()).describeCompletion,
+    },
   ],
   'Text to tokens:': [
     { name: 'tokenizer', description: 'make tokenizers', load: async () => (await data()).describeTokenizer },

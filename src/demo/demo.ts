@@ -9,6 +9,7 @@ import { TextTokenizer } from '../data/tokenizer.js';
 import { trainTokenizer } from '../data/tokenizer-train.js';
 import { packageRoot, writeFileWhole } from '../files.js';
 import { openDevice } from '../gpu/device.js';
+import { madeBy } from '../report/made.js';
 import { reportPage } from '../report/page.js';
 import { type Comparison, compareRuns, type RunRecord, readRun } from '../report/runs.js';
 import { parseConfig } from '../run/config.js';
@@ -96,6 +97,7 @@ export async function runDemo({ out, adapter, signal, onStage }: DemoOptions): P
 
   const runs = ['english', 'french-scratch', 'french-cpt'].map(name => readRun(join(out, name)));
   const report = join(out, 'report.html');
-  writeFileWhole(report, reportPage(runs, 'English to French: continual pre-training against training from scratch'));
+  const title = 'English to French: continual pre-training against training from scratch';
+  writeFileWhole(report, reportPage(runs, title, undefined, madeBy(`demo --out ${out}`)));
   return { runs, comparisons: compareRuns(runs), report };
 }

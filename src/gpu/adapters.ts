@@ -1,6 +1,7 @@
 /** The adapters of this machine, and which one is used. */
 import { messageOf, UserError } from '../errors.js';
 import { nativeError } from '../natives.js';
+import { withoutWarnings } from './dawn-warnings.js';
 import { type BundledDriver, prepareDrivers } from './drivers.js';
 
 /** An adapter as Dawn reports it. */
@@ -96,6 +97,9 @@ async function instanceFor(checked: boolean, name: string): Promise<GPU> {
   return instance;
 }
 
+/** Asks for the adapter of an instance. Dawn looks at it before the call returns. */
+const requestAdapter = (instance: GPU): Promise<GPUAdapter | null> => withoutWarnings(() => instance.requestAdapter());
+
 /**
  * Returns every adapter that Dawn accepts, best first.
  * @example
@@ -108,7 +112,7 @@ export async function listAdapters(checked = false): Promise<LiveAdapter[]> {
   const names = await adapterNames(checked);
   const live: LiveAdapter[] = [];
   for (const [i, name] of names.entries()) {
-    const adapter = await (await instanceFor(checked, name)).requestAdapter();
+    const adapter = await requestAdapter(await instanceFor(checked, name));
     const hiddenBy = names.slice(0, i).find(other => other.includes(name));
     const described = adapter && describe(name, adapter, bundled);
     if (adapter && described) live.push({ adapter, description: hiddenBy ? { ...described, hiddenBy } : described });
@@ -124,7 +128,7 @@ export async function listAdapters(checked = false): Promise<LiveAdapter[]> {
 async function adapterNames(checked: boolean): Promise<string[]> {
   const instance = await instanceFor(checked, ABSENT_NAME);
   try {
-    await instance.requestAdapter();
+    await requestAdapter(instance);
     return [];
   } catch (error) {
     return [...messageOf(error).matchAll(/ \* backend: '[^']*', name: '(.*)'$/gm)].map(match => match[1]!);

@@ -15,16 +15,19 @@ import {
   unitOf,
   withAverages,
 } from './runs.js';
+import { TOOLTIP } from './tooltip.js';
 
 export const escapeHtml = (text: string): string =>
   text.replace(/[&<>"']/g, character => `&#${character.charCodeAt(0)};`);
 
 export const STYLE = `
 :root { color-scheme: light dark; --ink: #1c1f24; --faint: #5c6570; --line: #d8dde3; --paper: #ffffff;
-  --panel: #f6f8fa; }
+  --panel: #f6f8fa; --shade: #0005; }
 @media (prefers-color-scheme: dark) {
-  :root { --ink: #e6e9ed; --faint: #9aa4b0; --line: #353c45; --paper: #14171b; --panel: #1c2127; }
+  :root { --ink: #e6e9ed; --faint: #9aa4b0; --line: #353c45; --paper: #14171b; --panel: #1c2127;
+    --shade: #fff6; }
   svg [stroke="#0072b2"] { stroke: #2b8fd6; } svg [fill="#0072b2"] { fill: #2b8fd6; }
+  .key[style*="#0072b2"] { background: #2b8fd6 !important; }
 }
 body { margin: 0 auto; max-width: 1380px; padding: 1.5rem; color: var(--ink);
   background: var(--paper); font: 16px/1.5 system-ui, "Liberation Sans", Arial, sans-serif; }
@@ -34,7 +37,14 @@ h1 { font-size: 1.6rem; margin: 0 0 .5rem; } h2 { font-size: 1.15rem; margin: 2r
 figure { margin: 0; padding: .5rem; background: var(--panel); border-radius: 8px; }
 figure svg { display: block; width: 100%; height: auto; color: var(--ink); }
 figcaption { color: var(--faint); font-size: .85rem; line-height: 1.35; padding: .2rem .4rem; }
-.scroll { overflow-x: auto; }
+/* a shadow stands at the side to which a table goes on, and is covered where it ends */
+.scroll { overflow-x: auto; background: linear-gradient(to right, var(--paper) 40%, transparent) left,
+  linear-gradient(to left, var(--paper) 40%, transparent) right,
+  linear-gradient(to right, var(--shade), transparent) left, linear-gradient(to left, var(--shade), transparent) right;
+  background-repeat: no-repeat; background-size: 3rem 100%, 3rem 100%, 1rem 100%, 1rem 100%;
+  background-attachment: local, local, scroll, scroll; }
+nav { margin: .8rem 0; font-size: .92rem; } nav a { margin-right: 1.2em; color: inherit; }
+footer { margin-top: 2rem; overflow-wrap: anywhere; }
 table { border-collapse: collapse; font-size: .92rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .25rem .8rem; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; } th { color: var(--faint); font-weight: 600; }
@@ -60,8 +70,8 @@ h3 { font-size: 1rem; margin: 1.2rem 0 .3rem; } .scroll + .scroll, .plots + .scr
 @media print {
   :root { color-scheme: light; --ink: #1c1f24; --faint: #5c6570; --line: #d8dde3; --paper: #ffffff; --panel: #ffffff; }
   body { padding: 0; max-width: none; font-size: 10pt; } figure, tr, .card { break-inside: avoid; }
-  h2, h3 { break-after: avoid; }
-  .plots { grid-template-columns: 1fr 1fr; } .scroll { overflow: visible; }
+  h2, h3 { break-after: avoid; } nav { display: none; }
+  .plots { grid-template-columns: 1fr 1fr; } .scroll { overflow: visible; background: none; }
   th, td { padding: .15rem .35rem; white-space: normal; font-size: 8.5pt; }
   #tip, #live { display: none; }
 }
@@ -75,10 +85,21 @@ export interface Section {
 }
 
 /**
- * Returns the page of several runs, overlaid. `sourceLanguage` is that of CPT runs whose source run cannot be found.
+ * Returns the page of several runs, overlaid. `sourceLanguage` is that of CPT runs whose source run cannot be found;
+ * `made` says when and by what the page was made, and stands at its end.
  */
-export function reportPage(runs: readonly RunRecord[], title: string, sourceLanguage?: string): string {
-  return htmlPage(title, sectionsHtml(reportSections(runs, sourceLanguage)));
+export function reportPage(runs: readonly RunRecord[], title: string, sourceLanguage?: string, made?: string): string {
+  const sections = reportSections(runs, sourceLanguage);
+  const footer = made === undefined ? '' : `\n<footer class="note">${escapeHtml(made)}</footer>`;
+  return htmlPage(title, `${contentsHtml(sections)}\n${sectionsHtml(sections)}${footer}`, TOOLTIP);
+}
+
+/** Returns links to the sections that have a title. */
+function contentsHtml(sections: readonly Section[]): string {
+  const links = sections.flatMap(({ id, title }) =>
+    title === undefined ? [] : [`<a href="#${id}">${escapeHtml(title)}</a>`],
+  );
+  return `<nav aria-label="Contents">${links.join('\n')}</nav>`;
 }
 
 export function reportSections(runs: readonly RunRecord[], sourceLanguage?: string): Section[] {
@@ -103,7 +124,7 @@ export function reportSections(runs: readonly RunRecord[], sourceLanguage?: stri
   const withoutLoss =
     '<p class="note">The training loss is known per token alone, and the vocabularies differ: it is not drawn.</p>';
   const findings = findingsOf(runs).map(text => `<p class="finding">${escapeHtml(text)}</p>`);
-  const scrolled = (table: string) => `<div class="scroll">${table}</div>`;
+  const scrolled = (table: string) => `<div class="scroll" tabindex="0">${table}</div>`;
   const why = unit === 'bits per byte' ? ', since vocabularies differ' : '';
   const plots = (drawn: readonly string[]) => `<div class="plots">${drawn.join('\n')}</div>`;
   return [
@@ -122,7 +143,7 @@ Point at a dot for its numbers.</p>`,
       ? [{ id: 'forgetting', title: 'Forgetting', html: forgettingSection(forgotten, evaluated, unit) }]
       : []),
     ...(probed.length > 0 ? [{ id: 'probes', title: 'In context: copying and induction', html: plots(probed) }] : []),
-    { id: 'losses', title: 'Held-out loss along the way', html: scrolled(lossTable(withAverages(runs))) },
+    { id: 'losses', title: 'Held-out loss along the way', html: lossSection(withAverages(runs), scrolled) },
     {
       id: 'training',
       title: 'Training',
@@ -219,11 +240,22 @@ ${comparisons
 const key = (index: number, name: string): string =>
   `<span class="key" style="background:${colorOf(index)}"></span>${escapeHtml(name)}`;
 
+/** The most evaluations of a run that the table shows. */
+const MOST_ROWS = 11;
+
+function lossSection(runs: readonly RunRecord[], scrolled: (table: string) => string): string {
+  const isWhole = runs.every(({ evaluations }) => evaluations.length <= MOST_ROWS);
+  const which =
+    '<p class="note">The first evaluation of each run, the last, and evenly spread ones between them, ' +
+    `${MOST_ROWS} at most; all are in the run's metrics.jsonl, and in the figures above.</p>`;
+  return `${scrolled(lossTable(runs))}${isWhole ? '' : `\n${which}`}`;
+}
+
 function lossTable(runs: readonly RunRecord[]): string {
   const languages = languagesOf(runs);
   const unit = unitOf(runs);
   const rows = runs.flatMap((run, index) =>
-    milestones(run, 11).map(({ tokens, flops, heldOut }) => [
+    milestones(run, MOST_ROWS).map(({ tokens, flops, heldOut }) => [
       key(index, run.config.name),
       short(tokens),
       short(flops),
@@ -252,6 +284,7 @@ function runsTable(runs: readonly RunRecord[]): string {
     'peak rate',
     'source model',
     'seed',
+    'adapter',
   ];
   const rows = runs.map((run, index) => {
     const { config } = run;
@@ -270,6 +303,7 @@ function runsTable(runs: readonly RunRecord[]): string {
       String(config.schedule.learningRate),
       config.source ? escapeHtml(`${config.source.name} (${short(config.source.tokens)} tokens)`) : '',
       String(config.seed),
+      escapeHtml(config.kernels?.adapter ?? ''),
     ];
   });
   return table(head, rows);

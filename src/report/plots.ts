@@ -16,9 +16,17 @@ export const FONT = 'system-ui, "Liberation Sans", Arial, sans-serif';
 /** The document that plots are drawn into. */
 export const { document } = parseHTML('<!doctype html><html><body></body></html>');
 
-/** Draws a plot in the report's style. */
+/** The dashes of lines, so that they differ by more than their colour; the first line is whole. */
+const DASHES = ['', '7 3', '2 3', '9 3 2 3', '12 4', '4 2 1 2 1 2'];
+const dashOf = (index: number): string => DASHES[index % DASHES.length]!;
+/** The shapes of dots, in the same order. */
+const SYMBOLS = ['circle', 'square', 'triangle', 'diamond', 'star', 'cross'] as const;
+
+/** Draws a plot in the report's style. Its name, for those who hear the page, is made of its axes if none is given. */
 export function svgOf(options: Plot.PlotOptions): string {
+  const labels = [options.y?.label, options.x?.label].filter(label => typeof label === 'string');
   const svg = Plot.plot({
+    ariaLabel: labels.join(' by '),
     document: document as unknown as NonNullable<Plot.PlotOptions['document']>,
     // an object, since linkedom's style cannot be set as text
     style: { fontFamily: FONT, fontSize: '12px', background: 'none' },
@@ -39,6 +47,8 @@ interface PlotOptions {
   readonly y: string;
   /** What the y axis spans; by default what the rows do. */
   readonly domain?: readonly [number, number];
+  /** Whether the y axis begins at 0. */
+  readonly zero?: boolean;
   readonly runs: readonly string[];
   readonly dots?: boolean;
   readonly width?: number;
@@ -46,44 +56,78 @@ interface PlotOptions {
 }
 
 function draw(rows: readonly Row[], options: PlotOptions): string {
-  const { x, y, domain, runs, dots = false, width = 640, height = 360 } = options;
-  const ends = runs.flatMap(run => rows.filter(row => row.run === run).slice(-1));
+  const { x, y, domain, zero = false, runs, dots = false, width = 640, height = 360 } = options;
+  const rowsOf = (run: string) => rows.filter(row => row.run === run);
+  const ends = runs.flatMap(run => rowsOf(run).slice(-1));
+  const values = domain ?? [...rows.map(row => row.y), ...(zero ? [0] : [])];
+  const longest = Math.max(...ends.map(({ run }) => run.length));
   return svgOf({
     width,
     height,
     marginLeft: 56,
-    marginRight: 96,
-    marginBottom: 44,
-    marginTop: 28,
+    marginRight: Math.min(width / 3, Math.max(96, LABEL_OFFSET + LETTER * longest)),
+    marginBottom: MARGINS.bottom,
+    marginTop: MARGINS.top,
     x: { label: x, tickFormat: (value: number) => short(value), ticks: 6, labelAnchor: 'center', nice: true },
-    y: { label: y, grid: true, nice: true, ticks: 6, ...(domain && { domain }) },
+    y: { label: y, grid: true, nice: true, ticks: 6, zero, ...(domain && { domain }) },
     color: { domain: [...runs], range: runs.map((_, i) => colorOf(i)) },
+    symbol: { domain: [...runs], range: runs.map((_, i) => SYMBOLS[i % SYMBOLS.length]!) },
     marks: [
-      Plot.line(rows, { x: 'x', y: 'y', stroke: 'run', strokeWidth: dots ? 2 : 1.25 }),
-      ...(dots ? [Plot.dot(rows, { x: 'x', y: 'y', fill: 'run', r: 3, title: 'title' })] : []),
-      Plot.text(spread(ends, domain ?? rows.map(row => row.y)), {
+      ...runs.map((run, i) =>
+        Plot.line(rowsOf(run), {
+          x: 'x',
+          y: 'y',
+          stroke: colorOf(i),
+          strokeWidth: dots ? 2 : 1.25,
+          strokeDasharray: dashOf(i),
+        }),
+      ),
+      ...(dots ? [Plot.dot(rows, { x: 'x', y: 'y', fill: 'run', symbol: 'run', r: 3, title: 'title' })] : []),
+      Plot.text(spread(ends, values, height - MARGINS.top - MARGINS.bottom), {
         x: 'x',
         y: 'label',
         text: 'run',
         fill: 'run',
         textAnchor: 'start',
-        dx: 8,
+        dx: LABEL_OFFSET / 2,
         fontWeight: 600,
       }),
     ],
   });
 }
 
-/** Moves the labels at the ends of lines apart, so that they don't cover each other. */
-function spread(ends: readonly Row[], values: readonly number[]): (Row & { readonly label: number })[] {
-  const gap = 0.055 * (Math.max(...values) - Math.min(...values));
+/** The pixels around a plot, of a letter of a label at its widest, beside a label, and from one label to the next. */
+const MARGINS = { top: 28, bottom: 44 };
+const LETTER = 7.5;
+const LABEL_OFFSET = 16;
+const LABEL_GAP = 14;
+/** How much longer an axis may be than its values, since it ends at round numbers. */
+const ROUNDED = 1.25;
+
+/**
+ * Moves the labels at the ends of lines apart, so that they don't cover each other: up, and down again where the
+ * highest would leave the plot. `height` is that of the plot in pixels.
+ */
+export function spread<End extends { readonly y: number }>(
+  ends: readonly End[],
+  values: readonly number[],
+  height: number,
+): (End & { readonly label: number })[] {
+  const [least, most] = [Math.min(...values), Math.max(...values)];
+  const gap = (LABEL_GAP / height) * ROUNDED * (most - least);
   let last = -Infinity;
-  return [...ends]
+  const raised = [...ends]
     .sort((a, b) => a.y - b.y)
-    .map(row => {
-      last = Math.max(row.y, last + gap);
-      return { ...row, label: last };
+    .map(end => {
+      last = Math.max(end.y, last + gap);
+      return { ...end, label: last };
     });
+  let next = Math.max(most, least + gap * (ends.length - 1));
+  return raised.reverse().map(end => {
+    const label = Math.min(end.label, next);
+    next = label - gap;
+    return { ...end, label };
+  });
 }
 
 /** A probe's axis is whole, so that a handful of hits by chance looks like one. */
@@ -198,6 +242,7 @@ export function stepPlot(runs: readonly RunRecord[], quantity: StepQuantity): st
   return draw(rows, {
     x: AXES.tokens,
     y: QUANTITIES[quantity],
+    zero: quantity === 'tokensPerSecond',
     runs: runs.map(run => run.config.name),
     height: 260,
   });

@@ -32,6 +32,8 @@ const configSchema = z.looseObject({
   batchTokens: z.number(),
   schedule: z.looseObject({ schedule: z.string(), learningRate: z.number(), warmup: z.number() }),
   seed: z.number(),
+  /** The adapter whose kernels were chosen; runs from before that was recorded have none. */
+  kernels: z.looseObject({ adapter: z.string() }).optional(),
 });
 
 /**

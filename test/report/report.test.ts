@@ -4,8 +4,10 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { comparisonTable } from '../../src/cli/comparison.js';
 import { milestones } from '../../src/report/findings.js';
+import { madeBy } from '../../src/report/made.js';
 import { short } from '../../src/report/numbers.js';
 import { reportPage } from '../../src/report/page.js';
+import { spread } from '../../src/report/plots.js';
 import { compareRuns, readRun } from '../../src/report/runs.js';
 
 const root = mkdtempSync(join(tmpdir(), 'babelgrad-report-'));
@@ -93,10 +95,42 @@ describe('the report', () => {
 
   test('the page stands alone and shows every run', () => {
     const page = reportPage(runs, 'Title');
-    expect(page.replaceAll(/xmlns(:\w+)?="[^"]*"/g, '')).not.toMatch(/https?:|src=|href=/);
+    expect(page.replaceAll(/xmlns(:\w+)?="[^"]*"/g, '')).not.toMatch(/https?:|src=|href="[^#]/);
     expect(page).not.toMatch(/NaN|Infinity|undefined/);
     for (const name of ['french', 'french-cpt']) expect(page).toContain(`>${name}<`);
     expect(page.match(/<svg/g)).toHaveLength(4 + 4);
+  });
+
+  test('lines differ by dash and dots by shape, figures have names, and the page has contents and an origin', () => {
+    const page = reportPage(runs, 'Title', undefined, madeBy('report a --out <b>'));
+    expect(page.match(/<svg [^>]*aria-label="[^"]+ by training (tokens|FLOPs)/g)).toHaveLength(4 + 4);
+    expect(page).toContain('aria-label="fr held-out loss (nats per token) by training tokens"');
+    expect(page.match(/stroke-dasharray="7[ ,]3"/g)!.length).toBeGreaterThanOrEqual(8);
+    const dots = [...page.matchAll(/<path [^>]*d="([^"]*)"[^>]*><title>(french|french-cpt)\n/g)];
+    const shapes = new Map(dots.map(([, shape, run]) => [run, shape]));
+    expect(new Set(shapes.values()).size).toBe(2);
+    const linked = [...page.matchAll(/<a href="#([^"]+)">/g)].map(([, id]) => id);
+    expect(linked).toContain('training');
+    for (const id of linked) expect(page).toContain(`<section id="${id}">`);
+    expect(page).toMatch(/Made on [\d-]+ [\d:]+ UTC by babelgrad \d+\.\d+\.\d+: babelgrad report a --out &#60;b&#62;</);
+    expect(page).not.toContain('evenly spread'); // all rows are there
+  });
+
+  test('a table that leaves rows out says which, and speeds begin at 0', () => {
+    const page = reportPage([readRun(makeRun('long', 'scratch', 7, 30))], 'Title');
+    expect(page).toContain('and evenly spread ones between them, 11 at most');
+    const [, speeds] = /aria-label="tokens per second by training tokens"(.*?)<\/svg>/s.exec(page)!;
+    expect(speeds).toMatch(/>0<\/text>/);
+  });
+
+  test('labels at the ends of lines keep apart, and within the plot', () => {
+    const ends = [3, 3, 3.01, 9.9, 10, 10].map(y => ({ y }));
+    const height = 188;
+    const labels = spread(ends, [3, 10], height).map(({ label }) => label);
+    const pixels = labels.map(label => ((label - 3) / (10 - 3)) * (height / 1.25)).sort((a, b) => a - b);
+    for (const [i, at] of pixels.slice(1).entries()) expect(at - pixels[i]!).toBeGreaterThanOrEqual(14 - 1e-9);
+    expect(Math.max(...labels)).toBeLessThanOrEqual(10);
+    expect(Math.min(...labels)).toBeGreaterThanOrEqual(3);
   });
 
   test('runs with different vocabularies are compared per byte, and in FLOPs alone', () => {
@@ -157,7 +191,7 @@ describe('the report', () => {
 
   test('names cannot inject markup', () => {
     const page = reportPage([readRun(makeRun('<script>alert(1)</script>', 'scratch', 7, 2))], '<b>&');
-    expect(page).not.toContain('<script>');
+    expect(page).not.toContain('<script>alert');
     expect(page).toContain('&#60;b&#62;&#38;');
   });
 

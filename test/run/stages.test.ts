@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { readTrainingState } from '../../src/checkpoint/training-record.js';
-import { showPasses, showStages } from '../../src/cli/show-run.js';
+import { showPasses, showStages, showStart } from '../../src/cli/show-run.js';
 import { UserError } from '../../src/errors.js';
 import { readRun } from '../../src/report/runs.js';
 import { dryRun } from '../../src/run/dry-run.js';
@@ -63,6 +63,14 @@ describe('a run with weights in stages', () => {
     const [fr, english] = resolved.sources.map(({ trainTokens }) => trainTokens);
     const passes = [(34 * 32) / fr!, (14 * 32) / english!].map(value => Number(value.toPrecision(3)));
     expect(showPasses(resolved)).toBe(`data: ${passes[0]} passes over fr, ${passes[1]} passes over en`);
+    const lines = showStart({ ...resolved, probes: 3, keepEvery: 2 }, context.device.adapter);
+    expect(lines).toEqual([
+      expect.stringMatching(/^dry: .* parameters, .* tokens in 12 steps, on /),
+      `${showPasses(resolved)}; ${showStages(resolved)}`,
+      expect.stringMatching(/^evaluations: .*; probes: 4, /),
+      expect.stringMatching(/^checkpoints: \d+, one every .* steps; kept: the latest \d+, and one in 2$/),
+      expect.stringMatching(/^memory: [\d.]+ [KMG]iB of the device; time: /),
+    ]);
   });
 
   test('is not gone on with in the order of its data, and goes on with none', async () => {

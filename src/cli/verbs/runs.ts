@@ -1,6 +1,6 @@
-/** The options of `adapters`, `demo`, `report`, `watch` and `verify`. */
-import { type Command, InvalidArgumentError } from 'commander';
-import { defineAction, example } from '../command.js';
+/** The options of `adapters`, `demo`, `completion`, `report`, `watch` and `verify`. */
+import { Argument, type Command, InvalidArgumentError } from 'commander';
+import { defineAction, example, type Terminal } from '../command.js';
 import { wholeNumber } from '../numbers.js';
 import { adapterOption } from '../options.js';
 
@@ -19,6 +19,16 @@ export function describeDemo(command: Command): void {
     .addOption(adapterOption());
   example(command, 'babelgrad demo --out runs/first');
   defineAction(command, async () => (await import('../demo.js')).demo);
+}
+
+export function describeCompletion(command: Command): void {
+  command.addArgument(new Argument('<shell>', 'shell that the script is for').choices(['bash', 'zsh', 'fish']));
+  example(command, 'babelgrad completion fish > ~/.config/fish/completions/babelgrad.fish');
+  defineAction(command, async () => {
+    const { completion } = await import('../completion.js');
+    return async (terminal: Terminal, _: unknown, shell: 'bash' | 'zsh' | 'fish') =>
+      completion(terminal, command.parent!, shell);
+  });
 }
 
 export function describeReport(command: Command): void {

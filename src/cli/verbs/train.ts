@@ -1,14 +1,30 @@
 /** The options of `train`, `cpt` and `resume`. */
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { configFields, type FieldName, MODEL_FIELDS } from '../../run/config.js';
 import { HANG_SECONDS } from '../../run/context.js';
 import { defineAction, example } from '../command.js';
-import { addFieldOptions, CPT_FIELDS } from '../field-flags.js';
+import { addFieldOptions, CPT_FIELDS, collect, parseSource } from '../field-flags.js';
 import { addHealthOptions } from '../health.js';
 import { wholeNumber } from '../numbers.js';
 import { addVerifyOption } from '../options.js';
 
 const FIELDS = Object.keys(configFields) as FieldName[];
+
+export function describeInit(command: Command): void {
+  command
+    .argument('[file]', 'file to write; one that is there is not replaced', 'run.yaml')
+    .addOption(
+      new Option('--data <name=folder[@weight]>', 'folder made by tokenize; repeat for a mixture').argParser(
+        collect(parseSource),
+      ),
+    )
+    .addOption(new Option('--size <preset>', 'size of a new model, as mini or 368M').conflicts('cpt'))
+    .option('--cpt <checkpoint>', 'checkpoint, model folder or run to go on with, in the place of a new model')
+    .option('--memory <size>', 'what the run may take of the device, as 24GB')
+    .option('--out <folder>', "folder of the run (default: the first data's name, below runs/)");
+  example(command, 'babelgrad init --data en=runs/data/en --size mini');
+  defineAction(command, async () => (await import('../init.js')).init);
+}
 
 export function describeTrain(command: Command): void {
   addConfigOptions(command, CPT_FIELDS);
@@ -42,6 +58,11 @@ function addConfigOptions(command: Command, others: readonly FieldName[]): void 
     .option(
       '--dry-run',
       'print what the run would take: time, device memory, FLOPs, evaluations, checkpoints; train and write nothing',
+    )
+    .addOption(
+      new Option('--print-config', 'print a commented file for --config with every field; start nothing').conflicts(
+        'dryRun',
+      ),
     )
     .option(
       '--adapt',
