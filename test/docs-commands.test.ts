@@ -1,6 +1,7 @@
 /** The shell blocks of README and docs: each has its mark, and each command the verbs and flags that it is given. */
 import { expect, test } from 'vitest';
-import { type Completed, treeOf } from '../src/cli/completion.js';
+import { treeOf } from '../src/cli/completion.js';
+import type { Completed } from '../src/cli/completion-scripts.js';
 import { loadedProgram } from '../src/cli/program.js';
 import { packageRoot } from '../src/files.js';
 import { blocksOf, files } from '../tools/docs/blocks.mjs';

@@ -48,8 +48,8 @@ npx() { [ "$1" = babelgrad ] && shift && node ${JSON.stringify(main)} "$@"; }
 
 /** Runs a block. @returns why it failed, if it did */
 function failureOf(code, cwd) {
-  const options = { cwd, encoding: 'utf8', timeout: LIMIT_MS, maxBuffer: 2 ** 28 };
-  const { status, signal, stderr } = spawnSync('bash', ['-c', HEAD + code], /** @type {const} */ (options));
+  const options = { cwd, timeout: LIMIT_MS, maxBuffer: 2 ** 28 };
+  const { status, signal, stderr } = spawnSync('bash', ['-c', HEAD + code], options);
   if (status === 0) return undefined;
   const last = String(stderr).trim().split('\n').at(-1);
   return `${signal ?? `status ${status}`}: ${last}`;

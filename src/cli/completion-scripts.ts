@@ -1,5 +1,24 @@
 /** Completion scripts of shells. Each finds the command in the words before the cursor, then offers what it takes. */
-import type { Completed, SHELLS, Values } from './completion.js';
+
+/** What stands in a place of the line: one of some words, a file or folder, or what only the user knows. */
+export type Values = readonly string[] | 'files' | 'unknown';
+
+export interface Completed {
+  /** The command as it is typed after the program's name: `eval loss`; the program itself is ''. */
+  readonly path: string;
+  readonly commands: readonly { readonly name: string; readonly description: string }[];
+  readonly options: readonly CompletedOption[];
+  readonly operands: Values;
+}
+
+export interface CompletedOption {
+  readonly flag: string;
+  readonly description: string;
+  /** The values that it takes, if it takes one. */
+  readonly values: Values | undefined;
+}
+
+export type Shell = 'bash' | 'zsh' | 'fish';
 
 type Script = (tree: readonly Completed[]) => string;
 
@@ -147,4 +166,4 @@ ${lines.join('\n')}
 `;
 };
 
-export const SCRIPTS: Readonly<Record<(typeof SHELLS)[number], Script>> = { bash, zsh, fish };
+export const SCRIPTS: Readonly<Record<Shell, Script>> = { bash, zsh, fish };

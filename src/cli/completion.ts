@@ -1,29 +1,9 @@
 /** The command `completion`: what a shell may offer after each command, read off the tree of commands. */
 import { type Command, Help, type Option } from 'commander';
 import type { CommandResult, Terminal } from './command.js';
-import { SCRIPTS } from './completion-scripts.js';
+import { type Completed, type CompletedOption, SCRIPTS, type Shell, type Values } from './completion-scripts.js';
 
-/** What stands in a place of the line: one of some words, a file or folder, or what only the user knows. */
-export type Values = readonly string[] | 'files' | 'unknown';
-
-export interface Completed {
-  /** The command as it is typed after the program's name: `eval loss`; the program itself is ''. */
-  readonly path: string;
-  readonly commands: readonly { readonly name: string; readonly description: string }[];
-  readonly options: readonly CompletedOption[];
-  readonly operands: Values;
-}
-
-export interface CompletedOption {
-  readonly flag: string;
-  readonly description: string;
-  /** The values that it takes, if it takes one. */
-  readonly values: Values | undefined;
-}
-
-export const SHELLS = ['bash', 'zsh', 'fish'] as const;
-
-export function completion(terminal: Terminal, program: Command, shell: (typeof SHELLS)[number]): CommandResult {
+export function completion(terminal: Terminal, program: Command, shell: Shell): CommandResult {
   const script = SCRIPTS[shell](treeOf(program));
   terminal.write(script);
   return { shell, script };
