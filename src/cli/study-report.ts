@@ -3,6 +3,7 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { UserError } from '../errors.js';
 import { checkFilePlace } from '../files.js';
 import { readText } from '../input-files.js';
+import { madeBy } from '../report/made.js';
 import { studyFindings } from '../report/study-findings.js';
 import { summaryLines } from '../report/study-summary.js';
 import {
@@ -39,7 +40,8 @@ export async function studyReport(
 ): Promise<CommandResult> {
   if (options.out) checkFilePlace(join(options.out, 'report.html'));
   const { view, points, out } = await read(dir, options);
-  const files = writeStudyReport(options.out ?? out, view, points);
+  const given = dir ?? `--points ${options.points}`;
+  const files = writeStudyReport(options.out ?? out, view, points, madeBy(`study report ${given}`));
   printTables(terminal, view);
   const page = files[0]!;
   terminal.print(`report: ${page}`);

@@ -90,9 +90,12 @@ export interface Section {
  */
 export function reportPage(runs: readonly RunRecord[], title: string, sourceLanguage?: string, made?: string): string {
   const sections = reportSections(runs, sourceLanguage);
-  const footer = made === undefined ? '' : `\n<footer class="note">${escapeHtml(made)}</footer>`;
-  return htmlPage(title, `${contentsHtml(sections)}\n${sectionsHtml(sections)}${footer}`, TOOLTIP);
+  return htmlPage(title, `${contentsHtml(sections)}\n${sectionsHtml(sections)}${footerHtml(made)}`, TOOLTIP);
 }
+
+/** Says at the end of a page where it comes from. */
+export const footerHtml = (made: string | undefined): string =>
+  made === undefined ? '' : `\n<footer class="note">${escapeHtml(made)}</footer>`;
 
 /** Returns links to the sections that have a title. */
 function contentsHtml(sections: readonly Section[]): string {

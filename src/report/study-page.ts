@@ -1,5 +1,5 @@
 /** The page of a study: findings, figures and tables. While a part has nothing to show, it says what it waits for. */
-import { escapeHtml, htmlPage, type Section, sectionsHtml, table } from './page.js';
+import { escapeHtml, footerHtml, htmlPage, type Section, sectionsHtml, table } from './page.js';
 import { contourFigures } from './study-contours.js';
 import { type Figure, languageFigures, lossComputeFigures, transferFigures } from './study-figures.js';
 import { probeFigures } from './study-probes.js';
@@ -43,9 +43,10 @@ export function drawFigures(view: StudyView): StudyFigures {
   };
 }
 
-/** Returns the whole page. */
-export function pageOfStudy(view: StudyView): string {
-  return htmlPage(titleOfStudy(view), sectionsHtml(studySections(view, drawFigures(view))), TOOLTIP);
+/** Returns the whole page; `made` says when and by what it was made, and stands at its end. */
+export function pageOfStudy(view: StudyView, made?: string): string {
+  const sections = sectionsHtml(studySections(view, drawFigures(view)));
+  return htmlPage(titleOfStudy(view), `${sections}${footerHtml(made)}`, TOOLTIP);
 }
 
 export const titleOfStudy = ({ name }: StudyView): string => `Study: ${name}`;

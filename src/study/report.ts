@@ -136,16 +136,21 @@ function rowOf({ name, state, progress, error, size, strategy, language, replay,
 
 /**
  * Writes report.html, points.csv, fits/*.json and figures/*.svg and *.png into `folder`, in place of the files of an
- * earlier report.
+ * earlier report. `made` says when and by what.
  * @returns the paths of what was written, the page first.
  */
-export function writeStudyReport(folder: string, view: StudyView, points: readonly StudyPoint[]): string[] {
+export function writeStudyReport(
+  folder: string,
+  view: StudyView,
+  points: readonly StudyPoint[],
+  made?: string,
+): string[] {
   const figures = figuresOf(view).flatMap(({ name, svg }): [string, string | Uint8Array][] => [
     [`figures/${name}.svg`, standaloneSvg(svg)],
     [`figures/${name}.png`, pngOf(svg)],
   ]);
   return replaceReport(folder, {
-    'report.html': pageOfStudy(view),
+    'report.html': pageOfStudy(view, made),
     'points.csv': pointsCsv(points),
     ...Object.fromEntries([...view.fits.flatMap(fitFiles), ...figures]),
   });
