@@ -78,6 +78,7 @@ export {
 export { readHeldOutText, type ScoredText } from './data/scored-text.js';
 export { TokenDataset, type TokenIndex } from './data/shards.js';
 export type { Weight, WeightStage } from './data/shares.js';
+export type { Span } from './data/spans.js';
 export type { OnRead } from './data/text-stream.js';
 export type { NewToken } from './data/token-pieces.js';
 export { type TokenizeOptions, type TokenizeProgress, tokenizeFiles } from './data/tokenize.js';
@@ -211,6 +212,7 @@ export {
   type HeldOutError,
   type Holdout,
   type HoldoutResult,
+  type ScratchOfSplit,
 } from './scaling/holdout.js';
 export type { LawParameters, ParameterName } from './scaling/law.js';
 export { fitMixture, type MixtureFit, type MixtureLaw, type MixturePoint, mixtureLossAt } from './scaling/mixture.js';
@@ -235,7 +237,7 @@ export { type CurvePoint, type Savings, savingsAtEqualLoss } from './scaling/sav
 export type { OnProgress } from './scaling/search.js';
 export type { StartStudyOptions, StudyEngine, StudyObserver, StudySummary } from './study/engine.js';
 export type { Execute, ExecuteOptions, RunProgress, WorkerTask } from './study/execute.js';
-export { fitStudy, type LanguageFits } from './study/fits.js';
+export { fitStudy, type LanguageFits, type StudyHoldout } from './study/fits.js';
 export { type LinePart, type PlannedRun, readStudyPlan, type StudyPlan } from './study/plan.js';
 export { pointsCsv, type StudyPoint, studyPoints } from './study/points.js';
 export { studyFigures, studyPage } from './study/report.js';

@@ -8,7 +8,7 @@ import { compareHeldOut, scratchWithout } from '../scaling/holdout.js';
 import { parsePoints } from '../scaling/points.js';
 import { haveEnds, pointsCsv, type StudyPoint } from './points.js';
 
-export type { Fitting, LanguageFits };
+export type { Fitting, LanguageFits, StudyHoldout };
 
 /**
  * Fits the points after warm-up of runs without replay and from the last end of their source, through the same reader
