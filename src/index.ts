@@ -78,7 +78,7 @@ export {
 export { readHeldOutText, type ScoredText } from './data/scored-text.js';
 export { TokenDataset, type TokenIndex } from './data/shards.js';
 export type { Weight, WeightStage } from './data/shares.js';
-export type { Span } from './data/spans.js';
+export type { TextSpan } from './data/spans.js';
 export type { OnRead } from './data/text-stream.js';
 export type { NewToken } from './data/token-pieces.js';
 export { type TokenizeOptions, type TokenizeProgress, tokenizeFiles } from './data/tokenize.js';

@@ -94,7 +94,12 @@ export function adamw8bitCase(given: AdamwCase): Case {
   const sizes = codedSizes(count);
   return kernelCase({
     kernel: 'adamw_8bit',
-    shape: `${count}${isBfloat ? ', bf16' : ''}${isHalf ? ', with an f16 copy' : ''}${staged ? ', frozen at first' : ''}`,
+    shape: [
+      count,
+      ...(isBfloat ? ['bf16'] : []),
+      ...(isHalf ? ['with an f16 copy'] : []),
+      ...(staged ? ['frozen at first'] : []),
+    ].join(', '),
     inputClass,
     inputs: {
       gradient: values('gradient'),

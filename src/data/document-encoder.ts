@@ -1,6 +1,6 @@
 /** Encodes documents: piece by piece where that gives the ids of the whole, with the tokens that stand around each. */
 import { type DocumentPart, type Piece, PieceCutter } from './pieces.js';
-import { charactersOf, type Span, touches } from './spans.js';
+import { charactersOf, type TextSpan, touches } from './spans.js';
 import type { SpecialTokens, TextTokenizer } from './tokenizer.js';
 
 export interface EncodedPiece {
@@ -61,7 +61,7 @@ export class DocumentEncoder {
     }
   }
 
-  async #idsOf({ text, beginsDocument, endOfDocument }: Piece, spans: readonly Span[] | undefined) {
+  async #idsOf({ text, beginsDocument, endOfDocument }: Piece, spans: readonly TextSpan[] | undefined) {
     const options = { specialTokens: this.#specialTokens, continues: !beginsDocument };
     if (!spans) return { ids: await this.#tokenizer.encode(text, options), trained: undefined };
     const { ids, offsets } = await this.#tokenizer.encodeWithOffsets(text, options);

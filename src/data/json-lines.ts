@@ -2,7 +2,7 @@
 import { messageOf, UserError } from '../errors.js';
 import type { BadRow, BadRows } from './bad-rows.js';
 import { parsePythonJson } from './json-numbers.js';
-import { charactersOf, type Span, spansOf } from './spans.js';
+import { charactersOf, spansOf, type TextSpan } from './spans.js';
 import { type OnRead, readText } from './text-stream.js';
 
 /** The most characters of a line. A longer one is hardly one document, and near what a string can hold. */
@@ -44,7 +44,7 @@ const refuse = ({ file, number, why }: BadRow): never => {
 /** The text of a line, and what of it is trained. */
 export interface JsonText {
   readonly text: string;
-  readonly spans?: readonly Span[];
+  readonly spans?: readonly TextSpan[];
 }
 
 /**

@@ -1,14 +1,14 @@
 /** Cuts long documents into pieces whose tokens are those of the whole, so that any document needs little memory. */
 import { UserError } from '../errors.js';
 import type { SafeCut } from './cuts.js';
-import type { Span } from './spans.js';
+import type { TextSpan } from './spans.js';
 
 /** A part of a document. The parts of a document follow each other; the last one ends it. */
 export interface DocumentPart {
   readonly text: string;
   readonly endOfDocument: boolean;
   /** What is trained of a document that is one part; by default all of it. */
-  readonly spans?: readonly Span[] | undefined;
+  readonly spans?: readonly TextSpan[] | undefined;
 }
 
 /** A part of a document that can be encoded apart from the others. */

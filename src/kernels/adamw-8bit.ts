@@ -23,8 +23,8 @@ export const codedSizes = (count: number) => ({
 });
 
 /**
- * Updates as `adamw` does, with `codes` and `maxima` of the shapes above in the place of m and v. A parameter in bf16 is
- * rounded by chance, which `salt` makes another for each tensor. Long tensors are taken window by window.
+ * Updates as `adamw` does, with `codes` and `maxima` of the shapes above in the place of m and v. A parameter in bf16
+ * is rounded by chance, which `salt` makes another for each tensor. Long tensors are taken window by window.
  */
 export function adamw8bit(
   variants: VariantTable,

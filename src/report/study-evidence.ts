@@ -108,7 +108,10 @@ function leastSquares(rows: readonly (readonly number[])[]): number[] | undefine
   return solve(A, Matrix.columnVector(rows.map(row => row[3]!)), true).to1DArray();
 }
 
-/** How much lower CPT ends than scratch after the same tokens, in nats: over sizes and seeds that both languages have. */
+/**
+ * How much lower CPT ends than scratch after the same tokens, in nats, over the sizes and seeds that both languages
+ * have.
+ */
 export interface LanguageEvidence {
   readonly near: string;
   readonly far: string;
@@ -197,7 +200,7 @@ export function replayEvidence({ curves }: StudyView, language: string): ReplayE
     .sort((a, b) => a.replay - b.replay);
 }
 
-/** Returns a curve's loss after `tokens`, linear in ln tokens; before its first and after its last point that of them. */
+/** Returns a curve's loss after `tokens`, linear in ln tokens; beyond its ends it is theirs. */
 function lossAfter({ points }: StudyCurve, tokens: number): number {
   const next = points.findIndex(point => point.tokens >= tokens);
   if (next <= 0) return (next === 0 ? points[0] : points.at(-1))!.loss;

@@ -86,12 +86,13 @@ function languages(view: StudyView): Finding {
       holds: [isAbove(difference)],
     }),
   );
+  const order = view.targets.length > 1 ? ` (${view.targets.join(', then ')})` : '';
   const missing = view.targets.length > 1 ? 'Waits for pairs of runs in two languages.' : 'The study has one target.';
   return conclude(
     {
       section: 'languages',
       figure: 'gain-by-language',
-      claim: `The closer the language, the more transfer${view.targets.length > 1 ? ` (${view.targets.join(', then ')})` : ''}`,
+      claim: `The closer the language, the more transfer${order}`,
     },
     answers,
     missing,
@@ -103,10 +104,11 @@ function forgetting(view: StudyView): Finding {
     const found = forgettingEvidence(view, language);
     if (!found) return [];
     const { rise, bySize } = found;
+    const source = view.source ?? 'source';
     const slope = bySize ? `, ${show(bySize, signed)} for ten times the size` : '';
     return [
       {
-        says: `CPT into ${language} raises the ${view.source ?? 'source'} loss by ${show(rise, fixed(2))} nats${slope}.`,
+        says: `CPT into ${language} raises the ${source} loss by ${show(rise, fixed(2))} nats${slope}.`,
         holds: [isAbove(rise), ...(bySize ? [isAbove(bySize, -1)] : [])],
       },
     ];
@@ -136,13 +138,14 @@ function replay(view: StudyView): Finding {
     const enough = found.filter(({ replay }) => replay >= ENOUGH.from && replay <= ENOUGH.to);
     const best = enough.length > 0 ? most(enough, ({ kept }) => kept.value) : undefined;
     const [source, shown] = [view.source ?? 'source', (each: ReplayEvidence) => `${percent(each.replay)} replay`];
+    const price = show(dearest.price, value => `${fixed(1)(100 * value)}%`);
     const keeps = best ? `${shown(best)} keeps ${show(best.kept, share)} of what is forgotten without. ` : '';
     return [
       {
         says:
           `${keeps}For as many ${language} tokens the ${language} loss ends at most ` +
-          `${show(dearest.price, value => `${fixed(1)(100 * value)}%`)} higher (${shown(dearest)}); the ${source} loss ` +
-          `ends ${show(lowest.rise, signed)} of its start at the least (${shown(lowest)}).`,
+          `${price} higher (${shown(dearest)}); the ${source} loss ends ${show(lowest.rise, signed)} of its start ` +
+          `at the least (${shown(lowest)}).`,
         holds: [
           dearest.price.value <= NO_PRICE ? 'yes' : 'no',
           lowest.rise.value < 0 ? 'yes' : 'no',

@@ -22,9 +22,9 @@ ${studyFindings(view)
   .map((finding, i) => card(finding, i + 1, figures))
   .join('\n')}
 </div>
-<p class="note">The claims are those of Zheng et al. (2024, arXiv 2407.02118); of the languages the study names the nearest
-first. In brackets are the middle 95% over resampled runs: a part of a claim holds, or does not, where its whole interval
-says so. A claim is reproduced when all its parts hold in all languages.</p>
+<p class="note">The claims are those of Zheng et al. (2024, arXiv 2407.02118); of the languages the study names the
+nearest first. In brackets are the middle 95% over resampled runs: a part of a claim holds, or does not, where its whole
+interval says so. A claim is reproduced when all its parts hold in all languages.</p>
 <p class="note">Loss is the mean over held-out tokens, in nats per token.
 FLOPs are 6·N·tokens, N the parameters that every token is multiplied by; a source model's own training is not in them.
 ${dots}Where there are several seeds, lines are means and bands reach from the least to the most.

@@ -130,7 +130,7 @@ export const finalPairsOf = (curves: readonly StudyCurve[], language: string): P
 
 export const savingsOf = ({ scratch, cpt }: Pair): Savings => savingsAtEqualLoss(scratch.points, cpt.points)!;
 
-/** Returns how much lower CPT ends than scratch after the same tokens, in nats; undefined where scratch has no such end. */
+/** Returns how much lower CPT ends than scratch after the same tokens, in nats; undefined where that is not known. */
 export function gainOf({ scratch, cpt }: Pair): number | undefined {
   const last = cpt.points.at(-1)!;
   const same = scratch.points.find(({ tokens }) => tokens === last.tokens);

@@ -4,7 +4,7 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { BadRows } from '../../src/data/bad-rows.js';
 import { Mixture } from '../../src/data/mixture.js';
 import { TokenDataset } from '../../src/data/shards.js';
-import { charactersOf, type Span } from '../../src/data/spans.js';
+import { charactersOf, type TextSpan } from '../../src/data/spans.js';
 import { type TokenizeOptions, tokenizeFiles } from '../../src/data/tokenize.js';
 import { TextTokenizer } from '../../src/data/tokenizer.js';
 import { trainTokenizer } from '../../src/data/tokenizer-train.js';
@@ -39,7 +39,7 @@ async function trainedText(dataset: TokenDataset): Promise<string> {
 }
 
 describe('spans', () => {
-  test.each<[string, string, Span[], string]>([
+  test.each<[string, string, TextSpan[], string]>([
     ['the end, with what ends the document', 'aXb cde', [[4, 7]], 'cde|'],
     ['the beginning', 'aXb cde', [[0, 3]], 'aXb'],
     [
