@@ -2,8 +2,8 @@
 import { UserError } from '../src/errors.js';
 import type { Device } from '../src/gpu/device.js';
 import type { MatmulForm } from '../src/kernels/matmul-variant.js';
-import type { Precision } from '../src/model/model.js';
 import { presetSize } from '../src/model/presets.js';
+import type { Precision } from '../src/model/tensors.js';
 import type { Work } from './work.js';
 import { adamwWork } from './works/adamw.js';
 import { attentionWork } from './works/attention.js';

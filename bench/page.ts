@@ -3,8 +3,9 @@
 import { showLanes } from '../src/gpu/adapters.js';
 import { median } from '../src/median.js';
 import { short } from '../src/report/numbers.js';
-import { escapeHtml, figure, STYLE, table } from '../src/report/page.js';
+import { escapeHtml, figure, table } from '../src/report/page.js';
 import { colorOf } from '../src/report/plots.js';
+import { STYLE } from '../src/report/style.js';
 import { OURS, PYTORCH } from './engines/engines.js';
 import { enginePlot, rooflineKinds, rooflinePlot } from './plots.js';
 import type { BenchmarkResult, GpuResults, PeerResults, PeerWork } from './result.js';

@@ -1,6 +1,6 @@
 /** What a benchmark finds: the shape of its JSON file. */
 
-import type { Precision } from '../src/model/model.js';
+import type { Precision } from '../src/model/tensors.js';
 import type { EngineInfo } from './engines/protocol.js';
 import type { Peak } from './gpu/peaks.js';
 import type { Machine } from './machine.js';

@@ -1,5 +1,5 @@
 /** What the benchmark measures: a piece of GPU work that can be run again and again. */
-import type { Precision } from '../src/model/model.js';
+import type { Precision } from '../src/model/tensors.js';
 
 /** What its FLOP/s or bytes/s are set against: the multiply-add loop, or the copy. */
 export type Rate = 'flops' | 'bytes';

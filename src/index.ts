@@ -29,7 +29,8 @@ import { checkBatch } from './model/batch.js';
 import { type ModelFields, modelConfig } from './model/fields.js';
 import { initialWeights } from './model/init.js';
 import type { BatchShape } from './model/llama.js';
-import { Model, type ModelOptions } from './model/model.js';
+import { Model } from './model/model.js';
+import type { ModelOptions } from './model/tensors.js';
 
 export { backward } from './autograd/backward.js';
 export {
@@ -132,20 +133,18 @@ export {
 } from './model/config.js';
 export { type ModelFields, modelConfig } from './model/fields.js';
 export { type BatchShape, CHECKPOINTING, type Checkpointing } from './model/llama.js';
+export { Model, type ParameterSource, type Values } from './model/model.js';
+export { type ModelSize, presetNames, presetSize } from './model/presets.js';
 export {
   type MatrixType,
-  Model,
   type ModelOptions,
   type ParameterPlace,
-  type ParameterSource,
   PRECISIONS,
   type Precision,
   type TensorOptions,
-  type Values,
   WEIGHT_TYPES,
   type WeightType,
-} from './model/model.js';
-export { type ModelSize, presetNames, presetSize } from './model/presets.js';
+} from './model/tensors.js';
 export type { RopeScaling } from './ops/rope.js';
 export { ADAMW_DEFAULTS, type OptimizerSettings, type StepHealth } from './optim/adamw.js';
 export type { CodedMoments, Moments } from './optim/moment-codes.js';

@@ -5,7 +5,7 @@
  */
 import type { MatmulForm } from '../../src/kernels/matmul-variant.js';
 import type { ModelConfig } from '../../src/model/config.js';
-import type { Precision } from '../../src/model/model.js';
+import type { Precision } from '../../src/model/tensors.js';
 import type { StepCosts } from '../works/step.js';
 
 /** The same work for every engine. Inputs are `<folder>/<name>.f32` or `.u32`. */

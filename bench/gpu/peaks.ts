@@ -1,5 +1,5 @@
 /** What a GPU reaches at most, by its maker: TFLOP/s of dense products, f16 with sums in f32 on tensor cores. */
-import type { Precision } from '../../src/model/model.js';
+import type { Precision } from '../../src/model/tensors.js';
 
 export interface Peak {
   readonly flops: Readonly<Record<Precision, number>>;

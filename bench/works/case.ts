@@ -6,7 +6,7 @@ import { UserError } from '../../src/errors.js';
 import type { Device } from '../../src/gpu/device.js';
 import type { Operand } from '../../src/kernels/call.js';
 import type { VariantTable } from '../../src/kernels/variants.js';
-import type { Precision } from '../../src/model/model.js';
+import type { Precision } from '../../src/model/tensors.js';
 import { place, uniform } from '../tensors.js';
 import type { Work } from '../work.js';
 import { type KernelWork, kernelWork, verify } from './kernel.js';

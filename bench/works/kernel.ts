@@ -5,7 +5,7 @@ import { bytesOf, sizeOf, type Tensor } from '../../src/autograd/tensor.js';
 import type { Device } from '../../src/gpu/device.js';
 import { floatsOf } from '../../src/kernels/element-type.js';
 import type { VariantTable } from '../../src/kernels/variants.js';
-import type { Precision } from '../../src/model/model.js';
+import type { Precision } from '../../src/model/tensors.js';
 import { compare } from '../../src/numerics/compare.js';
 import type { Vector } from '../../src/numerics/reference.js';
 import type { Work, WorkInfo } from '../work.js';

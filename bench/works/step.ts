@@ -11,8 +11,9 @@ import {
 } from '../../src/model/config.js';
 import { initialWeights } from '../../src/model/init.js';
 import type { BatchShape } from '../../src/model/llama.js';
-import { Model, type Precision } from '../../src/model/model.js';
+import { Model } from '../../src/model/model.js';
 import type { ModelSize } from '../../src/model/presets.js';
+import type { Precision } from '../../src/model/tensors.js';
 import { U } from '../../src/numerics/bounds.js';
 import { llama } from '../../src/numerics/llama.js';
 import { Random } from '../../src/random.js';

@@ -5,7 +5,7 @@ import { loadModel, openModel } from '../checkpoint/model-folder.js';
 import { UserError } from '../errors.js';
 import type { Device } from '../gpu/device.js';
 import { flopsPerToken, parameterSpecs } from '../model/config.js';
-import type { Precision } from '../model/model.js';
+import type { Precision } from '../model/tensors.js';
 import { llama, type Weights } from '../numerics/llama.js';
 import { adamw, globalNorm } from '../numerics/reference.js';
 import { learningRateAt } from '../optim/schedule.js';

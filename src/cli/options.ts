@@ -2,7 +2,7 @@
 import { type Command, Option } from 'commander';
 import { ON_BAD_ROW } from '../data/bad-rows.js';
 import { SPECIAL_TOKENS, type SpecialTokens } from '../data/tokenizer.js';
-import { PRECISIONS } from '../model/model.js';
+import { PRECISIONS } from '../model/tensors.js';
 
 /** The names of types of weights, as commands take them. */
 export const DTYPES = { f32: 'F32', f16: 'F16', bf16: 'BF16' } as const;

@@ -9,7 +9,8 @@ import { type AdapterDescription, chooseAdapter, findModelFolder, loadModel, ope
 import { VariantTable } from '../kernels/variants.js';
 import type { ModelConfig } from '../model/config.js';
 import { initialWeights } from '../model/init.js';
-import { Model, type TensorOptions } from '../model/model.js';
+import { Model } from '../model/model.js';
+import type { TensorOptions } from '../model/tensors.js';
 import type { Ranks } from '../parallel/ranks.js';
 import { profileExchange } from '../profile/exchange.js';
 import { listPlans } from '../profile/plans.js';

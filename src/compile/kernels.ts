@@ -8,7 +8,7 @@ import { MemoryCount } from '../gpu/memory.js';
 import type { KernelCall } from '../kernels/call.js';
 import { withLanes } from '../kernels/lanes.js';
 import { type VariantChoices, VariantTable } from '../kernels/variants.js';
-import { ModelTensors } from '../model/model.js';
+import { ModelTensors } from '../model/tensors.js';
 import { bytesOfCall } from '../profile/cost.js';
 import { tracedGraphs } from '../profile/plans.js';
 import { profiledOf } from '../profile/profiled.js';

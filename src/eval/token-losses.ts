@@ -8,7 +8,8 @@ import type { Command } from '../gpu/program.js';
 import { BatchInputs, checkBatch, checkIdArray, packSequences } from '../model/batch.js';
 import { checkWindow } from '../model/config.js';
 import { type BatchShape, type Branches, traceHits, traceLosses } from '../model/llama.js';
-import type { ForwardTensors, Model } from '../model/model.js';
+import type { Model } from '../model/model.js';
+import type { ForwardTensors } from '../model/tensors.js';
 
 /** The rows that each row of a batch follows, where sequences are branches of one (see `layTrees`). */
 export interface BranchRows {

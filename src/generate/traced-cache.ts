@@ -7,7 +7,7 @@ import { bytesOf, type DType, persistent, type Shape, type Tensor } from '../aut
 import type { Memory } from '../gpu/memory.js';
 import { EMBEDDING } from '../model/config.js';
 import { type BatchShape, headsOf, rotate, traceHead, traceLayer } from '../model/llama.js';
-import type { ForwardTensors } from '../model/model.js';
+import type { ForwardTensors } from '../model/tensors.js';
 import { attention } from '../ops/attention.js';
 import { cachedAttention, type KeyValueCache, writeKeysAndValues } from '../ops/key-value-cache.js';
 import { takeRows } from '../ops/take-rows.js';

@@ -14,7 +14,7 @@ import { rope } from '../ops/rope.js';
 import { swigluLinear } from '../ops/swiglu.js';
 import { takeRows } from '../ops/take-rows.js';
 import { EMBEDDING, HEAD } from './config.js';
-import type { ForwardTensors } from './model.js';
+import type { ForwardTensors } from './tensors.js';
 
 /** A batch of B sequences of T tokens. */
 export interface BatchShape {

@@ -5,7 +5,7 @@ import { TracedLosses } from '../eval/token-losses.js';
 import { TracedCache } from '../generate/traced-cache.js';
 import type { AdapterDescription } from '../gpu/adapters.js';
 import { MemoryCount } from '../gpu/memory.js';
-import { ModelTensors, type TensorOptions } from '../model/model.js';
+import { ModelTensors, type TensorOptions } from '../model/tensors.js';
 import { TracedStep } from '../train/traced-step.js';
 import { listPlan, type PlanListing } from './plan-listing.js';
 import { decodingShape, type Profiled } from './subject.js';

@@ -110,13 +110,15 @@ function dataTable({ sources = [], mixture, tokens }: TrainingState, config: Res
 function recipeTable({ step, learningRate }: TrainingState, run: ResolvedRun): string {
   const { schedule, optimizer, source } = run;
   const { beta1, beta2, eps, weightDecay, clip } = optimizer;
+  const lastRate = learningRate === undefined ? 'not known' : Number(learningRate.toPrecision(6));
   const rows = [
     ['base model', source ? `\`${source.name}\`, optimizer state ${run.optimizerState}` : 'none: random weights'],
     ['steps', `${count(step)} of ${count(run.steps)}`],
     ['batch', `${count(run.batchTokens)} tokens, in sequences of ${count(run.contextLength)}`],
-    ['learning rate', `${schedule.schedule}, peak ${schedule.learningRate}, at the end ${learningRate ?? 'not known'}`],
+    ['learning rate', `${schedule.schedule}, peak ${schedule.learningRate}, at the end ${lastRate}`],
     ['AdamW', `β1 ${beta1}, β2 ${beta2}, eps ${eps}, decay ${weightDecay}, clip ${clip}, moments in ${run.momentType}`],
     ['precision', run.precision],
+    ...(run.weightType === 'f32' ? [] : [['weights', `${run.weightType}, rounded by chance`]]),
     ...(run.emaDecay === undefined ? [] : [['average of weights', `decay ${run.emaDecay}`]]),
     ['seeds', `${run.seed}, of the data ${run.dataSeed}`],
     ...(run.kernels ? [['trained on', run.kernels.adapter]] : []),

@@ -12,7 +12,7 @@ import { MemoryCount } from '../gpu/memory.js';
 import { type VariantChoices, VariantTable } from '../kernels/variants.js';
 import type { ModelConfig } from '../model/config.js';
 import type { BatchShape } from '../model/llama.js';
-import { ModelTensors, type Precision, type WeightType } from '../model/model.js';
+import { ModelTensors, type Precision, type WeightType } from '../model/tensors.js';
 import { TracedStep, type TrainerSettings } from './traced-step.js';
 
 /** The shape of a training step and its evaluation, which decides which kernels they ask for. */

@@ -10,7 +10,7 @@ import type { Command } from '../gpu/program.js';
 import { BatchInputs, checkSizes } from '../model/batch.js';
 import { TOKEN_TENSORS } from '../model/config.js';
 import { type BatchShape, type Checkpointing, traceLosses } from '../model/llama.js';
-import type { ModelTensors } from '../model/model.js';
+import type { ModelTensors } from '../model/tensors.js';
 import { addSum } from '../ops/sum.js';
 import {
   firstScaler,

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { sizeOf } from '../../src/autograd/tensor.js';
 import { generate, loadModel, logits, loss, lossAndGradients, type Model, Trainer } from '../../src/index.js';
-import { PRECISIONS, type Precision } from '../../src/model/model.js';
+import { PRECISIONS, type Precision } from '../../src/model/tensors.js';
 import { type Json, LAYOUTS, packed, safetensors, tensorsOf, writeCheckpoint } from '../support/checkpoints.js';
 import { useDevice } from '../support/gpu.js';
 

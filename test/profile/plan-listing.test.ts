@@ -7,7 +7,7 @@ import { persistent, type Tensor } from '../../src/autograd/tensor.js';
 import { MemoryCount } from '../../src/gpu/memory.js';
 import { CachedModel, createModel, type Model, TokenLosses } from '../../src/index.js';
 import { CHECKPOINTING, type Checkpointing } from '../../src/model/llama.js';
-import { ModelTensors } from '../../src/model/model.js';
+import { ModelTensors } from '../../src/model/tensors.js';
 import { listPlan } from '../../src/profile/plan-listing.js';
 import { listPlans } from '../../src/profile/plans.js';
 import { decodingShape } from '../../src/profile/subject.js';

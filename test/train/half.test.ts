@@ -52,7 +52,7 @@ describe('f16', () => {
     const { device } = context;
     const features = device.adapter.features.filter(name => name !== 'shader-f16');
     const without = { ...device.adapter, features };
-    const { ModelTensors } = await import('../../src/model/model.js');
+    const { ModelTensors } = await import('../../src/model/tensors.js');
     const { MemoryCount } = await import('../../src/gpu/memory.js');
     expect(() => new ModelTensors(new MemoryCount(without), config, { precision: 'f16' })).toThrow(/has no f16/);
   });
