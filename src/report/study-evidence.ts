@@ -164,6 +164,7 @@ export interface ReplayEvidence {
   readonly size: string;
   readonly account: string;
   readonly replay: number;
+  readonly stages?: string | undefined;
   /** The share of the rise without replay that it kept away. */
   readonly kept: Estimate;
   /** The rise of the source loss, in nats; below 0 it ended below its start. */
@@ -184,8 +185,8 @@ export function replayEvidence({ curves }: StudyView, language: string): ReplayE
   });
   const groups = new Map<string, typeof units>();
   for (const unit of units) {
-    const { size, account, replay } = unit.curve;
-    const key = JSON.stringify([size, account, replay]);
+    const { size, account, replay, stages } = unit.curve;
+    const key = JSON.stringify([size, account, replay, stages]);
     groups.set(key, [...(groups.get(key) ?? []), unit]);
   }
   return [...groups.values()]
@@ -193,6 +194,7 @@ export function replayEvidence({ curves }: StudyView, language: string): ReplayE
       size: group[0]!.curve.size,
       account: group[0]!.curve.account ?? 'extra',
       replay: group[0]!.curve.replay,
+      stages: group[0]!.curve.stages,
       kept: meanOf(group.map(({ kept }) => kept))!,
       rise: meanOf(group.map(({ rise }) => rise))!,
       price: meanOf(group.map(({ price }) => price))!,

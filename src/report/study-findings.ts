@@ -1,5 +1,4 @@
 /** The findings of Zheng et al. (2024), each held against a study: a verdict, and the numbers that it is from. */
-import { percent } from './numbers.js';
 import {
   forgettingEvidence,
   languageEvidence,
@@ -10,7 +9,7 @@ import {
 } from './study-evidence.js';
 import { allocation, lawsCarry } from './study-law-findings.js';
 import { type Answer, conclude, type Finding, fixed, isAbove, share, show, signed } from './study-verdicts.js';
-import type { StudyView } from './study-view.js';
+import { type StudyView, shareOf } from './study-view.js';
 
 /** Returns the findings in the order of the paper, and after them what its laws say. */
 export function studyFindings(view: StudyView): Finding[] {
@@ -137,7 +136,7 @@ function replay(view: StudyView): Finding {
     const lowest = most(found, ({ rise }) => -rise.value);
     const enough = found.filter(({ replay }) => replay >= ENOUGH.from && replay <= ENOUGH.to);
     const best = enough.length > 0 ? most(enough, ({ kept }) => kept.value) : undefined;
-    const [source, shown] = [view.source ?? 'source', (each: ReplayEvidence) => `${percent(each.replay)} replay`];
+    const [source, shown] = [view.source ?? 'source', (each: ReplayEvidence) => `${shareOf(each)} replay`];
     const price = show(dearest.price, value => `${fixed(1)(100 * value)}%`);
     const keeps = best ? `${shown(best)} keeps ${show(best.kept, share)} of what is forgotten without. ` : '';
     return [

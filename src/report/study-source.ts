@@ -1,9 +1,9 @@
 /** A study's figures of replay and of forgetting, after figure 5 of Zheng et al. (2024). */
 import * as Plot from '@observablehq/plot';
-import { percent, short, signed } from './numbers.js';
+import { short, signed } from './numbers.js';
 import { type Figure, fileName, LOSS, titleOf } from './study-figures.js';
 import { curvesPlot, type Dot, type Group, type LegendEntry, lookOf } from './study-plots.js';
-import { bySeed, type StudyCurve, type StudyView, sizesOf, sourceLossRise } from './study-view.js';
+import { bySeed, type StudyCurve, type StudyView, shareOf, sizesOf, sourceLossRise } from './study-view.js';
 
 const cptCurves = ({ curves }: StudyView, language: string): StudyCurve[] =>
   curves.filter(curve => curve.strategy === 'cpt' && curve.language === language && curve.points.length > 0);
@@ -39,10 +39,10 @@ const withReplay = (size: string, account: Account): string =>
 
 /** Groups curves by their share of replay, in order. */
 function byShare(curves: readonly StudyCurve[], dotsOf: (curve: StudyCurve) => Dot[]) {
-  const present = bySeed(curves).map(seeds => ({ replay: seeds[0]!.replay, curves: seeds.map(dotsOf) }));
+  const present = bySeed(curves).map(seeds => ({ label: shareOf(seeds[0]!), curves: seeds.map(dotsOf) }));
   return {
     groups: present.map(({ curves }, i): Group => ({ look: lookOf(i), curves })),
-    legend: present.map(({ replay }, i): LegendEntry => ({ label: percent(replay), look: lookOf(i), as: 'both' })),
+    legend: present.map(({ label }, i): LegendEntry => ({ label, look: lookOf(i), as: 'both' })),
   };
 }
 
@@ -191,7 +191,9 @@ function alongFigure(source: string, language: string, curves: readonly StudyCur
 }
 
 function riseFigure(source: string, language: string, curves: readonly StudyCurve[], look: LookOfSize): Figure[] {
-  const known = curves.filter(curve => curve.isDone && sourceLossRise(curve) !== undefined);
+  const known = curves.filter(
+    curve => curve.isDone && curve.stages === undefined && sourceLossRise(curve) !== undefined,
+  );
   const lines = sizesOf(known).flatMap(size =>
     (Object.keys(ACCOUNTS) as Account[]).flatMap(account => {
       const shown = known

@@ -2,7 +2,15 @@
 import type { LawFitResult } from '../scaling/fit-result.js';
 import { type ParameterName, parameterNames } from '../scaling/law.js';
 import { percent, short, signed } from './numbers.js';
-import { finalPairsOf, type LanguageFits, pairsOf, type StudyView, savingsOf, sourceLossRise } from './study-view.js';
+import {
+  finalPairsOf,
+  type LanguageFits,
+  pairsOf,
+  type StudyView,
+  savingsOf,
+  shareOf,
+  sourceLossRise,
+} from './study-view.js';
 
 /** A table whose cells are plain text. */
 export interface TextTable {
@@ -199,7 +207,7 @@ export function forgettingTable({ curves, targets }: StudyView): TextTable {
         .sort((a, b) => a.parameters - b.parameters || a.replay - b.replay || a.seed - b.seed),
     )
     .flatMap(curve => {
-      const { language, size, replay, account, seed, sourceLossBefore, points } = curve;
+      const { language, size, account, seed, sourceLossBefore, points } = curve;
       const after = points.at(-1)?.sourceLoss;
       if (after === undefined) return [];
       const rise = sourceLossRise(curve);
@@ -207,7 +215,7 @@ export function forgettingTable({ curves, targets }: StudyView): TextTable {
         [
           language,
           size,
-          percent(replay),
+          shareOf(curve),
           account ?? '',
           String(seed),
           sourceLossBefore?.toFixed(4) ?? 'unknown',

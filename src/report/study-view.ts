@@ -4,6 +4,7 @@ import type { LawFitResult } from '../scaling/fit-result.js';
 import type { HoldoutResult } from '../scaling/holdout.js';
 import type { Used } from '../scaling/points.js';
 import { type CurvePoint, firstReaches, type Savings, savingsAtEqualLoss } from '../scaling/savings.js';
+import { percent } from './numbers.js';
 
 /** A fit and the rows that it used, or why there is none. */
 export type Fitting<Fit> = { readonly fit: Fit; readonly used: Used } | { readonly missing: string };
@@ -47,6 +48,8 @@ export interface StudyCurve {
   /** The share of source-language tokens, 0 to 1. */
   readonly replay: number;
   readonly account?: string;
+  /** How the share changes along the run, as its name says it: `replay` is then its mean. */
+  readonly stages?: string;
   /** The tokens per parameter of the source's end that CPT starts from, where it is not the last. */
   readonly sourceEnd?: number;
   readonly points: readonly StudyCurvePoint[];
@@ -89,12 +92,16 @@ export interface StudyView {
 export function bySeed(curves: readonly StudyCurve[]): StudyCurve[][] {
   const groups = new Map<string, StudyCurve[]>();
   for (const curve of curves) {
-    const { strategy, language, size, replay, account } = curve;
-    const key = JSON.stringify([strategy, language, size, replay, account]);
+    const { strategy, language, size, replay, account, stages } = curve;
+    const key = JSON.stringify([strategy, language, size, replay, account, stages]);
     groups.set(key, [...(groups.get(key) ?? []), curve]);
   }
   return [...groups.values()];
 }
+
+/** Says a curve's share of replay. */
+export const shareOf = ({ replay, stages }: Pick<StudyCurve, 'replay' | 'stages'>): string =>
+  stages === undefined ? percent(replay) : `${percent(replay)} on average (${stages})`;
 
 /** Returns the names of the sizes, smallest first. */
 export function sizesOf(curves: readonly StudyCurve[]): string[] {

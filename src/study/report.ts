@@ -1,4 +1,5 @@
 /** The report of a study: its page, its figures, and the files that they come from. */
+import { percent } from '../report/numbers.js';
 import { pngOf, standaloneSvg } from '../report/picture.js';
 import { type Figure, fileName } from '../report/study-figures.js';
 import { drawFigures, pageOfStudy } from '../report/study-page.js';
@@ -76,6 +77,7 @@ function curvesOf(points: readonly StudyPoint[]): StudyCurve[] {
   return [...runs].map(([run, rows]) => {
     const first = rows[0]!;
     const { strategy, language, size, parameters, seed, replay, account, sourceEnd } = first;
+    const stages = stagesOf(run);
     const before = strategy === 'cpt' ? endOfSource(sources, first)?.loss : undefined;
     return {
       run,
@@ -87,6 +89,7 @@ function curvesOf(points: readonly StudyPoint[]): StudyCurve[] {
       replay,
       isDone: true,
       ...(account !== undefined && { account }),
+      ...(stages !== undefined && { stages }),
       ...(sourceEnd !== undefined && { sourceEnd }),
       ...(before !== undefined && { sourceLossBefore: before }),
       points: (haveEnds(rows) ? rows.filter(({ annealed }) => annealed) : rows)
@@ -101,6 +104,19 @@ function curvesOf(points: readonly StudyPoint[]): StudyCurve[] {
         .sort((a, b) => a.tokens - b.tokens),
     };
   });
+}
+
+/** Returns the stages in the name of a run (see `nameOfStages`): 0.3until0.2+0.05until1 → 30% to 0.2, 5% to 1. */
+function stagesOf(run: string): string | undefined {
+  const [, named] = /-replay([^-]*until[^-]*)-/.exec(run) ?? [];
+  return named
+    ?.split('+')
+    .map(stage => {
+      const [, from, to, until] = /^([\d.]+)(?:to([\d.]+))?until([\d.]+)$/.exec(stage) ?? [];
+      const share = to === undefined ? percent(Number(from)) : `${percent(Number(from))} … ${percent(Number(to))}`;
+      return `${share} to ${until}`;
+    })
+    .join(', ');
 }
 
 /** Returns the last point of the source's training that a CPT run starts from; of several ends that which it names. */

@@ -147,6 +147,15 @@ describe('numbers with intervals', () => {
     expect(of('budget').rise.value).toBeCloseTo(-0.3, 10);
   });
 
+  test('replay in stages is told from a constant share of the same mean', () => {
+    const without = curve([[1e6, 3, 5]], { strategy: 'cpt', before: 3 });
+    const shared = { ...curve([[1.25e6, 3, 4]], { strategy: 'cpt', replay: 0.2, account: 'extra', before: 3 }) };
+    const staged = { ...shared, run: 'staged', stages: '40% to 0.5, 0% to 1' };
+    const found = replayEvidence(viewOf([without, shared, staged]), 'fr');
+    expect(found.map(({ stages }) => stages)).toEqual([undefined, '40% to 0.5, 0% to 1']);
+    expect(found.every(({ kept }) => kept.count === 1)).toBe(true);
+  });
+
   test('forgetting has a slope by size, and languages are compared where both have a pair', () => {
     const rises = SIZES.map((size, i) => curve([[1e6, 3, 4 - 0.1 * i]], { strategy: 'cpt', size, before: 3 }));
     const { rise, bySize } = forgettingEvidence(viewOf(rises), 'fr')!;
