@@ -46,10 +46,6 @@ const NAMES: Readonly<Record<string, string>> = {
  * the type; norms and biases are f32, as llama.cpp wants them.
  * @throws UserError when the folder `from` cannot be loaded, `out` holds something, a value is too large for the type,
  * or GGUF cannot say what the model or its tokenizer does.
- * @example
- * import { exportGguf, findModelFolder } from 'babelgrad';
- *
- * await exportGguf(findModelFolder('french-qwen'), 'french-gguf', { type: 'F16' });
  */
 export async function exportGguf(from: string, out: string, options: ExportOptions): Promise<WrittenModel> {
   checkNewFolder(out);
