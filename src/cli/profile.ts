@@ -56,12 +56,13 @@ async function profileAlone(terminal: Terminal, options: ProfileCommandOptions):
   const config = modelOf(fields, folder);
   const adapter = (await chooseAdapter(options.adapter ?? fields.adapter)).choice.chosen;
   const profiled = profiledOf(what, fields, config, adapter);
-  const { precision = 'f32' } = fields;
+  const { precision = 'f32', weightType } = fields;
   const variants =
     profiled.what === 'step' && !fields.deterministic
-      ? tunedVariants(terminal, adapter, { model: config, settings: profiled.settings, precision })
+      ? tunedVariants(terminal, adapter, { model: config, settings: profiled.settings, precision, weightType })
       : undefined;
-  const tensors: TensorOptions = { precision, variants, trainable: what === 'step' };
+  const isStep = what === 'step';
+  const tensors: TensorOptions = { precision, variants, trainable: isStep, ...(isStep && { weightType }) };
   const { B, T } = profiled.settings;
   const told = {
     what,
@@ -74,8 +75,8 @@ async function profileAlone(terminal: Terminal, options: ProfileCommandOptions):
     ...(profiled.what === 'step' && { microBatches: profiled.settings.microBatches }),
   };
   if (plan) {
-    const matrixType = folder !== undefined && what !== 'step' ? matrixTypeIn(folder, adapter) : 'f32';
-    return { ...told, ...showPlans(terminal, listPlans(adapter, profiled, { ...tensors, matrixType })) };
+    const held = folder !== undefined && !isStep ? { matrixType: matrixTypeIn(folder, adapter) } : {};
+    return { ...told, ...showPlans(terminal, listPlans(adapter, profiled, { ...tensors, ...held })) };
   }
   checkTimestamps(adapter);
   const device = await openDevice({ adapter: adapter.name });
@@ -117,8 +118,8 @@ async function profileRanks(terminal: Terminal, ranks: Ranks, options: ProfileCo
     const sequences = settings.microBatches * settings.B;
     const B = sharedMicroBatch(sequences, settings.B, ranks.size);
     const own = { ...settings, B, microBatches: sequences / ranks.size / B };
-    const { precision = 'f32', gradientType: wire = 'f32' } = fields;
-    const model = await Model.create(device, config, initialWeights(config, 0), { precision });
+    const { precision = 'f32', weightType, gradientType: wire = 'f32' } = fields;
+    const model = await Model.create(device, config, initialWeights(config, 0), { precision, weightType });
     const progress = terminal.progress('profiling', steps, 'steps');
     const found = await profileExchange(model, ranks, own, {
       steps,

@@ -38,7 +38,9 @@ export function kernelsOf(adapter: AdapterDescription, models: readonly RunField
     const config = describedModel(fields);
     for (const what of SUBJECTS) {
       const memory = new MemoryCount(adapter);
-      const options = { precision: fields.precision, trainable: what === 'step' };
+      const isStep = what === 'step';
+      const { precision, weightType } = fields;
+      const options = { precision, trainable: isStep, ...(isStep && { weightType }) };
       const model = new ModelTensors(memory, config, options);
       for (const { graph, keep } of tracedGraphs(memory, model, profiledOf(what, fields, config, adapter))) {
         for (const kernel of kernelsOfGraph(memory, graph, keep)) {

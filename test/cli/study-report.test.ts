@@ -23,7 +23,10 @@ test('study report writes its files, and makes the same figures from its points 
   expect(result.path).toBe(join('study', 'report', 'report.html'));
   for (const file of result.files) expect(existsSync(join(root, file))).toBe(true);
   expect(result.findings).toHaveLength(7);
-  expect(result.findings[0]).toMatchObject({ section: 'transfer', verdict: expect.stringMatching(/^(reproduced|in part|not reproduced|open)$/) });
+  expect(result.findings[0]).toMatchObject({
+    section: 'transfer',
+    verdict: expect.stringMatching(/^(reproduced|in part|not reproduced|open)$/),
+  });
 
   const points = join('study', 'report', 'points.csv');
   const again = await runCommand(root, ['study', 'report', '--points', points, '--out', 'alone', '--bootstrap', '3']);

@@ -28,6 +28,7 @@ const testWithCompilers = test.skipIf(unpacked.status !== 0);
 const BATCH = { contextLength: 128, batchTokens: 256, microBatch: 2, vocabSize: 512 };
 const whole: RunFields = { ...BATCH, preset: 'small', numHiddenLayers: 1 };
 const coded: RunFields = { ...whole, momentType: '8bit' };
+const stored: RunFields = { ...coded, weightType: 'bf16' };
 /** One layer with four heads of a size, and as many key and value heads or half of them. */
 const heads = (size: number, keyValueHeads: number, precision: 'f32' | 'f16'): RunFields => ({
   ...BATCH,
@@ -53,7 +54,7 @@ function expectNoSpills({ kernels }: CompiledKernels): void {
 
 testWithCompilers.each(GPUS)('%s: all kernels of a training step, an evaluation and generation', async gpu => {
   const statistics = !printsMuch(gpu);
-  const compiled = await compileKernels({ gpu, models: [whole, coded], names: [], statistics });
+  const compiled = await compileKernels({ gpu, models: [whole, coded, stored], names: [], statistics });
   expect(compiled.adapter.kind).toBe('hardware');
   const labels = compiled.kernels.map(({ label }) => label).join(' ');
   for (const name of [
