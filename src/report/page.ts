@@ -42,7 +42,7 @@ export const footerHtml = (made: string | undefined): string =>
   made === undefined ? '' : `\n<footer class="note">${escapeHtml(made)}</footer>`;
 
 /** Returns links to the sections that have a title. */
-function contentsHtml(sections: readonly Section[]): string {
+export function contentsHtml(sections: readonly Section[]): string {
   const links = sections.flatMap(({ id, title }) =>
     title === undefined ? [] : [`<a href="#${id}">${escapeHtml(title)}</a>`],
   );

@@ -1,5 +1,5 @@
 /** The page of a study: findings, figures and tables. While a part has nothing to show, it says what it waits for. */
-import { escapeHtml, footerHtml, htmlPage, type Section, sectionsHtml, table } from './page.js';
+import { contentsHtml, escapeHtml, footerHtml, htmlPage, type Section, sectionsHtml, table } from './page.js';
 import { contourFigures } from './study-contours.js';
 import { type Figure, languageFigures, lossComputeFigures, transferFigures } from './study-figures.js';
 import { probeFigures } from './study-probes.js';
@@ -45,8 +45,9 @@ export function drawFigures(view: StudyView): StudyFigures {
 
 /** Returns the whole page; `made` says when and by what it was made, and stands at its end. */
 export function pageOfStudy(view: StudyView, made?: string): string {
-  const sections = sectionsHtml(studySections(view, drawFigures(view)));
-  return htmlPage(titleOfStudy(view), `${sections}${footerHtml(made)}`, TOOLTIP);
+  const [findings, ...details] = studySections(view, drawFigures(view));
+  const parts = [sectionsHtml([findings!]), contentsHtml(details), sectionsHtml(details)];
+  return htmlPage(titleOfStudy(view), `${parts.join('\n')}${footerHtml(made)}`, TOOLTIP);
 }
 
 export const titleOfStudy = ({ name }: StudyView): string => `Study: ${name}`;
