@@ -81,12 +81,17 @@ export class Arena {
     return tensor;
   }
 
+  /** Whether two tensors are in one buffer: then those between them are too. */
+  areTogether(a: string, b: string): boolean {
+    return this.tensor(a).buffer === this.tensor(b).buffer;
+  }
+
   /** Returns runs of neighbours in one buffer for which `isAlike` holds between one and the next, in order. */
   stretches(isAlike: (previous: string, next: string) => boolean): string[][] {
     const runs: string[][] = [];
-    for (const [name, { buffer }] of this.#tensors) {
+    for (const name of this.#tensors.keys()) {
       const previous = runs.at(-1)?.at(-1);
-      if (previous !== undefined && this.tensor(previous).buffer === buffer && isAlike(previous, name)) {
+      if (previous !== undefined && this.areTogether(previous, name) && isAlike(previous, name)) {
         runs.at(-1)!.push(name);
       } else {
         runs.push([name]);

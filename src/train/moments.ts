@@ -61,7 +61,7 @@ export class MomentTensors {
   /** Whether the moments of two groups stand in one stretch, if their parameters do: those in 8 bits have blocks. */
   areNeighbours(a: string, b: string): boolean {
     const [m] = this.#plain;
-    return m.has(a) && m.has(b) && m.tensor(a).buffer === m.tensor(b).buffer;
+    return m.has(a) && m.has(b) && m.areTogether(a, b);
   }
 
   /** The moments of a stretch of groups. */

@@ -168,6 +168,7 @@ export class TracedStep {
     const isAlike = (a: string, b: string) =>
       decays.get(a) === decays.get(b) &&
       this.#scheduleOf(a) === this.#scheduleOf(b) &&
+      this.gradients.areTogether(a, b) && // where matrices are in bf16, gradients begin elsewhere than the norms do
       this.moments.areNeighbours(a, b);
     const stretchesOf = (arena: Arena) => arena.stretches(isAlike).map(names => ({ names, span: arena.span(names) }));
     return [stored, weights].flatMap(stretchesOf).map(({ names, span }) => ({

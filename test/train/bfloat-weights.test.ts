@@ -1,16 +1,21 @@
 /** Training with matrices in bf16, whose updates are rounded by chance. */
 import { describe, expect, test } from 'vitest';
+import { sizeOf } from '../../src/autograd/tensor.js';
 import { adamw8bitCase } from '../../src/cases/adamw-8bit.js';
 import { Bench } from '../../src/cases/bench.js';
 import { Input, type Problem, sent, updated } from '../../src/cases/case.js';
+import { MemoryCount } from '../../src/gpu/memory.js';
 import { createModel, Trainer } from '../../src/index.js';
 import { adamw8bit, codedSizes } from '../../src/kernels/adamw-8bit.js';
 import { VariantTable } from '../../src/kernels/variants.js';
+import { parameterGroups } from '../../src/model/config.js';
+import { ModelTensors } from '../../src/model/tensors.js';
 import { ADAMW_DEFAULTS, scheduleWords } from '../../src/optim/adamw.js';
-import { Random } from '../../src/random.js';
 import type { TrainerOptions } from '../../src/train/step.js';
+import { TracedStep } from '../../src/train/traced-step.js';
 import { useDevice } from '../support/gpu.js';
 import { smallModel } from '../support/model.js';
+import { nearlyCounting } from '../support/sequences.js';
 
 const context = useDevice();
 const config = smallModel({ vocabSize: 131, hiddenSize: 34, intermediateSize: 46, numAttentionHeads: 1 });
@@ -18,17 +23,7 @@ const [B, T] = [4, 19];
 const precisions = () =>
   (['f32', 'f16'] as const).filter(type => type === 'f32' || context.device.adapter.features.includes('shader-f16'));
 
-function batches(count: number): Uint32Array[] {
-  const random = new Random(11);
-  return Array.from({ length: count }, () => {
-    const sequences = new Uint32Array(B * (T + 1));
-    for (let i = 0; i < sequences.length; i++) {
-      const fresh = i % (T + 1) === 0 || random.uniform() < 0.1;
-      sequences[i] = fresh ? random.integer(config.vocabSize) : (5 * sequences[i - 1]! + 7) % config.vocabSize;
-    }
-    return sequences;
-  });
-}
+const batches = (count: number) => nearlyCounting(count, { B, T, vocabSize: config.vocabSize });
 
 interface Made extends Partial<TrainerOptions> {
   readonly precision?: 'f32' | 'f16';
@@ -164,6 +159,32 @@ describe('matrices in bf16', () => {
       return weights;
     };
     expect(await run()).toEqual(await run());
+  });
+
+  test('are updated with their own gradients where a buffer of gradients ends among those of norms', () => {
+    const { adapter } = context.device;
+    const aligned = ({ parts }: { parts: readonly { shape: readonly number[] }[] }) =>
+      128 * Math.ceil(parts.reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0) / 128);
+    const matrices = parameterGroups(config)
+      .filter(({ decay }) => decay)
+      .reduce((sum, group) => sum + aligned(group), 0);
+    const limits = { ...adapter.limits, maxBufferSize: 4 * (matrices + 128) }; // room for one norm
+    const memory = new MemoryCount({ ...adapter, limits });
+    const model = new ModelTensors(memory, config, { weightType: 'bf16' });
+    const optimizer = { ...ADAMW_DEFAULTS };
+    const { gradients, update } = new TracedStep(memory, model, {
+      B,
+      T,
+      microBatches: 1,
+      optimizer,
+      momentType: '8bit',
+    });
+    expect(gradients.buffers).toHaveLength(2);
+    const updates = update.nodes.filter(({ op }) => op === 'adamw');
+    expect(updates.length).toBeGreaterThan(1);
+    for (const { inputs, updates: written } of updates) {
+      expect(sizeOf(inputs[0]!.shape), inputs[0]!.name).toBe(sizeOf(written![0]!.shape));
+    }
   });
 
   test('are refused with moments in f32, an average, and matrices of an odd number of elements', async () => {

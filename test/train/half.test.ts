@@ -1,9 +1,9 @@
 /** Mixed precision: f16 matrices and activations against f32, loss scaling, and what it recovers from. */
 import { describe, expect, test } from 'vitest';
 import { createModel, lossAndGradients, type Model, Trainer } from '../../src/index.js';
-import { Random } from '../../src/random.js';
 import { useDevice } from '../support/gpu.js';
 import { smallModel } from '../support/model.js';
+import { nearlyCounting } from '../support/sequences.js';
 import { disturbVectors } from '../support/vectors.js';
 
 const context = useDevice();
@@ -18,17 +18,7 @@ const optimizer = { beta1: 0.9, beta2: 0.95, eps: 1e-8, weightDecay: 0.1, clip: 
 const [B, T] = [4, 19];
 
 /** Sequences that can be learnt: each token follows from the one before, but for a few. */
-function batches(count: number): Uint32Array[] {
-  const random = new Random(11);
-  return Array.from({ length: count }, () => {
-    const sequences = new Uint32Array(B * (T + 1));
-    for (let i = 0; i < sequences.length; i++) {
-      const fresh = i % (T + 1) === 0 || random.uniform() < 0.1;
-      sequences[i] = fresh ? random.integer(config.vocabSize) : (5 * sequences[i - 1]! + 7) % config.vocabSize;
-    }
-    return sequences;
-  });
-}
+const batches = (count: number) => nearlyCounting(count, { B, T, vocabSize: config.vocabSize });
 
 const hasHalf = () => context.device.adapter.features.includes('shader-f16');
 

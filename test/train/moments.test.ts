@@ -4,13 +4,13 @@ import { adamw8bitCase } from '../../src/cases/adamw-8bit.js';
 import { createModel, Trainer } from '../../src/index.js';
 import type { KernelCall } from '../../src/kernels/call.js';
 import { VariantTable } from '../../src/kernels/variants.js';
-import { Random } from '../../src/random.js';
 import { HealthProbe } from '../../src/train/health-probe.js';
 import type { TrainerOptions } from '../../src/train/step.js';
 import { type Bug, withBug } from '../support/bug.js';
 import { faultsOf } from '../support/cases.js';
 import { useDevice } from '../support/gpu.js';
 import { smallModel } from '../support/model.js';
+import { nearlyCounting } from '../support/sequences.js';
 
 const context = useDevice();
 /** Norms keep their moments in f32. No matrix is whole blocks, and gate with up is no whole number of fours. */
@@ -19,17 +19,7 @@ const [B, T] = [4, 19];
 const precisions = () =>
   (['f32', 'f16'] as const).filter(type => type === 'f32' || context.device.adapter.features.includes('shader-f16'));
 
-function batches(count: number): Uint32Array[] {
-  const random = new Random(11);
-  return Array.from({ length: count }, () => {
-    const sequences = new Uint32Array(B * (T + 1));
-    for (let i = 0; i < sequences.length; i++) {
-      const fresh = i % (T + 1) === 0 || random.uniform() < 0.1;
-      sequences[i] = fresh ? random.integer(config.vocabSize) : (5 * sequences[i - 1]! + 7) % config.vocabSize;
-    }
-    return sequences;
-  });
-}
+const batches = (count: number) => nearlyCounting(count, { B, T, vocabSize: config.vocabSize });
 
 async function make(options: Partial<TrainerOptions> & { readonly precision?: 'f32' | 'f16' } = {}) {
   const { precision = 'f32', ...settings } = options;
