@@ -87,11 +87,10 @@ export async function loadModel(
   const { config, weights, notes } = openModel(folder);
   try {
     for (const note of notes) onNote?.(note);
-    const { trainable = true, weightType = 'f32' } = options;
-    const held = trainable ? 'f32' : matrixTypeOf(weights, config, device.adapter);
-    const source = (spec: ParameterSpec) =>
-      spec.decay && held !== 'f32' ? bitsOf(weights, spec) : valuesOf(weights, spec);
-    return await Model.create(device, config, source, { ...options, matrixType: trainable ? weightType : held });
+    const matrixType = options.trainable === false ? matrixTypeOf(weights, config, device.adapter) : undefined;
+    const hasBits = matrixType !== undefined && matrixType !== 'f32';
+    const source = (spec: ParameterSpec) => (spec.decay && hasBits ? bitsOf(weights, spec) : valuesOf(weights, spec));
+    return await Model.create(device, config, source, { ...options, matrixType });
   } finally {
     weights.close();
   }

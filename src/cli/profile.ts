@@ -62,7 +62,7 @@ async function profileAlone(terminal: Terminal, options: ProfileCommandOptions):
       ? tunedVariants(terminal, adapter, { model: config, settings: profiled.settings, precision, weightType })
       : undefined;
   const isStep = what === 'step';
-  const tensors: TensorOptions = { precision, variants, trainable: isStep, ...(isStep && { weightType }) };
+  const tensors: TensorOptions = { precision, weightType, variants, trainable: isStep };
   const { B, T } = profiled.settings;
   const told = {
     what,

@@ -4,7 +4,7 @@ import { UserError } from '../errors.js';
 import { checkFilePlace } from '../files.js';
 import { readText } from '../input-files.js';
 import { madeBy } from '../report/made.js';
-import { studyFindings } from '../report/study-findings.js';
+import { partsOf } from '../report/study-page.js';
 import { summaryLines } from '../report/study-summary.js';
 import {
   failures,
@@ -41,11 +41,13 @@ export async function studyReport(
   if (options.out) checkFilePlace(join(options.out, 'report.html'));
   const { view, points, out } = await read(dir, options);
   const given = dir ?? `--points ${options.points}`;
-  const files = writeStudyReport(options.out ?? out, view, points, madeBy(`study report ${given}`));
+  const parts = partsOf(view);
+  const files = writeStudyReport(options.out ?? out, view, points, madeBy(`study report ${given}`), parts);
   printTables(terminal, view);
+  for (const line of summaryLines(view, parts.findings)) terminal.print(line);
   const page = files[0]!;
   terminal.print(`report: ${page}`);
-  return { path: page, files, runs: view.rows, fits: view.fits, findings: studyFindings(view) };
+  return { path: page, files, runs: view.rows, fits: view.fits, findings: parts.findings };
 }
 
 async function read(
@@ -81,7 +83,6 @@ function printTables(terminal: Terminal, view: StudyView): void {
   print(savingsTable(view));
   print(forgettingTable(view));
   for (const fits of view.fits) printFits(terminal, fits, print);
-  for (const line of summaryLines(view)) terminal.print(line);
 }
 
 function printFits(terminal: Terminal, fits: LanguageFits, print: (table: TextTable) => void): void {

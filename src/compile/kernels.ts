@@ -38,9 +38,8 @@ export function kernelsOf(adapter: AdapterDescription, models: readonly RunField
     const config = describedModel(fields);
     for (const what of SUBJECTS) {
       const memory = new MemoryCount(adapter);
-      const isStep = what === 'step';
       const { precision, weightType } = fields;
-      const options = { precision, trainable: isStep, ...(isStep && { weightType }) };
+      const options = { precision, weightType, trainable: what === 'step' };
       const model = new ModelTensors(memory, config, options);
       for (const { graph, keep } of tracedGraphs(memory, model, profiledOf(what, fields, config, adapter))) {
         for (const kernel of kernelsOfGraph(memory, graph, keep)) {

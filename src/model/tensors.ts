@@ -46,8 +46,8 @@ export type MatrixType = 'f32' | 'f16' | 'bf16';
 
 export interface TensorOptions extends ModelOptions {
   /**
-   * What matrices are kept in, `weightType` by default. A two-byte type is allowed only where every matrix has an even
-   * number of elements.
+   * What matrices are kept in, by default `weightType` of a model that is trained, else f32. A two-byte type is allowed
+   * only where every matrix has an even number of elements.
    */
   readonly matrixType?: MatrixType | undefined;
 }
@@ -108,7 +108,8 @@ export class ModelTensors implements ForwardTensors {
    * @throws UserError when the configuration is not sound, a weight exceeds the adapter's limits, or it has no f16.
    */
   constructor(memory: Memory, config: ModelConfig, options: TensorOptions = {}) {
-    const { precision = 'f32', variants, trainable = true, weightType = 'f32', matrixType = weightType } = options;
+    const { precision = 'f32', variants, trainable = true, weightType = 'f32' } = options;
+    const { matrixType = trainable ? weightType : 'f32' } = options;
     this.config = validateModelConfig(config);
     if (precision === 'f16' && !memory.adapter.features.includes('shader-f16')) {
       throw new UserError(`the adapter '${memory.adapter.name}' has no f16 (shader-f16); use precision f32`);

@@ -88,7 +88,7 @@ function head(
   const isSeparate = gradient !== undefined && dtype !== 'f32'; // f32 gradients take the place of the logits
   const [losses, , ...others] = graph.add({
     op: 'head_loss',
-    inputs: [x, weight, targets, ...[lossScale ?? []].flat(), ...[weights ?? []].flat()],
+    inputs: [x, weight, targets, ...(lossScale ? [lossScale] : []), ...(weights ? [weights] : [])],
     outputs: [
       { shape: [R] },
       { shape: [chunk, V] },

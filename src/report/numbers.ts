@@ -26,4 +26,5 @@ export const showLosses = (heldOut: Readonly<Record<string, { readonly loss: num
 export const percent = (share: number): string => `${(100 * share).toFixed(0)}%`;
 
 /** Returns a change with its sign. */
-export const signed = (value: number): string => `${value < 0 ? '−' : '+'}${Math.abs(value).toFixed(4)}`;
+export const signed = (value: number, digits = 4): string =>
+  `${value < 0 ? '−' : '+'}${Math.abs(value).toFixed(digits)}`;

@@ -4,6 +4,7 @@ import { mean } from '../mean.js';
 import { Random } from '../random.js';
 import { interval } from '../scaling/bootstrap.js';
 import {
+  bySeed,
   finalPairsOf,
   gainOf,
   pairsOf,
@@ -175,31 +176,31 @@ export interface ReplayEvidence {
 
 export function replayEvidence({ curves }: StudyView, language: string): ReplayEvidence[] {
   const done = curves.filter(curve => curve.strategy === 'cpt' && curve.language === language && curve.isDone);
-  const units = done.flatMap(curve => {
-    const without = done.find(({ size, seed, replay }) => replay === 0 && size === curve.size && seed === curve.seed);
-    const [rise, most] = [sourceLossRise(curve), without && sourceLossRise(without)];
-    if (curve.replay === 0 || !without || rise === undefined || most === undefined) return [];
-    const last = curve.points.at(-1)!;
-    const price = last.loss / lossAfter(without, last.tokens * (1 - curve.replay)) - 1;
-    return [{ curve, rise, kept: 1 - rise / most, price }];
-  });
-  const groups = new Map<string, typeof units>();
-  for (const unit of units) {
-    const { size, account, replay, stages } = unit.curve;
-    const key = JSON.stringify([size, account, replay, stages]);
-    groups.set(key, [...(groups.get(key) ?? []), unit]);
-  }
-  return [...groups.values()]
-    .map(group => ({
-      size: group[0]!.curve.size,
-      account: group[0]!.curve.account ?? 'extra',
-      replay: group[0]!.curve.replay,
-      stages: group[0]!.curve.stages,
-      kept: meanOf(group.map(({ kept }) => kept))!,
-      rise: meanOf(group.map(({ rise }) => rise))!,
-      price: meanOf(group.map(({ price }) => price))!,
-    }))
+  return bySeed(done.filter(({ replay }) => replay > 0))
+    .flatMap(seeds => {
+      const found = seeds.flatMap(curve => againstNone(curve, done) ?? []);
+      if (found.length === 0) return [];
+      const { size, account = 'extra', replay, stages } = seeds[0]!;
+      return [
+        {
+          ...{ size, account, replay, stages },
+          kept: meanOf(found.map(({ kept }) => kept))!,
+          rise: meanOf(found.map(({ rise }) => rise))!,
+          price: meanOf(found.map(({ price }) => price))!,
+        },
+      ];
+    })
     .sort((a, b) => a.replay - b.replay);
+}
+
+/** Holds a run with replay against that of its size and seed without; undefined where there is none. */
+function againstNone(curve: StudyCurve, done: readonly StudyCurve[]) {
+  const without = done.find(({ size, seed, replay }) => replay === 0 && size === curve.size && seed === curve.seed);
+  const [rise, most] = [sourceLossRise(curve), without && sourceLossRise(without)];
+  if (!without || rise === undefined || most === undefined) return undefined;
+  const last = curve.points.at(-1)!;
+  const price = last.loss / lossAfter(without, last.tokens * (1 - curve.replay)) - 1;
+  return { rise, kept: 1 - rise / most, price };
 }
 
 /** Returns a curve's loss after `tokens`, linear in ln tokens; beyond its ends it is theirs. */

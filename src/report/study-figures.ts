@@ -151,68 +151,68 @@ export function transferFigures({ curves, targets }: StudyView): Figure[] {
 
 /** Draws the savings at the end of scratch, and what CPT gains after the same tokens, by size for all languages. */
 export function languageFigures({ curves, targets }: StudyView): Figure[] {
-  const pairs = targets.map((language, index) => ({
-    language,
-    look: lookOf(index),
-    pairs: finalPairsOf(curves, language).sort((a, b) => a.cpt.parameters - b.cpt.parameters),
-  }));
+  const linesOf = (of: (pair: Pair) => Omit<SizeDot, 'curve'> | undefined) =>
+    targets.map((language, index) => ({
+      label: language,
+      look: lookOf(index),
+      dots: finalPairsOf(curves, language).flatMap(pair => {
+        const found = of(pair);
+        return found ? [{ curve: pair.cpt, ...found }] : [];
+      }),
+    }));
+  const saved = linesOf(pair => {
+    const { loss, savedFlops } = savingsOf(pair);
+    if (savedFlops === undefined) return undefined;
+    return { value: savedFlops, says: `at loss ${loss.toFixed(4)}: ${percent(savedFlops)} of the FLOPs saved` };
+  });
+  const gained = linesOf(pair => {
+    const gain = pair.cpt.isDone ? gainOf(pair) : undefined;
+    return gain === undefined ? undefined : { value: gain, says: `CPT ends ${signed(-gain)} nats from scratch` };
+  });
   return [
-    ...figureBySize(
-      pairs,
-      pair => {
-        const { loss, savedFlops } = savingsOf(pair);
-        if (savedFlops === undefined) return undefined;
-        return { value: savedFlops, says: `at loss ${loss.toFixed(4)}: ${percent(savedFlops)} of the FLOPs saved` };
-      },
-      {
-        name: 'transfer-by-language',
-        y: { label: 'FLOPs saved at the end of scratch', scale: 'linear', percent: true, zero: true },
-        caption: 'FLOPs saved at the lowest loss of runs from scratch that are done, by language.',
-      },
-    ),
-    ...figureBySize(
-      pairs,
-      pair => {
-        const gain = pair.cpt.isDone ? gainOf(pair) : undefined;
-        return gain === undefined ? undefined : { value: gain, says: `CPT ends ${signed(-gain)} nats from scratch` };
-      },
-      {
-        name: 'gain-by-language',
-        y: { label: 'scratch − CPT after the same tokens (nats per token)', scale: 'linear', zero: true },
-        caption: 'How much lower CPT ends than scratch after the same tokens, by language. Below 0 it ends higher.',
-      },
-    ),
+    ...figureBySize(saved, {
+      name: 'transfer-by-language',
+      y: { label: 'FLOPs saved at the end of scratch', scale: 'linear', percent: true, zero: true },
+      caption: 'FLOPs saved at the lowest loss of runs from scratch that are done, by language.',
+    }),
+    ...figureBySize(gained, {
+      name: 'gain-by-language',
+      y: { label: 'scratch − CPT after the same tokens (nats per token)', scale: 'linear', zero: true },
+      caption: 'How much lower CPT ends than scratch after the same tokens, by language. Below 0 it ends higher.',
+    }),
   ];
 }
 
-interface LanguagePairs {
-  readonly language: string;
-  readonly look: Group['look'];
-  readonly pairs: readonly Pair[];
+/** A number of a run, and its words for the tooltip. */
+export interface SizeDot {
+  readonly curve: StudyCurve;
+  readonly value: number;
+  readonly says: string;
 }
 
-/** Draws a number of each pair that has one against its size, a curve for each language. */
-function figureBySize(
-  all: readonly LanguagePairs[],
-  of: (pair: Pair) => { readonly value: number; readonly says: string } | undefined,
+interface SizeLine {
+  readonly label: string;
+  readonly look: Group['look'];
+  readonly dots: readonly SizeDot[];
+}
+
+/** Draws numbers of runs against their sizes. A line is a curve for each seed; one without dots is left out. */
+export function figureBySize(
+  lines: readonly SizeLine[],
   { name, y, caption }: { readonly name: string; readonly y: CurvesPlot['y']; readonly caption: string },
 ): Figure[] {
-  const shown = all.flatMap(({ language, look, pairs }) => {
-    const seeds = [...new Set(pairs.map(({ cpt }) => cpt.seed))];
-    const curves = seeds.map(seed =>
-      pairs.flatMap(pair => {
-        const found = pair.cpt.seed === seed ? of(pair) : undefined;
-        return found ? [{ x: pair.cpt.parameters, y: found.value, title: titleOf(pair.cpt, found.says) }] : [];
-      }),
-    );
-    return curves.some(dots => dots.length > 0) ? [{ language, look, curves }] : [];
-  });
+  const shown = lines.filter(({ dots }) => dots.length > 0);
   if (shown.length === 0) return [];
+  const dotOf = ({ curve, value, says }: SizeDot) => ({ x: curve.parameters, y: value, title: titleOf(curve, says) });
   const svg = curvesPlot({
     x: { label: 'parameters', scale: 'log' },
     y,
-    groups: shown.map(({ look, curves }) => ({ look, curves })),
-    legend: shown.map(({ language, look }) => ({ label: language, look, as: 'both' })),
+    groups: shown.map(({ look, dots }) => {
+      const sorted = [...dots].sort((a, b) => a.curve.parameters - b.curve.parameters);
+      const seeds = [...new Set(sorted.map(({ curve }) => curve.seed))];
+      return { look, curves: seeds.map(seed => sorted.filter(({ curve }) => curve.seed === seed).map(dotOf)) };
+    }),
+    legend: shown.map(({ label, look }) => ({ label, look, as: 'both' })),
   });
   return [{ name, svg, caption }];
 }

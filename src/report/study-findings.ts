@@ -1,4 +1,5 @@
 /** The findings of Zheng et al. (2024), each held against a study: a verdict, and the numbers that it is from. */
+import { signed } from './numbers.js';
 import {
   forgettingEvidence,
   languageEvidence,
@@ -8,7 +9,7 @@ import {
   transferEvidence,
 } from './study-evidence.js';
 import { allocation, lawsCarry } from './study-law-findings.js';
-import { type Answer, conclude, type Finding, fixed, isAbove, share, show, signed } from './study-verdicts.js';
+import { type Answer, conclude, type Finding, fixed, isAbove, share, show } from './study-verdicts.js';
 import { type StudyView, shareOf } from './study-view.js';
 
 /** Returns the findings in the order of the paper, and after them what its laws say. */
@@ -23,6 +24,8 @@ export function studyFindings(view: StudyView): Finding[] {
     allocation(view),
   ];
 }
+
+const change = (nats: number): string => signed(nats, 2);
 
 function savings(view: StudyView): Finding {
   const answers = view.targets.flatMap((language): Answer[] => {
@@ -104,7 +107,7 @@ function forgetting(view: StudyView): Finding {
     if (!found) return [];
     const { rise, bySize } = found;
     const source = view.source ?? 'source';
-    const slope = bySize ? `, ${show(bySize, signed)} for ten times the size` : '';
+    const slope = bySize ? `, ${show(bySize, change)} for ten times the size` : '';
     return [
       {
         says: `CPT into ${language} raises the ${source} loss by ${show(rise, fixed(2))} nats${slope}.`,
@@ -143,7 +146,7 @@ function replay(view: StudyView): Finding {
       {
         says:
           `${keeps}For as many ${language} tokens the ${language} loss ends at most ` +
-          `${price} higher (${shown(dearest)}); the ${source} loss ends ${show(lowest.rise, signed)} of its start ` +
+          `${price} higher (${shown(dearest)}); the ${source} loss ends ${show(lowest.rise, change)} of its start ` +
           `at the least (${shown(lowest)}).`,
         holds: [
           dearest.price.value <= NO_PRICE ? 'yes' : 'no',

@@ -2,6 +2,7 @@
 import { contentsHtml, escapeHtml, footerHtml, htmlPage, type Section, sectionsHtml, table } from './page.js';
 import { contourFigures } from './study-contours.js';
 import { type Figure, languageFigures, lossComputeFigures, transferFigures } from './study-figures.js';
+import { studyFindings } from './study-findings.js';
 import { probeFigures } from './study-probes.js';
 import { forgettingFigures, replayFigures } from './study-source.js';
 import { summaryHtml } from './study-summary.js';
@@ -17,6 +18,7 @@ import {
   sourceEndsTable,
   type TextTable,
 } from './study-tables.js';
+import type { Finding } from './study-verdicts.js';
 import type { StudyView } from './study-view.js';
 import { TOOLTIP } from './tooltip.js';
 
@@ -31,7 +33,7 @@ export interface StudyFigures {
   readonly probes: readonly Figure[];
 }
 
-export function drawFigures(view: StudyView): StudyFigures {
+function drawFigures(view: StudyView): StudyFigures {
   return {
     lossCompute: lossComputeFigures(view),
     transfer: transferFigures(view),
@@ -43,19 +45,30 @@ export function drawFigures(view: StudyView): StudyFigures {
   };
 }
 
+/** What takes time to make of a study: findings, with their intervals, and figures. */
+export interface StudyParts {
+  readonly findings: readonly Finding[];
+  readonly figures: StudyFigures;
+}
+
+export const partsOf = (view: StudyView): StudyParts => ({
+  findings: studyFindings(view),
+  figures: drawFigures(view),
+});
+
 /** Returns the whole page; `made` says when and by what it was made, and stands at its end. */
-export function pageOfStudy(view: StudyView, made?: string): string {
-  const [findings, ...details] = studySections(view, drawFigures(view));
-  const parts = [sectionsHtml([findings!]), contentsHtml(details), sectionsHtml(details)];
-  return htmlPage(titleOfStudy(view), `${parts.join('\n')}${footerHtml(made)}`, TOOLTIP);
+export function pageOfStudy(view: StudyView, made?: string, parts = partsOf(view)): string {
+  const [findings, ...details] = studySections(view, parts);
+  const body = [sectionsHtml([findings!]), contentsHtml(details), sectionsHtml(details)].join('\n');
+  return htmlPage(titleOfStudy(view), `${body}${footerHtml(made)}`, TOOLTIP);
 }
 
 export const titleOfStudy = ({ name }: StudyView): string => `Study: ${name}`;
 
-export function studySections(view: StudyView, figures: StudyFigures): Section[] {
+export function studySections(view: StudyView, { findings, figures }: StudyParts): Section[] {
   const source = view.source ?? 'source';
   return [
-    { id: 'summary', html: summaryHtml(view, Object.values(figures).flat()) },
+    { id: 'summary', html: summaryHtml(view, Object.values(figures).flat(), findings) },
     {
       id: 'loss-compute',
       title: 'Loss against compute',

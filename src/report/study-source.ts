@@ -1,7 +1,7 @@
 /** A study's figures of replay and of forgetting, after figure 5 of Zheng et al. (2024). */
 import * as Plot from '@observablehq/plot';
 import { short, signed } from './numbers.js';
-import { type Figure, fileName, LOSS, titleOf } from './study-figures.js';
+import { type Figure, figureBySize, fileName, LOSS, titleOf } from './study-figures.js';
 import { curvesPlot, type Dot, type Group, type LegendEntry, lookOf } from './study-plots.js';
 import { bySeed, type StudyCurve, type StudyView, shareOf, sizesOf, sourceLossRise } from './study-view.js';
 
@@ -135,30 +135,19 @@ export function forgettingFigures(view: StudyView): Figure[] {
 
 /** Draws how much the source loss rose over CPT without replay, by size, for all languages. */
 function sizeFigure(source: string, view: StudyView): Figure[] {
-  const shown = view.targets.flatMap((language, index) => {
-    const rises = cptCurves(view, language).flatMap(curve => {
+  const lines = view.targets.map((language, index) => ({
+    label: `into ${language}`,
+    look: lookOf(index),
+    dots: cptCurves(view, language).flatMap(curve => {
       const rise = curve.replay === 0 && curve.isDone ? sourceLossRise(curve) : undefined;
-      if (rise === undefined) return [];
-      const title = titleOf(curve, `${source} loss ${signed(rise)}`);
-      return [{ seed: curve.seed, dot: { x: curve.parameters, y: rise, title } }];
-    });
-    const seeds = [...new Set(rises.map(({ seed }) => seed))];
-    const curves = seeds.map(seed => rises.filter(rise => rise.seed === seed).map(({ dot }) => dot));
-    return rises.length > 0 ? [{ language, group: { look: lookOf(index), curves } }] : [];
+      return rise === undefined ? [] : [{ curve, value: rise, says: `${source} loss ${signed(rise)}` }];
+    }),
+  }));
+  return figureBySize(lines, {
+    name: 'forgetting-by-size',
+    y: { label: `rise of the ${source} loss (nats per token)`, scale: 'linear', zero: true },
+    caption: `CPT without replay: rise of the ${source} loss over runs that are done, by size.`,
   });
-  if (shown.length === 0) return [];
-  return [
-    {
-      name: 'forgetting-by-size',
-      svg: curvesPlot({
-        x: { label: 'parameters', scale: 'log' },
-        y: { label: `rise of the ${source} loss (nats per token)`, scale: 'linear', zero: true },
-        groups: shown.map(({ group }) => group),
-        legend: shown.map(({ language, group }) => ({ label: `into ${language}`, look: group.look, as: 'both' })),
-      }),
-      caption: `CPT without replay: rise of the ${source} loss over runs that are done, by size.`,
-    },
-  ];
 }
 
 type LookOfSize = (size: string) => Group['look'];

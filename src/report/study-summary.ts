@@ -14,13 +14,15 @@ const SIGNS: Readonly<Record<Verdict, string>> = {
 };
 
 /** Returns the section's HTML; `figures` are those of the page, of which findings show small copies. */
-export function summaryHtml(view: StudyView, figures: readonly Figure[]): string {
+export function summaryHtml(
+  view: StudyView,
+  figures: readonly Figure[],
+  findings: readonly Finding[] = studyFindings(view),
+): string {
   const progress = progressOf(view);
   const dots = view.areEnds ? 'Every dot is an end of a run, after which the learning rate had been annealed.\n' : '';
   return `${progress === undefined ? '' : `<p class="finding">${escapeHtml(progress)}</p>\n`}<div class="cards">
-${studyFindings(view)
-  .map((finding, i) => card(finding, i + 1, figures))
-  .join('\n')}
+${findings.map((finding, i) => card(finding, i + 1, figures)).join('\n')}
 </div>
 <p class="note">The claims are those of Zheng et al. (2024, arXiv 2407.02118); of the languages the study names the
 nearest first. In brackets are the middle 95% over resampled runs: a part of a claim holds, or does not, where its whole
@@ -42,9 +44,9 @@ ${says.map(text => `<p>${escapeHtml(text)}</p>`).join('\n')}
 </article>`;
 }
 
-/** Returns a figure without the texts of its dots, which the large one has. */
+/** Returns a figure by the name of its caption, without the texts of its dots, which the large one has. */
 const thumbnail = ({ svg, caption }: Figure): string =>
-  svg.replaceAll(/<title>[^<]*<\/title>/g, '').replace('<svg', `<svg role="img" aria-label="${escapeHtml(caption)}"`);
+  svg.replaceAll(/<title>[^<]*<\/title>/g, '').replace(/aria-label="[^"]*"/, `aria-label="${escapeHtml(caption)}"`);
 
 /** Says how many runs are in which state; undefined where only points are known. */
 function progressOf({ rows }: StudyView): string | undefined {
@@ -55,10 +57,8 @@ function progressOf({ rows }: StudyView): string | undefined {
 }
 
 /** Returns the same in sentences, for a terminal. */
-export function summaryLines(view: StudyView): string[] {
+export function summaryLines(view: StudyView, findings: readonly Finding[]): string[] {
   const progress = progressOf(view);
-  const findings = studyFindings(view).map(
-    ({ claim, verdict, says }, i) => `${i + 1}. ${claim}: ${verdict}. ${says.join(' ')}`,
-  );
-  return [...(progress === undefined ? [] : [progress]), ...findings];
+  const lines = findings.map(({ claim, verdict, says }, i) => `${i + 1}. ${claim}: ${verdict}. ${says.join(' ')}`);
+  return [...(progress === undefined ? [] : [progress]), ...lines];
 }

@@ -52,4 +52,3 @@ export function show({ value, interval: found, count }: Estimate, format: (value
 
 export const share = (value: number): string => percent(value).replace('-', '−');
 export const fixed = (digits: number) => (value: number) => `${value < 0 ? '−' : ''}${Math.abs(value).toFixed(digits)}`;
-export const signed = (value: number): string => `${value < 0 ? '−' : '+'}${Math.abs(value).toFixed(2)}`;

@@ -1,6 +1,8 @@
 /** Replay in a study: its accounts, and the stages of one that changes along a run. */
+
 import { z } from 'zod';
 import { faultOfStages, meanShares, type WeightStage } from '../data/shares.js';
+import { percent } from '../report/numbers.js';
 
 /**
  * How replay is paid for: `extra` keeps the target language's tokens and adds the replayed ones; `budget` takes the
@@ -54,3 +56,16 @@ export function meanRatio(stages: readonly ReplayStage[]): number {
 /** Names stages in the name of their run: `0.3until0.2+0.02to0.1until1`. */
 export const nameOfStages = (stages: readonly ReplayStage[]): string =>
   stages.map(({ until, ratio, to }) => `${ratio}${to === undefined ? '' : `to${to}`}until${until}`).join('+');
+
+/** Returns the stages in the name of a run, in words: 30% to 0.2, 2% … 10% to 1; undefined where it has none. */
+export function stagesInName(run: string): string | undefined {
+  const [, named] = /-replay([^-]*until[^-]*)-/.exec(run) ?? [];
+  return named
+    ?.split('+')
+    .map(stage => {
+      const [, from, to, until] = /^([\d.]+)(?:to([\d.]+))?until([\d.]+)$/.exec(stage) ?? [];
+      const share = to === undefined ? percent(Number(from)) : `${percent(Number(from))} … ${percent(Number(to))}`;
+      return `${share} to ${until}`;
+    })
+    .join(', ');
+}

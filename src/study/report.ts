@@ -1,11 +1,11 @@
 /** The report of a study: its page, its figures, and the files that they come from. */
-import { percent } from '../report/numbers.js';
 import { pngOf, standaloneSvg } from '../report/picture.js';
 import { type Figure, fileName } from '../report/study-figures.js';
-import { drawFigures, pageOfStudy } from '../report/study-page.js';
+import { pageOfStudy, partsOf, type StudyParts } from '../report/study-page.js';
 import type { LanguageFits, StudyCurve, StudyView } from '../report/study-view.js';
 import { lineOf } from './plan.js';
 import { haveEnds, pointsCsv, type StudyPoint, studyPoints } from './points.js';
+import { stagesInName } from './replay.js';
 import { replaceReport } from './report-files.js';
 import type { Study, StudyRun } from './state.js';
 
@@ -16,10 +16,10 @@ export function studyPage(study: Study, fits: readonly LanguageFits[]): string {
 
 /** Draws as SVG every figure that there are points for. */
 export function studyFigures(study: Study, fits: readonly LanguageFits[]): Figure[] {
-  return figuresOf(viewOfStudy(study, fits));
+  return figuresOf(partsOf(viewOfStudy(study, fits)));
 }
 
-const figuresOf = (view: StudyView): Figure[] => Object.values(drawFigures(view)).flat();
+const figuresOf = ({ figures }: StudyParts): Figure[] => Object.values(figures).flat();
 
 export function viewOfStudy(study: Study, fits: readonly LanguageFits[], points = studyPoints(study)): StudyView {
   const curves = curvesOf(points).map(curve => {
@@ -77,7 +77,7 @@ function curvesOf(points: readonly StudyPoint[]): StudyCurve[] {
   return [...runs].map(([run, rows]) => {
     const first = rows[0]!;
     const { strategy, language, size, parameters, seed, replay, account, sourceEnd } = first;
-    const stages = stagesOf(run);
+    const stages = stagesInName(run);
     const before = strategy === 'cpt' ? endOfSource(sources, first)?.loss : undefined;
     return {
       run,
@@ -104,19 +104,6 @@ function curvesOf(points: readonly StudyPoint[]): StudyCurve[] {
         .sort((a, b) => a.tokens - b.tokens),
     };
   });
-}
-
-/** Returns the stages in the name of a run (see `nameOfStages`): 0.3until0.2+0.05until1 → 30% to 0.2, 5% to 1. */
-function stagesOf(run: string): string | undefined {
-  const [, named] = /-replay([^-]*until[^-]*)-/.exec(run) ?? [];
-  return named
-    ?.split('+')
-    .map(stage => {
-      const [, from, to, until] = /^([\d.]+)(?:to([\d.]+))?until([\d.]+)$/.exec(stage) ?? [];
-      const share = to === undefined ? percent(Number(from)) : `${percent(Number(from))} … ${percent(Number(to))}`;
-      return `${share} to ${until}`;
-    })
-    .join(', ');
 }
 
 /** Returns the last point of the source's training that a CPT run starts from; of several ends that which it names. */
@@ -160,13 +147,14 @@ export function writeStudyReport(
   view: StudyView,
   points: readonly StudyPoint[],
   made?: string,
+  parts = partsOf(view),
 ): string[] {
-  const figures = figuresOf(view).flatMap(({ name, svg }): [string, string | Uint8Array][] => [
+  const figures = figuresOf(parts).flatMap(({ name, svg }): [string, string | Uint8Array][] => [
     [`figures/${name}.svg`, standaloneSvg(svg)],
     [`figures/${name}.png`, pngOf(svg)],
   ]);
   return replaceReport(folder, {
-    'report.html': pageOfStudy(view, made),
+    'report.html': pageOfStudy(view, made, parts),
     'points.csv': pointsCsv(points),
     ...Object.fromEntries([...view.fits.flatMap(fitFiles), ...figures]),
   });

@@ -5,7 +5,7 @@ import { UserError } from '../errors.js';
 import type { LivePage } from '../report/live.js';
 import { reportSections, type Section } from '../report/page.js';
 import { type RunRecord, readRun } from '../report/runs.js';
-import { drawFigures, type StudyFigures, studySections, titleOfStudy } from '../report/study-page.js';
+import { partsOf, type StudyParts, studySections, titleOfStudy } from '../report/study-page.js';
 import type { StudyView } from '../report/study-view.js';
 import { fitStudy } from './fits.js';
 import { pointsCsv, studyPoints } from './points.js';
@@ -24,8 +24,8 @@ export class WatchedFolder {
   #signature = '';
   #readAt = 0;
   #page: LivePage | undefined;
-  /** The fits and figures, with the points that they were made from: progress alone changes neither. */
-  #drawn: { readonly points: string; readonly fits: StudyView['fits']; readonly figures: StudyFigures } | undefined;
+  /** Fits, findings and figures, with what they were made from: progress alone changes none of them. */
+  #made: { readonly of: string; readonly fits: StudyView['fits']; readonly parts: StudyParts } | undefined;
 
   /** Watches a folder. @throws UserError when there is no such folder. */
   constructor(folder: string) {
@@ -55,13 +55,14 @@ export class WatchedFolder {
   async #studyPage(): Promise<LivePage> {
     const study = await readStudy(this.#folder);
     const points = studyPoints(study);
-    const csv = pointsCsv(points);
-    if (this.#drawn?.points !== csv) {
+    const done = study.runs.filter(({ state }) => state === 'done').length;
+    const of = `${done} done\n${pointsCsv(points)}`;
+    if (this.#made?.of !== of) {
       const fits = fitStudy(points, study.targets, REPLICATES);
-      this.#drawn = { points: csv, fits, figures: drawFigures(viewOfStudy(study, fits, points)) };
+      this.#made = { of, fits, parts: partsOf(viewOfStudy(study, fits, points)) };
     }
-    const view = viewOfStudy(study, this.#drawn.fits, points);
-    return { title: titleOfStudy(view), sections: studySections(view, this.#drawn.figures) };
+    const view = viewOfStudy(study, this.#made.fits, points);
+    return { title: titleOfStudy(view), sections: studySections(view, this.#made.parts) };
   }
 }
 

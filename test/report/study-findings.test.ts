@@ -207,9 +207,13 @@ describe('verdicts', () => {
 
 test('the page and the terminal say the same, and names are text', () => {
   const view = viewOf(transferring(0.6, 0.3, 'f<r'), ['f<r']);
-  const html = summaryHtml(view, [{ name: 'transferred-f_r', svg: '<svg><title>dot</title></svg>', caption: 'a "b"' }]);
+  const html = summaryHtml(view, [
+    { name: 'transferred-f_r', svg: '<svg role="img" aria-label="axes"><title>dot</title></svg>', caption: 'a "b"' },
+  ]);
   expect(html).toContain('0.60 (0.60 to 0.60) in D');
   expect(html).toContain('f&#60;r');
   expect(html).toContain('<svg role="img" aria-label="a &#34;b&#34;"></svg>');
-  expect(summaryLines(view)[1]).toMatch(/^2\. The data .*: reproduced\. f<r: .*0\.60 \(0\.60 to 0\.60\) in D/);
+  expect(summaryLines(view, studyFindings(view))[1]).toMatch(
+    /^2\. The data .*: reproduced\. f<r: .*0\.60 \(0\.60 to 0\.60\) in D/,
+  );
 });
