@@ -1,7 +1,7 @@
 /**
  * The tables of docs/models.md: which public models train at which context in how much memory, by a dry run of a step.
  *
- *   node tools/what-fits.mjs f32 | bf16      what matrices are kept in
+ *   node tools/what-fits.mjs [f32 | bf16]      what matrices are kept in (f32)
  *
  * With precision f16, moments in 8 bits, checkpointing of layers and one sequence at a time. The adapter is a GPU as
  * Dawn describes an NVIDIA of 2021; others differ in the last percent. A GB is 10^9 bytes.
@@ -75,7 +75,11 @@ function peaksOf(model, weightType) {
   return peaks;
 }
 
-const weightType = process.argv[2] === 'bf16' ? 'bf16' : 'f32';
+const weightType = process.argv[2] ?? 'f32';
+if (weightType !== 'f32' && weightType !== 'bf16') {
+  console.error(`no weights in '${weightType}'; usage: node tools/what-fits.mjs [f32 | bf16]`);
+  process.exit(2);
+}
 const row = cells => `| ${cells.join(' | ')} |`;
 console.log(row(['model', 'parameters', ...GIGABYTES.map(size => `${size} GB`)]));
 console.log(row(['---', '---', ...GIGABYTES.map(() => '---')]).replaceAll(' ', ''));

@@ -1,4 +1,4 @@
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { UserError } from '../errors.js';
 import { checkFilePlace, makeFolder, writeFileWhole } from '../files.js';
 import { compareRuns, eventFile, metricsCsv, readRun, reportPage } from '../index.js';
@@ -29,6 +29,8 @@ export async function report(
   const names = runs.map(run => run.config.name);
   const twice = names.find((name, i) => names.indexOf(name) !== i);
   if (twice) throw new UserError(`two runs are named '${twice}'; give one another name in its config.json`);
+  const events = (run: string) => join(tensorboard!, encodeURIComponent(run).replace(/^\.+$/, '_'), EVENTS);
+  if (tensorboard !== undefined) for (const name of names) checkFilePlace(events(name));
   const command = ['report', ...folders, '--out', out].join(' ');
   writeFileWhole(out, reportPage(runs, title, sourceLanguage, madeBy(command)));
   terminal.print(comparisonTable(runs));
@@ -39,9 +41,9 @@ export async function report(
   }
   if (tensorboard !== undefined) {
     for (const run of runs) {
-      const place = join(tensorboard, encodeURIComponent(run.config.name).replace(/^\.+$/, '_'));
-      makeFolder(place);
-      writeFileWhole(join(place, EVENTS), eventFile(run));
+      const file = events(run.config.name);
+      makeFolder(dirname(file));
+      writeFileWhole(file, eventFile(run));
     }
     terminal.print(`events: tensorboard --logdir ${tensorboard}`);
   }

@@ -1,5 +1,5 @@
 /** The metrics of a run elsewhere: as a table, and as TensorBoard's event files, read back by a reader of its own. */
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parse } from 'csv-parse/sync';
@@ -8,6 +8,7 @@ import { crc32c, maskedCrc32c } from '../../src/report/crc32c.js';
 import { metricsCsv } from '../../src/report/metrics-csv.js';
 import { type RunRecord, readRun } from '../../src/report/runs.js';
 import { eventFile } from '../../src/report/tensorboard.js';
+import { runCommand } from '../support/command.js';
 import { writeRun } from '../support/runs.js';
 
 const root = mkdtempSync(join(tmpdir(), 'babelgrad-metrics-'));
@@ -132,4 +133,18 @@ test('an event file has every scalar of the metrics, framed with its checksums',
   expect(events[2]!.scalars).not.toHaveProperty('train/loss'); // it was not finite
   expect(events[2]!.scalars).toMatchObject({ 'train/loss_scale': 32768 });
   expect(events[4]!.scalars).toEqual({ 'probe/fr copy': 0.25, 'probe/fr induction': 0.25 });
+});
+
+test('a report that cannot write its event files, or its table, writes nothing', async () => {
+  writeRun(root, { name: 'told', sources: { fr: 1 }, heldOut: { fr: [6, 5] } });
+  writeFileSync(join(root, 'a file'), '');
+  for (const flag of ['--tensorboard', '--csv']) {
+    const { status, stderr } = await runCommand(root, ['report', 'told', '--out', 'r.html', flag, 'a file/x']);
+    expect(stderr).toMatch(/cannot write '.*': '.*a file' is not a folder/);
+    expect(status).toBe(2);
+    expect(existsSync(join(root, 'r.html'))).toBe(false);
+  }
+  const { status } = await runCommand(root, ['report', 'told', '--out', 'r.html', '--tensorboard', 'events']);
+  expect(status).toBe(0);
+  expect(readdirSync(join(root, 'events', 'told'))).toEqual(['events.out.tfevents.babelgrad']);
 });
