@@ -153,6 +153,7 @@ export { WIRE_TYPES, type WireType } from './parallel/all-reduce.js';
 export { type Launch, launchOf } from './parallel/launch.js';
 export { ALONE, RankError, type RankGroup, Ranks, type Summed } from './parallel/ranks.js';
 export { Random } from './random.js';
+export type { Figure } from './report/figure.js';
 export {
   compareReplay,
   type Forgetting,
@@ -164,7 +165,6 @@ export {
 export { metricsCsv } from './report/metrics-csv.js';
 export { reportPage } from './report/page.js';
 export { type Comparison, compareRuns, type LossUnit, type RunRecord, readRun } from './report/runs.js';
-export type { Figure } from './report/study-figures.js';
 export type { Fitting } from './report/study-view.js';
 export { eventFile } from './report/tensorboard.js';
 export { modelCard } from './run/card.js';

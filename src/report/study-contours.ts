@@ -5,8 +5,8 @@
 import * as Plot from '@observablehq/plot';
 import { allocate, hasOptimum } from '../scaling/allocation.js';
 import { type LawParameters, lossAt, tokensForLoss } from '../scaling/law.js';
+import { type Figure, fileName } from './figure.js';
 import { short } from './numbers.js';
-import { type Figure, fileName } from './study-figures.js';
 import { curvesPlot, type Dot, evenTicks, type LegendEntry, STRATEGY_LOOKS } from './study-plots.js';
 import type { LanguageFits, StudyCurve, StudyView } from './study-view.js';
 

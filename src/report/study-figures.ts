@@ -1,6 +1,7 @@
 /** A study's figures of loss against compute and of transfer, after figures 1 and 2 of Zheng et al. (2024). */
 import * as Plot from '@observablehq/plot';
 import { lossOfCompute } from '../scaling/compute-line.js';
+import { type Figure, fileName } from './figure.js';
 import { percent, short, signed } from './numbers.js';
 import { type CurvesPlot, curvesPlot, type Group, type LegendEntry, lookOf, STRATEGY_LOOKS } from './study-plots.js';
 import {
@@ -16,22 +17,11 @@ import {
   transferAlong,
 } from './study-view.js';
 
-export interface Figure {
-  /** The name of the figure, and of its file. */
-  readonly name: string;
-  readonly svg: string;
-  readonly caption: string;
-}
-
 export const LOSS = 'held-out loss (nats per token)';
 const FLOPS = 'training FLOPs (6·N·tokens)';
 
 /** Returns a run and its numbers, for the tooltip. */
 export const titleOf = ({ run }: StudyCurve, ...lines: string[]): string => [run, ...lines].join('\n');
-
-/** Returns a plain name for a file: the names of languages and sizes are the user's. */
-export const fileName = (...parts: readonly (string | number)[]): string =>
-  parts.map(part => String(part).replaceAll(/[^\w.-]+/g, '_')).join('-');
 
 /** Draws loss against compute, log-log, with the fitted lines on the lower envelopes. */
 export function lossComputeFigures({ curves, fits, targets }: StudyView): Figure[] {

@@ -1,7 +1,9 @@
 /** The page of a study: findings, figures and tables. While a part has nothing to show, it says what it waits for. */
+
+import type { Figure } from './figure.js';
 import { contentsHtml, escapeHtml, footerHtml, htmlPage, type Section, sectionsHtml, table } from './page.js';
 import { contourFigures } from './study-contours.js';
-import { type Figure, languageFigures, lossComputeFigures, transferFigures } from './study-figures.js';
+import { languageFigures, lossComputeFigures, transferFigures } from './study-figures.js';
 import { studyFindings } from './study-findings.js';
 import { probeFigures } from './study-probes.js';
 import { forgettingFigures, replayFigures } from './study-source.js';

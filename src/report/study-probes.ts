@@ -1,7 +1,9 @@
 /** A study's figures of probes: how copying and induction go along runs, beside the loss. */
+
+import { type Figure, fileName } from './figure.js';
 import { percent, short } from './numbers.js';
 import { NOUNS } from './probes.js';
-import { type Figure, fileName, titleOf } from './study-figures.js';
+import { titleOf } from './study-figures.js';
 import { curvesPlot, type Group, lookOf, STRATEGY_LOOKS } from './study-plots.js';
 import { bySeed, type StudyCurve, type StudyCurvePoint, type StudyView } from './study-view.js';
 

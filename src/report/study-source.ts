@@ -1,7 +1,8 @@
 /** A study's figures of replay and of forgetting, after figure 5 of Zheng et al. (2024). */
 import * as Plot from '@observablehq/plot';
+import { type Figure, fileName } from './figure.js';
 import { short, signed } from './numbers.js';
-import { type Figure, figureBySize, fileName, LOSS, titleOf } from './study-figures.js';
+import { figureBySize, LOSS, titleOf } from './study-figures.js';
 import { curvesPlot, type Dot, type Group, type LegendEntry, lookOf } from './study-plots.js';
 import { bySeed, type StudyCurve, type StudyView, shareOf, sizesOf, sourceLossRise } from './study-view.js';
 

@@ -1,6 +1,7 @@
 /** The first screen of a study's page: how far it is, and each finding with its verdict, numbers and a small figure. */
+
+import type { Figure } from './figure.js';
 import { escapeHtml } from './page.js';
-import type { Figure } from './study-figures.js';
 import { studyFindings } from './study-findings.js';
 import type { Finding, Verdict } from './study-verdicts.js';
 import type { StudyView } from './study-view.js';

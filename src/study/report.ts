@@ -1,6 +1,7 @@
 /** The report of a study: its page, its figures, and the files that they come from. */
+
+import { type Figure, fileName } from '../report/figure.js';
 import { pngOf, standaloneSvg } from '../report/picture.js';
-import { type Figure, fileName } from '../report/study-figures.js';
 import { pageOfStudy, partsOf, type StudyParts } from '../report/study-page.js';
 import type { LanguageFits, StudyCurve, StudyView } from '../report/study-view.js';
 import { lineOf } from './plan.js';
