@@ -1,6 +1,6 @@
 /** Files that others made: what is no regular file is refused at once by every reader, and JSON has bounds. */
 import { execFileSync } from 'node:child_process';
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, truncateSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { readAudit } from '../src/audit/report.js';
@@ -80,6 +80,14 @@ describe('JSON', () => {
     }
     const text = JSON.stringify({ a: '[{\\"'.repeat(1000), b: '\\', c: ['[', { d: '\\"[' }] });
     expect(parseJson(text)).toEqual(JSON.parse(text));
+  });
+
+  test('longer than a string can be is refused unread', () => {
+    const path = write('long.json', '{}');
+    truncateSync(path, 2 ** 29);
+    expect(() => readJson(path)).toThrow(
+      /^'.*long.json' has 536870912 bytes; such a file is read at once, and has at most 536870888$/,
+    );
   });
 
   test('of a key that comes twice has the last value; __proto__ is a key', () => {

@@ -2,9 +2,8 @@
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type HttpBindings, serve } from '@hono/node-server';
-import { Hono } from 'hono';
-import { stream } from 'hono/streaming';
+import type { HttpBindings, serve } from '@hono/node-server';
+import type { Hono } from 'hono';
 import { messageOf, UserError } from '../errors.js';
 import { LIVE_POLICY, type LivePage, livePageHtml, updateOf } from '../report/live.js';
 import { type Listener, listenerOf } from './listener.js';
@@ -82,6 +81,7 @@ export async function serveWatch(folder: string, port: number): Promise<WatchSer
     isLooking = false;
   };
 
+  const { serve, Hono, stream } = await loadServer();
   const app = new Hono<{ Bindings: HttpBindings }>();
   app.use(async (context, next) => {
     context.header('Cache-Control', 'no-store');
@@ -111,7 +111,7 @@ export async function serveWatch(folder: string, port: number): Promise<WatchSer
   });
   app.onError((error, context) => context.text(`${messageOf(error)}\n`, 500));
 
-  const server = await listen(app, port);
+  const server = await listen(serve, app, port);
   const close = () => {
     closing.abort();
     server.close();
@@ -129,9 +129,22 @@ function lastValue<From, To>(make: (from: From) => To): (from: From) => To {
   };
 }
 
-function listen(app: Hono<{ Bindings: HttpBindings }>, port: number): Promise<Server> {
+/**
+ * Loads the packages that serve when they are needed: they load Node's own web classes, whose WebAssembly takes 8 GB of
+ * addresses. Where a process may have less (`ulimit -v`), everything else works without them.
+ */
+async function loadServer() {
+  const [{ serve }, { Hono }, { stream }] = await Promise.all([
+    import('@hono/node-server'),
+    import('hono'),
+    import('hono/streaming'),
+  ]);
+  return { serve, Hono, stream };
+}
+
+function listen(start: typeof serve, app: Hono<{ Bindings: HttpBindings }>, port: number): Promise<Server> {
   return new Promise((resolve, reject) => {
-    const server = serve({ fetch: app.fetch, hostname: ADDRESS, port }, () => resolve(server)) as Server;
+    const server = start({ fetch: app.fetch, hostname: ADDRESS, port }, () => resolve(server)) as Server;
     server.once('error', (error: NodeJS.ErrnoException) =>
       reject(
         error.code === 'EADDRINUSE'

@@ -1,10 +1,10 @@
-import { copyFileSync, readFileSync } from 'node:fs';
+import { copyFileSync, readFileSync, truncateSync } from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { parquetWriteBuffer } from 'hyparquet-writer';
 import { describe, expect, test } from 'vitest';
 import { readDocuments } from '../../src/data/documents.js';
-import { UserError } from '../../src/errors.js';
+import { messageOf, UserError } from '../../src/errors.js';
 import { documentsOf, partsOf, temporaryFolder } from './temporary.js';
 
 const { folder, write } = temporaryFolder();
@@ -120,6 +120,13 @@ describe('what cannot be read', () => {
     ['a block of Zstandard that repeats a byte', 'zeros.txt.zst', () => zstdOfZeros(2000)],
   ])('what expands to far more than a text does: %s', async (_, name, data) => {
     expect(await failureOf(name, data())).toMatch(/expands to more than 200 times its size/);
+  });
+
+  test('a line without an end', async () => {
+    const path = write('endless.jsonl', '');
+    truncateSync(path, 2 ** 28 + 1);
+    const error = await partsOf(path).catch(messageOf);
+    expect(error).toMatch(/^'.*endless.jsonl' line 1 is longer than 268435456 characters; each line must be one JSON/);
   });
 
   test('a missing file', async () => {

@@ -9,6 +9,7 @@ import { readRun } from '../../src/report/runs.js';
 import { DivergedError } from '../../src/run/context.js';
 import { resumeRun } from '../../src/run/run.js';
 import { GradientPass } from '../../src/train/gradients.js';
+import { runCommand } from '../support/command.js';
 import { useDevice } from '../support/gpu.js';
 import { bytesOf, useSmallRuns } from '../support/small-runs.js';
 
@@ -128,6 +129,29 @@ describe('what goes wrong loses nothing', () => {
     expect(steps.map(({ lossScale }) => lossScale)).toEqual(Array.from({ length: 15 }, (_, i) => 2 ** (15 - i)));
     // a skipped step leaves the weights as they were, so that these are good
     expect(listCheckpoints(run('storm')).map(({ step }) => step)).toEqual([0, 4, 8, 12]);
+
+    const command = [
+      '--from',
+      from,
+      '--out',
+      run('storm-command'),
+      '--source',
+      `en=${data('en')}`,
+      '--precision',
+      'f16',
+    ];
+    const lengths = [
+      '--tokens',
+      String(40 * 128),
+      '--context-length',
+      '32',
+      '--batch-tokens',
+      '128',
+      '--deterministic',
+    ];
+    const { status, stderr } = await runCommand(root, ['cpt', ...command, ...lengths]);
+    expect(stderr).toMatch(/^error: step 16: gradients overflow in f16 at every loss scale.*Use precision f32/m);
+    expect(status).toBe(1);
   });
 
   test('a checkpoint that is cut off, or does not fit its config.json', async () => {

@@ -17,7 +17,9 @@ export function runCommand(
       [join(packageRoot, 'dist/src/cli/main.js'), ...parameters],
       { cwd, env: { ...process.env, ...environment } },
       (error, stdout, stderr) => {
-        resolve({ status: typeof error?.code === 'number' ? error.code : 0, stdout, stderr });
+        // without a number, a signal ended it
+        const status = error === null ? 0 : typeof error.code === 'number' ? error.code : 1;
+        resolve({ status, stdout, stderr });
       },
     );
   });
