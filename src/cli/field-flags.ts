@@ -101,6 +101,7 @@ function fieldOption(field: FieldName): Option {
   const option = new Option(`--${kebab(field)} ${type === 'boolean' ? '[value]' : '<value>'}`, description);
   if (type === 'number') option.argParser(parseNumber);
   if (type === 'boolean') option.choices(['true', 'false']).preset('true');
+  if (type === 'union') option.argParser(text => (/^\d+$/.test(text) ? Number(text) : text));
   if (schema.def.type === 'enum') option.choices(Object.values<string>(schema.def.entries));
   return option;
 }

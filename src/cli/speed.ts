@@ -4,6 +4,7 @@ import { messageOf } from '../errors.js';
 import { cacheFolder } from '../files.js';
 import { type DryRun, openDevice, presetSize, type RunConfig } from '../index.js';
 import { median } from '../median.js';
+import { percent } from '../report/numbers.js';
 import { evaluationCost } from '../run/evaluations.js';
 import { microBatchFlops, probeFlops, type SpeedProbe, timeMicroBatch, timeProbe } from '../run/speed.js';
 import { variantsForStart } from '../run/variants.js';
@@ -73,8 +74,8 @@ const PROBES: readonly SpeedProbe[] = [
 const SLOWEST = 2e9;
 /** A micro-batch that is expected to take longer than this is not tried. */
 const MOST_SECONDS = 2;
-/** How many times as long a step takes where layers are recomputed: the forward pass, a third of it, runs once more. */
-const RECOMPUTED = 4 / 3;
+/** How many times as long a step takes: the forward pass, a third of it, runs once more in layers that are recomputed. */
+const recomputed = (every: number): number => 1 + 1 / (3 * every);
 
 /**
  * Times a few micro-batches of the run itself where they are quick, with the kernels that were tuned for it before. For
@@ -104,7 +105,9 @@ export async function measureRun({ run, memory, adapter }: DryRun, config: RunCo
           `by the FLOP/s of the preset '${timed!.preset}', timed on ${adapter.name}, ` +
           'since a micro-batch of the run takes too long to be tried';
         if (run.checkpointing === 'none') return timeOf(speed, basis);
-        return timeOf(speed / RECOMPUTED, `${basis}, and a third more for checkpointing`);
+        const every = run.checkpointing === 'layer' ? 1 : run.checkpointing;
+        const more = every === 1 ? 'a third' : percent(recomputed(every) - 1);
+        return timeOf(speed / recomputed(every), `${basis}, and ${more} more for checkpointing`);
       }
       const variants = await variantsForStart(adapter, run, { ...config, tuneSeconds: 0 }, { folder: cacheFolder() });
       const seconds = await timeMicroBatch(device, run, variants);

@@ -22,9 +22,13 @@ export interface BatchShape {
   readonly T: number;
 }
 
-/** What the backward pass recomputes instead of keeping: nothing, or all of a layer but its input. */
+/** Which layers the backward pass recomputes from their inputs, in place of keeping what they made: none, or each. */
 export const CHECKPOINTING = ['none', 'layer'] as const;
-export type Checkpointing = (typeof CHECKPOINTING)[number];
+/** A number k ≥ 2 is for each k-th layer, from the first on. */
+export type Checkpointing = (typeof CHECKPOINTING)[number] | number;
+
+const isRecomputed = (layer: number, checkpointing: Checkpointing): boolean =>
+  checkpointing === 'layer' || (checkpointing !== 'none' && layer % checkpointing === 0);
 
 /** Traces the forward pass: token rows [B*T] → logits [B*T, V] in f32. */
 export function traceLogits(graph: Graph, model: ForwardTensors, tokens: TokenRows, shape: BatchShape): Tensor {
@@ -93,7 +97,7 @@ function traceHidden(
   model: ForwardTensors,
   tokens: TokenRows,
   shape: BatchShape,
-  { checkpointing, branches }: Pick<LossOptions, 'checkpointing' | 'branches'> = {},
+  { checkpointing = 'none', branches }: Pick<LossOptions, 'checkpointing' | 'branches'> = {},
 ): Tensor {
   graph.scope = 'model.';
   const attend = branches
@@ -102,7 +106,7 @@ function traceHidden(
   let x = embedding(graph, model.weight(EMBEDDING), tokens);
   for (let layer = 0; layer < model.config.numHiddenLayers; layer++) {
     const trace = (input: Tensor) => traceLayer(graph, model, layer, input, attend);
-    x = checkpointing === 'layer' ? graph.checkpoint(x, trace) : trace(x);
+    x = isRecomputed(layer, checkpointing) ? graph.checkpoint(x, trace) : trace(x);
   }
   return x;
 }

@@ -44,7 +44,8 @@ async function smallerOf(config: RunConfig, from: string | undefined) {
   while (microBatch > 1 && sequences % microBatch !== 0) microBatch--;
   const changes: { readonly change: Partial<RunConfig>; readonly flag: string }[] = [];
   if (microBatch > 0) changes.push({ change: { microBatch }, flag: `--micro-batch ${microBatch}` });
-  if (run.checkpointing === 'none') changes.push({ change: { checkpointing: 'layer' }, flag: '--checkpointing layer' });
+  if (run.checkpointing !== 'layer')
+    changes.push({ change: { checkpointing: 'layer' }, flag: '--checkpointing layer' });
   for (const { change, flag } of changes) {
     const { memory: less } = await dryRun({ ...config, ...change }, { from });
     if (less.peak < memory.peak) {

@@ -72,8 +72,12 @@ const trainFields = {
     .regex(/^\d+(\.\d+)?\s?(MB|GB|MiB|GiB)$/, { error: 'it is no size such as 24GB, 16GiB or 500MB' })
     .describe('what a run may take of the device, as in 24GB: microBatch, then checkpointing and momentType follow it'),
   checkpointing: z
-    .enum(CHECKPOINTING)
-    .describe('layer: keep only the input of each layer and compute the rest again in the backward pass'),
+    .union([z.enum(CHECKPOINTING), z.number().int().min(2)], {
+      error: `it must be ${CHECKPOINTING.join(', ')} or a whole number of layers, at least 2`,
+    })
+    .describe(
+      'layer: keep only the input of each layer, compute the rest again in the backward pass; 2: of each second',
+    ),
   learningRate: z
     .number()
     .positive()

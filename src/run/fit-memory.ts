@@ -2,6 +2,7 @@
 import { UserError } from '../errors.js';
 import type { AdapterDescription } from '../gpu/adapters.js';
 import { mebibytes } from '../gpu/memory.js';
+import type { Checkpointing } from '../model/llama.js';
 import type { RunConfig } from './config.js';
 import { runMemory } from './memory.js';
 import type { ResolvedRun } from './resolve.js';
@@ -14,8 +15,9 @@ function bytesOfSize(size: string): number {
 
 /**
  * Resolves a run so that it fits `config.memory`. Of these the first that fits is taken, each with the largest
- * micro-batch that does: the run as it is configured; with `checkpointing: layer`, which takes a third more time; with
- * moments in 8 bits, which change the numbers a little; with both. A `microBatch` that is given stays.
+ * micro-batch that does: the run as it is configured; with each fourth layer recomputed, each second, each, which takes
+ * up to a third more time; with moments in 8 bits, which change the numbers a little; with these and layers recomputed.
+ * A `microBatch` that is given stays.
  * @throws UserError as `resolve`, or when nothing fits, with the least that the run takes.
  */
 export function fitMemory(
@@ -27,7 +29,7 @@ export function fitMemory(
   const fits = (run: ResolvedRun) => runMemory(adapter, run).peak <= most;
   const configured = resolve(config);
   let least = configured;
-  for (const change of changesOf(config)) {
+  for (const change of changesOf(config, configured.model.numHiddenLayers)) {
     const runs = microBatchesOf(config, configured).map(microBatch => resolve({ ...config, ...change, microBatch }));
     least = runs.at(-1)!;
     if (!fits(least)) continue;
@@ -41,14 +43,12 @@ export function fitMemory(
 }
 
 /** What is changed in a configuration, from the cheapest on. */
-function changesOf({ checkpointing, momentType }: RunConfig): readonly Partial<RunConfig>[] {
-  const less = [{ checkpointing: 'layer' }, { momentType: '8bit' }] as const;
-  const [recompute, round] = less;
-  const all: readonly Partial<RunConfig>[] = [{}, recompute, round, { ...recompute, ...round }];
-  return all.filter(
-    change =>
-      !(checkpointing === 'layer' && 'checkpointing' in change) && !(momentType === '8bit' && 'momentType' in change),
-  );
+function changesOf({ checkpointing, momentType }: RunConfig, layers: number): readonly Partial<RunConfig>[] {
+  const choices: readonly Checkpointing[] = [...[4, 2].filter(every => every <= layers), 'layer'];
+  const more = checkpointing === 'none' ? choices.map(every => ({ checkpointing: every })) : [];
+  const recompute: readonly Partial<RunConfig>[] = [{}, ...more];
+  if (momentType === '8bit') return recompute;
+  return [...recompute, ...recompute.map(change => ({ ...change, momentType: '8bit' as const }))];
 }
 
 /** The micro-batches that divide a run's batch, from the one that it would have down; alone the one that is given. */

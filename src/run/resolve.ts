@@ -66,7 +66,7 @@ export const resolvedSchema = z.object({
   batchTokens: count,
   microBatch: count,
   // these are the values of runs from before there was a choice
-  checkpointing: z.enum(CHECKPOINTING).default('none'),
+  checkpointing: z.union([z.enum(CHECKPOINTING), count]).default('none'),
   precision: z.enum(PRECISIONS).default('f32'),
   momentType: z.enum(MOMENT_TYPES).default('f32'),
   weightType: z.enum(WEIGHT_TYPES).default('f32'),

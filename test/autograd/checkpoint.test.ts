@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { Graph } from '../../src/autograd/graph.js';
 import { layOut } from '../../src/autograd/layout.js';
 import type { Tensor } from '../../src/autograd/tensor.js';
-import { createModel, type ModelConfig } from '../../src/index.js';
+import { type Checkpointing, createModel, type ModelConfig } from '../../src/index.js';
 import { linear } from '../../src/ops/linear.js';
 import { rope, ropeTable } from '../../src/ops/rope.js';
 import { swigluLinear } from '../../src/ops/swiglu.js';
@@ -93,7 +93,7 @@ describe('checkpointing of layers', () => {
   const random = new Random(5);
   const sequences = Uint32Array.from({ length: B * (T + 1) }, () => random.integer(131));
 
-  async function pass(config: ModelConfig, checkpointing: 'none' | 'layer') {
+  async function pass(config: ModelConfig, checkpointing: Checkpointing) {
     const model = await createModel(context.device, config, { seed: 8 });
     await disturbVectors(model);
     const made = await GradientPass.create(model, { B, T }, { checkpointing });
@@ -113,19 +113,26 @@ describe('checkpointing of layers', () => {
     ['norms of Q and K', { ...shape(3, true), qkNorm: true }],
   ])('loss and every gradient are the same bits: %s', async (_, config) => {
     const kept = await pass(config, 'none');
-    const again = await pass(config, 'layer');
-    expect(again.loss).toBe(kept.loss);
-    expect(again.gradients).toEqual(kept.gradients);
+    for (const checkpointing of ['layer', 2, 3] as const) {
+      const again = await pass(config, checkpointing);
+      expect(again.loss).toBe(kept.loss);
+      expect(again.gradients).toEqual(kept.gradients);
+    }
     expect([...kept.gradients.values()].every(gradient => gradient.some(value => value !== 0))).toBe(true);
   });
 
   test('a further layer costs its input, [R, C], alone; kept, it costs all that it saves', async () => {
-    const bytes = async (layers: number, checkpointing: 'none' | 'layer') =>
+    const bytes = async (layers: number, checkpointing: Checkpointing) =>
       (await pass(shape(layers, true), checkpointing)).bytes;
     const R = B * T;
     const layerSaves = 4 * R * (5 * 48 + 2 * 24 + 2 * 90); // norms, q, k, v, mixed, sum, gate and up, at least
     expect((await bytes(8, 'layer')) - (await bytes(3, 'layer'))).toBe(5 * 4 * R * 48);
     expect((await bytes(8, 'none')) - (await bytes(3, 'none'))).toBeGreaterThan(5 * layerSaves);
     expect(await bytes(8, 'layer')).toBeLessThan((await bytes(8, 'none')) / 2);
+    // of six more layers, every third is recomputed: two cost their inputs, and four all
+    const [kept, third] = await Promise.all(
+      (['none', 3] as const).map(async every => (await bytes(9, every)) - (await bytes(3, every))),
+    );
+    expect(third! - 2 * 4 * R * 48).toBeCloseTo((4 / 6) * kept!, -1);
   });
 });

@@ -18,6 +18,15 @@ test('a run that is too large to be tried takes the speed of a small model, and 
   expect(time.tokensPerSecond * 1e11).toBeCloseTo(time.flopsPerSecond, 0);
 });
 
+test.each([
+  ['layer', 'a third'],
+  [2, '17%'],
+])('checkpointing %s takes %s more', async (checkpointing, more) => {
+  const time = await measureRun(planned({ checkpointing }), config);
+  if ('missing' in time) expect.fail(time.missing);
+  expect(time.basis).toMatch(new RegExp(`too long to be tried, and ${more} more for checkpointing$`));
+});
+
 test('where the adapter would refuse the run, or cannot be timed, the time is not known', async () => {
   expect(await measureRun(planned({}, ['a buffer']), config)).toEqual({ missing: 'this adapter would refuse the run' });
   const gone = { ...planned(), adapter: { ...adapter, name: 'an adapter that was taken out' } };

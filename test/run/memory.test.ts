@@ -131,6 +131,7 @@ describe('a dry run', () => {
       whole: await peakOf({}),
       four: await peakOf({ microBatch: 4 }),
       one: await peakOf({ microBatch: 1 }),
+      second: await peakOf({ microBatch: 1, checkpointing: 2 }),
       layer: await peakOf({ microBatch: 1, checkpointing: 'layer' }),
       coded: await peakOf({ microBatch: 1, momentType: '8bit' }),
       both: await peakOf({ microBatch: 1, momentType: '8bit', checkpointing: 'layer' }),
@@ -139,12 +140,14 @@ describe('a dry run', () => {
     expect(await fitted(peaks.whole)).toEqual([8, 'none', 'f32']);
     expect(await fitted(peaks.whole - 1)).toEqual([4, 'none', 'f32']);
     expect(await fitted(peaks.one)).toEqual([1, 'none', 'f32']);
+    expect(await fitted(peaks.second)).toEqual([1, 2, 'f32']);
+    expect(await fitted(peaks.second - 1)).toEqual([1, 'layer', 'f32']);
     expect(await fitted(peaks.layer)).toEqual([1, 'layer', 'f32']);
     expect(peaks.coded, 'of these, moments take more than activations').toBeLessThan(peaks.layer);
     expect((await fitted(peaks.layer - 1)).slice(1)).toEqual(['none', '8bit']);
     expect(await fitted(peaks.both)).toEqual([1, 'layer', '8bit']);
     // what is given stays
-    expect(await fitted(peaks.whole - 1, { microBatch: 8 })).toEqual([8, 'layer', 'f32']);
+    expect(await fitted(peaks.whole - 1, { microBatch: 8 })).toEqual([8, 4, 'f32']);
     expect((await fitted(peaks.four, { momentType: '8bit' })).slice(1)).toEqual(['none', '8bit']);
     await expect(fitted(peaks.both - 1)).rejects.toThrow(
       /the run takes \d+ MiB at least \(microBatch 1, checkpointing layer, momentType 8bit\); use precision f16/,
