@@ -97,15 +97,9 @@ export { type Distribution, distribution, type SamplingSettings, sample } from '
 export type { FinishReason, Generated } from './generate/sequence.js';
 export { type Decode, TextStream } from './generate/text.js';
 export type { CacheShape } from './generate/traced-cache.js';
-export {
-  type AdapterChoice,
-  type AdapterDescription,
-  chooseAdapter,
-  type LiveAdapter,
-  listAdapters,
-  type SubgroupMatrix,
-} from './gpu/adapters.js';
+export { type AdapterDescription, type LiveAdapter, listAdapters, type SubgroupMatrix } from './gpu/adapters.js';
 export type { BufferRange, BufferUsage, DeviceBuffer } from './gpu/buffer.js';
+export { type AdapterChoice, chooseAdapter } from './gpu/choose-adapter.js';
 export type { LineOrigin } from './gpu/compile.js';
 export { type Counters, Device, type DeviceOptions, openDevice } from './gpu/device.js';
 export type { Memory } from './gpu/memory.js';

@@ -27,7 +27,7 @@ export function engines(adapter: AdapterDescription, folder = PEERS): EngineChoi
   const javascript = (module: string, bundled: boolean): EngineCommand => ({
     command: process.execPath,
     arguments: [serve, module, adapter.name, ...(bundled ? ['bundled'] : [])],
-    environment: ENVIRONMENT,
+    environment: { ...ENVIRONMENT, ...adapter.order },
   });
   const peer = (name: string, packages: readonly string[], module: string, bundled: boolean) => ({
     name,

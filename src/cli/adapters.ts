@@ -21,11 +21,16 @@ const SHOWN_FEATURES = [
 /** The command `adapters`. */
 export async function adapters(terminal: Terminal, options: { adapter?: string }): Promise<CommandResult> {
   const { choice } = await chooseAdapter(options.adapter);
-  for (const [i, adapter] of choice.adapters.entries()) {
+  for (const adapter of choice.adapters) {
     const table = makeTable([]);
     table.push(
-      ['adapter', `#${i + 1} ${adapter.name}`],
+      ['adapter', `#${adapter.number} ${adapter.name}`],
+      ...(adapter.pci ? [['PCI address', adapter.pci] as [string, string]] : []),
+      ...(adapter.uuid ? [['UUID', adapter.uuid] as [string, string]] : []),
       ...(adapter.hiddenBy ? [['cannot be opened', `hidden by '${adapter.hiddenBy}'`] as [string, string]] : []),
+      ...Object.entries(adapter.order ?? {}).map(
+        ([name, value]) => ['opened by', `${name}=${value}`] as [string, string],
+      ),
       ['kind', adapter.kind],
       ['driver', adapter.driver],
       ['subgroup', showLanes(adapter.subgroupSizes)],

@@ -15,7 +15,10 @@ export const modelOption = (): Option =>
   new Option('--model <checkpoint>', 'checkpoint, model folder, or run (its latest checkpoint)').makeOptionMandatory();
 
 export const adapterOption = (): Option =>
-  new Option('--adapter <name>', 'adapter, by a part of its name or its number (or set BABELGRAD_ADAPTER)');
+  new Option(
+    '--adapter <name>',
+    'adapter, by a part of its name, its number, pci: or uuid: (or set BABELGRAD_ADAPTER)',
+  );
 
 export const precisionOption = (): Option =>
   new Option('--precision <type>', 'of matrices and activations').choices(PRECISIONS).default('f32');

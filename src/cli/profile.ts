@@ -79,7 +79,7 @@ async function profileAlone(terminal: Terminal, options: ProfileCommandOptions):
     return { ...told, ...showPlans(terminal, listPlans(adapter, profiled, { ...tensors, ...held })) };
   }
   checkTimestamps(adapter);
-  const device = await openDevice({ adapter: adapter.name });
+  const device = await openDevice({ adapter: `#${adapter.number}` });
   try {
     const model = folder
       ? await loadModel(device, folder, { ...tensors, onNote: terminal.note })

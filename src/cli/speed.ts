@@ -91,7 +91,7 @@ export async function measureRun({ run, memory, adapter }: DryRun, config: RunCo
   });
   const stepFlops = microBatchFlops(run);
   try {
-    const device = await openDevice({ adapter: adapter.name });
+    const device = await openDevice({ adapter: `#${adapter.number}` });
     try {
       let speed = SLOWEST;
       let timed: SpeedProbe | undefined;

@@ -1,20 +1,30 @@
-/** The adapters of this machine, and which one is used. */
-import { messageOf, UserError } from '../errors.js';
+/** The adapters of this machine. */
+import { messageOf } from '../errors.js';
 import { nativeError } from '../natives.js';
 import { withoutWarnings } from './dawn-warnings.js';
+import { orderFor, type Variables, withVariables } from './device-order.js';
 import { type BundledDriver, prepareDrivers } from './drivers.js';
+import { type VulkanDevice, vulkanDevices } from './vulkan.js';
 
 /** An adapter as Dawn reports it. */
 export interface AdapterDescription {
+  /** Its number in the list of all adapters, best first, from 1: `--adapter '#1'` takes it. */
+  readonly number: number;
   /** The device name, by which `--adapter` finds it. */
   readonly name: string;
+  /** The PCI address, `0000:03:00.0`, where the driver gives one (Linux). */
+  readonly pci?: string | undefined;
+  /** The UUID that the driver gives the device (Linux). A driver on the CPU has the same on all machines. */
+  readonly uuid?: string | undefined;
   readonly vendor: string;
   readonly architecture: string;
   /**
-   * The name of an earlier adapter that has this name in its own, often the same: Dawn finds an adapter by a part of
-   * its name and takes the first, so that this one cannot be opened, and what stands here is true of the other.
+   * The name of an earlier adapter that has this name in its own, often the same, where no order of devices could be
+   * had in which Dawn opens this one. What stands here is true of the other.
    */
   readonly hiddenBy?: string | undefined;
+  /** The variables by which another program that goes by names finds this one, where it needs any. */
+  readonly order?: Variables | undefined;
   /** The driver with its version. */
   readonly driver: string;
   readonly kind: 'hardware' | 'system software' | 'bundled software';
@@ -38,13 +48,6 @@ export interface SubgroupMatrix {
   readonly K: number;
 }
 
-/** The adapter that was chosen, the reason, and the others. */
-export interface AdapterChoice {
-  readonly chosen: AdapterDescription;
-  readonly reason: string;
-  readonly adapters: readonly AdapterDescription[];
-}
-
 export interface LiveAdapter {
   /** @internal */
   readonly adapter: GPUAdapter;
@@ -52,8 +55,6 @@ export interface LiveAdapter {
 }
 
 const PREFERENCE: readonly AdapterDescription['kind'][] = ['hardware', 'system software', 'bundled software'];
-/** The names that people use for a driver, and what its adapter calls itself. */
-const ALIASES: Readonly<Record<string, string>> = { lavapipe: 'llvmpipe' };
 /** The feature by which a kernel asks for subgroups of a size. */
 export const SIZE_CONTROL = 'subgroup-size-control';
 const ABSENT_NAME = '(no such adapter)';
@@ -73,9 +74,9 @@ function flags(checked: boolean, name: string): string[] {
 }
 
 /**
- * Dawn's instances, one for each set of flags, kept for the life of the process. Dawn goes on polling an instance for a
- * moment after its last device is closed, and crashes if the instance was collected meanwhile. They do not keep Node.js
- * from exiting.
+ * Dawn's instances, one for each set of flags and order of devices, kept for the life of the process. Dawn goes on
+ * polling an instance for a moment after its last device is closed, and crashes if the instance was collected
+ * meanwhile. They do not keep Node.js from exiting.
  */
 const instances = new Map<string, GPU>();
 
@@ -88,17 +89,17 @@ async function loadDawn(): Promise<typeof import('webgpu')> {
   }
 }
 
-async function instanceFor(checked: boolean, name: string): Promise<GPU> {
+/** Asks for an adapter by its name, with variables set. Dawn looks at the devices before its call returns. */
+async function requestAdapter(checked: boolean, name: string, variables: Variables = {}): Promise<GPUAdapter | null> {
   const { create } = await loadDawn();
   const wanted = flags(checked, name);
-  const key = wanted.join(' ');
-  const instance = instances.get(key) ?? create(wanted);
-  instances.set(key, instance);
-  return instance;
+  const key = JSON.stringify([wanted, variables]);
+  return withVariables(variables, () => {
+    const instance = instances.get(key) ?? create(wanted);
+    instances.set(key, instance);
+    return withoutWarnings(() => instance.requestAdapter());
+  });
 }
-
-/** Asks for the adapter of an instance. Dawn looks at it before the call returns. */
-const requestAdapter = (instance: GPU): Promise<GPUAdapter | null> => withoutWarnings(() => instance.requestAdapter());
 
 /**
  * Returns every adapter that Dawn accepts, best first.
@@ -110,15 +111,30 @@ const requestAdapter = (instance: GPU): Promise<GPUAdapter | null> => withoutWar
 export async function listAdapters(checked = false): Promise<LiveAdapter[]> {
   const bundled = await prepareDrivers();
   const names = await adapterNames(checked);
-  const live: LiveAdapter[] = [];
+  const devices = vulkanDevices();
+  const found: { adapter: GPUAdapter; described: Omit<AdapterDescription, 'number'> }[] = [];
   for (const [i, name] of names.entries()) {
-    const adapter = await requestAdapter(await instanceFor(checked, name));
-    const hiddenBy = names.slice(0, i).find(other => other.includes(name));
-    const described = adapter && describe(name, adapter, bundled);
-    if (adapter && described) live.push({ adapter, description: hiddenBy ? { ...described, hiddenBy } : described });
+    const device = deviceOf(names, i, devices);
+    const before = names.slice(0, i).find(other => other.includes(name));
+    const order = before === undefined ? undefined : device && orderFor(device, vulkanDevices);
+    const adapter = await requestAdapter(checked, name, order);
+    if (!adapter) continue;
+    const { pci, uuid } = device ?? {};
+    const hiddenBy = order ? undefined : before;
+    found.push({ adapter, described: { ...describe(name, adapter, bundled), pci, uuid, hiddenBy, order } });
   }
-  const rank = (a: LiveAdapter) => PREFERENCE.indexOf(a.description.kind);
-  return live.sort((a, b) => rank(a) - rank(b));
+  const rank = ({ kind }: Omit<AdapterDescription, 'number'>) => PREFERENCE.indexOf(kind);
+  return found
+    .sort((a, b) => rank(a.described) - rank(b.described))
+    .map(({ adapter, described }, i) => ({ adapter, description: { number: i + 1, ...described } }));
+}
+
+/** Returns the device of an adapter: as the adapter is among its namesakes. Undefined where the lists differ. */
+function deviceOf(names: readonly string[], i: number, devices: readonly VulkanDevice[]): VulkanDevice | undefined {
+  const [name] = names.slice(i);
+  const namesakes = devices.filter(device => device.name === name);
+  const count = (all: readonly string[]) => all.filter(other => other === name).length;
+  return namesakes.length === count(names) ? namesakes[count(names.slice(0, i))] : undefined;
 }
 
 /**
@@ -126,16 +142,15 @@ export async function listAdapters(checked = false): Promise<LiveAdapter[]> {
  * exist, its error does.
  */
 async function adapterNames(checked: boolean): Promise<string[]> {
-  const instance = await instanceFor(checked, ABSENT_NAME);
   try {
-    await requestAdapter(instance);
+    await requestAdapter(checked, ABSENT_NAME);
     return [];
   } catch (error) {
     return [...messageOf(error).matchAll(/ \* backend: '[^']*', name: '(.*)'$/gm)].map(match => match[1]!);
   }
 }
 
-function describe(name: string, adapter: GPUAdapter, bundled: BundledDriver): AdapterDescription {
+function describe(name: string, adapter: GPUAdapter, bundled: BundledDriver): Omit<AdapterDescription, 'number'> {
   const { info } = adapter;
   const limits: Record<string, number> = {};
   for (const key in adapter.limits) limits[key] = adapter.limits[key as keyof GPUSupportedLimits] as number;
@@ -189,64 +204,4 @@ function subgroupMatrices(info: GPUAdapterInfo): SubgroupMatrix[] {
     N,
     K,
   }));
-}
-
-/**
- * Chooses an adapter: `requested` (or the environment's BABELGRAD_ADAPTER) is a part of its name, driver or kind, or
- * `#2` for the second of the list. Otherwise a hardware adapter comes before a software driver of the system, and that
- * before the bundled one.
- * @throws UserError when there is no adapter, or none that matches, or only one that Dawn cannot open.
- */
-export async function chooseAdapter(
-  requested = process.env.BABELGRAD_ADAPTER,
-  checked = false,
-): Promise<{ live: LiveAdapter; choice: AdapterChoice }> {
-  const all = await listAdapters(checked);
-  const adapters = all.map(live => live.description);
-  if (all.length === 0) throw new UserError(await noAdapterMessage());
-  const number = /^#(\d+)$/.exec(requested ?? '')?.[1];
-  const live = number === undefined ? named(all, requested) : all[Number(number) - 1];
-  if (!live) {
-    const names = adapters.map((a, i) => `#${i + 1} '${a.name}' (${a.driver})`).join(', ');
-    throw new UserError(
-      `no adapter matches '${requested}'; this machine has ${names}. A part of a name is enough, or #1 for the first.`,
-    );
-  }
-  const chosen = live.description;
-  if (chosen.hiddenBy) throw new UserError(hiddenMessage(adapters.indexOf(chosen) + 1, chosen));
-  const alike = adapters.filter(({ name }) => name === chosen.name).length;
-  const why = requested
-    ? `asked for by '${requested}'`
-    : chosen.kind === 'hardware'
-      ? 'hardware comes before software'
-      : `no hardware adapter was found; ${chosen.kind} is the best of what is left`;
-  const reason = alike > 1 ? `${why}; the first of ${alike} of this name` : why;
-  return { live, choice: { chosen, reason, adapters } };
-}
-
-/** Returns the first that has a name, else the first that matches; those that can be opened come before the others. */
-function named(all: readonly LiveAdapter[], requested: string | undefined): LiveAdapter | undefined {
-  const ordered = [...all].sort((a, b) => Number(!!a.description.hiddenBy) - Number(!!b.description.hiddenBy));
-  if (!requested) return ordered[0];
-  const exact = ordered.find(({ description }) => description.name === requested);
-  return exact ?? ordered.find(({ description }) => matches(description, requested));
-}
-
-/** Says why an adapter cannot be opened, and what puts it first. */
-const hiddenMessage = (number: number, { name, hiddenBy }: AdapterDescription): string =>
-  `adapter #${number}, '${name}', cannot be told apart from '${hiddenBy}': Dawn opens the first adapter whose name ` +
-  'has this name in it. Put it first in the order of drivers: DRI_PRIME=pci-0000_03_00_0 with its PCI address ' +
-  "('lspci -D'), where Mesa's device-select layer is installed. Or hide the other: VK_DRIVER_FILES where they have " +
-  'drivers of their own; in containers, by the GPUs that the runtime gives one.';
-
-function matches(adapter: AdapterDescription, requested: string): boolean {
-  const wanted = requested.toLowerCase();
-  const text = `${adapter.name} ${adapter.driver} ${adapter.kind}`.toLowerCase();
-  return text.includes(wanted) || (wanted in ALIASES && text.includes(ALIASES[wanted]!));
-}
-
-async function noAdapterMessage(): Promise<string> {
-  const bundled = await prepareDrivers();
-  const why = 'missing' in bundled ? ` The bundled software driver is not available either: ${bundled.missing}.` : '';
-  return `no WebGPU adapter was found.${why} Install a Vulkan driver, or run 'npm ci' without --omit=optional.`;
 }

@@ -6,6 +6,8 @@ import { requireNative } from '../natives.js';
 
 const STDERR = 2;
 const WARNING = /^Warning: .*\n?/gm;
+/** What SwiftShader says when Mesa's device-select layer asks it for a PCI address. */
+const NO_PLACE = /^.*swiftshader.* WARNING: UNSUPPORTED: pProperties->pNext sType = 1000212000\n?/gm;
 
 /** The functions of the C library by which what is written to stderr goes into memory for a while. */
 interface Libc {
@@ -32,7 +34,7 @@ export function withoutWarnings<Result>(body: () => Result): Result {
   } finally {
     libc.dup2(stderr, STDERR);
     libc.close(stderr);
-    const text = readAll(libc, held).replace(WARNING, '');
+    const text = readAll(libc, held).replace(WARNING, '').replace(NO_PLACE, '');
     libc.close(held);
     if (text !== '') process.stderr.write(text);
   }

@@ -1,8 +1,9 @@
 /** An open device: buffers, compiled kernels, submission, readback, and counts of what was made. */
 import { UserError } from '../errors.js';
-import { type AdapterChoice, type AdapterDescription, chooseAdapter, SIZE_CONTROL } from './adapters.js';
+import { type AdapterDescription, SIZE_CONTROL } from './adapters.js';
 import { type BufferRange, type BufferUsage, DeviceBuffer } from './buffer.js';
 import { BUFFER_USAGE, MAP_READ } from './buffer-usage.js';
+import { type AdapterChoice, chooseAdapter } from './choose-adapter.js';
 import { compileKernel, diagnoseKernel, type LineOrigin } from './compile.js';
 import { DeviceLostError, errorOf } from './device-errors.js';
 import { abandon, withinTime } from './hang.js';
@@ -21,8 +22,8 @@ import {
 
 export interface DeviceOptions {
   /**
-   * A part of the adapter's name, or its number in the list (`#2`); by default the environment's BABELGRAD_ADAPTER,
-   * else the best adapter there is.
+   * A part of the adapter's name, its number in the list (`#2`), or its PCI address or UUID (`pci:0000:03:00.0`,
+   * `uuid:`); by default the environment's BABELGRAD_ADAPTER, else the best adapter there is.
    */
   adapter?: string | undefined;
   /** Whether to keep Dawn's bounds checks and zeroed workgroup memory in kernels: slower, for tests. */

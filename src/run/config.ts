@@ -161,7 +161,7 @@ const trainFields = {
   gradientType: z
     .enum(WIRE_TYPES)
     .describe('several ranks: the type in which gradients (diloco: moves of weights) travel; sums are f32'),
-  adapter: z.string().describe('adapter, by a part of its name or its number'),
+  adapter: z.string().describe('adapter, by a part of its name, its number, pci: or uuid:'),
   tuneSeconds: z
     .number()
     .min(0)

@@ -55,7 +55,7 @@ export async function adapterOfRank(ranks: RankGroup, asked: string | undefined)
   const adapters = (await listAdapters()).map(({ description }) => description);
   const hardware = adapters.filter(({ kind, hiddenBy }) => kind === 'hardware' && !hiddenBy);
   const own = hardware[ranks.localRank % Math.max(1, hardware.length)];
-  return own && `#${adapters.indexOf(own) + 1}`;
+  return own && `#${own.number}`;
 }
 
 /** The GPUs' device files that this process may open: a job that was given one GPU of several sees it as its first. */
@@ -95,15 +95,9 @@ function identityOf(run: ResolvedRun, data: Data, { name, driver }: AdapterDescr
  * Checks that all ranks are about to train the same run, each on a GPU of its own.
  * @throws UserError naming the rank that is different, and in what.
  */
-export async function agree(
-  ranks: RankGroup,
-  run: ResolvedRun,
-  data: Data,
-  { adapter, choice }: Device,
-): Promise<void> {
+export async function agree(ranks: RankGroup, run: ResolvedRun, data: Data, { adapter }: Device): Promise<void> {
   if (ranks.size === 1) return;
-  const number = choice.adapters.findIndex(({ name }) => name === adapter.name) + 1;
-  const place = [`#${number}`, ...openGpuFiles()].join(' ');
+  const place = [adapter.pci ?? `#${adapter.number}`, ...openGpuFiles()].join(' ');
   const mine = { identity: identityOf(run, data, adapter), library: ranks.library, kind: adapter.kind, place };
   const all = await ranks.gather(mine);
   const [lead] = all;

@@ -31,7 +31,7 @@ export async function tuneRequests(
   requests: readonly KernelRequest[],
   { seconds, signal, onProgress }: TuneRequestOptions,
 ): Promise<{ readonly tuned: readonly Tuned[]; readonly note?: string | undefined }> {
-  const device = await openDevice({ adapter: adapter.name });
+  const device = await openDevice({ adapter: `#${adapter.number}` });
   let tuned: readonly Tuned[];
   try {
     tuned = await tune(device, requests, {

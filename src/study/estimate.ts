@@ -2,7 +2,8 @@
 import { findModelFolder } from '../checkpoint/find.js';
 import { readModelConfig } from '../checkpoint/hf-config.js';
 import { originOf } from '../checkpoint/training-record.js';
-import { type AdapterDescription, chooseAdapter } from '../gpu/adapters.js';
+import type { AdapterDescription } from '../gpu/adapters.js';
+import { chooseAdapter } from '../gpu/choose-adapter.js';
 import { openDevice } from '../gpu/device.js';
 import { maxBindingBytes } from '../gpu/limits.js';
 import { learningRateAt } from '../optim/schedule.js';

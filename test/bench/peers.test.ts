@@ -61,7 +61,7 @@ describe('comparing', () => {
 
 describe('engines', () => {
   const { adapter } = resultOf({}).machine;
-  const description = { ...adapter, vendor: '', architecture: '', limits: {}, subgroupMatrices: [] };
+  const description = { number: 1, ...adapter, vendor: '', architecture: '', limits: {}, subgroupMatrices: [] };
 
   test('a peer that is not installed says how to install it', () => {
     const found = engines(description, folder);

@@ -6,7 +6,8 @@ import { Graph } from '../../src/autograd/graph.js';
 import { plan } from '../../src/autograd/plan.js';
 import { UserError } from '../../src/errors.js';
 import { packageRoot } from '../../src/files.js';
-import { chooseAdapter, listAdapters } from '../../src/gpu/adapters.js';
+import { listAdapters } from '../../src/gpu/adapters.js';
+import { chooseAdapter } from '../../src/gpu/choose-adapter.js';
 import { input, sum, useDevice } from '../support/gpu.js';
 
 const context = useDevice();

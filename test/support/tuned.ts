@@ -5,6 +5,7 @@ import { candidatesFor } from '../../src/tune/candidates.js';
 import type { Tuned } from '../../src/tune/tune.js';
 
 export const adapter: AdapterDescription = {
+  number: 1,
   name: 'a GPU',
   vendor: 'a vendor',
   architecture: 'an architecture',

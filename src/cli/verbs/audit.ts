@@ -79,7 +79,7 @@ function addCompile(group: Command): void {
         .argParser(collectGpu)
         .default([], "this machine's GPU"),
     )
-    .option('--adapter <name>', 'adapter of this machine, by a part of its name')
+    .option('--adapter <name>', 'adapter of this machine, by a part of its name, its number, pci: or uuid:')
     .option('--markdown', 'print one table of all GPUs in Markdown')
     .optionsGroup('The model whose kernels are meant:')
     .option(

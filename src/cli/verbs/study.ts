@@ -13,7 +13,7 @@ export function describeStudy(group: Command): void {
     .option('--dry-run', 'print runs, FLOPs and the time expected on this adapter; start and write nothing')
     .option(
       '--adapter <name>',
-      'with --dry-run: adapter, by a part of its name or its number (runs take that of the file)',
+      'with --dry-run: adapter, by a part of its name, its number, pci: or uuid: (runs take that of the file)',
     );
   addStartFlags(run);
   example(run, 'babelgrad study run study.yaml --dry-run');
