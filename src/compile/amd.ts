@@ -1,5 +1,6 @@
 /** Reads RADV_DEBUG=shaders,shaderstats: the table of statistics, and the disassembly with its encoding. */
-import { type Block, countHotLoop, type Instruction } from './hot-loop.js';
+import { countHotLoop } from './hot-loop.js';
+import { type Block, countWhole, type Instruction } from './instructions.js';
 import { namedNumbers } from './log.js';
 import type { Statistics } from './statistics.js';
 
@@ -7,6 +8,7 @@ import type { Statistics } from './statistics.js';
 export function readAmd(log: string): Statistics | undefined {
   const numbers = namedNumbers(log.slice(Math.max(0, log.lastIndexOf('*** SHADER STATS ***'))));
   if (!numbers.has('VGPRs')) return undefined;
+  const blocks = disassembly(log);
   return {
     registers: numbers.get('VGPRs'),
     spills: numbers.get('Spilled VGPRs'),
@@ -16,7 +18,8 @@ export function readAmd(log: string): Statistics | undefined {
     instructions: numbers.get('Instructions'),
     cycles: numbers.get('Inverse Throughput'),
     lanes: namedNumbers(log).get('api_subgroup_size'),
-    hotLoop: countHotLoop(disassembly(log), classify),
+    hotLoop: countHotLoop(blocks, classify),
+    whole: countWhole(blocks, classify),
   };
 }
 

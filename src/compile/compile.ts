@@ -140,7 +140,7 @@ async function withStatistics(
     if (marker?.side === 'end' && lines && driver) {
       const kernel = kernels[marker.index]!;
       const statistics = readStatistics(driver, lines.join('\n'));
-      const roofline = machine && statistics && rooflineOf(machine, statistics, kernel);
+      const roofline = machine && statistics && rooflineOf(machine, statistics, kernel.work);
       const others = statistics?.hotLoop && othersPerMatrix(statistics.hotLoop);
       found[marker.index] = { ...kernel, statistics, roofline, othersPerMatrix: others };
     }

@@ -23,8 +23,19 @@ export interface Kernel {
   /** The shipped variant as the tuner shows it; empty for a kernel that has none. */
   readonly variant: string;
   readonly source: string;
-  /** The FLOPs over the bytes that a call binds: of the first call with this source. */
-  readonly flopsPerByte?: number | undefined;
+  readonly work: Work;
+}
+
+/** What a call does: of those with the same source, the one that moves the most bytes. */
+export interface Work {
+  readonly flops?: number | undefined;
+  /** The bytes that it binds, each moved once; undefined where it looks up a part of them. */
+  readonly bytes?: number | undefined;
+  readonly workgroups: number;
+  /** Those of all workgroups. */
+  readonly threads: number;
+  /** How often each thread goes round its loops, on average, where that is counted. */
+  readonly rounds?: number | undefined;
 }
 
 /**
@@ -44,13 +55,16 @@ export function kernelsOf(adapter: AdapterDescription, models: readonly RunField
       for (const { graph, keep } of tracedGraphs(memory, model, profiledOf(what, fields, config, adapter))) {
         for (const kernel of kernelsOfGraph(memory, graph, keep)) {
           const isAsked = names.length === 0 || names.some(name => kernel.label.startsWith(name));
-          if (isAsked && !kernels.has(kernel.source)) kernels.set(kernel.source, kernel);
+          const known = kernels.get(kernel.source);
+          if (isAsked && (!known || isLarger(kernel.work, known.work))) kernels.set(kernel.source, kernel);
         }
       }
     }
   }
   return [...kernels.values()];
 }
+
+const isLarger = (a: Work, b: Work): boolean => (a.bytes ?? a.threads) > (b.bytes ?? b.threads);
 
 /** Launches each node with a table of its own, which then tells the variants that its calls have. */
 function kernelsOfGraph(memory: MemoryCount, graph: Graph, keep: readonly Tensor[] = []): Kernel[] {
@@ -73,8 +87,8 @@ function kernelsOfGraph(memory: MemoryCount, graph: Graph, keep: readonly Tensor
 }
 
 function kernelOf(adapter: AdapterDescription, call: KernelCall, used: VariantChoices): Kernel {
-  const { label, source, lanes, flops } = call;
-  const bytes = bytesOfCall(call);
+  const { label, source, lanes, flops, rounds } = call;
+  const workgroups = call.workgroups.reduce((all, count) => all * count, 1);
   // a product is asked for by its form, any other kernel by its name, which its label has more behind
   const asked = label.startsWith('matmul') ? label.split(' ')[1]! : label;
   const variants = Object.values(used)
@@ -84,6 +98,19 @@ function kernelOf(adapter: AdapterDescription, call: KernelCall, used: VariantCh
     label,
     source: withLanes(adapter, source, lanes),
     variant: [...new Set(variants.map(showVariant))].join(', '),
-    flopsPerByte: flops === undefined || bytes === undefined ? undefined : flops / bytes,
+    work: { flops, bytes: bytesOfCall(call), workgroups, threads: workgroups * workgroupSize(source), rounds },
   };
+}
+
+/** The threads of a workgroup: a product of constants, which may be products themselves. */
+function workgroupSize(source: string): number {
+  const constants = new Map(
+    [...source.matchAll(/^const (\w+) = ([\w *]+);/gm)].map(([, name, value]) => [name, value]),
+  );
+  const threadsOf = (product: string): number =>
+    product.split('*').reduce((all, factor) => {
+      const value = constants.get(factor.trim());
+      return all * (value === undefined ? Number.parseInt(factor, 10) : threadsOf(value));
+    }, 1);
+  return threadsOf(/@workgroup_size\(([^)]*)\)/.exec(source)![1]!);
 }

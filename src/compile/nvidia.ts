@@ -1,5 +1,6 @@
 /** Reads NAK_DEBUG=print: the compiler's form of the shader after its last pass, which is SASS, and its statistics. */
-import { type Block, countHotLoop, type Instruction } from './hot-loop.js';
+import { countHotLoop } from './hot-loop.js';
+import { type Block, countWhole, type Instruction } from './instructions.js';
 import { namedNumbers } from './log.js';
 import type { Statistics } from './statistics.js';
 
@@ -10,6 +11,7 @@ export function readNvidia(log: string): Statistics | undefined {
   const last = log.slice(Math.max(0, log.lastIndexOf(LAST_PASS)));
   const numbers = namedNumbers(last);
   if (!numbers.has('Num GPRs')) return undefined;
+  const blocks = finalBlocks(last);
   return {
     registers: numbers.get('Num GPRs'),
     spills: numbers.get('Spills to mem'),
@@ -19,7 +21,8 @@ export function readNvidia(log: string): Statistics | undefined {
     instructions: numbers.get('Instruction count'),
     cycles: numbers.get('Static cycle count'),
     lanes: 32,
-    hotLoop: countHotLoop(finalBlocks(last), classify),
+    hotLoop: countHotLoop(blocks, classify),
+    whole: countWhole(blocks, classify),
   };
 }
 

@@ -1,5 +1,5 @@
 /** What a driver's compiler says of a shader, in one form for all drivers. */
-import type { LoopCounts } from './hot-loop.js';
+import type { InstructionCounts, WholeCounts } from './instructions.js';
 
 /** A figure is undefined where the driver does not print it. */
 export interface Statistics {
@@ -17,5 +17,6 @@ export interface Statistics {
   /** The compiler's own estimate. It guesses how often loops run: compare a kernel with its own next version. */
   readonly cycles?: number | undefined;
   readonly lanes?: number | undefined;
-  readonly hotLoop?: LoopCounts | undefined;
+  readonly hotLoop?: InstructionCounts | undefined;
+  readonly whole?: WholeCounts | undefined;
 }

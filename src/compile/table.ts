@@ -1,6 +1,6 @@
 /** The figures of compiled kernels as text: one table a GPU. */
 import type { CompiledKernel } from './compile.js';
-import type { LoopCounts } from './hot-loop.js';
+import type { InstructionCounts } from './instructions.js';
 import type { Roofline } from './roofline.js';
 import type { Statistics } from './statistics.js';
 
@@ -40,14 +40,18 @@ export function tableRows({ label, variant, statistics = {}, roofline, othersPer
 }
 
 /** Shows the share of a hot loop's instructions that multiply and add. */
-export function showShare(loop: LoopCounts | undefined): string {
+export function showShare(loop: InstructionCounts | undefined): string {
   if (!loop) return NONE;
   const { usefulInstructions, matrixFmas, instructions } = loop;
   return `${Math.round((100 * usefulInstructions) / instructions)}%${matrixFmas > 0 ? ' matrices' : ''}`;
 }
 
-export const showRoofline = (roofline: Roofline | undefined): string =>
-  roofline ? `${Math.round(100 * roofline.share)}%, ${roofline.boundBy}` : NONE;
+export function showRoofline(roofline: Roofline | undefined): string {
+  if (!roofline) return NONE;
+  const share = `${Math.round(100 * roofline.share)}%`;
+  if (roofline.of !== 'copy') return `${share}, ${roofline.boundBy}`;
+  return roofline.boundBy === 'memory' ? `${share} of a copy` : `${share} of a copy, ${roofline.boundBy}`;
+}
 
 /** Whether a kernel keeps registers in memory; where a driver counts no spills, its scratch memory tells. */
 export const spilling = ({ statistics: { spills, scratchBytes = 0 } = {} }: CompiledKernel): boolean =>

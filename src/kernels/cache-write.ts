@@ -38,12 +38,13 @@ export function cacheWrite(
   const { B, T, capacity, H, KV, D } = sizes;
   checkIndexable('cache_write', B * T * (H + 2 * KV) * D);
   checkCache(variants, sizes, [keys, values]);
-  const { ROWS, workgroups } = eachRow(variants.adapter, B * T);
+  const { each, workgroups } = eachRow(variants.adapter, B * T);
   const call = kernelCall('cache_write', {
-    constants: { WORKGROUP: 32, ROWS, HEAD_SIZE: D, TYPE: qkv.type },
+    constants: { WORKGROUP: 32, ...each, HEAD_SIZE: D, TYPE: qkv.type },
     operands: { qkv, starts, keys, values },
     params: { rows: B * T, T, H, KV, capacity },
     workgroups,
+    rounds: (each.ROWS * KV * D) / 32,
   });
   return [call];
 }

@@ -26,6 +26,8 @@ export interface KernelCall {
   readonly lanes?: number | undefined;
   /** Operations, a multiply-add counted as two, of a call that arithmetic bounds: of the others bytes matter alone. */
   readonly flops?: number | undefined;
+  /** How often each thread goes round the kernel's loops, on average; undefined where nobody counts it. */
+  readonly rounds?: number | undefined;
 }
 
 const MAX_WORKGROUPS = 65535; // per dimension, everywhere (the specification's default, and AMD stores 16 bits)
@@ -68,6 +70,7 @@ export interface KernelArguments {
   readonly label?: string | undefined;
   readonly lanes?: number | undefined;
   readonly flops?: number | undefined;
+  readonly rounds?: number | undefined;
 }
 
 /** A call of kernels/NAME.wgsl. @throws Error as `specialise` and `callOf`. */
@@ -92,6 +95,7 @@ export function callOf(
     workgroups,
     lanes,
     flops,
+    rounds,
   }: Omit<KernelArguments, 'constants'> & { readonly label: string },
 ): KernelCall {
   const { bindings, params: uniform } = interfaceOf(source);
@@ -105,7 +109,7 @@ export function callOf(
     throw new Error(`kernel '${label}' takes '${name}' as ${binding.scalar ?? 'a struct'}, not as ${type}`);
   }
   checkAliasing(label, bindings, buffers);
-  return { label, source, buffers, params, workgroups: grid(label, ...workgroups), lanes, flops };
+  return { label, source, buffers, params, workgroups: grid(label, ...workgroups), lanes, flops, rounds };
 }
 
 /** @throws Error unless what was given is what the source declares. */

@@ -46,15 +46,16 @@ export function embeddingBackward(
   { rows, columns, entries }: RowSizes & { readonly entries: number },
   { ids, order, starts, dy, dtable }: Record<'ids' | 'order' | 'starts' | 'dy' | 'dtable', Operand>,
 ): KernelCall[] {
-  const { ROWS, workgroups } = eachRow(variants.adapter, rows);
+  const { each, workgroups } = eachRow(variants.adapter, rows);
   const vector = vectorOf(defaultRows(variants.adapter).vector, columns);
   const windows = rowWindows(variants.maxBindingBytes, entries, { dtable: [dtable, columns] });
   return windows.map(({ start, count, operands }) =>
     kernelCall('embedding_backward', {
-      constants: { ...defaultReduceConstants(variants.adapter), ROWS, VALUE: valueType('f32', vector) },
+      constants: { ...defaultReduceConstants(variants.adapter), ...each, VALUE: valueType('f32', vector) },
       operands: { ids, order, starts, dy, ...operands },
       params: { rows, columns: columns / vector, first_entry: start, entries: count },
       workgroups,
+      rounds: (each.ROWS * columns) / vector / defaultRows(variants.adapter).workgroup,
     }),
   );
 }

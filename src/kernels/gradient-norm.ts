@@ -24,6 +24,7 @@ export function gradientNormPartial(
       operands: { ...window.operands, partial },
       params: { count: window.count / vector, first: first + window.start / ELEMENTS_PER_PART },
       workgroups: linearGrid(gradientNormParts(window.count)),
+      rounds: Math.min(ELEMENTS_PER_PART, window.count) / vector / defaultRows(variants.adapter).workgroup,
     }),
   );
 }

@@ -33,9 +33,9 @@ export function headNormForward(
   checkIndexable('head_norm_forward', rows * rowHeads * headSize);
   const byRow = { x: [x, rowHeads * headSize], rstd: [rstd, heads] } as const;
   return rowWindows(variants.maxBindingBytes, rows, byRow).map(({ count, operands }) => {
-    const { ROWS, workgroups } = eachRow(variants.adapter, count * heads);
+    const { each, workgroups } = eachRow(variants.adapter, count * heads);
     return kernelCall('head_norm_forward', {
-      constants: { ...reduceConstants(variantOf(variants.adapter)), ROWS, TYPE: x.type },
+      constants: { ...reduceConstants(variantOf(variants.adapter)), ...each, TYPE: x.type },
       operands: { weight, ...operands },
       params: { rows: count * heads, heads, first_head: firstHead, row_heads: rowHeads, head_size: headSize, eps },
       workgroups,

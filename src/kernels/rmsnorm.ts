@@ -63,6 +63,7 @@ export function rmsnormBackward(
       operands: { ...operands, weight, partial: dweight?.partial },
       params: { rows: count, columns, first: start / ROWS_PER_PART },
       workgroups: linearGrid(rmsnormParts(count)),
+      rounds: columns / vector / variant.workgroup,
     }),
   );
   return dweight ? [...parts, sumRows(variant, { rows: rmsnormParts(rows), columns }, dweight)] : parts;

@@ -27,12 +27,13 @@ export function rope(
   const types = { ...vectorConstants(vector), TYPE: valueType(x.type, vector) };
   const byRow = { x: [x, rowHeads * headSize] } as const;
   return rowWindows(variants.maxBindingBytes, B * T, byRow).map(({ start, count, operands }) => {
-    const { ROWS, workgroups } = eachRow(variants.adapter, count);
+    const { each, workgroups } = eachRow(variants.adapter, count);
     return kernelCall('rope', {
-      constants: { WORKGROUP, ROWS, HEAD_SIZE: headSize, INVERSE: inverse, ...types },
+      constants: { WORKGROUP, ...each, HEAD_SIZE: headSize, INVERSE: inverse, ...types },
       operands: { table, ...operands },
       params: { rows: count, context: T, heads, row_heads: rowHeads, first: start },
       workgroups,
+      rounds: (each.ROWS * heads * headSize) / 2 / vector / WORKGROUP,
     });
   });
 }

@@ -73,12 +73,12 @@ export const defaultElements = (adapter: AdapterDescription): ElementVariant => 
 });
 
 /**
- * The constant ROWS of kernels whose workgroups take that many rows, and the grid of workgroups that take `rows` of
- * them.
+ * The constants of kernels/lib/each_row.wgsl, whose workgroups take some rows each, and the grid of workgroups that
+ * take `rows` of them.
  */
 export function eachRow({ kind }: AdapterDescription, rows: number) {
   const ROWS = kind === 'hardware' ? 1 : 8;
-  return { ROWS, workgroups: linearGrid(Math.ceil(rows / ROWS)) };
+  return { each: { ROWS, ONE_ROW: ROWS === 1 }, workgroups: linearGrid(Math.ceil(rows / ROWS)) };
 }
 
 /** The constants of kernels/lib/reduce.wgsl. */

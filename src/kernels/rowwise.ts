@@ -24,13 +24,16 @@ export function rowwise(
   { byRow, shared, params, constants, variant = defaultRows(variants.adapter) }: RowwiseArguments,
 ): KernelCall[] {
   checkIndexable(name, rows * columns);
+  // those whose rows are counted in vectors say so themselves
+  const vectors = params?.columns ?? columns / Number(constants?.VECTOR ?? 1);
   return rowWindows(variants.maxBindingBytes, rows, byRow).map(({ count, operands }) => {
-    const { ROWS, workgroups } = eachRow(variants.adapter, count);
+    const { each, workgroups } = eachRow(variants.adapter, count);
     return kernelCall(name, {
-      constants: { ...reduceConstants(variant), ...constants, ROWS },
+      constants: { ...reduceConstants(variant), ...constants, ...each },
       operands: { ...operands, ...shared },
       params: { rows: count, columns, ...params },
       workgroups,
+      rounds: (each.ROWS * vectors) / variant.workgroup,
     });
   });
 }

@@ -41,10 +41,12 @@ function call(
 ): KernelCall {
   const COLUMNS = Math.min(32, workgroup);
   const { partRows, first } = parts ?? { partRows: rows, first: 0 };
+  const SLICES = Math.floor(workgroup / COLUMNS);
   return kernelCall('sum_rows', {
-    constants: { COLUMNS, SLICES: Math.floor(workgroup / COLUMNS), TYPE: values.type, ACCUMULATE: !parts },
+    constants: { COLUMNS, SLICES, TYPE: values.type, ACCUMULATE: !parts },
     operands: { values, sums },
     params: { rows, columns, part_rows: partRows, first },
     workgroups: grid('sum_rows', Math.ceil(columns / COLUMNS), Math.ceil(rows / partRows)),
+    rounds: Math.min(partRows, rows) / SLICES,
   });
 }

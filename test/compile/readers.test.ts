@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { classify as classifyAmd } from '../../src/compile/amd.js';
 import { type DriverName, driverOf } from '../../src/compile/gpus.js';
-import { type Block, countHotLoop, type Instruction } from '../../src/compile/hot-loop.js';
+import { countHotLoop } from '../../src/compile/hot-loop.js';
+import { type Block, blocksOfLoops, type Instruction } from '../../src/compile/instructions.js';
 import { classify as classifyNvidia } from '../../src/compile/nvidia.js';
 import { readStatistics } from '../../src/compile/readers.js';
 
@@ -31,6 +32,28 @@ test('RADV: its table, and the loop of a sum of squares in the disassembly', () 
       globalBytes: 4,
       scratch: 0,
     },
+    whole: {
+      once: {
+        instructions: 189,
+        issued: 67,
+        fmas: 0,
+        usefulInstructions: 0,
+        matrixFmas: 0,
+        workgroupBytes: 184,
+        globalBytes: 4,
+        scratch: 0,
+      },
+      perRound: {
+        instructions: 19,
+        issued: 7,
+        fmas: 1,
+        usefulInstructions: 1,
+        matrixFmas: 0,
+        workgroupBytes: 0,
+        globalBytes: 4,
+        scratch: 0,
+      },
+    },
   });
 });
 
@@ -53,6 +76,28 @@ test('NAK: the same sum in SASS; what follows the last block is not part of it',
       workgroupBytes: 0,
       globalBytes: 4,
       scratch: 0,
+    },
+    whole: {
+      once: {
+        instructions: 246,
+        issued: 246,
+        fmas: 0,
+        usefulInstructions: 0,
+        matrixFmas: 0,
+        workgroupBytes: 184,
+        globalBytes: 4,
+        scratch: 0,
+      },
+      perRound: {
+        instructions: 23,
+        issued: 23,
+        fmas: 1,
+        usefulInstructions: 1,
+        matrixFmas: 0,
+        workgroupBytes: 0,
+        globalBytes: 4,
+        scratch: 0,
+      },
     },
   });
 });
@@ -131,6 +176,12 @@ test('the hot loop is the longest block of a loop: not one that stands among its
   const blocks = [block(50), block(2, 0, 4), block(40, 1), block(7, 1), block(3, 3)];
   expect(countHotLoop(blocks, classifyNvidia)).toMatchObject({ instructions: 7, fmas: 7 });
   expect(countHotLoop([block(40)], classifyNvidia)).toMatchObject({ instructions: 40 });
+});
+
+test('a loop whose body stands ahead of its head, as AMD lays them out, has no block that leads to it', () => {
+  const block = (...predecessors: number[]): Block => ({ instructions: [], predecessors });
+  // 0, 2 the head, which leads to the body 1 or out to 3
+  expect([...blocksOfLoops([block(), block(2), block(0, 1), block(2)])]).toEqual([1, 2]);
 });
 
 test('of loops on matrices, all blocks that have matrix instructions', () => {
