@@ -74,7 +74,7 @@ const PROBES: readonly SpeedProbe[] = [
 const SLOWEST = 2e9;
 /** A micro-batch that is expected to take longer than this is not tried. */
 const MOST_SECONDS = 2;
-/** How many times as long a step takes: the forward pass, a third of it, runs once more in layers that are recomputed. */
+/** How many times as long a step takes: in layers that are recomputed the forward pass, a third of it, runs again. */
 const recomputed = (every: number): number => 1 + 1 / (3 * every);
 
 /**
