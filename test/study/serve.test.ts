@@ -251,7 +251,9 @@ describe.skipIf(!existsSync(CHROMIUM))('the page in a browser', () => {
     mkdirSync(run);
     const { name } = plan.runs[1]!;
     cpSync(runFolder(plan.folder, name), run, { recursive: true });
-    await page.waitForSelector('#held-out svg');
+    await page.waitForSelector('#held-out svg:visible');
+    // the contents grow with the page
+    expect(await page.textContent('nav')).toMatch(/Held-out loss, in .*Runs/s);
     expect(await page.textContent('#runs')).toContain(name);
     writeFileSync(join(folder, 'first', 'config.json'), '{}');
     await page.waitForSelector('#live[data-state="problem"]');
