@@ -225,7 +225,8 @@ const isNoFolder = (path: string): string => `'${path}' is not a folder`;
 /** Why the system refuses a path that cannot be written however often it is tried. */
 const REFUSALS: Readonly<Record<string, (path: string) => string>> = {
   EACCES: () => 'permission denied',
-  EPERM: () => 'permission denied',
+  EPERM: () =>
+    process.platform === 'win32' ? 'another program has it open, or permission denied' : 'permission denied',
   EROFS: () => 'the file system is read-only',
   EISDIR: () => IS_FOLDER,
   EEXIST: path => isNoFolder(firstThatExists(path)),

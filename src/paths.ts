@@ -26,8 +26,9 @@ export function isFileName(name: string): boolean {
  */
 export function checkedFileName(name: string, what: string): string {
   if (isFileName(name)) return name;
-  const asked = process.platform === 'win32' ? 'that Windows takes, ' : '';
+  const taken = process.platform === 'win32' ? 'that Windows takes, ' : '';
   throw new UserError(
-    `${what} '${name}' cannot be the name of a file: take one ${asked}without slashes, and without a dot at its beginning`,
+    `${what} '${name}' cannot be the name of a file: ` +
+      `take one ${taken}without slashes, and without a dot at its beginning`,
   );
 }

@@ -1,4 +1,4 @@
-/** Files are moved, removed and flushed as Windows takes it, which refuses what another program has open for a moment. */
+/** Files are moved and flushed as Windows takes it, which refuses what another program has open for a moment. */
 import * as fs from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -16,7 +16,9 @@ vi.mock('node:fs', async importOriginal => {
     existsSync: vi.fn(actual.existsSync),
   };
 });
-const [openSync, renameSync, existsSync] = [fs.openSync, fs.renameSync, fs.existsSync].map(vi.mocked);
+const openSync = vi.mocked(fs.openSync);
+const renameSync = vi.mocked(fs.renameSync);
+const existsSync = vi.mocked(fs.existsSync);
 const root = fs.mkdtempSync(join(tmpdir(), 'babelgrad-durable-'));
 afterAll(() => fs.rmSync(root, { recursive: true }));
 beforeEach(() => void vi.clearAllMocks());
@@ -24,7 +26,7 @@ beforeEach(() => void vi.clearAllMocks());
 /** Lets the next moves fail, as while a program looks for viruses in the file. */
 function refuseMoves(times: number, code: string): void {
   for (let i = 0; i < times; i++) {
-    renameSync!.mockImplementationOnce(() => {
+    renameSync.mockImplementationOnce(() => {
       throw Object.assign(new Error(`${code}: rename`), { code });
     });
   }
@@ -66,13 +68,13 @@ test('on Windows files are opened for writing to be flushed, and folders are not
   const folder = join(root, 'tree');
   fs.mkdirSync(join(folder, 'in'), { recursive: true });
   for (const name of ['a', 'in/b']) fs.writeFileSync(join(folder, name), '');
-  openSync!.mockClear();
+  openSync.mockClear();
   syncTree(folder);
-  expect(openSync!.mock.calls).toEqual([
+  expect(openSync.mock.calls).toEqual([
     [join(folder, 'a'), 'r+'],
     [join(folder, 'in', 'b'), 'r+'],
   ]);
-  openSync!.mockClear();
+  openSync.mockClear();
   syncFolder(folder);
   expect(openSync).not.toHaveBeenCalled();
 });
@@ -84,7 +86,7 @@ test('a folder whose name has a backslash is flushed where that is a letter', ()
 });
 
 test('a drive that is none takes no file', () => {
-  existsSync!.mockReturnValue(false); // as Windows says of Q:\ and all below it; a path above a root is the root
+  existsSync.mockReturnValue(false); // as Windows says of Q:\ and all below it; a path above a root is the root
   expect(() => checkFilePlace(join('/', 'x', 'file'))).toThrow("cannot write '/x/file': there is no '/'");
-  existsSync!.mockReset();
+  existsSync.mockReset();
 });

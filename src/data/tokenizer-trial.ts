@@ -24,7 +24,7 @@ const PROGRAM = `
   const watch =
     'const parent = ' + process.ppid + ';' +
     // on Windows a process keeps the number of a parent that has ended
-    'const lives = () => { try { return process.kill(parent, 0) && process.ppid === parent } catch { return false } };' +
+    'const lives = () => { try { return process.kill(parent, 0) && process.ppid === parent } catch {} };' +
     'setInterval(() => lives() || process.kill(process.pid, "SIGKILL"), 100)';
   new Worker(watch, { eval: true }).unref();
   import { Tokenizer } from 'tokenizers';
