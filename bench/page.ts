@@ -3,7 +3,16 @@
 import { showLanes } from '../src/gpu/adapters.js';
 import { median } from '../src/median.js';
 import { short } from '../src/report/numbers.js';
-import { escapeHtml, figure, table } from '../src/report/page.js';
+import {
+  atScales,
+  contentsHtml,
+  escapeHtml,
+  figure,
+  type Section,
+  scrolled,
+  sectionsHtml,
+  table,
+} from '../src/report/page.js';
 import { colorOf } from '../src/report/plots.js';
 import { STYLE } from '../src/report/style.js';
 import { OURS, PYTORCH } from './engines/engines.js';
@@ -31,13 +40,24 @@ const MORE_STYLE = `
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .1rem 1rem; margin: .5rem 0; }
 dt { color: var(--faint); } dd { margin: 0; overflow-wrap: anywhere; }
 .text { display: inline-block; white-space: normal; min-width: 11em; max-width: 34em; text-align: left; }
-h3 { font-size: 1rem; margin: .2rem 0 .4rem; }
+figure h3 { margin: .2rem 0 .4rem; }
 `;
 
 export function benchmarkPage(result: BenchmarkResult): string {
-  const { machine, gpu, peers, steps, summary, bars } = result;
+  const { machine, gpu, peers, steps, bars } = result;
   const title = `Benchmark on ${machine.adapter.name}`;
   const warning = softwareNote(result);
+  const sections: Section[] = [
+    ...(bars.length > 0
+      ? [{ id: 'bars', title: 'What was to be reached', html: htmlTable('Bars', BAR_HEAD, bars.map(barRow)) }]
+      : []),
+    ...(gpu ? [{ id: 'gpu', title: 'Shipped, tuned, and PyTorch', html: gpuHtml(gpu) }] : []),
+    ...(peers ? [{ id: 'peers', title: 'Against other engines', html: peersHtml(peers) }] : []),
+    { id: 'kernels', title: "Kernels against the adapter's ceilings", html: kernelsHtml(result) },
+    ...(steps.length > 0
+      ? [{ id: 'steps', title: 'Training steps', html: htmlTable('Training steps', STEP_HEAD, steps.map(stepRow)) }]
+      : []),
+  ];
   return `<!doctype html>
 <html lang="en">
 <head>
@@ -50,19 +70,21 @@ export function benchmarkPage(result: BenchmarkResult): string {
 <h1>${escapeHtml(title)}</h1>
 ${machineList(result)}
 ${warning ? `<p class="warning">${escapeHtml(warning)}</p>` : ''}
-${bars.length > 0 ? `<h2>What was to be reached</h2>\n${htmlTable(BAR_HEAD, bars.map(barRow))}` : ''}
-${gpu ? gpuSections(gpu) : ''}
-${peers ? peerSections(peers) : ''}
-<h2>Kernels against the adapter's ceilings</h2>
-<p class="note">Each dot is a work, at the FLOPs it does for a byte that it cannot but move. The lines are what this adapter gave in the same run: a loop of multiply-adds in registers (level) and a copy (slanted). Point at a dot for its numbers.</p>
-<div class="plots">${figure(`${rooflinePlot(result.samples)}<p class="note">${rooflineKey(result)}</p>`)}</div>
-${htmlTable(WORK_HEAD, summary.map(workRow))}
-${steps.length > 0 ? `<h2>Training steps</h2>\n${htmlTable(STEP_HEAD, steps.map(stepRow))}` : ''}
+${contentsHtml(sections)}
+${sectionsHtml(sections)}
 ${result.skipped.map(reason => `<p class="note">Skipped: ${escapeHtml(reason)}</p>`).join('\n')}
 <p class="note">Every result was compared with float64, and every peer's losses with ours, before anything was timed. Times are medians of samples from interleaved rounds; IQR is the distance of the quartiles over the median.</p>
 </body>
 </html>
 `;
+}
+
+/** The roofline beside the table of its works. */
+function kernelsHtml(result: BenchmarkResult): string {
+  const plot = atScales(scale => rooflinePlot(result.samples, scale));
+  return `<p class="note">Each dot is a work, at the FLOPs it does for a byte that it cannot but move. The lines are what this adapter gave in the same run: a loop of multiply-adds in registers (level) and a copy (slanted). Point at a dot for its numbers.</p>
+<div class="beside">${figure(`${plot}<p class="note">${rooflineKey(result)}</p>`)}
+${htmlTable('Kernels', WORK_HEAD, result.summary.map(workRow))}</div>`;
 }
 
 /** On a software adapter: what a reader must know first. */
@@ -102,23 +124,25 @@ function machineList({ machine }: BenchmarkResult): string {
   return `<dl>${rows.map(([term, text]) => `<dt>${term}</dt><dd>${escapeHtml(text)}</dd>`).join('')}</dl>`;
 }
 
-const gpuSections = (gpu: GpuResults): string => `<h2>Shipped, tuned, and PyTorch</h2>
-${gpuNotes(gpu)
+/** The notes, and the works beside the parts of the run. */
+const gpuHtml = (gpu: GpuResults): string => `${gpuNotes(gpu)
   .map(note => `<p class="note">${escapeHtml(note)}</p>`)
   .join('\n')}
-${htmlTable(GPU_HEAD, gpuRows(gpu))}
-${htmlTable(PART_HEAD, partRows(gpu))}`;
+<div class="beside">${htmlTable('Works', GPU_HEAD, gpuRows(gpu))}
+${htmlTable('Parts', PART_HEAD, partRows(gpu))}</div>`;
 
-function peerSections(peers: PeerResults): string {
+function peersHtml(peers: PeerResults): string {
   const engines = peers.engines.map(({ name, version, device, note, handicap, missing }) => [
     name,
     missing ?? [version, device, note, handicap].filter(Boolean).join('; '),
   ]);
-  return `<h2>Against other engines</h2>
-<p class="note">Bars are medians, the lines on them reach from quartile to quartile; longer is faster.</p>
-<div class="plots">${peers.works.map(work => figure(`<h3>${escapeHtml(work.name)}</h3>${enginePlot(work)}`)).join('\n')}</div>
-${htmlTable([...PEER_HEAD, 'check'], peers.works.flatMap(peerRows))}
-${htmlTable(['engine', 'what it is'], engines)}`;
+  const plots = peers.works.map(work =>
+    figure(`<h3>${escapeHtml(work.name)}</h3>${atScales(scale => enginePlot(work, scale))}`),
+  );
+  return `<p class="note">Bars are medians, the lines on them reach from quartile to quartile; longer is faster.</p>
+<div class="plots">${plots.join('\n')}</div>
+${htmlTable('Speeds', [...PEER_HEAD, 'check'], peers.works.flatMap(peerRows))}
+${htmlTable('Engines', ['engine', 'what it is'], engines)}`;
 }
 
 const peerRows = (work: PeerWork): string[][] => work.rows.map(row => [...peerRow(work, row), row.check ?? '']);
@@ -126,12 +150,12 @@ const peerRows = (work: PeerWork): string[][] => work.rows.map(row => [...peerRo
 const CLASSES: Readonly<Record<string, string>> = { reached: 'reached', 'NOT reached': 'missed' };
 
 /** A table in which long cells may wrap. */
-function htmlTable(head: readonly string[], rows: readonly (readonly string[])[]): string {
+function htmlTable(name: string, head: readonly string[], rows: readonly (readonly string[])[]): string {
   const cells = rows.map(row =>
     row.map(cell => {
-      const name = CLASSES[cell] ?? (cell.length > 30 ? 'text' : '');
-      return name ? `<span class="${name}">${escapeHtml(cell)}</span>` : escapeHtml(cell);
+      const look = CLASSES[cell] ?? (cell.length > 30 ? 'text' : '');
+      return look ? `<span class="${look}">${escapeHtml(cell)}</span>` : escapeHtml(cell);
     }),
   );
-  return `<div class="scroll">${table(head, cells)}</div>`;
+  return scrolled(table(head, cells), name);
 }

@@ -1,43 +1,45 @@
 /** Plots of the benchmark as SVG. */
 import * as Plot from '@observablehq/plot';
 import { short } from '../src/report/numbers.js';
-import { colorOf, document, FONT } from '../src/report/plots.js';
+import { colorOf, NARROW, type Scale, svgOf } from '../src/report/plots.js';
 import { OURS } from './engines/engines.js';
 import { type Samples, spreadOf } from './measure.js';
 import type { PeerWork } from './result.js';
 import { ceilingsOf, rateAt } from './summary.js';
 
-const COMMON = {
-  document: document as unknown as NonNullable<Plot.PlotOptions['document']>,
-  // an object, since linkedom's style cannot be set as text
-  style: { fontFamily: FONT, fontSize: '13px', background: 'none' },
-};
-
-const svgOf = (plot: ReturnType<typeof Plot.plot>): string => plot.outerHTML.replace('<svg ', '<svg role="img" ');
-
-/** Shown where an engine has no speed; its table row has the whole reason. */
-const SHORT_REASON = 44;
+/** How much is shown where an engine has no speed; its table row has the whole reason. */
+const REASON_LETTERS: Readonly<Record<Scale, number>> = { wide: 44, narrow: 26 };
 
 /** Speed of every engine on one work: GFLOP/s, GB/s or tokens/s, with the quartiles. */
-export function enginePlot(work: PeerWork): string {
+export function enginePlot(work: PeerWork, scale: Scale): string {
   const [amount, unit] = work.tokens
     ? [1000 * work.tokens, 'tokens/s']
     : [work[work.rate] / 1e6, work.rate === 'flops' ? 'GFLOP/s' : 'GB/s'];
   const rows = work.rows.map(({ engine, wall, refused }) => {
-    if (wall.length === 0) return { engine, speed: 0, reason: ` ${(refused ?? 'no samples').slice(0, SHORT_REASON)}` };
+    if (wall.length === 0)
+      return { engine, speed: 0, reason: ` ${(refused ?? 'no samples').slice(0, REASON_LETTERS[scale])}` };
     const { median, low, high } = spreadOf(wall);
     return { engine, speed: amount / median, low: amount / high, high: amount / low };
   });
   const timed = rows.filter(row => row.low !== undefined);
+  const isNarrow = scale === 'narrow';
   return svgOf(
-    Plot.plot({
-      ...COMMON,
-      width: 460,
+    {
+      ariaLabel: `${work.name}, ${unit} by engine`,
+      width: isNarrow ? NARROW.width : 460,
       height: 64 + 34 * rows.length,
       marginBottom: 44,
-      marginLeft: 112,
+      marginLeft: isNarrow ? 132 : 112,
       marginRight: 64,
-      x: { label: unit, labelAnchor: 'center', nice: true, ticks: 5, zero: true, grid: true, tickFormat: short },
+      x: {
+        label: unit,
+        labelAnchor: 'center',
+        nice: true,
+        ticks: isNarrow ? 3 : 5,
+        zero: true,
+        grid: true,
+        tickFormat: short,
+      },
       y: { label: null, domain: rows.map(({ engine }) => engine) },
       marks: [
         Plot.barX(rows, {
@@ -61,12 +63,13 @@ export function enginePlot(work: PeerWork): string {
           { x: () => 0, y: 'engine', text: 'reason', textAnchor: 'start', fill: 'currentColor', fontStyle: 'italic' },
         ),
       ],
-    }) as ReturnType<typeof Plot.plot>,
+    },
+    scale,
   );
 }
 
 /** FLOP/s of the works over the FLOPs that they do for a byte, under the measured ceilings (Williams et al., 2009). */
-export function rooflinePlot(samples: readonly Samples[]): string {
+export function rooflinePlot(samples: readonly Samples[], scale: Scale): string {
   const ceilings = ceilingsOf(samples);
   const works = samples
     .filter(({ kind }) => kind !== 'ceiling')
@@ -88,11 +91,11 @@ export function rooflinePlot(samples: readonly Samples[]): string {
         gflops: Math.min(ceilings.flops, ceilings.bytes * intensity),
       }))
     : [];
+  const isNarrow = scale === 'narrow';
   return svgOf(
-    Plot.plot({
-      ...COMMON,
-      width: 640,
-      height: 420,
+    {
+      width: isNarrow ? NARROW.width : 640,
+      height: isNarrow ? 340 : 420,
       marginLeft: 56,
       marginRight: 24,
       marginBottom: 44,
@@ -116,7 +119,8 @@ export function rooflinePlot(samples: readonly Samples[]): string {
           : []),
         Plot.dot(works, { x: 'intensity', y: 'gflops', fill: 'kind', r: 4, title: 'title' }),
       ],
-    }) as ReturnType<typeof Plot.plot>,
+    },
+    scale,
   );
 }
 

@@ -3,7 +3,9 @@
  * that shares the folder.
  *
  * A claim is a folder that its owner renews. Beside it stands who owns it. On this machine the system knows whether
- * that process lives, so that a claim ends with it; of another machine only the age of the claim tells.
+ * that process lives, so that a claim ends with it; of another machine only the age of the claim tells. Where a process
+ * has no time at which it was started (only Linux tells it here), a number that is in use may be another's: there, too,
+ * the age tells, unless no process has the number.
  */
 import { existsSync, readFileSync, readlinkSync, rmdirSync, rmSync, statSync } from 'node:fs';
 import { hostname } from 'node:os';
@@ -12,7 +14,7 @@ import lockfile from 'proper-lockfile';
 import { z } from 'zod';
 import { makeFolder, writeError, writeFileWhole } from './files.js';
 
-/** A claim that another machine has not renewed for this long no longer counts: its process or machine has died. */
+/** A claim of which only its age tells, and that was not renewed for this long, no longer counts. */
 const STALE_MS = 60_000;
 
 const claimOf = (folder: string): string => join(folder, 'claim');
@@ -60,14 +62,14 @@ const thisProcess = (): Owner => ({
 
 const isHere = ({ host, kernel }: Owner): boolean => host === hostname() && kernel === KERNEL;
 
-/** Whether a process of this machine lives. */
-function isAlive({ pid, started }: Owner): boolean {
+/** Whether a process of this machine lives; undefined where its number may have been given to another meanwhile. */
+function isAlive({ pid, started }: Owner): boolean | undefined {
   try {
     process.kill(pid, 0);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ESRCH') return false;
   }
-  return startOf(pid) === started;
+  return started === '' ? undefined : startOf(pid) === started;
 }
 
 function readOwners(folder: string): readonly Owner[] {
@@ -78,10 +80,13 @@ function readOwners(folder: string): readonly Owner[] {
   }
 }
 
-/** Whether the owners of a claim live; undefined where this machine cannot know. */
+/** Whether an owner of a claim lives; undefined where this machine cannot know, and the claim's age decides. */
 function ownersLive(folder: string): boolean | undefined {
   const owners = readOwners(folder);
-  return owners.length > 0 && owners.every(isHere) ? owners.some(isAlive) : undefined;
+  if (owners.length === 0 || !owners.every(isHere)) return undefined;
+  const alive = owners.map(isAlive);
+  if (alive.includes(true)) return true;
+  return alive.includes(undefined) ? undefined : false;
 }
 
 /** Whether a process has the folder. */
@@ -90,12 +95,12 @@ export async function isClaimed(folder: string): Promise<boolean> {
   return ownersLive(folder) ?? lockfile.check(folder, optionsFor(folder));
 }
 
-/** Says who has claimed a folder, and until when a claim of another machine counts. */
+/** Says who has claimed a folder, and until when a claim counts of which its age alone tells. */
 export function showClaim(folder: string): string {
   const [owner] = readOwners(folder);
   if (!owner) return 'another process';
   const who = `process ${owner.pid} on '${owner.host}'`;
-  if (isHere(owner)) return who;
+  if (isHere(owner) && owner.started !== '') return who;
   const age = orNothing(() => String(Date.now() - statSync(claimOf(folder)).mtimeMs));
   const left = Math.max(0, Math.ceil((STALE_MS - Number(age)) / 1000));
   return `${who} (if that has died, its claim ends in ${left} s)`;

@@ -1,11 +1,39 @@
 /** What makes files outlast a loss of power: a file's bytes and a folder's entries are each flushed by themselves. */
 import { createHash, type Hash } from 'node:crypto';
-import { closeSync, fsyncSync, mkdirSync, openSync, readdirSync, writeSync } from 'node:fs';
-import { dirname, join, relative, resolve } from 'node:path';
+import { closeSync, fsyncSync, mkdirSync, openSync, readdirSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { dirname, join, relative, resolve, sep } from 'node:path';
+
+const isWindows = (): boolean => process.platform === 'win32';
+
+/** What Windows answers for what another program has open, such as one that looks for viruses in new files. */
+const IN_USE = ['EPERM', 'EACCES', 'EBUSY'];
+/** How often Windows is asked again, after pauses that grow by so much: for three seconds in all. */
+const [RETRIES, PAUSE_MS] = [10, 50];
+const neverChanged = new Int32Array(new SharedArrayBuffer(4));
+
+/** Moves a file, over another too, or a folder. Windows refuses that while another program has one of them open. */
+export function movePath(from: string, to: string): void {
+  for (let tries = 1; ; tries++) {
+    try {
+      renameSync(from, to);
+      return;
+    } catch (error) {
+      const { code = '' } = error as NodeJS.ErrnoException;
+      if (!isWindows() || tries > RETRIES || !IN_USE.includes(code)) throw error;
+    }
+    Atomics.wait(neverChanged, 0, 0, tries * PAUSE_MS);
+  }
+}
+
+/** Removes a file, or a folder with what is in it, if it is there. */
+export function removePath(path: string): void {
+  const retry = isWindows() ? { maxRetries: RETRIES, retryDelay: PAUSE_MS } : {};
+  rmSync(path, { recursive: true, force: true, ...retry });
+}
 
 /** Flushes the entries of a folder, so that what was made, renamed or removed in it stays so. */
 export function syncFolder(folder: string): void {
-  if (process.platform === 'win32') return; // it opens no folders, and its file system keeps a journal of entries
+  if (isWindows()) return; // it flushes no folders, and its file system keeps a journal of entries
   syncPath(folder);
 }
 
@@ -26,7 +54,7 @@ export function makeFoldersDurably(path: string): string | undefined {
   const above = resolve(dirname(first));
   let made = above;
   syncFolder(above);
-  for (const name of relative(above, resolve(path)).split(/[/\\]/).slice(0, -1)) {
+  for (const name of relative(above, resolve(path)).split(sep).slice(0, -1)) {
     made = join(made, name);
     syncFolder(made);
   }
@@ -34,7 +62,7 @@ export function makeFoldersDurably(path: string): string | undefined {
 }
 
 function syncPath(path: string): void {
-  const descriptor = openSync(path, 'r');
+  const descriptor = openSync(path, isWindows() ? 'r+' : 'r'); // Windows flushes only what may be written
   try {
     fsyncSync(descriptor);
   } finally {

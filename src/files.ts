@@ -2,12 +2,12 @@
  * Writes files that no reader meets half written, nor anyone after a crash or a loss of power: each is written beside
  * its place, flushed, and moved into it, and then the folder around it is flushed.
  */
-import { accessSync, constants, existsSync, mkdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { accessSync, constants, existsSync, mkdirSync, statSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { getSystemErrorMap } from 'node:util';
 import { CHECKSUMS, showChecksums } from './checksums.js';
-import { makeFoldersDurably, OutputFile, syncFolder, syncTree } from './durable.js';
+import { makeFoldersDurably, movePath, OutputFile, removePath, syncFolder, syncTree } from './durable.js';
 import { messageOf, UserError } from './errors.js';
 
 /** The package's root folder, which holds kernels/ and package.json; the same from src/ and from dist/src/. */
@@ -29,7 +29,7 @@ export function writeFileWhole(path: string, data: string | Uint8Array): void {
   try {
     makeFoldersDurably(dirname(path));
     writeFileSync(temporary, data, { flush: true });
-    renameSync(temporary, path);
+    movePath(temporary, path);
     syncFolder(dirname(path));
   } catch (error) {
     throw writeError(path, error);
@@ -116,18 +116,18 @@ const REPLACED = '.replaced';
 function replaceFolder(path: string, folder: string): void {
   const old = `${path}${REPLACED}`;
   if (existsSync(path)) {
-    rmSync(old, { recursive: true, force: true });
-    renameSync(path, old);
+    removePath(old);
+    movePath(path, old);
   }
-  renameSync(folder, path);
+  movePath(folder, path);
   syncFolder(dirname(path));
-  rmSync(old, { recursive: true, force: true });
+  removePath(old);
 }
 
 /** Removes a folder: wherever this ends early, it is there whole, or not at its place. */
 export function removeFolderWhole(path: string): void {
   const aside = temporaryFor(path);
-  renameSync(path, aside);
+  movePath(path, aside);
   syncFolder(dirname(path));
   discard(aside);
 }
@@ -143,8 +143,8 @@ export function placeOfFolder(path: string): string {
 /** Puts a folder back that a crash left beside its place, or removes one that was replaced. */
 export function recoverFolder(path: string): void {
   const place = placeOfFolder(path);
-  if (place === path) rmSync(`${path}${REPLACED}`, { recursive: true, force: true });
-  else renameSync(place, path);
+  if (place === path) removePath(`${path}${REPLACED}`);
+  else movePath(place, path);
   syncFolder(dirname(path));
 }
 
@@ -178,7 +178,7 @@ function temporaryFor(path: string): string {
 function discard(temporary: string): void {
   unfinished.delete(temporary);
   try {
-    rmSync(temporary, { recursive: true, force: true });
+    removePath(temporary);
   } catch {
     // it was never there, since its place is none: the error to tell is why it could not be made
   }
@@ -203,6 +203,7 @@ export function makeFolder(path: string): string | undefined {
  */
 export function checkFilePlace(path: string): void {
   const found = firstThatExists(path);
+  if (!existsSync(found)) throw new UserError(cannotWrite(path, `there is no '${found}'`));
   const isFolder = statSync(found).isDirectory();
   if (isFolder && found === path) throw new UserError(cannotWrite(path, IS_FOLDER));
   if (!isFolder && found !== path) throw new UserError(cannotWrite(path, isNoFolder(found)));
@@ -213,8 +214,9 @@ export function checkFilePlace(path: string): void {
   }
 }
 
-/** Returns `path`, or the nearest folder or file on the way to it that exists. */
-const firstThatExists = (path: string): string => (existsSync(path) ? path : firstThatExists(dirname(path)));
+/** Returns `path`, or the nearest folder or file on the way to it that exists; a drive of Windows that is none, too. */
+const firstThatExists = (path: string): string =>
+  existsSync(path) || dirname(path) === path ? path : firstThatExists(dirname(path));
 
 const cannotWrite = (path: string, reason: string): string => `cannot write '${path}': ${reason}`;
 const IS_FOLDER = 'it is a folder';
@@ -223,13 +225,15 @@ const isNoFolder = (path: string): string => `'${path}' is not a folder`;
 /** Why the system refuses a path that cannot be written however often it is tried. */
 const REFUSALS: Readonly<Record<string, (path: string) => string>> = {
   EACCES: () => 'permission denied',
-  EPERM: () => 'permission denied',
+  EPERM: () =>
+    process.platform === 'win32' ? 'another program has it open, or permission denied' : 'permission denied',
   EROFS: () => 'the file system is read-only',
   EISDIR: () => IS_FOLDER,
   EEXIST: path => isNoFolder(firstThatExists(path)),
   ENOTDIR: path => isNoFolder(firstThatExists(path)),
   ENOENT: path => `'${firstThatExists(path)}' takes no new files`,
   ENAMETOOLONG: () => 'the name is too long',
+  EBUSY: () => 'another program has it open',
 };
 
 /** Turns the system's error about some file on the way into one about the path that was given. */

@@ -22,7 +22,7 @@ const noFile = (path: string): string => `there is no file '${path}'`;
 export function openRegularFile(path: string, missing = noFile(path)): number {
   let descriptor: number;
   try {
-    // without O_NONBLOCK, opening a pipe waits for its writer
+    // without O_NONBLOCK, which Windows has not, opening a pipe waits for its writer
     descriptor = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
   } catch (error) {
     throw readError(path, error, missing);

@@ -130,6 +130,23 @@ describe('the process that has it', () => {
     await (await claimFolder(folder))!();
   });
 
+  test('is told by the age of the claim alone where no time of its start is known, unless it has ended', async () => {
+    const folder = join(root, 'unknown start');
+    const other = await claimElsewhere(folder);
+    changeOwner(folder, { started: '' });
+    expect(await isClaimed(folder)).toBe(true);
+    expect(await claimFolder(folder)).toBeUndefined();
+    expect(showClaim(folder)).toMatch(/its claim ends in \d+ s\)$/);
+    const then = new Date(Date.now() - 61_000);
+    utimesSync(join(folder, 'claim'), then, then); // the number may be another process's now
+    expect(await isClaimed(folder)).toBe(false);
+    const now = new Date();
+    utimesSync(join(folder, 'claim'), now, now);
+    await other.kill();
+    expect(await isClaimed(folder)).toBe(false);
+    await (await claimFolder(folder))!();
+  });
+
   test('leaves it to one that joined it', async () => {
     const folder = join(root, 'joined');
     const other = await claimElsewhere(folder);

@@ -1,6 +1,8 @@
 /** The package as it is installed: what is in it, its types for a strict program without WebGPU's, and its entries. */
-import { execFileSync, spawnSync } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import {
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -14,14 +16,16 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { extract } from 'tar';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { parse } from 'yaml';
 import { packageRoot } from '../src/files.js';
+import { pages, readLinks } from '../tools/docs/links.mjs';
 import { examples } from './support/examples.js';
 
 const project = mkdtempSync(join(tmpdir(), 'babelgrad-package-'));
 const installed = join(project, 'node_modules', 'babelgrad');
 afterAll(() => rmSync(project, { recursive: true, force: true }));
 
-/** A project with the packed package, what that depends on, and the types of Node. */
+/** A project with the packed package, what that depends on but for what is optional, and the types of Node. */
 beforeAll(async () => {
   const pack = ['pack', '--ignore-scripts', '--json', '--pack-destination', project];
   const [{ filename }] = JSON.parse(execFileSync('npm', pack, { cwd: packageRoot, encoding: 'utf8' }));
@@ -86,3 +90,37 @@ test('the library and the command line are there, with what they read', () => {
   const kernels = (folder: string) => readdirSync(join(folder, 'kernels'), { recursive: true }).sort();
   expect(kernels(installed)).toEqual(kernels(packageRoot));
 });
+
+test('the version is the same wherever it stands, and the changelog has its date', () => {
+  const read = (file: string) => readFileSync(join(packageRoot, file), 'utf8');
+  const { version } = JSON.parse(read('package.json'));
+  expect(JSON.parse(read('package-lock.json'))).toMatchObject({ version, packages: { '': { version } } });
+  const { version: cited, 'date-released': date } = parse(read('CITATION.cff'));
+  expect(cited).toBe(version);
+  expect(read('CHANGELOG.md')).toContain(`\n## [${version}] - ${date}\n`);
+});
+
+test('the pages are there, and all that they link to', () => {
+  const all = pages(packageRoot);
+  const linked = all.flatMap(page => readLinks(packageRoot, page).map(({ file }) => file));
+  expect([...all, ...linked].filter(file => !existsSync(join(installed, file)))).toEqual([]);
+});
+
+test('the demo begins in an empty folder, and gets as far as the first step of a model', async () => {
+  for (const name of ['koffi', '@sparticuz']) {
+    symlinkSync(join(packageRoot, 'node_modules', name), join(project, 'node_modules', name));
+  }
+  const cwd = join(project, 'empty');
+  mkdirSync(cwd);
+  const child = spawn(process.execPath, [join(installed, 'dist/src/cli/main.js'), 'demo'], { cwd });
+  const ended = once(child, 'close');
+  let text = '';
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', data => (text += String(data)));
+  const metrics = join(cwd, 'runs/demo/english/metrics.jsonl');
+  const seen = () => existsSync(metrics) && readFileSync(metrics, 'utf8').includes('"kind":"step"');
+  while (!seen() && child.exitCode === null) await new Promise(resolve => setTimeout(resolve, 200));
+  child.kill('SIGINT');
+  await ended;
+  expect(seen(), text).toBe(true);
+  expect(child.exitCode, text).toBe(130);
+}, 200_000);

@@ -11,4 +11,4 @@ import { readRun } from '../dist/src/report/runs.js';
 const [demo, out] = process.argv.slice(2);
 if (!demo || !out) throw new Error('usage: node tools/readme-picture.mjs DEMO-FOLDER OUT.png');
 const runs = ['french-scratch', 'french-cpt'].map(name => readRun(join(demo, name)));
-writeFileSync(out, pngOf(heldOutPlot(runs, 'fr', 'tokens', 720)));
+writeFileSync(out, pngOf(heldOutPlot(runs, 'fr', 'tokens', 'wide', 720)));

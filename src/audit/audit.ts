@@ -50,9 +50,9 @@ export async function audit(devices: readonly [Device, ...Device[]], options: Ke
  * Writes audit.json and audit.html. For `audit replay` it writes the input with the largest error of each kernel and
  * variant under `worst`, and the worst input of each metric that failed under `failed`.
  */
-export function writeAudit(folder: string, { report, kept }: Audit): void {
+export function writeAudit(folder: string, { report, kept }: Audit, made?: string): void {
   writeFileWhole(join(folder, 'audit.json'), `${JSON.stringify(report)}\n`);
-  writeFileWhole(join(folder, 'audit.html'), auditPage(report));
+  writeFileWhole(join(folder, 'audit.html'), auditPage(report, made));
   for (const input of kept) {
     const { kernel, variant, metric, passed } = input.check;
     const name = [kernel, variant, ...(passed ? [] : [metric])].join(' ').replace(/[^\w]+/g, '-');

@@ -1,52 +1,94 @@
 /** An audit as one self-contained HTML page. */
 import * as Plot from '@observablehq/plot';
-import { escapeHtml, figure, htmlPage, table } from '../report/page.js';
-import { colorOf, svgOf } from '../report/plots.js';
+import {
+  atScales,
+  contentsHtml,
+  escapeHtml,
+  figure,
+  footerHtml,
+  htmlPage,
+  type Section,
+  scrolled,
+  sectionsHtml,
+  table,
+} from '../report/page.js';
+import { colorOf, NARROW, type Scale, svgOf } from '../report/plots.js';
+import { TOOLTIP } from '../report/tooltip.js';
 import { BINS } from './error-units.js';
 import { type AuditReport, type Check, larger } from './report.js';
 import { SUMMARY_HEAD, show, summaryRows } from './summary.js';
 
-export function auditPage(report: AuditReport): string {
+/** Returns the page; `made` says when and by what it was made, and stands at its end. */
+export function auditPage(report: AuditReport, made?: string): string {
   const { adapter, passed, failed, seconds, quick, arithmetic, checks, histograms } = report;
   const failures = checks.filter(check => !check.passed);
   const verdict = failed === 0 ? `All ${passed} checks passed.` : `${failed} of ${passed + failed} checks failed.`;
   const states = Object.entries(arithmetic).map(([name, state]) => [escapeHtml(name), escapeHtml(state)]);
+  const sections: Section[] = [
+    ...(failures.length > 0
+      ? [{ id: 'failures', title: 'Failures', html: scrolled(failureTable(failures), 'Failures') }]
+      : []),
+    {
+      id: 'kernels',
+      title: 'Kernels',
+      html: `${HOW_TO_READ}
+${scrolled(
+  table(
+    SUMMARY_HEAD,
+    summaryRows(report).map(row => row.map(escapeHtml)),
+  ),
+  'Kernels',
+)}`,
+    },
+    ...plots(
+      'lengths',
+      'Error against the length of the sum',
+      'Both over the largest exact value of the output, so that they stand side by side. Exact results have no place ' +
+        'on a logarithmic axis.',
+      seriesOf(checks).map(series => seriesPlot(series, checks)),
+    ),
+    ...plots(
+      'shares',
+      'Errors as shares of the bound',
+      'Elements of all shapes and inputs, by their error over its bound, up to the number under the bar; the first ' +
+        'holds exact results.',
+      histograms.map(histogram => atScales(scale => histogramPlot(histogram, scale))),
+    ),
+    {
+      id: 'arithmetic',
+      title: "Arithmetic that is the adapter's own choice",
+      html: scrolled(table(['case', 'what this adapter does'], states), 'Arithmetic'),
+    },
+  ];
   return htmlPage(
     `Audit of ${adapter.name}`,
     `<p class="finding">${verdict}</p>
 <p class="note">${escapeHtml(adapter.driver)}, babelgrad ${escapeHtml(report.version)},
-${quick ? 'quick, ' : ''}${seconds} s. Errors are against float64 on the same inputs; a share of 1 is the derived bound,
-and what is beyond it fails.</p>
-${failures.length > 0 ? `<h2>Failures</h2><div class="scroll">${failureTable(failures)}</div>` : ''}
-<h2>Kernels</h2>
-<div class="scroll">${table(
-      SUMMARY_HEAD,
-      summaryRows(report).map(row => row.map(escapeHtml)),
-    )}</div>
-${plots(
-  'Error against the length of the sum',
-  'Both over the largest exact value of the output, so that they stand side by side. Exact results have no place on ' +
-    'a logarithmic axis.',
-  seriesOf(checks).map(series => seriesPlot(series, checks)),
-)}
-${plots(
-  'Errors as shares of the bound',
-  'Elements of all shapes and inputs, by their error over its bound, up to the number under the bar; the first holds ' +
-    'exact results.',
-  histograms.map(histogramPlot),
-)}
-<h2>Arithmetic that is the adapter's own choice</h2>
-<div class="scroll">${table(['case', 'what this adapter does'], states)}</div>`,
+${quick ? 'quick, ' : ''}${seconds} s.</p>
+${contentsHtml(sections)}
+${sectionsHtml(sections)}${footerHtml(made)}`,
+    TOOLTIP,
   );
 }
 
-/** A section of plots; nothing where there are none. */
-function plots(title: string, note: string, svgs: readonly string[]): string {
-  if (svgs.length === 0) return '';
-  return `<h2>${title}</h2>
-<p class="note">${note}</p>
-<div class="plots">${svgs.map(figure).join('\n')}</div>`;
-}
+const HOW_TO_READ = `<p class="note">Errors are against float64 on the same inputs. A derived bound says how large
+rounding can make each: <b>of bound</b> is the error over its bound, of all inputs, and decides. Up to 1 a check
+passes; beyond it fails. <b>Variants differ</b> is the distance between variants of one kernel. <b>Ulp</b>, units in the
+last place of the exact result, decide nothing: where terms cancel the result is small, and what is right to its last
+bit elsewhere may be thousands of its ulp away. They are of inputs between −2 and 2.</p>`;
+
+/** A section of plots; none where there are no plots. */
+const plots = (id: string, title: string, note: string, drawn: readonly string[]): Section[] =>
+  drawn.length === 0
+    ? []
+    : [
+        {
+          id,
+          title,
+          html: `<p class="note">${note}</p>
+<div class="plots">${drawn.map(figure).join('\n')}</div>`,
+        },
+      ];
 
 /** An output whose error was measured for several lengths of a sum. */
 interface Series {
@@ -75,7 +117,10 @@ function failureTable(failures: readonly Check[]): string {
   return table(['kernel', 'variant', 'shape', 'input', 'check', 'value', 'bound'], rows);
 }
 
-const [WIDTH, MARGIN_LEFT] = [480, 60];
+const MARGIN_LEFT = 60;
+/** What the name of an axis takes below a plot. */
+const bottomAt = (scale: Scale): number => (scale === 'narrow' ? 50 : 44);
+const widthAt = (scale: Scale): number => (scale === 'narrow' ? NARROW.width : 480);
 
 /** Largest error of each length of a sum, and largest bound, both over the largest exact value; log-log. */
 function seriesPlot({ kernel, output }: Series, checks: readonly Check[]): string {
@@ -100,19 +145,19 @@ function seriesPlot({ kernel, output }: Series, checks: readonly Check[]): strin
   const legend = variants.map(
     (variant, i) => `<span class="key" style="background:${colorOf(i)}"></span>${escapeHtml(variant)} `,
   );
-  const svg = svgOf({
-    width: WIDTH,
+  const draw = (scale: Scale): Plot.PlotOptions => ({
+    width: widthAt(scale),
     height: 320,
     marginTop: 32,
     marginLeft: MARGIN_LEFT,
-    marginRight: 44,
-    marginBottom: 44,
+    marginRight: 54,
+    marginBottom: bottomAt(scale),
     x: {
       type: 'log',
       base: 2,
       label: `${kernel}, ${output}: terms of the sum`,
       labelAnchor: 'center',
-      ticks: lengths.filter((_, i) => i % Math.ceil(lengths.length / 6) === 0),
+      ticks: lengths.filter((_, i) => i % Math.ceil(lengths.length / (scale === 'narrow' ? 4 : 6)) === 0),
       tickFormat: String,
     },
     y: {
@@ -140,7 +185,7 @@ function seriesPlot({ kernel, output }: Series, checks: readonly Check[]): strin
       ),
     ],
   });
-  return `${svg}<p class="note">${legend.join(' ')}</p>`;
+  return `${atScales(scale => svgOf(draw(scale), scale))}<p class="note">${legend.join(' ')}</p>`;
 }
 
 /** 10⁻³, of a whole exponent but for rounding. */
@@ -151,19 +196,20 @@ function power(base: number, exponent: number): string {
   return `${base}${whole < 0 ? '⁻' : ''}${[...String(Math.abs(whole))].map(digit => digits[Number(digit)]).join('')}`;
 }
 
-function histogramPlot({ kernel, variant, counts }: AuditReport['histograms'][number]): string {
+function histogramPlot({ kernel, variant, counts }: AuditReport['histograms'][number], scale: Scale): string {
   const total = counts.reduce((a, b) => a + b, 0);
   const names = BINS.map(end =>
     end === 0 ? 'exact' : end === Number.POSITIVE_INFINITY ? '> 1' : power(2, Math.log2(end)),
   );
   const rows = counts.map((count, i) => ({ bin: names[i]!, share: count / total, count }));
-  return svgOf({
-    width: WIDTH,
+  const ticks = names.filter((_, i) => scale === 'wide' || i % 2 === 0);
+  const plot: Plot.PlotOptions = {
+    width: widthAt(scale),
     height: 220,
     marginTop: 32,
     marginLeft: MARGIN_LEFT,
-    marginBottom: 44,
-    x: { domain: names, label: `${kernel}, ${variant}`, labelAnchor: 'center' },
+    marginBottom: bottomAt(scale),
+    x: { domain: names, ticks, label: `${kernel}, ${variant}`, labelAnchor: 'center' },
     y: { label: 'share of elements, %', grid: true, percent: true },
     marks: [
       Plot.barY(rows, {
@@ -174,5 +220,6 @@ function histogramPlot({ kernel, variant, counts }: AuditReport['histograms'][nu
       }),
       Plot.ruleY([0]),
     ],
-  });
+  };
+  return svgOf(plot, scale);
 }

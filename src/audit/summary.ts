@@ -15,18 +15,18 @@ export const SUMMARY_HEAD = [
   'kernel, variant',
   'checks',
   'failed',
-  'ulp max',
-  'ulp 99%',
-  'ulp mean',
   'of bound max',
   'of bound 99%',
   'variants differ',
+  'ulp max',
+  'ulp 99%',
+  'ulp mean',
 ];
 
 const mean = (values: readonly (number | null)[]): number | null =>
   values.includes(null) ? null : values.reduce<number>((sum, value) => sum + value!, 0) / Math.max(1, values.length);
 
-/** A row for each kernel and variant: ulp of ordinary inputs, shares of the bound and differences of all. */
+/** A row for each kernel and variant: shares of the bound and differences of all inputs, ulp of ordinary ones. */
 export function summaryRows({ checks }: AuditReport): string[][] {
   return [...groupsOf(checks)].map(([key, own]) => {
     const errors = own.filter(({ metric }) => metric === 'error');
@@ -38,9 +38,6 @@ export function summaryRows({ checks }: AuditReport): string[][] {
       key,
       String(own.length),
       String(own.filter(({ passed }) => !passed).length),
-      show(most(ordinary, 'ulps', 'max')),
-      show(most(ordinary, 'ulps', 'p99')),
-      show(ordinary.length === 0 ? undefined : mean(ordinary.map(check => check.ulps!.mean))),
       show(
         errors.length > 0
           ? most(errors, 'shares', 'max')
@@ -48,6 +45,9 @@ export function summaryRows({ checks }: AuditReport): string[][] {
       ),
       show(most(errors, 'shares', 'p99')),
       difference ? show(worstOf(own, difference.metric)) : '',
+      show(most(ordinary, 'ulps', 'max')),
+      show(most(ordinary, 'ulps', 'p99')),
+      show(ordinary.length === 0 ? undefined : mean(ordinary.map(check => check.ulps!.mean))),
     ];
   });
 }

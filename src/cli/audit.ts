@@ -12,6 +12,7 @@ import { failureLine, SUMMARY_HEAD, show, summaryRows } from '../audit/summary.j
 import { checkFilePlace } from '../files.js';
 import type { Device } from '../gpu/device.js';
 import { openDevice } from '../index.js';
+import { madeBy } from '../report/made.js';
 import { isOpFile, type RecordedOp, readOp } from '../train/recorded-op.js';
 import type { CommandResult, Terminal } from './command.js';
 import { takeLimits } from './health.js';
@@ -37,7 +38,7 @@ export async function auditKernels(
     const onProgress = (done: number, kernel: string) => progress.update(done, kernel);
     const found = await audit(devices, { names, quick, onProgress }).finally(() => progress.stop());
     const { report } = found;
-    if (out) writeAudit(out, found);
+    if (out) writeAudit(out, found, madeBy(commandOf(names, { adapter, quick, out })));
     const table = makeTable([...SUMMARY_HEAD]);
     table.push(...summaryRows(report));
     terminal.print(table.toString());
@@ -54,6 +55,16 @@ export async function auditKernels(
     for (const device of devices) device.close();
   }
 }
+
+const commandOf = (names: readonly string[], given: { adapter: string | undefined; quick: boolean; out: string }) =>
+  [
+    'audit kernels',
+    ...names,
+    ...(given.quick ? ['--quick'] : []),
+    ...(given.adapter === undefined ? [] : ['--adapter', given.adapter]),
+    '--out',
+    given.out,
+  ].join(' ');
 
 /** The command `audit compare`. */
 export async function auditCompare(terminal: Terminal, _: object, a: string, b: string): Promise<CommandResult> {

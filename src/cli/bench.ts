@@ -27,6 +27,7 @@ import {
 import { checkResultPlace, writeResult } from '../../bench/write.js';
 import { writeAudit } from '../audit/audit.js';
 import { UserError } from '../errors.js';
+import { madeBy } from '../report/made.js';
 import type { CommandResult, Terminal } from './command.js';
 import type { Progress } from './progress.js';
 import { textTable } from './table.js';
@@ -105,7 +106,7 @@ async function benchGpu(terminal: Terminal, options: BenchOptions): Promise<Comm
       progress ??= terminal.progress('bench gpu', total, 'parts');
       progress.update(done, details);
     },
-    onAudit: found => writeAudit(join(out, 'audit'), found),
+    onAudit: found => writeAudit(join(out, 'audit'), found, madeBy(`bench gpu --out ${out}`)),
     onPart: found => writeResult(out, found),
   }).finally(() => progress?.stop());
   const gpu = result.gpu!;

@@ -104,7 +104,7 @@ export async function askFor(given: InitOptions, ask: Ask, say: (line: string) =
 /** Runs `body` with questions on stderr. @throws UserError where the input ends before the last answer. */
 async function inTerminal<Result>(body: (ask: Ask) => Promise<Result>): Promise<Result> {
   const lines = createInterface({ input: process.stdin, output: process.stderr });
-  lines.on('SIGINT', () => process.kill(process.pid, 'SIGINT')); // as where nobody reads the terminal's keys
+  lines.on('SIGINT', () => process.emit('SIGINT')); // as where nobody reads the terminal's keys
   const ended = new Promise<never>((_, reject) => {
     lines.once('close', () => reject(new UserError('the input ended before the last answer; nothing was written')));
   });

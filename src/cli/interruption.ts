@@ -38,7 +38,7 @@ function endBy(signal: NodeJS.Signals): void {
     process.emit('exit', status); // what is half written is removed
     // not process.exit: if Node itself ends while a device is at work, it crashes
     process.removeAllListeners(signal);
-    process.kill(process.pid, signal);
+    process.kill(process.pid, process.platform === 'win32' ? 'SIGKILL' : signal); // Windows sends no others to itself
   });
 }
 

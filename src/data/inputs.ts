@@ -27,6 +27,9 @@ export function sizeOfFiles(files: readonly string[]): number {
   return files.reduce((sum, file) => sum + statSync(file).size, 0);
 }
 
+/** Returns a glob in the library's spelling, in which `\\` escapes: Windows parts folders by it. */
+export const globOf = (name: string): string => (process.platform === 'win32' ? name.replaceAll('\\', '/') : name);
+
 function expand(name: string): string[] {
   const stats = statSync(name, { throwIfNoEntry: false });
   if (stats?.isDirectory()) {
@@ -39,8 +42,9 @@ function expand(name: string): string[] {
       throw new UserError(`'${name}' is not a kind of file that can be read: ${SUPPORTED_TEXT}`);
     return [name];
   }
-  if (!isDynamicPattern(name)) throw new UserError(`there is no file or folder '${name}'`);
-  const found = globSync(name, { absolute: isAbsolute(name) }).filter(file => SUPPORTED.test(file));
+  const pattern = globOf(name);
+  if (!isDynamicPattern(pattern)) throw new UserError(`there is no file or folder '${name}'`);
+  const found = globSync(pattern, { absolute: isAbsolute(name) }).filter(file => SUPPORTED.test(file));
   if (found.length === 0) throw new UserError(`nothing that can be read matches '${name}' (${SUPPORTED_TEXT})`);
   return found;
 }

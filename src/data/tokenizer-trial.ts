@@ -21,7 +21,11 @@ const PROGRAM = `
   import { readFileSync, writeSync } from 'node:fs';
   import { Worker } from 'node:worker_threads';
   // the parent may end before the trial does; native code lets no timer of this thread run
-  const watch = 'setInterval(() => process.ppid === ' + process.ppid + ' || process.kill(process.pid, "SIGKILL"), 100)';
+  const watch =
+    'const parent = ' + process.ppid + ';' +
+    // on Windows a process keeps the number of a parent that has ended
+    'const lives = () => { try { return process.kill(parent, 0) && process.ppid === parent } catch {} };' +
+    'setInterval(() => lives() || process.kill(process.pid, "SIGKILL"), 100)';
   new Worker(watch, { eval: true }).unref();
   import { Tokenizer } from 'tokenizers';
   try {

@@ -56,7 +56,7 @@ export class Mpi {
   readonly size: number;
   /** The library and its version, in its own words. */
   readonly version: string;
-  /** The library would be unloaded if nothing held it. */
+  /** @internal The library, which would be unloaded if nothing held it. */
   readonly library: LibraryHandle;
   readonly #world: unknown;
   readonly #byte: unknown;

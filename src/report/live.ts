@@ -1,6 +1,6 @@
 /** What a live page adds to a report: the state of its connection, and the exchange of sections that have changed. */
 import { createHash } from 'node:crypto';
-import { htmlPage, type Section, sectionHtml, sectionsHtml } from './page.js';
+import { contentsHtml, htmlPage, type Section, sectionHtml, sectionsHtml } from './page.js';
 import { TOOLTIP } from './tooltip.js';
 
 /** A page as it is now. */
@@ -28,12 +28,29 @@ export function updateOf(now: LivePage, before?: LivePage): Update {
 }
 
 export const livePageHtml = ({ title, sections }: LivePage): string =>
-  htmlPage(title, `<p id="live">connecting</p>\n<main>${sectionsHtml(sections)}</main>`, SCRIPT);
+  htmlPage(
+    title,
+    `<p id="live">connecting</p>\n${contentsHtml(sections)}\n<main>${sectionsHtml(sections)}</main>`,
+    SCRIPT,
+  );
 
 /** The script runs in a browser; nothing of it is compiled. */
 const LIVE = `
 const live = document.getElementById('live');
 const main = document.querySelector('main');
+const nav = document.querySelector('nav');
+// links are exchanged only when sections come, go or change their titles: one of them may be in focus
+function listContents() {
+  const titled = [...main.children].filter(section => section.querySelector('h2'));
+  const titles = titled.map(section => section.querySelector('h2').textContent);
+  if (titles.join('\\n') === [...nav.children].map(link => link.textContent).join('\\n')) return;
+  nav.replaceChildren(...titled.flatMap((section, i) => {
+    const link = document.createElement('a');
+    link.href = '#' + section.id;
+    link.textContent = titles[i];
+    return [link, '\\n'];
+  }));
+}
 let updated = 'now';
 const say = (state, text) => { live.dataset.state = state; live.textContent = text; };
 const clock = () => new Date().toLocaleTimeString();
@@ -58,9 +75,12 @@ events.addEventListener('update', event => {
     if (main.children[i] !== section) main.insertBefore(section, main.children[i] || null);
     if (!(id in changed)) return;
     const offsets = [...section.querySelectorAll('.scroll')].map(table => table.scrollLeft);
+    const chosen = [...section.querySelectorAll('input:checked')].map(button => button.id);
     section.innerHTML = changed[id];
+    for (const button of section.querySelectorAll('input')) if (chosen.includes(button.id)) button.checked = true;
     section.querySelectorAll('.scroll').forEach((table, j) => { table.scrollLeft = offsets[j] || 0; });
   });
+  listContents();
   if (top && top.isConnected && scrollY > 0) scrollBy(0, top.getBoundingClientRect().top - before);
   updated = clock();
   say('live', 'live · last update ' + updated);

@@ -2,10 +2,11 @@
 import { findingsOf, milestones, replayFindings, startOfForgetting } from './findings.js';
 import { compareReplay, type Forgetting, knownForgetting } from './forgetting.js';
 import { percent, short, signed } from './numbers.js';
-import { colorOf, forgettingPlot, heldOutPlot, probePlot, replayPlot, stepPlot } from './plots.js';
+import { colorOf, forgettingPlot, heldOutPlot, probePlot, replayPlot, type Scale, stepPlot } from './plots.js';
 import { PROBE_TASKS, probedLanguages } from './probes.js';
 import {
   compareRuns,
+  isOneSize,
   type LossUnit,
   languagesOf,
   lossIn,
@@ -56,22 +57,26 @@ export function reportSections(runs: readonly RunRecord[], sourceLanguage?: stri
   const shown = withAverages(evaluated);
   const forgotten = knownForgetting(runs, sourceLanguage);
   const stepped = runs.filter(run => run.steps.length > 0);
-  const figures = languagesOf(runs).flatMap(language => [
-    figure(heldOutPlot(shown, language, 'tokens')),
-    figure(heldOutPlot(shown, language, 'flops')),
-  ]);
+  const heldOut = languagesOf(runs).flatMap((language, i) => {
+    const [tokens, flops] = (['tokens', 'flops'] as const).map(axis =>
+      atScales(scale => heldOutPlot(shown, language, axis, scale), namesOf(shown)),
+    );
+    // FLOPs are as many times the tokens in all runs of one size
+    return isOneSize(runs) ? [switched(`axis-${i}`, { tokens, FLOPs: flops })] : [figure(tokens!), figure(flops!)];
+  });
   const probed = probedLanguages(runs).flatMap(language =>
-    PROBE_TASKS.map(task => figure(probePlot(runs, language, task))),
+    PROBE_TASKS.map(task => figure(atScales(scale => probePlot(runs, language, task, scale), namesOf(runs)))),
   );
   // the bytes of the training loss are not known
   const quantities = (['loss', 'gradientNorm', 'learningRate', 'tokensPerSecond'] as const).filter(
     quantity => unit === 'nats per token' || quantity !== 'loss',
   );
-  const training = stepped.length > 0 ? quantities.map(quantity => figure(stepPlot(stepped, quantity))) : [];
+  const steps = (quantity: (typeof quantities)[number]) =>
+    figure(atScales(scale => stepPlot(stepped, quantity, scale), namesOf(stepped)));
+  const training = stepped.length > 0 ? quantities.map(steps) : [];
   const withoutLoss =
     '<p class="note">The training loss is known per token alone, and the vocabularies differ: it is not drawn.</p>';
   const findings = findingsOf(runs).map(text => `<p class="finding">${escapeHtml(text)}</p>`);
-  const scrolled = (table: string) => `<div class="scroll" tabindex="0">${table}</div>`;
   const why = unit === 'bits per byte' ? ', since vocabularies differ' : '';
   const plots = (drawn: readonly string[]) => `<div class="plots">${drawn.join('\n')}</div>`;
   return [
@@ -82,21 +87,27 @@ export function reportSections(runs: readonly RunRecord[], sourceLanguage?: stri
 FLOPs are 6·N·tokens, N the parameters that every token is multiplied by; a source model's own training is not in them.
 Point at a dot for its numbers.</p>`,
     },
-    { id: 'held-out', title: `Held-out loss, in ${unit}`, html: plots(figures) },
+    { id: 'held-out', title: `Held-out loss, in ${unit}`, html: plots(heldOut) },
     ...(comparisons.length > 0
-      ? [{ id: 'savings', title: 'Saved at equal loss', html: scrolled(savingsTable(comparisons, unit)) }]
+      ? [
+          {
+            id: 'savings',
+            title: 'Saved at equal loss',
+            html: scrolled(savingsTable(comparisons, unit), 'Saved at equal loss'),
+          },
+        ]
       : []),
     ...(forgotten.length > 0
       ? [{ id: 'forgetting', title: 'Forgetting', html: forgettingSection(forgotten, evaluated, unit) }]
       : []),
     ...(probed.length > 0 ? [{ id: 'probes', title: 'In context: copying and induction', html: plots(probed) }] : []),
-    { id: 'losses', title: 'Held-out loss along the way', html: lossSection(withAverages(runs), scrolled) },
+    { id: 'losses', title: 'Held-out loss along the way', html: lossSection(withAverages(runs)) },
     {
       id: 'training',
       title: 'Training',
       html: unit === 'nats per token' ? plots(training) : `${withoutLoss}\n${plots(training)}`,
     },
-    { id: 'runs', title: 'Runs', html: scrolled(runsTable(runs)) },
+    { id: 'runs', title: 'Runs', html: scrolled(runsTable(runs), 'Runs') },
   ];
 }
 
@@ -127,6 +138,35 @@ ${body}${script === undefined ? '' : `\n<script>${script}</script>`}
 
 export const figure = (svg: string): string => `<figure>${svg}</figure>`;
 
+/**
+ * Returns a plot as windows show it and as phones do: with larger letters, and a key below it in the place of labels
+ * at lines. A style shows one of them.
+ */
+export function atScales(draw: (scale: Scale) => string, names: readonly string[] = []): string {
+  const keys = names.map((name, i) => key(i, name)).join(' ');
+  return (
+    `<div class="wide">${draw('wide')}</div>\n<div class="narrow">${draw('narrow')}` +
+    `${keys && `<figcaption>${keys}</figcaption>`}</div>`
+  );
+}
+
+/** Returns a figure that shows one of several views, by their names; `id` is its own on the page. */
+function switched(id: string, views: Readonly<Record<string, string | undefined>>): string {
+  const names = Object.keys(views);
+  const buttons = names.map((name, i) => {
+    const button = `<input type="radio" name="${id}" id="${id}-${i}"${i === 0 ? ' checked' : ''}>`;
+    return `${button}<label for="${id}-${i}">${escapeHtml(name)}</label>`;
+  });
+  const parts = names.map(name => `<div>${views[name]}</div>`);
+  return `<figure class="switch">${buttons.join('\n')}\n${parts.join('\n')}</figure>`;
+}
+
+/** Returns a table that scrolls by itself where it is wider than the window; `name` is for those who hear the page. */
+export const scrolled = (table: string, name: string): string =>
+  `<div class="scroll" tabindex="0" role="region" aria-label="${escapeHtml(name)}">${table}</div>`;
+
+const namesOf = (runs: readonly RunRecord[]): string[] => runs.map(({ config }) => config.name);
+
 /** Returns a table; cells of the body are HTML, those of the head are text. */
 export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const cells = (tag: string, row: readonly string[]) => row.map(cell => `<${tag}>${cell}</${tag}>`).join('');
@@ -150,9 +190,12 @@ function savingsTable(comparisons: ReturnType<typeof compareRuns>, unit: LossUni
 }
 
 function forgettingSection(forgotten: readonly Forgetting[], runs: readonly RunRecord[], unit: LossUnit): string {
-  const names = runs.map(({ config }) => config.name);
+  const names = namesOf(runs);
   const comparisons = compareReplay(forgotten);
-  const figures = [forgettingPlot(forgotten, names), ...comparisons.map(replayPlot)];
+  const figures = [
+    atScales(scale => forgettingPlot(forgotten, names, scale), names),
+    ...comparisons.map(comparison => atScales(scale => replayPlot(comparison, scale))),
+  ];
   const head = [
     'run',
     'from',
@@ -176,7 +219,7 @@ function forgettingSection(forgotten: readonly Forgetting[], runs: readonly RunR
     short(worst.tokens),
   ]);
   return `<div class="plots">${figures.map(figure).join('\n')}</div>
-<div class="scroll">${table(head, rows)}</div>
+${scrolled(table(head, rows), 'Forgetting')}
 <p class="note">${escapeHtml(startOfForgetting(forgotten))}</p>
 ${comparisons
   .flatMap(replayFindings)
@@ -190,12 +233,12 @@ const key = (index: number, name: string): string =>
 /** The most evaluations of a run that the table shows. */
 const MOST_ROWS = 11;
 
-function lossSection(runs: readonly RunRecord[], scrolled: (table: string) => string): string {
+function lossSection(runs: readonly RunRecord[]): string {
   const isWhole = runs.every(({ evaluations }) => evaluations.length <= MOST_ROWS);
   const which =
     '<p class="note">The first evaluation of each run, the last, and evenly spread ones between them, ' +
     `${MOST_ROWS} at most; all are in the run's metrics.jsonl, and in the figures above.</p>`;
-  return `${scrolled(lossTable(runs))}${isWhole ? '' : `\n${which}`}`;
+  return `${scrolled(lossTable(runs), 'Held-out loss along the way')}${isWhole ? '' : `\n${which}`}`;
 }
 
 function lossTable(runs: readonly RunRecord[]): string {

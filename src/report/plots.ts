@@ -8,8 +8,8 @@ import { percent, short } from './numbers.js';
 import { type ProbeTask, probeCurveOf } from './probes.js';
 import { curveOf, type RunRecord, unitOf } from './runs.js';
 
-/** Colours that are safe for the colour-blind (Okabe & Ito) and legible on light and on dark. */
-const COLORS = ['#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00', '#56b4e9'];
+/** Colours that are legible on light and on dark; the first six are safe for the colour-blind (Okabe & Ito). */
+const COLORS = ['#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00', '#56b4e9', '#8c6d31', '#7a5bb5', '#808080'];
 export const colorOf = (index: number): string => COLORS[index % COLORS.length]!;
 
 export const FONT = 'system-ui, "Liberation Sans", Arial, sans-serif';
@@ -22,14 +22,19 @@ const dashOf = (index: number): string => DASHES[index % DASHES.length]!;
 /** The shapes of dots, in the same order. */
 const SYMBOLS = ['circle', 'square', 'triangle', 'diamond', 'star', 'cross'] as const;
 
+/** How a plot is drawn: for a window, or for a phone, on which the wide one's text would be too small to read. */
+export type Scale = 'wide' | 'narrow';
+/** The pixels of letters, which are those of notes on a page, and the width that a phone has. */
+export const NARROW = { fontSize: 15, width: 360 };
+
 /** Draws a plot in the report's style. Its name, for those who hear the page, is made of its axes if none is given. */
-export function svgOf(options: Plot.PlotOptions): string {
+export function svgOf(options: Plot.PlotOptions, scale: Scale = 'wide'): string {
   const labels = [options.y?.label, options.x?.label].filter(label => typeof label === 'string');
   const svg = Plot.plot({
     ariaLabel: labels.join(' by '),
     document: document as unknown as NonNullable<Plot.PlotOptions['document']>,
     // an object, since linkedom's style cannot be set as text
-    style: { fontFamily: FONT, fontSize: '12px', background: 'none' },
+    style: { fontFamily: FONT, fontSize: `${scale === 'narrow' ? NARROW.fontSize : 12}px`, background: 'none' },
     ...options,
   });
   return svg.outerHTML.replace('<svg ', '<svg role="img" ');
@@ -53,23 +58,40 @@ interface PlotOptions {
   readonly dots?: boolean;
   readonly width?: number;
   readonly height?: number;
+  /** A narrow plot has no labels at its lines: the page has a key below it. */
+  readonly scale: Scale;
 }
 
 function draw(rows: readonly Row[], options: PlotOptions): string {
-  const { x, y, domain, zero = false, runs, dots = false, width = 640, height = 360 } = options;
+  const { x, y, domain, zero = false, runs, dots = false, scale } = options;
+  const isNarrow = scale === 'narrow';
+  const { width = isNarrow ? NARROW.width : 640, height = isNarrow ? 300 : 360 } = options;
   const rowsOf = (run: string) => rows.filter(row => row.run === run);
   const ends = runs.flatMap(run => rowsOf(run).slice(-1));
   const values = domain ?? [...rows.map(row => row.y), ...(zero ? [0] : [])];
   const longest = Math.max(...ends.map(({ run }) => run.length));
-  return svgOf({
+  const plot: Plot.PlotOptions = {
     width,
     height,
     marginLeft: 56,
-    marginRight: Math.min(width / 3, Math.max(96, LABEL_OFFSET + LETTER * longest)),
-    marginBottom: MARGINS.bottom,
+    marginRight: isNarrow ? 24 : Math.min(width / 3, Math.max(96, LABEL_OFFSET + LETTER * longest)),
+    marginBottom: MARGINS.bottom + (isNarrow ? 6 : 0),
     marginTop: MARGINS.top,
-    x: { label: x, tickFormat: (value: number) => short(value), ticks: 6, labelAnchor: 'center', nice: true },
-    y: { label: y, grid: true, nice: true, ticks: 6, zero, ...(domain && { domain }) },
+    x: {
+      label: x,
+      tickFormat: (value: number) => short(value),
+      ticks: isNarrow ? 4 : 6,
+      labelAnchor: 'center',
+      nice: true,
+    },
+    y: {
+      label: isNarrow ? y.replace(' per ', '/') : y,
+      grid: true,
+      nice: true,
+      ticks: 6,
+      zero,
+      ...(domain && { domain }),
+    },
     color: { domain: [...runs], range: runs.map((_, i) => colorOf(i)) },
     symbol: { domain: [...runs], range: runs.map((_, i) => SYMBOLS[i % SYMBOLS.length]!) },
     marks: [
@@ -83,17 +105,22 @@ function draw(rows: readonly Row[], options: PlotOptions): string {
         }),
       ),
       ...(dots ? [Plot.dot(rows, { x: 'x', y: 'y', fill: 'run', symbol: 'run', r: 3, title: 'title' })] : []),
-      Plot.text(spread(ends, values, height - MARGINS.top - MARGINS.bottom), {
-        x: 'x',
-        y: 'label',
-        text: 'run',
-        fill: 'run',
-        textAnchor: 'start',
-        dx: LABEL_OFFSET / 2,
-        fontWeight: 600,
-      }),
+      ...(isNarrow
+        ? []
+        : [
+            Plot.text(spread(ends, values, height - MARGINS.top - MARGINS.bottom), {
+              x: 'x',
+              y: 'label',
+              text: 'run',
+              fill: 'run',
+              textAnchor: 'start',
+              dx: LABEL_OFFSET / 2,
+              fontWeight: 600,
+            }),
+          ]),
     ],
-  });
+  };
+  return svgOf(plot, scale);
 }
 
 /** The pixels around a plot, of a letter of a label at its widest, beside a label, and from one label to the next. */
@@ -140,6 +167,7 @@ export function heldOutPlot(
   runs: readonly RunRecord[],
   language: string,
   axis: 'tokens' | 'flops',
+  scale: Scale = 'wide',
   width?: number,
 ): string {
   const unit = unitOf(runs);
@@ -159,12 +187,13 @@ export function heldOutPlot(
     y: `${language} held-out loss (${unit})`,
     runs: names,
     dots: true,
+    scale,
     ...(width && { width }),
   });
 }
 
 /** Draws the accuracy of a probe with the tokens of one language, all runs overlaid. */
-export function probePlot(runs: readonly RunRecord[], language: string, task: ProbeTask): string {
+export function probePlot(runs: readonly RunRecord[], language: string, task: ProbeTask, scale: Scale): string {
   const rows = runs.flatMap(run =>
     probeCurveOf(run, language, task).map(({ tokens, accuracy, loss, firstLoss }) => {
       const losses = [loss, firstLoss].map(nats => nats?.toFixed(4) ?? 'not finite');
@@ -176,11 +205,11 @@ export function probePlot(runs: readonly RunRecord[], language: string, task: Pr
   );
   const names = runs.map(run => run.config.name);
   const y = `${task} of ${language} tokens (accuracy)`;
-  return draw(rows, { x: AXES.tokens, y, domain: ACCURACIES, runs: names, dots: true });
+  return draw(rows, { x: AXES.tokens, y, domain: ACCURACIES, runs: names, dots: true, scale });
 }
 
 /** Draws how the source loss of CPT runs changed along the way. `names` are all runs of the page, for their colours. */
-export function forgettingPlot(all: readonly Forgetting[], names: readonly string[]): string {
+export function forgettingPlot(all: readonly Forgetting[], names: readonly string[], scale: Scale): string {
   const rows = all.flatMap(({ run, source, unit, replay, sourceCurve }) =>
     sourceCurve.map(({ tokens, loss }) => {
       const change = loss - sourceCurve[0]!.loss;
@@ -192,11 +221,11 @@ export function forgettingPlot(all: readonly Forgetting[], names: readonly strin
   );
   const sources = [...new Set(all.map(({ source }) => source))].join(', ');
   const y = `${sources} loss above the source model's (${all[0]!.unit})`;
-  return draw(rows, { x: AXES.tokens, y, runs: names, dots: true });
+  return draw(rows, { x: AXES.tokens, y, runs: names, dots: true, scale });
 }
 
 /** Draws source loss against target loss of runs that differ in replay, after the same tokens. */
-export function replayPlot({ source, target, unit, tokens, effects }: ReplayComparison): string {
+export function replayPlot({ source, target, unit, tokens, effects }: ReplayComparison, scale: Scale): string {
   const points = effects.map(({ forgetting, targetLoss, sourceLoss }) => ({
     x: targetLoss,
     y: sourceLoss,
@@ -205,21 +234,23 @@ export function replayPlot({ source, target, unit, tokens, effects }: ReplayComp
       `${forgetting.run.config.name}\n${target} loss ${targetLoss.toFixed(4)} ${unit}\n${source} loss ` +
       `${sourceLoss.toFixed(4)} ${unit}`,
   }));
-  return svgOf({
-    width: 640,
-    height: 360,
+  const [width, height, ticks] = scale === 'narrow' ? [NARROW.width, 300, 4] : [640, 360, 6];
+  const plot: Plot.PlotOptions = {
+    width,
+    height,
     marginLeft: 56,
     marginRight: 48,
-    marginBottom: 44,
+    marginBottom: 50,
     marginTop: 28,
-    x: { label: `${target} loss after ${short(tokens)} tokens (${unit})`, nice: true, ticks: 6, labelAnchor: 'center' },
+    x: { label: `${target} loss after ${short(tokens)} tokens (${unit})`, nice: true, ticks, labelAnchor: 'center' },
     y: { label: `${source} loss (${unit}), by share of replay`, grid: true, nice: true, ticks: 6 },
     marks: [
       Plot.line(points, { x: 'x', y: 'y', stroke: COLORS[0]!, strokeOpacity: 0.5 }),
       Plot.dot(points, { x: 'x', y: 'y', fill: COLORS[0]!, r: 4, title: 'title' }),
       Plot.text(points, { x: 'x', y: 'y', text: 'label', fill: 'currentColor', dx: 10, dy: -8, fontWeight: 600 }),
     ],
-  });
+  };
+  return svgOf(plot, scale);
 }
 
 type StepQuantity = 'loss' | 'gradientNorm' | 'learningRate' | 'tokensPerSecond';
@@ -231,7 +262,7 @@ const QUANTITIES: Readonly<Record<StepQuantity, string>> = {
 };
 
 /** Draws a quantity of the steps; the loss is smoothed over a twentieth of the run. */
-export function stepPlot(runs: readonly RunRecord[], quantity: StepQuantity): string {
+export function stepPlot(runs: readonly RunRecord[], quantity: StepQuantity, scale: Scale): string {
   const rows = runs.flatMap(run => {
     const steps = run.steps.filter(step => step[quantity] !== null); // what is not finite
     const values = steps.map(step => step[quantity]!);
@@ -245,6 +276,7 @@ export function stepPlot(runs: readonly RunRecord[], quantity: StepQuantity): st
     zero: quantity === 'tokensPerSecond',
     runs: runs.map(run => run.config.name),
     height: 260,
+    scale,
   });
 }
 

@@ -271,3 +271,10 @@ export function refusedPairs(runs: readonly RunRecord[]): Pair[] {
       ),
   );
 }
+
+/** Whether all runs make as many FLOPs for a token: then they are one and the same axis. */
+export function isOneSize(runs: readonly RunRecord[]): boolean {
+  const ends = runs.flatMap(({ evaluations }) => evaluations.filter(({ tokens }) => tokens > 0).slice(-1));
+  const [first = 0, ...others] = ends.map(({ flops, tokens }) => flops / tokens);
+  return others.every(other => Math.abs(other - first) <= 1e-9 * first);
+}

@@ -16,6 +16,15 @@ h1 { font-size: 1.6rem; margin: 0 0 .5rem; } h2 { font-size: 1.15rem; margin: 2r
 figure { margin: 0; padding: .5rem; background: var(--panel); border-radius: 8px; }
 figure svg { display: block; width: 100%; height: auto; color: var(--ink); }
 figcaption { color: var(--faint); font-size: .85rem; line-height: 1.35; padding: .2rem .4rem; }
+/* of a plot, the one whose letters can be read; of a switch, the view that is chosen */
+.narrow { display: none; }
+@media screen and (max-width: 600px) { .wide { display: none; } .narrow { display: block; } }
+.switch label { margin: 0 1em 0 .2em; font-size: .85rem; color: var(--faint); } .switch > div { display: none; }
+.switch > input:nth-of-type(1):checked ~ div:nth-of-type(1), .switch > input:nth-of-type(2):checked ~
+  div:nth-of-type(2) { display: block; }
+.beside { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 460px), 1fr)); gap: 1rem;
+  align-items: start; }
+.beside > * { min-width: 0; }
 /* a shadow stands at the side to which a table goes on, and is covered where it ends */
 .scroll { overflow-x: auto; background: linear-gradient(to right, var(--paper) 40%, transparent) left,
   linear-gradient(to left, var(--paper) 40%, transparent) right,
@@ -32,7 +41,7 @@ h3 { font-size: 1rem; margin: 1.2rem 0 .3rem; } .scroll + .scroll, .plots + .scr
   white-space: pre-line; pointer-events: none; color: var(--paper); background: var(--ink); }
 #live { position: sticky; top: 0; z-index: 1; margin: 0 0 .5rem; padding: .2rem 0; font-size: .85rem;
   color: var(--faint); background: var(--paper); }
-#live + main { overflow-anchor: none; }
+#live ~ main { overflow-anchor: none; } #live ~ main > section { scroll-margin-top: 2rem; }
 #live::before { content: ""; display: inline-block; width: .6em; height: .6em; border-radius: 50%;
   margin-right: .5em; background: #e69f00; }
 #live[data-state="live"]::before { background: #009e73; } #live[data-state="lost"]::before { background: #d55e00; }
@@ -52,6 +61,6 @@ h3 { font-size: 1rem; margin: 1.2rem 0 .3rem; } .scroll + .scroll, .plots + .scr
   h2, h3 { break-after: avoid; } nav { display: none; }
   .plots { grid-template-columns: 1fr 1fr; } .scroll { overflow: visible; background: none; }
   th, td { padding: .15rem .35rem; white-space: normal; font-size: 8.5pt; }
-  #tip, #live { display: none; }
+  #tip, #live, .switch > input, .switch > label { display: none; }
 }
 `;

@@ -1,7 +1,8 @@
 /** The folder of a run: what is in it, and what a crash leaves there. */
-import { existsSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { checkpointFolder, listCheckpoints } from '../checkpoint/find.js';
+import { movePath, removePath } from '../durable.js';
 import { UserError } from '../errors.js';
 import { recoverFolder } from '../files.js';
 import { readJson } from '../input-files.js';
@@ -26,8 +27,7 @@ export function isUnbegun(folder: string): boolean {
 
 /** Removes a run, and nothing else that its folder holds. */
 export function removeRun(folder: string): void {
-  for (const name of [CONFIG, METRICS, HEALTH_FILE, 'checkpoints'])
-    rmSync(join(folder, name), { recursive: true, force: true });
+  for (const name of [CONFIG, METRICS, HEALTH_FILE, 'checkpoints']) removePath(join(folder, name));
 }
 
 /** Puts checkpoints in order after a crash: half of one that was being written goes, one that was replaced stays. */
@@ -35,7 +35,7 @@ export function mendCheckpoints(run: string): void {
   const folder = join(run, 'checkpoints');
   if (!existsSync(folder)) return;
   for (const name of readdirSync(folder)) {
-    if (name.endsWith('.partial')) rmSync(join(folder, name), { recursive: true });
+    if (name.endsWith('.partial')) removePath(join(folder, name));
   }
   for (const { step } of listCheckpoints(run)) recoverFolder(checkpointFolder(run, step));
 }
@@ -54,8 +54,8 @@ export function setAsideAfter(run: string, step: number): string[] {
   return listCheckpoints(run).flatMap(later => {
     if (later.step <= step) return [];
     const aside = `${later.folder}.set-aside`;
-    rmSync(aside, { recursive: true, force: true });
-    renameSync(later.folder, aside);
+    removePath(aside);
+    movePath(later.folder, aside);
     return [aside];
   });
 }

@@ -1,4 +1,6 @@
 /** Resolves a configuration into a run in which every number is fixed: the config.json of a run's folder. */
+
+import { basename } from 'node:path';
 import { z } from 'zod';
 import { type Origin, originSchema } from '../checkpoint/training-record.js';
 import { hasWeights } from '../data/mixture.js';
@@ -168,7 +170,7 @@ export function resolveRun(config: RunConfig, { data, maxBindingBytes, from }: R
   const heldOut = new Map([...data.heldOut].map(([language, { heldOutTokens }]) => [language, heldOutTokens - 1]));
   return {
     format: RUN_FORMAT,
-    name: config.name ?? config.out.split('/').filter(Boolean).at(-1) ?? config.out,
+    name: config.name ?? (basename(config.out) || config.out),
     method: from ? 'cpt' : 'scratch',
     ...(from && { source: from.origin }),
     model: { ...model, maxPositionEmbeddings: Math.max(model.maxPositionEmbeddings, contextLength) },

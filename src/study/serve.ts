@@ -147,8 +147,11 @@ function listen(start: typeof serve, app: Hono<{ Bindings: HttpBindings }>, port
     const server = start({ fetch: app.fetch, hostname: ADDRESS, port }, () => resolve(server)) as Server;
     server.once('error', (error: NodeJS.ErrnoException) =>
       reject(
-        error.code === 'EADDRINUSE'
-          ? new UserError(`port ${port} is in use; give another with --port, or 0 for one that is free`)
+        error.code === 'EADDRINUSE' || error.code === 'EACCES'
+          ? new UserError(
+              `port ${port} is ${error.code === 'EACCES' ? 'reserved' : 'in use'}; give another with --port, ` +
+                'or 0 for one that is free',
+            )
           : error,
       ),
     );

@@ -34,7 +34,7 @@ function pageOf(fields: Partial<AuditReport>) {
     histograms: [],
     ...fields,
   };
-  return parseHTML(auditPage(report)).document;
+  return parseHTML(auditPage(report, 'Made by <me>')).document;
 }
 const titles = (page: ReturnType<typeof pageOf>) =>
   [...page.querySelectorAll('h2')].map(({ textContent }) => textContent);
@@ -49,13 +49,32 @@ test('the page has a figure for every series of lengths and every histogram', ()
   ]);
   const [lengths, shares] = page.querySelectorAll('.plots');
   expect(lengths!.querySelectorAll('figure')).toHaveLength(1);
-  expect(lengths!.querySelectorAll('circle')).toHaveLength(series.length);
+  expect(lengths!.querySelectorAll('.wide circle')).toHaveLength(series.length);
   expect(lengths!.textContent).toContain('matmul NT, c: terms of the sum');
-  expect(shares!.querySelectorAll('rect')).toHaveLength(BINS.length);
+  expect(shares!.querySelectorAll('.wide rect')).toHaveLength(BINS.length);
+  expect(shares!.querySelectorAll('.narrow rect')).toHaveLength(BINS.length);
 });
 
 test('a section without figures is left out', () => {
   expect(titles(pageOf({}))).toEqual(['Kernels', "Arithmetic that is the adapter's own choice"]);
+});
+
+test('what decides is told before the table, and stands before what does not; parts have links, names and an origin', () => {
+  const page = pageOf({ checks: [check, ...series], histograms: [histogram] });
+  const head = [...page.querySelectorAll('#kernels th')].map(({ textContent }) => textContent);
+  expect(head.indexOf('failed')).toBeLessThan(head.indexOf('of bound max'));
+  expect(head.indexOf('of bound max')).toBeLessThan(head.indexOf('ulp max'));
+  const cells = [...page.querySelectorAll('#kernels td')].map(({ textContent }) => textContent);
+  expect(cells[head.indexOf('of bound max')]).toBe('0.25');
+  expect(cells[head.indexOf('ulp max')]).toBe('3');
+  const [note] = page.querySelectorAll('#kernels > *:not(h2)');
+  expect(note!.textContent).toMatch(/of bound is the error over its bound, of all inputs, and decides\./);
+  const links = [...page.querySelectorAll('nav a')].map(link => link.getAttribute('href')!);
+  expect(links).toEqual(['#kernels', '#lengths', '#shares', '#arithmetic']);
+  for (const link of links) expect(page.querySelector(link)).not.toBeNull();
+  for (const table of page.querySelectorAll('.scroll')) expect(table.getAttribute('aria-label')).toMatch(/\w/);
+  for (const svg of page.querySelectorAll('svg')) expect(svg.getAttribute('aria-label')).toMatch(/ by matmul NT, /);
+  expect(page.querySelector('footer')!.textContent).toBe('Made by <me>');
 });
 
 test('failures are told first', () => {

@@ -35,13 +35,26 @@ test('the page has a bar for every engine, the reason of those without, and the 
   const figures = [...document.querySelectorAll('figure')];
   expect(figures).toHaveLength(works.length + 1);
   expect(figures[0]!.textContent).toContain('not installed: <npm ci>');
-  const dots = figures.at(-1)!.querySelectorAll('circle');
+  const dots = figures.at(-1)!.querySelectorAll('.wide circle');
   expect(dots).toHaveLength(2);
   expect([...dots].map(dot => dot.textContent)).toContain('matmul NT 512\n40 GFLOP/s');
   expect(figures.at(-1)!.textContent).toContain('100 GFLOP/s, 5 GB/s');
   expect(document.querySelector('.missed')!.textContent).toBe('NOT reached');
   expect(document.querySelector('h1')!.textContent).toBe('Benchmark on soft <pipe>');
   expect(document.querySelectorAll('script, link, img')).toHaveLength(0);
+});
+
+test('no two kinds of works have one colour, parts have links and names, and the roofline stands beside its table', () => {
+  const kinds = ['matmul', 'attention', 'adamw', 'rmsnorm', 'cross-entropy', 'step', 'scaling width'];
+  const works = kinds.map(kind => samplesOf([40], { name: kind, kind }));
+  const { document } = parseHTML(benchmarkPage(resultOf({ samples: [...ceilings, ...works], peers })));
+  const colors = [...document.querySelectorAll('#kernels .wide circle')].map(dot => dot.getAttribute('fill'));
+  expect(new Set(colors).size).toBe(kinds.length);
+  const links = [...document.querySelectorAll('nav a')].map(link => link.getAttribute('href')!);
+  expect(links).toEqual(['#peers', '#kernels']);
+  for (const link of links) expect(document.querySelector(link)).not.toBeNull();
+  for (const part of document.querySelectorAll('.scroll, svg')) expect(part.getAttribute('aria-label')).toMatch(/\w/);
+  expect(document.querySelectorAll('.beside > figure + .scroll')).toHaveLength(1);
 });
 
 test('a software adapter is said to be one, with what PyTorch did; a GPU is not', () => {

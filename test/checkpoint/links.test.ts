@@ -10,6 +10,7 @@ import { UserError } from '../../src/errors.js';
 import { isFileName } from '../../src/paths.js';
 import { writeCheckpoint } from '../support/checkpoints.js';
 import { sharded, useCheckpoint } from '../support/damage.js';
+import { pretendPlatform } from '../support/platform.js';
 
 const { root, folder, out, refusedUnread } = useCheckpoint();
 
@@ -101,5 +102,16 @@ test('a name of a file has no slash, no control character and no dot at its begi
   for (const name of ['a', 'train-00000.bin', '日本語', 'a..b', 'x'.repeat(255)]) expect(isFileName(name)).toBe(true);
   for (const name of ['', '.', '..', '.a', 'a/b', '/a', 'a\\b', 'a\u0000', 'a\nb', 'x'.repeat(256), '語'.repeat(86)]) {
     expect(isFileName(name), JSON.stringify(name)).toBe(false);
+  }
+});
+
+test('on Windows a name is no device, drive, stream or pattern either', () => {
+  const names = ['C:x', 'a:b', 'nul', 'CON.txt', 'com1', 'a*', 'a?', 'a|b', 'a.', 'a '];
+  pretendPlatform('linux');
+  expect(names.filter(name => !isFileName(name))).toEqual([]);
+  pretendPlatform('win32');
+  expect(names.filter(isFileName)).toEqual([]);
+  for (const name of ['null', 'content.txt', 'com', 'model-00001-of-00002.safetensors']) {
+    expect(isFileName(name)).toBe(true);
   }
 });

@@ -1,8 +1,9 @@
 import { mkdirSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { findInputFiles, sizeOfFiles } from '../../src/data/inputs.js';
+import { findInputFiles, globOf, sizeOfFiles } from '../../src/data/inputs.js';
 import { UserError } from '../../src/errors.js';
+import { pretendPlatform } from '../support/platform.js';
 import { temporaryFolder } from './temporary.js';
 
 const { folder, write } = temporaryFolder();
@@ -24,6 +25,13 @@ describe('input files', () => {
     expect(findInputFiles([odd, join(folder, 'odd [name]')])).toEqual([odd]);
     expect(findInputFiles([relative('.', b), b, folder])).toHaveLength(4);
     expect(sizeOfFiles([b, deep])).toBe(5);
+  });
+
+  test("on Windows a glob's backslashes part folders", () => {
+    pretendPlatform('linux');
+    expect(globOf('a\\*.txt')).toBe('a\\*.txt');
+    pretendPlatform('win32');
+    expect(globOf('C:\\data\\*.txt')).toBe('C:/data/*.txt');
   });
 
   test.each([

@@ -98,12 +98,12 @@ describe('the report', () => {
     expect(page.replaceAll(/xmlns(:\w+)?="[^"]*"/g, '')).not.toMatch(/https?:|src=|href="[^#]/);
     expect(page).not.toMatch(/NaN|Infinity|undefined/);
     for (const name of ['french', 'french-cpt']) expect(page).toContain(`>${name}<`);
-    expect(page.match(/<svg/g)).toHaveLength(4 + 4);
+    expect(page.match(/<svg/g)).toHaveLength(2 * (4 + 4)); // wide, and narrow for phones
   });
 
   test('lines differ by dash and dots by shape, figures have names, and the page has contents and an origin', () => {
     const page = reportPage(runs, 'Title', undefined, madeBy('report a --out <b>'));
-    expect(page.match(/<svg [^>]*aria-label="[^"]+ by training (tokens|FLOPs)/g)).toHaveLength(4 + 4);
+    expect(page.match(/<svg [^>]*aria-label="[^"]+ by training (tokens|FLOPs)/g)).toHaveLength(2 * (4 + 4));
     expect(page).toContain('aria-label="fr held-out loss (nats per token) by training tokens"');
     expect(page.match(/stroke-dasharray="7[ ,]3"/g)!.length).toBeGreaterThanOrEqual(8);
     const dots = [...page.matchAll(/<path [^>]*d="([^"]*)"[^>]*><title>(french|french-cpt)\n/g)];
@@ -114,6 +114,40 @@ describe('the report', () => {
     for (const id of linked) expect(page).toContain(`<section id="${id}">`);
     expect(page).toMatch(/Made on [\d-]+ [\d:]+ UTC by babelgrad \d+\.\d+\.\d+: babelgrad report a --out &#60;b&#62;</);
     expect(page).not.toContain('evenly spread'); // all rows are there
+  });
+
+  test('tokens and FLOPs are one figure with a switch for runs of one size, and two figures for others', () => {
+    const figures = (page: string) =>
+      page.match(/<section id="held-out">.*?<\/section>/s)![0].match(/<figure/g)!.length;
+    const page = reportPage(runs, 'Title');
+    expect(figures(page)).toBe(2); // fr and en
+    const buttons = [...page.matchAll(/<input type="radio" name="([^"]+)" id="([^"]+)"( checked)?>/g)];
+    expect(buttons.map(([, name, , checked]) => [name, !!checked])).toEqual([
+      ['axis-0', true],
+      ['axis-0', false],
+      ['axis-1', true],
+      ['axis-1', false],
+    ]);
+    for (const [, , id] of buttons) expect(page).toContain(`<label for="${id}">`);
+    const larger = runs.map((run, i) => ({
+      ...run,
+      config: { ...run.config, name: `larger ${i}` },
+      evaluations: run.evaluations.map(line => ({ ...line, flops: 2 * line.flops })),
+    }));
+    const both = reportPage([...runs, ...larger], 'Title');
+    expect(figures(both)).toBe(4);
+    expect(both).not.toContain('type="radio"');
+  });
+
+  test("a phone's plots have letters as large as notes, and a key in the place of labels", () => {
+    const page = reportPage(runs, 'Title');
+    const narrow = [...page.matchAll(/<div class="narrow"><svg ([^>]*)>(.*?)<\/div>/gs)];
+    expect(narrow.length).toBeGreaterThan(5);
+    for (const [, attributes, rest] of narrow) {
+      expect(attributes).toMatch(/width="360"/);
+      expect(attributes).toMatch(/font-size: ?15px/); // .9rem are 14.4
+      expect(rest).toMatch(/<figcaption>.*french.*french-cpt/s);
+    }
   });
 
   test('a table that leaves rows out says which, and speeds begin at 0', () => {

@@ -230,6 +230,8 @@ describe.skipIf(!existsSync(CHROMIUM))('the page in a browser', () => {
     const { page } = await open(await watch(startedStudy('tap').folder));
     const dot = page.locator('#loss-compute svg circle[r="2.4"]').first();
     await dot.scrollIntoViewIfNeeded();
+    // the event of scrolling comes with the next frame, and hides a tip
+    await page.evaluate('new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))');
     const box = (await dot.boundingBox())!;
     await page.mouse.move(box.x + 4, box.y + 5);
     expect(await page.textContent('#tip')).toContain('0.1M-scratch-fr\n120G FLOPs, 200k tokens\nfr loss ');
@@ -251,7 +253,9 @@ describe.skipIf(!existsSync(CHROMIUM))('the page in a browser', () => {
     mkdirSync(run);
     const { name } = plan.runs[1]!;
     cpSync(runFolder(plan.folder, name), run, { recursive: true });
-    await page.waitForSelector('#held-out svg');
+    await page.waitForSelector('#held-out svg:visible');
+    // the contents grow with the page
+    expect(await page.textContent('nav')).toMatch(/Held-out loss, in .*Runs/s);
     expect(await page.textContent('#runs')).toContain(name);
     writeFileSync(join(folder, 'first', 'config.json'), '{}');
     await page.waitForSelector('#live[data-state="problem"]');
