@@ -5,5 +5,6 @@ export default defineConfig({
   test: {
     include: ['test/**/*.gpu.ts'],
     testTimeout: 600_000,
+    maxConcurrency: 2, // processes that compile
   },
 });

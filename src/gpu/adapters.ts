@@ -24,7 +24,7 @@ export interface AdapterDescription {
    */
   readonly hiddenBy?: string | undefined;
   /** The variables by which another program that goes by names finds this one, where it needs any. */
-  readonly order?: Variables | undefined;
+  readonly order?: Readonly<Record<string, string>> | undefined;
   /** The driver with its version. */
   readonly driver: string;
   readonly kind: 'hardware' | 'system software' | 'bundled software';

@@ -11,7 +11,7 @@ const GPUS = ['navi21', 'navi31', 'gfx1201', 'tu102', 'ga102', 'm1'];
 const HEAD_SIZES = [32, 64, 80, 96, 128];
 /**
  * NVIDIA's compiler prints a shader after each of its passes, a megabyte or more of it, which takes several times as
- * long as compiling. So it says only of the largest heads what it makes of them, and of the rest whether it takes them.
+ * long as compiling. So it says of attention what it makes of it, and of the rest whether it takes it.
  */
 const printsMuch = (gpu: string) => ['tu102', 'ga102'].includes(gpu);
 
@@ -39,8 +39,9 @@ const heads = (size: number, keyValueHeads: number, precision: 'f32' | 'f16'): R
   numKeyValueHeads: keyValueHeads,
   precision,
 });
-const headsOf = (sizes: readonly number[], precisions: readonly ('f32' | 'f16')[]) =>
-  precisions.flatMap(precision => sizes.flatMap(size => [4, 2].map(count => heads(size, count, precision))));
+const everyHeads = (['f32', 'f16'] as const).flatMap(precision =>
+  HEAD_SIZES.flatMap(size => [4, 2].map(count => heads(size, count, precision))),
+);
 
 function expectCompiled({ kernels }: CompiledKernels): void {
   expect(kernels.filter(({ failure }) => failure !== undefined)).toEqual([]);
@@ -52,38 +53,33 @@ function expectNoSpills({ kernels }: CompiledKernels): void {
   expect(kernels.filter(spilling)).toEqual([]);
 }
 
-testWithCompilers.each(GPUS)('%s: all kernels of a training step, an evaluation and generation', async gpu => {
-  const statistics = !printsMuch(gpu);
-  const compiled = await compileKernels({ gpu, models: [whole, coded, stored], names: [], statistics });
-  expect(compiled.adapter.kind).toBe('hardware');
-  const labels = compiled.kernels.map(({ label }) => label).join(' ');
-  for (const name of [
-    'matmul',
-    'attention_forward',
-    'attention_backward',
-    'adamw',
-    'adamw_8bit',
-    'cross_entropy',
-    'cache_write',
-  ]) {
-    expect(labels).toContain(name);
-  }
-  expectCompiled(compiled);
-  if (statistics) expectNoSpills(compiled);
-});
+testWithCompilers.concurrent.each(GPUS)(
+  '%s: all kernels of a training step, an evaluation and generation',
+  async gpu => {
+    const statistics = !printsMuch(gpu);
+    const compiled = await compileKernels({ gpu, models: [whole, coded, stored], names: [], statistics });
+    expect(compiled.adapter.kind).toBe('hardware');
+    const labels = compiled.kernels.map(({ label }) => label).join(' ');
+    for (const name of [
+      'matmul',
+      'attention_forward',
+      'attention_backward',
+      'adamw',
+      'adamw_8bit',
+      'cross_entropy',
+      'cache_write',
+    ]) {
+      expect(labels).toContain(name);
+    }
+    expectCompiled(compiled);
+    if (statistics) expectNoSpills(compiled);
+  },
+);
 
-testWithCompilers.each(GPUS)('%s: attention at every head size, in both precisions', async gpu => {
-  const statistics = !printsMuch(gpu);
-  const models = headsOf(HEAD_SIZES, ['f32', 'f16']);
-  const compiled = await compileKernels({ gpu, models, names: ['attention'], statistics });
+testWithCompilers.concurrent.each(GPUS)('%s: attention at every head size, in both precisions', async gpu => {
+  const compiled = await compileKernels({ gpu, models: everyHeads, names: ['attention'] });
   // at the least, each of the four kernels in each size and precision
   expect(compiled.kernels.length).toBeGreaterThanOrEqual(4 * HEAD_SIZES.length * 2);
-  expectCompiled(compiled);
-  if (statistics) expectNoSpills(compiled);
-});
-
-testWithCompilers.each(GPUS.filter(printsMuch))('%s: attention of the largest heads', async gpu => {
-  const compiled = await compileKernels({ gpu, models: headsOf([128], ['f32']), names: ['attention'] });
   expectCompiled(compiled);
   expectNoSpills(compiled);
 });

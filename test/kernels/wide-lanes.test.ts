@@ -1,6 +1,6 @@
 /**
  * The kernels that rely on subgroups at 32 and 64 lanes, which GPUs have and no software adapter has: within the bounds
- * of their cases, with subgroup operations that go through workgroup memory.
+ * of their cases, with subgroup operations that go through workgroup memory; in f16 on an adapter that has it.
  */
 import { describe, expect, test } from 'vitest';
 import { attentionCases } from '../../src/cases/attention.js';
@@ -8,7 +8,7 @@ import type { Alter } from '../../src/cases/bench.js';
 import type { Case } from '../../src/cases/case.js';
 import { crossEntropyCase, hitsCase } from '../../src/cases/cross-entropy.js';
 import { gradientNormCase, gradientNormPartialCase } from '../../src/cases/gradient-norm.js';
-import { headNormForwardCase } from '../../src/cases/head-norm.js';
+import { headNormBackwardCase, headNormForwardCase } from '../../src/cases/head-norm.js';
 import { matmulCase, matmulSwigluCase } from '../../src/cases/matmul.js';
 import { rmsnormBackwardCase, rmsnormForwardCase } from '../../src/cases/rmsnorm.js';
 import { type VariantOf, VariantTable } from '../../src/kernels/variants.js';
@@ -17,7 +17,7 @@ import { useDevice } from '../support/gpu.js';
 import { wideLanes } from '../support/wide-lanes.js';
 
 const context = useDevice();
-const types = { a: 'f32', b: 'f32', c: 'f32' } as const;
+const allOf = (type: 'f32' | 'f16') => ({ a: type, b: type, c: type });
 
 /** Variants of `lanes`: products shared by broadcast, of a few rows, attention on whole rows, and rows. */
 const subgroupProduct = (lanes: number) =>
@@ -45,30 +45,43 @@ async function faults(one: Case, lanes: number, variant: Partial<VariantOf>, alt
   return [...found.values()];
 }
 
-describe.each([32, 64])('%i lanes', lanes => {
-  // sizes that are no multiples of the lanes, in more than one workgroup
-  const cases: [string, Case, Partial<VariantOf>][] = [
-    ...(['NN', 'NT', 'TN'] as const).map((form): [string, Case, Partial<VariantOf>] => [
-      `product ${form}`,
-      matmulCase({ form, M: lanes + 3, N: lanes + 5, K: 7, types }),
-      subgroupProduct(lanes),
-    ]),
-    ['product and SwiGLU', matmulSwigluCase({ M: 5, F: lanes + 5, K: 9, type: 'f32' }), subgroupProduct(lanes)],
-    ['product of a few rows', matmulCase({ form: 'NT', M: 3, N: 11, K: 4 * lanes + 12, types }), fewRows(lanes)],
-    ['RMSNorm', rmsnormForwardCase({ rows: 5, columns: 90, type: 'f32' }), oneSubgroup(lanes)],
-    ['RMSNorm of two subgroups', rmsnormForwardCase({ rows: 5, columns: 600, type: 'f32' }), twoSubgroups(lanes)],
-    ['gradient of RMSNorm', rmsnormBackwardCase({ rows: 19, columns: 600, type: 'f32' }), twoSubgroups(lanes)],
-    ['norms over heads', headNormForwardCase({ rows: 5, H: 4, KV: 2, D: 80, kind: 'queries', type: 'f32' }), {}],
-    ['cross-entropy', crossEntropyCase({ rows: 5, columns: 300, type: 'f32' }), oneSubgroup(lanes)],
-    ['hits', hitsCase({ rows: 11, columns: 300 }), twoSubgroups(lanes)],
-    ['cross-entropy of two subgroups', crossEntropyCase({ rows: 5, columns: 300, type: 'f32' }), twoSubgroups(lanes)],
-    ['parts of the gradient norm', gradientNormPartialCase({ count: 5000 }), {}],
-    ['gradient norm', gradientNormCase({ parts: 300, clip: 1, isScaled: false }), {}],
-    ...Object.entries(attentionCases({ B: 1, T: lanes + 6, H: 2, KV: 1, D: 40, type: 'f32' })).map(
-      ([name, one]): [string, Case, Partial<VariantOf>] => [name, one, attention(lanes)],
-    ),
-  ];
-  test.each(cases)('%s', { timeout: 120_000 }, async (_, one, variant) => {
+/** By name: cases of sizes that are no multiples of the lanes, in more than one workgroup. */
+function casesOf(lanes: number, type: 'f32' | 'f16'): Record<string, readonly [Case, Partial<VariantOf>]> {
+  const types = allOf(type);
+  const product = (form: 'NN' | 'NT' | 'TN') =>
+    [matmulCase({ form, M: lanes + 3, N: lanes + 5, K: 7, types }), subgroupProduct(lanes)] as const;
+  const attentions = Object.entries(attentionCases({ B: 1, T: lanes + 6, H: 2, KV: 1, D: 40, type }));
+  return {
+    'product NN': product('NN'),
+    'product NT': product('NT'),
+    'product TN': product('TN'),
+    'product and SwiGLU': [matmulSwigluCase({ M: 5, F: lanes + 5, K: 9, type }), subgroupProduct(lanes)],
+    'product of a few rows': [matmulCase({ form: 'NT', M: 3, N: 11, K: 4 * lanes + 12, types }), fewRows(lanes)],
+    RMSNorm: [rmsnormForwardCase({ rows: 5, columns: 90, type }), oneSubgroup(lanes)],
+    'RMSNorm of two subgroups': [rmsnormForwardCase({ rows: 5, columns: 600, type }), twoSubgroups(lanes)],
+    'gradient of RMSNorm': [rmsnormBackwardCase({ rows: 19, columns: 600, type }), twoSubgroups(lanes)],
+    'norms over heads': [headNormForwardCase({ rows: 5, H: 4, KV: 2, D: 80, kind: 'queries', type }), {}],
+    'gradient of norms over heads': [headNormBackwardCase({ rows: 19, H: 4, KV: 2, D: 80, kind: 'keys', type }), {}],
+    'cross-entropy': [crossEntropyCase({ rows: 5, columns: 300, type }), oneSubgroup(lanes)],
+    'cross-entropy of two subgroups': [crossEntropyCase({ rows: 5, columns: 300, type }), twoSubgroups(lanes)],
+    ...Object.fromEntries(attentions.map(([name, one]) => [name, [one, attention(lanes)] as const])),
+    ...(type === 'f32' && {
+      hits: [hitsCase({ rows: 11, columns: 300 }), twoSubgroups(lanes)] as const,
+      'parts of the gradient norm': [gradientNormPartialCase({ count: 5000 }), {}] as const,
+      'gradient norm': [gradientNormCase({ parts: 300, clip: 1, isScaled: false }), {}] as const,
+    }),
+  };
+}
+
+describe.each([
+  [32, 'f32'],
+  [64, 'f32'],
+  [32, 'f16'],
+  [64, 'f16'],
+] as const)('%i lanes, %s', (lanes, type) => {
+  const cases = Object.entries(casesOf(lanes, type));
+  test.each(cases)('%s', { timeout: 120_000 }, async (_, [one, variant]) => {
+    if (type === 'f16' && !context.device.adapter.features.includes('shader-f16')) return;
     expect(await faults(one, lanes, variant)).toEqual([]);
   });
 });
@@ -79,6 +92,7 @@ const planted = (from: string, to: string): Alter => {
 };
 
 describe('bugs that only more lanes than 32 show', () => {
+  const types = allOf('f32');
   const product = (lanes: number) => matmulCase({ form: 'NT', M: lanes, N: 5, K: 3, types });
   const few = matmulCase({ form: 'NT', M: 1, N: 3, K: 512, types });
   const norm = rmsnormForwardCase({ rows: 2, columns: 90, type: 'f32' });
