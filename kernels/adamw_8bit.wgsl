@@ -6,10 +6,12 @@
 // PARAMETER_BFLOAT: the parameters, an even number, are bf16 in words of two, rounded by chance
 // (lib/stochastic_rounding.wgsl) with `salt`, the tensor's, and `first`, the quads before this window; the f16 copy is
 // one of what they are rounded to.
+// kept: the first elements of this window, which nothing moves; their gradients count as 0.
 // A thread takes QUADS times four elements, in vectors where N is a multiple of 4 (IS_VECTOR). What is beyond N in the
 // last four is taken for 0, and has its codes.
 struct Params {
-  count: u32, beta1: f32, beta2: f32, complement1: f32, complement2: f32, eps: f32, decay: f32, salt: u32, first: u32
+  count: u32, beta1: f32, beta2: f32, complement1: f32, complement2: f32, eps: f32, decay: f32, rate: f32, kept: u32,
+  salt: u32, first: u32
 }
 struct Schedule { learning_rate: f32, correction1: f32, correction2: f32, step: u32 }
 #include lib/step_health.wgsl
@@ -126,7 +128,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: 
   let block = workgroup.y * grid.x + workgroup.x;
   if (4u * QUADS_OF_BLOCK * block >= params.count) { return; }
   let first = QUADS_OF_BLOCK * block + thread;
-  let rate = schedule.learning_rate;
+  let rate = params.rate * schedule.learning_rate;
   let before = maxima[block];
   var means: array<vec4f, QUADS>;
   var variances: array<vec4f, QUADS>;
@@ -135,14 +137,16 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: 
     let quad = first + q * WORKGROUP;
     if (4u * quad >= params.count) { break; }
     let old = codes[quad];
-    let g = load_gradient(quad) * health.scale;
+    let is_kept = vec4u(4u * quad) + vec4u(0u, 1u, 2u, 3u) < vec4u(params.kept);
+    let g = select(load_gradient(quad) * health.scale, vec4f(), is_kept);
     let mean = params.beta1 * (means_of(old.x) * before.x) + params.complement1 * g;
     let variance = params.beta2 * (variances_of(old.y) * before.y) + params.complement2 * g * g;
     means[q] = mean;
     variances[q] = variance;
     largest = max(largest, vec2f(largest_of_four(abs(mean)), largest_of_four(variance)));
     let update = mean * correction1 / (sqrt(variance * correction2) + vec4f(params.eps));
-    store_parameter(quad, load_parameter(quad) * (1f - rate * params.decay) - rate * update);
+    let parameter = load_parameter(quad);
+    store_parameter(quad, select(parameter * (1f - rate * params.decay) - rate * update, parameter, is_kept));
   }
   largest.x = reduce_max(largest.x, thread);
   largest.y = reduce_max(largest.y, thread);

@@ -9,7 +9,8 @@
 // The step is skipped and loss_scale halved; it is doubled after `growth_interval` good steps in a row. Such steps are
 // not counted, but a scale below 1 is a bad step. β^t is kept here then, since t counts the steps that were not
 // skipped.
-// STAGED: so are the powers of parameters that are frozen at first; the corrections go into their own schedule.
+// STAGED: so are the powers of parameters that are frozen at first, for each of STAGES ends of that; the corrections go
+// into their own schedules, of which each begins at 256 bytes.
 // One workgroup, in a fixed order, in f32.
 struct Params {
   parts: u32, clip: f32, most_skipped: u32, spike: f32,
@@ -27,8 +28,8 @@ struct Guard { in_row: u32, updates: u32, mean_norm: f32, unused: u32 }
 var<storage, read_write> guard: Guard;
 #if ${LOSS_SCALING}
 #if ${STAGED}
-struct Scaler { loss_scale: f32, good_steps: u32, power1: f32, power2: f32, body_power1: f32, body_power2: f32 }
-var<storage, read_write> body_schedule: Schedule;
+struct Scaler { loss_scale: f32, good_steps: u32, power1: f32, power2: f32, stages: array<vec2f, STAGES> }
+var<storage, read_write> stage_schedules: array<Schedule>;
 #else
 struct Scaler { loss_scale: f32, good_steps: u32, power1: f32, power2: f32 }
 #endif
@@ -43,6 +44,9 @@ const NOT_FINITE = 2u;
 const SPIKE = 3u;
 const MEAN_AFTER = 20u;
 const MEAN_OVER = 50u;
+#if ${STAGED}
+const SCHEDULE_STRIDE = 16u;
+#endif
 
 fn is_finite(bits: u32) -> bool { return (bits & EXPONENT) != EXPONENT; }
 
@@ -104,11 +108,12 @@ fn main(@builtin(local_invocation_index) thread: u32) {
   health.correction1 = 1f / (1f - scaler.power1);
   health.correction2 = 1f / (1f - scaler.power2);
 #if ${STAGED}
-  if (skipped == 0u && body_schedule.step != 0u) {
-    scaler.body_power1 *= params.beta1;
-    scaler.body_power2 *= params.beta2;
-    body_schedule.correction1 = 1f / (1f - scaler.body_power1);
-    body_schedule.correction2 = 1f / (1f - scaler.body_power2);
+  for (var s = 0u; s < STAGES; s++) {
+    if (skipped != 0u || stage_schedules[SCHEDULE_STRIDE * s].step == 0u) { continue; }
+    let powers = scaler.stages[s] * vec2f(params.beta1, params.beta2);
+    scaler.stages[s] = powers;
+    stage_schedules[SCHEDULE_STRIDE * s].correction1 = 1f / (1f - powers.x);
+    stage_schedules[SCHEDULE_STRIDE * s].correction2 = 1f / (1f - powers.y);
   }
 #endif
   let is_bad = guard.in_row > params.most_skipped || scaler.loss_scale < 1f;

@@ -247,6 +247,7 @@ export type { Encoder, Request } from './tasks/requests.js';
 export { readTask, TASK_NAMES, type TaskData } from './tasks/task.js';
 export { lossAndGradients } from './train/gradients.js';
 export type { MomentSource } from './train/moments.js';
+export type { ParameterRule } from './train/parameter-rules.js';
 export type { Exchange } from './train/shared-step.js';
 export { Trainer, type TrainerOptions, type TrainerState } from './train/step.js';
 export type { TrainerSettings } from './train/traced-step.js';

@@ -6,7 +6,7 @@ import type { Vector } from '../numerics/reference.js';
 import * as reference from '../numerics/reference.js';
 import { scheduleWords } from '../optim/adamw.js';
 import { CODES, type CodeTable, codeOf, encodeMoments, placeOf, widenMoments } from '../optim/moment-codes.js';
-import { type AdamwCase, SETTINGS } from './adamw.js';
+import { type AdamwCase, SETTINGS, showGroup } from './adamw.js';
 import { type Case, drawn, type Expected, Input, kernelCase, sent, updated } from './case.js';
 
 /** Roundings of a moment that is widened: two constants and two operations, three powers of ten, the maximum. */
@@ -82,14 +82,15 @@ export function adamw8bitCase(given: AdamwCase): Case {
     inputClass = 'uniform',
     settings = SETTINGS,
   } = given;
-  const { lr, clipFactor, step } = settings;
+  const { clipFactor, step, rate = 1, kept = 0 } = settings;
+  const lr = rate * settings.lr;
   const label = `${count} ${inputClass}`;
   const most = isHalf ? FORMATS.f16.largest / 2 : 2 ** 60;
   const values = (name: string) => drawn(inputClass, `${name} ${label}`, count, { most });
   const m = values('m');
   const coded = () =>
     encodeMoments({ m: Float32Array.from(m.values), v: Float32Array.from(m.values, value => value * value) });
-  const schedule = new Float32Array(scheduleWords({ ...settings, clip: 0 }, step, lr).buffer);
+  const schedule = new Float32Array(scheduleWords({ ...settings, clip: 0 }, step, settings.lr).buffer);
   const corrections = staged ? [1, 1] : [schedule[1]!, schedule[2]!];
   const sizes = codedSizes(count);
   return kernelCase({
@@ -99,7 +100,9 @@ export function adamw8bitCase(given: AdamwCase): Case {
       ...(isBfloat ? ['bf16'] : []),
       ...(isHalf ? ['with an f16 copy'] : []),
       ...(staged ? ['frozen at first'] : []),
-    ].join(', '),
+    ]
+      .join(', ')
+      .concat(showGroup(settings)),
     inputClass,
     inputs: {
       gradient: values('gradient'),
@@ -120,9 +123,12 @@ export function adamw8bitCase(given: AdamwCase): Case {
     expected({ gradient, parameter, codes, maxima }) {
       const [correction1, correction2] = [1 / (1 - settings.beta1 ** step), 1 / (1 - settings.beta2 ** step)];
       const before = { parameter, ...widenMoments(codes, maxima, count) };
-      const bounds = adamwBounds(before, gradient, { ...settings, correction1, correction2 }, WIDENINGS);
+      const followed = gradient.slice().fill(0, 0, kept);
+      const bounds = adamwBounds(before, followed, { ...settings, lr, correction1, correction2 }, WIDENINGS);
       const after = { parameter: parameter.slice(), m: before.m.slice(), v: before.v.slice() };
-      reference.adamw(after, gradient, settings);
+      reference.adamw(after, followed, { ...settings, lr });
+      after.parameter.set(parameter.subarray(0, kept));
+      bounds.parameter.fill(0, 0, kept);
       const zeros = (length: number): Expected => ({
         reference: new Float64Array(length),
         bound: new Float64Array(length),
@@ -131,6 +137,7 @@ export function adamw8bitCase(given: AdamwCase): Case {
       place({ values: after.m, bound: bounds.m }, CODES.m, 0, moments);
       place({ values: after.v, bound: bounds.v }, CODES.v, 1, moments);
       const bound = isBfloat ? boundByChance(bounds.parameter, after.parameter) : bounds.parameter;
+      bound.fill(0, 0, kept);
       const half = { reference: after.parameter, bound: storedBound(bound, after.parameter, 'f16') };
       return {
         parameter: { reference: after.parameter, bound },

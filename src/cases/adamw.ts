@@ -31,20 +31,25 @@ export interface AdamwCase {
   readonly settings?: UpdateSettings;
 }
 
+/** Says what a tensor of a group of its own has. */
+export const showGroup = ({ rate = 1, kept = 0 }: AdamwSettings): string =>
+  `${rate === 1 ? '' : `, ${rate} of the rate`}${kept === 0 ? '' : `, ${kept} kept`}`;
+
 export function adamwCase(given: AdamwCase): Case {
   const { count, isHalf = false, staged = false, inputClass = 'uniform', settings = SETTINGS } = given;
-  const { lr, clipFactor, step } = settings;
+  const { clipFactor, step, rate = 1, kept = 0 } = settings;
+  const lr = rate * settings.lr;
   const label = `${count} ${inputClass}`;
   // squares of gradients, and what is stored in halves, must not overflow
   const most = isHalf ? FORMATS.f16.largest / 2 : 2 ** 60;
   const values = (name: string) => drawn(inputClass, `${name} ${label}`, count, { most });
   const m = values('m');
   const squares = () => m.values.map(value => value * value); // as in training: no mean is far beyond its root
-  const schedule = new Float32Array(scheduleWords({ ...settings, clip: 0 }, step, lr).buffer);
+  const schedule = new Float32Array(scheduleWords({ ...settings, clip: 0 }, step, settings.lr).buffer);
   const corrections = staged ? [1, 1] : [schedule[1]!, schedule[2]!];
   return kernelCase({
     kernel: 'adamw',
-    shape: `${count}${isHalf ? ', with an f16 copy' : ''}${staged ? ', frozen at first' : ''}`,
+    shape: `${count}${isHalf ? ', with an f16 copy' : ''}${staged ? ', frozen at first' : ''}${showGroup(settings)}`,
     inputClass,
     inputs: {
       gradient: values('gradient'),
@@ -56,15 +61,20 @@ export function adamwCase(given: AdamwCase): Case {
       parameter: updated(values('parameter')),
       m: updated(m),
       v: updated(new Input('f32', count, () => stored(squares(), 'f32'))),
-      ...(isHalf && { half: { type: 'f16', count } }),
+      ...(isHalf && { half: { type: 'f16', count, isWritten: (i: number) => i >= kept } }),
     },
     flops: 15 * count,
     bytes: 7 * 4 * count,
     expected({ gradient, parameter, m, v }) {
       const [correction1, correction2] = [1 / (1 - settings.beta1 ** step), 1 / (1 - settings.beta2 ** step)];
-      const bounds = adamwBounds({ parameter, m, v }, gradient, { ...settings, correction1, correction2 });
+      const bounds = adamwBounds({ parameter, m, v }, gradient, { ...settings, lr, correction1, correction2 });
       const after = { parameter: parameter.slice(), m: m.slice(), v: v.slice() };
-      reference.adamw(after, gradient, settings);
+      reference.adamw(after, gradient, { ...settings, lr });
+      for (const [name, before] of Object.entries({ parameter, m, v })) {
+        const moved = name as 'parameter' | 'm' | 'v';
+        after[moved].set(before.subarray(0, kept));
+        bounds[moved].fill(0, 0, kept);
+      }
       const expected = (name: 'parameter' | 'm' | 'v') => ({ reference: after[name], bound: bounds[name] });
       const { parameter: updated } = after;
       const half = { reference: updated, bound: storedBound(bounds.parameter, updated, 'f16') };

@@ -34,6 +34,8 @@ export const originSchema = z.object({
    */
   sources: mixtureSchema.optional(),
   tokenizer: z.string().optional(),
+  /** The id of the first token that its vocabulary was extended by, if it was and nothing trained it since. */
+  firstNewToken: z.int().positive().optional(),
 });
 export type Origin = z.infer<typeof originSchema>;
 
@@ -65,6 +67,8 @@ const stateSchema = z.object({
    */
   sources: mixtureSchema.optional(),
   tokenizer: z.string().optional(),
+  /** The id of the first token that the vocabulary was extended by since. */
+  firstNewToken: z.int().positive().optional(),
   /** The best evaluation, of a run that keeps its checkpoint. */
   best: bestSchema.optional(),
   /** The words of what steps are judged by (kernels/gradient_norm.wgsl); earlier checkpoints have none. */
@@ -109,7 +113,18 @@ export function originOf(checkpoint: string): Origin {
     return { checkpoint, name: basename(checkpoint), tokens: 0, flops: 0, tokensPerParameter: 0 };
   }
   const state = readTrainingState(checkpoint);
-  const { run, step, tokens, flops, parameters, learningRate, updates = step, sources, tokenizer } = state;
+  const {
+    run,
+    step,
+    tokens,
+    flops,
+    parameters,
+    learningRate,
+    updates = step,
+    sources,
+    tokenizer,
+    firstNewToken,
+  } = state;
   return {
     checkpoint,
     name: run || basename(dirname(dirname(checkpoint))),
@@ -120,5 +135,6 @@ export function originOf(checkpoint: string): Origin {
     updates,
     ...(sources && { sources }),
     ...(tokenizer !== undefined && { tokenizer }),
+    ...(firstNewToken !== undefined && { firstNewToken }),
   };
 }

@@ -1,10 +1,12 @@
 /** Gives a model a larger vocabulary: its tensors stay as they are, with rows for the new tokens. */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { z } from 'zod';
 import { checkExtends, type NewToken, newTokens } from '../data/token-pieces.js';
 import { TextTokenizer } from '../data/tokenizer.js';
 import { UserError } from '../errors.js';
 import { writeFolderWhole } from '../files.js';
+import { parseJson } from '../input-files.js';
 import { parameterSpecs, TOKEN_TENSORS } from '../model/config.js';
 import { Random } from '../random.js';
 import { readCompanionsOfAnyVocabulary, writeCompanionFiles } from './companions.js';
@@ -92,12 +94,22 @@ export async function extendVocabulary(
       target.write('tokenizer.json', extended.json);
       writeCompanionFiles(target, readCompanionsOfAnyVocabulary(folder));
       await writeSafetensors(target.create('model.safetensors'), tensors);
-      if (record !== undefined) target.write('training.json', record);
+      if (record !== undefined) target.write('training.json', withFirstNew(record, old.vocabSize));
     });
   } finally {
     weights.close();
   }
   return { added, vocabSize: { before: config.vocabSize, after } };
+}
+
+/** Adds to a training's record from which id on tokens are new. A record that is no object stays as it is. */
+function withFirstNew(record: string, firstNewToken: number): string {
+  try {
+    const state = z.looseObject({}).parse(parseJson(record));
+    return `${JSON.stringify({ ...state, firstNewToken }, null, 2)}\n`;
+  } catch {
+    return record;
+  }
 }
 
 interface Rows {

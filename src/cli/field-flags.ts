@@ -43,6 +43,7 @@ export const FIELD_GROUPS: Readonly<Record<string, readonly FieldName[]>> = {
     'weightType',
     'optimizerState',
     'freezeBodyTokens',
+    'parameterGroups',
     'emaDecay',
     'beta1',
     'beta2',
@@ -97,6 +98,10 @@ function fieldOption(field: FieldName): Option {
   if (field === 'heldOut') {
     return new Option('--held-out <language=folder>', `${description}; repeat`).argParser(collect(parsePair));
   }
+  if (field === 'parameterGroups') {
+    const option = new Option('--parameter-group <names:settings>', `${description}; repeat`);
+    return option.argParser(collect(parseParameterGroup));
+  }
   const type = typeOf(field);
   const option = new Option(`--${kebab(field)} ${type === 'boolean' ? '[value]' : '<value>'}`, description);
   if (type === 'number') option.argParser(parseNumber);
@@ -138,6 +143,22 @@ export function parseSource(text: string): SourceFlag {
   const weight = parseNumber(weighted[2]!);
   if (weight <= 0) throw new InvalidArgumentError('Its weight must be above 0.');
   return { name, path: weighted[1]!, weight };
+}
+
+/**
+ * Parses `name,name:setting=value,setting` of a group of parameters, such as `*norm*:weightDecay=0.1,from=40%`. What
+ * settings there are is checked with the configuration.
+ * @throws InvalidArgumentError saying what is wrong.
+ */
+export function parseParameterGroup(text: string): Record<string, unknown> {
+  const parts = /^([^:]+):([^:]+)$/.exec(text);
+  if (!parts) throw new InvalidArgumentError('It must be names:settings, such as *norm*:weightDecay=0,from=40%.');
+  const settings = parts[2]!.split(',').map(setting => {
+    const [name, value] = setting.split('=') as [string, string?];
+    if (value === undefined) return [name, true];
+    return [name, value.endsWith('%') ? value : parseNumber(value)];
+  });
+  return { match: parts[1]!.split(','), ...Object.fromEntries(settings) };
 }
 
 /** Checks flags of fields, apart from the file's; those that are true or false come as text. */

@@ -83,7 +83,7 @@ export async function train(
 
 /** Reads the fields of the YAML file, with the flags over them. */
 function readConfig(options: Record<string, unknown>): RunConfig {
-  const { config: file, json: _, source, heldOut, ...flags } = options;
+  const { config: file, json: _, source, heldOut, parameterGroup, ...flags } = options;
   const fields = file === undefined ? {} : readYaml(String(file));
   readFlags(flags);
   // there are two ways to give the budget: the flag's wins over the file's
@@ -93,11 +93,12 @@ function readConfig(options: Record<string, unknown>): RunConfig {
   }
   Object.assign(fields, flags);
   if (source) fields.sources = source;
+  if (parameterGroup) fields.parameterGroups = parameterGroup;
   if (heldOut) fields.heldOut = Object.fromEntries(heldOut as [string, string][]);
   if (fields.out === undefined) throw new UserError('a run needs a folder: give out in the config file, or --out');
   if (fields.sources === undefined)
     throw new UserError('a run needs data: give sources in the config file, or --source');
-  return parseConfig(fields, `'${file}'`); // flags have no fault any more
+  return parseConfig(fields, file === undefined ? 'the flags' : `'${file}'`); // most flags have no fault any more
 }
 
 /** Runs `body` with a progress bar, and a checkpoint on Ctrl-C. */

@@ -4,7 +4,7 @@ import type { AdamwSettings } from './adamw.js';
 import { checkIndexable, type KernelCall, kernelCall, linearGrid, type Operand } from './call.js';
 import { defaultRows, type RowVariant, reduceConstants, valueType, vectorConstants, vectorOf } from './row-variant.js';
 import type { VariantTable } from './variants.js';
-import { type RowOperand, rowWindows } from './windows.js';
+import { keptIn, type RowOperand, rowWindows } from './windows.js';
 
 /** The elements that share the largest magnitudes of their moments, and those whose codes share a word. */
 export const MOMENT_BLOCK = 256;
@@ -29,7 +29,7 @@ export const codedSizes = (count: number) => ({
 export function adamw8bit(
   variants: VariantTable,
   count: number,
-  { beta1, beta2, eps, weightDecay, staged = false }: AdamwSettings,
+  { beta1, beta2, eps, weightDecay, rate = 1, kept = 0, staged = false }: AdamwSettings,
   operands: Record<'gradient' | 'schedule' | 'health' | 'parameter' | 'codes' | 'maxima', Operand> & {
     half?: Operand | undefined;
   },
@@ -49,7 +49,7 @@ export function adamw8bit(
     HALF_VALUE: valueType('f16', vector),
     STAGED: staged,
   };
-  const settings = { beta1, beta2, complement1: 1 - beta1, complement2: 1 - beta2, eps, decay: weightDecay };
+  const settings = { beta1, beta2, complement1: 1 - beta1, complement2: 1 - beta2, eps, decay: weightDecay, rate };
   const blocks = {
     gradient: [gradient, MOMENT_BLOCK],
     parameter: [parameter, MOMENT_BLOCK],
@@ -57,19 +57,16 @@ export function adamw8bit(
     maxima: [maxima, 2],
     half: half && [half, MOMENT_BLOCK],
   } satisfies Record<string, RowOperand | undefined>;
-  return rowWindows(variants.maxBindingBytes, maximaShape(count)[0]!, blocks).map(window =>
-    kernelCall('adamw_8bit', {
+  return rowWindows(variants.maxBindingBytes, maximaShape(count)[0]!, blocks).map(window => {
+    const start = MOMENT_BLOCK * window.start;
+    const elements = { start, count: Math.min(MOMENT_BLOCK * window.count, count - start) };
+    return kernelCall('adamw_8bit', {
       constants,
       operands: { schedule, health, ...window.operands },
-      params: {
-        count: Math.min(MOMENT_BLOCK * window.count, count - MOMENT_BLOCK * window.start),
-        ...settings,
-        salt,
-        first: QUADS * window.start,
-      },
+      params: { count: elements.count, ...settings, kept: keptIn(elements, kept), salt, first: QUADS * window.start },
       workgroups: linearGrid(window.count),
-    }),
-  );
+    });
+  });
 }
 
 /**

@@ -2,13 +2,17 @@
 import { checkIndexable, type KernelCall, kernelCall, linearGrid, type Operand } from './call.js';
 import { valueType, vectorConstants, vectorOf } from './row-variant.js';
 import type { VariantTable } from './variants.js';
-import { type RowOperand, rowWindows } from './windows.js';
+import { keptIn, type RowOperand, rowWindows } from './windows.js';
 
 export interface AdamwSettings {
   readonly beta1: number;
   readonly beta2: number;
   readonly eps: number;
   readonly weightDecay: number;
+  /** A factor of the learning rate; 1 by default. */
+  readonly rate?: number | undefined;
+  /** The number of first elements that nothing moves; 0 by default. */
+  readonly kept?: number | undefined;
   /** The parameter's schedule is its own: nothing changes while its step is 0, and corrections come from it. */
   readonly staged?: boolean | undefined;
 }
@@ -17,7 +21,7 @@ export interface AdamwSettings {
 export function adamw(
   variants: VariantTable,
   count: number,
-  { beta1, beta2, eps, weightDecay, staged = false }: AdamwSettings,
+  { beta1, beta2, eps, weightDecay, rate = 1, kept = 0, staged = false }: AdamwSettings,
   operands: Record<'gradient' | 'schedule' | 'health' | 'parameter' | 'm' | 'v', Operand> & {
     half?: Operand | undefined;
   },
@@ -29,7 +33,7 @@ export function adamw(
     each,
     vector: most,
   } = variants.of('elements', { kernel: 'adamw', count, type: half ? 'f16' : 'f32' });
-  const vector = vectorOf(most, count);
+  const vector = vectorOf(vectorOf(most, count), kept);
   const constants = {
     ...vectorConstants(vector),
     WORKGROUP: workgroup,
@@ -38,7 +42,7 @@ export function adamw(
     HALF_VALUE: valueType('f16', vector),
     STAGED: staged,
   };
-  const settings = { beta1, beta2, complement1: 1 - beta1, complement2: 1 - beta2, eps, decay: weightDecay };
+  const settings = { beta1, beta2, complement1: 1 - beta1, complement2: 1 - beta2, eps, decay: weightDecay, rate };
   const elements = {
     gradient: [gradient, 1],
     parameter: [parameter, 1],
@@ -50,7 +54,7 @@ export function adamw(
     kernelCall('adamw', {
       constants,
       operands: { schedule, health, ...window.operands },
-      params: { count: window.count, ...settings },
+      params: { count: window.count, ...settings, kept: keptIn(window, kept) },
       workgroups: linearGrid(Math.ceil(window.count / (workgroup * each * vector))),
     }),
   );

@@ -3,31 +3,46 @@ import { checkIndexable, type KernelCall, kernelCall, linearGrid, type Operand }
 import { ELEMENTS_PER_PART, elementParts } from './parts.js';
 import { defaultReduceConstants, defaultRows, valueType, vectorConstants, vectorOf } from './row-variant.js';
 import type { VariantTable } from './variants.js';
-import { rowWindows } from './windows.js';
+import { keptIn, rowWindows } from './windows.js';
 
 export const gradientNormParts = elementParts;
 
-/** Sums of squares of one gradient's parts, into partial[first …]. */
+/**
+ * Sums of squares of one gradient's parts, into partial[first …]; its first `kept` elements are not counted, and with a
+ * `schedule` none is while that is at step 0.
+ */
 export function gradientNormPartial(
   variants: VariantTable,
   count: number,
   first: number,
-  { gradient, partial }: Record<'gradient' | 'partial', Operand>,
+  {
+    gradient,
+    partial,
+    schedule,
+  }: Record<'gradient' | 'partial', Operand> & { readonly schedule?: Operand | undefined },
+  kept = 0,
 ): KernelCall[] {
   checkIndexable('gradient_norm_partial', count);
-  const vector = vectorOf(defaultRows(variants.adapter).vector, count);
-  const types = { ...vectorConstants(vector), BITS: valueType('u32', vector) };
+  const vector = vectorOf(vectorOf(defaultRows(variants.adapter).vector, count), kept);
+  const types = { ...vectorConstants(vector), BITS: valueType('u32', vector), STAGED: schedule !== undefined };
   const windows = rowWindows(variants.maxBindingBytes, count, { gradient: [gradient, 1] }, ELEMENTS_PER_PART);
   return windows.map(window =>
     kernelCall('gradient_norm_partial', {
       constants: { ...defaultReduceConstants(variants.adapter), ELEMENTS: ELEMENTS_PER_PART / vector, ...types },
-      operands: { ...window.operands, partial },
-      params: { count: window.count / vector, first: first + window.start / ELEMENTS_PER_PART },
+      operands: { ...window.operands, partial, schedule },
+      params: {
+        count: window.count / vector,
+        first: first + window.start / ELEMENTS_PER_PART,
+        kept: keptIn(window, kept) / vector,
+      },
       workgroups: linearGrid(gradientNormParts(window.count)),
       rounds: Math.min(ELEMENTS_PER_PART, window.count) / vector / defaultRows(variants.adapter).workgroup,
     }),
   );
 }
+
+/** The bytes from a schedule of what is frozen at first to the next: where any adapter can bind it. */
+export const SCHEDULE_STRIDE_BYTES = 256;
 
 /** How the loss scale of f16 training moves (see kernels/gradient_norm.wgsl). */
 export interface LossScaling {
@@ -48,7 +63,7 @@ export interface StepLimits {
 
 /**
  * Norm, clip factor and soundness of a step, judged with the state in `guard` [4]. `scaler` with `scaling`: dynamic
- * loss scaling; the corrections in `bodySchedule` are then those of the updates that were made.
+ * loss scaling; the corrections in `stageSchedules` (as many as `stages`) are then those of the updates that were made.
  */
 export function gradientNorm(
   variants: VariantTable,
@@ -57,19 +72,21 @@ export function gradientNorm(
   scaling: LossScaling | undefined,
   operands: Record<'partial' | 'loss' | 'schedule' | 'health' | 'guard', Operand> & {
     readonly scaler?: Operand | undefined;
-    readonly bodySchedule?: Operand | undefined;
+    readonly stageSchedules?: Operand | undefined;
   },
+  stages = 0,
 ): KernelCall[] {
-  const { partial, loss, schedule, health, guard, scaler, bodySchedule } = operands;
-  const staged = scaler && bodySchedule;
+  const { partial, loss, schedule, health, guard, scaler, stageSchedules } = operands;
+  const staged = scaler && stageSchedules;
   const { growthInterval = 0, beta1 = 0, beta2 = 0 } = scaling ?? {};
   const call = kernelCall('gradient_norm', {
     constants: {
       ...defaultReduceConstants(variants.adapter),
       LOSS_SCALING: scaler !== undefined,
       STAGED: staged !== undefined,
+      STAGES: stages,
     },
-    operands: { partial, loss, schedule, health, guard, scaler, body_schedule: staged },
+    operands: { partial, loss, schedule, health, guard, scaler, stage_schedules: staged },
     params: { parts, clip, most_skipped: mostSkipped, spike, growth_interval: growthInterval, beta1, beta2 },
     workgroups: [1, 1, 1],
   });

@@ -33,6 +33,9 @@ export interface Stretch {
   readonly count: number;
 }
 
+/** Returns how many of the first `kept` elements of all are in a stretch. */
+export const keptIn = ({ start, count }: Stretch, kept: number): number => Math.min(count, Math.max(0, kept - start));
+
 /** Cuts `total` into stretches of at most `most` (of a multiple of `multiple`, but for the last). */
 export function stretches(total: number, most: number, multiple = 1): Stretch[] {
   const step = Math.min(total, Math.floor(most / multiple) * multiple);

@@ -41,14 +41,15 @@ const LOSS_SCALE_INTERVAL = 2000;
 
 /**
  * The state of dynamic loss scaling: [loss scale, good steps in a row as u32, β1^t, β2^t], where t counts the updates
- * made. If some parameters are frozen at first, [β1^t, β2^t] of those follow.
+ * made. [β1^t, β2^t] of parameters that are frozen at first follow, for each end of that.
  */
 export function firstScaler(
   { beta1, beta2 }: OptimizerSettings,
-  updates: { readonly all: number; readonly body?: number | undefined } = { all: 0 },
+  updates: number,
+  updatesOfStages: readonly number[],
 ): Float32Array {
-  const counts = updates.body === undefined ? [updates.all] : [updates.all, updates.body];
-  return Float32Array.of(FIRST_LOSS_SCALE, 0, ...counts.flatMap(t => [beta1 ** t, beta2 ** t]));
+  const powers = [updates, ...updatesOfStages].flatMap(t => [beta1 ** t, beta2 ** t]);
+  return Float32Array.of(FIRST_LOSS_SCALE, 0, ...powers);
 }
 
 /** A parameter (with its gradient) and its two moments. */
@@ -56,7 +57,11 @@ export interface OptimizedParameter {
   readonly tensor: Tensor;
   /** The copy of the parameter in f16, where there is one. */
   readonly half?: Tensor | undefined;
-  readonly decay: boolean;
+  readonly weightDecay: number;
+  /** A factor of the learning rate. */
+  readonly rate: number;
+  /** The number of first elements that are not trained. */
+  readonly kept: number;
   readonly moments: MomentsOf<Tensor>;
   /**
    * A schedule of its own [4], for a parameter that is frozen at first: its step is 0 until the parameter is trained.
@@ -119,8 +124,9 @@ export function readStepHealth(bytes: ArrayBuffer, offsetBytes: number): StepHea
 }
 
 /**
- * Traces the update. The persistent tensors are `loss` [1], `schedule` [4], `bodySchedule` [4] (for what is frozen at
- * first), `health` [8], `guard` [4] and, for f16 gradients, `scaler` [4], or [6] with a `bodySchedule`.
+ * Traces the update. The persistent tensors are `loss` [1], `schedule` [4], `health` [8], `guard` [4] and, for f16
+ * gradients, `scaler` [4 + 2 `stages`]. What is frozen at first has a schedule for each of the `stages` at which that
+ * ends, 256 bytes from one to the next in `stageSchedules`. The norm is that of the gradients that are followed.
  */
 export function traceUpdate(
   graph: Graph,
@@ -130,12 +136,14 @@ export function traceUpdate(
   {
     loss,
     schedule,
-    bodySchedule,
+    stages,
+    stageSchedules,
     health,
     guard,
     scaler,
   }: Record<'loss' | 'schedule' | 'health' | 'guard', Tensor> & {
-    bodySchedule?: Tensor | undefined;
+    stages: number;
+    stageSchedules?: Tensor | undefined;
     scaler?: Tensor | undefined;
   },
 ): { destroy(): void } {
@@ -144,19 +152,22 @@ export function traceUpdate(
   const buffer = memory.createBuffer('gradient norm parts', 4 * parts);
   const partial = persistent('gradient norm parts', [parts], buffer);
   let first = 0;
-  parameters.forEach(({ tensor }, i) => {
+  parameters.forEach(({ tensor, kept, schedule: own }, i) => {
     const from = first;
     first += gradientNormParts(counts[i]!);
     graph.add({
       op: 'gradient_norm_partial',
-      inputs: [tensor.gradient!],
+      inputs: [tensor.gradient!, ...(own ? [own] : [])],
       outputs: [],
       updates: [partial],
       launch: (variants, bind) =>
-        gradientNormPartial(variants, counts[i]!, from, {
-          gradient: bind(tensor.gradient!),
-          partial: bind(partial),
-        }),
+        gradientNormPartial(
+          variants,
+          counts[i]!,
+          from,
+          { gradient: bind(tensor.gradient!), partial: bind(partial), schedule: own && bind(own) },
+          kept,
+        ),
     });
   });
   const { beta1, beta2, clip, lossScaleInterval = LOSS_SCALE_INTERVAL, mostSkipped = 0, spike = 0 } = settings;
@@ -165,22 +176,28 @@ export function traceUpdate(
     op: 'gradient_norm',
     inputs: [partial, loss, schedule],
     outputs: [],
-    updates: [health, guard, ...(scaler ? [scaler] : []), ...(scaler && bodySchedule ? [bodySchedule] : [])],
+    updates: [health, guard, ...(scaler ? [scaler] : []), ...(scaler && stageSchedules ? [stageSchedules] : [])],
     launch: (variants, bind) =>
-      gradientNorm(variants, parts, { clip, mostSkipped, spike }, scaler && scaling, {
-        partial: bind(partial),
-        loss: bind(loss),
-        schedule: bind(schedule),
-        health: bind(health),
-        guard: bind(guard),
-        scaler: scaler && bind(scaler),
-        bodySchedule: scaler && bodySchedule && bind(bodySchedule),
-      }),
+      gradientNorm(
+        variants,
+        parts,
+        { clip, mostSkipped, spike },
+        scaler && scaling,
+        {
+          partial: bind(partial),
+          loss: bind(loss),
+          schedule: bind(schedule),
+          health: bind(health),
+          guard: bind(guard),
+          scaler: scaler && bind(scaler),
+          stageSchedules: scaler && stageSchedules && bind(stageSchedules),
+        },
+        stages,
+      ),
   });
-  parameters.forEach(({ tensor, half, decay, moments, schedule: own }, i) => {
-    const { eps, weightDecay } = settings;
+  parameters.forEach(({ tensor, half, weightDecay, rate, kept, moments, schedule: own }, i) => {
     const staged = own !== undefined;
-    const adamwSettings: AdamwSettings = { beta1, beta2, eps, weightDecay: decay ? weightDecay : 0, staged };
+    const adamwSettings: AdamwSettings = { beta1, beta2, eps: settings.eps, weightDecay, rate, kept, staged };
     const followed = own ?? schedule;
     graph.add({
       op: 'adamw',

@@ -117,6 +117,12 @@ function recipeTable({ step, learningRate }: TrainingState, run: ResolvedRun): s
     ['batch', `${count(run.batchTokens)} tokens, in sequences of ${count(run.contextLength)}`],
     ['learning rate', `${schedule.schedule}, peak ${schedule.learningRate}, at the end ${lastRate}`],
     ['AdamW', `β1 ${beta1}, β2 ${beta2}, eps ${eps}, decay ${weightDecay}, clip ${clip}, moments in ${run.momentType}`],
+    ...(run.parameterGroups ?? []).map(({ match, ...rule }) => [
+      `parameters ${match.map(pattern => `\`${pattern}\``).join(', ')}`,
+      Object.entries(rule)
+        .map(([name, value]) => `${name} ${value}`)
+        .join(', '),
+    ]),
     ['precision', run.precision],
     ...(run.weightType === 'f32' ? [] : [['weights', `${run.weightType}, rounded by chance`]]),
     ...(run.emaDecay === undefined ? [] : [['average of weights', `decay ${run.emaDecay}`]]),

@@ -12,7 +12,7 @@ import { OPTIMIZER } from '../checkpoint/whole.js';
 import type { MixtureState } from '../data/mixture.js';
 import { UserError } from '../errors.js';
 import { removeFolderWhole, writeFolderWhole } from '../files.js';
-import type { ModelConfig } from '../model/config.js';
+import type { ParameterGroup } from '../model/config.js';
 import type { Model } from '../model/model.js';
 import type { RankGroup } from '../parallel/ranks.js';
 import { OuterStep } from '../train/outer-step.js';
@@ -57,7 +57,9 @@ export async function saveCheckpoint(
     const scaling = scaler ? [floatTensor(SCALER, [scaler.length], async () => scaler)] : [];
     await writeSafetensors(target.create(OPTIMIZER), [...momentTensors(trainer), ...scaling]);
     if (outer) {
-      const momenta = model.specs.map(({ name, shape }) => floatTensor(name, shape, async () => outer.momentum(name)));
+      const momenta = trainer.trained.map(({ name, shape }) =>
+        floatTensor(name, shape, async () => outer.momentum(name)),
+      );
       await writeSafetensors(target.create(OUTER), momenta);
     }
     const training = { format: TRAINING_FORMAT, ...state, guard: [...(await trainer.guard())] };
@@ -77,10 +79,10 @@ export async function saveCheckpoint(
 }
 
 /**
- * Checks that a model can go on with a checkpoint's moments.
+ * Checks that the groups that a run trains can go on with a checkpoint's moments.
  * @throws UserError naming what is missing, or has another shape.
  */
-export function checkOptimizerState(checkpoint: string, config: ModelConfig): void {
+export function checkOptimizerState(checkpoint: string, trained: readonly ParameterGroup[]): void {
   const path = join(checkpoint, OPTIMIZER);
   const refuse = (why: string) => {
     throw new UserError(
@@ -95,7 +97,7 @@ export function checkOptimizerState(checkpoint: string, config: ModelConfig): vo
   }
   const file = SafetensorsFile.open(path);
   try {
-    const fault = momentFault(file, config);
+    const fault = momentFault(file, trained);
     if (fault !== undefined) refuse(fault);
   } finally {
     file.close();
@@ -111,13 +113,18 @@ export function restoreTrainer(trainer: Trainer, checkpoint: string, step: numbe
   const file = SafetensorsFile.open(join(checkpoint, OPTIMIZER));
   try {
     const hasScaler = file.names.includes(SCALER);
-    const length = hasScaler && file.shape(SCALER)[0] === 6 ? 6 : 4;
-    const scaling = hasScaler ? file.read(SCALER, [length]) : undefined;
+    const scaling = hasScaler ? file.read(SCALER, scalerShape(file)) : undefined;
     const { momentsOf, codedOf } = momentsIn(file, trainer.model);
     trainer.restore(step, momentsOf, { scaling, guard: guard && Uint32Array.from(guard), codedOf });
   } finally {
     file.close();
   }
+}
+
+/** The shape of the state of loss scaling: four words, and two for each end of what was frozen at first. */
+function scalerShape(file: SafetensorsFile): readonly number[] {
+  const [length = 0] = file.shape(SCALER);
+  return [Math.max(4, length - (length % 2))];
 }
 
 /**
@@ -144,17 +151,17 @@ export function makeOuterStep(
   checkpoint: string | undefined,
 ): Promise<OuterStep> {
   const settings = { learningRate: outerLearningRate, momentum: outerMomentum, wire: gradientType };
-  const momenta = checkpoint === undefined ? undefined : readOuterMomentum(checkpoint, trainer.model);
+  const momenta = checkpoint === undefined ? undefined : readOuterMomentum(checkpoint, trainer);
   return OuterStep.create(trainer, ranks, settings, momenta && (name => momenta.get(name)!));
 }
 
 /** Returns a checkpoint's momentum of outer steps by parameter; undefined where it has none. */
-function readOuterMomentum(checkpoint: string, model: Model): ReadonlyMap<string, Float32Array> | undefined {
+function readOuterMomentum(checkpoint: string, { trained }: Trainer): ReadonlyMap<string, Float32Array> | undefined {
   const path = join(checkpoint, OUTER);
   if (!existsSync(path)) return undefined;
   const file = SafetensorsFile.open(path);
   try {
-    return new Map(model.specs.map(({ name, shape }) => [name, file.read(name, shape)]));
+    return new Map(trained.map(({ name, shape }) => [name, file.read(name, shape)]));
   } finally {
     file.close();
   }

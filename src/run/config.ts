@@ -11,6 +11,7 @@ import { ANNEAL_SHAPES, COOLDOWN_SHAPES, SCHEDULES } from '../optim/schedule.js'
 import { WIRE_TYPES } from '../parallel/all-reduce.js';
 import { inWords } from '../schema.js';
 import { MOMENT_TYPES } from '../train/moments.js';
+import { parameterGroupSchema } from './parameter-groups.js';
 
 /** What a CPT run does with AdamW's moments of its source. */
 export const OPTIMIZER_STATES = ['keep', 'reset'] as const;
@@ -112,6 +113,10 @@ const trainFields = {
     .number()
     .positive()
     .describe('cpt: tokens at the start in which only the embedding and an untied head are trained'),
+  parameterGroups: z
+    .array(parameterGroupSchema)
+    .min(1)
+    .describe('parameters that are trained otherwise, or frozen; the first group that matches wins'),
   beta1: z.number().min(0).lt(1).describe('AdamW β1'),
   beta2: z.number().min(0).lt(1).describe('AdamW β2'),
   eps: z.number().positive().describe('AdamW eps'),

@@ -6,13 +6,13 @@ import { originOf } from '../checkpoint/training-record.js';
 import type { AdapterDescription } from '../gpu/adapters.js';
 import { chooseAdapter } from '../gpu/choose-adapter.js';
 import { maxBindingBytes } from '../gpu/limits.js';
-import { parameterGroups } from '../model/config.js';
 import { bytesOfMoments } from '../train/moments.js';
 import { checkOptimizerState } from './checkpoint.js';
 import type { RunConfig } from './config.js';
 import { notesOf } from './continuation.js';
 import { fitMemory, memoryNotes } from './fit-memory.js';
 import { type RunMemory, runMemory } from './memory.js';
+import { parameterNotes, trainedGroups } from './parameter-groups.js';
 import { repeatNotes } from './repeats.js';
 import { type ResolvedRun, resolveRun } from './resolve.js';
 import { type Data, openData } from './run-data.js';
@@ -53,7 +53,7 @@ export async function dryRun(
     const checked = checkpoint ? checkModelFolder(checkpoint) : [];
     const run = resolve(config, checkpoint, data, adapter);
     const tokenizerBytes = Buffer.byteLength(data.tokenizerJson);
-    const moments = parameterGroups(run.model).reduce((sum, group) => sum + bytesOfMoments(group, run.momentType), 0);
+    const moments = trainedGroups(run).reduce((sum, group) => sum + bytesOfMoments(group, run.momentType), 0);
     const averageBytes = run.emaDecay === undefined ? 0 : WEIGHT_BYTES * run.parameters.total + tokenizerBytes;
     const checkpointBytes = WEIGHT_BYTES * run.parameters.total + moments + tokenizerBytes + averageBytes;
     return {
@@ -71,6 +71,7 @@ export async function dryRun(
 /** Returns what a user should know of a run before it starts. */
 export const notesBefore = (config: RunConfig, run: ResolvedRun): string[] => [
   ...memoryNotes(config, run),
+  ...parameterNotes(run),
   ...notesOf(run),
   ...repeatNotes(run),
 ];
@@ -87,6 +88,6 @@ export function resolve(
   const context = { data, maxBindingBytes: maxBindingBytes(adapter), ...(from && { from }) };
   const resolved = (given: RunConfig) => resolveRun(given, context);
   const run = config.memory === undefined ? resolved(config) : fitMemory(config, resolved, adapter);
-  if (run.optimizerState === 'keep') checkOptimizerState(checkpoint!, run.model);
+  if (run.optimizerState === 'keep') checkOptimizerState(checkpoint!, trainedGroups(run));
   return run;
 }

@@ -27,6 +27,7 @@ import {
 } from './config.js';
 import { dataOrderOf, freezeStepsOf, optimizerStateOf, scheduleOf } from './continuation.js';
 import { chooseEvaluations, times } from './evaluations.js';
+import { parameterRuleSchema, parameterRulesOf, trainedGroups } from './parameter-groups.js';
 import { checkProbes } from './probes.js';
 import type { Data } from './run-data.js';
 
@@ -87,6 +88,8 @@ export const resolvedSchema = z.object({
   dataOrder: z.enum(DATA_ORDERS).default('new'),
   /** The number of first steps in which only the embedding and an untied head are trained. */
   freezeBodySteps: z.int().nonnegative().default(0),
+  /** How parameters are trained that are not trained as the rest, if there are any. */
+  parameterGroups: z.array(parameterRuleSchema).optional(),
   optimizer: z.object({
     beta1: z.number(),
     beta2: z.number(),
@@ -167,6 +170,17 @@ export function resolveRun(config: RunConfig, { data, maxBindingBytes, from }: R
     }
   }
   if (config.probeEveryTokens !== undefined) checkProbes(data, contextLength);
+  const optimizer = {
+    beta1: config.beta1,
+    beta2: config.beta2,
+    eps: config.eps,
+    weightDecay: config.weightDecay,
+    clip: config.clip,
+  };
+  const freezeBodySteps = freezeStepsOf(config, { steps, batchTokens }, from?.origin);
+  const parameterGroups =
+    config.parameterGroups && parameterRulesOf(config.parameterGroups, { steps, batchTokens }, from?.origin);
+  trainedGroups({ model, optimizer, parameterGroups, freezeBodySteps }); // which checks that the rules fit
   const heldOut = new Map([...data.heldOut].map(([language, { heldOutTokens }]) => [language, heldOutTokens - 1]));
   return {
     format: RUN_FORMAT,
@@ -195,14 +209,9 @@ export function resolveRun(config: RunConfig, { data, maxBindingBytes, from }: R
     schedule: scheduleOf(config, model, from?.origin),
     optimizerState: optimizerStateOf(config, from?.origin),
     dataOrder: dataOrderOf(config, from?.origin),
-    freezeBodySteps: freezeStepsOf(config, { steps, batchTokens }, from?.origin),
-    optimizer: {
-      beta1: config.beta1,
-      beta2: config.beta2,
-      eps: config.eps,
-      weightDecay: config.weightDecay,
-      clip: config.clip,
-    },
+    freezeBodySteps,
+    ...(parameterGroups && { parameterGroups }),
+    optimizer,
     maxSkippedSteps: config.maxSkippedSteps,
     spikeFactor: config.spikeFactor,
     ...(config.emaDecay !== undefined && { emaDecay: averageOf(config) }),

@@ -7,7 +7,7 @@ import { type SafetensorsFile, showIndex } from '../checkpoint/safetensors.js';
 import { floatTensor, type TensorSource } from '../checkpoint/safetensors-write.js';
 import { UserError } from '../errors.js';
 import { codesShape, maximaShape } from '../kernels/adamw-8bit.js';
-import { type ModelConfig, parameterGroups } from '../model/config.js';
+import type { ParameterGroup } from '../model/config.js';
 import type { Model } from '../model/model.js';
 import { type MomentSource, readCoded } from '../train/moments.js';
 import type { Trainer } from '../train/step.js';
@@ -15,10 +15,11 @@ import type { Trainer } from '../train/step.js';
 const codesOf = (group: string): string => `${group}.codes`;
 const maximaOf = (group: string): string => `${group}.maxima`;
 
-/** Returns a trainer's moments as tensors to be written, in the order of the model. */
+/** Returns a trainer's moments as tensors to be written, in the order of the model; what is frozen has none. */
 export function momentTensors(trainer: Trainer): TensorSource[] {
   const { model, state } = trainer;
-  return model.groups.flatMap(({ name: group, parts }): TensorSource[] => {
+  const trained = model.groups.filter(({ name }) => state.moments.has(name));
+  return trained.flatMap(({ name: group, parts }): TensorSource[] => {
     const moments = state.moments.of(group);
     if ('m' in moments) {
       return parts.flatMap(({ name, shape }) =>
@@ -35,10 +36,10 @@ export function momentTensors(trainer: Trainer): TensorSource[] {
   });
 }
 
-/** Returns what a file lacks of a model's moments, or has in another shape; undefined where it has all. */
-export function momentFault(file: SafetensorsFile, config: ModelConfig): string | undefined {
+/** Returns what a file lacks of the moments of groups, or has in another shape; undefined where it has all. */
+export function momentFault(file: SafetensorsFile, groups: readonly ParameterGroup[]): string | undefined {
   const names = new Set(file.names);
-  for (const group of parameterGroups(config)) {
+  for (const group of groups) {
     const count = sizeOf(group.shape);
     const expected: (readonly [string, readonly number[]])[] = names.has(codesOf(group.name))
       ? [

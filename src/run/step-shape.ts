@@ -20,6 +20,7 @@ export const trainerSettings = (run: ResolvedRun, ranks = 1): TrainerSettings =>
   momentType: run.momentType,
   checkpointing: run.checkpointing,
   frozenSteps: run.freezeBodySteps,
+  parameterGroups: run.parameterGroups,
   emaDecay: run.emaDecay,
   weighted: run.weighted,
   earlierUpdates: run.optimizerState === 'keep' ? run.source?.updates : 0,

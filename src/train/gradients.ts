@@ -58,6 +58,8 @@ export class GradientPass {
       readonly checkpointing?: Checkpointing;
       readonly lossScale?: number;
       readonly weighted?: boolean;
+      /** Whether the gradient of a group is wanted; by default all are. */
+      readonly isTrained?: (group: string) => boolean;
     } = {},
   ): Promise<GradientPass> {
     const { device } = model;
@@ -66,15 +68,21 @@ export class GradientPass {
     const make = (name: string, dimensions: readonly number[]) =>
       persistent(name, dimensions, device.createBuffer(name, 4 * sizeOf(dimensions)));
     const loss = make('loss', [1]);
+    const { isTrained = () => true } = options;
+    const trained = model.groups.filter(({ name }) => isTrained(name));
     const gradients = new Map(
-      model.groups.map(({ name, shape: dimensions }) => [name, make(`gradient of ${name}`, dimensions)]),
+      trained.map(({ name, shape: dimensions }) => [name, make(`gradient of ${name}`, dimensions)]),
     );
+    const withGradient = (tensor: Tensor, group: string) => {
+      const gradient = gradients.get(group);
+      return gradient ? { ...tensor, gradient } : tensor;
+    };
     const { config, precision, variants } = model;
     const tensors = {
       config,
       precision,
-      weight: (group: string) => ({ ...model.weight(group), gradient: gradients.get(group)! }),
-      matrix: (group: string) => ({ ...model.matrix(group), gradient: gradients.get(group)! }),
+      weight: (group: string) => withGradient(model.weight(group), group),
+      matrix: (group: string) => withGradient(model.matrix(group), group),
       ropeTable: (T: number) => model.ropeTable(T),
     };
     const lossScale = precision === 'f16' ? (options.lossScale ?? LOSS_SCALE) : 1;
@@ -112,6 +120,7 @@ export class GradientPass {
     const { device } = this.#model;
     const gradients = new Map<string, Float32Array>();
     for (const { name } of this.#model.specs) {
+      if (!this.#gradients.has(this.#model.place(name).group)) continue;
       const scaled = await this.#model.readPart(name, group => this.#gradients.get(group)!);
       gradients.set(name, this.#lossScale === 1 ? scaled : scaled.map(value => value / this.#lossScale));
     }

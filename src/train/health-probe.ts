@@ -23,7 +23,7 @@ export interface ParameterHealth {
   readonly gradientToWeight: number;
   /** The root mean square of AdamW's step without decay over that of the weights. */
   readonly updateToWeight: number;
-  /** Whether the run trains the embedding alone for now, so that nothing moves these weights. */
+  /** Whether the run keeps these weights for now, so that nothing moves them. */
   readonly frozen?: boolean | undefined;
 }
 
@@ -35,8 +35,8 @@ export interface HealthLine {
 }
 
 /**
- * Looks at a trainer's parameters. It is traced once, reads everything in one go, and changes nothing. Free it with
- * `destroy`.
+ * Looks at the parameters that a trainer trains. It is traced once, reads everything in one go, and changes nothing.
+ * Free it with `destroy`.
  */
 export class HealthProbe {
   readonly #trainer: Trainer;
@@ -99,10 +99,10 @@ export class HealthProbe {
     device.submit(this.#plan.commands);
     const { lossScale } = readStepHealth(await device.read(this.#trainer.state.stepHealth.buffer!), 0);
     const words = new Uint32Array(await device.read(this.#report.buffer!));
-    const { step, settings, state } = this.#trainer;
-    const isEarly = step <= (settings.frozenSteps ?? 0);
+    const { step, state } = this.#trainer;
     const parameters = this.#places.map(({ name, count, first }): ParameterHealth => {
-      const frozen = isEarly && state.parameters.get(name)!.schedule !== undefined;
+      const { rate, frozenSteps } = state.parameters.get(name)!.treatment;
+      const frozen = step <= frozenSteps;
       const each = healthParts(count);
       const [weight, scaled, update] = [0, 1, 2].map(i => readTensorHealth(words, first + i * each, count)) as [
         TensorHealth,
@@ -116,7 +116,7 @@ export class HealthProbe {
         weight,
         gradient,
         gradientToWeight: over(gradient.rms),
-        updateToWeight: frozen ? 0 : over(learningRate * update.rms),
+        updateToWeight: frozen ? 0 : over(rate * learningRate * update.rms),
         ...(frozen && { frozen }),
       };
     });

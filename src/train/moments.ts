@@ -1,6 +1,7 @@
 /** AdamW's moments of a model's parameters on the device: in f32, or those of matrices in 8 bits. */
 import { Arena } from '../autograd/arena.js';
 import { bytesOf, sizeOf, type Tensor } from '../autograd/tensor.js';
+import { UserError } from '../errors.js';
 import type { DeviceBuffer } from '../gpu/buffer.js';
 import type { Memory } from '../gpu/memory.js';
 import { codedSizes, codesShape, maximaShape } from '../kernels/adamw-8bit.js';
@@ -54,6 +55,11 @@ export class MomentTensors {
     this.buffers = made.flatMap(({ buffers }) => buffers);
   }
 
+  /** Whether a group has moments: one that is frozen has none. */
+  has(group: string): boolean {
+    return this.#plain[0].has(group) || this.#coded[0].has(group);
+  }
+
   of(group: string): MomentsOf<Tensor> {
     return this.span([group]);
   }
@@ -77,9 +83,10 @@ export class MomentTensors {
   }
 }
 
-/** Returns the moments of a parameter, by Hugging Face name. */
+/** Returns the moments of a parameter, by Hugging Face name. @throws UserError when it is frozen. */
 export async function readMoments(model: Model, all: MomentTensors, name: string): Promise<Moments> {
   const { group, first, count } = model.place(name);
+  if (!all.has(group)) throw new UserError(`'${name}' is frozen, and has no moments`);
   const moments = all.of(group);
   if ('m' in moments) {
     const read = (moment: 'm' | 'v') => model.readPart(name, () => moments[moment]);
@@ -104,9 +111,9 @@ export interface MomentSource {
   codedOf?(group: string): CodedMoments | undefined;
 }
 
-/** Writes the moments of all parameters, each as it is kept. */
+/** Writes the moments of all parameters that are trained, each as it is kept. */
 export function writeMoments(model: Model, all: MomentTensors, { momentsOf, codedOf }: MomentSource): void {
-  for (const { name: group, parts, shape } of model.groups) {
+  for (const { name: group, parts, shape } of model.groups.filter(({ name }) => all.has(name))) {
     const moments = all.of(group);
     const coded = codedOf?.(group);
     const given = (name: string): Moments => {

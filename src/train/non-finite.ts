@@ -6,7 +6,9 @@ import { floatsOf } from '../kernels/element-type.js';
 import type { BatchShape } from '../model/llama.js';
 import type { Model } from '../model/model.js';
 import { GradientPass } from './gradients.js';
+import { treatmentsOf } from './parameter-rules.js';
 import { type RecordedOp, recordOp } from './recorded-op.js';
+import type { TrainerSettings } from './traced-step.js';
 
 export interface NonFinite {
   /** The name of the tensor, for instance 'model.layers.2.mlp.down_proj.linear', or a gradient's name. */
@@ -20,6 +22,7 @@ export interface NonFinite {
 /**
  * Finds the first value that is not finite, in the order of computation: weights, forward, backward.
  * @param sequences the batch of the step [n*B, T+1].
+ * @param shape with it the rules by which parameters are frozen: those have no gradient.
  * @param lossScale the loss scale of the step, in f16.
  * @param weights those of the step [n*B, T], where it had any.
  * @returns undefined where everything is finite (for instance when the sum of squares of the gradients overflowed).
@@ -27,7 +30,7 @@ export interface NonFinite {
 export async function locateNonFinite(
   model: Model,
   sequences: Uint32Array,
-  shape: BatchShape,
+  shape: BatchShape & Pick<TrainerSettings, 'parameterGroups'>,
   lossScale = 1,
   weights?: Float32Array,
 ): Promise<NonFinite | undefined> {
@@ -35,7 +38,10 @@ export async function locateNonFinite(
     const found = firstNonFinite(name, await model.read(name));
     if (found) return found;
   }
-  const pass = await GradientPass.create(model, shape, { keepAll: true, lossScale, weighted: weights !== undefined });
+  const treatments = treatmentsOf(model.config, { weightDecay: 0, parameterGroups: shape.parameterGroups });
+  const isTrained = (group: string) => !treatments.get(group)!.frozen;
+  const options = { keepAll: true, lossScale, weighted: weights !== undefined, isTrained };
+  const pass = await GradientPass.create(model, shape, options);
   try {
     const length = shape.B * (shape.T + 1);
     for (let start = 0; start < sequences.length; start += length) {

@@ -46,7 +46,7 @@ export class OuterStep {
   ): Promise<OuterStep> {
     const { model } = trainer;
     const outer = new Map<string, Outer>();
-    for (const { name } of model.specs) {
+    for (const { name } of trainer.trained) {
       const weights = await model.read(name);
       outer.set(name, { weights, momentum: momentumOf?.(name) ?? new Float32Array(weights.length) });
     }
@@ -111,7 +111,10 @@ export class OuterStep {
     return this.#outer.get(name)!.momentum;
   }
 
-  /** Sums what `read` gives for each parameter over all ranks, while the next is read, and hands the sums to `take`. */
+  /**
+   * Sums over all ranks what `read` gives for each parameter that is trained, while the next is read, and hands the
+   * sums to `take`.
+   */
   async #sumAll(
     wire: WireType,
     read: (name: string) => Promise<Float32Array>,
@@ -126,7 +129,7 @@ export class OuterStep {
       ms += summed.ms;
       take(earlier.name, new Float32Array(summed.values));
     };
-    for (const { name } of this.#trainer.model.specs) {
+    for (const { name } of this.#trainer.trained) {
       const values = await read(name);
       await finish();
       earlier = { name, sum: this.#ranks.sum(values.buffer as ArrayBuffer, wire) };

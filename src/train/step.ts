@@ -7,7 +7,7 @@ import { type Plan, plan } from '../autograd/plan.js';
 import { UserError } from '../errors.js';
 import type { Command } from '../gpu/program.js';
 import { checkBatch, packSequences } from '../model/batch.js';
-import { checkWindow } from '../model/config.js';
+import { checkWindow, type ParameterSpec } from '../model/config.js';
 import type { Model } from '../model/model.js';
 import {
   ADAMW_DEFAULTS,
@@ -148,10 +148,14 @@ export class Trainer {
     return this.step + (this.settings.earlierUpdates ?? 0);
   }
 
-  /** The number of updates that the moments of the parameters that are frozen at first have seen. */
-  get #bodyUpdates(): number {
-    const { frozenSteps = 0, earlierUpdates = 0 } = this.settings;
-    return earlierUpdates + Math.max(0, this.step - frozenSteps);
+  /** The parameters that are trained. */
+  get trained(): readonly ParameterSpec[] {
+    return this.model.specs.filter(({ name }) => this.#traced.parameters.has(this.model.place(name).group));
+  }
+
+  /** The number of updates that the moments of parameters have seen that are frozen for so many steps. */
+  #updatesAfter(frozenSteps: number): number {
+    return (this.settings.earlierUpdates ?? 0) + Math.max(0, this.step - frozenSteps);
   }
 
   /** The tokens that an optimizer step is trained on. */
@@ -182,18 +186,18 @@ export class Trainer {
    * @internal
    */
   begin(sequences: Uint32Array, learningRate: number, weights?: Float32Array, total?: number): void {
-    const { B, T, microBatches, optimizer, frozenSteps = 0, emaDecay } = this.settings;
+    const { B, T, microBatches, optimizer, emaDecay } = this.settings;
     checkBatch(this.model, sequences, { B: microBatches * B, T });
     if (this.#unread === HISTORY) throw new Error(`${HISTORY} steps have not been read: call reports()`);
     const { device, config } = this.model;
-    const { packed, schedule, bodySchedule, averageRate } = this.#traced;
+    const { packed, schedule, stages, averageRate } = this.#traced;
     const shares = this.#sharesOf(sequences, weights, total);
     device.write(packed, packSequences(sequences, this.settings, microBatches, config.vocabSize, shares));
     this.step++;
     device.write(schedule.buffer!, scheduleWords(optimizer, this.step, learningRate, this.updates));
-    if (bodySchedule) {
-      const updates = this.step > frozenSteps ? this.#bodyUpdates : 0;
-      device.write(bodySchedule.buffer!, scheduleWords(optimizer, updates, learningRate));
+    for (const { frozenSteps, schedule: own } of stages) {
+      const updates = this.step > frozenSteps ? this.#updatesAfter(frozenSteps) : 0;
+      device.write(own.buffer!, scheduleWords(optimizer, updates, learningRate), own.offsetBytes);
     }
     if (averageRate) device.write(averageRate.buffer!, Float32Array.of(averageComplement(emaDecay!, this.step)));
   }
@@ -261,22 +265,28 @@ export class Trainer {
     };
   }
 
-  /** Returns the gradients of the last step before clipping (in f16, times the loss scale), by Hugging Face name. */
+  /**
+   * Returns the gradients of the last step before clipping (in f16, times the loss scale) of the parameters that are
+   * trained, by Hugging Face name.
+   */
   async gradients(): Promise<Map<string, Float32Array>> {
     const gradients = new Map<string, Float32Array>();
     const { parameters } = this.#traced;
-    for (const { name } of this.model.specs) {
+    for (const { name } of this.trained) {
       gradients.set(name, await this.model.readPart(name, group => parameters.get(group)!.tensor.gradient!));
     }
     return gradients;
   }
 
-  /** Returns the optimizer's moments of a parameter, by Hugging Face name; those in 8 bits are widened. */
+  /**
+   * Returns the optimizer's moments of a parameter, by Hugging Face name; those in 8 bits are widened.
+   * @throws UserError when it is frozen for good.
+   */
   moments(name: string): Promise<Moments> {
     return readMoments(this.model, this.#traced.moments, name);
   }
 
-  /** Returns the state of dynamic loss scaling [4] or [6] (see `firstScaler`); undefined in f32. */
+  /** Returns the state of dynamic loss scaling (see `firstScaler`); undefined in f32. */
   async scaler(): Promise<Float32Array | undefined> {
     const { scaler } = this.#traced;
     return scaler && new Float32Array(await this.model.device.read(scaler.buffer!));
@@ -302,11 +312,13 @@ export class Trainer {
     this.step = step;
     if (guard) this.model.device.write(this.#traced.guard.buffer!, guard);
     if (!scaler) return;
-    const body = this.#traced.bodySchedule && this.#bodyUpdates;
-    const state = firstScaler(this.settings.optimizer, { all: this.updates, body });
+    const ofStages = this.#traced.stages.map(({ frozenSteps }) => this.#updatesAfter(frozenSteps));
+    const state = firstScaler(this.settings.optimizer, this.updates, ofStages);
     if (scaling) state.set(scaling.subarray(0, state.length));
     // the state comes from a run that froze nothing, so all parameters had seen the same updates
-    if (body !== undefined && scaling?.length === 4 && step === 0) state.set(scaling.subarray(2), 4);
+    if (scaling?.length === 4 && step === 0) {
+      for (const i of ofStages.keys()) state.set(scaling.subarray(2), 4 + 2 * i);
+    }
     this.model.device.write(scaler.buffer!, state);
   }
 

@@ -1,4 +1,5 @@
 /** What a training step keeps on the device, and its traced graphs. Whoever runs the graphs plans them. */
+import { isDeepStrictEqual } from 'node:util';
 import { Arena } from '../autograd/arena.js';
 import { backward } from '../autograd/backward.js';
 import { Graph } from '../autograd/graph.js';
@@ -7,8 +8,8 @@ import { UserError } from '../errors.js';
 import type { DeviceBuffer } from '../gpu/buffer.js';
 import type { Memory } from '../gpu/memory.js';
 import type { Command } from '../gpu/program.js';
+import { SCHEDULE_STRIDE_BYTES } from '../kernels/gradient-norm.js';
 import { BatchInputs, checkSizes } from '../model/batch.js';
-import { TOKEN_TENSORS } from '../model/config.js';
 import { type BatchShape, type Checkpointing, traceLosses } from '../model/llama.js';
 import type { ModelTensors } from '../model/tensors.js';
 import { addSum } from '../ops/sum.js';
@@ -21,6 +22,7 @@ import {
 } from '../optim/adamw.js';
 import { type AveragedWeights, traceAverage, traceSwap } from '../optim/average.js';
 import { MomentTensors, type MomentType } from './moments.js';
+import { type ParameterRule, type Treatment, treatmentsOf } from './parameter-rules.js';
 
 export interface TrainerSettings extends BatchShape {
   /** The number of micro-batches of B sequences that make an optimizer step. */
@@ -32,6 +34,8 @@ export interface TrainerSettings extends BatchShape {
   readonly checkpointing?: Checkpointing | undefined;
   /** The number of first steps in which only the embedding and an untied head change; 0 by default. */
   readonly frozenSteps?: number | undefined;
+  /** Rules for parameters that are trained otherwise than the rest, or not at all; the first that matches wins. */
+  readonly parameterGroups?: readonly ParameterRule[] | undefined;
   /**
    * The number of updates that the moments had seen before the first step, if they come from another run; 0 by default.
    */
@@ -52,6 +56,13 @@ export const HISTORY = 64;
  */
 export interface TrainedGroup extends Pick<OptimizedParameter, 'tensor' | 'moments' | 'schedule'> {
   readonly matrix: Tensor;
+  readonly treatment: Treatment;
+}
+
+/** What is frozen for as many first steps has a schedule of its own. */
+export interface Stage {
+  readonly frozenSteps: number;
+  readonly schedule: Tensor;
 }
 
 /** Checks that matrices in bf16 can be updated. @throws UserError when they cannot. */
@@ -66,7 +77,7 @@ function checkWeightType({ stored }: ModelTensors, { momentType, emaDecay }: Tra
 }
 
 export class TracedStep {
-  /** The parameters by group. */
+  /** The parameters that are trained, by group. */
   readonly parameters: ReadonlyMap<string, TrainedGroup>;
   readonly gradients: Arena;
   /** The running average of the weights, and the rate [1] at which it follows them, where there is one. */
@@ -79,8 +90,8 @@ export class TracedStep {
   /** The mean loss of the step's tokens [1]; where it is shared, this trainer's part of that mean. */
   readonly loss: Tensor;
   readonly schedule: Tensor;
-  /** The schedule of the parameters that are frozen at first, where there are any. */
-  readonly bodySchedule: Tensor | undefined;
+  /** The schedules of the parameters that are frozen at first, in the order in which that ends. */
+  readonly stages: readonly Stage[];
   readonly stepHealth: Tensor;
   /** What steps are judged by: see kernels/gradient_norm.wgsl. */
   readonly guard: Tensor;
@@ -111,8 +122,19 @@ export class TracedStep {
     };
     const tensor = (name: string, shape: readonly number[]) => persistent(name, shape, make(name, 4 * sizeOf(shape)));
     try {
-      this.bodySchedule = settings.frozenSteps ? tensor('schedule of what is frozen', [4]) : undefined;
-      const items = [...model.stored.items, ...model.weights.items];
+      const { weightDecay } = settings.optimizer;
+      const treatments = treatmentsOf(model.config, { ...settings, weightDecay });
+      const isTrained = ({ name }: { readonly name: string }) => !treatments.get(name)!.frozen;
+      const ends = [...new Set([...treatments.values()].map(({ frozenSteps }) => frozenSteps))].filter(end => end > 0);
+      const stride = SCHEDULE_STRIDE_BYTES / 4;
+      const schedules = ends.length > 0 ? tensor('schedules of what is frozen', [stride * ends.length]) : undefined;
+      this.stages = ends
+        .sort((a, b) => a - b)
+        .map((frozenSteps, i) => ({
+          frozenSteps,
+          schedule: persistent(`schedule ${i}`, [4], schedules!.buffer!, 'f32', i * SCHEDULE_STRIDE_BYTES),
+        }));
+      const items = [...model.stored.items, ...model.weights.items].filter(isTrained);
       this.gradients = new Arena(memory, 'gradient', items);
       this.#owned.push(...this.gradients.buffers);
       const groups = new Map(model.groups.map(group => [group.name, group]));
@@ -124,11 +146,13 @@ export class TracedStep {
       this.#owned.push(...(this.average?.buffers ?? []));
       this.averageRate = hasAverage ? tensor('rate of the average', [1]) : undefined;
       this.parameters = new Map(
-        model.groups.map(({ name }) => {
+        model.groups.filter(isTrained).map(({ name }) => {
+          const treatment = treatments.get(name)!;
+          const schedule = this.stages.find(({ frozenSteps }) => frozenSteps === treatment.frozenSteps)?.schedule;
           const gradient = this.gradients.tensor(name);
           const tensor = { ...model.weight(name), gradient };
           const matrix = { ...model.matrix(name), gradient };
-          return [name, { tensor, matrix, moments: this.moments.of(name), schedule: this.#scheduleOf(name) }];
+          return [name, { tensor, matrix, moments: this.moments.of(name), schedule, treatment }];
         }),
       );
       this.inputs = new BatchInputs(memory, settings, settings.weighted);
@@ -138,14 +162,19 @@ export class TracedStep {
       this.stepHealth = tensor('health', [STEP_HEALTH_BYTES / 4]);
       this.guard = tensor('guard', [4]);
       if (model.precision === 'f16') {
-        const first = firstScaler(settings.optimizer, { all: 0, body: this.bodySchedule && 0 });
+        const first = firstScaler(
+          settings.optimizer,
+          0,
+          ends.map(() => 0),
+        );
         this.scaler = tensor('loss scaling', [first.length]);
         memory.write(this.scaler.buffer!, first);
       }
       this.history = make('history', HISTORY * STEP_HEALTH_BYTES);
       this.#traceMicroBatch(model, settings);
-      const { schedule, bodySchedule, stepHealth: health, guard, scaler } = this;
-      const state = { loss: this.loss, schedule, bodySchedule, health, guard, scaler };
+      const { schedule, stepHealth: health, guard, scaler } = this;
+      const stages = { stages: ends.length, stageSchedules: schedules };
+      const state = { loss: this.loss, schedule, ...stages, health, guard, scaler };
       this.#norms = traceUpdate(this.update, memory, this.#updated(model), settings.optimizer, state);
       for (const averaged of this.#averaged(model)) {
         traceAverage(this.update, averaged, { rate: this.averageRate!, health });
@@ -157,26 +186,26 @@ export class TracedStep {
     }
   }
 
-  /** Returns the schedule of a group that is frozen at first; undefined for another group. */
-  #scheduleOf(group: string): Tensor | undefined {
-    return TOKEN_TENSORS.includes(group) ? undefined : this.bodySchedule;
-  }
-
   /** Returns what the optimizer updates at once: neighbours that it treats alike. */
-  #updated({ groups, stored, weights, halves }: ModelTensors): OptimizedParameter[] {
-    const decays = new Map(groups.map(({ name, decay }) => [name, decay]));
+  #updated({ stored, weights, halves }: ModelTensors): OptimizedParameter[] {
+    const treatmentOf = (group: string) => this.parameters.get(group)?.treatment;
     const isAlike = (a: string, b: string) =>
-      decays.get(a) === decays.get(b) &&
-      this.#scheduleOf(a) === this.#scheduleOf(b) &&
+      treatmentOf(a) !== undefined &&
+      treatmentOf(a)!.kept + (treatmentOf(b)?.kept ?? 0) === 0 &&
+      isDeepStrictEqual(treatmentOf(a), treatmentOf(b)) &&
       this.gradients.areTogether(a, b) && // where matrices are in bf16, gradients begin elsewhere than the norms do
       this.moments.areNeighbours(a, b);
-    const stretchesOf = (arena: Arena) => arena.stretches(isAlike).map(names => ({ names, span: arena.span(names) }));
+    const stretchesOf = (arena: Arena) =>
+      arena
+        .stretches(isAlike)
+        .filter(([name]) => this.parameters.has(name!))
+        .map(names => ({ names, span: arena.span(names) }));
     return [stored, weights].flatMap(stretchesOf).map(({ names, span }) => ({
       tensor: { ...span, gradient: this.gradients.span(names) },
       half: halves.has(names[0]!) ? halves.span(names) : undefined,
-      decay: decays.get(names[0]!)!,
+      ...this.parameters.get(names[0]!)!.treatment,
       moments: this.moments.span(names),
-      schedule: this.#scheduleOf(names[0]!),
+      schedule: this.parameters.get(names[0]!)!.schedule,
     }));
   }
 
@@ -199,8 +228,8 @@ export class TracedStep {
     const tensors = {
       config,
       precision,
-      weight: (group: string) => this.parameters.get(group)!.tensor,
-      matrix: (group: string) => this.parameters.get(group)!.matrix,
+      weight: (group: string) => this.parameters.get(group)?.tensor ?? model.weight(group),
+      matrix: (group: string) => this.parameters.get(group)?.matrix ?? model.matrix(group),
       ropeTable: (length: number) => model.ropeTable(length),
     };
     const { weights } = this.inputs;

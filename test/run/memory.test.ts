@@ -3,9 +3,11 @@ import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { sizeOf } from '../../src/autograd/tensor.js';
 import { tokenizeFiles } from '../../src/data/tokenize.js';
 import { trainTokenizer } from '../../src/data/tokenizer-train.js';
 import { openDevice } from '../../src/gpu/device.js';
+import { type ModelConfig, parameterGroups } from '../../src/model/config.js';
 import { chunkRows } from '../../src/ops/head-loss.js';
 import { parseConfig } from '../../src/run/config.js';
 import { dryRun } from '../../src/run/dry-run.js';
@@ -37,6 +39,12 @@ const config = (fields: Record<string, unknown>) =>
     'the test',
   );
 
+/** The bytes of a layer's weights in f32, each tensor from a multiple of 128 elements on. */
+const bytesOfLayer = (shape: ModelConfig): number =>
+  parameterGroups(shape)
+    .filter(({ name }) => name.startsWith('model.layers.0.'))
+    .reduce((sum, group) => sum + 4 * 128 * Math.ceil(sizeOf(group.shape) / 128), 0);
+
 describe('a dry run', () => {
   test('warns of a budget that goes through the text more than four times', async () => {
     const notesOf = async (tokens: number) => (await dryRun(config({ ...model, tokens }))).notes;
@@ -67,6 +75,10 @@ describe('a dry run', () => {
     ['a matrix larger than the embedding', { ...model, intermediateSize: 400 }],
     ['moments in 8 bits', { ...model, momentType: '8bit' }],
     ['weights in bf16', { ...model, momentType: '8bit', weightType: 'bf16' }],
+    [
+      'frozen layers',
+      { ...model, parameterGroups: [{ match: ['model.layers.0.*', 'model.layers.1.*'], frozen: true }] },
+    ],
   ])('tells the peak of a run with evaluations and checkpoints: %s', async (_, fields) => {
     const { run, memory } = await dryRun(config(fields));
     expect(existsSync(join(root, 'run')), 'nothing is written').toBe(false);
@@ -88,8 +100,9 @@ describe('a dry run', () => {
     expect(average).toBe(run.emaDecay === undefined ? 0 : parameters);
     // matrices in two bytes a parameter, norms and gradients in four
     if (run.weightType === 'bf16') expect(parameters).toBeLessThan(0.52 * gradients);
-    else expect(gradients).toBe(parameters);
-    if (run.momentType === 'f32') expect(optimizer).toBe(2 * parameters);
+    else if (!run.parameterGroups) expect(gradients).toBe(parameters);
+    else expect(gradients, 'of two layers in four').toBe(parameters - 2 * bytesOfLayer(run.model));
+    if (run.momentType === 'f32') expect(optimizer).toBe(2 * gradients);
     else expect(optimizer, 'two bytes of four, and norms').toBeLessThan(0.56 * gradients);
     expect(memory.refusals).toEqual([]);
   });

@@ -197,8 +197,8 @@ describe('a step that overflows', () => {
     [{ kernel: 'adamw', edits: [[' || health.skipped != 0u', '']] }, ['weights', 'moments']],
   ];
   const bodyBugs: [Bug, string[]][] = [
-    [inNorm(['skipped == 0u && body_schedule.step', 'body_schedule.step']), ['weights', 'scaler']],
-    [inNorm(['body_schedule.correction1 = 1f / (1f - scaler.body_power1);', '']), ['weights']],
+    [inNorm(['skipped != 0u || stage_schedules', 'stage_schedules']), ['weights', 'scaler']],
+    [inNorm(['stage_schedules[SCHEDULE_STRIDE * s].correction1 = 1f / (1f - powers.x);', '']), ['weights']],
   ];
 
   test.each([

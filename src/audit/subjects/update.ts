@@ -1,5 +1,5 @@
 /** Sizes and classes of kernels that take a tensor by elements: sums, conversions, and what a step ends with. */
-import { adamwCase } from '../../cases/adamw.js';
+import { adamwCase, SETTINGS } from '../../cases/adamw.js';
 import { adamw8bitCase } from '../../cases/adamw-8bit.js';
 import type { Case } from '../../cases/case.js';
 import { accumulateCase, addCase, castCase } from '../../cases/elementwise.js';
@@ -38,6 +38,8 @@ export function* elementCases(scope: Scope): Generator<Case> {
 
 export function* gradientNormCases(): Generator<Case> {
   for (const given of ELEMENTS) yield gradientNormPartialCase(given);
+  for (const kept of [600, 333, 20_000]) yield gradientNormPartialCase({ count: 40_000, kept });
+  for (const step of [0, 1]) yield gradientNormPartialCase({ count: 1000, step });
   for (const parts of [1, 3, 129, 1000]) {
     for (const clip of [0, 1]) for (const isScaled of [false, true]) yield gradientNormCase({ parts, clip, isScaled });
   }
@@ -50,12 +52,21 @@ export function* gradientNormCases(): Generator<Case> {
   ] as const) {
     yield gradientNormCase({ parts: 129, clip: 1, isScaled, spike });
   }
+  // two that are frozen at first, of which one is not trained yet
+  yield gradientNormCase({ parts: 129, clip: 1, isScaled: true, stageSteps: [2, 0] });
 }
+
+/** What groups of parameters have of their own: first rows that are kept, of whole vectors or not, and the rate. */
+const GROUPS = [
+  { ...SETTINGS, kept: 600, rate: 0.3 },
+  { ...SETTINGS, kept: 333 },
+];
 
 export function* adamwCases({ adapter }: Scope): Generator<Case> {
   for (const isHalf of hasHalves(adapter) ? [false, true] : [false]) {
     for (const given of ELEMENTS) yield adamwCase({ ...given, isHalf });
     yield adamwCase({ count: 1000, isHalf, staged: true });
+    for (const settings of GROUPS) yield adamwCase({ count: 1000, isHalf, settings });
   }
 }
 
@@ -72,6 +83,7 @@ export function* adamw8bitCases({ adapter }: Scope): Generator<Case> {
       const counts = ELEMENTS.filter(({ count }) => !isBfloat || count % 2 === 0);
       for (const given of counts) yield adamw8bitCase({ ...given, isHalf, isBfloat });
       yield adamw8bitCase({ count: 1000, isHalf, isBfloat, staged: true });
+      for (const settings of GROUPS) yield adamw8bitCase({ count: 1000, isHalf, isBfloat, settings });
     }
   }
 }
