@@ -4,16 +4,17 @@ import { join } from 'node:path';
 import { UserError } from '../errors.js';
 import { sha256 } from '../hash.js';
 import { readBytes } from '../input-files.js';
-import type { ParameterSpec } from '../model/config.js';
+import { type ParameterSpec, parameterSpecs } from '../model/config.js';
 import { type CopyOptions, checkNewFolder, type WrittenModel, writeCopy } from './model-copy.js';
 import { type OpenModel, openModel } from './model-folder.js';
+import { Adapter, isAdapter } from './peft.js';
 import { showIndex } from './safetensors.js';
 import { LARGEST, narrow, storedBits } from './weight-types.js';
 import { checkModelFiles } from './whole.js';
 
 /** A model to merge, and its weight in the sum. */
 export interface MergedModel {
-  /** A checkpoint or model folder. */
+  /** A checkpoint or model folder; with a base also a LoRA adapter's, as PEFT writes it. */
   readonly folder: string;
   readonly weight: number;
 }
@@ -21,7 +22,8 @@ export interface MergedModel {
 export interface MergeOptions extends CopyOptions {
   /**
    * The folder of the model that the others come from. Without it the result is Σ wᵢ·modelᵢ / Σ wᵢ, and with it
-   * base + Σ wᵢ·(modelᵢ − base), which is task arithmetic (Ilharco et al., 2023, arXiv 2212.04089).
+   * base + Σ wᵢ·(modelᵢ − base), which is task arithmetic (Ilharco et al., 2023, arXiv 2212.04089). An adapter is the
+   * model that it makes of the base.
    */
   readonly base?: string | undefined;
   /** Whether the models' files are compared with their checksums first; by default they are. */
@@ -49,10 +51,12 @@ export async function mergeModels(
   out: string,
   { base, verify = true, onNote, ...copy }: MergeOptions,
 ): Promise<WrittenModel> {
-  const summands = summandsOf(models, base);
+  const adapted = models.filter(({ folder }) => isAdapter(folder));
+  const summands = summandsOf(models, base, adapted);
   checkNewFolder(out);
   if (verify) for (const { folder } of summands) for (const note of await checkModelFiles(folder)) onNote?.(note);
   const opened: OpenModel[] = [];
+  const adapters: { readonly adapter: Adapter; readonly weight: number }[] = [];
   try {
     for (const { folder } of summands) {
       const model = openModel(folder);
@@ -60,12 +64,16 @@ export async function mergeModels(
       for (const note of model.notes) onNote?.(note);
       checkSame(summands[0]!.folder, opened[0]!, folder, model);
     }
+    for (const { folder, weight } of adapted) {
+      adapters.push({ adapter: Adapter.open(folder, parameterSpecs(opened[0]!.config)), weight });
+    }
     const bitsOf = function* (spec: ParameterSpec) {
       const sum = new Float64Array(spec.shape.reduce((a, b) => a * b, 1));
       for (const [i, { weight }] of summands.entries()) {
         const values = opened[i]!.weights.read(spec);
         for (let j = 0; j < sum.length; j++) sum[j]! += weight * values[j]!;
       }
+      for (const { adapter, weight } of adapters) adapter.addTo(sum, spec, weight);
       const rounded = Float32Array.from(sum);
       const bits = storedBits(copy.type, sum.length);
       const bad = narrow(copy.type, new Uint32Array(rounded.buffer), bits);
@@ -80,17 +88,28 @@ export async function mergeModels(
     return await writeCopy(summands[0]!.folder, out, opened[0]!.config, bitsOf, copy);
   } finally {
     for (const { weights } of opened) weights.close();
+    for (const { adapter } of adapters) adapter.close();
   }
 }
 
-/** Returns the models of the sum with their factors, the one first whose configuration is kept. */
-function summandsOf(models: readonly MergedModel[], base: string | undefined): MergedModel[] {
+/** Returns the whole models of the sum with their factors, the one first whose configuration is kept. */
+function summandsOf(
+  models: readonly MergedModel[],
+  base: string | undefined,
+  adapted: readonly MergedModel[],
+): MergedModel[] {
   const bad = models.find(({ weight }) => !Number.isFinite(weight));
   if (bad) throw new UserError(`the weight of '${bad.folder}' is ${bad.weight}, and must be a finite number`);
-  const total = models.reduce((sum, { weight }) => sum + weight, 0);
+  const whole = models.filter(model => !adapted.includes(model));
+  const total = whole.reduce((sum, { weight }) => sum + weight, 0);
   if (base !== undefined) {
     if (models.length === 0) throw new UserError('a merge needs a model beside its base');
-    return [{ folder: base, weight: 1 - total }, ...models];
+    return [{ folder: base, weight: 1 - total }, ...whole];
+  }
+  if (adapted.length > 0) {
+    throw new UserError(
+      `'${adapted[0]!.folder}' is an adapter, which needs the model that it was trained on: give a base`,
+    );
   }
   if (models.length < 2) throw new UserError('a merge needs two models, or one and a base');
   if (!(total > 0)) throw new UserError(`the weights add up to ${total}; a mean needs a sum above 0`);

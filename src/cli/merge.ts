@@ -1,4 +1,5 @@
 /** The command `merge`: one model out of several. */
+import { isAdapter } from '../checkpoint/peft.js';
 import { UserError } from '../errors.js';
 import { findModelFolder, mergeModels } from '../index.js';
 import type { CommandResult, Terminal } from './command.js';
@@ -13,7 +14,10 @@ interface MergeCommandOptions extends WrittenModelOptions {
 export async function merge(terminal: Terminal, options: MergeCommandOptions, given: string[]): Promise<CommandResult> {
   const base = options.base === undefined ? undefined : findModelFolder(options.base);
   const weights = weightsOf(options.weights, given);
-  const models = given.map((model, i) => ({ folder: findModelFolder(model), weight: weights[i]! }));
+  const models = given.map((model, i) => ({
+    folder: isAdapter(model) ? model : findModelFolder(model),
+    weight: weights[i]!,
+  }));
   const written = await writeModel(terminal, 'merge', options, how =>
     mergeModels(models, options.out, { ...how, base }),
   );

@@ -35,7 +35,7 @@ export function describeExport(command: Command): void {
 
 export function describeMerge(command: Command): void {
   command
-    .argument('<models...>', 'checkpoints, model folders, or runs (their latest checkpoints)')
+    .argument('<models...>', 'checkpoints, model folders, runs (their latest checkpoints), or LoRA adapters')
     .option('--base <model>', 'the model that the others come from: what they learnt beyond it is added to it')
     .option('--weights <list>', 'a number for each model, as in 3,1 (by default 1 each)');
   addWrittenModelOptions(command, 'f32');

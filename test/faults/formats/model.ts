@@ -1,7 +1,9 @@
 /** Files of a model. */
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { hfConfig, readEndIds, readModelConfig, readTokenIds } from '../../../src/checkpoint/hf-config.js';
 import { checkModelFolder } from '../../../src/checkpoint/model-folder.js';
+import { Adapter } from '../../../src/checkpoint/peft.js';
 import { SafetensorsFile } from '../../../src/checkpoint/safetensors.js';
 import { WeightFiles } from '../../../src/checkpoint/weight-files.js';
 import { countParameters, parameterSpecs } from '../../../src/model/config.js';
@@ -29,6 +31,27 @@ function readConfig(_: string, folder: string): void {
   hfConfig(config, 'F32', readTokenIds(folder));
   parameterSpecs(config);
   countParameters(config);
+}
+
+/** A LoRA adapter of rank 2 for one matrix of the sharded model. */
+const ADAPTER = { peft_type: 'LORA', r: 2, lora_alpha: 4, bias: 'none', use_rslora: false, rank_pattern: {} };
+const SPECS = parameterSpecs(readModelConfig(join(sound, 'sharded')));
+const { name: adapted, shape } = SPECS.find(({ name }) => name.endsWith('mlp.up_proj.weight'))!;
+const [rows, columns] = shape as [number, number];
+const zeros = (own: number[]) => ({ dtype: 'F32', shape: own, bytes: new Uint8Array(4 * own[0]! * own[1]!) });
+const part = (of: 'A' | 'B') => `base_model.model.${adapted.replace('.weight', '')}.lora_${of}.weight`;
+const ADAPTER_TENSORS = new Map([
+  [part('A'), zeros([2, columns])],
+  [part('B'), zeros([rows, 2])],
+]);
+
+function readAdapter(_: string, folder: string): void {
+  const adapter = Adapter.open(folder, SPECS);
+  try {
+    for (const spec of SPECS) adapter.addTo(new Float64Array(spec.shape.reduce((a, b) => a * b, 1)), spec, 1);
+  } finally {
+    adapter.close();
+  }
 }
 
 export const configs: readonly Format[] = [
@@ -76,6 +99,24 @@ export const configs: readonly Format[] = [
     mutate: mutateJson,
     prepare: folder => void writeCheckpoint(folder, SMOL),
     read: (_, folder) => checkModelFolder(folder),
+  },
+  {
+    name: "an adapter's config",
+    file: 'adapter_config.json',
+    inputs: 3000,
+    whole: text(ADAPTER),
+    mutate: mutateJson,
+    prepare: folder => writeFileSync(join(folder, 'adapter_model.safetensors'), safetensors(ADAPTER_TENSORS)),
+    read: readAdapter,
+  },
+  {
+    name: "an adapter's weights",
+    file: 'adapter_model.safetensors',
+    inputs: 3000,
+    whole: safetensors(ADAPTER_TENSORS),
+    mutate: mutateHeader,
+    prepare: folder => writeFileSync(join(folder, 'adapter_config.json'), text(ADAPTER)),
+    read: readAdapter,
   },
   {
     name: 'generation_config.json',
