@@ -32,6 +32,7 @@ const optimizer = { beta1: 0.9, beta2: 0.95, eps: 1e-8, weightDecay: 0.1, clip: 
 
 /** @type {import('../dist/src/gpu/adapters.js').AdapterDescription} */
 const adapter = {
+  number: 1,
   name: 'a GPU',
   vendor: 'nvidia',
   architecture: 'ampere',
