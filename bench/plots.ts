@@ -1,7 +1,8 @@
 /** Plots of the benchmark as SVG. */
 import * as Plot from '@observablehq/plot';
+import type { Scale } from '../src/report/figure.js';
 import { short } from '../src/report/numbers.js';
-import { colorOf, NARROW, type Scale, svgOf } from '../src/report/plots.js';
+import { colorOf, NARROW, svgOf } from '../src/report/plots.js';
 import { OURS } from './engines/engines.js';
 import { type Samples, spreadOf } from './measure.js';
 import type { PeerWork } from './result.js';

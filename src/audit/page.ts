@@ -1,5 +1,6 @@
 /** An audit as one self-contained HTML page. */
 import * as Plot from '@observablehq/plot';
+import type { Scale } from '../report/figure.js';
 import {
   atScales,
   contentsHtml,
@@ -12,7 +13,7 @@ import {
   sectionsHtml,
   table,
 } from '../report/page.js';
-import { colorOf, NARROW, type Scale, svgOf } from '../report/plots.js';
+import { colorOf, NARROW, svgOf } from '../report/plots.js';
 import { TOOLTIP } from '../report/tooltip.js';
 import { BINS } from './error-units.js';
 import { type AuditReport, type Check, larger } from './report.js';

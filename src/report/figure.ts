@@ -6,6 +6,9 @@ export interface Figure {
   readonly caption: string;
 }
 
+/** How a plot is drawn: for a window, or for a phone, on which the wide one's text would be too small to read. */
+export type Scale = 'wide' | 'narrow';
+
 /** Returns a plain name for a file: the names of languages and sizes are the user's. */
 export const fileName = (...parts: readonly (string | number)[]): string =>
   parts.map(part => String(part).replaceAll(/[^\w.-]+/g, '_')).join('-');

@@ -1,8 +1,9 @@
 /** The report: one self-contained HTML page. */
+import type { Scale } from './figure.js';
 import { findingsOf, milestones, replayFindings, startOfForgetting } from './findings.js';
 import { compareReplay, type Forgetting, knownForgetting } from './forgetting.js';
 import { percent, short, signed } from './numbers.js';
-import { colorOf, forgettingPlot, heldOutPlot, probePlot, replayPlot, type Scale, stepPlot } from './plots.js';
+import { colorOf, forgettingPlot, heldOutPlot, probePlot, replayPlot, stepPlot } from './plots.js';
 import { PROBE_TASKS, probedLanguages } from './probes.js';
 import {
   compareRuns,

@@ -3,6 +3,7 @@
 import * as Plot from '@observablehq/plot';
 import { parseHTML } from 'linkedom';
 import { mean } from '../mean.js';
+import type { Scale } from './figure.js';
 import type { Forgetting, ReplayComparison } from './forgetting.js';
 import { percent, short } from './numbers.js';
 import { type ProbeTask, probeCurveOf } from './probes.js';
@@ -22,8 +23,6 @@ const dashOf = (index: number): string => DASHES[index % DASHES.length]!;
 /** The shapes of dots, in the same order. */
 const SYMBOLS = ['circle', 'square', 'triangle', 'diamond', 'star', 'cross'] as const;
 
-/** How a plot is drawn: for a window, or for a phone, on which the wide one's text would be too small to read. */
-export type Scale = 'wide' | 'narrow';
 /** The pixels of letters, which are those of notes on a page, and the width that a phone has. */
 export const NARROW = { fontSize: 15, width: 360 };
 
