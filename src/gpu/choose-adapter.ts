@@ -87,8 +87,18 @@ function matches(adapter: AdapterDescription, requested: string): boolean {
   return text.includes(wanted) || (wanted in ALIASES && text.includes(ALIASES[wanted]!));
 }
 
+/** What helps where there is no adapter, see docs/platforms.md. */
+const ADVICE: Readonly<Partial<Record<NodeJS.Platform, string>>> = {
+  linux:
+    "Install a Vulkan driver (Debian: 'apt-get install mesa-vulkan-drivers libvulkan1'; NVIDIA: its own), or run " +
+    "'npm ci' without --omit=optional.",
+  win32: 'It takes Windows 10 or later, and a GPU with a D3D12 driver.',
+  darwin: "It takes Metal, and macOS 26 or later by what Dawn's binary says.",
+};
+
 async function noAdapterMessage(): Promise<string> {
   const bundled = await prepareDrivers();
   const why = 'missing' in bundled ? ` The bundled software driver is not available either: ${bundled.missing}.` : '';
-  return `no WebGPU adapter was found.${why} Install a Vulkan driver, or run 'npm ci' without --omit=optional.`;
+  const advice = ADVICE[process.platform] ?? 'Dawn has binaries for Linux, Windows and macOS.';
+  return `no WebGPU adapter was found.${why} ${advice}`;
 }

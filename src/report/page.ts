@@ -1,5 +1,4 @@
 /** The report: one self-contained HTML page. */
-
 import type { Scale } from './figure.js';
 import { findingsOf, milestones, replayFindings, startOfForgetting } from './findings.js';
 import { compareReplay, type Forgetting, knownForgetting } from './forgetting.js';
