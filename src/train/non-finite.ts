@@ -3,6 +3,7 @@
  */
 import { bytesOf } from '../autograd/tensor.js';
 import { floatsOf } from '../kernels/element-type.js';
+import type { BatchOptions } from '../model/batch.js';
 import type { BatchShape } from '../model/llama.js';
 import type { Model } from '../model/model.js';
 import { GradientPass } from './gradients.js';
@@ -19,6 +20,7 @@ export interface NonFinite {
 
 /**
  * Finds the first value that is not finite, in the order of computation: weights, forward, backward.
+ * @param shape of a micro-batch, with the id that ends a document where attention stays within documents.
  * @param sequences the batch of the step [n*B, T+1].
  * @param lossScale the loss scale of the step, in f16.
  * @param weights those of the step [n*B, T], where it had any.
@@ -27,7 +29,7 @@ export interface NonFinite {
 export async function locateNonFinite(
   model: Model,
   sequences: Uint32Array,
-  shape: BatchShape,
+  shape: BatchShape & Pick<BatchOptions, 'documentEnd'>,
   lossScale = 1,
   weights?: Float32Array,
 ): Promise<NonFinite | undefined> {
@@ -35,7 +37,8 @@ export async function locateNonFinite(
     const found = firstNonFinite(name, await model.read(name));
     if (found) return found;
   }
-  const pass = await GradientPass.create(model, shape, { keepAll: true, lossScale, weighted: weights !== undefined });
+  const options = { lossScale, weighted: weights !== undefined, documentEnd: shape.documentEnd };
+  const pass = await GradientPass.create(model, shape, { keepAll: true, ...options });
   try {
     const length = shape.B * (shape.T + 1);
     for (let start = 0; start < sequences.length; start += length) {

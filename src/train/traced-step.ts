@@ -7,7 +7,7 @@ import { UserError } from '../errors.js';
 import type { DeviceBuffer } from '../gpu/buffer.js';
 import type { Memory } from '../gpu/memory.js';
 import type { Command } from '../gpu/program.js';
-import { BatchInputs, checkSizes } from '../model/batch.js';
+import { BatchInputs, type BatchOptions, checkSizes } from '../model/batch.js';
 import { TOKEN_TENSORS } from '../model/config.js';
 import { type BatchShape, type Checkpointing, traceLosses } from '../model/llama.js';
 import type { ModelTensors } from '../model/tensors.js';
@@ -22,7 +22,7 @@ import {
 import { type AveragedWeights, traceAverage, traceSwap } from '../optim/average.js';
 import { MomentTensors, type MomentType } from './moments.js';
 
-export interface TrainerSettings extends BatchShape {
+export interface TrainerSettings extends BatchShape, Pick<BatchOptions, 'documentEnd'> {
   /** The number of micro-batches of B sequences that make an optimizer step. */
   readonly microBatches: number;
   readonly optimizer: OptimizerSettings;
@@ -131,7 +131,7 @@ export class TracedStep {
           return [name, { tensor, matrix, moments: this.moments.of(name), schedule: this.#scheduleOf(name) }];
         }),
       );
-      this.inputs = new BatchInputs(memory, settings, settings.weighted);
+      this.inputs = new BatchInputs(memory, settings, settings);
       this.packed = make('packed batch', 4 * settings.microBatches * this.inputs.words);
       this.loss = tensor('loss', [1]);
       this.schedule = tensor('schedule', [4]);
