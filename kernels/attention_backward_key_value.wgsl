@@ -6,6 +6,7 @@
 // in f32, the others f32 or f16 (TYPE). A thread owns OWN key rows (k, v, dk, dv in
 // registers); a workgroup owns LANES*OWN key rows of one head and walks over the queries, QUERIES at a time, which
 // come by broadcast, as in attention_forward. Written, not accumulated.
+// With DOCUMENTS queries see their own document alone (lib/attention_documents.wgsl).
 // Computed in f32.
 struct Params { T: u32, H: u32, KV: u32, scale: f32 }
 
@@ -16,6 +17,9 @@ var<storage, read> dout: array<TYPE>;
 var<storage, read_write> dqkv: array<TYPE>;
 var<uniform> params: Params;
 
+#if ${DOCUMENTS}
+#include lib/attention_documents.wgsl
+#endif
 const D = HEAD_SIZE;
 
 @compute @workgroup_size(LANES)
@@ -27,6 +31,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   let batch = workgroup.z;
   let stride = (H + 2u * params.KV) * D;
   let first = workgroup.x * LANES * OWN;
+#if ${DOCUMENTS}
+  let last = min(first + LANES * OWN, T) - 1u;
+#endif
   #for r in OWN
   let j_${r} = first + ${r}u * LANES + thread;
   let k_row_${r} = (batch * T + min(j_${r}, T - 1u)) * stride + (H + kv_head) * D;
@@ -47,7 +54,12 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     let q_head = batch * T * stride + head * D;
     let dout_head = (batch * T * H + head) * D;
     // queries before this workgroup's first key see none of its keys
+#if ${DOCUMENTS}
+    // nor do queries of documents that begin behind its last key
+    for (var t0 = first; t0 < T && document_of(batch, t0) <= last; t0 += QUERIES) {
+#else
     for (var t0 = first; t0 < T; t0 += QUERIES) {
+#endif
       #for i in QUERIES
       let row_${i} = min(t0 + ${i}u, T - 1u);
       #for c in CHUNKS
@@ -73,8 +85,15 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
       let statistic_${i} = statistics + min(t0 + ${i}u, T - 1u);
       let logsumexp_${i} = logsumexp[statistic_${i}];
       let delta_${i} = delta[statistic_${i}];
+#if ${DOCUMENTS}
+      let document_${i} = document_of(batch, t0 + ${i}u);
+#endif
       #for r in OWN
+#if ${DOCUMENTS}
+      let visible_${r}_${i} = j_${r} <= t0 + ${i}u && t0 + ${i}u < T && j_${r} >= document_${i};
+#else
       let visible_${r}_${i} = j_${r} <= t0 + ${i}u && t0 + ${i}u < T;
+#endif
       let exponent_${r}_${i} = select(0f, score_${r}_${i} - logsumexp_${i}, visible_${r}_${i});
       let p_${r}_${i} = select(0f, exp(exponent_${r}_${i}), visible_${r}_${i});
       let ds_${r}_${i} = p_${r}_${i} * (dp_${r}_${i} - delta_${i});

@@ -18,6 +18,9 @@ var<uniform> params: Params;
 
 #include lib/attention_tiles.wgsl
 #include lib/attention_tiles_gradient.wgsl
+#if ${DOCUMENTS}
+#include lib/attention_documents.wgsl
+#endif
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) thread: u32) {
@@ -27,6 +30,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   let group = H / params.KV;
   let batch = workgroup.z;
   let first = workgroup.x * OWN;
+#if ${DOCUMENTS}
+  let last = min(first + OWN, T) - 1u;
+#endif
   let key_matrix = key_rows(batch, kv_head);
   let value_matrix = value_rows(batch, kv_head);
   let row = first + 4u * (thread / THREADS_N);
@@ -38,13 +44,23 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     let queries = query_rows(batch, head);
     let gradients = dout_rows(batch, head);
     // queries before this workgroup's first key see none of its keys
+#if ${DOCUMENTS}
+    // nor do queries of documents that begin behind its last key
+    for (var t0 = first; t0 < T && document_of(batch, t0) <= last; t0 += OTHERS) {
+#else
     for (var t0 = first; t0 < T; t0 += OTHERS) {
+#endif
       let products = multiply_rows(thread, key_matrix, first, queries, t0);
       #for c in COLUMNS
       {
         let t = t0 + other_of(thread, ${c}u);
-        scores[score_at(thread, ${c}u)] = weights(products[${c}], vec4f(logsumexp[statistics + min(t, T - 1u)]),
-          (j <= vec4u(t)) & vec4<bool>(t < T));
+#if ${DOCUMENTS}
+        let visible = (j <= vec4u(t)) & vec4<bool>(t < T) & (j >= vec4u(document_of(batch, t)));
+#else
+        let visible = (j <= vec4u(t)) & vec4<bool>(t < T);
+#endif
+        scores[score_at(thread, ${c}u)] =
+          weights(products[${c}], vec4f(logsumexp[statistics + min(t, T - 1u)]), visible);
       }
       #end
       dv = add_product(thread, dv, gradients, t0);

@@ -14,6 +14,9 @@ var<uniform> params: Params;
 
 #include lib/attention_rows.wgsl
 #include lib/attention_gradient.wgsl
+#if ${DOCUMENTS}
+#include lib/attention_documents.wgsl
+#endif
 
 fn stage_own(thread: u32, batch: u32, head: u32, first: u32, slice: u32) {
   for (var i = thread; i < OWN * SLICE / 8u; i += THREADS) {
@@ -84,7 +87,15 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   #end
 #include lib/attention_own.wgsl
   let keys = min(first + OWN, T); // no row of this workgroup sees further
+#if ${DOCUMENTS}
+  #for b in BLOCKS
+  let document_${b} = document_of(batch, t_${b});
+  #end
+  let latest = document_of(batch, keys - 1u);
+  for (var j0 = document_of(batch, first); j0 < keys; j0 += ROWS) {
+#else
   for (var j0 = 0u; j0 < keys; j0 += ROWS) {
+#endif
     stage(thread, batch, kv_head, j0);
     workgroupBarrier();
 #include lib/attention_scores.wgsl
@@ -99,6 +110,14 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
         vec4u(j0 + column + 4u * ${c}u) + vec4u(0u, 1u, 2u, 3u) <= vec4u(t_${b}));
       #end
     }
+#if ${DOCUMENTS}
+    if (latest > j0) { // some row's document begins further on
+      #for b in BLOCKS, c in COLUMN_FOURS
+      weight_${b}_${c} = select(vec4f(MASKED), weight_${b}_${c},
+        vec4u(j0 + column + 4u * ${c}u) + vec4u(0u, 1u, 2u, 3u) >= vec4u(document_${b}));
+      #end
+    }
+#endif
     workgroupBarrier();
     #for b in BLOCKS, c in COLUMN_FOURS
     put_weights(row + ${b}u * M, column + 4u * ${c}u,

@@ -19,6 +19,9 @@ var<uniform> params: Params;
 
 #include lib/attention_tiles.wgsl
 #include lib/attention_tiles_gradient.wgsl
+#if ${DOCUMENTS}
+#include lib/attention_documents.wgsl
+#endif
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) thread: u32) {
@@ -51,13 +54,27 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     if (t[${r}] < T) { delta[statistics + t[${r}]] = deltas[${r}]; }
     #end
   }
+#if ${DOCUMENTS}
+  let starts = documents_of(batch, t);
+#endif
   var dq: Sums;
   let keys = min(first + OWN, T);
+#if ${DOCUMENTS}
+  for (var j0 = document_of(batch, first); j0 < keys; j0 += OTHERS) {
+#else
   for (var j0 = 0u; j0 < keys; j0 += OTHERS) {
+#endif
     let products = multiply_rows(thread, queries, first, key_matrix, j0);
     #for c in COLUMNS
-    scores[score_at(thread, ${c}u)] =
-      weights(products[${c}], logsumexps, vec4u(j0 + other_of(thread, ${c}u)) <= t);
+    {
+      let j = vec4u(j0 + other_of(thread, ${c}u));
+#if ${DOCUMENTS}
+      let visible = (j <= t) & (j >= starts);
+#else
+      let visible = j <= t;
+#endif
+      scores[score_at(thread, ${c}u)] = weights(products[${c}], logsumexps, visible);
+    }
     #end
     let dp = multiply_rows(thread, gradients, first, value_matrix, j0);
     #for c in COLUMNS

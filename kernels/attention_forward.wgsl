@@ -10,6 +10,8 @@
 // [B, T, 2] has for each row how many keys are its trunk's, and where its branch begins; both are multiples of KEYS,
 // and 0 on the trunk. A row sees trunk and branch, in blocks of the keys that its sequence alone would have, to the
 // same bits.
+// With DOCUMENTS a row sees its own document alone (lib/attention_documents.wgsl), in the blocks of keys that the
+// document alone would have, to the same bits.
 // Registers hold CHUNKS*LANES >= D dimensions; those beyond D are zero. Masked scores are a large finite number.
 // Computed in f32.
 struct Params { T: u32, H: u32, KV: u32, scale: f32 }
@@ -22,6 +24,9 @@ var<storage, read> branches: array<vec2u>;
 #endif
 var<uniform> params: Params;
 
+#if ${DOCUMENTS}
+#include lib/attention_documents.wgsl
+#endif
 const D = HEAD_SIZE;
 const MASKED = -1e30f;
 
@@ -41,6 +46,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 #if ${BRANCHES}
   let branch_${r} = branches[row_${r}];
 #endif
+#if ${DOCUMENTS}
+  let document_${r} = document_of(batch, t_${r});
+#endif
   var largest_${r} = MASKED;
   var sum_${r} = 0f;
   #for c in CHUNKS, l in LANES
@@ -53,7 +61,11 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 #if ${BRANCHES}
   let nearest = branches[batch * T + first]; // no row of this workgroup sees what is between its trunk and its branch
 #endif
+#if ${DOCUMENTS}
+  for (var j0 = document_of(batch, first); j0 < keys; j0 = next_block(batch, j0, KEYS)) {
+#else
   for (var j0 = 0u; j0 < keys; j0 += KEYS) {
+#endif
 #if ${BRANCHES}
     if (j0 == nearest.x) { j0 = nearest.y; }
 #endif
@@ -81,14 +93,24 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 #if ${BRANCHES}
     score_${r}_${j} = select(MASKED, score_${r}_${j}, j0 + ${j}u < branch_${r}.x || j0 + ${j}u >= branch_${r}.y);
 #endif
+#if ${DOCUMENTS}
+    let visible_${r}_${j} = j0 + ${j}u <= t_${r} && document_${r} <= j0;
+    score_${r}_${j} = select(MASKED, score_${r}_${j}, visible_${r}_${j});
+#else
     score_${r}_${j} = select(MASKED, score_${r}_${j}, j0 + ${j}u <= t_${r});
+#endif
     largest_now_${r} = max(largest_now_${r}, score_${r}_${j});
     #end
     let correction_${r} = exp(largest_${r} - largest_now_${r});
     largest_${r} = largest_now_${r};
     sum_${r} *= correction_${r};
     #for j in KEYS
+#if ${DOCUMENTS}
+    // a row whose document begins further on has seen nothing yet
+    let p_${r}_${j} = select(0f, exp(score_${r}_${j} - largest_${r}), visible_${r}_${j});
+#else
     let p_${r}_${j} = exp(score_${r}_${j} - largest_${r});
+#endif
     sum_${r} += p_${r}_${j};
     #end
     #end

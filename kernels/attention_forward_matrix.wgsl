@@ -13,6 +13,9 @@ var<storage, read_write> logsumexp: array<f32>;
 var<uniform> params: Params;
 
 #include lib/attention_rows.wgsl
+#if ${DOCUMENTS}
+#include lib/attention_documents.wgsl
+#endif
 const HEADROOM = 11f;
 var<workgroup> is_rescaled: atomic<u32>;
 
@@ -74,7 +77,15 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   #end
 #include lib/attention_own.wgsl
   let keys = min(first + OWN, T); // no row of this workgroup sees further
+#if ${DOCUMENTS}
+  #for b in BLOCKS
+  let document_${b} = document_of(batch, first + row + ${b}u * M);
+  #end
+  let latest = document_of(batch, keys - 1u);
+  for (var j0 = document_of(batch, first); j0 < keys; j0 = next_block(batch, j0, ROWS)) {
+#else
   for (var j0 = 0u; j0 < keys; j0 += ROWS) {
+#endif
     stage(thread, batch, kv_head, j0);
     if (thread == 0u) { atomicStore(&is_rescaled, 0u); }
     workgroupBarrier();
@@ -89,6 +100,13 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
         vec4u(j0 + column + 4u * ${c}u) + vec4u(0u, 1u, 2u, 3u) <= vec4u(first + row + ${b}u * M));
       #end
     }
+#if ${DOCUMENTS}
+    if (latest > j0) { // some row's document begins further on
+      #for b in BLOCKS, c in COLUMN_FOURS
+      weight_${b}_${c} = select(vec4f(MASKED), weight_${b}_${c}, document_${b} <= j0);
+      #end
+    }
+#endif
     #for b in BLOCKS
     let before_${b} = reference_${b};
     var largest_${b} = MASKED;
@@ -97,10 +115,18 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
       max(max(weight_${b}_${c}.x, weight_${b}_${c}.y), max(weight_${b}_${c}.z, weight_${b}_${c}.w)));
     #end
     largest_${b} = row_max(largest_${b}) * factor;
+#if ${DOCUMENTS}
+    // a row has no reference and no sums before its document begins
+    if (largest_${b} > 0.5f * MASKED * factor && largest_${b} > reference_${b} + HEADROOM) {
+      reference_${b} = largest_${b};
+      if (before_${b} > MASKED) { atomicStore(&is_rescaled, 1u); }
+    }
+#else
     if (largest_${b} > reference_${b} + HEADROOM) {
       reference_${b} = largest_${b};
       if (j0 > 0u) { atomicStore(&is_rescaled, 1u); }
     }
+#endif
     #end
     if (workgroupUniformLoad(&is_rescaled) != 0u) {
       #for b in BLOCKS
@@ -122,7 +148,12 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
       #end
     }
     #for b in BLOCKS, c in COLUMN_FOURS
+#if ${DOCUMENTS}
+    weight_${b}_${c} = select(exp2(fma(weight_${b}_${c}, vec4f(factor), vec4f(-reference_${b}))), vec4f(),
+      weight_${b}_${c} <= vec4f(MASKED));
+#else
     weight_${b}_${c} = exp2(fma(weight_${b}_${c}, vec4f(factor), vec4f(-reference_${b})));
+#endif
     total_${b} += weight_${b}_${c};
     put_weights(row + ${b}u * M, column + 4u * ${c}u, weight_${b}_${c});
     #end

@@ -19,6 +19,9 @@ var<storage, read> branches: array<vec2u>;
 var<uniform> params: Params;
 
 #include lib/attention_tiles.wgsl
+#if ${DOCUMENTS}
+#include lib/attention_documents.wgsl
+#endif
 const MASKED = -1e30f;
 
 fn row_maxima(thread: u32, values: vec4f) -> vec4f {
@@ -49,11 +52,18 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   let starts = vec4u(branch_0.y, branch_1.y, branch_2.y, branch_3.y);
   let nearest = branches[batch * T + first]; // no row of this workgroup sees what is between its trunk and its branch
 #endif
+#if ${DOCUMENTS}
+  let starts = documents_of(batch, t);
+#endif
   var largest = vec4f(MASKED);
   var sum = vec4f();
   var outs: Sums;
   let keys = min(first + OWN, T); // no row of this workgroup sees further
+#if ${DOCUMENTS}
+  for (var j0 = document_of(batch, first); j0 < keys; j0 = next_block(batch, j0, OTHERS)) {
+#else
   for (var j0 = 0u; j0 < keys; j0 += OTHERS) {
+#endif
 #if ${BRANCHES}
     if (j0 >= nearest.x && j0 + OTHERS <= nearest.y) { continue; }
 #endif
@@ -63,6 +73,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     let j_${c} = vec4u(j0 + other_of(thread, ${c}u));
 #if ${BRANCHES}
     let visible_${c} = (j_${c} <= t) & ((j_${c} < trunks) | (j_${c} >= starts));
+#elif ${DOCUMENTS}
+    let visible_${c} = (j_${c} <= t) & (starts <= vec4u(j0));
 #else
     let visible_${c} = j_${c} <= t;
 #endif
@@ -77,7 +89,12 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     outs[${r} * VECTORS + ${v}] *= correction[${r}];
     #end
     #for c in COLUMNS
+#if ${DOCUMENTS}
+    // a row whose document begins further on has seen nothing yet
+    let p_${c} = select(vec4f(), exp(score_${c} - largest), visible_${c});
+#else
     let p_${c} = exp(score_${c} - largest);
+#endif
     sum += p_${c};
     scores[score_at(thread, ${c}u)] = p_${c};
     #end

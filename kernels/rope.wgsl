@@ -4,11 +4,15 @@
 // sin, computed on the host in float64 (WGSL's own are good to 2^-11).
 // INVERSE rotates back: the gradient. A thread takes VECTOR pairs at a time, 1 or 4 where h is whole vectors: TYPE and
 // VALUE are vectors, and of the table a ROTATION has the cos and sin of each. A row is a position of a sequence, all
-// its heads; a workgroup takes ROWS of them; `first` is the row of the first one.
+// its heads; a workgroup takes ROWS of them; `first` is the row of the first one. With DOCUMENTS positions
+// count from where a row's document begins in its sequence, documents [B, T].
 struct Params { rows: u32, context: u32, heads: u32, row_heads: u32, first: u32 }
 
 var<storage, read> table: array<ROTATION>;
 var<storage, read_write> x: array<TYPE>;
+#if ${DOCUMENTS}
+var<storage, read> documents: array<u32>;
+#endif
 var<uniform> params: Params;
 
 // In vectors.
@@ -25,7 +29,11 @@ fn sines_of(rotation: ROTATION) -> VALUE { return rotation.y; }
 #endif
 
 fn take_row(row: u32, thread: u32) {
+#if ${DOCUMENTS}
+  let position = (params.first + row) % params.context - documents[row];
+#else
   let position = (params.first + row) % params.context;
+#endif
   let start = row * params.row_heads * 2u * HALF;
   for (var i = thread; i < params.heads * HALF; i += WORKGROUP) {
     let pair = i % HALF;

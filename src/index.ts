@@ -116,6 +116,7 @@ export { ELEMENT_TYPES, type ElementType } from './kernels/element-type.js';
 export type { MatmulVariant, MatrixShape } from './kernels/matmul-variant.js';
 export type { ElementVariant, RowVariant } from './kernels/row-variant.js';
 export type { Constants } from './kernels/source.js';
+export type { BatchOptions } from './model/batch.js';
 export {
   countParameters,
   flopsPerToken,

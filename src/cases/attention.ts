@@ -8,6 +8,7 @@ import { type InputClass, inputValues, type StoredType, stored } from '../numeri
 import type { Vector } from '../numerics/reference.js';
 import { apart, sideBySide } from '../numerics/side-by-side.js';
 import { type Case, type Expected, Input, kernelCase, type Output } from './case.js';
+import { beginsInput, documentsOf, partOf, showDocuments } from './documents.js';
 
 /** What q and k are drawn from, and v and dout, in a case of a class. */
 export const ATTENTION_CLASSES = {
@@ -32,6 +33,8 @@ export interface AttentionCase extends AttentionSizes {
    */
   readonly rescale?: number;
   readonly halves?: boolean;
+  /** Lengths of documents, over and over, that attention stays within. */
+  readonly documents?: readonly number[];
 }
 
 /** Made when it is first asked for, and once. */
@@ -50,9 +53,10 @@ const ARRAYS = { attention_forward: 4, attention_backward_query: 6, attention_ba
 
 /** The three kernels on the same values. */
 export function attentionCases(given: AttentionCase): Readonly<Record<AttentionKernel, Case>> {
-  const { type, inputClass = 'uniform', rescale = 4, halves = false, ...shape } = given;
+  const { type, inputClass = 'uniform', rescale = 4, halves = false, documents: lengths, ...shape } = given;
   const { B, T, H, KV, D } = shape;
-  const options = { type, rescale, halves };
+  const options = { type, rescale, halves, documents: lengths };
+  const documents = lengths && beginsInput(documentsOf(shape, lengths), shape);
   const label = `${inputClass} ${B} ${T} ${H} ${KV} ${D}`;
   const most = largestOf(inputClass, type);
   const values = (kind: InputClass, name: string, heads: number) =>
@@ -77,15 +81,15 @@ export function attentionCases(given: AttentionCase): Readonly<Record<AttentionK
   const empty = ({ type, count }: Input<StoredType>): Output => ({ type, count });
   const common = (kernel: AttentionKernel) => ({
     kernel,
-    shape: `${type}, B ${B} T ${T} heads ${H}/${KV} size ${D}${halves ? ', on matrices' : ''}`,
+    shape: `${type}, B ${B} T ${T} heads ${H}/${KV} size ${D}${showDocuments(lengths)}${halves ? ', on matrices' : ''}`,
     inputClass,
-    flops: PRODUCTS[kernel] * B * H * D * T * (T + 1),
+    flops: PRODUCTS[kernel] * H * D * pairsOf(shape, lengths),
     bytes: ARRAYS[kernel] * 4 * B * T * H * D,
   });
   return {
     attention_forward: kernelCase({
       ...common('attention_forward'),
-      inputs: { qkv },
+      inputs: { qkv, ...(documents && { documents }) },
       outputs: { out: empty(out), logsumexp: empty(logsumexp) },
       expected(given) {
         const { out, logsumexp } = expected(given);
@@ -95,7 +99,7 @@ export function attentionCases(given: AttentionCase): Readonly<Record<AttentionK
     }),
     attention_backward_query: kernelCase({
       ...common('attention_backward_query'),
-      inputs: { qkv, out, logsumexp, dout },
+      inputs: { qkv, out, logsumexp, dout, ...(documents && { documents }) },
       outputs: { dqkv: { ...empty(qkv), isWritten: isQuery }, delta: empty(delta) },
       expected(given) {
         const { dqkv, delta } = expected(given);
@@ -105,7 +109,7 @@ export function attentionCases(given: AttentionCase): Readonly<Record<AttentionK
     }),
     attention_backward_key_value: kernelCase({
       ...common('attention_backward_key_value'),
-      inputs: { qkv, logsumexp, delta, dout },
+      inputs: { qkv, logsumexp, delta, dout, ...(documents && { documents }) },
       outputs: { dqkv: { ...empty(qkv), isWritten: (i: number) => !isQuery(i) } },
       expected: given => ({ dqkv: expected(given).dqkv }),
       calls: (variants, operands) => attentionBackwardKeyValue(variants, shape, operands),
@@ -115,14 +119,26 @@ export function attentionCases(given: AttentionCase): Readonly<Record<AttentionK
 
 type AttentionResults = Readonly<Record<'out' | 'logsumexp' | 'delta' | 'dqkv', Expected>>;
 
-/** The results and bounds of all that the kernels write; qkv [B, T, H + 2 KV, D], dout [B, T, H, D]. */
+/** Twice the pairs of a query and a key that it sees. */
+const pairsOf = ({ B, T }: AttentionSizes, lengths: readonly number[] = [T]): number =>
+  documentsOf({ B, T }, lengths).reduce((sum, { length }) => sum + length * (length + 1), 0);
+
+interface ExpectedOptions extends AttentionBoundOptions, Pick<AttentionCase, 'documents'> {
+  readonly type: StoredType;
+}
+
+/**
+ * The results and bounds of all that the kernels write; qkv [B, T, H + 2 KV, D], dout [B, T, H, D]. With documents they
+ * are those of each as a sequence alone.
+ */
 export function attentionExpected(
   qkv: Vector,
   dout: Vector,
   shape: AttentionSizes,
-  options: AttentionBoundOptions & { readonly type: StoredType },
+  options: ExpectedOptions,
 ): AttentionResults {
   const { B, T, H, KV, D } = shape;
+  if (options.documents) return expectedByDocument(qkv, dout, shape, options, options.documents);
   const [q, k, v] = apart(qkv, B * T, [H * D, KV * D, KV * D]) as [Vector, Vector, Vector];
   const probabilities = attentionProbabilities({ q, k, v }, shape);
   const { out, logsumexp } = attention({ q, k, v }, shape, probabilities);
@@ -143,6 +159,43 @@ export function attentionExpected(
       ),
     },
   };
+}
+
+function expectedByDocument(
+  qkv: Vector,
+  dout: Vector,
+  { B, T, H, KV, D }: AttentionSizes,
+  options: ExpectedOptions,
+  lengths: readonly number[],
+): AttentionResults {
+  const width = { qkv: (H + 2 * KV) * D, out: H * D };
+  const empty = (count: number) => ({ reference: new Float64Array(count), bound: new Float64Array(count) });
+  const whole = {
+    out: empty(B * T * width.out),
+    logsumexp: empty(B * H * T),
+    delta: empty(B * H * T),
+    dqkv: empty(B * T * width.qkv),
+  };
+  for (const document of documentsOf({ B, T }, lengths)) {
+    const { first, length } = document;
+    const alone = attentionExpected(
+      partOf(qkv, document, width.qkv),
+      partOf(dout, document, width.out),
+      { B: 1, T: length, H, KV, D },
+      { ...options, documents: undefined },
+    );
+    const [b, t] = [Math.floor(first / T), first % T];
+    for (const part of ['reference', 'bound'] as const) {
+      whole.out[part].set(alone.out[part], first * width.out);
+      whole.dqkv[part].set(alone.dqkv[part], first * width.qkv);
+      for (const name of ['logsumexp', 'delta'] as const) {
+        for (let h = 0; h < H; h++) {
+          whole[name][part].set(alone[name][part].slice(h * length, (h + 1) * length), (b * H + h) * T + t);
+        }
+      }
+    }
+  }
+  return whole;
 }
 
 /** dout · out of each query row, [B, H, T]. */

@@ -77,6 +77,22 @@ export const longAttentionSizes: readonly AttentionSizes[] = attention(
   [2, 600, 6, 2, 8],
 );
 
+/**
+ * Documents in windows: odd cuts, some of one row, more to a block of keys than one, and a window that one fills; and
+ * what models have, 8 query heads to a key/value head, of which the documents cross every tile. Lengths go over and
+ * over.
+ */
+export const documentSizes: readonly (AttentionSizes & { readonly documents: readonly number[] })[] = [
+  { B: 2, T: 70, H: 4, KV: 2, D: 8, documents: [1, 1, 3, 2, 17, 1, 40] },
+  { B: 1, T: 131, H: 3, KV: 1, D: 24, documents: [65, 1, 31, 34] },
+  { B: 2, T: 33, H: 2, KV: 1, D: 16, documents: [33] },
+  { B: 1, T: 1100, H: 3, KV: 1, D: 8, documents: [600, 213, 287] },
+];
+export const modelDocumentSizes: typeof documentSizes = [
+  { B: 1, T: 1024, H: 8, KV: 1, D: 64, documents: [211, 187, 64, 239, 1, 322] },
+  { B: 1, T: 1024, H: 8, KV: 1, D: 128, documents: [211, 187, 64, 239, 1, 322] },
+];
+
 /** Attention of one new position of each sequence: how many positions each has, in a cache of `capacity`. */
 export const cacheSizes: readonly Omit<CacheCase, 'type'>[] = [
   { lengths: [1], capacity: 1, H: 1, KV: 1, D: 8 },

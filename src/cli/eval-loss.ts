@@ -30,6 +30,7 @@ interface LossOptions {
   data: string[];
   contextLength: number;
   batch: number;
+  documentMask?: boolean;
   field: string;
   specialTokens: SpecialTokens;
   onBadRow: OnBadRow;
@@ -54,24 +55,40 @@ export async function evalLoss(terminal: Terminal, options: LossOptions): Promis
   }
   const spelled = [...texts.values()].reduce((sum, text) => sum + (text.spelledSpecialTokens ?? 0), 0);
   noteSpelledSpecialTokens(terminal, spelled, options.specialTokens);
+  const documentEnd = options.documentMask ? documentEndOf(texts) : undefined;
   const device = await openDevice({ adapter: options.adapter });
   try {
     const { precision } = options;
     const model = await loadModel(device, folder, { precision, trainable: false, onNote: terminal.note });
-    const evaluator = await TokenLosses.create(model, { B: options.batch, T: options.contextLength });
+    const shape = { B: options.batch, T: options.contextLength };
+    const evaluator = await TokenLosses.create(model, shape, { documentEnd });
     const losses: Record<string, TextLoss> = {};
     for (const [name, text] of texts) losses[name] = await withProgress(terminal, name, evaluator, text);
     evaluator.destroy();
     terminal.print(lossTable(losses));
     printLeftOut(terminal, rows);
     const specialTokens = { as: options.specialTokens, spelled };
-    const common = { model: folder, contextLength: options.contextLength, specialTokens };
+    const masked = documentEnd === undefined ? {} : { documentMask: true };
+    const common = { model: folder, contextLength: options.contextLength, ...masked, specialTokens };
     const result = { ...common, losses, ...rows.counts };
     if (options.out) writeFileWhole(options.out, `${JSON.stringify(result, null, 2)}\n`);
     return result;
   } finally {
     device.close();
   }
+}
+
+/** Returns the id that ends the documents of all texts. @throws UserError when they have several. */
+function documentEndOf(texts: ReadonlyMap<string, ScoredText>): number {
+  const [[first, { separatorId }], ...others] = [...texts] as [[string, ScoredText], ...[string, ScoredText][]];
+  for (const [name, other] of others) {
+    if (other.separatorId === separatorId) continue;
+    throw new UserError(
+      `documents of '${first}' end with id ${separatorId} and those of '${name}' with ${other.separatorId}: ` +
+        'with --document-mask, score them one at a time',
+    );
+  }
+  return separatorId;
 }
 
 /** Returns paths by name; paths of one name belong together. */

@@ -12,6 +12,7 @@ export const STEP_FIELDS: readonly FieldName[] = [
   'contextLength',
   'batchTokens',
   'microBatch',
+  'documentMask',
   'checkpointing',
   'precision',
   'momentType',
@@ -25,7 +26,7 @@ export const CPT_FIELDS: readonly FieldName[] = ['optimizerState', 'dataOrder', 
 export const FIELD_GROUPS: Readonly<Record<string, readonly FieldName[]>> = {
   'Needed, in the file or as flags:': ['out', 'sources'],
   'Model:': MODEL_FIELDS,
-  'Data:': ['name', 'heldOut', 'dataSeed', 'dataOrder'],
+  'Data:': ['name', 'heldOut', 'documentMask', 'dataSeed', 'dataOrder'],
   'Budget and batch:': ['tokens', 'tokensPerParameter', 'contextLength', 'batchTokens', 'microBatch'],
   'Learning rate:': [
     'learningRate',

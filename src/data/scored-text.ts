@@ -16,6 +16,8 @@ export interface ScoredText {
   readonly bytes: number;
   /** The ids of the marks around documents. */
   readonly markIds: ReadonlySet<number>;
+  /** The one of them that ends a document. */
+  readonly separatorId: number;
   /** The number of special tokens that are spelled out in the text; for shards it is not known. */
   readonly spelledSpecialTokens?: number;
 }
@@ -27,9 +29,10 @@ export interface ScoredText {
 export async function heldOutText(dataset: TokenDataset, count = dataset.heldOutTokens): Promise<ScoredText> {
   const ids = dataset.readHeldOut(0, Math.min(count, dataset.heldOutTokens));
   const tokenizer = TextTokenizer.parse(dataset.tokenizerJson, dataset.index);
-  const markIds = new Set([dataset.index.separatorId, ...dataset.index.startIds]);
+  const { separatorId, startIds } = dataset.index;
+  const markIds = new Set([separatorId, ...startIds]);
   const spelled = (part: Uint32Array) => bytesOf(part, tokenizer, markIds);
-  return { ids, bytes: (await spelled(ids)) - (await spelled(ids.subarray(0, 1))), markIds };
+  return { ids, bytes: (await spelled(ids)) - (await spelled(ids.subarray(0, 1))), markIds, separatorId };
 }
 
 /**
@@ -66,7 +69,8 @@ export async function encodeScoredText(
   options: DocumentEncoderOptions & { readonly rows?: BadRows | undefined } = {},
 ): Promise<ScoredText> {
   const encoder = new DocumentEncoder(tokenizer, options);
-  const ids = [tokenizer.separatorId];
+  const { separatorId } = tokenizer;
+  const ids = [separatorId];
   let bytes = 0;
   let spelledSpecialTokens = 0;
   for (const file of files) {
@@ -81,7 +85,8 @@ export async function encodeScoredText(
       }
     }
   }
-  return { ids: Uint32Array.from(ids), bytes, markIds: new Set(tokenizer.markBytes.keys()), spelledSpecialTokens };
+  const markIds = new Set(tokenizer.markBytes.keys());
+  return { ids: Uint32Array.from(ids), bytes, markIds, separatorId, spelledSpecialTokens };
 }
 
 /** Returns how many bytes of text ids spell, between the marks. */

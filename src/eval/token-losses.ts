@@ -5,7 +5,7 @@ import { persistent, sizeOf, type Tensor } from '../autograd/tensor.js';
 import type { DeviceBuffer } from '../gpu/buffer.js';
 import type { Memory } from '../gpu/memory.js';
 import type { Command } from '../gpu/program.js';
-import { BatchInputs, checkBatch, checkIdArray, packSequences } from '../model/batch.js';
+import { BatchInputs, type BatchOptions, checkBatch, checkDocumentEnd, checkIdArray } from '../model/batch.js';
 import { checkWindow } from '../model/config.js';
 import { type BatchShape, type Branches, traceHits, traceLosses } from '../model/llama.js';
 import type { Model } from '../model/model.js';
@@ -19,7 +19,7 @@ export interface BranchRows {
   readonly spans: Uint32Array;
 }
 
-export interface TokenLossesOptions {
+export interface TokenLossesOptions extends Pick<BatchOptions, 'documentEnd'> {
   /** The most tokens of a sequence in a tree; where it is given, batches are trees. */
   readonly branches?: number | undefined;
   /** Whether a batch is to tell hits too; not for trees. */
@@ -42,9 +42,15 @@ export class TracedLosses {
   readonly hits: Tensor | undefined;
   readonly graph = new Graph();
 
-  constructor(memory: Memory, model: ForwardTensors, shape: BatchShape, { branches, hits }: TokenLossesOptions = {}) {
+  constructor(
+    memory: Memory,
+    model: ForwardTensors,
+    shape: BatchShape,
+    { branches, hits, documentEnd }: TokenLossesOptions = {},
+  ) {
     const { B, T } = shape;
-    this.inputs = new BatchInputs(memory, shape);
+    if (branches !== undefined && documentEnd !== undefined) throw new Error('token losses: trees or documents?');
+    this.inputs = new BatchInputs(memory, shape, { documentEnd });
     this.packed = memory.createBuffer('packed batch of token losses', 4 * this.inputs.words);
     if (branches !== undefined) {
       const make = (name: string, ...row: number[]) =>
@@ -103,12 +109,13 @@ export class TokenLosses {
 
   /**
    * Plans the forward pass.
-   * @throws UserError when the shape is none, sequences exceed the model's window, the model was destroyed, or a buffer
-   * exceeds the adapter's limits.
+   * @throws UserError when the shape is none, sequences exceed the model's window, `documentEnd` is no id, the model
+   * was destroyed, or a buffer exceeds the adapter's limits.
    */
   static async create(model: Model, shape: BatchShape, options: TokenLossesOptions = {}): Promise<TokenLosses> {
     model.check();
     if (options.branches === undefined) checkWindow(model.config, shape.T); // else T is that of trees
+    checkDocumentEnd(options.documentEnd, model.config.vocabSize);
     const { device, variants } = model;
     const traced = new TracedLosses(device, model, shape, options);
     try {
@@ -150,9 +157,9 @@ export class TokenLosses {
     checkIdArray(sequences);
     const count = Math.max(1, Math.min(B, Math.ceil(sequences.length / (T + 1))));
     checkBatch(this.#model, sequences, { B: count, T });
-    const { packed, branches: own } = this.#traced;
+    const { inputs, packed, branches: own } = this.#traced;
     if ((branches === undefined) !== (own === undefined)) throw new Error('token losses: trees or not?');
-    device.write(packed, packSequences(sequences, this.shape, 1, config.vocabSize));
+    device.write(packed, inputs.pack(sequences, 1, config.vocabSize));
     if (branches) {
       device.write(own!.positions.buffer!, branches.positions);
       device.write(own!.spans.buffer!, branches.spans);

@@ -78,7 +78,7 @@ export class TracedCache {
     const graph = new Graph();
     const firstRotations = persistent('rotations of prompts', [sizes.T, sizes.D / 2, 2], rotations.buffer!);
     const hidden = traceHidden(graph, model, this.prompts, layers, (qkv, cache) => {
-      const rotated = rotate(graph, model, qkv, shape, firstRotations);
+      const rotated = rotate(graph, model, qkv, shape, { table: firstRotations });
       writeKeysAndValues(graph, rotated, this.positions, cache, sizes);
       return attention(graph, rotated, sizes);
     });
@@ -98,7 +98,7 @@ export class TracedCache {
     // a token of each sequence is rotated as if they were B positions of one, each by the row of its own position
     const ownRotations = takeRows(graph, rotations, this.positions);
     const newest = traceHidden(graph, model, this.ids, layers, (qkv, cache) => {
-      const rotated = rotate(graph, model, qkv, { B: 1, T: B }, ownRotations);
+      const rotated = rotate(graph, model, qkv, { B: 1, T: B }, { table: ownRotations });
       writeKeysAndValues(graph, rotated, this.positions, cache, sizes);
       return cachedAttention(graph, rotated, this.positions, cache, sizes);
     });

@@ -20,10 +20,15 @@ import type { Constants } from './source.js';
 import type { VariantTable } from './variants.js';
 import { rowsWithin } from './windows.js';
 
-/** The operands of a pass, by the names in its .wgsl file; `branches` is a further one of the forward pass. */
+/**
+ * The operands of a pass, by the names in its .wgsl file. `documents` [B, T] keep attention within documents, see
+ * kernels/lib/attention_documents.wgsl; `branches` is a further one of the forward pass.
+ */
 type AttentionOperands = { readonly qkv: Operand } & Readonly<
-  Partial<Record<'out' | 'logsumexp' | 'dout' | 'dqkv' | 'delta' | 'branches', Operand>>
+  Partial<Record<'out' | 'logsumexp' | 'dout' | 'dqkv' | 'delta' | 'documents' | 'branches', Operand>>
 >;
+
+type Documents = { readonly documents?: Operand | undefined };
 
 /** Products of a head's scores and of what is made of them, of [T, D] with [D, T] or [T, T] with [T, D]. */
 const PRODUCTS = { attention_forward: 2, attention_backward_query: 3, attention_backward_key_value: 4 };
@@ -37,15 +42,15 @@ function attentionCall(
 ): KernelCall {
   checkIndexable(kernel, B * T * (H + 2 * KV) * D);
   const heads = kernel === 'attention_backward_key_value' ? KV : H;
-  const isBranched = operands.branches !== undefined;
+  const [BRANCHES, DOCUMENTS] = [operands.branches !== undefined, operands.documents !== undefined];
   const { file, ownRows, constants } = formOf(kernel, variant, D);
   return kernelCall(file, {
-    constants: { HEAD_SIZE: D, TYPE: operands.qkv.type, BRANCHES: isBranched, ...constants },
+    constants: { HEAD_SIZE: D, TYPE: operands.qkv.type, BRANCHES, DOCUMENTS, ...constants },
     operands,
     params: { T, H, KV, scale: 1 / Math.sqrt(D) },
     workgroups: grid(kernel, Math.ceil(T / ownRows), heads, B),
-    // a multiply-add for each key that a query sees; how many it sees with branches is known to the device alone
-    flops: isBranched ? undefined : PRODUCTS[kernel] * B * H * D * T * (T + 1),
+    // a multiply-add for each key that a query sees; with branches or documents the device alone knows how many
+    flops: BRANCHES || DOCUMENTS ? undefined : PRODUCTS[kernel] * B * H * D * T * (T + 1),
   });
 }
 
@@ -141,7 +146,7 @@ function call(
 export const attentionForward = (
   variants: VariantTable,
   sizes: AttentionSizes,
-  operands: Record<'qkv' | 'out' | 'logsumexp', Operand>,
+  operands: Record<'qkv' | 'out' | 'logsumexp', Operand> & Documents,
 ): KernelCall[] => call(variants, 'attention_forward', sizes, operands);
 
 /** What a trunk and its branches begin at multiples of: no more keys are taken at a time. */
@@ -168,12 +173,12 @@ export function attentionBranches(
 export const attentionBackwardQuery = (
   variants: VariantTable,
   sizes: AttentionSizes,
-  operands: Record<'qkv' | 'out' | 'logsumexp' | 'dout' | 'dqkv' | 'delta', Operand>,
+  operands: Record<'qkv' | 'out' | 'logsumexp' | 'dout' | 'dqkv' | 'delta', Operand> & Documents,
 ): KernelCall[] => call(variants, 'attention_backward_query', sizes, operands);
 
 /** Writes the keys' and values' part of `dqkv`. */
 export const attentionBackwardKeyValue = (
   variants: VariantTable,
   sizes: AttentionSizes,
-  operands: Record<'qkv' | 'logsumexp' | 'delta' | 'dout' | 'dqkv', Operand>,
+  operands: Record<'qkv' | 'logsumexp' | 'delta' | 'dout' | 'dqkv', Operand> & Documents,
 ): KernelCall[] => call(variants, 'attention_backward_key_value', sizes, operands);

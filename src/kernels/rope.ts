@@ -2,7 +2,7 @@
 import { checkIndexable, type KernelCall, kernelCall, type Operand } from './call.js';
 import { defaultRows, eachRow, valueType, vectorConstants, vectorOf } from './row-variant.js';
 import type { VariantTable } from './variants.js';
-import { rowWindows } from './windows.js';
+import { type RowOperand, rowWindows } from './windows.js';
 
 export interface RopeSizes {
   readonly B: number;
@@ -13,23 +13,30 @@ export interface RopeSizes {
   readonly headSize: number;
 }
 
-/** x [B, T, rowHeads, headSize] in place. `inverse` gives the gradient. */
+/**
+ * x [B, T, rowHeads, headSize] in place, each row by its position behind the begin of its document, `documents` [B, T],
+ * where they are given. `inverse` gives the gradient.
+ */
 export function rope(
   variants: VariantTable,
   { B, T, heads, rowHeads, headSize }: RopeSizes,
   inverse: boolean,
-  { table, x }: Record<'table' | 'x', Operand>,
+  { table, x, documents }: Record<'table' | 'x', Operand> & { readonly documents?: Operand | undefined },
 ): KernelCall[] {
   checkIndexable('rope', B * T * rowHeads * headSize);
   const { workgroup, vector: widest } = defaultRows(variants.adapter);
   const WORKGROUP = Math.min(32, workgroup);
   const vector = vectorOf(widest, headSize / 2);
   const types = { ...vectorConstants(vector), TYPE: valueType(x.type, vector) };
-  const byRow = { x: [x, rowHeads * headSize] } as const;
+  const DOCUMENTS = documents !== undefined;
+  const byRow: Record<'x' | 'documents', RowOperand | undefined> = {
+    x: [x, rowHeads * headSize],
+    documents: documents && [documents, 1],
+  };
   return rowWindows(variants.maxBindingBytes, B * T, byRow).map(({ start, count, operands }) => {
     const { each, workgroups } = eachRow(variants.adapter, count);
     return kernelCall('rope', {
-      constants: { WORKGROUP, ...each, HEAD_SIZE: headSize, INVERSE: inverse, ...types },
+      constants: { WORKGROUP, ...each, HEAD_SIZE: headSize, INVERSE: inverse, DOCUMENTS, ...types },
       operands: { table, ...operands },
       params: { rows: count, context: T, heads, row_heads: rowHeads, first: start },
       workgroups,

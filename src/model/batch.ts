@@ -57,25 +57,53 @@ export function checkBatch(model: Model, ids: Uint32Array, { B, T }: BatchShape,
   }
 }
 
+/** What else a batch has beside tokens. */
+export interface BatchOptions {
+  /** Whether the targets have weights. */
+  readonly weighted?: boolean | undefined;
+  /**
+   * The id that ends a document. Where it is given, attention stays within documents and positions count from where a
+   * document begins, or where the sequence does.
+   */
+  readonly documentEnd?: number | undefined;
+}
+
+/** Checks the id that ends a document. @throws UserError when it is none of the vocabulary. */
+export function checkDocumentEnd(documentEnd: number | undefined, vocabSize: number): void {
+  if (documentEnd === undefined) return;
+  if (Number.isInteger(documentEnd) && documentEnd >= 0 && documentEnd < vocabSize) return;
+  throw new UserError(
+    `documentEnd is ${documentEnd}; it must be the id that ends a document, one of the model's ${vocabSize}`,
+  );
+}
+
 /** The tensors that a traced step reads its tokens from; R = B*T. */
 export class BatchInputs {
   readonly tokens: TokenRows;
   readonly targets: Tensor;
   /** The weights of the targets, where they have any. */
   readonly weights: Tensor | undefined;
+  /** Where the document of each row begins in its sequence, where attention stays within documents. */
+  readonly documents: Tensor | undefined;
   readonly #parts: readonly Tensor[];
+  readonly #shape: BatchShape;
+  readonly #documentEnd: number | undefined;
 
   /** Makes the tensors. @throws UserError when the shape is none. */
-  constructor(memory: Memory, { B, T }: BatchShape, isWeighted = false) {
+  constructor(memory: Memory, { B, T }: BatchShape, { weighted = false, documentEnd }: BatchOptions = {}) {
     checkSizes({ B, T });
     const R = B * T;
     const make = (name: string, length: number, dtype: 'u32' | 'f32' = 'u32') =>
       persistent(name, [length], memory.createBuffer(name, 4 * length), dtype);
     this.tokens = { ids: make('token ids', R), order: make('token order', R), starts: make('token groups', R + 1) };
     this.targets = make('targets', R);
-    this.weights = isWeighted ? make('weights of targets', R, 'f32') : undefined;
+    this.weights = weighted ? make('weights of targets', R, 'f32') : undefined;
+    this.documents = documentEnd === undefined ? undefined : make('document begins', R);
     const { ids, order, starts } = this.tokens;
-    this.#parts = [ids, this.targets, order, starts, ...(this.weights ? [this.weights] : [])];
+    const parts = [ids, this.targets, order, starts, this.weights, this.documents];
+    this.#parts = parts.filter(part => part !== undefined);
+    this.#shape = { B, T };
+    this.#documentEnd = documentEnd;
   }
 
   /** The words of a packed micro-batch. */
@@ -94,47 +122,58 @@ export class BatchInputs {
     });
   }
 
+  /**
+   * Packs sequences [n*B, T+1] into n micro-batches of ids, targets (the ids one place further on), order and group
+   * starts, of the targets' weights [n*B, T] where they have any, and of the begins of documents. Rows past the end of
+   * `sequences`, and places that hold IGNORED_TARGET, count for nothing.
+   * @throws UserError when an id is not in the vocabulary.
+   */
+  pack(sequences: Uint32Array, microBatches: number, vocabSize: number, weights?: Float32Array): Uint32Array {
+    const { B, T } = this.#shape;
+    const R = B * T;
+    const packed = new Uint32Array(microBatches * this.words);
+    const count = sequences.length / (T + 1);
+    for (let micro = 0; micro < microBatches; micro++) {
+      let at = micro * this.words;
+      const next = (length: number) => {
+        at += length;
+        return packed.subarray(at - length, at);
+      };
+      const ids = next(R);
+      const targets = next(R).fill(IGNORED_TARGET);
+      for (let b = 0; b < B && micro * B + b < count; b++) {
+        const from = (micro * B + b) * (T + 1);
+        ids.set(sequences.subarray(from, from + T), b * T);
+        targets.set(sequences.subarray(from + 1, from + 1 + T), b * T);
+      }
+      const documents = this.#documentEnd === undefined ? undefined : documentBegins(ids, T, this.#documentEnd);
+      ids.forEach((id, row) => {
+        if (id === IGNORED_TARGET) ids[row] = 0;
+      });
+      const { order, starts } = groupRowsById(ids);
+      next(R).set(order);
+      next(R + 1).set(starts);
+      if (this.weights) {
+        const { buffer, byteOffset } = next(R);
+        new Float32Array(buffer, byteOffset, R).set(weights!.subarray(micro * R, (micro + 1) * R));
+      }
+      if (documents) next(R).set(documents);
+    }
+    checkIds(sequences, vocabSize, IGNORED_TARGET);
+    return packed;
+  }
+
   destroy(): void {
     for (const { buffer } of this.#parts) buffer!.destroy();
   }
 }
 
-/**
- * Packs sequences [n*B, T+1] into n micro-batches of ids, targets (the ids one place further on), order and group
- * starts, and of the targets' weights [n*B, T] where they are given. Rows past the end of `sequences`, and places that
- * hold IGNORED_TARGET, count for nothing.
- * @throws UserError when an id is not in the vocabulary.
- */
-export function packSequences(
-  sequences: Uint32Array,
-  { B, T }: BatchShape,
-  microBatches: number,
-  vocabSize: number,
-  weights?: Float32Array,
-): Uint32Array {
-  const R = B * T;
-  const words = (weights ? 5 : 4) * R + 1;
-  const packed = new Uint32Array(microBatches * words);
-  const count = sequences.length / (T + 1);
-  for (let micro = 0; micro < microBatches; micro++) {
-    const start = micro * words;
-    const ids = packed.subarray(start, start + R);
-    const targets = packed.subarray(start + R, start + 2 * R).fill(IGNORED_TARGET);
-    for (let b = 0; b < B && micro * B + b < count; b++) {
-      const from = (micro * B + b) * (T + 1);
-      ids.set(sequences.subarray(from, from + T), b * T);
-      targets.set(sequences.subarray(from + 1, from + 1 + T), b * T);
-    }
-    ids.forEach((id, row) => {
-      if (id === IGNORED_TARGET) ids[row] = 0;
-    });
-    const { order, starts } = groupRowsById(ids);
-    packed.set(order, start + 2 * R);
-    packed.set(starts, start + 3 * R);
-    if (weights) {
-      new Float32Array(packed.buffer, 4 * (start + 4 * R + 1), R).set(weights.subarray(micro * R, (micro + 1) * R));
-    }
+/** Returns where the document of each of ids [B*T] begins in its sequence: at its start, or behind `documentEnd`. */
+export function documentBegins(ids: Uint32Array, T: number, documentEnd: number): Uint32Array {
+  const begins = new Uint32Array(ids.length);
+  for (let row = 0; row < ids.length; row++) {
+    const t = row % T;
+    if (t > 0) begins[row] = ids[row - 1] === documentEnd ? t : begins[row - 1]!;
   }
-  checkIds(sequences, vocabSize, IGNORED_TARGET);
-  return packed;
+  return begins;
 }

@@ -30,9 +30,16 @@ export type Checkpointing = (typeof CHECKPOINTING)[number] | number;
 const isRecomputed = (layer: number, checkpointing: Checkpointing): boolean =>
   checkpointing === 'layer' || (checkpointing !== 'none' && layer % checkpointing === 0);
 
+/** What a forward pass reads: token rows [B*T] and, where attention stays within documents, their begins [B*T]. */
+export interface TokenInputs {
+  readonly tokens: TokenRows;
+  /** Where the document of each row begins in its sequence. */
+  readonly documents?: Tensor | undefined;
+}
+
 /** Traces the forward pass: token rows [B*T] → logits [B*T, V] in f32. */
-export function traceLogits(graph: Graph, model: ForwardTensors, tokens: TokenRows, shape: BatchShape): Tensor {
-  return traceHead(graph, model, traceHidden(graph, model, tokens, shape));
+export function traceLogits(graph: Graph, model: ForwardTensors, inputs: TokenInputs, shape: BatchShape): Tensor {
+  return traceHead(graph, model, traceHidden(graph, model, inputs, shape));
 }
 
 /** Traces the last norm and the head: x [R, C] of the residual stream → logits [R, V] in f32. */
@@ -63,25 +70,25 @@ export interface LossOptions {
 export function traceLosses(
   graph: Graph,
   model: ForwardTensors,
-  { tokens, targets }: { readonly tokens: TokenRows; readonly targets: Tensor },
+  inputs: TokenInputs & { readonly targets: Tensor },
   shape: BatchShape,
   { gradient, checkpointing, branches }: LossOptions = {},
 ): Tensor {
-  const x = traceLastNorm(graph, model, traceHidden(graph, model, tokens, shape, { checkpointing, branches }));
+  const x = traceLastNorm(graph, model, traceHidden(graph, model, inputs, shape, { checkpointing, branches }));
   graph.scope = 'lm_head.';
-  return headLoss(graph, x, headWeight(model), targets, gradient);
+  return headLoss(graph, x, headWeight(model), inputs.targets, gradient);
 }
 
 /** Traces the loss of each row as `traceLosses` does, and whether its target is what the model predicts. */
 export function traceHits(
   graph: Graph,
   model: ForwardTensors,
-  { tokens, targets }: { readonly tokens: TokenRows; readonly targets: Tensor },
+  inputs: TokenInputs & { readonly targets: Tensor },
   shape: BatchShape,
 ): { readonly losses: Tensor; readonly hits: Tensor } {
-  const x = traceLastNorm(graph, model, traceHidden(graph, model, tokens, shape));
+  const x = traceLastNorm(graph, model, traceHidden(graph, model, inputs, shape));
   graph.scope = 'lm_head.';
-  return headHits(graph, x, headWeight(model), targets);
+  return headHits(graph, x, headWeight(model), inputs.targets);
 }
 
 const headWeight = (model: ForwardTensors): Tensor => model.matrix(model.config.tieWordEmbeddings ? EMBEDDING : HEAD);
@@ -95,14 +102,15 @@ function traceLastNorm(graph: Graph, model: ForwardTensors, x: Tensor): Tensor {
 function traceHidden(
   graph: Graph,
   model: ForwardTensors,
-  tokens: TokenRows,
+  { tokens, documents }: TokenInputs,
   shape: BatchShape,
   { checkpointing = 'none', branches }: Pick<LossOptions, 'checkpointing' | 'branches'> = {},
 ): Tensor {
   graph.scope = 'model.';
   const attend = branches
     ? attendBranches(graph, model, branches, shape)
-    : (qkv: Tensor) => attention(graph, rotate(graph, model, qkv, shape), headsOf(model, shape));
+    : (qkv: Tensor) =>
+        attention(graph, rotate(graph, model, qkv, shape, { documents }), headsOf(model, shape), documents);
   let x = embedding(graph, model.weight(EMBEDDING), tokens);
   for (let layer = 0; layer < model.config.numHiddenLayers; layer++) {
     const trace = (input: Tensor) => traceLayer(graph, model, layer, input, attend);
@@ -119,7 +127,8 @@ function attendBranches(graph: Graph, model: ForwardTensors, branches: Branches,
   const { positions, length, spans } = branches;
   const table = takeRows(graph, model.ropeTable(length), positions);
   const rows = { B: 1, T: shape.B * shape.T };
-  return (qkv: Tensor) => branchAttention(graph, rotate(graph, model, qkv, rows, table), spans, headsOf(model, shape));
+  return (qkv: Tensor) =>
+    branchAttention(graph, rotate(graph, model, qkv, rows, { table }), spans, headsOf(model, shape));
 }
 
 /** Returns the sizes of attention over a batch. */
@@ -128,16 +137,22 @@ export function headsOf({ config }: ForwardTensors, { B, T }: BatchShape): Atten
   return { B, T, H, KV, D };
 }
 
-/** Rotates the queries and keys of qkv [B*T, (H + 2 KV)*D] by position; `table` is [T, D/2, 2]. */
+/** How queries and keys are rotated: by a table [T, D/2, 2], and by positions in documents. */
+interface Rotation {
+  readonly table?: Tensor | undefined;
+  readonly documents?: Tensor | undefined;
+}
+
+/** Rotates the queries and keys of qkv [B*T, (H + 2 KV)*D] by position. */
 export function rotate(
   graph: Graph,
   model: ForwardTensors,
   qkv: Tensor,
   shape: BatchShape,
-  table = model.ropeTable(shape.T),
+  { table = model.ropeTable(shape.T), documents }: Rotation = {},
 ): Tensor {
   const { B, T, H, KV, D } = headsOf(model, shape);
-  return rope(graph, qkv, table, { B, T, heads: H + KV, rowHeads: H + 2 * KV, headSize: D });
+  return rope(graph, qkv, table, { B, T, heads: H + KV, rowHeads: H + 2 * KV, headSize: D }, documents);
 }
 
 /**

@@ -5,29 +5,37 @@ import { type RopeSizes, rope as ropeKernel } from '../kernels/rope.js';
 
 /**
  * Rotates the first `heads` heads of x [B*T, rowHeads*headSize] in place by their position; table is [T, headSize/2,
- * 2]. The gradient is rotated back.
+ * 2]. With `documents` [B*T], where the document of each row begins in its sequence, positions count from there. The
+ * gradient is rotated back.
  */
-export function rope(graph: Graph, x: Tensor, table: Tensor, sizes: RopeSizes): Tensor {
+export function rope(graph: Graph, x: Tensor, table: Tensor, sizes: RopeSizes, documents?: Tensor): Tensor {
   const { B, T, rowHeads, headSize } = sizes;
   if (headSize % 2 !== 0) throw new Error(`rope: head size ${headSize} is odd`);
   expectShape('rope', 'x', x, [B * T, rowHeads * headSize]);
   expectShape('rope', 'table', table, [T, headSize / 2, 2]);
-  return rotate(graph, x, table, sizes, false, dy => [rotate(graph, dy, table, sizes, true), undefined]);
+  if (documents) expectShape('rope', 'documents', documents, [B * T]);
+  const by = { table, documents };
+  return rotate(graph, x, by, sizes, false, dy => [rotate(graph, dy, by, sizes, true)]);
 }
 
 function rotate(
   graph: Graph,
   x: Tensor,
-  table: Tensor,
+  { table, documents }: { readonly table: Tensor; readonly documents: Tensor | undefined },
   sizes: RopeSizes,
   inverse: boolean,
   rule?: (dy: Tensor) => (Tensor | undefined)[],
 ): Tensor {
   return graph.add({
     op: inverse ? 'rope_inverse' : 'rope',
-    inputs: [x, table],
+    inputs: documents ? [x, table, documents] : [x, table],
     outputs: [{ shape: x.shape, dtype: x.dtype, inPlaceOf: x }],
-    launch: (variants, bind, [y]) => ropeKernel(variants, sizes, inverse, { table: bind(table), x: bind(y!) }),
+    launch: (variants, bind, [y]) =>
+      ropeKernel(variants, sizes, inverse, {
+        table: bind(table),
+        x: bind(y!),
+        documents: documents && bind(documents),
+      }),
     ...(rule && { backward: ([dy]) => rule(dy!) }),
   })[0]!;
 }

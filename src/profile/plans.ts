@@ -65,7 +65,7 @@ export function tracedGraphs(memory: MemoryCount, model: ModelTensors, { what, s
     ];
   }
   if (what === 'eval') {
-    const { graph, losses } = new TracedLosses(memory, model, settings);
+    const { graph, losses } = new TracedLosses(memory, model, settings, settings);
     return [{ name: 'evaluation', graph, keep: [losses], times: 1 }];
   }
   const { prefill, decode } = new TracedCache(memory, model, decodingShape(settings));

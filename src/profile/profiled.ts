@@ -4,7 +4,7 @@ import type { AdapterDescription } from '../gpu/adapters.js';
 import { checkWindow, longestContext, type ModelConfig } from '../model/config.js';
 import { recipeFor } from '../model/recipe.js';
 import type { RunFields } from '../run/config.js';
-import { stepShape } from '../run/step-shape.js';
+import { documentEndOf, stepShape } from '../run/step-shape.js';
 import type { Profiled, SubjectName } from './subject.js';
 
 /** The sequences that run at once where nothing is trained, as `eval loss` and `generate` have for one prompt. */
@@ -24,5 +24,5 @@ export function profiledOf(
     throw new UserError(`contextLength ${T} exceeds the ${config.maxPositionEmbeddings} positions of the model`);
   }
   checkWindow(config, T);
-  return { what, config, settings: { B, T } };
+  return { what, config, settings: { B, T, documentEnd: documentEndOf(fields) } };
 }

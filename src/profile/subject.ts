@@ -8,6 +8,7 @@ import { UserError } from '../errors.js';
 import { TokenLosses } from '../eval/token-losses.js';
 import { CachedModel } from '../generate/cached-model.js';
 import type { Command } from '../gpu/program.js';
+import type { BatchOptions } from '../model/batch.js';
 import type { ModelConfig } from '../model/config.js';
 import type { BatchShape } from '../model/llama.js';
 import type { Model } from '../model/model.js';
@@ -21,7 +22,7 @@ export type SubjectName = (typeof SUBJECTS)[number];
 /** What is to be profiled, of which model, and on how large a batch. */
 export type Profiled = { readonly config: ModelConfig } & (
   | { readonly what: 'step'; readonly settings: TrainerSettings }
-  | { readonly what: 'eval' | 'decode'; readonly settings: BatchShape }
+  | { readonly what: 'eval' | 'decode'; readonly settings: BatchShape & Pick<BatchOptions, 'documentEnd'> }
 );
 
 /**
@@ -79,8 +80,11 @@ async function stepSubject(model: Model, settings: TrainerSettings): Promise<Sub
 }
 
 /** Returns a forward pass over a batch, to the loss of every token. @throws UserError as `TokenLosses.create`. */
-async function evaluationSubject(model: Model, shape: BatchShape): Promise<Subject> {
-  const losses = await TokenLosses.create(model, shape);
+async function evaluationSubject(
+  model: Model,
+  { documentEnd, ...shape }: Extract<Profiled, { readonly what: 'eval' | 'decode' }>['settings'],
+): Promise<Subject> {
+  const losses = await TokenLosses.create(model, shape, { documentEnd });
   const { B, T } = shape;
   const batch = randomIds(model, B * (T + 1));
   return {

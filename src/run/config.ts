@@ -58,6 +58,9 @@ const trainFields = {
   tokensPerParameter: z.number().positive().describe('budget in tokens per parameter (default 20)'),
   contextLength: count("tokens of a sequence (default: the preset's)"),
   batchTokens: count("tokens of an optimizer step (default: the preset's)"),
+  documentMask: z
+    .boolean()
+    .describe('attention within documents alone, positions counted from the begin of each; in evaluations too'),
   microBatch: count('sequences that run at once; steps accumulate them (default: what fits)'),
   precision: z
     .enum(PRECISIONS)
@@ -176,6 +179,7 @@ const trainFields = {
 
 /** The defaults that hold for every size: the reference recipe. */
 export const defaults = {
+  documentMask: false,
   checkpointing: 'none',
   precision: 'f32',
   momentType: 'f32',

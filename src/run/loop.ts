@@ -186,7 +186,8 @@ async function watchHealth({ folder, trainer, observer }: TrainContext, { every,
 
 /** Makes a function that returns the mean held-out loss of every language, over the same tokens each time. */
 async function makeEvaluation({ run, data, trainer, ranks }: TrainContext) {
-  const evaluator = await TokenLosses.create(trainer.model, evaluationShape(run));
+  const { documentEnd } = run;
+  const evaluator = await TokenLosses.create(trainer.model, evaluationShape(run), { documentEnd });
   const texts: (ScoredText & { readonly language: string })[] = [];
   for (const [language, dataset] of data.heldOut) {
     const count = run.evalTokens === null ? undefined : run.evalTokens + 1;

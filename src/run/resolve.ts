@@ -61,6 +61,8 @@ export const resolvedSchema = z.object({
   heldOut: z.record(z.string(), z.string()),
   /** Whether the data has tokens that are read and not trained; other runs don't say. */
   weighted: z.literal(true).optional(),
+  /** The id that ends a document, where attention stays within documents; other runs don't say. */
+  documentEnd: z.int().nonnegative().optional(),
   /** The SHA-256 of the tokenizer.json that made the data. */
   tokenizer: z.string(),
   tokens: count,
@@ -196,6 +198,7 @@ export function resolveRun(config: RunConfig, { data, maxBindingBytes, from }: R
     }),
     heldOut: Object.fromEntries([...data.heldOut].map(([language, { folder }]) => [language, folder])),
     ...(hasWeights(data.sources) && { weighted: true as const }),
+    ...(config.documentMask && { documentEnd: index.separatorId }),
     tokenizer: index.tokenizer,
     tokens,
     steps,

@@ -23,6 +23,7 @@ export const trainerSettings = (run: ResolvedRun, ranks = 1): TrainerSettings =>
   parameterGroups: run.parameterGroups,
   emaDecay: run.emaDecay,
   weighted: run.weighted,
+  documentEnd: run.documentEnd,
   earlierUpdates: run.optimizerState === 'keep' ? run.source?.updates : 0,
 });
 
@@ -54,9 +55,13 @@ export function stepShape(
   const { beta1, beta2, eps, weightDecay, clip } = defaults;
   const optimizer = { beta1, beta2, eps, weightDecay, clip };
   const { momentType, checkpointing, emaDecay } = fields;
-  const settings = { B, T, microBatches: batchTokens / (B * T), optimizer, momentType, checkpointing, emaDecay };
+  const step = { B, T, microBatches: batchTokens / (B * T), documentEnd: documentEndOf(fields) };
+  const settings = { ...step, optimizer, momentType, checkpointing, emaDecay };
   return { model, settings, weightType: fields.weightType };
 }
+
+/** The id that ends a document where fields ask for a mask and there are no data to say which it is. */
+export const documentEndOf = ({ documentMask }: RunFields): number | undefined => (documentMask ? 0 : undefined);
 
 function vocabularyOf({ vocabSize, sources, heldOut }: RunFields): number {
   if (vocabSize !== undefined || sources === undefined) return vocabSize ?? VOCABULARY;

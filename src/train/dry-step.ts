@@ -58,7 +58,7 @@ export function dryStep(
   const model = new ModelTensors(memory, config, { precision, weightType, variants });
   const parameters = memory.bytes;
   const step = new TracedStep(memory, model, settings);
-  const evaluation = new TracedLosses(memory, model, batch);
+  const evaluation = new TracedLosses(memory, model, batch, { documentEnd: settings.documentEnd });
   const probe = probed && new TracedLosses(memory, model, probed, { hits: true });
   const allocations = [
     planned(step.microBatch),

@@ -4,7 +4,7 @@ import { Graph } from '../autograd/graph.js';
 import { type Plan, plan } from '../autograd/plan.js';
 import { persistent, sizeOf, type Tensor } from '../autograd/tensor.js';
 import type { DeviceBuffer } from '../gpu/buffer.js';
-import { BatchInputs, checkBatch, packSequences } from '../model/batch.js';
+import { BatchInputs, type BatchOptions, checkBatch, checkDocumentEnd } from '../model/batch.js';
 import { checkWindow } from '../model/config.js';
 import { type BatchShape, type Checkpointing, traceLosses } from '../model/llama.js';
 import type { Model } from '../model/model.js';
@@ -57,13 +57,12 @@ export class GradientPass {
       readonly keepAll?: boolean;
       readonly checkpointing?: Checkpointing;
       readonly lossScale?: number;
-      readonly weighted?: boolean;
       /** Whether the gradient of a group is wanted; by default all are. */
       readonly isTrained?: (group: string) => boolean;
-    } = {},
+    } & BatchOptions = {},
   ): Promise<GradientPass> {
     const { device } = model;
-    const inputs = new BatchInputs(device, shape, options.weighted);
+    const inputs = new BatchInputs(device, shape, options);
     const packed = device.createBuffer('packed batch', 4 * inputs.words);
     const make = (name: string, dimensions: readonly number[]) =>
       persistent(name, dimensions, device.createBuffer(name, 4 * sizeOf(dimensions)));
@@ -107,7 +106,7 @@ export class GradientPass {
   submit(sequences: Uint32Array, commands = this.plan.commands, weights?: Float32Array): void {
     const { device, config } = this.#model;
     const shares = weights && sharesOf(weights, sumOfWeights(weights, sequences, this.#shape.T));
-    device.write(this.#packed, packSequences(sequences, this.#shape, 1, config.vocabSize, shares));
+    device.write(this.#packed, this.#inputs.pack(sequences, 1, config.vocabSize, shares));
     device.submit([
       ...[this.#loss, ...this.#gradients.values()].map(({ buffer }) => ({ kind: 'clear', buffer: buffer! }) as const),
       ...this.#inputs.load(this.#packed, 0),
@@ -140,7 +139,8 @@ export class GradientPass {
 
 /**
  * Returns the mean loss over sequences [B, T+1] (each predicts its ids but the first) and its gradient for every
- * parameter, by Hugging Face name. With `weights` [B, T] of what is predicted, the mean is Σ w·nll / Σ w.
+ * parameter, by Hugging Face name. With `weights` [B, T] of what is predicted, the mean is Σ w·nll / Σ w. With
+ * `documentEnd`, the id that ends a document, a token sees its own document alone.
  * @throws UserError when ids, weights or shape are not sound, the model was destroyed, or a buffer exceeds the
  * adapter's limits.
  * @example
@@ -157,11 +157,13 @@ export async function lossAndGradients(
   sequences: Uint32Array,
   shape: BatchShape,
   weights?: Float32Array,
+  { documentEnd }: Pick<BatchOptions, 'documentEnd'> = {},
 ): Promise<{ loss: number; gradients: Map<string, Float32Array> }> {
   checkBatch(model, sequences, shape);
   checkWindow(model.config, shape.T);
   if (weights !== undefined) checkWeights(weights, sequences, shape.T);
-  const pass = await GradientPass.create(model, shape, { weighted: weights !== undefined });
+  checkDocumentEnd(documentEnd, model.config.vocabSize);
+  const pass = await GradientPass.create(model, shape, { weighted: weights !== undefined, documentEnd });
   try {
     pass.submit(sequences, pass.plan.commands, weights);
     return await pass.read();

@@ -22,7 +22,8 @@ export interface NonFinite {
 /**
  * Finds the first value that is not finite, in the order of computation: weights, forward, backward.
  * @param sequences the batch of the step [n*B, T+1].
- * @param shape with it the rules by which parameters are frozen: those have no gradient.
+ * @param shape of a micro-batch, with the rules by which parameters are frozen, which have no gradient, and the id that
+ * ends a document where attention stays within documents.
  * @param lossScale the loss scale of the step, in f16.
  * @param weights those of the step [n*B, T], where it had any.
  * @returns undefined where everything is finite (for instance when the sum of squares of the gradients overflowed).
@@ -30,7 +31,7 @@ export interface NonFinite {
 export async function locateNonFinite(
   model: Model,
   sequences: Uint32Array,
-  shape: BatchShape & Pick<TrainerSettings, 'parameterGroups'>,
+  shape: BatchShape & Pick<TrainerSettings, 'parameterGroups' | 'documentEnd'>,
   lossScale = 1,
   weights?: Float32Array,
 ): Promise<NonFinite | undefined> {
@@ -40,8 +41,9 @@ export async function locateNonFinite(
   }
   const treatments = treatmentsOf(model.config, { weightDecay: 0, parameterGroups: shape.parameterGroups });
   const isTrained = (group: string) => !treatments.get(group)!.frozen;
-  const options = { keepAll: true, lossScale, weighted: weights !== undefined, isTrained };
-  const pass = await GradientPass.create(model, shape, options);
+  const { documentEnd } = shape;
+  const options = { lossScale, weighted: weights !== undefined, documentEnd, isTrained };
+  const pass = await GradientPass.create(model, shape, { keepAll: true, ...options });
   try {
     const length = shape.B * (shape.T + 1);
     for (let start = 0; start < sequences.length; start += length) {

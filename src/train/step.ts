@@ -6,7 +6,7 @@
 import { type Plan, plan } from '../autograd/plan.js';
 import { UserError } from '../errors.js';
 import type { Command } from '../gpu/program.js';
-import { checkBatch, packSequences } from '../model/batch.js';
+import { checkBatch, checkDocumentEnd } from '../model/batch.js';
 import { checkWindow, type ParameterSpec } from '../model/config.js';
 import type { Model } from '../model/model.js';
 import {
@@ -102,9 +102,9 @@ export class Trainer {
 
   /**
    * Traces, plans and compiles the step. An average of weights begins as the weights are now.
-   * @throws UserError when a size is not a whole number above 0, `emaDecay` is no decay, sequences exceed the model's
-   * window, the model was destroyed or made to be used only, or a buffer exceeds the adapter's limits (its name and the
-   * limit are said).
+   * @throws UserError when a size is not a whole number above 0, `emaDecay` is no decay, `documentEnd` no id, sequences
+   * exceed the model's window, the model was destroyed or made to be used only, or a buffer exceeds the adapter's
+   * limits (its name and the limit are said).
    */
   static async create(model: Model, options: TrainerOptions): Promise<Trainer> {
     const optimizer = { ...ADAMW_DEFAULTS, ...options.optimizer };
@@ -117,6 +117,7 @@ export class Trainer {
     }
     checkWindow(model.config, settings.T);
     checkDecay(settings.emaDecay);
+    checkDocumentEnd(settings.documentEnd, model.config.vocabSize);
     const { device } = model;
     const traced = new TracedStep(device, model, settings);
     let microBatch: Plan | undefined;
@@ -190,9 +191,9 @@ export class Trainer {
     checkBatch(this.model, sequences, { B: microBatches * B, T });
     if (this.#unread === HISTORY) throw new Error(`${HISTORY} steps have not been read: call reports()`);
     const { device, config } = this.model;
-    const { packed, schedule, stages, averageRate } = this.#traced;
+    const { inputs, packed, schedule, stages, averageRate } = this.#traced;
     const shares = this.#sharesOf(sequences, weights, total);
-    device.write(packed, packSequences(sequences, this.settings, microBatches, config.vocabSize, shares));
+    device.write(packed, inputs.pack(sequences, microBatches, config.vocabSize, shares));
     this.step++;
     device.write(schedule.buffer!, scheduleWords(optimizer, this.step, learningRate, this.updates));
     for (const { frozenSteps, schedule: own } of stages) {

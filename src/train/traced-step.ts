@@ -9,7 +9,7 @@ import type { DeviceBuffer } from '../gpu/buffer.js';
 import type { Memory } from '../gpu/memory.js';
 import type { Command } from '../gpu/program.js';
 import { SCHEDULE_STRIDE_BYTES } from '../kernels/gradient-norm.js';
-import { BatchInputs, checkSizes } from '../model/batch.js';
+import { BatchInputs, type BatchOptions, checkSizes } from '../model/batch.js';
 import { type BatchShape, type Checkpointing, traceLosses } from '../model/llama.js';
 import type { ModelTensors } from '../model/tensors.js';
 import { addSum } from '../ops/sum.js';
@@ -24,7 +24,7 @@ import { type AveragedWeights, traceAverage, traceSwap } from '../optim/average.
 import { MomentTensors, type MomentType } from './moments.js';
 import { type ParameterRule, type Treatment, treatmentsOf } from './parameter-rules.js';
 
-export interface TrainerSettings extends BatchShape {
+export interface TrainerSettings extends BatchShape, Pick<BatchOptions, 'documentEnd'> {
   /** The number of micro-batches of B sequences that make an optimizer step. */
   readonly microBatches: number;
   readonly optimizer: OptimizerSettings;
@@ -155,7 +155,7 @@ export class TracedStep {
           return [name, { tensor, matrix, moments: this.moments.of(name), schedule, treatment }];
         }),
       );
-      this.inputs = new BatchInputs(memory, settings, settings.weighted);
+      this.inputs = new BatchInputs(memory, settings, settings);
       this.packed = make('packed batch', 4 * settings.microBatches * this.inputs.words);
       this.loss = tensor('loss', [1]);
       this.schedule = tensor('schedule', [4]);

@@ -133,6 +133,39 @@ describe.each(attentionBugs)('attention, $shape', bugs => {
   });
 });
 
+const earlyBegin: Bug = ['a document that begins a row early', /return (documents\[.*\]);/, 'return max($1, 1u) - 1u;'];
+const lateBegin: Bug = ['the first key of a document is not seen', />= (vec4u\()?(document_|starts)/g, '> $1$2'];
+const documentBugs: Readonly<Record<AttentionKernel, readonly Bug[]>> = {
+  attention_forward: [
+    earlyBegin,
+    ['the first block of a document is not seen', /(document_\d+|starts) <= (vec4u\()?j0/g, '$1 < $2j0'],
+    ['blocks of keys that go on beyond a document', /while \(.*\) \{ next--; \}/, ''],
+  ],
+  attention_backward_query: [earlyBegin, lateBegin],
+  attention_backward_key_value: [
+    earlyBegin,
+    lateBegin,
+    ['queries of the first document alone', 'document_of(batch, t0) <= last', 'document_of(batch, t0) <= first'],
+  ],
+};
+
+describe('attention within documents', () => {
+  describe.each([
+    ['f32', 'B 2 T 70', ' size 8, documents'],
+    ['B 2 T 70', 'documents', 'on matrices'],
+  ])('%s, %s, %s', (...parts) => {
+    test.each(ATTENTION)('%s', async kernel => {
+      const problem = problemsOf(ATTENTION, ...parts).get(kernel);
+      if (problem) await check(problem, documentBugs[kernel]); // not every adapter has matrices
+    });
+  });
+
+  test('positions begin with the document', async () => {
+    const late: Bug = ['a row late', '- documents[row]', '- min(documents[row], 16u)'];
+    await check(problemsOf(['rope'], 'f32, B 2 T 131', 'documents').get('rope')!, [late]);
+  });
+});
+
 /** Of products of a few rows; each is seen at the sizes that `shape` names. */
 const fewRowsBugs: readonly (readonly [shape: string, variants: RegExp, bugs: readonly Bug[]])[] = [
   [

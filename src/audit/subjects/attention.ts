@@ -4,12 +4,22 @@ import { type AttentionCase, attentionCases } from '../../cases/attention.js';
 import { branchesCase } from '../../cases/branches.js';
 import { attentionCachedCase, type CacheCase, cacheWriteCase } from '../../cases/cache.js';
 import type { Case, Problem } from '../../cases/case.js';
-import { attentionSizes, cacheSizes, longAttentionSizes, longCacheSizes } from '../../cases/sizes.js';
+import {
+  attentionSizes,
+  cacheSizes,
+  documentSizes,
+  longAttentionSizes,
+  longCacheSizes,
+  modelDocumentSizes,
+} from '../../cases/sizes.js';
+import type { AdapterDescription } from '../../gpu/adapters.js';
 import { keysAtATime } from '../../kernels/attention-cached.js';
 import {
   type AttentionKernel,
   type AttentionSizes,
+  type AttentionVariant,
   type MatrixAttention,
+  matrixAttention,
   rowsAtATime,
 } from '../../kernels/attention-variant.js';
 import { VariantTable } from '../../kernels/variants.js';
@@ -50,39 +60,86 @@ export function* attentionProblems(scope: Scope): Generator<Problem> {
   yield* onMatrices(scope, matrixAttentions(scope.adapter));
 }
 
+/** Attention within documents; at the sizes of models in every variant, and on matrices as they ship. */
+export function* documentProblems(scope: Scope): Generator<Problem> {
+  const posed = scope.quick ? documentSizes.slice(0, 1).map(sizes => ({ ...sizes, D: QUICK_HEAD })) : documentSizes;
+  for (const type of storedTypes(scope)) {
+    for (const sizes of posed.filter(({ D }) => type === 'f32' || D <= 16)) {
+      yield* onRegisters(scope, { ...sizes, type });
+    }
+    if (scope.quick) continue;
+    const small = { ...documentSizes[0]!, D: SMALL_HEAD[type], type };
+    for (const inputClass of ADVERSARIAL) yield* onRegisters(scope, { ...small, inputClass });
+  }
+  const matrices = matrixAttentions(scope.adapter);
+  const D = scope.quick ? QUICK_HEAD : SMALL_HEAD.f16;
+  yield* casesOnMatrices(
+    scope,
+    matrices,
+    posed.map(sizes => ({ ...sizes, D })),
+  );
+  if (scope.quick) return;
+  for (const sizes of modelDocumentSizes) {
+    yield* onRegisters(scope, { ...sizes, type: 'f32' }, () => true);
+    if (matrices.size > 0) yield* asShippedOnMatrices(scope, sizes);
+  }
+}
+
+/** Attention as a GPU with the adapter's matrices runs it: each kernel in a variant of its own. */
+function* asShippedOnMatrices({ adapter }: Scope, given: Omit<AttentionCase, 'type'>): Generator<Problem> {
+  const hardware = { ...adapter, kind: 'hardware' } as const;
+  const variantOf = (kernel: AttentionKernel) => matrixAttention(hardware, { kernel, sizes: given, type: 'f16' });
+  const rescale = variantOf('attention_forward')?.rows;
+  if (rescale === undefined) return;
+  const cases = attentionCases({ ...given, type: 'f16', rescale, halves: true });
+  for (const [kernel, one] of Object.entries(cases) as [AttentionKernel, Case][]) {
+    const attention = variantOf(kernel);
+    if (attention) yield { ...one, variants: tablesOf(adapter, [['as shipped', attention]]) };
+  }
+}
+
+const tablesOf = (adapter: AdapterDescription, attentions: Iterable<readonly [string, AttentionVariant]>) =>
+  [...attentions].map(([name, attention]) => ({ name, table: new VariantTable(adapter, {}, { attention }) }));
+
 /** The three kernels on the same values. */
-function* onRegisters({ adapter, quick }: Scope, given: AttentionCase): Generator<Problem> {
-  const { type, D } = given;
+function* onRegisters(
+  { adapter, quick }: Scope,
+  given: AttentionCase,
   // halves differ in how they are read and written alone: one variant of a kind is enough where time is short
-  const isRun = quick ? (name: string) => type === 'f32' || !name.endsWith('2') : () => OTHER_HEADS[type].includes(D);
+  isRun = quick
+    ? (name: string) => given.type === 'f32' || !name.endsWith('2')
+    : () => OTHER_HEADS[given.type].includes(given.D),
+): Generator<Problem> {
+  const { D } = given;
   const forward = [...attentionVariants(adapter, 'attention_forward', D).values()];
   const cases = attentionCases({ ...given, rescale: Math.min(...forward.map(rowsAtATime)) });
   for (const [kernel, one] of Object.entries(cases) as [AttentionKernel, Case][]) {
     const variants = [...attentionVariants(adapter, kernel, D)].filter(([name], i) => i === 0 || isRun(name));
-    yield {
-      ...one,
-      variants: variants.map(([name, attention]) => ({ name, table: new VariantTable(adapter, {}, { attention }) })),
-    };
+    yield { ...one, variants: tablesOf(adapter, variants) };
   }
 }
 
-/** What is rounded to f16 on the way has bounds of its own; drivers take seconds to compile these. */
-function* onMatrices({ adapter, quick }: Scope, attentions: ReadonlyMap<string, MatrixAttention>): Generator<Problem> {
-  const variants = [...attentions].map(([name, attention]) => ({
-    name,
-    table: new VariantTable(adapter, {}, { attention }),
-  }));
-  if (variants.length === 0) return;
-  const rescale = Math.min(...[...attentions.values()].map(({ rows }) => rows));
+function* onMatrices(scope: Scope, attentions: ReadonlyMap<string, MatrixAttention>): Generator<Problem> {
+  const { quick } = scope;
   const D = quick ? QUICK_HEAD : SMALL_HEAD.f16;
-  const posed = [
+  yield* casesOnMatrices(scope, attentions, [
     { ...SMALL, D },
     ...(quick ? [] : [...ADVERSARIAL.map(inputClass => ({ ...SMALL, D, inputClass })), { ...SMALL, D: 10 }]),
     ...(quick ? QUICK_LONG : longAttentionSizes).map(sizes => ({ ...sizes, D })),
-  ];
+  ]);
+}
+
+/** What is rounded to f16 on the way has bounds of its own; drivers take seconds to compile these. */
+function* casesOnMatrices(
+  { adapter }: Scope,
+  attentions: ReadonlyMap<string, MatrixAttention>,
+  posed: readonly Omit<AttentionCase, 'type'>[],
+): Generator<Problem> {
+  if (attentions.size === 0) return;
+  const rescale = Math.min(...[...attentions.values()].map(({ rows }) => rows));
   for (const given of posed) {
     const cases = attentionCases({ ...given, type: 'f16', rescale, halves: true });
-    for (const one of Object.values(cases)) yield { ...one, variants };
+    for (const one of Object.values(cases)) yield { ...one, variants: tablesOf(adapter, attentions) };
   }
 }
 
@@ -95,10 +152,7 @@ export function* branchProblems(scope: Scope): Generator<Problem> {
   const sizes = { H: 4, KV: 2, D: 12 };
   const found = [...attentionVariants(scope.adapter, 'attention_forward', sizes.D)];
   const rescale = Math.min(...found.map(([, variant]) => rowsAtATime(variant)));
-  const variants = found.map(([name, attention]) => ({
-    name,
-    table: new VariantTable(scope.adapter, {}, { attention }),
-  }));
+  const variants = tablesOf(scope.adapter, found);
   for (const type of storedTypes(scope)) {
     for (const tree of scope.quick ? TREES.slice(0, 1) : TREES) {
       for (const inputClass of ['uniform', 'near ties'] as const) {

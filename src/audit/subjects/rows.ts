@@ -87,6 +87,8 @@ export function* ropeCases(scope: Scope): Generator<Case> {
       for (const inverse of [false, true]) yield ropeCase({ ...sizes, type, inverse });
     }
     for (const inputClass of NOT_SUMMED) yield ropeCase({ ...ropeSizes[1]!, type, inputClass });
+    const inDocuments = { ...ropeSizes[3]!, type, documents: [1, 40, 3, 57] };
+    for (const inverse of [false, true]) yield ropeCase({ ...inDocuments, inverse });
   }
 }
 

@@ -38,6 +38,7 @@ function addLoss(group: Command): void {
     .optionsGroup('Computing:')
     .option('--context-length <tokens>', 'tokens of a sequence', wholeNumber(1), 128)
     .option('--batch <sequences>', 'sequences that run at once', wholeNumber(1), 8)
+    .option('--document-mask', 'attention within documents alone, as a run with documentMask is evaluated')
     .addOption(precisionOption())
     .addOption(adapterOption());
   addVerifyOption(command);

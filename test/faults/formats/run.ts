@@ -86,6 +86,7 @@ const RESOLVED: ResolvedRun = {
   sources: [{ name: 'fr', path: 'data/fr', weight: 1, stages: STAGES, trainTokens: 1000 }],
   heldOut: { fr: 'data/fr' },
   weighted: true,
+  documentEnd: 0,
   tokenizer: 'abc',
   tokens: 1000,
   steps: 10,
