@@ -1,29 +1,18 @@
 /** The shipped kernels on the real compilers of GPUs: all compile, and none keeps registers in memory. */
-import { spawnSync } from 'node:child_process';
-import { join } from 'node:path';
-import { expect, test } from 'vitest';
+import { expect } from 'vitest';
 import { type CompiledKernels, compileKernels } from '../../src/compile/compile.js';
 import { spilling } from '../../src/compile/table.js';
-import { packageRoot } from '../../src/files.js';
 import type { RunFields } from '../../src/run/config.js';
+import { testWithCompilers } from '../support/gpu-compilers.js';
 
 const GPUS = ['navi21', 'navi31', 'gfx1201', 'tu102', 'ga102', 'm1'];
 const HEAD_SIZES = [32, 64, 80, 96, 128];
 /**
  * NVIDIA's compiler prints a shader after each of its passes, a megabyte or more of it, which takes several times as
- * long as compiling. So it says of attention what it makes of it, and of the rest whether it takes it.
+ * long as compiling. So it says of attention here what it makes of it, and of the rest in copies.gpu.ts; of these
+ * shapes it says whether it takes them.
  */
 const printsMuch = (gpu: string) => ['tu102', 'ga102'].includes(gpu);
-
-/** Fetches and unpacks the compilers, once. */
-const unpacked = spawnSync('bash', [join(packageRoot, 'tools/gpu-compilers.sh'), GPUS[0]!, '--version'], {
-  encoding: 'utf8',
-  timeout: 600_000,
-});
-if (unpacked.status !== 0) {
-  process.stderr.write(`skipped: the compilers of GPUs cannot be had here: ${unpacked.stderr.trim()}\n`);
-}
-const testWithCompilers = test.skipIf(unpacked.status !== 0);
 
 const BATCH = { contextLength: 128, batchTokens: 256, microBatch: 2, vocabSize: 512 };
 const whole: RunFields = { ...BATCH, preset: 'small', numHiddenLayers: 1 };
