@@ -83,7 +83,7 @@ export const longAttentionSizes: readonly AttentionSizes[] = attention(
  * over.
  */
 export const documentSizes: readonly (AttentionSizes & { readonly documents: readonly number[] })[] = [
-  { B: 2, T: 70, H: 4, KV: 2, D: 8, documents: [1, 1, 3, 2, 17, 1, 40] },
+  { B: 3, T: 70, H: 4, KV: 2, D: 8, documents: [1, 1, 3, 2, 17, 1, 40] },
   { B: 1, T: 131, H: 3, KV: 1, D: 24, documents: [65, 1, 31, 34] },
   { B: 2, T: 33, H: 2, KV: 1, D: 16, documents: [33] },
   { B: 1, T: 1100, H: 3, KV: 1, D: 8, documents: [600, 213, 287] },
