@@ -12,6 +12,7 @@ import { dryRun } from '../../src/run/dry-run.js';
 import { evaluationShape } from '../../src/run/evaluations.js';
 import { readRunConfig } from '../../src/run/folder.js';
 import { resumeRun } from '../../src/run/run.js';
+import { runCommand } from '../support/command.js';
 import { useDevice } from '../support/gpu.js';
 import { expectSameCheckpoint, useSmallRuns } from '../support/small-runs.js';
 import { sampleText } from '../support/text.js';
@@ -51,6 +52,21 @@ test('a run records the id that ends a document, and is evaluated with the mask'
   };
   expect(await lossOf(resolved.documentEnd)).toBe(heldOut.short!.loss);
   expect(await lossOf(undefined)).not.toBe(heldOut.short!.loss);
+
+  const command = ['eval', 'loss', '--model', lastCheckpoint('masked'), '--data', `short=${data('short')}`];
+  const evaluated = async (...flags: string[]) => {
+    const { status, stdout, stderr } = await runCommand(root, [
+      ...command,
+      '--context-length',
+      '32',
+      '--json',
+      ...flags,
+    ]);
+    expect(status, stderr).toBe(0);
+    return (JSON.parse(stdout) as { losses: { short: { loss: number } } }).losses.short.loss;
+  };
+  expect(await evaluated('--document-mask')).toBeCloseTo(heldOut.short!.loss, 6);
+  expect(Math.abs((await evaluated()) - heldOut.short!.loss)).toBeGreaterThan(1e-5);
 });
 
 test('it goes on to the same bits', async () => {
