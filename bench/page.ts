@@ -8,6 +8,7 @@ import {
   contentsHtml,
   escapeHtml,
   figure,
+  footerHtml,
   type Section,
   scrolled,
   sectionsHtml,
@@ -43,7 +44,7 @@ dt { color: var(--faint); } dd { margin: 0; overflow-wrap: anywhere; }
 figure h3 { margin: .2rem 0 .4rem; }
 `;
 
-export function benchmarkPage(result: BenchmarkResult): string {
+export function benchmarkPage(result: BenchmarkResult, made?: string): string {
   const { machine, gpu, peers, steps, bars } = result;
   const title = `Benchmark on ${machine.adapter.name}`;
   const warning = softwareNote(result);
@@ -73,7 +74,7 @@ ${warning ? `<p class="warning">${escapeHtml(warning)}</p>` : ''}
 ${contentsHtml(sections)}
 ${sectionsHtml(sections)}
 ${result.skipped.map(reason => `<p class="note">Skipped: ${escapeHtml(reason)}</p>`).join('\n')}
-<p class="note">Every result was compared with float64, and every peer's losses with ours, before anything was timed. Times are medians of samples from interleaved rounds; IQR is the distance of the quartiles over the median.</p>
+<p class="note">Every result was compared with float64, and every peer's losses with ours, before anything was timed. Times are medians of samples from interleaved rounds; IQR is the distance of the quartiles over the median.</p>${footerHtml(made)}
 </body>
 </html>
 `;

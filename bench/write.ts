@@ -15,10 +15,10 @@ export function checkResultPlace(out: string): void {
   for (const file of Object.values(filesOf(out))) checkFilePlace(file);
 }
 
-/** Writes the result as JSON and as a page. @returns the paths. */
-export function writeResult(out: string, result: BenchmarkResult): string[] {
+/** Writes the result as JSON and as a page, which ends with `made`: when and by what it was made. @returns the paths. */
+export function writeResult(out: string, result: BenchmarkResult, made?: string): string[] {
   const { json, page } = filesOf(out);
   writeFileWhole(json, `${JSON.stringify(result, null, 1)}\n`);
-  writeFileWhole(page, benchmarkPage(result));
+  writeFileWhole(page, benchmarkPage(result, made));
   return [json, page];
 }

@@ -79,7 +79,8 @@ export async function bench(terminal: Terminal, options: BenchOptions, names: st
   for (const reason of result.skipped) terminal.print(`skipped: ${reason}`);
   const note = softwareNote(result);
   if (note) terminal.print(note);
-  if (out) for (const file of writeResult(out, result)) terminal.print(`written: ${file}`);
+  const made = madeBy(['bench', ...names, ...(options.size ? ['--size', ...options.size] : [])].join(' '));
+  if (out) for (const file of writeResult(out, result, made)) terminal.print(`written: ${file}`);
   return { ...result };
 }
 
@@ -92,6 +93,7 @@ async function benchGpu(terminal: Terminal, options: BenchOptions): Promise<Comm
   if (out.endsWith('.json')) throw new UserError(`'${out}': 'gpu' writes several files; --out names their folder`);
   checkResultPlace(out);
   const torch = torchWithCuda();
+  const made = madeBy(`bench gpu --out ${out}`);
   let progress: Progress | undefined;
   const result = await gpuBenchmark({
     adapter,
@@ -106,8 +108,8 @@ async function benchGpu(terminal: Terminal, options: BenchOptions): Promise<Comm
       progress ??= terminal.progress('bench gpu', total, 'parts');
       progress.update(done, details);
     },
-    onAudit: found => writeAudit(join(out, 'audit'), found, madeBy(`bench gpu --out ${out}`)),
-    onPart: found => writeResult(out, found),
+    onAudit: found => writeAudit(join(out, 'audit'), found, made),
+    onPart: found => writeResult(out, found, made),
   }).finally(() => progress?.stop());
   const gpu = result.gpu!;
   terminal.print(textTable(PART_HEAD, partRows(gpu)));

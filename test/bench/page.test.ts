@@ -78,6 +78,7 @@ test('a result is written as JSON and as a page, into a folder or as a named fil
   expect(writeResult(join(folder, 'a'), result)).toEqual(
     ['json', 'html'].map(end => join(folder, 'a', `benchmark.${end}`)),
   );
-  const [json] = writeResult(join(folder, 'b.json'), result);
+  const [json] = writeResult(join(folder, 'b.json'), result, 'Made by babelgrad bench step');
+  expect(readFileSync(join(folder, 'b.html'), 'utf8')).toContain('Made by babelgrad bench step</footer>');
   expect(JSON.parse(readFileSync(json!, 'utf8'))).toEqual(JSON.parse(JSON.stringify(result)));
 });
