@@ -15,7 +15,7 @@ export function checkResultPlace(out: string): void {
   for (const file of Object.values(filesOf(out))) checkFilePlace(file);
 }
 
-/** Writes the result as JSON and as a page, which ends with `made`: when and by what it was made. @returns the paths. */
+/** Writes the result as JSON and as a page, at whose end stands `made`: when and by what. @returns the paths. */
 export function writeResult(out: string, result: BenchmarkResult, made?: string): string[] {
   const { json, page } = filesOf(out);
   writeFileWhole(json, `${JSON.stringify(result, null, 1)}\n`);
