@@ -106,14 +106,17 @@ export type { Memory } from './gpu/memory.js';
 export type { Clear, Command, Copy, Dispatch, Pipeline } from './gpu/program.js';
 export type { DispatchTime, HostSpan, Timeline } from './gpu/timeline.js';
 export type {
+  AttentionSizes,
   AttentionVariant,
   MatrixAttention,
   RegisterAttention,
   TiledAttention,
 } from './kernels/attention-variant.js';
 export { callOf, type KernelArguments, type KernelCall, type Operand } from './kernels/call.js';
+export { IGNORED_TARGET } from './kernels/cross-entropy.js';
 export { ELEMENT_TYPES, type ElementType } from './kernels/element-type.js';
 export type { MatmulVariant, MatrixShape } from './kernels/matmul-variant.js';
+export type { RopeSizes } from './kernels/rope.js';
 export type { ElementVariant, RowVariant } from './kernels/row-variant.js';
 export type { Constants } from './kernels/source.js';
 export type { BatchOptions } from './model/batch.js';
@@ -140,7 +143,15 @@ export {
   WEIGHT_TYPES,
   type WeightType,
 } from './model/tensors.js';
-export type { RopeScaling } from './ops/rope.js';
+export { attention } from './ops/attention.js';
+export { addBias } from './ops/bias.js';
+export { embedding, groupRowsById, type TokenRows } from './ops/embedding.js';
+export { type HeadGradient, headLoss } from './ops/head-loss.js';
+export { type LinearOptions, linear } from './ops/linear.js';
+export { rmsnorm } from './ops/rmsnorm.js';
+export { type RopeScaling, rope, ropeTable } from './ops/rope.js';
+export { addSum } from './ops/sum.js';
+export { swigluLinear } from './ops/swiglu.js';
 export { ADAMW_DEFAULTS, type OptimizerSettings, type StepHealth } from './optim/adamw.js';
 export type { CodedMoments, Moments } from './optim/moment-codes.js';
 export { learningRateAt, type ScheduleSettings } from './optim/schedule.js';

@@ -33,6 +33,15 @@ test("docs/own-op.mjs finds its op's gradient in central differences", async () 
   expect(distance).toBeLessThan(1e-4);
 });
 
+test("docs/own-loss.mjs finds a loss's gradients in central differences", async () => {
+  const printed = await run('docs/own-loss.mjs');
+  const [, most, distance] = /up to ([\d.]+), are within ([\d.e+-]+) of/.exec(printed)!.map(Number);
+  // rounding of a loss of 4, some times 2^-22, over the 2^-7 between both points
+  expect(distance).toBeGreaterThan(0);
+  expect(distance).toBeLessThan(1e-3);
+  expect(most).toBeGreaterThan(0.1);
+});
+
 test('docs/models.md says which public models train where as a dry run does', async () => {
   for (const weightType of ['f32', 'bf16']) {
     const table = (await run('tools/what-fits.mjs', packageRoot, [weightType])).trim();
