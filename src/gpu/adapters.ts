@@ -1,5 +1,5 @@
 /** The adapters of this machine. */
-import { messageOf } from '../errors.js';
+import { messageOf, UserError } from '../errors.js';
 import { nativeError } from '../natives.js';
 import { withoutWarnings } from './dawn-warnings.js';
 import { orderFor, type Variables, withVariables } from './device-order.js';
@@ -146,6 +146,7 @@ async function adapterNames(checked: boolean): Promise<string[]> {
     await requestAdapter(checked, ABSENT_NAME);
     return [];
   } catch (error) {
+    if (error instanceof UserError) throw error; // without Dawn nobody was asked
     return [...messageOf(error).matchAll(/ \* backend: '[^']*', name: '(.*)'$/gm)].map(match => match[1]!);
   }
 }

@@ -29,7 +29,7 @@ test.each([
 
 test('where the adapter would refuse the run, or cannot be timed, the time is not known', async () => {
   expect(await measureRun(planned({}, ['a buffer']), config)).toEqual({ missing: 'this adapter would refuse the run' });
-  const gone = { ...planned(), adapter: { ...adapter, name: 'an adapter that was taken out' } };
+  const gone = { ...planned(), adapter: { ...adapter, number: 99, name: 'an adapter that was taken out' } };
   expect(await measureRun(gone, config)).toEqual({
     missing: expect.stringMatching(/^this adapter could not be timed: no adapter matches/) as string,
   });
