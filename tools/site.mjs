@@ -1,16 +1,21 @@
 // Makes the documentation's site: README, docs and the reference of the TypeScript interface as pages with a search,
 // and llms.txt (https://llmstxt.org), which names them for programs, with the pages as they were written.
 //
-//   node tools/site.mjs [OUT]     into site/, or OUT; what was there is replaced
-import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+//   node tools/site.mjs [OUT]     into site/, or OUT; a site that is there is replaced
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { Application, Converter, ReflectionKind, TSConfigReader, TypeDocReader } from 'typedoc';
 import { pages, readLinks } from './docs/links.mjs';
 
 const root = resolve(import.meta.dirname, '..');
 const out = resolve(process.argv[2] ?? join(root, 'site'));
+if (existsSync(out) && readdirSync(out).length > 0 && !existsSync(join(out, 'llms.txt'))) {
+  console.error(`'${out}' holds something, and no site; name another folder`);
+  process.exit(2);
+}
 const textOf = page => readFileSync(join(root, page), 'utf8');
-const titleOf = page => /^# (.*)$/m.exec(textOf(page))?.[1] ?? page;
+const headingIn = text => /^# (.*)$/m.exec(text)?.[1];
+const titleOf = page => headingIn(textOf(page)) ?? page;
 
 /** Returns what a page begins with, without its links: a sentence, or two where the first is short. */
 function summaryOf(page) {
@@ -62,7 +67,7 @@ const app = await Application.bootstrap(
 );
 // a page is called by its heading, not by its file
 app.converter.on(Converter.EVENT_CREATE_DOCUMENT, (_, document) => {
-  document.name = /^# (.*)$/m.exec(document.content[0]?.text ?? '')?.[1] ?? document.name;
+  document.name = headingIn(document.content[0]?.text ?? '') ?? document.name;
 });
 const project = await app.convert();
 if (project) {

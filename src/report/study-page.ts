@@ -1,7 +1,6 @@
 /** The page of a study: findings, figures and tables. While a part has nothing to show, it says what it waits for. */
-
 import type { Figure } from './figure.js';
-import { contentsHtml, escapeHtml, footerHtml, htmlPage, type Section, sectionsHtml, table } from './page.js';
+import { contentsHtml, escapeHtml, footerHtml, htmlPage, type Section, scrolled, sectionsHtml, table } from './page.js';
 import { contourFigures } from './study-contours.js';
 import { languageFigures, lossComputeFigures, transferFigures } from './study-figures.js';
 import { studyFindings } from './study-findings.js';
@@ -152,11 +151,10 @@ function sourceEndsPart(view: StudyView): string {
 const list = (items: readonly string[]): string =>
   items.length > 0 ? `<ul class="note">${items.map(item => `<li>${escapeHtml(item)}</li>`).join('')}</ul>` : '';
 
-const scroll = ({ head, rows }: TextTable): string =>
-  `<div class="scroll" tabindex="0">${table(
-    head,
-    rows.map(row => row.map(escapeHtml)),
-  )}</div>`;
+const scroll = ({ head, rows }: TextTable): string => {
+  const cells = rows.map(row => row.map(escapeHtml));
+  return scrolled(table(head, cells), `Table of ${head.join(', ')}`);
+};
 
 function fitsPart({ fits }: StudyView): string {
   const parts = fits.map(languageFits => {

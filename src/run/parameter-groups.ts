@@ -91,17 +91,19 @@ function keptRowsOf(newRows: number | true, source: Origin | undefined, where: s
   );
 }
 
+const treatmentsIn = ({ model, optimizer: { weightDecay }, parameterGroups, freezeBodySteps }: Trained) =>
+  treatmentsOf(model, { weightDecay, parameterGroups, frozenSteps: freezeBodySteps });
+
 /** Returns the groups of a model's parameters of which a run trains any. @throws UserError where rules don't fit. */
 export function trainedGroups(run: Trained): ParameterGroup[] {
-  const treatments = treatmentsOf(run.model, { ...run, ...run.optimizer, frozenSteps: run.freezeBodySteps });
+  const treatments = treatmentsIn(run);
   return groupsOf(run.model).filter(({ name }) => !treatments.get(name)!.frozen);
 }
 
 /** Says how many parameters a run trains, and from when on, where those are not all from the start. */
 export function parameterNotes(run: Trained & { readonly parameters: { readonly total: number } }): string[] {
   if (!run.parameterGroups) return [];
-  const { weightDecay } = run.optimizer;
-  const treatments = treatmentsOf(run.model, { weightDecay, parameterGroups: run.parameterGroups });
+  const treatments = treatmentsIn(run);
   const counts = new Map<number, number>();
   for (const { name, shape } of groupsOf(run.model)) {
     const { frozen, frozenSteps, kept } = treatments.get(name)!;
