@@ -1,5 +1,4 @@
 /** The benchmark's page: self-contained HTML, its plots drawn without a browser. */
-
 import { showLanes } from '../src/gpu/adapters.js';
 import { median } from '../src/median.js';
 import { short } from '../src/report/numbers.js';

@@ -1,5 +1,4 @@
 /** What a benchmark finds: the shape of its JSON file. */
-
 import type { Precision } from '../src/model/tensors.js';
 import type { EngineInfo } from './engines/protocol.js';
 import type { Peak } from './gpu/peaks.js';

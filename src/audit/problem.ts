@@ -1,5 +1,4 @@
 /** The problems that are posed to the kernels of an adapter: cases, and the variants that are to run each. */
-
 import type { Case, Problem, Variant } from '../cases/case.js';
 import type { AdapterDescription } from '../gpu/adapters.js';
 import { defaultLanes } from '../kernels/lanes.js';

@@ -3,7 +3,6 @@
  * operands lie between guard words, outputs and workgroup memory are filled with a NaN of a known pattern before each
  * run.
  */
-
 import { bfloatsOf } from '../bfloat.js';
 import type { BufferUsage, DeviceBuffer } from '../gpu/buffer.js';
 import type { Device } from '../gpu/device.js';

@@ -1,5 +1,4 @@
 /** Biases, and their gradient: sums over rows. */
-
 import { addBias } from '../kernels/add-bias.js';
 import type { RowSizes } from '../kernels/row-variant.js';
 import { columnSumParts, columnSums } from '../kernels/sum-rows.js';

@@ -4,7 +4,6 @@
  * Audit, tests, tuner and benchmark take it from here. It needs no device, and makes no value before it is asked for
  * one.
  */
-
 import type { KernelCall, Operand } from '../kernels/call.js';
 import type { ElementType } from '../kernels/element-type.js';
 import type { VariantTable } from '../kernels/variants.js';

@@ -1,5 +1,4 @@
 /** Cross-entropy with its gradient, and with hits. */
-
 import { crossEntropy, IGNORED_TARGET } from '../kernels/cross-entropy.js';
 import type { RowSizes } from '../kernels/row-variant.js';
 import { crossEntropyBounds, storedBound } from '../numerics/bounds.js';

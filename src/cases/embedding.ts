@@ -1,5 +1,4 @@
 /** Rows of a table by id, and the sum of gradients back into it. */
-
 import { embeddingBackward, embeddingForward } from '../kernels/embedding.js';
 import type { RowSizes } from '../kernels/row-variant.js';
 import { columnSumBound, flushedValues } from '../numerics/bounds.js';

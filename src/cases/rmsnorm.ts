@@ -1,5 +1,4 @@
 /** RMSNorm: forward, and its gradients for the input and for the weight. */
-
 import { rmsnormBackward, rmsnormForward, rmsnormParts } from '../kernels/rmsnorm.js';
 import type { RowSizes } from '../kernels/row-variant.js';
 import { rmsnormBound, rmsnormInputBound, rmsnormWeightBound, rstdBound, storedBound } from '../numerics/bounds.js';

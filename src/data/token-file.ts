@@ -1,5 +1,4 @@
 /** Files of token ids, u16 or u32 by the size of the vocabulary (little-endian, as every machine that Node runs on). */
-
 import { closeSync, readSync } from 'node:fs';
 import type { OutputFile } from '../durable.js';
 import { openRegularFile } from '../input-files.js';

@@ -1,5 +1,4 @@
 /** Plots of runs as SVG, drawn by Observable Plot into linkedom's document, without a browser. */
-
 import * as Plot from '@observablehq/plot';
 import { parseHTML } from 'linkedom';
 import { mean } from '../mean.js';

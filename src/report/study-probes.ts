@@ -1,5 +1,4 @@
 /** A study's figures of probes: how copying and induction go along runs, beside the loss. */
-
 import { type Figure, fileName } from './figure.js';
 import { percent, short } from './numbers.js';
 import { NOUNS } from './probes.js';

@@ -1,5 +1,4 @@
 /** The first screen of a study's page: how far it is, and each finding with its verdict, numbers and a small figure. */
-
 import type { Figure } from './figure.js';
 import { escapeHtml } from './page.js';
 import { studyFindings } from './study-findings.js';

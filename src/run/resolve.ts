@@ -1,5 +1,4 @@
 /** Resolves a configuration into a run in which every number is fixed: the config.json of a run's folder. */
-
 import { basename } from 'node:path';
 import { z } from 'zod';
 import { type Origin, originSchema } from '../checkpoint/training-record.js';

@@ -1,5 +1,4 @@
 /** The token folders of a run: the data that it is trained and evaluated on. */
-
 import { notesOfChecksums } from '../checkpoint/whole.js';
 import { damageOf } from '../checksums.js';
 import type { DocumentMarks } from '../data/document-marks.js';

@@ -2,7 +2,6 @@
  * The lowest loss that compute buys: L = k · C^−c, fitted to the lower envelope of the points (Zheng et al. 2024, after
  * Kaplan et al. 2020, arXiv 2001.08361). It does not say how to split the compute.
  */
-
 import { UserError } from '../errors.js';
 import { mean } from '../mean.js';
 import { Random } from '../random.js';

@@ -1,7 +1,6 @@
 /**
  * Whether the points can answer: the Hessian of a fit at its optimum, and what to add where it is (nearly) singular.
  */
-
 import { SVD } from 'ml-matrix';
 import { mean } from '../mean.js';
 import { median } from '../median.js';

@@ -1,5 +1,4 @@
 /** Replay in a study: its accounts, and the stages of one that changes along a run. */
-
 import { z } from 'zod';
 import { faultOfStages, meanShares, type WeightStage } from '../data/shares.js';
 import { percent } from '../report/numbers.js';

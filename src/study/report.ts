@@ -1,5 +1,4 @@
 /** The report of a study: its page, its figures, and the files that they come from. */
-
 import { type Figure, fileName } from '../report/figure.js';
 import { pngOf, standaloneSvg } from '../report/picture.js';
 import { pageOfStudy, partsOf, type StudyParts } from '../report/study-page.js';

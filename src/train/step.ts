@@ -2,7 +2,6 @@
  * A training step: micro-batches of forward and backward with gradients accumulated, then clipping and AdamW. It is one
  * program that was traced, planned and bound once. A step encodes and submits; it waits for nothing.
  */
-
 import { type Plan, plan } from '../autograd/plan.js';
 import { UserError } from '../errors.js';
 import type { Command } from '../gpu/program.js';

@@ -1,5 +1,4 @@
 /** Attention through the graph that training uses, both passes; and tiles that no adapter takes by default. */
-
 import { describe, expect, test } from 'vitest';
 import { storedTypes } from '../../src/audit/problem.js';
 import { Graph } from '../../src/autograd/graph.js';

@@ -1,7 +1,6 @@
 /**
  * Matrix products in windows of a binding, matrices of shapes that other adapters have, and what is taken by default.
  */
-
 import { describe, expect, test } from 'vitest';
 import { fewRowsVariants, matmulVariants } from '../../src/audit/variants.js';
 import { type DType, rangeOf } from '../../src/autograd/tensor.js';

@@ -1,5 +1,4 @@
 /** Attention, its gradient, attention over branches and over the cache: which sizes, classes and variants are posed. */
-
 import { type AttentionCase, attentionCases } from '../../cases/attention.js';
 import { branchesCase } from '../../cases/branches.js';
 import { attentionCachedCase, type CacheCase, cacheWriteCase } from '../../cases/cache.js';

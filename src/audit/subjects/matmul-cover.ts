@@ -3,7 +3,6 @@
  * epilogue, and how the stored rows divide into vectors: for every variant all of them would take minutes to compile.
  * What the adapter runs by default takes all; of every other variant each pair of these factors is met.
  */
-
 import type { Variant } from '../../cases/case.js';
 import { EPILOGUES, type Epilogue, MATMUL_TYPES, type MatmulCase, type MatmulTypes } from '../../cases/matmul.js';
 import type { AdapterDescription } from '../../gpu/adapters.js';

@@ -2,7 +2,6 @@
  * Products of a few rows with weights, as a step of generation has them: the kernel that hardware takes for them, on
  * every adapter, beside what the adapter takes. All types, each epilogue, sizes of real models.
  */
-
 import type { Problem, Variant } from '../../cases/case.js';
 import { EPILOGUES, type MatmulCase, matmulCase, matmulSwigluCase } from '../../cases/matmul.js';
 import { fewRowsSizes, type ProductSizes } from '../../cases/sizes.js';

@@ -1,5 +1,4 @@
 /** Matrix products: every form and type, each epilogue, along every tile edge, and sums of up to 65,536 terms. */
-
 import type { Problem } from '../../cases/case.js';
 import { type MatmulTypes, matmulCase, matmulSwigluCase } from '../../cases/matmul.js';
 import { matmulSizes, type ProductSizes, sumLengths } from '../../cases/sizes.js';

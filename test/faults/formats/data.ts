@@ -1,5 +1,4 @@
 /** Texts, questions, and a data set of tokens. */
-
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';

@@ -1,5 +1,4 @@
 /** Files of a run. */
-
 import { join } from 'node:path';
 import { readRunHealth } from '../../../src/audit/run-health.js';
 import { originOf, readTrainingRecord } from '../../../src/checkpoint/training-record.js';
