@@ -85,8 +85,8 @@ test('jobs run at once, and a CPT run still waits for its source', async () => {
 
 test('two processes share a study without running anything twice', async () => {
   const plan = planIn('shared');
-  const one = diary();
-  const other = diary();
+  const one = diary({ stepMs: 50 }); // longer than it takes the other to look for a run of its own
+  const other = diary({ stepMs: 50 });
   const summaries = await Promise.all([one, other].map(({ execute }) => runStudy(plan, { execute })));
   expect(summaries.map(({ status }) => status)).toEqual(['done', 'done']);
   expect([...one.started, ...other.started].sort()).toEqual(plan.runs.map(({ name }) => name).sort());
