@@ -4,21 +4,25 @@
 //   node tools/help-text.mjs --out runs/text --languages hi,km   Hindi and Khmer, whose letters have marks
 //   node tools/help-text.mjs --out runs/long --all               en, de, fr, ru and zh: 18, 14, 13, 8 and 3.6 million
 //                                                                characters, in about ten minutes
+//   node tools/help-text.mjs --out runs/long --all --catalogues  the same with programs' messages: 24, 19, 17, 14 and
+//                                                                5.5 million characters
 //   node tools/help-text.mjs --out src/demo/text --languages en,fr --characters 2300000 --gzip    the project's sample
 //
 // By default it is the LibreOffice help (MPL-2.0): the paragraphs of the pages that all the languages have, so that the
 // files are largely translations of each other. --all adds the GIMP's help, manual pages, GNOME's and KiCad's user
 // documents and Debian's handbooks, in whatever each language has of them; licences/ then has their licences.
+// --catalogues adds to these what programs say, out of their message catalogues.
 //
-// Needs apt-get and dpkg-deb (Debian and relatives) and downloads 3 MB a language, with --all about 450 MB; where
-// they are not to be had it says so and writes nothing.
+// Needs apt-get and dpkg-deb (Debian and relatives) and downloads 3 MB a language, with --all about 450 MB, with
+// --catalogues 150 MB more; where they are not to be had it says so and writes nothing.
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { gunzipSync, gzipSync } from 'node:zlib';
+import { cataloguePages } from './help-text/catalogues.mjs';
 import { licenceOf, unpackPackage } from './help-text/debian.mjs';
-import { LANGUAGES, LIBREOFFICE, OTHERS } from './help-text/sources.mjs';
+import { CATALOGUES, CODES, LANGUAGES, LIBREOFFICE, OTHERS } from './help-text/sources.mjs';
 
 const USUAL = 'en,fr,ru,zh';
 /** Documents are pages of more characters than this. */
@@ -29,6 +33,7 @@ const { values } = parseArgs({
     out: { type: 'string' },
     languages: { type: 'string' },
     all: { type: 'boolean', default: false },
+    catalogues: { type: 'boolean', default: false },
     characters: { type: 'string', default: 'Infinity' },
     gzip: { type: 'boolean', default: false },
   },
@@ -36,9 +41,11 @@ const { values } = parseArgs({
 const known = values.all ? LANGUAGES : Object.keys(LIBREOFFICE.packages);
 const languages = (values.languages ?? (values.all ? LANGUAGES.join() : USUAL)).split(',');
 const unknown = languages.find(language => !known.includes(language));
-if (values.out === undefined || unknown !== undefined || !(Number(values.characters) > 0)) {
-  const reason = unknown === undefined ? '' : `no language '${unknown}'; there are ${known.join(', ')}\n`;
-  const options = '[--languages en,fr] [--all] [--characters N] [--gzip]';
+const isAlone = values.catalogues && !values.all;
+if (values.out === undefined || unknown !== undefined || isAlone || !(Number(values.characters) > 0)) {
+  const needsAll = isAlone ? '--catalogues adds to --all, and needs it\n' : '';
+  const reason = unknown === undefined ? needsAll : `no language '${unknown}'; there are ${known.join(', ')}\n`;
+  const options = '[--languages en,fr] [--all [--catalogues]] [--characters N] [--gzip]';
   console.error(`${reason}usage: node tools/help-text.mjs --out FOLDER ${options}`);
   process.exit(2);
 }
@@ -122,8 +129,8 @@ ${packages
   .join('\n')}
 
 One JSON line is one page (\`id\`, its package and path; \`text\`, its paragraphs). Markup, navigation, lines met before
-in the same language, and lines that the English text has too, were dropped. \`tools/help-text.mjs --all\` made these
-files.
+in the same language, and lines that the English text has too, were dropped. \`tools/help-text.mjs ${values.catalogues ? '--all --catalogues' : '--all'}\`
+made these files.
 `;
 
 /** Downloads a package, or ends with the reason. @returns its version */
@@ -178,6 +185,9 @@ function writeAll(root) {
       pages: () => libreOffice(root, language),
     })),
     ...OTHERS.map(source => ({ ...source, pages: () => pagesOf(root, source) })),
+    ...(values.catalogues ? CATALOGUES : []).flatMap(name =>
+      LANGUAGES.map(language => ({ name, language, pages: () => cataloguePages(root, name, language, CODES) })),
+    ),
   ].filter(({ language }) => languages.includes(language));
   const versions = new Map();
   for (const { name } of sources) if (!versions.has(name)) versions.set(name, fetchPackage(root, name));

@@ -1,4 +1,4 @@
-// Where the text comes from: Debian's packages of help, handbooks and manual pages, by language.
+// Where the text comes from: Debian's packages of help, handbooks, manual pages and message catalogues, by language.
 import { htmlPage, libreOfficePage, mallardPage, manualPage } from './readers.mjs';
 
 /** The parallel pages that the text is by default. */
@@ -17,7 +17,7 @@ export const LIBREOFFICE = {
 };
 
 /** How folders and file names call a language. */
-const CODES = {
+export const CODES = {
   en: ['en', 'en-US', 'en_US', 'en-us', 'C'],
   fr: ['fr', 'fr-FR', 'fr_FR'],
   de: ['de', 'de-DE', 'de_DE'],
@@ -111,4 +111,28 @@ export const OTHERS = [
   ...shared('page', 'gnome-user-docs'),
   ...shared('html', 'debian-handbook'),
   ...shared('html', 'installation-guide-amd64'),
+];
+
+/** Packages with message catalogues in all languages but English. */
+export const CATALOGUES = [
+  'audacity-data',
+  'bash',
+  'binutils-common',
+  'cataclysm-dda-data',
+  'coreutils',
+  'darktable',
+  'digikam-data',
+  'evolution-common',
+  'freeciv-data',
+  'gimp-data',
+  'git',
+  'gnucash-common',
+  'gnumeric-common',
+  'gramps',
+  'inkscape',
+  'kmymoney-common',
+  'libvirt-l10n',
+  'postgresql-15',
+  'util-linux-locales',
+  'vlc-l10n',
 ];
