@@ -4,7 +4,8 @@
  */
 import { UserError } from '../src/errors.js';
 import type { AdapterDescription } from '../src/gpu/adapters.js';
-import { type Device, openDevice } from '../src/gpu/device.js';
+import type { Device } from '../src/gpu/device.js';
+import { openDevice } from '../src/gpu/open-device.js';
 import { median } from '../src/median.js';
 import type { MakeWork, Selection } from './catalogue.js';
 import { engines } from './engines/engines.js';

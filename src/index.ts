@@ -101,8 +101,9 @@ export { type AdapterDescription, type LiveAdapter, listAdapters, type SubgroupM
 export type { BufferRange, BufferUsage, DeviceBuffer } from './gpu/buffer.js';
 export { type AdapterChoice, chooseAdapter } from './gpu/choose-adapter.js';
 export type { LineOrigin } from './gpu/compile.js';
-export { type Counters, Device, type DeviceOptions, openDevice } from './gpu/device.js';
+export { type Counters, Device } from './gpu/device.js';
 export type { Memory } from './gpu/memory.js';
+export { type DeviceOptions, openDevice } from './gpu/open-device.js';
 export type { Clear, Command, Copy, Dispatch, Pipeline } from './gpu/program.js';
 export type { DispatchTime, HostSpan, Timeline } from './gpu/timeline.js';
 export type {

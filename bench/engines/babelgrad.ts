@@ -1,5 +1,5 @@
 /** This engine, under the same conditions as the others. */
-import { openDevice } from '../../src/gpu/device.js';
+import { openDevice } from '../../src/gpu/open-device.js';
 import type { ModelConfig } from '../../src/model/config.js';
 import type { Work } from '../work.js';
 import { adamwWork } from '../works/adamw.js';

@@ -6,7 +6,8 @@
 import { type Audit, audit } from '../../src/audit/audit.js';
 import { messageOf, UserError } from '../../src/errors.js';
 import type { AdapterDescription } from '../../src/gpu/adapters.js';
-import { type Device, openDevice } from '../../src/gpu/device.js';
+import type { Device } from '../../src/gpu/device.js';
+import { openDevice } from '../../src/gpu/open-device.js';
 import { type KernelRequest, VariantTable } from '../../src/kernels/variants.js';
 import { median } from '../../src/median.js';
 import { choicesOf } from '../../src/tune/cache.js';

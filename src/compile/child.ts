@@ -4,7 +4,7 @@
  */
 import { writeSync } from 'node:fs';
 import { messageOf, UserError } from '../errors.js';
-import { openDevice } from '../gpu/device.js';
+import { openDevice } from '../gpu/open-device.js';
 import { kernelsOf } from './kernels.js';
 import { type Compiled, markerLine, type Task, type TaskResult } from './task.js';
 

@@ -8,7 +8,7 @@ import { tokenizeFiles } from '../data/tokenize.js';
 import { TextTokenizer } from '../data/tokenizer.js';
 import { trainTokenizer } from '../data/tokenizer-train.js';
 import { packageRoot, writeFileWhole } from '../files.js';
-import { openDevice } from '../gpu/device.js';
+import { openDevice } from '../gpu/open-device.js';
 import { madeBy } from '../report/made.js';
 import { reportPage } from '../report/page.js';
 import { type Comparison, compareRuns, type RunRecord, readRun } from '../report/runs.js';

@@ -1,7 +1,8 @@
 /** What a process holds while it trains a run: the folder, a device, and the data. */
 import { claimFolder, showClaim } from '../claim.js';
 import { UserError } from '../errors.js';
-import { type Device, openDevice } from '../gpu/device.js';
+import type { Device } from '../gpu/device.js';
+import { openDevice } from '../gpu/open-device.js';
 import { ALONE, type RankGroup } from '../parallel/ranks.js';
 import { adapterOfRank } from './parallel.js';
 import type { Data } from './run-data.js';

@@ -1,7 +1,7 @@
 /** Which variants of kernels a run takes: shipped, tuned on this machine, or those that it was started with. */
 import { messageOf } from '../errors.js';
 import type { AdapterDescription } from '../gpu/adapters.js';
-import { openDevice } from '../gpu/device.js';
+import { openDevice } from '../gpu/open-device.js';
 import { type KernelRequest, VariantTable } from '../kernels/variants.js';
 import type { RankGroup } from '../parallel/ranks.js';
 import { dryStep } from '../train/dry-step.js';

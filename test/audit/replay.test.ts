@@ -8,7 +8,7 @@ import { compareAudits } from '../../src/audit/compare.js';
 import { hasFailed, readProblem, replayProblem } from '../../src/audit/replay.js';
 import { replayOp } from '../../src/audit/replay-op.js';
 import { type AuditReport, readAudit } from '../../src/audit/report.js';
-import { openDevice } from '../../src/gpu/device.js';
+import { openDevice } from '../../src/gpu/open-device.js';
 import type { KernelCall } from '../../src/kernels/call.js';
 import { initialWeights } from '../../src/model/init.js';
 import { Model } from '../../src/model/model.js';

@@ -1,7 +1,8 @@
 /** What a driver refuses is told with the kernel, the buffers and the sizes, wherever it is refused. */
 import { expect, test } from 'vitest';
 import { messageOf, UserError } from '../../src/errors.js';
-import { type Device, openDevice } from '../../src/gpu/device.js';
+import type { Device } from '../../src/gpu/device.js';
+import { openDevice } from '../../src/gpu/open-device.js';
 import { callOf } from '../../src/kernels/call.js';
 
 const filler = (lanes: number) => `

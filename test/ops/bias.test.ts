@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest';
 import { Graph } from '../../src/autograd/graph.js';
 import { addBiasCase, columnSumsCase } from '../../src/cases/bias.js';
-import { openDevice } from '../../src/gpu/device.js';
+import { openDevice } from '../../src/gpu/open-device.js';
 import type { StoredType } from '../../src/numerics/inputs.js';
 import { addBias } from '../../src/ops/bias.js';
 import { caseInput, caseParameter, expectOutputs } from '../support/cases.js';

@@ -5,7 +5,7 @@ import { expect, test } from 'vitest';
 import { Graph } from '../../src/autograd/graph.js';
 import type { Case, Expected, Given } from '../../src/cases/case.js';
 import { headNormBackwardCase, headNormForwardCase } from '../../src/cases/head-norm.js';
-import { openDevice } from '../../src/gpu/device.js';
+import { openDevice } from '../../src/gpu/open-device.js';
 import type { StoredType } from '../../src/numerics/inputs.js';
 import type { Vector } from '../../src/numerics/reference.js';
 import { headNorm } from '../../src/ops/head-norm.js';

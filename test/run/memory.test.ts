@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { sizeOf } from '../../src/autograd/tensor.js';
 import { tokenizeFiles } from '../../src/data/tokenize.js';
 import { trainTokenizer } from '../../src/data/tokenizer-train.js';
-import { openDevice } from '../../src/gpu/device.js';
+import { openDevice } from '../../src/gpu/open-device.js';
 import { type ModelConfig, parameterGroups } from '../../src/model/config.js';
 import { chunkRows } from '../../src/ops/head-loss.js';
 import { parseConfig } from '../../src/run/config.js';

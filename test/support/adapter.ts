@@ -1,5 +1,5 @@
 /** Says once, before the tests, on which adapter they run. */
-import { openDevice } from '../../src/gpu/device.js';
+import { openDevice } from '../../src/gpu/open-device.js';
 
 export async function setup(): Promise<void> {
   const device = await openDevice();
