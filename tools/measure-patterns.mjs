@@ -11,7 +11,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { gunzipSync } from 'node:zlib';
-import { GPT2_PATTERN, WORD_PATTERN } from '../dist/src/data/bpe-file.js';
+import { GPT2_PATTERN, WORD_PATTERN } from '../dist/src/data/patterns.js';
 import { trainTokenizer } from '../dist/src/index.js';
 
 const { values, positionals } = parseArgs({

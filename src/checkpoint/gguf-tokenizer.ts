@@ -1,7 +1,7 @@
 /** A tokenizer in the terms of GGUF: what llama.cpp makes of these keys has to be what tokenizer.json says. */
 import { isDeepStrictEqual } from 'node:util';
-import { GPT2_PATTERN } from '../data/bpe-file.js';
 import type { DocumentMarks } from '../data/document-marks.js';
+import { GPT2_PATTERN, LLAMA3_PATTERN, QWEN_PATTERN } from '../data/patterns.js';
 import { addedTokensOf, entriesOf, mergesOf, type Step, stepsOf, type TokenizerFile } from '../data/tokenizer-file.js';
 import { UserError } from '../errors.js';
 import type { GgufValue } from './gguf-write.js';
@@ -10,22 +10,9 @@ import type { TokenIds } from './hf-config.js';
 /** How llama.cpp is told where a text is split, with the pattern and what goes with it there. */
 const SPLITS = [
   { pre: 'gpt-2', pattern: GPT2_PATTERN, ignoresMerges: false, isNfc: false },
-  {
-    pre: 'llama-bpe',
-    pattern:
-      String.raw`(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}` +
-      String.raw`| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`,
-    ignoresMerges: true,
-    isNfc: false,
-  },
-  {
-    pre: 'qwen2',
-    pattern:
-      String.raw`(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}` +
-      String.raw`| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`,
-    ignoresMerges: false,
-    isNfc: true, // llama.cpp takes texts as they are: most are in NFC
-  },
+  { pre: 'llama-bpe', pattern: LLAMA3_PATTERN, ignoresMerges: true, isNfc: false },
+  // llama.cpp takes texts as they are: most are in NFC
+  { pre: 'qwen2', pattern: QWEN_PATTERN, ignoresMerges: false, isNfc: true },
 ] as const;
 
 /** The numbers of the kinds of tokens. */
@@ -76,7 +63,7 @@ function splitOf(file: TokenizerFile): string {
   const refuse = (what: string): never => {
     throw new UserError(
       `GGUF cannot say what this tokenizer does: ${what}. It can with the byte-level BPE of GPT-2, Llama 3 and Qwen ` +
-        '(tokenizer train --pattern takes their patterns); use --format hf',
+        '(tokenizer train --pattern qwen2, or gpt2); use --format hf',
     );
   };
   const steps = stepsOf(file.pre_tokenizer);

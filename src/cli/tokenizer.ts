@@ -1,4 +1,5 @@
 /** The commands `tokenizer train` and `tokenize`: from text files to a vocabulary, and to token shards. */
+import { NAMED_PATTERNS } from '../data/patterns.js';
 import {
   BadRows,
   findInputFiles,
@@ -37,9 +38,10 @@ export async function tokenizerTrain(
     progress.update(bytes);
   };
   const rows = new BadRows(options.onBadRow);
+  const pattern = options.pattern === undefined ? undefined : (NAMED_PATTERNS[options.pattern] ?? options.pattern);
   let tokenizer: TextTokenizer;
   try {
-    tokenizer = await trainTokenizer(files, { ...options, rows, onRead });
+    tokenizer = await trainTokenizer(files, { ...options, pattern, rows, onRead });
   } finally {
     progress.stop();
   }

@@ -3,6 +3,7 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import { UserError } from '../errors.js';
+import { GPT2_PATTERN, QWEN_PATTERN, WORD_PATTERN } from './patterns.js';
 import { entriesOf, type Merge, parseTokenizerFile, stepsOf, type TokenizerFile } from './tokenizer-file.js';
 
 /** The token that stands after every document, at id 0. */
@@ -11,18 +12,6 @@ export const SEPARATOR = '<|endoftext|>';
 const BYTES = 256;
 /** The size of a vocabulary of the separator and the bytes alone. */
 export const SMALLEST_VOCABULARY = 1 + BYTES;
-
-/** The pattern of GPT-2. The ByteLevel step of the format splits by it where it has no other. */
-export const GPT2_PATTERN = String.raw`'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`;
-
-/**
- * The pattern that splits a text into the parts within which tokens are learned. It splits as Llama 3 and Qwen do, but
- * marks (vowel signs, accents) and joiners stay with their letters: otherwise a word of Hindi, Tamil or Thai falls into
- * pieces.
- */
-export const WORD_PATTERN =
-  String.raw`(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{M}\p{N}]?[\p{L}\p{M}][\p{L}\p{M}\u200c\u200d]*` +
-  String.raw`| ?\p{N}{1,3}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`;
 
 /** Returns a tokenizer.json without any merge. */
 export function untrainedBpe(pattern = WORD_PATTERN): string {
@@ -65,7 +54,7 @@ export function isByteLevel(json: string): boolean {
 export function isOwnBpe({ model, ...rest }: TokenizerFile): boolean {
   if (Array.isArray(model.vocab) || model.merges === undefined) return false;
   const empty = { ...rest, model: { ...model, vocab: {}, merges: [] } };
-  return [WORD_PATTERN, GPT2_PATTERN].some(pattern =>
+  return [WORD_PATTERN, GPT2_PATTERN, QWEN_PATTERN].some(pattern =>
     isDeepStrictEqual(empty, parseTokenizerFile(bpeFile(new Map(), [], pattern))),
   );
 }

@@ -2,7 +2,7 @@
  * Where a text may be cut so that the pieces, encoded one by one, give the tokens of the whole. This depends on what is
  * known of a tokenizer: a text is never cut for a kind that is not known here.
  */
-import { GPT2_PATTERN, WORD_PATTERN } from './bpe-file.js';
+import { KNOWN_PATTERNS } from './patterns.js';
 import {
   type AddedToken,
   addedTokensOf,
@@ -47,28 +47,6 @@ function fusesUnknown({ unk_token, fuse_unk, byte_fallback, vocab }: TokenizerFi
 }
 
 /**
- * The patterns that split a text into the parts within which byte-level BPE merges: those of GPT-2, Llama 3 and GPT-4,
- * Qwen, GPT-4o, Mistral Nemo and DeepSeek, and the pattern of tokenizers that are trained here.
- */
-const PATTERNS: ReadonlySet<unknown> = new Set([
-  GPT2_PATTERN,
-  WORD_PATTERN,
-  String.raw`(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}` +
-    String.raw`| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`,
-  String.raw`(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}` +
-    String.raw`| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`,
-  String.raw`[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+` +
-    "(?i:'s|'t|'re|'ve|'m|'ll|'d)?" +
-    String.raw`|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*` +
-    String.raw`(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+`,
-  String.raw`[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+` +
-    String.raw`|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}` +
-    String.raw`| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+`,
-  '[!"#$%&\'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\r\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+' +
-    '| ?[\\p{P}\\p{S}]+[\r\n]*|\\s*[\r\n]+|\\s+(?!\\S)|\\s+',
-]);
-
-/**
  * DeepSeek's first two patterns: they split off digits and East Asian writing, and leave the rest to a pattern above.
  */
 const FIRST_PATTERNS: ReadonlySet<unknown> = new Set([String.raw`\p{N}{1,3}`, '[一-龥぀-ゟ゠-ヿ]+']);
@@ -94,9 +72,9 @@ function cutsOfPattern(file: TokenizerFile, inside: ReadonlySet<string>): SafeCu
   const isKnown =
     steps.every(({ type }) => ['Split', 'Digits', 'ByteLevel'].includes(type)) &&
     splits.every(({ behavior, invert }) => behavior === 'Isolated' && !invert) &&
-    patterns.every(pattern => PATTERNS.has(pattern) || FIRST_PATTERNS.has(pattern)) &&
+    patterns.every(pattern => KNOWN_PATTERNS.has(pattern) || FIRST_PATTERNS.has(pattern)) &&
     bytes?.add_prefix_space === false &&
-    (bytes.use_regex !== false || patterns.some(pattern => PATTERNS.has(pattern))) &&
+    (bytes.use_regex !== false || patterns.some(pattern => KNOWN_PATTERNS.has(pattern))) &&
     stepsOf(file.normalizer).every(({ type }) => type === 'NFC');
   if (!isKnown) return undefined;
   return (text, at) => PART_BEGINS.test(text.slice(at - 2, at + 1)) && !inside.has(text.slice(at - 1, at + 1));

@@ -8,8 +8,9 @@ import { messageOf, UserError } from '../errors.js';
 import { packageRoot, writeFileWhole } from '../files.js';
 import { requireNative } from '../natives.js';
 import { BadRows } from './bad-rows.js';
-import { SMALLEST_VOCABULARY, shortenBpe, untrainedBpe, WORD_PATTERN } from './bpe-file.js';
+import { SMALLEST_VOCABULARY, shortenBpe, untrainedBpe } from './bpe-file.js';
 import { readDocuments } from './documents.js';
+import { WORD_PATTERN } from './patterns.js';
 import type { OnRead } from './text-stream.js';
 import { TextTokenizer } from './tokenizer.js';
 

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { exportGguf } from '../../src/checkpoint/gguf.js';
 import { openModel } from '../../src/checkpoint/model-folder.js';
-import { GPT2_PATTERN } from '../../src/data/bpe-file.js';
+import { GPT2_PATTERN } from '../../src/data/patterns.js';
 import { trainTokenizer } from '../../src/data/tokenizer-train.js';
 import { floatsOfHalves } from '../../src/half.js';
 import { parameterSpecs } from '../../src/model/config.js';

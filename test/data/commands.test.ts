@@ -47,6 +47,17 @@ describe('the commands', () => {
     expect(process.exitCode).toBeUndefined();
   });
 
+  test('a pattern is taken by the name of whose it is', async () => {
+    const out = join(folder, 'qwen.json');
+    await train('262', out, '--pattern', 'qwen2');
+    const [{ pattern }] = JSON.parse(readFileSync(out, 'utf8')).pre_tokenizer.pretokenizers;
+    // as in the tokenizer.json of Qwen2.5
+    expect(pattern.Regex).toBe(
+      "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|" +
+        '\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+',
+    );
+  });
+
   test('bad rows are errors, or are left out and told', async () => {
     const bad = write(
       'bad-rows.jsonl',

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import { WORD_PATTERN } from '../../src/data/bpe-file.js';
 import { safeCuts } from '../../src/data/cuts.js';
+import { WORD_PATTERN } from '../../src/data/patterns.js';
 import { type Piece, PieceCutter } from '../../src/data/pieces.js';
 import { parseTokenizerFile } from '../../src/data/tokenizer-file.js';
 

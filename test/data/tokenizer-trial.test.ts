@@ -1,6 +1,7 @@
 /** Tokenizers that would end the process they are loaded into: each is refused with a message. */
 import { describe, expect, test } from 'vitest';
-import { GPT2_PATTERN, isOwnBpe, untrainedBpe } from '../../src/data/bpe-file.js';
+import { isOwnBpe, untrainedBpe } from '../../src/data/bpe-file.js';
+import { GPT2_PATTERN } from '../../src/data/patterns.js';
 import { TextTokenizer } from '../../src/data/tokenizer.js';
 import { parseTokenizerFile } from '../../src/data/tokenizer-file.js';
 import { UserError } from '../../src/errors.js';

@@ -16,7 +16,11 @@ export function describeTokenizer(group: Command): void {
     .argument('<files...>', INPUTS)
     .requiredOption('--vocab-size <entries>', 'size of the vocabulary', wholeNumber(1))
     .requiredOption('--out <file>', 'where tokenizer.json goes: a new file')
-    .option('--pattern <regex>', 'what tokens stay within, in the syntax of Oniguruma (default: words, short numbers)')
+    .option(
+      '--pattern <pattern>',
+      'what tokens stay within: gpt2, qwen2 (which export --format gguf can say), or a regular expression in ' +
+        "Oniguruma's syntax (default: words, short numbers)",
+    )
     .optionsGroup('Reading:')
     .option('--field <name>', FIELD, 'text')
     .addOption(onBadRowOption());
