@@ -70,7 +70,7 @@ export const VERBS: Readonly<Record<string, readonly Verb[]>> = {
     },
     {
       name: 'tune',
-      description: 'find the fastest kernel variants for a model on this adapter, or a learning rate for a run',
+      description: 'find the fastest kernel variants on this adapter, a learning rate or a batch size',
       load: async () => (await import('./verbs/tune.js')).describeTune,
     },
     {

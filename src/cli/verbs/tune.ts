@@ -5,11 +5,12 @@ import { FIRST_PLACES } from '../../sweep/rates.js';
 import { defineAction, example } from '../command.js';
 import { addFieldOptions, STEP_FIELDS } from '../field-flags.js';
 import { positiveNumber, wholeNumber } from '../numbers.js';
-import { adapterOption } from '../options.js';
+import { adapterOption, addVerifyOption } from '../options.js';
 
 export function describeTune(group: Command): void {
   addKernels(group);
   addRates(group);
+  addBatch(group);
 }
 
 function addKernels(group: Command): void {
@@ -64,4 +65,23 @@ function addRates(group: Command): void {
   addFieldOptions(command, FIELDS);
   example(command, 'babelgrad tune lr --config english.yaml --tokens 1e6 --seeds 2');
   defineAction(command, async () => (await import('../tune-lr.js')).tuneLr);
+}
+
+function addBatch(group: Command): void {
+  const command = group
+    .command('batch')
+    .description('the gradient noise scale of checkpoints, and what batch it suggests')
+    .argument('<checkpoints...>', 'checkpoints of runs, or runs (their latest checkpoints)')
+    .option(
+      '--small <sequences>',
+      'of a small batch (default: about 1024 tokens, a micro-batch at most)',
+      wholeNumber(1),
+    )
+    .option('--large <sequences>', 'of a large batch, a multiple of the small (default: 16 times it)', wholeNumber(2))
+    .option('--draws <count>', 'large batches that are drawn and compared', wholeNumber(2), 16)
+    .option('--seed <seed>', 'of the order in which sequences are drawn', wholeNumber(0), 0)
+    .addOption(adapterOption());
+  addVerifyOption(command);
+  example(command, 'babelgrad tune batch runs/english');
+  defineAction(command, async () => (await import('../tune-batch.js')).tuneBatch);
 }
