@@ -1,6 +1,19 @@
 /** Imports go down only: each folder may import those to its left, and the leaves (errors, files, random). */
 const ENGINE = ['gpu', 'kernels', 'autograd', 'ops', 'optim', 'model'];
-const ORDER = [...ENGINE, 'eval', 'generate', 'train', 'run', 'profile', 'compile', 'audit', 'study', 'demo', 'cli'];
+const ORDER = [
+  ...ENGINE,
+  'eval',
+  'generate',
+  'train',
+  'run',
+  'profile',
+  'compile',
+  'audit',
+  'study',
+  'sweep',
+  'demo',
+  'cli',
+];
 /** Folders that stand apart: what they may import. */
 const APART = {
   numerics: [],

@@ -82,7 +82,7 @@ export async function train(
 }
 
 /** Reads the fields of the YAML file, with the flags over them. */
-function readConfig(options: Record<string, unknown>): RunConfig {
+export function readConfig(options: Record<string, unknown>): RunConfig {
   const { config: file, json: _, source, heldOut, parameterGroup, ...flags } = options;
   const fields = file === undefined ? {} : readYaml(String(file));
   readFlags(flags);

@@ -70,8 +70,8 @@ export const VERBS: Readonly<Record<string, readonly Verb[]>> = {
     },
     {
       name: 'tune',
-      description: 'find the fastest kernel variants for a model on this adapter; train and cpt then take them',
-      load: async () => (await measure()).describeTune,
+      description: 'find the fastest kernel variants on this adapter, a learning rate or a batch size',
+      load: async () => (await import('./verbs/tune.js')).describeTune,
     },
     {
       name: 'study',

@@ -3,7 +3,7 @@ import { fork } from 'node:child_process';
 import { join } from 'node:path';
 import { UserError } from '../errors.js';
 import type { RunConfig } from '../run/config.js';
-import type { RunSummary } from '../run/context.js';
+import { DivergedError, type RunSummary } from '../run/context.js';
 
 /** The task that a worker is given. */
 export interface WorkerTask {
@@ -26,7 +26,7 @@ export type WorkerMessage =
   | ({ readonly kind: 'progress' } & RunProgress)
   | { readonly kind: 'note'; readonly text: string }
   | { readonly kind: 'end'; readonly summary: RunSummary }
-  | { readonly kind: 'error'; readonly message: string; readonly isUserError: boolean };
+  | { readonly kind: 'error'; readonly message: string; readonly fault: 'user' | 'diverged' | 'other' };
 
 export interface ExecuteOptions {
   /** Aborting this signal ends the run after its current step, with a checkpoint. */
@@ -34,6 +34,9 @@ export interface ExecuteOptions {
   onProgress?(progress: RunProgress): void;
   onNote?(text: string): void;
 }
+
+/** What a worker's error is thrown as. */
+const ERRORS = { user: UserError, diverged: DivergedError, other: Error } as const;
 
 /** Starts a run, or goes on with it. @throws whatever ended the run. */
 export type Execute = (task: WorkerTask, options: ExecuteOptions) => Promise<RunSummary>;
@@ -60,7 +63,7 @@ export const inChildProcess: Execute = (task, { signal, onProgress, onNote }) =>
       if (message.kind === 'progress') onProgress?.(message);
       else if (message.kind === 'note') onNote?.(message.text);
       else if (message.kind === 'end') outcome = () => resolve(message.summary);
-      else outcome = () => reject(message.isUserError ? new UserError(message.message) : new Error(message.message));
+      else outcome = () => reject(new ERRORS[message.fault](message.message));
     });
     child.on('error', error => reject(error));
     child.on('close', (code, killedBy) => {

@@ -6,7 +6,7 @@ import { joinClaim } from '../claim.js';
 import { messageOf, UserError } from '../errors.js';
 import { cacheFolder, failBeyondFileLimit } from '../files.js';
 import { endIfHung } from '../gpu/hang.js';
-import type { TrainObserver } from '../run/context.js';
+import { DivergedError, type TrainObserver } from '../run/context.js';
 import { startOrResumeClaimed } from '../run/run.js';
 import type { Execute, WorkerMessage, WorkerTask } from './execute.js';
 import { isInSlurmJob } from './slurm/in-job.js';
@@ -65,7 +65,8 @@ async function work(task: WorkerTask, signal: AbortSignal): Promise<void> {
     });
     tell({ kind: 'end', summary });
   } catch (error) {
-    tell({ kind: 'error', message: messageOf(error), isUserError: error instanceof UserError });
+    const fault = error instanceof UserError ? 'user' : error instanceof DivergedError ? 'diverged' : 'other';
+    tell({ kind: 'error', message: messageOf(error), fault });
   }
   if (process.connected) process.disconnect();
   endIfHung();

@@ -1,4 +1,4 @@
-/** The options of `tune`, `bench` and `profile`. */
+/** The options of `bench` and `profile`. */
 import { type Command, Option } from 'commander';
 import { describeWorks } from '../../../bench/catalogue.js';
 import { SUBJECTS } from '../../profile/subject.js';
@@ -8,20 +8,6 @@ import { addFieldOptions, STEP_FIELDS } from '../field-flags.js';
 import { positiveNumber, wholeNumber } from '../numbers.js';
 import { adapterOption } from '../options.js';
 import { wrap } from '../table.js';
-
-export function describeTune(command: Command): void {
-  command
-    .option('--config <file>', 'YAML file of a run, whose model and batch are tuned for; flags win over it')
-    .option('--seconds <seconds>', 'time in all, about', positiveNumber, 120)
-    .addOption(adapterOption())
-    .option(
-      '--show',
-      'tune nothing: explain what was chosen before, for the model or, without one, for all that was tuned',
-    );
-  addFieldOptions(command, STEP_FIELDS);
-  example(command, 'babelgrad tune --config english.yaml');
-  defineAction(command, async () => (await import('../tune.js')).tune);
-}
 
 export function describeBench(command: Command): void {
   command

@@ -1,4 +1,4 @@
-/** The command `tune`: finds the fastest kernel variants of a training step on an adapter, and explains the choice. */
+/** The command `tune kernels`: finds the fastest kernel variants of a training step, and explains the choice. */
 import { UserError } from '../errors.js';
 import { cacheFolder } from '../files.js';
 import { type AdapterDescription, chooseAdapter, readYaml } from '../index.js';
@@ -23,7 +23,7 @@ interface TuneCommandOptions extends Record<string, unknown> {
   readonly show?: boolean;
 }
 
-/** The command `tune`. */
+/** The command `tune kernels`. */
 export async function tune(terminal: Terminal, options: TuneCommandOptions): Promise<CommandResult> {
   const { config: file, seconds, adapter: _, show = false, json: __, ...flags } = options;
   readFlags(flags);
@@ -69,7 +69,7 @@ export async function tune(terminal: Terminal, options: TuneCommandOptions): Pro
 
 const nothingTuned = ({ name }: AdapterDescription, show: boolean): string =>
   show
-    ? `nothing that still holds has been tuned for '${name}'; run 'babelgrad tune' with a model first`
+    ? `nothing that still holds has been tuned for '${name}'; run 'babelgrad tune kernels' with a model first`
     : `no kernel could be tuned on '${name}' in this time; give more --seconds`;
 
 const RUNNERS_UP = 2;
