@@ -7,6 +7,7 @@ import { UserError } from '../errors.js';
 import { writeFolderWhole } from '../files.js';
 import { readText } from '../input-files.js';
 import { type ModelConfig, type ParameterSpec, parameterSpecs } from '../model/config.js';
+import { familyOf } from '../model/families.js';
 import { ropeFrequencies } from '../ops/rope.js';
 import { converted, type ExportOptions, narrowed } from './export.js';
 import { ggufTokenizer } from './gguf-tokenizer.js';
@@ -32,12 +33,14 @@ const NAMES: Readonly<Record<string, string>> = {
   'self_attn.q_proj': 'attn_q',
   'self_attn.k_proj': 'attn_k',
   'self_attn.v_proj': 'attn_v',
+  'self_attn.qkv_proj': 'attn_qkv',
   'self_attn.o_proj': 'attn_output',
   'self_attn.q_norm': 'attn_q_norm',
   'self_attn.k_norm': 'attn_k_norm',
   post_attention_layernorm: 'ffn_norm',
   'mlp.gate_proj': 'ffn_gate',
   'mlp.up_proj': 'ffn_up',
+  'mlp.gate_up_proj': 'ffn_up',
   'mlp.down_proj': 'ffn_down',
 };
 
@@ -78,10 +81,8 @@ export async function exportGguf(from: string, out: string, options: ExportOptio
   }
 }
 
-const architectureOf = ({ qkvBias, qkNorm }: ModelConfig): string => (qkNorm ? 'qwen3' : qkvBias ? 'qwen2' : 'llama');
-
 function modelValues(config: ModelConfig, name: string, type: WeightType): Map<string, GgufValue> {
-  const architecture = architectureOf(config);
+  const architecture = familyOf(config);
   const { ropeScaling: scaling, headDim } = config;
   const own: Record<string, GgufValue> = {
     // attention is full there: within the window that is the same
@@ -97,6 +98,10 @@ function modelValues(config: ModelConfig, name: string, type: WeightType): Map<s
     'rope.freq_base': { f32: config.ropeTheta },
     'rope.dimension_count': { u32: headDim },
     vocab_size: { u32: config.vocabSize },
+    ...(architecture === 'phi3' && {
+      'rope.scaling.original_context_length': { u32: config.maxPositionEmbeddings },
+      'attention.sliding_window': { u32: config.slidingWindow ?? 0 }, // 0: none
+    }),
     ...(scaling?.type === 'linear' && {
       'rope.scaling.type': { string: 'linear' },
       'rope.scaling.factor': { f32: scaling.factor },
@@ -118,7 +123,7 @@ function tokenizerValues(from: string, { vocabSize }: ModelConfig): Map<string, 
 }
 
 function tensorsOf(config: ModelConfig, weights: WeightFiles, type: WeightType): GgufTensor[] {
-  const isLlama = architectureOf(config) === 'llama';
+  const isLlama = familyOf(config) === 'llama';
   const { numAttentionHeads, numKeyValueHeads, headDim } = config;
   const tensors = parameterSpecs(config).map((spec): GgufTensor => {
     const { name, shape } = spec;

@@ -1,5 +1,6 @@
 /** A whole LLaMA in float64: loss, gradients by Hugging Face name, and AdamW steps, out of the reference ops. */
 import { attention, attentionBackward } from './attention.js';
+import { putTogether, takeApart } from './fused.js';
 import type { Vector } from './reference.js';
 import * as ops from './reference.js';
 
@@ -18,6 +19,7 @@ export interface LlamaShape {
   readonly tieWordEmbeddings: boolean;
   readonly qkvBias?: boolean | undefined;
   readonly qkNorm?: boolean | undefined;
+  readonly fusedProjections?: boolean | undefined;
 }
 
 export type Weights = Map<string, Vector>;
@@ -42,6 +44,11 @@ export function llama(
   T: number,
   shares?: ArrayLike<number>,
 ): LlamaResult {
+  if (shape.fusedProjections) {
+    const unfused = { ...shape, fusedProjections: false };
+    const result = llama(unfused, takeApart(shape, weights), ids, targets, T, shares);
+    return { ...result, gradients: putTogether(shape, result.gradients, weights.keys()) };
+  }
   const {
     hiddenSize: C,
     intermediateSize: F,

@@ -47,6 +47,11 @@ const cases: Record<string, Sequences> = {
     prompts: [5, 1, 17, 16, 9],
     more: 12,
   },
+  'fused projections': {
+    config: { ...base, numKeyValueHeads: 2, fusedProjections: true },
+    prompts: [5, 1, 17, 16, 9],
+    more: 12,
+  },
   'norms of Q and K': {
     config: { ...base, numKeyValueHeads: 2, headDim: 16, qkNorm: true },
     prompts: [5, 1, 17, 16, 9],

@@ -50,14 +50,23 @@ export function tensorsOf(config: Json, dtype: string): Map<string, RawTensor> {
     shapes.push(
       [`${prefix}input_layernorm.weight`, [C]],
       [`${prefix}mlp.down_proj.weight`, [C, F]],
-      [`${prefix}mlp.gate_proj.weight`, [F, C]],
-      [`${prefix}mlp.up_proj.weight`, [F, C]],
       [`${prefix}post_attention_layernorm.weight`, [C]],
-      [`${prefix}self_attn.k_proj.weight`, [KV * D, C]],
       [`${prefix}self_attn.o_proj.weight`, [C, H * D]],
-      [`${prefix}self_attn.q_proj.weight`, [H * D, C]],
-      [`${prefix}self_attn.v_proj.weight`, [KV * D, C]],
     );
+    if (config.model_type === 'phi3') {
+      shapes.push(
+        [`${prefix}mlp.gate_up_proj.weight`, [2 * F, C]],
+        [`${prefix}self_attn.qkv_proj.weight`, [(H + 2 * KV) * D, C]],
+      );
+    } else {
+      shapes.push(
+        [`${prefix}mlp.gate_proj.weight`, [F, C]],
+        [`${prefix}mlp.up_proj.weight`, [F, C]],
+        [`${prefix}self_attn.k_proj.weight`, [KV * D, C]],
+        [`${prefix}self_attn.q_proj.weight`, [H * D, C]],
+        [`${prefix}self_attn.v_proj.weight`, [KV * D, C]],
+      );
+    }
     if (config.model_type === 'qwen3') {
       shapes.push([`${prefix}self_attn.k_norm.weight`, [D]], [`${prefix}self_attn.q_norm.weight`, [D]]);
     }
@@ -269,6 +278,33 @@ export const LAYOUTS: Readonly<Record<string, Layout>> = {
       use_cache: true,
       use_mrope: false,
       use_sliding_window: false,
+    },
+  },
+  'Phi-3, BF16, sharded, grouped-query, fused projections, a window': {
+    dtype: 'BF16',
+    shards: 2,
+    config: {
+      architectures: ['Phi3ForCausalLM'],
+      model_type: 'phi3',
+      ...small,
+      attention_bias: false,
+      attention_dropout: 0.0,
+      bos_token_id: 1,
+      embd_pdrop: 0.0,
+      eos_token_id: 60,
+      max_position_embeddings: 4096,
+      num_attention_heads: 4,
+      num_key_value_heads: 2,
+      original_max_position_embeddings: 4096,
+      pad_token_id: 60,
+      resid_pdrop: 0.0,
+      rms_norm_eps: 1e-5,
+      rope_scaling: null,
+      rope_theta: 10000.0,
+      sliding_window: 2047,
+      tie_word_embeddings: false,
+      torch_dtype: 'bfloat16',
+      use_cache: true,
     },
   },
   'Qwen3, F16, grouped-query, heads wider than the model, norms of heads': {
