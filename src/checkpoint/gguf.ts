@@ -43,6 +43,11 @@ const NAMES: Readonly<Record<string, string>> = {
   'mlp.gate_up_proj': 'ffn_up',
   'mlp.down_proj': 'ffn_down',
 };
+/** The names of norms that stand behind attention and MLP. */
+const NAMES_AFTER: typeof NAMES = {
+  post_attention_layernorm: 'post_attention_norm',
+  post_feedforward_layernorm: 'post_ffw_norm',
+};
 
 /**
  * Writes the model of `from` to a new folder `out` that appears whole, as model.gguf with its tokenizer. Matrices have
@@ -133,7 +138,7 @@ function tensorsOf(config: ModelConfig, weights: WeightFiles, type: WeightType):
     const read = isPermuted
       ? () => [narrowed(weights.path, spec, stored, byPairs(weights.read(spec), heads, headDim))]
       : () => converted(weights, spec, stored);
-    return { name: ggufName(spec), shape, type: stored, read };
+    return { name: ggufName(spec, config), shape, type: stored, read };
   });
   if (config.ropeScaling?.type !== 'llama3') return tensors;
   const factors = Float32Array.from(scalingFactors(config));
@@ -147,9 +152,10 @@ function scalingFactors({ headDim, ropeTheta, ropeScaling }: ModelConfig): Float
   return ropeFrequencies(headDim, ropeTheta).map((frequency, i) => frequency / scaled[i]!);
 }
 
-function ggufName({ name }: ParameterSpec): string {
+function ggufName({ name }: ParameterSpec, { normPlacement }: ModelConfig): string {
   const [, layer, place, kind] = /^(?:model\.layers\.(\d+)\.)?(.*)\.(weight|bias)$/.exec(name)!;
-  const known = `${NAMES[place!]}.${kind}`;
+  const names = normPlacement === 'after' ? { ...NAMES, ...NAMES_AFTER } : NAMES;
+  const known = `${names[place!]}.${kind}`;
   return layer === undefined ? known : `blk.${layer}.${known}`;
 }
 

@@ -29,6 +29,7 @@ const ARCHITECTURES = {
   },
   qwen2: { name: 'Qwen2ForCausalLM', family: 'qwen2', ...QWEN },
   qwen3: { name: 'Qwen3ForCausalLM', family: 'qwen3', ...QWEN, headDim: 128 },
+  olmo2: { name: 'Olmo2ForCausalLM', family: 'olmo2', positions: 2048, rmsNormEps: 1e-5 },
   phi3: { name: 'Phi3ForCausalLM', family: 'phi3', positions: 4096, slidingWindow: null, rmsNormEps: 1e-5 },
 } as const satisfies Record<string, Architecture>;
 export type ModelType = keyof typeof ARCHITECTURES;

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { UserError } from '../errors.js';
 import type { RopeScaling } from '../ops/rope.js';
 import { inWords } from '../schema.js';
-import { familyOf } from './families.js';
+import { familyOf, NORM_PLACEMENTS, QK_NORM_OVER } from './families.js';
 
 const WHOLE = { error: 'must be a positive whole number' };
 const POSITIVE = { error: 'must be a positive number' };
@@ -47,6 +47,14 @@ export const modelSchema = z.object({
   qkvBias: flag.optional().describe('biases of the projections to Q, K and V, as Qwen2 has them (default false)'),
   /** Whether each head of Q and of K passes an RMSNorm of its own before it is rotated (Qwen3). Default false. */
   qkNorm: flag.optional().describe('RMSNorm over each head of Q and K, as Qwen3 has it (default false)'),
+  qkNormOver: z
+    .enum(QK_NORM_OVER)
+    .optional()
+    .describe('qkNorm: over each head, or over the whole projection, as OLMo 2 has it (default head)'),
+  normPlacement: z
+    .enum(NORM_PLACEMENTS)
+    .optional()
+    .describe('RMSNorm before attention and MLP or, as OLMo 2 has it, after them (default before)'),
   /** Whether Q, K and V are one matrix, and gate and up another, by name (Phi-3). Default false. */
   fusedProjections: flag.optional(),
 });
@@ -143,11 +151,13 @@ export function parameterSpecs(config: ModelConfig): ParameterSpec[] {
   const vector = (name: string, size: number) => ({ name, shape: [size], decay: false });
   const norm = (name: string) => vector(name, C);
   const [Q, K] = [H * headDim, KV * headDim];
+  const isAfter = config.normPlacement === 'after';
+  const isWhole = config.qkNormOver === 'projection';
   const specs: ParameterSpec[] = [matrix(EMBEDDING, vocabSize, C)];
   for (let layer = 0; layer < config.numHiddenLayers; layer++) {
     const prefix = `model.layers.${layer}.`;
+    if (!isAfter) specs.push(norm(`${prefix}input_layernorm.weight`));
     specs.push(
-      norm(`${prefix}input_layernorm.weight`),
       ...(config.fusedProjections
         ? [matrix(`${prefix}self_attn.qkv_proj.weight`, Q + 2 * K, C)]
         : [
@@ -165,8 +175,8 @@ export function parameterSpecs(config: ModelConfig): ParameterSpec[] {
     }
     if (config.qkNorm) {
       specs.push(
-        vector(`${prefix}self_attn.q_norm.weight`, headDim),
-        vector(`${prefix}self_attn.k_norm.weight`, headDim),
+        vector(`${prefix}self_attn.q_norm.weight`, isWhole ? Q : headDim),
+        vector(`${prefix}self_attn.k_norm.weight`, isWhole ? K : headDim),
       );
     }
     specs.push(
@@ -177,6 +187,7 @@ export function parameterSpecs(config: ModelConfig): ParameterSpec[] {
         : [matrix(`${prefix}mlp.gate_proj.weight`, F, C), matrix(`${prefix}mlp.up_proj.weight`, F, C)]),
       matrix(`${prefix}mlp.down_proj.weight`, C, F),
     );
+    if (isAfter) specs.push(norm(`${prefix}post_feedforward_layernorm.weight`));
   }
   specs.push(norm('model.norm.weight'));
   if (!config.tieWordEmbeddings) specs.push(matrix(HEAD, vocabSize, C));

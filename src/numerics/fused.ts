@@ -1,10 +1,20 @@
 /** Weights of a model that holds Q, K and V as one matrix, and gate and up as one: apart, and together again. */
-import type { LlamaShape, Weights } from './llama.js';
+import type { Vector } from './reference.js';
+
+type Weights = Map<string, Vector>;
+
+interface Sizes {
+  readonly hiddenSize: number;
+  readonly intermediateSize: number;
+  readonly numAttentionHeads: number;
+  readonly numKeyValueHeads: number;
+  readonly headDim: number;
+}
 
 const FUSED = /^(.*)(self_attn\.qkv_proj|mlp\.gate_up_proj)\.weight$/;
 
-/** The names and the rows of what a matrix of both parts of a name consists of. */
-function partsOf(shape: LlamaShape, prefix: string, matrix: string): (readonly [name: string, rows: number])[] {
+/** Returns the names and the rows of the parts of a matrix. */
+function partsOf(shape: Sizes, prefix: string, matrix: string): (readonly [name: string, rows: number])[] {
   const { numAttentionHeads: H, numKeyValueHeads: KV, headDim: D, intermediateSize: F } = shape;
   const rows = matrix.startsWith('mlp')
     ? { 'mlp.gate_proj': F, 'mlp.up_proj': F }
@@ -12,7 +22,7 @@ function partsOf(shape: LlamaShape, prefix: string, matrix: string): (readonly [
   return Object.entries(rows).map(([name, count]) => [`${prefix}${name}.weight`, count]);
 }
 
-export function takeApart(shape: LlamaShape, weights: Weights): Weights {
+export function takeApart(shape: Sizes, weights: Weights): Weights {
   const parts: Weights = new Map();
   for (const [name, values] of weights) {
     const [, prefix, matrix] = FUSED.exec(name) ?? [];
@@ -30,7 +40,7 @@ export function takeApart(shape: LlamaShape, weights: Weights): Weights {
 }
 
 /** Puts the parts together again to what has these names. */
-export function putTogether(shape: LlamaShape, parts: Weights, names: Iterable<string>): Weights {
+export function putTogether(shape: Sizes, parts: Weights, names: Iterable<string>): Weights {
   const weights: Weights = new Map();
   for (const name of names) {
     const [, prefix, matrix] = FUSED.exec(name) ?? [];

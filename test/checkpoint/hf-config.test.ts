@@ -56,6 +56,11 @@ test.each<[string, ModelConfig, Record<string, unknown>]>([
     { architectures: ['Qwen3ForCausalLM'], model_type: 'qwen3', use_sliding_window: false, attention_bias: false },
   ],
   [
+    'norms behind attention and MLP and of the whole Q and K are an OLMo 2',
+    { ...base, qkNorm: true, qkNormOver: 'projection', normPlacement: 'after' },
+    { architectures: ['Olmo2ForCausalLM'], model_type: 'olmo2', attention_bias: false },
+  ],
+  [
     'fused projections are a Phi-3 without a window',
     { ...base, fusedProjections: true },
     {
@@ -94,6 +99,20 @@ test('what a Qwen leaves out is as in transformers', () => {
   });
   const none = { num_attention_heads: 16, num_key_value_heads: null };
   expect(readBack({ model_type: 'qwen2', ...sizes, ...none }).numKeyValueHeads).toBe(16);
+});
+
+test('what an OLMo 2 leaves out is as in transformers', () => {
+  const sizes = { vocab_size: 100, hidden_size: 320, intermediate_size: 80, num_hidden_layers: 2 };
+  expect(readBack({ model_type: 'olmo2', ...sizes, num_attention_heads: 32 })).toMatchObject({
+    ...{ numKeyValueHeads: 32, headDim: 10, rmsNormEps: 1e-5, ropeTheta: 10000 },
+    ...{
+      tieWordEmbeddings: false,
+      maxPositionEmbeddings: 2048,
+      qkNorm: true,
+      qkNormOver: 'projection',
+      normPlacement: 'after',
+    },
+  });
 });
 
 test('what a Phi-3 leaves out is as in transformers', () => {

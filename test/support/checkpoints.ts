@@ -47,8 +47,9 @@ export function tensorsOf(config: Json, dtype: string): Map<string, RawTensor> {
   const shapes: [string, number[]][] = [['model.embed_tokens.weight', [V, C]]];
   for (let layer = 0; layer < number('num_hidden_layers'); layer++) {
     const prefix = `model.layers.${layer}.`;
+    const isOlmo = config.model_type === 'olmo2';
     shapes.push(
-      [`${prefix}input_layernorm.weight`, [C]],
+      [`${prefix}${isOlmo ? 'post_feedforward' : 'input'}_layernorm.weight`, [C]],
       [`${prefix}mlp.down_proj.weight`, [C, F]],
       [`${prefix}post_attention_layernorm.weight`, [C]],
       [`${prefix}self_attn.o_proj.weight`, [C, H * D]],
@@ -70,6 +71,8 @@ export function tensorsOf(config: Json, dtype: string): Map<string, RawTensor> {
     if (config.model_type === 'qwen3') {
       shapes.push([`${prefix}self_attn.k_norm.weight`, [D]], [`${prefix}self_attn.q_norm.weight`, [D]]);
     }
+    if (isOlmo)
+      shapes.push([`${prefix}self_attn.k_norm.weight`, [KV * D]], [`${prefix}self_attn.q_norm.weight`, [H * D]]);
     if (config.model_type === 'qwen2') {
       shapes.push(
         [`${prefix}self_attn.k_proj.bias`, [KV * D]],
@@ -278,6 +281,28 @@ export const LAYOUTS: Readonly<Record<string, Layout>> = {
       use_cache: true,
       use_mrope: false,
       use_sliding_window: false,
+    },
+  },
+  'OLMo 2, F32, grouped-query, norms behind attention and MLP, and of the whole Q and K': {
+    dtype: 'F32',
+    config: {
+      architectures: ['Olmo2ForCausalLM'],
+      model_type: 'olmo2',
+      ...small,
+      attention_bias: false,
+      attention_dropout: 0.0,
+      bos_token_id: 60,
+      eos_token_id: 60,
+      max_position_embeddings: 4096,
+      num_attention_heads: 6,
+      num_key_value_heads: 2,
+      pad_token_id: 61,
+      rms_norm_eps: 1e-6,
+      rope_scaling: null,
+      rope_theta: 500000,
+      tie_word_embeddings: false,
+      torch_dtype: 'float32',
+      use_cache: false,
     },
   },
   'Phi-3, BF16, sharded, grouped-query, fused projections, a window': {
