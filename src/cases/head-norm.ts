@@ -1,4 +1,4 @@
-/** RMSNorm over heads of queries or of keys, or over all as one: forward, and gradients for the input and the weight. */
+/** RMSNorm over heads of queries or of keys, or over all as one: forward, and the gradients of input and weight. */
 import { headNormBackward, headNormForward, headNormParts } from '../kernels/head-norm.js';
 import { rmsnormBound, rmsnormInputBound, rmsnormWeightBound, rstdBound, storedBound } from '../numerics/bounds.js';
 import { FORMATS, type InputClass, type StoredType, stored } from '../numerics/inputs.js';
