@@ -2,10 +2,10 @@
 // weight:
 //   dx[r, h, d] ← rstd * g[d] - x[r, h, d] * rstd³ / D * sum_d(g * x),   g[d] = dx[r, h, d] * weight[d]
 //   partial[h, p, d] = sum over the rows r of part p of dx[r, h, d] * x[r, h, d] * rstd[r, h]   (WEIGHT; dx as it was)
-// x, dx [R, row_heads, D], f32 or f16 (TYPE), of which `heads` heads from `first_head` on; weight [D], rstd [R, heads],
+// x, dx [R, row_size], f32 or f16 (TYPE), of which `heads` heads from element `offset` on; weight [D], rstd [R, heads],
 // partial [heads, parts, D] in f32, as all is computed. A workgroup takes one head of a part: of ROWS rows, or what is
 // left. sum_rows adds up heads and parts; `first` is the number of the first part.
-struct Params { rows: u32, heads: u32, first_head: u32, row_heads: u32, head_size: u32, parts: u32, first: u32 }
+struct Params { rows: u32, heads: u32, offset: u32, row_size: u32, head_size: u32, parts: u32, first: u32 }
 
 var<storage, read> weight: array<f32>;
 var<storage, read> x: array<TYPE>;
@@ -30,7 +30,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: 
   #for r in ROWS
   let is_row_${r} = part * ROWS + ${r}u < params.rows;
   let row_${r} = min(part * ROWS + ${r}u, params.rows - 1u);
-  let start_${r} = (row_${r} * params.row_heads + params.first_head + head) * D;
+  let start_${r} = row_${r} * params.row_size + params.offset + head * D;
   var product_${r} = 0f;
   #end
   for (var d = thread; d < D; d += WORKGROUP) {

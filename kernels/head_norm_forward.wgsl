@@ -1,8 +1,8 @@
-// RMSNorm over single heads, in place: for the `heads` heads from `first_head` on of the `row_heads` of a row,
+// RMSNorm over single heads, in place: for the `heads` heads from element `offset` on of the `row_size` of a row,
 //   x[r, h, d] ← x[r, h, d] * rstd[r, h] * weight[d],   rstd[r, h] = 1 / sqrt(mean_d(x²) + eps)
-// x [R, row_heads, D], f32 or f16 (TYPE), weight [D], rstd [R, heads]; all computed in f32. Here a row is one head of a
+// x [R, row_size], f32 or f16 (TYPE), weight [D], rstd [R, heads]; all computed in f32. Here a row is one head of a
 // position; a workgroup takes ROWS of them. rstd is kept for the backward pass.
-struct Params { rows: u32, heads: u32, first_head: u32, row_heads: u32, head_size: u32, eps: f32 }
+struct Params { rows: u32, heads: u32, offset: u32, row_size: u32, head_size: u32, eps: f32 }
 
 var<storage, read> weight: array<f32>;
 var<storage, read_write> x: array<TYPE>;
@@ -13,7 +13,7 @@ var<uniform> params: Params;
 
 fn take_row(row: u32, thread: u32) {
   let D = params.head_size;
-  let start = ((row / params.heads) * params.row_heads + params.first_head + row % params.heads) * D;
+  let start = (row / params.heads) * params.row_size + params.offset + (row % params.heads) * D;
   var squares = 0f;
   for (var d = thread; d < D; d += WORKGROUP) {
     let value = f32(x[start + d]);

@@ -117,6 +117,9 @@ const MODELS: Readonly<Record<string, ModelConfig>> = {
   'two layers': CONFIG,
   'two layers, biases of Q, K, V': { ...CONFIG, qkvBias: true },
   'two layers, norms of Q and K': { ...CONFIG, qkNorm: true },
+  'two layers, norms behind attention and MLP, and of the whole Q and K': {
+    ...{ ...CONFIG, qkNorm: true, qkNormOver: 'projection', normPlacement: 'after' },
+  },
 };
 const [B, T] = [2, 12];
 

@@ -1,9 +1,10 @@
-/** RMSNorm over the heads of queries or of keys: forward, and its gradients for the input and for the weight. */
+/** RMSNorm over heads of queries or of keys, or over all as one: forward, and the gradients of input and weight. */
 import { headNormBackward, headNormForward, headNormParts } from '../kernels/head-norm.js';
 import { rmsnormBound, rmsnormInputBound, rmsnormWeightBound, rstdBound, storedBound } from '../numerics/bounds.js';
 import { FORMATS, type InputClass, type StoredType, stored } from '../numerics/inputs.js';
 import { rmsnorm, rmsnormBackward, type Vector } from '../numerics/reference.js';
 import { apart, sideBySide } from '../numerics/side-by-side.js';
+import type { QkNormOver } from '../ops/head-norm.js';
 import { addedTo, type Case, drawn, Input, kernelCase, updated } from './case.js';
 
 const EPS = Math.fround(1e-6);
@@ -14,24 +15,26 @@ export interface HeadNormCase {
   readonly KV: number;
   readonly D: number;
   readonly kind: 'queries' | 'keys';
+  readonly over?: QkNormOver;
   readonly type: StoredType;
   readonly inputClass?: InputClass;
 }
 
-/** What both passes have: sizes as the launcher takes them, x, and the heads that are normed as rows of D. */
-function common({ rows, H, KV, D, kind, type, inputClass = 'uniform' }: HeadNormCase) {
+/** What both passes have: sizes as the launcher takes them, x, and what is normed as rows. */
+function common({ rows, H, KV, D, kind, type, inputClass = 'uniform', over = 'head' }: HeadNormCase) {
   const label = `${rows} ${H} ${KV} ${D} ${inputClass}`;
-  const rowHeads = H + 2 * KV;
-  const [firstHead, heads] = kind === 'queries' ? [0, H] : [H, KV];
-  const widths = [firstHead, heads, rowHeads - firstHead - heads].map(count => count * D);
-  const most = Math.min(FORMATS[type].largest, Math.sqrt(FORMATS.f32.largest / D) / 2);
+  const rowSize = (H + 2 * KV) * D;
+  const [offset, width] = kind === 'queries' ? [0, H * D] : [H * D, KV * D];
+  const widths = [offset, width, rowSize - offset - width];
+  const headSize = over === 'head' ? D : width;
+  const most = Math.min(FORMATS[type].largest, Math.sqrt(FORMATS.f32.largest / headSize) / 2);
   return {
     label,
-    count: rows * rowHeads * D,
-    sizes: { rows, heads, firstHead, rowHeads, headSize: D },
-    shape: `${type}, ${rows} rows, ${kind} of ${H}/${KV} heads of ${D}`,
-    x: drawn(inputClass, `x ${label}`, rows * rowHeads * D, { type, most }),
-    weight: drawn('uniform', `w ${label}`, D),
+    count: rows * rowSize,
+    sizes: { rows, heads: width / headSize, headSize, rowSize, offset },
+    shape: `${type}, ${rows} rows, ${kind} of ${H}/${KV} heads of ${D}${over === 'head' ? '' : ' as one'}`,
+    x: drawn(inputClass, `x ${label}`, rows * rowSize, { type, most }),
+    weight: drawn('uniform', `w ${label}`, headSize),
     ownOf: (x: Vector): Vector => apart(x, rows, widths)[1]!,
     /** The normed heads changed; what stands beside them as `others` makes it. */
     change(x: Vector, own: Vector, others: (values: Vector) => Vector): Vector {
@@ -44,9 +47,9 @@ const keep = (values: Vector): Vector => values;
 const exact = (values: Vector): Vector => values.map(() => 0);
 
 export function headNormForwardCase(given: HeadNormCase): Case {
-  const { rows: R, D, type, inputClass = 'uniform' } = given;
+  const { rows: R, type, inputClass = 'uniform' } = given;
   const { sizes, shape, x, weight, ownOf, change } = common(given);
-  const { heads } = sizes;
+  const { heads, headSize: D } = sizes;
   return kernelCase({
     kernel: 'head_norm_forward',
     shape,
@@ -67,9 +70,9 @@ export function headNormForwardCase(given: HeadNormCase): Case {
 
 /** `hasTotal`: with the weight's gradient, added to what is there. */
 export function headNormBackwardCase(given: HeadNormCase & { readonly hasTotal?: boolean }): Case {
-  const { rows: R, D, type, inputClass = 'uniform', hasTotal = true } = given;
+  const { rows: R, type, inputClass = 'uniform', hasTotal = true } = given;
   const { label, count, sizes, shape, x, weight, ownOf, change } = common(given);
-  const { heads } = sizes;
+  const { heads, headSize: D } = sizes;
   const parts = headNormParts(sizes);
   // dx has products of four factors: what is largest is x alone
   const others = inputClass === 'largest' ? 'uniform' : inputClass;

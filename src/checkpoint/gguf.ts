@@ -7,6 +7,7 @@ import { UserError } from '../errors.js';
 import { writeFolderWhole } from '../files.js';
 import { readText } from '../input-files.js';
 import { type ModelConfig, type ParameterSpec, parameterSpecs } from '../model/config.js';
+import { familyOf } from '../model/families.js';
 import { ropeFrequencies } from '../ops/rope.js';
 import { converted, type ExportOptions, narrowed } from './export.js';
 import { ggufTokenizer } from './gguf-tokenizer.js';
@@ -32,13 +33,20 @@ const NAMES: Readonly<Record<string, string>> = {
   'self_attn.q_proj': 'attn_q',
   'self_attn.k_proj': 'attn_k',
   'self_attn.v_proj': 'attn_v',
+  'self_attn.qkv_proj': 'attn_qkv',
   'self_attn.o_proj': 'attn_output',
   'self_attn.q_norm': 'attn_q_norm',
   'self_attn.k_norm': 'attn_k_norm',
   post_attention_layernorm: 'ffn_norm',
   'mlp.gate_proj': 'ffn_gate',
   'mlp.up_proj': 'ffn_up',
+  'mlp.gate_up_proj': 'ffn_up',
   'mlp.down_proj': 'ffn_down',
+};
+/** The names of norms that stand behind attention and MLP. */
+const NAMES_AFTER: typeof NAMES = {
+  post_attention_layernorm: 'post_attention_norm',
+  post_feedforward_layernorm: 'post_ffw_norm',
 };
 
 /**
@@ -78,10 +86,8 @@ export async function exportGguf(from: string, out: string, options: ExportOptio
   }
 }
 
-const architectureOf = ({ qkvBias, qkNorm }: ModelConfig): string => (qkNorm ? 'qwen3' : qkvBias ? 'qwen2' : 'llama');
-
 function modelValues(config: ModelConfig, name: string, type: WeightType): Map<string, GgufValue> {
-  const architecture = architectureOf(config);
+  const architecture = familyOf(config);
   const { ropeScaling: scaling, headDim } = config;
   const own: Record<string, GgufValue> = {
     // attention is full there: within the window that is the same
@@ -97,6 +103,10 @@ function modelValues(config: ModelConfig, name: string, type: WeightType): Map<s
     'rope.freq_base': { f32: config.ropeTheta },
     'rope.dimension_count': { u32: headDim },
     vocab_size: { u32: config.vocabSize },
+    ...(architecture === 'phi3' && {
+      'rope.scaling.original_context_length': { u32: config.maxPositionEmbeddings },
+      'attention.sliding_window': { u32: config.slidingWindow ?? 0 }, // 0: none
+    }),
     ...(scaling?.type === 'linear' && {
       'rope.scaling.type': { string: 'linear' },
       'rope.scaling.factor': { f32: scaling.factor },
@@ -118,7 +128,7 @@ function tokenizerValues(from: string, { vocabSize }: ModelConfig): Map<string, 
 }
 
 function tensorsOf(config: ModelConfig, weights: WeightFiles, type: WeightType): GgufTensor[] {
-  const isLlama = architectureOf(config) === 'llama';
+  const isLlama = familyOf(config) === 'llama';
   const { numAttentionHeads, numKeyValueHeads, headDim } = config;
   const tensors = parameterSpecs(config).map((spec): GgufTensor => {
     const { name, shape } = spec;
@@ -128,7 +138,7 @@ function tensorsOf(config: ModelConfig, weights: WeightFiles, type: WeightType):
     const read = isPermuted
       ? () => [narrowed(weights.path, spec, stored, byPairs(weights.read(spec), heads, headDim))]
       : () => converted(weights, spec, stored);
-    return { name: ggufName(spec), shape, type: stored, read };
+    return { name: ggufName(spec, config), shape, type: stored, read };
   });
   if (config.ropeScaling?.type !== 'llama3') return tensors;
   const factors = Float32Array.from(scalingFactors(config));
@@ -142,9 +152,10 @@ function scalingFactors({ headDim, ropeTheta, ropeScaling }: ModelConfig): Float
   return ropeFrequencies(headDim, ropeTheta).map((frequency, i) => frequency / scaled[i]!);
 }
 
-function ggufName({ name }: ParameterSpec): string {
+function ggufName({ name }: ParameterSpec, { normPlacement }: ModelConfig): string {
   const [, layer, place, kind] = /^(?:model\.layers\.(\d+)\.)?(.*)\.(weight|bias)$/.exec(name)!;
-  const known = `${NAMES[place!]}.${kind}`;
+  const names = normPlacement === 'after' ? { ...NAMES, ...NAMES_AFTER } : NAMES;
+  const known = `${names[place!]}.${kind}`;
   return layer === undefined ? known : `blk.${layer}.${known}`;
 }
 

@@ -7,39 +7,11 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { messageOf, UserError } from '../errors.js';
 import { type ModelConfig, validateModelConfig } from '../model/config.js';
+import { familyOf, traitsOf } from '../model/families.js';
 import type { RopeScaling } from '../ops/rope.js';
-import { ownValue } from '../own.js';
+import { type Architecture, architectureOf, type ModelType, readArchitecture } from './hf-architectures.js';
 import { parse, readObject, refuse } from './hf-json.js';
 import type { WeightType } from './weight-types.js';
-
-/** What an architecture computes beside LLaMA, and transformers' defaults for what its config.json leaves out. */
-interface Architecture {
-  readonly name: string;
-  readonly positions: number;
-  /** The default number of key/value heads; if there is none, as many as query heads. */
-  readonly keyValueHeads?: number;
-  readonly slidingWindow?: number;
-  /** Whether `sliding_window` holds only where `use_sliding_window` is set, and then for some layers alone. */
-  readonly switchesWindow?: boolean;
-  /** The default size of a head; if there is none, hidden_size over the query heads. */
-  readonly headDim?: number;
-  /** The fields of a model that this architecture alone has. */
-  readonly extras?: Partial<ModelConfig>;
-}
-
-const QWEN = { positions: 32768, keyValueHeads: 32, slidingWindow: 4096, switchesWindow: true };
-/** The architectures by model_type. */
-const ARCHITECTURES: Readonly<Record<string, Architecture>> = {
-  llama: { name: 'LlamaForCausalLM', positions: 2048 },
-  mistral: { name: 'MistralForCausalLM', positions: 131072, keyValueHeads: 8, slidingWindow: 4096 },
-  qwen2: { name: 'Qwen2ForCausalLM', ...QWEN, extras: { qkvBias: true } },
-  qwen3: { name: 'Qwen3ForCausalLM', ...QWEN, headDim: 128, extras: { qkNorm: true } },
-};
-/** What other architectures have and this one lacks. */
-const LACKING: Readonly<Record<string, string>> = {
-  gemma: 'its norms, activation and scaled embeddings',
-  smollm3: 'layers without rotary embedding',
-};
 
 const count = z.int().positive();
 const positive = z.number().positive();
@@ -75,7 +47,7 @@ const configSchema = z.looseObject({
   num_attention_heads: count,
   num_key_value_heads: count.nullish(),
   head_dim: count.nullish(),
-  rms_norm_eps: positive.default(1e-6),
+  rms_norm_eps: positive.optional(),
   rope_theta: positive.nullish(),
   /** The field of transformers 4; transformers 5 has rope_parameters, with the base in it. */
   rope_scaling: ropeSchema.nullish(),
@@ -87,6 +59,8 @@ const configSchema = z.looseObject({
   layer_types: z.array(z.literal('full_attention')).nullish(),
   attention_bias: z.boolean().nullish(),
   attention_dropout: z.literal(0).nullish(),
+  embd_pdrop: z.literal(0).nullish(),
+  resid_pdrop: z.literal(0).nullish(),
   mlp_bias: z.literal(false).nullish(),
   quantization_config: z.null().optional(),
   tie_word_embeddings: z.boolean().default(false),
@@ -102,7 +76,7 @@ type HfConfig = z.infer<typeof configSchema>;
 export function readModelConfig(folder: string): ModelConfig {
   const path = join(folder, 'config.json');
   const json = readObject(path);
-  const architecture = checkArchitecture(path, json);
+  const architecture = readArchitecture(path, json);
   const c = parse(path, configSchema, json);
   const { num_attention_heads: heads, max_position_embeddings: maxPositionEmbeddings = architecture.positions } = c;
   const headDim = c.head_dim ?? architecture.headDim ?? c.hidden_size / heads;
@@ -117,7 +91,7 @@ export function readModelConfig(folder: string): ModelConfig {
     refuse(path, 'sliding_window', window, why);
   }
   // a Qwen2 does not read this field: it always has biases of Q, K and V, and never one of the output
-  if (c.attention_bias && !architecture.extras?.qkvBias) {
+  if (c.attention_bias && architecture.family !== 'qwen2') {
     refuse(path, 'attention_bias', true, 'biases of the projections are those of Qwen2 alone');
   }
   const ropeScaling = ropeScalingOf(path, c);
@@ -130,13 +104,13 @@ export function readModelConfig(folder: string): ModelConfig {
     numKeyValueHeads:
       (c.num_key_value_heads === undefined ? architecture.keyValueHeads : c.num_key_value_heads) ?? heads,
     headDim,
-    rmsNormEps: c.rms_norm_eps,
+    rmsNormEps: c.rms_norm_eps ?? architecture.rmsNormEps ?? 1e-6,
     ropeTheta: c.rope_parameters?.rope_theta ?? c.rope_theta ?? 10000,
     ...(ropeScaling && { ropeScaling }),
     tieWordEmbeddings: c.tie_word_embeddings,
     maxPositionEmbeddings,
     ...(window && !architecture.switchesWindow && { slidingWindow: window }),
-    ...architecture.extras,
+    ...traitsOf(architecture.family),
   };
   try {
     return validateModelConfig(config);
@@ -187,23 +161,21 @@ const TORCH_TYPES: Readonly<Record<WeightType, string>> = { F32: 'float32', F16:
  * Returns the model_type of what a configuration computes. transformers refuses a LLaMA whose heads do not divide
  * hidden_size. It takes such a Mistral, which alone has a window and without it computes the same, and such a Qwen.
  */
-function modelTypeOf(c: ModelConfig): string {
-  const isExtra = ({ extras }: Architecture) =>
-    extras && Object.keys(extras).some(field => c[field as keyof ModelConfig]);
-  const [modelType] = Object.entries(ARCHITECTURES).find(([, architecture]) => isExtra(architecture)) ?? [];
-  if (modelType) return modelType;
+function modelTypeOf(c: ModelConfig): ModelType {
+  const family = familyOf(c);
+  if (family !== 'llama') return family;
   return c.slidingWindow === undefined && c.hiddenSize % c.numAttentionHeads === 0 ? 'llama' : 'mistral';
 }
 
 /** Returns the config.json of a model folder. Ids that are not known are null: transformers would take 1 and 2. */
 export function hfConfig(c: ModelConfig, type: WeightType, tokenIds?: TokenIds): Record<string, unknown> {
   const modelType = modelTypeOf(c);
-  const { name, slidingWindow, switchesWindow } = ARCHITECTURES[modelType]!;
+  const { name, slidingWindow, switchesWindow } = architectureOf(modelType);
   const window = switchesWindow ? { use_sliding_window: false } : { sliding_window: c.slidingWindow ?? null };
   return {
     architectures: [name],
     model_type: modelType,
-    ...(slidingWindow && window),
+    ...(slidingWindow !== undefined && window),
     hidden_act: 'silu',
     vocab_size: c.vocabSize,
     hidden_size: c.hiddenSize,
@@ -215,10 +187,11 @@ export function hfConfig(c: ModelConfig, type: WeightType, tokenIds?: TokenIds):
     rms_norm_eps: c.rmsNormEps,
     rope_theta: c.ropeTheta,
     rope_scaling: c.ropeScaling ? hfRopeScaling(c.ropeScaling) : null,
-    // the field stands once more where llama.cpp's converter looks for it
+    // the field stands once more where llama.cpp's converter looks for it, which asks a Phi-3 for it, too
     ...(c.ropeScaling?.type === 'llama3' && {
       original_max_position_embeddings: c.ropeScaling.originalMaxPositionEmbeddings,
     }),
+    ...(modelType === 'phi3' && { original_max_position_embeddings: c.maxPositionEmbeddings }),
     ...(!c.qkvBias && { attention_bias: false }),
     mlp_bias: false,
     tie_word_embeddings: c.tieWordEmbeddings,
@@ -242,21 +215,7 @@ function hfRopeScaling(scaling: RopeScaling): Record<string, unknown> {
   };
 }
 
-function checkArchitecture(
-  path: string,
-  { model_type: modelType, architectures }: Record<string, unknown>,
-): Architecture {
-  const expected = typeof modelType === 'string' ? ownValue(ARCHITECTURES, modelType) : undefined;
-  if (!expected) {
-    const lacking = typeof modelType === 'string' ? ownValue(LACKING, modelType) : undefined;
-    const known = `the types that can be read are ${Object.keys(ARCHITECTURES).join(', ')}`;
-    return refuse(path, 'model_type', modelType, lacking ? `${lacking} are not supported; ${known}` : known);
-  }
-  if (architectures !== undefined && !(Array.isArray(architectures) && architectures.includes(expected.name))) {
-    refuse(path, 'architectures', architectures, `'${modelType as string}' is read as ${expected.name}`);
-  }
-  return expected;
-}
+const KNOWN_ROPE = 'the types that can be read are default, linear and llama3';
 
 function ropeScalingOf(path: string, { rope_scaling, rope_parameters }: HfConfig): RopeScaling | undefined {
   const field = rope_parameters ? 'rope_parameters' : 'rope_scaling';
@@ -278,7 +237,12 @@ function ropeScalingOf(path: string, { rope_scaling, rope_parameters }: HfConfig
         highFreqFactor: need('high_freq_factor'),
         originalMaxPositionEmbeddings: need('original_max_position_embeddings'),
       };
+    case 'longrope':
+    case 'su': {
+      const why = 'it has other frequencies for short sequences than for long ones, and scales what is rotated';
+      return refuse(path, `${field}.${rope.rope_type ? 'rope_type' : 'type'}`, type, `${why}; ${KNOWN_ROPE}`);
+    }
     default:
-      return refuse(path, `${field}.rope_type`, type, 'the types that can be read are default, linear and llama3');
+      return refuse(path, `${field}.rope_type`, type, KNOWN_ROPE);
   }
 }

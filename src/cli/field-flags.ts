@@ -69,11 +69,12 @@ export function grouped(fields: readonly FieldName[]): Map<string, FieldName[]> 
   return new Map(groups.filter(([, members]) => members.length > 0).map(([group, members]) => [group, [...members]]));
 }
 
-/** The type of a field's values, whether or not it may be left out. */
-function typeOf(field: FieldName): string {
+/** What a field's values are, whether or not it may be left out. */
+function valuesOf(field: FieldName) {
   const { def } = configFields[field];
-  return def.type === 'optional' ? def.innerType.def.type : def.type;
+  return def.type === 'optional' ? def.innerType.def : def;
 }
+const typeOf = (field: FieldName): string => valuesOf(field).type;
 
 /** Adds flags for fields of the configuration. Those in `hidden` are taken, so as to be refused in words, not shown. */
 export function addFieldOptions(
@@ -108,7 +109,8 @@ function fieldOption(field: FieldName): Option {
   if (type === 'number') option.argParser(parseNumber);
   if (type === 'boolean') option.choices(['true', 'false']).preset('true');
   if (type === 'union') option.argParser(text => (/^\d+$/.test(text) ? Number(text) : text));
-  if (schema.def.type === 'enum') option.choices(Object.values<string>(schema.def.entries));
+  const values = valuesOf(field);
+  if (values.type === 'enum') option.choices(Object.values<string>(values.entries));
   return option;
 }
 

@@ -1,4 +1,4 @@
-/** RMSNorm over single heads of rows in which heads stand side by side. */
+/** RMSNorm over single heads of rows in which heads stand side by side; all of a kind may be one head. */
 import type { AdapterDescription } from '../gpu/adapters.js';
 import { checkIndexable, type KernelCall, kernelCall, linearGrid, type Operand } from './call.js';
 import { ROWS_PER_PART, rowParts } from './parts.js';
@@ -7,37 +7,39 @@ import { columnSumParts, columnSums } from './sum-rows.js';
 import type { VariantTable } from './variants.js';
 import { rowWindows } from './windows.js';
 
-/** Rows of `rowHeads` heads of `headSize` elements each, of which `heads` from `firstHead` on are normed. */
+/** Rows of `rowSize` elements, of which `heads` heads of `headSize` each, from element `offset` on, are normed. */
 export interface HeadNormSizes {
   readonly rows: number;
   readonly heads: number;
-  readonly firstHead: number;
-  readonly rowHeads: number;
   readonly headSize: number;
+  readonly rowSize: number;
+  readonly offset: number;
 }
 
-/** A head is short: in workgroup memory, of more threads than this most would wait. */
+/** Up to this size a head is short: in workgroup memory, of more threads than these most would wait. */
+const SHORT = 256;
 const MOST_THREADS = 32;
 
-function variantOf(adapter: AdapterDescription): RowVariant {
+function variantOf(adapter: AdapterDescription, headSize: number): RowVariant {
   const rows = defaultRows(adapter);
-  return rows.lanes > 0 ? rows : { ...rows, workgroup: Math.min(MOST_THREADS, rows.workgroup) };
+  if (rows.lanes > 0 || headSize > SHORT) return rows;
+  return { ...rows, workgroup: Math.min(MOST_THREADS, rows.workgroup) };
 }
 
-/** x [rows, rowHeads, headSize] in place, by weight [headSize]; rstd [rows, heads] is written. */
+/** x [rows, rowSize] in place, by weight [headSize]; rstd [rows, heads] is written. */
 export function headNormForward(
   variants: VariantTable,
-  { rows, heads, firstHead, rowHeads, headSize, eps }: HeadNormSizes & { readonly eps: number },
+  { rows, heads, headSize, rowSize, offset, eps }: HeadNormSizes & { readonly eps: number },
   { weight, x, rstd }: Record<'weight' | 'x' | 'rstd', Operand>,
 ): KernelCall[] {
-  checkIndexable('head_norm_forward', rows * rowHeads * headSize);
-  const byRow = { x: [x, rowHeads * headSize], rstd: [rstd, heads] } as const;
+  checkIndexable('head_norm_forward', rows * rowSize);
+  const byRow = { x: [x, rowSize], rstd: [rstd, heads] } as const;
   return rowWindows(variants.maxBindingBytes, rows, byRow).map(({ count, operands }) => {
     const { each, workgroups } = eachRow(variants.adapter, count * heads);
     return kernelCall('head_norm_forward', {
-      constants: { ...reduceConstants(variantOf(variants.adapter)), ...each, TYPE: x.type },
+      constants: { ...reduceConstants(variantOf(variants.adapter, headSize)), ...each, TYPE: x.type },
       operands: { weight, ...operands },
-      params: { rows: count * heads, heads, first_head: firstHead, row_heads: rowHeads, head_size: headSize, eps },
+      params: { rows: count * heads, heads, offset, row_size: rowSize, head_size: headSize, eps },
       workgroups,
     });
   });
@@ -52,27 +54,24 @@ export function headNormParts({ rows, heads }: Pick<HeadNormSizes, 'rows' | 'hea
 /** `partial` and `sums` of at least headNormParts rows [headSize]; what they come to is added to `total` [headSize]. */
 export type HeadNormWeightGradient = Record<'partial' | 'sums' | 'total', Operand>;
 
-/**
- * The gradient dx [rows, rowHeads, headSize] in place, of x as it was before the norm; heads that are not normed stay.
- */
+/** The gradient dx [rows, rowSize] in place, of x as it was before the norm; what is not normed stays. */
 export function headNormBackward(
   variants: VariantTable,
   sizes: HeadNormSizes,
   operands: Record<'weight' | 'x' | 'rstd' | 'dx', Operand> & { readonly dweight?: HeadNormWeightGradient | undefined },
 ): KernelCall[] {
-  const { rows, heads, firstHead, rowHeads, headSize } = sizes;
+  const { rows, heads, headSize, rowSize, offset } = sizes;
   const { weight, x, rstd, dx, dweight } = operands;
-  checkIndexable('head_norm_backward', rows * rowHeads * headSize);
+  checkIndexable('head_norm_backward', rows * rowSize);
   const constants = {
-    ...reduceConstants(variantOf(variants.adapter)),
+    ...reduceConstants(variantOf(variants.adapter, headSize)),
     ROWS: ROWS_PER_PART,
     TYPE: x.type,
     WEIGHT: dweight !== undefined,
   };
-  const width = rowHeads * headSize;
-  const byRow = { x: [x, width], rstd: [rstd, heads], dx: [dx, width] } as const;
+  const byRow = { x: [x, rowSize], rstd: [rstd, heads], dx: [dx, rowSize] } as const;
   const parts = rowParts(rows);
-  const place = { heads, first_head: firstHead, row_heads: rowHeads, head_size: headSize, parts };
+  const place = { heads, offset, row_size: rowSize, head_size: headSize, parts };
   const calls = rowWindows(variants.maxBindingBytes, rows, byRow, ROWS_PER_PART).map(({ start, count, operands }) =>
     kernelCall('head_norm_backward', {
       constants,

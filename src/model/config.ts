@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { UserError } from '../errors.js';
 import type { RopeScaling } from '../ops/rope.js';
 import { inWords } from '../schema.js';
+import { familyOf, NORM_PLACEMENTS, QK_NORM_OVER } from './families.js';
 
 const WHOLE = { error: 'must be a positive whole number' };
 const POSITIVE = { error: 'must be a positive number' };
@@ -46,6 +47,16 @@ export const modelSchema = z.object({
   qkvBias: flag.optional().describe('biases of the projections to Q, K and V, as Qwen2 has them (default false)'),
   /** Whether each head of Q and of K passes an RMSNorm of its own before it is rotated (Qwen3). Default false. */
   qkNorm: flag.optional().describe('RMSNorm over each head of Q and K, as Qwen3 has it (default false)'),
+  qkNormOver: z
+    .enum(QK_NORM_OVER)
+    .optional()
+    .describe('qkNorm: over each head, or over the whole projection, as OLMo 2 has it (default head)'),
+  normPlacement: z
+    .enum(NORM_PLACEMENTS)
+    .optional()
+    .describe('RMSNorm before attention and MLP or, as OLMo 2 has it, after them (default before)'),
+  /** Whether Q, K and V are one matrix, and gate and up another, by name (Phi-3). Default false. */
+  fusedProjections: flag.optional(),
 });
 export type ModelConfig = Readonly<z.infer<typeof modelSchema>>;
 
@@ -76,10 +87,11 @@ export function validateModelConfig(config: ModelConfig): ModelConfig {
     );
   }
   if (headDim % 2 !== 0) throw new UserError(`model: the head size ${headDim} is odd; rotary embedding needs pairs`);
-  if (config.qkvBias && config.qkNorm) {
-    throw new UserError('model: qkvBias and qkNorm are both set; Qwen2 has the one, Qwen3 the other, and nobody both');
-  }
+  const family = familyOf(config);
   const { ropeScaling: scaling } = config;
+  if (scaling && family === 'phi3') {
+    throw new UserError(`model: ropeScaling is of type ${scaling.type}, which a Phi-3 (fusedProjections) cannot have`);
+  }
   if (scaling?.type === 'llama3' && scaling.highFreqFactor <= scaling.lowFreqFactor) {
     throw new UserError(
       `model: ropeScaling.highFreqFactor ${scaling.highFreqFactor} is not above lowFreqFactor ${scaling.lowFreqFactor}`,
@@ -138,35 +150,44 @@ export function parameterSpecs(config: ModelConfig): ParameterSpec[] {
   const matrix = (name: string, rows: number, columns: number) => ({ name, shape: [rows, columns], decay: true });
   const vector = (name: string, size: number) => ({ name, shape: [size], decay: false });
   const norm = (name: string) => vector(name, C);
+  const [Q, K] = [H * headDim, KV * headDim];
+  const isAfter = config.normPlacement === 'after';
+  const isWhole = config.qkNormOver === 'projection';
   const specs: ParameterSpec[] = [matrix(EMBEDDING, vocabSize, C)];
   for (let layer = 0; layer < config.numHiddenLayers; layer++) {
     const prefix = `model.layers.${layer}.`;
+    if (!isAfter) specs.push(norm(`${prefix}input_layernorm.weight`));
     specs.push(
-      norm(`${prefix}input_layernorm.weight`),
-      matrix(`${prefix}self_attn.q_proj.weight`, H * headDim, C),
-      matrix(`${prefix}self_attn.k_proj.weight`, KV * headDim, C),
-      matrix(`${prefix}self_attn.v_proj.weight`, KV * headDim, C),
+      ...(config.fusedProjections
+        ? [matrix(`${prefix}self_attn.qkv_proj.weight`, Q + 2 * K, C)]
+        : [
+            matrix(`${prefix}self_attn.q_proj.weight`, Q, C),
+            matrix(`${prefix}self_attn.k_proj.weight`, K, C),
+            matrix(`${prefix}self_attn.v_proj.weight`, K, C),
+          ]),
     );
     if (config.qkvBias) {
       specs.push(
-        vector(`${prefix}self_attn.q_proj.bias`, H * headDim),
-        vector(`${prefix}self_attn.k_proj.bias`, KV * headDim),
-        vector(`${prefix}self_attn.v_proj.bias`, KV * headDim),
+        vector(`${prefix}self_attn.q_proj.bias`, Q),
+        vector(`${prefix}self_attn.k_proj.bias`, K),
+        vector(`${prefix}self_attn.v_proj.bias`, K),
       );
     }
     if (config.qkNorm) {
       specs.push(
-        vector(`${prefix}self_attn.q_norm.weight`, headDim),
-        vector(`${prefix}self_attn.k_norm.weight`, headDim),
+        vector(`${prefix}self_attn.q_norm.weight`, isWhole ? Q : headDim),
+        vector(`${prefix}self_attn.k_norm.weight`, isWhole ? K : headDim),
       );
     }
     specs.push(
-      matrix(`${prefix}self_attn.o_proj.weight`, C, H * headDim),
+      matrix(`${prefix}self_attn.o_proj.weight`, C, Q),
       norm(`${prefix}post_attention_layernorm.weight`),
-      matrix(`${prefix}mlp.gate_proj.weight`, F, C),
-      matrix(`${prefix}mlp.up_proj.weight`, F, C),
+      ...(config.fusedProjections
+        ? [matrix(`${prefix}mlp.gate_up_proj.weight`, 2 * F, C)]
+        : [matrix(`${prefix}mlp.gate_proj.weight`, F, C), matrix(`${prefix}mlp.up_proj.weight`, F, C)]),
       matrix(`${prefix}mlp.down_proj.weight`, C, F),
     );
+    if (isAfter) specs.push(norm(`${prefix}post_feedforward_layernorm.weight`));
   }
   specs.push(norm('model.norm.weight'));
   if (!config.tieWordEmbeddings) specs.push(matrix(HEAD, vocabSize, C));
@@ -196,6 +217,7 @@ const FUSED: readonly { readonly parts: readonly string[]; readonly group: strin
 
 /**
  * Returns every parameter once, in the order of the model: Q, K and V together, gate and up together, the others alone.
+ * A model with fused projections has these groups as parameters.
  */
 export function parameterGroups(config: ModelConfig): ParameterGroup[] {
   const groups: ParameterGroup[] = [];

@@ -1,14 +1,16 @@
 /** The LLaMA architecture: its forward pass as a graph. */
 import type { Graph } from '../autograd/graph.js';
-import type { Tensor } from '../autograd/tensor.js';
+import type { DType, Tensor } from '../autograd/tensor.js';
 import type { AttentionSizes } from '../kernels/attention-variant.js';
+import { add } from '../ops/add.js';
 import { attention } from '../ops/attention.js';
 import { addBias } from '../ops/bias.js';
 import { branchAttention } from '../ops/branches.js';
+import { cast } from '../ops/cast.js';
 import { embedding, type TokenRows } from '../ops/embedding.js';
 import { type HeadGradient, headHits, headLoss } from '../ops/head-loss.js';
 import { headNorm } from '../ops/head-norm.js';
-import { linear } from '../ops/linear.js';
+import { type LinearOptions, linear } from '../ops/linear.js';
 import { rmsnorm } from '../ops/rmsnorm.js';
 import { rope } from '../ops/rope.js';
 import { swigluLinear } from '../ops/swiglu.js';
@@ -166,29 +168,43 @@ export function traceLayer(
   x: Tensor,
   attend: (qkv: Tensor) => Tensor,
 ): Tensor {
-  const { rmsNormEps: eps, qkvBias, qkNorm, numAttentionHeads: H, numKeyValueHeads: KV, headDim: D } = model.config;
+  const { rmsNormEps: eps, qkvBias, qkNorm, qkNormOver, normPlacement } = model.config;
+  const { numAttentionHeads: H, numKeyValueHeads: KV, headDim: D } = model.config;
   const prefix = `model.layers.${layer}.`;
-  const norm = (name: string, input: Tensor) => {
+  const norm = (name: string, input: Tensor, dtype: DType) => {
     graph.scope = `${prefix}${name}.`;
-    return rmsnorm(graph, input, model.weight(`${prefix}${name}.weight`), eps, model.precision);
+    return rmsnorm(graph, input, model.weight(`${prefix}${name}.weight`), eps, dtype);
   };
-  const project = (name: string, input: Tensor, residual?: Tensor) => {
+  const project = (name: string, input: Tensor, options?: LinearOptions) => {
     graph.scope = `${prefix}${name}.`;
-    return linear(graph, input, model.matrix(`${prefix}${name}.weight`), { residual });
+    return linear(graph, input, model.matrix(`${prefix}${name}.weight`), options);
+  };
+  const isAfter = normPlacement === 'after';
+  const [attentionNorm, mlpNorm] = isAfter
+    ? (['post_attention_layernorm', 'post_feedforward_layernorm'] as const)
+    : (['input_layernorm', 'post_attention_layernorm'] as const);
+  /** Returns what a branch of the stream begins with, and below, the stream with what the branch comes to. */
+  const enter = (name: string, stream: Tensor) => {
+    graph.scope = prefix;
+    return isAfter ? cast(graph, stream, model.precision) : norm(name, stream, model.precision);
+  };
+  const leave = (projection: string, branch: Tensor, name: string, stream: Tensor) => {
+    if (!isAfter) return project(projection, branch, { residual: stream });
+    return add(graph, stream, norm(name, project(projection, branch, { dtype: 'f32' }), 'f32'));
   };
 
-  let qkv = project('self_attn.qkv_proj', norm('input_layernorm', x));
+  let qkv = project('self_attn.qkv_proj', enter(attentionNorm, x));
   const vector = (name: string) => model.weight(`${prefix}self_attn.${name}`);
   if (qkvBias) qkv = addBias(graph, qkv, vector('qkv_proj.bias'));
   graph.scope = `${prefix}self_attn.`;
   if (qkNorm) {
     const weights = { query: vector('q_norm.weight'), key: vector('k_norm.weight') };
-    qkv = headNorm(graph, qkv, weights, { H, KV, D }, eps);
+    qkv = headNorm(graph, qkv, weights, { H, KV, D }, eps, qkNormOver);
   }
-  const attended = project('self_attn.o_proj', attend(qkv), x);
+  const attended = leave('self_attn.o_proj', attend(qkv), attentionNorm, x);
 
-  const normed = norm('post_attention_layernorm', attended);
+  const input = enter(mlpNorm, attended);
   graph.scope = `${prefix}mlp.gate_up_proj.`;
-  const gated = swigluLinear(graph, normed, model.matrix(`${prefix}mlp.gate_up_proj.weight`));
-  return project('mlp.down_proj', gated, attended);
+  const gated = swigluLinear(graph, input, model.matrix(`${prefix}mlp.gate_up_proj.weight`));
+  return leave('mlp.down_proj', gated, mlpNorm, attended);
 }

@@ -1,5 +1,6 @@
 /** A whole LLaMA in float64: loss, gradients by Hugging Face name, and AdamW steps, out of the reference ops. */
 import { attention, attentionBackward } from './attention.js';
+import { putTogether, takeApart } from './fused.js';
 import type { Vector } from './reference.js';
 import * as ops from './reference.js';
 
@@ -18,6 +19,9 @@ export interface LlamaShape {
   readonly tieWordEmbeddings: boolean;
   readonly qkvBias?: boolean | undefined;
   readonly qkNorm?: boolean | undefined;
+  readonly qkNormOver?: 'head' | 'projection' | undefined;
+  readonly normPlacement?: 'before' | 'after' | undefined;
+  readonly fusedProjections?: boolean | undefined;
 }
 
 export type Weights = Map<string, Vector>;
@@ -42,6 +46,11 @@ export function llama(
   T: number,
   shares?: ArrayLike<number>,
 ): LlamaResult {
+  if (shape.fusedProjections) {
+    const unfused = { ...shape, fusedProjections: false };
+    const result = llama(unfused, takeApart(shape, weights), ids, targets, T, shares);
+    return { ...result, gradients: putTogether(shape, result.gradients, weights.keys()) };
+  }
   const {
     hiddenSize: C,
     intermediateSize: F,
@@ -87,37 +96,43 @@ export function llama(
     return { y, backward };
   };
 
-  /** The norms over the heads of queries or keys, where there are any. */
-  const headNorm = (name: string, x: Vector) =>
-    shape.qkNorm ? norm(name, x, D) : { y: x, backward: (dy: Vector) => dy };
+  const none = (x: Vector) => ({ y: x, backward: (dy: Vector) => dy });
+  /** The norms over the heads of queries or keys, or over `width`, where there are any. */
+  const headNorm = (name: string, x: Vector, width: number) =>
+    shape.qkNorm ? norm(name, x, shape.qkNormOver === 'projection' ? width : D) : none(x);
+  const isAfter = shape.normPlacement === 'after';
+  const before = (name: string, x: Vector) => (isAfter ? none(x) : norm(name, x));
+  const after = (name: string, x: Vector) => (isAfter ? norm(name, x) : none(x));
 
   const undo: ((dx: Vector) => Vector)[] = [];
   let x = ops.embedding(weight('model.embed_tokens.weight'), ids, C);
   for (let layer = 0; layer < shape.numHiddenLayers; layer++) {
     const prefix = `model.layers.${layer}.`;
     const named = (name: string) => `${prefix}${name}.weight`;
-    const norm1 = norm(named('input_layernorm'), x);
+    const norm1 = before(named('input_layernorm'), x);
     const q = project(`${prefix}self_attn.q_proj`, norm1.y, H * D);
     const k = project(`${prefix}self_attn.k_proj`, norm1.y, KV * D);
     const v = project(`${prefix}self_attn.v_proj`, norm1.y, KV * D);
-    const qNorm = headNorm(named('self_attn.q_norm'), q.y);
-    const kNorm = headNorm(named('self_attn.k_norm'), k.y);
+    const qNorm = headNorm(named('self_attn.q_norm'), q.y, H * D);
+    const kNorm = headNorm(named('self_attn.k_norm'), k.y, KV * D);
     const inputs = {
       q: ops.rope(qNorm.y, B, T, H, D, theta, 1, scaling),
       k: ops.rope(kNorm.y, B, T, KV, D, theta, 1, scaling),
       v: v.y,
     };
     const o = linear(named('self_attn.o_proj'), attention(inputs, heads).out, H * D, C);
-    x = sum(x, o.y);
-    const norm2 = norm(named('post_attention_layernorm'), x);
+    const attended = after(named('post_attention_layernorm'), o.y);
+    x = sum(x, attended.y);
+    const norm2 = before(named('post_attention_layernorm'), x);
     const gate = linear(named('mlp.gate_proj'), norm2.y, C, F);
     const up = linear(named('mlp.up_proj'), norm2.y, C, F);
     const down = linear(named('mlp.down_proj'), ops.swiglu(gate.y, up.y), F, C);
-    x = sum(x, down.y);
+    const mixed = after(named('post_feedforward_layernorm'), down.y);
+    x = sum(x, mixed.y);
     undo.push(dx => {
-      const { dgate, dup } = ops.swigluBackward(gate.y, up.y, down.backward(dx));
+      const { dgate, dup } = ops.swigluBackward(gate.y, up.y, down.backward(mixed.backward(dx)));
       const middle = sum(dx, norm2.backward(sum(gate.backward(dgate), up.backward(dup))));
-      const { dq, dk, dv } = attentionBackward(inputs, o.backward(middle), heads);
+      const { dq, dk, dv } = attentionBackward(inputs, o.backward(attended.backward(middle)), heads);
       const dnorm1 = sum(
         sum(
           q.backward(qNorm.backward(ops.rope(dq, B, T, H, D, theta, -1, scaling))),

@@ -111,6 +111,10 @@ describe('checkpointing of layers', () => {
     ['untied head', shape(3, false)],
     ['biases of Q, K, V', { ...shape(3, true), qkvBias: true }],
     ['norms of Q and K', { ...shape(3, true), qkNorm: true }],
+    [
+      'norms behind attention and MLP',
+      { ...shape(3, true), qkNorm: true, qkNormOver: 'projection', normPlacement: 'after' } as const,
+    ],
   ])('loss and every gradient are the same bits: %s', async (_, config) => {
     const kept = await pass(config, 'none');
     for (const checkpointing of ['layer', 2, 3] as const) {

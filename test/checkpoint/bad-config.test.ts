@@ -31,13 +31,33 @@ describe('config.json', () => {
   const mistral = sharded.config;
   const qwen2 = LAYOUTS['Qwen2.5, BF16, tied, 3 heads to 1, biases']!.config;
   const qwen3 = LAYOUTS['Qwen3, F16, grouped-query, heads wider than the model, norms of heads']!.config;
+  const phi3 = LAYOUTS['Phi-3, BF16, sharded, grouped-query, fused projections, a window']!.config;
   const cases: [string, Json, RegExp][] = [
     [
       'no model_type',
       { ...llama, model_type: undefined },
       /model_type is missing: the types that can be read are llama/,
     ],
-    ['another type', { ...llama, model_type: 'gpt2' }, /model_type is "gpt2"/],
+    ['another type', { ...llama, model_type: 'x' }, /model_type is "x": the types that can be read are llama/],
+    ...(
+      [
+        ['gpt2', /learned positions, LayerNorm and MLPs without a gate/],
+        ['gpt_neox', /LayerNorm, attention beside the MLP and MLPs without a gate/],
+        ['falcon', /LayerNorm, attention beside the MLP/],
+        ['bloom', /ALiBi positions/],
+        ['mpt', /ALiBi positions/],
+        ['gemma', /scaled embeddings, norms by 1 \+ weight and GELU/],
+        ['gemma2', /soft caps of scores and logits/],
+        ['gemma3_text', /layers with a sliding window among others, scaled embeddings/],
+        ['mixtral', /mixtures of experts/],
+        ['deepseek_v3', /latent attention and mixtures of experts/],
+        ['smollm3', /layers without rotary embedding/],
+      ] as const
+    ).map(([type, why]): [string, Json, RegExp] => [
+      `the type ${type}`,
+      { ...llama, model_type: type },
+      new RegExp(`model_type is "${type}": ${why.source}.* are not supported; the types that can be read are llama`),
+    ]),
     ...['constructor', 'toString', '__proto__', 'hasOwnProperty'].map((name): [string, Json, RegExp] => [
       `a type named ${name}`,
       { ...llama, model_type: name },
@@ -64,6 +84,18 @@ describe('config.json', () => {
       /layer_types.1 is "sliding_attention"/,
     ],
     ['biases of a Qwen3', { ...qwen3, attention_bias: true }, /attention_bias is true: biases .* of Qwen2 alone/],
+    ['dropout of residuals', { ...phi3, resid_pdrop: 0.1 }, /resid_pdrop is 0.1/],
+    [
+      'LongRoPE',
+      { ...phi3, rope_scaling: { type: 'longrope', long_factor: [1], short_factor: [1] } },
+      /rope_scaling.type is "longrope": it has other frequencies for short sequences than for long ones/,
+    ],
+    ['LongRoPE by its old name', { ...phi3, rope_scaling: { type: 'su' } }, /rope_scaling.type is "su": it has other/],
+    [
+      'a scaling that its family cannot have',
+      { ...phi3, rope_scaling: { type: 'linear', factor: 2 } },
+      /config.json': model: ropeScaling is of type linear, which a Phi-3 \(fusedProjections\) cannot have/,
+    ],
     ['YaRN', { ...llama, rope_scaling: { rope_type: 'yarn', factor: 4 } }, /rope_scaling.rope_type is "yarn"/],
     [
       'dynamic scaling',

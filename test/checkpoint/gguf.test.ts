@@ -252,6 +252,44 @@ test.each([
   weights.close();
 });
 
+test('an OLMo 2 has its norms by the names of what they stand behind, and Q and K as they are', async () => {
+  const layout = 'OLMo 2, F32, grouped-query, norms behind attention and MLP, and of the whole Q and K';
+  const folder = await folderOf(layout, GPT2_PATTERN);
+  const { values, tensors } = await exported(folder, 'F32');
+  expect(values).toMatchObject({ 'general.architecture': 'olmo2', 'olmo2.rope.freq_base': 500_000 });
+  const { config, weights } = openModel(folder);
+  const names = {
+    ...{ 'self_attn.q_proj': 'attn_q', 'self_attn.q_norm': 'attn_q_norm', 'self_attn.k_norm': 'attn_k_norm' },
+    ...{ post_attention_layernorm: 'post_attention_norm', post_feedforward_layernorm: 'post_ffw_norm' },
+  };
+  for (const [own, theirs] of Object.entries(names)) {
+    const spec = parameterSpecs(config).find(({ name }) => name === `model.layers.1.${own}.weight`)!;
+    expect(tensors.get(`blk.1.${theirs}.weight`)!.values, own).toEqual(weights.read(spec));
+  }
+  expect(tensors.size).toBe(parameterSpecs(config).length);
+  weights.close();
+});
+
+test('a Phi-3 has its matrices as they are, and says where its window ends', async () => {
+  const layout = 'Phi-3, BF16, sharded, grouped-query, fused projections, a window';
+  const folder = await folderOf(layout, GPT2_PATTERN);
+  const { values, tensors } = await exported(folder, 'BF16');
+  expect(values).toMatchObject({
+    ...{ 'general.architecture': 'phi3', 'phi3.context_length': 2047, 'phi3.attention.sliding_window': 2047 },
+    'phi3.rope.scaling.original_context_length': 4096,
+  });
+  const { config, weights } = openModel(folder);
+  const names = { 'self_attn.qkv_proj': 'attn_qkv', 'mlp.gate_up_proj': 'ffn_up', 'mlp.down_proj': 'ffn_down' };
+  for (const [own, theirs] of Object.entries(names)) {
+    const spec = parameterSpecs(config).find(({ name }) => name === `model.layers.1.${own}.weight`)!;
+    const { shape, values } = tensors.get(`blk.1.${theirs}.weight`)!;
+    expect(shape).toEqual(spec.shape);
+    expect(values, own).toEqual(weights.read(spec));
+  }
+  expect(tensors.size).toBe(parameterSpecs(config).length);
+  weights.close();
+});
+
 test.each<[string, string | undefined, (json: Json) => void, RegExp]>([
   ['the pattern of tokenizers trained here', undefined, () => {}, /splits a text by a pattern of its own/],
   ['merges that Llama 3 would ignore', LLAMA3, () => {}, /its ignore_merges is false/],

@@ -55,10 +55,24 @@ test.each<[string, ModelConfig, Record<string, unknown>]>([
     { ...base, hiddenSize: 50, qkNorm: true },
     { architectures: ['Qwen3ForCausalLM'], model_type: 'qwen3', use_sliding_window: false, attention_bias: false },
   ],
+  [
+    'norms behind attention and MLP and of the whole Q and K are an OLMo 2',
+    { ...base, qkNorm: true, qkNormOver: 'projection', normPlacement: 'after' },
+    { architectures: ['Olmo2ForCausalLM'], model_type: 'olmo2', attention_bias: false },
+  ],
+  [
+    'fused projections are a Phi-3 without a window',
+    { ...base, fusedProjections: true },
+    {
+      ...{ architectures: ['Phi3ForCausalLM'], model_type: 'phi3', sliding_window: null, rope_scaling: null },
+      original_max_position_embeddings: 1024,
+    },
+  ],
+  ['or with one', { ...base, fusedProjections: true, slidingWindow: 512 }, { model_type: 'phi3', sliding_window: 512 }],
 ])('%s, and is read back as it was', (_, config, expected) => {
   const written = hfConfig(config, 'BF16');
   expect(written).toMatchObject(expected);
-  expect('sliding_window' in written).toBe(written.model_type === 'mistral');
+  expect('sliding_window' in written).toBe(['mistral', 'phi3'].includes(written.model_type as string));
   expect(readBack(written)).toEqual(config);
 });
 
@@ -85,6 +99,30 @@ test('what a Qwen leaves out is as in transformers', () => {
   });
   const none = { num_attention_heads: 16, num_key_value_heads: null };
   expect(readBack({ model_type: 'qwen2', ...sizes, ...none }).numKeyValueHeads).toBe(16);
+});
+
+test('what an OLMo 2 leaves out is as in transformers', () => {
+  const sizes = { vocab_size: 100, hidden_size: 320, intermediate_size: 80, num_hidden_layers: 2 };
+  expect(readBack({ model_type: 'olmo2', ...sizes, num_attention_heads: 32 })).toMatchObject({
+    ...{ numKeyValueHeads: 32, headDim: 10, rmsNormEps: 1e-5, ropeTheta: 10000 },
+    ...{
+      tieWordEmbeddings: false,
+      maxPositionEmbeddings: 2048,
+      qkNorm: true,
+      qkNormOver: 'projection',
+      normPlacement: 'after',
+    },
+  });
+});
+
+test('what a Phi-3 leaves out is as in transformers', () => {
+  const sizes = { vocab_size: 100, hidden_size: 320, intermediate_size: 80, num_hidden_layers: 2 };
+  const read = readBack({ model_type: 'phi3', ...sizes, num_attention_heads: 32 });
+  expect(read).toMatchObject({
+    ...{ numKeyValueHeads: 32, headDim: 10, rmsNormEps: 1e-5, ropeTheta: 10000 },
+    ...{ tieWordEmbeddings: false, maxPositionEmbeddings: 4096, fusedProjections: true },
+  });
+  expect(read.slidingWindow).toBeUndefined();
 });
 
 describe('ends of a text', () => {

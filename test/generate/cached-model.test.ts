@@ -47,6 +47,23 @@ const cases: Record<string, Sequences> = {
     prompts: [5, 1, 17, 16, 9],
     more: 12,
   },
+  'fused projections': {
+    config: { ...base, numKeyValueHeads: 2, fusedProjections: true },
+    prompts: [5, 1, 17, 16, 9],
+    more: 12,
+  },
+  'norms behind attention and MLP, and of the whole Q and K': {
+    config: {
+      ...base,
+      numKeyValueHeads: 2,
+      headDim: 16,
+      qkNorm: true,
+      qkNormOver: 'projection',
+      normPlacement: 'after',
+    },
+    prompts: [5, 1, 17, 16, 9],
+    more: 12,
+  },
   'norms of Q and K': {
     config: { ...base, numKeyValueHeads: 2, headDim: 16, qkNorm: true },
     prompts: [5, 1, 17, 16, 9],

@@ -38,6 +38,12 @@ const models: Record<string, { config: ModelConfig; B: number; T: number }> = {
     T: 37,
   },
   'biases of Q, K, V': { config: { ...odd, qkvBias: true }, B: 2, T: 67 },
+  'fused projections': { config: { ...odd, fusedProjections: true }, B: 2, T: 67 },
+  'norms behind attention and MLP, and of the whole Q and K': {
+    config: { ...odd, qkNorm: true, qkNormOver: 'projection', normPlacement: 'after' },
+    B: 2,
+    T: 67,
+  },
   'norms of Q and K': { config: { ...odd, qkNorm: true }, B: 2, T: 67 },
   'head size 80 at T 131': {
     config: {

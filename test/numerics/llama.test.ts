@@ -67,6 +67,11 @@ describe('against central differences', () => {
   test.each([
     ['a model with grouped-query heads, a tied head and heads wider than the model', base],
     ['one with biases of Q, K, V', { ...base, qkvBias: true }],
+    ['one with fused projections', { ...base, fusedProjections: true }],
+    [
+      'one with norms behind attention and MLP, and of the whole Q and K',
+      { ...base, qkNorm: true, qkNormOver: 'projection', normPlacement: 'after' } as const,
+    ],
     ['one with norms of Q and K', { ...base, qkNorm: true }],
   ])('every parameter of %s', (_, shape) => {
     const random = new Random(3);

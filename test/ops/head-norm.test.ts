@@ -8,7 +8,7 @@ import { headNormBackwardCase, headNormForwardCase } from '../../src/cases/head-
 import { openDevice } from '../../src/gpu/open-device.js';
 import type { StoredType } from '../../src/numerics/inputs.js';
 import type { Vector } from '../../src/numerics/reference.js';
-import { headNorm } from '../../src/ops/head-norm.js';
+import { headNorm, type QkNormOver } from '../../src/ops/head-norm.js';
 import { caseInput, caseParameter, expectOutputs } from '../support/cases.js';
 import { backwardFrom, expectWithin, input, parameter, run, uniform, useDevice } from '../support/gpu.js';
 
@@ -20,6 +20,7 @@ interface Sizes {
   readonly H: number;
   readonly KV: number;
   readonly D: number;
+  readonly over?: QkNormOver;
 }
 
 /** What is left of `name` after one case and then another, each of which leaves the other's heads as they were. */
@@ -34,17 +35,20 @@ function inTurn(name: string, start: Vector, cases: readonly (readonly [one: Cas
 }
 
 async function check(device = context.device, sizes: Sizes, type: StoredType = 'f32') {
-  const { rows, H, KV, D } = sizes;
+  const { rows, H, KV, D, over = 'head' } = sizes;
   const width = (H + 2 * KV) * D;
   const [queries, keys] = (['queries', 'keys'] as const).map(kind => ({
     forward: headNormForwardCase({ ...sizes, kind, type }),
     backward: headNormBackwardCase({ ...sizes, kind, type }),
-    weight: uniform(kind, D),
+    weight: uniform(kind, over === 'head' ? D : (kind === 'queries' ? H : KV) * D),
   })) as [Sides, Sides];
   const graph = new Graph();
   const x = caseParameter(device, queries.forward, 'x', [rows, width]);
-  const weights = { query: parameter(device, 'q', [D], queries.weight), key: parameter(device, 'k', [D], keys.weight) };
-  const y = headNorm(graph, x, weights, { H, KV, D }, EPS);
+  const weights = {
+    query: parameter(device, 'q', [queries.weight.length], queries.weight),
+    key: parameter(device, 'k', [keys.weight.length], keys.weight),
+  };
+  const y = headNorm(graph, x, weights, { H, KV, D }, EPS, over);
   backwardFrom(graph, y, caseInput(device, queries.backward, 'dx', [rows, width]));
   const { query, key } = weights;
   const results = await run(device, graph, [y, x.gradient!, query.gradient!, key.gradient!, x]);
@@ -58,7 +62,7 @@ async function check(device = context.device, sizes: Sizes, type: StoredType = '
   expectWithin(actual, normed.reference, normed.bound, 'y');
   const given = ({ forward, weight }: Sides): Given => {
     const rstd = forward.expected({ x: values, weight }).rstd!.reference;
-    return { weight, x: values, rstd, total: new Float64Array(D) };
+    return { weight, x: values, rstd, total: new Float64Array(weight.length) };
   };
   const arriving = queries.backward.outputs.dx!.initial!.values;
   const gradient = inTurn('dx', arriving, [
@@ -80,7 +84,8 @@ interface Sides {
 test.each([
   { rows: 7, H: 4, KV: 2, D: 10 },
   { rows: 65, H: 3, KV: 1, D: 64 },
-])('R $rows, $H heads to $KV of $D, in f32 and f16', async sizes => {
+  { rows: 9, H: 5, KV: 3, D: 26, over: 'projection' },
+] as const)('R $rows, $H heads to $KV of $D, in f32 and f16', async sizes => {
   await check(context.device, sizes);
   if (context.device.adapter.features.includes('shader-f16')) await check(context.device, sizes, 'f16');
 });

@@ -56,6 +56,16 @@ test.each([
   ['rope scaling', layout, { ropeScaling: scaling }],
   ['biases', LAYOUTS['Qwen2.5, BF16, tied, 3 heads to 1, biases']!, { qkvBias: true }],
   [
+    'norms behind attention and MLP',
+    LAYOUTS['OLMo 2, F32, grouped-query, norms behind attention and MLP, and of the whole Q and K']!,
+    { qkNorm: true, qkNormOver: 'projection', normPlacement: 'after' },
+  ],
+  [
+    'fused projections',
+    LAYOUTS['Phi-3, BF16, sharded, grouped-query, fused projections, a window']!,
+    { fusedProjections: true, slidingWindow: 2047 },
+  ],
+  [
     'norms of heads',
     LAYOUTS['Qwen3, F16, grouped-query, heads wider than the model, norms of heads']!,
     { qkNorm: true },

@@ -60,6 +60,7 @@ describe('a dry run', () => {
     ['with checkpointing', { ...model, checkpointing: 'layer' }],
     ['with an average of weights', { ...model, emaDecay: 0.99 }],
     ['biases of Q, K, V', { ...model, qkvBias: true }],
+    ['norms behind attention and MLP', { ...model, qkNorm: true, qkNormOver: 'projection', normPlacement: 'after' }],
     ['norms of Q and K, checkpointing', { ...model, qkNorm: true, checkpointing: 'layer' }],
     ['untied, a vocabulary in chunks', { ...model, hiddenSize: 16, vocabSize: 30_000, tieWordEmbeddings: false }],
     [

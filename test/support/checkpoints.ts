@@ -47,20 +47,32 @@ export function tensorsOf(config: Json, dtype: string): Map<string, RawTensor> {
   const shapes: [string, number[]][] = [['model.embed_tokens.weight', [V, C]]];
   for (let layer = 0; layer < number('num_hidden_layers'); layer++) {
     const prefix = `model.layers.${layer}.`;
+    const isOlmo = config.model_type === 'olmo2';
     shapes.push(
-      [`${prefix}input_layernorm.weight`, [C]],
+      [`${prefix}${isOlmo ? 'post_feedforward' : 'input'}_layernorm.weight`, [C]],
       [`${prefix}mlp.down_proj.weight`, [C, F]],
-      [`${prefix}mlp.gate_proj.weight`, [F, C]],
-      [`${prefix}mlp.up_proj.weight`, [F, C]],
       [`${prefix}post_attention_layernorm.weight`, [C]],
-      [`${prefix}self_attn.k_proj.weight`, [KV * D, C]],
       [`${prefix}self_attn.o_proj.weight`, [C, H * D]],
-      [`${prefix}self_attn.q_proj.weight`, [H * D, C]],
-      [`${prefix}self_attn.v_proj.weight`, [KV * D, C]],
     );
+    if (config.model_type === 'phi3') {
+      shapes.push(
+        [`${prefix}mlp.gate_up_proj.weight`, [2 * F, C]],
+        [`${prefix}self_attn.qkv_proj.weight`, [(H + 2 * KV) * D, C]],
+      );
+    } else {
+      shapes.push(
+        [`${prefix}mlp.gate_proj.weight`, [F, C]],
+        [`${prefix}mlp.up_proj.weight`, [F, C]],
+        [`${prefix}self_attn.k_proj.weight`, [KV * D, C]],
+        [`${prefix}self_attn.q_proj.weight`, [H * D, C]],
+        [`${prefix}self_attn.v_proj.weight`, [KV * D, C]],
+      );
+    }
     if (config.model_type === 'qwen3') {
       shapes.push([`${prefix}self_attn.k_norm.weight`, [D]], [`${prefix}self_attn.q_norm.weight`, [D]]);
     }
+    if (isOlmo)
+      shapes.push([`${prefix}self_attn.k_norm.weight`, [KV * D]], [`${prefix}self_attn.q_norm.weight`, [H * D]]);
     if (config.model_type === 'qwen2') {
       shapes.push(
         [`${prefix}self_attn.k_proj.bias`, [KV * D]],
@@ -269,6 +281,55 @@ export const LAYOUTS: Readonly<Record<string, Layout>> = {
       use_cache: true,
       use_mrope: false,
       use_sliding_window: false,
+    },
+  },
+  'OLMo 2, F32, grouped-query, norms behind attention and MLP, and of the whole Q and K': {
+    dtype: 'F32',
+    config: {
+      architectures: ['Olmo2ForCausalLM'],
+      model_type: 'olmo2',
+      ...small,
+      attention_bias: false,
+      attention_dropout: 0.0,
+      bos_token_id: 60,
+      eos_token_id: 60,
+      max_position_embeddings: 4096,
+      num_attention_heads: 6,
+      num_key_value_heads: 2,
+      pad_token_id: 61,
+      rms_norm_eps: 1e-6,
+      rope_scaling: null,
+      rope_theta: 500000,
+      tie_word_embeddings: false,
+      torch_dtype: 'float32',
+      use_cache: false,
+    },
+  },
+  'Phi-3, BF16, sharded, grouped-query, fused projections, a window': {
+    dtype: 'BF16',
+    shards: 2,
+    config: {
+      architectures: ['Phi3ForCausalLM'],
+      model_type: 'phi3',
+      ...small,
+      attention_bias: false,
+      attention_dropout: 0.0,
+      bos_token_id: 1,
+      embd_pdrop: 0.0,
+      eos_token_id: 60,
+      max_position_embeddings: 4096,
+      num_attention_heads: 4,
+      num_key_value_heads: 2,
+      original_max_position_embeddings: 4096,
+      pad_token_id: 60,
+      resid_pdrop: 0.0,
+      rms_norm_eps: 1e-5,
+      rope_scaling: null,
+      rope_theta: 10000.0,
+      sliding_window: 2047,
+      tie_word_embeddings: false,
+      torch_dtype: 'bfloat16',
+      use_cache: true,
     },
   },
   'Qwen3, F16, grouped-query, heads wider than the model, norms of heads': {

@@ -1,10 +1,12 @@
-"""Logits of a Hugging Face LLaMA, Mistral, Qwen2 or Qwen3 folder in float64, with plain PyTorch: a reader apart from the project's own.
+"""Logits of a Hugging Face LLaMA, Mistral, Qwen2, Qwen3, Phi-3 or OLMo 2 folder in float64, with plain PyTorch: a reader
+apart from the project's own.
 
     echo '[[1, 2, 3]]' | python3 llama_torch.py FOLDER... > logits.f64      # [B, T, vocab_size] each, little-endian
 
 It needs torch and numpy, neither transformers nor safetensors. Architecture and rope scaling are written after
 transformers' modeling_llama.py, modeling_rope_utils.py, modeling_qwen2.py (biases of Q, K and V) and
-modeling_qwen3.py (norms over the heads of Q and K).
+modeling_qwen3.py (norms over the heads of Q and K), modeling_phi3.py (Q, K and V as one matrix, gate and up as one)
+and modular_olmo2.py (norms behind attention and MLP, and over all of Q and of K).
 """
 import json
 import math
@@ -85,6 +87,7 @@ def forward(config, weights, ids):
         first, second = x[..., : size // 2], x[..., size // 2 :]
         return x * cos + torch.cat([-second, first], -1) * sin
 
+    fused, is_olmo = config["model_type"] == "phi3", config["model_type"] == "olmo2"
     x = weights["model.embed_tokens.weight"][ids]
     for layer in range(config["num_hidden_layers"]):
         prefix = f"model.layers.{layer}."
@@ -92,21 +95,37 @@ def forward(config, weights, ids):
         def linear(x, name):
             return x @ weights[f"{prefix}{name}.weight"].T
 
+        def before(x, name):
+            return x if is_olmo else norm(x, prefix + name)
+
+        def after(x, name):
+            return norm(x, prefix + name) if is_olmo else x
+
         def project(x, name):
             y = linear(x, name)
             return y + weights[f"{prefix}{name}.bias"] if config["model_type"] == "qwen2" else y
 
-        normed = norm(x, prefix + "input_layernorm.weight")
-        q = rotate(norm_heads(split(project(normed, "self_attn.q_proj"), heads), prefix + "self_attn.q_norm.weight"))
-        k = rotate(norm_heads(split(project(normed, "self_attn.k_proj"), kv_heads), prefix + "self_attn.k_norm.weight"))
+        normed = before(x, "input_layernorm.weight")
+        if fused:
+            q, k, v = linear(normed, "self_attn.qkv_proj").split([heads * size, kv_heads * size, kv_heads * size], -1)
+        else:
+            q, k, v = (project(normed, f"self_attn.{part}_proj") for part in "qkv")
+        if is_olmo:
+            q, k = norm(q, prefix + "self_attn.q_norm.weight"), norm(k, prefix + "self_attn.k_norm.weight")
+        q = rotate(norm_heads(split(q, heads), prefix + "self_attn.q_norm.weight"))
+        k = rotate(norm_heads(split(k, kv_heads), prefix + "self_attn.k_norm.weight"))
         k = k.repeat_interleave(heads // kv_heads, 1)
-        v = split(project(normed, "self_attn.v_proj"), kv_heads).repeat_interleave(heads // kv_heads, 1)
+        v = split(v, kv_heads).repeat_interleave(heads // kv_heads, 1)
         scores = (q @ k.transpose(2, 3) / math.sqrt(size)).masked_fill(masked, -math.inf)
         mixed = (scores.softmax(-1) @ v).transpose(1, 2).reshape(B, T, heads * size)
-        x = x + linear(mixed, "self_attn.o_proj")
-        normed = norm(x, prefix + "post_attention_layernorm.weight")
-        gate = linear(normed, "mlp.gate_proj")
-        x = x + linear(gate * torch.sigmoid(gate) * linear(normed, "mlp.up_proj"), "mlp.down_proj")
+        x = x + after(linear(mixed, "self_attn.o_proj"), "post_attention_layernorm.weight")
+        normed = before(x, "post_attention_layernorm.weight")
+        if fused:
+            gate, up = linear(normed, "mlp.gate_up_proj").chunk(2, -1)
+        else:
+            gate, up = linear(normed, "mlp.gate_proj"), linear(normed, "mlp.up_proj")
+        mixed = linear(gate * torch.sigmoid(gate) * up, "mlp.down_proj")
+        x = x + after(mixed, "post_feedforward_layernorm.weight")
     head = "model.embed_tokens.weight" if config.get("tie_word_embeddings", False) else "lm_head.weight"
     return norm(x, "model.norm.weight") @ weights[head].T
 

@@ -51,6 +51,10 @@ describe('f16', () => {
     ['LLaMA', config],
     ['biases of Q, K, V', { ...config, qkvBias: true }],
     ['norms of Q and K', { ...config, qkNorm: true }],
+    [
+      'norms behind attention and MLP, and of the whole Q and K',
+      { ...config, qkNorm: true, qkNormOver: 'projection', normPlacement: 'after' } as const,
+    ],
   ])('loss and gradients are those of f32 but for rounding: %s', async (_, config) => {
     if (!hasHalf()) return;
     const [sequences] = batches(1);

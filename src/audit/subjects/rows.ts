@@ -54,6 +54,10 @@ export function* headNormCases(scope: Scope): Generator<Case> {
     for (const sizes of headNormSizes.filter((_, i) => !scope.quick || i % 2 === 1)) {
       for (const kind of ['queries', 'keys'] as const) yield* both({ ...sizes, kind, type });
     }
+    for (const kind of ['queries', 'keys'] as const) {
+      yield* both({ rows: 19, H: 5, KV: 3, D: 34, over: 'projection', kind, type });
+    }
+    if (!scope.quick) yield* both({ rows: 9, H: 16, KV: 4, D: 128, over: 'projection', kind: 'queries', type });
     for (const inputClass of ADVERSARIAL) yield* both({ ...headNormSizes[1]!, kind: 'keys', type, inputClass });
   }
 }
