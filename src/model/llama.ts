@@ -9,9 +9,10 @@ import { embedding, type TokenRows } from '../ops/embedding.js';
 import { type HeadGradient, headHits, headLoss } from '../ops/head-loss.js';
 import { headNorm } from '../ops/head-norm.js';
 import { linear } from '../ops/linear.js';
+import { addLowRank } from '../ops/low-rank.js';
 import { rmsnorm } from '../ops/rmsnorm.js';
 import { rope } from '../ops/rope.js';
-import { swigluLinear } from '../ops/swiglu.js';
+import { swiglu, swigluLinear } from '../ops/swiglu.js';
 import { takeRows } from '../ops/take-rows.js';
 import { EMBEDDING, HEAD } from './config.js';
 import type { ForwardTensors } from './tensors.js';
@@ -174,7 +175,8 @@ export function traceLayer(
   };
   const project = (name: string, input: Tensor, residual?: Tensor) => {
     graph.scope = `${prefix}${name}.`;
-    return linear(graph, input, model.matrix(`${prefix}${name}.weight`), { residual });
+    const y = linear(graph, input, model.matrix(`${prefix}${name}.weight`), { residual });
+    return adapted(graph, model, `${prefix}${name}.weight`, y, input);
   };
 
   let qkv = project('self_attn.qkv_proj', norm('input_layernorm', x));
@@ -189,6 +191,18 @@ export function traceLayer(
 
   const normed = norm('post_attention_layernorm', attended);
   graph.scope = `${prefix}mlp.gate_up_proj.`;
-  const gated = swigluLinear(graph, normed, model.matrix(`${prefix}mlp.gate_up_proj.weight`));
+  const gateUp = `${prefix}mlp.gate_up_proj.weight`;
+  const gated = model.adapters?.has(gateUp)
+    ? swiglu(graph, project('mlp.gate_up_proj', normed))
+    : swigluLinear(graph, normed, model.matrix(gateUp));
   return project('mlp.down_proj', gated, attended);
+}
+
+/** Adds to y, which a group of parameters made of x, what the adapters beside the group make of it. */
+function adapted(graph: Graph, model: ForwardTensors, group: string, y: Tensor, x: Tensor): Tensor {
+  const beside = model.adapters?.get(group) ?? [];
+  return beside.reduce((sum, { a, b, first, scale }) => {
+    const matrices = { a: model.matrix(a.name), b: model.matrix(b.name) };
+    return addLowRank(graph, sum, x, { ...matrices, first, scale });
+  }, y);
 }
