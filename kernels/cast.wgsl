@@ -1,7 +1,12 @@
 // y = x in another type, elementwise over N (to f16: rounded; beyond 65504 it becomes infinite). X_BFLOAT: x is bf16,
-// in words of two. A thread takes EACH vectors (X_VALUE, Y_VALUE), of which there are
+// in words of two. SCALED: times `scale`, in f32. A thread takes EACH vectors (X_VALUE, Y_VALUE), of which there are
 // `count`.
-struct Params { count: u32 }
+struct Params {
+  count: u32,
+#if ${SCALED}
+  scale: f32,
+#endif
+}
 
 #if ${X_BFLOAT}
 var<storage, read> x: array<u32>;
@@ -21,6 +26,10 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: 
   for (var e = 0u; e < EACH; e++) {
     let i = first + e * WORKGROUP;
     if (i >= params.count) { return; }
+#if ${SCALED}
+    y[i] = Y_VALUE(params.scale * VALUE(x_at(i)));
+#else
     y[i] = Y_VALUE(x_at(i));
+#endif
   }
 }

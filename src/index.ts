@@ -45,6 +45,7 @@ export type { LayoutOptions } from './autograd/layout.js';
 export { type CommandSource, type Plan as GraphPlan, type PlanOptions, plan as planGraph } from './autograd/plan.js';
 export { type DType, persistent, type Shape, type Tensor } from './autograd/tensor.js';
 export { type ExportOptions, exportModel } from './checkpoint/export.js';
+export { exportPeft } from './checkpoint/export-peft.js';
 export { findModelFolder } from './checkpoint/find.js';
 export { exportGguf } from './checkpoint/gguf.js';
 export { readEndIds } from './checkpoint/hf-config.js';

@@ -1,13 +1,14 @@
 /**
  * The tables of docs/models.md: which public models train at which context in how much memory, by a dry run of a step.
  *
- *   node tools/what-fits.mjs [f32 | bf16]      what matrices are kept in (f32)
+ *   node tools/what-fits.mjs [f32 | bf16 | lora]      what matrices are kept in (f32); lora: rank 16 of all projections
  *
  * With precision f16, moments in 8 bits, checkpointing of layers and one sequence at a time. The adapter is a GPU as
  * Dawn describes an NVIDIA of 2021; others differ in the last percent. A GB is 10^9 bytes.
  */
 import { countParameters } from '../dist/src/model/config.js';
 import { modelConfig } from '../dist/src/model/fields.js';
+import { PROJECTIONS } from '../dist/src/model/lora.js';
 import { stepMemory } from '../dist/src/run/memory.js';
 
 /**
@@ -63,22 +64,29 @@ function configOf([sizes, others]) {
   return modelConfig({ ...Object.fromEntries(fields.map((name, i) => [name, sizes[i]])), ...others });
 }
 
-/** The bytes of training at each context that the model has positions for, up to the most that any memory has. */
-function peaksOf(model, weightType) {
+/**
+ * The bytes of training at each context that the model has positions for, up to the most that any memory has.
+ * @param {import('../dist/src/model/config.js').ModelConfig} model
+ * @param {'f32' | 'bf16' | 'lora'} kept
+ */
+function peaksOf(model, kept) {
   const peaks = [];
+  const lora = { rank: 16, alpha: 32, targets: [...PROJECTIONS] };
+  /** @type {Partial<import('../dist/src/train/dry-step.js').StepShape>} */
+  const weights = kept === 'lora' ? { lora, matrixType: 'f16' } : { weightType: kept };
   for (const T of CONTEXTS.filter(T => T <= model.maxPositionEmbeddings)) {
     /** @type {import('../dist/src/train/traced-step.js').TrainerSettings} */
     const settings = { B: 1, T, microBatches: 2, optimizer, checkpointing: 'layer', momentType: '8bit' };
-    const { peak, refusals } = stepMemory(adapter, { model, settings, precision: 'f16', weightType });
+    const { peak, refusals } = stepMemory(adapter, { model, settings, precision: 'f16', ...weights });
     if (refusals.length > 0 || peak > 1e9 * Math.max(...GIGABYTES)) break;
     peaks.push([T, peak]);
   }
   return peaks;
 }
 
-const weightType = process.argv[2] ?? 'f32';
-if (weightType !== 'f32' && weightType !== 'bf16') {
-  console.error(`no weights in '${weightType}'; usage: node tools/what-fits.mjs [f32 | bf16]`);
+const kept = process.argv[2] ?? 'f32';
+if (kept !== 'f32' && kept !== 'bf16' && kept !== 'lora') {
+  console.error(`no weights in '${kept}'; usage: node tools/what-fits.mjs [f32 | bf16 | lora]`);
   process.exit(2);
 }
 const row = cells => `| ${cells.join(' | ')} |`;
@@ -86,7 +94,7 @@ console.log(row(['model', 'parameters', ...GIGABYTES.map(size => `${size} GB`)])
 console.log(row(['---', '---', ...GIGABYTES.map(() => '---')]).replaceAll(' ', ''));
 for (const [name, shape] of Object.entries(MODELS)) {
   const model = configOf(shape);
-  const peaks = peaksOf(model, weightType);
+  const peaks = peaksOf(model, kept);
   const cells = GIGABYTES.map(size => peaks.findLast(([, peak]) => peak <= 1e9 * size)?.[0] ?? '–');
   const { total } = countParameters(model);
   console.log(row([name, total < 1e9 ? `${Math.round(total / 1e6)}M` : `${(total / 1e9).toFixed(2)}B`, ...cells]));

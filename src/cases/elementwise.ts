@@ -58,21 +58,30 @@ export interface CastCase {
   readonly count: number;
   readonly from: Format;
   readonly to: StoredType;
+  /** A factor of all values; without one they keep theirs. */
+  readonly scale?: number;
   readonly inputClass?: InputClass;
 }
 
 /** What bf16 holds and f16 does not overflow at. */
 const LARGEST_OF_BOTH = 65280;
 
-export function castCase({ count, from, to, inputClass = 'uniform' }: CastCase): Case {
-  const most = from === 'bf16' ? LARGEST_OF_BOTH : FORMATS.f16.largest;
+export function castCase({ count, from, to, scale, inputClass = 'uniform' }: CastCase): Case {
+  const most = (from === 'bf16' ? LARGEST_OF_BOTH : FORMATS.f16.largest) / Math.max(1, scale ?? 1);
   return kernelCase({
     kernel: 'cast',
-    shape: `${from} to ${to}, ${count}`,
+    shape: `${from} to ${to}, ${count}${scale === undefined ? '' : `, times ${scale}`}`,
     inputClass,
     inputs: { x: drawn(inputClass, `x ${from} ${count} ${inputClass}`, count, { type: from, most }) },
     outputs: { y: { type: to, count } },
-    expected: ({ x }) => ({ y: { reference: x, bound: storedBound(flushedValues(x, from), x, to) } }),
-    calls: (variants, operands) => cast(variants, count, operands),
+    expected({ x }) {
+      if (scale === undefined) return { y: { reference: x, bound: storedBound(flushedValues(x, from), x, to) } };
+      const reference = x.map(value => scale * value);
+      const lost = flushedValues(x, from);
+      // the factor is rounded to f32, and then the product
+      const bound = reference.map((value, i) => 2 * U * Math.abs(value) + TINY + scale * lost[i]!);
+      return { y: { reference, bound: storedBound(bound, reference, to) } };
+    },
+    calls: (variants, operands) => cast(variants, count, operands, scale),
   });
 }

@@ -5,7 +5,7 @@ import { type CopyOptions, checkNewFolder, type WrittenModel, writeCopy } from '
 import { openModel } from './model-folder.js';
 import { showIndex } from './safetensors.js';
 import { readTrainingRecord } from './training-record.js';
-import type { WeightFiles } from './weight-files.js';
+import type { ModelWeights } from './weight-files.js';
 import { LARGEST, narrow, type StoredBits, storedBits, type WeightType } from './weight-types.js';
 import { checkModelFiles } from './whole.js';
 
@@ -44,7 +44,7 @@ export async function exportModel(from: string, out: string, options: ExportOpti
 }
 
 /** Yields the bits of a tensor as `type`. @throws UserError when a value is too large for it. */
-export function* converted(weights: WeightFiles, spec: ParameterSpec, type: WeightType): Generator<StoredBits> {
+export function* converted(weights: ModelWeights, spec: ParameterSpec, type: WeightType): Generator<StoredBits> {
   const isSame = weights.typeOf(spec) === type;
   let bits = storedBits(type, 0);
   for (const { values, stored, first } of weights.pieces(spec)) {

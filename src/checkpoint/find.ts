@@ -6,7 +6,7 @@ import { UserError } from '../errors.js';
 import { placeOfFolder } from '../files.js';
 import { readJson } from '../input-files.js';
 import { checkLinks } from './links.js';
-import { hasWeights } from './weight-files.js';
+import { hasWeights, isAdapter } from './weight-files.js';
 
 const FOLDER = /^step-(\d{8})$/;
 const FOLDER_OR_REPLACED = /^step-(\d{8})(\.replaced)?$/;
@@ -56,6 +56,12 @@ export function findModelFolder(path: string): string {
   const place = placeOfFolder(bestCheckpoint(path) ?? path);
   if (hasWeights(place)) {
     checkLinks(place);
+    if (isAdapter(place) && !existsSync(join(place, 'config.json'))) {
+      throw new UserError(
+        `'${path}' is an adapter without its model's config.json; make one model of both with ` +
+          `'babelgrad merge ${path} --base MODEL', or copy config.json and tokenizer.json of the model into it`,
+      );
+    }
     return place;
   }
   const latest = listCheckpoints(path).at(-1);

@@ -15,7 +15,7 @@ import { bytesOfTensor, type GgufTensor, type GgufValue, writeGguf } from './ggu
 import { readTokenIds } from './hf-config.js';
 import { checkNewFolder, type WrittenModel } from './model-copy.js';
 import { openModel } from './model-folder.js';
-import type { WeightFiles } from './weight-files.js';
+import type { ModelWeights } from './weight-files.js';
 import type { WeightType } from './weight-types.js';
 import { checkModelFiles } from './whole.js';
 
@@ -127,7 +127,7 @@ function tokenizerValues(from: string, { vocabSize }: ModelConfig): Map<string, 
   return ggufTokenizer(file, readDocumentMarks(path), readTokenIds(from), vocabSize);
 }
 
-function tensorsOf(config: ModelConfig, weights: WeightFiles, type: WeightType): GgufTensor[] {
+function tensorsOf(config: ModelConfig, weights: ModelWeights, type: WeightType): GgufTensor[] {
   const isLlama = familyOf(config) === 'llama';
   const { numAttentionHeads, numKeyValueHeads, headDim } = config;
   const tensors = parameterSpecs(config).map((spec): GgufTensor => {

@@ -7,8 +7,9 @@ import { readBytes } from '../input-files.js';
 import { type ParameterSpec, parameterSpecs } from '../model/config.js';
 import { type CopyOptions, checkNewFolder, type WrittenModel, writeCopy } from './model-copy.js';
 import { type OpenModel, openModel } from './model-folder.js';
-import { Adapter, isAdapter } from './peft.js';
+import { Adapter } from './peft.js';
 import { showIndex } from './safetensors.js';
+import { isAdapter } from './weight-files.js';
 import { LARGEST, narrow, storedBits } from './weight-types.js';
 import { checkModelFiles } from './whole.js';
 

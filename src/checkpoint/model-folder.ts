@@ -11,16 +11,19 @@ import { readText } from '../input-files.js';
 import { type ModelConfig, type ParameterSpec, parameterSpecs } from '../model/config.js';
 import { Model } from '../model/model.js';
 import type { MatrixType, ModelOptions } from '../model/tensors.js';
+import { baseOf } from './adapter-base.js';
 import { type Companions, writeCompanionFiles } from './companions.js';
 import { hfConfig, readModelConfig } from './hf-config.js';
 import { checkLinks } from './links.js';
+import { MergedWeights } from './merged-weights.js';
+import { Adapter } from './peft.js';
 import { floatTensor, writeSafetensors } from './safetensors-write.js';
-import { SINGLE, WeightFiles } from './weight-files.js';
+import { isAdapter, type ModelWeights, SINGLE, WeightFiles } from './weight-files.js';
 
 /** A model folder of which everything has been checked but the values of its weights. */
 export interface OpenModel {
   readonly config: ModelConfig;
-  readonly weights: WeightFiles;
+  readonly weights: ModelWeights;
   /** What the user should know. */
   readonly notes: readonly string[];
 }
@@ -30,7 +33,7 @@ export interface LoadOptions extends ModelOptions {
 }
 
 /**
- * Opens a model folder; close its `weights`.
+ * Opens a model folder, or that of an adapter as one model with its base; close its `weights`.
  * @throws UserError when config.json asks for what is not supported, a file is missing or damaged, names, shapes or
  * types don't fit config.json, a link leads out of the folder, or the tokenizer has ids that the embedding has no row
  * for.
@@ -39,11 +42,22 @@ export function openModel(folder: string): OpenModel {
   checkLinks(folder);
   const config = readModelConfig(folder);
   checkTokenizer(folder, config);
-  const weights = WeightFiles.open(folder);
+  const weights = isAdapter(folder) ? openMerged(folder, config) : WeightFiles.open(folder);
   try {
     return { config, weights, notes: weights.check(parameterSpecs(config)) };
   } catch (error) {
     weights.close();
+    throw error;
+  }
+}
+
+/** Opens an adapter with its base. @throws UserError when the base is gone, or is of another shape. */
+function openMerged(folder: string, config: ModelConfig): ModelWeights {
+  const adapter = Adapter.open(folder, parameterSpecs(config));
+  try {
+    return new MergedWeights(folder, openModel(baseOf(folder)).weights, adapter);
+  } catch (error) {
+    adapter.close();
     throw error;
   }
 }
@@ -113,7 +127,7 @@ export function matrixTypeIn(folder: string, adapter: AdapterDescription): Matri
  * Returns the two-byte type of all matrices, where each fills whole words with it and the adapter can read it; else
  * f32.
  */
-function matrixTypeOf(weights: WeightFiles, config: ModelConfig, { features }: AdapterDescription): MatrixType {
+function matrixTypeOf(weights: ModelWeights, config: ModelConfig, { features }: AdapterDescription): MatrixType {
   const matrices = parameterSpecs(config).filter(({ decay }) => decay);
   const [type, ...others] = new Set(matrices.map(spec => weights.typeOf(spec)));
   if (others.length > 0 || matrices.some(({ shape }) => sizeOf(shape) % 2 !== 0)) return 'f32';
@@ -121,11 +135,11 @@ function matrixTypeOf(weights: WeightFiles, config: ModelConfig, { features }: A
   return type === 'BF16' ? 'bf16' : 'f32';
 }
 
-function* valuesOf(weights: WeightFiles, spec: ParameterSpec): Generator<Float32Array> {
+function* valuesOf(weights: ModelWeights, spec: ParameterSpec): Generator<Float32Array> {
   for (const { values } of weights.pieces(spec)) yield values;
 }
 
-function* bitsOf(weights: WeightFiles, spec: ParameterSpec): Generator<Uint16Array> {
+function* bitsOf(weights: ModelWeights, spec: ParameterSpec): Generator<Uint16Array> {
   for (const { stored } of weights.storedPieces(spec)) yield stored as Uint16Array;
 }
 

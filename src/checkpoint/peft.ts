@@ -9,13 +9,10 @@ import { UserError } from '../errors.js';
 import { EMBEDDING, type ParameterSpec } from '../model/config.js';
 import { parse, readObject } from './hf-json.js';
 import { SafetensorsFile } from './safetensors.js';
+import { ADAPTER, ADAPTER_CONFIG } from './weight-files.js';
 
-const CONFIG = 'adapter_config.json';
-const WEIGHTS = 'adapter_model.safetensors';
 /** What stands before and after a matrix's own name, `model.layers.0.self_attn.q_proj`. */
 const NAME = /^base_model\.model\.(.+)\.lora_[AB]\.weight$/;
-
-export const isAdapter = (folder: string): boolean => existsSync(join(folder, CONFIG));
 
 const unset = (what: string) => z.literal([false, null], { error: `${what} cannot be merged here` }).optional();
 const empty = (what: string) => z.record(z.string(), z.never(), { error: `${what} cannot be merged here` }).nullish();
@@ -48,11 +45,11 @@ export class Adapter {
 
   /** Opens an adapter. @throws UserError when it is damaged, not of LoRA alone, or not of a model of these matrices. */
   static open(folder: string, specs: readonly ParameterSpec[]): Adapter {
-    const path = join(folder, CONFIG);
+    const path = join(folder, ADAPTER_CONFIG);
     const { r, lora_alpha: alpha, use_rslora: isRootScaled } = parse(path, configSchema, readObject(path));
-    const weights = join(folder, WEIGHTS);
+    const weights = join(folder, ADAPTER);
     if (!existsSync(weights)) {
-      throw new UserError(`'${folder}' has no ${WEIGHTS}; save the adapter with safe_serialization=True`);
+      throw new UserError(`'${folder}' has no ${ADAPTER}; save the adapter with safe_serialization=True`);
     }
     const file = SafetensorsFile.open(weights);
     try {
@@ -64,10 +61,15 @@ export class Adapter {
     }
   }
 
+  /** Whether a matrix is changed. */
+  has({ name }: Pick<ParameterSpec, 'name'>): boolean {
+    return this.#file.names.includes(namesOf(name)[0]);
+  }
+
   /** Adds `weight` times what the adapter adds to a matrix to `sum` [out, in]; nothing where it has nothing. */
   addTo(sum: Float64Array, { name, shape }: ParameterSpec, weight: number): void {
+    if (!this.has({ name })) return;
     const [a, b] = namesOf(name);
-    if (!this.#file.names.includes(a)) return;
     const [rows, columns] = shape as [number, number];
     const [A, B] = [this.#file.read(a, [this.#rank, columns]), this.#file.read(b, [rows, this.#rank])];
     const factor = weight * this.#scale;

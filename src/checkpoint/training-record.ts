@@ -48,6 +48,10 @@ const bestSchema = z.object({
 });
 export type BestEvaluation = z.infer<typeof bestSchema>;
 
+/** The model that an adapter stands beside: its folder, and the SHA-256 of each file of its weights. */
+const baseSchema = z.object({ path: z.string(), weights: z.record(z.string(), z.string()) });
+export type BaseRecord = z.infer<typeof baseSchema>;
+
 export const TRAINING_FORMAT = 'babelgrad training state 1';
 const stateSchema = z.object({
   format: z.literal(TRAINING_FORMAT),
@@ -73,6 +77,8 @@ const stateSchema = z.object({
   best: bestSchema.optional(),
   /** The words of what steps are judged by (kernels/gradient_norm.wgsl); earlier checkpoints have none. */
   guard: z.array(z.int().nonnegative()).length(4).optional(),
+  /** The base, of a run that trains adapters. */
+  base: baseSchema.optional(),
 });
 export type TrainingState = z.infer<typeof stateSchema>;
 

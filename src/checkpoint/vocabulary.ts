@@ -14,7 +14,7 @@ import { readModelConfig } from './hf-config.js';
 import { readObject } from './hf-json.js';
 import { floatTensor, writeSafetensors } from './safetensors-write.js';
 import { readTrainingRecord } from './training-record.js';
-import { WeightFiles } from './weight-files.js';
+import { isAdapter, WeightFiles } from './weight-files.js';
 
 /**
  * Where the rows of new tokens come from: the mean of their pieces' rows; a normal distribution with the mean and
@@ -61,6 +61,7 @@ export async function extendVocabulary(
   { init = 'mean', seed = 0, onNote }: ExtendOptions = {},
 ): Promise<VocabularyExtension> {
   if (existsSync(out)) throw new UserError(`'${out}' exists already; choose another folder or remove it`);
+  if (isAdapter(folder)) throw new UserError(`'${folder}' is an adapter beside a model: export it to one first`);
   const config = readModelConfig(folder);
   const old = TextTokenizer.load(join(folder, 'tokenizer.json'));
   checkExtends(old, extended);

@@ -12,7 +12,14 @@ import type { WeightType } from './weight-types.js';
 export const SINGLE = 'model.safetensors';
 export const INDEX = 'model.safetensors.index.json';
 
-export const hasWeights = (folder: string): boolean => [SINGLE, INDEX].some(file => existsSync(join(folder, file)));
+/** The weights of a LoRA adapter in PEFT's layout, and its configuration. */
+export const ADAPTER = 'adapter_model.safetensors';
+export const ADAPTER_CONFIG = 'adapter_config.json';
+
+export const isAdapter = (folder: string): boolean => existsSync(join(folder, ADAPTER_CONFIG));
+
+export const hasWeights = (folder: string): boolean =>
+  [SINGLE, INDEX, ADAPTER].some(file => existsSync(join(folder, file)));
 
 const indexSchema = z.looseObject({ weight_map: z.record(z.string(), z.string()) });
 
@@ -22,6 +29,12 @@ const indexSchema = z.looseObject({ weight_map: z.record(z.string(), z.string())
 const isDerived = (name: string): boolean => name.endsWith('.rotary_emb.inv_freq');
 
 type Spec = Pick<ParameterSpec, 'name' | 'shape'>;
+
+/** What reads the weights of a model: those of its files, or of a base with an adapter. */
+export type ModelWeights = Pick<
+  WeightFiles,
+  'path' | 'check' | 'typeOf' | 'pieces' | 'storedPieces' | 'read' | 'close'
+>;
 
 /** Open files whose headers have been checked. Close them with `close`. */
 export class WeightFiles {

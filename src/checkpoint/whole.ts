@@ -3,10 +3,12 @@ import { existsSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { CHECKSUMS, damageOf } from '../checksums.js';
 import { UserError } from '../errors.js';
+import { checkBase } from './adapter-base.js';
 import { averageFolder, isCheckpointFolder, listCheckpoints } from './find.js';
 import { checkModelFolder } from './model-folder.js';
 import { SafetensorsFile } from './safetensors.js';
 import { readTrainingState } from './training-record.js';
+import { isAdapter } from './weight-files.js';
 
 export const OPTIMIZER = 'optimizer.safetensors';
 
@@ -58,7 +60,10 @@ const OTHER_COPY = 'take another copy; if it was changed on purpose, --no-verify
  */
 export async function checkModelFiles(folder: string, { withMoments = false } = {}): Promise<string[]> {
   const damage = await damageOf(folder, file => withMoments || file !== OPTIMIZER);
-  if (damage === undefined) return notesOfChecksums(folder, 'training.json');
+  if (damage === undefined) {
+    if (isAdapter(folder)) await checkBase(folder);
+    return notesOfChecksums(folder, 'training.json');
+  }
   const step = Number(/\d+$/.exec(basename(folder))?.[0]);
   const whole = isCheckpointFolder(folder) ? await latestWhole(dirname(dirname(folder)), step) : undefined;
   throw new UserError(`${damage}; ${whole === undefined ? OTHER_COPY : `'${whole}' is whole`}`);

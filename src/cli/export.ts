@@ -1,17 +1,19 @@
-import { exportGguf, exportModel, findModelFolder, modelCard } from '../index.js';
+import { exportGguf, exportModel, exportPeft, findModelFolder, modelCard } from '../index.js';
 import type { CommandResult, Terminal } from './command.js';
 import { type WrittenModelOptions, writeModel } from './written-model.js';
 
 interface ExportCommandOptions extends WrittenModelOptions {
   model: string;
-  format: 'hf' | 'gguf';
+  format: keyof typeof FORMATS;
 }
+
+const FORMATS = { hf: exportModel, gguf: exportGguf, peft: exportPeft };
 
 /** The command `export`. */
 export async function runExport(terminal: Terminal, options: ExportCommandOptions): Promise<CommandResult> {
   const from = findModelFolder(options.model);
   const written = await writeModel(terminal, 'export', options, how =>
-    (options.format === 'gguf' ? exportGguf : exportModel)(from, options.out, { ...how, card: modelCard(from) }),
+    FORMATS[options.format](from, options.out, { ...how, card: modelCard(from) }),
   );
   return { model: from, ...written };
 }

@@ -1,6 +1,7 @@
 /** Flags for the fields of a run's configuration, in kebab case. */
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { UserError } from '../errors.js';
+import { PROJECTIONS } from '../model/lora.js';
 import { configFields, defaultOf, type FieldName, MODEL_FIELDS } from '../run/config.js';
 import { inWords } from '../schema.js';
 
@@ -20,7 +21,7 @@ export const STEP_FIELDS: readonly FieldName[] = [
 ];
 
 /** The fields that only a run with a source model has. */
-export const CPT_FIELDS: readonly FieldName[] = ['optimizerState', 'dataOrder', 'freezeBodyTokens'];
+export const CPT_FIELDS: readonly FieldName[] = ['optimizerState', 'dataOrder', 'freezeBodyTokens', 'lora'];
 
 /** The fields by what they are about. Those that stand nowhere here come last. */
 export const FIELD_GROUPS: Readonly<Record<string, readonly FieldName[]>> = {
@@ -45,6 +46,7 @@ export const FIELD_GROUPS: Readonly<Record<string, readonly FieldName[]>> = {
     'optimizerState',
     'freezeBodyTokens',
     'parameterGroups',
+    'lora',
     'emaDecay',
     'beta1',
     'beta2',
@@ -84,7 +86,8 @@ export function addFieldOptions(
 ): void {
   for (const [group, members] of grouped(fields)) {
     for (const field of members) {
-      command.addOption(fieldOption(field).helpGroup(group).hideHelp(hidden.includes(field)));
+      const options = field === 'lora' ? loraOptions() : [fieldOption(field)];
+      for (const option of options) command.addOption(option.helpGroup(group).hideHelp(hidden.includes(field)));
     }
   }
 }
@@ -113,6 +116,18 @@ function fieldOption(field: FieldName): Option {
   if (values.type === 'enum') option.choices(Object.values<string>(values.entries));
   return option;
 }
+
+/** The flags of adapters, one for each of their settings. */
+const loraOptions = (): Option[] => [
+  new Option('--lora-rank <value>', configFields.lora.description).argParser(parseNumber),
+  new Option('--lora-alpha <value>', 'lora: B·A is added times alpha / rank (default: twice the rank)').argParser(
+    parseNumber,
+  ),
+  new Option(
+    '--lora-targets <names>',
+    `lora: the projections with an adapter, with commas between (default: ${PROJECTIONS.join(',')})`,
+  ).argParser(text => text.split(',')),
+];
 
 /** Makes a parser of a flag's value into one of a flag that is repeated. */
 export const collect =

@@ -1,5 +1,5 @@
 /** The command `merge`: one model out of several. */
-import { isAdapter } from '../checkpoint/peft.js';
+import { isAdapter } from '../checkpoint/weight-files.js';
 import { UserError } from '../errors.js';
 import { findModelFolder, mergeModels } from '../index.js';
 import type { CommandResult, Terminal } from './command.js';

@@ -83,7 +83,8 @@ export async function train(
 
 /** Reads the fields of the YAML file, with the flags over them. */
 export function readConfig(options: Record<string, unknown>): RunConfig {
-  const { config: file, json: _, source, heldOut, parameterGroup, ...flags } = options;
+  const { config: file, json: _, source, heldOut, parameterGroup, ...others } = options;
+  const { loraRank: rank, loraAlpha: alpha, loraTargets: targets, ...flags } = others;
   const fields = file === undefined ? {} : readYaml(String(file));
   readFlags(flags);
   // there are two ways to give the budget: the flag's wins over the file's
@@ -94,6 +95,8 @@ export function readConfig(options: Record<string, unknown>): RunConfig {
   Object.assign(fields, flags);
   if (source) fields.sources = source;
   if (parameterGroup) fields.parameterGroups = parameterGroup;
+  const lora = Object.entries({ rank, alpha, targets }).filter(([, value]) => value !== undefined);
+  if (lora.length > 0) fields.lora = { ...Object(fields.lora), ...Object.fromEntries(lora) };
   if (heldOut) fields.heldOut = Object.fromEntries(heldOut as [string, string][]);
   if (fields.out === undefined) throw new UserError('a run needs a folder: give out in the config file, or --out');
   if (fields.sources === undefined)

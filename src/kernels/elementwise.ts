@@ -16,6 +16,7 @@ export function elementwise(
   operands: Readonly<Record<string, Operand>>,
   constants: Constants,
   shared: Readonly<Record<string, Operand>> = {},
+  params: Readonly<Record<string, number>> = {},
 ): KernelCall[] {
   checkIndexable(name, count);
   const { workgroup: WORKGROUP, each: EACH, vector: widest } = defaultElements(variants.adapter);
@@ -31,7 +32,7 @@ export function elementwise(
     kernelCall(name, {
       constants: { WORKGROUP, EACH, VALUE: valueType('f32', vector), ...Object.fromEntries(values), ...constants },
       operands: { ...shared, ...window.operands },
-      params: { count: window.count / vector },
+      params: { count: window.count / vector, ...params },
       workgroups: linearGrid(Math.ceil(window.count / (WORKGROUP * EACH * vector))),
     }),
   );

@@ -13,6 +13,8 @@ export interface MatmulOperands {
   readonly c: Operand;
   /** Added to the product: another tensor, or 'c' for what C holds already. */
   readonly addend?: Operand | 'c' | undefined;
+  /** Where A or C are not whole: they are the columns of a wider matrix as stored, from `first` on. */
+  readonly columns?: { readonly of: 'a' | 'c'; readonly first: number; readonly width: number } | undefined;
 }
 
 /** The product with the variant that the table holds for it: one call, or one for each window. */
@@ -33,18 +35,23 @@ export function matmulCalls(
   maxBindingBytes = Number.MAX_SAFE_INTEGER,
 ): KernelCall[] {
   const { form, M, N, K } = sizes;
-  const { a, b, c, addend } = operands;
-  for (const elements of [M * K, K * N, M * N]) checkIndexable('matmul', elements);
+  const { a, b, c, addend, columns } = operands;
+  const placed = (of: 'a' | 'c', width: number) => (columns?.of === of ? columns : whole(width));
+  const [inA, inC] = [placed('a', form === 'TN' ? M : K), placed('c', N)];
+  const strides: Strides = [inA.width, form === 'NT' ? K : N, inC.width];
+  for (const elements of [(form === 'TN' ? K : M) * inA.width, K * N, M * inC.width]) {
+    checkIndexable('matmul', elements);
+  }
   const within = (operand: Operand, rowElements: number) => rowsWithin(maxBindingBytes, operand, rowElements);
   const added = addend === undefined || addend === 'c' ? undefined : addend;
   const mostM = Math.min(
-    form === 'TN' ? Number.MAX_SAFE_INTEGER : within(a, K),
-    within(c, N),
-    added ? within(added, N) : Number.MAX_SAFE_INTEGER,
+    form === 'TN' ? Number.MAX_SAFE_INTEGER : within(a, inA.width),
+    within(c, inC.width),
+    added ? within(added, inC.width) : Number.MAX_SAFE_INTEGER,
   );
   const mostN = form === 'NT' ? within(b, K) : Number.MAX_SAFE_INTEGER;
   const mostK = Math.min(
-    form === 'TN' ? within(a, M) : Number.MAX_SAFE_INTEGER,
+    form === 'TN' ? within(a, inA.width) : Number.MAX_SAFE_INTEGER,
     form === 'NT' ? Number.MAX_SAFE_INTEGER : within(b, N),
   );
   const calls: KernelCall[] = [];
@@ -52,22 +59,30 @@ export function matmulCalls(
     for (const n of stretches(N, mostN)) {
       for (const k of stretches(K, mostK)) {
         const windows = {
-          a: form === 'TN' ? matrixWindow(a, k, m, M) : matrixWindow(a, m, k, K),
-          b: form === 'NT' ? matrixWindow(b, n, k, K) : matrixWindow(b, k, n, N),
-          c: matrixWindow(c, m, n, N),
+          a: form === 'TN' ? matrixWindow(a, k, m, inA) : matrixWindow(a, m, k, inA),
+          b: form === 'NT' ? matrixWindow(b, n, k, whole(K)) : matrixWindow(b, k, n, whole(N)),
+          c: matrixWindow(c, m, n, inC),
           addend:
-            k.start > 0 ? ('c' as const) : added ? matrixWindow(added, m, n, N) : addend === 'c' ? 'c' : undefined,
+            k.start > 0 ? ('c' as const) : added ? matrixWindow(added, m, n, inC) : addend === 'c' ? 'c' : undefined,
         };
-        calls.push(call(variant, sizes, { form, M: m.count, N: n.count, K: k.count }, windows));
+        calls.push(call(variant, strides, { form, M: m.count, N: n.count, K: k.count }, windows));
       }
     }
   }
   return calls;
 }
 
-/** Rows and columns of a stored matrix whose rows have `stride` elements. */
-function matrixWindow(operand: Operand, rows: Stretch, columns: Stretch, stride: number): Window {
-  return windowOf(operand, rows.start * stride + columns.start, (rows.count - 1) * stride + columns.count);
+/** Where a matrix stands: the columns from `first` on of one that is stored in rows of `width` elements. */
+interface Columns {
+  readonly first: number;
+  readonly width: number;
+}
+const whole = (width: number): Columns => ({ first: 0, width });
+
+/** Rows and columns of a stored matrix. */
+function matrixWindow(operand: Operand, rows: Stretch, columns: Stretch, { first, width }: Columns): Window {
+  const start = rows.start * width + first + columns.start;
+  return windowOf(operand, start, (rows.count - 1) * width + columns.count);
 }
 
 interface Windows {
@@ -77,11 +92,10 @@ interface Windows {
   readonly addend: Window | 'c' | undefined;
 }
 
-/** One dispatch: `whole` gives the strides, `part` the sizes. */
-function call(variant: MatmulVariant, whole: MatmulSizes, part: MatmulSizes, windows: Windows): KernelCall {
+/** One dispatch, of the sizes `part`. */
+function call(variant: MatmulVariant, strides: Strides, part: MatmulSizes, windows: Windows): KernelCall {
   const { form, M, N, K } = part;
   const { a, b, c, addend } = windows;
-  const strides: Strides = [form === 'TN' ? whole.M : whole.K, form === 'NT' ? whole.K : whole.N, whole.N];
   const added = addend === undefined || addend === 'c' ? undefined : addend;
   const [name, constants, tileM, tileN] = specialisation(variant, part, strides, windows);
   const label = `${name} ${form}${typesLabel(a.operand, b.operand)}`;
@@ -157,8 +171,8 @@ export function matmulSwiglu(
   }
   checkIndexable('matmul_swiglu', M * 2 * F);
   const part = { form: 'NT', M, N: F, K } as const;
-  const whole = (operand: Operand): Window => ({ operand, first: 0 });
-  const windows = { a: whole(x), b: whole(weight), c: whole(gateUp), addend: undefined };
+  const all = (operand: Operand): Window => ({ operand, first: 0 });
+  const windows = { a: all(x), b: all(weight), c: all(gateUp), addend: undefined };
   const perSide = { ...variant, columns: variant.columns / 2 };
   const strides: Strides = [K, K, 2 * F];
   const [name, constants, tileM, tileN] = specialisation(perSide, part, strides, windows);

@@ -11,9 +11,10 @@ import { embedding, type TokenRows } from '../ops/embedding.js';
 import { type HeadGradient, headHits, headLoss } from '../ops/head-loss.js';
 import { headNorm } from '../ops/head-norm.js';
 import { type LinearOptions, linear } from '../ops/linear.js';
+import { addLowRank } from '../ops/low-rank.js';
 import { rmsnorm } from '../ops/rmsnorm.js';
 import { rope } from '../ops/rope.js';
-import { swigluLinear } from '../ops/swiglu.js';
+import { swiglu, swigluLinear } from '../ops/swiglu.js';
 import { takeRows } from '../ops/take-rows.js';
 import { EMBEDDING, HEAD } from './config.js';
 import type { ForwardTensors } from './tensors.js';
@@ -177,7 +178,8 @@ export function traceLayer(
   };
   const project = (name: string, input: Tensor, options?: LinearOptions) => {
     graph.scope = `${prefix}${name}.`;
-    return linear(graph, input, model.matrix(`${prefix}${name}.weight`), options);
+    const y = linear(graph, input, model.matrix(`${prefix}${name}.weight`), options);
+    return adapted(graph, model, `${prefix}${name}.weight`, y, input);
   };
   const isAfter = normPlacement === 'after';
   const [attentionNorm, mlpNorm] = isAfter
@@ -205,6 +207,18 @@ export function traceLayer(
 
   const input = enter(mlpNorm, attended);
   graph.scope = `${prefix}mlp.gate_up_proj.`;
-  const gated = swigluLinear(graph, input, model.matrix(`${prefix}mlp.gate_up_proj.weight`));
+  const gateUp = `${prefix}mlp.gate_up_proj.weight`;
+  const gated = model.adapters?.has(gateUp)
+    ? swiglu(graph, project('mlp.gate_up_proj', input))
+    : swigluLinear(graph, input, model.matrix(gateUp));
   return leave('mlp.down_proj', gated, mlpNorm, attended);
+}
+
+/** Adds to y, which a group of parameters made of x, what the adapters beside the group make of it. */
+function adapted(graph: Graph, model: ForwardTensors, group: string, y: Tensor, x: Tensor): Tensor {
+  const beside = model.adapters?.get(group) ?? [];
+  return beside.reduce((sum, { a, b, first, scale }) => {
+    const matrices = { a: model.matrix(a.name), b: model.matrix(b.name) };
+    return addLowRank(graph, sum, x, { ...matrices, first, scale });
+  }, y);
 }

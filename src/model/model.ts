@@ -75,7 +75,7 @@ export class Model extends ModelTensors {
    * @internal
    */
   async fillHalves(): Promise<void> {
-    const stretches = this.halves.stretches(() => true);
+    const stretches = this.halves.stretches((a, b) => this.arenaOf(a) === this.arenaOf(b));
     if (stretches.length === 0) return;
     const graph = new Graph();
     for (const names of stretches) {

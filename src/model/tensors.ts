@@ -13,6 +13,7 @@ import {
   parameterSpecs,
   validateModelConfig,
 } from './config.js';
+import { adapterGroups, adaptersOf, type LoraSettings, type PlacedAdapter } from './lora.js';
 
 /**
  * The type in which matrices and activations are stored. With `f16` each matrix that is not stored in it has an f16
@@ -50,6 +51,8 @@ export interface TensorOptions extends ModelOptions {
    * only where every matrix has an even number of elements.
    */
   readonly matrixType?: MatrixType | undefined;
+  /** The adapters beside the matrices, which alone are trained then; they are kept in f32. */
+  readonly lora?: LoraSettings | undefined;
 }
 
 /** The tensors of the weights, by group name (see `parameterGroups`). */
@@ -71,6 +74,8 @@ export interface ParameterPlace {
 export interface ForwardTensors extends Weights {
   readonly config: ModelConfig;
   readonly precision: Precision;
+  /** The adapters by the group of parameters that they are beside, of a model that has any. */
+  readonly adapters?: ReadonlyMap<string, readonly PlacedAdapter[]> | undefined;
   /** Returns the rotation table [T, headDim/2, 2] for sequences of T tokens. */
   ropeTable(T: number): Tensor;
 }
@@ -82,7 +87,11 @@ export class ModelTensors implements ForwardTensors {
   readonly trainable: boolean;
   readonly variants: VariantTable;
   /** The parameters by Hugging Face name, and the groups that are kept together on the device. */
+  readonly lora: LoraSettings | undefined;
+  readonly adapters: ReadonlyMap<string, readonly PlacedAdapter[]> | undefined;
   readonly specs: readonly ParameterSpec[];
+  /** The parameters that a checkpoint has: those of the adapters alone, where there are any. */
+  readonly saved: readonly ParameterSpec[];
   readonly groups: readonly ParameterGroup[];
   /**
    * The weights in f32 by group.
@@ -108,7 +117,7 @@ export class ModelTensors implements ForwardTensors {
    * @throws UserError when the configuration is not sound, a weight exceeds the adapter's limits, or it has no f16.
    */
   constructor(memory: Memory, config: ModelConfig, options: TensorOptions = {}) {
-    const { precision = 'f32', variants, trainable = true, weightType = 'f32' } = options;
+    const { precision = 'f32', variants, trainable = true, weightType = 'f32', lora } = options;
     const { matrixType = trainable ? weightType : 'f32' } = options;
     this.config = validateModelConfig(config);
     if (precision === 'f16' && !memory.adapter.features.includes('shader-f16')) {
@@ -117,15 +126,21 @@ export class ModelTensors implements ForwardTensors {
     this.precision = precision;
     this.trainable = trainable;
     this.variants = variants ?? new VariantTable(memory.adapter);
-    this.specs = parameterSpecs(config);
-    this.groups = parameterGroups(config);
+    this.lora = lora;
+    this.adapters = lora && adaptersOf(config, lora);
+    const own = parameterGroups(config);
+    const adapters = lora ? adapterGroups(config, lora) : [];
+    const ofAdapters = adapters.flatMap(({ parts }) => parts);
+    this.specs = [...parameterSpecs(config), ...ofAdapters];
+    this.saved = lora ? ofAdapters : this.specs;
+    this.groups = [...own, ...adapters];
     this.#places = placesOf(this.groups);
     this.#memory = memory;
     // matrices come first: their halves are in the same places, and parameters that decay alike stand together
-    const matrices = this.groups.filter(({ decay }) => decay);
-    const norms = this.groups.filter(({ decay }) => !decay);
+    const matrices = own.filter(({ decay }) => decay);
+    const norms = own.filter(({ decay }) => !decay);
     const isStored = matrixType !== 'f32';
-    const odd = isStored && this.specs.find(({ decay, shape }) => decay && sizeOf(shape) % 2 !== 0);
+    const odd = isStored && parameterSpecs(config).find(({ decay, shape }) => decay && sizeOf(shape) % 2 !== 0);
     if (odd) {
       throw new UserError(
         `'${odd.name}' ${showShape(odd.shape)} has an odd number of elements, which ${matrixType} has no place for: ` +
@@ -138,9 +153,10 @@ export class ModelTensors implements ForwardTensors {
       return arenas.at(-1)!;
     };
     try {
-      this.weights = arena(memory, 'weight', isStored ? norms : [...matrices, ...norms]);
+      const halved = [...(matrixType === 'f16' ? [] : matrices), ...adapters];
+      this.weights = arena(memory, 'weight', [...(isStored ? [] : matrices), ...adapters, ...norms]);
       this.stored = arena(memory, 'weight', isStored ? matrices : [], matrixType);
-      this.halves = arena(memory, 'f16', precision === 'f16' && matrixType !== 'f16' ? matrices : [], 'f16');
+      this.halves = arena(memory, 'f16', precision === 'f16' ? halved : [], 'f16');
     } catch (error) {
       for (const made of arenas) made.destroy();
       throw error;

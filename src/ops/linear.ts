@@ -1,7 +1,7 @@
 /** The projections of the model, without bias: y = x Wᵀ (+ residual). */
 import type { Graph, PendingGradients } from '../autograd/graph.js';
 import { type DType, expectShape, type Tensor } from '../autograd/tensor.js';
-import { matmul } from '../kernels/matmul.js';
+import { type MatmulOperands, matmul } from '../kernels/matmul.js';
 import type { MatmulForm } from '../kernels/matmul-variant.js';
 
 export interface LinearOptions {
@@ -70,13 +70,14 @@ function product(
   })[0]!;
 }
 
-/** Traces gradient [M, N] += aᵀ b; a is [K, M], b [K, N]. */
-function accumulateProduct(
+/** Traces gradient [M, N] += aᵀ b; a is [K, M], or `columns` of it, b [K, N]. */
+export function accumulateProduct(
   graph: Graph,
   a: Tensor,
   b: Tensor,
   gradient: Tensor,
   [M, N, K]: readonly [number, number, number],
+  columns?: MatmulOperands['columns'],
 ): void {
   graph.add({
     op: 'linear_weight',
@@ -84,6 +85,6 @@ function accumulateProduct(
     outputs: [],
     updates: [gradient],
     launch: (variants, bind) =>
-      matmul(variants, { form: 'TN', M, N, K }, { a: bind(a), b: bind(b), c: bind(gradient), addend: 'c' }),
+      matmul(variants, { form: 'TN', M, N, K }, { a: bind(a), b: bind(b), c: bind(gradient), addend: 'c', columns }),
   });
 }

@@ -2,7 +2,7 @@
 import type { Graph } from '../autograd/graph.js';
 import { expectShape, type Tensor } from '../autograd/tensor.js';
 import { matmulSwiglu } from '../kernels/matmul.js';
-import { swigluBackward } from '../kernels/swiglu.js';
+import { swigluBackward, swigluForward } from '../kernels/swiglu.js';
 import { linearGradients } from './linear.js';
 
 /**
@@ -24,14 +24,32 @@ export function swigluLinear(graph: Graph, x: Tensor, weight: Tensor): Tensor {
     launch: (variants, bind, [gateUp, y]) =>
       matmulSwiglu(variants, { M: R, F, K }, { x: bind(x), weight: bind(weight), gateUp: bind(gateUp!), y: bind(y!) }),
     backward([, dy], pending, [gateUp]) {
-      const [dgateUp] = graph.add({
-        op: 'swiglu_input',
-        inputs: [gateUp!, dy!],
-        outputs: [{ shape: gateUp!.shape, dtype }],
-        launch: (variants, bind, [dx]) =>
-          swigluBackward(variants, { rows: R, columns: F }, { x: bind(gateUp!), dy: bind(dy!), dx: bind(dx!) }),
-      });
-      return [linearGradients(graph, x, weight, dgateUp!, pending), undefined];
+      return [linearGradients(graph, x, weight, swigluGradient(graph, gateUp!, dy!), pending), undefined];
     },
   })[1]!;
+}
+
+/** Returns silu(gate) * up [R, F] in the type of gateUp [R, 2F], which holds both side by side. */
+export function swiglu(graph: Graph, gateUp: Tensor): Tensor {
+  const [rows, width] = gateUp.shape as [number, number];
+  const columns = width / 2;
+  return graph.add({
+    op: 'swiglu',
+    inputs: [gateUp],
+    outputs: [{ shape: [rows, columns], dtype: gateUp.dtype }],
+    launch: (variants, bind, [y]) => swigluForward(variants, { rows, columns }, { x: bind(gateUp), y: bind(y!) }),
+    backward: ([dy]) => [swigluGradient(graph, gateUp, dy!)],
+  })[0]!;
+}
+
+/** Traces the gradient of both products [R, 2F] from that of what SwiGLU made of them. */
+function swigluGradient(graph: Graph, gateUp: Tensor, dy: Tensor): Tensor {
+  const [rows, columns] = dy.shape as [number, number];
+  return graph.add({
+    op: 'swiglu_input',
+    inputs: [gateUp, dy],
+    outputs: [{ shape: gateUp.shape, dtype: gateUp.dtype }],
+    launch: (variants, bind, [dx]) =>
+      swigluBackward(variants, { rows, columns }, { x: bind(gateUp), dy: bind(dy), dx: bind(dx!) }),
+  })[0]!;
 }

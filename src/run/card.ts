@@ -123,6 +123,9 @@ function recipeTable({ step, learningRate }: TrainingState, run: ResolvedRun): s
         .map(([name, value]) => `${name} ${value}`)
         .join(', '),
     ]),
+    ...(run.lora
+      ? [['LoRA', `rank ${run.lora.rank}, alpha ${run.lora.alpha}, of ${run.lora.targets.join(', ')}`]]
+      : []),
     ['precision', run.precision],
     ...(run.weightType === 'f32' ? [] : [['weights', `${run.weightType}, rounded by chance`]]),
     ...(run.emaDecay === undefined ? [] : [['average of weights', `decay ${run.emaDecay}`]]),

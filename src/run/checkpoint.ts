@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import type { Companions } from '../checkpoint/companions.js';
 import { averageFolder, checkpointFolder, listCheckpoints } from '../checkpoint/find.js';
+import { writeAdapters } from '../checkpoint/lora-model.js';
 import { writeModel } from '../checkpoint/model-folder.js';
 import { SafetensorsFile } from '../checkpoint/safetensors.js';
 import { floatTensor, writeSafetensors } from '../checkpoint/safetensors-write.js';
@@ -52,7 +53,8 @@ export async function saveCheckpoint(
   const { model, trainer, outer, tokenizerJson, companions, state } = contents;
   const folder = checkpointFolder(run, state.step);
   await writeFolderWhole(folder, async target => {
-    await writeModel(model, target, tokenizerJson, companions);
+    if (state.base) await writeAdapters(model, target, state.base.path, tokenizerJson, companions);
+    else await writeModel(model, target, tokenizerJson, companions);
     const scaler = await trainer.scaler();
     const scaling = scaler ? [floatTensor(SCALER, [scaler.length], async () => scaler)] : [];
     await writeSafetensors(target.create(OPTIMIZER), [...momentTensors(trainer), ...scaling]);

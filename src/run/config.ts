@@ -4,6 +4,7 @@ import { stagesSchema } from '../data/shares.js';
 import { UserError } from '../errors.js';
 import { modelSchema } from '../model/config.js';
 import { CHECKPOINTING } from '../model/llama.js';
+import { loraSchema } from '../model/lora.js';
 import { presetNames } from '../model/presets.js';
 import { PRECISIONS, WEIGHT_TYPES } from '../model/tensors.js';
 import { ADAMW_DEFAULTS } from '../optim/adamw.js';
@@ -120,6 +121,7 @@ const trainFields = {
     .array(parameterGroupSchema)
     .min(1)
     .describe('parameters that are trained otherwise, or frozen; the first group that matches wins'),
+  lora: loraSchema.describe('cpt: train low-rank adapters of this rank beside the model, which is kept as it is'),
   beta1: z.number().min(0).lt(1).describe('AdamW β1'),
   beta2: z.number().min(0).lt(1).describe('AdamW β2'),
   eps: z.number().positive().describe('AdamW eps'),

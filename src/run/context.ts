@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import type { Companions } from '../checkpoint/companions.js';
 import { listCheckpoints } from '../checkpoint/find.js';
-import type { BestEvaluation } from '../checkpoint/training-record.js';
+import type { BaseRecord, BestEvaluation } from '../checkpoint/training-record.js';
 import type { Mixture } from '../data/mixture.js';
 import type { Device } from '../gpu/device.js';
 import type { RankGroup } from '../parallel/ranks.js';
@@ -48,6 +48,8 @@ export interface TrainContext {
   readonly run: ResolvedRun;
   readonly device: Device;
   readonly trainer: Trainer;
+  /** The model that adapters are trained beside, of a run that does so. */
+  readonly base?: BaseRecord | undefined;
   readonly mixture: Mixture;
   /** The processes that train the run together, of which this is one. */
   readonly ranks: RankGroup;

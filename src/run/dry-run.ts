@@ -1,7 +1,8 @@
 /** What a run would do and take, found out without starting it. */
+import { sizeOf } from '../autograd/tensor.js';
 import { findModelFolder } from '../checkpoint/find.js';
 import { readModelConfig } from '../checkpoint/hf-config.js';
-import { checkModelFolder } from '../checkpoint/model-folder.js';
+import { checkModelFolder, matrixTypeIn } from '../checkpoint/model-folder.js';
 import { originOf } from '../checkpoint/training-record.js';
 import type { AdapterDescription } from '../gpu/adapters.js';
 import { chooseAdapter } from '../gpu/choose-adapter.js';
@@ -11,6 +12,7 @@ import { checkOptimizerState } from './checkpoint.js';
 import type { RunConfig } from './config.js';
 import { notesOf } from './continuation.js';
 import { fitMemory, memoryNotes } from './fit-memory.js';
+import { loraNotes } from './lora.js';
 import { type RunMemory, runMemory } from './memory.js';
 import { parameterNotes, trainedGroups } from './parameter-groups.js';
 import { repeatNotes } from './repeats.js';
@@ -55,7 +57,10 @@ export async function dryRun(
     const tokenizerBytes = Buffer.byteLength(data.tokenizerJson);
     const moments = trainedGroups(run).reduce((sum, group) => sum + bytesOfMoments(group, run.momentType), 0);
     const averageBytes = run.emaDecay === undefined ? 0 : WEIGHT_BYTES * run.parameters.total + tokenizerBytes;
-    const checkpointBytes = WEIGHT_BYTES * run.parameters.total + moments + tokenizerBytes + averageBytes;
+    const saved = run.lora
+      ? trainedGroups(run).reduce((sum, { shape }) => sum + sizeOf(shape), 0)
+      : run.parameters.total;
+    const checkpointBytes = WEIGHT_BYTES * saved + moments + tokenizerBytes + averageBytes;
     return {
       run,
       memory: runMemory(adapter, run),
@@ -72,6 +77,7 @@ export async function dryRun(
 export const notesBefore = (config: RunConfig, run: ResolvedRun): string[] => [
   ...memoryNotes(config, run),
   ...parameterNotes(run),
+  ...loraNotes(run),
   ...notesOf(run),
   ...repeatNotes(run),
 ];
@@ -84,7 +90,8 @@ export function resolve(
   adapter: AdapterDescription,
 ): ResolvedRun {
   if (checkpoint) data.sources[0]!.tokens.checkTokenizerOf(checkpoint); // the sources' own are all one
-  const from = checkpoint ? { model: readModelConfig(checkpoint), origin: originOf(checkpoint) } : undefined;
+  const stored = checkpoint && config.lora ? matrixTypeIn(checkpoint, adapter) : undefined;
+  const from = checkpoint && { model: readModelConfig(checkpoint), origin: originOf(checkpoint), stored };
   const context = { data, maxBindingBytes: maxBindingBytes(adapter), ...(from && { from }) };
   const resolved = (given: RunConfig) => resolveRun(given, context);
   const run = config.memory === undefined ? resolved(config) : fitMemory(config, resolved, adapter);

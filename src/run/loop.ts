@@ -119,6 +119,7 @@ export async function train(context: TrainContext): Promise<RunSummary> {
               sources: mixtureOfSources(run.sources),
               tokenizer: run.tokenizer,
               ...(best.found && { best: best.found }),
+              ...(context.base && { base: context.base }),
             },
           },
         );

@@ -42,7 +42,7 @@ export function stepMemory(adapter: AdapterDescription, shape: StepShape): RunMe
   const read = [
     bytesOf(evaluation.losses),
     probe ? bytesOf(probe.losses) : 0,
-    ...model.specs.map(({ shape }) => 4 * sizeOf(shape)),
+    ...model.saved.map(({ shape }) => 4 * sizeOf(shape)),
   ];
   memory.createBuffer('readback', Math.max(step.history.sizeBytes, ...read));
 

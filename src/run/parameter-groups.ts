@@ -3,6 +3,7 @@ import { z } from 'zod';
 import type { Origin } from '../checkpoint/training-record.js';
 import { UserError } from '../errors.js';
 import { parameterGroups as groupsOf, type ModelConfig, type ParameterGroup } from '../model/config.js';
+import { adapterGroups, type LoraSettings } from '../model/lora.js';
 import { type ParameterRule, treatmentsOf } from '../train/parameter-rules.js';
 
 const match = z.array(z.string().min(1)).min(1).describe('names as in the checkpoint; * stands for any characters');
@@ -43,6 +44,7 @@ interface Trained {
   readonly optimizer: { readonly weightDecay: number };
   readonly parameterGroups?: readonly ParameterRule[] | undefined;
   readonly freezeBodySteps: number;
+  readonly lora?: LoraSettings | undefined;
 }
 
 /**
@@ -91,13 +93,14 @@ function keptRowsOf(newRows: number | true, source: Origin | undefined, where: s
   );
 }
 
-const treatmentsIn = ({ model, optimizer: { weightDecay }, parameterGroups, freezeBodySteps }: Trained) =>
-  treatmentsOf(model, { weightDecay, parameterGroups, frozenSteps: freezeBodySteps });
+const treatmentsIn = ({ model, optimizer: { weightDecay }, parameterGroups, freezeBodySteps, lora }: Trained) =>
+  treatmentsOf(model, { weightDecay, parameterGroups, frozenSteps: freezeBodySteps, lora });
 
 /** Returns the groups of a model's parameters of which a run trains any. @throws UserError where rules don't fit. */
 export function trainedGroups(run: Trained): ParameterGroup[] {
   const treatments = treatmentsIn(run);
-  return groupsOf(run.model).filter(({ name }) => !treatments.get(name)!.frozen);
+  const groups = [...groupsOf(run.model), ...(run.lora ? adapterGroups(run.model, run.lora) : [])];
+  return groups.filter(({ name }) => !treatments.get(name)!.frozen);
 }
 
 /** Says how many parameters a run trains, and from when on, where those are not all from the start. */

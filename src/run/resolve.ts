@@ -9,7 +9,7 @@ import { checkWindow, countParameters, flopsPerToken, type ModelConfig, modelSch
 import { modelConfig } from '../model/fields.js';
 import { CHECKPOINTING } from '../model/llama.js';
 import { recipeFor } from '../model/recipe.js';
-import { PRECISIONS, WEIGHT_TYPES } from '../model/tensors.js';
+import { type MatrixType, PRECISIONS, WEIGHT_TYPES } from '../model/tensors.js';
 import { ANNEAL_SHAPES, COOLDOWN_SHAPES, SCHEDULES } from '../optim/schedule.js';
 import { WIRE_TYPES } from '../parallel/all-reduce.js';
 import { MOMENT_TYPES } from '../train/moments.js';
@@ -26,6 +26,7 @@ import {
 } from './config.js';
 import { dataOrderOf, freezeStepsOf, optimizerStateOf, scheduleOf } from './continuation.js';
 import { chooseEvaluations, times } from './evaluations.js';
+import { loraOf, resolvedLora } from './lora.js';
 import { parameterRuleSchema, parameterRulesOf, trainedGroups } from './parameter-groups.js';
 import { checkProbes } from './probes.js';
 import type { Data } from './run-data.js';
@@ -91,6 +92,8 @@ export const resolvedSchema = z.object({
   freezeBodySteps: z.int().nonnegative().default(0),
   /** How parameters are trained that are not trained as the rest, if there are any. */
   parameterGroups: z.array(parameterRuleSchema).optional(),
+  /** The adapters that the run trains in the place of its model, if it does. */
+  lora: resolvedLora.optional(),
   optimizer: z.object({
     beta1: z.number(),
     beta2: z.number(),
@@ -139,7 +142,12 @@ export interface ResolveContext {
   /** The bytes that one binding of the adapter may have. */
   readonly maxBindingBytes: number;
   /** The model of a CPT run's source checkpoint, and where it comes from. */
-  readonly from?: { readonly model: ModelConfig; readonly origin: Origin };
+  readonly from?: {
+    readonly model: ModelConfig;
+    readonly origin: Origin;
+    /** The type that holds its matrices exactly, where a run of adapters asks for it. */
+    readonly stored?: MatrixType | undefined;
+  };
 }
 
 /** Resolves a run. @throws UserError naming the fields that don't fit each other, the data, or the adapter. */
@@ -178,10 +186,11 @@ export function resolveRun(config: RunConfig, { data, maxBindingBytes, from }: R
     weightDecay: config.weightDecay,
     clip: config.clip,
   };
+  const lora = loraOf(config, model, from !== undefined, from?.stored);
   const freezeBodySteps = freezeStepsOf(config, { steps, batchTokens }, from?.origin);
   const parameterGroups =
     config.parameterGroups && parameterRulesOf(config.parameterGroups, { steps, batchTokens }, from?.origin);
-  trainedGroups({ model, optimizer, parameterGroups, freezeBodySteps }); // which checks that the rules fit
+  trainedGroups({ model, optimizer, parameterGroups, freezeBodySteps, lora }); // which checks that the rules fit
   const heldOut = new Map([...data.heldOut].map(([language, { heldOutTokens }]) => [language, heldOutTokens - 1]));
   return {
     format: RUN_FORMAT,
@@ -207,12 +216,13 @@ export function resolveRun(config: RunConfig, { data, maxBindingBytes, from }: R
     checkpointing: config.checkpointing,
     precision: config.precision,
     momentType: config.momentType,
-    weightType: weightTypeOf(config),
+    weightType: lora ? 'f32' : weightTypeOf(config),
     schedule: scheduleOf(config, model, from?.origin),
-    optimizerState: optimizerStateOf(config, from?.origin),
+    optimizerState: lora ? 'reset' : optimizerStateOf(config, from?.origin),
     dataOrder: dataOrderOf(config, from?.origin),
     freezeBodySteps,
     ...(parameterGroups && { parameterGroups }),
+    ...(lora && { lora }),
     optimizer,
     maxSkippedSteps: config.maxSkippedSteps,
     spikeFactor: config.spikeFactor,

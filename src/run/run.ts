@@ -1,23 +1,27 @@
 /** A training run from its configuration to its last checkpoint: started new, by CPT, or resumed. */
 import { existsSync } from 'node:fs';
-import { basename, join } from 'node:path';
-import { type Companions, notesOfMarks, readCompanions, withMarks } from '../checkpoint/companions.js';
+import { basename, join, resolve as resolvePath } from 'node:path';
+import { baseOf, checkBase, recordOfBase } from '../checkpoint/adapter-base.js';
+import { notesOfMarks, readCompanions, withMarks } from '../checkpoint/companions.js';
 import { checkpointFolder, findModelFolder, listCheckpoints } from '../checkpoint/find.js';
+import { loadLoraModel, openAdapters } from '../checkpoint/lora-model.js';
 import { checkModelFolder, loadModel } from '../checkpoint/model-folder.js';
-import { type BestEvaluation, readTrainingState } from '../checkpoint/training-record.js';
+import { type BaseRecord, type BestEvaluation, readTrainingState } from '../checkpoint/training-record.js';
 import { checkModelFiles, damageOfCheckpoint, latestWhole, notesOfChecksums } from '../checkpoint/whole.js';
 import type { MixtureState } from '../data/mixture.js';
 import { UserError } from '../errors.js';
 import { writeFileWhole } from '../files.js';
 import type { Device } from '../gpu/device.js';
+import type { VariantTable } from '../kernels/variants.js';
 import { initialWeights } from '../model/init.js';
+import { initialAdapter } from '../model/lora.js';
 import { Model } from '../model/model.js';
 import { ALONE, type RankGroup } from '../parallel/ranks.js';
 import { Trainer } from '../train/step.js';
 import { adapting } from './adapt.js';
 import { makeOuterStep, restoreAverage, restoreTrainer } from './checkpoint.js';
 import type { RunConfig } from './config.js';
-import type { RunSummary, TrainObserver } from './context.js';
+import type { RunSummary, TrainContext, TrainObserver } from './context.js';
 import { notesBefore, resolve } from './dry-run.js';
 import {
   CONFIG,
@@ -137,13 +141,16 @@ async function startFresh(config: RunConfig, options: StartOptions): Promise<Run
       variantsForStart(device.adapter, resolved, config, search),
     );
     const run = { ...resolved, kernels };
-    const { precision, weightType } = run;
-    const model = checkpoint
-      ? await loadModel(device, checkpoint, { precision, weightType, variants })
-      : await Model.create(device, run.model, initialWeights(run.model, run.seed), { precision, weightType, variants });
+    const { precision, weightType, lora, seed } = run;
+    const base = lora && (await recordOfBase(checkpoint!));
+    const model = lora
+      ? await loadLoraModel(device, checkpoint!, { precision, variants, lora, adapter: initialAdapter(seed) })
+      : checkpoint
+        ? await loadModel(device, checkpoint, { precision, weightType, variants })
+        : await Model.create(device, run.model, initialWeights(run.model, seed), { precision, weightType, variants });
     const source = checkpoint ? readCompanions(checkpoint) : undefined;
     const companions = withMarks(source, data.tokenizerJson, data.marks);
-    return trainFrom(device, config.out, run, { model, companions }, data, options, trainer => {
+    return trainFrom(device, config.out, run, { model, companions, base }, data, options, trainer => {
       if (run.optimizerState === 'keep') restoreTrainer(trainer, checkpoint!, 0);
       if (ranks.isLead) {
         writeFileWhole(join(config.out, CONFIG), `${JSON.stringify(run, null, 2)}\n`);
@@ -201,6 +208,7 @@ async function resumeClaimed(folder: string, options: ResumeOptions & WaitOption
   const latest = checkpoint === undefined ? listCheckpoints(folder).at(-1) : checkpointNamed(folder, checkpoint);
   if (!latest)
     throw new UserError(`the run '${folder}' has no checkpoint yet; the command that started it starts it again`);
+  if (run.lora && options.verify !== false) await checkBase(latest.folder);
   if (options.verify !== false) await checkCheckpoint(folder, latest);
   const data = openData(run.sources, run.heldOut);
   return withDevice(options, run.adapter ?? undefined, data, async device => {
@@ -218,13 +226,9 @@ async function resumeClaimed(folder: string, options: ResumeOptions & WaitOption
     for (const note of [...notes, ...notesOfChecksums(latest.folder, 'training.json')])
       options.observer?.onNote?.(note);
     const variants = variantsForResume(device.adapter, run, options.observer);
-    const model = await loadModel(device, latest.folder, {
-      precision: run.precision,
-      weightType: run.weightType,
-      variants,
-    });
+    const { model, base } = await loadCheckpoint(device, run, latest.folder, variants);
     const companions = readCompanions(latest.folder);
-    return trainFrom(device, folder, run, { model, companions }, data, options, trainer => {
+    return trainFrom(device, folder, run, { model, companions, base }, data, options, trainer => {
       const state = readTrainingState(latest.folder);
       restoreTrainer(trainer, latest.folder, state.step, state.guard);
       restoreAverage(trainer, latest.folder);
@@ -245,6 +249,26 @@ async function resumeClaimed(folder: string, options: ResumeOptions & WaitOption
       return resumption;
     });
   });
+}
+
+/** Loads what a run goes on with: its model, or adapters beside their base, which may have moved. */
+async function loadCheckpoint(
+  device: Device,
+  { precision, weightType, lora }: ResolvedRun,
+  checkpoint: string,
+  variants: VariantTable,
+): Promise<{ readonly model: Model; readonly base?: BaseRecord }> {
+  if (!lora) return { model: await loadModel(device, checkpoint, { precision, weightType, variants }) };
+  const { base } = readTrainingState(checkpoint);
+  if (!base) throw new UserError(`'${join(checkpoint, 'training.json')}' does not say what its adapters are beside`);
+  const path = baseOf(checkpoint);
+  const { read, close } = openAdapters(checkpoint);
+  try {
+    const model = await loadLoraModel(device, path, { precision, variants, lora, adapter: read });
+    return { model, base: { ...base, path: resolvePath(path) } };
+  } finally {
+    close();
+  }
 }
 
 /** Checks that a run can go on from a checkpoint. @throws UserError naming what is damaged, and how to go on. */
@@ -271,7 +295,7 @@ async function trainFrom(
   device: Device,
   folder: string,
   run: ResolvedRun,
-  { model, companions }: { readonly model: Model; readonly companions: Companions | undefined },
+  { model, companions, base }: Pick<TrainContext, 'companions' | 'base'> & { readonly model: Model },
   data: Data,
   options: RunOptions,
   prepare: (trainer: Trainer) => Beginning,
@@ -294,6 +318,7 @@ async function trainFrom(
       mixture,
       data,
       companions,
+      base,
       isResumed,
       best: beginning.best,
       ...options,

@@ -34,6 +34,7 @@ export const shapeOf = (run: ResolvedRun): StepShape => ({
   probe: probeShapeOf(run),
   precision: run.precision,
   weightType: run.weightType,
+  ...(run.lora && { lora: run.lora, matrixType: run.lora.baseType }),
 });
 
 /** The entries of the embedding where neither a number nor data says. */

@@ -12,19 +12,17 @@ import { MemoryCount } from '../gpu/memory.js';
 import { type VariantChoices, VariantTable } from '../kernels/variants.js';
 import type { ModelConfig } from '../model/config.js';
 import type { BatchShape } from '../model/llama.js';
-import { ModelTensors, type Precision, type WeightType } from '../model/tensors.js';
+import { ModelTensors, type TensorOptions } from '../model/tensors.js';
 import { TracedStep, type TrainerSettings } from './traced-step.js';
 
 /** The shape of a training step and its evaluation, which decides which kernels they ask for. */
-export interface StepShape {
+export interface StepShape extends Pick<TensorOptions, 'precision' | 'weightType' | 'matrixType' | 'lora'> {
   readonly model: ModelConfig;
   readonly settings: TrainerSettings;
   /** The batch of an evaluation; by default that of the step. */
   readonly evaluation?: BatchShape | undefined;
   /** The batch of probes, where there are any. */
   readonly probe?: BatchShape | undefined;
-  readonly precision?: Precision | undefined;
-  readonly weightType?: WeightType | undefined;
 }
 
 /** A step and an evaluation as they were laid out. */
@@ -49,13 +47,13 @@ export interface DryStep {
  */
 export function dryStep(
   adapter: AdapterDescription,
-  { model: config, settings, evaluation: batch = settings, probe: probed, precision = 'f32', weightType }: StepShape,
+  { model: config, settings, evaluation: batch = settings, probe: probed, ...options }: StepShape,
   choices?: VariantChoices,
 ): DryStep {
   const variants = new VariantTable(adapter, choices);
   const memory = new MemoryCount(adapter);
   const planned = (graph: Graph, ...keep: Tensor[]): Allocation => allocate(memory, layOut(graph, { keep }), variants);
-  const model = new ModelTensors(memory, config, { precision, weightType, variants });
+  const model = new ModelTensors(memory, config, { ...options, variants });
   const parameters = memory.bytes;
   const step = new TracedStep(memory, model, settings);
   const evaluation = new TracedLosses(memory, model, batch, { documentEnd: settings.documentEnd });

@@ -76,10 +76,11 @@ export class GradientPass {
       const gradient = gradients.get(group);
       return gradient ? { ...tensor, gradient } : tensor;
     };
-    const { config, precision, variants } = model;
+    const { config, precision, variants, adapters } = model;
     const tensors = {
       config,
       precision,
+      adapters,
       weight: (group: string) => withGradient(model.weight(group), group),
       matrix: (group: string) => withGradient(model.matrix(group), group),
       ropeTable: (T: number) => model.ropeTable(T),

@@ -39,7 +39,8 @@ export async function locateNonFinite(
     const found = firstNonFinite(name, await model.read(name));
     if (found) return found;
   }
-  const treatments = treatmentsOf(model.config, { weightDecay: 0, parameterGroups: shape.parameterGroups });
+  const { parameterGroups } = shape;
+  const treatments = treatmentsOf(model.config, { weightDecay: 0, parameterGroups, lora: model.lora });
   const isTrained = (group: string) => !treatments.get(group)!.frozen;
   const { documentEnd } = shape;
   const options = { lossScale, weighted: weights !== undefined, documentEnd, isTrained };

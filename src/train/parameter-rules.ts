@@ -4,6 +4,7 @@
  */
 import { UserError } from '../errors.js';
 import { EMBEDDING, type ModelConfig, type ParameterGroup, parameterGroups, TOKEN_TENSORS } from '../model/config.js';
+import { adapterGroups, type LoraSettings } from '../model/lora.js';
 
 /** A rule for the parameters that its patterns match and no earlier rule does. */
 export interface ParameterRule {
@@ -36,6 +37,8 @@ export interface ParameterTreatment {
   readonly parameterGroups?: readonly ParameterRule[] | undefined;
   /** The number of first steps in which only the embedding and an untied head are trained. */
   readonly frozenSteps?: number | undefined;
+  /** The adapters beside a model, which alone are trained then. */
+  readonly lora?: LoraSettings | undefined;
 }
 
 /**
@@ -44,6 +47,7 @@ export interface ParameterTreatment {
  */
 export function treatmentsOf(config: ModelConfig, given: ParameterTreatment): ReadonlyMap<string, Treatment> {
   const groups = parameterGroups(config);
+  if (given.lora) return ofAdapters(groups, adapterGroups(config, given.lora), given);
   const rules = rulesOf(config, given);
   checkMatches(rules, groups);
   const treatments = new Map(groups.map(group => [group.name, treatmentOf(group, rules, given.weightDecay)]));
@@ -51,6 +55,23 @@ export function treatmentsOf(config: ModelConfig, given: ParameterTreatment): Re
     throw new UserError('parameterGroups freeze every parameter: nothing is left to be trained');
   }
   return treatments;
+}
+
+/** Returns the treatments where adapters alone are trained. @throws UserError when there are rules besides. */
+function ofAdapters(
+  base: readonly ParameterGroup[],
+  adapters: readonly ParameterGroup[],
+  { weightDecay, parameterGroups: rules = [], frozenSteps = 0 }: ParameterTreatment,
+): ReadonlyMap<string, Treatment> {
+  if (rules.length > 0 || frozenSteps > 0) {
+    throw new UserError(
+      'lora freezes the base and trains its adapters all alike: leave out parameterGroups and freezeBodyTokens',
+    );
+  }
+  const treatment = { rate: 1, weightDecay, frozen: false, frozenSteps: 0, kept: 0 };
+  const of = (groups: readonly ParameterGroup[], frozen: boolean) =>
+    groups.map(({ name }) => [name, { ...treatment, frozen }] as const);
+  return new Map([...of(base, true), ...of(adapters, false)]);
 }
 
 /** Returns the rules. @throws UserError when there are two kinds of them. */

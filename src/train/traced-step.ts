@@ -66,8 +66,9 @@ export interface Stage {
 }
 
 /** Checks that matrices in bf16 can be updated. @throws UserError when they cannot. */
-function checkWeightType({ stored }: ModelTensors, { momentType, emaDecay }: TrainerSettings): void {
-  if (stored.items.length === 0) return;
+function checkWeightType({ stored, lora }: ModelTensors, { momentType, emaDecay }: TrainerSettings): void {
+  if (lora && emaDecay !== undefined) throw new UserError('lora keeps no average of weights: leave out emaDecay');
+  if (stored.items.length === 0 || lora) return;
   if (momentType !== '8bit') throw new UserError("weightType bf16 goes with moments in 8 bits: use momentType '8bit'");
   if (emaDecay !== undefined) {
     throw new UserError(
@@ -123,7 +124,7 @@ export class TracedStep {
     const tensor = (name: string, shape: readonly number[]) => persistent(name, shape, make(name, 4 * sizeOf(shape)));
     try {
       const { weightDecay } = settings.optimizer;
-      const treatments = treatmentsOf(model.config, { ...settings, weightDecay });
+      const treatments = treatmentsOf(model.config, { ...settings, weightDecay, lora: model.lora });
       const isTrained = ({ name }: { readonly name: string }) => !treatments.get(name)!.frozen;
       const ends = [...new Set([...treatments.values()].map(({ frozenSteps }) => frozenSteps))].filter(end => end > 0);
       const stride = SCHEDULE_STRIDE_BYTES / 4;
@@ -224,10 +225,11 @@ export class TracedStep {
 
   #traceMicroBatch(model: ModelTensors, { B, T, microBatches, checkpointing, sharers = 1 }: TrainerSettings): void {
     const graph = this.microBatch;
-    const { config, precision } = model;
+    const { config, precision, adapters } = model;
     const tensors = {
       config,
       precision,
+      adapters,
       weight: (group: string) => this.parameters.get(group)?.tensor ?? model.weight(group),
       matrix: (group: string) => this.parameters.get(group)?.matrix ?? model.matrix(group),
       ropeTable: (length: number) => model.ropeTable(length),

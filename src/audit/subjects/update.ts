@@ -33,6 +33,7 @@ export function* elementCases(scope: Scope): Generator<Case> {
     for (const type of storedTypes(scope)) yield* [addCase({ ...given, type }), accumulateCase({ ...given, type })];
     const some = hasHalves(scope.adapter) ? conversions : conversions.slice(0, 1);
     for (const conversion of some) yield castCase({ ...given, ...conversion });
+    for (const to of storedTypes(scope)) yield castCase({ ...given, from: 'f32', to, scale: 0.7 });
   }
 }
 

@@ -25,8 +25,11 @@ export function describeExport(command: Command): void {
   command.addOption(modelOption());
   addWrittenModelOptions(command);
   command.addOption(
-    new Option('--format <format>', 'hf: a Hugging Face folder; gguf: model.gguf for llama.cpp, with its tokenizer')
-      .choices(['hf', 'gguf'])
+    new Option(
+      '--format <format>',
+      'hf: a Hugging Face folder; gguf: model.gguf for llama.cpp, with its tokenizer; peft: the adapter of a run of lora',
+    )
+      .choices(['hf', 'gguf', 'peft'])
       .default('hf'),
   );
   example(command, 'babelgrad export --model runs/french --dtype bf16 --out models/french');

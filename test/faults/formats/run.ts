@@ -74,6 +74,7 @@ const TRAINING = {
   tokenizer: 'abc',
   firstNewToken: 300,
   best: { language: 'fr', step: 5, loss: 4, since: 2 },
+  base: { path: '/models/base', weights: { 'model.safetensors': 'abc' } },
 };
 const RESOLVED: ResolvedRun = {
   format: RUN_FORMAT,
@@ -115,6 +116,7 @@ const RESOLVED: ResolvedRun = {
     { match: ['model.layers.0.*'], frozen: true },
     { match: ['model.embed_tokens.weight'], keptRows: 290 },
   ],
+  lora: { rank: 8, alpha: 16, targets: ['q_proj', 'down_proj'], baseType: 'bf16' },
   optimizer: { beta1: 0.9, beta2: 0.95, eps: 1e-8, weightDecay: 0.1, clip: 1 },
   maxSkippedSteps: 5,
   spikeFactor: 0,
@@ -138,7 +140,7 @@ const RESOLVED: ResolvedRun = {
   adapter: null,
 };
 const RUN =
-  'out: runs/x\nsources:\n  - name: en\n    path: data/en\n  - { name: fr, path: "data/fr", weight: [{ until: 0.5, weight: 2 }, { until: 1, weight: 2, to: 1 }] }\npreset: tiny\ntokens: 20_000\nheldOut: { en: data/en }\nschedule: wsd\nlearningRate: 1e-3\nemaDecay: 0.99\nparameterGroups:\n  - { match: ["*norm*"], learningRate: 0.5, weightDecay: 0, from: 40% }\n  - { match: [model.embed_tokens.weight], newRows: true }\n';
+  'out: runs/x\nsources:\n  - name: en\n    path: data/en\n  - { name: fr, path: "data/fr", weight: [{ until: 0.5, weight: 2 }, { until: 1, weight: 2, to: 1 }] }\npreset: tiny\ntokens: 20_000\nheldOut: { en: data/en }\nschedule: wsd\nlearningRate: 1e-3\nemaDecay: 0.99\nlora: { rank: 8, targets: [q_proj, v_proj] }\nparameterGroups:\n  - { match: ["*norm*"], learningRate: 0.5, weightDecay: 0, from: 40% }\n  - { match: [model.embed_tokens.weight], newRows: true }\n';
 const prepareRun = (folder: string) =>
   void writeRun(join(folder, '..'), { name: 'place', sources: { fr: 1 }, heldOut: { fr: [6, 5, 4], en: [4, 4, 4] } });
 
