@@ -27,7 +27,8 @@ export function findingsOf({ minimum, rates }: Sweep, { language, rate: own }: S
   ];
 }
 
-function noiseOf({ noise, range }: Minimum): string {
+function noiseOf({ fit, noise, range }: Minimum): string {
+  if (!fit) return 'How far noise moves it is not known, since nothing is fitted.';
   if (noise === undefined || !range) return 'How far noise moves it is not known: --seeds 2 or more tells.';
   const open = range.isOpen ? '; they may reach beyond, which the three rates of the fit cannot tell' : '';
   return (

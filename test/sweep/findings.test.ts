@@ -46,6 +46,11 @@ test('it says which rate, what it rests on, what noise leaves, and what English 
   );
   expect(limitsOf(planned)[0]).toContain('the run itself 10 times as many');
   expect(limitsOf({ ...planned, runTokens: 1e5 })).toHaveLength(1);
+  const ends = [rates[1]!, diverged];
+  expect(findingsOf({ status: 'done', rates: ends, minimum: findMinimum(ends)! }, planned)).toEqual([
+    expect.stringContaining('It is the lowest that was measured'),
+    'How far noise moves it is not known, since nothing is fitted.',
+  ]);
   expect(findingsOf({ status: 'done', rates: [diverged] }, planned)).toEqual([
     'No run has a loss: every rate diverged or failed.',
   ]);
