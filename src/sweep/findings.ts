@@ -16,7 +16,7 @@ export function findingsOf({ minimum, rates }: Sweep, { language, rate: own }: S
   const { rate, loss, fit } = minimum;
   const how = fit
     ? `the lowest point of a parabola in the logarithm of the rate, through ${fit.rates.map(showRate).join(', ')}`
-    : 'the lowest that was measured; one beside it is missing, or has no loss, so that nothing is fitted';
+    : 'the lowest that was measured; one beside it has no loss, or was not tried (more --rates), so nothing is fitted';
   const ownLoss = rates.find(each => each.rate === own)?.loss;
   const before =
     ownLoss === undefined || rate === own ? '' : `; at the run's own ${showRate(own)} it is ${ownLoss.toFixed(4)}`;
