@@ -16,7 +16,7 @@ export function findingsOf({ minimum, rates }: Sweep, { language, rate: own }: S
   const { rate, loss, fit } = minimum;
   const how = fit
     ? `the lowest point of a parabola in the logarithm of the rate, through ${fit.rates.map(showRate).join(', ')}`
-    : 'the lowest that was measured; one beside it is missing, or has no loss, so that nothing is fitted';
+    : 'the lowest that was measured; one beside it has no loss, or was not tried (more --rates), so nothing is fitted';
   const ownLoss = rates.find(each => each.rate === own)?.loss;
   const before =
     ownLoss === undefined || rate === own ? '' : `; at the run's own ${showRate(own)} it is ${ownLoss.toFixed(4)}`;
@@ -27,7 +27,8 @@ export function findingsOf({ minimum, rates }: Sweep, { language, rate: own }: S
   ];
 }
 
-function noiseOf({ noise, range }: Minimum): string {
+function noiseOf({ fit, noise, range }: Minimum): string {
+  if (!fit) return 'How far noise moves it is not known, since nothing is fitted.';
   if (noise === undefined || !range) return 'How far noise moves it is not known: --seeds 2 or more tells.';
   const open = range.isOpen ? '; they may reach beyond, which the three rates of the fit cannot tell' : '';
   return (

@@ -124,6 +124,17 @@ test('tokenize, which leaves nothing half written', async () => {
   expect(readdirSync(root).filter(name => name.startsWith('long'))).toEqual(['long.txt']);
 }, 60_000);
 
+test('tune lr', async () => {
+  const sweep = ['tune', 'lr', ...training, '--learning-rate', '0.01', '--out', 'swept'];
+  const { status, stdout, stderr } = await interrupted(sweep, /tokens\/s/, child => child.kill('SIGINT'));
+  expect(status, stderr).toBe(130);
+  expect(stderr).toContain('stopping after this step, with a checkpoint');
+  expect(stdout).toBe('go on with the same command\n');
+  const saved = readdirSync(join(root, 'swept', 'runs', 'lr-0.01-seed-0', 'checkpoints'));
+  expect(saved.at(-1)).not.toBe('step-00000000');
+  expect(existsSync(join(root, 'swept', 'claim'))).toBe(false);
+});
+
 test('tune', async () => {
   const { status, stderr } = await interrupted(['tune', '--preset', 'tiny'], /seconds/, child => child.kill('SIGTERM'));
   expect(status, stderr).toBe(143);

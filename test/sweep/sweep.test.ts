@@ -31,7 +31,7 @@ const run = [...model, ...batch, '--source', 'en=en', '--learning-rate', '1e-2']
 const tune = (...more: string[]) => runCommand(root, ['tune', 'lr', ...run, ...more]);
 
 test('three rates, one of which diverges: a table, a page, figures, and a proposal', async () => {
-  const sweep = ['--out', 'swept', '--tokens', '512', '--rates', '3', '--factor', '1e12'];
+  const sweep = ['--out', 'swept', '--tokens', '5_12', '--rates', '3', '--factor', '1e12'];
   const { status, stdout, stderr } = await tune(...sweep, '--json');
   expect(status, stderr).toBe(0);
   const result = JSON.parse(stdout);

@@ -53,7 +53,7 @@ function addRates(group: Command): void {
     .option(
       '--tokens <count>',
       "budget of each short run (default: a tenth of the run's, and 100 steps at least)",
-      positiveNumber,
+      wholeNumber(1),
     )
     .option('--rates <count>', 'the most rates that are tried', wholeNumber(FIRST_PLACES.length), 8)
     .option('--factor <number>', 'from one rate to the next at first (default: the square root of 10)', positiveNumber)
