@@ -92,6 +92,11 @@ export function validateModelConfig(config: ModelConfig): ModelConfig {
   if (scaling && family === 'phi3') {
     throw new UserError(`model: ropeScaling is of type ${scaling.type}, which a Phi-3 (fusedProjections) cannot have`);
   }
+  if (config.slidingWindow !== undefined && family !== 'llama' && family !== 'phi3') {
+    throw new UserError(
+      `model: slidingWindow is ${config.slidingWindow}, which a model of type ${family} does not have`,
+    );
+  }
   if (scaling?.type === 'llama3' && scaling.highFreqFactor <= scaling.lowFreqFactor) {
     throw new UserError(
       `model: ropeScaling.highFreqFactor ${scaling.highFreqFactor} is not above lowFreqFactor ${scaling.lowFreqFactor}`,

@@ -84,6 +84,11 @@ describe('config.json', () => {
       /layer_types.1 is "sliding_attention"/,
     ],
     ['biases of a Qwen3', { ...qwen3, attention_bias: true }, /attention_bias is true: biases .* of Qwen2 alone/],
+    [
+      'a window that its family cannot have',
+      { ...llama, ...{ model_type: 'olmo2', architectures: ['Olmo2ForCausalLM'], sliding_window: 64 } },
+      /config.json': model: slidingWindow is 64, which a model of type olmo2 does not have/,
+    ],
     ['dropout of residuals', { ...phi3, resid_pdrop: 0.1 }, /resid_pdrop is 0.1/],
     [
       'LongRoPE',
