@@ -13,7 +13,8 @@ const OTHERS: readonly string[] = ['optimizer.safetensors', 'outer.safetensors']
 const baseSchema = z.looseObject({ base_model_name_or_path: z.string() });
 
 /**
- * Returns the folder of an adapter's base: the one that adapter_config.json names, or where that is gone BABELGRAD_BASE.
+ * Returns the folder of an adapter's base: the one that adapter_config.json names, or where that is gone
+ * BABELGRAD_BASE.
  * @throws UserError when neither is there.
  */
 export function baseOf(adapter: string): string {

@@ -21,8 +21,8 @@ const FILES = ['config.json', 'tokenizer.json', 'training.json'];
 
 /**
  * Writes the adapter of `from`, a checkpoint of a run with `lora` or an adapter's folder, to a new folder `out` that
- * appears whole: adapter_config.json, which names the base where it is now, the adapter's weights, and what is needed to
- * use both here.
+ * appears whole: adapter_config.json, which names the base where it is now, the adapter's weights, and what is needed
+ * to use both here.
  * @throws UserError when `from` is no adapter, is damaged or its base is gone, or a value is too large for `type`.
  * @example
  * import { exportPeft, findModelFolder, UserError } from 'babelgrad';

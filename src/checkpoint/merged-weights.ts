@@ -7,7 +7,7 @@ import type { WeightType } from './weight-types.js';
 
 type Spec = Pick<ParameterSpec, 'name' | 'shape'>;
 
-/** W + (alpha / r)·B·A, in f64 and rounded once to f32; what has no adapter keeps its bits. Closes both with `close`. */
+/** W + (alpha / r)·B·A, in f64 and rounded once to f32; what has no adapter keeps its bits. Close both with `close`. */
 export class MergedWeights implements ModelWeights {
   readonly path: string;
   readonly #base: ModelWeights;

@@ -125,7 +125,7 @@ const loraOptions = (): Option[] => [
   ),
   new Option(
     '--lora-targets <names>',
-    `lora: the projections with an adapter, with commas between (default: ${PROJECTIONS.join(',')})`,
+    `lora: the projections with an adapter, with commas between (default: ${PROJECTIONS.join(', ')})`,
   ).argParser(text => text.split(',')),
 ];
 

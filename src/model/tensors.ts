@@ -88,6 +88,10 @@ export class ModelTensors implements ForwardTensors {
   readonly variants: VariantTable;
   /** The parameters by Hugging Face name, and the groups that are kept together on the device. */
   readonly lora: LoraSettings | undefined;
+  /**
+   * The adapters by the group of parameters that they are beside.
+   * @internal
+   */
   readonly adapters: ReadonlyMap<string, readonly PlacedAdapter[]> | undefined;
   readonly specs: readonly ParameterSpec[];
   /** The parameters that a checkpoint has: those of the adapters alone, where there are any. */

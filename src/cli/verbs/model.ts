@@ -27,7 +27,7 @@ export function describeExport(command: Command): void {
   command.addOption(
     new Option(
       '--format <format>',
-      'hf: a Hugging Face folder; gguf: model.gguf for llama.cpp, with its tokenizer; peft: the adapter of a run of lora',
+      'hf: a Hugging Face folder; gguf: model.gguf for llama.cpp, with its tokenizer; peft: the adapter of a lora run',
     )
       .choices(['hf', 'gguf', 'peft'])
       .default('hf'),
