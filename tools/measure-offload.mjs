@@ -7,10 +7,11 @@ import { createModel, openDevice, Trainer } from '../dist/src/index.js';
 const rounds = Number(process.argv[2] ?? 7);
 const [B, T] = [1, 32];
 const device = await openDevice();
+/** @type {{ momentType: string, offload: string, trainer: Trainer, seconds: number[] }[]} */
 const arms = [];
-for (const momentType of ['f32', '8bit']) {
-  for (const offload of ['none', 'moments']) {
-    const model = await createModel(device, { preset: 'small', vocabSize: 4096, seed: 0 });
+for (const momentType of /** @type {const} */ (['f32', '8bit'])) {
+  for (const offload of /** @type {const} */ (['none', 'moments'])) {
+    const model = await createModel(device, { preset: 'small', vocabSize: 4096 });
     arms.push({
       momentType,
       offload,
@@ -28,6 +29,7 @@ for (let round = -1; round < rounds; round++) {
     if (round >= 0) seconds.push((performance.now() - started) / 1000); // the first round compiles
   }
 }
+/** @param {number[]} values */
 const median = values => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)];
 const parameters = arms[0].trainer.model.specs.reduce(
   (sum, { shape }) => sum + shape.reduce((n, size) => n * size, 1),
