@@ -15,9 +15,9 @@ function bytesOfSize(size: string): number {
 
 /**
  * Resolves a run so that it fits `config.memory`. Of these the first that fits is taken, each with the largest
- * micro-batch that does: the run as it is configured; with each fourth layer recomputed, each second, each, which takes up to
- * a third more time; with moments in 8 bits, which change the numbers a little; with these and layers recomputed; with
- * these moments in host memory, which takes time at each step. A `microBatch` that is given stays.
+ * micro-batch that does: the run as it is configured; with each fourth layer recomputed, each second, each, which takes
+ * up to a third more time; with moments in 8 bits, which change the numbers a little; with these and layers recomputed;
+ * with these moments in host memory, which takes time at each step. A `microBatch` that is given stays.
  * @throws UserError as `resolve`, or when nothing fits, with the least that the run takes.
  */
 export function fitMemory(
