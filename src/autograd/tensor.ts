@@ -38,6 +38,13 @@ export function persistent(
   return { name, shape, dtype, buffer, offsetBytes };
 }
 
+/** Returns `count` elements of a persistent tensor, from `start` on. */
+export function partOf(tensor: Tensor, start: number, count: number): Tensor {
+  if (start === 0 && count === sizeOf(tensor.shape)) return tensor;
+  const { name, buffer, dtype, offsetBytes = 0 } = tensor;
+  return persistent(name, [count], buffer!, dtype, offsetBytes + BYTES[dtype] * start);
+}
+
 export function rangeOf(tensor: Tensor, buffer: DeviceBuffer): Operand {
   const { dtype, offsetBytes = 0 } = tensor;
   return { buffer, offsetBytes, sizeBytes: Math.max(16, bytesOf(tensor)), type: dtype };

@@ -60,6 +60,7 @@ export function showDryRun(terminal: Terminal, dry: DryRun, time: RunTime): Comm
   for (const [key, name] of Object.entries(names)) {
     terminal.print(`  ${name.padEnd(16)}${showBytes(bytes[key as keyof typeof names]).padStart(11)}`);
   }
+  if (memory.host > 0) terminal.print(`host memory: ${showBytes(memory.host)} of moments`);
   for (const note of notes) terminal.print(note);
   for (const refused of refusals) terminal.print(`this adapter would refuse the run: ${refused}`);
   return {
@@ -76,6 +77,7 @@ export function showDryRun(terminal: Terminal, dry: DryRun, time: RunTime): Comm
     checkpointing: run.checkpointing,
     momentType: run.momentType,
     weightType: run.weightType,
+    offload: run.offload,
     flops,
     sources: mixtureOfSources(run.sources),
     passes: passesOf(run),

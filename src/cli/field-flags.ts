@@ -43,6 +43,7 @@ export const FIELD_GROUPS: Readonly<Record<string, readonly FieldName[]>> = {
   'Optimizer:': [
     'momentType',
     'weightType',
+    'offload',
     'optimizerState',
     'freezeBodyTokens',
     'parameterGroups',

@@ -141,17 +141,29 @@ export class Device implements Memory {
     this.#submit(encoder);
     this.counters.readbacks++;
     return async () => {
-      try {
-        await this.#wait(staging.handle.mapAsync(MAP_READ, 0, sizeBytes));
-        const copy = staging.handle.getMappedRange(0, sizeBytes).slice(0);
-        staging.handle.unmap();
-        this.#staging.push(staging);
-        this.check();
-        return copy;
-      } catch (error) {
-        throw this.#failure ?? error;
-      }
+      const copy = await this.#mapped(staging, sizeBytes, mapped => mapped.slice(0));
+      this.#staging.push(staging);
+      return copy;
     };
+  }
+
+  /** Fills `into` from a staging buffer after everything submitted so far, which may not be used until then. */
+  readStaging(staging: DeviceBuffer, into: Uint8Array): Promise<void> {
+    this.counters.readbacks++;
+    return this.#mapped(staging, into.byteLength, mapped => into.set(new Uint8Array(mapped)));
+  }
+
+  /** Returns what `take` makes of the first bytes of a staging buffer. */
+  async #mapped<T>(staging: DeviceBuffer, sizeBytes: number, take: (mapped: ArrayBuffer) => T): Promise<T> {
+    try {
+      await this.#wait(staging.handle.mapAsync(MAP_READ, 0, sizeBytes));
+      const taken = take(staging.handle.getMappedRange(0, sizeBytes));
+      staging.handle.unmap();
+      this.check();
+      return taken;
+    } catch (error) {
+      throw this.#failure ?? error;
+    }
   }
 
   /** Returns an idle staging buffer, or a new one that replaces the smaller idle ones: the largest is kept. */

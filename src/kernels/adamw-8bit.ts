@@ -29,15 +29,16 @@ export const codedSizes = (count: number) => ({
 export function adamw8bit(
   variants: VariantTable,
   count: number,
-  { beta1, beta2, eps, weightDecay, rate = 1, kept = 0, staged = false }: AdamwSettings,
+  { beta1, beta2, eps, weightDecay, rate = 1, kept = 0, staged = false, part }: AdamwSettings,
   operands: Record<'gradient' | 'schedule' | 'health' | 'parameter' | 'codes' | 'maxima', Operand> & {
     half?: Operand | undefined;
   },
   salt = 0,
 ): KernelCall[] {
   const { gradient, schedule, health, parameter, codes, maxima, half } = operands;
-  checkIndexable('adamw_8bit', count);
-  const vector = vectorOf(MOMENT_QUAD, count);
+  const { start: begin, whole } = part ?? { start: 0, whole: count };
+  checkIndexable('adamw_8bit', whole);
+  const vector = vectorOf(MOMENT_QUAD, whole);
   const sharing = blockVariant(variants.adapter);
   const constants = {
     ...reduceConstants(sharing),
@@ -63,7 +64,13 @@ export function adamw8bit(
     return kernelCall('adamw_8bit', {
       constants,
       operands: { schedule, health, ...window.operands },
-      params: { count: elements.count, ...settings, kept: keptIn(elements, kept), salt, first: QUADS * window.start },
+      params: {
+        count: elements.count,
+        ...settings,
+        kept: keptIn({ start: begin + start, count: elements.count }, kept),
+        salt,
+        first: (begin + start) / MOMENT_QUAD,
+      },
       workgroups: linearGrid(window.count),
     });
   });

@@ -15,25 +15,28 @@ export interface AdamwSettings {
   readonly kept?: number | undefined;
   /** The parameter's schedule is its own: nothing changes while its step is 0, and corrections come from it. */
   readonly staged?: boolean | undefined;
+  /** The operands are a part of a tensor: where it begins, and the elements of the whole, which decide the variant. */
+  readonly part?: { readonly start: number; readonly whole: number } | undefined;
 }
 
 /** `half` is a copy of the parameter in f16 that is kept in step with it. Long tensors are taken window by window. */
 export function adamw(
   variants: VariantTable,
   count: number,
-  { beta1, beta2, eps, weightDecay, rate = 1, kept = 0, staged = false }: AdamwSettings,
+  { beta1, beta2, eps, weightDecay, rate = 1, kept = 0, staged = false, part }: AdamwSettings,
   operands: Record<'gradient' | 'schedule' | 'health' | 'parameter' | 'm' | 'v', Operand> & {
     half?: Operand | undefined;
   },
 ): KernelCall[] {
   const { gradient, schedule, health, parameter, m, v, half } = operands;
-  checkIndexable('adamw', count);
+  const { start, whole } = part ?? { start: 0, whole: count };
+  checkIndexable('adamw', whole);
   const {
     workgroup,
     each,
     vector: most,
-  } = variants.of('elements', { kernel: 'adamw', count, type: half ? 'f16' : 'f32' });
-  const vector = vectorOf(vectorOf(most, count), kept);
+  } = variants.of('elements', { kernel: 'adamw', count: whole, type: half ? 'f16' : 'f32' });
+  const vector = vectorOf(vectorOf(most, whole), kept);
   const constants = {
     ...vectorConstants(vector),
     WORKGROUP: workgroup,
@@ -54,7 +57,11 @@ export function adamw(
     kernelCall('adamw', {
       constants,
       operands: { schedule, health, ...window.operands },
-      params: { count: window.count, ...settings, kept: keptIn(window, kept) },
+      params: {
+        count: window.count,
+        ...settings,
+        kept: keptIn({ start: start + window.start, count: window.count }, kept),
+      },
       workgroups: linearGrid(Math.ceil(window.count / (workgroup * each * vector))),
     }),
   );

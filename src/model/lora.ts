@@ -4,8 +4,21 @@ import { UserError } from '../errors.js';
 import { Random } from '../random.js';
 import { type ModelConfig, type ParameterGroup, type ParameterSpec, parameterGroups } from './config.js';
 
-/** The matrices of a layer that can have an adapter, by their names in a checkpoint. */
-export const PROJECTIONS = ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj'] as const;
+/** The matrices of a layer that can have an adapter, by their names in a checkpoint; Phi-3 has fused ones. */
+export const PROJECTIONS = [
+  'q_proj',
+  'k_proj',
+  'v_proj',
+  'qkv_proj',
+  'o_proj',
+  'gate_proj',
+  'up_proj',
+  'gate_up_proj',
+  'down_proj',
+] as const;
+
+/** Whether a parameter is the matrix that a target names. */
+export const isAdapted = (name: string, target: string): boolean => name.endsWith(`.${target}.weight`);
 
 const rank = z.int().positive().describe('the number of rows of A, and of columns of B');
 const alpha = z.number().positive().describe('what B·A is multiplied by, times the rank');
@@ -36,7 +49,7 @@ export function adaptersOf(
     let first = 0;
     for (const { name, shape } of parts) {
       const [rows, columns] = shape as [number, number];
-      if (targets.some(target => name.endsWith(`.${target}.weight`))) {
+      if (targets.some(target => isAdapted(name, target))) {
         checkRank(rank, name, Math.min(rows, columns));
         const part = (side: 'A' | 'B', of: readonly number[]) => {
           return { name: name.replace(/weight$/, `lora_${side}.weight`), shape: of, decay: true };

@@ -1,6 +1,6 @@
 /** The update of all parameters: global gradient norm, clipping, AdamW, and the check that the step is sound. */
 import type { Graph } from '../autograd/graph.js';
-import { persistent, sizeOf, type Tensor } from '../autograd/tensor.js';
+import { partOf, persistent, sizeOf, type Tensor } from '../autograd/tensor.js';
 import type { Memory } from '../gpu/memory.js';
 import { type AdamwSettings, adamw } from '../kernels/adamw.js';
 import { adamw8bit } from '../kernels/adamw-8bit.js';
@@ -52,6 +52,13 @@ export function firstScaler(
   return Float32Array.of(FIRST_LOSS_SCALE, 0, ...powers);
 }
 
+/** Elements of a parameter that are updated at once, from `start` on, with their moments. */
+export interface UpdatedPart {
+  readonly start: number;
+  readonly count: number;
+  readonly moments: MomentsOf<Tensor>;
+}
+
 /** A parameter (with its gradient) and its two moments. */
 export interface OptimizedParameter {
   readonly tensor: Tensor;
@@ -62,7 +69,8 @@ export interface OptimizedParameter {
   readonly rate: number;
   /** The number of first elements that are not trained. */
   readonly kept: number;
-  readonly moments: MomentsOf<Tensor>;
+  /** The parts that it is updated in: one, or those whose moments come from host memory. */
+  readonly parts: readonly UpdatedPart[];
   /**
    * A schedule of its own [4], for a parameter that is frozen at first: its step is 0 until the parameter is trained.
    */
@@ -195,30 +203,36 @@ export function traceUpdate(
         stages,
       ),
   });
-  parameters.forEach(({ tensor, half, weightDecay, rate, kept, moments, schedule: own }, i) => {
+  parameters.forEach(({ tensor, half, weightDecay, rate, kept, parts: updated, schedule: own }, i) => {
     const staged = own !== undefined;
     const adamwSettings: AdamwSettings = { beta1, beta2, eps: settings.eps, weightDecay, rate, kept, staged };
     const followed = own ?? schedule;
-    graph.add({
-      op: 'adamw',
-      inputs: [tensor.gradient!, followed, health],
-      outputs: [],
-      updates: [tensor, ...Object.values(moments), ...(half ? [half] : [])],
-      launch(variants, bind) {
-        const operands = {
-          gradient: bind(tensor.gradient!),
-          schedule: bind(followed),
-          health: bind(health),
-          parameter: bind(tensor),
-          half: half && bind(half),
-        };
-        if ('codes' in moments) {
-          const coded = { codes: bind(moments.codes), maxima: bind(moments.maxima) };
-          return adamw8bit(variants, counts[i]!, adamwSettings, { ...operands, ...coded }, i);
-        }
-        return adamw(variants, counts[i]!, adamwSettings, { ...operands, m: bind(moments.m), v: bind(moments.v) });
-      },
-    });
+    for (const { start, count, moments } of updated) {
+      const part = { start, whole: counts[i]! };
+      const [parameter, gradient] = [partOf(tensor, start, count), partOf(tensor.gradient!, start, count)];
+      const copy = half && partOf(half, start, count);
+      graph.add({
+        op: 'adamw',
+        inputs: [gradient, followed, health],
+        outputs: [],
+        updates: [parameter, ...Object.values(moments), ...(copy ? [copy] : [])],
+        launch(variants, bind) {
+          const operands = {
+            gradient: bind(gradient),
+            schedule: bind(followed),
+            health: bind(health),
+            parameter: bind(parameter),
+            half: copy && bind(copy),
+          };
+          if ('codes' in moments) {
+            const coded = { codes: bind(moments.codes), maxima: bind(moments.maxima) };
+            return adamw8bit(variants, count, { ...adamwSettings, part }, { ...operands, ...coded }, i);
+          }
+          const plain = { m: bind(moments.m), v: bind(moments.v) };
+          return adamw(variants, count, { ...adamwSettings, part }, { ...operands, ...plain });
+        },
+      });
+    }
   });
   return { destroy: () => buffer.destroy() };
 }

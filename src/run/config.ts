@@ -11,6 +11,7 @@ import { ADAMW_DEFAULTS } from '../optim/adamw.js';
 import { ANNEAL_SHAPES, COOLDOWN_SHAPES, SCHEDULES } from '../optim/schedule.js';
 import { WIRE_TYPES } from '../parallel/all-reduce.js';
 import { inWords } from '../schema.js';
+import { OFFLOADS } from '../train/host-moments.js';
 import { MOMENT_TYPES } from '../train/moments.js';
 import { parameterGroupSchema } from './parameter-groups.js';
 
@@ -72,10 +73,15 @@ const trainFields = {
   weightType: z
     .enum(WEIGHT_TYPES)
     .describe('bf16: matrices in 2 bytes a parameter, not 4, each update rounded by chance; with momentType 8bit'),
+  offload: z
+    .enum(OFFLOADS)
+    .describe("moments: AdamW's moments of matrices in host memory, through the device at each update; the same bits"),
   memory: z
     .string()
     .regex(/^\d+(\.\d+)?\s?(MB|GB|MiB|GiB)$/, { error: 'it is no size such as 24GB, 16GiB or 500MB' })
-    .describe('what a run may take of the device, as in 24GB: microBatch, then checkpointing and momentType follow it'),
+    .describe(
+      'what a run may take of the device, as in 24GB: microBatch, checkpointing, momentType and offload follow it',
+    ),
   checkpointing: z
     .union([z.enum(CHECKPOINTING), z.number().int().min(2)], {
       error: `it must be ${CHECKPOINTING.join(', ')} or a whole number of layers, at least 2`,
@@ -186,6 +192,7 @@ export const defaults = {
   precision: 'f32',
   momentType: 'f32',
   weightType: 'f32',
+  offload: 'none',
   schedule: 'cosine',
   warmup: 0.05,
   minLearningRateRatio: 0.1,

@@ -4,7 +4,7 @@ import { sizeOf } from '../autograd/tensor.js';
 import type { Origin } from '../checkpoint/training-record.js';
 import { UserError } from '../errors.js';
 import { type ModelConfig, parameterSpecs } from '../model/config.js';
-import { adapterGroups, loraSettings, PROJECTIONS } from '../model/lora.js';
+import { adapterGroups, isAdapted, loraSettings, PROJECTIONS } from '../model/lora.js';
 import type { MatrixType } from '../model/tensors.js';
 import type { RunConfig } from './config.js';
 
@@ -30,12 +30,18 @@ export function loraOf(
     ...(config.parameterGroups ? ['parameterGroups'] : []),
     ...(config.freezeBodyTokens === undefined ? [] : ['freezeBodyTokens']),
     ...(config.optimizerState === 'keep' ? ['optimizerState keep (adapters begin without moments)'] : []),
+    ...(config.offload === 'none' ? [] : [`offload ${config.offload} (adapters have few moments)`]),
     ...(config.parallel === 'data' ? [] : [`parallel ${config.parallel}`]),
     ...(config.precision === 'f16' && config.weightType === 'bf16' ? ['weightType bf16 in f16 (the base is f16)'] : []),
   ];
   if (faults.length > 0) throw new UserError(`lora does not go with ${faults.join(', ')}: leave that out`);
-  const { rank, alpha = 2 * rank, targets = [...PROJECTIONS] } = config.lora;
-  const lora = { rank, alpha, targets: PROJECTIONS.filter(name => targets.includes(name)) };
+  const known = PROJECTIONS.filter(target => parameterSpecs(model).some(({ name }) => isAdapted(name, target)));
+  const { rank, alpha = 2 * rank, targets = known } = config.lora;
+  const unknown = targets.filter(target => !known.includes(target));
+  if (unknown.length > 0) {
+    throw new UserError(`lora: the model has no ${unknown.join(', ')}; its projections are ${known.join(', ')}`);
+  }
+  const lora = { rank, alpha, targets: known.filter(target => targets.includes(target)) };
   return { ...lora, baseType: baseTypeOf(config, model, stored) };
 }
 

@@ -14,8 +14,10 @@ import { shapeOf } from './step-shape.js';
 export interface RunMemory {
   readonly parameters: number;
   readonly gradients: number;
-  /** The bytes of AdamW's two moments. */
+  /** The bytes of AdamW's two moments; of those in host memory, of the slots that they pass through. */
   readonly optimizer: number;
+  /** The bytes of moments that are kept in host memory: no part of the peak. */
+  readonly host: number;
   /** The bytes of the running average of weights; 0 where the run keeps none. */
   readonly average: number;
   /**
@@ -56,6 +58,7 @@ export function stepMemory(adapter: AdapterDescription, shape: StepShape): RunMe
     parameters,
     gradients,
     optimizer,
+    host: step.moments.host?.hostBytes ?? 0,
     average,
     activations,
     other: memory.bytes - parameters - gradients - optimizer - average - activations,

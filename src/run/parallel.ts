@@ -16,10 +16,11 @@ import type { Data } from './run-data.js';
 /**
  * Returns a run as each of `sharers` trains it: with the largest micro-batch up to the run's own that divides its
  * share.
- * @throws UserError when a step's sequences cannot be shared evenly, or the run trains adapters.
+ * @throws UserError when a step's sequences cannot be shared evenly, or the run is for one process.
  */
 export function sharedRun(run: ResolvedRun, sharers: number): ResolvedRun {
-  if (run.lora && sharers > 1) throw new UserError('lora is for one process: start it without the launcher');
+  const alone = run.lora ? 'lora' : run.offload === 'moments' ? 'offload moments' : undefined;
+  if (alone && sharers > 1) throw new UserError(`${alone} is for one process: start it without the launcher`);
   const sequences = run.batchTokens / run.contextLength;
   return { ...run, microBatch: sharedMicroBatch(sequences, run.microBatch, sharers) };
 }

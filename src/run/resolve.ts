@@ -12,6 +12,7 @@ import { recipeFor } from '../model/recipe.js';
 import { type MatrixType, PRECISIONS, WEIGHT_TYPES } from '../model/tensors.js';
 import { ANNEAL_SHAPES, COOLDOWN_SHAPES, SCHEDULES } from '../optim/schedule.js';
 import { WIRE_TYPES } from '../parallel/all-reduce.js';
+import { OFFLOADS } from '../train/host-moments.js';
 import { MOMENT_TYPES } from '../train/moments.js';
 import { choicesSchema } from '../tune/choices.js';
 import { bestFields } from './best.js';
@@ -75,6 +76,7 @@ export const resolvedSchema = z.object({
   precision: z.enum(PRECISIONS).default('f32'),
   momentType: z.enum(MOMENT_TYPES).default('f32'),
   weightType: z.enum(WEIGHT_TYPES).default('f32'),
+  offload: z.enum(OFFLOADS).default('none'),
   schedule: z.object({
     schedule: z.enum(SCHEDULES),
     learningRate: z.number(),
@@ -217,6 +219,7 @@ export function resolveRun(config: RunConfig, { data, maxBindingBytes, from }: R
     precision: config.precision,
     momentType: config.momentType,
     weightType: lora ? 'f32' : weightTypeOf(config),
+    offload: config.offload,
     schedule: scheduleOf(config, model, from?.origin),
     optimizerState: lora ? 'reset' : optimizerStateOf(config, from?.origin),
     dataOrder: dataOrderOf(config, from?.origin),

@@ -302,6 +302,9 @@ async function trainFrom(
 ): Promise<RunSummary> {
   let trainer: Trainer | undefined;
   try {
+    if (options.health && run.offload === 'moments') {
+      throw new UserError('health is seen from moments on the device: leave out offload moments, or health');
+    }
     const { ranks = ALONE } = options;
     const mixture = mixtureOf(run, data);
     trainer = await Trainer.create(model, trainerSettings(run, ranks.size));

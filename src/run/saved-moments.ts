@@ -9,7 +9,7 @@ import { UserError } from '../errors.js';
 import { codesShape, maximaShape } from '../kernels/adamw-8bit.js';
 import type { ParameterGroup } from '../model/config.js';
 import type { Model } from '../model/model.js';
-import { type MomentSource, readCoded } from '../train/moments.js';
+import { isCoded, type MomentSource } from '../train/moments.js';
 import type { Trainer } from '../train/step.js';
 
 const codesOf = (group: string): string => `${group}.codes`;
@@ -19,19 +19,19 @@ const maximaOf = (group: string): string => `${group}.maxima`;
 export function momentTensors(trainer: Trainer): TensorSource[] {
   const { model, state } = trainer;
   const trained = model.groups.filter(({ name }) => state.moments.has(name));
-  return trained.flatMap(({ name: group, parts }): TensorSource[] => {
-    const moments = state.moments.of(group);
-    if ('m' in moments) {
+  return trained.flatMap(({ name: group, parts, shape: whole, decay }): TensorSource[] => {
+    if (!isCoded({ decay }, state.moments.type)) {
       return parts.flatMap(({ name, shape }) =>
         (['m', 'v'] as const).map(moment =>
           floatTensor(`${name}.${moment}`, shape, async () => (await trainer.moments(name))[moment]),
         ),
       );
     }
-    const coded = () => readCoded(model, moments);
+    const count = sizeOf(whole);
+    const coded = () => trainer.codedMoments(group);
     return [
-      { name: codesOf(group), shape: moments.codes.shape, dtype: 'U8', read: async () => (await coded()).codes },
-      floatTensor(maximaOf(group), moments.maxima.shape, async () => (await coded()).maxima),
+      { name: codesOf(group), shape: codesShape(count), dtype: 'U8', read: async () => (await coded()).codes },
+      floatTensor(maximaOf(group), maximaShape(count), async () => (await coded()).maxima),
     ];
   });
 }

@@ -77,7 +77,7 @@ async function timeSteps(
     const made = await Trainer.create(model, { ...settings, microBatches: 1 });
     trainer = made;
     const step = async () => {
-      made.submit(next(), 1e-4);
+      await made.submit(next(), 1e-4);
       await made.reports();
     };
     await step();

@@ -18,6 +18,7 @@ export const trainerSettings = (run: ResolvedRun, ranks = 1): TrainerSettings =>
   sharers: run.parallel === 'data' ? ranks : 1,
   optimizer: { ...run.optimizer, mostSkipped: run.maxSkippedSteps, spike: run.spikeFactor },
   momentType: run.momentType,
+  offload: run.offload,
   checkpointing: run.checkpointing,
   frozenSteps: run.freezeBodySteps,
   parameterGroups: run.parameterGroups,

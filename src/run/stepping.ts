@@ -30,7 +30,7 @@ export function steppingOf(context: TrainContext): Stepping {
 function alone({ trainer, signal }: TrainContext): Stepping {
   return {
     submit: async (batch, learningRate) => {
-      trainer.submit(batch.sequences, learningRate, batch.weights);
+      await trainer.submit(batch.sequences, learningRate, batch.weights);
       return batch;
     },
     isStopping: async () => signal?.aborted === true,
@@ -71,7 +71,7 @@ function apart({ run, trainer, ranks, signal }: TrainContext, outer: OuterStep):
   return {
     submit: async (batch, learningRate) => {
       const own = shareOf(batch, ranks);
-      trainer.submit(own.sequences, learningRate, own.weights);
+      await trainer.submit(own.sequences, learningRate, own.weights);
       return trainer.step % run.syncEvery === 0 ? { ...own, exchange: await meet() } : own;
     },
     isStopping: async () => isStopping,

@@ -108,10 +108,11 @@ const sizeKey = ({
   microBatch,
   precision,
   momentType,
+  offload,
   weightType,
   checkpointing,
 }: ResolvedRun): string =>
-  JSON.stringify([model, contextLength, microBatch, precision, momentType, weightType, checkpointing]);
+  JSON.stringify([model, contextLength, microBatch, precision, momentType, offload, weightType, checkpointing]);
 
 async function measureSpeeds(runs: readonly ResolvedRun[], adapterName?: string) {
   const speeds = new Map<string, Speed>();

@@ -2,6 +2,7 @@
 import { Graph } from '../autograd/graph.js';
 import { type Plan, plan } from '../autograd/plan.js';
 import { persistent, sizeOf, type Tensor } from '../autograd/tensor.js';
+import { UserError } from '../errors.js';
 import {
   HEALTH_WORDS,
   healthParts,
@@ -54,7 +55,11 @@ export class HealthProbe {
     this.#places = made.places;
   }
 
+  /** @throws UserError when moments are kept in host memory. */
   static async create(trainer: Trainer): Promise<HealthProbe> {
+    if (trainer.settings.offload === 'moments') {
+      throw new UserError('health is seen from moments on the device: leave out offload, or health');
+    }
     const { device, variants } = trainer.model;
     const { parameters, stepHealth } = trainer.state;
     let parts = 0;
@@ -69,6 +74,7 @@ export class HealthProbe {
     const graph = new Graph();
     for (const { name, count, first } of places) {
       const { tensor, moments } = parameters.get(name)!;
+      if (!moments) throw new Error(`the moments of '${name}' are not on the device`);
       const { gradient } = tensor;
       const each = healthParts(count);
       graph.add({

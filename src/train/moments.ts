@@ -9,6 +9,7 @@ import type { MomentsOf } from '../kernels/tensor-health.js';
 import type { ParameterGroup } from '../model/config.js';
 import type { Model } from '../model/model.js';
 import { type CodedMoments, decodeMoments, encodeMoments, type Moments } from '../optim/moment-codes.js';
+import { HostMoments, type MomentStretch, type Offload } from './host-moments.js';
 
 /** What moments are kept in. */
 export const MOMENT_TYPES = ['f32', '8bit'] as const;
@@ -25,14 +26,27 @@ export function bytesOfMoments(group: ParameterGroup, type: MomentType): number 
   return isCoded(group, type) ? codes + 4 * maxima : 8 * count;
 }
 
+/** How moments are kept. */
+export interface MomentStorage {
+  readonly type: MomentType;
+  /** `moments`: those of matrices in host memory. Those of norms and biases are no memory to speak of. */
+  readonly offload: Offload;
+}
+
 /** The moments by group; those in f32 stand in the order of the groups. */
 export class MomentTensors {
-  readonly buffers: readonly DeviceBuffer[];
+  readonly type: MomentType;
+  readonly #offloaded: ReadonlySet<string>;
+  #host: HostMoments | undefined;
   readonly #plain: readonly [m: Arena, v: Arena];
   readonly #coded: readonly [codes: Arena, maxima: Arena];
 
   /** @throws UserError when a buffer exceeds the adapter's limits. */
-  constructor(memory: Memory, groups: readonly ParameterGroup[], type: MomentType) {
+  constructor(memory: Memory, all: readonly ParameterGroup[], { type, offload }: MomentStorage) {
+    this.type = type;
+    const offloaded = all.filter(({ decay }) => offload === 'moments' && decay);
+    this.#offloaded = new Set(offloaded.map(({ name }) => name));
+    const groups = all.filter(({ name }) => !this.#offloaded.has(name));
     const coded = groups.filter(group => isCoded(group, type));
     const plain = groups.filter(group => !isCoded(group, type));
     const shaped = (shapeOf: (count: number) => readonly number[]) =>
@@ -52,20 +66,42 @@ export class MomentTensors {
       for (const one of made) one.destroy();
       throw error;
     }
-    this.buffers = made.flatMap(({ buffers }) => buffers);
+  }
+
+  /** Makes room for those that are kept in host memory, by the stretches that are updated at once. */
+  offload(memory: Memory, stretches: readonly MomentStretch[], slotBytes?: number): HostMoments {
+    this.#host = new HostMoments(memory, stretches, slotBytes);
+    return this.#host;
+  }
+
+  get host(): HostMoments | undefined {
+    return this.#host;
+  }
+
+  /** The buffers on the device; of what is kept in host memory the slots that it passes through. */
+  get buffers(): readonly DeviceBuffer[] {
+    return [...this.#plain, ...this.#coded, ...(this.#host ? [this.#host] : [])].flatMap(({ buffers }) => buffers);
   }
 
   /** Whether a group has moments: one that is frozen has none. */
   has(group: string): boolean {
-    return this.#plain[0].has(group) || this.#coded[0].has(group);
+    return this.#plain[0].has(group) || this.#coded[0].has(group) || this.isOffloaded(group);
   }
 
-  of(group: string): MomentsOf<Tensor> {
-    return this.span([group]);
+  isOffloaded(group: string): boolean {
+    return this.#offloaded.has(group);
+  }
+
+  /** The moments of a group on the device; undefined where they are kept in host memory. */
+  of(group: string): MomentsOf<Tensor> | undefined {
+    return this.isOffloaded(group) ? undefined : this.span([group]);
   }
 
   /** Whether the moments of two groups stand in one stretch, if their parameters do: those in 8 bits have blocks. */
   areNeighbours(a: string, b: string): boolean {
+    if (this.isOffloaded(a) || this.isOffloaded(b)) {
+      return this.type === 'f32' && this.isOffloaded(a) && this.isOffloaded(b);
+    }
     const [m] = this.#plain;
     return m.has(a) && m.has(b) && m.areTogether(a, b);
   }
@@ -80,27 +116,32 @@ export class MomentTensors {
 
   destroy(): void {
     for (const arena of [...this.#plain, ...this.#coded]) arena.destroy();
+    this.#host?.destroy();
   }
 }
+
+const groupOf = ({ groups }: Model, name: string): ParameterGroup => groups.find(group => group.name === name)!;
 
 /** Returns the moments of a parameter, by Hugging Face name. @throws UserError when it is frozen. */
 export async function readMoments(model: Model, all: MomentTensors, name: string): Promise<Moments> {
   const { group, first, count } = model.place(name);
   if (!all.has(group)) throw new UserError(`'${name}' is frozen, and has no moments`);
+  if (all.host?.has(group) && !isCoded(groupOf(model, group), all.type)) return all.host.read(group, first, count);
   const moments = all.of(group);
-  if ('m' in moments) {
+  if (moments && 'm' in moments) {
     const read = (moment: 'm' | 'v') => model.readPart(name, () => moments[moment]);
     return { m: await read('m'), v: await read('v') };
   }
-  const { m, v } = decodeMoments(await readCoded(model, moments), sizeOf(model.weight(group).shape));
+  const { m, v } = decodeMoments(await readCoded(model, all, group), sizeOf(model.weight(group).shape));
   return { m: m.slice(first, first + count), v: v.slice(first, first + count) };
 }
 
 /** Returns the moments of a group as they are kept in 8 bits. */
-export async function readCoded(
-  { device }: Model,
-  { codes, maxima }: Readonly<Record<'codes' | 'maxima', Tensor>>,
-): Promise<CodedMoments> {
+export async function readCoded({ device }: Model, all: MomentTensors, group: string): Promise<CodedMoments> {
+  const moments = all.of(group);
+  if (!moments) return all.host!.readCoded(group);
+  if (!('codes' in moments)) throw new Error(`the moments of '${group}' are not in 8 bits`);
+  const { codes, maxima } = moments;
   const read = ({ buffer, offsetBytes = 0, ...tensor }: Tensor) => device.read(buffer!, offsetBytes, bytesOf(tensor));
   return { codes: new Uint8Array(await read(codes)), maxima: new Float32Array(await read(maxima)) };
 }
@@ -115,6 +156,7 @@ export interface MomentSource {
 export function writeMoments(model: Model, all: MomentTensors, { momentsOf, codedOf }: MomentSource): void {
   for (const { name: group, parts, shape } of model.groups.filter(({ name }) => all.has(name))) {
     const moments = all.of(group);
+    const isInCodes = isCoded(groupOf(model, group), all.type);
     const coded = codedOf?.(group);
     const given = (name: string): Moments => {
       if (!coded) return momentsOf(name);
@@ -122,11 +164,14 @@ export function writeMoments(model: Model, all: MomentTensors, { momentsOf, code
       const { m, v } = decodeMoments(coded, sizeOf(shape));
       return { m: m.subarray(first, first + count), v: v.subarray(first, first + count) };
     };
-    if ('m' in moments) {
+    if (!isInCodes) {
       for (const { name } of parts) {
         const { m, v } = given(name);
-        model.writePart(name, () => moments.m, m);
-        model.writePart(name, () => moments.v, v);
+        if (!moments) all.host!.write(group, model.place(name).first, { m, v });
+        else if ('m' in moments) {
+          model.writePart(name, () => moments.m, m);
+          model.writePart(name, () => moments.v, v);
+        }
       }
     } else {
       const { codes, maxima } =
@@ -137,8 +182,11 @@ export function writeMoments(model: Model, all: MomentTensors, { momentsOf, code
             sizeOf(shape),
           ),
         );
-      model.device.write(moments.codes.buffer!, codes, moments.codes.offsetBytes);
-      model.device.write(moments.maxima.buffer!, maxima, moments.maxima.offsetBytes);
+      if (!moments) all.host!.writeCoded(group, { codes, maxima });
+      else if ('codes' in moments) {
+        model.device.write(moments.codes.buffer!, codes, moments.codes.offsetBytes);
+        model.device.write(moments.maxima.buffer!, maxima, moments.maxima.offsetBytes);
+      }
     }
   }
 }

@@ -87,7 +87,7 @@ export class SharedStep {
       }
     }
     const exposedMs = performance.now() - computed;
-    trainer.finish();
+    await trainer.finish();
     return { sentBytes, ms, exposedMs };
   }
 }

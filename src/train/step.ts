@@ -18,8 +18,9 @@ import {
   scheduleWords,
 } from '../optim/adamw.js';
 import { averageComplement } from '../optim/average.js';
-import type { Moments } from '../optim/moment-codes.js';
-import { type MomentSource, readMoments, writeMoments } from './moments.js';
+import type { CodedMoments, Moments } from '../optim/moment-codes.js';
+import { MomentStream } from './moment-stream.js';
+import { type MomentSource, readCoded, readMoments, writeMoments } from './moments.js';
 import { checkWeights, sharesOf, sumOfWeights } from './token-weights.js';
 import { HISTORY, TracedStep, type TrainerSettings } from './traced-step.js';
 import { checkDecay, WeightAverage } from './weight-average.js';
@@ -77,6 +78,7 @@ export class Trainer {
   /** The number of optimizer steps made so far. */
   step = 0;
   readonly #traced: TracedStep;
+  readonly #stream: MomentStream | undefined;
   #unread = 0;
 
   private constructor(
@@ -97,6 +99,8 @@ export class Trainer {
     }
     this.passes = program;
     this.program = [...program, ...update.commands];
+    const { host } = traced.moments;
+    this.#stream = host && new MomentStream(model.device, update, host);
   }
 
   /**
@@ -174,10 +178,11 @@ export class Trainer {
    * that was made with `weighted`; by default all are 1. The loss is Σ w·nll / Σ w, and 0 where all weights are.
    * @throws UserError when ids or weights are not sound, or the model was destroyed; Error when 64 steps wait for
    * `reports`.
+   * @returns where moments are kept in host memory (`offload`), a promise to be awaited before the next step.
    */
-  submit(sequences: Uint32Array, learningRate: number, weights?: Float32Array): void {
+  submit(sequences: Uint32Array, learningRate: number, weights?: Float32Array): Promise<void> | undefined {
     this.begin(sequences, learningRate, weights);
-    this.model.device.submit([...this.program, this.#keepReport()]);
+    return this.finish(this.passes);
   }
 
   /**
@@ -189,6 +194,7 @@ export class Trainer {
     const { B, T, microBatches, optimizer, emaDecay } = this.settings;
     checkBatch(this.model, sequences, { B: microBatches * B, T });
     if (this.#unread === HISTORY) throw new Error(`${HISTORY} steps have not been read: call reports()`);
+    this.#stream?.check();
     const { device, config } = this.model;
     const { inputs, packed, schedule, stages, averageRate } = this.#traced;
     const shares = this.#sharesOf(sequences, weights, total);
@@ -215,11 +221,14 @@ export class Trainer {
   }
 
   /**
-   * Submits the update.
+   * Submits what is still to be done `before` the update, and the update.
    * @internal
    */
-  finish(): void {
-    this.model.device.submit([...this.plans[1]!.commands, this.#keepReport()]);
+  finish(before: readonly Command[] = []): Promise<void> | undefined {
+    const report = this.#keepReport();
+    if (this.#stream) return this.#stream.submit(before, [report]);
+    this.model.device.submit([...before, ...this.plans[1]!.commands, report]);
+    return undefined;
   }
 
   /** Returns the command that keeps a step's report until it is read. */
@@ -236,7 +245,7 @@ export class Trainer {
    * @throws UserError as `submit`.
    */
   async trainStep(sequences: Uint32Array, learningRate: number, weights?: Float32Array): Promise<StepHealth> {
-    this.submit(sequences, learningRate, weights);
+    await this.submit(sequences, learningRate, weights);
     return (await this.reports()).at(-1)!;
   }
 
@@ -282,8 +291,18 @@ export class Trainer {
    * Returns the optimizer's moments of a parameter, by Hugging Face name; those in 8 bits are widened.
    * @throws UserError when it is frozen for good.
    */
-  moments(name: string): Promise<Moments> {
+  async moments(name: string): Promise<Moments> {
+    await this.#stream?.settle();
     return readMoments(this.model, this.#traced.moments, name);
+  }
+
+  /**
+   * Returns the moments of a group as they are kept in 8 bits.
+   * @internal
+   */
+  async codedMoments(group: string): Promise<CodedMoments> {
+    await this.#stream?.settle();
+    return readCoded(this.model, this.#traced.moments, group);
   }
 
   /** Returns the state of dynamic loss scaling (see `firstScaler`); undefined in f32. */

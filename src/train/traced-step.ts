@@ -9,6 +9,7 @@ import type { DeviceBuffer } from '../gpu/buffer.js';
 import type { Memory } from '../gpu/memory.js';
 import type { Command } from '../gpu/program.js';
 import { SCHEDULE_STRIDE_BYTES } from '../kernels/gradient-norm.js';
+import type { MomentsOf } from '../kernels/tensor-health.js';
 import { BatchInputs, type BatchOptions, checkSizes } from '../model/batch.js';
 import { type BatchShape, type Checkpointing, traceLosses } from '../model/llama.js';
 import type { ModelTensors } from '../model/tensors.js';
@@ -21,7 +22,8 @@ import {
   traceUpdate,
 } from '../optim/adamw.js';
 import { type AveragedWeights, traceAverage, traceSwap } from '../optim/average.js';
-import { MomentTensors, type MomentType } from './moments.js';
+import type { MomentStretch, Offload } from './host-moments.js';
+import { isCoded, MomentTensors, type MomentType } from './moments.js';
 import { type ParameterRule, type Treatment, treatmentsOf } from './parameter-rules.js';
 
 export interface TrainerSettings extends BatchShape, Pick<BatchOptions, 'documentEnd'> {
@@ -30,6 +32,13 @@ export interface TrainerSettings extends BatchShape, Pick<BatchOptions, 'documen
   readonly optimizer: OptimizerSettings;
   /** What AdamW's moments of matrices are kept in; f32 by default. */
   readonly momentType?: MomentType | undefined;
+  /** `moments`: those of matrices are kept in host memory, and pass through the device; the bits are the same. */
+  readonly offload?: Offload | undefined;
+  /**
+   * The bytes of a slot that they pass through, at most.
+   * @internal
+   */
+  readonly slotBytes?: number | undefined;
   /** What the backward pass recomputes instead of keeping; 'none' by default. The gradients are the same bits. */
   readonly checkpointing?: Checkpointing | undefined;
   /** The number of first steps in which only the embedding and an untied head change; 0 by default. */
@@ -54,7 +63,9 @@ export const HISTORY = 64;
 /**
  * A group of parameters with its moments. `tensor` and `matrix` (which products read) have their gradient with them.
  */
-export interface TrainedGroup extends Pick<OptimizedParameter, 'tensor' | 'moments' | 'schedule'> {
+export interface TrainedGroup extends Pick<OptimizedParameter, 'tensor' | 'schedule'> {
+  /** The moments on the device; those that are kept in host memory have none there. */
+  readonly moments: MomentsOf<Tensor> | undefined;
   readonly matrix: Tensor;
   readonly treatment: Treatment;
 }
@@ -140,8 +151,10 @@ export class TracedStep {
       this.#owned.push(...this.gradients.buffers);
       const groups = new Map(model.groups.map(group => [group.name, group]));
       const inOrder = items.map(({ name }) => groups.get(name)!);
-      this.moments = new MomentTensors(memory, inOrder, settings.momentType ?? 'f32');
-      this.#owned.push(...this.moments.buffers);
+      this.moments = new MomentTensors(memory, inOrder, {
+        type: settings.momentType ?? 'f32',
+        offload: settings.offload ?? 'none',
+      });
       const hasAverage = settings.emaDecay !== undefined;
       this.average = hasAverage ? new Arena(memory, 'average', model.weights.items) : undefined;
       this.#owned.push(...(this.average?.buffers ?? []));
@@ -176,7 +189,8 @@ export class TracedStep {
       const { schedule, stepHealth: health, guard, scaler } = this;
       const stages = { stages: ends.length, stageSchedules: schedules };
       const state = { loss: this.loss, schedule, ...stages, health, guard, scaler };
-      this.#norms = traceUpdate(this.update, memory, this.#updated(model), settings.optimizer, state);
+      const updated = this.#updated(memory, model, settings.slotBytes);
+      this.#norms = traceUpdate(this.update, memory, updated, settings.optimizer, state);
       for (const averaged of this.#averaged(model)) {
         traceAverage(this.update, averaged, { rate: this.averageRate!, health });
         traceSwap(this.swap, averaged);
@@ -188,7 +202,11 @@ export class TracedStep {
   }
 
   /** Returns what the optimizer updates at once: neighbours that it treats alike. */
-  #updated({ stored, weights, halves }: ModelTensors): OptimizedParameter[] {
+  #updated(
+    memory: Memory,
+    { stored, weights, halves, groups }: ModelTensors,
+    slotBytes?: number,
+  ): OptimizedParameter[] {
     const treatmentOf = (group: string) => this.parameters.get(group)?.treatment;
     const isAlike = (a: string, b: string) =>
       treatmentOf(a) !== undefined &&
@@ -201,11 +219,26 @@ export class TracedStep {
         .stretches(isAlike)
         .filter(([name]) => this.parameters.has(name!))
         .map(names => ({ names, span: arena.span(names) }));
-    return [stored, weights].flatMap(stretchesOf).map(({ names, span }) => ({
+    const found = [stored, weights].flatMap(stretchesOf);
+    const isOffloaded = ({ names }: { readonly names: readonly string[] }) => this.moments.isOffloaded(names[0]!);
+    const offloaded = found.filter(isOffloaded);
+    const ofName = new Map(groups.map(group => [group.name, group]));
+    const stretches = offloaded.map(({ names, span }): MomentStretch => {
+      const startOf = (name: string) => this.gradients.tensor(name).offsetBytes! / 4;
+      return {
+        starts: new Map(names.map(name => [name, startOf(name) - startOf(names[0]!)])),
+        count: sizeOf(span.shape),
+        isCoded: isCoded(ofName.get(names[0]!)!, this.moments.type),
+      };
+    });
+    const host = stretches.length > 0 ? this.moments.offload(memory, stretches, slotBytes) : undefined;
+    return found.map(({ names, span }) => ({
       tensor: { ...span, gradient: this.gradients.span(names) },
       half: halves.has(names[0]!) ? halves.span(names) : undefined,
       ...this.parameters.get(names[0]!)!.treatment,
-      moments: this.moments.span(names),
+      parts: this.moments.isOffloaded(names[0]!)
+        ? host!.pieces[offloaded.findIndex(one => one.names === names)]!
+        : [{ start: 0, count: sizeOf(span.shape), moments: this.moments.span(names) }],
       schedule: this.parameters.get(names[0]!)!.schedule,
     }));
   }
@@ -250,6 +283,7 @@ export class TracedStep {
   destroy(): void {
     this.#norms?.destroy();
     this.inputs?.destroy();
+    this.moments?.destroy();
     for (const buffer of this.#owned) buffer.destroy();
   }
 }

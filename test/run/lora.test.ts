@@ -6,18 +6,19 @@ import { exportModel } from '../../src/checkpoint/export.js';
 import { exportPeft } from '../../src/checkpoint/export-peft.js';
 import { loadLoraModel, openAdapters } from '../../src/checkpoint/lora-model.js';
 import { mergeModels } from '../../src/checkpoint/merge.js';
-import { loadModel, openModel } from '../../src/checkpoint/model-folder.js';
+import { loadModel, openModel, readModelConfig } from '../../src/checkpoint/model-folder.js';
 import { SafetensorsFile } from '../../src/checkpoint/safetensors.js';
 import { checkModelFiles } from '../../src/checkpoint/whole.js';
 import { UserError } from '../../src/errors.js';
 import { openDevice } from '../../src/gpu/open-device.js';
 import { logits } from '../../src/index.js';
 import { parameterSpecs } from '../../src/model/config.js';
-import { initialAdapter } from '../../src/model/lora.js';
+import { adapterGroups, initialAdapter } from '../../src/model/lora.js';
 import { gamma } from '../../src/numerics/bounds.js';
 import { parseConfig } from '../../src/run/config.js';
 import { dryRun } from '../../src/run/dry-run.js';
 import { readRunConfig } from '../../src/run/folder.js';
+import { loraOf } from '../../src/run/lora.js';
 import { resumeRun, startRun } from '../../src/run/run.js';
 import { useDevice } from '../support/gpu.js';
 import { bytesOf, useSmallRuns } from '../support/small-runs.js';
@@ -239,15 +240,30 @@ test('initial adapters differ by seed and name', () => {
   expect(Math.max(...a.map(Math.abs))).toBeLessThanOrEqual(0.1);
 });
 
+test('a Phi-3 has adapters of its fused projections', () => {
+  const phi = { ...readModelConfig(lastCheckpoint('base')), fusedProjections: true };
+  const lora = loraOf(fields('phi', { lora: { rank: 2 } }), phi, true, undefined)!;
+  expect(lora.targets).toEqual(['qkv_proj', 'o_proj', 'gate_up_proj', 'down_proj']);
+  const layer = 'model.layers.0.self_attn.qkv_proj';
+  const [a, b] = adapterGroups(phi, lora);
+  expect(a).toMatchObject({ name: `${layer}.lora_A.weight`, shape: [2, phi.hiddenSize] });
+  expect(b).toMatchObject({
+    name: `${layer}.lora_B.weight`,
+    shape: [(phi.numAttentionHeads + 2 * phi.numKeyValueHeads) * phi.headDim, 2],
+  });
+});
+
 test.each([
   ['rank 0', { lora: { rank: 0 } }, /field 'lora\.rank' is 0/],
   ['a rank above a matrix', { lora: { rank: 33 } }, /rank 33 is higher than the 32 of 'model\.layers\.0\.self_attn/],
   ['another projection', { lora: { rank: 4, targets: ['lm_head'] } }, /field 'lora\.targets\.0' is "lm_head"/],
+  ['a projection that others have', { lora: { rank: 4, targets: ['qkv_proj'] } }, /no qkv_proj; .* are q_proj, k_proj/],
   ['no rank', { lora: { alpha: 4 } }, /field 'lora\.rank' is missing/],
   ['an average', { emaDecay: 0.9 }, /lora does not go with emaDecay/],
   ['groups', { parameterGroups: [{ match: ['*norm*'], frozen: true }] }, /lora does not go with parameterGroups/],
   ['a frozen body', { freezeBodyTokens: 128 }, /lora does not go with freezeBodyTokens/],
   ['kept moments', { optimizerState: 'keep' }, /lora does not go with optimizerState keep/],
+  ['moments on the host', { offload: 'moments' }, /lora does not go with offload moments/],
   ['diloco', { parallel: 'diloco' }, /lora does not go with parallel diloco/],
 ])('refuses %s, and writes nothing', async (_, more, message) => {
   const refused = Promise.resolve().then(() => cpt('refused', more));

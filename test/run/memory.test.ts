@@ -75,6 +75,8 @@ describe('a dry run', () => {
     ],
     ['a matrix larger than the embedding', { ...model, intermediateSize: 400 }],
     ['moments in 8 bits', { ...model, momentType: '8bit' }],
+    ['moments in host memory', { ...model, offload: 'moments' }],
+    ['moments in 8 bits, in host memory', { ...model, momentType: '8bit', offload: 'moments' }],
     ['weights in bf16', { ...model, momentType: '8bit', weightType: 'bf16' }],
     [
       'frozen layers',
@@ -103,7 +105,15 @@ describe('a dry run', () => {
     if (run.weightType === 'bf16') expect(parameters).toBeLessThan(0.52 * gradients);
     else if (!run.parameterGroups) expect(gradients).toBe(parameters);
     else expect(gradients, 'of two layers in four').toBe(parameters - 2 * bytesOfLayer(run.model));
-    if (run.momentType === 'f32') expect(optimizer).toBe(2 * gradients);
+    if (run.offload === 'moments') {
+      const inDevice = (await dryRun(config({ ...fields, offload: 'none' }))).memory;
+      const bytes = run.momentType === 'f32' ? 2 : 0.5;
+      expect(memory.host / gradients, 'moments of matrices').toBeGreaterThan(0.95 * bytes);
+      // each piece has a kernel call of its own, with its parameters
+      const taken = inDevice.optimizer + inDevice.activations - optimizer - activations;
+      expect(inDevice.peak - peak).toBe(taken);
+      expect(optimizer).toBeLessThan(0.8 * inDevice.optimizer);
+    } else if (run.momentType === 'f32') expect(optimizer).toBe(2 * gradients);
     else expect(optimizer, 'two bytes of four, and norms').toBeLessThan(0.56 * gradients);
     expect(memory.refusals).toEqual([]);
   });
@@ -129,16 +139,17 @@ describe('a dry run', () => {
     expect({ ...recomputed, activations: 0, peak: 0 }).toEqual({ ...kept, activations: 0, peak: 0 });
   });
 
-  test('makes a run fit: smaller micro-batches, then checkpointing, then moments in 8 bits, then both', async () => {
+  test('makes a run fit: smaller micro-batches, then checkpointing, then moments in 8 bits, then both, then offload', async () => {
     const peakOf = async (fields: Record<string, unknown>) =>
       (await dryRun(config({ ...model, ...fields }))).memory.peak;
     const fitted = async (bytes: number, fields: Record<string, unknown> = {}) => {
       const memory = `${bytes / 1e6}MB`;
       const { run, memory: taken, notes } = await dryRun(config({ ...model, memory, ...fields }));
-      const { microBatch, checkpointing, momentType } = run;
+      const { microBatch, checkpointing, momentType, offload } = run;
       expect(taken.peak).toBeLessThanOrEqual(bytes);
       const choices = `microBatch ${microBatch}, checkpointing ${checkpointing}, momentType ${momentType}`;
-      expect(notes).toContain(`for memory ${memory}: ${choices}`);
+      const offloaded = offload === 'none' ? '' : `, offload ${offload}`;
+      expect(notes).toContain(`for memory ${memory}: ${choices}${offloaded}`);
       return [microBatch, checkpointing, momentType];
     };
     const peaks = {
@@ -149,6 +160,7 @@ describe('a dry run', () => {
       layer: await peakOf({ microBatch: 1, checkpointing: 'layer' }),
       coded: await peakOf({ microBatch: 1, momentType: '8bit' }),
       both: await peakOf({ microBatch: 1, momentType: '8bit', checkpointing: 'layer' }),
+      offloaded: await peakOf({ microBatch: 1, momentType: '8bit', checkpointing: 'layer', offload: 'moments' }),
     };
     expect(await fitted(1e9)).toEqual([8, 'none', 'f32']);
     expect(await fitted(peaks.whole)).toEqual([8, 'none', 'f32']);
@@ -163,8 +175,11 @@ describe('a dry run', () => {
     // what is given stays
     expect(await fitted(peaks.whole - 1, { microBatch: 8 })).toEqual([8, 4, 'f32']);
     expect((await fitted(peaks.four, { momentType: '8bit' })).slice(1)).toEqual(['none', '8bit']);
-    await expect(fitted(peaks.both - 1)).rejects.toThrow(
-      /the run takes \d+ MiB at least \(microBatch 1, checkpointing layer, momentType 8bit\); use precision f16/,
+    expect(peaks.offloaded).toBeLessThan(peaks.both);
+    expect((await fitted(peaks.both - 1)).at(-1)).toBe('8bit');
+    expect(await fitted(peaks.offloaded)).toEqual([1, 'layer', '8bit']);
+    await expect(fitted(peaks.offloaded - 1)).rejects.toThrow(
+      /the run takes \d+ MiB at least \(microBatch 1, checkpointing layer, momentType 8bit, offload moments\); use precision f16/,
     );
     for (const memory of ['24', '-1GB', '24 gigabytes', 'GB']) {
       expect(() => config({ memory })).toThrow(`field 'memory' is "${memory}": it is no size such as 24GB`);

@@ -96,6 +96,7 @@ const RESOLVED: ResolvedRun = {
   checkpointing: 'none',
   precision: 'f32',
   momentType: 'f32',
+  offload: 'none',
   weightType: 'f32',
   schedule: {
     schedule: 'wsd',
