@@ -49,18 +49,26 @@ export function cataloguePages(root, name, language, codes) {
       for (const paragraph of paragraphsOf(message)) if (isText(paragraph, language)) paragraphs.add(paragraph);
     catalogues.set(domain, paragraphs);
   }
-  return new Map([...catalogues].flatMap(([domain, paragraphs]) => inPages(`${name}/${domain}`, [...paragraphs])));
+  const pages = new Map();
+  for (const [domain, paragraphs] of catalogues) {
+    const numbered = inPages([...paragraphs]).entries();
+    for (const [i, page] of numbered) pages.set(`${name}/${domain}/${i + 1}`, page);
+  }
+  return pages;
 }
 
-function inPages(path, paragraphs) {
+function inPages(paragraphs) {
+  /** @type {string[][]} */
   const pages = [];
+  let page = [];
   let characters = PAGE;
   for (const paragraph of paragraphs) {
     if (characters >= PAGE) {
-      pages.push([`${path}/${pages.length + 1}`, []]);
+      page = [];
+      pages.push(page);
       characters = 0;
     }
-    pages.at(-1)[1].push(paragraph);
+    page.push(paragraph);
     characters += paragraph.length;
   }
   return pages;
