@@ -6,7 +6,7 @@ import { short } from '../report/numbers.js';
 import { evaluationCost } from '../run/evaluations.js';
 import { runMemory } from '../run/memory.js';
 import { passesOf } from '../run/repeats.js';
-import type { ResolvedRun } from '../run/resolve.js';
+import type { ResolvedRun } from '../run/resolved.js';
 import { showBytes } from './numbers.js';
 
 export interface Phase {

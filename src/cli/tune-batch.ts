@@ -8,7 +8,7 @@ import { mean } from '../mean.js';
 import { figures, short } from '../report/numbers.js';
 import { holdsRun, readRunConfig } from '../run/folder.js';
 import { type GradientDraw, gradientNorms } from '../run/gradient-noise.js';
-import type { ResolvedRun } from '../run/resolve.js';
+import type { ResolvedRun } from '../run/resolved.js';
 import { openData } from '../run/run-data.js';
 import { costOf, noiseScale } from '../scaling/noise-scale.js';
 import { checkedModelFolder } from './checked-files.js';

@@ -9,7 +9,7 @@ import { UserError } from '../errors.js';
 import { readText } from '../input-files.js';
 import { CONFIG, METRICS, readRunConfig } from './folder.js';
 import type { HeldOutLoss } from './metrics.js';
-import type { ResolvedRun } from './resolve.js';
+import type { ResolvedRun } from './resolved.js';
 
 const heldOut = z.record(
   z.string(),

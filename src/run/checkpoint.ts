@@ -18,7 +18,7 @@ import type { Model } from '../model/model.js';
 import type { RankGroup } from '../parallel/ranks.js';
 import { OuterStep } from '../train/outer-step.js';
 import type { Trainer } from '../train/step.js';
-import type { ResolvedRun } from './resolve.js';
+import type { ResolvedRun } from './resolved.js';
 import { momentFault, momentsIn, momentTensors } from './saved-moments.js';
 
 /** The momentum of outer steps, of a run that makes them. */

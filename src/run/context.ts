@@ -10,7 +10,7 @@ import type { OuterStep } from '../train/outer-step.js';
 import type { Trainer } from '../train/step.js';
 import type { HealthOptions } from './health.js';
 import type { EvaluationLine, ProbeLine, StepLine } from './metrics.js';
-import type { ResolvedRun } from './resolve.js';
+import type { ResolvedRun } from './resolved.js';
 import type { Data } from './run-data.js';
 
 /** Is told how a run goes on. */

@@ -16,7 +16,8 @@ import { loraNotes } from './lora.js';
 import { type RunMemory, runMemory } from './memory.js';
 import { parameterNotes, trainedGroups } from './parameter-groups.js';
 import { repeatNotes } from './repeats.js';
-import { type ResolvedRun, resolveRun } from './resolve.js';
+import { resolveRun } from './resolve.js';
+import type { ResolvedRun } from './resolved.js';
 import { type Data, openData } from './run-data.js';
 
 /** A run that was not started: every number of it, and the device memory it would take. */

@@ -5,7 +5,7 @@ import { mebibytes } from '../gpu/memory.js';
 import type { Checkpointing } from '../model/llama.js';
 import type { RunConfig } from './config.js';
 import { runMemory } from './memory.js';
-import type { ResolvedRun } from './resolve.js';
+import type { ResolvedRun } from './resolved.js';
 
 /** The bytes of a size such as `24GB` (24 · 10^9) or `16GiB`. */
 function bytesOfSize(size: string): number {

@@ -8,7 +8,7 @@ import { recoverFolder } from '../files.js';
 import { readJson } from '../input-files.js';
 import { inWords, whyInvalid } from '../schema.js';
 import { HEALTH_FILE } from './health.js';
-import { type ResolvedRun, RUN_FORMAT, resolvedSchema } from './resolve.js';
+import { type ResolvedRun, RUN_FORMAT, resolvedSchema } from './resolved.js';
 
 export const CONFIG = 'config.json';
 export const METRICS = 'metrics.jsonl';

@@ -3,7 +3,7 @@ import type { Batch } from '../data/mixture.js';
 import type { Model } from '../model/model.js';
 import { Trainer } from '../train/step.js';
 import { mixtureOf } from './mixture.js';
-import type { ResolvedRun } from './resolve.js';
+import type { ResolvedRun } from './resolved.js';
 import type { Data } from './run-data.js';
 import { trainerSettings } from './step-shape.js';
 

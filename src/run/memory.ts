@@ -4,7 +4,7 @@ import { bytesOfAllocation } from '../autograd/plan.js';
 import { bytesOf, sizeOf } from '../autograd/tensor.js';
 import type { AdapterDescription } from '../gpu/adapters.js';
 import { dryStep, type StepShape } from '../train/dry-step.js';
-import type { ResolvedRun } from './resolve.js';
+import type { ResolvedRun } from './resolved.js';
 import { shapeOf } from './step-shape.js';
 
 /**

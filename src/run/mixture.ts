@@ -1,6 +1,6 @@
 /** The mixture that a run draws its sequences from. */
 import { Mixture } from '../data/mixture.js';
-import type { ResolvedRun } from './resolve.js';
+import type { ResolvedRun } from './resolved.js';
 import type { Data } from './run-data.js';
 
 /** Returns the mixture of a run at its beginning. */

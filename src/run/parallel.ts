@@ -10,7 +10,7 @@ import { sha256 } from '../hash.js';
 import { kernelsHash } from '../kernels/source.js';
 import type { Model } from '../model/model.js';
 import { RankError, type RankGroup } from '../parallel/ranks.js';
-import type { ResolvedRun } from './resolve.js';
+import type { ResolvedRun } from './resolved.js';
 import type { Data } from './run-data.js';
 
 /**

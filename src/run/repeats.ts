@@ -1,5 +1,5 @@
 /** How often a run's budget goes through its sources. */
-import type { ResolvedRun } from './resolve.js';
+import type { ResolvedRun } from './resolved.js';
 
 /** The passes up to which repeated data is nearly as good as new (Muennighoff et al., 2023, arXiv 2305.16264). */
 const GOOD_PASSES = 4;

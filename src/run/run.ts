@@ -40,7 +40,7 @@ import { train } from './loop.js';
 import { MetricsFile } from './metrics.js';
 import { mixtureOf } from './mixture.js';
 import { agree, sharedRun } from './parallel.js';
-import type { ResolvedRun } from './resolve.js';
+import type { ResolvedRun } from './resolved.js';
 import { checkDataFiles, type Data, openData } from './run-data.js';
 import { trainerSettings } from './step-shape.js';
 import { surviving, type WaitOptions } from './survive.js';

@@ -8,7 +8,8 @@ import type { ModelOptions } from '../model/tensors.js';
 import { Random } from '../random.js';
 import { Trainer, type TrainerOptions } from '../train/step.js';
 import { mixtureOf } from './mixture.js';
-import { newModel, type ResolvedRun } from './resolve.js';
+import { newModel } from './resolve.js';
+import type { ResolvedRun } from './resolved.js';
 import { openData } from './run-data.js';
 import { trainerSettings } from './step-shape.js';
 

@@ -7,7 +7,8 @@ import type { TrainerSettings } from '../train/traced-step.js';
 import { defaults, type RunFields } from './config.js';
 import { evaluationShape } from './evaluations.js';
 import { probeShapeOf } from './probes.js';
-import { batchOf, newModel, type ResolvedRun } from './resolve.js';
+import { batchOf, newModel } from './resolve.js';
+import type { ResolvedRun } from './resolved.js';
 import { openData } from './run-data.js';
 
 /** The settings of a run's trainer, or of each of several `ranks` that divide its batch. */

@@ -11,7 +11,7 @@ import type { Variant } from '../tune/kind.js';
 import { type Tuned, tune } from '../tune/tune.js';
 import type { RunConfig } from './config.js';
 import type { TrainObserver } from './context.js';
-import type { ResolvedRun } from './resolve.js';
+import type { ResolvedRun } from './resolved.js';
 import { shapeOf } from './step-shape.js';
 
 export interface TuneRequestOptions {

@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest';
 import { schedulePhases, showSchedule } from '../../src/cli/show-run.js';
 import { learningRateAt, SCHEDULES } from '../../src/optim/schedule.js';
-import type { ResolvedRun } from '../../src/run/resolve.js';
+import type { ResolvedRun } from '../../src/run/resolved.js';
 
 const settings = {
   learningRate: 1e-3,

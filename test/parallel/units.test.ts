@@ -7,7 +7,7 @@ import type { Model } from '../../src/model/model.js';
 import { launchOf } from '../../src/parallel/launch.js';
 import { ALONE, type RankGroup } from '../../src/parallel/ranks.js';
 import { adapterOfRank, agree, compareWeights, sharedMicroBatch, shareOf } from '../../src/run/parallel.js';
-import type { ResolvedRun } from '../../src/run/resolve.js';
+import type { ResolvedRun } from '../../src/run/resolved.js';
 import type { Data } from '../../src/run/run-data.js';
 import { exchangeSeconds, mostRanks, stepTime } from '../../src/scaling/ranks.js';
 
