@@ -71,7 +71,7 @@ describe('the device', () => {
   });
 
   test('closing one leaves nothing behind that crashes when memory is collected', async () => {
-    const module = join(packageRoot, 'dist', 'src', 'gpu', 'device.js');
+    const module = join(packageRoot, 'dist', 'src', 'gpu', 'open-device.js');
     const script = `
       const { openDevice } = await import(${JSON.stringify(module)});
       (await openDevice()).close();
