@@ -57,6 +57,7 @@ const MOST_FLOPS = 2e11;
  */
 export async function driftOf(folder: string, steps: number, a: SideOptions, b: SideOptions): Promise<Drift> {
   const run = readRunConfig(folder);
+  if (run.lora) throw new UserError(`'${folder}' trains adapters: drift is measured of runs that train their model`);
   const model = findModelFolder(folder);
   const { microBatch: B, contextLength: T, optimizer } = run;
   const shape = { B, T, microBatches: 1, optimizer };

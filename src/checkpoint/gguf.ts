@@ -128,8 +128,15 @@ function tokenizerValues(from: string, { vocabSize }: ModelConfig): Map<string, 
 }
 
 function tensorsOf(config: ModelConfig, weights: ModelWeights, type: WeightType): GgufTensor[] {
-  const isLlama = familyOf(config) === 'llama';
-  const { numAttentionHeads, numKeyValueHeads, headDim } = config;
+  const family = familyOf(config);
+  const isLlama = family === 'llama';
+  const { numAttentionHeads, numKeyValueHeads, headDim, hiddenSize } = config;
+  if ((family === 'olmo2' || family === 'phi3') && numAttentionHeads * headDim !== hiddenSize) {
+    throw new UserError(
+      `llama.cpp wants numAttentionHeads*headDim of a ${family} to be hiddenSize, and here ${numAttentionHeads}*` +
+        `${headDim} is not ${hiddenSize}; use --format hf`,
+    );
+  }
   const tensors = parameterSpecs(config).map((spec): GgufTensor => {
     const { name, shape } = spec;
     const heads = name.endsWith('q_proj.weight') ? numAttentionHeads : numKeyValueHeads;
@@ -140,6 +147,9 @@ function tensorsOf(config: ModelConfig, weights: ModelWeights, type: WeightType)
       : () => converted(weights, spec, stored);
     return { name: ggufName(spec, config), shape, type: stored, read };
   });
+  // llama.cpp takes the embedding for a head that is not there, but not of an OLMo 2
+  const embedding = tensors.find(({ name }) => name === `${NAMES['model.embed_tokens']}.weight`);
+  if (family === 'olmo2' && config.tieWordEmbeddings) tensors.push({ ...embedding!, name: 'output.weight' });
   if (config.ropeScaling?.type !== 'llama3') return tensors;
   const factors = Float32Array.from(scalingFactors(config));
   const read = () => [new Uint32Array(factors.buffer)];

@@ -1,10 +1,12 @@
 /** One model out of several: the mean of their weights, or a model and what others have learnt beyond it. */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { damageOf } from '../checksums.js';
 import { UserError } from '../errors.js';
 import { sha256 } from '../hash.js';
 import { readBytes } from '../input-files.js';
 import { type ParameterSpec, parameterSpecs } from '../model/config.js';
+import { checkBase } from './adapter-base.js';
 import { type CopyOptions, checkNewFolder, type WrittenModel, writeCopy } from './model-copy.js';
 import { type OpenModel, openModel } from './model-folder.js';
 import { Adapter } from './peft.js';
@@ -55,7 +57,10 @@ export async function mergeModels(
   const adapted = models.filter(({ folder }) => isAdapter(folder));
   const summands = summandsOf(models, base, adapted);
   checkNewFolder(out);
-  if (verify) for (const { folder } of summands) for (const note of await checkModelFiles(folder)) onNote?.(note);
+  if (verify) {
+    for (const { folder } of summands) for (const note of await checkModelFiles(folder)) onNote?.(note);
+    for (const { folder } of adapted) await checkAdapter(folder, base!);
+  }
   const opened: OpenModel[] = [];
   const adapters: { readonly adapter: Adapter; readonly weight: number }[] = [];
   try {
@@ -91,6 +96,13 @@ export async function mergeModels(
     for (const { weights } of opened) weights.close();
     for (const { adapter } of adapters) adapter.close();
   }
+}
+
+/** Checks an adapter by its checksums, and its base by its record. @throws UserError when one is not as it was. */
+async function checkAdapter(folder: string, base: string): Promise<void> {
+  const damage = await damageOf(folder);
+  if (damage !== undefined) throw new UserError(damage);
+  await checkBase(folder, base);
 }
 
 /** Returns the whole models of the sum with their factors, the one first whose configuration is kept. */

@@ -1,5 +1,6 @@
 /** The commands `tokenizer train` and `tokenize`: from text files to a vocabulary, and to token shards. */
 import { NAMED_PATTERNS } from '../data/patterns.js';
+import { UserError } from '../errors.js';
 import {
   BadRows,
   findInputFiles,
@@ -38,7 +39,7 @@ export async function tokenizerTrain(
     progress.update(bytes);
   };
   const rows = new BadRows(options.onBadRow);
-  const pattern = options.pattern === undefined ? undefined : (NAMED_PATTERNS[options.pattern] ?? options.pattern);
+  const pattern = patternOf(options.pattern);
   let tokenizer: TextTokenizer;
   try {
     tokenizer = await trainTokenizer(files, { ...options, pattern, rows, onRead });
@@ -49,6 +50,16 @@ export async function tokenizerTrain(
   printLeftOut(terminal, rows);
   const { vocabSize, separatorId } = tokenizer;
   return { path: options.out, vocabSize, separatorId, files, ...rows.counts };
+}
+
+/** Returns a pattern by its name, or as it is. @throws UserError when it looks like a name that is not known. */
+function patternOf(given: string | undefined): string | undefined {
+  if (given === undefined || NAMED_PATTERNS[given] !== undefined) return given && NAMED_PATTERNS[given];
+  if (!/^[\w.-]+$/.test(given)) return given;
+  throw new UserError(
+    `--pattern ${given} is no pattern by name; there are ${Object.keys(NAMED_PATTERNS).join(', ')}, or give a ` +
+      'regular expression',
+  );
 }
 
 interface TokenizeOptions {

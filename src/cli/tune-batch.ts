@@ -81,10 +81,18 @@ export async function tuneBatch(
   return { checkpoints: found.map(({ finding }) => finding) };
 }
 
+/** Returns a run whose gradients can be measured at any time. @throws UserError where they cannot. */
+function checked(folder: string, run: ResolvedRun): ResolvedRun {
+  const what = run.lora ? 'trains adapters, whose gradients are not those of the model' : undefined;
+  const changing = run.sources.some(({ stages }) => stages) ? 'has a mixture that changes along it' : undefined;
+  if (!what && !changing) return run;
+  throw new UserError(`the run of '${folder}' ${what ?? changing}: its noise scale is not measured`);
+}
+
 /** Returns the run that a checkpoint lies in. @throws UserError where it lies in none. */
 function runOf(folder: string): ResolvedRun {
   const run = dirname(dirname(folder));
-  if (isCheckpointFolder(folder) && holdsRun(run)) return readRunConfig(run);
+  if (isCheckpointFolder(folder) && holdsRun(run)) return checked(folder, readRunConfig(run));
   throw new UserError(`'${folder}' is no checkpoint of a run, which would have its data and its batch; name one`);
 }
 
@@ -105,7 +113,7 @@ async function measure(
   const data = openData(run.sources, run.heldOut);
   const progress = terminal.progress(folder, 2 * draws * sizes.large, 'sequences');
   try {
-    const model = await loadModel(device, folder, { precision: run.precision });
+    const model = await loadModel(device, folder, { precision: run.precision, weightType: run.weightType });
     try {
       const onProgress = (sequences: number) => progress.update(sequences);
       return await gradientNorms(run, model, data, { ...sizes, draws, seed, onProgress, signal });

@@ -303,7 +303,7 @@ async function trainFrom(
   let trainer: Trainer | undefined;
   try {
     if (options.health && run.offload === 'moments') {
-      throw new UserError('health is seen from moments on the device: leave out offload moments, or health');
+      throw new UserError('--audit sees moments on the device: leave it out, or start the run without offload moments');
     }
     const { ranks = ALONE } = options;
     const mixture = mixtureOf(run, data);

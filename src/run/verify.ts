@@ -1,9 +1,10 @@
 /** Checks everything below a path that has checksums: a run, a checkpoint, a model folder, a data set or a study. */
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { checkBase } from '../checkpoint/adapter-base.js';
 import { averageFolder, listCheckpoints } from '../checkpoint/find.js';
 import { checkModelFolder } from '../checkpoint/model-folder.js';
-import { hasWeights } from '../checkpoint/weight-files.js';
+import { hasWeights, isAdapter } from '../checkpoint/weight-files.js';
 import { latestWhole, layoutFaultOf } from '../checkpoint/whole.js';
 import { showDamage, verifyFolder } from '../checksums.js';
 import { TokenDataset } from '../data/shards.js';
@@ -71,6 +72,7 @@ async function verifyOne(folder: string, kind: FolderCheck['kind']): Promise<Fol
     const checks = await verifyFolder(folder);
     const bad = (checks ?? []).filter(({ state }) => state !== 'good').map(check => showDamage(folder, check));
     const faults = bad.length > 0 ? bad : layoutFaults(folder, kind);
+    if (faults.length === 0 && isAdapter(folder)) await checkBase(folder);
     const bytes = (checks ?? []).reduce((sum, check) => sum + check.bytes, 0);
     return { folder, kind, files: checks?.length, bytes, faults };
   } catch (error) {

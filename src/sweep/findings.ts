@@ -2,6 +2,7 @@
 import { short, signed } from '../report/numbers.js';
 import type { Minimum } from './minimum.js';
 import type { SweepPlan } from './plan.js';
+import { bestOf } from './rates.js';
 import type { Sweep, SweepRate } from './sweep.js';
 
 /** Returns a rate with three digits. */
@@ -20,8 +21,13 @@ export function findingsOf({ minimum, rates }: Sweep, { language, rate: own }: S
   const ownLoss = rates.find(each => each.rate === own)?.loss;
   const before =
     ownLoss === undefined || rate === own ? '' : `; at the run's own ${showRate(own)} it is ${ownLoss.toFixed(4)}`;
+  const best = bestOf(rates);
+  const what = fit
+    ? `the parabola's loss is ${loss.toFixed(4)} in ${language}, the lowest measured ${best!.loss!.toFixed(4)} at ` +
+      showRate(best!.rate)
+    : `held-out loss ${loss.toFixed(4)} in ${language}`;
   return [
-    `Learning rate ${showRate(rate)}: held-out loss ${loss.toFixed(4)} in ${language}${before}. It is ${how}.`,
+    `Learning rate ${showRate(rate)}: ${what}${before}. It is ${how}.`,
     noiseOf(minimum),
     ...tradeOff(rates, rate, language),
   ];

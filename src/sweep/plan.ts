@@ -66,7 +66,7 @@ export async function planSweep(config: RunConfig, options: SweepOptions): Promi
  */
 function shortened(config: RunConfig, tokens: number, before: number): RunConfig {
   const { freezeBodyTokens, parameterGroups } = config;
-  const scaled = (count: number) => (count * tokens) / before;
+  const scaled = (count: number) => Math.max(config.batchTokens ?? 1, (count * tokens) / before);
   return {
     ...config,
     tokens,

@@ -19,6 +19,9 @@ import { findMinimum, type Minimum, type RateLosses } from './minimum.js';
 import { type SweepPlan, writeSweep } from './plan.js';
 import { FIRST_PLACES, nextPlaces, rateAt } from './rates.js';
 
+/** A run that ends above this many times the loss of its start has blown up; a rate too low to learn stays below. */
+const BLOWN_UP = 1.02;
+
 /** A run of a sweep. */
 export interface SweepRun {
   readonly name: string;
@@ -130,7 +133,12 @@ async function runOne(
     observer?.onRunEnd?.(run);
     return run;
   };
-  const done = (): SweepRun => ended({ name, seed, state: 'done', losses: lossesOf(folder, plan.language) });
+  const done = (): SweepRun => {
+    const losses = lossesOf(folder, plan.language);
+    if (losses.end <= BLOWN_UP * losses.start) return ended({ name, seed, state: 'done', losses });
+    const error = `its loss ends at ${losses.end.toFixed(4)}, above the ${losses.start.toFixed(4)} of its start`;
+    return ended({ name, seed, state: 'diverged', error });
+  };
   if (isDone(plan.folder, { name })) return done();
   if (existsSync(divergence)) return ended({ name, seed, state: 'diverged', error: readText(divergence).trim() });
   if (signal?.aborted) return undefined;

@@ -57,7 +57,13 @@ export async function recordOp(
   { tensor, index, value }: { readonly tensor: string; readonly index: number; readonly value: number },
 ): Promise<RecordedOp> {
   const calls = node.launch(variants, operand => plan.rangeOf(operand), node.results);
-  const kept = stretchesOf(calls.flatMap(({ buffers }) => Object.values(buffers)));
+  const updated = [...node.results, ...(node.updates ?? [])];
+  const bound = calls.flatMap(({ buffers }) => Object.values(buffers));
+  // calls may bind a window of a result, which is told whole
+  const whole = updated
+    .map(result => plan.rangeOf(result))
+    .filter(({ buffer }) => bound.some(b => b.buffer === buffer));
+  const kept = stretchesOf([...bound, ...whole]);
   const placeOf = ({ buffer, offsetBytes, sizeBytes }: BufferRange) => {
     const index = kept.findIndex(stretch => stretch.buffer === buffer);
     return { buffer: index, offsetBytes: offsetBytes - kept[index]!.offsetBytes, sizeBytes };
@@ -66,7 +72,6 @@ export async function recordOp(
   for (const { buffer, offsetBytes, sizeBytes } of kept) {
     contents.push(new Uint8Array(await device.read(buffer, offsetBytes, sizeBytes)));
   }
-  const updated = [...node.results, ...(node.updates ?? [])];
   return {
     op: node.op,
     adapter: device.adapter.name,

@@ -264,6 +264,7 @@ export class Trainer {
    * that this returns is called.
    */
   collect(): () => Promise<StepHealth[]> {
+    this.#stream?.check();
     const count = this.#unread;
     this.#unread = 0;
     if (count === 0) return async () => [];

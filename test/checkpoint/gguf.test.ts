@@ -270,6 +270,23 @@ test('an OLMo 2 has its norms by the names of what they stand behind, and Q and 
   weights.close();
 });
 
+test('an OLMo 2 whose head is tied has the embedding twice', async () => {
+  const layout = 'OLMo 2, F32, grouped-query, norms behind attention and MLP, and of the whole Q and K';
+  const folder = await folderOf(layout, GPT2_PATTERN);
+  const path = join(folder, 'config.json');
+  const config = JSON.parse(readFileSync(path, 'utf8')) as Json;
+  writeFileSync(path, JSON.stringify({ ...config, tie_word_embeddings: true }));
+  const file = join(folder, 'model.safetensors');
+  const bytes = readFileSync(file);
+  const begin = 8 + Number(bytes.readBigUInt64LE(0));
+  const header = JSON.parse(bytes.toString('utf8', 8, begin)) as Record<string, { data_offsets: [number, number] }>;
+  const [from, to] = header['model.embed_tokens.weight']!.data_offsets;
+  bytes.copy(bytes, begin + header['lm_head.weight']!.data_offsets[0], begin + from, begin + to);
+  writeFileSync(file, bytes);
+  const { tensors } = await exported(folder, 'F32');
+  expect(tensors.get('output.weight')).toMatchObject({ values: tensors.get('token_embd.weight')!.values });
+});
+
 test('a Phi-3 has its matrices as they are, and says where its window ends', async () => {
   const layout = 'Phi-3, BF16, sharded, grouped-query, fused projections, a window';
   const folder = await folderOf(layout, GPT2_PATTERN);

@@ -50,6 +50,9 @@ describe('the commands', () => {
   test('a pattern is taken by the name of whose it is', async () => {
     const out = join(folder, 'qwen.json');
     await train('262', out, '--pattern', 'qwen2');
+    await train('262', join(folder, 'never.json'), '--pattern', 'GPT2');
+    expect(stderr).toMatch(/--pattern GPT2 is no pattern by name; there are gpt2, qwen2/);
+    expect(process.exitCode).toBe(2);
     const [{ pattern }] = JSON.parse(readFileSync(out, 'utf8')).pre_tokenizer.pretokenizers;
     // as in the tokenizer.json of Qwen2.5
     expect(pattern.Regex).toBe(

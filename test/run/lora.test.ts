@@ -1,6 +1,6 @@
 /** Runs that train low-rank adapters: what stays, going on to the same bits, PEFT's layout, and what is refused. */
 import { cpSync, existsSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { delimiter, join } from 'node:path';
 import { afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import { exportModel } from '../../src/checkpoint/export.js';
 import { exportPeft } from '../../src/checkpoint/export-peft.js';
@@ -186,10 +186,32 @@ describe('what a run of adapters leaves', () => {
     bytes[bytes.length - 1]! ^= 1;
     writeFileSync(weights, bytes);
     await expect(checkModelFiles(folder)).rejects.toThrow(
-      /model\.safetensors' is not what the adapter '.*' was trained/,
+      /elsewhere' is not what the adapter '.*' was trained beside \('model\.safetensors'/,
     );
-    await expect(resumeRun(run('moved'), { device: context.device })).rejects.toThrow(/its SHA-256 is another/);
+    await expect(resumeRun(run('moved'), { device: context.device })).rejects.toThrow(/SHA-256 is another/);
   });
+});
+
+test('of an adapter on an adapter all that it stands on is checked, and found where it is', async () => {
+  const one = { tokens: 128, checkpointEveryTokens: 128 };
+  cpSync(lastCheckpoint('base'), run('root'), { recursive: true });
+  const { checkpoint: lower } = await cpt('lower', one, run('root'));
+  const { checkpoint: upper } = await cpt('upper', one, lower);
+  await checkModelFiles(upper);
+  const merged = mergeModels([{ folder: lower, weight: 1 }], run('never'), { base: run('base-bf16'), type: 'F32' });
+  await expect(merged).rejects.toThrow(/is not what the adapter .* was trained beside/);
+  renameSync(run('root'), run('root-moved'));
+  renameSync(run('lower'), run('lower-moved'));
+  const moved = [lower.replace(run('lower'), run('lower-moved')), run('root-moved')];
+  vi.stubEnv('BABELGRAD_BASE', moved[0]!);
+  await expect(checkModelFiles(upper)).rejects.toThrow(/is not there, nor is a model in BABELGRAD_BASE/);
+  vi.stubEnv('BABELGRAD_BASE', moved.join(delimiter));
+  await checkModelFiles(upper);
+  const path = join(run('root-moved'), 'model.safetensors');
+  const bytes = readFileSync(path);
+  bytes[bytes.length - 1]! ^= 1;
+  writeFileSync(path, bytes);
+  await expect(checkModelFiles(upper)).rejects.toThrow(/trained beside \('base of it: model\.safetensors'/);
 });
 
 test.each([

@@ -27,6 +27,6 @@ describe('a run with moments in host memory', () => {
     const health = { every: 1, limits: undefined } as never;
     await expect(
       startRun(configOf('health', { offload: 'moments' }), { device: context.device, health }),
-    ).rejects.toThrow(/leave out offload moments, or health/);
+    ).rejects.toThrow(/--audit sees moments on the device/);
   });
 });
