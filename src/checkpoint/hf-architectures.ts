@@ -25,7 +25,11 @@ const QWEN = { positions: 32768, keyValueHeads: 32, slidingWindow: 4096, switche
 const ARCHITECTURES = {
   llama: { name: 'LlamaForCausalLM', family: 'llama', positions: 2048 },
   mistral: {
-    ...{ name: 'MistralForCausalLM', family: 'llama', positions: 131072, keyValueHeads: 8, slidingWindow: 4096 },
+    name: 'MistralForCausalLM',
+    family: 'llama',
+    positions: 131072,
+    keyValueHeads: 8,
+    slidingWindow: 4096,
   },
   qwen2: { name: 'Qwen2ForCausalLM', family: 'qwen2', ...QWEN },
   qwen3: { name: 'Qwen3ForCausalLM', family: 'qwen3', ...QWEN, headDim: 128 },

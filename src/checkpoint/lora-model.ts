@@ -9,13 +9,11 @@ import type { MatrixType, ModelOptions } from '../model/tensors.js';
 import { type Companions, writeCompanionFiles } from './companions.js';
 import { converted } from './export.js';
 import { hfConfig } from './hf-config.js';
-import { openModel } from './model-folder.js';
+import { openModel, valuesOf } from './model-folder.js';
+import { PREFIX } from './peft.js';
 import { SafetensorsFile } from './safetensors.js';
 import { floatTensor, writeSafetensors } from './safetensors-write.js';
 import { ADAPTER, ADAPTER_CONFIG } from './weight-files.js';
-
-/** What PEFT puts before the name of an adapter's tensor. */
-const PREFIX = 'base_model.model.';
 
 export interface LoraModelOptions extends Pick<ModelOptions, 'precision' | 'variants'> {
   readonly lora: LoraSettings & { readonly baseType: MatrixType };
@@ -37,12 +35,9 @@ export async function loadLoraModel(
   const narrow = { f16: 'F16', bf16: 'BF16' } as const;
   const source = (spec: ParameterSpec) => {
     if (/\.lora_[AB]\.weight$/.test(spec.name)) return adapter(spec);
-    if (!spec.decay || baseType === 'f32') return valuesOf(spec);
+    if (!spec.decay || baseType === 'f32') return valuesOf(weights, spec);
     return converted(weights, spec, narrow[baseType]) as Generator<Uint16Array>;
   };
-  function* valuesOf(spec: ParameterSpec) {
-    for (const { values } of weights.pieces(spec)) yield values;
-  }
   try {
     return await Model.create(device, config, source, { ...options, lora, matrixType: baseType });
   } finally {

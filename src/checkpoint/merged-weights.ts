@@ -40,11 +40,11 @@ export class MergedWeights implements ModelWeights {
     yield* this.#adapter.has(spec) ? this.pieces(spec) : this.#base.storedPieces(spec);
   }
 
-  read(spec: Spec): Float32Array<ArrayBuffer> {
-    const values = Float32Array.from(this.#base.read(spec));
+  read(spec: Spec): Float32Array {
+    const values = this.#base.read(spec);
     if (!this.#adapter.has(spec)) return values;
     const sum = Float64Array.from(values);
-    this.#adapter.addTo(sum, { ...spec, decay: true }, 1);
+    this.#adapter.addTo(sum, spec, 1);
     return Float32Array.from(sum);
   }
 

@@ -135,7 +135,8 @@ function matrixTypeOf(weights: ModelWeights, config: ModelConfig, { features }: 
   return type === 'BF16' ? 'bf16' : 'f32';
 }
 
-function* valuesOf(weights: ModelWeights, spec: ParameterSpec): Generator<Float32Array> {
+/** Yields the values of a tensor, piece by piece. */
+export function* valuesOf(weights: ModelWeights, spec: ParameterSpec): Generator<Float32Array> {
   for (const { values } of weights.pieces(spec)) yield values;
 }
 

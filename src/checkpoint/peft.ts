@@ -11,6 +11,8 @@ import { parse, readObject } from './hf-json.js';
 import { SafetensorsFile } from './safetensors.js';
 import { ADAPTER, ADAPTER_CONFIG } from './weight-files.js';
 
+/** What PEFT puts before the name of an adapter's tensor. */
+export const PREFIX = 'base_model.model.';
 /** What stands before and after a matrix's own name, `model.layers.0.self_attn.q_proj`. */
 const NAME = /^base_model\.model\.(.+)\.lora_[AB]\.weight$/;
 
@@ -67,7 +69,7 @@ export class Adapter {
   }
 
   /** Adds `weight` times what the adapter adds to a matrix to `sum` [out, in]; nothing where it has nothing. */
-  addTo(sum: Float64Array, { name, shape }: ParameterSpec, weight: number): void {
+  addTo(sum: Float64Array, { name, shape }: Pick<ParameterSpec, 'name' | 'shape'>, weight: number): void {
     if (!this.has({ name })) return;
     const [a, b] = namesOf(name);
     const [rows, columns] = shape as [number, number];
@@ -91,7 +93,7 @@ export class Adapter {
 /** The names of a matrix's A and B, from its own name. */
 const namesOf = (matrix: string): [a: string, b: string] => {
   const module = matrix.replace(/\.weight$/, '');
-  return [`base_model.model.${module}.lora_A.weight`, `base_model.model.${module}.lora_B.weight`];
+  return [`${PREFIX}${module}.lora_A.weight`, `${PREFIX}${module}.lora_B.weight`];
 };
 
 function checkTensors(file: SafetensorsFile, rank: number, specs: readonly ParameterSpec[]): void {

@@ -83,10 +83,10 @@ export async function tuneBatch(
 
 /** Returns a run whose gradients can be measured at any time. @throws UserError where they cannot. */
 function checked(folder: string, run: ResolvedRun): ResolvedRun {
-  const what = run.lora ? 'trains adapters, whose gradients are not those of the model' : undefined;
-  const changing = run.sources.some(({ stages }) => stages) ? 'has a mixture that changes along it' : undefined;
-  if (!what && !changing) return run;
-  throw new UserError(`the run of '${folder}' ${what ?? changing}: its noise scale is not measured`);
+  const refuse = (why: string) => new UserError(`the run of '${folder}' ${why}: its noise scale is not measured`);
+  if (run.lora) throw refuse('trains adapters, whose gradients are not those of the model');
+  if (run.sources.some(({ stages }) => stages)) throw refuse('has a mixture that changes along it');
+  return run;
 }
 
 /** Returns the run that a checkpoint lies in. @throws UserError where it lies in none. */

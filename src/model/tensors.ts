@@ -86,13 +86,13 @@ export class ModelTensors implements ForwardTensors {
   readonly precision: Precision;
   readonly trainable: boolean;
   readonly variants: VariantTable;
-  /** The parameters by Hugging Face name, and the groups that are kept together on the device. */
   readonly lora: LoraSettings | undefined;
   /**
    * The adapters by the group of parameters that they are beside.
    * @internal
    */
   readonly adapters: ReadonlyMap<string, readonly PlacedAdapter[]> | undefined;
+  /** The parameters by Hugging Face name, and below, the groups that are kept together on the device. */
   readonly specs: readonly ParameterSpec[];
   /** The parameters that a checkpoint has: those of the adapters alone, where there are any. */
   readonly saved: readonly ParameterSpec[];

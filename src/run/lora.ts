@@ -15,7 +15,7 @@ export type ResolvedLora = z.infer<typeof resolvedLora>;
 /**
  * Returns the adapters of a run, if it has any. `stored` is the two-byte type that holds the base's matrices exactly,
  * if there is one.
- * @throws UserError when it has no base, or fields that adapters don't go with.
+ * @throws UserError when it has no base or not the targets, or fields that adapters don't go with.
  */
 export function loraOf(
   config: RunConfig,

@@ -5,11 +5,12 @@ import { TOOLTIP } from '../report/tooltip.js';
 import { findingsOf, limitsOf, showRate } from './findings.js';
 import type { SweepPlan } from './plan.js';
 import { closeUp, lossPlot, sourcePlot } from './plot.js';
-import type { Sweep, SweepRate } from './sweep.js';
+import { type Sweep, type SweepRate, sourceOf } from './sweep.js';
 
 /** Returns the head and the rows of a sweep's table, as text. */
-export function sweepTable({ rates }: Sweep, { language }: SweepPlan): { head: string[]; rows: string[][] } {
-  const source = rates.flatMap(({ runs }) => runs.flatMap(({ losses }) => losses?.source ?? []))[0];
+export function sweepTable(sweep: Sweep, { language }: SweepPlan): { head: string[]; rows: string[][] } {
+  const { rates } = sweep;
+  const source = sourceOf(sweep);
   const hasSeeds = rates.some(({ runs }) => runs.length > 1);
   const head = [
     'learning rate',
@@ -44,12 +45,11 @@ export function sweepPage(sweep: Sweep, plan: SweepPlan, made: string): string {
   const { head, rows } = sweepTable(sweep, plan);
   const cells = rows.map(row => row.map(escapeHtml));
   const hasLoss = sweep.rates.some(({ losses }) => losses.length > 0);
-  const isSourceKnown = sourcePlot(sweep) !== undefined;
   const near = closeUp(sweep);
   const figures = [
     ...(hasLoss ? [atScales(scale => lossPlot(sweep, plan.language, scale))] : []),
     ...(near ? [atScales(scale => lossPlot(near, plan.language, scale))] : []),
-    ...(isSourceKnown ? [atScales(scale => sourcePlot(sweep, scale)!)] : []),
+    ...(sourceOf(sweep) ? [atScales(scale => sourcePlot(sweep, scale)!)] : []),
   ];
   const body = `${findingsOf(sweep, plan)
     .map(text => `<p class="finding">${escapeHtml(text)}</p>`)

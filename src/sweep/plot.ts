@@ -5,7 +5,7 @@ import type { Scale } from '../report/figure.js';
 import { colorOf, NARROW, svgOf } from '../report/plots.js';
 import { showRate } from './findings.js';
 import { lossOf, type Minimum } from './minimum.js';
-import type { Sweep, SweepRate } from './sweep.js';
+import { type Sweep, type SweepRate, sourceOf } from './sweep.js';
 
 /** The points in which a parabola is drawn. */
 const CURVE_POINTS = 60;
@@ -27,7 +27,7 @@ export function lossPlot({ rates, minimum }: Sweep, language: string, scale: Sca
   });
   const marks = [
     ...(range ? [Plot.rectX([range], { x1: 'low', x2: 'high', fill: colorOf(0), fillOpacity: 0.12 })] : []),
-    ...(minimum ? [Plot.ruleX([minimum.rate], { stroke: colorOf(0), strokeDasharray: '4 3' })] : []),
+    ...rateToTake(minimum),
     ...(fit ? [Plot.line(curveOf(fit), { x: 'rate', y: 'loss', stroke: colorOf(1), strokeDasharray: '5 3' })] : []),
     Plot.dot(lost, { x: 'rate', y: 'loss', symbol: 'times', stroke: colorOf(1), strokeWidth: 2, r: 5, title: 'title' }),
     Plot.text(lost, { x: 'rate', y: 'loss', text: 'state', fill: 'currentColor', dy: -12 }),
@@ -43,21 +43,25 @@ export function closeUp(sweep: Sweep): Sweep | undefined {
 }
 
 /** Draws the loss of a CPT run's source language, and where it began. */
-export function sourcePlot({ rates, minimum }: Sweep, scale: Scale = 'wide'): string | undefined {
+export function sourcePlot(sweep: Sweep, scale: Scale = 'wide'): string | undefined {
+  const { rates, minimum } = sweep;
+  const source = sourceOf(sweep);
+  if (!source) return undefined;
   const runs = rates.flatMap(({ rate, runs: each }) =>
     each.flatMap(({ name, losses }) =>
-      losses?.source ? [{ rate, loss: losses.source.end, title: titleOf(name, losses.source.end), ...losses }] : [],
+      losses?.source ? [{ rate, loss: losses.source.end, title: titleOf(name, losses.source.end) }] : [],
     ),
   );
-  const source = runs[0]?.source;
-  if (!source) return undefined;
   const marks = [
-    ...(minimum ? [Plot.ruleX([minimum.rate], { stroke: colorOf(0), strokeDasharray: '4 3' })] : []),
+    ...rateToTake(minimum),
     Plot.ruleY([source.start], { stroke: colorOf(2), strokeDasharray: '2 3' }),
     Plot.text([source.start], { y: d => d, text: () => 'source model', frameAnchor: 'left', dx: 6, dy: -8 }),
   ];
   return draw(rates, runs, `${source.language} held-out loss (nats per token)`, marks, scale);
 }
+
+const rateToTake = (minimum: Minimum | undefined) =>
+  minimum ? [Plot.ruleX([minimum.rate], { stroke: colorOf(0), strokeDasharray: '4 3' })] : [];
 
 const titleOf = (name: string, loss: number): string => `${name}\nloss ${loss.toFixed(4)} nats per token`;
 

@@ -168,3 +168,7 @@ function lossesOf(folder: string, language: string): SweepLosses {
   const isOther = source !== undefined && source !== language && last[source] !== undefined;
   return { ...inLanguage(language), ...(isOther && { source: { language: source, ...inLanguage(source) } }) };
 }
+
+/** Returns the losses of the source language of a run that has them; undefined where none has. */
+export const sourceOf = ({ rates }: Sweep): SweepLosses['source'] =>
+  rates.flatMap(({ runs }) => runs.flatMap(({ losses }) => losses?.source ?? []))[0];

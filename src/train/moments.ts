@@ -120,13 +120,12 @@ export class MomentTensors {
   }
 }
 
-const groupOf = ({ groups }: Model, name: string): ParameterGroup => groups.find(group => group.name === name)!;
-
 /** Returns the moments of a parameter, by Hugging Face name. @throws UserError when it is frozen. */
 export async function readMoments(model: Model, all: MomentTensors, name: string): Promise<Moments> {
   const { group, first, count } = model.place(name);
   if (!all.has(group)) throw new UserError(`'${name}' is frozen, and has no moments`);
-  if (all.host?.has(group) && !isCoded(groupOf(model, group), all.type)) return all.host.read(group, first, count);
+  const { decay } = model.groups.find(({ name }) => name === group)!;
+  if (all.host?.has(group) && !isCoded({ decay }, all.type)) return all.host.read(group, first, count);
   const moments = all.of(group);
   if (moments && 'm' in moments) {
     const read = (moment: 'm' | 'v') => model.readPart(name, () => moments[moment]);
@@ -154,9 +153,8 @@ export interface MomentSource {
 
 /** Writes the moments of all parameters that are trained, each as it is kept. */
 export function writeMoments(model: Model, all: MomentTensors, { momentsOf, codedOf }: MomentSource): void {
-  for (const { name: group, parts, shape } of model.groups.filter(({ name }) => all.has(name))) {
+  for (const { name: group, parts, shape, decay } of model.groups.filter(({ name }) => all.has(name))) {
     const moments = all.of(group);
-    const isInCodes = isCoded(groupOf(model, group), all.type);
     const coded = codedOf?.(group);
     const given = (name: string): Moments => {
       if (!coded) return momentsOf(name);
@@ -164,7 +162,7 @@ export function writeMoments(model: Model, all: MomentTensors, { momentsOf, code
       const { m, v } = decodeMoments(coded, sizeOf(shape));
       return { m: m.subarray(first, first + count), v: v.subarray(first, first + count) };
     };
-    if (!isInCodes) {
+    if (!isCoded({ decay }, all.type)) {
       for (const { name } of parts) {
         const { m, v } = given(name);
         if (!moments) all.host!.write(group, model.place(name).first, { m, v });
