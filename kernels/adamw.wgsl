@@ -3,8 +3,8 @@
 //   p ← p (1 - lr*decay) - lr * (m * correction1) / (sqrt(v * correction2) + eps)
 // correction1 = 1/(1-β1^t), correction2 = 1/(1-β2^t), t counting the updates made (in f32: the steps). Does nothing
 // once there was a bad step (health.bad_step ≠ 0), so that the weights stay those of the last good one, nor in a step
-// that is skipped (health.skipped ≠ 0). All in f32; HALF: a copy of p in f16 is written too. A thread takes EACH
-// vectors of VECTOR elements (N and kept are multiples of VECTOR).
+// that is skipped (health.skipped ≠ 0). All in f32, from a gradient in f32 or f16 (lib/gradient.wgsl); HALF: a copy of p
+// in f16 is written too. A thread takes EACH vectors of VECTOR elements (N and kept are multiples of VECTOR).
 // STAGED: the parameter is frozen at first, and has a schedule of its own, whose step counts its own updates and is 0
 // as long as nothing is to change; the corrections are those of that count.
 // rate: a factor of the learning rate, for this tensor. kept: its first elements, which nothing moves.
@@ -17,7 +17,7 @@ struct Schedule { learning_rate: f32, correction1: f32, correction2: f32, step: 
 
 var<storage, read> schedule: Schedule;
 var<storage, read> health: Health;
-var<storage, read> gradient: array<VALUE>;
+#include lib/gradient.wgsl
 var<storage, read_write> parameter: array<VALUE>;
 var<storage, read_write> m: array<VALUE>;
 var<storage, read_write> v: array<VALUE>;
@@ -44,7 +44,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: 
     let i = first + e * WORKGROUP;
     if (i >= params.count / VECTOR) { return; }
     if (i < params.kept / VECTOR) { continue; }
-    let g = gradient[i] * health.scale;
+    let g = bitcast<VALUE>(gradient_bits(i)) * health.scale;
     let mean = params.beta1 * m[i] + params.complement1 * g;
     let variance = params.beta2 * v[i] + params.complement2 * g * g;
     m[i] = mean;

@@ -18,7 +18,7 @@ struct Schedule { learning_rate: f32, correction1: f32, correction2: f32, step: 
 
 var<storage, read> schedule: Schedule;
 var<storage, read> health: Health;
-var<storage, read> gradient: array<VALUE>;
+#include lib/gradient.wgsl
 #if ${PARAMETER_BFLOAT}
 var<storage, read_write> parameter: array<WORDS>;
 #else
@@ -41,11 +41,11 @@ fn largest_of_four(four: vec4f) -> f32 { return max(max(four.x, four.y), max(fou
 
 fn load_gradient(quad: u32) -> vec4f {
 #if ${IS_VECTOR}
-  return gradient[quad];
+  return bitcast<vec4f>(gradient_bits(quad));
 #else
   var four = vec4f();
   #for e in 4
-  if (4u * quad + ${e}u < params.count) { four[${e}] = gradient[4u * quad + ${e}u]; }
+  if (4u * quad + ${e}u < params.count) { four[${e}] = bitcast<f32>(gradient_bits(4u * quad + ${e}u)); }
   #end
   return four;
 #endif

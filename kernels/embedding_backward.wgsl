@@ -1,4 +1,4 @@
-// dtable[v, c] += sum over the rows r with ids[r] = v of dy[r, c];  dy [R, C], dtable [V, C].
+// dtable[v, c] += sum over the rows r with ids[r] = v of dy[r, c];  dy [R, C] f32, dtable [V, C] f32 or f16 (TABLE_VALUE).
 // Deterministic without atomics: the host sorts the rows by id (stable). order [R] lists them; group s is
 // order[starts[s]] … order[starts[s+1]-1], all of one id; starts [R+1] ends in empty groups. Whoever takes group s
 // owns a row of the table, and adds in order; a workgroup takes ROWS groups. The table may be a window, entries
@@ -9,7 +9,7 @@ var<storage, read> ids: array<u32>;
 var<storage, read> order: array<u32>;
 var<storage, read> starts: array<u32>;
 var<storage, read> dy: array<VALUE>;
-var<storage, read_write> dtable: array<VALUE>;
+var<storage, read_write> dtable: array<TABLE_VALUE>;
 var<uniform> params: Params;
 
 fn take_row(group: u32, thread: u32) {
@@ -23,7 +23,7 @@ fn take_row(group: u32, thread: u32) {
   for (var c = thread; c < C; c += WORKGROUP) {
     var sum = VALUE();
     for (var i = first; i < last; i++) { sum += dy[order[i] * C + c]; }
-    dtable[start + c] += sum;
+    dtable[start + c] = TABLE_VALUE(VALUE(dtable[start + c]) + sum);
   }
 }
 

@@ -3,18 +3,25 @@
 // kept: the first elements (in vectors), which are not counted.
 // STAGED: the parameter is frozen at first, and its gradient is not counted as long as its schedule's step is 0.
 // partial is kept as bits: where an element is NaN or infinite (all ones in the exponent) the bits of +infinity are
-// stored, since WGSL lets a compiler assume that floats are finite. Sums in f32, in a fixed order.
+// stored, since WGSL lets a compiler assume that floats are finite. Of a gradient in f16 (lib/gradient.wgsl) the largest
+// finite value, 65504, is bad too: what overflows may be rounded to it. Sums in f32, in a fixed order.
 struct Params { count: u32, first: u32, kept: u32 }
 
 #if ${STAGED}
 struct Schedule { learning_rate: f32, correction1: f32, correction2: f32, step: u32 }
 var<storage, read> schedule: Schedule;
 #endif
-var<storage, read> gradient: array<BITS>;
+#include lib/gradient.wgsl
 var<storage, read_write> partial: array<u32>;
 var<uniform> params: Params;
 
 const EXPONENT = 0x7f800000u;
+// The least magnitude that is bad, as bits of f32.
+#if ${GRADIENT_HALF}
+const BAD = 0x477fe000u;
+#else
+const BAD = EXPONENT;
+#endif
 
 #include lib/reduce.wgsl
 #include lib/vector.wgsl
@@ -35,8 +42,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: 
   var sum = VALUE();
   var bad = 0u;
   for (var i = max(begin, params.kept) + thread; i < end; i += WORKGROUP) {
-    let bits = gradient[i];
-    bad |= select(0u, 1u, any((bits & BITS(EXPONENT)) == BITS(EXPONENT)));
+    let bits = gradient_bits(i);
+    bad |= select(0u, 1u, any((bits & BITS(0x7fffffffu)) >= BITS(BAD)));
     let value = bitcast<VALUE>(bits);
     sum = fma(value, value, sum);
   }

@@ -2,7 +2,7 @@
 //   report[5*(first + w) …] = largest finite |x|, sum of x² over finite x (f32); zeros, subnormals, not finite (u32)
 // UPDATE: x is AdamW's step before the learning rate and without decay, m * correction1 / (sqrt(v * correction2) +
 // eps). CODED: of moments in 8 bits (lib/moment_codes.wgsl).
-// X_BFLOAT: x is bf16, in words of two.
+// X_BFLOAT, X_HALF: x is bf16 or f16, in words of two; subnormals are those of its type.
 // Values are read as bits, since WGSL lets a compiler assume that floats are finite. A workgroup takes a part, in a
 // fixed order; counts are summed in f32, which holds them exactly (ELEMENTS < 2^24).
 struct Params { count: u32, first: u32, eps: f32 }
@@ -24,8 +24,17 @@ var<uniform> params: Params;
 
 const EXPONENT = 0x7f800000u;
 const MAGNITUDE = 0x7fffffffu;
+// The smallest normal number of x's type, as bits of f32.
+#if ${X_HALF}
+const NORMAL = 0x38800000u;
+#else
+const NORMAL = 0x00800000u;
+#endif
 
 #include lib/reduce.wgsl
+#if ${X_HALF}
+#include lib/half.wgsl
+#endif
 #if ${UPDATE}
 #if ${CODED}
 #include lib/moment_codes.wgsl
@@ -44,6 +53,8 @@ fn value_bits(i: u32) -> u32 {
 #else
 #if ${X_BFLOAT}
   return (x[i / 2u] >> (16u * (i % 2u))) << 16u;
+#elif ${X_HALF}
+  return widened_halves((x[i / 2u] >> (16u * (i % 2u))) & 0xffffu);
 #else
   return x[i];
 #endif
@@ -71,7 +82,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: 
       largest = max(largest, value);
       squares = fma(value, value, squares);
       zeros += select(0f, 1f, magnitude == 0u);
-      subnormals += select(0f, 1f, magnitude != 0u && magnitude < 0x00800000u);
+      subnormals += select(0f, 1f, magnitude != 0u && magnitude < NORMAL);
     }
   }
   largest = reduce_max(largest, thread);

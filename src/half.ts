@@ -43,3 +43,42 @@ export function wordsOfHalves(values: ArrayLike<number>): Uint32Array<ArrayBuffe
   new Uint16Array(words.buffer).set(halvesOf(values));
   return words;
 }
+
+/** Rounds the bits of an f32 to a half, to the nearest, ties to even; NaN becomes infinite. */
+export function halfBits(word: number): number {
+  const sign = (word >>> 16) & 0x8000;
+  const magnitude = word & 0x7fffffff;
+  if (magnitude >= 0x477ff000) return sign | 0x7c00; // 65520, half way from the largest half to 2^16
+  if (magnitude >= 0x38800000) {
+    // 2^-14 and up: the fraction has 13 bits fewer, and the exponent's bias is 15 in place of 127
+    return sign | ((magnitude + 0xfff + ((magnitude >>> 13) & 1) - 0x38000000) >>> 13);
+  }
+  // a subnormal half: a multiple of 2^-24
+  const shift = 126 - (magnitude >>> 23);
+  if (shift > 24) return sign;
+  const fraction = (magnitude & 0x7fffff) | 0x800000;
+  const below = fraction >>> shift;
+  const rest = fraction & ((1 << shift) - 1);
+  const half = 1 << (shift - 1);
+  return sign | (below + (rest > half || (rest === half && below % 2 === 1) ? 1 : 0));
+}
+
+/** The f32 bits of every half. The table is made when the first half is widened by it. */
+let all: Int32Array | undefined;
+export function wordsOfAllHalves(): Int32Array {
+  all ??= new Int32Array(floatsOfHalves(Uint16Array.from({ length: 2 ** 16 }, (_, bits) => bits).buffer).buffer);
+  return all;
+}
+
+/** Widens packed halves into f32. */
+export function widenHalves(bits: Uint16Array, values: Float32Array): void {
+  const table = wordsOfAllHalves();
+  const words = new Int32Array(values.buffer, values.byteOffset, values.length);
+  for (let i = 0; i < words.length; i++) words[i] = table[bits[i]!]!;
+}
+
+/** Rounds f32 values to halves into `bits`; what is not finite, or too large, becomes infinite. */
+export function roundToHalves(values: Float32Array, bits: Uint16Array): void {
+  const words = new Int32Array(values.buffer, values.byteOffset, values.length);
+  for (let i = 0; i < words.length; i++) bits[i] = halfBits(words[i]!);
+}

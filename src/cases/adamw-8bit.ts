@@ -6,7 +6,7 @@ import type { Vector } from '../numerics/reference.js';
 import * as reference from '../numerics/reference.js';
 import { scheduleWords } from '../optim/adamw.js';
 import { CODES, type CodeTable, codeOf, encodeMoments, placeOf, widenMoments } from '../optim/moment-codes.js';
-import { type AdamwCase, SETTINGS, showGroup } from './adamw.js';
+import { type AdamwCase, gradientOf, SETTINGS, showGroup, showHalves } from './adamw.js';
 import { type Case, drawn, type Expected, Input, kernelCase, sent, updated } from './case.js';
 
 /** Roundings of a moment that is widened: two constants and two operations, three powers of ten, the maximum. */
@@ -78,6 +78,7 @@ export function adamw8bitCase(given: AdamwCase): Case {
     count,
     isHalf = false,
     isBfloat = false,
+    gradientType = 'f32',
     staged = false,
     inputClass = 'uniform',
     settings = SETTINGS,
@@ -95,17 +96,12 @@ export function adamw8bitCase(given: AdamwCase): Case {
   const sizes = codedSizes(count);
   return kernelCase({
     kernel: 'adamw_8bit',
-    shape: [
-      count,
-      ...(isBfloat ? ['bf16'] : []),
-      ...(isHalf ? ['with an f16 copy'] : []),
-      ...(staged ? ['frozen at first'] : []),
-    ]
+    shape: [count, ...(isBfloat ? ['bf16'] : []), ...(staged ? ['frozen at first'] : [])]
       .join(', ')
-      .concat(showGroup(settings)),
+      .concat(showHalves(isHalf, gradientType), showGroup(settings)),
     inputClass,
     inputs: {
-      gradient: values('gradient'),
+      gradient: gradientOf(gradientType, inputClass, label, count, most),
       schedule: sent(schedule),
       // norm, clip factor, no bad step, loss, loss scale, not skipped, corrections
       health: sent([2, clipFactor, 0, 0, 1, 0, ...corrections]),

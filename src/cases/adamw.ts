@@ -1,7 +1,8 @@
 /** AdamW over one tensor. */
 import { type AdamwSettings, adamw } from '../kernels/adamw.js';
+import { BYTES } from '../kernels/element-type.js';
 import { adamwBounds, storedBound } from '../numerics/bounds.js';
-import { FORMATS, type InputClass, stored } from '../numerics/inputs.js';
+import { FORMATS, type InputClass, type StoredType, stored } from '../numerics/inputs.js';
 import * as reference from '../numerics/reference.js';
 import { scheduleWords } from '../optim/adamw.js';
 import { type Case, drawn, Input, kernelCase, sent, updated } from './case.js';
@@ -23,6 +24,8 @@ export interface AdamwCase {
   readonly count: number;
   /** Whether a copy of the parameter in f16 is kept. */
   readonly isHalf?: boolean;
+  /** What the gradient is stored in; f32 by default. */
+  readonly gradientType?: StoredType;
   /** Whether the parameter is bf16, rounded by chance (with moments in 8 bits). */
   readonly isBfloat?: boolean;
   /** Frozen at first: it goes by the corrections of its own schedule. */
@@ -35,8 +38,17 @@ export interface AdamwCase {
 export const showGroup = ({ rate = 1, kept = 0 }: AdamwSettings): string =>
   `${rate === 1 ? '' : `, ${rate} of the rate`}${kept === 0 ? '' : `, ${kept} kept`}`;
 
+/** Says what is in f16. */
+export const showHalves = (isHalf: boolean, gradientType: StoredType): string =>
+  `${gradientType === 'f16' ? ', of an f16 gradient' : ''}${isHalf ? ', with an f16 copy' : ''}`;
+
+/** The gradient, which halves must hold if they are to store it. */
+export const gradientOf = (type: StoredType, inputClass: InputClass, label: string, count: number, most: number) =>
+  drawn(inputClass, `gradient ${label}`, count, { type, most: Math.min(most, FORMATS[type].largest / 2) });
+
 export function adamwCase(given: AdamwCase): Case {
-  const { count, isHalf = false, staged = false, inputClass = 'uniform', settings = SETTINGS } = given;
+  const { count, isHalf = false, gradientType = 'f32', staged = false } = given;
+  const { inputClass = 'uniform', settings = SETTINGS } = given;
   const { clipFactor, step, rate = 1, kept = 0 } = settings;
   const lr = rate * settings.lr;
   const label = `${count} ${inputClass}`;
@@ -49,10 +61,10 @@ export function adamwCase(given: AdamwCase): Case {
   const corrections = staged ? [1, 1] : [schedule[1]!, schedule[2]!];
   return kernelCase({
     kernel: 'adamw',
-    shape: `${count}${isHalf ? ', with an f16 copy' : ''}${staged ? ', frozen at first' : ''}${showGroup(settings)}`,
+    shape: `${count}${showHalves(isHalf, gradientType)}${staged ? ', frozen at first' : ''}${showGroup(settings)}`,
     inputClass,
     inputs: {
-      gradient: values('gradient'),
+      gradient: gradientOf(gradientType, inputClass, label, count, most),
       schedule: sent(schedule),
       // norm, clip factor, no bad step, loss, loss scale, not skipped, corrections
       health: sent([2, clipFactor, 0, 0, 1, 0, ...corrections]),
@@ -64,7 +76,7 @@ export function adamwCase(given: AdamwCase): Case {
       ...(isHalf && { half: { type: 'f16', count, isWritten: (i: number) => i >= kept } }),
     },
     flops: 15 * count,
-    bytes: 7 * 4 * count,
+    bytes: (6 * 4 + BYTES[gradientType]) * count,
     expected({ gradient, parameter, m, v }) {
       const [correction1, correction2] = [1 / (1 - settings.beta1 ** step), 1 / (1 - settings.beta2 ** step)];
       const bounds = adamwBounds({ parameter, m, v }, gradient, { ...settings, lr, correction1, correction2 });

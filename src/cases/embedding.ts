@@ -1,8 +1,8 @@
 /** Rows of a table by id, and the sum of gradients back into it. */
 import { embeddingBackward, embeddingForward } from '../kernels/embedding.js';
 import type { RowSizes } from '../kernels/row-variant.js';
-import { columnSumBound, flushedValues } from '../numerics/bounds.js';
-import { FORMATS, type Format, type InputClass, inputValues } from '../numerics/inputs.js';
+import { columnSumBound, flushedValues, storedBound } from '../numerics/bounds.js';
+import { FORMATS, type Format, type InputClass, inputValues, type StoredType } from '../numerics/inputs.js';
 import * as reference from '../numerics/reference.js';
 import { groupRowsById } from '../ops/embedding.js';
 import { type Case, drawn, kernelCase, updated, words } from './case.js';
@@ -39,22 +39,22 @@ export function embeddingForwardCase(given: EmbeddingCase & { readonly type?: Fo
   });
 }
 
-export function embeddingBackwardCase(given: EmbeddingCase): Case {
-  const { rows: R, entries: V, columns: C, inputClass = 'uniform' } = given;
+export function embeddingBackwardCase(given: EmbeddingCase & { readonly type?: StoredType }): Case {
+  const { rows: R, entries: V, columns: C, inputClass = 'uniform', type = 'f32' } = given;
   const label = `${inputClass} ${R} ${V} ${C}`;
   const ids = words(R, () => idsOf(given, label));
   const groups = () => groupRowsById(Uint32Array.from(ids.values));
   return kernelCase({
     kernel: 'embedding_backward',
-    shape: `${R} rows of ${V} x ${C}`,
+    shape: `${type === 'f32' ? '' : `${type}, `}${R} rows of ${V} x ${C}`,
     inputClass,
     inputs: {
       ids,
       order: words(R, () => groups().order),
       starts: words(R + 1, () => groups().starts),
-      dy: drawn(inputClass, `dy ${label}`, R * C, { most: FORMATS.f32.largest / R / 2 }),
+      dy: drawn(inputClass, `dy ${label}`, R * C, { most: FORMATS[type].largest / R / 2 }),
     },
-    outputs: { dtable: updated(drawn('uniform', `dtable ${label}`, V * C)) },
+    outputs: { dtable: updated(drawn('uniform', `dtable ${label}`, V * C, { type })) },
     expected({ ids, dy, dtable: before }) {
       const sum = reference.embeddingBackward(dy, ids, V, C).map((value, i) => value + before[i]!);
       const magnitudes = reference.embeddingBackward(dy.map(Math.abs), ids, V, C);
@@ -62,7 +62,15 @@ export function embeddingBackwardCase(given: EmbeddingCase): Case {
         magnitudes.map((value, i) => value + Math.abs(before[i]!)),
         R,
       );
-      return { dtable: { reference: sum, bound: bound.map((value, i) => (magnitudes[i] === 0 ? 0 : value)) } };
+      const isAdded = magnitudes.map(value => (value === 0 ? 0 : 1)); // other rows are left alone
+      // what halves held before may be taken for 0 where it is subnormal
+      const flushed = type === 'f16' ? flushedValues(before, type) : new Float64Array(V * C);
+      const all = storedBound(
+        bound.map((value, i) => value + flushed[i]!),
+        sum,
+        type,
+      );
+      return { dtable: { reference: sum, bound: all.map((value, i) => value * isAdded[i]!) } };
     },
     calls: (variants, operands) => embeddingBackward(variants, { rows: R, columns: C, entries: V }, operands),
   });

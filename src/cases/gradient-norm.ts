@@ -6,7 +6,7 @@ import {
   SCHEDULE_STRIDE_BYTES,
 } from '../kernels/gradient-norm.js';
 import { DIVISION, gradientNormBounds, squaresBound, U } from '../numerics/bounds.js';
-import { FORMATS, type InputClass } from '../numerics/inputs.js';
+import { FORMATS, type InputClass, type StoredType } from '../numerics/inputs.js';
 import { scheduleWords } from '../optim/adamw.js';
 import { type Case, drawn, type Expected, Input, kernelCase, sent, updated } from './case.js';
 
@@ -14,6 +14,7 @@ const PART = 16_384;
 
 export interface GradientNormPartialCase {
   readonly count: number;
+  readonly type?: StoredType;
   readonly inputClass?: InputClass;
   /** The number of first elements that are not counted. */
   readonly kept?: number;
@@ -22,16 +23,16 @@ export interface GradientNormPartialCase {
 }
 
 export function gradientNormPartialCase(given: GradientNormPartialCase): Case {
-  const { count, inputClass = 'uniform', kept = 0, step } = given;
+  const { count, type = 'f32', inputClass = 'uniform', kept = 0, step } = given;
   const parts = gradientNormParts(count);
   const elements = Math.min(count, PART);
-  const most = Math.sqrt(FORMATS.f32.largest / elements) / 2;
+  const most = Math.min(Math.sqrt(FORMATS.f32.largest / elements), FORMATS[type].largest) / 2;
   return kernelCase({
     kernel: 'gradient_norm_partial',
-    shape: `${count}${kept ? `, ${kept} kept` : ''}${step === undefined ? '' : `, at its step ${step}`}`,
+    shape: `${type === 'f32' ? '' : `${type}, `}${count}${kept ? `, ${kept} kept` : ''}${step === undefined ? '' : `, at its step ${step}`}`,
     inputClass,
     inputs: {
-      gradient: drawn(inputClass, `gradient ${count} ${inputClass}`, count, { most }),
+      gradient: drawn(inputClass, `gradient ${count} ${inputClass}`, count, { type, most }),
       ...(step !== undefined && { schedule: sent(new Float32Array(scheduleWords(SETTINGS, step, 1e-3, 1).buffer)) }),
     },
     // a part before and one after that another tensor's call would write

@@ -2,7 +2,7 @@
 import { codedSizes } from '../kernels/adamw-8bit.js';
 import { HEALTH_WORDS, healthParts, tensorHealth, updateHealth } from '../kernels/tensor-health.js';
 import { DIVISION, gamma, SQRT, squaresBound, TINY, U } from '../numerics/bounds.js';
-import { FORMATS, type InputClass } from '../numerics/inputs.js';
+import { FORMATS, type Format, type InputClass } from '../numerics/inputs.js';
 import type { Vector } from '../numerics/reference.js';
 import { encodeMoments, widenMoments } from '../optim/moment-codes.js';
 import { WIDENINGS } from './adamw-8bit.js';
@@ -14,7 +14,7 @@ const EPS = Math.fround(1e-8);
 const [CORRECTION1, CORRECTION2] = [3.690036773681641, 7.012622833251953].map(Math.fround) as [number, number];
 
 /** Five words a part, the counts as the f32 of the same bits. `relative` is the error of each value. */
-function reportOf(values: Vector, relative: number): Expected {
+function reportOf(values: Vector, relative: number, normal = tiny): Expected {
   const words = HEALTH_WORDS * healthParts(values.length);
   const [reference, bound] = [new Float64Array(words), new Float64Array(words)];
   for (let part = 0; part < healthParts(values.length); part++) {
@@ -24,7 +24,7 @@ function reportOf(values: Vector, relative: number): Expected {
     const amax = finite.reduce((a, b) => Math.max(a, b), 0);
     const squares = finite.reduce((sum, value) => sum + value * value, 0);
     const zeros = finite.filter(value => value === 0).length;
-    const subnormals = finite.filter(value => value > 0 && value < tiny).length;
+    const subnormals = finite.filter(value => value > 0 && value < normal).length;
     const counts = [zeros, subnormals, own.length - finite.length].map(count => count * least);
     reference.set([amax, squares, ...counts], HEALTH_WORDS * part);
     const squaresError = squaresBound(squares * (1 + 3 * relative), own.length) + 3 * relative * squares;
@@ -41,19 +41,20 @@ const reports = ({ report }: Readonly<Record<string, ArrayLike<number>>>): boole
 
 interface TensorHealthCase {
   readonly count: number;
-  readonly type?: 'f32' | 'bf16';
+  readonly type?: Format;
   readonly inputClass?: InputClass;
 }
 
 export function tensorHealthCase({ count, type = 'f32', inputClass = 'uniform' }: TensorHealthCase): Case {
-  const most = Math.sqrt(largest / PART) / 2;
+  const most = Math.min(Math.sqrt(largest / PART), FORMATS[type].largest) / 2;
   return kernelCase({
     kernel: 'tensor_health',
-    shape: `${count}${type === 'bf16' ? ', bf16' : ''}`,
+    shape: `${count}${type === 'f32' ? '' : `, ${type}`}`,
     inputClass,
     inputs: { x: drawn(inputClass, `x ${count} ${inputClass}`, count, { most, type }) },
     outputs: { report: reportOfParts(count) },
-    expected: ({ x }) => ({ report: reportOf(x, 0) }),
+    // halves are widened by integers, and subnormals are those of their type
+    expected: ({ x }) => ({ report: reportOf(x, 0, FORMATS[type].tiny) }),
     calls: (variants, operands) => tensorHealth(variants, count, 0, operands),
     reports,
   });

@@ -1,6 +1,6 @@
 /** The number formats that weights are stored in, and their conversion to and from f32, on bits. */
 import { bfloatBits } from '../bfloat.js';
-import { floatsOfHalves } from '../half.js';
+import { halfBits, wordsOfAllHalves } from '../half.js';
 
 /** The types by their names in the safetensors format. */
 export const WEIGHT_TYPES = ['F32', 'F16', 'BF16'] as const;
@@ -15,13 +15,6 @@ export type StoredBits = Uint32Array | Uint16Array;
 
 export const storedBits = (type: WeightType, count: number): StoredBits =>
   type === 'F32' ? new Uint32Array(count) : new Uint16Array(count);
-
-/** The f32 bits of every half. The table is made when the first half is read. */
-let halves: Int32Array | undefined;
-function bitsOfHalves(): Int32Array {
-  halves ??= new Int32Array(floatsOfHalves(Uint16Array.from({ length: 2 ** 16 }, (_, bits) => bits).buffer).buffer);
-  return halves;
-}
 
 const EXPONENT: Readonly<Record<WeightType, number>> = { F32: 0x7f800000, F16: 0x7c00, BF16: 0x7f80 };
 
@@ -95,7 +88,7 @@ function widenBfloats(stored: StoredBits, words: Int32Array): boolean {
 }
 
 function widenHalves(stored: StoredBits, words: Int32Array): boolean {
-  const table = bitsOfHalves();
+  const table = wordsOfAllHalves();
   const count = stored.length;
   const pairs = new Int32Array(stored.buffer, stored.byteOffset, count >> 1);
   const whole = count & ~3;
@@ -133,23 +126,4 @@ export function narrow(type: WeightType, words: Uint32Array, stored: StoredBits)
     stored[i] = bits;
   }
   return -1;
-}
-
-/** Rounds to a half as `bfloatBits` rounds to bf16. */
-function halfBits(word: number): number {
-  const sign = (word >>> 16) & 0x8000;
-  const magnitude = word & 0x7fffffff;
-  if (magnitude >= 0x477ff000) return sign | 0x7c00; // 65520, half way from the largest half to 2^16
-  if (magnitude >= 0x38800000) {
-    // 2^-14 and up: the fraction has 13 bits fewer, and the exponent's bias is 15 in place of 127
-    return sign | ((magnitude + 0xfff + ((magnitude >>> 13) & 1) - 0x38000000) >>> 13);
-  }
-  // a subnormal half: a multiple of 2^-24
-  const shift = 126 - (magnitude >>> 23);
-  if (shift > 24) return sign;
-  const fraction = (magnitude & 0x7fffff) | 0x800000;
-  const below = fraction >>> shift;
-  const rest = fraction & ((1 << shift) - 1);
-  const half = 1 << (shift - 1);
-  return sign | (below + (rest > half || (rest === half && below % 2 === 1) ? 1 : 0));
 }

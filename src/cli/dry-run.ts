@@ -46,7 +46,8 @@ export function showDryRun(terminal: Terminal, dry: DryRun, time: RunTime): Comm
   );
   terminal.print(showTime(time));
   terminal.print(
-    `device memory, checkpointing: ${run.checkpointing}, moments: ${run.momentType}, weights: ${run.weightType}`,
+    `device memory, checkpointing: ${run.checkpointing}, moments: ${run.momentType}, ` +
+      `gradients: ${run.gradientStorage}, weights: ${run.weightType}`,
   );
   const names = {
     parameters: 'parameters',
@@ -76,6 +77,7 @@ export function showDryRun(terminal: Terminal, dry: DryRun, time: RunTime): Comm
     microBatches,
     checkpointing: run.checkpointing,
     momentType: run.momentType,
+    gradientStorage: run.gradientStorage,
     weightType: run.weightType,
     offload: run.offload,
     flops,

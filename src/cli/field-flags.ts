@@ -17,6 +17,7 @@ export const STEP_FIELDS: readonly FieldName[] = [
   'checkpointing',
   'precision',
   'momentType',
+  'gradientStorage',
   'weightType',
 ];
 
@@ -42,6 +43,7 @@ export const FIELD_GROUPS: Readonly<Record<string, readonly FieldName[]>> = {
   ],
   'Optimizer:': [
     'momentType',
+    'gradientStorage',
     'weightType',
     'offload',
     'optimizerState',

@@ -2,7 +2,15 @@
 import type { AdapterDescription } from '../gpu/adapters.js';
 import type { AdamwSettings } from './adamw.js';
 import { checkIndexable, type KernelCall, kernelCall, linearGrid, type Operand } from './call.js';
-import { defaultRows, type RowVariant, reduceConstants, valueType, vectorConstants, vectorOf } from './row-variant.js';
+import {
+  defaultRows,
+  gradientConstants,
+  type RowVariant,
+  reduceConstants,
+  valueType,
+  vectorConstants,
+  vectorOf,
+} from './row-variant.js';
 import type { VariantTable } from './variants.js';
 import { keptIn, type RowOperand, rowWindows } from './windows.js';
 
@@ -43,6 +51,7 @@ export function adamw8bit(
   const constants = {
     ...reduceConstants(sharing),
     ...vectorConstants(vector),
+    ...gradientConstants(gradient, vector),
     QUADS: QUADS / sharing.workgroup,
     PARAMETER_BFLOAT: parameter.type === 'bf16',
     WORDS: vector > 1 ? 'vec2u' : 'u32',

@@ -1,6 +1,6 @@
 /** The AdamW update of one parameter. */
 import { checkIndexable, type KernelCall, kernelCall, linearGrid, type Operand } from './call.js';
-import { valueType, vectorConstants, vectorOf } from './row-variant.js';
+import { gradientConstants, valueType, vectorConstants, vectorOf } from './row-variant.js';
 import type { VariantTable } from './variants.js';
 import { keptIn, type RowOperand, rowWindows } from './windows.js';
 
@@ -39,6 +39,7 @@ export function adamw(
   const vector = vectorOf(vectorOf(most, whole), kept);
   const constants = {
     ...vectorConstants(vector),
+    ...gradientConstants(gradient, vector),
     WORKGROUP: workgroup,
     EACH: each,
     HALF: half !== undefined,

@@ -51,7 +51,12 @@ export function embeddingBackward(
   const windows = rowWindows(variants.maxBindingBytes, entries, { dtable: [dtable, columns] });
   return windows.map(({ start, count, operands }) =>
     kernelCall('embedding_backward', {
-      constants: { ...defaultReduceConstants(variants.adapter), ...each, VALUE: valueType('f32', vector) },
+      constants: {
+        ...defaultReduceConstants(variants.adapter),
+        ...each,
+        VALUE: valueType('f32', vector),
+        TABLE_VALUE: valueType(dtable.type, vector),
+      },
       operands: { ids, order, starts, dy, ...operands },
       params: { rows, columns: columns / vector, first_entry: start, entries: count },
       workgroups,

@@ -1,7 +1,7 @@
 /** The global gradient norm, in two steps: sums of squares of parts, then norm, clip factor and soundness of a step. */
 import { checkIndexable, type KernelCall, kernelCall, linearGrid, type Operand } from './call.js';
 import { ELEMENTS_PER_PART, elementParts } from './parts.js';
-import { defaultReduceConstants, defaultRows, valueType, vectorConstants, vectorOf } from './row-variant.js';
+import { defaultReduceConstants, defaultRows, gradientConstants, vectorConstants, vectorOf } from './row-variant.js';
 import type { VariantTable } from './variants.js';
 import { keptIn, rowWindows } from './windows.js';
 
@@ -24,7 +24,11 @@ export function gradientNormPartial(
 ): KernelCall[] {
   checkIndexable('gradient_norm_partial', count);
   const vector = vectorOf(vectorOf(defaultRows(variants.adapter).vector, count), kept);
-  const types = { ...vectorConstants(vector), BITS: valueType('u32', vector), STAGED: schedule !== undefined };
+  const types = {
+    ...vectorConstants(vector),
+    ...gradientConstants(gradient, vector),
+    STAGED: schedule !== undefined,
+  };
   const windows = rowWindows(variants.maxBindingBytes, count, { gradient: [gradient, 1] }, ELEMENTS_PER_PART);
   return windows.map(window =>
     kernelCall('gradient_norm_partial', {

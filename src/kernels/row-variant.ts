@@ -4,7 +4,7 @@
  */
 import type { AdapterDescription } from '../gpu/adapters.js';
 import { bucket } from './bucket.js';
-import { linearGrid } from './call.js';
+import { linearGrid, type Operand } from './call.js';
 import type { ElementType } from './element-type.js';
 import { defaultLanes } from './lanes.js';
 import type { Constants } from './source.js';
@@ -97,6 +97,12 @@ export const vectorOf = (vector: number, columns: number): number => (columns % 
 
 /** The type of `vector` elements. */
 export const valueType = (type: ElementType, vector: number): string => (vector === 1 ? type : `vec${vector}<${type}>`);
+
+/** The constants of kernels/lib/gradient.wgsl, for a gradient that is read `vector` elements at a time. */
+export const gradientConstants = ({ type }: Operand, vector: number): Constants => ({
+  BITS: valueType('u32', vector),
+  GRADIENT_HALF: type === 'f16',
+});
 
 /** The constants of kernels/lib/vector.wgsl. */
 export const vectorConstants = (vector: number): Constants => ({

@@ -1,6 +1,7 @@
 /** What the values of tensors look like: a reduction over each, read back by whoever watches a run. */
 import { MOMENT_BLOCK } from './adamw-8bit.js';
 import { type KernelCall, kernelCall, linearGrid, type Operand } from './call.js';
+import type { ElementType } from './element-type.js';
 import { ELEMENTS_PER_PART, elementParts } from './parts.js';
 import { defaultReduceConstants } from './row-variant.js';
 import type { VariantTable } from './variants.js';
@@ -17,7 +18,7 @@ export function tensorHealth(
   first: number,
   { x, report }: Record<'x' | 'report', Operand>,
 ): KernelCall[] {
-  return calls(variants, { count, first, eps: 0 }, { x: [x, MOMENT_BLOCK] }, { report }, x.type === 'bf16');
+  return calls(variants, { count, first, eps: 0 }, { x: [x, MOMENT_BLOCK] }, { report }, x.type);
 }
 
 /** Moments as AdamW keeps them: in f32, or in 8 bits (see `adamw8bit`). */
@@ -46,7 +47,7 @@ function calls(
   { count, first, eps }: Readonly<Record<'count' | 'first' | 'eps', number>>,
   tensors: Readonly<Record<string, RowOperand>>,
   others: Readonly<Record<string, Operand>>,
-  X_BFLOAT = false,
+  type: ElementType = 'f32',
 ): KernelCall[] {
   const blocks = Math.ceil(count / MOMENT_BLOCK);
   return rowWindows(variants.maxBindingBytes, blocks, tensors, ELEMENTS_PER_PART / MOMENT_BLOCK).map(window => {
@@ -58,7 +59,10 @@ function calls(
         ELEMENTS: ELEMENTS_PER_PART,
         UPDATE: 'health' in others,
         CODED: 'codes' in tensors,
-        X_BFLOAT,
+        X_BFLOAT: type === 'bf16',
+        X_HALF: type === 'f16',
+        BITS: 'u32',
+        VALUE: 'f32',
       },
       operands: { ...window.operands, ...others },
       params: { count: own, first: first + start / ELEMENTS_PER_PART, eps },

@@ -13,7 +13,7 @@ export interface LinearOptions {
 
 /**
  * Returns y [R, N] from x [R, K] and weight [N, K]. The gradients: dx = dy W in x's type (+ what x has from elsewhere),
- * dW += dyᵀ x in f32, dresidual = dy.
+ * dW += dyᵀ x in the type that it is kept in, dresidual = dy.
  */
 export function linear(graph: Graph, x: Tensor, weight: Tensor, { residual, dtype }: LinearOptions = {}): Tensor {
   const [R, K] = x.shape as [number, number];

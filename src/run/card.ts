@@ -116,7 +116,10 @@ function recipeTable({ step, learningRate }: TrainingState, run: ResolvedRun): s
     ['steps', `${count(step)} of ${count(run.steps)}`],
     ['batch', `${count(run.batchTokens)} tokens, in sequences of ${count(run.contextLength)}`],
     ['learning rate', `${schedule.schedule}, peak ${schedule.learningRate}, at the end ${lastRate}`],
-    ['AdamW', `β1 ${beta1}, β2 ${beta2}, eps ${eps}, decay ${weightDecay}, clip ${clip}, moments in ${run.momentType}`],
+    [
+      'AdamW',
+      `β1 ${beta1}, β2 ${beta2}, eps ${eps}, decay ${weightDecay}, clip ${clip}, moments in ${run.momentType}, gradients in ${run.gradientStorage}`,
+    ],
     ...(run.parameterGroups ?? []).map(({ match, ...rule }) => [
       `parameters ${match.map(pattern => `\`${pattern}\``).join(', ')}`,
       Object.entries(rule)

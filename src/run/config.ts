@@ -11,6 +11,7 @@ import { ADAMW_DEFAULTS } from '../optim/adamw.js';
 import { ANNEAL_SHAPES, COOLDOWN_SHAPES, SCHEDULES } from '../optim/schedule.js';
 import { WIRE_TYPES } from '../parallel/all-reduce.js';
 import { inWords } from '../schema.js';
+import { GRADIENT_STORAGES } from '../train/gradient-tensors.js';
 import { OFFLOADS } from '../train/host-moments.js';
 import { MOMENT_TYPES } from '../train/moments.js';
 import { parameterGroupSchema } from './parameter-groups.js';
@@ -70,6 +71,9 @@ const trainFields = {
   momentType: z
     .enum(MOMENT_TYPES)
     .describe("8bit: AdamW's moments of matrices in blocks of 256 that share a maximum, 2 bytes a parameter, not 8"),
+  gradientStorage: z
+    .enum(GRADIENT_STORAGES)
+    .describe('f16: gradients of matrices in halves, added up in them over micro-batches; with precision f16'),
   weightType: z
     .enum(WEIGHT_TYPES)
     .describe('bf16: matrices in 2 bytes a parameter, not 4, each update rounded by chance; with momentType 8bit'),
@@ -79,9 +83,7 @@ const trainFields = {
   memory: z
     .string()
     .regex(/^\d+(\.\d+)?\s?(MB|GB|MiB|GiB)$/, { error: 'it is no size such as 24GB, 16GiB or 500MB' })
-    .describe(
-      'what a run may take of the device, as in 24GB: microBatch, checkpointing, momentType and offload follow it',
-    ),
+    .describe('what a run may take of the device, as in 24GB: the micro-batch, and what is kept how, follow it'),
   checkpointing: z
     .union([z.enum(CHECKPOINTING), z.number().int().min(2)], {
       error: `it must be ${CHECKPOINTING.join(', ')} or a whole number of layers, at least 2`,
@@ -191,6 +193,7 @@ export const defaults = {
   checkpointing: 'none',
   precision: 'f32',
   momentType: 'f32',
+  gradientStorage: 'f32',
   weightType: 'f32',
   offload: 'none',
   schedule: 'cosine',

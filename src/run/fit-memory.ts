@@ -17,7 +17,8 @@ function bytesOfSize(size: string): number {
  * Resolves a run so that it fits `config.memory`. Of these the first that fits is taken, each with the largest
  * micro-batch that does: the run as it is configured; with each fourth layer recomputed, each second, each, which takes
  * up to a third more time; with moments in 8 bits, which change the numbers a little; with these and layers recomputed;
- * with these moments in host memory, which takes time at each step. A `microBatch` that is given stays.
+ * with gradients in f16 too, where the precision is; with these moments in host memory, which takes time at each step.
+ * A `microBatch` that is given stays.
  * @throws UserError as `resolve`, or when nothing fits, with the least that the run takes.
  */
 export function fitMemory(
@@ -44,7 +45,7 @@ export function fitMemory(
 
 /** What is changed in a configuration, from the cheapest on. */
 function changesOf(
-  { checkpointing, momentType, offload, lora }: RunConfig,
+  { checkpointing, precision, momentType, gradientStorage, offload, lora }: RunConfig,
   layers: number,
 ): readonly Partial<RunConfig>[] {
   const choices: readonly Checkpointing[] = [...[4, 2].filter(every => every <= layers), 'layer'];
@@ -52,8 +53,11 @@ function changesOf(
   const recompute: readonly Partial<RunConfig>[] = [{}, ...more];
   const coded = recompute.map(change => ({ ...change, momentType: '8bit' as const }));
   const all = momentType === '8bit' ? recompute : [...recompute, ...coded];
-  if (offload === 'moments' || lora) return all;
-  return [...all, ...coded.map(change => ({ ...change, offload: 'moments' as const }))];
+  const isHalvable = precision === 'f16' && gradientStorage === 'f32';
+  const halved = isHalvable ? coded.map(change => ({ ...change, gradientStorage: 'f16' as const })) : [];
+  if (offload === 'moments' || lora) return [...all, ...halved];
+  const last = isHalvable ? halved : coded;
+  return [...all, ...halved, ...last.map(change => ({ ...change, offload: 'moments' as const }))];
 }
 
 /** The micro-batches that divide a run's batch, from the one that it would have down; alone the one that is given. */
@@ -68,6 +72,7 @@ function microBatchesOf(config: RunConfig, { microBatch, batchTokens, contextLen
 export const memoryNotes = ({ memory }: RunConfig, run: ResolvedRun): string[] =>
   memory === undefined ? [] : [`for memory ${memory}: ${showChoices(run)}`];
 
-const showChoices = ({ microBatch, checkpointing, momentType, offload }: ResolvedRun): string =>
+const showChoices = ({ microBatch, checkpointing, momentType, gradientStorage, offload }: ResolvedRun): string =>
   `microBatch ${microBatch}, checkpointing ${checkpointing}, momentType ${momentType}` +
+  (gradientStorage === 'f32' ? '' : `, gradientStorage ${gradientStorage}`) +
   (offload === 'none' ? '' : `, offload ${offload}`);

@@ -97,6 +97,7 @@ export function resolveRun(config: RunConfig, { data, maxBindingBytes, from }: R
     checkpointing: config.checkpointing,
     precision: config.precision,
     momentType: config.momentType,
+    gradientStorage: gradientStorageOf(config),
     weightType: lora ? 'f32' : weightTypeOf(config),
     offload: config.offload,
     schedule: scheduleOf(config, model, from?.origin),
@@ -139,6 +140,15 @@ function weightTypeOf({ weightType, momentType, emaDecay, parallel }: RunConfig)
   ];
   if (faults.length === 0) return weightType;
   throw new UserError(`weightType ${weightType} does not go with ${faults.join(' and ')}`);
+}
+
+/** Returns what gradients are kept in. @throws UserError for f16 where losses are not scaled. */
+function gradientStorageOf({ gradientStorage, precision }: RunConfig): RunConfig['gradientStorage'] {
+  if (gradientStorage === 'f32' || precision === 'f16') return gradientStorage;
+  throw new UserError(
+    `gradientStorage ${gradientStorage} does not go with precision ${precision}, whose losses are not scaled, so that ` +
+      'small gradients would be 0: use precision f16',
+  );
 }
 
 /** Returns the decay of the average. @throws UserError with diloco, whose ranks each have weights of their own. */

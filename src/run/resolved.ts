@@ -7,6 +7,7 @@ import { CHECKPOINTING } from '../model/llama.js';
 import { PRECISIONS, WEIGHT_TYPES } from '../model/tensors.js';
 import { ANNEAL_SHAPES, COOLDOWN_SHAPES, SCHEDULES } from '../optim/schedule.js';
 import { WIRE_TYPES } from '../parallel/all-reduce.js';
+import { GRADIENT_STORAGES } from '../train/gradient-tensors.js';
 import { OFFLOADS } from '../train/host-moments.js';
 import { MOMENT_TYPES } from '../train/moments.js';
 import { choicesSchema } from '../tune/choices.js';
@@ -57,6 +58,7 @@ export const resolvedSchema = z.object({
   checkpointing: z.union([z.enum(CHECKPOINTING), count]).default('none'),
   precision: z.enum(PRECISIONS).default('f32'),
   momentType: z.enum(MOMENT_TYPES).default('f32'),
+  gradientStorage: z.enum(GRADIENT_STORAGES).default('f32'),
   weightType: z.enum(WEIGHT_TYPES).default('f32'),
   offload: z.enum(OFFLOADS).default('none'),
   schedule: z.object({

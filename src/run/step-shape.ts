@@ -19,6 +19,7 @@ export const trainerSettings = (run: ResolvedRun, ranks = 1): TrainerSettings =>
   sharers: run.parallel === 'data' ? ranks : 1,
   optimizer: { ...run.optimizer, mostSkipped: run.maxSkippedSteps, spike: run.spikeFactor },
   momentType: run.momentType,
+  gradientStorage: run.gradientStorage,
   offload: run.offload,
   checkpointing: run.checkpointing,
   frozenSteps: run.freezeBodySteps,
@@ -57,9 +58,9 @@ export function stepShape(
   const { contextLength: T, batchTokens, microBatch: B } = batchOf(fields, model, maxBindingBytes(adapter));
   const { beta1, beta2, eps, weightDecay, clip } = defaults;
   const optimizer = { beta1, beta2, eps, weightDecay, clip };
-  const { momentType, checkpointing, emaDecay } = fields;
+  const { momentType, gradientStorage, checkpointing, emaDecay } = fields;
   const step = { B, T, microBatches: batchTokens / (B * T), documentEnd: documentEndOf(fields) };
-  const settings = { ...step, optimizer, momentType, checkpointing, emaDecay };
+  const settings = { ...step, optimizer, momentType, gradientStorage, checkpointing, emaDecay };
   return { model, settings, weightType: fields.weightType };
 }
 

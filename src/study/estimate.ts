@@ -109,11 +109,15 @@ const sizeKey = ({
   microBatch,
   precision,
   momentType,
+  gradientStorage,
   offload,
   weightType,
   checkpointing,
 }: ResolvedRun): string =>
-  JSON.stringify([model, contextLength, microBatch, precision, momentType, offload, weightType, checkpointing]);
+  JSON.stringify([
+    ...[model, contextLength, microBatch, precision, momentType, gradientStorage],
+    ...[offload, weightType, checkpointing],
+  ]);
 
 async function measureSpeeds(runs: readonly ResolvedRun[], adapterName?: string) {
   const speeds = new Map<string, Speed>();

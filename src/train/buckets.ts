@@ -2,11 +2,12 @@
 import type { Plan } from '../autograd/plan.js';
 import { rangeOf, type Tensor } from '../autograd/tensor.js';
 import type { BufferRange } from '../gpu/buffer.js';
+import type { Operand } from '../kernels/call.js';
 
 export interface Bucket {
   /** The number of the plan's commands after which the values are final. */
   readonly after: number;
-  readonly ranges: readonly BufferRange[];
+  readonly ranges: readonly Operand[];
 }
 
 /** The size that a bucket grows to, in bytes: as in PyTorch's DistributedDataParallel (Li et al., 2020). */
@@ -21,7 +22,7 @@ export function bucketsOf(plan: Plan, tensors: readonly Tensor[], bucketBytes = 
     .filter(({ last }) => last >= 0)
     .sort((a, b) => a.last - b.last);
   const buckets: Bucket[] = [];
-  let ranges: BufferRange[] = [];
+  let ranges: Operand[] = [];
   ready.forEach(({ range, last }, i) => {
     ranges.push(range);
     const bytes = ranges.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
@@ -43,9 +44,9 @@ function lastUpdate({ nodes }: Plan, tensor: Tensor): number {
 const endOf = ({ offsetBytes, sizeBytes }: BufferRange): number => offsetBytes + sizeBytes;
 const overlap = (a: BufferRange, b: BufferRange): boolean => a.offsetBytes < endOf(b) && b.offsetBytes < endOf(a);
 
-/** Joins ranges of one buffer that follow each other. */
-function joined(ranges: readonly BufferRange[]): BufferRange[] {
-  const joint: BufferRange[] = [];
+/** Joins ranges of one buffer, and so of one type, that follow each other. */
+function joined(ranges: readonly Operand[]): Operand[] {
+  const joint: Operand[] = [];
   for (const range of [...ranges].sort((a, b) => a.offsetBytes - b.offsetBytes)) {
     const at = joint.findIndex(
       before => before.buffer === range.buffer && range.offsetBytes - endOf(before) < GAP_BYTES,

@@ -2,8 +2,10 @@
  * Steps that several trainers share, each with a part of the batch: data parallelism. Gradients and loss are summed
  * over all, in buckets that travel while the backward pass goes on; then each trainer makes the same update.
  */
-import type { BufferRange } from '../gpu/buffer.js';
 import type { Command } from '../gpu/program.js';
+import { roundToHalves, widenHalves } from '../half.js';
+import type { Operand } from '../kernels/call.js';
+import { BYTES, type ElementType } from '../kernels/element-type.js';
 import type { WireType } from '../parallel/all-reduce.js';
 import type { Ranks, Summed } from '../parallel/ranks.js';
 import { bucketsOf } from './buckets.js';
@@ -31,7 +33,7 @@ export class SharedStep {
   readonly #ranks: Pick<Ranks, 'sum'>;
   readonly #wire: WireType;
   /** The passes cut into parts, with what is final after each. */
-  readonly #parts: readonly { readonly commands: readonly Command[]; readonly ranges: readonly BufferRange[] }[];
+  readonly #parts: readonly { readonly commands: readonly Command[]; readonly ranges: readonly Operand[] }[];
 
   /** `trainer` is made for as many `sharers` as there are ranks. */
   constructor(trainer: Trainer, ranks: Pick<Ranks, 'sum'>, { wire, bucketBytes }: SharedStepOptions) {
@@ -69,8 +71,8 @@ export class SharedStep {
       return device.copyOutAll(ranges);
     });
     const sums: Promise<Summed>[] = [];
-    for (const read of reads) {
-      const sum = this.#ranks.sum(await read(), this.#wire);
+    for (const [i, read] of reads.entries()) {
+      const sum = this.#ranks.sum(floatsOfRanges(await read(), this.#parts[i]!.ranges), this.#wire);
       sum.catch(() => {}); // it is awaited below, unless a read fails first
       sums.push(sum);
     }
@@ -80,14 +82,42 @@ export class SharedStep {
       const summed = await sums[i]!;
       sentBytes += summed.sentBytes;
       ms += summed.ms;
-      let at = 0;
-      for (const { buffer, offsetBytes, sizeBytes } of ranges) {
-        device.write(buffer, new Float32Array(summed.values, at, sizeBytes / 4), offsetBytes);
-        at += sizeBytes;
+      let first = 0;
+      for (const { buffer, offsetBytes, sizeBytes, type } of ranges) {
+        const count = sizeBytes / BYTES[type];
+        device.write(buffer, wordsOfSums(new Float32Array(summed.values, 4 * first, count), type), offsetBytes);
+        first += count;
       }
     }
     const exposedMs = performance.now() - computed;
     await trainer.finish();
     return { sentBytes, ms, exposedMs };
   }
+}
+
+/** The values of ranges whose bytes come one after another, in f32, in which they are summed. */
+function floatsOfRanges(bytes: ArrayBuffer, ranges: readonly Operand[]): ArrayBuffer {
+  if (ranges.every(({ type }) => type === 'f32')) return bytes;
+  const counts = ranges.map(({ sizeBytes, type }) => sizeBytes / BYTES[type]);
+  const values = new Float32Array(counts.reduce((sum, count) => sum + count, 0));
+  let [at, first] = [0, 0];
+  for (const [i, { sizeBytes, type }] of ranges.entries()) {
+    const own = values.subarray(first, first + counts[i]!);
+    if (type === 'f16') widenHalves(new Uint16Array(bytes, at, counts[i]!), own);
+    else own.set(new Float32Array(bytes, at, counts[i]!));
+    at += sizeBytes;
+    first += counts[i]!;
+  }
+  return values.buffer;
+}
+
+/** Sums as a range of the type holds them; in f16 what is too large becomes infinite, and the step is skipped. */
+function wordsOfSums(
+  sums: Float32Array<ArrayBuffer>,
+  type: ElementType,
+): Float32Array<ArrayBuffer> | Uint32Array<ArrayBuffer> {
+  if (type === 'f32') return sums;
+  const words = new Uint32Array(sums.length / 2);
+  roundToHalves(sums, new Uint16Array(words.buffer));
+  return words;
 }

@@ -8,6 +8,7 @@ import { UserError } from '../errors.js';
 import type { DeviceBuffer } from '../gpu/buffer.js';
 import type { Memory } from '../gpu/memory.js';
 import type { Command } from '../gpu/program.js';
+import { BYTES } from '../kernels/element-type.js';
 import { SCHEDULE_STRIDE_BYTES } from '../kernels/gradient-norm.js';
 import type { MomentsOf } from '../kernels/tensor-health.js';
 import { BatchInputs, type BatchOptions, checkSizes } from '../model/batch.js';
@@ -22,6 +23,7 @@ import {
   traceUpdate,
 } from '../optim/adamw.js';
 import { type AveragedWeights, traceAverage, traceSwap } from '../optim/average.js';
+import { type GradientStorage, GradientTensors } from './gradient-tensors.js';
 import type { MomentStretch, Offload } from './host-moments.js';
 import { isCoded, MomentTensors, type MomentType } from './moments.js';
 import { type ParameterRule, type Treatment, treatmentsOf } from './parameter-rules.js';
@@ -39,6 +41,8 @@ export interface TrainerSettings extends BatchShape, Pick<BatchOptions, 'documen
    * @internal
    */
   readonly slotBytes?: number | undefined;
+  /** What gradients of matrices are kept in; f32 by default. f16 is for a model in f16, whose losses are scaled. */
+  readonly gradientStorage?: GradientStorage | undefined;
   /** What the backward pass recomputes instead of keeping; 'none' by default. The gradients are the same bits. */
   readonly checkpointing?: Checkpointing | undefined;
   /** The number of first steps in which only the embedding and an untied head change; 0 by default. */
@@ -88,10 +92,16 @@ function checkWeightType({ stored, lora }: ModelTensors, { momentType, emaDecay 
   }
 }
 
+/** Checks that gradients can be kept in f16. @throws UserError when losses are not scaled: most would be 0. */
+function checkGradients({ precision }: ModelTensors, { gradientStorage }: TrainerSettings): void {
+  if (gradientStorage !== 'f16' || precision === 'f16') return;
+  throw new UserError('gradientStorage f16 goes with precision f16, whose loss scaling keeps small gradients from 0');
+}
+
 export class TracedStep {
   /** The parameters that are trained, by group. */
   readonly parameters: ReadonlyMap<string, TrainedGroup>;
-  readonly gradients: Arena;
+  readonly gradients: GradientTensors;
   /** The running average of the weights, and the rate [1] at which it follows them, where there is one. */
   readonly average: Arena | undefined;
   readonly averageRate: Tensor | undefined;
@@ -127,6 +137,7 @@ export class TracedStep {
   constructor(memory: Memory, model: ModelTensors, settings: TrainerSettings) {
     checkSizes({ microBatches: settings.microBatches });
     checkWeightType(model, settings);
+    checkGradients(model, settings);
     const make = (name: string, sizeBytes: number) => {
       const buffer = memory.createBuffer(name, sizeBytes);
       this.#owned.push(buffer);
@@ -147,10 +158,9 @@ export class TracedStep {
           schedule: persistent(`schedule ${i}`, [4], schedules!.buffer!, 'f32', i * SCHEDULE_STRIDE_BYTES),
         }));
       const items = [...model.stored.items, ...model.weights.items].filter(isTrained);
-      this.gradients = new Arena(memory, 'gradient', items);
-      this.#owned.push(...this.gradients.buffers);
       const groups = new Map(model.groups.map(group => [group.name, group]));
       const inOrder = items.map(({ name }) => groups.get(name)!);
+      this.gradients = new GradientTensors(memory, inOrder, settings.gradientStorage ?? 'f32');
       this.moments = new MomentTensors(memory, inOrder, {
         type: settings.momentType ?? 'f32',
         offload: settings.offload ?? 'none',
@@ -212,6 +222,7 @@ export class TracedStep {
       treatmentOf(a) !== undefined &&
       treatmentOf(a)!.kept + (treatmentOf(b)?.kept ?? 0) === 0 &&
       isDeepStrictEqual(treatmentOf(a), treatmentOf(b)) &&
+      halves.has(a) === halves.has(b) && // matrices and norms are treated alike where nothing decays
       this.gradients.areTogether(a, b) && // where matrices are in bf16, gradients begin elsewhere than the norms do
       this.moments.areNeighbours(a, b);
     const stretchesOf = (arena: Arena) =>
@@ -224,7 +235,10 @@ export class TracedStep {
     const offloaded = found.filter(isOffloaded);
     const ofName = new Map(groups.map(group => [group.name, group]));
     const stretches = offloaded.map(({ names, span }): MomentStretch => {
-      const startOf = (name: string) => this.gradients.tensor(name).offsetBytes! / 4;
+      const startOf = (name: string) => {
+        const { dtype, offsetBytes } = this.gradients.tensor(name);
+        return offsetBytes! / BYTES[dtype];
+      };
       return {
         starts: new Map(names.map(name => [name, startOf(name) - startOf(names[0]!)])),
         count: sizeOf(span.shape),
@@ -283,6 +297,7 @@ export class TracedStep {
   destroy(): void {
     this.#norms?.destroy();
     this.inputs?.destroy();
+    this.gradients?.destroy();
     this.moments?.destroy();
     for (const buffer of this.#owned) buffer.destroy();
   }

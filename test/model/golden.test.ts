@@ -234,10 +234,17 @@ describe('the bound on weights after AdamW steps', () => {
     ['decay of norms', inAdamw('rate * params.decay', 'rate * 0.1f'), 1],
     [
       'decay inside the gradient',
-      inAdamw('gradient[i] * health.scale', 'gradient[i] * health.scale + params.decay * parameter[i]'),
+      inAdamw(
+        'bitcast<VALUE>(gradient_bits(i)) * health.scale',
+        'bitcast<VALUE>(gradient_bits(i)) * health.scale + params.decay * parameter[i]',
+      ),
       1,
     ],
-    ['the clip factor left out', inAdamw('gradient[i] * health.scale', 'gradient[i]'), 1],
+    [
+      'the clip factor left out',
+      inAdamw('bitcast<VALUE>(gradient_bits(i)) * health.scale', 'bitcast<VALUE>(gradient_bits(i))'),
+      1,
+    ],
     ['β1 m kept whole', inAdamw('params.beta1 * m[i]', 'm[i]'), 2],
   ] as const)('tells a wrong step by its weights: %s', async (_, bug, step) => {
     expect(await firstWrong(bug, constant)).toBe(step);

@@ -102,7 +102,10 @@ export function* embeddingCases(scope: Scope): Generator<Case> {
     yield* [embeddingForwardCase(given), embeddingBackwardCase(given)];
   }
   for (const sizes of embeddingSizes) {
-    if (hasHalves(scope.adapter) && !scope.quick) yield embeddingForwardCase({ ...sizes, type: 'f16' });
+    if (hasHalves(scope.adapter)) {
+      if (!scope.quick) yield embeddingForwardCase({ ...sizes, type: 'f16' });
+      yield embeddingBackwardCase({ ...sizes, type: 'f16' });
+    }
     yield embeddingForwardCase({ ...sizes, type: 'bf16' });
   }
 }

@@ -38,8 +38,10 @@ export function* elementCases(scope: Scope): Generator<Case> {
 }
 
 export function* gradientNormCases(): Generator<Case> {
-  for (const given of ELEMENTS) yield gradientNormPartialCase(given);
-  for (const kept of [600, 333, 20_000]) yield gradientNormPartialCase({ count: 40_000, kept });
+  for (const type of ['f32', 'f16'] as const) {
+    for (const given of ELEMENTS) yield gradientNormPartialCase({ ...given, type });
+    for (const kept of [600, 333, 20_000]) yield gradientNormPartialCase({ count: 40_000, kept, type });
+  }
   for (const step of [0, 1]) yield gradientNormPartialCase({ count: 1000, step });
   for (const parts of [1, 3, 129, 1000]) {
     for (const clip of [0, 1]) for (const isScaled of [false, true]) yield gradientNormCase({ parts, clip, isScaled });
@@ -69,6 +71,7 @@ export function* adamwCases({ adapter }: Scope): Generator<Case> {
     yield adamwCase({ count: 1000, isHalf, staged: true });
     for (const settings of GROUPS) yield adamwCase({ count: 1000, isHalf, settings });
   }
+  for (const given of ELEMENTS) yield adamwCase({ ...given, gradientType: 'f16' });
 }
 
 export function* weightAverageCases(): Generator<Case> {
@@ -87,13 +90,16 @@ export function* adamw8bitCases({ adapter }: Scope): Generator<Case> {
       for (const settings of GROUPS) yield adamw8bitCase({ count: 1000, isHalf, isBfloat, settings });
     }
   }
+  for (const given of ELEMENTS) yield adamw8bitCase({ ...given, gradientType: 'f16' });
 }
 
 export function* healthCases(): Generator<Case> {
-  for (const type of ['f32', 'bf16'] as const) {
+  for (const type of ['f32', 'bf16', 'f16'] as const) {
     for (const { count } of elementCounts) yield tensorHealthCase({ count, type });
   }
-  for (const inputClass of INPUT_CLASSES.slice(1)) yield tensorHealthCase({ count: 1000, inputClass });
+  for (const inputClass of INPUT_CLASSES.slice(1)) {
+    for (const type of ['f32', 'f16'] as const) yield tensorHealthCase({ count: 1000, type, inputClass });
+  }
   for (const { count } of elementCounts) {
     for (const isCoded of [false, true]) yield updateHealthCase({ count, isCoded });
   }

@@ -97,6 +97,7 @@ const RESOLVED: ResolvedRun = {
   checkpointing: 'none',
   precision: 'f32',
   momentType: 'f32',
+  gradientStorage: 'f32',
   offload: 'none',
   weightType: 'f32',
   schedule: {
