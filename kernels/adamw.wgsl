@@ -3,8 +3,8 @@
 //   p ← p (1 - lr*decay) - lr * (m * correction1) / (sqrt(v * correction2) + eps)
 // correction1 = 1/(1-β1^t), correction2 = 1/(1-β2^t), t counting the updates made (in f32: the steps). Does nothing
 // once there was a bad step (health.bad_step ≠ 0), so that the weights stay those of the last good one, nor in a step
-// that is skipped (health.skipped ≠ 0). All in f32, from a gradient in f32 or f16 (lib/gradient.wgsl); HALF: a copy of p
-// in f16 is written too. A thread takes EACH vectors of VECTOR elements (N and kept are multiples of VECTOR).
+// that is skipped (health.skipped ≠ 0). All in f32, from a gradient in f32 or f16 (lib/gradient.wgsl); HALF: a copy of
+// p in f16 is written too. A thread takes EACH vectors of VECTOR elements (N and kept are multiples of VECTOR).
 // STAGED: the parameter is frozen at first, and has a schedule of its own, whose step counts its own updates and is 0
 // as long as nothing is to change; the corrections are those of that count.
 // rate: a factor of the learning rate, for this tensor. kept: its first elements, which nothing moves.

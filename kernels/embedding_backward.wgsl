@@ -1,4 +1,5 @@
-// dtable[v, c] += sum over the rows r with ids[r] = v of dy[r, c];  dy [R, C] f32, dtable [V, C] f32 or f16 (TABLE_VALUE).
+// dtable[v, c] += sum over the rows r with ids[r] = v of dy[r, c];  dy [R, C], dtable [V, C].
+// dtable is f32 or f16 (TABLE_VALUE), all else f32; sums in f32, what is there among them, are rounded once.
 // Deterministic without atomics: the host sorts the rows by id (stable). order [R] lists them; group s is
 // order[starts[s]] … order[starts[s+1]-1], all of one id; starts [R+1] ends in empty groups. Whoever takes group s
 // owns a row of the table, and adds in order; a workgroup takes ROWS groups. The table may be a window, entries

@@ -3,8 +3,8 @@
 // kept: the first elements (in vectors), which are not counted.
 // STAGED: the parameter is frozen at first, and its gradient is not counted as long as its schedule's step is 0.
 // partial is kept as bits: where an element is NaN or infinite (all ones in the exponent) the bits of +infinity are
-// stored, since WGSL lets a compiler assume that floats are finite. Of a gradient in f16 (lib/gradient.wgsl) the largest
-// finite value, 65504, is bad too: what overflows may be rounded to it. Sums in f32, in a fixed order.
+// stored, since WGSL lets a compiler assume that floats are finite. Of a gradient in f16 (lib/gradient.wgsl) the
+// largest finite value, 65504, is bad too: what overflows may be rounded to it. Sums in f32, in a fixed order.
 struct Params { count: u32, first: u32, kept: u32 }
 
 #if ${STAGED}

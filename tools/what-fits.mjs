@@ -1,7 +1,10 @@
 /**
  * The tables of docs/models.md: which public models train at which context in how much memory, by a dry run of a step.
  *
- *   node tools/what-fits.mjs [f32 | bf16 | lora]      what matrices are kept in (f32); lora: rank 16 of all projections
+ *   node tools/what-fits.mjs [f32 | two-bytes | offload | lora]
+ *
+ * f32 (the default): weights and gradients in f32. two-bytes: weights in bf16, gradients in f16. offload: with these,
+ * moments in host memory. lora: rank 16 of all projections.
  *
  * With precision f16, moments in 8 bits, checkpointing of layers and one sequence at a time. The adapter is a GPU as
  * Dawn describes an NVIDIA of 2021; others differ in the last percent. A GB is 10^9 bytes.
@@ -27,6 +30,8 @@ const MODELS = {
   'Qwen3-4B': [[2560, 9728, 36, 32, 8, 128, 151_936, 32_768], { qkNorm: true }],
   'Mistral-7B-v0.3': [[4096, 14_336, 32, 32, 8, 128, 32_768, 32_768], { tieWordEmbeddings: false }],
 };
+const KEPT = /** @type {const} */ (['f32', 'two-bytes', 'offload', 'lora']);
+/** @typedef {(typeof KEPT)[number]} Kept */
 const GIGABYTES = [8, 12, 16, 24, 48, 80];
 const CONTEXTS = [512, 1024, 2048, 4096, 8192, 16_384, 32_768];
 const optimizer = { beta1: 0.9, beta2: 0.95, eps: 1e-8, weightDecay: 0.1, clip: 1 };
@@ -67,16 +72,21 @@ function configOf([sizes, others]) {
 /**
  * The bytes of training at each context that the model has positions for, up to the most that any memory has.
  * @param {import('../dist/src/model/config.js').ModelConfig} model
- * @param {'f32' | 'bf16' | 'lora'} kept
+ * @param {Kept} kept
  */
 function peaksOf(model, kept) {
   const peaks = [];
   const lora = { rank: 16, alpha: 32, targets: [...PROJECTIONS] };
   /** @type {Partial<import('../dist/src/train/dry-step.js').StepShape>} */
-  const weights = kept === 'lora' ? { lora, matrixType: 'f16' } : { weightType: kept };
+  const weights = kept === 'lora' ? { lora, matrixType: 'f16' } : { weightType: kept === 'f32' ? 'f32' : 'bf16' };
+  /** @type {Partial<import('../dist/src/train/traced-step.js').TrainerSettings>} */
+  const others = {
+    gradientStorage: kept === 'two-bytes' || kept === 'offload' ? 'f16' : 'f32',
+    offload: kept === 'offload' ? 'moments' : 'none',
+  };
   for (const T of CONTEXTS.filter(T => T <= model.maxPositionEmbeddings)) {
     /** @type {import('../dist/src/train/traced-step.js').TrainerSettings} */
-    const settings = { B: 1, T, microBatches: 2, optimizer, checkpointing: 'layer', momentType: '8bit' };
+    const settings = { B: 1, T, microBatches: 2, optimizer, checkpointing: 'layer', momentType: '8bit', ...others };
     const { peak, refusals } = stepMemory(adapter, { model, settings, precision: 'f16', ...weights });
     if (refusals.length > 0 || peak > 1e9 * Math.max(...GIGABYTES)) break;
     peaks.push([T, peak]);
@@ -84,9 +94,10 @@ function peaksOf(model, kept) {
   return peaks;
 }
 
-const kept = process.argv[2] ?? 'f32';
-if (kept !== 'f32' && kept !== 'bf16' && kept !== 'lora') {
-  console.error(`no weights in '${kept}'; usage: node tools/what-fits.mjs [f32 | bf16 | lora]`);
+const given = process.argv[2] ?? 'f32';
+const kept = KEPT.find(one => one === given);
+if (!kept) {
+  console.error(`no way to keep a model is '${given}'; usage: node tools/what-fits.mjs [${KEPT.join(' | ')}]`);
   process.exit(2);
 }
 const row = cells => `| ${cells.join(' | ')} |`;

@@ -29,7 +29,12 @@ export function gradientNormPartialCase(given: GradientNormPartialCase): Case {
   const most = Math.min(Math.sqrt(FORMATS.f32.largest / elements), FORMATS[type].largest) / 2;
   return kernelCase({
     kernel: 'gradient_norm_partial',
-    shape: `${type === 'f32' ? '' : `${type}, `}${count}${kept ? `, ${kept} kept` : ''}${step === undefined ? '' : `, at its step ${step}`}`,
+    shape: [
+      ...(type === 'f32' ? [] : [type]),
+      count,
+      ...(kept ? [`${kept} kept`] : []),
+      ...(step === undefined ? [] : [`at its step ${step}`]),
+    ].join(', '),
     inputClass,
     inputs: {
       gradient: drawn(inputClass, `gradient ${count} ${inputClass}`, count, { type, most }),

@@ -118,7 +118,8 @@ function recipeTable({ step, learningRate }: TrainingState, run: ResolvedRun): s
     ['learning rate', `${schedule.schedule}, peak ${schedule.learningRate}, at the end ${lastRate}`],
     [
       'AdamW',
-      `β1 ${beta1}, β2 ${beta2}, eps ${eps}, decay ${weightDecay}, clip ${clip}, moments in ${run.momentType}, gradients in ${run.gradientStorage}`,
+      `β1 ${beta1}, β2 ${beta2}, eps ${eps}, decay ${weightDecay}, clip ${clip}, moments in ${run.momentType}, ` +
+        `gradients in ${run.gradientStorage}`,
     ],
     ...(run.parameterGroups ?? []).map(({ match, ...rule }) => [
       `parameters ${match.map(pattern => `\`${pattern}\``).join(', ')}`,
