@@ -146,8 +146,8 @@ function weightTypeOf({ weightType, momentType, emaDecay, parallel }: RunConfig)
 function gradientStorageOf({ gradientStorage, precision }: RunConfig): RunConfig['gradientStorage'] {
   if (gradientStorage === 'f32' || precision === 'f16') return gradientStorage;
   throw new UserError(
-    `gradientStorage ${gradientStorage} does not go with precision ${precision}, whose losses are not scaled, so that ` +
-      'small gradients would be 0: use precision f16',
+    `gradientStorage ${gradientStorage} does not go with precision ${precision}, whose losses are not scaled, so ` +
+      'that small gradients would be 0: use precision f16',
   );
 }
 

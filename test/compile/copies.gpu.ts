@@ -18,6 +18,8 @@ testWithCompilers.concurrent.each(GPUS)('%s: no spills, and nothing much slower 
     { preset: '137M' },
     { preset: '137M', precision: 'f16' },
     { preset: '137M', momentType: '8bit', weightType: 'bf16' },
+    { preset: '137M', precision: 'f16', gradientStorage: 'f16' },
+    { preset: '137M', precision: 'f16', gradientStorage: 'f16', momentType: '8bit' },
   ] as const;
   const { kernels } = await compileKernels({ gpu, models, names: [...LITTLE, 'matmul'] });
   expect(kernels.filter(({ statistics }) => statistics?.spills === undefined)).toEqual([]);
