@@ -71,7 +71,7 @@ export async function train(
     const config = readConfig(options);
     if (dry) {
       if (ranks) throw new UserError('--dry-run is for one process: start it without the launcher');
-      const planned = await dryRun(config, { from });
+      const planned = await dryRun(config, { from, health });
       return showDryRun(spoken, planned, await measureRun(planned, config));
     }
     const tune = { cache: cacheFolder() };

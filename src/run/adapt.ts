@@ -6,7 +6,7 @@ import type { RunConfig } from './config.js';
 import type { RunSummary, TrainContext } from './context.js';
 import { dryRun } from './dry-run.js';
 
-export interface AdaptOptions extends Partial<Pick<TrainContext, 'device' | 'observer'>> {
+export interface AdaptOptions extends Partial<Pick<TrainContext, 'device' | 'observer' | 'health'>> {
   readonly from?: string | undefined;
   readonly adapt?: boolean | undefined;
 }
@@ -26,7 +26,7 @@ export async function adapting(
       return await start(given);
     } catch (error) {
       if (!(error instanceof OutOfMemoryError)) throw error;
-      const smaller = await smallerOf(given, options.from);
+      const smaller = await smallerOf(given, options);
       if (!smaller) throw new UserError(`${error.message}; use a smaller model, context length or precision f16`);
       const { change, words } = smaller;
       if (!options.adapt || options.device) throw new UserError(`${error.message}; ${words}; --adapt takes what fits`);
@@ -37,8 +37,8 @@ export async function adapting(
 }
 
 /** Finds what takes less memory and trains the same: smaller micro-batches, then checkpointing. */
-async function smallerOf(config: RunConfig, from: string | undefined) {
-  const { run, memory } = await dryRun(config, { from });
+async function smallerOf(config: RunConfig, { from, health }: AdaptOptions) {
+  const { run, memory } = await dryRun(config, { from, health });
   const sequences = run.batchTokens / run.contextLength;
   let microBatch = run.microBatch - 1;
   while (microBatch > 1 && sequences % microBatch !== 0) microBatch--;
@@ -47,7 +47,7 @@ async function smallerOf(config: RunConfig, from: string | undefined) {
   if (run.checkpointing !== 'layer')
     changes.push({ change: { checkpointing: 'layer' }, flag: '--checkpointing layer' });
   for (const { change, flag } of changes) {
-    const { memory: less } = await dryRun({ ...config, ...change }, { from });
+    const { memory: less } = await dryRun({ ...config, ...change }, { from, health });
     if (less.peak < memory.peak) {
       return { change, words: `${flag} takes ${mebibytes(less.peak)} in place of ${mebibytes(memory.peak)}` };
     }

@@ -12,6 +12,7 @@ import { checkOptimizerState } from './checkpoint.js';
 import type { RunConfig } from './config.js';
 import { notesOf } from './continuation.js';
 import { fitMemory, memoryNotes } from './fit-memory.js';
+import { checkWatched, type HealthOptions } from './health.js';
 import { loraNotes } from './lora.js';
 import { type RunMemory, runMemory } from './memory.js';
 import { parameterNotes, trainedGroups } from './parameter-groups.js';
@@ -47,14 +48,14 @@ const WEIGHT_BYTES = 4;
  */
 export async function dryRun(
   config: RunConfig,
-  { from }: { readonly from?: string | undefined } = {},
+  { from, health }: { readonly from?: string | undefined; readonly health?: HealthOptions | undefined } = {},
 ): Promise<DryRun> {
   const checkpoint = from === undefined ? undefined : findModelFolder(from);
   const data = openData(config.sources, config.heldOut);
   try {
     const { chosen: adapter } = (await chooseAdapter(config.adapter)).choice;
     const checked = checkpoint ? checkModelFolder(checkpoint) : [];
-    const run = resolve(config, checkpoint, data, adapter);
+    const run = resolve(config, checkpoint, data, adapter, health);
     const tokenizerBytes = Buffer.byteLength(data.tokenizerJson);
     const moments = trainedGroups(run).reduce((sum, group) => sum + bytesOfMoments(group, run.momentType), 0);
     const averageBytes = run.emaDecay === undefined ? 0 : WEIGHT_BYTES * run.parameters.total + tokenizerBytes;
@@ -89,13 +90,16 @@ export function resolve(
   checkpoint: string | undefined,
   data: Data,
   adapter: AdapterDescription,
+  health: HealthOptions | undefined,
 ): ResolvedRun {
   if (checkpoint) data.sources[0]!.tokens.checkTokenizerOf(checkpoint); // the sources' own are all one
   const stored = checkpoint && config.lora ? matrixTypeIn(checkpoint, adapter) : undefined;
   const from = checkpoint && { model: readModelConfig(checkpoint), origin: originOf(checkpoint), stored };
   const context = { data, maxBindingBytes: maxBindingBytes(adapter), ...(from && { from }) };
   const resolved = (given: RunConfig) => resolveRun(given, context);
-  const run = config.memory === undefined ? resolved(config) : fitMemory(config, resolved, adapter);
+  const run =
+    config.memory === undefined ? resolved(config) : fitMemory(config, resolved, adapter, health !== undefined);
+  checkWatched(run, health);
   if (run.optimizerState === 'keep') checkOptimizerState(checkpoint!, trainedGroups(run));
   return run;
 }

@@ -17,20 +17,21 @@ function bytesOfSize(size: string): number {
  * Resolves a run so that it fits `config.memory`. Of these the first that fits is taken, each with the largest
  * micro-batch that does: the run as it is configured; with each fourth layer recomputed, each second, each, which takes
  * up to a third more time; with moments in 8 bits, which change the numbers a little; with these and layers recomputed;
- * with gradients in f16 too, where the precision is; with these moments in host memory, which takes time at each step.
- * A `microBatch` that is given stays.
+ * with gradients in f16 too, where the precision is; with moments in host memory, which takes time at each step, unless
+ * the run `isWatched` and so needs them on the device. A `microBatch` that is given stays.
  * @throws UserError as `resolve`, or when nothing fits, with the least that the run takes.
  */
 export function fitMemory(
   config: RunConfig,
   resolve: (config: RunConfig) => ResolvedRun,
   adapter: AdapterDescription,
+  isWatched: boolean,
 ): ResolvedRun {
   const most = bytesOfSize(config.memory!);
   const fits = (run: ResolvedRun) => runMemory(adapter, run).peak <= most;
   const configured = resolve(config);
   let least = configured;
-  for (const change of changesOf(config, configured.model.numHiddenLayers)) {
+  for (const change of changesOf(config, configured.model.numHiddenLayers, isWatched)) {
     const runs = microBatchesOf(config, configured).map(microBatch => resolve({ ...config, ...change, microBatch }));
     least = runs.at(-1)!;
     if (!fits(least)) continue;
@@ -39,7 +40,7 @@ export function fitMemory(
   const { peak } = runMemory(adapter, least);
   throw new UserError(
     `memory ${config.memory}: the run takes ${mebibytes(peak)} at least (${showChoices(least)}); use precision f16, ` +
-      'weightType bf16, a shorter contextLength, a smaller model, or more memory',
+      `weightType bf16, a shorter contextLength, a smaller model,${isWatched ? ' no --audit,' : ''} or more memory`,
   );
 }
 
@@ -47,6 +48,7 @@ export function fitMemory(
 function changesOf(
   { checkpointing, precision, momentType, gradientStorage, offload, lora }: RunConfig,
   layers: number,
+  isWatched: boolean,
 ): readonly Partial<RunConfig>[] {
   const choices: readonly Checkpointing[] = [...[4, 2].filter(every => every <= layers), 'layer'];
   const more = checkpointing === 'none' ? choices.map(every => ({ checkpointing: every })) : [];
@@ -55,7 +57,7 @@ function changesOf(
   const all = momentType === '8bit' ? recompute : [...recompute, ...coded];
   const isHalvable = precision === 'f16' && gradientStorage === 'f32';
   const halved = isHalvable ? coded.map(change => ({ ...change, gradientStorage: 'f16' as const })) : [];
-  if (offload === 'moments' || lora) return [...all, ...halved];
+  if (offload === 'moments' || lora || isWatched) return [...all, ...halved];
   const last = isHalvable ? halved : coded;
   return [...all, ...halved, ...last.map(change => ({ ...change, offload: 'moments' as const }))];
 }

@@ -1,5 +1,7 @@
 /** The health of a run: where it is written, and what is wrong with what gradients, weights and updates look like. */
+import { UserError } from '../errors.js';
 import type { HealthLine } from '../train/health-probe.js';
+import type { ResolvedRun } from './resolved.js';
 
 /** The file in the run's folder that has a HealthLine on each line. */
 export const HEALTH_FILE = 'health.jsonl';
@@ -26,6 +28,12 @@ export interface HealthOptions {
   /** The number of steps from one look to the next. */
   readonly every: number;
   readonly limits: HealthLimits;
+}
+
+/** Checks that a run can be watched. @throws UserError when its moments are not on the device. */
+export function checkWatched({ offload }: ResolvedRun, health: HealthOptions | undefined): void {
+  if (!health || offload === 'none') return;
+  throw new UserError('--audit sees moments on the device: leave it out, or start the run without offload moments');
 }
 
 export const HEALTH_LIMITS: HealthLimits = {

@@ -125,7 +125,9 @@ export async function train(context: TrainContext): Promise<RunSummary> {
         );
       }
       if (isSaved) {
-        await compareWeights(ranks, trainer.model);
+        const { model } = trainer;
+        // the base of adapters stays, so that once is enough; different ones would not show in the adapters
+        await compareWeights(ranks, model, step === 0 ? model.specs : model.saved);
         reporter.restartClock();
       }
       if (isLast || stopping) {

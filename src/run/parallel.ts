@@ -8,6 +8,7 @@ import { type AdapterDescription, listAdapters } from '../gpu/adapters.js';
 import type { Device } from '../gpu/device.js';
 import { sha256 } from '../hash.js';
 import { kernelsHash } from '../kernels/source.js';
+import type { ParameterSpec } from '../model/config.js';
 import type { Model } from '../model/model.js';
 import { RankError, type RankGroup } from '../parallel/ranks.js';
 import type { ResolvedRun } from './resolved.js';
@@ -16,11 +17,9 @@ import type { Data } from './run-data.js';
 /**
  * Returns a run as each of `sharers` trains it: with the largest micro-batch up to the run's own that divides its
  * share.
- * @throws UserError when a step's sequences cannot be shared evenly, or the run is for one process.
+ * @throws UserError when a step's sequences cannot be shared evenly.
  */
 export function sharedRun(run: ResolvedRun, sharers: number): ResolvedRun {
-  const alone = run.lora ? 'lora' : run.offload === 'moments' ? 'offload moments' : undefined;
-  if (alone && sharers > 1) throw new UserError(`${alone} is for one process: start it without the launcher`);
   const sequences = run.batchTokens / run.contextLength;
   return { ...run, microBatch: sharedMicroBatch(sequences, run.microBatch, sharers) };
 }
@@ -124,11 +123,15 @@ export async function agree(ranks: RankGroup, run: ResolvedRun, data: Data, { ad
   }
 }
 
-/** Checks that all ranks hold the same weights. @throws RankError naming one that does not. */
-export async function compareWeights(ranks: RankGroup, model: Model): Promise<void> {
+/** Checks that all ranks hold the same values of parameters. @throws RankError naming one that does not. */
+export async function compareWeights(
+  ranks: RankGroup,
+  model: Pick<Model, 'read'>,
+  parameters: readonly Pick<ParameterSpec, 'name'>[],
+): Promise<void> {
   if (ranks.size === 1) return;
   const sums: string[] = [];
-  for (const { name } of model.specs) {
+  for (const { name } of parameters) {
     const { buffer, byteOffset, byteLength } = await model.read(name);
     sums.push(sha256(new Uint8Array(buffer, byteOffset, byteLength)));
   }

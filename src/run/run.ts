@@ -34,7 +34,7 @@ import {
   removeRun,
   setAsideAfter,
 } from './folder.js';
-import { HEALTH_FILE, type HealthOptions } from './health.js';
+import { checkWatched, HEALTH_FILE, type HealthOptions } from './health.js';
 import { withClaim, withDevice } from './held.js';
 import { train } from './loop.js';
 import { MetricsFile } from './metrics.js';
@@ -129,7 +129,7 @@ async function startFresh(config: RunConfig, options: StartOptions): Promise<Run
   const { ranks = ALONE } = options;
   return withDevice(options, config.adapter, data, async device => {
     const checked = checkpoint ? [...checkModelFolder(checkpoint), ...notesOfMarks(checkpoint, data.marks)] : [];
-    const resolved = sharedRun(resolve(config, checkpoint, data, device.adapter), ranks.size);
+    const resolved = sharedRun(resolve(config, checkpoint, data, device.adapter, options.health), ranks.size);
     await agree(ranks, resolved, data, device);
     const { signal, observer, tune } = options;
     const verified = options.verify === false ? [] : await checkFiles(data, checkpoint);
@@ -203,6 +203,7 @@ function resumeSurviving(folder: string, { checkpoint, ...options }: ResumeOptio
 async function resumeClaimed(folder: string, options: ResumeOptions & WaitOptions): Promise<RunSummary> {
   const { checkpoint, ranks = ALONE } = options;
   const run = sharedRun(readRunConfig(folder), ranks.size);
+  checkWatched(run, options.health);
   if (ranks.isLead) mendCheckpoints(folder);
   await ranks.gather('mended');
   const latest = checkpoint === undefined ? listCheckpoints(folder).at(-1) : checkpointNamed(folder, checkpoint);
@@ -302,9 +303,6 @@ async function trainFrom(
 ): Promise<RunSummary> {
   let trainer: Trainer | undefined;
   try {
-    if (options.health && run.offload === 'moments') {
-      throw new UserError('--audit sees moments on the device: leave it out, or start the run without offload moments');
-    }
     const { ranks = ALONE } = options;
     const mixture = mixtureOf(run, data);
     trainer = await Trainer.create(model, trainerSettings(run, ranks.size));

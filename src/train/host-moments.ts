@@ -28,6 +28,8 @@ export interface MomentStretch {
   readonly starts: ReadonlyMap<string, number>;
   readonly count: number;
   readonly isCoded: boolean;
+  /** The number of first steps in which they are not updated. */
+  readonly frozenSteps: number;
 }
 
 /** A part of a stretch, from element `start` on, and the slot that it is updated in. */
@@ -35,6 +37,7 @@ export interface MomentPiece {
   readonly start: number;
   readonly count: number;
   readonly moments: MomentsOf<Tensor>;
+  readonly frozenSteps: number;
   readonly slot: DeviceBuffer;
   readonly layout: PieceLayout;
   /** Its moments, as they are laid out in the slot. */
@@ -89,7 +92,7 @@ export class HostMoments {
     this.hostBytes = sizes.reduce((sum, bytes) => sum + bytes, 0);
     let turn = 0;
     this.pieces = cut.map((parts, i) =>
-      parts.map(part => piece(part, all[i]!.isCoded, this.#slots[turn++ % this.#slots.length]!)),
+      parts.map(part => piece(part, all[i]!, this.#slots[turn++ % this.#slots.length]!)),
     );
   }
 
@@ -165,7 +168,7 @@ export class HostMoments {
 
 function piece(
   part: Pick<MomentPiece, 'start' | 'count' | 'layout'>,
-  isCoded: boolean,
+  { isCoded, frozenSteps }: MomentStretch,
   slot: DeviceBuffer,
 ): MomentPiece {
   const { count, layout } = part;
@@ -182,6 +185,7 @@ function piece(
   return {
     ...part,
     moments,
+    frozenSteps,
     slot,
     get bytes() {
       bytes ??= new Uint8Array(layout.sizeBytes);

@@ -35,22 +35,29 @@ export class MomentStream {
   }
 
   /**
-   * Submits what comes before the update, the update, and what comes after it. It returns when all is with the device.
+   * Submits what comes before the update of a step, the update, and what comes after it. It returns when all is with
+   * the device.
    * @throws Error when the step before is not yet.
    */
-  async submit(before: readonly Command[], after: readonly Command[]): Promise<void> {
+  async submit(step: number, before: readonly Command[], after: readonly Command[]): Promise<void> {
     this.check();
     this.#isSubmitting = true;
     try {
       this.#device.submit(before);
-      for (const part of this.#parts) await this.#submitPart(part);
-      this.#device.submit([...this.#rest, ...after]);
+      let commands: Command[] = [];
+      for (const part of this.#parts) {
+        commands.push(...part.commands);
+        if (step <= part.piece.frozenSteps) continue; // its kernels change nothing, whatever the slot holds
+        await this.#submitPart(part.piece, commands);
+        commands = [];
+      }
+      this.#device.submit([...commands, ...this.#rest, ...after]);
     } finally {
       this.#isSubmitting = false;
     }
   }
 
-  async #submitPart({ piece, commands }: { piece: MomentPiece; commands: readonly Command[] }): Promise<void> {
+  async #submitPart(piece: MomentPiece, commands: readonly Command[]): Promise<void> {
     const readback = this.#readbacks[this.#turn++ % this.#readbacks.length]!;
     await this.#back.get(piece);
     await this.#back.get(readback);

@@ -226,7 +226,7 @@ export class Trainer {
    */
   finish(before: readonly Command[] = []): Promise<void> | undefined {
     const report = this.#keepReport();
-    if (this.#stream) return this.#stream.submit(before, [report]);
+    if (this.#stream) return this.#stream.submit(this.step, before, [report]);
     this.model.device.submit([...before, ...this.plans[1]!.commands, report]);
     return undefined;
   }

@@ -243,6 +243,7 @@ export class TracedStep {
         starts: new Map(names.map(name => [name, startOf(name) - startOf(names[0]!)])),
         count: sizeOf(span.shape),
         isCoded: isCoded(ofName.get(names[0]!)!, this.moments.type),
+        frozenSteps: treatmentOf(names[0]!)!.frozenSteps,
       };
     });
     const host = stretches.length > 0 ? this.moments.offload(memory, stretches, slotBytes) : undefined;

@@ -3,12 +3,15 @@ import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { pathToFileURL } from 'node:url';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { stringify } from 'yaml';
 import { listCheckpoints } from '../../src/checkpoint/find.js';
+import { packageRoot } from '../../src/files.js';
 import { Random } from '../../src/random.js';
+import { readRunConfig } from '../../src/run/folder.js';
 import { runCommand } from '../support/command.js';
-import { after, isLong, killGroup, resultOf, seed, tokenizeLanguages } from './processes.js';
+import { after, isLong, killGroup, resultOf, seed, startCommand, tokenizeLanguages } from './processes.js';
 
 const root = mkdtempSync(join(tmpdir(), 'babelgrad-kills-'));
 beforeAll(() => tokenizeLanguages(root));
@@ -79,6 +82,27 @@ test.concurrent('a run that is killed again and again', async () => {
   expect(readdirSync(join(root, 'killed', 'checkpoints'))).toEqual(
     readdirSync(join(root, 'never-killed', 'checkpoints')),
   );
+});
+
+test.concurrent('a run with moments in host memory that is killed in the middle of updates', async () => {
+  const random = new Random(seed, 'kills in updates');
+  const wanted = isLong ? 50 : 6;
+  for (const name of ['offloaded', 'on-device']) writeRun(name, 10 * wanted);
+  const preload = pathToFileURL(join(packageRoot, 'test/faults/kill-in-update.mjs')).href;
+  for (let kills = 0; kills < wanted; kills++) {
+    const command = nextCommand('offloaded');
+    const isFirst = command[0] === 'train';
+    // a step has about 16 pieces, and every other step a checkpoint: a run that goes on is killed in its first steps
+    const { status, stderr } = await startCommand(root, [...command, ...(isFirst ? ['--offload', 'moments'] : [])], {
+      NODE_OPTIONS: `--import=${preload}`,
+      KILL_AT_PIECE: String(1 + random.integer(100)),
+    }).ended;
+    expect(status, `${command.join(' ')}: ${stderr}`).toBe(137);
+  }
+  expect(readRunConfig(join(root, 'offloaded')).offload).toBe('moments');
+  await whole(...nextCommand('offloaded'));
+  await whole('train', '--config', 'on-device.yaml');
+  expect(resultOf(join(root, 'offloaded'))).toEqual(resultOf(join(root, 'on-device')));
 });
 
 test.concurrent.each([

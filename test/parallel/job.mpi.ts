@@ -1,5 +1,5 @@
 /** Runs of several ranks by the installed MPI: the same losses as one process, the same bits every time. */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -110,6 +110,39 @@ describe.skipIf(OPEN_MPI === undefined)(`ranks${withoutMpi}`, () => {
     }
     rmSync(last('diloco-again'), { recursive: true });
     await succeed(4, ['resume', 'diloco-again']);
+  });
+
+  test('keep moments in host memory to the same bits', async () => {
+    await succeed(2, train('offloaded', '--offload', 'moments'));
+    for (const file of ['model.safetensors', 'optimizer.safetensors']) {
+      expect(bytesOf('offloaded', file), file).toBe(bytesOf('two', file));
+    }
+    rmSync(last('offloaded'), { recursive: true });
+    await succeed(4, ['resume', 'offloaded']);
+    expect(worst('offloaded', 'two')).toBeLessThan(1e-4);
+  });
+
+  test('train adapters, and send the gradients of these alone', async () => {
+    const adapt = (out: string) => [
+      ...['cpt', '--from', 'one', '--lora-rank', '4', '--source', 'en=en', '--out', out, '--learning-rate', '0.01'],
+      ...['--context-length', '32', '--batch-tokens', '256', '--tokens', '2048', '--checkpoint-every-tokens', '1024'],
+      ...['--eval-every-tokens', '1024', '--keep-checkpoints', '9', '--deterministic'],
+    ];
+    const { status, stderr } = await runCommand(cwd, adapt('adapters'));
+    expect(status, stderr).toBe(0);
+    await succeed(2, adapt('adapters-two'));
+    expect(worst('adapters-two', 'adapters')).toBeLessThan(1e-4);
+    const own = statSync(join(last('adapters'), 'adapter_model.safetensors')).size; // 4 bytes a value, and a header
+    const { sentBytes } = stepsOf('adapters-two')[3]!.exchange!;
+    expect(sentBytes / own).toBeGreaterThan(0.7);
+    expect(sentBytes / own).toBeLessThan(1.02);
+    const whole = bytesOf('adapters-two', 'adapter_model.safetensors');
+    rmSync(last('adapters-two'), { recursive: true });
+    await succeed(2, ['resume', 'adapters-two']);
+    expect(bytesOf('adapters-two', 'adapter_model.safetensors')).toBe(whole);
+    rmSync(last('adapters-two'), { recursive: true });
+    await succeed(4, ['resume', 'adapters-two']);
+    expect(worst('adapters-two', 'adapters')).toBeLessThan(1e-4);
   });
 
   test('are refused where they cannot share a step, or are not told to stay one', async () => {

@@ -12,6 +12,7 @@ import { chunkRows } from '../../src/ops/head-loss.js';
 import { parseConfig } from '../../src/run/config.js';
 import { dryRun } from '../../src/run/dry-run.js';
 import { readRunConfig } from '../../src/run/folder.js';
+import { HEALTH_LIMITS } from '../../src/run/health.js';
 import { startRun } from '../../src/run/run.js';
 import { sampleText } from '../support/text.js';
 
@@ -181,6 +182,11 @@ describe('a dry run', () => {
     await expect(fitted(peaks.offloaded - 1)).rejects.toThrow(
       /the run takes \d+ MiB at least \(microBatch 1, checkpointing layer, momentType 8bit, offload moments\); use precision f16/,
     );
+    // who watches moments needs them on the device
+    const health = { every: 1, limits: HEALTH_LIMITS };
+    const watched = (bytes: number) => dryRun(config({ ...model, memory: `${bytes / 1e6}MB` }), { health });
+    expect((await watched(peaks.both)).run.momentType).toBe('8bit');
+    await expect(watched(peaks.both - 1)).rejects.toThrow(/momentType 8bit\); use .* a smaller model, no --audit, or/);
     for (const memory of ['24', '-1GB', '24 gigabytes', 'GB']) {
       expect(() => config({ memory })).toThrow(`field 'memory' is "${memory}": it is no size such as 24GB`);
     }

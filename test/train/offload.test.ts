@@ -1,5 +1,6 @@
 /** Training with AdamW's moments in host memory: the bits of a training with moments on the device. */
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
+import { sizeOf } from '../../src/autograd/tensor.js';
 import { createModel, Trainer } from '../../src/index.js';
 import { HealthProbe } from '../../src/train/health-probe.js';
 import type { TrainerOptions } from '../../src/train/step.js';
@@ -52,6 +53,7 @@ describe('moments in host memory', () => {
     ['micro-batches', { microBatches: 2 }],
     ['an average', { emaDecay: 0.9 }],
     ['frozen at first', { frozenSteps: 2 }],
+    ['frozen at first, 8 bits', { frozenSteps: 2, momentType: '8bit' }],
     [
       'frozen, new rows',
       {
@@ -107,6 +109,31 @@ describe('moments in host memory', () => {
     for (const sequences of data.slice(2)) await second.trainer.submit(sequences, 1e-2);
     expect(await second.state()).toEqual(await whole.state());
     for (const made of [whole, first, second]) made.destroy();
+  });
+
+  test('stay where they are in steps that do not update them', async () => {
+    const made = await make({ offload: 'moments', frozenSteps: 1 });
+    const write = vi.spyOn(context.device, 'write');
+    const read = vi.spyOn(context.device, 'readStaging');
+    const embedding = 2 * 4 * config.vocabSize * config.hiddenSize;
+    const matrices = made.model.groups.filter(({ decay }) => decay);
+    const all = matrices.reduce((sum, { shape }) => sum + 2 * 4 * sizeOf(shape), 0);
+    for (const [sequences, expected] of [
+      [batches(2)[0]!, embedding],
+      [batches(2)[1]!, all],
+    ] as const) {
+      for (const spy of [write, read]) spy.mockClear();
+      await made.trainer.submit(sequences, 1e-2);
+      const written = write.mock.calls.filter(([{ label }]) => label === 'slot of moments');
+      const bytes = written.reduce((sum, [, { byteLength }]) => sum + byteLength, 0);
+      // parts of a slot begin at multiples of 256 bytes, matrices in a stretch at multiples of 512
+      const gaps = 256 * written.length + 2 * 512 * matrices.length;
+      expect(bytes).toBeGreaterThanOrEqual(expected);
+      expect(bytes).toBeLessThan(expected + gaps);
+      expect(read.mock.calls).toHaveLength(written.length);
+    }
+    vi.restoreAllMocks();
+    made.destroy();
   });
 
   test('stay as they are in a step that is not finite', async () => {
