@@ -28,8 +28,8 @@ const LANGUAGE_CODE = /^[a-z]{2,3}$/;
 
 /**
  * Returns the card of the model in a folder: its languages and base model, data, recipe and losses, and places for what
- * only its maker can say. With `peft` it is that of a run's adapters alone, and not of the model that they make of their
- * base. It is undefined where the model has no record of a training here.
+ * only its maker can say. With `peft` it is that of a run's adapters alone, and not of the model that they make with
+ * their base. It is undefined where the model has no record of a training here.
  * @example
  * import { findModelFolder, modelCard } from 'babelgrad';
  *

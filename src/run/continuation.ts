@@ -115,8 +115,9 @@ function baseNotes({ checkpoint }: Origin): string[] {
   const run = dirname(dirname(checkpoint));
   if (!isCheckpointFolder(checkpoint) || !isUnfinished(run)) return [];
   return [
-    `warning: the base '${checkpoint}' is of the run '${run}', which is not done and removes old checkpoints as it goes ` +
-      'on: adapters are nothing without their base, so let that run end first, or train beside a copy (babelgrad export)',
+    `warning: the base '${checkpoint}' is of the run '${run}', which is not done and removes old checkpoints as it ` +
+      'goes on: adapters are nothing without their base, so let that run end first, or train beside a copy ' +
+      '(babelgrad export)',
   ];
 }
 
