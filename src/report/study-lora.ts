@@ -69,7 +69,7 @@ export function loraFinding(view: StudyView): Finding[] {
 
 /** Returns the runs that a language's adapters are seen beside, of one size: those that are done, by kind. */
 function shownOf({ curves }: StudyView, language: string, size: string): StudyCurve[] {
-  const place = ({ rank = 0 }: StudyCurve) => rank;
+  const place = ({ strategy, rank = 0 }: StudyCurve) => (strategy === 'scratch' ? -1 : rank);
   return curves
     .filter(curve => curve.language === language && curve.size === size && curve.isDone && curve.points.length > 0)
     .sort((a, b) => place(a) - place(b) || a.replay - b.replay || a.seed - b.seed);
