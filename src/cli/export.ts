@@ -13,7 +13,10 @@ const FORMATS = { hf: exportModel, gguf: exportGguf, peft: exportPeft };
 export async function runExport(terminal: Terminal, options: ExportCommandOptions): Promise<CommandResult> {
   const from = findModelFolder(options.model);
   const written = await writeModel(terminal, 'export', options, how =>
-    FORMATS[options.format](from, options.out, { ...how, card: modelCard(from) }),
+    FORMATS[options.format](from, options.out, {
+      ...how,
+      card: modelCard(from, options.format === 'peft' ? 'peft' : 'transformers'),
+    }),
   );
   return { model: from, ...written };
 }

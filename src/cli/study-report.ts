@@ -4,6 +4,7 @@ import { UserError } from '../errors.js';
 import { checkFilePlace } from '../files.js';
 import { readText } from '../input-files.js';
 import { madeBy } from '../report/made.js';
+import { loraTable } from '../report/study-lora.js';
 import { partsOf } from '../report/study-page.js';
 import { summaryLines } from '../report/study-summary.js';
 import {
@@ -82,6 +83,7 @@ function printTables(terminal: Terminal, view: StudyView): void {
   for (const failure of failures(view)) terminal.print(failure);
   print(savingsTable(view));
   print(forgettingTable(view));
+  print(loraTable(view));
   for (const fits of view.fits) printFits(terminal, fits, print);
 }
 

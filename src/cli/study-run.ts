@@ -2,7 +2,6 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { messageOf } from '../errors.js';
-import { maxBindingBytes } from '../gpu/limits.js';
 import {
   chooseAdapter,
   localEngine,
@@ -105,7 +104,7 @@ async function submitToSlurm({ terminal, plan, jobs, only }: Start): Promise<Stu
 async function observe({ terminal, plan, only }: Start): Promise<{ observer: StudyObserver; end(): void }> {
   const runs = chosenRuns(plan, only);
   const { chosen } = (await chooseAdapter(plan.runs[0]!.config.adapter)).choice;
-  const resolved = resolveStudy(plan, maxBindingBytes(chosen));
+  const resolved = resolveStudy(plan, chosen);
   const flopsOf = ({ name }: PlannedRun) => resolved.get(name)!.flopsPerToken * resolved.get(name)!.tokens;
   const progress = new Map((only ? [] : await studyIfThere(plan)).map(run => [run.name, run.progress]));
   const flopsDone = () => runs.reduce((sum, run) => sum + flopsOf(run) * (progress.get(run.name) ?? 0), 0);

@@ -1,10 +1,11 @@
 /** The command `tune lr`: a sweep of learning rates by short runs, and the rate that it proposes. */
 import { join } from 'node:path';
 import { messageOf, UserError } from '../errors.js';
-import { writeFileWhole } from '../files.js';
+import { checkFilePlace, writeFileWhole } from '../files.js';
 import { madeBy } from '../report/made.js';
 import { short } from '../report/numbers.js';
 import { pngOf, standaloneSvg } from '../report/picture.js';
+import { quote } from '../study/slurm/script.js';
 import { findingsOf, limitsOf, showRate } from '../sweep/findings.js';
 import { sweepPage, sweepTable } from '../sweep/page.js';
 import { planSweep, type SweepPlan } from '../sweep/plan.js';
@@ -29,13 +30,16 @@ interface TuneLrOptions extends Record<string, unknown> {
 
 /** The quotient of neighbouring rates at first: two of them make ten. */
 const FACTOR = Math.sqrt(10);
+/** Losses of rates that are nearer differ by less than seeds do; in wider gaps a parabola says nothing of the best. */
+const FACTORS = { least: 1.1, most: 1000 };
 
 /** The command `tune lr`. */
 export async function tuneLr(terminal: Terminal, options: TuneLrOptions): Promise<CommandResult> {
   const { from, tokens, factor = FACTOR, rates: mostRates, seeds, language, ...fields } = options;
-  if (factor <= 1) throw new UserError(`--factor ${factor} is no distance between rates; it must be above 1`);
+  checkFactor(factor);
   const config = readConfig(fields);
   const folder = options.out ?? `${config.out}-lr`;
+  checkFilePlace(join(folder, 'report.html'));
   const plan = await planSweep(config, { folder, from, tokens, factor, language });
   for (const line of introduction(plan, { mostRates, seeds })) terminal.note(line);
   const { observer, stop } = observe(terminal);
@@ -47,12 +51,21 @@ export async function tuneLr(terminal: Terminal, options: TuneLrOptions): Promis
     runSweep(plan, { mostRates, seeds, observer, signal }),
   ).finally(stop);
   if (sweep.rates.length > 0) show(terminal, sweep, plan);
-  const files = sweep.rates.length > 0 ? writeReport(terminal, sweep, plan, commandOf(options, folder)) : [];
+  const files = sweep.rates.length > 0 ? writeReport(terminal, sweep, plan, givenCommand()) : [];
   for (const file of files) terminal.print(`written: ${file}`);
   if (sweep.status === 'interrupted') terminal.print('go on with the same command');
   else if (!sweep.minimum) process.exitCode ||= 1;
   const { status, rates, minimum = null } = sweep;
   return { folder, status, language: plan.language, tokens: plan.short.run.tokens, rates, minimum, files };
+}
+
+function checkFactor(factor: number): void {
+  const { least, most } = FACTORS;
+  if (factor >= least && factor <= most) return;
+  throw new UserError(
+    `--factor ${factor} is no distance between rates that tells which is best: it must be from ${least}, below which ` +
+      `neighbours differ by less than seeds do, to ${most}, above which too much lies between them`,
+  );
 }
 
 function introduction(
@@ -123,5 +136,10 @@ function writeReport(terminal: Terminal, sweep: Sweep, plan: SweepPlan, command:
   });
 }
 
-const commandOf = ({ config, from }: TuneLrOptions, folder: string): string =>
-  ['tune lr', ...(from ? ['--from', from] : []), ...(config ? ['--config', config] : []), '--out', folder].join(' ');
+/** Returns the command as it was given, so that it makes the same sweep again; a shell would split some words. */
+const givenCommand = (): string =>
+  process.argv
+    .slice(2)
+    .filter(word => word !== '--json')
+    .map(word => (/^[\w@%+=:,./-]+$/.test(word) ? word : quote(word)))
+    .join(' ');

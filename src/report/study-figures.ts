@@ -3,13 +3,23 @@ import * as Plot from '@observablehq/plot';
 import { lossOfCompute } from '../scaling/compute-line.js';
 import { type Figure, fileName } from './figure.js';
 import { percent, short, signed } from './numbers.js';
-import { type CurvesPlot, curvesPlot, type Group, type LegendEntry, lookOf, STRATEGY_LOOKS } from './study-plots.js';
+import {
+  type CurvesPlot,
+  curvesPlot,
+  type Group,
+  type LegendEntry,
+  lookOf,
+  rankLook,
+  STRATEGY_LOOKS,
+} from './study-plots.js';
 import {
   bySeed,
   finalPairsOf,
   gainOf,
   type Pair,
   pairsOf,
+  rankOf,
+  ranksOf,
   type StudyCurve,
   type StudyView,
   savingsOf,
@@ -25,6 +35,7 @@ export const titleOf = ({ run }: StudyCurve, ...lines: string[]): string => [run
 
 /** Draws loss against compute, log-log, with the fitted lines on the lower envelopes. */
 export function lossComputeFigures({ curves, fits, targets }: StudyView): Figure[] {
+  const ranks = ranksOf(curves);
   return targets.flatMap(language => {
     const shown = curves.filter(curve => curve.language === language && curve.replay === 0 && curve.points.length > 0);
     if (shown.length === 0) return [];
@@ -36,6 +47,7 @@ export function lossComputeFigures({ curves, fits, targets }: StudyView): Figure
     const legend: LegendEntry[] = [
       { label: 'from scratch', look: STRATEGY_LOOKS.scratch, as: 'both' },
       { label: 'CPT', look: STRATEGY_LOOKS.cpt, as: 'both' },
+      ...ranksOf(shown).map((rank): LegendEntry => ({ label: rankOf(rank), look: rankLook(ranks, rank), as: 'both' })),
     ];
     const more = lines.map(({ strategy, fit }) => {
       const { color } = STRATEGY_LOOKS[strategy];
@@ -48,9 +60,10 @@ export function lossComputeFigures({ curves, fits, targets }: StudyView): Figure
       legend.push({ label, look: { color: STRATEGY_LOOKS[strategy].color, dash: '7 4' }, as: 'line' });
     }
     const groups = bySeed(shown).map((seeds): Group => {
-      const [{ strategy, size }] = seeds as [StudyCurve];
+      const [{ strategy, size, rank }] = seeds as [StudyCurve];
+      const whole = strategy === 'cpt' ? STRATEGY_LOOKS.cpt : STRATEGY_LOOKS.scratch;
       return {
-        look: strategy === 'cpt' ? STRATEGY_LOOKS.cpt : STRATEGY_LOOKS.scratch,
+        look: rank === undefined ? whole : rankLook(ranks, rank),
         curves: seeds.map(curve =>
           curve.points.map(({ flops, tokens, loss }) => ({
             x: flops,

@@ -1,4 +1,4 @@
-/** The findings of Zheng et al. (2024), each held against a study: a verdict, and the numbers that it is from. */
+/** What Zheng et al. (2024) found, and of LoRA others, held against a study: a verdict, and the numbers behind it. */
 import { signed } from './numbers.js';
 import {
   forgettingEvidence,
@@ -9,10 +9,11 @@ import {
   transferEvidence,
 } from './study-evidence.js';
 import { allocation, lawsCarry } from './study-law-findings.js';
+import { loraFinding } from './study-lora.js';
 import { type Answer, conclude, type Finding, fixed, isAbove, share, show } from './study-verdicts.js';
 import { type StudyView, shareOf } from './study-view.js';
 
-/** Returns the findings in the order of the paper, and after them what its laws say. */
+/** Returns the findings in the order of the paper, after them what its laws say, and what LoRA does. */
 export function studyFindings(view: StudyView): Finding[] {
   return [
     savings(view),
@@ -22,6 +23,7 @@ export function studyFindings(view: StudyView): Finding[] {
     replay(view),
     lawsCarry(view),
     allocation(view),
+    ...loraFinding(view),
   ];
 }
 

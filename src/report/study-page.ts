@@ -4,6 +4,7 @@ import { contentsHtml, escapeHtml, footerHtml, htmlPage, type Section, scrolled,
 import { contourFigures } from './study-contours.js';
 import { languageFigures, lossComputeFigures, transferFigures } from './study-figures.js';
 import { studyFindings } from './study-findings.js';
+import { hasLora, loraFigures, loraTable } from './study-lora.js';
 import { probeFigures } from './study-probes.js';
 import { forgettingFigures, replayFigures } from './study-source.js';
 import { summaryHtml } from './study-summary.js';
@@ -31,6 +32,7 @@ export interface StudyFigures {
   readonly replay: readonly Figure[];
   readonly languages: readonly Figure[];
   readonly forgetting: readonly Figure[];
+  readonly lora: readonly Figure[];
   readonly probes: readonly Figure[];
 }
 
@@ -42,6 +44,7 @@ function drawFigures(view: StudyView): StudyFigures {
     replay: replayFigures(view),
     languages: languageFigures(view),
     forgetting: forgettingFigures(view),
+    lora: loraFigures(view),
     probes: probeFigures(view),
   };
 }
@@ -120,6 +123,15 @@ export function studySections(view: StudyView, { findings, figures }: StudyParts
         forgettingTable(view),
       ),
     },
+    ...(hasLora(view)
+      ? [
+          {
+            id: 'lora',
+            title: 'LoRA: what it learns, and what it forgets',
+            html: part(figures.lora, 'Waits for a LoRA run that is done.', loraTable(view)),
+          },
+        ]
+      : []),
     ...(view.fromEarlier.length > 0
       ? [{ id: 'source-ends', title: 'How long the source was trained', html: sourceEndsPart(view) }]
       : []),

@@ -35,6 +35,9 @@ export const STRATEGY_LOOKS = {
   cpt: { color: colorOf(1), symbol: 'square' },
 } as const satisfies Record<string, Look>;
 
+/** The looks of adapters of some ranks. */
+export const rankLook = (ranks: readonly number[], rank: number): Look => lookOf(2 + ranks.indexOf(rank));
+
 export interface Dot {
   readonly x: number;
   readonly y: number;

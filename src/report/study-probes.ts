@@ -1,10 +1,10 @@
 /** A study's figures of probes: how copying and induction go along runs, beside the loss. */
 import { type Figure, fileName } from './figure.js';
-import { percent, short } from './numbers.js';
+import { short } from './numbers.js';
 import { NOUNS } from './probes.js';
 import { titleOf } from './study-figures.js';
 import { curvesPlot, type Group, lookOf, STRATEGY_LOOKS } from './study-plots.js';
-import { bySeed, type StudyCurve, type StudyCurvePoint, type StudyView } from './study-view.js';
+import { bySeed, kindOf, type StudyCurve, type StudyCurvePoint, type StudyView } from './study-view.js';
 
 /** The accuracies, and whether they are of tokens of the source language. */
 const PROBES = [
@@ -35,14 +35,10 @@ export function probeFigures(view: StudyView): Figure[] {
 
 type Field = (typeof PROBES)[number]['field'];
 
-/** Returns the name of what a run is: from scratch, or CPT with its share of replay. */
-const kindOf = ({ strategy, replay }: StudyCurve): string => {
-  if (strategy === 'scratch') return 'from scratch';
-  return replay === 0 ? 'CPT' : `CPT, ${percent(replay)} replay`;
-};
-
 function accuracyPlot(curves: readonly StudyCurve[], field: Field, label: string): string {
-  const sorted = [...curves].sort((a, b) => b.strategy.localeCompare(a.strategy) || a.replay - b.replay);
+  const sorted = [...curves].sort(
+    (a, b) => b.strategy.localeCompare(a.strategy) || (a.rank ?? 0) - (b.rank ?? 0) || a.replay - b.replay,
+  );
   const kinds = [...new Set(sorted.map(kindOf))];
   const lookOfKind = (kind: string) => {
     if (kind === 'from scratch') return STRATEGY_LOOKS.scratch;

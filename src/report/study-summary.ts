@@ -2,6 +2,7 @@
 import type { Figure } from './figure.js';
 import { escapeHtml } from './page.js';
 import { studyFindings } from './study-findings.js';
+import { hasLora } from './study-lora.js';
 import type { Finding, Verdict } from './study-verdicts.js';
 import type { StudyView } from './study-view.js';
 
@@ -20,13 +21,14 @@ export function summaryHtml(
   findings: readonly Finding[] = studyFindings(view),
 ): string {
   const progress = progressOf(view);
+  const biderman = hasLora(view) ? ' That of LoRA is of Biderman et al. (2024, arXiv 2405.09673).' : '';
   const dots = view.areEnds ? 'Every dot is an end of a run, after which the learning rate had been annealed.\n' : '';
   return `${progress === undefined ? '' : `<p class="finding">${escapeHtml(progress)}</p>\n`}<div class="cards">
 ${findings.map((finding, i) => card(finding, i + 1, figures)).join('\n')}
 </div>
 <p class="note">The claims are those of Zheng et al. (2024, arXiv 2407.02118); of the languages the study names the
 nearest first. In brackets are the middle 95% over resampled runs: a part of a claim holds, or does not, where its whole
-interval says so. A claim is reproduced when all its parts hold in all languages.</p>
+interval says so. A claim is reproduced when all its parts hold in all languages.${biderman}</p>
 <p class="note">Loss is the mean over held-out tokens, in nats per token.
 FLOPs are 6·N·tokens, N the parameters that every token is multiplied by; a source model's own training is not in them.
 ${dots}Where there are several seeds, lines are means and bands reach from the least to the most.

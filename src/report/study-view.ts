@@ -27,9 +27,9 @@ export interface LanguageFits {
 }
 
 export interface StudyCurvePoint extends CurvePoint {
-  /** The loss in the source language, if this is a CPT run. */
+  /** The loss in the source language, if this is a CPT or LoRA run. */
   readonly sourceLoss?: number;
-  /** The accuracies of probes with tokens of the run's own language and, of a CPT run, of the source language. */
+  /** Accuracies of probes with tokens of the run's own language and, after CPT or LoRA, of the source language. */
   readonly copy?: number;
   readonly induction?: number;
   readonly sourceCopy?: number;
@@ -48,6 +48,8 @@ export interface StudyCurve {
   /** The share of source-language tokens, 0 to 1. */
   readonly replay: number;
   readonly account?: string;
+  /** The rank of the adapters of a LoRA run. */
+  readonly rank?: number;
   /** How the share changes along the run, as its name says it: `replay` is then its mean. */
   readonly stages?: string;
   /** The tokens per parameter of the source's end that CPT starts from, where it is not the last. */
@@ -55,7 +57,7 @@ export interface StudyCurve {
   readonly points: readonly StudyCurvePoint[];
   /** Whether the curve reaches the end of the run. */
   readonly isDone: boolean;
-  /** The loss in the source language before the first step, if this is a CPT run. */
+  /** The loss in the source language before the first step, if this is a CPT or LoRA run. */
   readonly sourceLossBefore?: number;
 }
 
@@ -92,8 +94,8 @@ export interface StudyView {
 export function bySeed(curves: readonly StudyCurve[]): StudyCurve[][] {
   const groups = new Map<string, StudyCurve[]>();
   for (const curve of curves) {
-    const { strategy, language, size, replay, account, stages } = curve;
-    const key = JSON.stringify([strategy, language, size, replay, account, stages]);
+    const { strategy, language, size, rank, replay, account, stages } = curve;
+    const key = JSON.stringify([strategy, language, size, rank, replay, account, stages]);
     groups.set(key, [...(groups.get(key) ?? []), curve]);
   }
   return [...groups.values()];
@@ -102,6 +104,19 @@ export function bySeed(curves: readonly StudyCurve[]): StudyCurve[][] {
 /** Says a curve's share of replay. */
 export const shareOf = ({ replay, stages }: Pick<StudyCurve, 'replay' | 'stages'>): string =>
   stages === undefined ? percent(replay) : `${percent(replay)} on average (${stages})`;
+
+/** Says what a curve's run is: from scratch, or CPT or LoRA with its share of replay. */
+export const kindOf = (curve: Pick<StudyCurve, 'strategy' | 'rank' | 'replay' | 'stages'>): string => {
+  if (curve.strategy === 'scratch') return 'from scratch';
+  const method = curve.rank === undefined ? 'CPT' : rankOf(curve.rank);
+  return curve.replay === 0 ? method : `${method}, ${shareOf(curve)} replay`;
+};
+
+export const rankOf = (rank: number): string => `LoRA, rank ${rank}`;
+
+/** Returns the ranks of the adapters, lowest first. */
+export const ranksOf = (curves: readonly StudyCurve[]): number[] =>
+  [...new Set(curves.flatMap(({ rank }) => rank ?? []))].sort((a, b) => a - b);
 
 /** Returns the names of the sizes, smallest first. */
 export function sizesOf(curves: readonly StudyCurve[]): string[] {
@@ -165,7 +180,7 @@ export function transferAlong({ scratch, cpt }: Pair): TransferPoint[] {
   });
 }
 
-/** Returns how much the source language's loss rose over a CPT run; undefined where start or end is not known. */
+/** Returns how much the source language's loss rose over a run; undefined where start or end is not known. */
 export function sourceLossRise({ points, sourceLossBefore }: StudyCurve): number | undefined {
   const last = points.at(-1)?.sourceLoss;
   return last === undefined || sourceLossBefore === undefined ? undefined : last - sourceLossBefore;

@@ -4,7 +4,7 @@ import { basename, dirname, join } from 'node:path';
 import { stringify } from 'yaml';
 import { z } from 'zod';
 import { isCheckpointFolder } from '../checkpoint/find.js';
-import { readTrainingState, type TrainingState } from '../checkpoint/training-record.js';
+import { originOf, readTrainingState, type TrainingState } from '../checkpoint/training-record.js';
 import { UserError } from '../errors.js';
 import { readText } from '../input-files.js';
 import { CONFIG, METRICS, readRunConfig } from './folder.js';
@@ -28,13 +28,14 @@ const LANGUAGE_CODE = /^[a-z]{2,3}$/;
 
 /**
  * Returns the card of the model in a folder: its languages and base model, data, recipe and losses, and places for what
- * only its maker can say. It is undefined where the model has no record of a training here.
+ * only its maker can say. With `peft` it is that of a run's adapters alone, and not of the model that they make with
+ * their base. It is undefined where the model has no record of a training here.
  * @example
  * import { findModelFolder, modelCard } from 'babelgrad';
  *
  * console.log(modelCard(findModelFolder('runs/english')));
  */
-export function modelCard(folder: string): string | undefined {
+export function modelCard(folder: string, library: 'transformers' | 'peft' = 'transformers'): string | undefined {
   if (!existsSync(join(folder, 'training.json'))) return undefined;
   const state = readTrainingState(folder);
   const isAverage = basename(folder) === 'average' && isCheckpointFolder(dirname(folder));
@@ -43,9 +44,9 @@ export function modelCard(folder: string): string | undefined {
   const config = run === undefined ? undefined : configOf(run);
   const losses = config && lossTable(run!, state.step, isAverage);
   const parts = [
-    frontMatter(state, config),
+    frontMatter(state, config, library),
     `# ${state.run}`,
-    introduction(state, config, isAverage),
+    introduction(state, config, library === 'peft' ? 'LoRA adapters of a' : isAverage ? AVERAGE : 'A'),
     '## Data',
     dataTable(state, config),
     ...(config ? ['## Recipe', recipeTable(state, config)] : []),
@@ -66,22 +67,29 @@ function configOf(run: string): ResolvedRun | undefined {
   }
 }
 
-function frontMatter({ run, sources = [] }: TrainingState, config: ResolvedRun | undefined): string {
+function frontMatter(
+  { run, sources = [], base }: TrainingState,
+  config: ResolvedRun | undefined,
+  library: 'transformers' | 'peft',
+): string {
   const language = sources.map(({ name }) => name).filter(name => LANGUAGE_CODE.test(name));
+  const baseModel = config?.source?.name ?? (base && originOf(base.path).name);
+  const kind = config ? [config.source ? 'continual-pretraining' : 'pretraining'] : [];
   const fields = {
     ...(language.length > 0 && { language }),
     license: 'other',
-    library_name: 'transformers',
+    library_name: library,
     pipeline_tag: 'text-generation',
-    ...(config?.source && { base_model: config.source.name }),
-    tags: ['babelgrad', ...(config ? [config.source ? 'continual-pretraining' : 'pretraining'] : [])],
+    ...(baseModel !== undefined && { base_model: baseModel }),
+    tags: ['babelgrad', ...(library === 'peft' ? ['lora'] : []), ...kind],
     model_name: run,
   };
   return `---\n${stringify(fields)}---`;
 }
 
-function introduction({ tokens, step }: TrainingState, config: ResolvedRun | undefined, isAverage: boolean): string {
-  const average = isAverage ? 'The running average of the weights of a' : 'A';
+const AVERAGE = 'The running average of the weights of a';
+
+function introduction({ tokens, step }: TrainingState, config: ResolvedRun | undefined, what: string): string {
   const model = config ? ` of ${count(config.parameters.total)} parameters` : '';
   const source = config?.source;
   const from = source
@@ -90,7 +98,7 @@ function introduction({ tokens, step }: TrainingState, config: ResolvedRun | und
       ? ', trained from random weights'
       : '';
   return (
-    `${average} language model${model}${from}, after ${count(step)} steps on ${count(tokens)} tokens. Made with ` +
+    `${what} language model${model}${from}, after ${count(step)} steps on ${count(tokens)} tokens. Made with ` +
     'babelgrad; `training.json` has the record of the training.'
   );
 }

@@ -1,4 +1,6 @@
 /** How a run goes on with its source model: the learning rate, AdamW's moments, and what is frozen at first. */
+import { dirname } from 'node:path';
+import { isCheckpointFolder } from '../checkpoint/find.js';
 import type { Origin } from '../checkpoint/training-record.js';
 import { isStaged, type Weight } from '../data/shares.js';
 import { UserError } from '../errors.js';
@@ -6,6 +8,8 @@ import type { ModelConfig } from '../model/config.js';
 import { recipeFor } from '../model/recipe.js';
 import { type ScheduleSettings, validateSchedule } from '../optim/schedule.js';
 import type { DATA_ORDERS, OPTIMIZER_STATES, RunConfig } from './config.js';
+import { isUnfinished } from './folder.js';
+import type { ResolvedRun } from './resolved.js';
 
 /**
  * Returns the learning-rate schedule.
@@ -101,8 +105,24 @@ export function freezeStepsOf(
 const OVER_TRAINED = 100;
 
 /** Says what a user should know of a run before it starts. */
-export function notesOf({ source }: { readonly source?: Origin | undefined }): string[] {
-  if (!source || source.tokensPerParameter <= OVER_TRAINED) return [];
+export function notesOf({ source, lora }: Pick<ResolvedRun, 'source' | 'lora'>): string[] {
+  if (!source) return [];
+  return [...(lora ? baseNotes(source) : []), ...overTrainedNotes(source)];
+}
+
+/** Says what threatens the base of adapters, which are nothing without it. */
+function baseNotes({ checkpoint }: Origin): string[] {
+  const run = dirname(dirname(checkpoint));
+  if (!isCheckpointFolder(checkpoint) || !isUnfinished(run)) return [];
+  return [
+    `warning: the base '${checkpoint}' is of the run '${run}', which is not done and removes old checkpoints as it ` +
+      'goes on: adapters are nothing without their base, so let that run end first, or train beside a copy ' +
+      '(babelgrad export)',
+  ];
+}
+
+function overTrainedNotes(source: Origin): string[] {
+  if (source.tokensPerParameter <= OVER_TRAINED) return [];
   return [
     `the source '${source.name}' has had ${Math.round(source.tokensPerParameter)} tokens per parameter, ` +
       'far more than 20: ' +

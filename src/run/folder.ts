@@ -1,6 +1,7 @@
 /** The folder of a run: what is in it, and what a crash leaves there. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
+import { z } from 'zod';
 import { checkpointFolder, listCheckpoints } from '../checkpoint/find.js';
 import { movePath, removePath } from '../durable.js';
 import { UserError } from '../errors.js';
@@ -23,6 +24,15 @@ export function isUnbegun(folder: string): boolean {
   readRunConfig(folder); // a run's folder, and no other that has such a file
   const metrics = join(folder, METRICS);
   return !existsSync(metrics) || !readFileSync(metrics, 'utf8').includes('"kind":"step"');
+}
+
+/** Whether a run has steps left to do; one whose configuration cannot be read is left out. */
+export function isUnfinished(run: string): boolean {
+  const path = join(run, CONFIG);
+  const latest = listCheckpoints(run).at(-1);
+  if (!latest || !existsSync(path)) return false;
+  const { data } = z.looseObject({ steps: z.number() }).safeParse(readJson(path));
+  return data !== undefined && latest.step < data.steps;
 }
 
 /** Removes a run, and nothing else that its folder holds. */

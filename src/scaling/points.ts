@@ -35,7 +35,7 @@ export interface Point extends Readonly<Partial<Record<NumericField, number>>> {
   readonly loss: number;
   /** The name of the run that the point lies on. */
   readonly run?: string;
-  /** What kind of run that is, as a study has it: source, scratch or cpt. */
+  /** What kind of run that is, as a study has it: source, scratch, cpt or lora. */
   readonly strategy?: string;
   /** Whether the learning rate had been decayed to its end. */
   readonly annealed?: boolean;

@@ -1,7 +1,8 @@
 /** What runs a study: processes of this machine (`localEngine`), or the jobs of a cluster (`slurmEngine`). */
 import type { RunSummary } from '../run/context.js';
 import type { RunProgress } from './execute.js';
-import type { PlannedRun, StudyPlan } from './plan.js';
+import type { StudyPlan } from './plan.js';
+import type { PlannedRun } from './planned-run.js';
 import { isDone, readFailure } from './state.js';
 
 export interface StudyEngine {

@@ -1,6 +1,7 @@
 /** What a study will take, found out before it starts: tokens and FLOPs of each run, and the time on an adapter. */
 import { findModelFolder } from '../checkpoint/find.js';
 import { readModelConfig } from '../checkpoint/hf-config.js';
+import { matrixTypeIn } from '../checkpoint/model-folder.js';
 import { originOf } from '../checkpoint/training-record.js';
 import type { AdapterDescription } from '../gpu/adapters.js';
 import { chooseAdapter } from '../gpu/choose-adapter.js';
@@ -13,7 +14,8 @@ import { resolveRun } from '../run/resolve.js';
 import type { ResolvedRun } from '../run/resolved.js';
 import { openData } from '../run/run-data.js';
 import { microBatchFlops, timeMicroBatch } from '../run/speed.js';
-import type { PlannedRun, StudyPlan } from './plan.js';
+import type { StudyPlan } from './plan.js';
+import type { PlannedRun } from './planned-run.js';
 
 export interface RunEstimate {
   readonly run: PlannedRun;
@@ -35,11 +37,11 @@ export interface StudyEstimate {
 }
 
 /**
- * Returns every run with all its numbers, in the order of the plan. `bindingBytes` is the most bytes of one binding on
- * the adapter; without it, one that takes any is thought of, for machines that will not run the study themselves.
+ * Returns every run with all its numbers, in the order of the plan. Without an adapter one that takes bindings of any
+ * size is thought of, for machines that will not run the study themselves.
  * @throws UserError when the configuration of a run, its data and the adapter don't fit together.
  */
-export function resolveStudy(plan: StudyPlan, bindingBytes = Number.POSITIVE_INFINITY): Map<string, ResolvedRun> {
+export function resolveStudy(plan: StudyPlan, adapter?: AdapterDescription): Map<string, ResolvedRun> {
   const resolved = new Map<string, ResolvedRun>();
   for (const { name, config, from } of plan.runs) {
     const data = openData(config.sources, config.heldOut);
@@ -47,8 +49,8 @@ export function resolveStudy(plan: StudyPlan, bindingBytes = Number.POSITIVE_INF
       if (from && 'folder' in from) data.sources[0]!.tokens.checkTokenizerOf(findModelFolder(from.folder));
       const context = {
         data,
-        maxBindingBytes: bindingBytes,
-        ...(from && { from: startOf(from, resolved) }),
+        maxBindingBytes: adapter ? maxBindingBytes(adapter) : Number.POSITIVE_INFINITY,
+        ...(from && { from: startOf(from, resolved, config.lora && adapter) }),
       };
       resolved.set(name, resolveRun(config, context));
     } finally {
@@ -58,10 +60,16 @@ export function resolveStudy(plan: StudyPlan, bindingBytes = Number.POSITIVE_INF
   return resolved;
 }
 
-function startOf(from: NonNullable<PlannedRun['from']>, resolved: ReadonlyMap<string, ResolvedRun>) {
+/** Returns where a run starts; with an `adapter` also what a base keeps its matrices in on it. */
+function startOf(
+  from: NonNullable<PlannedRun['from']>,
+  resolved: ReadonlyMap<string, ResolvedRun>,
+  adapter: AdapterDescription | undefined,
+) {
   if ('folder' in from) {
     const checkpoint = findModelFolder(from.folder);
-    return { model: readModelConfig(checkpoint), origin: originOf(checkpoint) };
+    const stored = adapter && matrixTypeIn(checkpoint, adapter);
+    return { model: readModelConfig(checkpoint), origin: originOf(checkpoint), stored };
   }
   const { model, tokens, flopsPerToken, parameters, schedule, steps, sources } = resolved.get(from.run)!;
   const learningRate = learningRateAt(schedule, steps, steps);
@@ -77,7 +85,7 @@ function startOf(from: NonNullable<PlannedRun['from']>, resolved: ReadonlyMap<st
  */
 export async function estimateStudy(plan: StudyPlan, adapterName?: string): Promise<StudyEstimate> {
   const { chosen: adapter } = (await chooseAdapter(adapterName)).choice;
-  const resolved = resolveStudy(plan, maxBindingBytes(adapter));
+  const resolved = resolveStudy(plan, adapter);
   const refusals = new Map([...resolved].map(([name, run]) => [name, runMemory(adapter, run).refusals[0]]));
   const possible = [...resolved].filter(([name]) => refusals.get(name) === undefined).map(([, run]) => run);
   const speeds = await measureSpeeds(possible, adapterName);

@@ -3,10 +3,14 @@ import { z } from 'zod';
 import { UserError } from '../errors.js';
 import { parseWith } from '../run/config.js';
 import { readYaml } from '../run/yaml.js';
+import { loraFields } from './lora.js';
 import { faultOfReplay, replayFields } from './replay.js';
 
-export const STRATEGIES = ['source', 'scratch', 'cpt'] as const;
+export const STRATEGIES = ['source', 'scratch', 'cpt', 'lora'] as const;
 export type Strategy = (typeof STRATEGIES)[number];
+/** Those that go on from a model of the source language. */
+export const CONTINUATIONS = ['cpt', 'lora'] as const;
+export const isContinued = (strategy: string): boolean => CONTINUATIONS.some(each => each === strategy);
 
 const fields = z.record(z.string(), z.unknown());
 const languages = z.array(z.string().min(1)).min(1);
@@ -25,6 +29,8 @@ const scope = {
   targets: languages.optional(),
   seeds: seeds.optional(),
 };
+/** The strategies that replay. */
+const replaying = z.array(z.enum(CONTINUATIONS)).min(1).default(['cpt']);
 const studyFields = {
   name: z.string().min(1),
   /** The folder of the study. */
@@ -34,10 +40,8 @@ const studyFields = {
   source: z.string().min(1).optional(),
   /** The target languages; without this field, every language but the source. */
   targets: languages.optional(),
-  strategies: z
-    .array(z.enum(STRATEGIES))
-    .min(1)
-    .default([...STRATEGIES]),
+  /** What is run: all without this field, LoRA where the file has it. */
+  strategies: z.array(z.enum(STRATEGIES)).min(1).optional(),
   /**
    * Each size has a name and the fields of its runs. It may have targets, seeds and ends of its own, and a checkpoint
    * for CPT.
@@ -57,12 +61,14 @@ const studyFields = {
   train: fields.default({}),
   replay: z
     .array(
-      z.strictObject({ ...replayFields, ...scope }).superRefine((entry, context) => {
+      z.strictObject({ ...replayFields, strategies: replaying, ...scope }).superRefine((entry, context) => {
         const fault = faultOfReplay(entry);
         if (fault !== undefined) context.addIssue({ code: 'custom', ...fault });
       }),
     )
     .default([]),
+  /** Adapters beside the source model, in the place of CPT's training of all of it. */
+  lora: z.array(z.strictObject({ ...loraFields, ...scope })).default([]),
   ends: ends.optional(),
   /** CPT from these ends of the source's line too, and not from its last alone. */
   sourceEnds: z
@@ -78,7 +84,7 @@ const studyFields = {
   slurm: fields.optional(),
 };
 const studySchema = z.strictObject(studyFields);
-export type StudyFile = z.infer<typeof studySchema>;
+export type StudyFile = z.infer<typeof studySchema> & { readonly strategies: readonly Strategy[] };
 export type StudySize = StudyFile['sizes'][number];
 
 /**
@@ -87,10 +93,13 @@ export type StudySize = StudyFile['sizes'][number];
  */
 export function readStudyFile(path: string, out?: string): StudyFile {
   const given = { ...readYaml(path), ...(out !== undefined && { out }) };
-  const study = parseWith(studySchema, Object.keys(studyFields), given, `'${path}'`);
+  const parsed = parseWith(studySchema, Object.keys(studyFields), given, `'${path}'`);
+  const { strategies = STRATEGIES.filter(strategy => strategy !== 'lora' || parsed.lora.length > 0) } = parsed;
+  const study = { ...parsed, strategies: [...strategies] };
   checkNames(study, path);
   checkEnds(study, path);
   checkSourceEnds(study, path);
+  checkCount(study, path);
   return study;
 }
 
@@ -122,7 +131,7 @@ export const holdsFor = (
 
 function checkNames(study: StudyFile, path: string): void {
   const targets = targetsOf(study);
-  const { source, languages, sizes, strategies, replay, sourceEnds } = study;
+  const { source, languages, sizes, strategies, replay, lora, sourceEnds } = study;
   const languageNames = Object.keys(languages);
   const need = (name: string, known: readonly string[], field: string, kind: string) => {
     if (!known.includes(name)) {
@@ -142,15 +151,43 @@ function checkNames(study: StudyFile, path: string): void {
   const sizeNames = sizes.map(({ name }) => name);
   const twice = sizeNames.find((name, i) => sizeNames.indexOf(name) !== i);
   if (twice !== undefined) throw new UserError(`'${path}': two sizes are named '${twice}'`);
-  for (const [field, entries] of Object.entries({ replay, sourceEnds })) {
+  if (strategies.includes('lora') && lora.length === 0) {
+    throw new UserError(
+      `'${path}': the strategy 'lora' needs lora: entries with ranks and a learningRate, about ten times that of CPT`,
+    );
+  }
+  for (const [field, entries] of Object.entries({ replay, lora, sourceEnds })) {
     for (const entry of entries) {
       for (const size of entry.sizes ?? []) need(size, sizeNames, `${field}.sizes`, 'the size');
       for (const target of entry.targets ?? []) need(target, targets, `${field}.targets`, 'the target');
       for (const seed of entry.seeds ?? [])
         need(String(seed), allSeeds(study).map(String), `${field}.seeds`, 'the seed');
-      if (!strategies.includes('cpt')) throw new UserError(`'${path}': ${field} needs the strategy 'cpt'`);
     }
+    const needed = field === 'lora' ? ['lora'] : field === 'replay' ? replay.flatMap(each => each.strategies) : ['cpt'];
+    const missing = needed.find(strategy => entries.length > 0 && !strategies.some(each => each === strategy));
+    if (missing !== undefined) throw new UserError(`'${path}': ${field} needs the strategy '${missing}'`);
   }
+}
+
+/** The most runs of a study. */
+const MOST_RUNS = 10_000;
+
+/** Counts the runs that a study may have before any is planned. @throws UserError when there are too many. */
+function checkCount(study: StudyFile, path: string): void {
+  const { sizes, replay, lora, sourceEnds } = study;
+  const ratios = replay.reduce((sum, { ratios, account }) => sum + (ratios?.length ?? 1) * account.length, 0);
+  const ranks = lora.reduce((sum, { ranks }) => sum + ranks.length, 0);
+  const earlier = sourceEnds.reduce((sum, { tokensPerParameter }) => sum + tokensPerParameter.length, 0);
+  const most = sizes.reduce((sum, size) => {
+    const parts = 2 * (endsOf(study, size)?.tokensPerParameter.length ?? 0.5);
+    const continued = (1 + ranks) * (1 + ratios) + earlier;
+    const lines = 1 + (size.targets ?? commonTargets(study)).length * (1 + continued);
+    return sum + seedsOf(study, size).length * lines * parts;
+  }, 0);
+  if (most <= MOST_RUNS) return;
+  throw new UserError(
+    `'${path}': sizes, targets, replay, ranks and seeds multiply to ${most} runs; a study has at most ${MOST_RUNS}`,
+  );
 }
 
 /** Checks the ends of lines. @throws UserError when they do not grow, or a field says what they say. */

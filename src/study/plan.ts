@@ -1,13 +1,13 @@
 /** The runs that a study asks for. */
-import { join } from 'node:path';
 import { UserError } from '../errors.js';
-import { checkedFileName } from '../paths.js';
-import { MODEL_FIELDS, parseConfig, parseFields, type RunConfig } from '../run/config.js';
+import { MODEL_FIELDS, parseConfig } from '../run/config.js';
 import {
   allSeeds,
+  CONTINUATIONS,
   commonTargets,
   endsOf,
   holdsFor,
+  isContinued,
   readStudyFile,
   type Strategy,
   type StudyFile,
@@ -15,48 +15,11 @@ import {
   seedsOf,
   targetsOf,
 } from './file.js';
+import { armsOf, type LoraArm } from './lora.js';
+import { isEnd, type LinePart, type PlannedRun, runFolder } from './planned-run.js';
 import { meanRatio, nameOfStages, type ReplayAccount, type ReplayStage, sourceStages, targetStages } from './replay.js';
+import { runFields } from './run-fields.js';
 import { parseSlurm, type SlurmOptions } from './slurm/options.js';
-
-/** A run of a study, before it is started. */
-export interface PlannedRun {
-  /** The name of the run, and of its folder below `runs` in the study's folder. */
-  readonly name: string;
-  readonly size: string;
-  readonly strategy: Strategy;
-  /** The language that the run is trained in; for a source run, the source language. */
-  readonly language: string;
-  /** The share of source-language tokens, 0 to 1; the mean share where replay is in stages. */
-  readonly replay: number;
-  /** How replay is paid for, if the run has any. */
-  readonly account?: ReplayAccount;
-  /** The tokens per parameter of the source's end that CPT starts from, where it is not the last. */
-  readonly sourceEnd?: number;
-  readonly seed: number;
-  readonly config: RunConfig;
-  /** The line that the run is a part of, in a study with `ends`. */
-  readonly part?: LinePart;
-  /** Where a run starts that does not start from random weights: the run that it waits for, or a model folder. */
-  readonly from?: { readonly run: string } | { readonly folder: string };
-}
-
-/**
- * A part of a line of runs, which is what one run is in a study without `ends`: a piece of its trunk, or the end that
- * branches off when the piece before it is done. `tokensPerParameter` counts from the start of the line.
- */
-export interface LinePart {
-  /** The name that the one run would have. */
-  readonly line: string;
-  readonly kind: 'trunk' | 'end';
-  readonly tokensPerParameter: number;
-}
-
-/** Whether a part is the end of a line after so many tokens per parameter. */
-const isEnd = (part: LinePart | undefined, tokensPerParameter: number): boolean =>
-  part?.kind === 'end' && part.tokensPerParameter === tokensPerParameter;
-
-/** The name of a run, or of the line that it is a part of. */
-export const lineOf = ({ name, part }: Pick<PlannedRun, 'name' | 'part'>): string => part?.line ?? name;
 
 /** A study file, and every run that it asks for: source runs first, then by size. */
 export interface StudyPlan {
@@ -69,10 +32,6 @@ export interface StudyPlan {
   readonly slurm?: SlurmOptions;
 }
 
-/** Returns the folder of a run. @throws UserError when its name, in which its language is, cannot be a file's. */
-export const runFolder = (study: string, run: string): string =>
-  join(study, 'runs', checkedFileName(run, 'a run of the study named'));
-
 /**
  * Reads a study file and plans its runs. `out` replaces its folder.
  * @throws UserError naming the file, the field, and what is wrong with it.
@@ -83,7 +42,6 @@ export function readStudyPlan(path: string, out?: string): StudyPlan {
 
 function planStudy(study: StudyFile, path: string): StudyPlan {
   const { source, strategies, sizes } = study;
-  checkCount(study, path);
   const runs = allSeeds(study).flatMap(seed =>
     sizes.flatMap(entry => {
       const { name: size, targets = commonTargets(study), from, seeds: _, ends: __, ...own } = entry;
@@ -100,16 +58,22 @@ function planStudy(study: StudyFile, path: string): StudyPlan {
       }
       for (const target of targets) {
         if (strategies.includes('scratch')) runs.push(...planLine(context, 'scratch', target));
-        if (!strategies.includes('cpt')) continue;
+        const continuations = CONTINUATIONS.filter(strategy => strategies.includes(strategy));
+        if (continuations.length === 0) continue;
         if (!start) {
+          const kind = continuations[0] === 'cpt' ? 'CPT' : 'LoRA';
           throw new UserError(
-            `${origin}: the CPT runs have no source: add 'source' to strategies, ` +
+            `${origin}: the ${kind} runs have no source: add 'source' to strategies, ` +
               'or give the size a checkpoint with from',
           );
         }
-        runs.push(...planLine(context, 'cpt', target, { from: start }));
-        for (const replayed of replaysOf(study, size, target, seed)) {
-          runs.push(...planLine(context, 'cpt', target, { from: start, ...replayed }));
+        for (const strategy of continuations) {
+          const arms = strategy === 'cpt' ? [{}] : loraArms(study, size, target, seed);
+          for (const arm of arms) {
+            for (const replayed of [{}, ...replaysOf(study, strategy, size, target, seed)]) {
+              runs.push(...planLine(context, strategy, target, { from: start, ...arm, ...replayed }));
+            }
+          }
         }
         for (const { tokensPerParameter } of study.sourceEnds.filter(each => holdsFor(each, size, target, seed))) {
           for (const end of tokensPerParameter) {
@@ -121,6 +85,13 @@ function planStudy(study: StudyFile, path: string): StudyPlan {
       return runs;
     }),
   );
+  const names = runs.map(({ name }) => name);
+  const twice = names.find((name, i) => names.indexOf(name) !== i);
+  if (twice !== undefined) {
+    throw new UserError(
+      `'${path}': two runs are named '${twice}': entries of replay, lora or sourceEnds ask for the same; leave one out`,
+    );
+  }
   return {
     name: study.name,
     folder: study.out,
@@ -131,49 +102,6 @@ function planStudy(study: StudyFile, path: string): StudyPlan {
   };
 }
 
-/** The most runs of a study. */
-const MOST_RUNS = 10_000;
-
-/** Counts the runs that a study may have before any is planned. @throws UserError when there are too many. */
-function checkCount(study: StudyFile, path: string): void {
-  const { sizes, replay, sourceEnds } = study;
-  const ratios = replay.reduce((sum, { ratios, account }) => sum + (ratios?.length ?? 1) * account.length, 0);
-  const earlier = sourceEnds.reduce((sum, { tokensPerParameter }) => sum + tokensPerParameter.length, 0);
-  const most = sizes.reduce((sum, size) => {
-    const parts = 2 * (endsOf(study, size)?.tokensPerParameter.length ?? 0.5);
-    const lines = 1 + (size.targets ?? commonTargets(study)).length * (2 + ratios + earlier);
-    return sum + seedsOf(study, size).length * lines * parts;
-  }, 0);
-  if (most <= MOST_RUNS) return;
-  throw new UserError(
-    `'${path}': sizes, targets, replay and seeds multiply to ${most} runs; ` + `a study has at most ${MOST_RUNS}`,
-  );
-}
-
-/** The fields of a run that the study itself sets. */
-const RESERVED = ['name', 'out', 'sources', 'heldOut', 'seed', 'dataSeed'] as const;
-
-/** Returns the fields of a size's runs: those for all runs, with the size's own over them. */
-function runFields(study: StudyFile, own: Record<string, unknown>, path: string, origin: string) {
-  const all = parseFields(study.train, `'${path}': train`);
-  const ofSize = parseFields(own, origin);
-  for (const [given, where] of [
-    [all, `'${path}': train`],
-    [ofSize, origin],
-  ] as const) {
-    const reserved = RESERVED.find(field => given[field] !== undefined);
-    if (reserved) throw new UserError(`${where}: '${reserved}' is the study's own to say; remove it`);
-    if (given.stopAfter !== undefined) {
-      throw new UserError(`${where}: 'stopAfter' ends runs before their budgets, which a study compares; remove it`);
-    }
-  }
-  const fields = { ...all, ...ofSize };
-  // there are two ways to give the budget, and the size's own wins
-  if (ofSize.tokens !== undefined) delete fields.tokensPerParameter;
-  if (ofSize.tokensPerParameter !== undefined) delete fields.tokens;
-  return fields;
-}
-
 interface PlanContext {
   readonly study: StudyFile;
   readonly entry: StudySize;
@@ -182,8 +110,8 @@ interface PlanContext {
   readonly origin: string;
 }
 
-/** How a CPT run starts, and what it replays. */
-interface Continuation {
+/** How a run that goes on from a model starts, what it replays, and what adapters it trains. */
+interface Continuation extends Partial<LoraArm> {
   readonly from: NonNullable<PlannedRun['from']>;
   readonly ratio?: number;
   /** The stages of replay whose mean is `ratio`. */
@@ -198,8 +126,9 @@ function planLine(context: PlanContext, strategy: Strategy, language: string, cp
   const { out } = context.study;
   const ends = endsOf(context.study, context.entry);
   if (!ends) return [whole];
+  if (strategy === 'lora') return planAdapterEnds(whole, out, ends);
   const line = whole.name;
-  const replayed = whole.account === 'extra' ? 1 / (1 - whole.replay) : 1;
+  const replayed = shareAdded(whole);
   /** Returns a part of `length` tokens per parameter that ends at `end`; it goes on from the part `previous`. */
   const part = (kind: LinePart['kind'], end: number, length: number, previous: string | undefined): PlannedRun => {
     const name = `${line}-${kind}${end}`;
@@ -228,6 +157,32 @@ function planLine(context: PlanContext, strategy: Strategy, language: string, cp
   });
 }
 
+/**
+ * Plans the ends of a LoRA line: adapters are begun anew and have no moments to go on with, so that each end is a run
+ * from the source, at the rates of a trunk and an anneal.
+ */
+function planAdapterEnds(whole: PlannedRun, out: string, ends: NonNullable<StudyFile['ends']>): PlannedRun[] {
+  const { tokensPerParameter, anneal } = ends;
+  const line = whole.name;
+  const { tokens: _, ...config } = whole.config;
+  const firstPiece = tokensPerParameter[0]! * (1 - anneal);
+  const rates = { schedule: 'infinite', cooldown: 0, constantLearningRateRatio: 1, decay: anneal } as const;
+  return tokensPerParameter.map(end => {
+    const name = `${line}-end${end}`;
+    const own = { name, out: runFolder(out, name), tokensPerParameter: end * shareAdded(whole) };
+    const warmup = (config.warmup * firstPiece) / end;
+    return {
+      ...whole,
+      name,
+      part: { line, kind: 'end', tokensPerParameter: end },
+      config: { ...config, ...own, ...rates, warmup },
+    };
+  });
+}
+
+/** What the budget of a line is multiplied by to keep the tokens of its own language beside replayed ones. */
+const shareAdded = ({ account, replay }: PlannedRun): number => (account === 'extra' ? 1 / (1 - replay) : 1);
+
 /** The fields of a part that goes on from the one before. */
 const CONTINUED = { warmup: 0, optimizerState: 'keep', dataOrder: 'continue' } as const;
 
@@ -238,12 +193,13 @@ function planRun(
   cpt?: Continuation,
 ): PlannedRun {
   const { source, languages } = study;
-  const { ratio: replay = 0, stages, account, sourceEnd } = cpt ?? {};
+  const { ratio: replay = 0, stages, account, sourceEnd, lora, learningRate } = cpt ?? {};
   const size = entry.name;
   const name = [
     size,
     strategy,
     ...(strategy === 'source' ? [] : [language]),
+    ...(lora ? [`rank${lora.rank}`] : []),
     ...(account ? [`replay${stages ? nameOfStages(stages) : replay}`, account] : []),
     ...(sourceEnd === undefined ? [] : [`from${sourceEnd}`]),
     ...(allSeeds(study).length > 1 ? [`seed${seed}`] : []),
@@ -256,10 +212,11 @@ function planRun(
           { name: source!, path: languages[source!]!, weight: stages ? sourceStages(stages) : replay },
         ]
       : [own];
-  const evaluated = strategy === 'cpt' && source !== undefined ? [language, source] : [language];
+  const evaluated = isContinued(strategy) && source !== undefined ? [language, source] : [language];
   const config: Record<string, unknown> = {
     keepCheckpoints: 1,
     ...fields,
+    ...(lora && { lora, learningRate }),
     name,
     out: runFolder(study.out, name),
     sources,
@@ -275,6 +232,7 @@ function planRun(
     language,
     replay,
     ...(account && { account }),
+    ...(lora && { rank: lora.rank }),
     ...(sourceEnd !== undefined && { sourceEnd }),
     seed,
     config: parseConfig(config, origin),
@@ -288,9 +246,18 @@ function addReplayed(config: Record<string, unknown>, replay: number): void {
   else config.tokensPerParameter = Number(config.tokensPerParameter ?? 20) / (1 - replay);
 }
 
-function replaysOf({ replay }: StudyFile, size: string, target: string, seed: number) {
+const loraArms = ({ lora }: StudyFile, size: string, target: string, seed: number): LoraArm[] =>
+  lora.filter(entry => holdsFor(entry, size, target, seed)).flatMap(armsOf);
+
+function replaysOf(
+  { replay }: StudyFile,
+  strategy: (typeof CONTINUATIONS)[number],
+  size: string,
+  target: string,
+  seed: number,
+) {
   return replay
-    .filter(entry => holdsFor(entry, size, target, seed))
+    .filter(entry => entry.strategies.includes(strategy) && holdsFor(entry, size, target, seed))
     .flatMap(({ ratios = [], stages, account }) => {
       const shares = stages ? [{ ratio: meanRatio(stages), stages }] : ratios.map(ratio => ({ ratio }));
       return account.flatMap(account => shares.map(share => ({ ...share, account })));

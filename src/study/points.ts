@@ -2,7 +2,8 @@
 import { stringify } from 'csv-stringify/sync';
 import { isStaged, meanShares } from '../data/shares.js';
 import { sourceOf } from './engine.js';
-import { lineOf } from './plan.js';
+import { isContinued } from './file.js';
+import { lineOf } from './planned-run.js';
 import type { Study, StudyRun } from './state.js';
 
 const columns = [
@@ -30,6 +31,7 @@ const columns = [
   'sourceEnd',
   'replay',
   'account',
+  'rank',
   'warmupTokens',
   'annealed',
 ] as const;
@@ -56,12 +58,12 @@ export interface StudyPoint {
   readonly flops: number;
   /** The held-out loss in the run's own language, in nats per token. */
   readonly loss: number;
-  /** The held-out loss in the source language, if this is a CPT run. */
+  /** The held-out loss in the source language, if this is a CPT or LoRA run. */
   readonly sourceLoss?: number;
   /** The accuracies of a probe at the same step, with the tokens of the run's own language. */
   readonly copy?: number;
   readonly induction?: number;
-  /** Those with the tokens of the source language, if this is a CPT run. */
+  /** Those with the tokens of the source language, if this is a CPT or LoRA run. */
   readonly sourceCopy?: number;
   readonly sourceInduction?: number;
   readonly learningRate: number;
@@ -71,6 +73,8 @@ export interface StudyPoint {
   /** The share of source-language tokens in the whole run: the mean share where it changes. */
   readonly replay: number;
   readonly account?: string;
+  /** The rank of the adapters of a LoRA run. */
+  readonly rank?: number;
   readonly warmupTokens: number;
   /** Whether the learning rate had been decayed to its end. */
   readonly annealed: boolean;
@@ -108,9 +112,9 @@ function trainedAfter(run: StudyRun, runs: RunsByName): Trained {
   return { tokens: before.tokens + tokens, flops: before.flops + flops };
 }
 
-/** Returns the tokens per parameter of the model that a CPT run, or its line, starts from. */
+/** Returns the tokens per parameter of the model that a CPT or LoRA run, or its line, starts from. */
 function sourceTokensPerParameter(run: StudyRun, runs: RunsByName): number | undefined {
-  if (run.strategy !== 'cpt') return undefined;
+  if (!isContinued(run.strategy)) return undefined;
   const start = startOf(run, runs);
   if (!start?.part) return run.record!.config.source?.tokensPerParameter;
   if (lineOf(start) === lineOf(run)) return sourceTokensPerParameter(start, runs);
@@ -137,10 +141,11 @@ function pointsOf(run: StudyRun, source: string | undefined, runs: RunsByName): 
       shares,
       tokens,
     );
-    const sourceLoss = run.strategy === 'cpt' && source !== undefined ? heldOut[source]?.loss : undefined;
+    const other = isContinued(run.strategy) ? source : undefined;
+    const sourceLoss = other === undefined ? undefined : heldOut[other]?.loss;
     const probed = probes.find(probe => probe.step === step)?.probes;
     const ownProbe = probed?.[run.language];
-    const sourceProbe = run.strategy === 'cpt' && source !== undefined ? probed?.[source] : undefined;
+    const sourceProbe = other === undefined ? undefined : probed?.[other];
     return [
       {
         run: lineOf(run),
@@ -165,6 +170,7 @@ function pointsOf(run: StudyRun, source: string | undefined, runs: RunsByName): 
         ...(run.sourceEnd !== undefined && { sourceEnd: run.sourceEnd }),
         replay: run.replay,
         ...(run.account && { account: run.account }),
+        ...(run.rank !== undefined && { rank: run.rank }),
         warmupTokens: Math.round(config.schedule.warmup * steps) * config.batchTokens,
         annealed: decays && step === steps,
       },

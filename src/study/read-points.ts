@@ -36,6 +36,7 @@ const rowSchema = z.object({
   sourceEnd: optional(z.coerce.number()),
   replay: z.coerce.number(),
   account: optional(z.string()),
+  rank: optional(z.coerce.number()),
   warmupTokens: z.coerce.number(),
   annealed: z.enum(['true', 'false']).transform(text => text === 'true'),
 });

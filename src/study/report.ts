@@ -3,7 +3,8 @@ import { type Figure, fileName } from '../report/figure.js';
 import { pngOf, standaloneSvg } from '../report/picture.js';
 import { pageOfStudy, partsOf, type StudyParts } from '../report/study-page.js';
 import type { LanguageFits, StudyCurve, StudyView } from '../report/study-view.js';
-import { lineOf } from './plan.js';
+import { isContinued } from './file.js';
+import { lineOf } from './planned-run.js';
 import { haveEnds, pointsCsv, type StudyPoint, studyPoints } from './points.js';
 import { stagesInName } from './replay.js';
 import { replaceReport } from './report-files.js';
@@ -67,8 +68,8 @@ const bySource = (curves: readonly StudyCurve[]): Pick<StudyView, 'curves' | 'fr
 });
 
 /**
- * Returns a curve for each run; of one with several annealed ends, these are the curve. CPT starts with the
- * source-language loss at the end of the source run of its size and seed.
+ * Returns a curve for each run; of one with several annealed ends, these are the curve. CPT and LoRA start with the
+ * source-language loss at the end of the source run of their size and seed.
  */
 function curvesOf(points: readonly StudyPoint[]): StudyCurve[] {
   const runs = new Map<string, StudyPoint[]>();
@@ -76,9 +77,9 @@ function curvesOf(points: readonly StudyPoint[]): StudyCurve[] {
   const sources = points.filter(({ strategy }) => strategy === 'source');
   return [...runs].map(([run, rows]) => {
     const first = rows[0]!;
-    const { strategy, language, size, parameters, seed, replay, account, sourceEnd } = first;
+    const { strategy, language, size, parameters, seed, replay, account, rank, sourceEnd } = first;
     const stages = stagesInName(run);
-    const before = strategy === 'cpt' ? endOfSource(sources, first)?.loss : undefined;
+    const before = isContinued(strategy) ? endOfSource(sources, first)?.loss : undefined;
     return {
       run,
       strategy,
@@ -89,6 +90,7 @@ function curvesOf(points: readonly StudyPoint[]): StudyCurve[] {
       replay,
       isDone: true,
       ...(account !== undefined && { account }),
+      ...(rank !== undefined && { rank }),
       ...(stages !== undefined && { stages }),
       ...(sourceEnd !== undefined && { sourceEnd }),
       ...(before !== undefined && { sourceLossBefore: before }),
@@ -106,7 +108,7 @@ function curvesOf(points: readonly StudyPoint[]): StudyCurve[] {
   });
 }
 
-/** Returns the last point of the source's training that a CPT run starts from; of several ends that which it names. */
+/** Returns the last point of the source's training that a run starts from; of several ends that which it names. */
 function endOfSource(sources: readonly StudyPoint[], { size, seed, sourceEnd }: StudyPoint): StudyPoint | undefined {
   const own = sources.filter(point => point.size === size && point.seed === seed);
   const off = ({ tokens, parameters }: StudyPoint) => Math.abs(tokens / parameters - sourceEnd!);
@@ -115,10 +117,10 @@ function endOfSource(sources: readonly StudyPoint[], { size, seed, sourceEnd }: 
     : own.filter(({ annealed }) => annealed).sort((a, b) => off(a) - off(b))[0];
 }
 
-/** Returns the loss that the CPT run itself measured before its first step. */
+/** Returns the source loss that a CPT or LoRA run itself measured before its first step. */
 function sourceLossBefore({ runs, source }: Study, name: string): number | undefined {
   const run = runs.find(run => lineOf(run) === name);
-  if (run?.strategy !== 'cpt' || source === undefined) return undefined;
+  if (!run || !isContinued(run.strategy) || source === undefined) return undefined;
   return run.record?.evaluations.find(({ tokens }) => tokens === 0)?.heldOut[source]?.loss;
 }
 

@@ -14,7 +14,8 @@ import {
   summarize,
 } from './engine.js';
 import { type Execute, inChildProcess } from './execute.js';
-import { type PlannedRun, runFolder, type StudyPlan } from './plan.js';
+import type { StudyPlan } from './plan.js';
+import { type PlannedRun, runFolder } from './planned-run.js';
 import { forgetFailure, isDone, writeFailure, writePlan } from './state.js';
 
 export interface LocalOptions {

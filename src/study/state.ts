@@ -13,7 +13,8 @@ import { type RunRecord, readRun } from '../report/runs.js';
 import { parseConfig } from '../run/config.js';
 import { inWords, whyInvalid } from '../schema.js';
 import { STRATEGIES } from './file.js';
-import { type PlannedRun, runFolder, type StudyPlan } from './plan.js';
+import type { StudyPlan } from './plan.js';
+import { type PlannedRun, runFolder } from './planned-run.js';
 import { ACCOUNTS } from './replay.js';
 
 /**
@@ -80,6 +81,7 @@ const planSchema = z.object({
       language: z.string(),
       replay: z.number().min(0).max(1),
       account: z.enum(ACCOUNTS).optional(),
+      rank: z.int().positive().optional(),
       sourceEnd: z.number().positive().optional(),
       seed: z.int().min(0),
       config: z.record(z.string(), z.unknown()),

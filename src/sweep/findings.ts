@@ -38,8 +38,9 @@ function noiseOf({ fit, noise, range }: Minimum): string {
   if (noise === undefined || !range) return 'How far noise moves it is not known: --seeds 2 or more tells.';
   const open = range.isOpen ? '; they may reach beyond, which the three rates of the fit cannot tell' : '';
   return (
-    `Two standard errors of a loss are ${(2 * noise).toFixed(4)}: rates from ${showRate(range.low)} to ` +
-    `${showRate(range.high)} cannot be told from it${open}.`
+    `Two standard errors of a loss, of seeds and pooled over the three rates of the fit, are ` +
+    `${(2 * noise).toFixed(4)}: rates from ${showRate(range.low)} to ${showRate(range.high)} cannot be told from it` +
+    `${open}.`
   );
 }
 

@@ -13,7 +13,7 @@ import { readRun } from '../report/runs.js';
 import { DivergedError } from '../run/context.js';
 import { withClaim } from '../run/held.js';
 import { type Execute, inChildProcess, type RunProgress } from '../study/execute.js';
-import { runFolder } from '../study/plan.js';
+import { runFolder } from '../study/planned-run.js';
 import { isDone } from '../study/state.js';
 import { findMinimum, type Minimum, type RateLosses } from './minimum.js';
 import { type SweepPlan, writeSweep } from './plan.js';

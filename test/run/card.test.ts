@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { exportModel } from '../../src/checkpoint/export.js';
+import { exportPeft } from '../../src/checkpoint/export-peft.js';
 import { averageFolder } from '../../src/checkpoint/find.js';
 import { modelCard } from '../../src/run/card.js';
 import { useDevice } from '../support/gpu.js';
@@ -41,6 +42,20 @@ test('of a CPT run: languages, base model, tokens of each source, recipe and los
   expect(card).toMatch(/^\| batch \| 128 tokens, in sequences of 32 \|$/m);
   expect(card).toContain(` | ${heldOut.fr!.loss.toFixed(4)} | ${heldOut.fr!.bitsPerByte.toFixed(4)} |`);
   expect(cardOf(averageFolder(lastCheckpoint('french')))).toContain('The running average of the weights of a language');
+});
+
+test('of adapters alone: PEFT is their library, and the model that they stand beside their base', async () => {
+  await continueFrom(lastCheckpoint('english'), 'adapters', { tokens: 2 * 128, sources: mixed(), lora: { rank: 2 } });
+  const from = lastCheckpoint('adapters');
+  const card = modelCard(from, 'peft')!;
+  const front = { library_name: 'peft', base_model: 'english', tags: ['babelgrad', 'lora', 'continual-pretraining'] };
+  expect(frontOf(card)).toMatchObject(front);
+  expect(card).toContain('LoRA adapters of a language model');
+  expect(frontOf(cardOf(from))).toMatchObject({ library_name: 'transformers', base_model: 'english' });
+  const out = join(root, 'peft');
+  await exportPeft(from, out, { type: 'F32', card });
+  expect(frontOf(readFileSync(join(out, 'README.md'), 'utf8'))).toMatchObject(front);
+  expect(frontOf(modelCard(out, 'peft')!)).toMatchObject({ base_model: 'english', tags: ['babelgrad', 'lora'] });
 });
 
 test('without its run it has what the record says, and a model that was not trained here has none', async () => {

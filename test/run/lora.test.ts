@@ -251,6 +251,20 @@ test.each([
   expect(checkpointBytes).toBeLessThan(13 * values + 100_000);
 });
 
+test('a base of a run that is not done is warned of, since that run removes its old checkpoints', async () => {
+  const going = run('going');
+  cpSync(run('base'), going, { recursive: true });
+  const notes = async () => (await dryRun(fields('beside'), { from: going })).notes.join('\n');
+  expect(await notes()).not.toContain('which is not done');
+  const config = JSON.parse(readFileSync(join(going, 'config.json'), 'utf8'));
+  writeFileSync(join(going, 'config.json'), JSON.stringify({ ...config, steps: 3 }));
+  expect(await notes()).toContain(
+    `warning: the base '${lastCheckpoint('going')}' is of the run '${going}', which is not`,
+  );
+  const whole = await dryRun(fields('beside', { lora: undefined }), { from: going });
+  expect(whole.notes.join('\n')).not.toContain('which is not done');
+});
+
 test('initial adapters differ by seed and name', () => {
   const spec = { name: 'x.lora_A.weight', shape: [2, 100], decay: true };
   const [a, b, c] = [

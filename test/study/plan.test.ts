@@ -32,7 +32,9 @@ const names = (changes: Record<string, unknown> = {}) => plan(changes).runs.map(
 
 test('more runs than a study has are counted before any is planned', () => {
   const seeds = Array.from({ length: 2000 }, (_, seed) => seed);
-  expect(() => plan({ seeds })).toThrow(/sizes, targets, replay and seeds multiply to 20000 runs; .* at most 10000/);
+  expect(() => plan({ seeds })).toThrow(
+    /sizes, targets, replay, ranks and seeds multiply to 20000 runs; .* at most 10000/,
+  );
 });
 
 describe('study.json', () => {

@@ -6,7 +6,8 @@ import { afterAll, describe, expect, test } from 'vitest';
 import { stringify } from 'yaml';
 import { claimFolder } from '../../src/claim.js';
 import type { Execute } from '../../src/study/execute.js';
-import { readStudyPlan, runFolder, type StudyPlan } from '../../src/study/plan.js';
+import { readStudyPlan, type StudyPlan } from '../../src/study/plan.js';
+import { runFolder } from '../../src/study/planned-run.js';
 import { localEngine, runStudy } from '../../src/study/run.js';
 import { readPlan, readStudy } from '../../src/study/state.js';
 

@@ -11,7 +11,8 @@ import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vite
 import { UserError } from '../../src/errors.js';
 import { packageRoot } from '../../src/files.js';
 import { listenerOf } from '../../src/study/listener.js';
-import { runFolder, type StudyPlan } from '../../src/study/plan.js';
+import type { StudyPlan } from '../../src/study/plan.js';
+import { runFolder } from '../../src/study/planned-run.js';
 import { serveWatch, type WatchServer } from '../../src/study/serve.js';
 import { linesOfStep, makeRun, makeStudy } from '../support/study.js';
 

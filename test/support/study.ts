@@ -5,7 +5,9 @@ import { checkpointFolder } from '../../src/checkpoint/find.js';
 import { recordedWeights } from '../../src/data/shares.js';
 import { Random } from '../../src/random.js';
 import { type LawParameters, lossAt } from '../../src/scaling/law.js';
-import { type PlannedRun, readStudyPlan, runFolder, type StudyPlan } from '../../src/study/plan.js';
+import { isContinued } from '../../src/study/file.js';
+import { readStudyPlan, type StudyPlan } from '../../src/study/plan.js';
+import { type PlannedRun, runFolder } from '../../src/study/planned-run.js';
 import { writePlan } from '../../src/study/state.js';
 
 const SCRATCH: LawParameters = { E: 1.7, A: 60, B: 90, alpha: 0.3, beta: 0.28, gamma: 0 };
@@ -19,6 +21,8 @@ export interface MakeStudyOptions {
   readonly languages?: readonly string[];
   readonly seeds?: readonly number[];
   readonly ratios?: readonly number[];
+  /** Those of adapters, whose runs learn less and forget less than CPT. */
+  readonly ranks?: readonly number[];
   /** Replay in stages, of the largest size. */
   readonly stages?: readonly { readonly until: number; readonly ratio: number }[];
 }
@@ -26,7 +30,14 @@ export interface MakeStudyOptions {
 /** Plans a study of an English source in `folder`, and writes its plan. */
 export function makeStudy(
   folder: string,
-  { sizes = [1e5, 2e5, 4e5, 8e5], languages = ['fr'], seeds = [0], ratios = [], stages }: MakeStudyOptions = {},
+  {
+    sizes = [1e5, 2e5, 4e5, 8e5],
+    languages = ['fr'],
+    seeds = [0],
+    ratios = [],
+    ranks = [],
+    stages,
+  }: MakeStudyOptions = {},
 ): StudyPlan {
   mkdirSync(folder, { recursive: true });
   const file = join(folder, 'study.yaml');
@@ -41,6 +52,7 @@ export function makeStudy(
       account: ['extra', 'budget'],
       sizes: [nameOf(sizes.at(-1)!)],
     })),
+    ...(ranks.length > 0 && { lora: [{ ranks, learningRate: 1e-2 }] }),
     seeds,
   };
   writeFileSync(file, JSON.stringify(study)); // JSON is YAML
@@ -60,10 +72,10 @@ export function makeRun(plan: StudyPlan, run: PlannedRun, share = 1): void {
   mkdirSync(folder, { recursive: true });
   const config = {
     name: run.name,
-    method: run.strategy === 'cpt' ? 'cpt' : 'scratch',
+    method: isContinued(run.strategy) ? 'cpt' : 'scratch',
     model: { hiddenSize: 64, numHiddenLayers: 2, vocabSize: 1000 },
     parameters: { total: parameters, withoutEmbeddings: 0.7 * parameters, nominal: null },
-    ...(run.strategy === 'cpt' && {
+    ...(isContinued(run.strategy) && {
       source: { name: `${run.size}-source`, tokens, flops: 6 * parameters * tokens, tokensPerParameter: 20 },
     }),
     sources: recordedWeights(run.config.sources).map((weights, i) => ({ ...run.config.sources[i], ...weights })),
@@ -89,12 +101,15 @@ export function linesOfStep(plan: StudyPlan, run: PlannedRun, parameters: number
   const noisy = (loss: number) => loss * Math.exp(0.003 * random.normal());
   const index = plan.targets.indexOf(run.language);
   const target = tokens * (1 - run.replay);
-  const law = run.strategy === 'cpt' ? { ...CPT, B: CPT.B * (1 + 0.06 * index) } : SCRATCH;
+  const isAdapter = run.rank !== undefined;
+  const continued = { ...CPT, B: CPT.B * (1 + 0.06 * index) * (isAdapter ? 1.2 : 1) };
+  const law = isContinued(run.strategy) ? continued : SCRATCH;
   const loss = step === 0 ? 6.9 : lossAt(law, parameters, target);
-  const sourceLoss = lossAt(SCRATCH, parameters, 20 * parameters) + forgotten(run.replay, step / STEPS);
+  const risen = forgotten(run.replay, step / STEPS) * (isAdapter ? 0.5 : 1);
+  const sourceLoss = lossAt(SCRATCH, parameters, 20 * parameters) + risen;
   const heldOut = {
     [run.language]: { loss: noisy(loss), tokens: 9999 },
-    ...(run.strategy === 'cpt' && { en: { loss: noisy(sourceLoss), tokens: 9999 } }),
+    ...(isContinued(run.strategy) && { en: { loss: noisy(sourceLoss), tokens: 9999 } }),
   };
   const at = { step, tokens, flops };
   return [

@@ -41,7 +41,8 @@ test('it says which rate, what it rests on, what noise leaves, and what English 
   const reach = Math.sqrt(0.02 / 0.35);
   const range = [-1, 1].map(side => showRate(rate * 10 ** (side * reach)));
   expect(noise).toBe(
-    `Two standard errors of a loss are 0.0200: rates from ${range[0]} to ${range[1]} cannot be told from it.`,
+    'Two standard errors of a loss, of seeds and pooled over the three rates of the fit, are 0.0200: rates from ' +
+      `${range[0]} to ${range[1]} cannot be told from it.`,
   );
   expect(trade).toBe(
     'For CPT it is a trade-off. At 1e-3 the loss of en ends +0.2000 from its start; at 1e-4 it is −0.1500 from there, ' +

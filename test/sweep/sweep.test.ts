@@ -31,12 +31,12 @@ const run = [...model, ...batch, '--source', 'en=en', '--learning-rate', '1e-2']
 const tune = (...more: string[]) => runCommand(root, ['tune', 'lr', ...run, ...more]);
 
 test('three rates, one of which diverges: a table, a page, figures, and a proposal', async () => {
-  const sweep = ['--out', 'swept', '--tokens', '5_12', '--rates', '3', '--factor', '1e12'];
+  const sweep = ['--out', 'swept', '--tokens', '5_12', '--rates', '3', '--factor', '1000', '--seed', '0'];
   const { status, stdout, stderr } = await tune(...sweep, '--json');
   expect(status, stderr).toBe(0);
   const result = JSON.parse(stdout);
   expect(result).toMatchObject({ folder: 'swept', status: 'done', language: 'en', tokens: 512 });
-  expect(result.rates.map(({ rate }: { rate: number }) => rate)).toEqual([1e-14, 1e-2, 1e10]);
+  expect(result.rates.map(({ rate }: { rate: number }) => rate)).toEqual([1e-5, 1e-2, 10]);
   const states = result.rates.map(({ runs }: { runs: { state: string }[] }) => runs.map(({ state }) => state));
   expect(states).toEqual([['done'], ['done'], ['diverged']]);
   expect(result.minimum).toEqual({ rate: 1e-2, loss: expect.any(Number) });
@@ -46,6 +46,7 @@ test('three rates, one of which diverges: a table, a page, figures, and a propos
   for (const file of result.files) expect(statSync(join(root, file)).size, file).toBeGreaterThan(1000);
   const page = readFileSync(join(root, 'swept', 'report.html'), 'utf8');
   expect(page).toContain('diverged');
+  expect(page).toContain(`babelgrad tune lr ${[...run, ...sweep].join(' ')}`); // every flag, so that it can be repeated
   expect(page).not.toMatch(/<(script|link|img)[^>]+(src|href)=/);
 
   const written = (name: string) => statSync(join(root, 'swept', 'runs', name, 'metrics.jsonl')).mtimeMs;
@@ -63,7 +64,12 @@ test('what is wrong is said before anything is written, with status 2', async ()
     [['tune', 'lr', ...run, '--out', 'x', '--keep-best', 'en'], /unknown option '--keep-best'/],
     [['tune', 'lr', ...model, ...batch, '--out', 'x'], /a run needs data/],
     [['tune', 'lr', ...run], /a run needs a folder/],
-    [['tune', 'lr', ...run, '--out', 'x', '--factor', '1'], /--factor 1 is no distance between rates/],
+    ...['1', '1.0001', '1e200'].map((factor): [string[], RegExp] => [
+      ['tune', 'lr', ...run, '--out', 'x', '--factor', factor],
+      /--factor [\d.e+]+ is no distance between rates that tells which is best: it must be from 1.1, .* to 1000/,
+    ]),
+    [['tune', 'lr', ...run, '--out', 'tokenizer.json'], /cannot write .*'tokenizer.json' is not a folder/],
+    [['tune', 'lr', ...run, '--out', 'tokenizer.json/x'], /cannot write .*'tokenizer.json' is not a folder/],
     [['tune', 'lr', ...run, '--out', 'x', '--rates', '2'], /at least 3/],
     [['tune', 'lr', ...run, '--out', 'other'], /'other' holds something else than a sweep/],
     [['tune', 'lr', ...run, '--out', 'swept', '--tokens', '1024'], /'swept' holds the sweep of a run with other/],

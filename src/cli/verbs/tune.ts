@@ -56,7 +56,11 @@ function addRates(group: Command): void {
       wholeNumber(1),
     )
     .option('--rates <count>', 'the most rates that are tried', wholeNumber(FIRST_PLACES.length), 8)
-    .option('--factor <number>', 'from one rate to the next at first (default: the square root of 10)', positiveNumber)
+    .option(
+      '--factor <number>',
+      'from one rate to the next at first, 1.1 to 1000 (default: the square root of 10)',
+      positiveNumber,
+    )
     .option('--seeds <count>', 'runs for each rate, with seeds of their own: two tell the noise', wholeNumber(1), 1)
     .option(
       '--language <name>',

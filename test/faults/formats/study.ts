@@ -26,7 +26,7 @@ const STUDY = `name: a study
 out: runs/study
 languages: { en: data/en, fr: data/fr, zh: data/zh }
 source: en
-strategies: [source, scratch, cpt]
+strategies: [source, scratch, cpt, lora]
 sizes:
   - name: s
     preset: tiny
@@ -37,6 +37,8 @@ replay:
   - ratios: [0.1, 0.3]
     account: [extra, budget]
   - { stages: [{ until: 0.2, ratio: 0.3 }, { until: 1, ratio: 0.02, to: 0.1 }], sizes: [m] }
+lora:
+  - { ranks: [4, 16], learningRate: 1e-2, sizes: [m] }
 seeds: [0, 1]
 `;
 
