@@ -8,21 +8,14 @@ import type { Command } from '../gpu/program.js';
 import { checkBatch, checkDocumentEnd } from '../model/batch.js';
 import { checkWindow, type ParameterSpec } from '../model/config.js';
 import type { Model } from '../model/model.js';
-import {
-  ADAMW_DEFAULTS,
-  firstScaler,
-  type OptimizerSettings,
-  readStepHealth,
-  STEP_HEALTH_BYTES,
-  type StepHealth,
-  scheduleWords,
-} from '../optim/adamw.js';
+import { ADAMW_DEFAULTS, firstScaler, type OptimizerSettings, type StepHealth, scheduleWords } from '../optim/adamw.js';
 import { averageComplement } from '../optim/average.js';
 import type { CodedMoments, Moments } from '../optim/moment-codes.js';
 import { MomentStream } from './moment-stream.js';
 import { type MomentSource, readCoded, readMoments, writeMoments } from './moments.js';
-import { checkWeights, sharesOf, sumOfWeights } from './token-weights.js';
-import { HISTORY, TracedStep, type TrainerSettings } from './traced-step.js';
+import { StepReports } from './step-reports.js';
+import { sharesOfStep } from './token-weights.js';
+import { TracedStep, type TrainerSettings } from './traced-step.js';
 import { checkDecay, WeightAverage } from './weight-average.js';
 
 /** What a trainer keeps beside moments: the state of loss scaling, and what steps are judged by. */
@@ -79,7 +72,7 @@ export class Trainer {
   step = 0;
   readonly #traced: TracedStep;
   readonly #stream: MomentStream | undefined;
-  #unread = 0;
+  readonly #reports: StepReports;
 
   private constructor(
     model: Model,
@@ -100,6 +93,7 @@ export class Trainer {
     this.passes = program;
     this.program = [...program, ...update.commands];
     const { host } = traced.moments;
+    this.#reports = new StepReports(model.device, traced);
     this.#stream = host && new MomentStream(model.device, update, host);
   }
 
@@ -193,11 +187,11 @@ export class Trainer {
   begin(sequences: Uint32Array, learningRate: number, weights?: Float32Array, total?: number): void {
     const { B, T, microBatches, optimizer, emaDecay } = this.settings;
     checkBatch(this.model, sequences, { B: microBatches * B, T });
-    if (this.#unread === HISTORY) throw new Error(`${HISTORY} steps have not been read: call reports()`);
+    this.#reports.check();
     this.#stream?.check();
     const { device, config } = this.model;
     const { inputs, packed, schedule, stages, averageRate } = this.#traced;
-    const shares = this.#sharesOf(sequences, weights, total);
+    const shares = sharesOfStep(this.settings, sequences, weights, total);
     device.write(packed, inputs.pack(sequences, microBatches, config.vocabSize, shares));
     this.step++;
     device.write(schedule.buffer!, scheduleWords(optimizer, this.step, learningRate, this.updates));
@@ -208,35 +202,15 @@ export class Trainer {
     if (averageRate) device.write(averageRate.buffer!, Float32Array.of(averageComplement(emaDecay!, this.step)));
   }
 
-  /** Returns the weights as shares of their sum, for a trainer that takes them. @throws UserError as `submit`. */
-  #sharesOf(sequences: Uint32Array, given?: Float32Array, total?: number): Float32Array | undefined {
-    const { T, weighted, sharers = 1 } = this.settings;
-    if (!weighted && given === undefined) return undefined;
-    if (!weighted) {
-      throw new UserError('weights are for a trainer that takes them: Trainer.create(model, { …, weighted: true })');
-    }
-    const weights = given ?? new Float32Array((sequences.length / (T + 1)) * T).fill(1);
-    checkWeights(weights, sequences, T);
-    return sharesOf(weights, total ?? sharers * sumOfWeights(weights, sequences, T));
-  }
-
   /**
    * Submits what is still to be done `before` the update, and the update.
    * @internal
    */
   finish(before: readonly Command[] = []): Promise<void> | undefined {
-    const report = this.#keepReport();
+    const report = this.#reports.keep();
     if (this.#stream) return this.#stream.submit(this.step, before, [report]);
     this.model.device.submit([...before, ...this.plans[1]!.commands, report]);
     return undefined;
-  }
-
-  /** Returns the command that keeps a step's report until it is read. */
-  #keepReport(): Command {
-    const { stepHealth, history } = this.#traced;
-    const from = { buffer: stepHealth.buffer!, offsetBytes: 0, sizeBytes: STEP_HEALTH_BYTES };
-    const to = { buffer: history, offsetBytes: this.#unread++ * STEP_HEALTH_BYTES, sizeBytes: STEP_HEALTH_BYTES };
-    return { kind: 'copy', from, to };
   }
 
   /**
@@ -251,7 +225,7 @@ export class Trainer {
 
   /** The number of steps submitted since the last `reports`. */
   get unread(): number {
-    return this.#unread;
+    return this.#reports.unread;
   }
 
   /** Waits for the submitted steps and returns what each reports, in order. */
@@ -265,14 +239,7 @@ export class Trainer {
    */
   collect(): () => Promise<StepHealth[]> {
     this.#stream?.check();
-    const count = this.#unread;
-    this.#unread = 0;
-    if (count === 0) return async () => [];
-    const read = this.model.device.copyOut(this.#traced.history); // always whole: readback buffers are of one size
-    return async () => {
-      const bytes = await read();
-      return Array.from({ length: count }, (_, i) => readStepHealth(bytes, i * STEP_HEALTH_BYTES));
-    };
+    return this.#reports.collect();
   }
 
   /**

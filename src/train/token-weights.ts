@@ -4,6 +4,7 @@
  */
 import { UserError } from '../errors.js';
 import { IGNORED_TARGET } from '../kernels/cross-entropy.js';
+import type { TrainerSettings } from './traced-step.js';
 
 /**
  * Checks weights [n, T] of the targets of sequences [n, T+1].
@@ -33,6 +34,26 @@ export function sumOfWeights(weights: Float32Array, sequences: Uint32Array, T: n
 /** Returns w / total; where the total is 0, and no weight counts, all are 0. */
 export function sharesOf(weights: Float32Array, total: number): Float32Array {
   return total > 0 ? weights.map(weight => weight / total) : new Float32Array(weights.length);
+}
+
+/**
+ * Returns the weights of a step's sequences as shares of their sum, `total` where trainers share a step, for a trainer
+ * that takes them; by default all weights are 1.
+ * @throws UserError as `checkWeights`, or when weights are given to a trainer that takes none.
+ */
+export function sharesOfStep(
+  { T, weighted, sharers = 1 }: Pick<TrainerSettings, 'T' | 'weighted' | 'sharers'>,
+  sequences: Uint32Array,
+  given?: Float32Array,
+  total?: number,
+): Float32Array | undefined {
+  if (!weighted && given === undefined) return undefined;
+  if (!weighted) {
+    throw new UserError('weights are for a trainer that takes them: Trainer.create(model, { …, weighted: true })');
+  }
+  const weights = given ?? new Float32Array((sequences.length / (T + 1)) * T).fill(1);
+  checkWeights(weights, sequences, T);
+  return sharesOf(weights, total ?? sharers * sumOfWeights(weights, sequences, T));
 }
 
 /** Whether the target of a prediction counts for nothing; predictions are numbered [n, T]. */

@@ -1,5 +1,4 @@
 /** What a training step keeps on the device, and its traced graphs. Whoever runs the graphs plans them. */
-import { isDeepStrictEqual } from 'node:util';
 import { Arena } from '../autograd/arena.js';
 import { backward } from '../autograd/backward.js';
 import { Graph } from '../autograd/graph.js';
@@ -8,25 +7,18 @@ import { UserError } from '../errors.js';
 import type { DeviceBuffer } from '../gpu/buffer.js';
 import type { Memory } from '../gpu/memory.js';
 import type { Command } from '../gpu/program.js';
-import { BYTES } from '../kernels/element-type.js';
 import { SCHEDULE_STRIDE_BYTES } from '../kernels/gradient-norm.js';
-import type { MomentsOf } from '../kernels/tensor-health.js';
 import { BatchInputs, type BatchOptions, checkSizes } from '../model/batch.js';
 import { type BatchShape, type Checkpointing, traceLosses } from '../model/llama.js';
 import type { ModelTensors } from '../model/tensors.js';
 import { addSum } from '../ops/sum.js';
-import {
-  firstScaler,
-  type OptimizedParameter,
-  type OptimizerSettings,
-  STEP_HEALTH_BYTES,
-  traceUpdate,
-} from '../optim/adamw.js';
-import { type AveragedWeights, traceAverage, traceSwap } from '../optim/average.js';
+import { firstScaler, type OptimizerSettings, STEP_HEALTH_BYTES, traceUpdate } from '../optim/adamw.js';
+import { traceAverage, traceSwap } from '../optim/average.js';
 import { type GradientStorage, GradientTensors } from './gradient-tensors.js';
-import type { MomentStretch, Offload } from './host-moments.js';
-import { isCoded, MomentTensors, type MomentType } from './moments.js';
-import { type ParameterRule, type Treatment, treatmentsOf } from './parameter-rules.js';
+import type { Offload } from './host-moments.js';
+import { MomentTensors, type MomentType } from './moments.js';
+import { type ParameterRule, treatmentsOf } from './parameter-rules.js';
+import { averagedStretches, type TrainedGroup, updatedStretches } from './update-stretches.js';
 
 export interface TrainerSettings extends BatchShape, Pick<BatchOptions, 'documentEnd'> {
   /** The number of micro-batches of B sequences that make an optimizer step. */
@@ -63,16 +55,6 @@ export interface TrainerSettings extends BatchShape, Pick<BatchOptions, 'documen
 
 /** The number of steps whose reports wait on the device until they are read. */
 export const HISTORY = 64;
-
-/**
- * A group of parameters with its moments. `tensor` and `matrix` (which products read) have their gradient with them.
- */
-export interface TrainedGroup extends Pick<OptimizedParameter, 'tensor' | 'schedule'> {
-  /** The moments on the device; those that are kept in host memory have none there. */
-  readonly moments: MomentsOf<Tensor> | undefined;
-  readonly matrix: Tensor;
-  readonly treatment: Treatment;
-}
 
 /** What is frozen for as many first steps has a schedule of its own. */
 export interface Stage {
@@ -199,9 +181,9 @@ export class TracedStep {
       const { schedule, stepHealth: health, guard, scaler } = this;
       const stages = { stages: ends.length, stageSchedules: schedules };
       const state = { loss: this.loss, schedule, ...stages, health, guard, scaler };
-      const updated = this.#updated(memory, model, settings.slotBytes);
+      const updated = updatedStretches(memory, model, this, settings.slotBytes);
       this.#norms = traceUpdate(this.update, memory, updated, settings.optimizer, state);
-      for (const averaged of this.#averaged(model)) {
+      for (const averaged of averagedStretches(model, this.average)) {
         traceAverage(this.update, averaged, { rate: this.averageRate!, health });
         traceSwap(this.swap, averaged);
       }
@@ -209,66 +191,6 @@ export class TracedStep {
       this.destroy();
       throw error;
     }
-  }
-
-  /** Returns what the optimizer updates at once: neighbours that it treats alike. */
-  #updated(
-    memory: Memory,
-    { stored, weights, halves, groups }: ModelTensors,
-    slotBytes?: number,
-  ): OptimizedParameter[] {
-    const treatmentOf = (group: string) => this.parameters.get(group)?.treatment;
-    const isAlike = (a: string, b: string) =>
-      treatmentOf(a) !== undefined &&
-      treatmentOf(a)!.kept + (treatmentOf(b)?.kept ?? 0) === 0 &&
-      isDeepStrictEqual(treatmentOf(a), treatmentOf(b)) &&
-      halves.has(a) === halves.has(b) && // matrices and norms are treated alike where nothing decays
-      this.gradients.areTogether(a, b) && // where matrices are in bf16, gradients begin elsewhere than the norms do
-      this.moments.areNeighbours(a, b);
-    const stretchesOf = (arena: Arena) =>
-      arena
-        .stretches(isAlike)
-        .filter(([name]) => this.parameters.has(name!))
-        .map(names => ({ names, span: arena.span(names) }));
-    const found = [stored, weights].flatMap(stretchesOf);
-    const isOffloaded = ({ names }: { readonly names: readonly string[] }) => this.moments.isOffloaded(names[0]!);
-    const offloaded = found.filter(isOffloaded);
-    const ofName = new Map(groups.map(group => [group.name, group]));
-    const stretches = offloaded.map(({ names, span }): MomentStretch => {
-      const startOf = (name: string) => {
-        const { dtype, offsetBytes } = this.gradients.tensor(name);
-        return offsetBytes! / BYTES[dtype];
-      };
-      return {
-        starts: new Map(names.map(name => [name, startOf(name) - startOf(names[0]!)])),
-        count: sizeOf(span.shape),
-        isCoded: isCoded(ofName.get(names[0]!)!, this.moments.type),
-        frozenSteps: treatmentOf(names[0]!)!.frozenSteps,
-      };
-    });
-    const host = stretches.length > 0 ? this.moments.offload(memory, stretches, slotBytes) : undefined;
-    return found.map(({ names, span }) => ({
-      tensor: { ...span, gradient: this.gradients.span(names) },
-      half: halves.has(names[0]!) ? halves.span(names) : undefined,
-      ...this.parameters.get(names[0]!)!.treatment,
-      parts: this.moments.isOffloaded(names[0]!)
-        ? host!.pieces[offloaded.findIndex(one => one.names === names)]!
-        : [{ start: 0, count: sizeOf(span.shape), moments: this.moments.span(names) }],
-      schedule: this.parameters.get(names[0]!)!.schedule,
-    }));
-  }
-
-  /** Returns what is averaged at once: all neighbours that have f16 copies, or have none. */
-  #averaged({ weights, halves }: ModelTensors): AveragedWeights[] {
-    const { average } = this;
-    if (!average) return [];
-    return weights
-      .stretches((a, b) => halves.has(a) === halves.has(b))
-      .map(names => ({
-        weight: weights.span(names),
-        average: average.span(names),
-        half: halves.has(names[0]!) ? halves.span(names) : undefined,
-      }));
   }
 
   #traceMicroBatch(model: ModelTensors, { B, T, microBatches, checkpointing, sharers = 1 }: TrainerSettings): void {
