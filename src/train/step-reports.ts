@@ -32,7 +32,7 @@ export class StepReports {
     return { kind: 'copy', from, to };
   }
 
-  /** Collects those that were kept so far, in order. More may be kept before the function that this returns is called. */
+  /** Collects those kept so far, in order. More may be kept before the function that this returns is called. */
   collect(): () => Promise<StepHealth[]> {
     const count = this.#unread;
     this.#unread = 0;
