@@ -1,15 +1,13 @@
 /** The base of a LoRA adapter: where it is, and whether it is the one that the adapter was trained beside. */
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { delimiter, join, resolve } from 'node:path';
 import { z } from 'zod';
-import { sumOf } from '../checksums.js';
+import { readChecksums, sumOf } from '../checksums.js';
 import { UserError } from '../errors.js';
 import { parse, readObject } from './hf-json.js';
 import { type BaseRecord, readTrainingState } from './training-record.js';
-import { ADAPTER_CONFIG, hasWeights, isAdapter } from './weight-files.js';
+import { ADAPTER_CONFIG, hasWeights, isAdapter, weightFilesOf } from './weight-files.js';
 
-/** Files of a checkpoint that are no weights. */
-const OTHERS: readonly string[] = ['optimizer.safetensors', 'outer.safetensors'];
 const baseSchema = z.looseObject({ base_model_name_or_path: z.string() });
 
 /**
@@ -29,16 +27,19 @@ export function baseOf(adapter: string): string {
   );
 }
 
-/** Returns the record of a base, and of what stands below one that is an adapter itself. It reads all weights. */
-export async function recordOfBase(folder: string): Promise<BaseRecord> {
-  return { path: resolve(folder), weights: await sumsOf(folder) };
+/**
+ * Returns the record of a base, and of what stands below one that is an adapter itself. It reads all weights, but those
+ * that the checksums beside them are `known` to be of.
+ */
+export async function recordOfBase(folder: string, known = false): Promise<BaseRecord> {
+  return { path: resolve(folder), weights: await sumsOf(folder, known) };
 }
 
-async function sumsOf(folder: string): Promise<Record<string, string>> {
-  const isWeights = (name: string) => name.endsWith('.safetensors') && !OTHERS.includes(name);
-  const files = readdirSync(folder).filter(name => isWeights(name) || name === ADAPTER_CONFIG);
+async function sumsOf(folder: string, known = false): Promise<Record<string, string>> {
+  const files = [...weightFilesOf(folder), ...(isAdapter(folder) ? [ADAPTER_CONFIG] : [])];
+  const checksums = known ? readChecksums(folder) : undefined;
   const sums: Record<string, string> = {};
-  for (const file of files.sort()) sums[file] = await sumOf(join(folder, file));
+  for (const file of files.sort()) sums[file] = checksums?.get(file) ?? (await sumOf(join(folder, file)));
   if (!isAdapter(folder)) return sums;
   const below = Object.entries(await sumsOf(baseOf(folder)));
   return { ...sums, ...Object.fromEntries(below.map(([file, sum]) => [`base of it: ${file}`, sum])) };

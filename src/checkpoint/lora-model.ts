@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { NewFolder } from '../files.js';
 import type { Device } from '../gpu/device.js';
 import type { ParameterSpec } from '../model/config.js';
-import type { LoraSettings } from '../model/lora.js';
+import { isOfAdapter, type LoraSettings } from '../model/lora.js';
 import { Model } from '../model/model.js';
 import type { MatrixType, ModelOptions } from '../model/tensors.js';
 import { type Companions, writeCompanionFiles } from './companions.js';
@@ -34,7 +34,7 @@ export async function loadLoraModel(
   const { baseType } = lora;
   const narrow = { f16: 'F16', bf16: 'BF16' } as const;
   const source = (spec: ParameterSpec) => {
-    if (/\.lora_[AB]\.weight$/.test(spec.name)) return adapter(spec);
+    if (isOfAdapter(spec.name)) return adapter(spec);
     if (!spec.decay || baseType === 'f32') return valuesOf(weights, spec);
     return converted(weights, spec, narrow[baseType]) as Generator<Uint16Array>;
   };

@@ -21,6 +21,17 @@ export const isAdapter = (folder: string): boolean => existsSync(join(folder, AD
 export const hasWeights = (folder: string): boolean =>
   [SINGLE, INDEX, ADAPTER].some(file => existsSync(join(folder, file)));
 
+/**
+ * Returns the files of a folder's weights: the only file, or the shards that the index names.
+ * @throws UserError when the index names none.
+ */
+export function weightFilesOf(folder: string): string[] {
+  if (isAdapter(folder)) return [ADAPTER];
+  const index = join(folder, INDEX);
+  if (existsSync(join(folder, SINGLE)) || !existsSync(index)) return [SINGLE];
+  return [...new Set(readIndex(index).values())];
+}
+
 const indexSchema = z.looseObject({ weight_map: z.record(z.string(), z.string()) });
 
 /**

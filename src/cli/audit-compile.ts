@@ -8,7 +8,7 @@ import { showLanes } from '../gpu/adapters.js';
 import { readYaml } from '../index.js';
 import { parseFields } from '../run/config.js';
 import type { CommandResult, Terminal } from './command.js';
-import { readFlags } from './field-flags.js';
+import { withFlags } from './field-flags.js';
 import { interruptible } from './interruption.js';
 import type { Progress } from './progress.js';
 import { textTable } from './table.js';
@@ -31,8 +31,7 @@ export async function auditCompile(
 ): Promise<CommandResult> {
   const { gpu, config: file, adapter, markdown = false, json: _, ...flags } = options;
   if (gpu.length > 0 && adapter !== undefined) throw new UserError('--gpu and --adapter: give one of them');
-  readFlags(flags);
-  const given = { ...(file === undefined ? {} : readYaml(file)), ...flags };
+  const given = withFlags(file === undefined ? {} : readYaml(file), flags);
   const hasModel = file !== undefined || Object.keys(given).some(name => name !== 'precision');
   const fields = parseFields(hasModel ? given : { ...USUAL_MODEL, ...given }, `'${file}'`);
   const gpus: CompiledKernels[] = [];

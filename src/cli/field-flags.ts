@@ -19,6 +19,8 @@ export const STEP_FIELDS: readonly FieldName[] = [
   'momentType',
   'gradientStorage',
   'weightType',
+  'offload',
+  'lora',
 ];
 
 /** The fields that only a run with a source model has. */
@@ -182,8 +184,17 @@ export function parseParameterGroup(text: string): Record<string, unknown> {
   return { match: parts[1]!.split(','), ...Object.fromEntries(settings) };
 }
 
+/** Returns fields with flags over them; those of adapters are parts of one field. @throws UserError as `readFlags`. */
+export function withFlags(fields: Record<string, unknown>, given: Record<string, unknown>): Record<string, unknown> {
+  const { loraRank: rank, loraAlpha: alpha, loraTargets: targets, ...flags } = given;
+  readFlags(flags);
+  const lora = Object.entries({ rank, alpha, targets }).filter(([, value]) => value !== undefined);
+  const joined = lora.length > 0 && { lora: { ...Object(fields.lora), ...Object.fromEntries(lora) } };
+  return { ...fields, ...flags, ...joined };
+}
+
 /** Checks flags of fields, apart from the file's; those that are true or false come as text. */
-export function readFlags(flags: Record<string, unknown>): void {
+function readFlags(flags: Record<string, unknown>): void {
   for (const [field, schema] of Object.entries(configFields)) {
     const given = flags[field];
     if (given === undefined) continue;

@@ -2,14 +2,18 @@
 import { existsSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { readModelConfig } from '../checkpoint/hf-config.js';
+import { loadLoraModel } from '../checkpoint/lora-model.js';
 import { matrixTypeIn } from '../checkpoint/model-folder.js';
 import { UserError } from '../errors.js';
 import { cacheFolder, checkFilePlace, writeFileWhole } from '../files.js';
+import type { Device } from '../gpu/device.js';
+import { halvesOf } from '../half.js';
 import { type AdapterDescription, chooseAdapter, findModelFolder, loadModel, openDevice, readYaml } from '../index.js';
 import { VariantTable } from '../kernels/variants.js';
 import type { ModelConfig } from '../model/config.js';
 import { initialWeights } from '../model/init.js';
-import { Model } from '../model/model.js';
+import { initialAdapter, isOfAdapter } from '../model/lora.js';
+import { Model, type ParameterSource } from '../model/model.js';
 import type { TensorOptions } from '../model/tensors.js';
 import type { Ranks } from '../parallel/ranks.js';
 import { profileExchange } from '../profile/exchange.js';
@@ -20,11 +24,11 @@ import { makeSubject, type SubjectName } from '../profile/subject.js';
 import { chromeTrace } from '../profile/trace.js';
 import { MODEL_FIELDS, parseFields, type RunFields } from '../run/config.js';
 import { adapterOfRank, sharedMicroBatch } from '../run/parallel.js';
-import { describedModel, stepShape } from '../run/step-shape.js';
+import { describedModel, stepShape, tensorsOf } from '../run/step-shape.js';
 import { dryStep, type StepShape } from '../train/dry-step.js';
 import { choicesOf, readCache } from '../tune/cache.js';
 import type { CommandResult, Terminal } from './command.js';
-import { readFlags } from './field-flags.js';
+import { withFlags } from './field-flags.js';
 import { showPlans } from './profile-plan.js';
 import { showExchange, showProfile } from './profile-table.js';
 import { withRanks } from './ranks.js';
@@ -49,20 +53,21 @@ export function runProfile(terminal: Terminal, options: ProfileCommandOptions): 
 async function profileAlone(terminal: Terminal, options: ProfileCommandOptions): Promise<CommandResult> {
   const { model: checkpoint, config: file, what, steps, plan = false, trace, adapter: _, json: __, ...flags } = options;
   if (trace !== undefined) checkTracePlace(trace, plan);
-  readFlags(flags);
-  const given = { ...(file === undefined ? {} : readYaml(file)), ...flags };
+  const given = withFlags(file === undefined ? {} : readYaml(file), flags);
   const fields = parseFields(given, `'${file}'`); // flags have no fault any more
   const folder = checkpoint === undefined ? undefined : findModelFolder(checkpoint);
   const config = modelOf(fields, folder);
   const adapter = (await chooseAdapter(options.adapter ?? fields.adapter)).choice.chosen;
   const profiled = profiledOf(what, fields, config, adapter);
   const { precision = 'f32', weightType } = fields;
+  const isStep = what === 'step';
+  const stored = folder !== undefined && fields.lora ? matrixTypeIn(folder, adapter) : undefined;
+  const kept = isStep ? tensorsOf(fields, config, stored) : { precision, weightType };
   const variants =
     profiled.what === 'step' && !fields.deterministic
-      ? tunedVariants(terminal, adapter, { model: config, settings: profiled.settings, precision, weightType })
+      ? tunedVariants(terminal, adapter, { model: config, settings: profiled.settings, ...kept })
       : undefined;
-  const isStep = what === 'step';
-  const tensors: TensorOptions = { precision, weightType, variants, trainable: isStep };
+  const tensors: TensorOptions = { ...kept, variants, trainable: isStep };
   const { B, T } = profiled.settings;
   const told = {
     what,
@@ -81,9 +86,7 @@ async function profileAlone(terminal: Terminal, options: ProfileCommandOptions):
   checkTimestamps(adapter);
   const device = await openDevice({ adapter: `#${adapter.number}` });
   try {
-    const model = folder
-      ? await loadModel(device, folder, { ...tensors, onNote: terminal.note })
-      : await Model.create(device, config, initialWeights(config, 0), tensors);
+    const model = await makeModel(device, config, folder, tensors, terminal.note);
     const subject = await makeSubject(model, profiled);
     const progress = terminal.progress('profiling', steps, 'replays');
     const found = await profile(device, subject, { steps, onProgress: done => progress.update(done) }).finally(() =>
@@ -108,8 +111,7 @@ async function profileRanks(terminal: Terminal, ranks: Ranks, options: ProfileCo
       'several ranks profile a step and its exchange: --what, --plan, --trace and --model are for one',
     );
   }
-  readFlags(flags);
-  const given = { ...(file === undefined ? {} : readYaml(file)), ...flags };
+  const given = withFlags(file === undefined ? {} : readYaml(file), flags);
   const fields = parseFields(given, `'${file}'`);
   const config = modelOf(fields, undefined);
   const device = await openDevice({ adapter: await adapterOfRank(ranks, asked ?? fields.adapter) });
@@ -118,8 +120,8 @@ async function profileRanks(terminal: Terminal, ranks: Ranks, options: ProfileCo
     const sequences = settings.microBatches * settings.B;
     const B = sharedMicroBatch(sequences, settings.B, ranks.size);
     const own = { ...settings, B, microBatches: sequences / ranks.size / B };
-    const { precision = 'f32', weightType, gradientType: wire = 'f32' } = fields;
-    const model = await Model.create(device, config, initialWeights(config, 0), { precision, weightType });
+    const { gradientType: wire = 'f32' } = fields;
+    const model = await makeModel(device, config, undefined, tensorsOf(fields, config), terminal.note);
     const progress = terminal.progress('profiling', steps, 'steps');
     const found = await profileExchange(model, ranks, own, {
       steps,
@@ -131,6 +133,27 @@ async function profileRanks(terminal: Terminal, ranks: Ranks, options: ProfileCo
   } finally {
     device.close();
   }
+}
+
+/** Makes the model: that of a folder, or one with random weights; and adapters beside it, where there are to be any. */
+function makeModel(
+  device: Device,
+  config: ModelConfig,
+  folder: string | undefined,
+  tensors: TensorOptions,
+  onNote: (text: string) => void,
+): Promise<Model> {
+  const { lora, matrixType = 'f32', ...options } = tensors;
+  const [base, adapter] = [initialWeights(config, 0), initialAdapter(0)];
+  if (folder !== undefined && lora) {
+    return loadLoraModel(device, folder, { ...options, lora: { ...lora, baseType: matrixType }, adapter });
+  }
+  if (folder !== undefined) return loadModel(device, folder, { ...options, onNote });
+  const source: ParameterSource = spec => {
+    if (isOfAdapter(spec.name)) return adapter(spec);
+    return matrixType === 'f16' && spec.decay ? halvesOf(base(spec)) : base(spec);
+  };
+  return Model.create(device, config, source, tensors);
 }
 
 /** Checks that a trace can be written. @throws UserError when there is no replay to write, or no folder for it. */

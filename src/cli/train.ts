@@ -21,7 +21,7 @@ import { readRunConfig } from '../run/folder.js';
 import type { CommandResult, Terminal } from './command.js';
 import { configText } from './config-text.js';
 import { showDryRun } from './dry-run.js';
-import { readFlags } from './field-flags.js';
+import { withFlags } from './field-flags.js';
 import { takeHealth } from './health.js';
 import { interruptible } from './interruption.js';
 import type { Progress } from './progress.js';
@@ -83,20 +83,16 @@ export async function train(
 
 /** Reads the fields of the YAML file, with the flags over them. */
 export function readConfig(options: Record<string, unknown>): RunConfig {
-  const { config: file, json: _, source, heldOut, parameterGroup, ...others } = options;
-  const { loraRank: rank, loraAlpha: alpha, loraTargets: targets, ...flags } = others;
-  const fields = file === undefined ? {} : readYaml(String(file));
-  readFlags(flags);
+  const { config: file, json: _, source, heldOut, parameterGroup, ...flags } = options;
+  const ofFile = file === undefined ? {} : readYaml(String(file));
   // there are two ways to give the budget: the flag's wins over the file's
   if (flags.tokens !== undefined || flags.tokensPerParameter !== undefined) {
-    delete fields.tokens;
-    delete fields.tokensPerParameter;
+    delete ofFile.tokens;
+    delete ofFile.tokensPerParameter;
   }
-  Object.assign(fields, flags);
+  const fields = withFlags(ofFile, flags);
   if (source) fields.sources = source;
   if (parameterGroup) fields.parameterGroups = parameterGroup;
-  const lora = Object.entries({ rank, alpha, targets }).filter(([, value]) => value !== undefined);
-  if (lora.length > 0) fields.lora = { ...Object(fields.lora), ...Object.fromEntries(lora) };
   if (heldOut) fields.heldOut = Object.fromEntries(heldOut as [string, string][]);
   if (fields.out === undefined) throw new UserError('a run needs a folder: give out in the config file, or --out');
   if (fields.sources === undefined)

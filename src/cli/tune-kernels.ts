@@ -12,7 +12,7 @@ import { sameVariant, showVariant } from '../tune/candidates.js';
 import type { Variant } from '../tune/kind.js';
 import type { Outcome, Tuned } from '../tune/tune.js';
 import type { CommandResult, Terminal } from './command.js';
-import { readFlags } from './field-flags.js';
+import { withFlags } from './field-flags.js';
 import { interruptible } from './interruption.js';
 import { makeTable } from './table.js';
 
@@ -26,8 +26,7 @@ interface TuneCommandOptions extends Record<string, unknown> {
 /** The command `tune kernels`. */
 export async function tune(terminal: Terminal, options: TuneCommandOptions): Promise<CommandResult> {
   const { config: file, seconds, adapter: _, show = false, json: __, ...flags } = options;
-  readFlags(flags);
-  const given = { ...(file === undefined ? {} : readYaml(file)), ...flags };
+  const given = withFlags(file === undefined ? {} : readYaml(file), flags);
   const fields = parseFields(given, `'${file}'`); // flags have no fault any more
   const hasModel = MODEL_FIELDS.some(field => fields[field] !== undefined);
   if (!hasModel && !show) {
@@ -36,7 +35,7 @@ export async function tune(terminal: Terminal, options: TuneCommandOptions): Pro
     );
   }
   const adapter = (await chooseAdapter(options.adapter ?? fields.adapter)).choice.chosen;
-  const shape = hasModel ? { ...stepShape(fields, adapter), precision: fields.precision } : undefined;
+  const shape = hasModel ? stepShape(fields, adapter) : undefined;
   const requests = shape && [...dryStep(adapter, shape).variants.requests.values()];
   const folder = cacheFolder();
   if (requests && !show) {

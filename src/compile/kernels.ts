@@ -14,7 +14,7 @@ import { tracedGraphs } from '../profile/plans.js';
 import { profiledOf } from '../profile/profiled.js';
 import { SUBJECTS } from '../profile/subject.js';
 import type { RunFields } from '../run/config.js';
-import { describedModel } from '../run/step-shape.js';
+import { describedModel, tensorsOf } from '../run/step-shape.js';
 import { showVariant } from '../tune/candidates.js';
 
 /** A kernel to be compiled. */
@@ -50,7 +50,8 @@ export function kernelsOf(adapter: AdapterDescription, models: readonly RunField
     for (const what of SUBJECTS) {
       const memory = new MemoryCount(adapter);
       const { precision, weightType } = fields;
-      const options = { precision, weightType, trainable: what === 'step' };
+      const kept = what === 'step' ? tensorsOf(fields, config) : { precision, weightType };
+      const options = { ...kept, trainable: what === 'step' };
       const model = new ModelTensors(memory, config, options);
       for (const { graph, keep } of tracedGraphs(memory, model, profiledOf(what, fields, config, adapter))) {
         for (const kernel of kernelsOfGraph(memory, graph, keep)) {

@@ -20,6 +20,9 @@ export const PROJECTIONS = [
 /** Whether a parameter is the matrix that a target names. */
 export const isAdapted = (name: string, target: string): boolean => name.endsWith(`.${target}.weight`);
 
+/** Whether a parameter is of an adapter. */
+export const isOfAdapter = (name: string): boolean => /\.lora_[AB]\.weight$/.test(name);
+
 const rank = z.int().positive().describe('the number of rows of A, and of columns of B');
 const alpha = z.number().positive().describe('what B·A is multiplied by, times the rank');
 const targets = z.array(z.enum(PROJECTIONS)).min(1).describe('the projections that have an adapter');

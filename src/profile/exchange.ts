@@ -1,6 +1,6 @@
 /** What several ranks gain: a step of one rank alone, and a step that all share, timed in turns. */
+import { sizeOf } from '../autograd/tensor.js';
 import { median } from '../median.js';
-import { countParameters } from '../model/config.js';
 import type { Model } from '../model/model.js';
 import type { WireType } from '../parallel/all-reduce.js';
 import type { Ranks } from '../parallel/ranks.js';
@@ -11,6 +11,7 @@ import type { TrainerSettings } from '../train/traced-step.js';
 
 export interface ExchangeProfile {
   readonly ranks: number;
+  /** Those that are trained. */
   readonly parameters: number;
   /** The medians of a step on a rank's share of the batch, without and with the exchange, of the slowest rank. */
   readonly aloneMs: number;
@@ -64,7 +65,7 @@ export async function profileExchange(
     return {
       ...own,
       ranks: ranks.size,
-      parameters: countParameters(model.config).total,
+      parameters: trainer.trained.reduce((sum, { shape }) => sum + sizeOf(shape), 0),
       aloneMs,
       sharedMs,
       tokensPerSecond: (1000 * ranks.size * microBatches * B * T) / sharedMs,

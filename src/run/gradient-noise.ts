@@ -20,6 +20,9 @@ export interface NoiseOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** The draws that are measured before the next are: an interruption loses no more. */
+const AT_ONCE = 4;
+
 /** A draw: squared norms of gradients, the mean over small batches and that over all their sequences; their loss. */
 export interface GradientDraw {
   readonly small: number;
@@ -31,7 +34,7 @@ export interface GradientDraw {
  * Measures the gradients of the parameters that a run trains, without an update: before clipping, and without the
  * noise of anything but the data. It takes no more memory than the run, if small batches are no larger than
  * micro-batches.
- * @returns fewer draws where the signal was aborted.
+ * @returns fewer draws where the signal was aborted: all groups of four that were done, and what is whole of the last.
  * @throws Error when a gradient is not finite.
  */
 export async function gradientNorms(
@@ -55,14 +58,21 @@ export async function gradientNorms(
     }
     return found;
   };
-  const ofLarge = await measure(batches, large);
-  const parts = batches.flatMap(batch => split(batch, large / small));
-  const ofSmall = await measure(parts, small);
-  const count = Math.floor(ofSmall.length / (large / small));
-  return ofLarge.slice(0, count).map(({ norm, loss }, i) => {
-    const own = ofSmall.slice((i * large) / small, ((i + 1) * large) / small);
-    return { small: own.reduce((sum, one) => sum + one.norm ** 2, 0) / own.length, large: norm ** 2, loss };
-  });
+  const found: GradientDraw[] = [];
+  for (let first = 0; first < draws && !signal?.aborted; first += AT_ONCE) {
+    const group = batches.slice(first, first + AT_ONCE);
+    const ofLarge = await measure(group, large);
+    const ofSmall = await measure(
+      group.flatMap(batch => split(batch, large / small)),
+      small,
+    );
+    for (const [i, { norm, loss }] of ofLarge.entries()) {
+      const own = ofSmall.slice((i * large) / small, ((i + 1) * large) / small);
+      if (own.length < large / small) break;
+      found.push({ small: own.reduce((sum, one) => sum + one.norm ** 2, 0) / own.length, large: norm ** 2, loss });
+    }
+  }
+  return found;
 }
 
 /** The settings of a run's trainer that computes gradients of other batches, of all that the run ever trains. */

@@ -1,6 +1,6 @@
 /** The health of a run: where it is written, and what is wrong with what gradients, weights and updates look like. */
 import { UserError } from '../errors.js';
-import type { HealthLine } from '../train/health-probe.js';
+import type { HealthLine, ParameterHealth } from '../train/health-probe.js';
 import type { ResolvedRun } from './resolved.js';
 
 /** The file in the run's folder that has a HealthLine on each line. */
@@ -36,6 +36,9 @@ export function checkWatched({ offload }: ResolvedRun, health: HealthOptions | u
   throw new UserError('--audit sees moments on the device: leave it out, or start the run without offload moments');
 }
 
+/** How far the ratio of a first update to the weights that it made may be off from 1: moments in 8 bits are rounded. */
+const FIRST_UPDATE = 0.1;
+
 export const HEALTH_LIMITS: HealthLimits = {
   maxUpdateToWeight: 0.1,
   minUpdateToWeight: 1e-7,
@@ -64,7 +67,9 @@ export function parameterWarnings({ step, parameters }: HealthLine, limits: Heal
   const warnings: string[] = [];
   const warn = (name: string, what: string, value: number, limit: string) =>
     warnings.push(`step ${step}: ${name}: ${what} is ${Number(value.toPrecision(3))} (${limit})`);
-  for (const { name, weight, gradient, gradientToWeight, updateToWeight, frozen } of parameters) {
+  for (const parameter of parameters) {
+    const { name, weight, gradient, gradientToWeight, updateToWeight, frozen } = parameter;
+    const waits = waitsForB(parameter, parameters);
     const { maxUpdateToWeight, minUpdateToWeight, maxGradientToWeight, maxZeros, maxSubnormal } = limits;
     for (const [kind, { nonFinite }] of [
       ['weights', weight],
@@ -72,16 +77,18 @@ export function parameterWarnings({ step, parameters }: HealthLine, limits: Heal
     ] as const) {
       if (nonFinite > 0) warn(name, `the number of ${kind} that are not finite`, nonFinite, 'at most 0');
     }
-    if (updateToWeight > maxUpdateToWeight)
+    // the B of an adapter grows from 0: its first updates are all that it is
+    if (updateToWeight > maxUpdateToWeight && !isB(name)) {
       warn(name, 'update to weight', updateToWeight, `at most ${maxUpdateToWeight}`);
+    }
     // right after the start the learning rate warms up from nothing, and weights may be 0
-    if (updateToWeight < minUpdateToWeight && weight.rms > 0 && !frozen) {
+    if (updateToWeight < minUpdateToWeight && weight.rms > 0 && !frozen && !waits) {
       warn(name, 'update to weight', updateToWeight, `at least ${minUpdateToWeight}`);
     }
-    if (gradientToWeight > maxGradientToWeight) {
+    if (gradientToWeight > maxGradientToWeight && !isB(name)) {
       warn(name, 'gradient to weight', gradientToWeight, `at most ${maxGradientToWeight}`);
     }
-    if (gradient.zeros > maxZeros && !name.includes('embed_tokens')) {
+    if (gradient.zeros > maxZeros && !name.includes('embed_tokens') && !waits) {
       warn(name, 'the share of gradients that are 0', gradient.zeros, `at most ${maxZeros}`);
     }
     if (gradient.subnormal > maxSubnormal) {
@@ -89,4 +96,16 @@ export function parameterWarnings({ step, parameters }: HealthLine, limits: Heal
     }
   }
   return warnings;
+}
+
+const isB = (name: string): boolean => name.endsWith('.lora_B.weight');
+
+/**
+ * Whether a parameter is the A of an adapter whose B was 0 in this step, so that A had no gradient. B is 0 still, where
+ * the step was skipped, or no more than its first update.
+ */
+function waitsForB({ name, gradient }: ParameterHealth, all: readonly ParameterHealth[]): boolean {
+  if (!name.endsWith('.lora_A.weight') || gradient.amax > 0) return false;
+  const b = all.find(other => isB(other.name) && other.name === name.replace(/A\.weight$/, 'B.weight'));
+  return b !== undefined && (b.weight.rms === 0 || Math.abs(b.updateToWeight - 1) < FIRST_UPDATE);
 }

@@ -12,13 +12,16 @@ import type { RunConfig } from './config.js';
 export const resolvedLora = loraSettings.extend({ baseType: z.enum(['f32', 'f16', 'bf16']) });
 export type ResolvedLora = z.infer<typeof resolvedLora>;
 
+/** The fields of a run that adapters are made of, or that they don't go with. */
+type LoraFields = Omit<RunConfig, 'out' | 'sources'>;
+
 /**
  * Returns the adapters of a run, if it has any. `stored` is the two-byte type that holds the base's matrices exactly,
  * if there is one.
  * @throws UserError when it has no base or not the targets, or fields that adapters don't go with.
  */
 export function loraOf(
-  config: RunConfig,
+  config: LoraFields,
   model: ModelConfig,
   isContinued: boolean,
   stored: MatrixType | undefined,
@@ -47,7 +50,7 @@ export function loraOf(
 
 /** Returns what the base's matrices are kept in: two bytes wherever that changes no number that is computed with. */
 function baseTypeOf(
-  { precision, weightType }: RunConfig,
+  { precision, weightType }: LoraFields,
   model: ModelConfig,
   stored: MatrixType | undefined,
 ): ResolvedLora['baseType'] {

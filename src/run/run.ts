@@ -142,7 +142,7 @@ async function startFresh(config: RunConfig, options: StartOptions): Promise<Run
     );
     const run = { ...resolved, kernels };
     const { precision, weightType, lora, seed } = run;
-    const base = lora && (await recordOfBase(checkpoint!));
+    const base = lora && (await recordOfBase(checkpoint!, options.verify !== false));
     const model = lora
       ? await loadLoraModel(device, checkpoint!, { precision, variants, lora, adapter: initialAdapter(seed) })
       : checkpoint

@@ -2,10 +2,12 @@
 import type { AdapterDescription } from '../gpu/adapters.js';
 import { maxBindingBytes } from '../gpu/limits.js';
 import type { ModelConfig } from '../model/config.js';
+import type { MatrixType } from '../model/tensors.js';
 import type { StepShape } from '../train/dry-step.js';
 import type { TrainerSettings } from '../train/traced-step.js';
 import { defaults, type RunFields } from './config.js';
 import { evaluationShape } from './evaluations.js';
+import { loraOf } from './lora.js';
 import { probeShapeOf } from './probes.js';
 import { batchOf, newModel } from './resolve.js';
 import type { ResolvedRun } from './resolved.js';
@@ -58,10 +60,25 @@ export function stepShape(
   const { contextLength: T, batchTokens, microBatch: B } = batchOf(fields, model, maxBindingBytes(adapter));
   const { beta1, beta2, eps, weightDecay, clip } = defaults;
   const optimizer = { beta1, beta2, eps, weightDecay, clip };
-  const { momentType, gradientStorage, checkpointing, emaDecay } = fields;
+  const { momentType, gradientStorage, offload, checkpointing, emaDecay } = fields;
   const step = { B, T, microBatches: batchTokens / (B * T), documentEnd: documentEndOf(fields) };
-  const settings = { ...step, optimizer, momentType, gradientStorage, checkpointing, emaDecay };
-  return { model, settings, weightType: fields.weightType };
+  const settings = { ...step, optimizer, momentType, gradientStorage, offload, checkpointing, emaDecay };
+  return { model, settings, ...tensorsOf(fields, model) };
+}
+
+/**
+ * Returns how fields keep a model that is trained, with adapters beside it or without. `stored` is the two-byte type of
+ * a base's files, where there is one.
+ * @throws UserError when adapters don't fit the model or other fields.
+ */
+export function tensorsOf(
+  fields: RunFields,
+  model: ModelConfig,
+  stored?: MatrixType,
+): Pick<StepShape, 'precision' | 'weightType' | 'matrixType' | 'lora'> {
+  const { precision, weightType } = fields;
+  const lora = loraOf({ ...defaults, ...fields }, model, true, stored);
+  return lora ? { precision, lora, matrixType: lora.baseType } : { precision, weightType };
 }
 
 /** The id that ends a document where fields ask for a mask and there are no data to say which it is. */

@@ -1,15 +1,13 @@
 /** Flags that are made of the fields of a run: each takes the values of its field's type, optional or not. */
 import { Command } from 'commander';
 import { expect, test } from 'vitest';
-import { addFieldOptions, readFlags } from '../../src/cli/field-flags.js';
+import { addFieldOptions, withFlags } from '../../src/cli/field-flags.js';
 
 /** The fields that flags come to. */
 function fieldsOf(...flags: string[]): Record<string, unknown> {
   const command = new Command().exitOverride();
   addFieldOptions(command, ['qkvBias', 'qkNorm', 'tieWordEmbeddings', 'ropeTheta', 'precision']);
-  const fields: Record<string, unknown> = command.parse(flags, { from: 'user' }).opts();
-  readFlags(fields);
-  return fields;
+  return withFlags({}, command.parse(flags, { from: 'user' }).opts());
 }
 
 test('true and false, with and without a value', () => {

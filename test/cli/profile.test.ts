@@ -186,6 +186,30 @@ test('--plan lists nodes, slots and bytes, and times nothing', async () => {
   expect(stdout).toContain(`peak: ${(totalBytes / 1024 ** 2).toFixed(1)} MiB, all of these together`);
 });
 
+test('adapters and moments in host memory, from flags and a file', async () => {
+  const { kernels } = await json<Profile>(['profile', ...STEP, '--lora-rank', '4', '--steps', '1']);
+  const labels = kernels.map(({ label }) => label);
+  expect(labels).toContain('adamw');
+  expect(labels, 'the embedding is frozen').not.toContain('embedding_backward');
+  const bytesOf = async (...more: string[]) =>
+    (await json<PlanListings>(['profile', ...STEP, '--plan', ...more])).persistentBytes;
+  writeFileSync(join(root, 'offload.yaml'), 'offload: moments\n');
+  const [whole, adapters, offloaded] = [
+    await bytesOf(),
+    await bytesOf('--lora-rank', '4'),
+    await bytesOf('--config', 'offload.yaml'),
+  ];
+  const matrices = V * C + 4 * C * C + 3 * C * F;
+  const trained = 4 * (4 * (C + C) + 3 * (C + F));
+  // the matrices' gradients and two moments, against the adapters with all of these; each tensor begins at 512 bytes
+  expect(Math.abs((whole - adapters) / (12 * matrices - 16 * trained) - 1)).toBeLessThan(0.05);
+  // of the moments, two slots and two readback buffers are left, of a sixteenth each
+  expect(whole - offloaded).toBeGreaterThan(0.7 * 8 * matrices);
+  expect(whole - offloaded).toBeLessThan(0.8 * 8 * matrices);
+  const { status, stderr } = await babelgrad('profile', ...STEP, '--config', 'offload.yaml', '--steps', '1');
+  expect(status, stderr).toBe(0);
+});
+
 describe('bad usage ends with status 2 and writes nothing', () => {
   beforeAll(() => {
     writeFileSync(join(root, 'preset.yaml'), 'preset: tiny\n');

@@ -50,6 +50,18 @@ test('the noise scale is that of float64 gradients, and the weights stay as they
   }
   const { noise } = noiseScale(draws, { small, large });
   expect(Math.abs(noise / ((covariances[0]! + covariances[1]!) / 2) - 1)).toBeLessThan(3e-4);
+
+  // an interruption in the second group of draws leaves the first
+  const abort = new AbortController();
+  const sizes = { small: 1, large: 2, draws: 6, seed: 7 };
+  const whole = await gradientNorms(run, model, data, sizes);
+  const stopped = await gradientNorms(run, model, data, {
+    ...sizes,
+    onProgress: count => count > 2 * 4 * 2 && abort.abort(),
+    signal: abort.signal,
+  });
+  expect(whole).toHaveLength(6);
+  expect(stopped).toEqual(whole.slice(0, 4));
   model.destroy();
   data.close();
 }, 120_000);

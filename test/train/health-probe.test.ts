@@ -1,6 +1,7 @@
 /** The health of a run: numbers against the host's, warnings, and that watching changes nothing. */
 import { describe, expect, test } from 'vitest';
 import { initialWeights } from '../../src/model/init.js';
+import { initialAdapter, isOfAdapter } from '../../src/model/lora.js';
 import { Model } from '../../src/model/model.js';
 import { gamma } from '../../src/numerics/bounds.js';
 import { HEALTH_LIMITS, healthWarnings } from '../../src/run/health.js';
@@ -64,6 +65,42 @@ describe('a probe', () => {
       model.destroy();
     }
   });
+
+  test.each(['f32', '8bit'] as const)(
+    'warns of no adapter in its first steps, and of a dead one: moments in %s',
+    async momentType => {
+      const lora = { rank: 2, alpha: 4, targets: ['q_proj', 'v_proj', 'down_proj'] as const };
+      const [base, adapter] = [initialWeights(goldenShape, 3), initialAdapter(3)];
+      const model = await Model.create(
+        context.device,
+        goldenShape,
+        spec => (isOfAdapter(spec.name) ? adapter(spec) : base(spec)),
+        { lora: { ...lora, targets: [...lora.targets] } },
+      );
+      const run = await Trainer.create(model, { B, T, microBatches: 1, optimizer, momentType });
+      const probe = await HealthProbe.create(run);
+      const lines: HealthLine[] = [];
+      for (let step = 0; step < 3; step++) {
+        await run.trainStep(sequences(step), learningRate);
+        lines.push(await probe.measure(learningRate));
+      }
+      const [first, , third] = lines as [HealthLine, HealthLine, HealthLine];
+      const isA = ({ name }: { name: string }) => name.endsWith('lora_A.weight');
+      expect(first.parameters.filter(isA).every(({ gradient }) => gradient.zeros === 1)).toBe(true);
+      expect(lines.flatMap(line => healthWarnings(line, HEALTH_LIMITS))).toEqual([]);
+      // the same zeros where B has moved before
+      const dead = third.parameters.find(isA)!;
+      const zeros = { ...dead, gradient: { ...dead.gradient, amax: 0, rms: 0, zeros: 1 }, updateToWeight: 0 };
+      const parameters = third.parameters.map(one => (one === dead ? zeros : one));
+      expect(healthWarnings({ ...third, parameters }, HEALTH_LIMITS)).toEqual([
+        `step 3: ${dead.name}: update to weight is 0 (at least 1e-7)`,
+        `step 3: ${dead.name}: the share of gradients that are 0 is 1 (at most 0.5)`,
+      ]);
+      probe.destroy();
+      run.destroy();
+      model.destroy();
+    },
+  );
 
   test('counts what is not finite', async () => {
     const { model, trainer: run } = await trainer();
