@@ -91,8 +91,9 @@ function offload(
 }
 
 /** Returns what is averaged at once: all neighbours that have f16 copies, or have none. */
-export function averagedStretches({ weights, halves }: ModelTensors, average: Arena | undefined): AveragedWeights[] {
+export function averagedStretches(model: ModelTensors, average: Arena | undefined): AveragedWeights[] {
   if (!average) return [];
+  const { weights, halves } = model;
   return weights
     .stretches((a, b) => halves.has(a) === halves.has(b))
     .map(names => ({
