@@ -45,7 +45,7 @@ export function writeGguf(
 ): void {
   try {
     const header = [Buffer.from(MAGIC), u32(VERSION), u64(tensors.length), u64(values.size)];
-    for (const [key, value] of values) header.push(text(key), ...bytesOfValue(value));
+    for (const [key, value] of values) header.push(text(key), bytesOfValue(value));
     let offset = 0;
     for (const tensor of tensors) {
       const { name, shape, type } = tensor;
@@ -77,18 +77,19 @@ export function writeGguf(
   }
 }
 
-function bytesOfValue(value: GgufValue): Buffer[] {
-  if ('u32' in value) return [u32(VALUE_TYPES.u32), u32(value.u32)];
-  if ('bool' in value) return [u32(VALUE_TYPES.bool), Buffer.from([value.bool ? 1 : 0])];
-  if ('string' in value) return [u32(VALUE_TYPES.string), text(value.string)];
+function bytesOfValue(value: GgufValue): Buffer {
+  if ('u32' in value) return Buffer.concat([u32(VALUE_TYPES.u32), u32(value.u32)]);
+  if ('bool' in value) return Buffer.concat([u32(VALUE_TYPES.bool), Buffer.from([value.bool ? 1 : 0])]);
+  if ('string' in value) return Buffer.concat([u32(VALUE_TYPES.string), text(value.string)]);
   if ('f32' in value) {
     const bytes = Buffer.alloc(4);
     bytes.writeFloatLE(value.f32);
-    return [u32(VALUE_TYPES.f32), bytes];
+    return Buffer.concat([u32(VALUE_TYPES.f32), bytes]);
   }
   const isText = 'strings' in value;
   const items = isText ? value.strings.map(text) : value.i32s.map(u32); // none of them is negative
-  return [u32(VALUE_TYPES.array), u32(isText ? VALUE_TYPES.string : VALUE_TYPES.i32), u64(items.length), ...items];
+  const type = u32(isText ? VALUE_TYPES.string : VALUE_TYPES.i32);
+  return Buffer.concat([u32(VALUE_TYPES.array), type, u64(items.length), ...items]);
 }
 
 function u32(value: number): Buffer {

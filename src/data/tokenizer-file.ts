@@ -133,8 +133,8 @@ export function idsBeforeText(file: TokenizerFile): readonly number[] {
 const UNREACHABLE = '\u{10ffff}'.repeat(4);
 
 /**
- * Returns the file without its special tokens: one that is spelled out in a text is ordinary text. Its entry stays in
- * the vocabulary, since others' ids go by places, but under a name that no text has.
+ * Returns the file without its special tokens: one that is spelled out in a text is ordinary text. Its entry stays,
+ * since others' ids go by places, but under a name that no text has.
  */
 export function withoutSpecialTokens(json: string): string {
   const file = parseTokenizerFile(json);
@@ -143,12 +143,16 @@ export function withoutSpecialTokens(json: string): string {
   const reachable = new Set([file.model.unk_token, ...mergesOf(file).map(merge => merge.join(''))]);
   const hidden = (token: string) => (special.has(token) && !reachable.has(token) ? UNREACHABLE + token : token);
   const { vocab } = file.model;
+  const inModel = new Set(Array.isArray(vocab) ? vocab.map(([token]) => token) : Object.keys(vocab));
   const renamed = Array.isArray(vocab)
     ? vocab.map(([token, score]) => [hidden(token), score])
     : Object.fromEntries(Object.entries(vocab).map(([token, id]) => [hidden(token), id]));
   return JSON.stringify({
     ...file,
-    added_tokens: addedTokensOf(file).filter(token => !token.special),
+    added_tokens: addedTokensOf(file).flatMap(token => {
+      if (!token.special) return [token];
+      return inModel.has(token.content) ? [] : [{ ...token, content: UNREACHABLE + token.content }];
+    }),
     model: { ...file.model, vocab: renamed },
   });
 }

@@ -1,104 +1,17 @@
-/** GGUF files, by a reader that is written here from the format's description, and by what their tensors compute. */
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+/** GGUF files of models: their tensors, and what they compute. */
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
-import { exportGguf } from '../../src/checkpoint/gguf.js';
 import { openModel } from '../../src/checkpoint/model-folder.js';
 import { GPT2_PATTERN } from '../../src/data/patterns.js';
-import { trainTokenizer } from '../../src/data/tokenizer-train.js';
-import { floatsOfHalves } from '../../src/half.js';
 import { parameterSpecs } from '../../src/model/config.js';
 import { ropeFrequencies } from '../../src/ops/rope.js';
-import { LAYOUTS, writeCheckpoint } from '../support/checkpoints.js';
-import { sampleText } from '../support/text.js';
+import { LAYOUTS } from '../support/checkpoints.js';
+import { exported, folderOf, LLAMA3, QWEN } from '../support/gguf.js';
 
 const root = mkdtempSync(join(tmpdir(), 'babelgrad-gguf-'));
 afterAll(() => rmSync(root, { recursive: true }));
-
-const LLAMA3 = String.raw`(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`;
-const QWEN = LLAMA3.replace('{1,3}', '');
-
-type Json = Record<string, unknown> & { model: Record<string, unknown>; added_tokens: Record<string, unknown>[] };
-
-/** A model folder with a tokenizer of 300 entries for a model of 304, edited. */
-async function folderOf(layout: string, pattern: string | undefined, edit: (tokenizer: Json) => void = () => {}) {
-  const folder = mkdtempSync(join(root, 'model-'));
-  const { config, ...rest } = LAYOUTS[layout]!;
-  const own = { ...config, vocab_size: 304, bos_token_id: null, eos_token_id: 0, pad_token_id: null };
-  writeCheckpoint(folder, { ...rest, config: own });
-  const text = join(root, 'text.txt');
-  writeFileSync(text, sampleText(0, 6000));
-  const path = join(folder, 'tokenizer.json');
-  await trainTokenizer([text], { vocabSize: 300, out: path, ...(pattern !== undefined && { pattern }) });
-  const json = JSON.parse(readFileSync(path, 'utf8')) as Json;
-  edit(json);
-  writeFileSync(path, JSON.stringify(json));
-  return folder;
-}
-
-interface Read {
-  readonly values: Record<string, unknown>;
-  readonly tensors: Map<string, { shape: number[]; type: number; values: Float32Array }>;
-}
-
-function readGguf(path: string): Read {
-  const bytes = readFileSync(path);
-  let at = 0;
-  const take = (length: number) => {
-    at += length;
-    return bytes.subarray(at - length, at);
-  };
-  const u32 = () => take(4).readUInt32LE();
-  const u64 = () => Number(take(8).readBigUInt64LE());
-  const text = () => take(u64()).toString();
-  const value = (type: number): unknown => {
-    if (type === 4) return u32();
-    if (type === 5) return take(4).readInt32LE();
-    if (type === 6) return take(4).readFloatLE();
-    if (type === 7) return take(1)[0] === 1;
-    if (type === 8) return text();
-    if (type !== 9) throw new Error(`a value of type ${type}`);
-    const inner = u32();
-    return Array.from({ length: u64() }, () => value(inner));
-  };
-  expect([bytes.subarray(0, 4).toString(), bytes.readUInt32LE(4)]).toEqual(['GGUF', 3]);
-  at = 8;
-  const [tensorCount, valueCount] = [u64(), u64()];
-  const values = Object.fromEntries(Array.from({ length: valueCount }, () => [text(), value(u32())]));
-  const infos = Array.from({ length: tensorCount }, () => {
-    const name = text();
-    const shape = Array.from({ length: u32() }, u64).reverse();
-    return { name, shape, type: u32(), offset: u64() };
-  });
-  const start = Math.ceil(at / 32) * 32;
-  let end = 0;
-  const tensors = new Map(
-    infos.map(({ name, shape, type, offset }) => {
-      expect(offset % 32, name).toBe(0);
-      expect(offset, name).toBe(Math.ceil(end / 32) * 32);
-      const count = shape.reduce((a, b) => a * b, 1);
-      const width = type === 0 ? 4 : 2;
-      end = offset + count * width;
-      const data = new Uint8Array(bytes.subarray(start + offset, start + end)).buffer;
-      const wide = () => new Float32Array(Uint32Array.from(new Uint16Array(data), word => word << 16).buffer);
-      const floats = { 0: () => new Float32Array(data), 1: () => floatsOfHalves(data), 30: wide }[type]!();
-      return [name, { shape, type, values: Float32Array.from(floats) }] as const;
-    }),
-  );
-  expect(bytes.length).toBe(start + Math.ceil(end / 32) * 32);
-  return { values, tensors };
-}
-
-async function exported(folder: string, type: 'F32' | 'F16' | 'BF16'): Promise<Read> {
-  const out = join(mkdtempSync(join(root, 'out-')), 'gguf');
-  const { weights, bytes } = await exportGguf(folder, out, { type });
-  expect(weights).toEqual(['model.gguf']);
-  const read = readGguf(join(out, 'model.gguf'));
-  const stored = [...read.tensors.values()].reduce((sum, t) => sum + t.values.length * (t.type === 0 ? 4 : 2), 0);
-  expect(bytes).toBe(stored);
-  return read;
-}
 
 /** The product of a head's query and key after rotation by their positions; `pair` gives the places of a pair. */
 function score(
@@ -124,48 +37,9 @@ function score(
 }
 
 describe('a LLaMA', () => {
-  test('has the keys that llama.cpp needs, its tokenizer among them', async () => {
-    const folder = await folderOf('Llama with linear scaling, F32', LLAMA3, json => {
-      json.model.ignore_merges = true;
-      const [content] = Object.entries(json.model.vocab as Record<string, number>).find(([, id]) => id === 7)!;
-      json.added_tokens.push({ ...json.added_tokens[0], id: 7, special: false, content });
-    });
-    const { values } = await exported(folder, 'F16');
-    const { config } = openModel(folder);
-    expect(values).toMatchObject({
-      'general.architecture': 'llama',
-      'general.name': 'gguf',
-      'general.file_type': 1,
-      'llama.context_length': config.maxPositionEmbeddings,
-      'llama.embedding_length': config.hiddenSize,
-      'llama.block_count': config.numHiddenLayers,
-      'llama.feed_forward_length': config.intermediateSize,
-      'llama.attention.head_count': config.numAttentionHeads,
-      'llama.attention.head_count_kv': config.numKeyValueHeads,
-      'llama.attention.layer_norm_rms_epsilon': Math.fround(config.rmsNormEps),
-      'llama.rope.freq_base': config.ropeTheta,
-      'llama.rope.dimension_count': config.headDim,
-      'llama.rope.scaling.type': 'linear',
-      'llama.vocab_size': 304,
-      'tokenizer.ggml.model': 'gpt2',
-      'tokenizer.ggml.pre': 'llama-bpe',
-      'tokenizer.ggml.eos_token_id': 0,
-      'tokenizer.ggml.add_bos_token': false,
-    });
-    const json = JSON.parse(readFileSync(join(folder, 'tokenizer.json'), 'utf8')) as Json;
-    const vocab = Object.entries(json.model.vocab as Record<string, number>).sort(([, a], [, b]) => a - b);
-    const tokens = values['tokenizer.ggml.tokens'] as string[];
-    expect(tokens.slice(0, 300)).toEqual(vocab.map(([token]) => token));
-    expect(tokens.slice(300)).toEqual(['[PAD300]', '[PAD301]', '[PAD302]', '[PAD303]']);
-    const kinds = values['tokenizer.ggml.token_type'] as number[];
-    expect([kinds[0], kinds[1], kinds[7], kinds[299], kinds[300]]).toEqual([3, 1, 4, 1, 5]);
-    const merges = (json.model.merges as [string, string][]).map(merge => merge.join(' '));
-    expect(values['tokenizer.ggml.merges']).toEqual(merges);
-  });
-
   test.each(['F32', 'F16', 'BF16'] as const)('has every tensor, in %s, norms in f32', async type => {
-    const folder = await folderOf('Llama 2, F16', GPT2_PATTERN);
-    const { tensors, values } = await exported(folder, type);
+    const folder = await folderOf(root, 'Llama 2, F16', GPT2_PATTERN);
+    const { tensors, values } = await exported(root, folder, type);
     expect(values['tokenizer.ggml.pre']).toBe('gpt-2');
     const { config, weights } = openModel(folder);
     const specs = parameterSpecs(config);
@@ -196,10 +70,10 @@ describe('a LLaMA', () => {
   });
 
   test('with neighbours rotated as pairs, and divided frequencies, scores as the half-split rotation does', async () => {
-    const folder = await folderOf('Llama 3.2, BF16, tied, grouped-query, llama3 scaling', LLAMA3, json => {
+    const folder = await folderOf(root, 'Llama 3.2, BF16, tied, grouped-query, llama3 scaling', LLAMA3, json => {
       json.model.ignore_merges = true;
     });
-    const { tensors } = await exported(folder, 'F32');
+    const { tensors } = await exported(root, folder, 'F32');
     expect(tensors.has('output.weight'), 'a tied head is not written').toBe(false);
     const { config, weights } = openModel(folder);
     const { hiddenSize: C, headDim: D, numAttentionHeads: H, numKeyValueHeads: KV } = config;
@@ -238,10 +112,10 @@ test.each([
   ['qwen3', ['blk.0.attn_q_norm.weight', 'blk.0.attn_k_norm.weight']],
 ])('a %s has its own tensors, and Q and K as they are', async (architecture, own) => {
   const layout = Object.keys(LAYOUTS).find(name => LAYOUTS[name]!.config.model_type === architecture)!;
-  const folder = await folderOf(layout, QWEN, json => {
+  const folder = await folderOf(root, layout, QWEN, json => {
     json.normalizer = { type: 'NFC' };
   });
-  const { values, tensors } = await exported(folder, 'F32');
+  const { values, tensors } = await exported(root, folder, 'F32');
   expect(values).toMatchObject({ 'general.architecture': architecture, 'tokenizer.ggml.pre': 'qwen2' });
   for (const name of own) expect(tensors.get(name)!.type, name).toBe(0);
   const { config, weights } = openModel(folder);
@@ -254,8 +128,8 @@ test.each([
 
 test('an OLMo 2 has its norms by the names of what they stand behind, and Q and K as they are', async () => {
   const layout = 'OLMo 2, F32, grouped-query, norms behind attention and MLP, and of the whole Q and K';
-  const folder = await folderOf(layout, GPT2_PATTERN);
-  const { values, tensors } = await exported(folder, 'F32');
+  const folder = await folderOf(root, layout, GPT2_PATTERN);
+  const { values, tensors } = await exported(root, folder, 'F32');
   expect(values).toMatchObject({ 'general.architecture': 'olmo2', 'olmo2.rope.freq_base': 500_000 });
   const { config, weights } = openModel(folder);
   const names = {
@@ -272,9 +146,9 @@ test('an OLMo 2 has its norms by the names of what they stand behind, and Q and 
 
 test('an OLMo 2 whose head is tied has the embedding twice', async () => {
   const layout = 'OLMo 2, F32, grouped-query, norms behind attention and MLP, and of the whole Q and K';
-  const folder = await folderOf(layout, GPT2_PATTERN);
+  const folder = await folderOf(root, layout, GPT2_PATTERN);
   const path = join(folder, 'config.json');
-  const config = JSON.parse(readFileSync(path, 'utf8')) as Json;
+  const config = JSON.parse(readFileSync(path, 'utf8')) as Record<string, unknown>;
   writeFileSync(path, JSON.stringify({ ...config, tie_word_embeddings: true }));
   const file = join(folder, 'model.safetensors');
   const bytes = readFileSync(file);
@@ -283,14 +157,14 @@ test('an OLMo 2 whose head is tied has the embedding twice', async () => {
   const [from, to] = header['model.embed_tokens.weight']!.data_offsets;
   bytes.copy(bytes, begin + header['lm_head.weight']!.data_offsets[0], begin + from, begin + to);
   writeFileSync(file, bytes);
-  const { tensors } = await exported(folder, 'F32');
+  const { tensors } = await exported(root, folder, 'F32');
   expect(tensors.get('output.weight')).toMatchObject({ values: tensors.get('token_embd.weight')!.values });
 });
 
 test('a Phi-3 has its matrices as they are, and says where its window ends', async () => {
   const layout = 'Phi-3, BF16, sharded, grouped-query, fused projections, a window';
-  const folder = await folderOf(layout, GPT2_PATTERN);
-  const { values, tensors } = await exported(folder, 'BF16');
+  const folder = await folderOf(root, layout, GPT2_PATTERN);
+  const { values, tensors } = await exported(root, folder, 'BF16');
   expect(values).toMatchObject({
     ...{ 'general.architecture': 'phi3', 'phi3.context_length': 2047, 'phi3.attention.sliding_window': 2047 },
     'phi3.rope.scaling.original_context_length': 4096,
@@ -305,31 +179,4 @@ test('a Phi-3 has its matrices as they are, and says where its window ends', asy
   }
   expect(tensors.size).toBe(parameterSpecs(config).length);
   weights.close();
-});
-
-test.each<[string, string | undefined, (json: Json) => void, RegExp]>([
-  ['the pattern of tokenizers trained here', undefined, () => {}, /splits a text by a pattern of its own/],
-  ['merges that Llama 3 would ignore', LLAMA3, () => {}, /its ignore_merges is false/],
-  [
-    'a normalizer',
-    GPT2_PATTERN,
-    json => Object.assign(json, { normalizer: { type: 'NFC' } }),
-    /normalizes a text \(NFC/,
-  ],
-  ['no bytes', GPT2_PATTERN, json => Object.assign(json, { pre_tokenizer: null }), /it is no byte-level BPE/],
-  ['byte fallback', GPT2_PATTERN, json => Object.assign(json.model, { byte_fallback: true }), /no byte-level BPE/],
-])('refuses %s, and writes nothing', async (_, pattern, edit, why) => {
-  const folder = await folderOf('Llama 2, F16', pattern, edit);
-  const out = join(root, 'refused');
-  await expect(exportGguf(folder, out, { type: 'F16' })).rejects.toThrow(why);
-  expect(existsSync(out)).toBe(false);
-});
-
-test('a model without a tokenizer is refused, and the folder has checksums and a card', async () => {
-  const folder = await folderOf('Llama 2, F16', GPT2_PATTERN);
-  const out = join(root, 'whole');
-  await exportGguf(folder, out, { type: 'F16', card: 'card\n' });
-  expect(readdirSync(out).sort()).toEqual(['README.md', 'SHA256SUMS', 'model.gguf']);
-  rmSync(join(folder, 'tokenizer.json'));
-  await expect(exportGguf(folder, join(root, 'none'), { type: 'F16' })).rejects.toThrow(/has no tokenizer\.json/);
 });

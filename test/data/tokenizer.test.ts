@@ -153,6 +153,25 @@ describe('loading', () => {
     expect(await loaded.encode('')).toEqual([]);
   });
 
+  test('special tokens that are taken as text leave the ids of others beside the model as they are', async () => {
+    const added = [
+      { id: 300, content: '<|image|>', special: true },
+      { id: 301, content: '<think>', special: false },
+      { id: 302, content: '<|user|>', special: true },
+      { id: 303, content: '</think>', special: false },
+    ];
+    const json = variant(file => {
+      file.added_tokens.push(...added.map(token => ({ ...file.added_tokens[0]!, ...token })));
+    });
+    const loaded = TextTokenizer.parse(json);
+    const spelled = '<think><|user|><|endoftext|></think>';
+    const asText = await loaded.encode(spelled, { specialTokens: 'text' });
+    expect([asText[0], asText.at(-1)]).toEqual([301, 303]);
+    const middle = await tokenizer.encode('<|user|><|endoftext|>', { specialTokens: 'text' });
+    expect(asText.slice(1, -1)).toEqual(middle);
+    expect(await loaded.encode(spelled)).toEqual([301, 302, 0, 303]);
+  });
+
   test.each(['</s>', '<|end_of_text|>', '<eos>', '<｜end▁of▁sentence｜>'])('finds the separator %s', name => {
     expect(TextTokenizer.parse(renamed(name)).separatorId).toBe(0);
   });

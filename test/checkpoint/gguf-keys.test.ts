@@ -1,0 +1,87 @@
+/** The keys of GGUF files: what llama.cpp is told of a model and its tokenizer, and what it cannot be told. */
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, expect, test } from 'vitest';
+import { exportGguf } from '../../src/checkpoint/gguf.js';
+import { type GgufValue, writeGguf } from '../../src/checkpoint/gguf-write.js';
+import { openModel } from '../../src/checkpoint/model-folder.js';
+import { GPT2_PATTERN } from '../../src/data/patterns.js';
+import { OutputFile } from '../../src/durable.js';
+import { exported, folderOf, LLAMA3, readGguf, type TokenizerJson } from '../support/gguf.js';
+
+const root = mkdtempSync(join(tmpdir(), 'babelgrad-gguf-keys-'));
+afterAll(() => rmSync(root, { recursive: true }));
+
+test('a LLaMA has the keys that llama.cpp needs, its tokenizer among them', async () => {
+  const folder = await folderOf(root, 'Llama with linear scaling, F32', LLAMA3, json => {
+    json.model.ignore_merges = true;
+    const [content] = Object.entries(json.model.vocab as Record<string, number>).find(([, id]) => id === 7)!;
+    json.added_tokens.push({ ...json.added_tokens[0], id: 7, special: false, content });
+  });
+  const { values } = await exported(root, folder, 'F16');
+  const { config } = openModel(folder);
+  expect(values).toMatchObject({
+    'general.architecture': 'llama',
+    'general.name': 'gguf',
+    'general.file_type': 1,
+    'llama.context_length': config.maxPositionEmbeddings,
+    'llama.embedding_length': config.hiddenSize,
+    'llama.block_count': config.numHiddenLayers,
+    'llama.feed_forward_length': config.intermediateSize,
+    'llama.attention.head_count': config.numAttentionHeads,
+    'llama.attention.head_count_kv': config.numKeyValueHeads,
+    'llama.attention.layer_norm_rms_epsilon': Math.fround(config.rmsNormEps),
+    'llama.rope.freq_base': config.ropeTheta,
+    'llama.rope.dimension_count': config.headDim,
+    'llama.rope.scaling.type': 'linear',
+    'llama.vocab_size': 304,
+    'tokenizer.ggml.model': 'gpt2',
+    'tokenizer.ggml.pre': 'llama-bpe',
+    'tokenizer.ggml.eos_token_id': 0,
+    'tokenizer.ggml.add_bos_token': false,
+  });
+  const json = JSON.parse(readFileSync(join(folder, 'tokenizer.json'), 'utf8')) as TokenizerJson;
+  const vocab = Object.entries(json.model.vocab as Record<string, number>).sort(([, a], [, b]) => a - b);
+  const tokens = values['tokenizer.ggml.tokens'] as string[];
+  expect(tokens.slice(0, 300)).toEqual(vocab.map(([token]) => token));
+  expect(tokens.slice(300)).toEqual(['[PAD300]', '[PAD301]', '[PAD302]', '[PAD303]']);
+  const kinds = values['tokenizer.ggml.token_type'] as number[];
+  expect([kinds[0], kinds[1], kinds[7], kinds[299], kinds[300]]).toEqual([3, 1, 4, 1, 5]);
+  const merges = (json.model.merges as [string, string][]).map(merge => merge.join(' '));
+  expect(values['tokenizer.ggml.merges']).toEqual(merges);
+});
+
+test.each<[string, string | undefined, (json: TokenizerJson) => void, RegExp]>([
+  ['the pattern of tokenizers trained here', undefined, () => {}, /splits a text by a pattern of its own/],
+  ['merges that Llama 3 would ignore', LLAMA3, () => {}, /its ignore_merges is false/],
+  [
+    'a normalizer',
+    GPT2_PATTERN,
+    json => Object.assign(json, { normalizer: { type: 'NFC' } }),
+    /normalizes a text \(NFC/,
+  ],
+  ['no bytes', GPT2_PATTERN, json => Object.assign(json, { pre_tokenizer: null }), /it is no byte-level BPE/],
+  ['byte fallback', GPT2_PATTERN, json => Object.assign(json.model, { byte_fallback: true }), /no byte-level BPE/],
+])('refuses %s, and writes nothing', async (_, pattern, edit, why) => {
+  const folder = await folderOf(root, 'Llama 2, F16', pattern, edit);
+  const out = join(root, 'refused');
+  await expect(exportGguf(folder, out, { type: 'F16' })).rejects.toThrow(why);
+  expect(existsSync(out)).toBe(false);
+});
+
+test('a model without a tokenizer is refused, and the folder has checksums and a card', async () => {
+  const folder = await folderOf(root, 'Llama 2, F16', GPT2_PATTERN);
+  const out = join(root, 'whole');
+  await exportGguf(folder, out, { type: 'F16', card: 'card\n' });
+  expect(readdirSync(out).sort()).toEqual(['README.md', 'SHA256SUMS', 'model.gguf']);
+  rmSync(join(folder, 'tokenizer.json'));
+  await expect(exportGguf(folder, join(root, 'none'), { type: 'F16' })).rejects.toThrow(/has no tokenizer\.json/);
+});
+
+test('a tokenizer may have as many entries as Llama 3 and Qwen have', () => {
+  const path = join(root, 'large.gguf');
+  const strings = Array.from({ length: 200_000 }, (_, i) => `token ${i}`);
+  writeGguf(new OutputFile(path), new Map<string, GgufValue>([['tokens', { strings }]]), []);
+  expect((readGguf(path).values.tokens as string[]).join() === strings.join()).toBe(true);
+});
