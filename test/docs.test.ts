@@ -48,7 +48,7 @@ test('docs/models.md says which public models train where as a dry run does', as
     expect(table.split('\n')).toHaveLength(12);
     expect(readFileSync(join(packageRoot, 'docs/models.md'), 'utf8')).toContain(table);
   }
-});
+}, 300_000);
 
 /** Run first, in this order: what they write is what the others read. */
 const FIRST = ['trainTokenizer', 'tokenizeFiles', 'startRun', 'Trainer'];
