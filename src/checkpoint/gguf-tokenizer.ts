@@ -11,6 +11,7 @@ import type { TokenIds } from './hf-config.js';
 const SPLITS = [
   { pre: 'gpt-2', pattern: GPT2_PATTERN, ignoresMerges: false, isNfc: false },
   { pre: 'llama-bpe', pattern: LLAMA3_PATTERN, ignoresMerges: true, isNfc: false },
+  { pre: 'dbrx', pattern: LLAMA3_PATTERN, ignoresMerges: false, isNfc: false }, // GPT-4's, of Phi-4 and OLMo 2
   // llama.cpp takes texts as they are: most are in NFC
   { pre: 'qwen2', pattern: QWEN_PATTERN, ignoresMerges: false, isNfc: true },
 ] as const;
@@ -62,8 +63,8 @@ function splitOf(file: TokenizerFile): string {
   const { type, vocab, ignore_merges, byte_fallback, dropout, continuing_subword_prefix } = file.model;
   const refuse = (what: string): never => {
     throw new UserError(
-      `GGUF cannot say what this tokenizer does: ${what}. It can with the byte-level BPE of GPT-2, Llama 3 and Qwen ` +
-        '(tokenizer train --pattern qwen2, or gpt2); use --format hf',
+      `GGUF cannot say what this tokenizer does: ${what}. It can with the byte-level BPE of GPT-2, GPT-4, ` +
+        'Llama 3 and Qwen (tokenizer train --pattern qwen2, or gpt2); use --format hf',
     );
   };
   const steps = stepsOf(file.pre_tokenizer);
@@ -74,9 +75,11 @@ function splitOf(file: TokenizerFile): string {
   }
   if (last!.add_prefix_space === true) refuse('it puts a blank before a text');
   const pattern = patternOf(steps) ?? refuse('it splits a text in several ways');
-  const split = SPLITS.find(known => known.pattern === pattern);
-  if (!split) return refuse(`it splits a text by a pattern of its own, ${pattern.slice(0, 60)}…`);
-  if ((ignore_merges === true) !== split.ignoresMerges) refuse(`its ignore_merges is ${ignore_merges === true}`);
+  const ofPattern = SPLITS.filter(known => known.pattern === pattern);
+  if (ofPattern.length === 0) return refuse(`it splits a text by a pattern of its own, ${pattern.slice(0, 60)}…`);
+  const ignoresMerges = ignore_merges === true;
+  const split = ofPattern.find(known => known.ignoresMerges === ignoresMerges);
+  if (!split) return refuse(`its ignore_merges is ${ignoresMerges}`);
   const normalizers = stepsOf(file.normalizer).map(step => step.type);
   if (!isDeepStrictEqual(normalizers, []) && !(split.isNfc && isDeepStrictEqual(normalizers, ['NFC']))) {
     refuse(`it normalizes a text (${normalizers.join(', ')})`);
@@ -88,9 +91,10 @@ function splitOf(file: TokenizerFile): string {
 function patternOf(steps: readonly Step[]): string | undefined {
   const [first, ...others] = steps;
   if (others.length === 0) return first?.use_regex === false ? undefined : GPT2_PATTERN;
-  if (others.length > 1 || first!.type !== 'Split' || first!.behavior !== 'Isolated' || first!.invert === true) {
-    return undefined;
-  }
+  if (others.length > 1 || first!.type !== 'Split') return undefined;
+  // the two are one, since the patterns match every part of a text
+  const isWhole = first!.behavior === (first!.invert === true ? 'Removed' : 'Isolated');
+  if (!isWhole) return undefined;
   return others[0]!.use_regex === false
     ? (first!.pattern as { readonly Regex?: string } | undefined)?.Regex
     : undefined;

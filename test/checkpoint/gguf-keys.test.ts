@@ -8,7 +8,7 @@ import { type GgufValue, writeGguf } from '../../src/checkpoint/gguf-write.js';
 import { openModel } from '../../src/checkpoint/model-folder.js';
 import { GPT2_PATTERN } from '../../src/data/patterns.js';
 import { OutputFile } from '../../src/durable.js';
-import { exported, folderOf, LLAMA3, readGguf, type TokenizerJson } from '../support/gguf.js';
+import { exported, folderOf, LLAMA3, QWEN, readGguf, type TokenizerJson } from '../support/gguf.js';
 
 const root = mkdtempSync(join(tmpdir(), 'babelgrad-gguf-keys-'));
 afterAll(() => rmSync(root, { recursive: true }));
@@ -54,12 +54,23 @@ test('a LLaMA has the keys that llama.cpp needs, its tokenizer among them', asyn
 
 test.each<[string, string | undefined, (json: TokenizerJson) => void, RegExp]>([
   ['the pattern of tokenizers trained here', undefined, () => {}, /splits a text by a pattern of its own/],
-  ['merges that Llama 3 would ignore', LLAMA3, () => {}, /its ignore_merges is false/],
+  [
+    'merges that Qwen would not ignore',
+    QWEN,
+    json => Object.assign(json.model, { ignore_merges: true }),
+    /its ignore_merges is true/,
+  ],
   [
     'a normalizer',
     GPT2_PATTERN,
     json => Object.assign(json, { normalizer: { type: 'NFC' } }),
     /normalizes a text \(NFC/,
+  ],
+  [
+    'parts that are between matches',
+    LLAMA3,
+    json => Object.assign((json.pre_tokenizer as { pretokenizers: object[] }).pretokenizers[0]!, { invert: true }),
+    /splits a text in several ways/,
   ],
   ['no bytes', GPT2_PATTERN, json => Object.assign(json, { pre_tokenizer: null }), /it is no byte-level BPE/],
   ['byte fallback', GPT2_PATTERN, json => Object.assign(json.model, { byte_fallback: true }), /no byte-level BPE/],
@@ -77,6 +88,18 @@ test('a model without a tokenizer is refused, and the folder has checksums and a
   expect(readdirSync(out).sort()).toEqual(['README.md', 'SHA256SUMS', 'model.gguf']);
   rmSync(join(folder, 'tokenizer.json'));
   await expect(exportGguf(folder, join(root, 'none'), { type: 'F16' })).rejects.toThrow(/has no tokenizer\.json/);
+});
+
+test.each([
+  ['Isolated', false],
+  ['Removed', true],
+])('with the pattern of Llama 3 and merges that count, a tokenizer is one of GPT-4: %s', async (behavior, invert) => {
+  const folder = await folderOf(root, 'Llama 2, F16', LLAMA3, json => {
+    const { pretokenizers } = json.pre_tokenizer as { pretokenizers: object[] };
+    Object.assign(pretokenizers[0]!, { behavior, invert });
+  });
+  const { values } = await exported(root, folder, 'F16');
+  expect(values['tokenizer.ggml.pre']).toBe('dbrx');
 });
 
 test('a tokenizer may have as many entries as Llama 3 and Qwen have', () => {
