@@ -12,6 +12,8 @@ export interface AttentionSizes {
   readonly H: number;
   readonly KV: number;
   readonly D: number;
+  /** What scores are multiplied by. Default: 1/√D. */
+  readonly scale?: number;
 }
 
 export type AttentionKernel = 'attention_forward' | 'attention_backward_query' | 'attention_backward_key_value';

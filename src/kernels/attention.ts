@@ -37,7 +37,7 @@ const PRODUCTS = { attention_forward: 2, attention_backward_query: 3, attention_
 function attentionCall(
   kernel: AttentionKernel,
   variant: AttentionVariant,
-  { B, T, H, KV, D }: AttentionSizes,
+  { B, T, H, KV, D, scale = 1 / Math.sqrt(D) }: AttentionSizes,
   operands: AttentionOperands,
 ): KernelCall {
   checkIndexable(kernel, B * T * (H + 2 * KV) * D);
@@ -47,7 +47,7 @@ function attentionCall(
   return kernelCall(file, {
     constants: { HEAD_SIZE: D, TYPE: operands.qkv.type, BRANCHES, DOCUMENTS, ...constants },
     operands,
-    params: { T, H, KV, scale: 1 / Math.sqrt(D) },
+    params: { T, H, KV, scale },
     workgroups: grid(kernel, Math.ceil(T / ownRows), heads, B),
     // a multiply-add for each key that a query sees; with branches or documents the device alone knows how many
     flops: BRANCHES || DOCUMENTS ? undefined : PRODUCTS[kernel] * B * H * D * T * (T + 1),

@@ -31,7 +31,7 @@ export function attentionBounds(
   { rescale = 4, type = 'f32', halves = false }: AttentionBoundOptions = {},
   { scores, probabilities, logsumexp }: AttentionProbabilities = attentionProbabilities(inputs, shape),
 ) {
-  const { B, T, H, KV, D, first = 0 } = shape;
+  const { B, T, H, KV, D, scale = 1 / Math.sqrt(D), first = 0 } = shape;
   const { q, k, v } = inputs;
   const bounds = {
     out: new Float64Array(q.length),
@@ -66,7 +66,7 @@ export function attentionBounds(
             magnitudes += Math.abs(q[at + d]! * k[key + d]!);
             lost += TINY * (1 + Math.abs(q[at + d]!) + 2 * Math.abs(k[key + d]!));
           }
-          scoreError[j] = (gamma(D + 3) * magnitudes) / Math.sqrt(D) + lost; // dot product, and the scale twice rounded
+          scoreError[j] = gamma(D + 3) * magnitudes * scale + lost; // dot product, and the scale twice rounded
           worstScore = Math.max(worstScore, scoreError[j]!);
           range = Math.max(range, largest - row[j]!);
         }
@@ -111,18 +111,18 @@ export function attentionBounds(
           const difference = row[j]! - logsumexp[statistic]!;
           const pError =
             scoreError[j]! + bounds.logsumexp[statistic]! + expError(difference) + U * Math.abs(difference);
-          const ds = Math.abs(p * (dp - delta)) / Math.sqrt(D);
+          const ds = Math.abs(p * (dp - delta)) * scale;
           const dsError =
-            (p *
+            p *
               (pError * Math.abs(dp - delta) +
                 gamma(D + 1) * dpMagnitude +
                 dpLost +
                 deltaError +
-                gamma(3) * (Math.abs(dp) + Math.abs(delta)))) /
-              Math.sqrt(D) +
+                gamma(3) * (Math.abs(dp) + Math.abs(delta))) *
+              scale +
             TINY * (1 + Math.abs(dp) + Math.abs(delta));
           // what is rounded is ds without the scale
-          const dsHalved = halved(ds * Math.sqrt(D), dsError * Math.sqrt(D)) / Math.sqrt(D);
+          const dsHalved = halved(ds / scale, dsError / scale) * scale;
           const pHalved = halved(p, p * pError);
           const ofScore = dsError + dsHalved + terms * ds;
           const ofWeight = p * (pError + terms) + pHalved + TINY;

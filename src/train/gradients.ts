@@ -83,7 +83,7 @@ export class GradientPass {
       adapters,
       weight: (group: string) => withGradient(model.weight(group), group),
       matrix: (group: string) => withGradient(model.matrix(group), group),
-      ropeTable: (T: number) => model.ropeTable(T),
+      ropeTable: (T: number, local: boolean) => model.ropeTable(T, local),
     };
     const lossScale = precision === 'f16' ? (options.lossScale ?? LOSS_SCALE) : 1;
     const scaler = precision === 'f16' ? make('loss scale', [1]) : undefined;

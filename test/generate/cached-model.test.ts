@@ -5,6 +5,7 @@
 import { describe, expect, test } from 'vitest';
 import { CachedModel, createModel, logits, type ModelConfig, type Precision } from '../../src/index.js';
 import { VariantTable } from '../../src/kernels/variants.js';
+import { traitsOf } from '../../src/model/families.js';
 import { gamma } from '../../src/numerics/bounds.js';
 import { Random } from '../../src/random.js';
 import { useDevice } from '../support/gpu.js';
@@ -60,6 +61,14 @@ const cases: Record<string, Sequences> = {
       qkNorm: true,
       qkNormOver: 'projection',
       normPlacement: 'after',
+    },
+    prompts: [5, 1, 17, 16, 9],
+    more: 12,
+  },
+  'a Gemma 3': {
+    config: {
+      ...{ ...base, ...traitsOf('gemma3'), numKeyValueHeads: 2, headDim: 16, tieWordEmbeddings: true },
+      ...{ slidingWindow: 32, slidingWindowPattern: 2, ropeLocalBaseFreq: 100, queryPreAttnScalar: 20 },
     },
     prompts: [5, 1, 17, 16, 9],
     more: 12,

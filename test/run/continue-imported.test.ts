@@ -66,6 +66,11 @@ test.each([
     { fusedProjections: true, slidingWindow: 2047 },
   ],
   [
+    'a Gemma 3',
+    LAYOUTS['Gemma 3, BF16, tied, grouped-query, a layer within a window']!,
+    { normUnitOffset: true, slidingWindow: 512, slidingWindowPattern: 2, queryPreAttnScalar: 24 },
+  ],
+  [
     'norms of heads',
     LAYOUTS['Qwen3, F16, grouped-query, heads wider than the model, norms of heads']!,
     { qkNorm: true },

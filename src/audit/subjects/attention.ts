@@ -26,6 +26,9 @@ import type { InputClass, StoredType } from '../../numerics/inputs.js';
 import { onlyVariant, rowVariants, type Scope, storedTypes } from '../problem.js';
 import { attentionVariants, matrixAttentions } from '../variants.js';
 
+/** What scores are multiplied by where it is not 1/√D. */
+const SCALE = 0.25;
+
 const ADVERSARIAL: readonly InputClass[] = ['near ties', 'cancelling', 'signed zeros', 'denormal', 'wide', 'largest'];
 
 /** What adversarial inputs are posed in: keys beyond the tile of every variant. */
@@ -53,6 +56,7 @@ export function* attentionProblems(scope: Scope): Generator<Problem> {
     for (const sizes of usual) yield* onRegisters(scope, { ...sizes, type });
     const small = { ...SMALL, D: scope.quick ? QUICK_HEAD : SMALL_HEAD[type], type };
     for (const inputClass of ADVERSARIAL) yield* onRegisters(scope, { ...small, inputClass });
+    yield* onRegisters(scope, { ...small, scale: SCALE });
     const quickLong = type === 'f32' ? QUICK_LONG : QUICK_LONG_HALVES;
     for (const sizes of scope.quick ? quickLong : longAttentionSizes) yield* onRegisters(scope, { ...sizes, type });
   }
@@ -123,6 +127,7 @@ function* onMatrices(scope: Scope, attentions: ReadonlyMap<string, MatrixAttenti
   const D = quick ? QUICK_HEAD : SMALL_HEAD.f16;
   yield* casesOnMatrices(scope, attentions, [
     { ...SMALL, D },
+    { ...SMALL, D, scale: SCALE },
     ...(quick ? [] : [...ADVERSARIAL.map(inputClass => ({ ...SMALL, D, inputClass })), { ...SMALL, D: 10 }]),
     ...(quick ? QUICK_LONG : longAttentionSizes).map(sizes => ({ ...sizes, D })),
   ]);
@@ -182,6 +187,7 @@ export function* cacheProblems(scope: Scope): Generator<Problem> {
       yield written({ ...sizes, type }, 250);
     }
     for (const inputClass of ADVERSARIAL) yield attending({ ...cacheSizes[2]!, type, inputClass });
+    yield attending({ ...cacheSizes[2]!, type, scale: SCALE });
     for (const inputClass of ADVERSARIAL.slice(3)) yield written({ ...cacheSizes[2]!, type, inputClass }, 2);
   }
 }
