@@ -128,7 +128,7 @@ const MODELS: Readonly<Record<string, ModelConfig>> = {
   },
   'two layers as in Gemma 3, one of them within a window': {
     ...{ ...CONFIG, tieWordEmbeddings: true, ...traitsOf('gemma3'), queryPreAttnScalar: 24 },
-    ...{ slidingWindow: 16, slidingWindowPattern: 2, ropeLocalBaseFreq: 100 },
+    ...{ slidingWindow: 5, slidingWindowPattern: 2, ropeLocalBaseFreq: 100 },
   },
 };
 const [B, T] = [2, 12];

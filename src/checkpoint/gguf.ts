@@ -6,7 +6,7 @@ import { parseTokenizerFile } from '../data/tokenizer-file.js';
 import { UserError } from '../errors.js';
 import { writeFolderWhole } from '../files.js';
 import { readText } from '../input-files.js';
-import { longestContext, type ModelConfig, type ParameterSpec, parameterSpecs } from '../model/config.js';
+import { type ModelConfig, type ParameterSpec, parameterSpecs } from '../model/config.js';
 import { familyOf } from '../model/families.js';
 import { ropeFrequencies } from '../ops/rope.js';
 import { converted, type ExportOptions, narrowed } from './export.js';
@@ -105,10 +105,10 @@ function checkGemma(config: ModelConfig): void {
 function modelValues(config: ModelConfig, name: string, type: WeightType): Map<string, GgufValue> {
   const architecture = familyOf(config);
   if (architecture === 'gemma3') checkGemma(config);
-  const { ropeScaling: scaling, headDim } = config;
+  const { ropeScaling: scaling, headDim, maxPositionEmbeddings: positions, slidingWindow: window = Infinity } = config;
   const own: Record<string, GgufValue> = {
     // attention is full there, which is the same within the window, but in a Gemma 3
-    context_length: { u32: architecture === 'gemma3' ? config.maxPositionEmbeddings : longestContext(config) },
+    context_length: { u32: architecture === 'gemma3' ? positions : Math.min(positions, window) },
     embedding_length: { u32: config.hiddenSize },
     block_count: { u32: config.numHiddenLayers },
     feed_forward_length: { u32: config.intermediateSize },

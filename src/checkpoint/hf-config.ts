@@ -87,10 +87,7 @@ export function readModelConfig(folder: string): ModelConfig {
   }
   const window = windowOf(c, architecture);
   if (window && window < maxPositionEmbeddings && architecture.switchesWindow) {
-    const why =
-      `with use_sliding_window some layers have it, and attention here goes over all ${maxPositionEmbeddings} ` +
-      'positions';
-    refuse(path, 'sliding_window', window, why);
+    refuse(path, 'sliding_window', window, 'with use_sliding_window the last layers have it, which is not supported');
   }
   // a Qwen2 does not read this field: it always has biases of Q, K and V, and never one of the output
   if (c.attention_bias && architecture.family !== 'qwen2') {

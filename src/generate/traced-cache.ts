@@ -81,7 +81,7 @@ export class TracedCache {
     const hidden = traceHidden(graph, model, this.prompts, layers, (qkv, cache, layer) => {
       const rotated = rotate(graph, model, layer, qkv, shape, { table: tableOf(layer) });
       writeKeysAndValues(graph, rotated, this.positions, cache, sizes);
-      return attention(graph, rotated, sizes);
+      return attention(graph, rotated, headsOf(model, shape, layer));
     });
     // only the last token of each sequence reaches the head
     return { graph, logits: traceHead(graph, model, takeRows(graph, hidden, this.lastRows)) };
@@ -101,7 +101,8 @@ export class TracedCache {
     const newest = traceHidden(graph, model, this.ids, layers, (qkv, cache, layer) => {
       const rotated = rotate(graph, model, layer, qkv, { B: 1, T: B }, { table: tableOf(layer) });
       writeKeysAndValues(graph, rotated, this.positions, cache, sizes);
-      return cachedAttention(graph, rotated, this.positions, cache, sizes);
+      const { window } = headsOf(model, shape, layer);
+      return cachedAttention(graph, rotated, this.positions, cache, { ...sizes, window });
     });
     return { graph, logits: traceHead(graph, model, newest) };
   }

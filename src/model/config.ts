@@ -42,13 +42,21 @@ export const modelSchema = z.object({
   tieWordEmbeddings: flag.describe('one matrix for embedding and head (default true)'),
   maxPositionEmbeddings: whole,
   /** How many of the newest tokens each one attends to, itself among them (Mistral, Gemma 3). Default all. */
-  slidingWindow: whole.optional(),
+  slidingWindow: whole.optional().describe('tokens that each one attends to, the newest (default all)'),
   /** Each layer of this number attends to all tokens, those between within the window (Gemma 3). Default none. */
-  slidingWindowPattern: whole.optional(),
+  slidingWindowPattern: whole
+    .optional()
+    .describe(
+      'each layer of this number attends to all tokens, as in Gemma 3 (default: none, where there is a window)',
+    ),
   /** The base of the rotary embedding in layers within the window (Gemma 3), which is not scaled. */
-  ropeLocalBaseFreq: positive.optional(),
+  ropeLocalBaseFreq: positive
+    .optional()
+    .describe('base of the rotary embedding in layers within the window of a Gemma 3'),
   /** What scores are divided by the root of (Gemma 3). Default headDim. */
-  queryPreAttnScalar: positive.optional(),
+  queryPreAttnScalar: positive
+    .optional()
+    .describe('what scores are divided by the root of, in a Gemma 3 (default headDim)'),
   /** Whether the projections to Q, K and V have biases (Qwen2); that of the output has none. Default false. */
   qkvBias: flag.optional().describe('biases of the projections to Q, K and V, as Qwen2 has them (default false)'),
   /** Whether each head of Q and of K passes an RMSNorm of its own before it is rotated (Qwen3). Default false. */
@@ -161,22 +169,9 @@ export const isLocal = (
   layer: number,
 ): boolean => pattern !== undefined && (layer + 1) % pattern !== 0;
 
-/**
- * The tokens of the longest context that is computed. Attention is full, so it is all positions, or those in the
- * window.
- */
-export const longestContext = ({ maxPositionEmbeddings, slidingWindow = Infinity }: ModelConfig): number =>
-  Math.min(maxPositionEmbeddings, slidingWindow);
-
-/** Checks that a context stays in the model's sliding window. @throws UserError when so many tokens go beyond it. */
-export function checkWindow({ slidingWindow = Infinity }: ModelConfig, tokens: number): void {
-  if (tokens <= slidingWindow) return;
-  throw new UserError(
-    `a context of ${tokens} tokens exceeds the model's sliding window of ${slidingWindow} (sliding_window in ` +
-      'config.json): ' +
-      `attention here is full, which is the same up to ${slidingWindow} tokens only; use a shorter context`,
-  );
-}
+/** Returns how many of the newest tokens each one attends to in a layer; undefined: all. */
+export const windowOf = (config: ModelConfig, layer: number): number | undefined =>
+  config.slidingWindowPattern === undefined || isLocal(config, layer) ? config.slidingWindow : undefined;
 
 /** Returns every parameter, in the order of the model. */
 export function parameterSpecs(config: ModelConfig): ParameterSpec[] {
@@ -301,9 +296,13 @@ export function countParameters(config: ModelConfig): ParameterCounts {
 export const flopsPerToken = (config: ModelConfig): number => 6 * countParameters(config).multiplied;
 
 /**
- * Returns the FLOPs of the causal attention products for each token of a sequence of T: 12·L·H·D·T over the full
- * square, halved.
+ * Returns the FLOPs of the causal attention products for each token of a sequence of T: 12·H·D·T a layer over the full
+ * square, halved, or as much of that as is within a window.
  */
 export function attentionFlopsPerToken(config: ModelConfig, T: number): number {
-  return 6 * config.numHiddenLayers * config.numAttentionHeads * config.headDim * T;
+  const layers = Array.from({ length: config.numHiddenLayers }, (_, layer) => {
+    const beyond = Math.max(0, T - (windowOf(config, layer) ?? T));
+    return 6 * config.numAttentionHeads * config.headDim * (T - beyond ** 2 / T);
+  });
+  return layers.reduce((a, b) => a + b, 0);
 }

@@ -17,7 +17,7 @@ import { rope } from '../ops/rope.js';
 import { scale } from '../ops/scale.js';
 import { swiglu, swigluLinear } from '../ops/swiglu.js';
 import { takeRows } from '../ops/take-rows.js';
-import { EMBEDDING, HEAD, isLocal } from './config.js';
+import { EMBEDDING, HEAD, isLocal, windowOf } from './config.js';
 import { LAYER_NORMS } from './families.js';
 import type { ForwardTensors } from './tensors.js';
 
@@ -122,7 +122,12 @@ function traceHidden(
   const attend = branches
     ? attendBranches(graph, model, branches, shape)
     : (qkv: Tensor, layer: number) =>
-        attention(graph, rotate(graph, model, layer, qkv, shape, { documents }), headsOf(model, shape), documents);
+        attention(
+          graph,
+          rotate(graph, model, layer, qkv, shape, { documents }),
+          headsOf(model, shape, layer),
+          documents,
+        );
   let x = traceEmbedded(graph, model, embedding(graph, model.weight(EMBEDDING), tokens));
   for (let layer = 0; layer < model.config.numHiddenLayers; layer++) {
     const trace = (input: Tensor) => traceLayer(graph, model, layer, input, attend);
@@ -132,8 +137,8 @@ function traceHidden(
 }
 
 /**
- * Returns the attention over branches. Rows are rotated as if they were one sequence, each by the row of its own
- * position in the table.
+ * Returns the attention over branches, of sequences that no window cuts. Rows are rotated as if they were one sequence,
+ * each by the row of its own position in the table.
  */
 function attendBranches(graph: Graph, model: ForwardTensors, branches: Branches, shape: BatchShape) {
   const { positions, length, spans } = branches;
@@ -152,10 +157,11 @@ export function tablesOf({ config }: ForwardTensors, make: (local: boolean) => T
   return layer => made.get(kinds[layer]!)!;
 }
 
-/** Returns the sizes of attention over a batch. */
-export function headsOf({ config }: ForwardTensors, { B, T }: BatchShape): AttentionSizes {
+/** Returns the sizes of attention over a batch, in a layer its window among them. */
+export function headsOf({ config }: ForwardTensors, { B, T }: BatchShape, layer?: number): AttentionSizes {
   const { numAttentionHeads: H, numKeyValueHeads: KV, headDim: D, queryPreAttnScalar = D } = config;
-  return { B, T, H, KV, D, scale: 1 / Math.sqrt(queryPreAttnScalar) };
+  const window = layer === undefined ? undefined : windowOf(config, layer);
+  return { B, T, H, KV, D, scale: 1 / Math.sqrt(queryPreAttnScalar), window };
 }
 
 /** How queries and keys are rotated: by a table [T, D/2, 2], and by positions in documents. */

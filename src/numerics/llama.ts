@@ -26,6 +26,7 @@ export interface LlamaShape {
   readonly normUnitOffset?: boolean | undefined;
   readonly scaledEmbeddings?: boolean | undefined;
   readonly queryPreAttnScalar?: number | undefined;
+  readonly slidingWindow?: number | undefined;
   readonly slidingWindowPattern?: number | undefined;
   readonly ropeLocalBaseFreq?: number | undefined;
 }
@@ -65,7 +66,7 @@ export function llama(
     headDim: D,
     vocabSize: V,
   } = shape;
-  const { rmsNormEps: eps, queryPreAttnScalar = D, slidingWindowPattern = 1 } = shape;
+  const { rmsNormEps: eps, queryPreAttnScalar = D } = shape;
   const R = ids.length;
   const B = R / T;
   const heads = { B, T, H, KV, D, scale: queryPreAttnScalar ** -0.5 };
@@ -120,7 +121,9 @@ export function llama(
   for (let layer = 0; layer < shape.numHiddenLayers; layer++) {
     const prefix = `model.layers.${layer}.`;
     const named = (name: string) => `${prefix}${name}.weight`;
-    const isLocal = (layer + 1) % slidingWindowPattern !== 0;
+    const isLocal = shape.slidingWindowPattern !== undefined && (layer + 1) % shape.slidingWindowPattern !== 0;
+    const isWithin = isLocal || shape.slidingWindowPattern === undefined;
+    const sizes = { ...heads, window: isWithin ? shape.slidingWindow : undefined };
     const rotate = (x: Vector, heads: number, direction: 1 | -1) =>
       isLocal
         ? ops.rope(x, B, T, heads, D, shape.ropeLocalBaseFreq!, direction)
@@ -132,7 +135,7 @@ export function llama(
     const qNorm = headNorm(named('self_attn.q_norm'), q.y, H * D);
     const kNorm = headNorm(named('self_attn.k_norm'), k.y, KV * D);
     const inputs = { q: rotate(qNorm.y, H, 1), k: rotate(kNorm.y, KV, 1), v: v.y };
-    const o = linear(named('self_attn.o_proj'), attention(inputs, heads).out, H * D, C);
+    const o = linear(named('self_attn.o_proj'), attention(inputs, sizes).out, H * D, C);
     const attended = after(named('post_attention_layernorm'), o.y);
     x = sum(x, attended.y);
     const norm2 = before(named(placement === 'both' ? 'pre_feedforward_layernorm' : 'post_attention_layernorm'), x);
@@ -144,7 +147,7 @@ export function llama(
     undo.push(dx => {
       const { dgate, dup } = gatedBackward(gate.y, up.y, down.backward(mixed.backward(dx)));
       const middle = sum(dx, norm2.backward(sum(gate.backward(dgate), up.backward(dup))));
-      const { dq, dk, dv } = attentionBackward(inputs, o.backward(attended.backward(middle)), heads);
+      const { dq, dk, dv } = attentionBackward(inputs, o.backward(attended.backward(middle)), sizes);
       const dnorm1 = sum(
         sum(q.backward(qNorm.backward(rotate(dq, H, -1))), k.backward(kNorm.backward(rotate(dk, KV, -1)))),
         v.backward(dv),

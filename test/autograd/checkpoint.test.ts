@@ -116,7 +116,7 @@ describe('checkpointing of layers', () => {
       'a Gemma 3',
       {
         ...{ ...shape(3, true), ...traitsOf('gemma3') },
-        ...{ slidingWindow: 33, slidingWindowPattern: 2, ropeLocalBaseFreq: 1000 },
+        ...{ slidingWindow: 10, slidingWindowPattern: 2, ropeLocalBaseFreq: 1000 },
       },
     ],
     [

@@ -68,11 +68,12 @@ const cases: Record<string, Sequences> = {
   'a Gemma 3': {
     config: {
       ...{ ...base, ...traitsOf('gemma3'), numKeyValueHeads: 2, headDim: 16, tieWordEmbeddings: true },
-      ...{ slidingWindow: 32, slidingWindowPattern: 2, ropeLocalBaseFreq: 100, queryPreAttnScalar: 20 },
+      ...{ slidingWindow: 7, slidingWindowPattern: 2, ropeLocalBaseFreq: 100, queryPreAttnScalar: 20 },
     },
     prompts: [5, 1, 17, 16, 9],
     more: 12,
   },
+  'a window': { config: { ...base, numKeyValueHeads: 2, slidingWindow: 10 }, prompts: [5, 1, 17, 16, 9], more: 24 },
   'norms of Q and K': {
     config: { ...base, numKeyValueHeads: 2, headDim: 16, qkNorm: true },
     prompts: [5, 1, 17, 16, 9],

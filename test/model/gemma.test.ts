@@ -25,6 +25,7 @@ const distance = (a: ArrayLike<number>, b: ArrayLike<number>) => largest(Array.f
 
 test.each([
   ['as it is', {}],
+  ['of a window that is narrower than the text', { sliding_window: 7 }],
   ['with scaled rotation of the layers that see all', { rope_scaling: { rope_type: 'linear', factor: 4 } }],
   ['of layers that all see all', { sliding_window_pattern: 1, layer_types: undefined }],
 ])('logits are those of the equations: %s', async (_, changes) => {

@@ -48,7 +48,7 @@ const models: Record<string, { config: ModelConfig; B: number; T: number }> = {
   'a Gemma 3, one layer within a window': {
     config: {
       ...{ ...odd, ...traitsOf('gemma3') },
-      ...{ slidingWindow: 67, slidingWindowPattern: 2, ropeLocalBaseFreq: 1000, queryPreAttnScalar: 20 },
+      ...{ slidingWindow: 20, slidingWindowPattern: 2, ropeLocalBaseFreq: 1000, queryPreAttnScalar: 20 },
     },
     B: 2,
     T: 67,

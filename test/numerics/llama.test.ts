@@ -77,7 +77,7 @@ describe('against central differences', () => {
       'a Gemma 3',
       {
         ...{ ...base, ...traitsOf('gemma3'), queryPreAttnScalar: 4 },
-        ...{ slidingWindow: 5, slidingWindowPattern: 2, ropeLocalBaseFreq: 10 },
+        ...{ slidingWindow: 2, slidingWindowPattern: 2, ropeLocalBaseFreq: 10 },
       },
     ],
     ['one with norms of Q and K', { ...base, qkNorm: true }],

@@ -10,6 +10,7 @@ import {
   longAttentionSizes,
   longCacheSizes,
   modelDocumentSizes,
+  windowSizes,
 } from '../../cases/sizes.js';
 import type { AdapterDescription } from '../../gpu/adapters.js';
 import { keysAtATime } from '../../kernels/attention-cached.js';
@@ -86,6 +87,22 @@ export function* documentProblems(scope: Scope): Generator<Problem> {
     yield* onRegisters(scope, { ...sizes, type: 'f32' }, () => true);
     if (matrices.size > 0) yield* asShippedOnMatrices(scope, sizes);
   }
+}
+
+/** Attention within a window. */
+export function* windowProblems(scope: Scope): Generator<Problem> {
+  const quick = [1, 4, 5].map(i => ({ ...windowSizes[i]!, D: QUICK_HEAD }));
+  const posed = scope.quick ? quick : windowSizes;
+  for (const type of storedTypes(scope)) {
+    for (const sizes of posed.filter(({ D }) => type === 'f32' || D <= 16))
+      yield* onRegisters(scope, { ...sizes, type });
+    if (scope.quick) continue;
+    const small = { ...windowSizes[1]!, D: SMALL_HEAD[type], type };
+    for (const inputClass of ADVERSARIAL) yield* onRegisters(scope, { ...small, inputClass });
+  }
+  const D = scope.quick ? QUICK_HEAD : SMALL_HEAD.f16;
+  const wide = posed.map(sizes => ({ ...sizes, D }));
+  yield* casesOnMatrices(scope, matrixAttentions(scope.adapter), wide);
 }
 
 /** Attention as a GPU with the adapter's matrices runs it: each kernel in a variant of its own. */
@@ -188,6 +205,7 @@ export function* cacheProblems(scope: Scope): Generator<Problem> {
     }
     for (const inputClass of ADVERSARIAL) yield attending({ ...cacheSizes[2]!, type, inputClass });
     yield attending({ ...cacheSizes[2]!, type, scale: SCALE });
+    for (const window of [1, 5, 100]) yield attending({ ...longCacheSizes[0]!, type, window });
     for (const inputClass of ADVERSARIAL.slice(3)) yield written({ ...cacheSizes[2]!, type, inputClass }, 2);
   }
 }
