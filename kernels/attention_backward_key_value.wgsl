@@ -6,7 +6,7 @@
 // in f32, the others f32 or f16 (TYPE). A thread owns OWN key rows (k, v, dk, dv in
 // registers); a workgroup owns LANES*OWN key rows of one head and walks over the queries, QUERIES at a time, which
 // come by broadcast, as in attention_forward. Written, not accumulated.
-// With DOCUMENTS queries see their own document alone (lib/attention_documents.wgsl).
+// With BEGINS queries see keys from where lib/attention_begins.wgsl says on.
 // Computed in f32.
 struct Params { T: u32, H: u32, KV: u32, scale: f32 }
 
@@ -17,8 +17,8 @@ var<storage, read> dout: array<TYPE>;
 var<storage, read_write> dqkv: array<TYPE>;
 var<uniform> params: Params;
 
-#if ${DOCUMENTS}
-#include lib/attention_documents.wgsl
+#if ${BEGINS}
+#include lib/attention_begins.wgsl
 #endif
 const D = HEAD_SIZE;
 
@@ -31,7 +31,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   let batch = workgroup.z;
   let stride = (H + 2u * params.KV) * D;
   let first = workgroup.x * LANES * OWN;
-#if ${DOCUMENTS}
+#if ${BEGINS}
   let last = min(first + LANES * OWN, T) - 1u;
 #endif
   #for r in OWN
@@ -54,9 +54,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     let q_head = batch * T * stride + head * D;
     let dout_head = (batch * T * H + head) * D;
     // queries before this workgroup's first key see none of its keys
-#if ${DOCUMENTS}
-    // nor do queries of documents that begin behind its last key
-    for (var t0 = first; t0 < T && document_of(batch, t0) <= last; t0 += QUERIES) {
+#if ${BEGINS}
+    // nor do queries that see only what is behind its last key
+    for (var t0 = first; t0 < T && begin_of(batch, t0) <= last; t0 += QUERIES) {
 #else
     for (var t0 = first; t0 < T; t0 += QUERIES) {
 #endif
@@ -85,12 +85,12 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
       let statistic_${i} = statistics + min(t0 + ${i}u, T - 1u);
       let logsumexp_${i} = logsumexp[statistic_${i}];
       let delta_${i} = delta[statistic_${i}];
-#if ${DOCUMENTS}
-      let document_${i} = document_of(batch, t0 + ${i}u);
+#if ${BEGINS}
+      let begin_${i} = begin_of(batch, t0 + ${i}u);
 #endif
       #for r in OWN
-#if ${DOCUMENTS}
-      let visible_${r}_${i} = j_${r} <= t0 + ${i}u && t0 + ${i}u < T && j_${r} >= document_${i};
+#if ${BEGINS}
+      let visible_${r}_${i} = j_${r} <= t0 + ${i}u && t0 + ${i}u < T && j_${r} >= begin_${i};
 #else
       let visible_${r}_${i} = j_${r} <= t0 + ${i}u && t0 + ${i}u < T;
 #endif

@@ -13,8 +13,8 @@ var<uniform> params: Params;
 
 #include lib/attention_rows.wgsl
 #include lib/attention_gradient.wgsl
-#if ${DOCUMENTS}
-#include lib/attention_documents.wgsl
+#if ${BEGINS}
+#include lib/attention_begins.wgsl
 #endif
 var<workgroup> logsumexp_tile: array<vec4f, ROWS / 4u>;
 var<workgroup> delta_tile: array<vec4f, ROWS / 4u>;
@@ -59,7 +59,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   let group = H / params.KV;
   let batch = workgroup.z;
   let first = workgroup.x * OWN;
-#if ${DOCUMENTS}
+#if ${BEGINS}
   let last = min(first + OWN, T) - 1u;
 #endif
   let role = subgroup % ROLES;
@@ -74,9 +74,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   for (var query_head = head * group; query_head < (head + 1u) * group; query_head++) {
     let statistics = (batch * H + query_head) * T;
     // queries before this workgroup's first key see none of its keys
-#if ${DOCUMENTS}
-    // nor do queries of documents that begin behind its last key
-    for (var t0 = first; t0 < T && document_of(batch, t0) <= last; t0 += ROWS) {
+#if ${BEGINS}
+    // nor do queries that see only what is behind its last key
+    for (var t0 = first; t0 < T && begin_of(batch, t0) <= last; t0 += ROWS) {
 #else
     for (var t0 = first; t0 < T; t0 += ROWS) {
 #endif
@@ -102,11 +102,11 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
         }
         #end
       }
-#if ${DOCUMENTS}
-      if (document_of(batch, t0 + ROWS - 1u) > first) { // some query's document begins behind some key
+#if ${BEGINS}
+      if (begin_of(batch, t0 + ROWS - 1u) > first) { // some query sees only what is behind some key
         #for b in BLOCKS, c in COLUMN_FOURS
         {
-          let starts = documents_of(batch, vec4u(t0 + column + 4u * ${c}u) + vec4u(0u, 1u, 2u, 3u));
+          let starts = begins_of(batch, vec4u(t0 + column + 4u * ${c}u) + vec4u(0u, 1u, 2u, 3u));
           weight_${b}_${c} =
             select(vec4f(MASKED), weight_${b}_${c}, vec4u(first + row + ${b}u * M) >= starts);
         }

@@ -18,8 +18,8 @@ var<uniform> params: Params;
 
 #include lib/attention_tiles.wgsl
 #include lib/attention_tiles_gradient.wgsl
-#if ${DOCUMENTS}
-#include lib/attention_documents.wgsl
+#if ${BEGINS}
+#include lib/attention_begins.wgsl
 #endif
 
 @compute @workgroup_size(THREADS)
@@ -30,7 +30,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   let group = H / params.KV;
   let batch = workgroup.z;
   let first = workgroup.x * OWN;
-#if ${DOCUMENTS}
+#if ${BEGINS}
   let last = min(first + OWN, T) - 1u;
 #endif
   let key_matrix = key_rows(batch, kv_head);
@@ -44,9 +44,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     let queries = query_rows(batch, head);
     let gradients = dout_rows(batch, head);
     // queries before this workgroup's first key see none of its keys
-#if ${DOCUMENTS}
-    // nor do queries of documents that begin behind its last key
-    for (var t0 = first; t0 < T && document_of(batch, t0) <= last; t0 += OTHERS) {
+#if ${BEGINS}
+    // nor do queries that see only what is behind its last key
+    for (var t0 = first; t0 < T && begin_of(batch, t0) <= last; t0 += OTHERS) {
 #else
     for (var t0 = first; t0 < T; t0 += OTHERS) {
 #endif
@@ -54,8 +54,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
       #for c in COLUMNS
       {
         let t = t0 + other_of(thread, ${c}u);
-#if ${DOCUMENTS}
-        let visible = (j <= vec4u(t)) & vec4<bool>(t < T) & (j >= vec4u(document_of(batch, t)));
+#if ${BEGINS}
+        let visible = (j <= vec4u(t)) & vec4<bool>(t < T) & (j >= vec4u(begin_of(batch, t)));
 #else
         let visible = (j <= vec4u(t)) & vec4<bool>(t < T);
 #endif

@@ -5,7 +5,7 @@
 // qkv, dqkv [B, T, H + 2 KV, D] (of dqkv the q part is written); out, dout [B, T, H, D]; logsumexp, delta [B, H, T] in
 // f32, the others f32 or f16 (TYPE). The layout of work is that of
 // attention_forward: a thread owns OWN query rows; key and value rows come by broadcast.
-// With DOCUMENTS a row sees its own document alone (lib/attention_documents.wgsl).
+// With BEGINS a row sees keys from where lib/attention_begins.wgsl says on.
 // Written, not accumulated; no atomics. Computed in f32.
 struct Params { T: u32, H: u32, KV: u32, scale: f32 }
 
@@ -17,8 +17,8 @@ var<storage, read_write> dqkv: array<TYPE>;
 var<storage, read_write> delta: array<f32>;
 var<uniform> params: Params;
 
-#if ${DOCUMENTS}
-#include lib/attention_documents.wgsl
+#if ${BEGINS}
+#include lib/attention_begins.wgsl
 #endif
 const D = HEAD_SIZE;
 
@@ -38,8 +38,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   let out_row_${r} = (row_${r} * params.H + head) * D;
   let statistic_${r} = (batch * params.H + head) * T + min(t_${r}, T - 1u);
   let logsumexp_${r} = logsumexp[statistic_${r}];
-#if ${DOCUMENTS}
-  let document_${r} = document_of(batch, t_${r});
+#if ${BEGINS}
+  let begin_${r} = begin_of(batch, t_${r});
 #endif
   var delta_${r} = 0f;
   #for c in CHUNKS, l in LANES
@@ -54,8 +54,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   #end
   #end
   let keys = min(first + LANES * OWN, T);
-#if ${DOCUMENTS}
-  for (var j0 = document_of(batch, first); j0 < keys; j0 += KEYS) {
+#if ${BEGINS}
+  for (var j0 = begin_of(batch, first); j0 < keys; j0 += KEYS) {
 #else
   for (var j0 = 0u; j0 < keys; j0 += KEYS) {
 #endif
@@ -82,8 +82,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     #end
     #for r in OWN, j in KEYS
     // a masked score may exceed logsumexp: keep exp's argument small, then drop the value
-#if ${DOCUMENTS}
-    let visible_${r}_${j} = j0 + ${j}u <= t_${r} && j0 + ${j}u >= document_${r};
+#if ${BEGINS}
+    let visible_${r}_${j} = j0 + ${j}u <= t_${r} && j0 + ${j}u >= begin_${r};
 #else
     let visible_${r}_${j} = j0 + ${j}u <= t_${r};
 #endif

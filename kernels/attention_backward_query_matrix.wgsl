@@ -14,8 +14,8 @@ var<uniform> params: Params;
 
 #include lib/attention_rows.wgsl
 #include lib/attention_gradient.wgsl
-#if ${DOCUMENTS}
-#include lib/attention_documents.wgsl
+#if ${BEGINS}
+#include lib/attention_begins.wgsl
 #endif
 
 fn stage_own(thread: u32, batch: u32, head: u32, first: u32, slice: u32) {
@@ -87,12 +87,12 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   #end
 #include lib/attention_own.wgsl
   let keys = min(first + OWN, T); // no row of this workgroup sees further
-#if ${DOCUMENTS}
+#if ${BEGINS}
   #for b in BLOCKS
-  let document_${b} = document_of(batch, t_${b});
+  let begin_${b} = begin_of(batch, t_${b});
   #end
-  let latest = document_of(batch, keys - 1u);
-  for (var j0 = document_of(batch, first); j0 < keys; j0 += ROWS) {
+  let latest = begin_of(batch, keys - 1u);
+  for (var j0 = begin_of(batch, first); j0 < keys; j0 += ROWS) {
 #else
   for (var j0 = 0u; j0 < keys; j0 += ROWS) {
 #endif
@@ -110,11 +110,11 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
         vec4u(j0 + column + 4u * ${c}u) + vec4u(0u, 1u, 2u, 3u) <= vec4u(t_${b}));
       #end
     }
-#if ${DOCUMENTS}
-    if (latest > j0) { // some row's document begins further on
+#if ${BEGINS}
+    if (latest > j0) { // some row sees only what is further on
       #for b in BLOCKS, c in COLUMN_FOURS
       weight_${b}_${c} = select(vec4f(MASKED), weight_${b}_${c},
-        vec4u(j0 + column + 4u * ${c}u) + vec4u(0u, 1u, 2u, 3u) >= vec4u(document_${b}));
+        vec4u(j0 + column + 4u * ${c}u) + vec4u(0u, 1u, 2u, 3u) >= vec4u(begin_${b}));
       #end
     }
 #endif

@@ -19,8 +19,8 @@ var<uniform> params: Params;
 
 #include lib/attention_tiles.wgsl
 #include lib/attention_tiles_gradient.wgsl
-#if ${DOCUMENTS}
-#include lib/attention_documents.wgsl
+#if ${BEGINS}
+#include lib/attention_begins.wgsl
 #endif
 
 @compute @workgroup_size(THREADS)
@@ -54,13 +54,13 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     if (t[${r}] < T) { delta[statistics + t[${r}]] = deltas[${r}]; }
     #end
   }
-#if ${DOCUMENTS}
-  let starts = documents_of(batch, t);
+#if ${BEGINS}
+  let starts = begins_of(batch, t);
 #endif
   var dq: Sums;
   let keys = min(first + OWN, T);
-#if ${DOCUMENTS}
-  for (var j0 = document_of(batch, first); j0 < keys; j0 += OTHERS) {
+#if ${BEGINS}
+  for (var j0 = begin_of(batch, first); j0 < keys; j0 += OTHERS) {
 #else
   for (var j0 = 0u; j0 < keys; j0 += OTHERS) {
 #endif
@@ -68,7 +68,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     #for c in COLUMNS
     {
       let j = vec4u(j0 + other_of(thread, ${c}u));
-#if ${DOCUMENTS}
+#if ${BEGINS}
       let visible = (j <= t) & (j >= starts);
 #else
       let visible = j <= t;

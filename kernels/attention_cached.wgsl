@@ -2,6 +2,7 @@
 //   out[b, h] = sum_{j <= p} softmax_j(scale * q[b, h] · k[b, j, g]) v[b, j, g],   p = positions[b], g = h / (H / KV)
 // qkv [B, H + 2 KV, D], of which q is read; keys [B, KV, D, capacity]; values [B, KV, capacity, D]; out [B, H, D]. f32
 // or f16 (TYPE), computed in f32.
+// IS_LOCAL: over the newest WINDOW of these positions alone.
 // A workgroup takes a head of a sequence, TILE keys at a time (at most WORKGROUP): first a thread has a key, then a
 // thread has dimensions WORKGROUP apart (CHUNKS of them). Every sum is in the order of attention_forward, with the
 // running maximum of each block of KEYS keys, so that a position gets the same bits from either.
@@ -38,11 +39,20 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   let dimension_${c} = min(${c}u * WORKGROUP + thread, D - 1u);
   #end
   let block = thread / KEYS;
+#if ${IS_LOCAL}
+  let begin = length - min(length, WINDOW);
+  for (var j0 = begin / KEYS * KEYS; j0 < length; j0 += TILE) {
+#else
   for (var j0 = 0u; j0 < length; j0 += TILE) {
+#endif
     let count = min(length - j0, TILE);
     workgroupBarrier();
     var score = MASKED;
+#if ${IS_LOCAL}
+    if (thread < count && j0 + thread >= begin) {
+#else
     if (thread < count) {
+#endif
       score = 0f;
       for (var d = 0u; d < D; d++) { score = fma(query[d], f32(keys[group + d * capacity + j0 + thread]), score); }
     }

@@ -10,8 +10,8 @@
 // [B, T, 2] has for each row how many keys are its trunk's, and where its branch begins; both are multiples of KEYS,
 // and 0 on the trunk. A row sees trunk and branch, in blocks of the keys that its sequence alone would have, to the
 // same bits.
-// With DOCUMENTS a row sees its own document alone (lib/attention_documents.wgsl), in the blocks of keys that the
-// document alone would have, to the same bits.
+// With DOCUMENTS a row sees its own document alone (lib/attention_begins.wgsl), in the blocks of keys that the document
+// alone would have, to the same bits; IS_LOCAL, it sees the newest WINDOW keys alone.
 // Registers hold CHUNKS*LANES >= D dimensions; those beyond D are zero. Masked scores are a large finite number.
 // Computed in f32.
 struct Params { T: u32, H: u32, KV: u32, scale: f32 }
@@ -24,8 +24,8 @@ var<storage, read> branches: array<vec2u>;
 #endif
 var<uniform> params: Params;
 
-#if ${DOCUMENTS}
-#include lib/attention_documents.wgsl
+#if ${BEGINS}
+#include lib/attention_begins.wgsl
 #endif
 const D = HEAD_SIZE;
 const MASKED = -1e30f;
@@ -46,8 +46,11 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 #if ${BRANCHES}
   let branch_${r} = branches[row_${r}];
 #endif
-#if ${DOCUMENTS}
+#if ${BEGINS}
   let document_${r} = document_of(batch, t_${r});
+#endif
+#if ${IS_LOCAL}
+  let begin_${r} = begin_of(batch, t_${r});
 #endif
   var largest_${r} = MASKED;
   var sum_${r} = 0f;
@@ -61,8 +64,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 #if ${BRANCHES}
   let nearest = branches[batch * T + first]; // no row of this workgroup sees what is between its trunk and its branch
 #endif
-#if ${DOCUMENTS}
-  for (var j0 = document_of(batch, first); j0 < keys; j0 = next_block(batch, j0, KEYS)) {
+#if ${BEGINS}
+  for (var j0 = first_block(batch, first, KEYS); j0 < keys; j0 = next_block(batch, j0, KEYS)) {
 #else
   for (var j0 = 0u; j0 < keys; j0 += KEYS) {
 #endif
@@ -93,7 +96,10 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 #if ${BRANCHES}
     score_${r}_${j} = select(MASKED, score_${r}_${j}, j0 + ${j}u < branch_${r}.x || j0 + ${j}u >= branch_${r}.y);
 #endif
-#if ${DOCUMENTS}
+#if ${IS_LOCAL}
+    let visible_${r}_${j} = j0 + ${j}u <= t_${r} && document_${r} <= j0 && begin_${r} <= j0 + ${j}u;
+    score_${r}_${j} = select(MASKED, score_${r}_${j}, visible_${r}_${j});
+#elif ${DOCUMENTS}
     let visible_${r}_${j} = j0 + ${j}u <= t_${r} && document_${r} <= j0;
     score_${r}_${j} = select(MASKED, score_${r}_${j}, visible_${r}_${j});
 #else
@@ -105,8 +111,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     largest_${r} = largest_now_${r};
     sum_${r} *= correction_${r};
     #for j in KEYS
-#if ${DOCUMENTS}
-    // a row whose document begins further on has seen nothing yet
+#if ${BEGINS}
+    // a row that sees only what is further on has seen nothing yet
     let p_${r}_${j} = select(0f, exp(score_${r}_${j} - largest_${r}), visible_${r}_${j});
 #else
     let p_${r}_${j} = exp(score_${r}_${j} - largest_${r});

@@ -13,8 +13,8 @@ var<storage, read_write> logsumexp: array<f32>;
 var<uniform> params: Params;
 
 #include lib/attention_rows.wgsl
-#if ${DOCUMENTS}
-#include lib/attention_documents.wgsl
+#if ${BEGINS}
+#include lib/attention_begins.wgsl
 #endif
 const HEADROOM = 11f;
 var<workgroup> is_rescaled: atomic<u32>;
@@ -77,12 +77,15 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   #end
 #include lib/attention_own.wgsl
   let keys = min(first + OWN, T); // no row of this workgroup sees further
-#if ${DOCUMENTS}
+#if ${BEGINS}
   #for b in BLOCKS
   let document_${b} = document_of(batch, first + row + ${b}u * M);
+#if ${IS_LOCAL}
+  let begin_${b} = begin_of(batch, first + row + ${b}u * M);
+#endif
   #end
-  let latest = document_of(batch, keys - 1u);
-  for (var j0 = document_of(batch, first); j0 < keys; j0 = next_block(batch, j0, ROWS)) {
+  let latest = begin_of(batch, keys - 1u);
+  for (var j0 = first_block(batch, first, ROWS); j0 < keys; j0 = next_block(batch, j0, ROWS)) {
 #else
   for (var j0 = 0u; j0 < keys; j0 += ROWS) {
 #endif
@@ -100,10 +103,14 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
         vec4u(j0 + column + 4u * ${c}u) + vec4u(0u, 1u, 2u, 3u) <= vec4u(first + row + ${b}u * M));
       #end
     }
-#if ${DOCUMENTS}
-    if (latest > j0) { // some row's document begins further on
+#if ${BEGINS}
+    if (latest > j0) { // some row sees only what is further on
       #for b in BLOCKS, c in COLUMN_FOURS
       weight_${b}_${c} = select(vec4f(MASKED), weight_${b}_${c}, document_${b} <= j0);
+#if ${IS_LOCAL}
+      weight_${b}_${c} = select(vec4f(MASKED), weight_${b}_${c},
+        vec4u(j0 + column + 4u * ${c}u) + vec4u(0u, 1u, 2u, 3u) >= vec4u(begin_${b}));
+#endif
       #end
     }
 #endif
@@ -115,8 +122,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
       max(max(weight_${b}_${c}.x, weight_${b}_${c}.y), max(weight_${b}_${c}.z, weight_${b}_${c}.w)));
     #end
     largest_${b} = row_max(largest_${b}) * factor;
-#if ${DOCUMENTS}
-    // a row has no reference and no sums before its document begins
+#if ${BEGINS}
+    // a row has no reference and no sums before what it sees
     if (largest_${b} > 0.5f * MASKED * factor && largest_${b} > reference_${b} + HEADROOM) {
       reference_${b} = largest_${b};
       if (before_${b} > MASKED) { atomicStore(&is_rescaled, 1u); }
@@ -148,7 +155,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
       #end
     }
     #for b in BLOCKS, c in COLUMN_FOURS
-#if ${DOCUMENTS}
+#if ${BEGINS}
     weight_${b}_${c} = select(exp2(fma(weight_${b}_${c}, vec4f(factor), vec4f(-reference_${b}))), vec4f(),
       weight_${b}_${c} <= vec4f(MASKED));
 #else

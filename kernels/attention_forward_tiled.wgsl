@@ -19,8 +19,8 @@ var<storage, read> branches: array<vec2u>;
 var<uniform> params: Params;
 
 #include lib/attention_tiles.wgsl
-#if ${DOCUMENTS}
-#include lib/attention_documents.wgsl
+#if ${BEGINS}
+#include lib/attention_begins.wgsl
 #endif
 const MASKED = -1e30f;
 
@@ -52,15 +52,18 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   let starts = vec4u(branch_0.y, branch_1.y, branch_2.y, branch_3.y);
   let nearest = branches[batch * T + first]; // no row of this workgroup sees what is between its trunk and its branch
 #endif
-#if ${DOCUMENTS}
+#if ${BEGINS}
   let starts = documents_of(batch, t);
+#endif
+#if ${IS_LOCAL}
+  let begins = begins_of(batch, t);
 #endif
   var largest = vec4f(MASKED);
   var sum = vec4f();
   var outs: Sums;
   let keys = min(first + OWN, T); // no row of this workgroup sees further
-#if ${DOCUMENTS}
-  for (var j0 = document_of(batch, first); j0 < keys; j0 = next_block(batch, j0, OTHERS)) {
+#if ${BEGINS}
+  for (var j0 = first_block(batch, first, OTHERS); j0 < keys; j0 = next_block(batch, j0, OTHERS)) {
 #else
   for (var j0 = 0u; j0 < keys; j0 += OTHERS) {
 #endif
@@ -73,6 +76,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     let j_${c} = vec4u(j0 + other_of(thread, ${c}u));
 #if ${BRANCHES}
     let visible_${c} = (j_${c} <= t) & ((j_${c} < trunks) | (j_${c} >= starts));
+#elif ${IS_LOCAL}
+    let visible_${c} = (j_${c} <= t) & (starts <= vec4u(j0)) & (begins <= j_${c});
 #elif ${DOCUMENTS}
     let visible_${c} = (j_${c} <= t) & (starts <= vec4u(j0));
 #else
@@ -89,8 +94,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     outs[${r} * VECTORS + ${v}] *= correction[${r}];
     #end
     #for c in COLUMNS
-#if ${DOCUMENTS}
-    // a row whose document begins further on has seen nothing yet
+#if ${BEGINS}
+    // a row that sees only what is further on has seen nothing yet
     let p_${c} = select(vec4f(), exp(score_${c} - largest), visible_${c});
 #else
     let p_${c} = exp(score_${c} - largest);

@@ -4,7 +4,9 @@
 //   partial[h, p, d] = sum over the rows r of part p of dx[r, h, d] * x[r, h, d] * rstd[r, h]   (WEIGHT; dx as it was)
 // x, dx [R, row_size], f32 or f16 (TYPE), of which `heads` heads from element `offset` on; weight [D], rstd [R, heads],
 // partial [heads, parts, D] in f32, as all is computed. A workgroup takes one head of a part: of ROWS rows, or what is
-// left. sum_rows adds up heads and parts; `first` is the number of the first part.
+// left. With
+// UNIT_OFFSET the weight is taken as 1 + weight. sum_rows adds up heads and parts; `first` is the number of the first
+// part.
 struct Params { rows: u32, heads: u32, offset: u32, row_size: u32, head_size: u32, parts: u32, first: u32 }
 
 var<storage, read> weight: array<f32>;
@@ -34,7 +36,11 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: 
   var product_${r} = 0f;
   #end
   for (var d = thread; d < D; d += WORKGROUP) {
+#if ${UNIT_OFFSET}
+    let w = weight[d] + 1f;
+#else
     let w = weight[d];
+#endif
     #for r in ROWS
     product_${r} = fma(f32(dx[start_${r} + d]) * w, f32(x[start_${r} + d]), product_${r});
     #end
@@ -44,7 +50,11 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: 
   let slope_${r} = reduce_sum(product_${r}, thread) * scale_${r} * scale_${r} * scale_${r} / f32(D);
   #end
   for (var d = thread; d < D; d += WORKGROUP) {
+#if ${UNIT_OFFSET}
+    let w = weight[d] + 1f;
+#else
     let w = weight[d];
+#endif
     var sum = 0f;
     #for r in ROWS
     if (is_row_${r}) {

@@ -1,7 +1,8 @@
 // RMSNorm over single heads, in place: for the `heads` heads from element `offset` on of the `row_size` of a row,
 //   x[r, h, d] ← x[r, h, d] * rstd[r, h] * weight[d],   rstd[r, h] = 1 / sqrt(mean_d(x²) + eps)
 // x [R, row_size], f32 or f16 (TYPE), weight [D], rstd [R, heads]; all computed in f32. Here a row is one head of a
-// position; a workgroup takes ROWS of them. rstd is kept for the backward pass.
+// position; a workgroup takes ROWS of them. With UNIT_OFFSET the weight is taken as 1 + weight. rstd is kept for
+// the backward pass.
 struct Params { rows: u32, heads: u32, offset: u32, row_size: u32, head_size: u32, eps: f32 }
 
 var<storage, read> weight: array<f32>;
@@ -21,7 +22,11 @@ fn take_row(row: u32, thread: u32) {
   }
   let scale = inverseSqrt(reduce_sum(squares, thread) / f32(D) + params.eps);
   if (thread == 0u) { rstd[row] = scale; }
+#if ${UNIT_OFFSET}
+  for (var d = thread; d < D; d += WORKGROUP) { x[start + d] = TYPE(f32(x[start + d]) * scale * (weight[d] + 1f)); }
+#else
   for (var d = thread; d < D; d += WORKGROUP) { x[start + d] = TYPE(f32(x[start + d]) * scale * weight[d]); }
+#endif
 }
 
 #include lib/each_row.wgsl

@@ -2,9 +2,9 @@
 //   dx[r, c] = rstd * g[c] - x[r, c] * rstd³ / C * sum_c(g * x)  (+ addend[r, c])
 //   partial[p, c] = sum over the rows r of part p of dy[r, c] * x[r, c] * rstd[r]     (WEIGHT)
 // x, dy, dx, addend [R, C], weight [C], rstd [R], partial [P, C]. A workgroup takes a part: ROWS rows, or what is left,
-// VECTOR elements of each at a time (C is a multiple of it). dy is f32 or f16 (DY_VALUE), all else f32. Writes dx (no
-// accumulation); the addend is the gradient that x has from elsewhere (the residual stream). sum_rows adds the parts;
-// `first` is the number of the first part.
+// VECTOR elements of each at a time (C is a multiple of it). With UNIT_OFFSET the weight is taken as 1 + weight. dy is
+// f32 or f16 (DY_VALUE), all else f32. Writes dx (no accumulation); the addend is the gradient that x has from
+// elsewhere (the residual stream). sum_rows adds the parts; `first` is the number of the first part.
 struct Params { rows: u32, columns: u32, first: u32 }
 
 var<storage, read> x: array<VALUE>;
@@ -36,7 +36,11 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: 
   var product_${r} = VALUE();
   #end
   for (var c = thread; c < C; c += WORKGROUP) {
+#if ${UNIT_OFFSET}
+    let w = weight[c] + 1f;
+#else
     let w = weight[c];
+#endif
     #for r in ROWS
     product_${r} = fma(VALUE(dy[row_${r} * C + c]) * w, x[row_${r} * C + c], product_${r});
     #end
@@ -47,7 +51,11 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: 
   let slope_${r} = dot_${r} * scale_${r} * scale_${r} * scale_${r} / f32(params.columns);
   #end
   for (var c = thread; c < C; c += WORKGROUP) {
+#if ${UNIT_OFFSET}
+    let w = weight[c] + 1f;
+#else
     let w = weight[c];
+#endif
     var sum = VALUE();
     #for r in ROWS
     if (is_row_${r}) {

@@ -1,6 +1,7 @@
 // y[r, c] = x[r, c] * rstd[r] * weight[c], rstd[r] = 1 / sqrt(mean_c(x²) + eps);  x, y [R, C], weight [C], rstd [R].
 // A workgroup takes ROWS rows, VECTOR elements of each at a time (C is a multiple of it), and loads the weight once for
-// all of them. y is f32 or f16 (Y_VALUE), all else f32. rstd is kept for the backward pass.
+// all of them. With UNIT_OFFSET it is taken as 1 + weight. y is f32 or f16 (Y_VALUE), all else f32. rstd is kept for
+// the backward pass.
 struct Params { rows: u32, columns: u32, eps: f32 }
 
 var<storage, read> x: array<VALUE>;
@@ -34,7 +35,11 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: 
   if (thread == 0u) { rstd[row_${r}] = scale_${r}; }
   #end
   for (var c = thread; c < C; c += WORKGROUP) {
+#if ${UNIT_OFFSET}
+    let w = weight[c] + 1f;
+#else
     let w = weight[c];
+#endif
     #for r in ROWS
     y[row_${r} * C + c] = Y_VALUE(x[row_${r} * C + c] * scale_${r} * w);
     #end

@@ -121,6 +121,7 @@ export type { MatmulVariant, MatrixShape } from './kernels/matmul-variant.js';
 export type { RopeSizes } from './kernels/rope.js';
 export type { ElementVariant, RowVariant } from './kernels/row-variant.js';
 export type { Constants } from './kernels/source.js';
+export type { Activation } from './kernels/swiglu.js';
 export type { BatchOptions } from './model/batch.js';
 export {
   countParameters,
@@ -150,7 +151,7 @@ export { addBias } from './ops/bias.js';
 export { embedding, groupRowsById, type TokenRows } from './ops/embedding.js';
 export { type HeadGradient, headLoss } from './ops/head-loss.js';
 export { type LinearOptions, linear } from './ops/linear.js';
-export { rmsnorm } from './ops/rmsnorm.js';
+export { type NormOptions, rmsnorm } from './ops/rmsnorm.js';
 export { type RopeScaling, rope, ropeTable } from './ops/rope.js';
 export { addSum } from './ops/sum.js';
 export { swigluLinear } from './ops/swiglu.js';

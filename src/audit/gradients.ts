@@ -4,6 +4,7 @@
  */
 import type { Device } from '../gpu/device.js';
 import type { ModelConfig } from '../model/config.js';
+import { traitsOf } from '../model/families.js';
 import { initialWeights } from '../model/init.js';
 import { Model } from '../model/model.js';
 import { attention, attentionBackward } from '../numerics/attention.js';
@@ -70,6 +71,11 @@ function gradientRules(): Rule[] {
     rule('swiglu', () => dot(ops.swiglu(gate, up), dy), { gate: [gate, dgate], up: [up, dup] });
   }
   {
+    const [gate, up, dy] = [random('gate', 20, 6), random('up', 20), random('geglu dy', 20)];
+    const { dgate, dup } = ops.gegluBackward(gate, up, dy);
+    rule('geglu', () => dot(ops.geglu(gate, up), dy), { gate: [gate, dgate], up: [up, dup] });
+  }
+  {
     const logits = random('logits', 21);
     const loss = () => 0.25 * ops.crossEntropy(logits, [6, 0, 3], 7, 0.25).losses.reduce((a, b) => a + b, 0);
     rule('cross_entropy', loss, { logits: [logits, ops.crossEntropy(logits, [6, 0, 3], 7, 0.25).dlogits] });
@@ -120,6 +126,10 @@ const MODELS: Readonly<Record<string, ModelConfig>> = {
   'two layers, norms behind attention and MLP, and of the whole Q and K': {
     ...{ ...CONFIG, qkNorm: true, qkNormOver: 'projection', normPlacement: 'after' },
   },
+  'two layers as in Gemma 3, one of them within a window': {
+    ...{ ...CONFIG, tieWordEmbeddings: true, ...traitsOf('gemma3'), queryPreAttnScalar: 24 },
+    ...{ slidingWindow: 5, slidingWindowPattern: 2, ropeLocalBaseFreq: 100 },
+  },
 };
 const [B, T] = [2, 12];
 
@@ -146,9 +156,11 @@ export async function modelChecks(device: Device): Promise<Check[]> {
 async function checksOf(device: Device, variant: string, config: ModelConfig): Promise<Check[]> {
   const weights: Weights = new Map();
   const model = await Model.create(device, config, async spec => {
-    // weights are larger than initial ones, and biases not zero, so that every op bends what goes through it
+    // weights are larger than initial ones, and biases and offsets not zero, so that every op bends what goes
+    // through it
     const initial = await initialWeights(config, 1)(spec);
-    const values = spec.name.endsWith('.bias')
+    const isRandom = spec.name.endsWith('.bias') || (config.normUnitOffset && spec.shape.length === 1);
+    const values = isRandom
       ? Float32Array.from(random(spec.name, initial.length, 0.5))
       : initial.map(value => (spec.shape.length > 1 ? 8 * value : value));
     weights.set(spec.name, Float64Array.from(values));

@@ -37,6 +37,12 @@ export interface AttentionCase extends AttentionSizes {
   readonly documents?: readonly number[];
 }
 
+/** What scores are multiplied by, where it is not 1/√D, as a case's shape names it. */
+export const showScale = (scale: number | undefined): string => (scale === undefined ? '' : `, scores times ${scale}`);
+
+/** How many keys a query sees, where that is not all, as a case's shape names it. */
+export const showWindow = (window: number | undefined): string => (window === undefined ? '' : `, within ${window}`);
+
 /** Made when it is first asked for, and once. */
 function once<T>(make: () => T): () => T {
   let made: { readonly value: T } | undefined;
@@ -54,7 +60,7 @@ const ARRAYS = { attention_forward: 4, attention_backward_query: 6, attention_ba
 /** The three kernels on the same values. */
 export function attentionCases(given: AttentionCase): Readonly<Record<AttentionKernel, Case>> {
   const { type, inputClass = 'uniform', rescale = 4, halves = false, documents: lengths, ...shape } = given;
-  const { B, T, H, KV, D } = shape;
+  const { B, T, H, KV, D, scale, window } = shape;
   const options = { type, rescale, halves, documents: lengths };
   const documents = lengths && beginsInput(documentsOf(shape, lengths), shape);
   const label = `${inputClass} ${B} ${T} ${H} ${KV} ${D}`;
@@ -81,7 +87,9 @@ export function attentionCases(given: AttentionCase): Readonly<Record<AttentionK
   const empty = ({ type, count }: Input<StoredType>): Output => ({ type, count });
   const common = (kernel: AttentionKernel) => ({
     kernel,
-    shape: `${type}, B ${B} T ${T} heads ${H}/${KV} size ${D}${showDocuments(lengths)}${halves ? ', on matrices' : ''}`,
+    shape:
+      `${type}, B ${B} T ${T} heads ${H}/${KV} size ${D}${showScale(scale)}${showWindow(window)}` +
+      `${showDocuments(lengths)}${halves ? ', on matrices' : ''}`,
     inputClass,
     flops: PRODUCTS[kernel] * H * D * pairsOf(shape, lengths),
     bytes: ARRAYS[kernel] * 4 * B * T * H * D,
@@ -164,10 +172,11 @@ export function attentionExpected(
 function expectedByDocument(
   qkv: Vector,
   dout: Vector,
-  { B, T, H, KV, D }: AttentionSizes,
+  { B, T, ...heads }: AttentionSizes,
   options: ExpectedOptions,
   lengths: readonly number[],
 ): AttentionResults {
+  const { H, KV, D } = heads;
   const width = { qkv: (H + 2 * KV) * D, out: H * D };
   const empty = (count: number) => ({ reference: new Float64Array(count), bound: new Float64Array(count) });
   const whole = {
@@ -181,7 +190,7 @@ function expectedByDocument(
     const alone = attentionExpected(
       partOf(qkv, document, width.qkv),
       partOf(dout, document, width.out),
-      { B: 1, T: length, H, KV, D },
+      { B: 1, T: length, ...heads },
       { ...options, documents: undefined },
     );
     const [b, t] = [Math.floor(first / T), first % T];

@@ -6,6 +6,7 @@ import { rmsnorm, rmsnormBackward, type Vector } from '../numerics/reference.js'
 import { apart, sideBySide } from '../numerics/side-by-side.js';
 import type { QkNormOver } from '../ops/head-norm.js';
 import { addedTo, type Case, drawn, Input, kernelCase, updated } from './case.js';
+import { factorsOf } from './rmsnorm.js';
 
 const EPS = Math.fround(1e-6);
 
@@ -16,12 +17,15 @@ export interface HeadNormCase {
   readonly D: number;
   readonly kind: 'queries' | 'keys';
   readonly over?: QkNormOver;
+  /** Whether weights are taken as 1 + weight. */
+  readonly unitOffset?: boolean;
   readonly type: StoredType;
   readonly inputClass?: InputClass;
 }
 
 /** What both passes have: sizes as the launcher takes them, x, and what is normed as rows. */
-function common({ rows, H, KV, D, kind, type, inputClass = 'uniform', over = 'head' }: HeadNormCase) {
+function common(given: HeadNormCase) {
+  const { rows, H, KV, D, kind, type, inputClass = 'uniform', over = 'head', unitOffset = false } = given;
   const label = `${rows} ${H} ${KV} ${D} ${inputClass}`;
   const rowSize = (H + 2 * KV) * D;
   const [offset, width] = kind === 'queries' ? [0, H * D] : [H * D, KV * D];
@@ -31,8 +35,10 @@ function common({ rows, H, KV, D, kind, type, inputClass = 'uniform', over = 'he
   return {
     label,
     count: rows * rowSize,
-    sizes: { rows, heads: width / headSize, headSize, rowSize, offset },
-    shape: `${type}, ${rows} rows, ${kind} of ${H}/${KV} heads of ${D}${over === 'head' ? '' : ' as one'}`,
+    sizes: { rows, heads: width / headSize, headSize, rowSize, offset, unitOffset },
+    shape:
+      `${type}, ${rows} rows, ${kind} of ${H}/${KV} heads of ${D}${over === 'head' ? '' : ' as one'}` +
+      `${unitOffset ? ', by 1 + weight' : ''}`,
     x: drawn(inputClass, `x ${label}`, rows * rowSize, { type, most }),
     weight: drawn('uniform', `w ${label}`, headSize),
     ownOf: (x: Vector): Vector => apart(x, rows, widths)[1]!,
@@ -57,8 +63,9 @@ export function headNormForwardCase(given: HeadNormCase): Case {
     inputs: { weight },
     outputs: { x: updated(x), rstd: { type: 'f32', count: R * heads } },
     expected({ x, weight }) {
-      const { y, rstd } = rmsnorm(ownOf(x), weight, R * heads, D, EPS);
-      const bound = storedBound(rmsnormBound(y, weight, rstd, D), y, type);
+      const { factors, widenings } = factorsOf(weight, sizes.unitOffset);
+      const { y, rstd } = rmsnorm(ownOf(x), factors, R * heads, D, EPS);
+      const bound = storedBound(rmsnormBound(y, factors, rstd, D, widenings), y, type);
       return {
         x: { reference: change(x, y, keep), bound: change(x, bound, exact) },
         rstd: { reference: rstd, bound: rstdBound(rstd, D) },
@@ -96,9 +103,10 @@ export function headNormBackwardCase(given: HeadNormCase & { readonly hasTotal?:
       }),
     },
     expected({ weight, x, rstd, dx: arriving, total }) {
-      const own = { x: ownOf(x), weight, rstd, dy: ownOf(arriving) };
-      const { dx, dweight } = rmsnormBackward(own.x, weight, rstd, own.dy, R * heads, D);
-      const bound = storedBound(rmsnormInputBound(own, R * heads, D), dx, type);
+      const { factors, widenings } = factorsOf(weight, sizes.unitOffset);
+      const own = { x: ownOf(x), weight: factors, rstd, dy: ownOf(arriving) };
+      const { dx, dweight } = rmsnormBackward(own.x, factors, rstd, own.dy, R * heads, D);
+      const bound = storedBound(rmsnormInputBound(own, R * heads, D, undefined, widenings), dx, type);
       const sums = rmsnormWeightBound(own, R * heads, D);
       return {
         dx: { reference: change(arriving, dx, keep), bound: change(arriving, bound, exact) },

@@ -2,6 +2,7 @@
 import { BYTES, type ElementType } from '../kernels/element-type.js';
 import { matmul, matmulSwiglu } from '../kernels/matmul.js';
 import type { MatmulSizes } from '../kernels/matmul-variant.js';
+import type { Activation } from '../kernels/swiglu.js';
 import { flushedProducts, matmulBound, storedBound, swigluOfProductsBound } from '../numerics/bounds.js';
 import { FORMATS, type Format, type InputClass, inputValues, type StoredType } from '../numerics/inputs.js';
 import * as reference from '../numerics/reference.js';
@@ -108,12 +109,13 @@ export interface MatmulSwigluCase {
   /** The type of all but the weight. */
   readonly type: StoredType;
   readonly weightType?: Format;
+  readonly activation?: Activation | undefined;
   readonly inputClass?: InputClass;
 }
 
 /** x [M, K], weight [2F, K] → gateUp [M, 2F], y [M, F] of what is stored of them. */
 export function matmulSwigluCase(given: MatmulSwigluCase): Case {
-  const { M, F, K, type, weightType = given.type, inputClass = 'uniform' } = given;
+  const { M, F, K, type, weightType = given.type, activation = 'silu', inputClass = 'uniform' } = given;
   const label = `${M} ${F} ${K} ${inputClass}`;
   // gate times up must not overflow
   const most = Math.sqrt(Math.sqrt(FORMATS[type].largest) / K / 2);
@@ -122,7 +124,9 @@ export function matmulSwigluCase(given: MatmulSwigluCase): Case {
   const shape = { M, N: 2 * F, K, transposeA: false, transposeB: true };
   return kernelCase({
     kernel: 'matmul_swiglu',
-    shape: `${type}${weightType === type ? '' : ` times ${weightType}`}, M ${M} F ${F} K ${K}`,
+    shape:
+      `${type}${weightType === type ? '' : ` times ${weightType}`}${activation === 'silu' ? '' : ` ${activation}`}` +
+      `, M ${M} F ${F} K ${K}`,
     inputClass,
     inputs: {
       x: drawn(inputClass, `x ${label}`, M * K, { ...options, type }),
@@ -136,10 +140,10 @@ export function matmulSwigluCase(given: MatmulSwigluCase): Case {
       const gateUpBound = storedBound(sums, gateUp, type);
       const [gate, up] = apart(gateUp, M, [F, F]) as [Vector, Vector];
       const [gateError, upError] = apart(gateUpBound, M, [F, F]) as [Vector, Vector];
-      const y = reference.swiglu(gate, up);
-      const bound = storedBound(swigluOfProductsBound(gate, up, gateError, upError), y, type);
+      const y = (activation === 'silu' ? reference.swiglu : reference.geglu)(gate, up);
+      const bound = storedBound(swigluOfProductsBound(gate, up, gateError, upError, activation), y, type);
       return { gateUp: { reference: gateUp, bound: gateUpBound }, y: { reference: y, bound } };
     },
-    calls: (variants, operands) => matmulSwiglu(variants, { M, F, K }, operands),
+    calls: (variants, operands) => matmulSwiglu(variants, { M, F, K, activation }, operands),
   });
 }

@@ -93,6 +93,16 @@ export const modelDocumentSizes: typeof documentSizes = [
   { B: 1, T: 1024, H: 8, KV: 1, D: 128, documents: [211, 187, 64, 239, 1, 322] },
 ];
 
+/** Windows: of one key, of less than a block and more than one, beyond tiles, of all but one; and within documents. */
+export const windowSizes: readonly (AttentionSizes & { readonly documents?: readonly number[] })[] = [
+  { B: 1, T: 17, H: 2, KV: 1, D: 8, window: 1 },
+  { B: 3, T: 70, H: 4, KV: 2, D: 8, window: 9 },
+  { B: 1, T: 131, H: 3, KV: 1, D: 24, window: 37 },
+  { B: 1, T: 65, H: 2, KV: 2, D: 16, window: 64 },
+  { B: 1, T: 300, H: 3, KV: 1, D: 8, window: 150 },
+  { B: 3, T: 70, H: 4, KV: 2, D: 8, window: 5, documents: [1, 1, 3, 2, 17, 1, 40] },
+];
+
 /** Attention of one new position of each sequence: how many positions each has, in a cache of `capacity`. */
 export const cacheSizes: readonly Omit<CacheCase, 'type'>[] = [
   { lengths: [1], capacity: 1, H: 1, KV: 1, D: 8 },

@@ -38,6 +38,7 @@ const NAMES: Readonly<Record<string, string>> = {
   'self_attn.q_norm': 'attn_q_norm',
   'self_attn.k_norm': 'attn_k_norm',
   post_attention_layernorm: 'ffn_norm',
+  pre_feedforward_layernorm: 'ffn_norm',
   'mlp.gate_proj': 'ffn_gate',
   'mlp.up_proj': 'ffn_up',
   'mlp.gate_up_proj': 'ffn_up',
@@ -86,12 +87,28 @@ export async function exportGguf(from: string, out: string, options: ExportOptio
   }
 }
 
+/** @throws UserError when llama.cpp would compute something else of a Gemma 3. */
+function checkGemma(config: ModelConfig): void {
+  const { headDim, hiddenSize, numAttentionHeads, numHiddenLayers, queryPreAttnScalar = headDim } = config;
+  if (config.slidingWindow === undefined) {
+    throw new UserError('llama.cpp takes a Gemma 3 without a sliding window for one with soft caps; use --format hf');
+  }
+  // it knows the 27B by its layers, and that its heads are narrower than what scores are divided by
+  const scalar = numHiddenLayers === 62 ? hiddenSize / numAttentionHeads : headDim;
+  if (queryPreAttnScalar === scalar) return;
+  throw new UserError(
+    `llama.cpp divides the scores of a Gemma 3 of ${numHiddenLayers} layers by the root of ${scalar}, and here ` +
+      `queryPreAttnScalar is ${queryPreAttnScalar}; use --format hf`,
+  );
+}
+
 function modelValues(config: ModelConfig, name: string, type: WeightType): Map<string, GgufValue> {
   const architecture = familyOf(config);
-  const { ropeScaling: scaling, headDim } = config;
+  if (architecture === 'gemma3') checkGemma(config);
+  const { ropeScaling: scaling, headDim, maxPositionEmbeddings: positions, slidingWindow: window = Infinity } = config;
   const own: Record<string, GgufValue> = {
-    // attention is full there: within the window that is the same
-    context_length: { u32: Math.min(config.maxPositionEmbeddings, config.slidingWindow ?? Infinity) },
+    // attention is full there, which is the same within the window, but in a Gemma 3
+    context_length: { u32: architecture === 'gemma3' ? positions : Math.min(positions, window) },
     embedding_length: { u32: config.hiddenSize },
     block_count: { u32: config.numHiddenLayers },
     feed_forward_length: { u32: config.intermediateSize },
@@ -106,6 +123,11 @@ function modelValues(config: ModelConfig, name: string, type: WeightType): Map<s
     ...(architecture === 'phi3' && {
       'rope.scaling.original_context_length': { u32: config.maxPositionEmbeddings },
       'attention.sliding_window': { u32: config.slidingWindow ?? 0 }, // 0: none
+    }),
+    ...(architecture === 'gemma3' && {
+      'attention.sliding_window': { u32: config.slidingWindow! },
+      'attention.sliding_window_pattern': { u32: config.slidingWindowPattern! },
+      'rope.freq_base_swa': { f32: config.ropeLocalBaseFreq! },
     }),
     ...(scaling?.type === 'linear' && {
       'rope.scaling.type': { string: 'linear' },
@@ -142,9 +164,12 @@ function tensorsOf(config: ModelConfig, weights: ModelWeights, type: WeightType)
     const heads = name.endsWith('q_proj.weight') ? numAttentionHeads : numKeyValueHeads;
     const isPermuted = isLlama && /[qk]_proj\.weight$/.test(name);
     const stored = shape.length === 1 ? 'F32' : type;
-    const read = isPermuted
-      ? () => [narrowed(weights.path, spec, stored, byPairs(weights.read(spec), heads, headDim))]
-      : () => converted(weights, spec, stored);
+    const made = () => {
+      if (isPermuted) return byPairs(weights.read(spec), heads, headDim);
+      return weights.read(spec).map(value => 1 + value);
+    };
+    const isMade = isPermuted || (config.normUnitOffset && shape.length === 1);
+    const read = isMade ? () => [narrowed(weights.path, spec, stored, made())] : () => converted(weights, spec, stored);
     return { name: ggufName(spec, config), shape, type: stored, read };
   });
   // llama.cpp takes the embedding for a head that is not there, but not of an OLMo 2
@@ -164,7 +189,8 @@ function scalingFactors({ headDim, ropeTheta, ropeScaling }: ModelConfig): Float
 
 function ggufName({ name }: ParameterSpec, { normPlacement }: ModelConfig): string {
   const [, layer, place, kind] = /^(?:model\.layers\.(\d+)\.)?(.*)\.(weight|bias)$/.exec(name)!;
-  const names = normPlacement === 'after' ? { ...NAMES, ...NAMES_AFTER } : NAMES;
+  const hasAfter = normPlacement === 'after' || normPlacement === 'both';
+  const names = hasAfter ? { ...NAMES, ...NAMES_AFTER } : NAMES;
   const known = `${names[place!]}.${kind}`;
   return layer === undefined ? known : `blk.${layer}.${known}`;
 }

@@ -18,6 +18,10 @@ export interface Architecture {
   readonly headDim?: number;
   /** The default of `rms_norm_eps`, where it is not 1e-6. */
   readonly rmsNormEps?: number;
+  /** The default of `rope_theta`, where it is not 10000. */
+  readonly ropeTheta?: number;
+  /** The default of `tie_word_embeddings`, where it is not false. */
+  readonly tied?: boolean;
 }
 
 const QWEN = { positions: 32768, keyValueHeads: 32, slidingWindow: 4096, switchesWindow: true };
@@ -35,6 +39,15 @@ const ARCHITECTURES = {
   qwen3: { name: 'Qwen3ForCausalLM', family: 'qwen3', ...QWEN, headDim: 128 },
   olmo2: { name: 'Olmo2ForCausalLM', family: 'olmo2', positions: 2048, rmsNormEps: 1e-5 },
   phi3: { name: 'Phi3ForCausalLM', family: 'phi3', positions: 4096, slidingWindow: null, rmsNormEps: 1e-5 },
+  gemma3_text: {
+    name: 'Gemma3ForCausalLM',
+    family: 'gemma3',
+    positions: 131072,
+    keyValueHeads: 4,
+    headDim: 256,
+    ropeTheta: 1_000_000,
+    tied: true,
+  },
 } as const satisfies Record<string, Architecture>;
 export type ModelType = keyof typeof ARCHITECTURES;
 
@@ -49,10 +62,8 @@ const LACKING: readonly (readonly [what: string, types: readonly string[]])[] = 
   ['LayerNorm without weights', ['olmo']],
   ['scaled embeddings, norms by 1 + weight and GELU', ['gemma']],
   ['soft caps of scores and logits, scaled embeddings, norms by 1 + weight and GELU', ['gemma2']],
-  [
-    'layers with a sliding window among others, scaled embeddings, norms by 1 + weight and GELU',
-    ['gemma3', 'gemma3_text', 'gemma3n', 'gemma3n_text'],
-  ],
+  ['pictures beside text (its text model alone, of type gemma3_text, can be read)', ['gemma3']],
+  ['several streams, and embeddings of layers', ['gemma3n', 'gemma3n_text']],
   ['layers with a sliding window among others', ['olmo3', 'ministral']],
   ['layers without rotary embedding', ['smollm3', 'exaone4']],
   ['partial and interleaved rotation', ['glm', 'glm4']],

@@ -10,6 +10,7 @@ import { type ModelConfig, validateModelConfig } from '../model/config.js';
 import { familyOf, traitsOf } from '../model/families.js';
 import type { RopeScaling } from '../ops/rope.js';
 import { type Architecture, architectureOf, type ModelType, readArchitecture } from './hf-architectures.js';
+import { gemmaConfig, readGemma } from './hf-gemma.js';
 import { parse, readObject, refuse } from './hf-json.js';
 import type { WeightType } from './weight-types.js';
 
@@ -63,7 +64,7 @@ const configSchema = z.looseObject({
   resid_pdrop: z.literal(0).nullish(),
   mlp_bias: z.literal(false).nullish(),
   quantization_config: z.null().optional(),
-  tie_word_embeddings: z.boolean().default(false),
+  tie_word_embeddings: z.boolean().optional(),
   max_position_embeddings: count.optional(),
   ...tokenIdsSchema.shape,
 });
@@ -75,9 +76,10 @@ type HfConfig = z.infer<typeof configSchema>;
  */
 export function readModelConfig(folder: string): ModelConfig {
   const path = join(folder, 'config.json');
-  const json = readObject(path);
-  const architecture = readArchitecture(path, json);
-  const c = parse(path, configSchema, json);
+  const file = readObject(path);
+  const architecture = readArchitecture(path, file);
+  const gemma = architecture.family === 'gemma3' ? readGemma(path, file) : undefined;
+  const c = parse(path, configSchema, gemma?.others ?? file);
   const { num_attention_heads: heads, max_position_embeddings: maxPositionEmbeddings = architecture.positions } = c;
   const headDim = c.head_dim ?? architecture.headDim ?? c.hidden_size / heads;
   if (!Number.isInteger(headDim)) {
@@ -85,10 +87,7 @@ export function readModelConfig(folder: string): ModelConfig {
   }
   const window = windowOf(c, architecture);
   if (window && window < maxPositionEmbeddings && architecture.switchesWindow) {
-    const why =
-      `with use_sliding_window some layers have it, and attention here goes over all ${maxPositionEmbeddings} ` +
-      'positions';
-    refuse(path, 'sliding_window', window, why);
+    refuse(path, 'sliding_window', window, 'with use_sliding_window the last layers have it, which is not supported');
   }
   // a Qwen2 does not read this field: it always has biases of Q, K and V, and never one of the output
   if (c.attention_bias && architecture.family !== 'qwen2') {
@@ -105,11 +104,12 @@ export function readModelConfig(folder: string): ModelConfig {
       (c.num_key_value_heads === undefined ? architecture.keyValueHeads : c.num_key_value_heads) ?? heads,
     headDim,
     rmsNormEps: c.rms_norm_eps ?? architecture.rmsNormEps ?? 1e-6,
-    ropeTheta: c.rope_parameters?.rope_theta ?? c.rope_theta ?? 10000,
+    ropeTheta: c.rope_parameters?.rope_theta ?? c.rope_theta ?? architecture.ropeTheta ?? 10000,
     ...(ropeScaling && { ropeScaling }),
-    tieWordEmbeddings: c.tie_word_embeddings,
+    tieWordEmbeddings: c.tie_word_embeddings ?? architecture.tied ?? false,
     maxPositionEmbeddings,
     ...(window && !architecture.switchesWindow && { slidingWindow: window }),
+    ...gemma?.fields,
     ...traitsOf(architecture.family),
   };
   try {
@@ -163,6 +163,7 @@ const TORCH_TYPES: Readonly<Record<WeightType, string>> = { F32: 'float32', F16:
  */
 function modelTypeOf(c: ModelConfig): ModelType {
   const family = familyOf(c);
+  if (family === 'gemma3') return 'gemma3_text';
   if (family !== 'llama') return family;
   return c.slidingWindow === undefined && c.hiddenSize % c.numAttentionHeads === 0 ? 'llama' : 'mistral';
 }
@@ -176,7 +177,7 @@ export function hfConfig(c: ModelConfig, type: WeightType, tokenIds?: TokenIds):
     architectures: [name],
     model_type: modelType,
     ...(slidingWindow !== undefined && window),
-    hidden_act: 'silu',
+    ...(modelType === 'gemma3_text' ? gemmaConfig(c) : { hidden_act: 'silu' }),
     vocab_size: c.vocabSize,
     hidden_size: c.hiddenSize,
     intermediate_size: c.intermediateSize,

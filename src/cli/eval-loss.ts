@@ -16,7 +16,6 @@ import {
   type SpecialTokens,
   TextTokenizer,
 } from '../index.js';
-import { checkWindow } from '../model/config.js';
 import { short } from '../report/numbers.js';
 import { checkDataFolder } from '../run/run-data.js';
 import { printLeftOut } from './bad-rows.js';
@@ -47,7 +46,6 @@ export async function evalLoss(terminal: Terminal, options: LossOptions): Promis
   const sets = namedPaths(options.data);
   const config = readModelConfig(folder);
   const { vocabSize } = config;
-  checkWindow(config, options.contextLength);
   const texts = new Map<string, ScoredText>();
   const rows = new BadRows(options.onBadRow);
   for (const [name, paths] of sets) {

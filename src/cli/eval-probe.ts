@@ -7,7 +7,6 @@ import { UserError } from '../errors.js';
 import { type Probe, Prober, probeShape, probeTask } from '../eval/probe.js';
 import { checkFilePlace, writeFileWhole } from '../files.js';
 import { loadModel, openDevice, type Precision, TokenDataset } from '../index.js';
-import { checkWindow } from '../model/config.js';
 import { short } from '../report/numbers.js';
 import { PROBE_TASKS } from '../report/probes.js';
 import { holdsRun, readRunConfig } from '../run/folder.js';
@@ -38,7 +37,6 @@ export async function evalProbe(terminal: Terminal, options: ProbeOptions, given
     throw new UserError(`'${folder}' is no checkpoint of a run; say with --data which tokens it is probed with`);
   const model = readModelConfig(folder);
   const context = options.contextLength ?? own?.contextLength ?? Math.min(255, model.maxPositionEmbeddings);
-  checkWindow(model, context);
   const shape = probeShape(context, TOKENS_AT_ONCE);
   const pools: { name: string; ids: Uint32Array; start: readonly number[] }[] = [];
   for (const [name, path] of Object.entries(data)) {

@@ -4,7 +4,6 @@ import { UserError } from '../errors.js';
 import { logLikelihoods } from '../eval/log-likelihoods.js';
 import { checkFilePlace, writeFileWhole } from '../files.js';
 import { loadModel, openDevice, type Precision, type SpecialTokens, TextTokenizer } from '../index.js';
-import { checkWindow, longestContext } from '../model/config.js';
 import type { Mean } from '../tasks/accuracy.js';
 import { evaluateTasks, type Scorer, type TaskResult } from '../tasks/evaluate.js';
 import type { Encoder } from '../tasks/requests.js';
@@ -48,8 +47,7 @@ export async function evalTasks(terminal: Terminal, options: TasksOptions): Prom
   );
   noteSpelledSpecialTokens(terminal, spelled, specialTokens);
   const config = readModelConfig(folder);
-  const maxLength = options.contextLength ?? longestContext(config);
-  checkWindow(config, maxLength);
+  const maxLength = options.contextLength ?? config.maxPositionEmbeddings;
   const device = await openDevice({ adapter: options.adapter });
   try {
     const model = await loadModel(device, folder, { precision, trainable: false, onNote: terminal.note });

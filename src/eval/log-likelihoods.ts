@@ -4,7 +4,6 @@
  */
 import { UserError } from '../errors.js';
 import { checkIds, checkSizes } from '../model/batch.js';
-import { checkWindow } from '../model/config.js';
 import type { Model } from '../model/model.js';
 import { TokenLosses } from './token-losses.js';
 import { layTrees, type Tree, treeLength, treesOf } from './trees.js';
@@ -34,10 +33,10 @@ export interface ScoreOptions {
 
 /**
  * Returns the summed log-likelihood in nats of each sequence [n], of 2 ids or more; sums are float64. Neighbouring
- * sequences that begin alike are computed as one tree, to the same bits. Trees of one padded length run one after the
- * other as batches of one plan, which is made once and freed before the next length.
- * @throws UserError when an id is outside the vocabulary, a span is none of its sequence's, a sequence exceeds the
- * model's window, or the model was destroyed.
+ * sequences that begin alike are computed as one tree, to the same bits, where no window is narrower than they are.
+ * Trees of one padded length run one after the other as batches of one plan, which is made once and freed before the
+ * next length.
+ * @throws UserError when an id is outside the vocabulary, a span is none of its sequence's, or the model was destroyed.
  * @example
  * import { createModel, logLikelihoods, openDevice } from 'babelgrad';
  *
@@ -61,9 +60,10 @@ export async function logLikelihoods(
     );
   }
   const longest = sequences.reduce((most, { ids }) => Math.max(most, ids.length), 1);
-  checkWindow(model.config, longest - 1); // the last id is only predicted
   const byLength = new Map<number, Tree[]>();
-  for (const tree of treesOf(sequences, batchTokens)) {
+  const isWhole = longest - 1 <= (model.config.slidingWindow ?? Infinity); // the last id is only predicted
+  const apart = () => sequences.map((_, i): Tree => ({ trunk: 0, members: [i] }));
+  for (const tree of isWhole ? treesOf(sequences, batchTokens) : apart()) {
     const T = paddedLength(treeLength(tree, sequences));
     const others = byLength.get(T);
     if (others) others.push(tree);
@@ -72,12 +72,12 @@ export async function logLikelihoods(
   const sums = new Float64Array(sequences.length);
   for (const [T, trees] of [...byLength].sort(([a], [b]) => b - a)) {
     const B = Math.max(1, Math.min(Math.floor(batchTokens / T), trees.length));
-    const evaluator = await TokenLosses.create(model, { B, T }, { branches: longest });
+    const evaluator = await TokenLosses.create(model, { B, T }, isWhole ? { branches: longest } : {});
     try {
       for (let first = 0; first < trees.length; first += B) {
         const batch = trees.slice(first, first + B);
         const { ids, rows, ...branches } = layTrees(batch, sequences, T);
-        const losses = await evaluator.of(ids, branches);
+        const losses = await evaluator.of(ids, isWhole ? branches : undefined);
         for (const [n, { members }] of batch.entries()) {
           for (const [i, member] of members.entries()) {
             const { ids: own, start } = sequences[member]!;

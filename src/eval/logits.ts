@@ -2,14 +2,13 @@
 import { Graph } from '../autograd/graph.js';
 import { plan } from '../autograd/plan.js';
 import { BatchInputs, type BatchOptions, checkBatch, checkDocumentEnd } from '../model/batch.js';
-import { checkWindow } from '../model/config.js';
 import { type BatchShape, traceLogits } from '../model/llama.js';
 import type { Model } from '../model/model.js';
 
 /**
  * Returns the logits [B, T, V] for token ids [B, T]. With `documentEnd`, the id that ends a document, a token sees its
  * own document alone.
- * @throws UserError when ids or shape are not sound, T exceeds the model's window, or the model was destroyed.
+ * @throws UserError when ids or shape are not sound, or the model was destroyed.
  * @example
  * import { createModel, logits, openDevice } from 'babelgrad';
  *
@@ -26,7 +25,6 @@ export async function logits(
 ): Promise<Float32Array> {
   const { B, T } = shape;
   checkBatch(model, ids, shape, 0);
-  checkWindow(model.config, T);
   const { device, config } = model;
   checkDocumentEnd(documentEnd, config.vocabSize);
   const inputs = new BatchInputs(device, shape, { documentEnd });

@@ -6,7 +6,6 @@ import type { DeviceBuffer } from '../gpu/buffer.js';
 import type { Memory } from '../gpu/memory.js';
 import type { Command } from '../gpu/program.js';
 import { BatchInputs, type BatchOptions, checkBatch, checkDocumentEnd, checkIdArray } from '../model/batch.js';
-import { checkWindow } from '../model/config.js';
 import { type BatchShape, type Branches, traceHits, traceLosses } from '../model/llama.js';
 import type { Model } from '../model/model.js';
 import type { ForwardTensors } from '../model/tensors.js';
@@ -109,12 +108,11 @@ export class TokenLosses {
 
   /**
    * Plans the forward pass.
-   * @throws UserError when the shape is none, sequences exceed the model's window, `documentEnd` is no id, the model
+   * @throws UserError when the shape is none, `documentEnd` is no id, the model
    * was destroyed, or a buffer exceeds the adapter's limits.
    */
   static async create(model: Model, shape: BatchShape, options: TokenLossesOptions = {}): Promise<TokenLosses> {
     model.check();
-    if (options.branches === undefined) checkWindow(model.config, shape.T); // else T is that of trees
     checkDocumentEnd(options.documentEnd, model.config.vocabSize);
     const { device, variants } = model;
     const traced = new TracedLosses(device, model, shape, options);

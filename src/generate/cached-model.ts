@@ -6,7 +6,6 @@ import { type Plan, plan } from '../autograd/plan.js';
 import { bytesOf, type Tensor } from '../autograd/tensor.js';
 import { UserError } from '../errors.js';
 import { checkIds, checkSizes } from '../model/batch.js';
-import { checkWindow } from '../model/config.js';
 import type { Model } from '../model/model.js';
 import { type CacheShape, TracedCache, type TracedPass } from './traced-cache.js';
 
@@ -47,8 +46,8 @@ export class CachedModel {
 
   /**
    * Makes the cache and plans both passes.
-   * @throws UserError when a size is not a whole number above 0, the model was destroyed or has fewer positions or a
-   * smaller window than `capacity`, or the adapter cannot hold the cache.
+   * @throws UserError when a size is not a whole number above 0, the model was destroyed or has fewer positions
+   * than `capacity`, or the adapter cannot hold the cache.
    */
   static async create(model: Model, shape: CacheShape): Promise<CachedModel> {
     const { maxPositionEmbeddings } = model.config;
@@ -58,7 +57,6 @@ export class CachedModel {
     if (capacity > maxPositionEmbeddings) {
       throw new UserError(`a context of ${capacity} tokens exceeds the model's ${maxPositionEmbeddings} positions`);
     }
-    checkWindow(model.config, capacity);
     if (T > capacity) throw new UserError(`a prompt of ${T} tokens exceeds the context of ${capacity}`);
     const traced = new TracedCache(model.device, model, shape);
     let prefill: Pass | undefined;

@@ -1,7 +1,7 @@
 /** Continues prompts: batch by batch, each sequence until something ends it. */
 import { UserError } from '../errors.js';
 import { checkIds, checkSizes } from '../model/batch.js';
-import { checkWindow, longestContext, type ModelConfig } from '../model/config.js';
+import type { ModelConfig } from '../model/config.js';
 import type { Model } from '../model/model.js';
 import { CachedModel } from './cached-model.js';
 import { checkSampling } from './sample.js';
@@ -131,14 +131,12 @@ export function checkGeneration(
 ): number {
   checkSampling(settings);
   const { vocabSize, maxPositionEmbeddings } = config;
-  const longest = longestContext(config);
   const { maxTokens, stop = [], endIds = [], batch = BATCH } = settings;
-  const { context = longest } = settings;
+  const { context = maxPositionEmbeddings } = settings;
   checkSizes({ 'max-tokens': maxTokens, batch, context });
   if (context > maxPositionEmbeddings) {
     throw new UserError(`a context of ${context} tokens exceeds the model's ${maxPositionEmbeddings} positions`);
   }
-  checkWindow(config, context);
   if (stop.includes('')) throw new UserError('a stop string is empty');
   checkIds(endIds, vocabSize);
   for (const [i, { length }] of prompts.entries()) {
@@ -147,7 +145,7 @@ export function checkGeneration(
     if (length < context) continue;
     throw new UserError(
       `prompt ${i + 1} has ${length} tokens and leaves no room in a context of ${context}; shorten it` +
-        (context < longest ? `, or use a context of up to ${longest}` : ''),
+        (context < maxPositionEmbeddings ? `, or use a context of up to ${maxPositionEmbeddings}` : ''),
     );
   }
   return context;

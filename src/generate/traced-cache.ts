@@ -6,7 +6,7 @@ import { Graph } from '../autograd/graph.js';
 import { bytesOf, type DType, persistent, type Shape, type Tensor } from '../autograd/tensor.js';
 import type { Memory } from '../gpu/memory.js';
 import { EMBEDDING } from '../model/config.js';
-import { type BatchShape, headsOf, rotate, traceHead, traceLayer } from '../model/llama.js';
+import { type BatchShape, headsOf, rotate, tablesOf, traceEmbedded, traceHead, traceLayer } from '../model/llama.js';
 import type { ForwardTensors } from '../model/tensors.js';
 import { attention } from '../ops/attention.js';
 import { cachedAttention, type KeyValueCache, writeKeysAndValues } from '../ops/key-value-cache.js';
@@ -57,9 +57,8 @@ export class TracedCache {
         values: make(`cached values of layer ${layer}`, [B, KV, capacity, D], model.precision),
       }));
       // the model keeps every table that it was asked for: a few lengths serve all
-      const rotations = model.ropeTable(
-        Math.min(model.config.maxPositionEmbeddings, 2 ** Math.ceil(Math.log2(capacity))),
-      );
+      const longest = Math.min(model.config.maxPositionEmbeddings, 2 ** Math.ceil(Math.log2(capacity)));
+      const rotations = (local: boolean) => model.ropeTable(longest, local);
       this.prefill = this.#tracePrefill(model, shape, layers, rotations);
       this.decode = this.#traceDecode(model, shape, layers, rotations);
     } catch (error) {
@@ -72,15 +71,17 @@ export class TracedCache {
     model: ForwardTensors,
     shape: CacheShape,
     layers: readonly KeyValueCache[],
-    rotations: Tensor,
+    rotations: (local: boolean) => Tensor,
   ): TracedPass {
     const sizes = { ...headsOf(model, shape), capacity: shape.capacity };
     const graph = new Graph();
-    const firstRotations = persistent('rotations of prompts', [sizes.T, sizes.D / 2, 2], rotations.buffer!);
-    const hidden = traceHidden(graph, model, this.prompts, layers, (qkv, cache) => {
-      const rotated = rotate(graph, model, qkv, shape, { table: firstRotations });
+    const tableOf = tablesOf(model, local =>
+      persistent('rotations of prompts', [sizes.T, sizes.D / 2, 2], rotations(local).buffer!),
+    );
+    const hidden = traceHidden(graph, model, this.prompts, layers, (qkv, cache, layer) => {
+      const rotated = rotate(graph, model, layer, qkv, shape, { table: tableOf(layer) });
       writeKeysAndValues(graph, rotated, this.positions, cache, sizes);
-      return attention(graph, rotated, sizes);
+      return attention(graph, rotated, headsOf(model, shape, layer));
     });
     // only the last token of each sequence reaches the head
     return { graph, logits: traceHead(graph, model, takeRows(graph, hidden, this.lastRows)) };
@@ -90,17 +91,18 @@ export class TracedCache {
     model: ForwardTensors,
     shape: CacheShape,
     layers: readonly KeyValueCache[],
-    rotations: Tensor,
+    rotations: (local: boolean) => Tensor,
   ): TracedPass {
     const { B, capacity } = shape;
     const sizes = { ...headsOf(model, { B, T: 1 }), capacity };
     const graph = new Graph();
     // a token of each sequence is rotated as if they were B positions of one, each by the row of its own position
-    const ownRotations = takeRows(graph, rotations, this.positions);
-    const newest = traceHidden(graph, model, this.ids, layers, (qkv, cache) => {
-      const rotated = rotate(graph, model, qkv, { B: 1, T: B }, { table: ownRotations });
+    const tableOf = tablesOf(model, local => takeRows(graph, rotations(local), this.positions));
+    const newest = traceHidden(graph, model, this.ids, layers, (qkv, cache, layer) => {
+      const rotated = rotate(graph, model, layer, qkv, { B: 1, T: B }, { table: tableOf(layer) });
       writeKeysAndValues(graph, rotated, this.positions, cache, sizes);
-      return cachedAttention(graph, rotated, this.positions, cache, sizes);
+      const { window } = headsOf(model, shape, layer);
+      return cachedAttention(graph, rotated, this.positions, cache, { ...sizes, window });
     });
     return { graph, logits: traceHead(graph, model, newest) };
   }
@@ -116,12 +118,12 @@ function traceHidden(
   model: ForwardTensors,
   ids: Tensor,
   layers: readonly KeyValueCache[],
-  attend: (qkv: Tensor, cache: KeyValueCache) => Tensor,
+  attend: (qkv: Tensor, cache: KeyValueCache, layer: number) => Tensor,
 ): Tensor {
   graph.scope = 'model.';
-  let x = takeRows(graph, model.weight(EMBEDDING), ids);
+  let x = traceEmbedded(graph, model, takeRows(graph, model.weight(EMBEDDING), ids));
   for (const [layer, cache] of layers.entries()) {
-    x = traceLayer(graph, model, layer, x, qkv => attend(qkv, cache));
+    x = traceLayer(graph, model, layer, x, qkv => attend(qkv, cache, layer));
   }
   return x;
 }

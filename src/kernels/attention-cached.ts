@@ -1,5 +1,6 @@
 /** Attention of one new position over the cache of keys and values. */
-import { rowsAtATime } from './attention-variant.js';
+import { windowConstants } from './attention.js';
+import { type AttentionSizes, rowsAtATime } from './attention-variant.js';
 import { type CacheSizes, checkCache } from './cache-write.js';
 import { grid, type KernelCall, kernelCall, type Operand } from './call.js';
 import type { ElementType } from './element-type.js';
@@ -22,10 +23,10 @@ export function keysAtATime(variants: VariantTable, sizes: CacheSizes, type: Ele
 /** qkv [B, H + 2 KV, D] of the position positions[b], which the cache holds already → out [B, H, D]. */
 export function attentionCached(
   variants: VariantTable,
-  sizes: CacheSizes,
+  sizes: CacheSizes & Pick<AttentionSizes, 'scale' | 'window'>,
   operands: Record<'qkv' | 'keys' | 'values' | 'positions' | 'out', Operand>,
 ): KernelCall[] {
-  const { B, capacity, H, KV, D } = sizes;
+  const { B, capacity, H, KV, D, scale = 1 / Math.sqrt(D), window = capacity } = sizes;
   const { qkv, keys, values } = operands;
   checkCache(variants, sizes, [keys, values]);
   const { workgroup: WORKGROUP } = defaultRows(variants.adapter);
@@ -33,6 +34,7 @@ export function attentionCached(
   const call = kernelCall('attention_cached', {
     constants: {
       TYPE: qkv.type,
+      ...windowConstants(window, capacity),
       HEAD_SIZE: D,
       WORKGROUP,
       CHUNKS: Math.ceil(D / WORKGROUP),
@@ -40,7 +42,7 @@ export function attentionCached(
       TILE: WORKGROUP - (WORKGROUP % KEYS),
     },
     operands,
-    params: { H, KV, capacity, scale: 1 / Math.sqrt(D) },
+    params: { H, KV, capacity, scale },
     workgroups: grid('attention_cached', H, B),
   });
   return [call];

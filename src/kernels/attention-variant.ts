@@ -12,6 +12,10 @@ export interface AttentionSizes {
   readonly H: number;
   readonly KV: number;
   readonly D: number;
+  /** What scores are multiplied by. Default: 1/√D. */
+  readonly scale?: number;
+  /** How many of the newest keys each query sees, its own among them. Default: all. */
+  readonly window?: number | undefined;
 }
 
 export type AttentionKernel = 'attention_forward' | 'attention_backward_query' | 'attention_backward_key_value';

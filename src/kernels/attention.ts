@@ -22,7 +22,7 @@ import { rowsWithin } from './windows.js';
 
 /**
  * The operands of a pass, by the names in its .wgsl file. `documents` [B, T] keep attention within documents, see
- * kernels/lib/attention_documents.wgsl; `branches` is a further one of the forward pass.
+ * kernels/lib/attention_begins.wgsl; `branches` is a further one of the forward pass.
  */
 type AttentionOperands = { readonly qkv: Operand } & Readonly<
   Partial<Record<'out' | 'logsumexp' | 'dout' | 'dqkv' | 'delta' | 'documents' | 'branches', Operand>>
@@ -37,21 +37,32 @@ const PRODUCTS = { attention_forward: 2, attention_backward_query: 3, attention_
 function attentionCall(
   kernel: AttentionKernel,
   variant: AttentionVariant,
-  { B, T, H, KV, D }: AttentionSizes,
+  { B, T, H, KV, D, scale = 1 / Math.sqrt(D), window = T }: AttentionSizes,
   operands: AttentionOperands,
 ): KernelCall {
   checkIndexable(kernel, B * T * (H + 2 * KV) * D);
   const heads = kernel === 'attention_backward_key_value' ? KV : H;
   const [BRANCHES, DOCUMENTS] = [operands.branches !== undefined, operands.documents !== undefined];
   const { file, ownRows, constants } = formOf(kernel, variant, D);
+  const begins = { DOCUMENTS, ...windowConstants(window, T), BEGINS: DOCUMENTS || window < T };
   return kernelCall(file, {
-    constants: { HEAD_SIZE: D, TYPE: operands.qkv.type, BRANCHES, DOCUMENTS, ...constants },
+    constants: { HEAD_SIZE: D, TYPE: operands.qkv.type, BRANCHES, ...begins, ...constants },
     operands,
-    params: { T, H, KV, scale: 1 / Math.sqrt(D) },
+    params: { T, H, KV, scale },
     workgroups: grid(kernel, Math.ceil(T / ownRows), heads, B),
     // a multiply-add for each key that a query sees; with branches or documents the device alone knows how many
-    flops: BRANCHES || DOCUMENTS ? undefined : PRODUCTS[kernel] * B * H * D * T * (T + 1),
+    flops: BRANCHES || DOCUMENTS ? undefined : PRODUCTS[kernel] * B * H * D * pairsWithin(T, window),
   });
+}
+
+/** The constants of queries that see the newest keys alone, where that is not all. */
+export const windowConstants = (window: number, T: number): Constants =>
+  window < T ? { IS_LOCAL: true, WINDOW: window } : { IS_LOCAL: false };
+
+/** Twice the pairs of a query and a key that it sees, of T tokens. */
+function pairsWithin(T: number, window: number): number {
+  const beyond = Math.max(0, T - window);
+  return T * (T + 1) - beyond * (beyond + 1);
 }
 
 /** The kernel's file, the rows that a workgroup owns, and what the variant is made of. */

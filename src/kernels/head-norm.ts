@@ -14,6 +14,8 @@ export interface HeadNormSizes {
   readonly headSize: number;
   readonly rowSize: number;
   readonly offset: number;
+  /** Whether weights are taken as 1 + weight. */
+  readonly unitOffset?: boolean;
 }
 
 /** Up to this size a head is short: in workgroup memory, of more threads than these most would wait. */
@@ -29,15 +31,16 @@ function variantOf(adapter: AdapterDescription, headSize: number): RowVariant {
 /** x [rows, rowSize] in place, by weight [headSize]; rstd [rows, heads] is written. */
 export function headNormForward(
   variants: VariantTable,
-  { rows, heads, headSize, rowSize, offset, eps }: HeadNormSizes & { readonly eps: number },
+  { rows, heads, headSize, rowSize, offset, unitOffset = false, eps }: HeadNormSizes & { readonly eps: number },
   { weight, x, rstd }: Record<'weight' | 'x' | 'rstd', Operand>,
 ): KernelCall[] {
   checkIndexable('head_norm_forward', rows * rowSize);
   const byRow = { x: [x, rowSize], rstd: [rstd, heads] } as const;
   return rowWindows(variants.maxBindingBytes, rows, byRow).map(({ count, operands }) => {
     const { each, workgroups } = eachRow(variants.adapter, count * heads);
+    const constants = { ...reduceConstants(variantOf(variants.adapter, headSize)), ...each, UNIT_OFFSET: unitOffset };
     return kernelCall('head_norm_forward', {
-      constants: { ...reduceConstants(variantOf(variants.adapter, headSize)), ...each, TYPE: x.type },
+      constants: { ...constants, TYPE: x.type },
       operands: { weight, ...operands },
       params: { rows: count * heads, heads, offset, row_size: rowSize, head_size: headSize, eps },
       workgroups,
@@ -60,7 +63,7 @@ export function headNormBackward(
   sizes: HeadNormSizes,
   operands: Record<'weight' | 'x' | 'rstd' | 'dx', Operand> & { readonly dweight?: HeadNormWeightGradient | undefined },
 ): KernelCall[] {
-  const { rows, heads, headSize, rowSize, offset } = sizes;
+  const { rows, heads, headSize, rowSize, offset, unitOffset = false } = sizes;
   const { weight, x, rstd, dx, dweight } = operands;
   checkIndexable('head_norm_backward', rows * rowSize);
   const constants = {
@@ -68,6 +71,7 @@ export function headNormBackward(
     ROWS: ROWS_PER_PART,
     TYPE: x.type,
     WEIGHT: dweight !== undefined,
+    UNIT_OFFSET: unitOffset,
   };
   const byRow = { x: [x, rowSize], rstd: [rstd, heads], dx: [dx, rowSize] } as const;
   const parts = rowParts(rows);

@@ -3,7 +3,7 @@ import { checkIndexable, grid, type KernelCall, kernelCall, type Operand } from 
 import { BYTES, type ElementType } from './element-type.js';
 import { FEW_ROWS, type MatmulSizes, type MatmulVariant, TEAM } from './matmul-variant.js';
 import type { Constants } from './source.js';
-import { swigluForward } from './swiglu.js';
+import { type Activation, activationConstants, swigluForward } from './swiglu.js';
 import type { VariantTable } from './variants.js';
 import { rowsWithin, type Stretch, stretches, type Window, windowOf } from './windows.js';
 
@@ -108,6 +108,7 @@ function call(variant: MatmulVariant, strides: Strides, part: MatmulSizes, windo
       ADDEND: added !== undefined,
       ACCUMULATE: addend === 'c',
       SWIGLU: false,
+      ...activationConstants(),
       ...constants,
     },
     operands: { a: a.operand, b: b.operand, c: c.operand, addend: added?.operand },
@@ -151,12 +152,13 @@ export const hasBothSides = (variant: MatmulVariant): variant is Exclude<MatmulV
   variant.kernel !== 'matrix' && variant.columns % 2 === 0;
 
 /**
- * gateUp [M, 2F] = x [M, K] weightᵀ, weight [2F, K], and y [M, F] = silu(gate) * up of its halves: in one pass where
- * the variant has both sides in a thread's registers and all fits a binding, else in two.
+ * gateUp [M, 2F] = x [M, K] weightᵀ, weight [2F, K], and y [M, F] = silu(gate) * up of its halves, or another
+ * activation of the gate: in one pass where the variant has both sides in a thread's registers and all fits a binding,
+ * else in two.
  */
 export function matmulSwiglu(
   variants: VariantTable,
-  { M, F, K }: { readonly M: number; readonly F: number; readonly K: number },
+  { M, F, K, activation }: Readonly<Record<'M' | 'F' | 'K', number>> & { readonly activation?: Activation | undefined },
   operands: Record<'x' | 'weight' | 'gateUp' | 'y', Operand>,
 ): KernelCall[] {
   const { x, weight, gateUp, y } = operands;
@@ -166,7 +168,7 @@ export function matmulSwiglu(
   if (!hasBothSides(variant) || !fits) {
     return [
       ...matmulCalls(variant, sizes, { a: x, b: weight, c: gateUp }, variants.maxBindingBytes),
-      ...swigluForward(variants, { rows: M, columns: F }, { x: gateUp, y }),
+      ...swigluForward(variants, { rows: M, columns: F, activation }, { x: gateUp, y }),
     ];
   }
   checkIndexable('matmul_swiglu', M * 2 * F);
@@ -185,6 +187,7 @@ export function matmulSwiglu(
       ADDEND: false,
       ACCUMULATE: false,
       SWIGLU: true,
+      ...activationConstants(activation),
       ...constants,
       SIDES: 2,
     },

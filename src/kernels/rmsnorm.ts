@@ -7,9 +7,14 @@ import { sumRows } from './sum-rows.js';
 import type { VariantTable } from './variants.js';
 import { type RowOperand, rowWindows } from './windows.js';
 
+/** Sizes; `unitOffset`: weights are taken as 1 + weight. */
+export interface RmsnormSizes extends RowSizes {
+  readonly unitOffset?: boolean;
+}
+
 export function rmsnormForward(
   variants: VariantTable,
-  sizes: RowSizes & { readonly eps: number },
+  { unitOffset = false, ...sizes }: RmsnormSizes & { readonly eps: number },
   { x, weight, y, rstd }: Record<'x' | 'weight' | 'y' | 'rstd', Operand>,
 ): KernelCall[] {
   const { rows, columns, eps } = sizes;
@@ -19,7 +24,7 @@ export function rmsnormForward(
     byRow: { x: [x, columns], y: [y, columns], rstd: [rstd, 1] },
     shared: { weight },
     params: { eps },
-    constants: { ...vectorConstants(vector), Y_VALUE: valueType(y.type, vector) },
+    constants: { ...vectorConstants(vector), Y_VALUE: valueType(y.type, vector), UNIT_OFFSET: unitOffset },
     variant,
   });
 }
@@ -32,7 +37,7 @@ export type WeightGradient = Record<'partial' | 'total', Operand>;
 
 export function rmsnormBackward(
   variants: VariantTable,
-  { rows, columns }: RowSizes,
+  { rows, columns, unitOffset = false }: RmsnormSizes,
   operands: Record<'x' | 'weight' | 'rstd' | 'dy' | 'dx', Operand> & {
     readonly addend?: Operand | undefined;
     readonly dweight?: WeightGradient | undefined;
@@ -49,6 +54,7 @@ export function rmsnormBackward(
     ADDEND: addend !== undefined,
     WEIGHT: dweight !== undefined,
     DY_VALUE: valueType(dy.type, vector),
+    UNIT_OFFSET: unitOffset,
   };
   const byRow = {
     x: [x, columns],

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { UserError } from '../errors.js';
 import type { RopeScaling } from '../ops/rope.js';
 import { inWords } from '../schema.js';
-import { familyOf, NORM_PLACEMENTS, QK_NORM_OVER } from './families.js';
+import { familyOf, HIDDEN_ACTS, LAYER_NORMS, NORM_PLACEMENTS, QK_NORM_OVER } from './families.js';
 
 const WHOLE = { error: 'must be a positive whole number' };
 const POSITIVE = { error: 'must be a positive number' };
@@ -41,8 +41,22 @@ export const modelSchema = z.object({
   ropeScaling: ropeScaling.optional(),
   tieWordEmbeddings: flag.describe('one matrix for embedding and head (default true)'),
   maxPositionEmbeddings: whole,
-  /** How many of the newest tokens each one attends to, itself among them (Mistral). Default all. */
-  slidingWindow: whole.optional(),
+  /** How many of the newest tokens each one attends to, itself among them (Mistral, Gemma 3). Default all. */
+  slidingWindow: whole.optional().describe('tokens that each one attends to, the newest (default all)'),
+  /** Each layer of this number attends to all tokens, those between within the window (Gemma 3). Default none. */
+  slidingWindowPattern: whole
+    .optional()
+    .describe(
+      'each layer of this number attends to all tokens, as in Gemma 3 (default: none, where there is a window)',
+    ),
+  /** The base of the rotary embedding in layers within the window (Gemma 3), which is not scaled. */
+  ropeLocalBaseFreq: positive
+    .optional()
+    .describe('base of the rotary embedding in layers within the window of a Gemma 3'),
+  /** What scores are divided by the root of (Gemma 3). Default headDim. */
+  queryPreAttnScalar: positive
+    .optional()
+    .describe('what scores are divided by the root of, in a Gemma 3 (default headDim)'),
   /** Whether the projections to Q, K and V have biases (Qwen2); that of the output has none. Default false. */
   qkvBias: flag.optional().describe('biases of the projections to Q, K and V, as Qwen2 has them (default false)'),
   /** Whether each head of Q and of K passes an RMSNorm of its own before it is rotated (Qwen3). Default false. */
@@ -54,7 +68,13 @@ export const modelSchema = z.object({
   normPlacement: z
     .enum(NORM_PLACEMENTS)
     .optional()
-    .describe('RMSNorm before attention and MLP or, as OLMo 2 has it, after them (default before)'),
+    .describe('RMSNorm before attention and MLP, after them (OLMo 2), or both (Gemma 3) (default before)'),
+  /** Whether norms multiply by 1 + weight, so that a weight of 0 is a norm alone (Gemma 3). Default false. */
+  normUnitOffset: flag.optional().describe('RMSNorm by 1 + weight, as Gemma 3 has it (default false)'),
+  hiddenAct: z.enum(HIDDEN_ACTS).optional().describe('what the gate of the MLP passes; GELU in Gemma 3 (default silu)'),
+  scaledEmbeddings: flag
+    .optional()
+    .describe('embeddings times the root of hiddenSize, as Gemma 3 has them (default false)'),
   /** Whether Q, K and V are one matrix, and gate and up another, by name (Phi-3). Default false. */
   fusedProjections: flag.optional(),
 });
@@ -92,9 +112,20 @@ export function validateModelConfig(config: ModelConfig): ModelConfig {
   if (scaling && family === 'phi3') {
     throw new UserError(`model: ropeScaling is of type ${scaling.type}, which a Phi-3 (fusedProjections) cannot have`);
   }
-  if (config.slidingWindow !== undefined && family !== 'llama' && family !== 'phi3') {
+  if (config.slidingWindow !== undefined && !['llama', 'phi3', 'gemma3'].includes(family)) {
     throw new UserError(
       `model: slidingWindow is ${config.slidingWindow}, which a model of type ${family} does not have`,
+    );
+  }
+  for (const field of ['slidingWindowPattern', 'ropeLocalBaseFreq', 'queryPreAttnScalar'] as const) {
+    if (config[field] === undefined || family === 'gemma3') continue;
+    throw new UserError(`model: ${field} is ${config[field]}, which a model of type ${family} does not have`);
+  }
+  const local = [config.slidingWindow, config.slidingWindowPattern, config.ropeLocalBaseFreq];
+  if (family === 'gemma3' && new Set(local.map(value => value === undefined)).size > 1) {
+    throw new UserError(
+      'model: slidingWindow, slidingWindowPattern and ropeLocalBaseFreq are given together or not at all: here they ' +
+        `are ${local.map(value => value ?? 'missing').join(', ')}`,
     );
   }
   if (scaling?.type === 'llama3' && scaling.highFreqFactor <= scaling.lowFreqFactor) {
@@ -132,22 +163,15 @@ function checkSizes(config: ModelConfig): void {
   );
 }
 
-/**
- * The tokens of the longest context that is computed. Attention is full, so it is all positions, or those in the
- * window.
- */
-export const longestContext = ({ maxPositionEmbeddings, slidingWindow = Infinity }: ModelConfig): number =>
-  Math.min(maxPositionEmbeddings, slidingWindow);
+/** Whether a layer attends within the sliding window alone, while others attend to all. */
+export const isLocal = (
+  { slidingWindowPattern: pattern }: Pick<ModelConfig, 'slidingWindowPattern'>,
+  layer: number,
+): boolean => pattern !== undefined && (layer + 1) % pattern !== 0;
 
-/** Checks that a context stays in the model's sliding window. @throws UserError when so many tokens go beyond it. */
-export function checkWindow({ slidingWindow = Infinity }: ModelConfig, tokens: number): void {
-  if (tokens <= slidingWindow) return;
-  throw new UserError(
-    `a context of ${tokens} tokens exceeds the model's sliding window of ${slidingWindow} (sliding_window in ` +
-      'config.json): ' +
-      `attention here is full, which is the same up to ${slidingWindow} tokens only; use a shorter context`,
-  );
-}
+/** Returns how many of the newest tokens each one attends to in a layer; undefined: all. */
+export const windowOf = (config: ModelConfig, layer: number): number | undefined =>
+  config.slidingWindowPattern === undefined || isLocal(config, layer) ? config.slidingWindow : undefined;
 
 /** Returns every parameter, in the order of the model. */
 export function parameterSpecs(config: ModelConfig): ParameterSpec[] {
@@ -156,12 +180,15 @@ export function parameterSpecs(config: ModelConfig): ParameterSpec[] {
   const vector = (name: string, size: number) => ({ name, shape: [size], decay: false });
   const norm = (name: string) => vector(name, C);
   const [Q, K] = [H * headDim, KV * headDim];
-  const isAfter = config.normPlacement === 'after';
+  const norms = LAYER_NORMS[config.normPlacement ?? 'before'];
   const isWhole = config.qkNormOver === 'projection';
   const specs: ParameterSpec[] = [matrix(EMBEDDING, vocabSize, C)];
   for (let layer = 0; layer < config.numHiddenLayers; layer++) {
     const prefix = `model.layers.${layer}.`;
-    if (!isAfter) specs.push(norm(`${prefix}input_layernorm.weight`));
+    const pushNorm = (name: string | undefined) => {
+      if (name !== undefined) specs.push(norm(`${prefix}${name}.weight`));
+    };
+    pushNorm(norms.attention.before);
     specs.push(
       ...(config.fusedProjections
         ? [matrix(`${prefix}self_attn.qkv_proj.weight`, Q + 2 * K, C)]
@@ -184,15 +211,16 @@ export function parameterSpecs(config: ModelConfig): ParameterSpec[] {
         vector(`${prefix}self_attn.k_norm.weight`, isWhole ? K : headDim),
       );
     }
+    specs.push(matrix(`${prefix}self_attn.o_proj.weight`, C, Q));
+    pushNorm(norms.attention.after);
+    pushNorm(norms.mlp.before);
     specs.push(
-      matrix(`${prefix}self_attn.o_proj.weight`, C, Q),
-      norm(`${prefix}post_attention_layernorm.weight`),
       ...(config.fusedProjections
         ? [matrix(`${prefix}mlp.gate_up_proj.weight`, 2 * F, C)]
         : [matrix(`${prefix}mlp.gate_proj.weight`, F, C), matrix(`${prefix}mlp.up_proj.weight`, F, C)]),
       matrix(`${prefix}mlp.down_proj.weight`, C, F),
     );
-    if (isAfter) specs.push(norm(`${prefix}post_feedforward_layernorm.weight`));
+    pushNorm(norms.mlp.after);
   }
   specs.push(norm('model.norm.weight'));
   if (!config.tieWordEmbeddings) specs.push(matrix(HEAD, vocabSize, C));
@@ -268,9 +296,13 @@ export function countParameters(config: ModelConfig): ParameterCounts {
 export const flopsPerToken = (config: ModelConfig): number => 6 * countParameters(config).multiplied;
 
 /**
- * Returns the FLOPs of the causal attention products for each token of a sequence of T: 12·L·H·D·T over the full
- * square, halved.
+ * Returns the FLOPs of the causal attention products for each token of a sequence of T: 12·H·D·T a layer over the full
+ * square, halved, or as much of that as is within a window.
  */
 export function attentionFlopsPerToken(config: ModelConfig, T: number): number {
-  return 6 * config.numHiddenLayers * config.numAttentionHeads * config.headDim * T;
+  const layers = Array.from({ length: config.numHiddenLayers }, (_, layer) => {
+    const beyond = Math.max(0, T - (windowOf(config, layer) ?? T));
+    return 6 * config.numAttentionHeads * config.headDim * (T - beyond ** 2 / T);
+  });
+  return layers.reduce((a, b) => a + b, 0);
 }

@@ -1,20 +1,42 @@
 /** The families of models that can be computed: what each has beside LLaMA, whose layers have none of it. */
 import { UserError } from '../errors.js';
+import { ACTIVATIONS, type Activation } from '../kernels/swiglu.js';
 import type { QkNormOver } from '../ops/head-norm.js';
 
 /** What an RMSNorm of queries and keys goes over: each head, or the whole projection. */
 export const QK_NORM_OVER = ['head', 'projection'] as const satisfies readonly QkNormOver[];
 
-/** Where a branch of the residual stream, attention or MLP, is normed: before it, or behind it. */
-export const NORM_PLACEMENTS = ['before', 'after'] as const;
+/** What the gates of an MLP pass, by Hugging Face's names. */
+export const HIDDEN_ACTS = ACTIVATIONS;
+
+/** Where a branch of the residual stream, attention or MLP, is normed: before it, behind it, or both. */
+export const NORM_PLACEMENTS = ['before', 'after', 'both'] as const;
+export type NormPlacement = (typeof NORM_PLACEMENTS)[number];
+
+/** The norms of a branch, by their names in a layer: of what goes into it, and of what it comes to. */
+interface BranchNorms {
+  readonly before?: string;
+  readonly after?: string;
+}
+export const LAYER_NORMS: Readonly<Record<NormPlacement, Readonly<Record<'attention' | 'mlp', BranchNorms>>>> = {
+  before: { attention: { before: 'input_layernorm' }, mlp: { before: 'post_attention_layernorm' } },
+  after: { attention: { after: 'post_attention_layernorm' }, mlp: { after: 'post_feedforward_layernorm' } },
+  both: {
+    attention: { before: 'input_layernorm', after: 'post_attention_layernorm' },
+    mlp: { before: 'pre_feedforward_layernorm', after: 'post_feedforward_layernorm' },
+  },
+};
 
 /** What sets families apart. */
 export interface Traits {
   readonly qkvBias?: boolean | undefined;
   readonly qkNorm?: boolean | undefined;
   readonly qkNormOver?: QkNormOver | undefined;
-  readonly normPlacement?: (typeof NORM_PLACEMENTS)[number] | undefined;
+  readonly normPlacement?: NormPlacement | undefined;
   readonly fusedProjections?: boolean | undefined;
+  readonly hiddenAct?: Activation | undefined;
+  readonly normUnitOffset?: boolean | undefined;
+  readonly scaledEmbeddings?: boolean | undefined;
 }
 /** What they are where they are left out, as in a LLaMA. */
 const DEFAULTS = {
@@ -23,11 +45,14 @@ const DEFAULTS = {
   qkNormOver: 'head',
   normPlacement: 'before',
   fusedProjections: false,
+  hiddenAct: 'silu',
+  normUnitOffset: false,
+  scaledEmbeddings: false,
 } as const satisfies Traits;
 const TRAITS = Object.keys(DEFAULTS) as readonly (keyof typeof DEFAULTS)[];
 const traitOf = (traits: Traits, trait: keyof typeof DEFAULTS) => traits[trait] ?? DEFAULTS[trait];
 
-export type Family = 'llama' | 'qwen2' | 'qwen3' | 'olmo2' | 'phi3';
+export type Family = 'llama' | 'qwen2' | 'qwen3' | 'olmo2' | 'phi3' | 'gemma3';
 /** The families by model_type in Hugging Face's config.json; a Mistral is of LLaMA's. */
 const FAMILIES: Readonly<Record<Family, { readonly name: string; readonly traits: Traits }>> = {
   llama: { name: 'LLaMA', traits: {} },
@@ -35,6 +60,13 @@ const FAMILIES: Readonly<Record<Family, { readonly name: string; readonly traits
   qwen3: { name: 'Qwen3', traits: { qkNorm: true } },
   olmo2: { name: 'OLMo 2', traits: { qkNorm: true, qkNormOver: 'projection', normPlacement: 'after' } },
   phi3: { name: 'Phi-3', traits: { fusedProjections: true } },
+  gemma3: {
+    name: 'Gemma 3',
+    traits: {
+      ...{ qkNorm: true, normPlacement: 'both', normUnitOffset: true },
+      ...{ hiddenAct: 'gelu_pytorch_tanh', scaledEmbeddings: true },
+    },
+  },
 };
 
 export const traitsOf = (family: Family): Traits => FAMILIES[family].traits;

@@ -14,9 +14,11 @@ import { type LinearOptions, linear } from '../ops/linear.js';
 import { addLowRank } from '../ops/low-rank.js';
 import { rmsnorm } from '../ops/rmsnorm.js';
 import { rope } from '../ops/rope.js';
+import { scale } from '../ops/scale.js';
 import { swiglu, swigluLinear } from '../ops/swiglu.js';
 import { takeRows } from '../ops/take-rows.js';
-import { EMBEDDING, HEAD } from './config.js';
+import { EMBEDDING, HEAD, isLocal, windowOf } from './config.js';
+import { LAYER_NORMS } from './families.js';
 import type { ForwardTensors } from './tensors.js';
 
 /** A batch of B sequences of T tokens. */
@@ -98,8 +100,15 @@ const headWeight = (model: ForwardTensors): Tensor => model.matrix(model.config.
 
 function traceLastNorm(graph: Graph, model: ForwardTensors, x: Tensor): Tensor {
   graph.scope = 'model.norm.';
-  return rmsnorm(graph, x, model.weight('model.norm.weight'), model.config.rmsNormEps, model.precision);
+  return rmsnorm(graph, x, model.weight('model.norm.weight'), normOf(model), model.precision);
 }
+
+/** How the norms of a model are computed. */
+const normOf = ({ config }: ForwardTensors) => ({ eps: config.rmsNormEps, unitOffset: config.normUnitOffset });
+
+/** Traces rows of the embedding → the residual stream that they begin: some models scale them. */
+export const traceEmbedded = (graph: Graph, { config }: ForwardTensors, x: Tensor): Tensor =>
+  config.scaledEmbeddings ? scale(graph, x, Math.sqrt(config.hiddenSize)) : x;
 
 /** Traces token rows [B*T] → the residual stream behind the last layer [B*T, C]. */
 function traceHidden(
@@ -112,9 +121,14 @@ function traceHidden(
   graph.scope = 'model.';
   const attend = branches
     ? attendBranches(graph, model, branches, shape)
-    : (qkv: Tensor) =>
-        attention(graph, rotate(graph, model, qkv, shape, { documents }), headsOf(model, shape), documents);
-  let x = embedding(graph, model.weight(EMBEDDING), tokens);
+    : (qkv: Tensor, layer: number) =>
+        attention(
+          graph,
+          rotate(graph, model, layer, qkv, shape, { documents }),
+          headsOf(model, shape, layer),
+          documents,
+        );
+  let x = traceEmbedded(graph, model, embedding(graph, model.weight(EMBEDDING), tokens));
   for (let layer = 0; layer < model.config.numHiddenLayers; layer++) {
     const trace = (input: Tensor) => traceLayer(graph, model, layer, input, attend);
     x = isRecomputed(layer, checkpointing) ? graph.checkpoint(x, trace) : trace(x);
@@ -123,21 +137,31 @@ function traceHidden(
 }
 
 /**
- * Returns the attention over branches. Rows are rotated as if they were one sequence, each by the row of its own
- * position in the table.
+ * Returns the attention over branches, of sequences that no window cuts. Rows are rotated as if they were one sequence,
+ * each by the row of its own position in the table.
  */
 function attendBranches(graph: Graph, model: ForwardTensors, branches: Branches, shape: BatchShape) {
   const { positions, length, spans } = branches;
-  const table = takeRows(graph, model.ropeTable(length), positions);
+  const tableOf = tablesOf(model, local => takeRows(graph, model.ropeTable(length, local), positions));
   const rows = { B: 1, T: shape.B * shape.T };
-  return (qkv: Tensor) =>
-    branchAttention(graph, rotate(graph, model, qkv, rows, { table }), spans, headsOf(model, shape));
+  return (qkv: Tensor, layer: number) => {
+    const rotated = rotate(graph, model, layer, qkv, rows, { table: tableOf(layer) });
+    return branchAttention(graph, rotated, spans, headsOf(model, shape));
+  };
 }
 
-/** Returns the sizes of attention over a batch. */
-export function headsOf({ config }: ForwardTensors, { B, T }: BatchShape): AttentionSizes {
-  const { numAttentionHeads: H, numKeyValueHeads: KV, headDim: D } = config;
-  return { B, T, H, KV, D };
+/** Returns the rotation table of a layer, out of one of each kind that there are layers of. */
+export function tablesOf({ config }: ForwardTensors, make: (local: boolean) => Tensor): (layer: number) => Tensor {
+  const kinds = Array.from({ length: config.numHiddenLayers }, (_, layer) => isLocal(config, layer));
+  const made = new Map([...new Set(kinds)].map(local => [local, make(local)]));
+  return layer => made.get(kinds[layer]!)!;
+}
+
+/** Returns the sizes of attention over a batch, in a layer its window among them. */
+export function headsOf({ config }: ForwardTensors, { B, T }: BatchShape, layer?: number): AttentionSizes {
+  const { numAttentionHeads: H, numKeyValueHeads: KV, headDim: D, queryPreAttnScalar = D } = config;
+  const window = layer === undefined ? undefined : windowOf(config, layer);
+  return { B, T, H, KV, D, scale: 1 / Math.sqrt(queryPreAttnScalar), window };
 }
 
 /** How queries and keys are rotated: by a table [T, D/2, 2], and by positions in documents. */
@@ -146,13 +170,14 @@ interface Rotation {
   readonly documents?: Tensor | undefined;
 }
 
-/** Rotates the queries and keys of qkv [B*T, (H + 2 KV)*D] by position. */
+/** Rotates the queries and keys of qkv [B*T, (H + 2 KV)*D] of a layer by position. */
 export function rotate(
   graph: Graph,
   model: ForwardTensors,
+  layer: number,
   qkv: Tensor,
   shape: BatchShape,
-  { table = model.ropeTable(shape.T), documents }: Rotation = {},
+  { table = model.ropeTable(shape.T, isLocal(model.config, layer)), documents }: Rotation = {},
 ): Tensor {
   const { B, T, H, KV, D } = headsOf(model, shape);
   return rope(graph, qkv, table, { B, T, heads: H + KV, rowHeads: H + 2 * KV, headSize: D }, documents);
@@ -167,51 +192,48 @@ export function traceLayer(
   model: ForwardTensors,
   layer: number,
   x: Tensor,
-  attend: (qkv: Tensor) => Tensor,
+  attend: (qkv: Tensor, layer: number) => Tensor,
 ): Tensor {
-  const { rmsNormEps: eps, qkvBias, qkNorm, qkNormOver, normPlacement } = model.config;
+  const { qkvBias, qkNorm, qkNormOver, normPlacement = 'before', hiddenAct } = model.config;
   const { numAttentionHeads: H, numKeyValueHeads: KV, headDim: D } = model.config;
   const prefix = `model.layers.${layer}.`;
   const norm = (name: string, input: Tensor, dtype: DType) => {
     graph.scope = `${prefix}${name}.`;
-    return rmsnorm(graph, input, model.weight(`${prefix}${name}.weight`), eps, dtype);
+    return rmsnorm(graph, input, model.weight(`${prefix}${name}.weight`), normOf(model), dtype);
   };
   const project = (name: string, input: Tensor, options?: LinearOptions) => {
     graph.scope = `${prefix}${name}.`;
     const y = linear(graph, input, model.matrix(`${prefix}${name}.weight`), options);
     return adapted(graph, model, `${prefix}${name}.weight`, y, input);
   };
-  const isAfter = normPlacement === 'after';
-  const [attentionNorm, mlpNorm] = isAfter
-    ? (['post_attention_layernorm', 'post_feedforward_layernorm'] as const)
-    : (['input_layernorm', 'post_attention_layernorm'] as const);
+  const norms = LAYER_NORMS[normPlacement];
   /** Returns what a branch of the stream begins with, and below, the stream with what the branch comes to. */
-  const enter = (name: string, stream: Tensor) => {
+  const enter = (name: string | undefined, stream: Tensor) => {
     graph.scope = prefix;
-    return isAfter ? cast(graph, stream, model.precision) : norm(name, stream, model.precision);
+    return name === undefined ? cast(graph, stream, model.precision) : norm(name, stream, model.precision);
   };
-  const leave = (projection: string, branch: Tensor, name: string, stream: Tensor) => {
-    if (!isAfter) return project(projection, branch, { residual: stream });
+  const leave = (projection: string, branch: Tensor, name: string | undefined, stream: Tensor) => {
+    if (name === undefined) return project(projection, branch, { residual: stream });
     return add(graph, stream, norm(name, project(projection, branch, { dtype: 'f32' }), 'f32'));
   };
 
-  let qkv = project('self_attn.qkv_proj', enter(attentionNorm, x));
+  let qkv = project('self_attn.qkv_proj', enter(norms.attention.before, x));
   const vector = (name: string) => model.weight(`${prefix}self_attn.${name}`);
   if (qkvBias) qkv = addBias(graph, qkv, vector('qkv_proj.bias'));
   graph.scope = `${prefix}self_attn.`;
   if (qkNorm) {
     const weights = { query: vector('q_norm.weight'), key: vector('k_norm.weight') };
-    qkv = headNorm(graph, qkv, weights, { H, KV, D }, eps, qkNormOver);
+    qkv = headNorm(graph, qkv, weights, { H, KV, D }, normOf(model), qkNormOver);
   }
-  const attended = leave('self_attn.o_proj', attend(qkv), attentionNorm, x);
+  const attended = leave('self_attn.o_proj', attend(qkv, layer), norms.attention.after, x);
 
-  const input = enter(mlpNorm, attended);
+  const input = enter(norms.mlp.before, attended);
   graph.scope = `${prefix}mlp.gate_up_proj.`;
   const gateUp = `${prefix}mlp.gate_up_proj.weight`;
   const gated = model.adapters?.has(gateUp)
-    ? swiglu(graph, project('mlp.gate_up_proj', input))
-    : swigluLinear(graph, input, model.matrix(gateUp));
-  return leave('mlp.down_proj', gated, mlpNorm, attended);
+    ? swiglu(graph, project('mlp.gate_up_proj', input), hiddenAct)
+    : swigluLinear(graph, input, model.matrix(gateUp), hiddenAct);
+  return leave('mlp.down_proj', gated, norms.mlp.after, attended);
 }
 
 /** Adds to y, which a group of parameters made of x, what the adapters beside the group make of it. */

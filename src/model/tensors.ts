@@ -76,8 +76,8 @@ export interface ForwardTensors extends Weights {
   readonly precision: Precision;
   /** The adapters by the group of parameters that they are beside, of a model that has any. */
   readonly adapters?: ReadonlyMap<string, readonly PlacedAdapter[]> | undefined;
-  /** Returns the rotation table [T, headDim/2, 2] for sequences of T tokens. */
-  ropeTable(T: number): Tensor;
+  /** Returns the rotation table [T, headDim/2, 2] for sequences of T tokens; `local`: of layers within the window. */
+  ropeTable(T: number, local: boolean): Tensor;
 }
 
 /** The tensors of a model in buffers of `memory`, without values yet. Free them with `destroy`. */
@@ -114,7 +114,7 @@ export class ModelTensors implements ForwardTensors {
   readonly halves: Arena;
   readonly #memory: Memory;
   readonly #places: ReadonlyMap<string, ParameterPlace>;
-  readonly #tables = new Map<number, Tensor>();
+  readonly #tables = new Map<string, Tensor>();
 
   /**
    * Makes the tensors.
@@ -190,15 +190,17 @@ export class ModelTensors implements ForwardTensors {
     return place;
   }
 
-  ropeTable(T: number): Tensor {
-    let table = this.#tables.get(T);
+  ropeTable(T: number, local: boolean): Tensor {
+    const { headDim, ropeTheta, ropeScaling, ropeLocalBaseFreq } = this.config;
+    const name = `rope table ${T}${local ? ' within the window' : ''}`;
+    let table = this.#tables.get(name);
     if (!table) {
-      const { headDim, ropeTheta, ropeScaling } = this.config;
+      const values = local ? ropeTable(T, headDim, ropeLocalBaseFreq!) : ropeTable(T, headDim, ropeTheta, ropeScaling);
       const shape = [T, headDim / 2, 2];
-      const buffer = this.#memory.createBuffer(`rope table ${T}`, 4 * sizeOf(shape));
+      const buffer = this.#memory.createBuffer(name, 4 * sizeOf(shape));
       table = persistent(buffer.label, shape, buffer);
-      this.#memory.write(buffer, ropeTable(T, headDim, ropeTheta, ropeScaling));
-      this.#tables.set(T, table);
+      this.#memory.write(buffer, values);
+      this.#tables.set(name, table);
     }
     return table;
   }

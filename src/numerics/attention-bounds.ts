@@ -31,7 +31,7 @@ export function attentionBounds(
   { rescale = 4, type = 'f32', halves = false }: AttentionBoundOptions = {},
   { scores, probabilities, logsumexp }: AttentionProbabilities = attentionProbabilities(inputs, shape),
 ) {
-  const { B, T, H, KV, D, first = 0 } = shape;
+  const { B, T, H, KV, D, scale = 1 / Math.sqrt(D), window = T, first = 0 } = shape;
   const { q, k, v } = inputs;
   const bounds = {
     out: new Float64Array(q.length),
@@ -54,11 +54,12 @@ export function attentionBounds(
         const at = ((b * T + t) * H + h) * D;
         const rowAt = ((b * H + h) * T + t) * T;
         const statistic = (b * H + h) * T + t;
+        const begin = Math.max(0, t + 1 - window);
         const row = scores.subarray(rowAt, rowAt + t + 1);
-        const largest = row.reduce((x, y) => Math.max(x, y), -Infinity);
+        const largest = row.subarray(begin).reduce((x, y) => Math.max(x, y), -Infinity);
         let range = 0;
         let worstScore = 0;
-        for (let j = 0; j <= t; j++) {
+        for (let j = begin; j <= t; j++) {
           const key = ((b * T + j) * KV + g) * D;
           let magnitudes = 0;
           let lost = 0;
@@ -66,7 +67,7 @@ export function attentionBounds(
             magnitudes += Math.abs(q[at + d]! * k[key + d]!);
             lost += TINY * (1 + Math.abs(q[at + d]!) + 2 * Math.abs(k[key + d]!));
           }
-          scoreError[j] = (gamma(D + 3) * magnitudes) / Math.sqrt(D) + lost; // dot product, and the scale twice rounded
+          scoreError[j] = gamma(D + 3) * magnitudes * scale + lost; // dot product, and the scale twice rounded
           worstScore = Math.max(worstScore, scoreError[j]!);
           range = Math.max(range, largest - row[j]!);
         }
@@ -78,7 +79,7 @@ export function attentionBounds(
           sumError + logError(Math.max(1, t + 1)) + worstScore + gamma(2) * (Math.abs(largest) + Math.log(t + 1));
         const magnitudes = new Float64Array(D);
         const lost = new Float64Array(D).fill(TINY);
-        for (let j = 0; j <= t; j++) {
+        for (let j = begin; j <= t; j++) {
           const p = probabilities[rowAt + j]!;
           const pHalved = halved(p, p * (weightError + sumError));
           for (let d = 0; d < D; d++) {
@@ -97,7 +98,7 @@ export function attentionBounds(
         bounds.delta[statistic] = deltaError;
         let delta = 0;
         for (let d = 0; d < D; d++) delta += dout[at + d]! * out[at + d]!;
-        for (let j = 0; j <= t; j++) {
+        for (let j = begin; j <= t; j++) {
           const key = ((b * T + j) * KV + g) * D;
           const p = probabilities[rowAt + j]!;
           let dp = 0;
@@ -111,18 +112,18 @@ export function attentionBounds(
           const difference = row[j]! - logsumexp[statistic]!;
           const pError =
             scoreError[j]! + bounds.logsumexp[statistic]! + expError(difference) + U * Math.abs(difference);
-          const ds = Math.abs(p * (dp - delta)) / Math.sqrt(D);
+          const ds = Math.abs(p * (dp - delta)) * scale;
           const dsError =
-            (p *
+            p *
               (pError * Math.abs(dp - delta) +
                 gamma(D + 1) * dpMagnitude +
                 dpLost +
                 deltaError +
-                gamma(3) * (Math.abs(dp) + Math.abs(delta)))) /
-              Math.sqrt(D) +
+                gamma(3) * (Math.abs(dp) + Math.abs(delta))) *
+              scale +
             TINY * (1 + Math.abs(dp) + Math.abs(delta));
           // what is rounded is ds without the scale
-          const dsHalved = halved(ds * Math.sqrt(D), dsError * Math.sqrt(D)) / Math.sqrt(D);
+          const dsHalved = halved(ds / scale, dsError / scale) * scale;
           const pHalved = halved(p, p * pError);
           const ofScore = dsError + dsHalved + terms * ds;
           const ofWeight = p * (pError + terms) + pHalved + TINY;

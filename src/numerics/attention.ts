@@ -7,6 +7,10 @@ export interface AttentionShape {
   readonly H: number;
   readonly KV: number;
   readonly D: number;
+  /** What scores are multiplied by: default 1/√D. */
+  readonly scale?: number;
+  /** The newest keys that a query sees: default all. */
+  readonly window?: number | undefined;
   /** Query rows before this one are left out: default 0. */
   readonly first?: number;
 }
@@ -18,8 +22,12 @@ export interface AttentionInputs {
   readonly v: Vector;
 }
 
-/** Probabilities [B, H, T, T] (zero above the diagonal), scaled scores likewise, and log-sum-exp [B, H, T]. */
-export function attentionProbabilities({ q, k }: AttentionInputs, { B, T, H, KV, D, first = 0 }: AttentionShape) {
+/**
+ * Probabilities [B, H, T, T] (zero above the diagonal and before the window), scaled scores likewise, and log-sum-exp
+ * [B, H, T].
+ */
+export function attentionProbabilities({ q, k }: AttentionInputs, shape: AttentionShape) {
+  const { B, T, H, KV, D, scale = 1 / Math.sqrt(D), window = T, first = 0 } = shape;
   const scores = new Float64Array(B * H * T * T);
   const probabilities = new Float64Array(B * H * T * T);
   const logsumexp = new Float64Array(B * H * T);
@@ -28,20 +36,21 @@ export function attentionProbabilities({ q, k }: AttentionInputs, { B, T, H, KV,
       const g = Math.floor(h / (H / KV));
       for (let t = first; t < T; t++) {
         const row = ((b * H + h) * T + t) * T;
+        const begin = Math.max(0, t + 1 - window);
         let largest = -Infinity;
-        for (let j = 0; j <= t; j++) {
+        for (let j = begin; j <= t; j++) {
           let sum = 0;
           for (let d = 0; d < D; d++) sum += q[((b * T + t) * H + h) * D + d]! * k[((b * T + j) * KV + g) * D + d]!;
-          scores[row + j] = sum / Math.sqrt(D);
+          scores[row + j] = scale * sum;
           largest = Math.max(largest, scores[row + j]!);
         }
         let total = 0;
-        for (let j = 0; j <= t; j++) {
+        for (let j = begin; j <= t; j++) {
           probabilities[row + j] = Math.exp(scores[row + j]! - largest);
           total += probabilities[row + j]!;
         }
         logsumexp[(b * H + h) * T + t] = largest + Math.log(total);
-        for (let j = 0; j <= t; j++) probabilities[row + j]! /= total;
+        for (let j = begin; j <= t; j++) probabilities[row + j]! /= total;
       }
     }
   }
@@ -82,7 +91,7 @@ export function attentionBackward(
   shape: AttentionShape,
   { probabilities }: AttentionProbabilities = attentionProbabilities(inputs, shape),
 ): { dq: Vector; dk: Vector; dv: Vector } {
-  const { B, T, H, KV, D, first = 0 } = shape;
+  const { B, T, H, KV, D, scale = 1 / Math.sqrt(D), first = 0 } = shape;
   const { q, k, v } = inputs;
   const dq = new Float64Array(q.length);
   const dk = new Float64Array(k.length);
@@ -101,7 +110,7 @@ export function attentionBackward(
           mean += p[j]! * dp[j]!;
         }
         for (let j = 0; j <= t; j++) {
-          const ds = (p[j]! * (dp[j]! - mean)) / Math.sqrt(D);
+          const ds = scale * p[j]! * (dp[j]! - mean);
           const key = ((b * T + j) * KV + g) * D;
           for (let d = 0; d < D; d++) {
             dq[at + d]! += ds * k[key + d]!;

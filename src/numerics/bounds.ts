@@ -86,11 +86,14 @@ export const biasBound = (x: Vector, bias: Vector): Vector =>
  */
 const rstdError = (C: number): number => gamma(C + 2) / 2 + DIVISION + INVERSE_SQRT;
 
-/** Each of x, x·rstd and the result may be flushed. Squares below TINY vanish beside eps. */
-export const rmsnormBound = (y: Vector, weight: Vector, rstd: Vector, C: number): Vector =>
+/**
+ * Each of x, x·rstd and the result may be flushed. Squares below TINY vanish beside eps. `widenings`, here and below:
+ * the roundings that the weight was made with, where it is 1 + what is stored.
+ */
+export const rmsnormBound = (y: Vector, weight: Vector, rstd: Vector, C: number, widenings = 0): Vector =>
   y.map((value, i) => {
     const lost = TINY * (1 + Math.abs(weight[i % C]!) * (1 + rstd[Math.floor(i / C)]!));
-    return Math.abs(value) * (rstdError(C) + gamma(2)) + lost;
+    return Math.abs(value) * (rstdError(C) + gamma(2 + widenings)) + lost;
   });
 export const rstdBound = (rstd: Vector, C: number): Vector => rstd.map(value => value * rstdError(C));
 
@@ -100,6 +103,7 @@ export function rmsnormInputBound(
   R: number,
   C: number,
   addend?: Vector,
+  widenings = 0,
 ): Vector {
   const bound = new Float64Array(R * C);
   for (let r = 0; r < R; r++) {
@@ -115,8 +119,8 @@ export function rmsnormInputBound(
       const direct = Math.abs(rstd[r]! * dy[i]! * weight[c]!);
       const slope = (Math.abs(x[i]!) * rstd[r]! ** 3 * magnitudes) / C;
       bound[i] =
-        direct * (rstdError(C) + gamma(4)) +
-        slope * (3 * rstdError(C) + gamma(C + 7) + DIVISION) +
+        direct * (rstdError(C) + gamma(4 + widenings)) +
+        slope * (3 * rstdError(C) + gamma(C + 7 + widenings) + DIVISION) +
         (addend ? gamma(2) * Math.abs(addend[i]!) : 0) +
         ((Math.abs(x[i]!) * rstd[r]! ** 3) / C) * lost +
         TINY * (2 + Math.abs(x[i]!) + (rstd[r]! ** 3 / C) * magnitudes + (1 + rstd[r]!) * Math.abs(weight[c]!));
@@ -161,16 +165,59 @@ export const swigluBound = (gate: Vector, up: Vector): Vector =>
   });
 
 /**
- * SwiGLU of products that are off by `gateError` and `upError`: they move silu(gate)·up by 1.1·δ·|up| (silu is steepest
- * at 1.1) and by |gate|·δ at most. Its own rounding is then of a value that moved, which adds less than 2^-10 of the
- * move.
+ * GELU as g·σ(a), a = g·(k + c·g²) of five roundings, all of one sign, its constants' among them: they weigh as the
+ * argument of exp does.
  */
-export const swigluOfProductsBound = (gate: Vector, up: Vector, gateError: Vector, upError: Vector): Vector =>
-  swigluBound(gate, up).map((bound, i) => {
+const geluArgument = (g: number): number => 2 * Math.sqrt(2 / Math.PI) * (g + 0.044715 * g ** 3);
+const geluExpError = (a: number): number => expError(a) + gamma(5) * Math.abs(a);
+const geluSigmoidError = (a: number): number => geluExpError(a) * (1 - sigmoid(a)) + U + DIVISION;
+
+/** The bound of GELU times up, with what is lost as in `swigluBound`. */
+export const gegluBound = (gate: Vector, up: Vector): Vector =>
+  gate.map((g, i) => {
+    const a = geluArgument(g);
+    const value = Math.abs(g * sigmoid(a) * up[i]!);
+    const lost = TINY * (1 + 2 * Math.abs(up[i]!) + Math.abs(g) + Math.abs(g * up[i]!));
+    return value === 0 ? lost : value * (geluSigmoidError(a) + gamma(3)) + lost;
+  });
+
+/** gelu's slope is σ·(1 + g·a′·(1 − σ)), with 1 − σ as a product of exp and σ. */
+export function gegluBackwardBounds(gate: Vector, up: Vector, dy: Vector): { dgate: Vector; dup: Vector } {
+  const dgate = gate.map((g, i) => {
+    const a = geluArgument(g);
+    const s = sigmoid(a);
+    const steepness = Math.abs(g) < 12 ? Math.abs(g * 2 * Math.sqrt(2 / Math.PI) * (1 + 3 * 0.044715 * g ** 2)) : 0;
+    const inner = 1 + steepness * (1 - s);
+    const innerError = steepness * (1 - s) * (geluExpError(a) + geluSigmoidError(a) + gamma(8)) + inner * gamma(3);
+    const [d, u] = [Math.abs(dy[i]!), Math.abs(up[i]!)];
+    const lost = TINY * (1 + inner * (1 + u + d + d * u * (1 + Math.abs(g))));
+    return s === 0 ? lost : d * u * s * (inner * (geluSigmoidError(a) + gamma(4)) + innerError) + lost;
+  });
+  return { dgate, dup: gegluBound(gate, dy) };
+}
+
+/** The steepest slope of each activation, and the bound of its own rounding. */
+const ACTIVATION_BOUNDS = { silu: [1.1, swigluBound], gelu_pytorch_tanh: [1.13, gegluBound] } as const;
+
+/**
+ * SwiGLU of products that are off by `gateError` and `upError`: they move silu(gate)·up by 1.1·δ·|up| (silu is steepest
+ * at 1.1, gelu at 1.13) and by |gate|·δ at most. Its own rounding is then of a value that moved, which adds less than
+ * 2^-10 of the move.
+ */
+export function swigluOfProductsBound(
+  gate: Vector,
+  up: Vector,
+  gateError: Vector,
+  upError: Vector,
+  activation: keyof typeof ACTIVATION_BOUNDS = 'silu',
+): Vector {
+  const [steepest, own] = ACTIVATION_BOUNDS[activation];
+  return own(gate, up).map((bound, i) => {
     const [g, u] = [gateError[i]!, upError[i]!];
-    const moved = 1.1 * g * (Math.abs(up[i]!) + u) + Math.abs(gate[i]!) * u;
+    const moved = steepest * g * (Math.abs(up[i]!) + u) + Math.abs(gate[i]!) * u;
     return bound + moved * (1 + 2 ** -10);
   });
+}
 
 export function swigluBackwardBounds(gate: Vector, up: Vector, dy: Vector): { dgate: Vector; dup: Vector } {
   const dgate = gate.map((g, i) => {

@@ -20,8 +20,15 @@ export interface LlamaShape {
   readonly qkvBias?: boolean | undefined;
   readonly qkNorm?: boolean | undefined;
   readonly qkNormOver?: 'head' | 'projection' | undefined;
-  readonly normPlacement?: 'before' | 'after' | undefined;
+  readonly normPlacement?: 'before' | 'after' | 'both' | undefined;
   readonly fusedProjections?: boolean | undefined;
+  readonly hiddenAct?: 'silu' | 'gelu_pytorch_tanh' | undefined;
+  readonly normUnitOffset?: boolean | undefined;
+  readonly scaledEmbeddings?: boolean | undefined;
+  readonly queryPreAttnScalar?: number | undefined;
+  readonly slidingWindow?: number | undefined;
+  readonly slidingWindowPattern?: number | undefined;
+  readonly ropeLocalBaseFreq?: number | undefined;
 }
 
 export type Weights = Map<string, Vector>;
@@ -59,10 +66,10 @@ export function llama(
     headDim: D,
     vocabSize: V,
   } = shape;
-  const { rmsNormEps: eps, ropeTheta: theta, ropeScaling: scaling } = shape;
+  const { rmsNormEps: eps, queryPreAttnScalar = D } = shape;
   const R = ids.length;
   const B = R / T;
-  const heads = { B, T, H, KV, D };
+  const heads = { B, T, H, KV, D, scale: queryPreAttnScalar ** -0.5 };
   const weight = (name: string) => weights.get(name)!;
   const gradients: Weights = new Map([...weights].map(([name, values]) => [name, new Float64Array(values.length)]));
   const accumulate = (name: string, values: Vector) => addInto(gradients.get(name)!, values);
@@ -87,9 +94,10 @@ export function llama(
   };
   const norm = (name: string, x: Vector, columns = C) => {
     const rows = x.length / columns;
-    const { y, rstd } = ops.rmsnorm(x, weight(name), rows, columns, eps);
+    const factors = shape.normUnitOffset ? weight(name).map(value => 1 + value) : weight(name);
+    const { y, rstd } = ops.rmsnorm(x, factors, rows, columns, eps);
     const backward = (dy: Vector) => {
-      const { dx, dweight } = ops.rmsnormBackward(x, weight(name), rstd, dy, rows, columns);
+      const { dx, dweight } = ops.rmsnormBackward(x, factors, rstd, dy, rows, columns);
       accumulate(name, dweight);
       return dx;
     };
@@ -100,44 +108,48 @@ export function llama(
   /** The norms over the heads of queries or keys, or over `width`, where there are any. */
   const headNorm = (name: string, x: Vector, width: number) =>
     shape.qkNorm ? norm(name, x, shape.qkNormOver === 'projection' ? width : D) : none(x);
-  const isAfter = shape.normPlacement === 'after';
-  const before = (name: string, x: Vector) => (isAfter ? none(x) : norm(name, x));
-  const after = (name: string, x: Vector) => (isAfter ? norm(name, x) : none(x));
+  const { normPlacement: placement = 'before' } = shape;
+  const before = (name: string, x: Vector) => (placement === 'after' ? none(x) : norm(name, x));
+  const after = (name: string, x: Vector) => (placement === 'before' ? none(x) : norm(name, x));
+  const [gated, gatedBackward] =
+    shape.hiddenAct === 'gelu_pytorch_tanh' ? [ops.geglu, ops.gegluBackward] : [ops.swiglu, ops.swigluBackward];
+  const embeddingScale = shape.scaledEmbeddings ? Math.sqrt(C) : 1;
+  const scaled = (x: Vector): Vector => x.map(value => embeddingScale * value);
 
   const undo: ((dx: Vector) => Vector)[] = [];
-  let x = ops.embedding(weight('model.embed_tokens.weight'), ids, C);
+  let x: Vector = scaled(ops.embedding(weight('model.embed_tokens.weight'), ids, C));
   for (let layer = 0; layer < shape.numHiddenLayers; layer++) {
     const prefix = `model.layers.${layer}.`;
     const named = (name: string) => `${prefix}${name}.weight`;
+    const isLocal = shape.slidingWindowPattern !== undefined && (layer + 1) % shape.slidingWindowPattern !== 0;
+    const isWithin = isLocal || shape.slidingWindowPattern === undefined;
+    const sizes = { ...heads, window: isWithin ? shape.slidingWindow : undefined };
+    const rotate = (x: Vector, heads: number, direction: 1 | -1) =>
+      isLocal
+        ? ops.rope(x, B, T, heads, D, shape.ropeLocalBaseFreq!, direction)
+        : ops.rope(x, B, T, heads, D, shape.ropeTheta, direction, shape.ropeScaling);
     const norm1 = before(named('input_layernorm'), x);
     const q = project(`${prefix}self_attn.q_proj`, norm1.y, H * D);
     const k = project(`${prefix}self_attn.k_proj`, norm1.y, KV * D);
     const v = project(`${prefix}self_attn.v_proj`, norm1.y, KV * D);
     const qNorm = headNorm(named('self_attn.q_norm'), q.y, H * D);
     const kNorm = headNorm(named('self_attn.k_norm'), k.y, KV * D);
-    const inputs = {
-      q: ops.rope(qNorm.y, B, T, H, D, theta, 1, scaling),
-      k: ops.rope(kNorm.y, B, T, KV, D, theta, 1, scaling),
-      v: v.y,
-    };
-    const o = linear(named('self_attn.o_proj'), attention(inputs, heads).out, H * D, C);
+    const inputs = { q: rotate(qNorm.y, H, 1), k: rotate(kNorm.y, KV, 1), v: v.y };
+    const o = linear(named('self_attn.o_proj'), attention(inputs, sizes).out, H * D, C);
     const attended = after(named('post_attention_layernorm'), o.y);
     x = sum(x, attended.y);
-    const norm2 = before(named('post_attention_layernorm'), x);
+    const norm2 = before(named(placement === 'both' ? 'pre_feedforward_layernorm' : 'post_attention_layernorm'), x);
     const gate = linear(named('mlp.gate_proj'), norm2.y, C, F);
     const up = linear(named('mlp.up_proj'), norm2.y, C, F);
-    const down = linear(named('mlp.down_proj'), ops.swiglu(gate.y, up.y), F, C);
+    const down = linear(named('mlp.down_proj'), gated(gate.y, up.y), F, C);
     const mixed = after(named('post_feedforward_layernorm'), down.y);
     x = sum(x, mixed.y);
     undo.push(dx => {
-      const { dgate, dup } = ops.swigluBackward(gate.y, up.y, down.backward(mixed.backward(dx)));
+      const { dgate, dup } = gatedBackward(gate.y, up.y, down.backward(mixed.backward(dx)));
       const middle = sum(dx, norm2.backward(sum(gate.backward(dgate), up.backward(dup))));
-      const { dq, dk, dv } = attentionBackward(inputs, o.backward(attended.backward(middle)), heads);
+      const { dq, dk, dv } = attentionBackward(inputs, o.backward(attended.backward(middle)), sizes);
       const dnorm1 = sum(
-        sum(
-          q.backward(qNorm.backward(ops.rope(dq, B, T, H, D, theta, -1, scaling))),
-          k.backward(kNorm.backward(ops.rope(dk, B, T, KV, D, theta, -1, scaling))),
-        ),
+        sum(q.backward(qNorm.backward(rotate(dq, H, -1))), k.backward(kNorm.backward(rotate(dk, KV, -1)))),
         v.backward(dv),
       );
       return sum(middle, norm1.backward(dnorm1));
@@ -148,7 +160,7 @@ export function llama(
   const { losses, dlogits } = ops.crossEntropy(head.y, targets, V, shares ? 1 : 1 / R, shares);
   let dx = last.backward(head.backward(dlogits));
   for (const layer of undo.reverse()) dx = layer(dx);
-  accumulate('model.embed_tokens.weight', ops.embeddingBackward(dx, ids, V, C));
+  accumulate('model.embed_tokens.weight', ops.embeddingBackward(scaled(dx), ids, V, C));
   return { logits: head.y, loss: losses.reduce((a, b) => a + b, 0) / (shares ? 1 : R), gradients };
 }
 

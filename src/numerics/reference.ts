@@ -146,6 +146,28 @@ export function swigluBackward(gate: Vector, up: Vector, dy: Vector): { dgate: V
   };
 }
 
+/**
+ * GELU by its approximation with tanh (Hendrycks & Gimpel, 2016), and its slope. (1 + tanh(u)) / 2 is the sigmoid of
+ * 2u, which loses nothing where tanh is close to -1.
+ */
+const geluArgument = (x: number): number => 2 * Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3);
+const gelu = (x: number): number => x * sigmoid(geluArgument(x));
+function geluSlope(x: number): number {
+  const u = geluArgument(x);
+  const bend = sigmoid(u) * sigmoid(-u) * 2 * Math.sqrt(2 / Math.PI) * (1 + 3 * 0.044715 * x ** 2);
+  return sigmoid(u) + (bend === 0 ? 0 : x * bend);
+}
+
+/** gelu(gate) * up. */
+export const geglu = (gate: Vector, up: Vector): Vector => gate.map((g, i) => gelu(g) * up[i]!);
+
+export function gegluBackward(gate: Vector, up: Vector, dy: Vector): { dgate: Vector; dup: Vector } {
+  return {
+    dgate: gate.map((g, i) => dy[i]! * up[i]! * geluSlope(g)),
+    dup: gate.map((g, i) => dy[i]! * gelu(g)),
+  };
+}
+
 /** Rows of table [V, C] by id. */
 export function embedding(table: Vector, ids: ArrayLike<number>, C: number): Vector {
   const y = zeros(ids.length * C);

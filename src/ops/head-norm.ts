@@ -3,6 +3,7 @@ import type { Graph } from '../autograd/graph.js';
 import { expectShape, type Tensor } from '../autograd/tensor.js';
 import type { AttentionSizes } from '../kernels/attention-variant.js';
 import { headNormBackward, headNormForward, headNormParts } from '../kernels/head-norm.js';
+import type { NormOptions } from './rmsnorm.js';
 
 /** What is normed at once: each head, or all of a row's queries, and all of its keys. */
 export type QkNormOver = 'head' | 'projection';
@@ -17,7 +18,7 @@ export function headNorm(
   qkv: Tensor,
   weights: Readonly<Record<'query' | 'key', Tensor>>,
   { H, KV, D }: Pick<AttentionSizes, 'H' | 'KV' | 'D'>,
-  eps: number,
+  { eps, unitOffset = false }: NormOptions,
   over: QkNormOver = 'head',
 ): Tensor {
   const [rows] = qkv.shape as [number];
@@ -25,7 +26,7 @@ export function headNorm(
   const rowSize = (H + 2 * KV) * D;
   expectShape('head_norm', 'qkv', qkv, [rows, rowSize]);
   const normed = (count: number) =>
-    over === 'head' ? { heads: count, headSize: D } : { heads: 1, headSize: count * D };
+    over === 'head' ? { heads: count, headSize: D, unitOffset } : { heads: 1, headSize: count * D, unitOffset };
   const kinds = [
     { weight: weights.query, sizes: { ...normed(H), rows, rowSize, offset: 0 } },
     { weight: weights.key, sizes: { ...normed(KV), rows, rowSize, offset: H * D } },

@@ -4,6 +4,7 @@
 import type { Graph } from '../autograd/graph.js';
 import { expectShape, type Tensor } from '../autograd/tensor.js';
 import { attentionCached } from '../kernels/attention-cached.js';
+import type { AttentionSizes } from '../kernels/attention-variant.js';
 import { type CacheSizes, cacheWrite } from '../kernels/cache-write.js';
 
 /** The cache of one layer: keys [B, KV, D, capacity], values [B, KV, capacity, D]; both persistent and of one type. */
@@ -49,7 +50,7 @@ export function cachedAttention(
   qkv: Tensor,
   positions: Tensor,
   cache: KeyValueCache,
-  sizes: CacheSizes,
+  sizes: CacheSizes & Pick<AttentionSizes, 'scale' | 'window'>,
 ): Tensor {
   const { B, H, KV, D } = sizes;
   const { keys, values } = cache;

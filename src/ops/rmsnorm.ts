@@ -3,14 +3,28 @@ import type { Graph } from '../autograd/graph.js';
 import { type DType, expectShape, type Tensor } from '../autograd/tensor.js';
 import { rmsnormBackward, rmsnormForward, rmsnormParts } from '../kernels/rmsnorm.js';
 
+/** How an RMSNorm is computed: `unitOffset` is for weights that are meant as 1 + weight. */
+export interface NormOptions {
+  readonly eps: number;
+  readonly unitOffset?: boolean | undefined;
+}
+
 /**
- * Returns y [R, C] = x / sqrt(mean(x²) + eps) * weight in the type `dtype`, from x [R, C] and weight [C]. It saves
+ * Returns y [R, C] = x / sqrt(mean(x²) + eps) * weight in the type `dtype`, from x [R, C] and weight [C]. The options
+ * are eps alone, or with `unitOffset`, by which 1 + weight takes the weight's place. It saves
  * 1/sqrt(…) [R] for the gradient, which takes in what x has from elsewhere (the residual stream); dweight accumulates.
  */
-export function rmsnorm(graph: Graph, x: Tensor, weight: Tensor, eps: number, dtype: DType = 'f32'): Tensor {
+export function rmsnorm(
+  graph: Graph,
+  x: Tensor,
+  weight: Tensor,
+  options: number | NormOptions,
+  dtype: DType = 'f32',
+): Tensor {
+  const { eps, unitOffset = false } = typeof options === 'number' ? { eps: options } : options;
   const [rows, columns] = x.shape as [number, number];
   expectShape('rmsnorm', 'weight', weight, [columns]);
-  const sizes = { rows, columns };
+  const sizes = { rows, columns, unitOffset };
   const [y] = graph.add({
     op: 'rmsnorm',
     inputs: [x, weight],

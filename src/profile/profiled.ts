@@ -1,7 +1,7 @@
 /** What is profiled where fields of a configuration describe the model and the batch. */
 import { UserError } from '../errors.js';
 import type { AdapterDescription } from '../gpu/adapters.js';
-import { checkWindow, longestContext, type ModelConfig } from '../model/config.js';
+import type { ModelConfig } from '../model/config.js';
 import { recipeFor } from '../model/recipe.js';
 import type { RunFields } from '../run/config.js';
 import { documentEndOf, stepShape } from '../run/step-shape.js';
@@ -18,11 +18,10 @@ export function profiledOf(
   adapter: AdapterDescription,
 ): Profiled {
   if (what === 'step') return { what, config, settings: stepShape(fields, adapter, config).settings };
-  const usual = Math.min(recipeFor(config).contextLength, longestContext(config));
+  const usual = Math.min(recipeFor(config).contextLength, config.maxPositionEmbeddings);
   const { contextLength: T = usual, microBatch: B = SEQUENCES[what] } = fields;
   if (T > config.maxPositionEmbeddings) {
     throw new UserError(`contextLength ${T} exceeds the ${config.maxPositionEmbeddings} positions of the model`);
   }
-  checkWindow(config, T);
   return { what, config, settings: { B, T, documentEnd: documentEndOf(fields) } };
 }

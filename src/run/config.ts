@@ -45,7 +45,7 @@ const sourceSchema = z.strictObject({
 });
 
 /** The fields that only an imported checkpoint has are not given. */
-const { ropeScaling, maxPositionEmbeddings, slidingWindow, fusedProjections, ...shapeFields } = modelSchema.shape;
+const { ropeScaling, maxPositionEmbeddings, fusedProjections, ...shapeFields } = modelSchema.shape;
 /** The model's shape; not to be given for `cpt`, which takes the checkpoint's. */
 const modelFields = { preset: z.string().describe(`named size: ${presetNames.join(', ')}`), ...shapeFields };
 export const MODEL_FIELDS = Object.keys(modelFields) as readonly (keyof typeof modelFields)[];

@@ -4,7 +4,7 @@ import type { Origin } from '../checkpoint/training-record.js';
 import { hasWeights } from '../data/mixture.js';
 import { recordedWeights } from '../data/shares.js';
 import { UserError } from '../errors.js';
-import { checkWindow, countParameters, flopsPerToken, type ModelConfig } from '../model/config.js';
+import { countParameters, flopsPerToken, type ModelConfig } from '../model/config.js';
 import { modelConfig } from '../model/fields.js';
 import { recipeFor } from '../model/recipe.js';
 import type { MatrixType } from '../model/tensors.js';
@@ -222,7 +222,6 @@ export function batchOf(
       `contextLength ${contextLength} exceeds the ${model.maxPositionEmbeddings} positions of the checkpoint's model`,
     );
   }
-  checkWindow(model, contextLength);
   if (batchTokens % contextLength !== 0) {
     throw new UserError(`batchTokens ${batchTokens} is not a multiple of contextLength ${contextLength}`);
   }

@@ -5,7 +5,6 @@ import { type Plan, plan } from '../autograd/plan.js';
 import { persistent, sizeOf, type Tensor } from '../autograd/tensor.js';
 import type { DeviceBuffer } from '../gpu/buffer.js';
 import { BatchInputs, type BatchOptions, checkBatch, checkDocumentEnd } from '../model/batch.js';
-import { checkWindow } from '../model/config.js';
 import { type BatchShape, type Checkpointing, traceLosses } from '../model/llama.js';
 import type { Model } from '../model/model.js';
 import { addSum } from '../ops/sum.js';
@@ -83,7 +82,7 @@ export class GradientPass {
       adapters,
       weight: (group: string) => withGradient(model.weight(group), group),
       matrix: (group: string) => withGradient(model.matrix(group), group),
-      ropeTable: (T: number) => model.ropeTable(T),
+      ropeTable: (T: number, local: boolean) => model.ropeTable(T, local),
     };
     const lossScale = precision === 'f16' ? (options.lossScale ?? LOSS_SCALE) : 1;
     const scaler = precision === 'f16' ? make('loss scale', [1]) : undefined;
@@ -161,7 +160,6 @@ export async function lossAndGradients(
   { documentEnd }: Pick<BatchOptions, 'documentEnd'> = {},
 ): Promise<{ loss: number; gradients: Map<string, Float32Array> }> {
   checkBatch(model, sequences, shape);
-  checkWindow(model.config, shape.T);
   if (weights !== undefined) checkWeights(weights, sequences, shape.T);
   checkDocumentEnd(documentEnd, model.config.vocabSize);
   const pass = await GradientPass.create(model, shape, { weighted: weights !== undefined, documentEnd });

@@ -6,7 +6,7 @@ import { type Plan, plan } from '../autograd/plan.js';
 import { UserError } from '../errors.js';
 import type { Command } from '../gpu/program.js';
 import { checkBatch, checkDocumentEnd } from '../model/batch.js';
-import { checkWindow, type ParameterSpec } from '../model/config.js';
+import type { ParameterSpec } from '../model/config.js';
 import type { Model } from '../model/model.js';
 import { ADAMW_DEFAULTS, firstScaler, type OptimizerSettings, type StepHealth, scheduleWords } from '../optim/adamw.js';
 import { averageComplement } from '../optim/average.js';
@@ -99,9 +99,8 @@ export class Trainer {
 
   /**
    * Traces, plans and compiles the step. An average of weights begins as the weights are now.
-   * @throws UserError when a size is not a whole number above 0, `emaDecay` is no decay, `documentEnd` no id, sequences
-   * exceed the model's window, the model was destroyed or made to be used only, or a buffer exceeds the adapter's
-   * limits (its name and the limit are said).
+   * @throws UserError when a size is not a whole number above 0, `emaDecay` is no decay, `documentEnd` no id, the model
+   * was destroyed or made to be used only, or a buffer exceeds the adapter's limits (its name and the limit are said).
    */
   static async create(model: Model, options: TrainerOptions): Promise<Trainer> {
     const optimizer = { ...ADAMW_DEFAULTS, ...options.optimizer };
@@ -112,7 +111,6 @@ export class Trainer {
         'the model was loaded to be used, not trained (trainable: false); load it with trainable: true to train it',
       );
     }
-    checkWindow(model.config, settings.T);
     checkDecay(settings.emaDecay);
     checkDocumentEnd(settings.documentEnd, model.config.vocabSize);
     const { device } = model;

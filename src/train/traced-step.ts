@@ -202,7 +202,7 @@ export class TracedStep {
       adapters,
       weight: (group: string) => this.parameters.get(group)?.tensor ?? model.weight(group),
       matrix: (group: string) => this.parameters.get(group)?.matrix ?? model.matrix(group),
-      ropeTable: (length: number) => model.ropeTable(length),
+      ropeTable: (length: number, local: boolean) => model.ropeTable(length, local),
     };
     const { weights } = this.inputs;
     const scale = weights ? 1 : 1 / (B * T * microBatches * sharers); // weights come as shares of their sum

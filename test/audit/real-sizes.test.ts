@@ -134,7 +134,7 @@ describe.each(attentionBugs)('attention, $shape', bugs => {
 });
 
 const earlyBegin: Bug = ['a document that begins a row early', /return (documents\[.*\]);/, 'return max($1, 1u) - 1u;'];
-const lateBegin: Bug = ['the first key of a document is not seen', />= (vec4u\()?(document_|starts)/g, '> $1$2'];
+const lateBegin: Bug = ['the first key of a document is not seen', />= (vec4u\()?(begin_|starts)/g, '> $1$2'];
 const documentBugs: Readonly<Record<AttentionKernel, readonly Bug[]>> = {
   attention_forward: [
     earlyBegin,
@@ -145,7 +145,7 @@ const documentBugs: Readonly<Record<AttentionKernel, readonly Bug[]>> = {
   attention_backward_key_value: [
     earlyBegin,
     lateBegin,
-    ['queries of the first document alone', 'document_of(batch, t0) <= last', 'document_of(batch, t0) <= first'],
+    ['queries of the first document alone', 'begin_of(batch, t0) <= last', 'begin_of(batch, t0) <= first'],
   ],
 };
 
@@ -158,6 +158,12 @@ describe('attention within documents', () => {
       const problem = problemsOf(ATTENTION, ...parts).get(kernel);
       if (problem) await check(problem, documentBugs[kernel]); // not every adapter has matrices
     });
+  });
+
+  test.each(ATTENTION)('within a window, %s', async kernel => {
+    const wide: Bug = ['a key too many', 'end - min(end, WINDOW)', 'end - min(end, WINDOW + 1u)'];
+    const narrow: Bug = ['a key too few', 'end - min(end, WINDOW)', 'end - min(end, WINDOW - 1u)'];
+    await check(problemsOf(ATTENTION, 'f32, B 3 T 70', 'within 9').get(kernel)!, [wide, narrow]);
   });
 
   test('positions begin with the document', async () => {
@@ -230,6 +236,11 @@ const others: readonly (readonly [kernel: string, shape: string, bugs: readonly 
       ['the first 256 positions', /let length = (.*);/, 'let length = min($1, 256u);'],
       ['the first tile', 'j0 < length;', 'j0 < min(length, TILE);'],
     ],
+  ],
+  [
+    'attention_cached',
+    'f32, lengths 257 600 256 of 600, heads 7/1 size 8, within 5',
+    [['a key too many', 'length - min(length, WINDOW)', 'length - min(length, WINDOW + 1u)']],
   ],
   [
     'embedding_backward',

@@ -4,6 +4,7 @@ import { Graph } from '../../src/autograd/graph.js';
 import { layOut } from '../../src/autograd/layout.js';
 import type { Tensor } from '../../src/autograd/tensor.js';
 import { type Checkpointing, createModel, type ModelConfig } from '../../src/index.js';
+import { traitsOf } from '../../src/model/families.js';
 import { linear } from '../../src/ops/linear.js';
 import { rope, ropeTable } from '../../src/ops/rope.js';
 import { swigluLinear } from '../../src/ops/swiglu.js';
@@ -111,6 +112,13 @@ describe('checkpointing of layers', () => {
     ['untied head', shape(3, false)],
     ['biases of Q, K, V', { ...shape(3, true), qkvBias: true }],
     ['norms of Q and K', { ...shape(3, true), qkNorm: true }],
+    [
+      'a Gemma 3',
+      {
+        ...{ ...shape(3, true), ...traitsOf('gemma3') },
+        ...{ slidingWindow: 10, slidingWindowPattern: 2, ropeLocalBaseFreq: 1000 },
+      },
+    ],
     [
       'norms behind attention and MLP',
       { ...shape(3, true), qkNorm: true, qkNormOver: 'projection', normPlacement: 'after' } as const,

@@ -32,6 +32,7 @@ describe('config.json', () => {
   const qwen2 = LAYOUTS['Qwen2.5, BF16, tied, 3 heads to 1, biases']!.config;
   const qwen3 = LAYOUTS['Qwen3, F16, grouped-query, heads wider than the model, norms of heads']!.config;
   const phi3 = LAYOUTS['Phi-3, BF16, sharded, grouped-query, fused projections, a window']!.config;
+  const gemma3 = LAYOUTS['Gemma 3, BF16, tied, grouped-query, a layer within a window']!.config;
   const cases: [string, Json, RegExp][] = [
     [
       'no model_type',
@@ -48,7 +49,7 @@ describe('config.json', () => {
         ['mpt', /ALiBi positions/],
         ['gemma', /scaled embeddings, norms by 1 \+ weight and GELU/],
         ['gemma2', /soft caps of scores and logits/],
-        ['gemma3_text', /layers with a sliding window among others, scaled embeddings/],
+        ['gemma3', /pictures beside text \(its text model alone, of type gemma3_text, can be read\)/],
         ['mixtral', /mixtures of experts/],
         ['deepseek_v3', /latent attention and mixtures of experts/],
         ['smollm3', /layers without rotary embedding/],
@@ -88,6 +89,29 @@ describe('config.json', () => {
       'a window that its family cannot have',
       { ...llama, ...{ model_type: 'olmo2', architectures: ['Olmo2ForCausalLM'], sliding_window: 64 } },
       /config.json': model: slidingWindow is 64, which a model of type olmo2 does not have/,
+    ],
+    ['soft caps of scores', { ...gemma3, attn_logit_softcapping: 50 }, /attn_logit_softcapping is 50/],
+    ['soft caps of logits', { ...gemma3, final_logit_softcapping: 30 }, /final_logit_softcapping is 30/],
+    [
+      'attention to both sides',
+      { ...gemma3, use_bidirectional_attention: true },
+      /use_bidirectional_attention is true/,
+    ],
+    ['exact GELU', { ...gemma3, hidden_activation: 'gelu' }, /hidden_activation is "gelu"/],
+    ['layers of no known type', { ...gemma3, layer_types: ['x', 'full_attention'] }, /layer_types.0 is "x"/],
+    ['types of too few layers', { ...gemma3, layer_types: ['full_attention'] }, /there are 1 of them, and 2 layers/],
+    [
+      'layers within a window that follow no number',
+      { ...gemma3, layer_types: ['full_attention', 'sliding_attention'] },
+      /layer_types.1 is "sliding_attention": only every 1th layer/,
+    ],
+    [
+      'another rotation of layers within a window',
+      {
+        ...gemma3,
+        rope_parameters: { full_attention: {}, sliding_attention: { rope_type: 'linear', rope_theta: 1e4, factor: 2 } },
+      },
+      /rope_parameters.sliding_attention.rope_type is "linear"/,
     ],
     ['dropout of residuals', { ...phi3, resid_pdrop: 0.1 }, /resid_pdrop is 0.1/],
     [

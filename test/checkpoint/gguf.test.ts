@@ -161,6 +161,43 @@ test('an OLMo 2 whose head is tied has the embedding twice', async () => {
   expect(tensors.get('output.weight')).toMatchObject({ values: tensors.get('token_embd.weight')!.values });
 });
 
+const GEMMA = 'Gemma 3, BF16, tied, grouped-query, a layer within a window';
+
+test('a Gemma 3 has its window, and norms with the 1 that is added to them', async () => {
+  const folder = await folderOf(GEMMA, GPT2_PATTERN);
+  const path = join(folder, 'config.json');
+  const json = JSON.parse(readFileSync(path, 'utf8')) as Json;
+  await expect(exportGguf(folder, join(root, 'never'), { type: 'F32' })).rejects.toThrow(
+    /scores of a Gemma 3 of 2 layers by the root of 16, and here queryPreAttnScalar is 24; use --format hf/,
+  );
+  writeFileSync(path, JSON.stringify({ ...json, query_pre_attn_scalar: 16 }));
+  const { values, tensors } = await exported(folder, 'BF16');
+  expect(values).toMatchObject({
+    ...{ 'general.architecture': 'gemma3', 'gemma3.context_length': 1024, 'gemma3.rope.freq_base': 1_000_000 },
+    ...{ 'gemma3.attention.sliding_window': 512, 'gemma3.attention.sliding_window_pattern': 2 },
+    'gemma3.rope.freq_base_swa': 10_000,
+  });
+  const { config, weights } = openModel(folder);
+  const spec = (name: string) => parameterSpecs(config).find(each => each.name === `model.layers.1.${name}.weight`)!;
+  const norms = {
+    ...{ input_layernorm: 'attn_norm', post_attention_layernorm: 'post_attention_norm' },
+    ...{ pre_feedforward_layernorm: 'ffn_norm', post_feedforward_layernorm: 'post_ffw_norm' },
+    ...{ 'self_attn.q_norm': 'attn_q_norm', 'self_attn.k_norm': 'attn_k_norm' },
+  };
+  for (const [own, theirs] of Object.entries(norms)) {
+    const stored = weights.read(spec(own)).map(value => 1 + value);
+    expect(tensors.get(`blk.1.${theirs}.weight`), own).toMatchObject({ type: 0, values: stored });
+  }
+  const query = weights.read(spec('self_attn.q_proj'));
+  expect(tensors.get('blk.1.attn_q.weight')).toMatchObject({ type: 30, values: query });
+  expect(tensors.size).toBe(parameterSpecs(config).length);
+  weights.close();
+  writeFileSync(path, JSON.stringify({ ...json, query_pre_attn_scalar: 16, sliding_window_pattern: 1 }));
+  await expect(exportGguf(folder, join(root, 'never'), { type: 'F32' })).rejects.toThrow(
+    /takes a Gemma 3 without a sliding window for one with soft caps; use --format hf/,
+  );
+});
+
 test('a Phi-3 has its matrices as they are, and says where its window ends', async () => {
   const layout = 'Phi-3, BF16, sharded, grouped-query, fused projections, a window';
   const folder = await folderOf(root, layout, GPT2_PATTERN);

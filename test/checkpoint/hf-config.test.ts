@@ -5,6 +5,8 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { hfConfig, readEndIds, readModelConfig } from '../../src/checkpoint/hf-config.js';
 import { type ModelConfig, UserError } from '../../src/index.js';
+import { validateModelConfig } from '../../src/model/config.js';
+import { traitsOf } from '../../src/model/families.js';
 import { smallModel } from '../support/model.js';
 
 const root = mkdtempSync(join(tmpdir(), 'babelgrad-config-'));
@@ -61,6 +63,23 @@ test.each<[string, ModelConfig, Record<string, unknown>]>([
     { architectures: ['Olmo2ForCausalLM'], model_type: 'olmo2', attention_bias: false },
   ],
   [
+    'a Gemma 3 of layers within a window and others',
+    {
+      ...{ ...base, ...traitsOf('gemma3'), numHiddenLayers: 3, queryPreAttnScalar: 24 },
+      ...{ slidingWindow: 512, slidingWindowPattern: 2, ropeLocalBaseFreq: 1000 },
+    },
+    {
+      ...{ architectures: ['Gemma3ForCausalLM'], model_type: 'gemma3_text', hidden_activation: 'gelu_pytorch_tanh' },
+      ...{ sliding_window: 512, sliding_window_pattern: 2, rope_local_base_freq: 1000, query_pre_attn_scalar: 24 },
+      layer_types: ['sliding_attention', 'full_attention', 'sliding_attention'],
+    },
+  ],
+  [
+    'or one without a window',
+    { ...base, ...traitsOf('gemma3') },
+    { sliding_window: null, sliding_window_pattern: 1, layer_types: ['full_attention', 'full_attention'] },
+  ],
+  [
     'fused projections are a Phi-3 without a window',
     { ...base, fusedProjections: true },
     {
@@ -72,7 +91,7 @@ test.each<[string, ModelConfig, Record<string, unknown>]>([
 ])('%s, and is read back as it was', (_, config, expected) => {
   const written = hfConfig(config, 'BF16');
   expect(written).toMatchObject(expected);
-  expect('sliding_window' in written).toBe(['mistral', 'phi3'].includes(written.model_type as string));
+  expect('sliding_window' in written).toBe(['mistral', 'phi3', 'gemma3_text'].includes(written.model_type as string));
   expect(readBack(written)).toEqual(config);
 });
 
@@ -113,6 +132,44 @@ test('what an OLMo 2 leaves out is as in transformers', () => {
       normPlacement: 'after',
     },
   });
+});
+
+test('what a Gemma 3 leaves out is as in transformers', () => {
+  const sizes = { vocab_size: 100, hidden_size: 320, intermediate_size: 80, num_hidden_layers: 7 };
+  const gemma = { model_type: 'gemma3_text', ...sizes, num_attention_heads: 8 };
+  const read = readBack(gemma);
+  expect(read).toMatchObject({
+    ...{ numKeyValueHeads: 4, headDim: 256, rmsNormEps: 1e-6, ropeTheta: 1_000_000, tieWordEmbeddings: true },
+    ...{ maxPositionEmbeddings: 131072, slidingWindow: 4096, slidingWindowPattern: 6, ropeLocalBaseFreq: 10000 },
+    ...traitsOf('gemma3'),
+  });
+  expect(read.queryPreAttnScalar).toBeUndefined();
+  expect(readBack({ ...gemma, head_dim: 128 })).toMatchObject({ headDim: 128, queryPreAttnScalar: 256 });
+});
+
+test('a Gemma 3 of transformers 5 has types of layers, and a rotation of each', () => {
+  const layer_types = ['sliding_attention', 'sliding_attention', 'full_attention', 'sliding_attention'];
+  const read = readBack({
+    ...{ model_type: 'gemma3_text', vocab_size: 100, hidden_size: 320, intermediate_size: 80 },
+    ...{ num_hidden_layers: 4, num_attention_heads: 8, layer_types, sliding_window: 1024 },
+    rope_parameters: {
+      full_attention: { rope_type: 'linear', factor: 8, rope_theta: 5000 },
+      sliding_attention: { rope_type: 'default', rope_theta: 300 },
+    },
+  });
+  expect(read).toMatchObject({
+    ...{ slidingWindow: 1024, slidingWindowPattern: 3, ropeLocalBaseFreq: 300, ropeTheta: 5000 },
+    ropeScaling: { type: 'linear', factor: 8 },
+  });
+});
+
+test('fields of layers within a window belong to a Gemma 3, and together', () => {
+  expect(() => validateModelConfig({ ...base, queryPreAttnScalar: 24 })).toThrow(
+    /queryPreAttnScalar is 24, which a model of type llama does not have/,
+  );
+  expect(() => validateModelConfig({ ...base, ...traitsOf('gemma3'), slidingWindow: 512 })).toThrow(
+    /are given together or not at all: here they are 512, missing, missing/,
+  );
 });
 
 test('what a Phi-3 leaves out is as in transformers', () => {

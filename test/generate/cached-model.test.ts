@@ -5,6 +5,7 @@
 import { describe, expect, test } from 'vitest';
 import { CachedModel, createModel, logits, type ModelConfig, type Precision } from '../../src/index.js';
 import { VariantTable } from '../../src/kernels/variants.js';
+import { traitsOf } from '../../src/model/families.js';
 import { gamma } from '../../src/numerics/bounds.js';
 import { Random } from '../../src/random.js';
 import { useDevice } from '../support/gpu.js';
@@ -64,6 +65,15 @@ const cases: Record<string, Sequences> = {
     prompts: [5, 1, 17, 16, 9],
     more: 12,
   },
+  'a Gemma 3': {
+    config: {
+      ...{ ...base, ...traitsOf('gemma3'), numKeyValueHeads: 2, headDim: 16, tieWordEmbeddings: true },
+      ...{ slidingWindow: 7, slidingWindowPattern: 2, ropeLocalBaseFreq: 100, queryPreAttnScalar: 20 },
+    },
+    prompts: [5, 1, 17, 16, 9],
+    more: 12,
+  },
+  'a window': { config: { ...base, numKeyValueHeads: 2, slidingWindow: 10 }, prompts: [5, 1, 17, 16, 9], more: 24 },
   'norms of Q and K': {
     config: { ...base, numKeyValueHeads: 2, headDim: 16, qkNorm: true },
     prompts: [5, 1, 17, 16, 9],

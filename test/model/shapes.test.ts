@@ -1,6 +1,7 @@
 /** Models of other shapes against the float64 reference: loss and every gradient. */
 import { describe, expect, test } from 'vitest';
 import { createModel, lossAndGradients, type ModelConfig } from '../../src/index.js';
+import { traitsOf } from '../../src/model/families.js';
 import { U } from '../../src/numerics/bounds.js';
 import { llama } from '../../src/numerics/llama.js';
 import { Random } from '../../src/random.js';
@@ -41,6 +42,14 @@ const models: Record<string, { config: ModelConfig; B: number; T: number }> = {
   'fused projections': { config: { ...odd, fusedProjections: true }, B: 2, T: 67 },
   'norms behind attention and MLP, and of the whole Q and K': {
     config: { ...odd, qkNorm: true, qkNormOver: 'projection', normPlacement: 'after' },
+    B: 2,
+    T: 67,
+  },
+  'a Gemma 3, one layer within a window': {
+    config: {
+      ...{ ...odd, ...traitsOf('gemma3') },
+      ...{ slidingWindow: 20, slidingWindowPattern: 2, ropeLocalBaseFreq: 1000, queryPreAttnScalar: 20 },
+    },
     B: 2,
     T: 67,
   },

@@ -1,6 +1,7 @@
 /** The float64 reference itself: against PyTorch's float64, and its gradients against central differences. */
 import { describe, expect, test } from 'vitest';
 import { parameterSpecs } from '../../src/model/config.js';
+import { traitsOf } from '../../src/model/families.js';
 import { gradientDeviation } from '../../src/numerics/gradcheck.js';
 import { llama, trainLlama, type Weights } from '../../src/numerics/llama.js';
 import { globalNorm } from '../../src/numerics/reference.js';
@@ -71,6 +72,13 @@ describe('against central differences', () => {
     [
       'one with norms behind attention and MLP, and of the whole Q and K',
       { ...base, qkNorm: true, qkNormOver: 'projection', normPlacement: 'after' } as const,
+    ],
+    [
+      'a Gemma 3',
+      {
+        ...{ ...base, ...traitsOf('gemma3'), queryPreAttnScalar: 4 },
+        ...{ slidingWindow: 2, slidingWindowPattern: 2, ropeLocalBaseFreq: 10 },
+      },
     ],
     ['one with norms of Q and K', { ...base, qkNorm: true }],
   ])('every parameter of %s', (_, shape) => {

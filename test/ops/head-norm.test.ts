@@ -21,6 +21,7 @@ interface Sizes {
   readonly KV: number;
   readonly D: number;
   readonly over?: QkNormOver;
+  readonly unitOffset?: boolean;
 }
 
 /** What is left of `name` after one case and then another, each of which leaves the other's heads as they were. */
@@ -35,7 +36,7 @@ function inTurn(name: string, start: Vector, cases: readonly (readonly [one: Cas
 }
 
 async function check(device = context.device, sizes: Sizes, type: StoredType = 'f32') {
-  const { rows, H, KV, D, over = 'head' } = sizes;
+  const { rows, H, KV, D, over = 'head', unitOffset } = sizes;
   const width = (H + 2 * KV) * D;
   const [queries, keys] = (['queries', 'keys'] as const).map(kind => ({
     forward: headNormForwardCase({ ...sizes, kind, type }),
@@ -48,7 +49,7 @@ async function check(device = context.device, sizes: Sizes, type: StoredType = '
     query: parameter(device, 'q', [queries.weight.length], queries.weight),
     key: parameter(device, 'k', [keys.weight.length], keys.weight),
   };
-  const y = headNorm(graph, x, weights, { H, KV, D }, EPS, over);
+  const y = headNorm(graph, x, weights, { H, KV, D }, { eps: EPS, unitOffset }, over);
   backwardFrom(graph, y, caseInput(device, queries.backward, 'dx', [rows, width]));
   const { query, key } = weights;
   const results = await run(device, graph, [y, x.gradient!, query.gradient!, key.gradient!, x]);
@@ -85,6 +86,7 @@ test.each([
   { rows: 7, H: 4, KV: 2, D: 10 },
   { rows: 65, H: 3, KV: 1, D: 64 },
   { rows: 9, H: 5, KV: 3, D: 26, over: 'projection' },
+  { rows: 9, H: 4, KV: 2, D: 26, unitOffset: true },
 ] as const)('R $rows, $H heads to $KV of $D, in f32 and f16', async sizes => {
   await check(context.device, sizes);
   if (context.device.adapter.features.includes('shader-f16')) await check(context.device, sizes, 'f16');
@@ -102,7 +104,7 @@ test('without gradients of the weights nothing is summed', () => {
   const graph = new Graph();
   const X = parameter(device, 'qkv', [8, 30], uniform('qkv', 240));
   const weight = input(device, 'weight', [10], uniform('weight', 10));
-  const y = headNorm(graph, X, { query: weight, key: weight }, { H: 1, KV: 1, D: 10 }, EPS);
+  const y = headNorm(graph, X, { query: weight, key: weight }, { H: 1, KV: 1, D: 10 }, { eps: EPS });
   backwardFrom(graph, y, y);
   const node = graph.nodes.find(({ op }) => op === 'head_norm_backward')!;
   expect([node.results.length, node.updates]).toEqual([1, []]);

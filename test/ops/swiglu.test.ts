@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { Graph } from '../../src/autograd/graph.js';
 import { matmulSwigluCase } from '../../src/cases/matmul.js';
 import type { MatmulVariant } from '../../src/kernels/matmul-variant.js';
-import { swigluForward } from '../../src/kernels/swiglu.js';
+import { ACTIVATIONS, swigluForward } from '../../src/kernels/swiglu.js';
 import { VariantTable } from '../../src/kernels/variants.js';
 import * as bounds from '../../src/numerics/bounds.js';
 import * as reference from '../../src/numerics/reference.js';
@@ -14,7 +14,7 @@ import { backwardFrom, expectWithin, input, run, uniform, useDevice } from '../s
 
 const context = useDevice();
 
-test('is finite where exp(-gate) would overflow', async () => {
+test.each(ACTIVATIONS)('%s is finite where exp would overflow', async activation => {
   const { device } = context;
   const graph = new Graph();
   const x = input(device, 'x', [1, 6], [-1000, -89, 1000, 1, 1, 1]);
@@ -22,7 +22,8 @@ test('is finite where exp(-gate) would overflow', async () => {
     op: 'swiglu',
     inputs: [x],
     outputs: [{ shape: [1, 3] }],
-    launch: (kernels, bind, [y]) => swigluForward(kernels, { rows: 1, columns: 3 }, { x: bind(x), y: bind(y!) }),
+    launch: (kernels, bind, [y]) =>
+      swigluForward(kernels, { rows: 1, columns: 3, activation }, { x: bind(x), y: bind(y!) }),
   });
   const [actual] = await run(device, graph, made);
   expect(actual![2]).toBe(1000);
@@ -44,22 +45,23 @@ describe.each(Object.entries(tiles))('with its product: %s', (name, matmul) => {
     [1, 1, 1],
     [20, 70, 32],
   ])('the kernel alone, R %i F %i K %i', async (M, F, K) => {
-    const one = matmulSwigluCase({ M, F, K, type: 'f32' });
+    const one = matmulSwigluCase({ M, F, K, type: 'f32', activation: M > 1 ? 'gelu_pytorch_tanh' : 'silu' });
     const faults = await faultsOf(context.device, { ...one, variants: [{ name, table: tableOf() }] });
     expect([...faults.values()]).toEqual([]);
   });
 
   test.each([
-    [7, 17, 5],
-    [65, 33, 19],
-  ])('R %i F %i K %i', async (R, F, K) => {
+    [7, 17, 5, 'silu'],
+    [65, 33, 19, 'silu'],
+    [65, 33, 19, 'gelu_pytorch_tanh'],
+  ] as const)('R %i F %i K %i, %s', async (R, F, K, activation) => {
     const { device } = context;
-    const forward = matmulSwigluCase({ M: R, F, K, type: 'f32' });
+    const forward = matmulSwigluCase({ M: R, F, K, type: 'f32', activation });
     const dy = uniform('dy', R * F);
     const graph = new Graph();
     const X = caseParameter(device, forward, 'x', [R, K]);
     const W = caseParameter(device, forward, 'weight', [2 * F, K]);
-    const y = swigluLinear(graph, X, W);
+    const y = swigluLinear(graph, X, W, activation);
     backwardFrom(graph, y, input(device, 'dy', [R, F], dy));
     const [actual, dx, dw] = await run(device, graph, [y, X.gradient!, W.gradient!], tableOf());
     expectOutputs(forward, { y: actual! });
@@ -67,7 +69,7 @@ describe.each(Object.entries(tiles))('with its product: %s', (name, matmul) => {
     const [x, w] = [forward.inputs.x!.values, forward.inputs.weight!.values];
     const gateUp = reference.matmul(x, w, { M: R, N: 2 * F, K, transposeA: false, transposeB: true });
     const [gate, up] = apart(gateUp, R, [F, F]) as [reference.Vector, reference.Vector];
-    const gradient = reference.swigluBackward(gate, up, dy);
+    const gradient = (activation === 'silu' ? reference.swigluBackward : reference.gegluBackward)(gate, up, dy);
     const dgateUp = sideBySide([gradient.dgate, gradient.dup], R);
     const expectClose = (values: Float32Array, what: string, product: (magnitudes: boolean) => reference.Vector) => {
       // gate and up are off by γ_K of terms below 1 each, which moves dgate and dup, and they their sums, as much

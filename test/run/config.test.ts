@@ -26,6 +26,11 @@ test('biases and norms of Q and K, which no architecture has both of, are refuse
   const model = (fields: Record<string, unknown>) => newModel(parseFields({ preset: 'tiny', ...fields }, 'x'), 300);
   expect(model({ qkvBias: true })).toMatchObject({ qkvBias: true });
   expect(model({ qkNorm: true })).toMatchObject({ qkNorm: true });
+  const gemma = { qkNorm: true, normPlacement: 'both', normUnitOffset: true, hiddenAct: 'gelu_pytorch_tanh' };
+  expect(model({ ...gemma, scaledEmbeddings: true })).toMatchObject(gemma);
+  expect(() => model(gemma)).toThrow(
+    /qkNorm, normPlacement both, hiddenAct gelu_pytorch_tanh, normUnitOffset together/,
+  );
   expect(() => model({ qkvBias: true, qkNorm: true })).toThrow(
     /qkvBias, qkNorm together make no family of models that is known; .*qkNorm \(Qwen3\)/,
   );

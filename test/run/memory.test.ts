@@ -8,6 +8,7 @@ import { tokenizeFiles } from '../../src/data/tokenize.js';
 import { trainTokenizer } from '../../src/data/tokenizer-train.js';
 import { openDevice } from '../../src/gpu/open-device.js';
 import { type ModelConfig, parameterGroups } from '../../src/model/config.js';
+import { traitsOf } from '../../src/model/families.js';
 import { chunkRows } from '../../src/ops/head-loss.js';
 import { parseConfig } from '../../src/run/config.js';
 import { dryRun } from '../../src/run/dry-run.js';
@@ -62,6 +63,7 @@ describe('a dry run', () => {
     ['with an average of weights', { ...model, emaDecay: 0.99 }],
     ['biases of Q, K, V', { ...model, qkvBias: true }],
     ['norms behind attention and MLP', { ...model, qkNorm: true, qkNormOver: 'projection', normPlacement: 'after' }],
+    ['a Gemma 3', { ...model, ...traitsOf('gemma3') }],
     ['norms of Q and K, checkpointing', { ...model, qkNorm: true, checkpointing: 'layer' }],
     ['untied, a vocabulary in chunks', { ...model, hiddenSize: 16, vocabSize: 30_000, tieWordEmbeddings: false }],
     [

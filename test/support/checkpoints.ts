@@ -48,6 +48,7 @@ export function tensorsOf(config: Json, dtype: string): Map<string, RawTensor> {
   for (let layer = 0; layer < number('num_hidden_layers'); layer++) {
     const prefix = `model.layers.${layer}.`;
     const isOlmo = config.model_type === 'olmo2';
+    const isGemma = config.model_type === 'gemma3_text';
     shapes.push(
       [`${prefix}${isOlmo ? 'post_feedforward' : 'input'}_layernorm.weight`, [C]],
       [`${prefix}mlp.down_proj.weight`, [C, F]],
@@ -68,7 +69,10 @@ export function tensorsOf(config: Json, dtype: string): Map<string, RawTensor> {
         [`${prefix}self_attn.v_proj.weight`, [KV * D, C]],
       );
     }
-    if (config.model_type === 'qwen3') {
+    if (isGemma) {
+      for (const place of ['pre', 'post']) shapes.push([`${prefix}${place}_feedforward_layernorm.weight`, [C]]);
+    }
+    if (config.model_type === 'qwen3' || isGemma) {
       shapes.push([`${prefix}self_attn.k_norm.weight`, [D]], [`${prefix}self_attn.q_norm.weight`, [D]]);
     }
     if (isOlmo)
@@ -82,12 +86,14 @@ export function tensorsOf(config: Json, dtype: string): Map<string, RawTensor> {
     }
   }
   shapes.push(['model.norm.weight', [C]]);
-  if (!config.tie_word_embeddings) shapes.unshift(['lm_head.weight', [V, C]]);
+  const isTied = config.tie_word_embeddings ?? config.model_type === 'gemma3_text';
+  if (!isTied) shapes.unshift(['lm_head.weight', [V, C]]);
+  const ones = config.model_type === 'gemma3_text' ? 0 : 1; // there it is added to what is stored
   return new Map(
     shapes.map(([name, shape]) => {
       const random = new Random(1, name);
       const values = Float32Array.from({ length: sizeOf(shape) }, () =>
-        name.endsWith('norm.weight') ? 1 + 0.2 * random.normal() : 0.15 * random.normal(),
+        name.endsWith('norm.weight') ? ones + 0.2 * random.normal() : 0.15 * random.normal(),
       );
       if (dtype === 'BF16') {
         const words = new Uint32Array(values.buffer);
@@ -303,6 +309,37 @@ export const LAYOUTS: Readonly<Record<string, Layout>> = {
       tie_word_embeddings: false,
       torch_dtype: 'float32',
       use_cache: false,
+    },
+  },
+  'Gemma 3, BF16, tied, grouped-query, a layer within a window': {
+    dtype: 'BF16',
+    config: {
+      architectures: ['Gemma3ForCausalLM'],
+      model_type: 'gemma3_text',
+      ...{ ...small, hidden_act: undefined },
+      attention_bias: false,
+      attention_dropout: 0.0,
+      attn_logit_softcapping: null,
+      bos_token_id: 2,
+      cache_implementation: 'hybrid',
+      eos_token_id: [1, 60],
+      final_logit_softcapping: null,
+      head_dim: 16,
+      hidden_activation: 'gelu_pytorch_tanh',
+      initializer_range: 0.02,
+      max_position_embeddings: 1024,
+      num_attention_heads: 4,
+      num_key_value_heads: 2,
+      pad_token_id: 0,
+      query_pre_attn_scalar: 24,
+      rms_norm_eps: 1e-6,
+      rope_local_base_freq: 10000,
+      rope_scaling: null,
+      rope_theta: 1000000,
+      sliding_window: 512,
+      sliding_window_pattern: 2,
+      torch_dtype: 'bfloat16',
+      use_cache: true,
     },
   },
   'Phi-3, BF16, sharded, grouped-query, fused projections, a window': {

@@ -1,12 +1,13 @@
-"""Logits of a Hugging Face LLaMA, Mistral, Qwen2, Qwen3, Phi-3 or OLMo 2 folder in float64, with plain PyTorch: a reader
-apart from the project's own.
+"""Logits of a Hugging Face LLaMA, Mistral, Qwen2, Qwen3, Phi-3, OLMo 2 or Gemma 3 folder in float64, with plain PyTorch:
+a reader apart from the project's own.
 
     echo '[[1, 2, 3]]' | python3 llama_torch.py FOLDER... > logits.f64      # [B, T, vocab_size] each, little-endian
 
 It needs torch and numpy, neither transformers nor safetensors. Architecture and rope scaling are written after
 transformers' modeling_llama.py, modeling_rope_utils.py, modeling_qwen2.py (biases of Q, K and V) and
 modeling_qwen3.py (norms over the heads of Q and K), modeling_phi3.py (Q, K and V as one matrix, gate and up as one)
-and modular_olmo2.py (norms behind attention and MLP, and over all of Q and of K).
+modular_olmo2.py (norms behind attention and MLP, and over all of Q and of K) and modeling_gemma3.py (norms before and
+behind both by 1 + weight, GELU, scaled embeddings, layers within a window).
 """
 import json
 import math
@@ -70,27 +71,43 @@ def forward(config, weights, ids):
     kv_heads = config.get("num_key_value_heads") or heads
     size = config.get("head_dim") or config["hidden_size"] // heads
     B, T = ids.shape
-    angles = torch.outer(torch.arange(T, dtype=torch.float64), inverse_frequencies(config, size))
-    cos, sin = torch.cat([angles, angles], -1).cos(), torch.cat([angles, angles], -1).sin()
-    masked = torch.ones(T, T, dtype=torch.bool).triu(1)
+    is_gemma = config["model_type"] == "gemma3_text"
+    positions = torch.arange(T, dtype=torch.float64)
+    causal = torch.ones(T, T, dtype=torch.bool).triu(1)
+
+    def rotation(inverse):
+        angles = torch.outer(positions, inverse)
+        return torch.cat([angles, angles], -1).cos(), torch.cat([angles, angles], -1).sin()
+
+    everywhere = rotation(inverse_frequencies(config, size)), causal
+    if is_gemma:
+        inverse = config["rope_local_base_freq"] ** (-torch.arange(0, size, 2, dtype=torch.float64) / size)
+        beyond = torch.ones(T, T, dtype=torch.bool).tril(-(config["sliding_window"] or T))
+        locally = rotation(inverse), causal | beyond
 
     def norm(x, name):
-        return weights[name] * x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + config.get("rms_norm_eps", 1e-6))
+        weight = weights[name] + 1.0 if is_gemma else weights[name]
+        return weight * x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + config.get("rms_norm_eps", 1e-6))
 
     def split(x, count):
         return x.view(B, T, count, size).transpose(1, 2)
 
     def norm_heads(x, name):
-        return norm(x, name) if config["model_type"] == "qwen3" else x
+        return norm(x, name) if config["model_type"] == "qwen3" or is_gemma else x
 
-    def rotate(x):
+    def rotate(x, cos, sin):
         first, second = x[..., : size // 2], x[..., size // 2 :]
         return x * cos + torch.cat([-second, first], -1) * sin
 
     fused, is_olmo = config["model_type"] == "phi3", config["model_type"] == "olmo2"
+    scale = (config["query_pre_attn_scalar"] if is_gemma else size) ** -0.5
     x = weights["model.embed_tokens.weight"][ids]
+    if is_gemma:
+        x = x * config["hidden_size"] ** 0.5
     for layer in range(config["num_hidden_layers"]):
         prefix = f"model.layers.{layer}."
+        is_local = is_gemma and (layer + 1) % config["sliding_window_pattern"] != 0
+        (cos, sin), masked = locally if is_local else everywhere
 
         def linear(x, name):
             return x @ weights[f"{prefix}{name}.weight"].T
@@ -99,7 +116,7 @@ def forward(config, weights, ids):
             return x if is_olmo else norm(x, prefix + name)
 
         def after(x, name):
-            return norm(x, prefix + name) if is_olmo else x
+            return norm(x, prefix + name) if is_olmo or is_gemma else x
 
         def project(x, name):
             y = linear(x, name)
@@ -112,21 +129,22 @@ def forward(config, weights, ids):
             q, k, v = (project(normed, f"self_attn.{part}_proj") for part in "qkv")
         if is_olmo:
             q, k = norm(q, prefix + "self_attn.q_norm.weight"), norm(k, prefix + "self_attn.k_norm.weight")
-        q = rotate(norm_heads(split(q, heads), prefix + "self_attn.q_norm.weight"))
-        k = rotate(norm_heads(split(k, kv_heads), prefix + "self_attn.k_norm.weight"))
+        q = rotate(norm_heads(split(q, heads), prefix + "self_attn.q_norm.weight"), cos, sin)
+        k = rotate(norm_heads(split(k, kv_heads), prefix + "self_attn.k_norm.weight"), cos, sin)
         k = k.repeat_interleave(heads // kv_heads, 1)
         v = split(v, kv_heads).repeat_interleave(heads // kv_heads, 1)
-        scores = (q @ k.transpose(2, 3) / math.sqrt(size)).masked_fill(masked, -math.inf)
+        scores = (q @ k.transpose(2, 3) * scale).masked_fill(masked, -math.inf)
         mixed = (scores.softmax(-1) @ v).transpose(1, 2).reshape(B, T, heads * size)
         x = x + after(linear(mixed, "self_attn.o_proj"), "post_attention_layernorm.weight")
-        normed = before(x, "post_attention_layernorm.weight")
+        normed = before(x, f"{'pre_feedforward' if is_gemma else 'post_attention'}_layernorm.weight")
         if fused:
             gate, up = linear(normed, "mlp.gate_up_proj").chunk(2, -1)
         else:
             gate, up = linear(normed, "mlp.gate_proj"), linear(normed, "mlp.up_proj")
-        mixed = linear(gate * torch.sigmoid(gate) * up, "mlp.down_proj")
+        gate = torch.nn.functional.gelu(gate, approximate="tanh") if is_gemma else gate * torch.sigmoid(gate)
+        mixed = linear(gate * up, "mlp.down_proj")
         x = x + after(mixed, "post_feedforward_layernorm.weight")
-    head = "model.embed_tokens.weight" if config.get("tie_word_embeddings", False) else "lm_head.weight"
+    head = "model.embed_tokens.weight" if config.get("tie_word_embeddings", is_gemma) else "lm_head.weight"
     return norm(x, "model.norm.weight") @ weights[head].T
 
 

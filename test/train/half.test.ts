@@ -1,6 +1,7 @@
 /** Mixed precision: f16 matrices and activations against f32, loss scaling, and what it recovers from. */
 import { describe, expect, test } from 'vitest';
 import { createModel, lossAndGradients, type Model, Trainer } from '../../src/index.js';
+import { traitsOf } from '../../src/model/families.js';
 import { useDevice } from '../support/gpu.js';
 import { smallModel } from '../support/model.js';
 import { nearlyCounting } from '../support/sequences.js';
@@ -51,6 +52,7 @@ describe('f16', () => {
     ['LLaMA', config],
     ['biases of Q, K, V', { ...config, qkvBias: true }],
     ['norms of Q and K', { ...config, qkNorm: true }],
+    ['a Gemma 3', { ...config, ...traitsOf('gemma3') }],
     [
       'norms behind attention and MLP, and of the whole Q and K',
       { ...config, qkNorm: true, qkNormOver: 'projection', normPlacement: 'after' } as const,

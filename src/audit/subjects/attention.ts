@@ -10,6 +10,7 @@ import {
   longAttentionSizes,
   longCacheSizes,
   modelDocumentSizes,
+  windowSizes,
 } from '../../cases/sizes.js';
 import type { AdapterDescription } from '../../gpu/adapters.js';
 import { keysAtATime } from '../../kernels/attention-cached.js';
@@ -25,6 +26,9 @@ import { VariantTable } from '../../kernels/variants.js';
 import type { InputClass, StoredType } from '../../numerics/inputs.js';
 import { onlyVariant, rowVariants, type Scope, storedTypes } from '../problem.js';
 import { attentionVariants, matrixAttentions } from '../variants.js';
+
+/** What scores are multiplied by where it is not 1/√D. */
+const SCALE = 0.25;
 
 const ADVERSARIAL: readonly InputClass[] = ['near ties', 'cancelling', 'signed zeros', 'denormal', 'wide', 'largest'];
 
@@ -53,6 +57,7 @@ export function* attentionProblems(scope: Scope): Generator<Problem> {
     for (const sizes of usual) yield* onRegisters(scope, { ...sizes, type });
     const small = { ...SMALL, D: scope.quick ? QUICK_HEAD : SMALL_HEAD[type], type };
     for (const inputClass of ADVERSARIAL) yield* onRegisters(scope, { ...small, inputClass });
+    yield* onRegisters(scope, { ...small, scale: SCALE });
     const quickLong = type === 'f32' ? QUICK_LONG : QUICK_LONG_HALVES;
     for (const sizes of scope.quick ? quickLong : longAttentionSizes) yield* onRegisters(scope, { ...sizes, type });
   }
@@ -82,6 +87,22 @@ export function* documentProblems(scope: Scope): Generator<Problem> {
     yield* onRegisters(scope, { ...sizes, type: 'f32' }, () => true);
     if (matrices.size > 0) yield* asShippedOnMatrices(scope, sizes);
   }
+}
+
+/** Attention within a window. */
+export function* windowProblems(scope: Scope): Generator<Problem> {
+  const quick = [1, 4, 5].map(i => ({ ...windowSizes[i]!, D: QUICK_HEAD }));
+  const posed = scope.quick ? quick : windowSizes;
+  for (const type of storedTypes(scope)) {
+    for (const sizes of posed.filter(({ D }) => type === 'f32' || D <= 16))
+      yield* onRegisters(scope, { ...sizes, type });
+    if (scope.quick) continue;
+    const small = { ...windowSizes[1]!, D: SMALL_HEAD[type], type };
+    for (const inputClass of ADVERSARIAL) yield* onRegisters(scope, { ...small, inputClass });
+  }
+  const D = scope.quick ? QUICK_HEAD : SMALL_HEAD.f16;
+  const wide = posed.map(sizes => ({ ...sizes, D }));
+  yield* casesOnMatrices(scope, matrixAttentions(scope.adapter), wide);
 }
 
 /** Attention as a GPU with the adapter's matrices runs it: each kernel in a variant of its own. */
@@ -123,6 +144,7 @@ function* onMatrices(scope: Scope, attentions: ReadonlyMap<string, MatrixAttenti
   const D = quick ? QUICK_HEAD : SMALL_HEAD.f16;
   yield* casesOnMatrices(scope, attentions, [
     { ...SMALL, D },
+    { ...SMALL, D, scale: SCALE },
     ...(quick ? [] : [...ADVERSARIAL.map(inputClass => ({ ...SMALL, D, inputClass })), { ...SMALL, D: 10 }]),
     ...(quick ? QUICK_LONG : longAttentionSizes).map(sizes => ({ ...sizes, D })),
   ]);
@@ -182,6 +204,8 @@ export function* cacheProblems(scope: Scope): Generator<Problem> {
       yield written({ ...sizes, type }, 250);
     }
     for (const inputClass of ADVERSARIAL) yield attending({ ...cacheSizes[2]!, type, inputClass });
+    yield attending({ ...cacheSizes[2]!, type, scale: SCALE });
+    for (const window of [1, 5, 100]) yield attending({ ...longCacheSizes[0]!, type, window });
     for (const inputClass of ADVERSARIAL.slice(3)) yield written({ ...cacheSizes[2]!, type, inputClass }, 2);
   }
 }

@@ -1,6 +1,6 @@
 /** Every kernel, and where its problems come from. */
 import { byElementsAndVectors, inVariants, rowVariants, type Subject, tunedElements, tunedRows } from '../problem.js';
-import { attentionProblems, branchProblems, cacheProblems, documentProblems } from './attention.js';
+import { attentionProblems, branchProblems, cacheProblems, documentProblems, windowProblems } from './attention.js';
 import { matmulProblems, matmulSwigluProblems } from './matmul.js';
 import { fewRowsProblems, fewRowsSwigluProblems } from './matmul-rows.js';
 import * as rows from './rows.js';
@@ -32,6 +32,7 @@ export const FAMILIES: readonly Family[] = [
     ['attention_forward', 'attention_backward_query', 'attention_backward_key_value'],
     documentProblems,
   ),
+  family('windows', ['attention_forward', 'attention_backward_query', 'attention_backward_key_value'], windowProblems),
   family('branches', ['attention_forward'], branchProblems),
   family('cache', ['cache_write', 'attention_cached'], cacheProblems),
   family('rmsnorm', passes('rmsnorm'), inVariants(tunedRows, rows.rmsnormCases)),

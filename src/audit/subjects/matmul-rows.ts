@@ -59,6 +59,7 @@ export function* fewRowsSwigluProblems(scope: Scope): Generator<Problem> {
       for (const inputClass of ADVERSARIAL) {
         yield { ...matmulSwigluCase({ M, F, K, type, weightType, inputClass }), variants };
       }
+      yield { ...matmulSwigluCase({ M, F, K, type, weightType, activation: 'gelu_pytorch_tanh' }), variants };
     }
   }
 }

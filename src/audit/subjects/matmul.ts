@@ -4,6 +4,7 @@ import { type MatmulTypes, matmulCase, matmulSwigluCase } from '../../cases/matm
 import { matmulSizes, type ProductSizes, sumLengths } from '../../cases/sizes.js';
 import { hasBothSides } from '../../kernels/matmul.js';
 import type { MatmulForm } from '../../kernels/matmul-variant.js';
+import type { Activation } from '../../kernels/swiglu.js';
 import { VariantTable } from '../../kernels/variants.js';
 import type { Format, InputClass, StoredType } from '../../numerics/inputs.js';
 import { hasHalves, type Scope, storedTypes } from '../problem.js';
@@ -143,16 +144,18 @@ export function* matmulSwigluProblems(scope: Scope): Generator<Problem> {
     type: StoredType,
     weightType: Format,
     inputClass?: InputClass,
+    activation?: Activation,
   ): Problem => {
     const all = [...matmulVariants(adapter, { form: 'NT', types: { a: type, b: weightType, c: type } })];
     const variants = all.flatMap(([name, matmul]) =>
       hasBothSides(matmul) ? [{ name, table: new VariantTable(adapter, {}, { matmul }) }] : [],
     );
-    return { ...matmulSwigluCase({ M, F, K, type, weightType, inputClass }), variants };
+    return { ...matmulSwigluCase({ M, F, K, type, weightType, activation, inputClass }), variants };
   };
   for (const type of storedTypes(scope)) {
     for (const own of sizes) yield pose(own, type, type);
     for (const inputClass of ADVERSARIAL) yield pose(ODD_SIZES, type, type, inputClass);
+    yield pose(ODD_SIZES, type, type, 'uniform', 'gelu_pytorch_tanh');
   }
   if (quick) return; // the same lines as of products alone load weights of bf16
   for (const own of sizes) yield pose(own, 'f32', 'bf16');

@@ -31,6 +31,7 @@ export function* rmsnormCases(scope: Scope): Generator<Posed> {
   for (const type of storedTypes(scope)) {
     for (const sizes of scope.quick ? someRowSizes(0, type) : rowSizes) yield* rmsnorm({ ...sizes, type });
     for (const inputClass of ADVERSARIAL) yield* rmsnorm({ rows: 65, columns: 127, type, inputClass });
+    for (const columns of [127, 128]) yield* rmsnorm({ rows: 19, columns, type, unitOffset: true });
     if (type !== 'f32') continue;
     for (const terms of lengthsOf(scope)) yield { ...rmsnormForwardCase({ rows: 3, columns: terms, type }), terms };
   }
@@ -57,6 +58,7 @@ export function* headNormCases(scope: Scope): Generator<Case> {
     for (const kind of ['queries', 'keys'] as const) {
       yield* both({ rows: 19, H: 5, KV: 3, D: 34, over: 'projection', kind, type });
     }
+    yield* both({ rows: 19, H: 4, KV: 2, D: 34, unitOffset: true, kind: 'keys', type });
     if (!scope.quick) yield* both({ rows: 9, H: 16, KV: 4, D: 128, over: 'projection', kind: 'queries', type });
     for (const inputClass of ADVERSARIAL) yield* both({ ...headNormSizes[1]!, kind: 'keys', type, inputClass });
   }
@@ -82,6 +84,11 @@ export function* swigluCases(scope: Scope): Generator<Case> {
     const usual = (scope.quick ? someRowSizes(1, type) : rowSizes).map(sizes => ({ ...sizes, type }));
     const adversarial = NOT_SUMMED.map(inputClass => ({ rows: 7, columns: 129, type, inputClass }));
     for (const given of [...usual, ...adversarial]) yield* [swigluForwardCase(given), swigluBackwardCase(given)];
+    const activation = 'gelu_pytorch_tanh';
+    const withGelu = [{ rows: 64, columns: 64, type }, { rows: 3, columns: 1030, type }, ...adversarial];
+    for (const given of withGelu) {
+      yield* [swigluForwardCase({ ...given, activation }), swigluBackwardCase({ ...given, activation })];
+    }
   }
 }
 

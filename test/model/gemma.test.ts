@@ -1,0 +1,63 @@
+/** A Gemma 3 against its equations as transformers has them, in float64. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, expect, test } from 'vitest';
+import { openModel } from '../../src/checkpoint/model-folder.js';
+import { createModel, loadModel, logits } from '../../src/index.js';
+import { parameterSpecs } from '../../src/model/config.js';
+import { traitsOf } from '../../src/model/families.js';
+import { U } from '../../src/numerics/bounds.js';
+import { llama } from '../../src/numerics/llama.js';
+import { LAYOUTS, writeCheckpoint } from '../support/checkpoints.js';
+import { type GemmaFields, gemmaLogits, weightsOf } from '../support/gemma.js';
+import { useDevice } from '../support/gpu.js';
+import { smallModel } from '../support/model.js';
+
+const context = useDevice();
+const root = mkdtempSync(join(tmpdir(), 'babelgrad-gemma-'));
+afterAll(() => rmSync(root, { recursive: true }));
+
+const LAYOUT = LAYOUTS['Gemma 3, BF16, tied, grouped-query, a layer within a window']!;
+const largest = (values: ArrayLike<number>) =>
+  Array.from(values).reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+const distance = (a: ArrayLike<number>, b: ArrayLike<number>) => largest(Array.from(a, (value, i) => value - b[i]!));
+
+test.each([
+  ['as it is', {}],
+  ['of a window that is narrower than the text', { sliding_window: 7 }],
+  ['with scaled rotation of the layers that see all', { rope_scaling: { rope_type: 'linear', factor: 4 } }],
+  ['of layers that all see all', { sliding_window_pattern: 1, layer_types: undefined }],
+])('logits are those of the equations: %s', async (_, changes) => {
+  const T = 40;
+  const config = { ...LAYOUT.config, ...changes };
+  const folder = join(root, 'model');
+  writeCheckpoint(folder, { config, dtype: 'F32' });
+  const ids = Array.from({ length: T }, (_, i) => (i * i + 7 * i) % 67);
+  const exact = Float64Array.from(gemmaLogits(config as unknown as GemmaFields, weightsOf(config), ids).flat());
+
+  const { config: shape, weights } = openModel(folder);
+  const values = new Map(parameterSpecs(shape).map(spec => [spec.name, Float64Array.from(weights.read(spec))]));
+  weights.close();
+  const own = llama(shape, values, ids, ids, T).logits;
+  expect(distance(own, exact), 'both in float64').toBeLessThan(100 * 2 ** -53 * largest(exact));
+
+  const model = await loadModel(context.device, folder);
+  expect(distance(await logits(model, Uint32Array.from(ids), { B: 1, T }), exact)).toBeLessThan(
+    100 * U * largest(exact),
+  );
+  model.destroy();
+});
+
+test('a new one has norms that are norms alone: their weights are 0', async () => {
+  const sizes = { vocabSize: 67, hiddenSize: 48, intermediateSize: 80, numAttentionHeads: 4 };
+  const model = await createModel(context.device, smallModel({ ...sizes, ...traitsOf('gemma3') }), { seed: 1 });
+  for (const { name, shape } of model.specs) {
+    const values = await model.read(name);
+    expect(
+      values.every(value => value === 0),
+      name,
+    ).toBe(shape.length === 1);
+  }
+  model.destroy();
+});

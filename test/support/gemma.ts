@@ -1,0 +1,119 @@
+/**
+ * Logits of a Gemma 3 in float64, written down after transformers' modeling_gemma3.py, one function a module of it, on
+ * plain arrays of vectors: nothing is shared with the project's own float64 model.
+ */
+import { type Json, tensorsOf } from './checkpoints.js';
+
+type Row = number[];
+type Weights = (name: string) => { readonly shape: readonly number[]; readonly values: ArrayLike<number> };
+
+/** The fields of config.json that it reads; the sizes are those of the weights. */
+export interface GemmaFields extends Json {
+  readonly num_hidden_layers: number;
+  readonly num_attention_heads: number;
+  readonly num_key_value_heads: number;
+  readonly head_dim: number;
+  readonly rms_norm_eps: number;
+  readonly rope_theta: number;
+  readonly rope_scaling: { readonly factor: number } | null;
+  readonly rope_local_base_freq: number;
+  readonly query_pre_attn_scalar: number;
+  readonly sliding_window: number;
+  readonly sliding_window_pattern: number;
+}
+
+/** Gemma3RMSNorm: output * (1.0 + self.weight). */
+function rmsNorm(weights: Weights, name: string, x: Row, eps: number): Row {
+  const { values } = weights(name);
+  const mean = x.reduce((sum, value) => sum + value ** 2, 0) / x.length;
+  return x.map((value, i) => (value / Math.sqrt(mean + eps)) * (1 + values[i]!));
+}
+
+/** nn.Linear without a bias. */
+function linear(weights: Weights, name: string, x: Row): Row {
+  const { shape, values } = weights(name);
+  const [rows, columns] = shape as [number, number];
+  return Array.from({ length: rows }, (_, r) => x.reduce((sum, value, c) => sum + value * values[r * columns + c]!, 0));
+}
+
+/** ACT2FN["gelu_pytorch_tanh"]. */
+const gelu = (x: number) => 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3)));
+
+/** apply_rotary_pos_emb: x * cos + rotate_half(x) * sin, where cos and sin are of emb = cat(freqs, freqs). */
+function rotate(x: Row, position: number, base: number, factor: number): Row {
+  const half = x.length / 2;
+  return x.map((value, d) => {
+    const angle = (position * base ** (-(2 * (d % half)) / x.length)) / factor;
+    const turned = d < half ? -x[d + half]! : x[d - half]!;
+    return value * Math.cos(angle) + turned * Math.sin(angle);
+  });
+}
+
+/** Gemma3Attention with eager_attention_forward; rows are those of a sequence. */
+function attend(weights: Weights, c: GemmaFields, layer: number, rows: readonly Row[]): Row[] {
+  const prefix = `model.layers.${layer}.self_attn`;
+  const isSliding = (layer + 1) % c.sliding_window_pattern !== 0;
+  const [base, factor] = isSliding ? [c.rope_local_base_freq, 1] : [c.rope_theta, c.rope_scaling?.factor ?? 1];
+  const D = c.head_dim;
+  const head = (x: Row, h: number) => x.slice(h * D, (h + 1) * D);
+  const prepared = (kind: 'q' | 'k', heads: number) =>
+    rows.map((row, t) => {
+      const states = linear(weights, `${prefix}.${kind}_proj.weight`, row);
+      return Array.from({ length: heads }, (_, h) =>
+        rotate(rmsNorm(weights, `${prefix}.${kind}_norm.weight`, head(states, h), c.rms_norm_eps), t, base, factor),
+      );
+    });
+  const [queries, keys] = [prepared('q', c.num_attention_heads), prepared('k', c.num_key_value_heads)];
+  const values = rows.map(row => linear(weights, `${prefix}.v_proj.weight`, row));
+  const groups = c.num_attention_heads / c.num_key_value_heads;
+  return rows.map((_, t) => {
+    const out = queries[t]!.flatMap((query, h) => {
+      const kv = Math.floor(h / groups);
+      const isSeen = (j: number) => j <= t && (!isSliding || t - j < c.sliding_window);
+      const seen = rows.flatMap((_, j) => (isSeen(j) ? [j] : []));
+      const scores = seen.map(
+        j => query.reduce((sum, value, d) => sum + value * keys[j]![kv]![d]!, 0) * c.query_pre_attn_scalar ** -0.5,
+      );
+      const largest = Math.max(...scores);
+      const powers = scores.map(score => Math.exp(score - largest));
+      const total = powers.reduce((a, b) => a + b, 0);
+      return Array.from({ length: D }, (_, d) =>
+        seen.reduce((sum, j, i) => sum + (powers[i]! / total) * values[j]![kv * D + d]!, 0),
+      );
+    });
+    return linear(weights, `${prefix}.o_proj.weight`, out);
+  });
+}
+
+const add = (a: readonly Row[], b: readonly Row[]) => a.map((row, t) => row.map((value, i) => value + b[t]![i]!));
+
+/** Gemma3ForCausalLM on one sequence: logits [T, vocab_size]. */
+export function gemmaLogits(c: GemmaFields, weights: Weights, ids: readonly number[]): Row[] {
+  const table = weights('model.embed_tokens.weight');
+  const [, C] = table.shape as [number, number];
+  const norm = (name: string, rows: readonly Row[]) =>
+    rows.map(row => rmsNorm(weights, `model.${name}.weight`, row, c.rms_norm_eps));
+  let x = ids.map(id => Array.from({ length: C }, (_, i) => table.values[id * C + i]! * Math.sqrt(C)));
+  for (let layer = 0; layer < c.num_hidden_layers; layer++) {
+    const prefix = `layers.${layer}`;
+    const attended = attend(weights, c, layer, norm(`${prefix}.input_layernorm`, x));
+    x = add(x, norm(`${prefix}.post_attention_layernorm`, attended));
+    const mixed = norm(`${prefix}.pre_feedforward_layernorm`, x).map(row => {
+      const gate = linear(weights, `model.${prefix}.mlp.gate_proj.weight`, row);
+      const up = linear(weights, `model.${prefix}.mlp.up_proj.weight`, row);
+      const gated = gate.map((value, i) => gelu(value) * up[i]!);
+      return linear(weights, `model.${prefix}.mlp.down_proj.weight`, gated);
+    });
+    x = add(x, norm(`${prefix}.post_feedforward_layernorm`, mixed));
+  }
+  return norm('norm', x).map(row => linear(weights, 'model.embed_tokens.weight', row));
+}
+
+/** The weights of a layout of test/support/checkpoints.ts, in F32. */
+export function weightsOf(config: Json): Weights {
+  const tensors = tensorsOf(config, 'F32');
+  const read = new Map(
+    [...tensors].map(([name, { shape, bytes }]) => [name, { shape, values: new Float32Array(bytes.slice().buffer) }]),
+  );
+  return name => read.get(name)!;
+}
