@@ -1,9 +1,10 @@
 /** AdamW over one tensor whose moments are codes of 8 bits. */
 import { adamw8bit, codedSizes, MOMENT_BLOCK } from '../kernels/adamw-8bit.js';
-import { adamwBounds, gamma, storedBound, TINY } from '../numerics/bounds.js';
+import { gamma, storedBound, TINY } from '../numerics/bounds.js';
 import { FORMATS } from '../numerics/inputs.js';
 import type { Vector } from '../numerics/reference.js';
 import * as reference from '../numerics/reference.js';
+import { adamwBounds } from '../numerics/update-bounds.js';
 import { scheduleWords } from '../optim/adamw.js';
 import { CODES, type CodeTable, codeOf, encodeMoments, placeOf, widenMoments } from '../optim/moment-codes.js';
 import { type AdamwCase, gradientOf, SETTINGS, showGroup, showHalves } from './adamw.js';

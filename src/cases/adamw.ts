@@ -1,9 +1,10 @@
 /** AdamW over one tensor. */
 import { type AdamwSettings, adamw } from '../kernels/adamw.js';
 import { BYTES } from '../kernels/element-type.js';
-import { adamwBounds, storedBound } from '../numerics/bounds.js';
+import { storedBound } from '../numerics/bounds.js';
 import { FORMATS, type InputClass, type StoredType, stored } from '../numerics/inputs.js';
 import * as reference from '../numerics/reference.js';
+import { adamwBounds } from '../numerics/update-bounds.js';
 import { scheduleWords } from '../optim/adamw.js';
 import { type Case, drawn, Input, kernelCase, sent, updated } from './case.js';
 

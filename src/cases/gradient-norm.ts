@@ -5,8 +5,9 @@ import {
   gradientNormParts,
   SCHEDULE_STRIDE_BYTES,
 } from '../kernels/gradient-norm.js';
-import { DIVISION, gradientNormBounds, squaresBound, U } from '../numerics/bounds.js';
+import { DIVISION, U } from '../numerics/bounds.js';
 import { FORMATS, type InputClass, type StoredType } from '../numerics/inputs.js';
+import { gradientNormBounds, squaresBound } from '../numerics/update-bounds.js';
 import { scheduleWords } from '../optim/adamw.js';
 import { type Case, drawn, type Expected, Input, kernelCase, sent, updated } from './case.js';
 

@@ -1,9 +1,10 @@
 /** What a run looks at: the reduction of a tensor, and of AdamW's update, to five numbers a part. */
 import { codedSizes } from '../kernels/adamw-8bit.js';
 import { HEALTH_WORDS, healthParts, tensorHealth, updateHealth } from '../kernels/tensor-health.js';
-import { DIVISION, gamma, SQRT, squaresBound, TINY, U } from '../numerics/bounds.js';
+import { DIVISION, gamma, SQRT, TINY, U } from '../numerics/bounds.js';
 import { FORMATS, type Format, type InputClass } from '../numerics/inputs.js';
 import type { Vector } from '../numerics/reference.js';
+import { squaresBound } from '../numerics/update-bounds.js';
 import { encodeMoments, widenMoments } from '../optim/moment-codes.js';
 import { WIDENINGS } from './adamw-8bit.js';
 import { type Case, drawn, type Expected, Input, kernelCase, sent } from './case.js';

@@ -3,9 +3,10 @@
  * updates are nearly lr·sign(g): where a gradient is no larger than its error an update has any sign, elsewhere it is
  * known well. The bound is therefore an element's own.
  */
-import { adamwBounds, gamma } from './bounds.js';
+import { gamma } from './bounds.js';
 import type { Weights } from './llama.js';
 import { type AdamwState, adamw, type Vector } from './reference.js';
+import { adamwBounds } from './update-bounds.js';
 
 type Betas = Readonly<Record<'beta1' | 'beta2' | 'eps', number>>;
 

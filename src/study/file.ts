@@ -1,7 +1,7 @@
 /** The study file: the schema of study.yaml. */
 import { z } from 'zod';
 import { UserError } from '../errors.js';
-import { parseWith } from '../run/config.js';
+import { parseWith } from '../parse-fields.js';
 import { readYaml } from '../run/yaml.js';
 import { loraFields } from './lora.js';
 import { faultOfReplay, replayFields } from './replay.js';

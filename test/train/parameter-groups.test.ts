@@ -1,8 +1,9 @@
 /** Training with groups of parameters: rates and decays of their own, what is frozen, rows that are kept. */
 import { describe, expect, test } from 'vitest';
 import { createModel, type Model, Trainer } from '../../src/index.js';
-import { adamwBounds, gamma } from '../../src/numerics/bounds.js';
+import { gamma } from '../../src/numerics/bounds.js';
 import { adamw, globalNorm } from '../../src/numerics/reference.js';
+import { adamwBounds } from '../../src/numerics/update-bounds.js';
 import type { ParameterRule } from '../../src/train/parameter-rules.js';
 import { SharedStep } from '../../src/train/shared-step.js';
 import type { TrainerOptions } from '../../src/train/step.js';

@@ -1,6 +1,6 @@
 /** The section `slurm` of a study file: what a study's jobs ask a cluster for. */
 import { z } from 'zod';
-import { parseWith } from '../../run/config.js';
+import { parseWith } from '../../parse-fields.js';
 
 const line = z.string().regex(/^[^\p{Cc}]+$/u, 'must be one line of text');
 
