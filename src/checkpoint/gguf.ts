@@ -7,7 +7,7 @@ import { UserError } from '../errors.js';
 import { writeFolderWhole } from '../files.js';
 import { readText } from '../input-files.js';
 import { type ModelConfig, type ParameterSpec, parameterSpecs } from '../model/config.js';
-import { familyOf } from '../model/families.js';
+import { type Family, familyOf } from '../model/families.js';
 import { ropeFrequencies } from '../ops/rope.js';
 import { converted, type ExportOptions, narrowed } from './export.js';
 import { ggufTokenizer } from './gguf-tokenizer.js';
@@ -49,6 +49,9 @@ const NAMES_AFTER: typeof NAMES = {
   post_attention_layernorm: 'post_attention_norm',
   post_feedforward_layernorm: 'post_ffw_norm',
 };
+
+/** The architectures whose heads are together as wide as the model. */
+const FULL_WIDTH: ReadonlySet<Family> = new Set<Family>(['qwen2', 'olmo2', 'phi3']);
 
 /**
  * Writes the model of `from` to a new folder `out` that appears whole, as model.gguf with its tokenizer. Matrices have
@@ -153,7 +156,7 @@ function tensorsOf(config: ModelConfig, weights: ModelWeights, type: WeightType)
   const family = familyOf(config);
   const isLlama = family === 'llama';
   const { numAttentionHeads, numKeyValueHeads, headDim, hiddenSize } = config;
-  if ((family === 'olmo2' || family === 'phi3') && numAttentionHeads * headDim !== hiddenSize) {
+  if (FULL_WIDTH.has(family) && numAttentionHeads * headDim !== hiddenSize) {
     throw new UserError(
       `llama.cpp wants numAttentionHeads*headDim of a ${family} to be hiddenSize, and here ${numAttentionHeads}*` +
         `${headDim} is not ${hiddenSize}; use --format hf`,

@@ -1,5 +1,5 @@
 /** GGUF files of models: their tensors, and what they compute. */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
@@ -7,7 +7,7 @@ import { openModel } from '../../src/checkpoint/model-folder.js';
 import { GPT2_PATTERN } from '../../src/data/patterns.js';
 import { parameterSpecs } from '../../src/model/config.js';
 import { ropeFrequencies } from '../../src/ops/rope.js';
-import { LAYOUTS } from '../support/checkpoints.js';
+import { LAYOUTS, writeCheckpoint } from '../support/checkpoints.js';
 import { exported, folderOf, LLAMA3, QWEN } from '../support/gguf.js';
 
 const root = mkdtempSync(join(tmpdir(), 'babelgrad-gguf-'));
@@ -216,4 +216,13 @@ test('a Phi-3 has its matrices as they are, and says where its window ends', asy
   }
   expect(tensors.size).toBe(parameterSpecs(config).length);
   weights.close();
+});
+
+test.each(['qwen2', 'olmo2', 'phi3'])('a %s whose heads are not as wide as the model is refused', async family => {
+  const [name, layout] = Object.entries(LAYOUTS).find(([, { config }]) => config.model_type === family)!;
+  const folder = await folderOf(root, name, family === 'qwen2' ? QWEN : GPT2_PATTERN);
+  const config = { ...layout.config, vocab_size: 304, bos_token_id: null, eos_token_id: 0, pad_token_id: null };
+  writeCheckpoint(join(folder, 'wide'), { ...layout, config: { ...config, head_dim: 24 } });
+  copyFileSync(join(folder, 'tokenizer.json'), join(folder, 'wide', 'tokenizer.json'));
+  await expect(exported(root, join(folder, 'wide'), 'F32')).rejects.toThrow(/wants numAttentionHeads\*headDim of a/);
 });

@@ -103,7 +103,7 @@ describe('gradients in f16', () => {
       {
         parameterGroups: [
           { match: ['model.layers.0.*'], frozen: true },
-          { match: ['*embed*'], rate: 0.5 },
+          { match: ['*embed*'], learningRate: 0.5 },
         ],
       },
     ],
