@@ -5,8 +5,11 @@ import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 import { openModel } from '../../src/checkpoint/model-folder.js';
 import { createModel, loadModel, logits } from '../../src/index.js';
-import { parameterSpecs } from '../../src/model/config.js';
+import { type ParameterSpec, parameterSpecs } from '../../src/model/config.js';
 import { traitsOf } from '../../src/model/families.js';
+import { initialWeights } from '../../src/model/init.js';
+import { initialAdapter } from '../../src/model/lora.js';
+import { Model } from '../../src/model/model.js';
 import { U } from '../../src/numerics/bounds.js';
 import { llama } from '../../src/numerics/llama.js';
 import { LAYOUTS, writeCheckpoint } from '../support/checkpoints.js';
@@ -60,4 +63,20 @@ test('a new one has norms that are norms alone: their weights are 0', async () =
     ).toBe(shape.length === 1);
   }
   model.destroy();
+});
+
+test('adapters of 0 beside gate and up leave it as it is', async () => {
+  const sizes = { vocabSize: 67, hiddenSize: 48, intermediateSize: 80, numAttentionHeads: 4 };
+  const config = smallModel({ ...sizes, ...traitsOf('gemma3') });
+  const [base, initial] = [initialAdapter(1), initialWeights(config, 1)];
+  const lora = { rank: 2, alpha: 4, targets: ['gate_proj', 'up_proj'] as const };
+  const weightOf = (spec: ParameterSpec) => (spec.name.includes('.lora_') ? base(spec) : initial(spec));
+  const ids = Uint32Array.from({ length: 20 }, (_, i) => (7 * i) % 67);
+  const made: Float32Array[] = [];
+  for (const options of [{}, { lora: { ...lora, targets: [...lora.targets] } }]) {
+    const model = await Model.create(context.device, config, weightOf, options);
+    made.push(await logits(model, ids, { B: 1, T: 20 }));
+    model.destroy();
+  }
+  expect(distance(made[1]!, made[0]!)).toBeLessThan(4 * U * largest(made[0]!));
 });

@@ -63,7 +63,13 @@ describe('a dry run', () => {
     ['with an average of weights', { ...model, emaDecay: 0.99 }],
     ['biases of Q, K, V', { ...model, qkvBias: true }],
     ['norms behind attention and MLP', { ...model, qkNorm: true, qkNormOver: 'projection', normPlacement: 'after' }],
-    ['a Gemma 3', { ...model, ...traitsOf('gemma3') }],
+    [
+      'a Gemma 3',
+      {
+        ...{ ...model, ...traitsOf('gemma3') },
+        ...{ slidingWindow: 8, slidingWindowPattern: 2, ropeLocalBaseFreq: 100 },
+      },
+    ],
     ['norms of Q and K, checkpointing', { ...model, qkNorm: true, checkpointing: 'layer' }],
     ['untied, a vocabulary in chunks', { ...model, hiddenSize: 16, vocabSize: 30_000, tieWordEmbeddings: false }],
     [
