@@ -3,6 +3,7 @@ import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from '
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
+import { exportGguf } from '../../src/checkpoint/gguf.js';
 import { openModel } from '../../src/checkpoint/model-folder.js';
 import { GPT2_PATTERN } from '../../src/data/patterns.js';
 import { parameterSpecs } from '../../src/model/config.js';
@@ -164,14 +165,14 @@ test('an OLMo 2 whose head is tied has the embedding twice', async () => {
 const GEMMA = 'Gemma 3, BF16, tied, grouped-query, a layer within a window';
 
 test('a Gemma 3 has its window, and norms with the 1 that is added to them', async () => {
-  const folder = await folderOf(GEMMA, GPT2_PATTERN);
+  const folder = await folderOf(root, GEMMA, GPT2_PATTERN);
   const path = join(folder, 'config.json');
-  const json = JSON.parse(readFileSync(path, 'utf8')) as Json;
+  const json = JSON.parse(readFileSync(path, 'utf8')) as Record<string, unknown>;
   await expect(exportGguf(folder, join(root, 'never'), { type: 'F32' })).rejects.toThrow(
     /scores of a Gemma 3 of 2 layers by the root of 16, and here queryPreAttnScalar is 24; use --format hf/,
   );
   writeFileSync(path, JSON.stringify({ ...json, query_pre_attn_scalar: 16 }));
-  const { values, tensors } = await exported(folder, 'BF16');
+  const { values, tensors } = await exported(root, folder, 'BF16');
   expect(values).toMatchObject({
     ...{ 'general.architecture': 'gemma3', 'gemma3.context_length': 1024, 'gemma3.rope.freq_base': 1_000_000 },
     ...{ 'gemma3.attention.sliding_window': 512, 'gemma3.attention.sliding_window_pattern': 2 },
