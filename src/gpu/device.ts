@@ -2,7 +2,7 @@
 import { UserError } from '../errors.js';
 import type { AdapterDescription } from './adapters.js';
 import { type BufferRange, type BufferUsage, DeviceBuffer } from './buffer.js';
-import { BUFFER_USAGE, MAP_READ } from './buffer-usage.js';
+import { BUFFER_USAGE } from './buffer-usage.js';
 import type { AdapterChoice } from './choose-adapter.js';
 import { compileKernel, diagnoseKernel, type LineOrigin } from './compile.js';
 import { DeviceLostError, errorOf } from './device-errors.js';
@@ -11,6 +11,7 @@ import { writeKernel } from './kernel-files.js';
 import { allocatedBytes, type Memory, refusal } from './memory.js';
 import { withNaps } from './naps.js';
 import { type Command, encode, type Pipeline } from './program.js';
+import { Readback } from './readback.js';
 import {
   DispatchQueries,
   type DispatchTime,
@@ -42,7 +43,8 @@ export class Device implements Memory {
   readonly #kernelFiles: string | undefined;
   readonly #queue: GPUQueue; // the getter makes a new wrapper at each access
   readonly #pipelines = new Map<string, Promise<Pipeline>>();
-  readonly #staging: DeviceBuffer[] = [];
+  readonly #readback: Readback;
+  #changes = 0;
   #failure: Error | undefined;
   #closed = false;
   #isHung = false;
@@ -53,6 +55,14 @@ export class Device implements Memory {
     this.adapter = choice.chosen;
     this.#handle = handle;
     this.#queue = handle.queue;
+    this.#readback = new Readback({
+      createStaging: sizeBytes => this.createBuffer('readback', sizeBytes, 'staging'),
+      copy: (ranges, staging) => this.#copy(ranges, staging),
+      wait: work => this.#wait(work),
+      check: () => this.check(),
+      cause: error => this.#failure ?? error,
+      changes: () => this.#changes,
+    });
     handle.onuncapturederror = event => {
       event.preventDefault(); // it is thrown, and need not be printed
       this.#failure ??= errorOf(event.error, this.adapter.name, this.memory.bytes);
@@ -108,12 +118,21 @@ export class Device implements Memory {
     if (offsetBytes + data.byteLength > buffer.sizeBytes) {
       throw new Error(`${data.byteLength} bytes at ${offsetBytes} exceed '${buffer.label}' of ${buffer.sizeBytes}`);
     }
+    this.#changes++;
     this.#queue.writeBuffer(buffer.handle, offsetBytes, data as Float32Array<ArrayBuffer>);
   }
 
   /** Returns the bytes of a buffer after everything submitted so far. */
   read(buffer: DeviceBuffer, offsetBytes = 0, sizeBytes = buffer.sizeBytes - offsetBytes): Promise<ArrayBuffer> {
     return this.copyOut(buffer, offsetBytes, sizeBytes)();
+  }
+
+  /**
+   * Returns the same of a range that may be large, read in pieces.
+   * @throws Error when it is more than one, and something is written or run before all are read.
+   */
+  readInPieces(range: BufferRange, pieceBytes?: number): Promise<ArrayBuffer> {
+    return this.#readback.inPieces(range, pieceBytes);
   }
 
   /**
@@ -130,8 +149,17 @@ export class Device implements Memory {
 
   /** Copies ranges out as `copyOut` does one. Their bytes come one after another. */
   copyOutAll(ranges: readonly BufferRange[]): () => Promise<ArrayBuffer> {
-    const sizeBytes = ranges.reduce((sum, range) => sum + range.sizeBytes, 0);
-    const staging = this.#takeStaging(sizeBytes);
+    return this.#readback.copyOut(ranges);
+  }
+
+  /** Fills `into` from a staging buffer after everything submitted so far, which may not be used until then. */
+  readStaging(staging: DeviceBuffer, into: Uint8Array): Promise<void> {
+    this.counters.readbacks++;
+    return this.#readback.mapped(staging, into.byteLength, mapped => into.set(new Uint8Array(mapped)));
+  }
+
+  /** Submits copies for the host to read. */
+  #copy(ranges: readonly BufferRange[], staging: DeviceBuffer): void {
     const encoder = this.#handle.createCommandEncoder();
     let at = 0;
     for (const range of ranges) {
@@ -140,38 +168,6 @@ export class Device implements Memory {
     }
     this.#submit(encoder);
     this.counters.readbacks++;
-    return async () => {
-      const copy = await this.#mapped(staging, sizeBytes, mapped => mapped.slice(0));
-      this.#staging.push(staging);
-      return copy;
-    };
-  }
-
-  /** Fills `into` from a staging buffer after everything submitted so far, which may not be used until then. */
-  readStaging(staging: DeviceBuffer, into: Uint8Array): Promise<void> {
-    this.counters.readbacks++;
-    return this.#mapped(staging, into.byteLength, mapped => into.set(new Uint8Array(mapped)));
-  }
-
-  /** Returns what `take` makes of the first bytes of a staging buffer. */
-  async #mapped<T>(staging: DeviceBuffer, sizeBytes: number, take: (mapped: ArrayBuffer) => T): Promise<T> {
-    try {
-      await this.#wait(staging.handle.mapAsync(MAP_READ, 0, sizeBytes));
-      const taken = take(staging.handle.getMappedRange(0, sizeBytes));
-      staging.handle.unmap();
-      this.check();
-      return taken;
-    } catch (error) {
-      throw this.#failure ?? error;
-    }
-  }
-
-  /** Returns an idle staging buffer, or a new one that replaces the smaller idle ones: the largest is kept. */
-  #takeStaging(sizeBytes: number): DeviceBuffer {
-    const index = this.#staging.findIndex(buffer => buffer.sizeBytes >= sizeBytes);
-    if (index >= 0) return this.#staging.splice(index, 1)[0]!;
-    for (const small of this.#staging.splice(0)) small.destroy();
-    return this.createBuffer('readback', sizeBytes, 'staging');
   }
 
   /**
@@ -216,6 +212,7 @@ export class Device implements Memory {
   /** Encodes and submits the commands in one go; it does not wait. */
   submit(commands: readonly Command[]): void {
     this.check();
+    this.#changes++;
     const encoder = this.#handle.createCommandEncoder();
     this.counters.dispatches += encode(encoder, commands);
     this.#submit(encoder);
@@ -287,6 +284,7 @@ export class Device implements Memory {
     queries.resolve(encoder, target.handle);
     span('encode', started);
     const submitting = performance.now();
+    this.#changes++;
     this.#submit(encoder);
     const read = this.copyOut(target, 0, queries.sizeBytes);
     span('submit', submitting);
@@ -302,7 +300,7 @@ export class Device implements Memory {
   close(): void {
     if (this.#closed || this.#isHung) return;
     this.#closed = true;
-    for (const buffer of this.#staging) buffer.destroy();
+    this.#readback.destroy();
     this.#handle.destroy();
   }
 

@@ -96,7 +96,10 @@ export class Model extends ModelTensors {
     super.destroy();
   }
 
-  /** Returns a parameter's values in f32, by Hugging Face name, after everything submitted so far. */
+  /**
+   * Returns a parameter's values in f32, by Hugging Face name, after everything submitted so far.
+   * @throws Error when the parameter takes more than 64 MiB, and something is written or run before it is read.
+   */
   async read(name: string): Promise<Float32Array> {
     return this.readPart(name, group => this.weight(group));
   }
@@ -107,8 +110,11 @@ export class Model extends ModelTensors {
     const { group, first, count } = this.place(name);
     const tensor = tensorOf(group);
     const { buffer, offsetBytes, elementBytes } = rangeOfPart(tensor, first);
-    const bytes = await this.device.read(buffer, offsetBytes, elementBytes * count);
-    return floatsOf(bytes, tensor.dtype);
+    const before = offsetBytes % 4; // a part of an f16 tensor may begin and end in the middle of a word
+    const sizeBytes = 4 * Math.ceil((before + elementBytes * count) / 4);
+    const bytes = await this.device.readInPieces({ buffer, offsetBytes: offsetBytes - before, sizeBytes });
+    const values = floatsOf(bytes, tensor.dtype);
+    return values.length === count ? values : values.slice(before / elementBytes, before / elementBytes + count);
   }
 
   /** Overwrites a parameter's part of some f32 tensor of its group's shape. */

@@ -3,6 +3,7 @@ import type { Arena } from '../autograd/arena.js';
 import { bytesOfAllocation } from '../autograd/plan.js';
 import { bytesOf, sizeOf } from '../autograd/tensor.js';
 import type { AdapterDescription } from '../gpu/adapters.js';
+import { PIECE_BYTES } from '../gpu/readback.js';
 import { dryStep, type StepShape } from '../train/dry-step.js';
 import type { ResolvedRun } from './resolved.js';
 import { shapeOf } from './step-shape.js';
@@ -40,11 +41,11 @@ export const runMemory = (adapter: AdapterDescription, run: ResolvedRun): RunMem
 /** Counts the same for a step and its evaluation, whatever they are to be trained on. */
 export function stepMemory(adapter: AdapterDescription, shape: StepShape): RunMemory {
   const { memory, model, parameters, step, evaluation, probe, allocations } = dryStep(adapter, shape);
-  // losses and a checkpoint's parameters are read through one buffer, as large as the largest of them
+  // losses and a checkpoint's parameters are read through one buffer, as large as the largest of them or of its pieces
   const read = [
     bytesOf(evaluation.losses),
     probe ? bytesOf(probe.losses) : 0,
-    ...model.saved.map(({ shape }) => 4 * sizeOf(shape)),
+    ...model.saved.map(({ shape }) => Math.min(4 * sizeOf(shape), PIECE_BYTES)),
   ];
   memory.createBuffer('readback', Math.max(step.history.sizeBytes, ...read));
 

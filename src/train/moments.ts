@@ -141,7 +141,8 @@ export async function readCoded({ device }: Model, all: MomentTensors, group: st
   if (!moments) return all.host!.readCoded(group);
   if (!('codes' in moments)) throw new Error(`the moments of '${group}' are not in 8 bits`);
   const { codes, maxima } = moments;
-  const read = ({ buffer, offsetBytes = 0, ...tensor }: Tensor) => device.read(buffer!, offsetBytes, bytesOf(tensor));
+  const read = ({ buffer, offsetBytes = 0, ...tensor }: Tensor) =>
+    device.readInPieces({ buffer: buffer!, offsetBytes, sizeBytes: bytesOf(tensor) });
   return { codes: new Uint8Array(await read(codes)), maxima: new Float32Array(await read(maxima)) };
 }
 

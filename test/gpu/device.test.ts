@@ -8,6 +8,7 @@ import { UserError } from '../../src/errors.js';
 import { packageRoot } from '../../src/files.js';
 import { listAdapters } from '../../src/gpu/adapters.js';
 import { chooseAdapter } from '../../src/gpu/choose-adapter.js';
+import { openDevice } from '../../src/gpu/open-device.js';
 import { input, sum, useDevice } from '../support/gpu.js';
 
 const context = useDevice();
@@ -79,6 +80,26 @@ describe('the device', () => {
       console.log('still here');`;
     const run = promisify(execFile)(process.execPath, ['--expose-gc', '--input-type=module', '-e', script]);
     expect((await run).stdout).toContain('still here');
+  });
+
+  test('a large buffer is read in pieces, through no more memory than one takes', async () => {
+    const device = await openDevice();
+    const MIB = 2 ** 20;
+    const values = Uint32Array.from({ length: 16 * MIB + 3 }, (_, i) => i);
+    const buffer = device.createBuffer('large', values.byteLength);
+    device.write(buffer, values);
+    const range = { buffer, offsetBytes: 4, sizeBytes: values.byteLength - 4 };
+    const before = device.memory.bytes;
+    expect(Buffer.compare(new Uint8Array(await device.readInPieces(range)), Buffer.from(values.buffer, 4))).toBe(0);
+    expect(device.memory.bytes - before).toBe(64 * MIB);
+    const small = { buffer, offsetBytes: 400, sizeBytes: 100 };
+    expect(new Uint32Array(await device.readInPieces(small, 12))).toEqual(values.slice(100, 125));
+    const read = device.readInPieces(small, 12);
+    await Promise.all([device.read(buffer, 0, 16), read]); // another read changes nothing
+    const torn = device.readInPieces(small, 12);
+    device.write(buffer, values, 0);
+    await expect(torn).rejects.toThrow(/'large' may have changed while it was read: await the read/);
+    device.close();
   });
 
   test('memory is accounted for', () => {

@@ -69,6 +69,28 @@ describe('gradients in f16', () => {
     for (const made of [halved, plain]) made.destroy();
   });
 
+  test('are read where a part begins or ends in the middle of a word', async () => {
+    if (!hasHalves()) return;
+    const odd = smallModel({ vocabSize: 61, hiddenSize: 33, intermediateSize: 45, numAttentionHeads: 1, headDim: 16 });
+    const model = await createModel(context.device, odd, { seed: 3, precision: 'f16' });
+    const [sequences] = nearlyCounting(1, { B, T, vocabSize: odd.vocabSize });
+    const found = [];
+    for (const gradientStorage of ['f16', 'f32'] as const) {
+      const trainer = await Trainer.create(model, { B, T, gradientStorage });
+      await trainer.trainStep(sequences!, 0);
+      found.push(await trainer.gradients());
+      trainer.destroy();
+    }
+    const name = 'model.layers.1.mlp.up_proj.weight';
+    expect(model.place(name).first % 2).toBe(1);
+    const [rounded, exact] = found.map(gradients => gradients.get(name)!);
+    expect(rounded).toHaveLength(45 * 33);
+    rounded!.forEach((value, i) => {
+      expect(Math.abs(value - exact![i]!)).toBeLessThanOrEqual(2 ** -11 * Math.abs(exact![i]!) + 2 ** -25);
+    });
+    model.destroy();
+  }, 300_000);
+
   test('take half the memory, and train as those in f32 do', async () => {
     if (!hasHalves()) return;
     const losses: number[][] = [];
