@@ -282,6 +282,8 @@ test('a base of a run that is not done is warned of, since that run removes its 
   );
   const whole = await dryRun(fields('beside', { lora: undefined }), { from: going });
   expect(whole.notes.join('\n')).not.toContain('which is not done');
+  writeFileSync(join(going, 'config.json'), '{');
+  expect(await notes(), 'of a run that cannot be read nothing is known').not.toContain('which is not done');
 });
 
 test('initial adapters differ by seed and name', () => {
