@@ -10,7 +10,9 @@ import { short } from './numbers.js';
 import { curvesPlot, type Dot, evenTicks, type LegendEntry, STRATEGY_LOOKS } from './study-plots.js';
 import type { LanguageFits, StudyCurve, StudyView } from './study-view.js';
 
+/** Those that have laws. */
 const STRATEGIES = ['scratch', 'cpt'] as const;
+const isFitted = (strategy: string): boolean => STRATEGIES.some(each => each === strategy);
 /** How far the frame reaches beyond what was trained, as factors: the optimum often lies there. */
 const BEYOND = { compute: 4, parameters: 8 };
 /** The number of places on a curve. */
@@ -43,8 +45,8 @@ interface StrategyLaw {
 function contourFigure({ curves }: StudyView, fits: LanguageFits, laws: readonly StrategyLaw[]): Figure {
   const { language } = fits;
   const trained = curves.filter(
-    curve =>
-      curve.language === language && curve.replay === 0 && curve.strategy !== 'source' && curve.points.length > 0,
+    ({ strategy, points, ...curve }) =>
+      curve.language === language && curve.replay === 0 && isFitted(strategy) && points.length > 0,
   );
   const frame = frameOf(fits);
   const isInside = ({ C, N }: Place) => C >= frame.C[0] && C <= frame.C[1] && N >= frame.N[0] && N <= frame.N[1];

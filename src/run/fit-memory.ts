@@ -38,9 +38,16 @@ export function fitMemory(
     return runs.find(fits)!;
   }
   const { peak } = runMemory(adapter, least);
+  const isNarrow = least.lora ? least.lora.baseType !== 'f32' : least.weightType === 'bf16';
   throw new UserError(
-    `memory ${config.memory}: the run takes ${mebibytes(peak)} at least (${showChoices(least)}); use precision f16, ` +
-      `weightType bf16, a shorter contextLength, a smaller model,${isWatched ? ' no --audit,' : ''} or more memory`,
+    `memory ${config.memory}: the run takes ${mebibytes(peak)} at least (${showChoices(least)}); use ` +
+      [
+        ...(least.precision === 'f16' ? [] : ['precision f16']),
+        ...(isNarrow ? [] : ['weightType bf16']),
+        'a shorter contextLength, a smaller model',
+        ...(isWatched ? ['no --audit'] : []),
+        'or more memory',
+      ].join(', '),
   );
 }
 

@@ -28,11 +28,15 @@ export function isUnbegun(folder: string): boolean {
 
 /** Whether a run has steps left to do; one whose configuration cannot be read is left out. */
 export function isUnfinished(run: string): boolean {
-  const path = join(run, CONFIG);
   const latest = listCheckpoints(run).at(-1);
-  if (!latest || !existsSync(path)) return false;
-  const { data } = z.looseObject({ steps: z.number() }).safeParse(readJson(path));
-  return data !== undefined && latest.step < data.steps;
+  if (!latest) return false;
+  try {
+    const { data } = z.looseObject({ steps: z.number() }).safeParse(readJson(join(run, CONFIG)));
+    return data !== undefined && latest.step < data.steps;
+  } catch (error) {
+    if (error instanceof UserError) return false;
+    throw error;
+  }
 }
 
 /** Removes a run, and nothing else that its folder holds. */

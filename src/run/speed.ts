@@ -1,10 +1,12 @@
 /** Finds out how fast an adapter trains a run, with a few of its micro-batches. */
 import { sizeOf } from '../autograd/tensor.js';
 import type { Device } from '../gpu/device.js';
+import { halvesOf } from '../half.js';
 import type { VariantTable } from '../kernels/variants.js';
 import { flopsPerToken, type ModelConfig, type ParameterSpec } from '../model/config.js';
-import { Model } from '../model/model.js';
-import type { ModelOptions } from '../model/tensors.js';
+import { isOfAdapter } from '../model/lora.js';
+import { Model, type Values } from '../model/model.js';
+import type { TensorOptions } from '../model/tensors.js';
 import { Random } from '../random.js';
 import { Trainer, type TrainerOptions } from '../train/step.js';
 import { mixtureOf } from './mixture.js';
@@ -35,7 +37,8 @@ export async function timeMicroBatch(device: Device, run: ResolvedRun, variants?
   const data = openData(run.sources, run.heldOut);
   try {
     const mixture = mixtureOf(run, data, 0);
-    const options = { precision: run.precision, weightType: run.weightType, ...(variants && { variants }) };
+    const { precision, weightType, lora } = run;
+    const options = { precision, weightType, variants, ...(lora && { lora, matrixType: lora.baseType }) };
     return await timeSteps(device, run.model, options, trainerSettings(run), () => mixture.next(run.microBatch));
   } finally {
     data.close();
@@ -68,11 +71,12 @@ export async function timeProbe(device: Device, probe: SpeedProbe): Promise<numb
 async function timeSteps(
   device: Device,
   config: ModelConfig,
-  options: ModelOptions,
+  options: TensorOptions,
   settings: TrainerOptions,
   next: () => Uint32Array,
 ): Promise<number> {
-  const model = await Model.create(device, config, alike, options);
+  const isHalf = ({ name, decay }: ParameterSpec) => options.matrixType === 'f16' && decay && !isOfAdapter(name);
+  const model = await Model.create(device, config, spec => alike(spec, isHalf(spec)), options);
   let trainer: Trainer | undefined;
   try {
     const made = await Trainer.create(model, { ...settings, microBatches: 1 });
@@ -95,7 +99,10 @@ async function timeSteps(
   }
 }
 
-function* alike({ shape }: ParameterSpec): Generator<Float32Array> {
+function* alike({ shape }: ParameterSpec, isHalf: boolean): Generator<Values> {
   const size = sizeOf(shape);
-  for (let start = 0; start < size; start += PIECE) yield new Float32Array(Math.min(PIECE, size - start)).fill(0.01);
+  for (let start = 0; start < size; start += PIECE) {
+    const values = new Float32Array(Math.min(PIECE, size - start)).fill(0.01);
+    yield isHalf ? halvesOf(values) : values;
+  }
 }

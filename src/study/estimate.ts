@@ -3,6 +3,7 @@ import { findModelFolder } from '../checkpoint/find.js';
 import { readModelConfig } from '../checkpoint/hf-config.js';
 import { matrixTypeIn } from '../checkpoint/model-folder.js';
 import { originOf } from '../checkpoint/training-record.js';
+import { UserError } from '../errors.js';
 import type { AdapterDescription } from '../gpu/adapters.js';
 import { chooseAdapter } from '../gpu/choose-adapter.js';
 import { maxBindingBytes } from '../gpu/limits.js';
@@ -53,6 +54,9 @@ export function resolveStudy(plan: StudyPlan, adapter?: AdapterDescription): Map
         ...(from && { from: startOf(from, resolved, config.lora && adapter) }),
       };
       resolved.set(name, resolveRun(config, context));
+    } catch (error) {
+      if (error instanceof UserError) throw new UserError(`run '${name}': ${error.message}`);
+      throw error;
     } finally {
       data.close();
     }
@@ -121,10 +125,11 @@ const sizeKey = ({
   offload,
   weightType,
   checkpointing,
+  lora,
 }: ResolvedRun): string =>
   JSON.stringify([
     ...[model, contextLength, microBatch, precision, momentType, gradientStorage],
-    ...[offload, weightType, checkpointing],
+    ...[offload, weightType, checkpointing, lora],
   ]);
 
 async function measureSpeeds(runs: readonly ResolvedRun[], adapterName?: string) {

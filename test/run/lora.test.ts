@@ -21,6 +21,7 @@ import { dryRun } from '../../src/run/dry-run.js';
 import { readRunConfig } from '../../src/run/folder.js';
 import { loraOf } from '../../src/run/lora.js';
 import { resumeRun, startRun } from '../../src/run/run.js';
+import { timeMicroBatch } from '../../src/run/speed.js';
 import { useDevice } from '../support/gpu.js';
 import { bytesOf, useSmallRuns } from '../support/small-runs.js';
 
@@ -108,6 +109,24 @@ describe.each(['f32', 'f16'] as const)('a run of adapters, in %s', precision => 
       expect(bytesOf(lastCheckpoint(stopped), file).equals(bytesOf(folder, file)), file).toBe(true);
     }
   });
+});
+
+test.each([
+  ['f32', 'base'],
+  ['f32', 'base-bf16'],
+  ['f16', 'base'],
+] as const)('is timed as adapters, and not as training of the whole: in %s, on %s', async (precision, base) => {
+  if (precision === 'f16' && !hasHalves()) return;
+  const peakOf = async (lora?: { rank: number }) => {
+    const { run: resolved, memory } = await dryRun(fields('timed', { precision, lora }), { from: run(base) });
+    const device = await openDevice();
+    expect(await timeMicroBatch(device, resolved)).toBeGreaterThan(0);
+    device.close();
+    return [device.memory.peakBytes, memory.peak] as const;
+  };
+  const [taken, told] = await peakOf({ rank: 4 });
+  expect(taken).toBeLessThan(1.01 * told);
+  expect(taken).toBeLessThan((await peakOf())[0]);
 });
 
 describe('what a run of adapters leaves', () => {
@@ -263,6 +282,8 @@ test('a base of a run that is not done is warned of, since that run removes its 
   );
   const whole = await dryRun(fields('beside', { lora: undefined }), { from: going });
   expect(whole.notes.join('\n')).not.toContain('which is not done');
+  writeFileSync(join(going, 'config.json'), '{');
+  expect(await notes(), 'of a run that cannot be read nothing is known').not.toContain('which is not done');
 });
 
 test('initial adapters differ by seed and name', () => {

@@ -6,6 +6,7 @@ import { afterAll, describe, expect, test } from 'vitest';
 import { stringify } from 'yaml';
 import { UserError } from '../../src/errors.js';
 import { learningRateAt, type ScheduleSettings } from '../../src/optim/schedule.js';
+import { contourFigures } from '../../src/report/study-contours.js';
 import { loraEvidence, loraTable } from '../../src/report/study-lora.js';
 import { startOrResumeClaimed } from '../../src/run/run.js';
 import { resolveStudy } from '../../src/study/estimate.js';
@@ -134,6 +135,10 @@ test('a study that ran has points of adapters, counted from the source on', asyn
     lora: [{ ranks: [2], learningRate: 3e-2 }],
   });
   expect(resolveStudy(planned).get('s-lora-fr-rank2-end0.2')!.lora).toMatchObject({ rank: 2, alpha: 4 });
+  const averaged = planned.runs.map(run => ({ ...run, config: { ...run.config, emaDecay: 0.9 } }));
+  const refused = () => resolveStudy({ ...planned, runs: averaged });
+  expect(refused).toThrow(UserError);
+  expect(refused).toThrow(/^run 's-lora-fr-rank2-end0.1': lora does not go with emaDecay/);
   const execute: Execute = ({ folder, config, from }, { signal }) =>
     startOrResumeClaimed({ ...config, out: folder }, { from, signal, device: context.device });
   expect(await runStudy(planned, { execute })).toMatchObject({ status: 'done', failed: [], blocked: [] });
@@ -193,6 +198,8 @@ describe('the report', () => {
     expect(readFileSync(join(files.folder, 'study.json'), 'utf8')).toContain('"rank": 16');
     const without = points.filter(({ strategy }) => strategy !== 'lora');
     expect(fits).toEqual(fitStudy(without, ['fr'], 4));
+    const contours = (points: typeof without) => contourFigures(viewOfPoints('points', points, fits));
+    expect(contours(points)).toEqual(contours(without));
     expect(viewOfPoints('points', without, fits).curves.length).toBeLessThan(view.curves.length);
   });
 });
