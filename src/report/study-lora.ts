@@ -57,7 +57,7 @@ export function loraFinding(view: StudyView): Finding[] {
       ({ rank, above, kept }): Answer => ({
         says:
           `Rank ${rank} into ${language}: the ${language} loss ends ${show(above, fixed(3))} nats above that of CPT; ` +
-          `the ${view.source ?? 'source'} loss rises by ${show(kept, fixed(2))} less.`,
+          `that of ${view.source ?? 'source'} ends ${show(kept, fixed(2))} below it.`,
         holds: [isAbove(above), isAbove(kept)],
       }),
     ),
