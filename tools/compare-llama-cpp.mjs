@@ -138,7 +138,9 @@ async function compareLogits(model, prompt, theirs) {
   });
   const relative = Math.sqrt(squares / spread);
   // long sums, and angles of the rotation: positions are T / 2 on average, and frequencies about a half
-  const inexact = ROUNDING[options.dtype] + (Math.sqrt(Math.max(hiddenSize, intermediateSize)) + T / 4) * ROUNDING.f32;
+  const isGelu = model.config.hiddenAct === 'gelu_pytorch_tanh';
+  const rounding = Math.max(ROUNDING[options.dtype], isGelu ? ROUNDING.f16 : 0); // its GELU is a table of halves
+  const inexact = rounding + (Math.sqrt(Math.max(hiddenSize, intermediateSize)) + T / 4) * ROUNDING.f32;
   // four matrix products in a row in each layer, and the head
   const bound = AMPLIFICATION * inexact * Math.sqrt(4 * numHiddenLayers + 1);
   const shown = `${relative.toExponential(1)} of their spread, bound ${bound.toExponential(1)}`;

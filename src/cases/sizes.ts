@@ -93,7 +93,10 @@ export const modelDocumentSizes: typeof documentSizes = [
   { B: 1, T: 1024, H: 8, KV: 1, D: 128, documents: [211, 187, 64, 239, 1, 322] },
 ];
 
-/** Windows: of one key, of less than a block and more than one, beyond tiles, of all but one; and within documents. */
+/**
+ * Windows: of one key, of less than a block and more than one, beyond tiles, of all but one; within documents; and one
+ * whose edge is a row behind that of blocks, so that some block is there for one row alone.
+ */
 export const windowSizes: readonly (AttentionSizes & { readonly documents?: readonly number[] })[] = [
   { B: 1, T: 17, H: 2, KV: 1, D: 8, window: 1 },
   { B: 3, T: 70, H: 4, KV: 2, D: 8, window: 9 },
@@ -101,6 +104,7 @@ export const windowSizes: readonly (AttentionSizes & { readonly documents?: read
   { B: 1, T: 65, H: 2, KV: 2, D: 16, window: 64 },
   { B: 1, T: 300, H: 3, KV: 1, D: 8, window: 150 },
   { B: 3, T: 70, H: 4, KV: 2, D: 8, window: 5, documents: [1, 1, 3, 2, 17, 1, 40] },
+  { B: 1, T: 131, H: 8, KV: 1, D: 8, window: 34 },
 ];
 
 /** Attention of one new position of each sequence: how many positions each has, in a cache of `capacity`. */

@@ -109,6 +109,11 @@ function modelValues(config: ModelConfig, name: string, type: WeightType): Map<s
   const architecture = familyOf(config);
   if (architecture === 'gemma3') checkGemma(config);
   const { ropeScaling: scaling, headDim, maxPositionEmbeddings: positions, slidingWindow: window = Infinity } = config;
+  if (scaling?.type === 'llama3' && architecture !== 'llama') {
+    throw new UserError(
+      `llama.cpp scales a rotation by llama3 in a llama alone, and this is a ${architecture}; use --format hf`,
+    );
+  }
   const own: Record<string, GgufValue> = {
     // attention is full there, which is the same within the window, but in a Gemma 3
     context_length: { u32: architecture === 'gemma3' ? positions : Math.min(positions, window) },

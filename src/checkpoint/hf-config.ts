@@ -222,6 +222,9 @@ function ropeScalingOf(path: string, { rope_scaling, rope_parameters }: HfConfig
   const field = rope_parameters ? 'rope_parameters' : 'rope_scaling';
   const rope = rope_parameters ?? rope_scaling;
   if (!rope) return undefined;
+  if (rope_parameters && rope_scaling) {
+    refuse(path, 'rope_scaling', rope_scaling, 'rope_parameters says something of it, too; leave only one of them');
+  }
   const type = rope.rope_type ?? rope.type;
   const need = (key: 'factor' | 'low_freq_factor' | 'high_freq_factor' | 'original_max_position_embeddings') =>
     rope[key] ?? refuse(path, `${field}.${key}`, undefined, `rope_type '${type}' needs it`);

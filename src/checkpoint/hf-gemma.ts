@@ -32,7 +32,9 @@ const gemmaSchema = z.looseObject({
   rope_parameters: z
     .object({
       full_attention: z.looseObject({}),
-      sliding_attention: z.object({ rope_type: z.literal('default').optional(), rope_theta: positive }).optional(),
+      sliding_attention: z
+        .object({ rope_type: z.literal('default').optional(), rope_theta: positive.optional() })
+        .optional(),
     })
     .nullish(),
 });
@@ -56,6 +58,9 @@ export function readGemma(
   const hasLocal = Array.from({ length: c.num_hidden_layers }).some((_, i) =>
     isLocal({ slidingWindowPattern: pattern }, i),
   );
+  if (hasLocal && c.sliding_window === null) {
+    refuse(path, 'sliding_window', null, 'there are layers of type sliding_attention, which have one');
+  }
   const { layer_types: _, sliding_window: __, ...rest } = json;
   return {
     fields: {
@@ -97,7 +102,8 @@ const layerTypes = (c: Layers): (typeof LAYER_TYPES)[number][] =>
 export const gemmaConfig = (c: ModelConfig): Record<string, unknown> => ({
   hidden_activation: c.hiddenAct,
   query_pre_attn_scalar: c.queryPreAttnScalar ?? c.headDim,
-  sliding_window: c.slidingWindow ?? null,
+  // transformers wants a number also where no layer has a window
+  sliding_window: c.slidingWindow ?? WINDOW,
   sliding_window_pattern: c.slidingWindowPattern ?? 1,
   layer_types: layerTypes(c),
   rope_local_base_freq: c.ropeLocalBaseFreq ?? LOCAL_BASE,

@@ -166,6 +166,30 @@ describe('attention within documents', () => {
     await check(problemsOf(ATTENTION, 'f32, B 3 T 70', 'within 9').get(kernel)!, [wide, narrow]);
   });
 
+  const edgeBugs: Readonly<Record<AttentionKernel, Bug>> = {
+    attention_forward: [
+      'the first block of the second row',
+      'first_block(batch, first,',
+      'first_block(batch, first + 1u,',
+    ],
+    attention_backward_query: [
+      'the begin of the second row',
+      'j0 = begin_of(batch, first)',
+      'j0 = begin_of(batch, first + 1u)',
+    ],
+    attention_backward_key_value: [
+      'no queries of the last key alone',
+      'begin_of(batch, t0) <= last',
+      'begin_of(batch, t0) < last',
+    ],
+  };
+  describe.each([['f32'], ['on matrices']])('at the edge of a window, %s', part => {
+    test.each(ATTENTION)('%s', async kernel => {
+      const problem = problemsOf(ATTENTION, part, 'B 1 T 131 heads 8/1', 'within 34').get(kernel);
+      if (problem) await check(problem, [edgeBugs[kernel]]); // not every adapter has matrices
+    });
+  });
+
   test('positions begin with the document', async () => {
     const late: Bug = ['a row late', '- documents[row]', '- min(documents[row], 16u)'];
     await check(problemsOf(['rope'], 'f32, B 2 T 131', 'documents').get('rope')!, [late]);

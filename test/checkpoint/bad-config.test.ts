@@ -113,6 +113,16 @@ describe('config.json', () => {
       },
       /rope_parameters.sliding_attention.rope_type is "linear"/,
     ],
+    [
+      'layers within no window',
+      { ...gemma3, sliding_window: null },
+      /sliding_window is null: there are layers of type/,
+    ],
+    [
+      'two scalings',
+      { ...llama, rope_scaling: { rope_type: 'linear', factor: 2 }, rope_parameters: { rope_type: 'default' } },
+      /rope_scaling is .*: rope_parameters says something of it, too/,
+    ],
     ['dropout of residuals', { ...phi3, resid_pdrop: 0.1 }, /resid_pdrop is 0.1/],
     [
       'LongRoPE',

@@ -1,5 +1,5 @@
 /** The keys of GGUF files: what llama.cpp is told of a model and its tokenizer, and what it cannot be told. */
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
@@ -78,6 +78,23 @@ test.each<[string, string | undefined, (json: TokenizerJson) => void, RegExp]>([
   const folder = await folderOf(root, 'Llama 2, F16', pattern, edit);
   const out = join(root, 'refused');
   await expect(exportGguf(folder, out, { type: 'F16' })).rejects.toThrow(why);
+  expect(existsSync(out)).toBe(false);
+});
+
+test.each([
+  ['gemma3', 'Gemma 3, BF16, tied, grouped-query, a layer within a window', GPT2_PATTERN],
+  ['qwen2', 'Qwen2.5, BF16, tied, 3 heads to 1, biases', GPT2_PATTERN],
+])('refuses a %s with the scaling of Llama 3, which llama.cpp cannot load', async (family, layout, pattern) => {
+  const folder = await folderOf(root, layout, pattern);
+  const path = join(folder, 'config.json');
+  const json = JSON.parse(readFileSync(path, 'utf8')) as Record<string, unknown>;
+  const lengths = { low_freq_factor: 1, high_freq_factor: 4, original_max_position_embeddings: 64 };
+  const scaled = { ...json, query_pre_attn_scalar: 16, rope_scaling: { rope_type: 'llama3', factor: 8, ...lengths } };
+  writeFileSync(path, JSON.stringify(scaled));
+  const out = join(root, 'refused');
+  await expect(exportGguf(folder, out, { type: 'F16' })).rejects.toThrow(
+    `llama.cpp scales a rotation by llama3 in a llama alone, and this is a ${family}; use --format hf`,
+  );
   expect(existsSync(out)).toBe(false);
 });
 

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { hfConfig, readEndIds, readModelConfig } from '../../src/checkpoint/hf-config.js';
 import { type ModelConfig, UserError } from '../../src/index.js';
-import { validateModelConfig } from '../../src/model/config.js';
+import { countParameters, validateModelConfig } from '../../src/model/config.js';
 import { traitsOf } from '../../src/model/families.js';
 import { smallModel } from '../support/model.js';
 
@@ -77,7 +77,8 @@ test.each<[string, ModelConfig, Record<string, unknown>]>([
   [
     'or one without a window',
     { ...base, ...traitsOf('gemma3') },
-    { sliding_window: null, sliding_window_pattern: 1, layer_types: ['full_attention', 'full_attention'] },
+    // transformers makes the mask of a window also where no layer has one
+    { sliding_window: 4096, sliding_window_pattern: 1, layer_types: ['full_attention', 'full_attention'] },
   ],
   [
     'fused projections are a Phi-3 without a window',
@@ -161,6 +162,75 @@ test('a Gemma 3 of transformers 5 has types of layers, and a rotation of each', 
     ...{ slidingWindow: 1024, slidingWindowPattern: 3, ropeLocalBaseFreq: 300, ropeTheta: 5000 },
     ropeScaling: { type: 'linear', factor: 8 },
   });
+});
+
+const GEMMA_TEXT = {
+  ...{ architectures: ['Gemma3ForCausalLM'], attention_bias: false, attention_dropout: 0.0 },
+  ...{ attn_logit_softcapping: null, bos_token_id: 2, eos_token_id: 1, final_logit_softcapping: null, head_dim: 256 },
+  ...{ hidden_activation: 'gelu_pytorch_tanh', initializer_range: 0.02, max_position_embeddings: 32768 },
+  ...{ model_type: 'gemma3_text', num_attention_heads: 4, num_key_value_heads: 1, pad_token_id: 0 },
+  ...{ query_pre_attn_scalar: 256, rms_norm_eps: 1e-6, rope_local_base_freq: 10000, rope_scaling: null },
+  ...{ rope_theta: 1000000, sliding_window: 512, use_cache: true, vocab_size: 262144 },
+};
+const LARGE_GEMMA = {
+  model_type: 'gemma3_text',
+  rope_scaling: { factor: 8.0, rope_type: 'linear' },
+  sliding_window: 1024,
+};
+
+test.each<[string, Record<string, unknown>, Partial<ModelConfig>, number, number]>([
+  [
+    '270M, as transformers 4.55 wrote it',
+    {
+      ...{ ...GEMMA_TEXT, hidden_size: 640, intermediate_size: 2048, num_hidden_layers: 18 },
+      ...{ _sliding_window_pattern: 6, use_bidirectional_attention: false },
+      layer_types: Array.from({ length: 18 }, (_, i) => (i % 6 === 5 ? 'full_attention' : 'sliding_attention')),
+    },
+    { hiddenSize: 640, numKeyValueHeads: 1, slidingWindow: 512, maxPositionEmbeddings: 32768, vocabSize: 262144 },
+    256,
+    268_098_176,
+  ],
+  [
+    '1B, as transformers 4.50 wrote it',
+    {
+      ...{ ...GEMMA_TEXT, hidden_size: 1152, intermediate_size: 6912, num_hidden_layers: 26 },
+      ...{ cache_implementation: 'hybrid', sliding_window_pattern: 6 },
+    },
+    { hiddenSize: 1152, numKeyValueHeads: 1, slidingWindow: 512, maxPositionEmbeddings: 32768 },
+    256,
+    999_885_952,
+  ],
+  [
+    'the text of 4B, which leaves out most of what is as by default',
+    {
+      ...{ ...LARGE_GEMMA, hidden_size: 2560, intermediate_size: 10240, num_hidden_layers: 34 },
+      ...{ num_attention_heads: 8, vocab_size: 262208 },
+    },
+    {
+      ...{ numAttentionHeads: 8, numKeyValueHeads: 4, slidingWindow: 1024, maxPositionEmbeddings: 131072 },
+      ropeScaling: { type: 'linear', factor: 8 },
+    },
+    256,
+    3_880_263_168,
+  ],
+  [
+    'the text of 27B, whose heads are narrower than what scores are divided by',
+    {
+      ...{ ...LARGE_GEMMA, hidden_size: 5376, intermediate_size: 21504, num_hidden_layers: 62, head_dim: 128 },
+      ...{ num_attention_heads: 32, num_key_value_heads: 16, query_pre_attn_scalar: 168, vocab_size: 262208 },
+    },
+    { headDim: 128, queryPreAttnScalar: 168, numKeyValueHeads: 16, ropeScaling: { type: 'linear', factor: 8 } },
+    128,
+    27_009_346_304,
+  ],
+])('published files are read: Gemma 3 %s', (_, file, expected, headDim, parameters) => {
+  const read = readBack(file);
+  expect(read).toMatchObject({
+    ...{ ...expected, headDim, rmsNormEps: 1e-6, ropeTheta: 1_000_000, ropeLocalBaseFreq: 10_000 },
+    ...{ slidingWindowPattern: 6, tieWordEmbeddings: true, ...traitsOf('gemma3') },
+  });
+  if (headDim === 256) expect(read.queryPreAttnScalar).toBeUndefined();
+  expect(countParameters(read).total).toBe(parameters);
 });
 
 test('fields of layers within a window belong to a Gemma 3, and together', () => {

@@ -6,7 +6,7 @@ import type { RunFields } from '../../src/run/config.js';
 import { testWithCompilers } from '../support/gpu-compilers.js';
 
 const GPUS = ['navi21', 'navi31', 'gfx1201', 'tu102', 'ga102', 'm1'];
-const HEAD_SIZES = [32, 64, 80, 96, 128];
+const HEAD_SIZES = [32, 64, 80, 96, 128, 256];
 /**
  * NVIDIA's compiler prints a shader after each of its passes, a megabyte or more of it, which takes several times as
  * long as compiling. So it says of attention here what it makes of it, and of the rest in copies.gpu.ts; of these
@@ -29,7 +29,10 @@ const heads = (size: number, keyValueHeads: number, precision: 'f32' | 'f16'): R
   precision,
 });
 const everyHeads = (['f32', 'f16'] as const).flatMap(precision =>
-  HEAD_SIZES.flatMap(size => [4, 2].map(count => heads(size, count, precision))),
+  HEAD_SIZES.flatMap(size => [
+    ...[4, 2].map(count => heads(size, count, precision)),
+    { ...heads(size, 2, precision), slidingWindow: 48 },
+  ]),
 );
 
 function expectCompiled({ kernels }: CompiledKernels): void {
@@ -65,10 +68,13 @@ testWithCompilers.concurrent.each(GPUS)(
   },
 );
 
-testWithCompilers.concurrent.each(GPUS)('%s: attention at every head size, in both precisions', async gpu => {
-  const compiled = await compileKernels({ gpu, models: everyHeads, names: ['attention'] });
-  // at the least, each of the four kernels in each size and precision
-  expect(compiled.kernels.length).toBeGreaterThanOrEqual(4 * HEAD_SIZES.length * 2);
-  expectCompiled(compiled);
-  expectNoSpills(compiled);
-});
+testWithCompilers.concurrent.each(GPUS)(
+  '%s: attention at every head size, whole and in a window, in both precisions',
+  async gpu => {
+    const compiled = await compileKernels({ gpu, models: everyHeads, names: ['attention'] });
+    // at the least, each of the four kernels in each size and precision
+    expect(compiled.kernels.length).toBeGreaterThanOrEqual(4 * HEAD_SIZES.length * 2);
+    expectCompiled(compiled);
+    expectNoSpills(compiled);
+  },
+);

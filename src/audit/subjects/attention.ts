@@ -91,7 +91,7 @@ export function* documentProblems(scope: Scope): Generator<Problem> {
 
 /** Attention within a window. */
 export function* windowProblems(scope: Scope): Generator<Problem> {
-  const quick = [1, 4, 5].map(i => ({ ...windowSizes[i]!, D: QUICK_HEAD }));
+  const quick = [1, 4, 5, 6].map(i => ({ ...windowSizes[i]!, D: QUICK_HEAD }));
   const posed = scope.quick ? quick : windowSizes;
   for (const type of storedTypes(scope)) {
     for (const sizes of posed.filter(({ D }) => type === 'f32' || D <= 16))
