@@ -28,12 +28,10 @@ const heads = (size: number, keyValueHeads: number, precision: 'f32' | 'f16'): R
   numKeyValueHeads: keyValueHeads,
   precision,
 });
-const everyHeads = (['f32', 'f16'] as const).flatMap(precision =>
-  HEAD_SIZES.flatMap(size => [
-    ...[4, 2].map(count => heads(size, count, precision)),
-    { ...heads(size, 2, precision), slidingWindow: 48 },
-  ]),
-);
+const everyHeads = (['f32', 'f16'] as const).flatMap(precision => [
+  ...HEAD_SIZES.flatMap(size => [4, 2].map(count => heads(size, count, precision))),
+  { ...heads(128, 2, precision), slidingWindow: 48 },
+]);
 
 function expectCompiled({ kernels }: CompiledKernels): void {
   expect(kernels.filter(({ failure }) => failure !== undefined)).toEqual([]);
@@ -69,7 +67,7 @@ testWithCompilers.concurrent.each(GPUS)(
 );
 
 testWithCompilers.concurrent.each(GPUS)(
-  '%s: attention at every head size, whole and in a window, in both precisions',
+  '%s: attention at every head size, and in a window, in both precisions',
   async gpu => {
     const compiled = await compileKernels({ gpu, models: everyHeads, names: ['attention'] });
     // at the least, each of the four kernels in each size and precision

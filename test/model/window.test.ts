@@ -92,6 +92,7 @@ const gemma = { ...config, ...traitsOf('gemma3'), slidingWindowPattern: 2, ropeL
 test.each<[string, ModelConfig, number | undefined]>([
   ['of all layers', { ...config, slidingWindow: 7 }, undefined],
   ['of one layer of two', { ...gemma, slidingWindow: 7 }, undefined],
+  ['of all layers, with fused projections', { ...config, fusedProjections: true, slidingWindow: 7 }, undefined],
   ['of all layers, within documents', { ...config, slidingWindow: 5 }, 3],
 ])('loss and gradients are those of float64: %s', async (_, shape, documentEnd) => {
   const T = 40;
