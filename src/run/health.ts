@@ -77,15 +77,14 @@ export function parameterWarnings({ step, parameters }: HealthLine, limits: Heal
     ] as const) {
       if (nonFinite > 0) warn(name, `the number of ${kind} that are not finite`, nonFinite, 'at most 0');
     }
-    // the B of an adapter grows from 0: its first updates are all that it is
-    if (updateToWeight > maxUpdateToWeight && !isB(name)) {
+    if (updateToWeight > maxUpdateToWeight && !growsFromZero(name)) {
       warn(name, 'update to weight', updateToWeight, `at most ${maxUpdateToWeight}`);
     }
     // right after the start the learning rate warms up from nothing, and weights may be 0
     if (updateToWeight < minUpdateToWeight && weight.rms > 0 && !frozen && !waits) {
       warn(name, 'update to weight', updateToWeight, `at least ${minUpdateToWeight}`);
     }
-    if (gradientToWeight > maxGradientToWeight && !isB(name)) {
+    if (gradientToWeight > maxGradientToWeight && !growsFromZero(name)) {
       warn(name, 'gradient to weight', gradientToWeight, `at most ${maxGradientToWeight}`);
     }
     if (gradient.zeros > maxZeros && !name.includes('embed_tokens') && !waits) {
@@ -99,6 +98,8 @@ export function parameterWarnings({ step, parameters }: HealthLine, limits: Heal
 }
 
 const isB = (name: string): boolean => name.endsWith('.lora_B.weight');
+/** Whether a parameter is 0 at first, in adapters or in a new model: its first updates are all that it is. */
+const growsFromZero = (name: string): boolean => isB(name) || name.endsWith('.bias');
 
 /**
  * Whether a parameter is the A of an adapter whose B was 0 in this step, so that A had no gradient. B is 0 still, where

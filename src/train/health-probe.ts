@@ -20,7 +20,7 @@ export interface ParameterHealth {
   readonly weight: TensorHealth;
   /** The gradient before clipping, and without the loss scale. */
   readonly gradient: TensorHealth;
-  /** The root mean square of the gradient over that of the weights; 0 for weights that are all 0. */
+  /** The root mean square of the gradient over that of the weights, 1 + weight in such norms; 0 where all are 0. */
   readonly gradientToWeight: number;
   /** The root mean square of AdamW's step without decay over that of the weights. */
   readonly updateToWeight: number;
@@ -116,7 +116,10 @@ export class HealthProbe {
         TensorHealth,
       ];
       const gradient = { ...scaled, amax: scaled.amax / lossScale, rms: scaled.rms / lossScale };
-      const over = (rms: number) => (weight.rms > 0 ? rms / weight.rms : 0);
+      // norms by 1 + weight multiply by about 1, however small their weights are
+      const hasOffset = this.#trainer.model.config.normUnitOffset && name.endsWith('norm.weight');
+      const factor = hasOffset ? Math.hypot(1, weight.rms) : weight.rms;
+      const over = (rms: number) => (factor > 0 ? rms / factor : 0);
       return {
         name,
         weight,

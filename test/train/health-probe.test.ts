@@ -102,6 +102,29 @@ describe('a probe', () => {
     },
   );
 
+  const gemma = {
+    ...{ normPlacement: 'both', normUnitOffset: true, qkNorm: true, hiddenAct: 'gelu_pytorch_tanh' },
+    scaledEmbeddings: true,
+  } as const;
+  test.each([
+    ['biases', { qkvBias: true }],
+    ['norms by 1 + weight', gemma],
+  ])('warns of nothing in the first steps of a new model whose %s are 0 at first', async (_, traits) => {
+    const config = { ...goldenShape, ...traits };
+    const model = await Model.create(context.device, config, initialWeights(config, 3));
+    const run = await Trainer.create(model, { B, T, microBatches: 1, optimizer });
+    const probe = await HealthProbe.create(run);
+    const warnings: string[] = [];
+    for (let step = 0; step < 3; step++) {
+      await run.trainStep(sequences(step), learningRate / 2); // as warm-up would begin
+      warnings.push(...healthWarnings(await probe.measure(learningRate / 2), HEALTH_LIMITS));
+    }
+    expect(warnings).toEqual([]);
+    probe.destroy();
+    run.destroy();
+    model.destroy();
+  });
+
   test('counts what is not finite', async () => {
     const { model, trainer: run } = await trainer();
     const values = Float32Array.of(Number.NaN, Number.NEGATIVE_INFINITY, 0, 1e-40);
