@@ -1,5 +1,6 @@
 /** The health of a run: numbers against the host's, warnings, and that watching changes nothing. */
 import { describe, expect, test } from 'vitest';
+import type { ModelConfig } from '../../src/model/config.js';
 import { initialWeights } from '../../src/model/init.js';
 import { initialAdapter, isOfAdapter } from '../../src/model/lora.js';
 import { Model } from '../../src/model/model.js';
@@ -106,7 +107,7 @@ describe('a probe', () => {
     ...{ normPlacement: 'both', normUnitOffset: true, qkNorm: true, hiddenAct: 'gelu_pytorch_tanh' },
     scaledEmbeddings: true,
   } as const;
-  test.each([
+  test.each<[string, Partial<ModelConfig>]>([
     ['biases', { qkvBias: true }],
     ['norms by 1 + weight', gemma],
   ])('warns of nothing in the first steps of a new model whose %s are 0 at first', async (_, traits) => {
