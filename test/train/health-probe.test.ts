@@ -103,10 +103,13 @@ describe('a probe', () => {
     },
   );
 
-  const gemma = {
-    ...{ normPlacement: 'both', normUnitOffset: true, qkNorm: true, hiddenAct: 'gelu_pytorch_tanh' },
+  const gemma: Partial<ModelConfig> = {
+    normPlacement: 'both',
+    normUnitOffset: true,
+    qkNorm: true,
+    hiddenAct: 'gelu_pytorch_tanh',
     scaledEmbeddings: true,
-  } as const;
+  };
   test.each<[string, Partial<ModelConfig>]>([
     ['biases', { qkvBias: true }],
     ['norms by 1 + weight', gemma],
