@@ -82,7 +82,7 @@ export function familyOf(given: Traits): Family {
       .join(', ');
   const [, ...known] = Object.values(FAMILIES);
   throw new UserError(
-    `model: ${shown(given)} together make no family of models that is known; known are ` +
+    `model: no family of models that is known has ${shown(given)} and no more of these; known are ` +
       known.map(({ name, traits }) => `${shown(traits)} (${name})`).join('; '),
   );
 }

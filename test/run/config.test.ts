@@ -32,7 +32,7 @@ test('biases and norms of Q and K, which no architecture has both of, are refuse
     /qkNorm, normPlacement both, hiddenAct gelu_pytorch_tanh, normUnitOffset together/,
   );
   expect(() => model({ qkvBias: true, qkNorm: true })).toThrow(
-    /qkvBias, qkNorm together make no family of models that is known; .*qkNorm \(Qwen3\)/,
+    /no family of models that is known has qkvBias, qkNorm and no more of these; .*qkNorm \(Qwen3\)/,
   );
 });
 
