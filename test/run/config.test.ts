@@ -29,7 +29,7 @@ test('biases and norms of Q and K, which no architecture has both of, are refuse
   const gemma = { qkNorm: true, normPlacement: 'both', normUnitOffset: true, hiddenAct: 'gelu_pytorch_tanh' };
   expect(model({ ...gemma, scaledEmbeddings: true })).toMatchObject(gemma);
   expect(() => model(gemma)).toThrow(
-    /qkNorm, normPlacement both, hiddenAct gelu_pytorch_tanh, normUnitOffset together/,
+    /qkNorm, normPlacement both, hiddenAct gelu_pytorch_tanh, normUnitOffset and no more/,
   );
   expect(() => model({ qkvBias: true, qkNorm: true })).toThrow(
     /no family of models that is known has qkvBias, qkNorm and no more of these; .*qkNorm \(Qwen3\)/,
