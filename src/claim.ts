@@ -115,23 +115,25 @@ export function showClaim(folder: string): string {
 export async function claimFolder(folder: string): Promise<(() => Promise<void>) | undefined> {
   const made = makeFolder(folder);
   const claim = await alone(folder, async () => {
-    const live = existsSync(claimOf(folder)) ? ownersLive(folder) : undefined;
-    if (live) return undefined;
-    if (live === false) rmSync(claimOf(folder), { recursive: true });
-    const release = await lockfile.lock(folder, optionsFor(folder));
+    if (await isClaimed(folder)) return undefined;
+    rmSync(claimOf(folder), { recursive: true, force: true });
+    // the owner stands there first: of a claim without one, left by a process that was killed here, only its age tells
+    writeFileWhole(ownersOf(folder), JSON.stringify([thisProcess()]));
     try {
-      writeFileWhole(ownersOf(folder), JSON.stringify([thisProcess()]));
+      const release = await lockfile.lock(folder, optionsFor(folder));
+      held.add(folder);
+      return release;
     } catch (error) {
-      await release();
+      forgetOwners(folder);
       throw error;
     }
-    held.add(folder);
-    return release;
   });
   if (!claim) return undefined;
   return async () => {
-    forgetOwners(folder);
-    await claim();
+    await alone(folder, async () => {
+      await claim();
+      forgetOwners(folder);
+    });
     if (made !== undefined) removeEmpty(folder, made);
   };
 }

@@ -13,7 +13,8 @@ import {
 } from 'node:fs';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, describe, expect, test } from 'vitest';
+import lockfile from 'proper-lockfile';
+import { afterAll, describe, expect, test, vi } from 'vitest';
 import { claimFolder, isClaimed, joinClaim, showClaim } from '../src/claim.js';
 import { UserError } from '../src/errors.js';
 import { packageRoot } from '../src/files.js';
@@ -34,6 +35,32 @@ test('one has it at a time; folders that were made for nothing go', async () => 
   mkdirSync(folder, { recursive: true });
   await (await claimFolder(folder))!();
   expect(existsSync(folder)).toBe(true);
+});
+
+test('its owner stands there from its begin to its end, whenever the process is killed', async () => {
+  const folder = join(root, 'owned');
+  const ownerNow = () => {
+    const [owner] = JSON.parse(readFileSync(join(folder, 'claim.json'), 'utf8')) as { pid: number }[];
+    return owner!.pid;
+  };
+  const seen: number[] = [];
+  const { lock } = lockfile;
+  vi.spyOn(lockfile, 'lock').mockImplementation(async (path, options) => {
+    if (path !== folder) return lock(path, options);
+    seen.push(ownerNow());
+    const release = await lock(path, options);
+    return async () => {
+      await release();
+      seen.push(ownerNow());
+    };
+  });
+  try {
+    await (await claimFolder(folder))!();
+  } finally {
+    vi.restoreAllMocks();
+  }
+  expect(seen).toEqual([process.pid, process.pid]);
+  expect(existsSync(folder)).toBe(false);
 });
 
 test('what was written under it stays', async () => {
