@@ -56,8 +56,8 @@ export function loraFinding(view: StudyView): Finding[] {
     loraEvidence(view, language).map(
       ({ rank, above, kept }): Answer => ({
         says:
-          `Rank ${rank} into ${language}: the ${language} loss ends ${show(above, fixed(3))} nats above that of CPT; ` +
-          `that of ${view.source ?? 'source'} ends ${show(kept, fixed(2))} below it.`,
+          `Rank ${rank} into ${language}: the ${language} loss ends ${show(above, fixed(3))} nats above that of CPT, ` +
+          `the ${view.source ?? 'source'} loss ${show(kept, fixed(2))} below.`,
         holds: [isAbove(above), isAbove(kept)],
       }),
     ),
