@@ -122,7 +122,7 @@ export function narrow(type: WeightType, words: Uint32Array, stored: StoredBits)
   const [round, infinity] = type === 'BF16' ? ([bfloatBits, 0x7f80] as const) : ([halfBits, 0x7c00] as const);
   for (let i = 0; i < words.length; i++) {
     const bits = round(words[i]!);
-    if ((bits & 0x7fff) === infinity) return i;
+    if ((bits & 0x7fff) >= infinity) return i;
     stored[i] = bits;
   }
   return -1;

@@ -3,9 +3,8 @@
  * over all, in buckets that travel while the backward pass goes on; then each trainer makes the same update.
  */
 import type { Command } from '../gpu/program.js';
-import { roundToHalves, widenHalves } from '../half.js';
 import type { Operand } from '../kernels/call.js';
-import { BYTES, type ElementType } from '../kernels/element-type.js';
+import { BYTES, floatsOf, packed } from '../kernels/element-type.js';
 import type { WireType } from '../parallel/all-reduce.js';
 import type { Ranks, Summed } from '../parallel/ranks.js';
 import { bucketsOf } from './buckets.js';
@@ -85,7 +84,9 @@ export class SharedStep {
       let first = 0;
       for (const { buffer, offsetBytes, sizeBytes, type } of ranges) {
         const count = sizeBytes / BYTES[type];
-        device.write(buffer, wordsOfSums(new Float32Array(summed.values, 4 * first, count), type), offsetBytes);
+        const sums = new Float32Array(summed.values, 4 * first, count);
+        // in f16 what is too large becomes infinite, and the step is skipped
+        device.write(buffer, type === 'f32' ? sums : packed(sums, type), offsetBytes);
         first += count;
       }
     }
@@ -98,26 +99,13 @@ export class SharedStep {
 /** The values of ranges whose bytes come one after another, in f32, in which they are summed. */
 function floatsOfRanges(bytes: ArrayBuffer, ranges: readonly Operand[]): ArrayBuffer {
   if (ranges.every(({ type }) => type === 'f32')) return bytes;
-  const counts = ranges.map(({ sizeBytes, type }) => sizeBytes / BYTES[type]);
-  const values = new Float32Array(counts.reduce((sum, count) => sum + count, 0));
+  const values = new Float32Array(ranges.reduce((sum, { sizeBytes, type }) => sum + sizeBytes / BYTES[type], 0));
   let [at, first] = [0, 0];
-  for (const [i, { sizeBytes, type }] of ranges.entries()) {
-    const own = values.subarray(first, first + counts[i]!);
-    if (type === 'f16') widenHalves(new Uint16Array(bytes, at, counts[i]!), own);
-    else own.set(new Float32Array(bytes, at, counts[i]!));
+  for (const { sizeBytes, type } of ranges) {
+    const own = floatsOf(bytes.slice(at, at + sizeBytes), type);
+    values.set(own, first);
     at += sizeBytes;
-    first += counts[i]!;
+    first += own.length;
   }
   return values.buffer;
-}
-
-/** Sums as a range of the type holds them; in f16 what is too large becomes infinite, and the step is skipped. */
-function wordsOfSums(
-  sums: Float32Array<ArrayBuffer>,
-  type: ElementType,
-): Float32Array<ArrayBuffer> | Uint32Array<ArrayBuffer> {
-  if (type === 'f32') return sums;
-  const words = new Uint32Array(sums.length / 2);
-  roundToHalves(sums, new Uint16Array(words.buffer));
-  return words;
 }
