@@ -7,7 +7,6 @@ import { matrixTypeIn } from '../checkpoint/model-folder.js';
 import { UserError } from '../errors.js';
 import { cacheFolder, checkFilePlace, writeFileWhole } from '../files.js';
 import type { Device } from '../gpu/device.js';
-import { halvesOf } from '../half.js';
 import { type AdapterDescription, chooseAdapter, findModelFolder, loadModel, openDevice, readYaml } from '../index.js';
 import { VariantTable } from '../kernels/variants.js';
 import type { ModelConfig } from '../model/config.js';
@@ -149,10 +148,7 @@ function makeModel(
     return loadLoraModel(device, folder, { ...options, lora: { ...lora, baseType: matrixType }, adapter });
   }
   if (folder !== undefined) return loadModel(device, folder, { ...options, onNote });
-  const source: ParameterSource = spec => {
-    if (isOfAdapter(spec.name)) return adapter(spec);
-    return matrixType === 'f16' && spec.decay ? halvesOf(base(spec)) : base(spec);
-  };
+  const source: ParameterSource = spec => (isOfAdapter(spec.name) ? adapter(spec) : base(spec));
   return Model.create(device, config, source, tensors);
 }
 

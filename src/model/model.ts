@@ -1,10 +1,11 @@
 /** A model's weights on a device. */
 import { Graph } from '../autograd/graph.js';
 import { plan } from '../autograd/plan.js';
-import { showShape, sizeOf, type Tensor } from '../autograd/tensor.js';
+import { type DType, showShape, sizeOf, type Tensor } from '../autograd/tensor.js';
 import { bfloatsOf } from '../bfloat.js';
 import { UserError } from '../errors.js';
 import type { Device } from '../gpu/device.js';
+import { halvesOf } from '../half.js';
 import { BYTES, floatsOf } from '../kernels/element-type.js';
 import { copyInto } from '../ops/cast.js';
 import type { ModelConfig, ParameterSpec } from './config.js';
@@ -49,7 +50,7 @@ export class Model extends ModelTensors {
         const { buffer, offsetBytes, elementBytes } = rangeOfPart(tensor, first);
         let given = 0;
         for (const part of ArrayBuffer.isView(values) ? [values] : values) {
-          const piece = dtype === 'bf16' && part instanceof Float32Array ? bfloatsOf(part) : part;
+          const piece = part instanceof Float32Array ? storedAs(part, dtype) : part;
           if (piece.BYTES_PER_ELEMENT !== elementBytes) {
             throw new Error(
               `'${spec.name}' takes ${elementBytes} bytes a value, and was given ${piece.BYTES_PER_ELEMENT}`,
@@ -126,6 +127,12 @@ export class Model extends ModelTensors {
     this.device.write(buffer, values, offsetBytes);
   }
 }
+
+/** Returns f32 values as a tensor of the type holds them. */
+const storedAs = (values: Float32Array, dtype: DType): Values => {
+  if (dtype === 'bf16') return bfloatsOf(values);
+  return dtype === 'f16' ? halvesOf(values) : values;
+};
 
 /** Returns where the element `first` of a persistent tensor is. */
 const rangeOfPart = ({ buffer, offsetBytes = 0, dtype }: Tensor, first: number) => ({

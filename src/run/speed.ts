@@ -1,11 +1,9 @@
 /** Finds out how fast an adapter trains a run, with a few of its micro-batches. */
 import { sizeOf } from '../autograd/tensor.js';
 import type { Device } from '../gpu/device.js';
-import { halvesOf } from '../half.js';
 import type { VariantTable } from '../kernels/variants.js';
 import { flopsPerToken, type ModelConfig, type ParameterSpec } from '../model/config.js';
-import { isOfAdapter } from '../model/lora.js';
-import { Model, type Values } from '../model/model.js';
+import { Model } from '../model/model.js';
 import type { TensorOptions } from '../model/tensors.js';
 import { Random } from '../random.js';
 import { Trainer, type TrainerOptions } from '../train/step.js';
@@ -75,8 +73,7 @@ async function timeSteps(
   settings: TrainerOptions,
   next: () => Uint32Array,
 ): Promise<number> {
-  const isHalf = ({ name, decay }: ParameterSpec) => options.matrixType === 'f16' && decay && !isOfAdapter(name);
-  const model = await Model.create(device, config, spec => alike(spec, isHalf(spec)), options);
+  const model = await Model.create(device, config, alike, options);
   let trainer: Trainer | undefined;
   try {
     const made = await Trainer.create(model, { ...settings, microBatches: 1 });
@@ -99,10 +96,7 @@ async function timeSteps(
   }
 }
 
-function* alike({ shape }: ParameterSpec, isHalf: boolean): Generator<Values> {
+function* alike({ shape }: ParameterSpec): Generator<Float32Array> {
   const size = sizeOf(shape);
-  for (let start = 0; start < size; start += PIECE) {
-    const values = new Float32Array(Math.min(PIECE, size - start)).fill(0.01);
-    yield isHalf ? halvesOf(values) : values;
-  }
+  for (let start = 0; start < size; start += PIECE) yield new Float32Array(Math.min(PIECE, size - start)).fill(0.01);
 }
