@@ -4,9 +4,8 @@
 //   partial[h, p, d] = sum over the rows r of part p of dx[r, h, d] * x[r, h, d] * rstd[r, h]   (WEIGHT; dx as it was)
 // x, dx [R, row_size], f32 or f16 (TYPE), of which `heads` heads from element `offset` on; weight [D], rstd [R, heads],
 // partial [heads, parts, D] in f32, as all is computed. A workgroup takes one head of a part: of ROWS rows, or what is
-// left. With
-// UNIT_OFFSET the weight is taken as 1 + weight. sum_rows adds up heads and parts; `first` is the number of the first
-// part.
+// left. With UNIT_OFFSET the weight is taken as 1 + weight. sum_rows adds up heads and parts; `first` is the number of
+// the first part.
 struct Params { rows: u32, heads: u32, offset: u32, row_size: u32, head_size: u32, parts: u32, first: u32 }
 
 var<storage, read> weight: array<f32>;

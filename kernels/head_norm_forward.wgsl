@@ -1,8 +1,8 @@
 // RMSNorm over single heads, in place: for the `heads` heads from element `offset` on of the `row_size` of a row,
 //   x[r, h, d] ← x[r, h, d] * rstd[r, h] * weight[d],   rstd[r, h] = 1 / sqrt(mean_d(x²) + eps)
 // x [R, row_size], f32 or f16 (TYPE), weight [D], rstd [R, heads]; all computed in f32. Here a row is one head of a
-// position; a workgroup takes ROWS of them. With UNIT_OFFSET the weight is taken as 1 + weight. rstd is kept for
-// the backward pass.
+// position; a workgroup takes ROWS of them. With UNIT_OFFSET the weight is taken as 1 + weight. rstd is kept for the
+// backward pass.
 struct Params { rows: u32, heads: u32, offset: u32, row_size: u32, head_size: u32, eps: f32 }
 
 var<storage, read> weight: array<f32>;

@@ -156,8 +156,7 @@ export async function modelChecks(device: Device): Promise<Check[]> {
 async function checksOf(device: Device, variant: string, config: ModelConfig): Promise<Check[]> {
   const weights: Weights = new Map();
   const model = await Model.create(device, config, async spec => {
-    // weights are larger than initial ones, and biases and offsets not zero, so that every op bends what goes
-    // through it
+    // weights are larger than initial ones, and biases and offsets not zero, so that every op bends what it is given
     const initial = await initialWeights(config, 1)(spec);
     const isRandom = spec.name.endsWith('.bias') || (config.normUnitOffset && spec.shape.length === 1);
     const values = isRandom

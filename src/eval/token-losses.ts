@@ -108,8 +108,8 @@ export class TokenLosses {
 
   /**
    * Plans the forward pass.
-   * @throws UserError when the shape is none, `documentEnd` is no id, the model
-   * was destroyed, or a buffer exceeds the adapter's limits.
+   * @throws UserError when the shape is none, `documentEnd` is no id, the model was destroyed, or a buffer exceeds the
+   * adapter's limits.
    */
   static async create(model: Model, shape: BatchShape, options: TokenLossesOptions = {}): Promise<TokenLosses> {
     model.check();

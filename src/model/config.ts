@@ -1,9 +1,10 @@
 /** The shape of a LLaMA-architecture model, and what follows from it. */
 import { z } from 'zod';
 import { UserError } from '../errors.js';
+import { ACTIVATIONS } from '../kernels/swiglu.js';
 import type { RopeScaling } from '../ops/rope.js';
 import { inWords } from '../schema.js';
-import { familyOf, HIDDEN_ACTS, LAYER_NORMS, NORM_PLACEMENTS, QK_NORM_OVER } from './families.js';
+import { familyOf, LAYER_NORMS, NORM_PLACEMENTS, QK_NORM_OVER } from './families.js';
 
 const WHOLE = { error: 'must be a positive whole number' };
 const POSITIVE = { error: 'must be a positive number' };
@@ -71,7 +72,7 @@ export const modelSchema = z.object({
     .describe('RMSNorm before attention and MLP, after them (OLMo 2), or both (Gemma 3) (default before)'),
   /** Whether norms multiply by 1 + weight, so that a weight of 0 is a norm alone (Gemma 3). Default false. */
   normUnitOffset: flag.optional().describe('RMSNorm by 1 + weight, as Gemma 3 has it (default false)'),
-  hiddenAct: z.enum(HIDDEN_ACTS).optional().describe('what the gate of the MLP passes; GELU in Gemma 3 (default silu)'),
+  hiddenAct: z.enum(ACTIVATIONS).optional().describe('what the gate of the MLP passes; GELU in Gemma 3 (default silu)'),
   scaledEmbeddings: flag
     .optional()
     .describe('embeddings times the root of hiddenSize, as Gemma 3 has them (default false)'),

@@ -1,13 +1,10 @@
 /** The families of models that can be computed: what each has beside LLaMA, whose layers have none of it. */
 import { UserError } from '../errors.js';
-import { ACTIVATIONS, type Activation } from '../kernels/swiglu.js';
+import type { Activation } from '../kernels/swiglu.js';
 import type { QkNormOver } from '../ops/head-norm.js';
 
 /** What an RMSNorm of queries and keys goes over: each head, or the whole projection. */
 export const QK_NORM_OVER = ['head', 'projection'] as const satisfies readonly QkNormOver[];
-
-/** What the gates of an MLP pass, by Hugging Face's names. */
-export const HIDDEN_ACTS = ACTIVATIONS;
 
 /** Where a branch of the residual stream, attention or MLP, is normed: before it, behind it, or both. */
 export const NORM_PLACEMENTS = ['before', 'after', 'both'] as const;

@@ -6,10 +6,10 @@ import type { ModelConfig, ParameterSpec } from './config.js';
 const DEVIATION = 0.02;
 
 /**
- * Returns the initial weights of each parameter. They are normal with deviation 0.02; norms are 1, or 0
- * where they multiply by 1 + weight, biases 0. The
- * projections that write into the residual stream are scaled down by 1/sqrt(2·layers), so that its variance does not
- * grow with depth (Radford et al., 2019). Every parameter has a random stream of its own, by name.
+ * Returns the initial weights of each parameter. They are normal with deviation 0.02; norms are 1, or 0 where they
+ * multiply by 1 + weight, biases 0. The projections that write into the residual stream are scaled down by
+ * 1/sqrt(2·layers), so that its variance does not grow with depth (Radford et al., 2019). Every parameter has a random
+ * stream of its own, by name.
  */
 export function initialWeights(config: ModelConfig, seed: number): (spec: ParameterSpec) => Float32Array {
   return ({ name, shape }) => {

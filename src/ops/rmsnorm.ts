@@ -11,8 +11,8 @@ export interface NormOptions {
 
 /**
  * Returns y [R, C] = x / sqrt(mean(x²) + eps) * weight in the type `dtype`, from x [R, C] and weight [C]. The options
- * are eps alone, or with `unitOffset`, by which 1 + weight takes the weight's place. It saves
- * 1/sqrt(…) [R] for the gradient, which takes in what x has from elsewhere (the residual stream); dweight accumulates.
+ * are eps alone, or with `unitOffset`, by which 1 + weight takes the weight's place. It saves 1/sqrt(…) [R] for the
+ * gradient, which takes in what x has from elsewhere (the residual stream); dweight accumulates.
  */
 export function rmsnorm(
   graph: Graph,

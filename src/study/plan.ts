@@ -86,8 +86,8 @@ function planStudy(study: StudyFile, path: string): StudyPlan {
     }),
   );
   const names = runs.map(({ name }) => name);
-  const twice = names.find((name, i) => names.indexOf(name) !== i);
-  if (twice !== undefined) {
+  if (new Set(names).size < names.length) {
+    const twice = names.find((name, i) => names.indexOf(name) !== i);
     throw new UserError(
       `'${path}': two runs are named '${twice}': entries of replay, lora or sourceEnds ask for the same; leave one out`,
     );

@@ -1,5 +1,5 @@
 /** The gradients of a model's parameters on the device: in f32, or those of matrices in f16. */
-import { Arena, type ArenaItem } from '../autograd/arena.js';
+import { Arena } from '../autograd/arena.js';
 import type { Tensor } from '../autograd/tensor.js';
 import type { DeviceBuffer } from '../gpu/buffer.js';
 import type { Memory } from '../gpu/memory.js';
@@ -18,10 +18,13 @@ export class GradientTensors {
   constructor(memory: Memory, groups: readonly ParameterGroup[], storage: GradientStorage) {
     // those of norms and biases are no memory to speak of
     const isHalf = ({ decay }: ParameterGroup): boolean => storage === 'f16' && decay;
-    const items = (all: readonly ParameterGroup[]): ArenaItem[] => all.map(({ name, shape }) => ({ name, shape }));
-    this.#halves = new Arena(memory, 'gradient', items(groups.filter(isHalf)), 'f16');
+    this.#halves = new Arena(memory, 'gradient', groups.filter(isHalf), 'f16');
     try {
-      this.#plain = new Arena(memory, 'gradient', items(groups.filter(group => !isHalf(group))));
+      this.#plain = new Arena(
+        memory,
+        'gradient',
+        groups.filter(group => !isHalf(group)),
+      );
     } catch (error) {
       this.#halves.destroy();
       throw error;
