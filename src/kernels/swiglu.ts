@@ -6,8 +6,8 @@ import { rowwise } from './rowwise.js';
 import type { VariantTable } from './variants.js';
 
 /** What a gate passes, by Hugging Face's names: x·sigmoid(x), or GELU by its approximation with tanh. */
-export const ACTIVATIONS = ['silu', 'gelu_pytorch_tanh'] as const;
-export type Activation = (typeof ACTIVATIONS)[number];
+export type Activation = 'silu' | 'gelu_pytorch_tanh';
+export const ACTIVATIONS = ['silu', 'gelu_pytorch_tanh'] as const satisfies readonly Activation[];
 
 /** The constants of kernels/lib/swiglu.wgsl. */
 export const activationConstants = (activation: Activation = 'silu') => ({ GELU: activation === 'gelu_pytorch_tanh' });
