@@ -123,18 +123,18 @@ export type { ElementVariant, RowVariant } from './kernels/row-variant.js';
 export type { Constants } from './kernels/source.js';
 export type { Activation } from './kernels/swiglu.js';
 export type { BatchOptions } from './model/batch.js';
+export type { ModelConfig } from './model/config.js';
+export { type ModelFields, modelConfig } from './model/fields.js';
+export { type BatchShape, CHECKPOINTING, type Checkpointing } from './model/llama.js';
+export { Model, type ParameterSource, type Values } from './model/model.js';
 export {
   countParameters,
   flopsPerToken,
-  type ModelConfig,
   type ParameterCounts,
   type ParameterGroup,
   type ParameterSpec,
   parameterSpecs,
-} from './model/config.js';
-export { type ModelFields, modelConfig } from './model/fields.js';
-export { type BatchShape, CHECKPOINTING, type Checkpointing } from './model/llama.js';
-export { Model, type ParameterSource, type Values } from './model/model.js';
+} from './model/parameters.js';
 export { type ModelSize, presetNames, presetSize } from './model/presets.js';
 export {
   type MatrixType,

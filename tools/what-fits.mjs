@@ -9,9 +9,10 @@
  * With precision f16, moments in 8 bits, checkpointing of layers and one sequence at a time. The adapter is a GPU as
  * Dawn describes an NVIDIA of 2021; others differ in the last percent. A GB is 10^9 bytes.
  */
-import { countParameters } from '../dist/src/model/config.js';
+
 import { modelConfig } from '../dist/src/model/fields.js';
 import { PROJECTIONS } from '../dist/src/model/lora.js';
+import { countParameters } from '../dist/src/model/parameters.js';
 import { stepMemory } from '../dist/src/run/memory.js';
 
 /**

@@ -1,8 +1,8 @@
 /** The works that every engine is asked for, their inputs as files, and the check of what an engine made of them. */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { parameterSpecs } from '../../src/model/config.js';
 import { initialWeights } from '../../src/model/init.js';
+import { parameterSpecs } from '../../src/model/parameters.js';
 import { presetSize } from '../../src/model/presets.js';
 import { STEP } from '../catalogue.js';
 import { uniform } from '../tensors.js';

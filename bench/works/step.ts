@@ -1,17 +1,17 @@
 /** A whole training step: forward, backward, clipping and AdamW, on random tokens. */
 import type { Device } from '../../src/gpu/device.js';
 import type { VariantTable } from '../../src/kernels/variants.js';
+import type { ModelConfig } from '../../src/model/config.js';
+import { initialWeights } from '../../src/model/init.js';
+import type { BatchShape } from '../../src/model/llama.js';
+import { Model } from '../../src/model/model.js';
 import {
   attentionFlopsPerToken,
   countParameters,
   flopsPerToken,
-  type ModelConfig,
   type ParameterSpec,
   parameterSpecs,
-} from '../../src/model/config.js';
-import { initialWeights } from '../../src/model/init.js';
-import type { BatchShape } from '../../src/model/llama.js';
-import { Model } from '../../src/model/model.js';
+} from '../../src/model/parameters.js';
 import type { ModelSize } from '../../src/model/presets.js';
 import type { Precision } from '../../src/model/tensors.js';
 import { U } from '../../src/numerics/bounds.js';

@@ -4,7 +4,7 @@ import { readModelConfig } from '../checkpoint/hf-config.js';
 import { loadModel, openModel } from '../checkpoint/model-folder.js';
 import { UserError } from '../errors.js';
 import type { Device } from '../gpu/device.js';
-import { flopsPerToken, parameterSpecs } from '../model/config.js';
+import { flopsPerToken, parameterSpecs } from '../model/parameters.js';
 import type { Precision } from '../model/tensors.js';
 import { llama, type Weights } from '../numerics/llama.js';
 import { adamw, globalNorm } from '../numerics/reference.js';

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { UserError } from '../errors.js';
 import { writeFolderWhole } from '../files.js';
 import { readBytes } from '../input-files.js';
-import { parameterSpecs } from '../model/config.js';
+import { parameterSpecs } from '../model/parameters.js';
 import { baseOf } from './adapter-base.js';
 import { readCompanions, writeCompanionFiles } from './companions.js';
 import { type ExportOptions, narrowed } from './export.js';

@@ -1,6 +1,6 @@
 /** Writes a model folder again in another number format, in shards where it is large: for use elsewhere. */
 import { UserError } from '../errors.js';
-import type { ParameterSpec } from '../model/config.js';
+import type { ParameterSpec } from '../model/parameters.js';
 import { type CopyOptions, checkNewFolder, type WrittenModel, writeCopy } from './model-copy.js';
 import { openModel } from './model-folder.js';
 import { showIndex } from './safetensors.js';

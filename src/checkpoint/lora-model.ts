@@ -2,9 +2,9 @@
 import { join } from 'node:path';
 import type { NewFolder } from '../files.js';
 import type { Device } from '../gpu/device.js';
-import type { ParameterSpec } from '../model/config.js';
 import { isOfAdapter, type LoraSettings } from '../model/lora.js';
 import { Model } from '../model/model.js';
+import type { ParameterSpec } from '../model/parameters.js';
 import type { MatrixType, ModelOptions } from '../model/tensors.js';
 import { type Companions, writeCompanionFiles } from './companions.js';
 import { converted } from './export.js';

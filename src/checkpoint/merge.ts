@@ -5,7 +5,7 @@ import { damageOf } from '../checksums.js';
 import { UserError } from '../errors.js';
 import { sha256 } from '../hash.js';
 import { readBytes } from '../input-files.js';
-import { type ParameterSpec, parameterSpecs } from '../model/config.js';
+import { type ParameterSpec, parameterSpecs } from '../model/parameters.js';
 import { checkBase } from './adapter-base.js';
 import { type CopyOptions, checkNewFolder, type WrittenModel, writeCopy } from './model-copy.js';
 import { type OpenModel, openModel } from './model-folder.js';

@@ -1,5 +1,5 @@
 /** The weights of a base with a LoRA adapter, as one model: each matrix is summed up when it is read. */
-import type { ParameterSpec } from '../model/config.js';
+import type { ParameterSpec } from '../model/parameters.js';
 import type { Adapter } from './peft.js';
 import type { StoredPiece, TensorPiece } from './safetensors.js';
 import type { ModelWeights } from './weight-files.js';

@@ -6,7 +6,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { UserError } from '../errors.js';
-import { EMBEDDING, type ParameterSpec } from '../model/config.js';
+import { EMBEDDING, type ParameterSpec } from '../model/parameters.js';
 import { parse, readObject } from './hf-json.js';
 import { SafetensorsFile } from './safetensors.js';
 import { ADAPTER, ADAPTER_CONFIG } from './weight-files.js';

@@ -7,7 +7,7 @@ import { TextTokenizer } from '../data/tokenizer.js';
 import { UserError } from '../errors.js';
 import { writeFolderWhole } from '../files.js';
 import { parseJson } from '../input-files.js';
-import { parameterSpecs, TOKEN_TENSORS } from '../model/config.js';
+import { parameterSpecs, TOKEN_TENSORS } from '../model/parameters.js';
 import { Random } from '../random.js';
 import { readCompanionsOfAnyVocabulary, writeCompanionFiles } from './companions.js';
 import { readModelConfig } from './hf-config.js';

@@ -4,7 +4,7 @@ import { basename, join } from 'node:path';
 import { z } from 'zod';
 import { UserError } from '../errors.js';
 import { readJson } from '../input-files.js';
-import { EMBEDDING, HEAD, type ParameterSpec } from '../model/config.js';
+import { EMBEDDING, HEAD, type ParameterSpec } from '../model/parameters.js';
 import { isFileName } from '../paths.js';
 import { SafetensorsFile, type StoredPiece, showIndex, type TensorPiece } from './safetensors.js';
 import type { WeightType } from './weight-types.js';

@@ -5,8 +5,8 @@
 import { Graph } from '../autograd/graph.js';
 import { bytesOf, type DType, persistent, type Shape, type Tensor } from '../autograd/tensor.js';
 import type { Memory } from '../gpu/memory.js';
-import { EMBEDDING } from '../model/config.js';
 import { type BatchShape, headsOf, rotate, tablesOf, traceEmbedded, traceHead, traceLayer } from '../model/llama.js';
+import { EMBEDDING } from '../model/parameters.js';
 import type { ForwardTensors } from '../model/tensors.js';
 import { attention } from '../ops/attention.js';
 import { cachedAttention, type KeyValueCache, writeKeysAndValues } from '../ops/key-value-cache.js';

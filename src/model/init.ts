@@ -1,6 +1,7 @@
 /** Initial weights. */
 import { Random } from '../random.js';
-import type { ModelConfig, ParameterSpec } from './config.js';
+import type { ModelConfig } from './config.js';
+import type { ParameterSpec } from './parameters.js';
 
 /** The standard deviation of the initial weights, as in LLaMA (`initializer_range`). */
 const DEVIATION = 0.02;

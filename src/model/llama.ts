@@ -17,8 +17,9 @@ import { rope } from '../ops/rope.js';
 import { scale } from '../ops/scale.js';
 import { swiglu, swigluLinear } from '../ops/swiglu.js';
 import { takeRows } from '../ops/take-rows.js';
-import { EMBEDDING, HEAD, isLocal, windowOf } from './config.js';
+import { isLocal, windowOf } from './config.js';
 import { LAYER_NORMS } from './families.js';
+import { EMBEDDING, HEAD } from './parameters.js';
 import type { ForwardTensors } from './tensors.js';
 
 /** A batch of B sequences of T tokens. */

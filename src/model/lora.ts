@@ -2,7 +2,8 @@
 import { z } from 'zod';
 import { UserError } from '../errors.js';
 import { Random } from '../random.js';
-import { type ModelConfig, type ParameterGroup, type ParameterSpec, parameterGroups } from './config.js';
+import type { ModelConfig } from './config.js';
+import { type ParameterGroup, type ParameterSpec, parameterGroups } from './parameters.js';
 
 /** The matrices of a layer that can have an adapter, by their names in a checkpoint; Phi-3 has fused ones. */
 export const PROJECTIONS = [

@@ -8,7 +8,8 @@ import type { Device } from '../gpu/device.js';
 import { halvesOf } from '../half.js';
 import { BYTES, floatsOf } from '../kernels/element-type.js';
 import { copyInto } from '../ops/cast.js';
-import type { ModelConfig, ParameterSpec } from './config.js';
+import type { ModelConfig } from './config.js';
+import type { ParameterSpec } from './parameters.js';
 import { ModelTensors, type TensorOptions } from './tensors.js';
 
 /** Values in f32, or the bits of values in a two-byte type. */

@@ -1,5 +1,6 @@
 /** The context, batch and learning rate that go with a size where the user names none. */
-import { countParameters, type ModelConfig } from './config.js';
+import type { ModelConfig } from './config.js';
+import { countParameters } from './parameters.js';
 
 export interface Recipe {
   readonly contextLength: number;

@@ -5,15 +5,9 @@ import { UserError } from '../errors.js';
 import type { Memory } from '../gpu/memory.js';
 import { VariantTable } from '../kernels/variants.js';
 import { ropeTable } from '../ops/rope.js';
-import {
-  type ModelConfig,
-  type ParameterGroup,
-  type ParameterSpec,
-  parameterGroups,
-  parameterSpecs,
-  validateModelConfig,
-} from './config.js';
+import { type ModelConfig, validateModelConfig } from './config.js';
 import { adapterGroups, adaptersOf, type LoraSettings, type PlacedAdapter } from './lora.js';
+import { type ParameterGroup, type ParameterSpec, parameterGroups, parameterSpecs } from './parameters.js';
 
 /**
  * The type in which matrices and activations are stored. With `f16` each matrix that is not stored in it has an f16

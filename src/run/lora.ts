@@ -3,8 +3,9 @@ import { z } from 'zod';
 import { sizeOf } from '../autograd/tensor.js';
 import type { Origin } from '../checkpoint/training-record.js';
 import { UserError } from '../errors.js';
-import { type ModelConfig, parameterSpecs } from '../model/config.js';
+import type { ModelConfig } from '../model/config.js';
 import { adapterGroups, isAdapted, loraSettings, PROJECTIONS } from '../model/lora.js';
+import { parameterSpecs } from '../model/parameters.js';
 import type { MatrixType } from '../model/tensors.js';
 import type { RunConfig } from './config.js';
 

@@ -2,8 +2,9 @@
 import { z } from 'zod';
 import type { Origin } from '../checkpoint/training-record.js';
 import { UserError } from '../errors.js';
-import { parameterGroups as groupsOf, type ModelConfig, type ParameterGroup } from '../model/config.js';
+import type { ModelConfig } from '../model/config.js';
 import { adapterGroups, type LoraSettings } from '../model/lora.js';
+import { parameterGroups as groupsOf, type ParameterGroup } from '../model/parameters.js';
 import { type ParameterRule, treatmentsOf } from '../train/parameter-rules.js';
 
 const match = z.array(z.string().min(1)).min(1).describe('names as in the checkpoint; * stands for any characters');

@@ -7,8 +7,8 @@ import { type SafetensorsFile, showIndex } from '../checkpoint/safetensors.js';
 import { floatTensor, type TensorSource } from '../checkpoint/safetensors-write.js';
 import { UserError } from '../errors.js';
 import { codesShape, maximaShape } from '../kernels/adamw-8bit.js';
-import type { ParameterGroup } from '../model/config.js';
 import type { Model } from '../model/model.js';
+import type { ParameterGroup } from '../model/parameters.js';
 import { isCoded, type MomentSource } from '../train/moments.js';
 import type { Trainer } from '../train/step.js';
 

@@ -2,8 +2,9 @@
 import { sizeOf } from '../autograd/tensor.js';
 import type { Device } from '../gpu/device.js';
 import type { VariantTable } from '../kernels/variants.js';
-import { flopsPerToken, type ModelConfig, type ParameterSpec } from '../model/config.js';
+import type { ModelConfig } from '../model/config.js';
 import { Model } from '../model/model.js';
+import { flopsPerToken, type ParameterSpec } from '../model/parameters.js';
 import type { TensorOptions } from '../model/tensors.js';
 import { Random } from '../random.js';
 import { Trainer, type TrainerOptions } from '../train/step.js';

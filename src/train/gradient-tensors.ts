@@ -3,7 +3,7 @@ import { Arena } from '../autograd/arena.js';
 import type { Tensor } from '../autograd/tensor.js';
 import type { DeviceBuffer } from '../gpu/buffer.js';
 import type { Memory } from '../gpu/memory.js';
-import type { ParameterGroup } from '../model/config.js';
+import type { ParameterGroup } from '../model/parameters.js';
 
 /** What gradients are kept in, and added up in over micro-batches. */
 export const GRADIENT_STORAGES = ['f32', 'f16'] as const;

@@ -6,8 +6,8 @@ import type { DeviceBuffer } from '../gpu/buffer.js';
 import type { Memory } from '../gpu/memory.js';
 import { codedSizes, codesShape, maximaShape } from '../kernels/adamw-8bit.js';
 import type { MomentsOf } from '../kernels/tensor-health.js';
-import type { ParameterGroup } from '../model/config.js';
 import type { Model } from '../model/model.js';
+import type { ParameterGroup } from '../model/parameters.js';
 import { type CodedMoments, decodeMoments, encodeMoments, type Moments } from '../optim/moment-codes.js';
 import { HostMoments, type MomentStretch, type Offload } from './host-moments.js';
 

@@ -3,8 +3,9 @@
  * decay, and what is frozen, for good or at first.
  */
 import { UserError } from '../errors.js';
-import { EMBEDDING, type ModelConfig, type ParameterGroup, parameterGroups, TOKEN_TENSORS } from '../model/config.js';
+import type { ModelConfig } from '../model/config.js';
 import { adapterGroups, type LoraSettings } from '../model/lora.js';
+import { EMBEDDING, type ParameterGroup, parameterGroups, TOKEN_TENSORS } from '../model/parameters.js';
 
 /** A rule for the parameters that its patterns match and no earlier rule does. */
 export interface ParameterRule {

@@ -6,7 +6,7 @@ import { afterAll, describe, expect, test } from 'vitest';
 import { exportGguf } from '../../src/checkpoint/gguf.js';
 import { openModel } from '../../src/checkpoint/model-folder.js';
 import { GPT2_PATTERN } from '../../src/data/patterns.js';
-import { parameterSpecs } from '../../src/model/config.js';
+import { parameterSpecs } from '../../src/model/parameters.js';
 import { ropeFrequencies } from '../../src/ops/rope.js';
 import { LAYOUTS, writeCheckpoint } from '../support/checkpoints.js';
 import { exported, folderOf, LLAMA3, QWEN } from '../support/gguf.js';

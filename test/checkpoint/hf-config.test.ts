@@ -5,8 +5,9 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { hfConfig, readEndIds, readModelConfig } from '../../src/checkpoint/hf-config.js';
 import { type ModelConfig, UserError } from '../../src/index.js';
-import { countParameters, validateModelConfig } from '../../src/model/config.js';
+import { validateModelConfig } from '../../src/model/config.js';
 import { traitsOf } from '../../src/model/families.js';
+import { countParameters } from '../../src/model/parameters.js';
 import { smallModel } from '../support/model.js';
 
 const root = mkdtempSync(join(tmpdir(), 'babelgrad-config-'));

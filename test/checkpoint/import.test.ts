@@ -13,7 +13,7 @@ import { exportModel } from '../../src/checkpoint/export.js';
 import { readModelConfig } from '../../src/checkpoint/hf-config.js';
 import { openModel } from '../../src/checkpoint/model-folder.js';
 import { loadModel, logits, saveModel } from '../../src/index.js';
-import { parameterSpecs } from '../../src/model/config.js';
+import { parameterSpecs } from '../../src/model/parameters.js';
 import { U } from '../../src/numerics/bounds.js';
 import { llama } from '../../src/numerics/llama.js';
 import { LAYOUTS, type RawTensor, writeCheckpoint } from '../support/checkpoints.js';

@@ -8,7 +8,7 @@ import { loadModel, openModel } from '../../src/checkpoint/model-folder.js';
 import { SafetensorsFile } from '../../src/checkpoint/safetensors.js';
 import { verifyFolder } from '../../src/checksums.js';
 import { UserError } from '../../src/errors.js';
-import { parameterSpecs } from '../../src/model/config.js';
+import { parameterSpecs } from '../../src/model/parameters.js';
 import { LAYOUTS, packed, safetensors, tensorsOf, writeCheckpoint } from '../support/checkpoints.js';
 import { runCommand } from '../support/command.js';
 import { useDevice } from '../support/gpu.js';

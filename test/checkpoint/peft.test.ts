@@ -6,7 +6,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { mergeModels } from '../../src/checkpoint/merge.js';
 import { openModel } from '../../src/checkpoint/model-folder.js';
 import { UserError } from '../../src/errors.js';
-import { type ParameterSpec, parameterSpecs } from '../../src/model/config.js';
+import { type ParameterSpec, parameterSpecs } from '../../src/model/parameters.js';
 import { Random } from '../../src/random.js';
 import { LAYOUTS, packed, safetensors, writeCheckpoint } from '../support/checkpoints.js';
 

@@ -10,8 +10,8 @@ import {
   type Model,
   type ModelConfig,
 } from '../../src/index.js';
-import { attentionFlopsPerToken } from '../../src/model/config.js';
 import { traitsOf } from '../../src/model/families.js';
+import { attentionFlopsPerToken } from '../../src/model/parameters.js';
 import { U } from '../../src/numerics/bounds.js';
 import { llama } from '../../src/numerics/llama.js';
 import { useDevice } from '../support/gpu.js';

@@ -1,7 +1,7 @@
 /** The float64 reference itself: against PyTorch's float64, and its gradients against central differences. */
 import { describe, expect, test } from 'vitest';
-import { parameterSpecs } from '../../src/model/config.js';
 import { traitsOf } from '../../src/model/families.js';
+import { parameterSpecs } from '../../src/model/parameters.js';
 import { gradientDeviation } from '../../src/numerics/gradcheck.js';
 import { llama, trainLlama, type Weights } from '../../src/numerics/llama.js';
 import { globalNorm } from '../../src/numerics/reference.js';

@@ -8,7 +8,7 @@ import { MemoryCount } from '../../src/gpu/memory.js';
 import { createModel, Trainer } from '../../src/index.js';
 import { adamw8bit, codedSizes } from '../../src/kernels/adamw-8bit.js';
 import { VariantTable } from '../../src/kernels/variants.js';
-import { parameterGroups } from '../../src/model/config.js';
+import { parameterGroups } from '../../src/model/parameters.js';
 import { ModelTensors } from '../../src/model/tensors.js';
 import { ADAMW_DEFAULTS, scheduleWords } from '../../src/optim/adamw.js';
 import type { TrainerOptions } from '../../src/train/step.js';

@@ -6,7 +6,7 @@ import { checkModelFolder } from '../../../src/checkpoint/model-folder.js';
 import { Adapter } from '../../../src/checkpoint/peft.js';
 import { SafetensorsFile } from '../../../src/checkpoint/safetensors.js';
 import { WeightFiles } from '../../../src/checkpoint/weight-files.js';
-import { countParameters, parameterSpecs } from '../../../src/model/config.js';
+import { countParameters, parameterSpecs } from '../../../src/model/parameters.js';
 import { LAYOUTS, safetensors, tensorsOf, writeCheckpoint } from '../../support/checkpoints.js';
 import { mutateHeader, mutateJson } from '../mutate.js';
 import { type Format, fileOf, sound, text } from './format.js';
