@@ -1,7 +1,6 @@
 /** The benchmark's page: self-contained HTML, its plots drawn without a browser. */
 import { showLanes } from '../src/gpu/adapters.js';
 import { median } from '../src/median.js';
-import { short } from '../src/report/numbers.js';
 import {
   atScales,
   contentsHtml,
@@ -12,7 +11,8 @@ import {
   scrolled,
   sectionsHtml,
   table,
-} from '../src/report/page.js';
+} from '../src/report/html.js';
+import { short } from '../src/report/numbers.js';
 import { colorOf } from '../src/report/plots.js';
 import { STYLE } from '../src/report/style.js';
 import { OURS, PYTORCH } from './engines/engines.js';

@@ -12,7 +12,7 @@ import {
   scrolled,
   sectionsHtml,
   table,
-} from '../report/page.js';
+} from '../report/html.js';
 import { colorOf, NARROW, svgOf } from '../report/plots.js';
 import { TOOLTIP } from '../report/tooltip.js';
 import { BINS } from './error-units.js';

@@ -1,6 +1,6 @@
 /** What a live page adds to a report: the state of its connection, and the exchange of sections that have changed. */
 import { createHash } from 'node:crypto';
-import { contentsHtml, htmlPage, type Section, sectionHtml, sectionsHtml } from './page.js';
+import { contentsHtml, htmlPage, type Section, sectionHtml, sectionsHtml } from './html.js';
 import { TOOLTIP } from './tooltip.js';
 
 /** A page as it is now. */

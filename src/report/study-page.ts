@@ -1,6 +1,6 @@
 /** The page of a study: findings, figures and tables. While a part has nothing to show, it says what it waits for. */
 import type { Figure } from './figure.js';
-import { contentsHtml, escapeHtml, footerHtml, htmlPage, type Section, scrolled, sectionsHtml, table } from './page.js';
+import { contentsHtml, escapeHtml, footerHtml, htmlPage, type Section, scrolled, sectionsHtml, table } from './html.js';
 import { contourFigures } from './study-contours.js';
 import { languageFigures, lossComputeFigures, transferFigures } from './study-figures.js';
 import { studyFindings } from './study-findings.js';

@@ -1,6 +1,6 @@
 /** The first screen of a study's page: how far it is, and each finding with its verdict, numbers and a small figure. */
 import type { Figure } from './figure.js';
-import { escapeHtml } from './page.js';
+import { escapeHtml } from './html.js';
 import { studyFindings } from './study-findings.js';
 import { hasLora } from './study-lora.js';
 import type { Finding, Verdict } from './study-verdicts.js';

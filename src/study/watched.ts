@@ -2,8 +2,9 @@
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { UserError } from '../errors.js';
+import type { Section } from '../report/html.js';
 import type { LivePage } from '../report/live.js';
-import { reportSections, type Section } from '../report/page.js';
+import { reportSections } from '../report/page.js';
 import { type RunRecord, readRun } from '../report/runs.js';
 import { partsOf, type StudyParts, studySections, titleOfStudy } from '../report/study-page.js';
 import type { StudyView } from '../report/study-view.js';

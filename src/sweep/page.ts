@@ -1,6 +1,7 @@
 /** The page of a sweep, and its table. */
+
+import { atScales, escapeHtml, figure, footerHtml, htmlPage, scrolled, table } from '../report/html.js';
 import { signed } from '../report/numbers.js';
-import { atScales, escapeHtml, figure, footerHtml, htmlPage, scrolled, table } from '../report/page.js';
 import { TOOLTIP } from '../report/tooltip.js';
 import { findingsOf, limitsOf, showRate } from './findings.js';
 import type { SweepPlan } from './plan.js';
