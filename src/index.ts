@@ -183,13 +183,9 @@ export { type DryRun, dryRun } from './run/dry-run.js';
 export type { HealthLimits, HealthOptions } from './run/health.js';
 export type { RunMemory } from './run/memory.js';
 export type { EvaluationLine, HeldOutLoss, ProbeLine, StepLine } from './run/metrics.js';
-export {
-  type ResumeOptions,
-  type RunOptions,
-  resumeRun,
-  type StartOptions,
-  startRun,
-} from './run/run.js';
+export { type ResumeOptions, resumeRun } from './run/resume.js';
+export { type StartOptions, startRun } from './run/start.js';
+export type { RunOptions } from './run/train-from.js';
 export { type FolderCheck, verifyPath } from './run/verify.js';
 export { readYaml } from './run/yaml.js';
 export type { Budget } from './scaling/allocation.js';

@@ -14,7 +14,7 @@ import { reportPage } from '../report/page.js';
 import { type Comparison, compareRuns, type RunRecord, readRun } from '../report/runs.js';
 import { parseConfig } from '../run/config.js';
 import type { TrainObserver } from '../run/context.js';
-import { startOrResumeRun } from '../run/run.js';
+import { startOrResumeRun } from '../run/start.js';
 
 /** These sizes are such that two slow cores get through the demonstration in a few minutes. */
 const VOCAB_SIZE = 1024;

@@ -7,7 +7,7 @@ import { messageOf, UserError } from '../errors.js';
 import { cacheFolder, failBeyondFileLimit } from '../files.js';
 import { endIfHung } from '../gpu/hang.js';
 import { DivergedError, type TrainObserver } from '../run/context.js';
-import { startOrResumeClaimed } from '../run/run.js';
+import { startOrResumeClaimed } from '../run/start.js';
 import type { Execute, WorkerMessage, WorkerTask } from './execute.js';
 import { isInSlurmJob } from './slurm/in-job.js';
 

@@ -14,7 +14,7 @@ import { readRun } from '../../src/report/runs.js';
 import { dryRun } from '../../src/run/dry-run.js';
 import { readRunConfig } from '../../src/run/folder.js';
 import type { EvaluationLine } from '../../src/run/metrics.js';
-import { resumeRun } from '../../src/run/run.js';
+import { resumeRun } from '../../src/run/resume.js';
 import { verifyPath } from '../../src/run/verify.js';
 import { useDevice } from '../support/gpu.js';
 import { bytesOf, expectSameCheckpoint, useSmallRuns } from '../support/small-runs.js';

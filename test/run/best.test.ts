@@ -6,7 +6,7 @@ import { findModelFolder, listCheckpoints } from '../../src/checkpoint/find.js';
 import { readTrainingState } from '../../src/checkpoint/training-record.js';
 import { Best } from '../../src/run/best.js';
 import type { EvaluationLine } from '../../src/run/metrics.js';
-import { resumeRun } from '../../src/run/run.js';
+import { resumeRun } from '../../src/run/resume.js';
 import { useDevice } from '../support/gpu.js';
 import { expectSameCheckpoint, useSmallRuns } from '../support/small-runs.js';
 

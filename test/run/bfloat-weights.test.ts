@@ -1,7 +1,7 @@
 /** Runs whose matrices are kept in bf16: resumed, continued, and refused with what they cannot go with. */
 import { describe, expect, test } from 'vitest';
 import { readRunConfig } from '../../src/run/folder.js';
-import { resumeRun } from '../../src/run/run.js';
+import { resumeRun } from '../../src/run/resume.js';
 import { useDevice } from '../support/gpu.js';
 import { bytesOf, expectSameCheckpoint, useSmallRuns } from '../support/small-runs.js';
 

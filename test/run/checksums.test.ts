@@ -8,7 +8,7 @@ import { listCheckpoints } from '../../src/checkpoint/find.js';
 import { CHECKSUMS } from '../../src/checksums.js';
 import { UserError } from '../../src/errors.js';
 import { Random } from '../../src/random.js';
-import { resumeRun } from '../../src/run/run.js';
+import { resumeRun } from '../../src/run/resume.js';
 import { type FolderCheck, verifyPath } from '../../src/run/verify.js';
 import { runCommand } from '../support/command.js';
 import { useDevice } from '../support/gpu.js';

@@ -16,7 +16,8 @@ import { parseConfig } from '../../src/run/config.js';
 import type { TrainObserver } from '../../src/run/context.js';
 import { dryRun } from '../../src/run/dry-run.js';
 import { HEALTH_LIMITS } from '../../src/run/health.js';
-import { resumeRun, startRun } from '../../src/run/run.js';
+import { resumeRun } from '../../src/run/resume.js';
+import { startRun } from '../../src/run/start.js';
 import { useDevice } from '../support/gpu.js';
 import { sampleText } from '../support/text.js';
 

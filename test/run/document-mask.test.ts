@@ -11,7 +11,7 @@ import { TokenLosses, textLoss } from '../../src/index.js';
 import { dryRun } from '../../src/run/dry-run.js';
 import { evaluationShape } from '../../src/run/evaluations.js';
 import { readRunConfig } from '../../src/run/folder.js';
-import { resumeRun } from '../../src/run/run.js';
+import { resumeRun } from '../../src/run/resume.js';
 import { runCommand } from '../support/command.js';
 import { useDevice } from '../support/gpu.js';
 import { expectSameCheckpoint, useSmallRuns } from '../support/small-runs.js';

@@ -3,7 +3,8 @@ import { describe, expect, test } from 'vitest';
 import { openDevice } from '../../src/gpu/open-device.js';
 import { dryRun } from '../../src/run/dry-run.js';
 import { readRunConfig } from '../../src/run/folder.js';
-import { resumeRun, startRun } from '../../src/run/run.js';
+import { resumeRun } from '../../src/run/resume.js';
+import { startRun } from '../../src/run/start.js';
 import { useDevice } from '../support/gpu.js';
 import { expectSameCheckpoint, useSmallRuns } from '../support/small-runs.js';
 

@@ -20,8 +20,9 @@ import { parseConfig } from '../../src/run/config.js';
 import { dryRun } from '../../src/run/dry-run.js';
 import { readRunConfig } from '../../src/run/folder.js';
 import { loraOf } from '../../src/run/lora.js';
-import { resumeRun, startRun } from '../../src/run/run.js';
+import { resumeRun } from '../../src/run/resume.js';
 import { timeMicroBatch } from '../../src/run/speed.js';
+import { startRun } from '../../src/run/start.js';
 import { useDevice } from '../support/gpu.js';
 import { bytesOf, useSmallRuns } from '../support/small-runs.js';
 

@@ -15,7 +15,7 @@ import { parseConfig } from '../../src/run/config.js';
 import { dryRun } from '../../src/run/dry-run.js';
 import { readRunConfig } from '../../src/run/folder.js';
 import { HEALTH_LIMITS } from '../../src/run/health.js';
-import { startRun } from '../../src/run/run.js';
+import { startRun } from '../../src/run/start.js';
 import { sampleText } from '../support/text.js';
 
 const root = mkdtempSync(join(tmpdir(), 'babelgrad-memory-'));

@@ -11,7 +11,8 @@ import { UserError } from '../../src/errors.js';
 import { parseConfig } from '../../src/run/config.js';
 import { dryRun } from '../../src/run/dry-run.js';
 import { readRunConfig } from '../../src/run/folder.js';
-import { resumeRun, startRun } from '../../src/run/run.js';
+import { resumeRun } from '../../src/run/resume.js';
+import { startRun } from '../../src/run/start.js';
 import { useDevice } from '../support/gpu.js';
 import { sampleText } from '../support/text.js';
 

@@ -9,7 +9,7 @@ import { loadModel } from '../../src/index.js';
 import { readRun } from '../../src/report/runs.js';
 import { parseConfig } from '../../src/run/config.js';
 import { dryRun } from '../../src/run/dry-run.js';
-import { resumeRun } from '../../src/run/run.js';
+import { resumeRun } from '../../src/run/resume.js';
 import { useDevice } from '../support/gpu.js';
 import { expectSameCheckpoint, useSmallRuns } from '../support/small-runs.js';
 

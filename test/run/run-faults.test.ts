@@ -7,7 +7,7 @@ import { claimFolder } from '../../src/claim.js';
 import { UserError } from '../../src/errors.js';
 import { readRun } from '../../src/report/runs.js';
 import { DivergedError } from '../../src/run/context.js';
-import { resumeRun } from '../../src/run/run.js';
+import { resumeRun } from '../../src/run/resume.js';
 import { GradientPass } from '../../src/train/gradients.js';
 import { runCommand } from '../support/command.js';
 import { useDevice } from '../support/gpu.js';

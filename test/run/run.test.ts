@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { listCheckpoints } from '../../src/checkpoint/find.js';
 import { readRun } from '../../src/report/runs.js';
-import { resumeRun } from '../../src/run/run.js';
+import { resumeRun } from '../../src/run/resume.js';
 import { useDevice } from '../support/gpu.js';
 import { bytesOf, expectSameCheckpoint, useSmallRuns } from '../support/small-runs.js';
 

@@ -12,7 +12,7 @@ import { lossAndGradients } from '../../src/index.js';
 import { dryRun } from '../../src/run/dry-run.js';
 import { readRunConfig } from '../../src/run/folder.js';
 import type { StepLine } from '../../src/run/metrics.js';
-import { resumeRun } from '../../src/run/run.js';
+import { resumeRun } from '../../src/run/resume.js';
 import { useDevice } from '../support/gpu.js';
 import { expectSameCheckpoint, useSmallRuns } from '../support/small-runs.js';
 import { sampleText } from '../support/text.js';

@@ -8,7 +8,7 @@ import { Device } from '../../src/gpu/device.js';
 import { readRun } from '../../src/report/runs.js';
 import { dryRun } from '../../src/run/dry-run.js';
 import { MetricsFile } from '../../src/run/metrics.js';
-import { resumeRun } from '../../src/run/run.js';
+import { resumeRun } from '../../src/run/resume.js';
 import { useDevice } from '../support/gpu.js';
 import { bytesOf, expectSameCheckpoint, useSmallRuns } from '../support/small-runs.js';
 

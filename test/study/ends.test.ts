@@ -6,7 +6,7 @@ import { stringify } from 'yaml';
 import { listCheckpoints } from '../../src/checkpoint/find.js';
 import { UserError } from '../../src/errors.js';
 import { pageOfStudy } from '../../src/report/study-page.js';
-import { startOrResumeClaimed } from '../../src/run/run.js';
+import { startOrResumeClaimed } from '../../src/run/start.js';
 import { resolveStudy } from '../../src/study/estimate.js';
 import type { Execute } from '../../src/study/execute.js';
 import { fitStudy } from '../../src/study/fits.js';

@@ -8,7 +8,7 @@ import { UserError } from '../../src/errors.js';
 import { learningRateAt, type ScheduleSettings } from '../../src/optim/schedule.js';
 import { contourFigures } from '../../src/report/study-contours.js';
 import { loraEvidence, loraTable } from '../../src/report/study-lora.js';
-import { startOrResumeClaimed } from '../../src/run/run.js';
+import { startOrResumeClaimed } from '../../src/run/start.js';
 import { resolveStudy } from '../../src/study/estimate.js';
 import type { Execute } from '../../src/study/execute.js';
 import { fitStudy } from '../../src/study/fits.js';

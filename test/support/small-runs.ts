@@ -10,7 +10,7 @@ import { trainTokenizer } from '../../src/data/tokenizer-train.js';
 import type { Device } from '../../src/gpu/device.js';
 import { parseConfig } from '../../src/run/config.js';
 import type { TrainObserver } from '../../src/run/context.js';
-import { type StartOptions, startRun } from '../../src/run/run.js';
+import { type StartOptions, startRun } from '../../src/run/start.js';
 import { sampleText } from './text.js';
 
 const model = { hiddenSize: 32, intermediateSize: 48, numHiddenLayers: 1, numAttentionHeads: 2 };

@@ -14,7 +14,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { parseConfig } from '../../src/run/config.js';
 import { DivergedError } from '../../src/run/context.js';
-import { startOrResumeClaimed } from '../../src/run/run.js';
+import { startOrResumeClaimed } from '../../src/run/start.js';
 import type { Execute } from '../../src/study/execute.js';
 import { planSweep } from '../../src/sweep/plan.js';
 import { runSweep } from '../../src/sweep/sweep.js';

@@ -10,7 +10,8 @@ import { byKind, type KernelRequest, type VariantChoices, VariantTable } from '.
 import { parseConfig } from '../../src/run/config.js';
 import type { TrainObserver } from '../../src/run/context.js';
 import { readRunConfig } from '../../src/run/folder.js';
-import { resumeRun, startRun } from '../../src/run/run.js';
+import { resumeRun } from '../../src/run/resume.js';
+import { startRun } from '../../src/run/start.js';
 import { trainerSettings } from '../../src/run/step-shape.js';
 import { dryStep } from '../../src/train/dry-step.js';
 import { readCache, writeCache } from '../../src/tune/cache.js';
