@@ -126,6 +126,7 @@ const MODELS: Readonly<Record<string, ModelConfig>> = {
   'two layers, norms behind attention and MLP, and of the whole Q and K': {
     ...{ ...CONFIG, qkNorm: true, qkNormOver: 'projection', normPlacement: 'after' },
   },
+  'two layers, one of them without rotary embedding': { ...CONFIG, nopeLayerInterval: 2 },
   'two layers as in Gemma 3, one of them within a window': {
     ...{ ...CONFIG, tieWordEmbeddings: true, ...traitsOf('gemma3'), queryPreAttnScalar: 24 },
     ...{ slidingWindow: 5, slidingWindowPattern: 2, ropeLocalBaseFreq: 100 },

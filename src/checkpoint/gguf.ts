@@ -106,9 +106,24 @@ function checkGemma(config: ModelConfig): void {
   );
 }
 
+/** The number that llama.cpp has for a SmolLM3: each layer of it is without rotary embedding. */
+const NO_ROPE_INTERVAL = 4;
+
+/** Returns llama.cpp's name of what a model computes. @throws UserError when it would compute something else. */
+function architectureOf(config: ModelConfig): Family | 'smollm3' {
+  const family = familyOf(config);
+  if (family === 'gemma3') checkGemma(config);
+  const { nopeLayerInterval: interval } = config;
+  if (interval === undefined) return family;
+  if (interval === NO_ROPE_INTERVAL) return 'smollm3';
+  throw new UserError(
+    `llama.cpp leaves each ${NO_ROPE_INTERVAL}th layer of a SmolLM3 without rotary embedding, and here ` +
+      `nopeLayerInterval is ${interval}; use --format hf`,
+  );
+}
+
 function modelValues(config: ModelConfig, name: string, type: WeightType): Map<string, GgufValue> {
-  const architecture = familyOf(config);
-  if (architecture === 'gemma3') checkGemma(config);
+  const architecture = architectureOf(config);
   const { ropeScaling: scaling, headDim, maxPositionEmbeddings: positions, slidingWindow: window = Infinity } = config;
   if (scaling?.type === 'llama3' && architecture !== 'llama') {
     throw new UserError(

@@ -12,6 +12,7 @@ import type { RopeScaling } from '../ops/rope.js';
 import { type Architecture, architectureOf, type ModelType, readArchitecture } from './hf-architectures.js';
 import { gemmaConfig, readGemma } from './hf-gemma.js';
 import { parse, readObject, refuse } from './hf-json.js';
+import { readSmollm, smollmConfig } from './hf-smollm.js';
 import type { WeightType } from './weight-types.js';
 
 const count = z.int().positive();
@@ -87,7 +88,7 @@ export function readModelConfig(folder: string): ModelConfig {
   }
   const window = windowOf(c, architecture);
   if (window && window < maxPositionEmbeddings && architecture.switchesWindow) {
-    refuse(path, 'sliding_window', window, 'with use_sliding_window the last layers have it, which is not supported');
+    refuse(path, 'sliding_window', window, 'with use_sliding_window some layers have it, which is not supported');
   }
   // a Qwen2 does not read this field: it always has biases of Q, K and V, and never one of the output
   if (c.attention_bias && architecture.family !== 'qwen2') {
@@ -110,6 +111,7 @@ export function readModelConfig(folder: string): ModelConfig {
     maxPositionEmbeddings,
     ...(window && !architecture.switchesWindow && { slidingWindow: window }),
     ...gemma?.fields,
+    ...(architecture === architectureOf('smollm3') && readSmollm(path, file)),
     ...traitsOf(architecture.family),
   };
   try {
@@ -165,6 +167,7 @@ function modelTypeOf(c: ModelConfig): ModelType {
   const family = familyOf(c);
   if (family === 'gemma3') return 'gemma3_text';
   if (family !== 'llama') return family;
+  if (c.nopeLayerInterval !== undefined) return 'smollm3';
   return c.slidingWindow === undefined && c.hiddenSize % c.numAttentionHeads === 0 ? 'llama' : 'mistral';
 }
 
@@ -195,6 +198,7 @@ export function hfConfig(c: ModelConfig, type: WeightType, tokenIds?: TokenIds):
     ...(modelType === 'phi3' && { original_max_position_embeddings: c.maxPositionEmbeddings }),
     ...(!c.qkvBias && { attention_bias: false }),
     mlp_bias: false,
+    ...(modelType === 'smollm3' && smollmConfig(c)),
     tie_word_embeddings: c.tieWordEmbeddings,
     max_position_embeddings: c.maxPositionEmbeddings,
     initializer_range: 0.02,

@@ -58,6 +58,10 @@ export const modelSchema = z.object({
   queryPreAttnScalar: positive
     .optional()
     .describe('what scores are divided by the root of, in a Gemma 3 (default headDim)'),
+  /** Each layer of this number is without rotary embedding (NoPE, in SmolLM3). Default: none is. */
+  nopeLayerInterval: whole
+    .optional()
+    .describe('each layer of this number is without rotary embedding, as in SmolLM3 (default: none is)'),
   /** Whether the projections to Q, K and V have biases (Qwen2); that of the output has none. Default false. */
   qkvBias: flag.optional().describe('biases of the projections to Q, K and V, as Qwen2 has them (default false)'),
   /** Whether each head of Q and of K passes an RMSNorm of its own before it is rotated (Qwen3). Default false. */
@@ -110,6 +114,11 @@ export function validateModelConfig(config: ModelConfig): ModelConfig {
     if (config[field] === undefined || family === 'gemma3') continue;
     throw new UserError(`model: ${field} is ${config[field]}, which a model of type ${family} does not have`);
   }
+  const { nopeLayerInterval: interval } = config;
+  if (interval !== undefined && (family !== 'llama' || config.slidingWindow !== undefined)) {
+    const what = family === 'llama' ? 'with a sliding window' : `of type ${family}`;
+    throw new UserError(`model: nopeLayerInterval is ${interval}, which a model ${what} does not have`);
+  }
   const local = [config.slidingWindow, config.slidingWindowPattern, config.ropeLocalBaseFreq];
   if (family === 'gemma3' && new Set(local.map(value => value === undefined)).size > 1) {
     throw new UserError(
@@ -157,6 +166,12 @@ export const isLocal = (
   { slidingWindowPattern: pattern }: Pick<ModelConfig, 'slidingWindowPattern'>,
   layer: number,
 ): boolean => pattern !== undefined && (layer + 1) % pattern !== 0;
+
+/** Whether queries and keys of a layer are rotated by position. */
+export const isRotated = (
+  { nopeLayerInterval: interval }: Pick<ModelConfig, 'nopeLayerInterval'>,
+  layer: number,
+): boolean => interval === undefined || (layer + 1) % interval !== 0;
 
 /** Returns how many of the newest tokens each one attends to in a layer; undefined: all. */
 export const windowOf = (config: ModelConfig, layer: number): number | undefined =>

@@ -17,7 +17,7 @@ import { rope } from '../ops/rope.js';
 import { scale } from '../ops/scale.js';
 import { swiglu, swigluLinear } from '../ops/swiglu.js';
 import { takeRows } from '../ops/take-rows.js';
-import { isLocal, windowOf } from './config.js';
+import { isLocal, isRotated, windowOf } from './config.js';
 import { LAYER_NORMS } from './families.js';
 import { EMBEDDING, HEAD } from './parameters.js';
 import type { ForwardTensors } from './tensors.js';
@@ -171,7 +171,7 @@ interface Rotation {
   readonly documents?: Tensor | undefined;
 }
 
-/** Rotates the queries and keys of qkv [B*T, (H + 2 KV)*D] of a layer by position. */
+/** Rotates the queries and keys of qkv [B*T, (H + 2 KV)*D] of a layer by position, where the layer has that. */
 export function rotate(
   graph: Graph,
   model: ForwardTensors,
@@ -180,6 +180,7 @@ export function rotate(
   shape: BatchShape,
   { table = model.ropeTable(shape.T, isLocal(model.config, layer)), documents }: Rotation = {},
 ): Tensor {
+  if (!isRotated(model.config, layer)) return qkv;
   const { B, T, H, KV, D } = headsOf(model, shape);
   return rope(graph, qkv, table, { B, T, heads: H + KV, rowHeads: H + 2 * KV, headSize: D }, documents);
 }

@@ -29,6 +29,7 @@ export interface LlamaShape {
   readonly slidingWindow?: number | undefined;
   readonly slidingWindowPattern?: number | undefined;
   readonly ropeLocalBaseFreq?: number | undefined;
+  readonly nopeLayerInterval?: number | undefined;
 }
 
 export type Weights = Map<string, Vector>;
@@ -124,10 +125,12 @@ export function llama(
     const isLocal = shape.slidingWindowPattern !== undefined && (layer + 1) % shape.slidingWindowPattern !== 0;
     const isWithin = isLocal || shape.slidingWindowPattern === undefined;
     const sizes = { ...heads, window: isWithin ? shape.slidingWindow : undefined };
-    const rotate = (x: Vector, heads: number, direction: 1 | -1) =>
-      isLocal
-        ? ops.rope(x, B, T, heads, D, shape.ropeLocalBaseFreq!, direction)
-        : ops.rope(x, B, T, heads, D, shape.ropeTheta, direction, shape.ropeScaling);
+    const isRotated = shape.nopeLayerInterval === undefined || (layer + 1) % shape.nopeLayerInterval !== 0;
+    const rotate = (x: Vector, heads: number, direction: 1 | -1) => {
+      if (!isRotated) return x;
+      if (isLocal) return ops.rope(x, B, T, heads, D, shape.ropeLocalBaseFreq!, direction);
+      return ops.rope(x, B, T, heads, D, shape.ropeTheta, direction, shape.ropeScaling);
+    };
     const norm1 = before(named('input_layernorm'), x);
     const q = project(`${prefix}self_attn.q_proj`, norm1.y, H * D);
     const k = project(`${prefix}self_attn.k_proj`, norm1.y, KV * D);

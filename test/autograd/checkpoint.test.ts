@@ -112,6 +112,7 @@ describe('checkpointing of layers', () => {
     ['untied head', shape(3, false)],
     ['biases of Q, K, V', { ...shape(3, true), qkvBias: true }],
     ['norms of Q and K', { ...shape(3, true), qkNorm: true }],
+    ['a layer without rotary embedding', { ...shape(3, true), nopeLayerInterval: 2 }],
     [
       'a Gemma 3',
       {

@@ -52,7 +52,7 @@ describe('config.json', () => {
         ['gemma3', /pictures beside text \(its text model alone, of type gemma3_text, can be read\)/],
         ['mixtral', /mixtures of experts/],
         ['deepseek_v3', /latent attention and mixtures of experts/],
-        ['smollm3', /layers without rotary embedding/],
+        ['exaone4', /layers within a window, and others without rotary embedding/],
       ] as const
     ).map(([type, why]): [string, Json, RegExp] => [
       `the type ${type}`,

@@ -162,6 +162,26 @@ test('an OLMo 2 whose head is tied has the embedding twice', async () => {
   expect(tensors.get('output.weight')).toMatchObject({ values: tensors.get('token_embd.weight')!.values });
 });
 
+test('a SmolLM3 has the name that llama.cpp knows it by, and Q and K by pairs as a llama', async () => {
+  const folder = await folderOf(root, 'SmolLM3, BF16, tied, grouped-query, a layer without rotary embedding', LLAMA3);
+  const { values, tensors } = await exported(root, folder, 'F32');
+  expect(values).toMatchObject({ 'general.architecture': 'smollm3', 'smollm3.rope.freq_base': 5_000_000 });
+  const { config, weights } = openModel(folder);
+  const spec = parameterSpecs(config).find(({ name }) => name === 'model.layers.3.self_attn.q_proj.weight')!;
+  const [stored, { values: written }] = [weights.read(spec), tensors.get('blk.3.attn_q.weight')!];
+  weights.close();
+  // the second row of a head is the one half a head further on, of 12
+  expect(written.slice(config.hiddenSize, 2 * config.hiddenSize)).toEqual(
+    stored.slice(6 * config.hiddenSize, 7 * config.hiddenSize),
+  );
+  const path = join(folder, 'config.json');
+  const json = JSON.parse(readFileSync(path, 'utf8')) as Record<string, unknown>;
+  writeFileSync(path, JSON.stringify({ ...json, no_rope_layers: [1, 0, 1, 0], no_rope_layer_interval: 2 }));
+  await expect(exportGguf(folder, join(root, 'never'), { type: 'F32' })).rejects.toThrow(
+    /leaves each 4th layer of a SmolLM3 without rotary embedding, and here nopeLayerInterval is 2; use --format hf/,
+  );
+});
+
 const GEMMA = 'Gemma 3, BF16, tied, grouped-query, a layer within a window';
 
 test('a Gemma 3 has its window, and norms with the 1 that is added to them', async () => {

@@ -64,6 +64,14 @@ test.each<[string, ModelConfig, Record<string, unknown>]>([
     { architectures: ['Olmo2ForCausalLM'], model_type: 'olmo2', attention_bias: false },
   ],
   [
+    'layers without rotary embedding are a SmolLM3',
+    { ...base, numHiddenLayers: 5, nopeLayerInterval: 2 },
+    {
+      ...{ architectures: ['SmolLM3ForCausalLM'], model_type: 'smollm3', use_sliding_window: false },
+      ...{ no_rope_layers: [1, 0, 1, 0, 1], no_rope_layer_interval: 2 },
+    },
+  ],
+  [
     'a Gemma 3 of layers within a window and others',
     {
       ...{ ...base, ...traitsOf('gemma3'), numHiddenLayers: 3, queryPreAttnScalar: 24 },
@@ -134,6 +142,49 @@ test('what an OLMo 2 leaves out is as in transformers', () => {
       normPlacement: 'after',
     },
   });
+});
+
+test('what a SmolLM3 leaves out is as in transformers, and its layers are each of some number', () => {
+  const sizes = { vocab_size: 100, hidden_size: 320, intermediate_size: 80, num_hidden_layers: 9 };
+  const smollm = { model_type: 'smollm3', ...sizes, num_attention_heads: 16 };
+  expect(readBack(smollm)).toMatchObject({
+    ...{ numKeyValueHeads: 4, headDim: 20, rmsNormEps: 1e-6, ropeTheta: 2_000_000, tieWordEmbeddings: true },
+    ...{ maxPositionEmbeddings: 32768, nopeLayerInterval: 4 },
+  });
+  const lists: readonly [readonly number[], number | undefined][] = [
+    [[1, 1, 0, 1, 1, 0, 1, 1, 0], 3],
+    [[1, 1, 1, 1, 1, 0, 1, 1, 1, 1, 1, 0], 6], // more than there are layers
+    [[0, 0, 0, 0, 0, 0, 0, 0, 0], 1],
+    [Array(9).fill(1), undefined],
+    [[...Array(9).fill(1), 0], undefined],
+  ];
+  for (const [no_rope_layers, interval] of lists) {
+    expect(readBack({ ...smollm, no_rope_layers }).nopeLayerInterval).toBe(interval);
+  }
+  expect(readBack({ ...smollm, no_rope_layer_interval: 10 }).nopeLayerInterval).toBeUndefined();
+  expect(() => readBack({ ...smollm, no_rope_layers: [1, 1, 0, 1, 0, 1, 1, 0, 1] })).toThrow(
+    /no_rope_layers\.4 is 0: only every 3th layer can be without rotary embedding where the first is number 3/,
+  );
+  expect(() => readBack({ ...smollm, no_rope_layers: [1, 1, 0] })).toThrow(/there are 3 of them, and 9 layers/);
+  expect(() => readBack({ ...smollm, no_rope_layers: [1, 2] })).toThrow(/no_rope_layers\.1 is 2: must be 0 or 1/);
+  expect(() => readBack({ ...smollm, use_sliding_window: true, sliding_window: 512 })).toThrow(
+    /sliding_window is 512: with use_sliding_window some layers have it, which is not supported/,
+  );
+});
+
+test('SmolLM3 3B, as its config.json has it', () => {
+  const read = readBack({
+    ...{ architectures: ['SmolLM3ForCausalLM'], attention_bias: false, attention_dropout: 0.0, bos_token_id: null },
+    ...{ eos_token_id: 128001, hidden_act: 'silu', hidden_size: 2048, initializer_range: 0.02 },
+    ...{ intermediate_size: 11008, max_position_embeddings: 65536, max_window_layers: 28, mlp_bias: false },
+    ...{ model_type: 'smollm3', no_rope_layer_interval: 4, num_attention_heads: 16, num_hidden_layers: 36 },
+    ...{ num_key_value_heads: 4, pad_token_id: 128004, pretraining_tp: 2, rms_norm_eps: 1e-6, rope_scaling: null },
+    ...{ rope_theta: 5000000.0, sliding_window: null, torch_dtype: 'bfloat16', use_cache: false },
+    ...{ use_sliding_window: false, vocab_size: 128256, layer_types: Array(36).fill('full_attention') },
+    no_rope_layers: Array.from({ length: 36 }, (_, layer) => Number(layer % 4 !== 3)),
+  });
+  expect(read).toMatchObject({ headDim: 128, nopeLayerInterval: 4, ropeTheta: 5_000_000, tieWordEmbeddings: true });
+  expect(countParameters(read).total).toBe(3_075_098_624);
 });
 
 test('what a Gemma 3 leaves out is as in transformers', () => {
@@ -235,6 +286,12 @@ test.each<[string, Record<string, unknown>, Partial<ModelConfig>, number, number
 });
 
 test('fields of layers within a window belong to a Gemma 3, and together', () => {
+  expect(() => validateModelConfig({ ...base, nopeLayerInterval: 2, slidingWindow: 8 })).toThrow(
+    /nopeLayerInterval is 2, which a model with a sliding window does not have/,
+  );
+  expect(() => validateModelConfig({ ...base, nopeLayerInterval: 2, qkvBias: true })).toThrow(
+    /nopeLayerInterval is 2, which a model of type qwen2 does not have/,
+  );
   expect(() => validateModelConfig({ ...base, queryPreAttnScalar: 24 })).toThrow(
     /queryPreAttnScalar is 24, which a model of type llama does not have/,
   );

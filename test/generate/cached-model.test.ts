@@ -73,6 +73,11 @@ const cases: Record<string, Sequences> = {
     prompts: [5, 1, 17, 16, 9],
     more: 12,
   },
+  'a layer without rotary embedding': {
+    config: { ...base, numKeyValueHeads: 2, nopeLayerInterval: 2 },
+    prompts: [5, 1, 17, 16, 9],
+    more: 12,
+  },
   'a window': { config: { ...base, numKeyValueHeads: 2, slidingWindow: 10 }, prompts: [5, 1, 17, 16, 9], more: 24 },
   'norms of Q and K': {
     config: { ...base, numKeyValueHeads: 2, headDim: 16, qkNorm: true },

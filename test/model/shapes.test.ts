@@ -53,6 +53,7 @@ const models: Record<string, { config: ModelConfig; B: number; T: number }> = {
     B: 2,
     T: 67,
   },
+  'a layer without rotary embedding': { config: { ...odd, nopeLayerInterval: 2 }, B: 2, T: 67 },
   'norms of Q and K': { config: { ...odd, qkNorm: true }, B: 2, T: 67 },
   'head size 80 at T 131': {
     config: {

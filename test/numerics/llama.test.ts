@@ -80,6 +80,7 @@ describe('against central differences', () => {
         ...{ slidingWindow: 2, slidingWindowPattern: 2, ropeLocalBaseFreq: 10 },
       },
     ],
+    ['one with a layer without rotary embedding', { ...base, nopeLayerInterval: 2 }],
     ['one with norms of Q and K', { ...base, qkNorm: true }],
   ])('every parameter of %s', (_, shape) => {
     const random = new Random(3);

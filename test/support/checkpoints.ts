@@ -86,7 +86,7 @@ export function tensorsOf(config: Json, dtype: string): Map<string, RawTensor> {
     }
   }
   shapes.push(['model.norm.weight', [C]]);
-  const isTied = config.tie_word_embeddings ?? config.model_type === 'gemma3_text';
+  const isTied = config.tie_word_embeddings ?? ['gemma3_text', 'smollm3'].includes(config.model_type as string);
   if (!isTied) shapes.unshift(['lm_head.weight', [V, C]]);
   const ones = config.model_type === 'gemma3_text' ? 0 : 1; // there it is added to what is stored
   return new Map(
@@ -309,6 +309,35 @@ export const LAYOUTS: Readonly<Record<string, Layout>> = {
       tie_word_embeddings: false,
       torch_dtype: 'float32',
       use_cache: false,
+    },
+  },
+  'SmolLM3, BF16, tied, grouped-query, a layer without rotary embedding': {
+    dtype: 'BF16',
+    config: {
+      architectures: ['SmolLM3ForCausalLM'],
+      model_type: 'smollm3',
+      ...{ ...small, num_hidden_layers: 4 },
+      attention_bias: false,
+      attention_dropout: 0.0,
+      bos_token_id: null,
+      eos_token_id: 60,
+      layer_types: Array(4).fill('full_attention'),
+      max_position_embeddings: 1024,
+      max_window_layers: 28,
+      mlp_bias: false,
+      no_rope_layer_interval: 4,
+      no_rope_layers: [1, 1, 1, 0],
+      num_attention_heads: 4,
+      num_key_value_heads: 2,
+      pad_token_id: 61,
+      pretraining_tp: 2,
+      rms_norm_eps: 1e-6,
+      rope_scaling: null,
+      rope_theta: 5000000.0,
+      sliding_window: null,
+      torch_dtype: 'bfloat16',
+      use_cache: false,
+      use_sliding_window: false,
     },
   },
   'Gemma 3, BF16, tied, grouped-query, a layer within a window': {

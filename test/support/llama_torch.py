@@ -1,12 +1,13 @@
-"""Logits of a Hugging Face LLaMA, Mistral, Qwen2, Qwen3, Phi-3, OLMo 2 or Gemma 3 folder in float64, with plain PyTorch:
-a reader apart from the project's own.
+"""Logits of a Hugging Face LLaMA, Mistral, Qwen2, Qwen3, Phi-3, OLMo 2, SmolLM3 or Gemma 3 folder in float64, with plain
+PyTorch: a reader apart from the project's own.
 
     echo '[[1, 2, 3]]' | python3 llama_torch.py FOLDER... > logits.f64      # [B, T, vocab_size] each, little-endian
 
 It needs torch and numpy, neither transformers nor safetensors. Architecture and rope scaling are written after
 transformers' modeling_llama.py, modeling_rope_utils.py, modeling_qwen2.py (biases of Q, K and V) and
 modeling_qwen3.py (norms over the heads of Q and K), modeling_phi3.py (Q, K and V as one matrix, gate and up as one)
-modular_olmo2.py (norms behind attention and MLP, and over all of Q and of K) and modeling_gemma3.py (norms before and
+modular_olmo2.py (norms behind attention and MLP, and over all of Q and of K), modular_smollm3.py (layers without
+rotation) and modeling_gemma3.py (norms before and
 behind both by 1 + weight, GELU, scaled embeddings, layers within a window).
 """
 import json
@@ -109,6 +110,9 @@ def forward(config, weights, ids):
         is_local = is_gemma and (layer + 1) % config["sliding_window_pattern"] != 0
         (cos, sin), masked = locally if is_local else everywhere
 
+        if config["model_type"] == "smollm3" and not config["no_rope_layers"][layer]:
+            cos, sin = torch.ones_like(cos), torch.zeros_like(sin)
+
         def linear(x, name):
             return x @ weights[f"{prefix}{name}.weight"].T
 
@@ -144,7 +148,7 @@ def forward(config, weights, ids):
         gate = torch.nn.functional.gelu(gate, approximate="tanh") if is_gemma else gate * torch.sigmoid(gate)
         mixed = linear(gate * up, "mlp.down_proj")
         x = x + after(mixed, "post_feedforward_layernorm.weight")
-    head = "model.embed_tokens.weight" if config.get("tie_word_embeddings", is_gemma) else "lm_head.weight"
+    head = "model.embed_tokens.weight" if config.get("tie_word_embeddings", is_gemma or config["model_type"] == "smollm3") else "lm_head.weight"
     return norm(x, "model.norm.weight") @ weights[head].T
 
 
