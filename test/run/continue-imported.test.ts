@@ -67,6 +67,11 @@ test.each([
     { fusedProjections: true, slidingWindow: 2047 },
   ],
   [
+    'layers without rotary embedding',
+    LAYOUTS['SmolLM3, BF16, tied, grouped-query, a layer without rotary embedding']!,
+    { nopeLayerInterval: 4 },
+  ],
+  [
     'a Gemma 3',
     LAYOUTS['Gemma 3, BF16, tied, grouped-query, a layer within a window']!,
     { normUnitOffset: true, slidingWindow: 512, slidingWindowPattern: 2, queryPreAttnScalar: 24 },
