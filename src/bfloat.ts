@@ -1,4 +1,5 @@
 /** bf16 on the host: the upper half of an f32. */
+import { pack16 } from './pack16.js';
 
 /** Returns the values of packed bf16. */
 export function floatsOfBfloats(bytes: ArrayBuffer): Float32Array {
@@ -16,8 +17,7 @@ export const bfloatBits = (word: number): number => (word + 0x7fff + ((word >>> 
 
 /** Packs values as bf16: they are taken as f32, then rounded. */
 export function bfloatsOf(values: ArrayLike<number>): Uint16Array<ArrayBuffer> {
-  const words = new Uint32Array(Float32Array.from(values).buffer);
-  return Uint16Array.from(words, bfloatBits);
+  return pack16(values, bfloatBits);
 }
 
 /** Packs values as bf16 in whole words, as buffers are written. */

@@ -1,4 +1,5 @@
 /** IEEE half precision on the host, for which Node.js 20 has no typed array. */
+import { pack16 } from './pack16.js';
 
 function floatOfHalf(half: number): number {
   const sign = half & 0x8000 ? -1 : 1;
@@ -47,8 +48,7 @@ export function halfBits(word: number): number {
 
 /** Packs values as halves: they are taken as f32, then rounded. */
 export function halvesOf(values: ArrayLike<number>): Uint16Array<ArrayBuffer> {
-  const words = new Uint32Array(Float32Array.from(values).buffer);
-  return Uint16Array.from(words, halfBits);
+  return pack16(values, halfBits);
 }
 
 /** Packs values as halves in whole words, as buffers are written. */

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { bfloatsOf } from '../src/bfloat.js';
 import { floatsOfHalves, halvesOf } from '../src/half.js';
 
 test('every half is its own value, and there and back again', () => {
@@ -18,4 +19,16 @@ test('rounds to the nearest, ties to even; beyond the largest it is infinite', (
     0x3c00, 0x3c02, 0x3c01, 0x4000,
   ]);
   expect([...halvesOf([65519, 65520, 2 ** -25, 1.5 * 2 ** -24])]).toEqual([0x7bff, 0x7c00, 0x0000, 0x0002]);
+});
+
+test('a tensor may have more values than an array has elements, as embeddings of large vocabularies do', () => {
+  const values = new Float32Array(2 ** 27 + 1);
+  values[2 ** 27] = 1.5;
+  for (const [pack, bits] of [
+    [halvesOf, 0x3e00],
+    [bfloatsOf, 0x3fc0],
+  ] as const) {
+    const packed = pack(values);
+    expect([packed.length, packed[0], packed[2 ** 27]]).toEqual([values.length, 0, bits]);
+  }
 });
