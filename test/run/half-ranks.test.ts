@@ -50,8 +50,8 @@ function apart(name: string, other: string) {
 const savedIn = (name: string, files: readonly string[]) => files.map(file => bytesOf(lastCheckpoint(name), file));
 
 /**
- * Runs `name` on two ranks and goes on from its middle on two and on one. On two it has the same bits in `files`, and on
- * either the steps of `one`, which was alone.
+ * Runs `name` on two ranks and goes on from its middle on two and on one. On two it has the same bits in `files`, and
+ * on either the steps of `one`, which was alone.
  * @returns what was saved on two ranks.
  */
 async function expectOnRanks(
