@@ -2,7 +2,7 @@
 //   out[b, h] = sum_{j <= p} softmax_j(scale * q[b, h] · k[b, j, g]) v[b, j, g],   p = positions[b], g = h / (H / KV)
 // qkv [B, H + 2 KV, D], of which q is read; keys [B, KV, D, capacity]; values [B, KV, capacity, D]; out [B, H, D]. f32
 // or f16 (TYPE), computed in f32.
-// IS_LOCAL: over the newest WINDOW of these positions alone.
+// IS_LOCAL: over the newest WINDOW of these positions alone. IS_RING: position j stands at j % capacity (cache_write).
 // A workgroup takes a head of a sequence, TILE keys at a time (at most WORKGROUP): first a thread has a key, then a
 // thread has dimensions WORKGROUP apart (CHUNKS of them). Every sum is in the order of attention_forward, with the
 // running maximum of each block of KEYS keys, so that a position gets the same bits from either.
@@ -28,7 +28,11 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   let head = workgroup.x;
   let batch = workgroup.y;
   let capacity = params.capacity;
+#if ${IS_RING}
+  let length = positions[batch] + 1u;
+#else
   let length = min(positions[batch] + 1u, capacity);
+#endif
   let q_row = (batch * (params.H + 2u * params.KV) + head) * D;
   let group = (batch * params.KV + head / (params.H / params.KV)) * D * capacity;
   for (var d = thread; d < D; d += WORKGROUP) { query[d] = f32(qkv[q_row + d]) * params.scale; }
@@ -54,7 +58,12 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     if (thread < count) {
 #endif
       score = 0f;
+#if ${IS_RING}
+      let key = group + (j0 + thread) % capacity;
+      for (var d = 0u; d < D; d++) { score = fma(query[d], f32(keys[key + d * capacity]), score); }
+#else
       for (var d = 0u; d < D; d++) { score = fma(query[d], f32(keys[group + d * capacity + j0 + thread]), score); }
+#endif
     }
     if (thread < TILE) { scores[thread] = score; }
     workgroupBarrier();
@@ -80,9 +89,16 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
       for (var j = b * KEYS; j < min((b + 1u) * KEYS, count); j++) {
         let weight = weights[j];
         sum += weight;
+#if ${IS_RING}
+        let value = group + (j0 + j) % capacity * D;
+        #for c in CHUNKS
+        out_${c} = fma(weight, f32(values[value + dimension_${c}]), out_${c});
+        #end
+#else
         #for c in CHUNKS
         out_${c} = fma(weight, f32(values[group + (j0 + j) * D + dimension_${c}]), out_${c});
         #end
+#endif
       }
     }
   }

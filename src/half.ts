@@ -1,6 +1,9 @@
 /** IEEE half precision on the host, for which Node.js 20 has no typed array. */
 import { pack16 } from './pack16.js';
 
+/** The largest finite value. */
+export const LARGEST_HALF = 65504;
+
 function floatOfHalf(half: number): number {
   const sign = half & 0x8000 ? -1 : 1;
   const exponent = (half >> 10) & 0x1f;

@@ -1,6 +1,6 @@
 /** The cache of keys and values: what is written to it, and attention of one position over it. */
 import { attentionCached } from '../kernels/attention-cached.js';
-import { cacheWrite } from '../kernels/cache-write.js';
+import { cacheWrite, isRing } from '../kernels/cache-write.js';
 import { attention } from '../numerics/attention.js';
 import { attentionBounds } from '../numerics/attention-bounds.js';
 import { type InputClass, inputValues, type StoredType } from '../numerics/inputs.js';
@@ -13,6 +13,8 @@ export interface CacheCase {
   /** Positions that each sequence has. */
   readonly lengths: readonly number[];
   readonly capacity: number;
+  /** Positions that a sequence may have, where the cache is a ring of fewer; a window is no more than it holds. */
+  readonly context?: number | undefined;
   readonly H: number;
   readonly KV: number;
   readonly D: number;
@@ -27,22 +29,31 @@ export interface CacheCase {
 const labelOf = ({ lengths, capacity, H, KV, D, inputClass = 'uniform' }: CacheCase): string =>
   `${inputClass} ${[lengths, capacity, H, KV, D]}`;
 
+const showRing = (given: CacheCase): string => (isRing(given) ? ` in a ring, of ${given.context}` : '');
+
 /** T new positions of each sequence, the last of which is the last of its length: those of short ones begin at 0. */
 export function cacheWriteCase(given: CacheCase & { readonly T: number }): Case {
-  const { lengths, capacity, H, KV, D, T, type, inputClass = 'uniform' } = given;
+  const { lengths, capacity, context, H, KV, D, T, type, inputClass = 'uniform' } = given;
   const B = lengths.length;
   const width = (H + 2 * KV) * D;
   const starts = lengths.map(length => Math.max(0, length - T));
   const count = B * KV * D * capacity;
   const isNew = (b: number, position: number) => position >= starts[b]! && position < starts[b]! + T;
+  /** The position at a place: in a ring the newest of those that stand there. */
+  const positionAt = (b: number, place: number) => {
+    const last = lengths[b]! - 1;
+    return isRing(given) ? last - ((last - place + capacity * lengths[b]!) % capacity) : place;
+  };
   /** Sequence, head, dimension and position of an element of either side. */
   const ofKeys = (i: number) => {
-    const [row, position] = [Math.floor(i / capacity), i % capacity];
-    return { b: Math.floor(row / D / KV), g: Math.floor(row / D) % KV, d: row % D, position };
+    const [row, place] = [Math.floor(i / capacity), i % capacity];
+    const b = Math.floor(row / D / KV);
+    return { b, g: Math.floor(row / D) % KV, d: row % D, position: positionAt(b, place) };
   };
   const ofValues = (i: number) => {
     const [row, d] = [Math.floor(i / D), i % D];
-    return { b: Math.floor(row / capacity / KV), g: Math.floor(row / capacity) % KV, d, position: row % capacity };
+    const b = Math.floor(row / capacity / KV);
+    return { b, g: Math.floor(row / capacity) % KV, d, position: positionAt(b, row % capacity) };
   };
   const side = (first: number, placeOf: typeof ofKeys, qkv: Vector): Expected => ({
     reference: Float64Array.from({ length: count }, (_, i) => {
@@ -62,21 +73,22 @@ export function cacheWriteCase(given: CacheCase & { readonly T: number }): Case 
   });
   return kernelCase({
     kernel: 'cache_write',
-    shape: `${type}, ${T} at ${starts.join(' ')} of ${capacity}, heads ${H}/${KV} size ${D}`,
+    shape: `${type}, ${T} at ${starts.join(' ')} of ${capacity}${showRing(given)}, heads ${H}/${KV} size ${D}`,
     inputClass,
     inputs: {
       qkv: drawn(inputClass, `qkv ${labelOf(given)}`, B * T * width, { type }),
       starts: words(B, () => starts),
+      ...(isRing(given) && T > 1 && { lastRows: words(B, () => lengths.map((n, b) => b * T + Math.min(n, T) - 1)) }),
     },
     outputs: { keys: output(ofKeys), values: output(ofValues) },
     expected: ({ qkv }) => ({ keys: side(H, ofKeys, qkv), values: side(H + KV, ofValues, qkv) }),
-    calls: (variants, operands) => cacheWrite(variants, { B, T, capacity, H, KV, D }, operands),
+    calls: (variants, operands) => cacheWrite(variants, { B, T, capacity, context, H, KV, D }, operands),
   });
 }
 
 /** `rescale`: keys between two rescalings, at least, of the variants that are to run it. */
 export function attentionCachedCase(given: CacheCase & { readonly rescale: number }): Case {
-  const { lengths, capacity, H, KV, D, scale, window, type, inputClass = 'uniform' } = given;
+  const { lengths, capacity, context, H, KV, D, scale, window, type, inputClass = 'uniform' } = given;
   const B = lengths.length;
   const count = B * KV * D * capacity;
   const [scoreClass, valueClass] = ATTENTION_CLASSES[inputClass];
@@ -85,8 +97,8 @@ export function attentionCachedCase(given: CacheCase & { readonly rescale: numbe
   return kernelCase({
     kernel: 'attention_cached',
     shape:
-      `${type}, lengths ${lengths.join(' ')} of ${capacity}, heads ${H}/${KV} size ${D}${showScale(scale)}` +
-      showWindow(window),
+      `${type}, lengths ${lengths.join(' ')} of ${capacity}${showRing(given)}, heads ${H}/${KV} size ${D}` +
+      `${showScale(scale)}${showWindow(window)}`,
     inputClass,
     inputs: {
       qkv: new Input(type, B * (H + 2 * KV) * D, () => {
@@ -100,7 +112,7 @@ export function attentionCachedCase(given: CacheCase & { readonly rescale: numbe
     outputs: { out: { type, count: B * H * D } },
     expected: values => ({ out: attended(values, given) }),
     calls: (variants, operands) =>
-      attentionCached(variants, { B, capacity, H, KV, D, ...(scale && { scale }), window }, operands),
+      attentionCached(variants, { B, capacity, context, H, KV, D, ...(scale && { scale }), window }, operands),
   });
 }
 
@@ -119,7 +131,7 @@ function attended(
     const gather = (cache: Vector, at: (g: number, d: number, t: number) => number) =>
       Float64Array.from({ length: T * KV * D }, (_, i) => {
         const [t, g, d] = [Math.floor(i / D / KV), Math.floor(i / D) % KV, i % D];
-        return cache[b * KV * D * capacity + at(g, d, t)]!;
+        return cache[b * KV * D * capacity + at(g, d, t % capacity)]!; // what a ring has lost is not in the window
       });
     const k = gather(keys, (g, d, t) => (g * D + d) * capacity + t);
     const v = gather(values, (g, d, t) => (g * capacity + t) * D + d);

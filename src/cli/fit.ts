@@ -56,7 +56,7 @@ export async function fit(terminal: Terminal, options: FitOptions, files: string
   if (options.decay !== undefined || options.source !== undefined) {
     throw new UserError(`--decay and --source go with a law of curves (${curveLaws.join(', ')}), not ${law}`);
   }
-  const { points, used } = parsePoints(readText(file!), file!, { columns: column, where, exclude });
+  const { points, used } = parsePoints(readText(file!), file!, { columns: column, where, exclude, alike: KINDS });
   if (points.length === 0) throw new UserError(`no row of '${file}' is left: ${words(used)}`);
   const bootstrap = { replicates: options.bootstrap, seed: options.seed, resample: options.resample };
   if (options.resample === 'runs' && points.some(({ run }) => run === undefined)) {
@@ -86,6 +86,9 @@ export async function fit(terminal: Terminal, options: FitOptions, files: string
   }
   return save(result);
 }
+
+/** What a study's points are of that one law cannot be of. */
+const KINDS = ['strategy', 'language', 'rank'];
 
 const isCurveLaw = (law: string): law is CurveLaw => (curveLaws as readonly string[]).includes(law);
 

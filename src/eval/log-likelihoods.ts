@@ -6,7 +6,7 @@ import { UserError } from '../errors.js';
 import { checkIds, checkSizes } from '../model/batch.js';
 import type { Model } from '../model/model.js';
 import { TokenLosses } from './token-losses.js';
-import { layTrees, type Tree, treeLength, treesOf } from './trees.js';
+import { layTrees, type Sequences, type Tree, treeLength, treesOf } from './trees.js';
 
 /** Tokens of which those from `start` on (at least 1) are scored, given all before. */
 export interface ScoredTokens {
@@ -33,9 +33,9 @@ export interface ScoreOptions {
 
 /**
  * Returns the summed log-likelihood in nats of each sequence [n], of 2 ids or more; sums are float64. Neighbouring
- * sequences that begin alike are computed as one tree, to the same bits, where no window is narrower than they are.
- * Trees of one padded length run one after the other as batches of one plan, which is made once and freed before the
- * next length.
+ * sequences that begin alike are computed as one tree, to the same bits, but for those that are longer than a window of
+ * the model. Trees of one padded length run one after the other as batches of one plan, which is made once and freed
+ * before the next length.
  * @throws UserError when an id is outside the vocabulary, a span is none of its sequence's, or the model was destroyed.
  * @example
  * import { createModel, logLikelihoods, openDevice } from 'babelgrad';
@@ -59,25 +59,17 @@ export async function logLikelihoods(
         `it begins at a whole number from 1 to ${ids.length - 1}`,
     );
   }
-  const longest = sequences.reduce((most, { ids }) => Math.max(most, ids.length), 1);
-  const byLength = new Map<number, Tree[]>();
-  const isWhole = longest - 1 <= (model.config.slidingWindow ?? Infinity); // the last id is only predicted
-  const apart = () => sequences.map((_, i): Tree => ({ trunk: 0, members: [i] }));
-  for (const tree of isWhole ? treesOf(sequences, batchTokens) : apart()) {
-    const T = paddedLength(treeLength(tree, sequences));
-    const others = byLength.get(T);
-    if (others) others.push(tree);
-    else byLength.set(T, [tree]);
-  }
+  const within = 1 + (model.config.slidingWindow ?? Number.POSITIVE_INFINITY); // the last id is only predicted
+  const longest = sequences.reduce((most, { ids }) => (ids.length <= within ? Math.max(most, ids.length) : most), 1);
   const sums = new Float64Array(sequences.length);
-  for (const [T, trees] of [...byLength].sort(([a], [b]) => b - a)) {
+  for (const { T, isCut, trees } of lotsOf(sequences, treesOf(sequences, batchTokens, within), within)) {
     const B = Math.max(1, Math.min(Math.floor(batchTokens / T), trees.length));
-    const evaluator = await TokenLosses.create(model, { B, T }, isWhole ? { branches: longest } : {});
+    const evaluator = await TokenLosses.create(model, { B, T }, isCut ? {} : { branches: longest });
     try {
       for (let first = 0; first < trees.length; first += B) {
         const batch = trees.slice(first, first + B);
         const { ids, rows, ...branches } = layTrees(batch, sequences, T);
-        const losses = await evaluator.of(ids, isWhole ? branches : undefined);
+        const losses = await evaluator.of(ids, isCut ? undefined : branches);
         for (const [n, { members }] of batch.entries()) {
           for (const [i, member] of members.entries()) {
             const { ids: own, start } = sequences[member]!;
@@ -91,4 +83,26 @@ export async function logLikelihoods(
     }
   }
   return sums;
+}
+
+/** Trees of one padded length. */
+interface Lot {
+  readonly T: number;
+  /** Whether a window cuts them: sequences of more than so many ids, each alone. */
+  readonly isCut: boolean;
+  readonly trees: Tree[];
+}
+
+/** Returns trees by length, the longest first, and those that a window cuts apart. */
+function lotsOf(sequences: Sequences, trees: readonly Tree[], within: number): Lot[] {
+  const lots = new Map<string, Lot>();
+  for (const tree of trees) {
+    const T = paddedLength(treeLength(tree, sequences));
+    const isCut = sequences[tree.members[0]!]!.ids.length > within;
+    const key = `${T} ${isCut}`;
+    const lot = lots.get(key) ?? { T, isCut, trees: [] };
+    lot.trees.push(tree);
+    lots.set(key, lot);
+  }
+  return [...lots.values()].sort((a, b) => b.T - a.T);
 }

@@ -32,15 +32,16 @@ export const treeLength = (tree: Tree, sequences: Sequences): number => startsOf
 
 /**
  * Joins neighbouring sequences where that leaves fewer tokens to compute, and the tree has at most `mostTokens`. A
- * trunk ends before the last shared token, so that each branch predicts its own first token.
+ * trunk ends before the last shared token, so that each branch predicts its own first token. Sequences of more than
+ * `longest` ids stay alone.
  */
-export function treesOf(sequences: Sequences, mostTokens: number): Tree[] {
+export function treesOf(sequences: Sequences, mostTokens: number, longest = Number.POSITIVE_INFINITY): Tree[] {
   const trees: Tree[] = [];
   let shared = 0; // ids that all sequences of the last tree begin with
   for (const [i, { ids }] of sequences.entries()) {
     const alone = { trunk: 0, members: [i] };
     const last = trees.at(-1);
-    const common = last ? sharedIds(sequences[last.members[0]!]!.ids, ids, shared) : 0;
+    const common = last && ids.length <= longest ? sharedIds(sequences[last.members[0]!]!.ids, ids, shared) : 0;
     if (last && common > BRANCH_ALIGNMENT) {
       const trunk = aligned(common) - BRANCH_ALIGNMENT;
       const joined = { trunk, members: [...last.members, i] };
@@ -52,7 +53,7 @@ export function treesOf(sequences: Sequences, mostTokens: number): Tree[] {
       }
     }
     trees.push(alone);
-    shared = ids.length;
+    shared = ids.length <= longest ? ids.length : 0;
   }
   return trees;
 }

@@ -51,11 +51,13 @@ export class TracedCache {
       this.lastRows = make('last rows', [B], 'u32');
       this.ids = make('newest ids', [B], 'u32');
       this.positions = make('newest positions', [B], 'u32');
-      const { KV, D } = headsOf(model, shape);
-      const layers = Array.from({ length: model.config.numHiddenLayers }, (_, layer) => ({
-        keys: make(`cached keys of layer ${layer}`, [B, KV, D, capacity], model.precision),
-        values: make(`cached values of layer ${layer}`, [B, KV, capacity, D], model.precision),
-      }));
+      const layers = Array.from({ length: model.config.numHiddenLayers }, (_, layer) => {
+        const { KV, D, capacity } = sizesOf(model, shape, layer);
+        return {
+          keys: make(`cached keys of layer ${layer}`, [B, KV, D, capacity], model.precision),
+          values: make(`cached values of layer ${layer}`, [B, KV, capacity, D], model.precision),
+        };
+      });
       // the model keeps every table that it was asked for: a few lengths serve all
       const longest = Math.min(model.config.maxPositionEmbeddings, 2 ** Math.ceil(Math.log2(capacity)));
       const rotations = (local: boolean) => model.ropeTable(longest, local);
@@ -73,14 +75,14 @@ export class TracedCache {
     layers: readonly KeyValueCache[],
     rotations: (local: boolean) => Tensor,
   ): TracedPass {
-    const sizes = { ...headsOf(model, shape), capacity: shape.capacity };
+    const { T, D } = headsOf(model, shape);
     const graph = new Graph();
     const tableOf = tablesOf(model, local =>
-      persistent('rotations of prompts', [sizes.T, sizes.D / 2, 2], rotations(local).buffer!),
+      persistent('rotations of prompts', [T, D / 2, 2], rotations(local).buffer!),
     );
     const hidden = traceHidden(graph, model, this.prompts, layers, (qkv, cache, layer) => {
       const rotated = rotate(graph, model, layer, qkv, shape, { table: tableOf(layer) });
-      writeKeysAndValues(graph, rotated, this.positions, cache, sizes);
+      writeKeysAndValues(graph, rotated, this.positions, cache, sizesOf(model, shape, layer), this.lastRows);
       return attention(graph, rotated, headsOf(model, shape, layer));
     });
     // only the last token of each sequence reaches the head
@@ -93,16 +95,15 @@ export class TracedCache {
     layers: readonly KeyValueCache[],
     rotations: (local: boolean) => Tensor,
   ): TracedPass {
-    const { B, capacity } = shape;
-    const sizes = { ...headsOf(model, { B, T: 1 }), capacity };
+    const { B } = shape;
     const graph = new Graph();
     // a token of each sequence is rotated as if they were B positions of one, each by the row of its own position
     const tableOf = tablesOf(model, local => takeRows(graph, rotations(local), this.positions));
     const newest = traceHidden(graph, model, this.ids, layers, (qkv, cache, layer) => {
       const rotated = rotate(graph, model, layer, qkv, { B: 1, T: B }, { table: tableOf(layer) });
+      const sizes = sizesOf(model, { ...shape, T: 1 }, layer);
       writeKeysAndValues(graph, rotated, this.positions, cache, sizes);
-      const { window } = headsOf(model, shape, layer);
-      return cachedAttention(graph, rotated, this.positions, cache, { ...sizes, window });
+      return cachedAttention(graph, rotated, this.positions, cache, sizes);
     });
     return { graph, logits: traceHead(graph, model, newest) };
   }
@@ -110,6 +111,13 @@ export class TracedCache {
   destroy(): void {
     for (const { buffer } of this.#tensors) buffer!.destroy();
   }
+}
+
+/** The sizes of a layer and its cache: within a window, which later positions leave, a ring of that many. */
+function sizesOf(model: ForwardTensors, shape: CacheShape, layer: number) {
+  const { capacity: context } = shape;
+  const heads = headsOf(model, shape, layer);
+  return { ...heads, context, capacity: Math.min(context, heads.window ?? context) };
 }
 
 /** Traces token ids [R] → the residual stream behind the last layer [R, C]. */

@@ -35,7 +35,12 @@ export function adamw(
     workgroup,
     each,
     vector: most,
-  } = variants.of('elements', { kernel: 'adamw', count: whole, type: half ? 'f16' : 'f32' });
+  } = variants.of('elements', {
+    kernel: 'adamw',
+    count: whole,
+    type: half ? 'f16' : 'f32',
+    gradient: gradient.type,
+  });
   const vector = vectorOf(vectorOf(most, whole), kept);
   const constants = {
     ...vectorConstants(vector),

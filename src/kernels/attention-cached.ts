@@ -1,7 +1,7 @@
 /** Attention of one new position over the cache of keys and values. */
 import { windowConstants } from './attention.js';
 import { type AttentionSizes, rowsAtATime } from './attention-variant.js';
-import { type CacheSizes, checkCache } from './cache-write.js';
+import { type CacheSizes, checkCache, isRing } from './cache-write.js';
 import { grid, type KernelCall, kernelCall, type Operand } from './call.js';
 import type { ElementType } from './element-type.js';
 import { defaultRows } from './row-variant.js';
@@ -16,17 +16,21 @@ const MOST_KEYS = 8;
  */
 export function keysAtATime(variants: VariantTable, sizes: CacheSizes, type: ElementType): number {
   const { workgroup } = defaultRows(variants.adapter);
-  const whole = { kernel: 'attention_forward', sizes: { ...sizes, T: sizes.capacity }, type } as const;
+  const { capacity, context = capacity } = sizes;
+  const whole = { kernel: 'attention_forward', sizes: { ...sizes, T: context }, type } as const;
   return Math.min(workgroup, MOST_KEYS, rowsAtATime(variants.of('attention', whole)));
 }
 
-/** qkv [B, H + 2 KV, D] of the position positions[b], which the cache holds already → out [B, H, D]. */
+/**
+ * qkv [B, H + 2 KV, D] of the position positions[b], which the cache holds already → out [B, H, D]. A ring holds the
+ * window at least.
+ */
 export function attentionCached(
   variants: VariantTable,
   sizes: CacheSizes & Pick<AttentionSizes, 'scale' | 'window'>,
   operands: Record<'qkv' | 'keys' | 'values' | 'positions' | 'out', Operand>,
 ): KernelCall[] {
-  const { B, capacity, H, KV, D, scale = 1 / Math.sqrt(D), window = capacity } = sizes;
+  const { B, capacity, context = capacity, H, KV, D, scale = 1 / Math.sqrt(D), window = context } = sizes;
   const { qkv, keys, values } = operands;
   checkCache(variants, sizes, [keys, values]);
   const { workgroup: WORKGROUP } = defaultRows(variants.adapter);
@@ -34,7 +38,8 @@ export function attentionCached(
   const call = kernelCall('attention_cached', {
     constants: {
       TYPE: qkv.type,
-      ...windowConstants(window, capacity),
+      ...windowConstants(window, context),
+      IS_RING: isRing(sizes),
       HEAD_SIZE: D,
       WORKGROUP,
       CHUNKS: Math.ceil(D / WORKGROUP),

@@ -9,10 +9,15 @@ export interface CacheSizes {
   readonly B: number;
   /** Positions that it holds. */
   readonly capacity: number;
+  /** Positions that a sequence may have; of more than it holds the newest: it is a ring then. */
+  readonly context?: number | undefined;
   readonly H: number;
   readonly KV: number;
   readonly D: number;
 }
+
+export const isRing = ({ capacity, context = capacity }: Pick<CacheSizes, 'capacity' | 'context'>): boolean =>
+  context > capacity;
 
 /** Sequences are not taken apart. @throws UserError when a side of the cache exceeds a binding or 32-bit indices. */
 export function checkCache(
@@ -29,19 +34,30 @@ export function checkCache(
   );
 }
 
-/** Keys and values of T new positions of each sequence, qkv [B, T, H + 2 KV, D], to positions starts[b] + t. */
+/**
+ * Keys and values of T new positions of each sequence, qkv [B, T, H + 2 KV, D], to positions starts[b] + t. A ring that
+ * takes several at once is told the row of each sequence's last: `lastRows` [B].
+ */
 export function cacheWrite(
   variants: VariantTable,
   sizes: CacheSizes & { readonly T: number },
-  { qkv, starts, keys, values }: Record<'qkv' | 'starts' | 'keys' | 'values', Operand>,
+  {
+    qkv,
+    starts,
+    lastRows,
+    keys,
+    values,
+  }: Record<'qkv' | 'starts' | 'keys' | 'values', Operand> & { readonly lastRows?: Operand | undefined },
 ): KernelCall[] {
   const { B, T, capacity, H, KV, D } = sizes;
   checkIndexable('cache_write', B * T * (H + 2 * KV) * D);
   checkCache(variants, sizes, [keys, values]);
+  const IS_RING = isRing(sizes);
+  const HAS_LAST_ROWS = IS_RING && T > 1;
   const { each, workgroups } = eachRow(variants.adapter, B * T);
   const call = kernelCall('cache_write', {
-    constants: { WORKGROUP: 32, ...each, HEAD_SIZE: D, TYPE: qkv.type },
-    operands: { qkv, starts, keys, values },
+    constants: { WORKGROUP: 32, ...each, HEAD_SIZE: D, TYPE: qkv.type, IS_RING, HAS_LAST_ROWS },
+    operands: { qkv, starts, last_rows: HAS_LAST_ROWS ? lastRows : undefined, keys, values },
     params: { rows: B * T, T, H, KV, capacity },
     workgroups,
     rounds: (each.ROWS * KV * D) / 32,

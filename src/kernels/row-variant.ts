@@ -47,10 +47,13 @@ export interface ElementRequest {
   readonly count: number;
   /** The type of the copy that is kept beside the f32 parameter; f32 where there is none. */
   readonly type: ElementType;
+  /** What the gradient is stored in. */
+  readonly gradient: ElementType;
 }
 
 export const rowKey = ({ kernel, columns, type }: RowRequest): string => `${kernel} ${type} C${bucket(columns)}`;
-export const elementKey = ({ kernel, count, type }: ElementRequest): string => `${kernel} ${type} N${bucket(count)}`;
+export const elementKey = ({ kernel, count, type, gradient }: ElementRequest): string =>
+  `${kernel} ${type}${gradient === 'f32' ? '' : ` of ${gradient}`} N${bucket(count)}`;
 
 /**
  * The shipped choice: one subgroup on a software adapter, so that nothing waits at a barrier; a GPU wants more threads,

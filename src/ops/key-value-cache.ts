@@ -18,26 +18,37 @@ function expectCache(op: string, { keys, values }: KeyValueCache, { B, capacity,
   expectShape(op, 'values', values, [B, KV, capacity, D]);
 }
 
-/** Overwrites the cache at positions starts[b] + t by the keys and values of qkv [B*T, (H + 2 KV)*D]; starts is [B]. */
+/**
+ * Overwrites the cache at positions starts[b] + t by the keys and values of qkv [B*T, (H + 2 KV)*D]; starts is [B]. A
+ * ring that takes several positions at once needs `lastRows` [B], the rows of qkv behind which there is only padding.
+ */
 export function writeKeysAndValues(
   graph: Graph,
   qkv: Tensor,
   starts: Tensor,
   cache: KeyValueCache,
   sizes: CacheSizes & { readonly T: number },
+  lastRows?: Tensor,
 ): void {
   const { B, T, H, KV, D } = sizes;
   const { keys, values } = cache;
   expectShape('cache_write', 'qkv', qkv, [B * T, (H + 2 * KV) * D]);
   expectShape('cache_write', 'starts', starts, [B]);
+  if (lastRows) expectShape('cache_write', 'lastRows', lastRows, [B]);
   expectCache('cache_write', cache, sizes);
   graph.add({
     op: 'cache_write',
-    inputs: [qkv, starts],
+    inputs: [qkv, starts, ...(lastRows ? [lastRows] : [])],
     outputs: [],
     updates: [keys, values],
     launch: (variants, bind) =>
-      cacheWrite(variants, sizes, { qkv: bind(qkv), starts: bind(starts), keys: bind(keys), values: bind(values) }),
+      cacheWrite(variants, sizes, {
+        qkv: bind(qkv),
+        starts: bind(starts),
+        lastRows: lastRows && bind(lastRows),
+        keys: bind(keys),
+        values: bind(values),
+      }),
   });
 }
 

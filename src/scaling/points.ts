@@ -53,6 +53,8 @@ export interface PointOptions {
   readonly exclude?: readonly Exclusion[];
   /** The fields that are needed beside parameters, tokens and loss. */
   readonly needed?: readonly NumericField[];
+  /** Fields and columns in which the rows that are used may not differ, where they have anything there. */
+  readonly alike?: readonly string[];
 }
 
 /** Which rows of a file were used, and which count of parameters N is. */
@@ -79,10 +81,10 @@ interface Row {
 /**
  * Reads points from the text of a CSV file with a header.
  * @param file its name, for messages
- * @throws UserError naming the row and what is wrong with it, or the column that is missing
+ * @throws UserError naming the row and what is wrong with it, the column that is missing, or those that differ
  */
 export function parsePoints(text: string, file: string, options: PointOptions = {}): { points: Point[]; used: Used } {
-  const { columns = {}, where = {}, exclude = [], needed = [] } = options;
+  const { columns = {}, where = {}, exclude = [], needed = [], alike = [] } = options;
   const { header, rows } = parseRows(text, file);
   const columnOf = (field: string) => columns[field] ?? field;
   const requireColumn = (column: string, why: string) => {
@@ -108,6 +110,7 @@ export function parsePoints(text: string, file: string, options: PointOptions = 
   };
   for (const reason of exclude) excluded[reason] = 0;
   const seen = new Set<string>();
+  const taken: Row[] = [];
   const points = rows.flatMap((row): Point[] => {
     if (Object.entries(where).some(([column, value]) => row.record[column] !== value)) return leaveOut('where');
     if (exclude.includes('repeated')) {
@@ -118,8 +121,10 @@ export function parsePoints(text: string, file: string, options: PointOptions = 
     const point = toPoint(row, columnOf, needed);
     if (exclude.includes('warmup') && point.tokens < (point.warmupTokens ?? 0)) return leaveOut('warmup');
     if (exclude.includes('unannealed') && point.annealed !== true) return leaveOut('unannealed');
+    taken.push(row);
     return [point];
   });
+  checkAlike(taken, alike.map(columnOf), file);
   const used: Used = {
     file,
     rows: rows.length,
@@ -131,6 +136,23 @@ export function parsePoints(text: string, file: string, options: PointOptions = 
     unannealed: points.filter(({ annealed }) => annealed === false).length,
   };
   return { points, used };
+}
+
+/** @throws UserError naming the columns in which rows differ, and what chooses among them. */
+function checkAlike(rows: readonly Row[], columns: readonly string[], file: string): void {
+  const found = columns.map(column => {
+    const values = [...new Set(rows.map(({ record }) => record[column]))].filter(value => value); // empty or no column
+    return { column, values };
+  });
+  const differing = found.filter(({ values }) => values.length > 1);
+  if (differing.length === 0) return;
+  const kinds = differing.map(({ column, values }) => `${column} ${values.join(', ')}`).join('; ');
+  const { record } = rows.at(-1)!;
+  const choice = differing.flatMap(({ column }) => (record[column] ? [`--where ${column}=${record[column]}`] : []));
+  throw new UserError(
+    `rows of '${file}' are of several kinds, which one law does not fit: ${kinds}. ` +
+      `Choose one of them, such as ${choice.join(' ')}`,
+  );
 }
 
 /** Reads a CSV table with a header. @param needs the columns that it needs, for the message about an empty one */

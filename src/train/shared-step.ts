@@ -3,6 +3,7 @@
  * over all, in buckets that travel while the backward pass goes on; then each trainer makes the same update.
  */
 import type { Command } from '../gpu/program.js';
+import { LARGEST_HALF } from '../half.js';
 import type { Operand } from '../kernels/call.js';
 import { BYTES, floatsOf, packed } from '../kernels/element-type.js';
 import type { WireType } from '../parallel/all-reduce.js';
@@ -103,9 +104,17 @@ function floatsOfRanges(bytes: ArrayBuffer, ranges: readonly Operand[]): ArrayBu
   let [at, first] = [0, 0];
   for (const { sizeBytes, type } of ranges) {
     const own = floatsOf(bytes.slice(at, at + sizeBytes), type);
+    if (type === 'f16') tellOverflow(own);
     values.set(own, first);
     at += sizeBytes;
     first += own.length;
   }
   return values.buffer;
+}
+
+/** What overflowed may have been rounded to the largest half, which a sum with other ranks' values would hide. */
+function tellOverflow(halves: Float32Array): void {
+  halves.forEach((value, i) => {
+    if (Math.abs(value) === LARGEST_HALF) halves[i] = value * Number.POSITIVE_INFINITY;
+  });
 }

@@ -30,6 +30,8 @@ beforeAll(async () => {
   writePoints('cpt.csv', cptLaw, ALONG_RUNS);
   writePoints('ends.csv', cptLaw, [20]);
   writePoints('few.csv', scratchLaw, [20]);
+  const kinds = ['scratch', 'cpt'].map(strategy => `${strategy},1e9,2e10,2`);
+  writeFileSync(join(root, 'kinds.csv'), ['strategy,parameters,tokens,loss', ...kinds, ''].join('\n'));
   const replay = [0, 0.05, 0.1, 0.3].map(r => `1e9,2e10,2,${r},${2.1 - 0.15 * Math.log(r + 1e-3)}`);
   writeFileSync(join(root, 'replay.csv'), ['parameters,tokens,loss,replay,sourceLoss', ...replay, ''].join('\n'));
   const fits = [
@@ -289,6 +291,11 @@ describe('bad input ends with status 2 and says what was wrong', () => {
       /Allowed choices are chinchilla, cpt, compute, repetition, annealing/,
     ],
     ['runs to resample without names', ['fit', 'few.csv', ...chinchilla, '--resample', 'runs'], /a column 'run'/],
+    [
+      'rows of several strategies',
+      ['fit', 'kinds.csv', ...chinchilla],
+      /strategy scratch, cpt\. .*--where strategy=cpt$/m,
+    ],
     ['no row left', ['fit', 'few.csv', ...chinchilla, '--where', 'loss=1'], /no row of 'few.csv' is left/],
     ['a law of curves without a schedule', ['plan', '--law', 'curves.json'], /give --schedule, or the run whose end/],
     ['a schedule by a law that knows none', [...plan, 'cpt.json', '--schedule', 'wsd'], /'cpt.json' knows no schedule/],

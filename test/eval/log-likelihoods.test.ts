@@ -4,7 +4,9 @@
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { logLikelihoods, paddedLength, type ScoredTokens } from '../../src/eval/log-likelihoods.js';
+import { TokenLosses } from '../../src/eval/token-losses.js';
 import { createModel, loadModel, type Model } from '../../src/index.js';
+import { IGNORED_TARGET } from '../../src/kernels/cross-entropy.js';
 import { U } from '../../src/numerics/bounds.js';
 import { llama } from '../../src/numerics/llama.js';
 import { Random } from '../../src/random.js';
@@ -114,6 +116,38 @@ describe.each([
     expect(dispatches).toBeLessThan((context.device.counters.dispatches - before) / 2);
     small.destroy();
   });
+});
+
+test('a window takes what is longer out of trees alone, to the bits of each sequence by itself', async () => {
+  const config = {
+    ...{ vocabSize: 67, hiddenSize: 48, intermediateSize: 50, numHiddenLayers: 2 },
+    ...{ numAttentionHeads: 4, numKeyValueHeads: 2, headDim: 12, rmsNormEps: 1e-5, ropeTheta: 10000 },
+    ...{ tieWordEmbeddings: false, maxPositionEmbeddings: 512, slidingWindow: 60 },
+  };
+  const small = await createModel(context.device, config, { seed: 3 });
+  const ids = (length: number) => Array.from({ length }, () => random.integer(config.vocabSize));
+  const questions = [
+    { shared: 50, more: [3, 9, 11, 5] }, // the third is a window, and what it predicts
+    { shared: 40, more: [4, 22, 23, 6, 7] }, // two are longer
+    { shared: 90, more: [3, 4] },
+    { shared: 45, more: [5, 5, 5] },
+  ];
+  const sequences = questions.flatMap(({ shared, more }) => {
+    const beginning = ids(shared);
+    return more.map(length => ({ ids: [...beginning, ...ids(length)], start: shared }));
+  });
+  const together = await logLikelihoods(small, sequences, { batchTokens: 256 });
+  for (const [i, { ids, start }] of sequences.entries()) {
+    const T = paddedLength(ids.length - 1);
+    const alone = await TokenLosses.create(small, { B: 1, T });
+    const padded = new Uint32Array(T + 1).fill(IGNORED_TARGET);
+    padded.set(ids);
+    const losses = await alone.of(padded);
+    const sum = losses.slice(start - 1, ids.length - 1).reduce((sum, loss) => sum - loss, 0);
+    expect(together[i], `sequence ${i} of ${ids.length} ids`).toBe(sum);
+    alone.destroy();
+  }
+  small.destroy();
 });
 
 test('lengths that are padded to', () => {

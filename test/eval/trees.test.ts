@@ -45,6 +45,15 @@ describe('sequences that begin alike', () => {
     ['nothing in common', [...question(0, 9, 12), ...question(0, 2)]],
   ])('%s', (_, sequences) => expectFaithful(sequences, 1000));
 
+  test('stay alone where they are too long, the others around them joined', () => {
+    const members = (sequences: Sequences, longest: number) =>
+      treesOf(sequences, 1000, longest).map(tree => tree.members);
+    expect(members(question(50, 4, 9, 5, 5), 55)).toEqual([[0], [1], [2, 3]]);
+    expect(members(question(50, 9, 4, 5), 55)).toEqual([[0], [1, 2]]);
+    expect(members(question(50, 4, 5, 9), 59)).toEqual([[0, 1, 2]]);
+    expect(members(question(50, 4, 5), 53)).toEqual([[0], [1]]);
+  });
+
   test('are joined where that saves tokens and the whole is no more than a batch', () => {
     const members = (sequences: Sequences, most = 1000) => treesOf(sequences, most).map(tree => tree.members);
     expect(members([...question(50, 4, 5), ...question(60, 9, 9, 9)])).toEqual([

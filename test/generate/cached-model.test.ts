@@ -79,6 +79,12 @@ const cases: Record<string, Sequences> = {
     more: 12,
   },
   'a window': { config: { ...base, numKeyValueHeads: 2, slidingWindow: 10 }, prompts: [5, 1, 17, 16, 9], more: 24 },
+  'a window of 130, beyond a tile of 128 keys, behind prompts of several windows': {
+    config: { ...base, numHiddenLayers: 1, numAttentionHeads: 3, numKeyValueHeads: 1, slidingWindow: 130 },
+    prompts: [590, 3, 250],
+    more: 150,
+  },
+  'a window of one token': { config: { ...base, slidingWindow: 1 }, prompts: [5, 1, 17, 16, 9], more: 3 },
   'norms of Q and K': {
     config: { ...base, numKeyValueHeads: 2, headDim: 16, qkNorm: true },
     prompts: [5, 1, 17, 16, 9],

@@ -6,6 +6,8 @@ import { allocate } from '../../src/autograd/plan.js';
 import { persistent, type Tensor } from '../../src/autograd/tensor.js';
 import { MemoryCount } from '../../src/gpu/memory.js';
 import { CachedModel, createModel, type Model, TokenLosses } from '../../src/index.js';
+import type { ModelConfig } from '../../src/model/config.js';
+import { traitsOf } from '../../src/model/families.js';
 import { CHECKPOINTING, type Checkpointing } from '../../src/model/llama.js';
 import { ModelTensors } from '../../src/model/tensors.js';
 import { listPlan } from '../../src/profile/plan-listing.js';
@@ -127,5 +129,21 @@ describe('bytes that are listed are those of the device', () => {
     expect(totalBytes).toBe(plans.reduce((sum, { bytes }) => sum + bytes, persistentBytes));
     made.destroy();
     model.destroy();
+  });
+
+  test('decoding, of which the caches hold a window where layers see no more', () => {
+    const { adapter } = context.device;
+    const [B, T, window] = [2, 100, 8];
+    const long = { ...config, maxPositionEmbeddings: 128 };
+    const held = (model: ModelConfig) =>
+      listPlans(adapter, { what: 'decode', config: model, settings: { B, T } }, {}).persistentBytes;
+    const ofPositions = (count: number) => 2 * 4 * B * config.numKeyValueHeads * config.headDim * count;
+    const local = { slidingWindow: window };
+    expect(held(long) - held({ ...long, ...local })).toBe(2 * ofPositions(T - window));
+    expect(held({ ...long, slidingWindow: T })).toBe(held(long));
+    const gemma = { ...long, ...traitsOf('gemma3'), numHiddenLayers: 4 };
+    const mixed = { ...gemma, ...local, slidingWindowPattern: 4, ropeLocalBaseFreq: 100 };
+    const wide = { ...mixed, slidingWindow: T };
+    expect(held(wide) - held(mixed)).toBe(3 * ofPositions(T - window));
   });
 });

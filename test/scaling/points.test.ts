@@ -52,6 +52,21 @@ describe('points', () => {
     expect(parse('parameters,tokens,loss\n1,2,3\n').used.parameterCount).toBe('unstated');
   });
 
+  test('of several kinds are refused where they are to be alike, with what chooses among those that are used', () => {
+    const text =
+      'how,language,rank,parameters,tokens,loss\nsource,en,,10,5,4\nlora,fr,4,10,5,4\nlora,fr,16,10,5,4\n' +
+      'cpt,fr,,10,5,4\n';
+    const alike = (where: object) =>
+      parse(text, { columns: { strategy: 'how' }, alike: ['strategy', 'language', 'rank', 'no such column'], where });
+    expect(() => alike({})).toThrow(
+      "rows of 'points.csv' are of several kinds, which one law does not fit: how source, lora, cpt; " +
+        'language en, fr; rank 4, 16. Choose one of them, such as --where how=cpt --where language=fr',
+    );
+    expect(() => alike({ how: 'lora' })).toThrow(/fit: rank 4, 16\. Choose one of them, such as --where rank=16$/);
+    expect(alike({ how: 'cpt' }).points).toHaveLength(1);
+    expect(alike({ rank: '4' }).points).toHaveLength(1);
+  });
+
   test('can be chosen by a column, and rows left out for a reason', () => {
     const text =
       'method,parameters,tokens,loss,warmupTokens,annealed\n' +

@@ -1,8 +1,9 @@
 /** Training in f16 with gradients of matrices in f16, against those in f32. */
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { Bench } from '../../src/cases/bench.js';
 import { gradientNormPartialCase } from '../../src/cases/gradient-norm.js';
 import { createModel, Trainer } from '../../src/index.js';
+import type { Operand } from '../../src/kernels/call.js';
 import { VariantTable } from '../../src/kernels/variants.js';
 import { HealthProbe } from '../../src/train/health-probe.js';
 import { SharedStep } from '../../src/train/shared-step.js';
@@ -224,6 +225,42 @@ describe('gradients in f16', () => {
     );
     expect(a).toEqual(b);
     for (const made of [whole, ...shares]) made.destroy();
+  });
+
+  test('that overflowed on one rank, rounded to the largest half, are not hidden by those of the other', async () => {
+    if (!hasHalves()) return;
+    const shares = [await make({ sharers: 2 }), await make({ sharers: 2 })];
+    const ranks = ranksOfOneProcess(2);
+    const steps = shares.map(({ trainer }, i) => new SharedStep(trainer, ranks[i]!, { wire: 'f32' }));
+    // of the values that one rank sends the largest becomes the largest half, of the other sign
+    const { device } = context;
+    const copyOutAll = device.copyOutAll.bind(device);
+    const spy = vi.spyOn(device, 'copyOutAll').mockImplementationOnce(ranges => {
+      const read = copyOutAll(ranges);
+      return async () => {
+        const bytes = await read();
+        const operands = ranges as readonly Operand[];
+        const first = operands.findIndex(({ type }) => type === 'f16');
+        const before = operands.slice(0, first).reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+        const halves = new Uint16Array(bytes, before, operands[first]!.sizeBytes / 2);
+        const magnitudes = halves.map(half => half & 0x7fff);
+        const at = magnitudes.indexOf(magnitudes.reduce((a, b) => Math.max(a, b)));
+        expect(magnitudes[at]).toBeGreaterThan(0x5400); // 64: more than a rounding of what is the largest
+        halves[at] = halves[at]! & 0x8000 ? 0x7bff : 0xfbff;
+        return bytes;
+      };
+    });
+    const [batch] = batches(1);
+    const [first, second] = await Promise.all(
+      steps.map(async (step, i) => {
+        await step.submit(batch!, 1e-3);
+        return shares[i]!.trainer.reports();
+      }),
+    );
+    spy.mockRestore();
+    expect(first).toEqual(second);
+    expect(first![0]!.skipped).toBe('overflow');
+    for (const made of shares) made.destroy();
   });
 
   test('are refused where losses are not scaled', async () => {

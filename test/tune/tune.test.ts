@@ -29,6 +29,10 @@ const rows = (kernel: 'rmsnorm_forward' | 'rmsnorm_backward' | 'cross_entropy', 
     const request = { kernel, rows: 40, columns, type };
     return { kind: 'rows', key: `${kernel} ${type}`, calls: 1, request } as const;
   });
+const adamw = (type: ElementType, gradient: ElementType) => {
+  const request = { kernel: 'adamw', count: 70_000, type, gradient } as const;
+  return { kind: 'elements', key: `adamw ${type} of ${gradient}`, calls: 1, request } as const;
+};
 
 const f32 = matmul('NT', ['f32', 'f32', 'f32']);
 const halves = matmul('NN', ['f16', 'f16', 'f16']);
@@ -49,10 +53,9 @@ const requests: KernelRequest[] = [
   ...rows('rmsnorm_forward', 688),
   ...rows('rmsnorm_backward', 90),
   ...rows('cross_entropy', 512),
-  ...(['f32', 'f16'] as const).map(type => {
-    const request = { kernel: 'adamw', count: 70_000, type } as const;
-    return { kind: 'elements', key: `adamw ${type}`, calls: 1, request } as const;
-  }),
+  adamw('f32', 'f32'),
+  adamw('f16', 'f32'),
+  adamw('f16', 'f16'),
 ];
 const hasHalves = () => context.device.adapter.features.includes('shader-f16');
 const runnable = () => requests.filter(({ key }) => hasHalves() || !/\bf16/.test(key));

@@ -206,6 +206,11 @@ export function* cacheProblems(scope: Scope): Generator<Problem> {
     for (const inputClass of ADVERSARIAL) yield attending({ ...cacheSizes[2]!, type, inputClass });
     yield attending({ ...cacheSizes[2]!, type, scale: SCALE });
     for (const window of [1, 5, 100]) yield attending({ ...longCacheSizes[0]!, type, window });
+    for (const held of [5, 100, 300]) {
+      const ring = { ...longCacheSizes[0]!, type, context: longCacheSizes[0]!.capacity, capacity: held, window: held };
+      yield attending(ring);
+      for (const T of [1, 3, 500]) yield written(ring, T);
+    }
     for (const inputClass of ADVERSARIAL.slice(3)) yield written({ ...cacheSizes[2]!, type, inputClass }, 2);
   }
 }

@@ -2,10 +2,16 @@
 import { z } from 'zod';
 import { adamwCase } from '../../cases/adamw.js';
 import { defaultLanes } from '../../kernels/lanes.js';
+import type { StoredType } from '../../numerics/inputs.js';
 import { countSchema, isSoftware, oddSize, product, type TunedKind, typeSchema, vectorSchema } from '../kind.js';
 
 export const elements: TunedKind<'elements'> = {
-  requestSchema: z.object({ kernel: z.literal('adamw'), count: countSchema, type: typeSchema }),
+  requestSchema: z.object({
+    kernel: z.literal('adamw'),
+    count: countSchema,
+    type: typeSchema,
+    gradient: typeSchema.default('f32'), // all that was tuned before gradients could be anything else
+  }),
   variantSchema: z.strictObject({ workgroup: countSchema, each: countSchema, vector: vectorSchema }),
 
   variants: adapter =>
@@ -15,7 +21,8 @@ export const elements: TunedKind<'elements'> = {
 
   needs: (_, { workgroup, vector }) => ({ threads: workgroup, workgroupBytes: 0, sums: vector, unrolled: vector }),
 
-  caseOf: ({ count, type }) => adamwCase({ count, isHalf: type === 'f16' }),
+  caseOf: ({ count, type, gradient }) =>
+    adamwCase({ count, isHalf: type === 'f16', gradientType: gradient as StoredType }),
 
-  small: ({ kernel, count, type }) => ({ kernel, count: oddSize(count, 20_000), type }),
+  small: request => ({ ...request, count: oddSize(request.count, 20_000) }),
 };
