@@ -2,7 +2,8 @@
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { resumeRun, type StartOptions, startRun } from '../../src/run/run.js';
+import { resumeRun } from '../../src/run/resume.js';
+import { type StartOptions, startRun } from '../../src/run/start.js';
 import { useDevice } from '../support/gpu.js';
 import { ranksOfOneProcess } from '../support/ranks.js';
 import { bytesOf, useSmallRuns } from '../support/small-runs.js';
