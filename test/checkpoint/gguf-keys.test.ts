@@ -73,7 +73,12 @@ test.each<[string, string | undefined, (json: TokenizerJson) => void, RegExp]>([
     /splits a text in several ways/,
   ],
   ['no bytes', GPT2_PATTERN, json => Object.assign(json, { pre_tokenizer: null }), /it is no byte-level BPE/],
-  ['byte fallback', GPT2_PATTERN, json => Object.assign(json.model, { byte_fallback: true }), /no byte-level BPE/],
+  [
+    'byte fallback',
+    GPT2_PATTERN,
+    json => Object.assign(json.model, { byte_fallback: true }),
+    /no tokens for some bytes/,
+  ],
 ])('refuses %s, and writes nothing', async (_, pattern, edit, why) => {
   const folder = await folderOf(root, 'Llama 2, F16', pattern, edit);
   const out = join(root, 'refused');
