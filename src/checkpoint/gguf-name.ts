@@ -14,7 +14,7 @@ export function stripsAsPhi3(file: TokenizerFile, tokens: readonly string[]): bo
   );
 }
 
-/** Returns a name that says whether the tokens are those of a Phi-3: of others llama.cpp would look for those by name. */
+/** Returns a name that says whether the tokens are those of a Phi-3, for which llama.cpp would look otherwise. */
 export function ggufName(name: string, isPhi3: boolean): string {
   if (!isPhi3) return name.replace(PHI3, 'phi_3');
   return name.search(PHI3) >= 0 ? name : `${name} (phi-3)`;

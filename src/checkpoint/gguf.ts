@@ -9,6 +9,7 @@ import { readText } from '../input-files.js';
 import { type ModelConfig, type ParameterSpec, parameterSpecs } from '../model/config.js';
 import { type Family, familyOf } from '../model/families.js';
 import { ropeFrequencies } from '../ops/rope.js';
+import { readChatTemplate } from './chat-template.js';
 import { converted, type ExportOptions, narrowed } from './export.js';
 import { ggufName } from './gguf-name.js';
 import { type GgufTokenizer, ggufTokenizer } from './gguf-tokenizer.js';
@@ -69,9 +70,11 @@ export async function exportGguf(from: string, out: string, options: ExportOptio
     for (const note of [...verified, ...notes]) onNote?.(note);
     const tokenizer = tokenizerOf(from, config);
     for (const note of tokenizer.notes) onNote?.(note);
+    const template = readChatTemplate(from);
     const values = new Map([
       ...modelValues(config, ggufName(basename(out), tokenizer.isPhi3), type),
       ...tokenizer.values,
+      ...(template === undefined ? [] : [['tokenizer.chat_template', { string: template }] as const]),
     ]);
     const tensors = tensorsOf(config, weights, type);
     const total = tensors.reduce((sum, tensor) => sum + bytesOfTensor(tensor), 0);

@@ -112,6 +112,15 @@ test('a model without a tokenizer is refused, and the folder has checksums and a
   await expect(exportGguf(folder, join(root, 'none'), { type: 'F16' })).rejects.toThrow(/has no tokenizer\.json/);
 });
 
+test('a byte-level token that takes the blanks beside it away is noted', async () => {
+  const folder = await folderOf(root, 'Llama 2, F16', GPT2_PATTERN, json => {
+    Object.assign(json.added_tokens[0]!, { rstrip: true });
+  });
+  const notes: string[] = [];
+  await exportGguf(folder, join(root, 'noted'), { type: 'F16', onNote: note => notes.push(note) });
+  expect(notes).toEqual(["the token '<|endoftext|>' takes the blanks beside it away, and in llama.cpp it does not"]);
+});
+
 test.each([
   ['Isolated', false],
   ['Removed', true],

@@ -38,7 +38,7 @@ export function encodeAsLlamaCpp(values: GgufFile['values'], text: string, speci
   });
 }
 
-/** Joins the neighbours whose joined text is the token of the highest score, of equals the leftmost, again and again. */
+/** Joins the neighbours whose joined text is the token of the highest score, of equals the leftmost, until none is. */
 function merged(text: string, ids: ReadonlyMap<string, number>, scores: readonly number[]): number[] {
   const symbols = [...text];
   const scoreAt = (i: number) => {
