@@ -261,6 +261,8 @@ test.each<[string, string, (json: TokenizerJson) => void, RegExp]>([
     json => Object.assign(json.model, { ignore_merges: true }),
     /ignore_merges is true/,
   ],
+  ['merges that are dropped', mistral, json => Object.assign(json.model, { dropout: 0.1 }), /it drops merges/],
+  ['merges of bytes', smallTokenizer(['<0x0A> a']), () => {}, /it merges bytes/],
   [
     'a byte that is missing',
     mistral,
