@@ -134,7 +134,8 @@ async function compareLogits(model, prompt, theirs) {
       spread += (value - mean) ** 2;
     }
     const [mostLikely] = others.keys(); // the map is sorted
-    if (row[mostLikely] === Math.max(...row)) same++;
+    // a vocabulary is too large for Math.max
+    if (row[mostLikely] === row.reduce((most, value) => Math.max(most, value))) same++;
   });
   const relative = Math.sqrt(squares / spread);
   // long sums, and angles of the rotation: positions are T / 2 on average, and frequencies about a half

@@ -15,14 +15,15 @@ const VALUE_TYPES = { u32: 4, i32: 5, f32: 6, bool: 7, string: 8, array: 9 } as 
 /** The numbers of the types that tensors have here. */
 const TENSOR_TYPES: Readonly<Record<WeightType, number>> = { F32: 0, F16: 1, BF16: 30 };
 
-/** A value with its type; arrays are of texts or of whole numbers. */
+/** A value with its type; arrays are of texts or of numbers. */
 export type GgufValue =
   | { readonly u32: number }
   | { readonly f32: number }
   | { readonly bool: boolean }
   | { readonly string: string }
   | { readonly strings: readonly string[] }
-  | { readonly i32s: readonly number[] };
+  | { readonly i32s: readonly number[] }
+  | { readonly f32s: readonly number[] };
 
 /** A tensor to be written. Its values are asked for when it is its turn. */
 export interface GgufTensor {
@@ -81,15 +82,20 @@ function bytesOfValue(value: GgufValue): Buffer {
   if ('u32' in value) return Buffer.concat([u32(VALUE_TYPES.u32), u32(value.u32)]);
   if ('bool' in value) return Buffer.concat([u32(VALUE_TYPES.bool), Buffer.from([value.bool ? 1 : 0])]);
   if ('string' in value) return Buffer.concat([u32(VALUE_TYPES.string), text(value.string)]);
-  if ('f32' in value) {
-    const bytes = Buffer.alloc(4);
-    bytes.writeFloatLE(value.f32);
-    return Buffer.concat([u32(VALUE_TYPES.f32), bytes]);
-  }
-  const isText = 'strings' in value;
-  const items = isText ? value.strings.map(text) : value.i32s.map(u32); // none of them is negative
-  const type = u32(isText ? VALUE_TYPES.string : VALUE_TYPES.i32);
-  return Buffer.concat([u32(VALUE_TYPES.array), type, u64(items.length), ...items]);
+  if ('f32' in value) return Buffer.concat([u32(VALUE_TYPES.f32), f32(value.f32)]);
+  if ('strings' in value) return array('string', value.strings.map(text));
+  if ('f32s' in value) return array('f32', value.f32s.map(f32));
+  return array('i32', value.i32s.map(u32)); // none of them is negative
+}
+
+function array(type: keyof typeof VALUE_TYPES, items: readonly Buffer[]): Buffer {
+  return Buffer.concat([u32(VALUE_TYPES.array), u32(VALUE_TYPES[type]), u64(items.length), ...items]);
+}
+
+function f32(value: number): Buffer {
+  const bytes = Buffer.alloc(4);
+  bytes.writeFloatLE(value);
+  return bytes;
 }
 
 function u32(value: number): Buffer {

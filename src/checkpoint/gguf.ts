@@ -10,8 +10,10 @@ import type { ModelConfig } from '../model/config.js';
 import { type Family, familyOf } from '../model/families.js';
 import { type ParameterSpec, parameterSpecs } from '../model/parameters.js';
 import { ropeFrequencies } from '../ops/rope.js';
+import { readChatTemplate } from './chat-template.js';
 import { converted, type ExportOptions, narrowed } from './export.js';
-import { ggufTokenizer } from './gguf-tokenizer.js';
+import { ggufName } from './gguf-name.js';
+import { type GgufTokenizer, ggufTokenizer } from './gguf-tokenizer.js';
 import { bytesOfTensor, type GgufTensor, type GgufValue, writeGguf } from './gguf-write.js';
 import { readTokenIds } from './hf-config.js';
 import { checkNewFolder, type WrittenModel } from './model-copy.js';
@@ -67,7 +69,14 @@ export async function exportGguf(from: string, out: string, options: ExportOptio
   const { config, weights, notes } = openModel(from);
   try {
     for (const note of [...verified, ...notes]) onNote?.(note);
-    const values = new Map([...modelValues(config, basename(out), type), ...tokenizerValues(from, config)]);
+    const tokenizer = tokenizerOf(from, config);
+    for (const note of tokenizer.notes) onNote?.(note);
+    const template = readChatTemplate(from);
+    const values = new Map([
+      ...modelValues(config, ggufName(basename(out), tokenizer.isPhi3), type),
+      ...tokenizer.values,
+      ...(template === undefined ? [] : [['tokenizer.chat_template', { string: template }] as const]),
+    ]);
     const tensors = tensorsOf(config, weights, type);
     const total = tensors.reduce((sum, tensor) => sum + bytesOfTensor(tensor), 0);
     let done = 0;
@@ -166,7 +175,7 @@ function modelValues(config: ModelConfig, name: string, type: WeightType): Map<s
   ]);
 }
 
-function tokenizerValues(from: string, { vocabSize }: ModelConfig): Map<string, GgufValue> {
+function tokenizerOf(from: string, { vocabSize }: ModelConfig): GgufTokenizer {
   const path = join(from, 'tokenizer.json');
   if (!existsSync(path)) throw new UserError(`'${from}' has no tokenizer.json, which a GGUF file has in it`);
   const file = parseTokenizerFile(readText(path), path);
@@ -194,7 +203,7 @@ function tensorsOf(config: ModelConfig, weights: ModelWeights, type: WeightType)
     };
     const isMade = isPermuted || (config.normUnitOffset && shape.length === 1);
     const read = isMade ? () => [narrowed(weights.path, spec, stored, made())] : () => converted(weights, spec, stored);
-    return { name: ggufName(spec, config), shape, type: stored, read };
+    return { name: tensorName(spec, config), shape, type: stored, read };
   });
   // llama.cpp takes the embedding for a head that is not there, but not of an OLMo 2
   const embedding = tensors.find(({ name }) => name === `${NAMES['model.embed_tokens']}.weight`);
@@ -211,7 +220,7 @@ function scalingFactors({ headDim, ropeTheta, ropeScaling }: ModelConfig): Float
   return ropeFrequencies(headDim, ropeTheta).map((frequency, i) => frequency / scaled[i]!);
 }
 
-function ggufName({ name }: ParameterSpec, { normPlacement }: ModelConfig): string {
+function tensorName({ name }: ParameterSpec, { normPlacement }: ModelConfig): string {
   const [, layer, place, kind] = /^(?:model\.layers\.(\d+)\.)?(.*)\.(weight|bias)$/.exec(name)!;
   const hasAfter = normPlacement === 'after' || normPlacement === 'both';
   const names = hasAfter ? { ...NAMES, ...NAMES_AFTER } : NAMES;

@@ -6,6 +6,7 @@ import { KNOWN_PATTERNS } from './patterns.js';
 import {
   type AddedToken,
   addedTokensOf,
+  hasEveryByte,
   hasTextPrefix,
   mergesOf,
   replacementsOf,
@@ -29,7 +30,7 @@ export function safeCuts(file: TokenizerFile, specialAreText: boolean): SafeCut 
   const { model } = file;
   const isPlain =
     model.type === 'BPE' && !model.dropout && !model.continuing_subword_prefix && !model.end_of_word_suffix;
-  if (!isPlain || fusesUnknown(model)) return undefined;
+  if (!isPlain || fusesUnknown(file)) return undefined;
   const inside = pairsInside(all);
   const ofPattern = cutsOfPattern(file, inside);
   if (ofPattern) return ofPattern;
@@ -38,12 +39,10 @@ export function safeCuts(file: TokenizerFile, specialAreText: boolean): SafeCut 
 }
 
 /** Whether unknown characters that follow each other become one token, so that a cut between them makes two. */
-function fusesUnknown({ unk_token, fuse_unk, byte_fallback, vocab }: TokenizerFile['model']): boolean {
+function fusesUnknown(file: TokenizerFile): boolean {
+  const { unk_token, fuse_unk, byte_fallback } = file.model;
   if (!unk_token || !fuse_unk) return false;
-  const isKnown = (byte: number) =>
-    `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>` in vocab ||
-    (byte < 128 && String.fromCharCode(byte) in vocab);
-  return !byte_fallback || !Array.from({ length: 256 }, (_, byte) => byte).every(isKnown);
+  return !byte_fallback || !hasEveryByte(file);
 }
 
 /**

@@ -181,6 +181,14 @@ export function replacementsOf({ normalizer, pre_tokenizer }: TokenizerFile): Re
   return isKnown ? replacements : undefined;
 }
 
+/** Whether every character has a token, or tokens for its bytes. */
+export function hasEveryByte({ model: { vocab } }: TokenizerFile): boolean {
+  const isKnown = (byte: number) =>
+    `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>` in vocab ||
+    (byte < 128 && String.fromCharCode(byte) in vocab);
+  return Array.from({ length: 256 }, (_, byte) => byte).every(isKnown);
+}
+
 /** Whether the file puts something at the beginning of a text by itself. */
 export function hasTextPrefix(file: TokenizerFile): boolean {
   const steps = [...stepsOf(file.normalizer), ...stepsOf(file.pre_tokenizer)];

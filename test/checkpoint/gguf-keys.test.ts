@@ -73,7 +73,12 @@ test.each<[string, string | undefined, (json: TokenizerJson) => void, RegExp]>([
     /splits a text in several ways/,
   ],
   ['no bytes', GPT2_PATTERN, json => Object.assign(json, { pre_tokenizer: null }), /it is no byte-level BPE/],
-  ['byte fallback', GPT2_PATTERN, json => Object.assign(json.model, { byte_fallback: true }), /no byte-level BPE/],
+  [
+    'byte fallback',
+    GPT2_PATTERN,
+    json => Object.assign(json.model, { byte_fallback: true }),
+    /no tokens for some bytes/,
+  ],
 ])('refuses %s, and writes nothing', async (_, pattern, edit, why) => {
   const folder = await folderOf(root, 'Llama 2, F16', pattern, edit);
   const out = join(root, 'refused');
@@ -105,6 +110,15 @@ test('a model without a tokenizer is refused, and the folder has checksums and a
   expect(readdirSync(out).sort()).toEqual(['README.md', 'SHA256SUMS', 'model.gguf']);
   rmSync(join(folder, 'tokenizer.json'));
   await expect(exportGguf(folder, join(root, 'none'), { type: 'F16' })).rejects.toThrow(/has no tokenizer\.json/);
+});
+
+test('a byte-level token that takes the blanks beside it away is noted', async () => {
+  const folder = await folderOf(root, 'Llama 2, F16', GPT2_PATTERN, json => {
+    Object.assign(json.added_tokens[0]!, { rstrip: true });
+  });
+  const notes: string[] = [];
+  await exportGguf(folder, join(root, 'noted'), { type: 'F16', onNote: note => notes.push(note) });
+  expect(notes).toEqual(["the token '<|endoftext|>' takes the blanks beside it away, and in llama.cpp it does not"]);
 });
 
 test.each([

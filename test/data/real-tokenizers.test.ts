@@ -1,6 +1,6 @@
 /**
- * The tokenizer of Llama 2, as it is shipped, against the ids that an independent implementation gives for whole
- * documents.
+ * The tokenizer of Mistral 7B, which its package calls that of Llama 2, as it is shipped, against the ids that an
+ * independent implementation gives for whole documents.
  */
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
