@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { sizeOf } from '../autograd/tensor.js';
-import { largestTokenId } from '../data/tokenizer-file.js';
+import { largestNeededId } from '../data/tokenizer-file.js';
 import { UserError } from '../errors.js';
 import type { NewFolder } from '../files.js';
 import type { AdapterDescription } from '../gpu/adapters.js';
@@ -73,7 +73,7 @@ export function checkModelFolder(folder: string): readonly string[] {
 function checkTokenizer(folder: string, { vocabSize }: ModelConfig): void {
   const path = join(folder, 'tokenizer.json');
   if (!existsSync(path)) return;
-  const { id, token } = largestTokenId(readText(path), path);
+  const { id, token } = largestNeededId(readText(path), [], path);
   if (id >= vocabSize) {
     throw new UserError(
       `'${path}' has the id ${id} (${JSON.stringify(token)}), and the embedding ${vocabSize} rows (vocab_size in ` +

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { checkExtends, type NewToken, newTokens } from '../data/token-pieces.js';
 import { TextTokenizer } from '../data/tokenizer.js';
+import { largestNeededId } from '../data/tokenizer-file.js';
 import { UserError } from '../errors.js';
 import { writeFolderWhole } from '../files.js';
 import { parseJson } from '../input-files.js';
@@ -65,14 +66,19 @@ export async function extendVocabulary(
   const config = readModelConfig(folder);
   const old = TextTokenizer.load(join(folder, 'tokenizer.json'));
   checkExtends(old, extended);
-  if (old.vocabSize > config.vocabSize) {
+  const needed = largestNeededId(old.json).id + 1;
+  if (needed > config.vocabSize) {
     throw new UserError(
-      `'${folder}' has ${config.vocabSize} rows for the ${old.vocabSize} tokens of its tokenizer.json: ` +
+      `'${folder}' has ${config.vocabSize} rows for the ${needed} tokens of its tokenizer.json: ` +
         "they don't belong together",
     );
   }
   const added = await newTokens(old, extended);
   if (added.length === 0) throw new UserError("the new tokenizer has no more tokens than the model's: nothing to add");
+  // special tokens may have no row yet
+  const withoutRow = Array.from({ length: Math.max(0, old.vocabSize - config.vocabSize) }, (_, i) => {
+    return { id: config.vocabSize + i, text: '', pieces: [] };
+  });
   const after = Math.max(config.vocabSize, extended.vocabSize); // a model may have rows to spare
   const record = readTrainingRecord(folder);
   const weights = WeightFiles.open(folder);
@@ -83,8 +89,8 @@ export async function extendVocabulary(
       const { name, shape } = spec;
       if (!TOKEN_TENSORS.includes(name)) return floatTensor(name, shape, async () => weights.read(spec));
       return floatTensor(name, [after, shape[1]!], async () => {
-        const rows = { values: weights.read(spec), columns: shape[1]!, old: old.vocabSize };
-        return extendRows(rows, after, added, init, new Random(seed, 'vocabulary', name));
+        const rows = { values: weights.read(spec), columns: shape[1]!, old: Math.min(old.vocabSize, config.vocabSize) };
+        return extendRows(rows, after, [...withoutRow, ...added], init, new Random(seed, 'vocabulary', name));
       });
     });
     await writeFolderWhole(out, async target => {

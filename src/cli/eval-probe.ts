@@ -89,11 +89,11 @@ async function readPool(path: string, model: { readonly folder: string; readonly
   const dataset = TokenDataset.open(path);
   try {
     dataset.checkTokenizerOf(model.folder);
-    const { vocabSize, startIds } = dataset.index;
-    if (vocabSize > model.vocabSize) {
-      throw new UserError(`'${path}' has a vocabulary of ${vocabSize}, larger than the model's of ${model.vocabSize}`);
+    const { rowsNeeded, index } = dataset;
+    if (rowsNeeded > model.vocabSize) {
+      throw new UserError(`'${path}' has a vocabulary of ${rowsNeeded}, larger than the model's of ${model.vocabSize}`);
     }
-    return { ids: frequentHeldOutIds(dataset), start: startIds };
+    return { ids: frequentHeldOutIds(dataset), start: index.startIds };
   } finally {
     dataset.close();
   }

@@ -46,10 +46,10 @@ export async function readHeldOutText(
   const dataset = TokenDataset.open(folder);
   try {
     dataset.checkTokenizerOf(model.folder);
-    const { index } = dataset;
-    if (index.vocabSize > model.vocabSize) {
+    const { rowsNeeded } = dataset;
+    if (rowsNeeded > model.vocabSize) {
       throw new UserError(
-        `'${folder}' has a vocabulary of ${index.vocabSize}, larger than the model's of ${model.vocabSize}`,
+        `'${folder}' has a vocabulary of ${rowsNeeded}, larger than the model's of ${model.vocabSize}`,
       );
     }
     return await heldOutText(dataset);

@@ -14,6 +14,7 @@ import { isFileName } from '../paths.js';
 import { inWords, whyInvalid } from '../schema.js';
 import { bytesPerToken, flagOf, readIds } from './token-file.js';
 import { SPECIAL_TOKENS } from './tokenizer.js';
+import { largestNeededId } from './tokenizer-file.js';
 
 export const INDEX_FORMAT = 'babelgrad tokens 1';
 /** The format of data sets with flags, which readers of the first one would take for ids. */
@@ -176,6 +177,12 @@ export class TokenDataset {
   /** The text of the tokenizer.json that made the ids. */
   get tokenizerJson(): string {
     return readText(join(this.folder, 'tokenizer.json'));
+  }
+
+  /** The rows that a model needs for the ids, those of special tokens apart that are no mark of a document. */
+  get rowsNeeded(): number {
+    const { separatorId, startIds } = this.index;
+    return largestNeededId(this.tokenizerJson, [separatorId, ...startIds]).id + 1;
   }
 
   /**

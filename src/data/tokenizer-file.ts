@@ -99,12 +99,21 @@ export function* entriesOf(file: TokenizerFile): Generator<readonly [token: stri
 }
 
 /**
- * Returns the largest id, added tokens included, and its token. @throws UserError naming `path` when it is no
- * tokenizer.json.
+ * Returns the largest id that a model needs a row for, and its token. Special tokens need none but for `marks`: a Gemma
+ * 3 without pictures has one of pictures behind its rows, which is in no text of its own.
+ * @throws UserError naming `path`, where it is given, when the text is no tokenizer.json.
  */
-export function largestTokenId(json: string, path: string): { readonly id: number; readonly token: string } {
+export function largestNeededId(
+  json: string,
+  marks: readonly number[] = [],
+  path?: string,
+): { readonly id: number; readonly token: string } {
+  const file = parseTokenizerFile(json, path);
+  const special = new Set(
+    addedTokensOf(file).flatMap(({ id, special }) => (special && !marks.includes(id) ? [id] : [])),
+  );
   let largest = { id: -1, token: '' };
-  for (const [token, id] of entriesOf(parseTokenizerFile(json, path))) if (id > largest.id) largest = { id, token };
+  for (const [token, id] of entriesOf(file)) if (id > largest.id && !special.has(id)) largest = { id, token };
   return largest;
 }
 

@@ -128,6 +128,32 @@ describe('an extended model', () => {
     expect(Math.abs(deviation - 0.02)).toBeLessThan((5 * 0.02) / Math.sqrt(640));
   });
 
+  test('whose tokenizer had a special token without a row has the mean of all rows for it', async () => {
+    const json = JSON.parse(old.json) as { added_tokens: object[] };
+    for (let id = old.vocabSize; id <= config.vocabSize; id++) {
+      json.added_tokens.push({ ...json.added_tokens[0], id, content: `<special ${id}>` });
+    }
+    const from = join(folder, 'pictures');
+    cpSync(source, from, { recursive: true });
+    writeFileSync(join(from, 'tokenizer.json'), JSON.stringify(json));
+    const withImage = TextTokenizer.load(join(from, 'tokenizer.json'));
+    const longer = await continueBpe(withImage, [join(folder, '1.txt')], { add: 5, field: 'text' });
+    const { vocabSize } = await extendVocabulary(from, join(folder, 'with pictures'), longer);
+    expect(vocabSize).toEqual({ before: 303, after: 309 });
+    const [before, after] = [source, join(folder, 'with pictures')].map(path => tensorsOf(path).get(EMBEDDING)!);
+    expect(after!.subarray(0, 303 * columns)).toEqual(before);
+    const mean = Array.from({ length: columns }, (_, column) => {
+      let sum = 0;
+      for (let id = 0; id < 303; id++) sum += rowOf(before!, id)[column]!;
+      return Math.fround(sum / 303);
+    });
+    expect(rowOf(after!, 303)).toEqual(mean);
+    const pieces = (await newTokens(withImage, longer))[0]!.pieces;
+    expect(rowOf(after!, 304)[0]).toBe(
+      Math.fround(pieces.reduce((sum, piece) => sum + rowOf(before!, piece)[0]!, 0) / pieces.length),
+    );
+  });
+
   test('what cannot be extended', async () => {
     const refused = async (from: string, to: string, tokenizer: TextTokenizer) => {
       const error = await extendVocabulary(from, join(folder, to), tokenizer).catch((thrown: unknown) => thrown);

@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest';
 import { untrainedBpe } from '../../src/data/bpe-file.js';
 import { safeCuts } from '../../src/data/cuts.js';
-import { idsBeforeText, parseTokenizerFile } from '../../src/data/tokenizer-file.js';
+import { idsBeforeText, largestNeededId, parseTokenizerFile } from '../../src/data/tokenizer-file.js';
 import { UserError } from '../../src/errors.js';
 
 const own = JSON.parse(untrainedBpe()) as Record<string, unknown>;
@@ -41,4 +41,20 @@ test.each([[{}], [null], ['1'], [-1], [0.5]])('an id that is none is refused: %j
 
 test('parts by no pattern make no cut known', () => {
   expect(safeCuts(file({ pre_tokenizer: { type: 'Split', behavior: 'Isolated' } }), true)).toBeUndefined();
+});
+
+test('special tokens need no row of a model, but for those that stand between documents', () => {
+  const token = { ...(own.added_tokens as object[])[0], special: true };
+  const added = [0, 7, 9].map(id => ({ ...token, id, content: `<${id}>` }));
+  const json = (fields: object) =>
+    JSON.stringify({
+      ...own,
+      added_tokens: added,
+      model: { type: 'BPE', vocab: { a: 1, b: 2 }, merges: [] },
+      ...fields,
+    });
+  expect(largestNeededId(json({}))).toEqual({ id: 2, token: 'b' });
+  expect(largestNeededId(json({}), [7])).toEqual({ id: 7, token: '<7>' });
+  const ordinary = { ...token, id: 8, content: 'x', special: false };
+  expect(largestNeededId(json({ added_tokens: [...added, ordinary] }), [7])).toEqual({ id: 8, token: 'x' });
 });

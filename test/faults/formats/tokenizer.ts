@@ -8,7 +8,7 @@ import { documentMarks, readDocumentMarks } from '../../../src/data/document-mar
 import { TextTokenizer } from '../../../src/data/tokenizer.js';
 import {
   idsBeforeText,
-  largestTokenId,
+  largestNeededId,
   mergesOf,
   parseTokenizerFile,
   replacementsOf,
@@ -46,7 +46,7 @@ function readTokenizer(path: string): void {
   const json = readText(path);
   const file = parseTokenizerFile(json, path);
   documentMarks(file, {});
-  largestTokenId(json, path);
+  largestNeededId(json, [], path);
   mergesOf(file);
   replacementsOf(file);
   idsBeforeText(file);
