@@ -50,6 +50,9 @@ const NAMES_AFTER: typeof NAMES = {
   post_feedforward_layernorm: 'post_ffw_norm',
 };
 
+/** The architectures of which llama.cpp takes the embedding for the head, whatever there is. */
+const ALWAYS_TIED: ReadonlySet<Family> = new Set<Family>(['gemma']);
+
 /** The architectures whose heads are together as wide as the model. */
 const FULL_WIDTH: ReadonlySet<Family> = new Set<Family>(['qwen2', 'olmo2', 'phi3']);
 
@@ -165,6 +168,11 @@ function tensorsOf(config: ModelConfig, weights: ModelWeights, type: WeightType)
     throw new UserError(
       `llama.cpp wants numAttentionHeads*headDim of a ${family} to be hiddenSize, and here ${numAttentionHeads}*` +
         `${headDim} is not ${hiddenSize}; use --format hf`,
+    );
+  }
+  if (ALWAYS_TIED.has(family) && !config.tieWordEmbeddings) {
+    throw new UserError(
+      `llama.cpp takes the embedding of a ${family} for its head, and here tieWordEmbeddings is false; use --format hf`,
     );
   }
   const tensors = parameterSpecs(config).map((spec): GgufTensor => {

@@ -1,6 +1,7 @@
-/** What the config.json of a Gemma 3 has beside a LLaMA's: layers within a window, and their rotary embedding. */
+/** What the config.json of a Gemma has beside a LLaMA's: GELU; of a Gemma 3, layers within a window as well. */
 import { z } from 'zod';
 import { isLocal, type ModelConfig } from '../model/config.js';
+import type { Family } from '../model/families.js';
 import { parse, refuse } from './hf-json.js';
 
 const count = z.int().positive();
@@ -14,11 +15,20 @@ const LOCAL_BASE = 10_000;
 /** The default of query_pre_attn_scalar and of head_dim. */
 const DIM = 256;
 
+const GEMMAS = ['gemma', 'gemma3'] as const satisfies readonly Family[];
+type Gemma = (typeof GEMMAS)[number];
+export const isGemma = (family: Family): family is Gemma => GEMMAS.some(gemma => gemma === family);
+
 const gemmaSchema = z.looseObject({
+  /** Files of the first Gemma say `gelu`, and mean the approximation that they were trained with. */
+  hidden_act: z.enum(['gelu', 'gelu_pytorch_tanh']).nullish(),
   hidden_activation: z.literal('gelu_pytorch_tanh').nullish(),
+  use_bidirectional_attention: z.literal(false).nullish(),
+});
+
+const layersSchema = z.looseObject({
   attn_logit_softcapping: z.null().optional(),
   final_logit_softcapping: z.null().optional(),
-  use_bidirectional_attention: z.literal(false).nullish(),
   num_hidden_layers: count,
   head_dim: count.nullish(),
   query_pre_attn_scalar: positive.default(DIM),
@@ -38,7 +48,7 @@ const gemmaSchema = z.looseObject({
     })
     .nullish(),
 });
-type GemmaConfig = z.infer<typeof gemmaSchema>;
+type LayersConfig = z.infer<typeof layersSchema>;
 
 type LocalFields = Pick<
   ModelConfig,
@@ -51,9 +61,16 @@ type LocalFields = Pick<
  */
 export function readGemma(
   path: string,
+  family: Gemma,
   json: Record<string, unknown>,
 ): { readonly fields: LocalFields; readonly others: Record<string, unknown> } {
-  const c = parse(path, gemmaSchema, json);
+  parse(path, gemmaSchema, json);
+  const { hidden_act: _, ...others } = json;
+  return family === 'gemma' ? { fields: {}, others } : readLayers(path, others);
+}
+
+function readLayers(path: string, json: Record<string, unknown>): ReturnType<typeof readGemma> {
+  const c = parse(path, layersSchema, json);
   const pattern = patternOf(path, c);
   const hasLocal = Array.from({ length: c.num_hidden_layers }).some((_, i) =>
     isLocal({ slidingWindowPattern: pattern }, i),
@@ -76,7 +93,7 @@ export function readGemma(
 }
 
 /** Returns the number of which each layer attends to all tokens. @throws UserError when the types follow none. */
-function patternOf(path: string, c: GemmaConfig): number {
+function patternOf(path: string, c: LayersConfig): number {
   const given = c.sliding_window_pattern ?? c._sliding_window_pattern ?? PATTERN;
   const { layer_types: types, num_hidden_layers: layers } = c;
   if (!types) return given;
@@ -99,8 +116,12 @@ const layerTypes = (c: Layers): (typeof LAYER_TYPES)[number][] =>
   Array.from({ length: c.numHiddenLayers }, (_, i) => (isLocal(c, i) ? 'sliding_attention' : 'full_attention'));
 
 /** Returns the fields of a config.json that are Gemma's, as transformers 4 and llama.cpp's converter read them. */
-export const gemmaConfig = (c: ModelConfig): Record<string, unknown> => ({
+export const gemmaConfig = (family: Gemma, c: ModelConfig): Record<string, unknown> => ({
   hidden_activation: c.hiddenAct,
+  ...(family === 'gemma' ? { hidden_act: c.hiddenAct } : layersConfig(c)),
+});
+
+const layersConfig = (c: ModelConfig): Record<string, unknown> => ({
   query_pre_attn_scalar: c.queryPreAttnScalar ?? c.headDim,
   // transformers wants a number also where no layer has a window
   sliding_window: c.slidingWindow ?? WINDOW,

@@ -4,7 +4,7 @@ import { UserError } from '../errors.js';
 import { ACTIVATIONS } from '../kernels/swiglu.js';
 import type { RopeScaling } from '../ops/rope.js';
 import { inWords } from '../schema.js';
-import { familyOf, LAYER_NORMS, NORM_PLACEMENTS, QK_NORM_OVER } from './families.js';
+import { checkFamilyFields, familyOf, LAYER_NORMS, NORM_PLACEMENTS, QK_NORM_OVER } from './families.js';
 
 const WHOLE = { error: 'must be a positive whole number' };
 const POSITIVE = { error: 'must be a positive number' };
@@ -70,12 +70,12 @@ export const modelSchema = z.object({
     .enum(NORM_PLACEMENTS)
     .optional()
     .describe('RMSNorm before attention and MLP, after them (OLMo 2), or both (Gemma 3) (default before)'),
-  /** Whether norms multiply by 1 + weight, so that a weight of 0 is a norm alone (Gemma 3). Default false. */
-  normUnitOffset: flag.optional().describe('RMSNorm by 1 + weight, as Gemma 3 has it (default false)'),
-  hiddenAct: z.enum(ACTIVATIONS).optional().describe('what the gate of the MLP passes; GELU in Gemma 3 (default silu)'),
+  /** Whether norms multiply by 1 + weight, so that a weight of 0 is a norm alone (Gemma). Default false. */
+  normUnitOffset: flag.optional().describe('RMSNorm by 1 + weight, as Gemma has it (default false)'),
+  hiddenAct: z.enum(ACTIVATIONS).optional().describe('what the gate of the MLP passes; GELU in Gemma (default silu)'),
   scaledEmbeddings: flag
     .optional()
-    .describe('embeddings times the root of hiddenSize, as Gemma 3 has them (default false)'),
+    .describe('embeddings times the root of hiddenSize, as Gemma has them (default false)'),
   /** Whether Q, K and V are one matrix, and gate and up another, by name (Phi-3). Default false. */
   fusedProjections: flag.optional(),
 });
@@ -113,22 +113,7 @@ export function validateModelConfig(config: ModelConfig): ModelConfig {
   if (scaling && family === 'phi3') {
     throw new UserError(`model: ropeScaling is of type ${scaling.type}, which a Phi-3 (fusedProjections) cannot have`);
   }
-  if (config.slidingWindow !== undefined && !['llama', 'phi3', 'gemma3'].includes(family)) {
-    throw new UserError(
-      `model: slidingWindow is ${config.slidingWindow}, which a model of type ${family} does not have`,
-    );
-  }
-  for (const field of ['slidingWindowPattern', 'ropeLocalBaseFreq', 'queryPreAttnScalar'] as const) {
-    if (config[field] === undefined || family === 'gemma3') continue;
-    throw new UserError(`model: ${field} is ${config[field]}, which a model of type ${family} does not have`);
-  }
-  const local = [config.slidingWindow, config.slidingWindowPattern, config.ropeLocalBaseFreq];
-  if (family === 'gemma3' && new Set(local.map(value => value === undefined)).size > 1) {
-    throw new UserError(
-      'model: slidingWindow, slidingWindowPattern and ropeLocalBaseFreq are given together or not at all: here they ' +
-        `are ${local.map(value => value ?? 'missing').join(', ')}`,
-    );
-  }
+  checkFamilyFields(config);
   if (scaling?.type === 'llama3' && scaling.highFreqFactor <= scaling.lowFreqFactor) {
     throw new UserError(
       `model: ropeScaling.highFreqFactor ${scaling.highFreqFactor} is not above lowFreqFactor ${scaling.lowFreqFactor}`,

@@ -32,6 +32,7 @@ describe('config.json', () => {
   const qwen2 = LAYOUTS['Qwen2.5, BF16, tied, 3 heads to 1, biases']!.config;
   const qwen3 = LAYOUTS['Qwen3, F16, grouped-query, heads wider than the model, norms of heads']!.config;
   const phi3 = LAYOUTS['Phi-3, BF16, sharded, grouped-query, fused projections, a window']!.config;
+  const gemma = LAYOUTS['Gemma, BF16, tied, one key/value head, heads wider than the model']!.config;
   const gemma3 = LAYOUTS['Gemma 3, BF16, tied, grouped-query, a layer within a window']!.config;
   const cases: [string, Json, RegExp][] = [
     [
@@ -47,7 +48,6 @@ describe('config.json', () => {
         ['falcon', /LayerNorm, attention beside the MLP/],
         ['bloom', /ALiBi positions/],
         ['mpt', /ALiBi positions/],
-        ['gemma', /scaled embeddings, norms by 1 \+ weight and GELU/],
         ['gemma2', /soft caps of scores and logits/],
         ['gemma3', /pictures beside text \(its text model alone, of type gemma3_text, can be read\)/],
         ['mixtral', /mixtures of experts/],
@@ -98,6 +98,13 @@ describe('config.json', () => {
       /use_bidirectional_attention is true/,
     ],
     ['exact GELU', { ...gemma3, hidden_activation: 'gelu' }, /hidden_activation is "gelu"/],
+    ['exact GELU of a Gemma', { ...gemma, hidden_activation: 'gelu' }, /hidden_activation is "gelu"/],
+    ['SiLU of a Gemma', { ...gemma, hidden_act: 'silu' }, /hidden_act is "silu"/],
+    [
+      'a window of a Gemma',
+      { ...gemma, sliding_window: 64 },
+      /config.json': model: slidingWindow is 64, which a model of type gemma does not have/,
+    ],
     ['layers of no known type', { ...gemma3, layer_types: ['x', 'full_attention'] }, /layer_types.0 is "x"/],
     ['types of too few layers', { ...gemma3, layer_types: ['full_attention'] }, /there are 1 of them, and 2 layers/],
     [

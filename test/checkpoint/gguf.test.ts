@@ -162,6 +162,30 @@ test('an OLMo 2 whose head is tied has the embedding twice', async () => {
   expect(tensors.get('output.weight')).toMatchObject({ values: tensors.get('token_embd.weight')!.values });
 });
 
+test('a Gemma has norms with the 1 that is added to them, and its embedding for a head', async () => {
+  const layout = 'Gemma, BF16, tied, one key/value head, heads wider than the model';
+  const folder = await folderOf(root, layout, GPT2_PATTERN);
+  const { values, tensors } = await exported(root, folder, 'BF16');
+  expect(values).toMatchObject({
+    ...{ 'general.architecture': 'gemma', 'gemma.context_length': 8192, 'gemma.attention.key_length': 16 },
+  });
+  const { config, weights } = openModel(folder);
+  for (const [own, theirs] of [
+    ['input_layernorm', 'attn_norm'],
+    ['post_attention_layernorm', 'ffn_norm'],
+  ]) {
+    const spec = parameterSpecs(config).find(({ name }) => name === `model.layers.1.${own}.weight`)!;
+    const stored = weights.read(spec).map(value => 1 + value);
+    expect(tensors.get(`blk.1.${theirs}.weight`), own).toMatchObject({ type: 0, values: stored });
+  }
+  expect(tensors.size).toBe(parameterSpecs(config).length);
+  weights.close();
+  const untied = await folderOf(root, layout, GPT2_PATTERN, () => {}, { tie_word_embeddings: false });
+  await expect(exportGguf(untied, join(root, 'never'), { type: 'F32' })).rejects.toThrow(
+    /takes the embedding of a gemma for its head, and here tieWordEmbeddings is false; use --format hf/,
+  );
+});
+
 const GEMMA = 'Gemma 3, BF16, tied, grouped-query, a layer within a window';
 
 test('a Gemma 3 has its window, and norms with the 1 that is added to them', async () => {

@@ -63,6 +63,15 @@ test.each<[string, ModelConfig, Record<string, unknown>]>([
     { architectures: ['Olmo2ForCausalLM'], model_type: 'olmo2', attention_bias: false },
   ],
   [
+    'norms by 1 + weight before attention and MLP, GELU and scaled embeddings are a Gemma',
+    { ...base, ...traitsOf('gemma') },
+    // the field of transformers 5, and that of versions before, which took the other for exact GELU or not
+    {
+      ...{ architectures: ['GemmaForCausalLM'], model_type: 'gemma', head_dim: 12, attention_bias: false },
+      ...{ hidden_act: 'gelu_pytorch_tanh', hidden_activation: 'gelu_pytorch_tanh' },
+    },
+  ],
+  [
     'a Gemma 3 of layers within a window and others',
     {
       ...{ ...base, ...traitsOf('gemma3'), numHiddenLayers: 3, queryPreAttnScalar: 24 },
@@ -133,6 +142,31 @@ test('what an OLMo 2 leaves out is as in transformers', () => {
       normPlacement: 'after',
     },
   });
+});
+
+test.each<[string, Record<string, unknown>, Partial<ModelConfig>, number]>([
+  [
+    '2B',
+    {
+      ...{ hidden_size: 2048, intermediate_size: 16384, num_hidden_layers: 18, num_attention_heads: 8 },
+      ...{ num_key_value_heads: 1, hidden_act: 'gelu', hidden_activation: 'gelu_pytorch_tanh', head_dim: 256 },
+    },
+    { numKeyValueHeads: 1 },
+    2_506_172_416,
+  ],
+  [
+    '7B, which leaves out what is as by default',
+    { hidden_size: 3072, intermediate_size: 24576, num_hidden_layers: 28, num_attention_heads: 16, hidden_act: 'gelu' },
+    { numKeyValueHeads: 16 },
+    8_537_680_896,
+  ],
+])('published files are read: Gemma %s', (_, file, expected, parameters) => {
+  const read = readBack({ model_type: 'gemma', vocab_size: 256000, ...file });
+  expect(read).toMatchObject({
+    ...{ ...expected, headDim: 256, rmsNormEps: 1e-6, ropeTheta: 10_000, tieWordEmbeddings: true },
+    ...{ maxPositionEmbeddings: 8192, ...traitsOf('gemma') },
+  });
+  expect(countParameters(read).total).toBe(parameters);
 });
 
 test('what a Gemma 3 leaves out is as in transformers', () => {

@@ -1,4 +1,4 @@
-/** A Gemma 3 against its equations as transformers has them, in float64. */
+/** Gemmas against their equations as transformers has them, in float64. */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -21,19 +21,23 @@ const context = useDevice();
 const root = mkdtempSync(join(tmpdir(), 'babelgrad-gemma-'));
 afterAll(() => rmSync(root, { recursive: true }));
 
-const LAYOUT = LAYOUTS['Gemma 3, BF16, tied, grouped-query, a layer within a window']!;
+const { config: GEMMA } = LAYOUTS['Gemma, BF16, tied, one key/value head, heads wider than the model']!;
+const { config: GEMMA_3 } = LAYOUTS['Gemma 3, BF16, tied, grouped-query, a layer within a window']!;
 const largest = (values: ArrayLike<number>) =>
   Array.from(values).reduce((most, value) => Math.max(most, Math.abs(value)), 0);
 const distance = (a: ArrayLike<number>, b: ArrayLike<number>) => largest(Array.from(a, (value, i) => value - b[i]!));
 
 test.each([
-  ['as it is', {}],
-  ['of a window that is narrower than the text', { sliding_window: 7 }],
-  ['with scaled rotation of the layers that see all', { rope_scaling: { rope_type: 'linear', factor: 4 } }],
-  ['of layers that all see all', { sliding_window_pattern: 1, layer_types: undefined }],
-])('logits are those of the equations: %s', async (_, changes) => {
+  ['a Gemma', GEMMA],
+  ['a Gemma 3', GEMMA_3],
+  ['a Gemma 3 of a window that is narrower than the text', { ...GEMMA_3, sliding_window: 7 }],
+  [
+    'a Gemma 3 with scaled rotation of the layers that see all',
+    { ...GEMMA_3, rope_scaling: { rope_type: 'linear', factor: 4 } },
+  ],
+  ['a Gemma 3 of layers that all see all', { ...GEMMA_3, sliding_window_pattern: 1, layer_types: undefined }],
+])('logits are those of the equations: %s', async (_, config) => {
   const T = 40;
-  const config = { ...LAYOUT.config, ...changes };
   const folder = join(root, 'model');
   writeCheckpoint(folder, { config, dtype: 'F32' });
   const ids = Array.from({ length: T }, (_, i) => (i * i + 7 * i) % 67);

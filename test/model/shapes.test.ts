@@ -45,6 +45,7 @@ const models: Record<string, { config: ModelConfig; B: number; T: number }> = {
     B: 2,
     T: 67,
   },
+  'a Gemma': { config: { ...odd, ...traitsOf('gemma') }, B: 2, T: 67 },
   'a Gemma 3, one layer within a window': {
     config: {
       ...{ ...odd, ...traitsOf('gemma3') },

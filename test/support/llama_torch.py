@@ -1,13 +1,13 @@
-"""Logits of a Hugging Face LLaMA, Mistral, Qwen2, Qwen3, Phi-3, OLMo 2 or Gemma 3 folder in float64, with plain PyTorch:
-a reader apart from the project's own.
+"""Logits of a Hugging Face LLaMA, Mistral, Qwen2, Qwen3, Phi-3, OLMo 2, Gemma or Gemma 3 folder in float64, with plain
+PyTorch: a reader apart from the project's own.
 
     echo '[[1, 2, 3]]' | python3 llama_torch.py FOLDER... > logits.f64      # [B, T, vocab_size] each, little-endian
 
 It needs torch and numpy, neither transformers nor safetensors. Architecture and rope scaling are written after
 transformers' modeling_llama.py, modeling_rope_utils.py, modeling_qwen2.py (biases of Q, K and V) and
 modeling_qwen3.py (norms over the heads of Q and K), modeling_phi3.py (Q, K and V as one matrix, gate and up as one)
-modular_olmo2.py (norms behind attention and MLP, and over all of Q and of K) and modeling_gemma3.py (norms before and
-behind both by 1 + weight, GELU, scaled embeddings, layers within a window).
+modular_olmo2.py (norms behind attention and MLP, and over all of Q and of K), modeling_gemma.py (norms by 1 + weight,
+GELU, scaled embeddings) and modeling_gemma3.py (norms behind attention and MLP too, layers within a window).
 """
 import json
 import math
@@ -71,7 +71,7 @@ def forward(config, weights, ids):
     kv_heads = config.get("num_key_value_heads") or heads
     size = config.get("head_dim") or config["hidden_size"] // heads
     B, T = ids.shape
-    is_gemma = config["model_type"] == "gemma3_text"
+    is_gemma, is_gemma3 = config["model_type"].startswith("gemma"), config["model_type"] == "gemma3_text"
     positions = torch.arange(T, dtype=torch.float64)
     causal = torch.ones(T, T, dtype=torch.bool).triu(1)
 
@@ -80,7 +80,7 @@ def forward(config, weights, ids):
         return torch.cat([angles, angles], -1).cos(), torch.cat([angles, angles], -1).sin()
 
     everywhere = rotation(inverse_frequencies(config, size)), causal
-    if is_gemma:
+    if is_gemma3:
         inverse = config["rope_local_base_freq"] ** (-torch.arange(0, size, 2, dtype=torch.float64) / size)
         beyond = torch.ones(T, T, dtype=torch.bool).tril(-(config["sliding_window"] or T))
         locally = rotation(inverse), causal | beyond
@@ -93,20 +93,20 @@ def forward(config, weights, ids):
         return x.view(B, T, count, size).transpose(1, 2)
 
     def norm_heads(x, name):
-        return norm(x, name) if config["model_type"] == "qwen3" or is_gemma else x
+        return norm(x, name) if config["model_type"] == "qwen3" or is_gemma3 else x
 
     def rotate(x, cos, sin):
         first, second = x[..., : size // 2], x[..., size // 2 :]
         return x * cos + torch.cat([-second, first], -1) * sin
 
     fused, is_olmo = config["model_type"] == "phi3", config["model_type"] == "olmo2"
-    scale = (config["query_pre_attn_scalar"] if is_gemma else size) ** -0.5
+    scale = (config["query_pre_attn_scalar"] if is_gemma3 else size) ** -0.5
     x = weights["model.embed_tokens.weight"][ids]
     if is_gemma:
         x = x * config["hidden_size"] ** 0.5
     for layer in range(config["num_hidden_layers"]):
         prefix = f"model.layers.{layer}."
-        is_local = is_gemma and (layer + 1) % config["sliding_window_pattern"] != 0
+        is_local = is_gemma3 and (layer + 1) % config["sliding_window_pattern"] != 0
         (cos, sin), masked = locally if is_local else everywhere
 
         def linear(x, name):
@@ -116,7 +116,7 @@ def forward(config, weights, ids):
             return x if is_olmo else norm(x, prefix + name)
 
         def after(x, name):
-            return norm(x, prefix + name) if is_olmo or is_gemma else x
+            return norm(x, prefix + name) if is_olmo or is_gemma3 else x
 
         def project(x, name):
             y = linear(x, name)
@@ -136,7 +136,7 @@ def forward(config, weights, ids):
         scores = (q @ k.transpose(2, 3) * scale).masked_fill(masked, -math.inf)
         mixed = (scores.softmax(-1) @ v).transpose(1, 2).reshape(B, T, heads * size)
         x = x + after(linear(mixed, "self_attn.o_proj"), "post_attention_layernorm.weight")
-        normed = before(x, f"{'pre_feedforward' if is_gemma else 'post_attention'}_layernorm.weight")
+        normed = before(x, f"{'pre_feedforward' if is_gemma3 else 'post_attention'}_layernorm.weight")
         if fused:
             gate, up = linear(normed, "mlp.gate_up_proj").chunk(2, -1)
         else:
