@@ -5,6 +5,7 @@ import { type CacheSizes, checkCache } from './cache-write.js';
 import { grid, type KernelCall, kernelCall, type Operand } from './call.js';
 import type { ElementType } from './element-type.js';
 import { defaultRows } from './row-variant.js';
+import { softCapConstants } from './soft-cap.js';
 import type { VariantTable } from './variants.js';
 
 /** Keys beyond which a thread would hold more scores than registers. */
@@ -23,10 +24,10 @@ export function keysAtATime(variants: VariantTable, sizes: CacheSizes, type: Ele
 /** qkv [B, H + 2 KV, D] of the position positions[b], which the cache holds already → out [B, H, D]. */
 export function attentionCached(
   variants: VariantTable,
-  sizes: CacheSizes & Pick<AttentionSizes, 'scale' | 'window'>,
+  sizes: CacheSizes & Pick<AttentionSizes, 'scale' | 'window' | 'softCap'>,
   operands: Record<'qkv' | 'keys' | 'values' | 'positions' | 'out', Operand>,
 ): KernelCall[] {
-  const { B, capacity, H, KV, D, scale = 1 / Math.sqrt(D), window = capacity } = sizes;
+  const { B, capacity, H, KV, D, scale = 1 / Math.sqrt(D), window = capacity, softCap } = sizes;
   const { qkv, keys, values } = operands;
   checkCache(variants, sizes, [keys, values]);
   const { workgroup: WORKGROUP } = defaultRows(variants.adapter);
@@ -35,6 +36,8 @@ export function attentionCached(
     constants: {
       TYPE: qkv.type,
       ...windowConstants(window, capacity),
+      ...softCapConstants(softCap),
+      VALUE: 'f32',
       HEAD_SIZE: D,
       WORKGROUP,
       CHUNKS: Math.ceil(D / WORKGROUP),

@@ -10,6 +10,8 @@ const WHOLE = { error: 'must be a positive whole number' };
 const POSITIVE = { error: 'must be a positive number' };
 const whole = z.int(WHOLE).positive(WHOLE);
 const positive = z.number(POSITIVE).positive(POSITIVE);
+const CAP = { error: 'must be a number from 0.001 to 1000000' };
+const cap = z.number(CAP).min(0.001, CAP).max(1e6, CAP);
 const flag = z.boolean({ error: 'must be true or false' });
 
 const ropeScaling = z.discriminatedUnion('type', [
@@ -42,22 +44,27 @@ export const modelSchema = z.object({
   ropeScaling: ropeScaling.optional(),
   tieWordEmbeddings: flag.describe('one matrix for embedding and head (default true)'),
   maxPositionEmbeddings: whole,
-  /** How many of the newest tokens each one attends to, itself among them (Mistral, Gemma 3). Default all. */
+  /** How many of the newest tokens each one attends to, itself among them (Mistral, Gemma 2 and 3). Default all. */
   slidingWindow: whole.optional().describe('tokens that each one attends to, the newest (default all)'),
-  /** Each layer of this number attends to all tokens, those between within the window (Gemma 3). Default none. */
+  /** Each layer of this number attends to all tokens, those between within the window (Gemma 2 and 3). Default none. */
   slidingWindowPattern: whole
     .optional()
     .describe(
-      'each layer of this number attends to all tokens, as in Gemma 3 (default: none, where there is a window)',
+      'each layer of this number attends to all tokens, as in Gemma 2 and 3 (default: none, where there is a window)',
     ),
   /** The base of the rotary embedding in layers within the window (Gemma 3), which is not scaled. */
   ropeLocalBaseFreq: positive
     .optional()
     .describe('base of the rotary embedding in layers within the window of a Gemma 3'),
-  /** What scores are divided by the root of (Gemma 3). Default headDim. */
+  /** What scores are divided by the root of (Gemma 2 and 3). Default headDim. */
   queryPreAttnScalar: positive
     .optional()
-    .describe('what scores are divided by the root of, in a Gemma 3 (default headDim)'),
+    .describe('what scores are divided by the root of, in a Gemma 2 or 3 (default headDim)'),
+  /** What scores, and logits, are capped at: cap · tanh(x / cap) (Gemma 2). Default: they are not. */
+  attnLogitSoftcapping: cap
+    .optional()
+    .describe('soft cap of attention scores, 50 in a published Gemma 2 (default none)'),
+  finalLogitSoftcapping: cap.optional().describe('soft cap of logits, 30 in a published Gemma 2 (default none)'),
   /** Whether the projections to Q, K and V have biases (Qwen2); that of the output has none. Default false. */
   qkvBias: flag.optional().describe('biases of the projections to Q, K and V, as Qwen2 has them (default false)'),
   /** Whether each head of Q and of K passes an RMSNorm of its own before it is rotated (Qwen3). Default false. */
@@ -69,7 +76,7 @@ export const modelSchema = z.object({
   normPlacement: z
     .enum(NORM_PLACEMENTS)
     .optional()
-    .describe('RMSNorm before attention and MLP, after them (OLMo 2), or both (Gemma 3) (default before)'),
+    .describe('RMSNorm before attention and MLP, after them (OLMo 2), or both (Gemma 2 and 3) (default before)'),
   /** Whether norms multiply by 1 + weight, so that a weight of 0 is a norm alone (Gemma). Default false. */
   normUnitOffset: flag.optional().describe('RMSNorm by 1 + weight, as Gemma has it (default false)'),
   hiddenAct: z.enum(ACTIVATIONS).optional().describe('what the gate of the MLP passes; GELU in Gemma (default silu)'),
@@ -154,6 +161,10 @@ export const isLocal = (
   { slidingWindowPattern: pattern }: Pick<ModelConfig, 'slidingWindowPattern'>,
   layer: number,
 ): boolean => pattern !== undefined && (layer + 1) % pattern !== 0;
+
+/** Whether a layer is rotated by a base of its own: in a Gemma 3 those within the window. */
+export const isRotatedApart = (config: ModelConfig, layer: number): boolean =>
+  config.ropeLocalBaseFreq !== undefined && isLocal(config, layer);
 
 /** Returns how many of the newest tokens each one attends to in a layer; undefined: all. */
 export const windowOf = (config: ModelConfig, layer: number): number | undefined =>

@@ -51,7 +51,12 @@ const traitOf = (traits: Traits, trait: keyof typeof DEFAULTS) => traits[trait] 
 
 /** The fields of a model that some families alone may have. */
 const WINDOW_FIELDS = ['slidingWindow', 'slidingWindowPattern', 'ropeLocalBaseFreq'] as const;
-const FAMILY_FIELDS = [...WINDOW_FIELDS, 'queryPreAttnScalar'] as const;
+const FAMILY_FIELDS = [
+  ...WINDOW_FIELDS,
+  'queryPreAttnScalar',
+  'attnLogitSoftcapping',
+  'finalLogitSoftcapping',
+] as const;
 type FamilyField = (typeof FAMILY_FIELDS)[number];
 
 interface FamilyDescription {
@@ -60,7 +65,7 @@ interface FamilyDescription {
   readonly fields: readonly FamilyField[];
 }
 
-export type Family = 'llama' | 'qwen2' | 'qwen3' | 'olmo2' | 'phi3' | 'gemma' | 'gemma3';
+export type Family = 'llama' | 'qwen2' | 'qwen3' | 'olmo2' | 'phi3' | 'gemma' | 'gemma2' | 'gemma3';
 const GEMMA: Traits = { normUnitOffset: true, hiddenAct: 'gelu_pytorch_tanh', scaledEmbeddings: true };
 /** The families by model_type in Hugging Face's config.json; a Mistral is of LLaMA's. */
 const FAMILIES: Readonly<Record<Family, FamilyDescription>> = {
@@ -70,10 +75,20 @@ const FAMILIES: Readonly<Record<Family, FamilyDescription>> = {
   olmo2: { name: 'OLMo 2', traits: { qkNorm: true, qkNormOver: 'projection', normPlacement: 'after' }, fields: [] },
   phi3: { name: 'Phi-3', traits: { fusedProjections: true }, fields: ['slidingWindow'] },
   gemma: { name: 'Gemma', traits: GEMMA, fields: [] },
-  gemma3: { name: 'Gemma 3', traits: { ...GEMMA, qkNorm: true, normPlacement: 'both' }, fields: FAMILY_FIELDS },
+  gemma2: {
+    name: 'Gemma 2',
+    traits: { ...GEMMA, normPlacement: 'both' },
+    fields: FAMILY_FIELDS.filter(field => field !== 'ropeLocalBaseFreq'),
+  },
+  gemma3: {
+    name: 'Gemma 3',
+    traits: { ...GEMMA, qkNorm: true, normPlacement: 'both' },
+    fields: [...WINDOW_FIELDS, 'queryPreAttnScalar'],
+  },
 };
 
 export const traitsOf = (family: Family): Traits => FAMILIES[family].traits;
+export const familyName = (family: Family): string => FAMILIES[family].name;
 
 /** Returns the family that has exactly these traits. @throws UserError when none has. */
 export function familyOf(given: Traits): Family {

@@ -113,6 +113,13 @@ describe('checkpointing of layers', () => {
     ['biases of Q, K, V', { ...shape(3, true), qkvBias: true }],
     ['norms of Q and K', { ...shape(3, true), qkNorm: true }],
     [
+      'a Gemma 2',
+      {
+        ...{ ...shape(3, true), ...traitsOf('gemma2'), slidingWindow: 10, slidingWindowPattern: 2 },
+        ...{ attnLogitSoftcapping: 50, finalLogitSoftcapping: 30 },
+      },
+    ],
+    [
       'a Gemma 3',
       {
         ...{ ...shape(3, true), ...traitsOf('gemma3') },

@@ -22,6 +22,7 @@ const root = mkdtempSync(join(tmpdir(), 'babelgrad-gemma-'));
 afterAll(() => rmSync(root, { recursive: true }));
 
 const { config: GEMMA } = LAYOUTS['Gemma, BF16, tied, one key/value head, heads wider than the model']!;
+const { config: GEMMA_2 } = LAYOUTS['Gemma 2, BF16, tied, grouped-query, soft caps, a layer within a window']!;
 const { config: GEMMA_3 } = LAYOUTS['Gemma 3, BF16, tied, grouped-query, a layer within a window']!;
 const largest = (values: ArrayLike<number>) =>
   Array.from(values).reduce((most, value) => Math.max(most, Math.abs(value)), 0);
@@ -29,6 +30,14 @@ const distance = (a: ArrayLike<number>, b: ArrayLike<number>) => largest(Array.f
 
 test.each([
   ['a Gemma', GEMMA],
+  ['a Gemma 2 within its window', GEMMA_2],
+  [
+    'a Gemma 2 beyond its window, with published caps',
+    {
+      ...{ ...GEMMA_2, sliding_window: 7, attn_logit_softcapping: 50, final_logit_softcapping: 30 },
+    },
+  ],
+  ['a Gemma 2 without caps', { ...GEMMA_2, attn_logit_softcapping: null, final_logit_softcapping: null }],
   ['a Gemma 3', GEMMA_3],
   ['a Gemma 3 of a window that is narrower than the text', { ...GEMMA_3, sliding_window: 7 }],
   [
@@ -54,6 +63,16 @@ test.each([
     100 * U * largest(exact),
   );
   model.destroy();
+});
+
+test('what a Gemma 2 computes depends on either cap', () => {
+  const ids = Array.from({ length: 20 }, (_, i) => (i * i + 7 * i) % 67);
+  const logitsOf = (changes: object) =>
+    gemmaLogits({ ...GEMMA_2, ...changes } as unknown as GemmaFields, weightsOf(GEMMA_2), ids).flat();
+  const both = logitsOf({});
+  for (const cap of ['attn_logit_softcapping', 'final_logit_softcapping']) {
+    expect(distance(logitsOf({ [cap]: null }), both), cap).toBeGreaterThan(0.01 * largest(both));
+  }
 });
 
 test('a new one has norms that are norms alone: their weights are 0', async () => {

@@ -49,6 +49,7 @@ export function tensorsOf(config: Json, dtype: string): Map<string, RawTensor> {
     const prefix = `model.layers.${layer}.`;
     const isOlmo = config.model_type === 'olmo2';
     const isGemma3 = config.model_type === 'gemma3_text';
+    const hasBoth = isGemma3 || config.model_type === 'gemma2';
     shapes.push(
       [`${prefix}${isOlmo ? 'post_feedforward' : 'input'}_layernorm.weight`, [C]],
       [`${prefix}mlp.down_proj.weight`, [C, F]],
@@ -69,7 +70,7 @@ export function tensorsOf(config: Json, dtype: string): Map<string, RawTensor> {
         [`${prefix}self_attn.v_proj.weight`, [KV * D, C]],
       );
     }
-    if (isGemma3) {
+    if (hasBoth) {
       for (const place of ['pre', 'post']) shapes.push([`${prefix}${place}_feedforward_layernorm.weight`, [C]]);
     }
     if (config.model_type === 'qwen3' || isGemma3) {
@@ -332,6 +333,35 @@ export const LAYOUTS: Readonly<Record<string, Layout>> = {
       rms_norm_eps: 1e-6,
       rope_scaling: null,
       rope_theta: 10000.0,
+      torch_dtype: 'bfloat16',
+      use_cache: true,
+    },
+  },
+  'Gemma 2, BF16, tied, grouped-query, soft caps, a layer within a window': {
+    dtype: 'BF16',
+    config: {
+      architectures: ['Gemma2ForCausalLM'],
+      model_type: 'gemma2',
+      ...small,
+      attention_bias: false,
+      attention_dropout: 0.0,
+      attn_logit_softcapping: 2.0,
+      bos_token_id: 2,
+      cache_implementation: 'hybrid',
+      eos_token_id: 1,
+      final_logit_softcapping: 3.0,
+      head_dim: 16,
+      hidden_act: 'gelu_pytorch_tanh',
+      hidden_activation: 'gelu_pytorch_tanh',
+      initializer_range: 0.02,
+      max_position_embeddings: 1024,
+      num_attention_heads: 4,
+      num_key_value_heads: 2,
+      pad_token_id: 0,
+      query_pre_attn_scalar: 24,
+      rms_norm_eps: 1e-6,
+      rope_theta: 10000.0,
+      sliding_window: 64,
       torch_dtype: 'bfloat16',
       use_cache: true,
     },

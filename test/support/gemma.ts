@@ -1,16 +1,16 @@
 /**
- * Logits of a Gemma and a Gemma 3 in float64, written down after transformers' modeling_gemma.py and
- * modeling_gemma3.py, one function a module of them, on plain arrays of vectors: nothing is shared with the project's
- * own float64 model.
+ * Logits of a Gemma, Gemma 2 and Gemma 3 in float64, written down after transformers' modeling_gemma.py,
+ * modeling_gemma2.py and modeling_gemma3.py, one function a module of them, on plain arrays of vectors: nothing is
+ * shared with the project's own float64 model.
  */
 import { type Json, tensorsOf } from './checkpoints.js';
 
 type Row = number[];
 type Weights = (name: string) => { readonly shape: readonly number[]; readonly values: ArrayLike<number> };
 
-/** The fields of config.json that it reads, the last ones of a Gemma 3; the sizes are those of the weights. */
+/** The fields of config.json that it reads, the last ones of a Gemma 2 or 3; the sizes are those of the weights. */
 export interface GemmaFields extends Json {
-  readonly model_type: 'gemma' | 'gemma3_text';
+  readonly model_type: 'gemma' | 'gemma2' | 'gemma3_text';
   readonly num_hidden_layers: number;
   readonly num_attention_heads: number;
   readonly num_key_value_heads: number;
@@ -22,9 +22,11 @@ export interface GemmaFields extends Json {
   readonly query_pre_attn_scalar: number;
   readonly sliding_window: number;
   readonly sliding_window_pattern: number;
+  readonly attn_logit_softcapping: number | null;
+  readonly final_logit_softcapping: number | null;
 }
 
-/** GemmaRMSNorm and Gemma3RMSNorm: output * (1.0 + self.weight). */
+/** GemmaRMSNorm, Gemma2RMSNorm and Gemma3RMSNorm: output * (1.0 + self.weight). */
 function rmsNorm(weights: Weights, name: string, x: Row, eps: number): Row {
   const { values } = weights(name);
   const mean = x.reduce((sum, value) => sum + value ** 2, 0) / x.length;
@@ -51,12 +53,18 @@ function rotate(x: Row, position: number, base: number, factor: number): Row {
   });
 }
 
-/** GemmaAttention and Gemma3Attention with eager_attention_forward; rows are those of a sequence. */
+/** x / softcapping, tanh of that, times softcapping. */
+const capped = (x: number, softcapping: number | null | undefined) =>
+  softcapping ? Math.tanh(x / softcapping) * softcapping : x;
+
+/** GemmaAttention, Gemma2Attention and Gemma3Attention with eager_attention_forward; rows are those of a sequence. */
 function attend(weights: Weights, c: GemmaFields, layer: number, rows: readonly Row[]): Row[] {
   const prefix = `model.layers.${layer}.self_attn`;
   const hasWindows = c.model_type !== 'gemma';
-  const isSliding = hasWindows && (layer + 1) % c.sliding_window_pattern !== 0;
-  const [base, factor] = isSliding ? [c.rope_local_base_freq, 1] : [c.rope_theta, c.rope_scaling?.factor ?? 1];
+  // a Gemma 2's sliding_window is of layers whose `layer_idx % 2` is 0
+  const isSliding = hasWindows && (layer + 1) % (c.model_type === 'gemma2' ? 2 : c.sliding_window_pattern) !== 0;
+  const isRotatedApart = isSliding && c.model_type === 'gemma3_text';
+  const [base, factor] = isRotatedApart ? [c.rope_local_base_freq, 1] : [c.rope_theta, c.rope_scaling?.factor ?? 1];
   const D = c.head_dim;
   const scaling = (hasWindows ? c.query_pre_attn_scalar : D) ** -0.5;
   const head = (x: Row, h: number) => x.slice(h * D, (h + 1) * D);
@@ -75,7 +83,8 @@ function attend(weights: Weights, c: GemmaFields, layer: number, rows: readonly 
       const kv = Math.floor(h / groups);
       const isSeen = (j: number) => j <= t && (!isSliding || t - j < c.sliding_window);
       const seen = rows.flatMap((_, j) => (isSeen(j) ? [j] : []));
-      const scores = seen.map(j => query.reduce((sum, value, d) => sum + value * keys[j]![kv]![d]!, 0) * scaling);
+      const products = seen.map(j => query.reduce((sum, value, d) => sum + value * keys[j]![kv]![d]!, 0));
+      const scores = products.map(product => capped(product * scaling, c.attn_logit_softcapping));
       const largest = Math.max(...scores);
       const powers = scores.map(score => Math.exp(score - largest));
       const total = powers.reduce((a, b) => a + b, 0);
@@ -89,7 +98,7 @@ function attend(weights: Weights, c: GemmaFields, layer: number, rows: readonly 
 
 const add = (a: readonly Row[], b: readonly Row[]) => a.map((row, t) => row.map((value, i) => value + b[t]![i]!));
 
-/** GemmaForCausalLM and Gemma3ForCausalLM on one sequence: logits [T, vocab_size]. */
+/** GemmaForCausalLM, Gemma2ForCausalLM and Gemma3ForCausalLM on one sequence: logits [T, vocab_size]. */
 export function gemmaLogits(c: GemmaFields, weights: Weights, ids: readonly number[]): Row[] {
   const table = weights('model.embed_tokens.weight');
   const [, C] = table.shape as [number, number];
@@ -111,7 +120,9 @@ export function gemmaLogits(c: GemmaFields, weights: Weights, ids: readonly numb
     });
     x = add(x, after(`${prefix}.post_feedforward_layernorm`, mixed));
   }
-  return norm('norm', x).map(row => linear(weights, 'model.embed_tokens.weight', row));
+  return norm('norm', x).map(row =>
+    linear(weights, 'model.embed_tokens.weight', row).map(logit => capped(logit, c.final_logit_softcapping)),
+  );
 }
 
 /** The weights of a layout of test/support/checkpoints.ts, in F32. */
