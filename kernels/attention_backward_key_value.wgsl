@@ -7,6 +7,8 @@
 // registers); a workgroup owns LANES*OWN key rows of one head and walks over the queries, QUERIES at a time, which
 // come by broadcast, as in attention_forward. Written, not accumulated.
 // With BEGINS queries see keys from where lib/attention_begins.wgsl says on.
+// IS_CAPPED: soft_cap(scale * q[t] · k[j]) stands in the place of scale * q[t] · k[j], and ds[t, j] is multiplied by
+// its slope there too (lib/soft_cap.wgsl).
 // Computed in f32.
 struct Params { T: u32, H: u32, KV: u32, scale: f32 }
 
@@ -19,6 +21,9 @@ var<uniform> params: Params;
 
 #if ${BEGINS}
 #include lib/attention_begins.wgsl
+#endif
+#if ${IS_CAPPED}
+#include lib/soft_cap.wgsl
 #endif
 const D = HEAD_SIZE;
 
@@ -94,9 +99,16 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 #else
       let visible_${r}_${i} = j_${r} <= t0 + ${i}u && t0 + ${i}u < T;
 #endif
+#if ${IS_CAPPED}
+      score_${r}_${i} = soft_cap(score_${r}_${i});
+#endif
       let exponent_${r}_${i} = select(0f, score_${r}_${i} - logsumexp_${i}, visible_${r}_${i});
       let p_${r}_${i} = select(0f, exp(exponent_${r}_${i}), visible_${r}_${i});
+#if ${IS_CAPPED}
+      let ds_${r}_${i} = p_${r}_${i} * (dp_${r}_${i} - delta_${i}) * soft_cap_slope(score_${r}_${i});
+#else
       let ds_${r}_${i} = p_${r}_${i} * (dp_${r}_${i} - delta_${i});
+#endif
       #end
       #end
       #for c in CHUNKS, l in LANES, i in QUERIES

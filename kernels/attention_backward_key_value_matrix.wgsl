@@ -1,7 +1,8 @@
 // Gradient of causal attention for keys and values: the contract of attention_backward_key_value, in f16, on subgroup
 // matrices, laid out as lib/attention_rows.wgsl says. A workgroup owns keys and walks over the queries of the heads
 // that share them. p and ds are rounded to f16 for their products with dout and q. dk and dv are summed in matrices, in
-// f32: of the two subgroups that own the same rows one has dv and the other dk.
+// f32: of the two subgroups that own the same rows one has dv and the other dk. IS_CAPPED, scores and slopes are made
+// in f32 (lib/soft_cap.wgsl).
 struct Params { T: u32, H: u32, KV: u32, scale: f32 }
 
 var<storage, read> qkv: array<CHUNK>;
@@ -15,6 +16,9 @@ var<uniform> params: Params;
 #include lib/attention_gradient.wgsl
 #if ${BEGINS}
 #include lib/attention_begins.wgsl
+#endif
+#if ${IS_CAPPED}
+#include lib/soft_cap.wgsl
 #endif
 var<workgroup> logsumexp_tile: array<vec4f, ROWS / 4u>;
 var<workgroup> delta_tile: array<vec4f, ROWS / 4u>;
@@ -90,7 +94,11 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 #include lib/attention_scores.wgsl
       workgroupBarrier();
       #for b in BLOCKS, c in COLUMN_FOURS
+#if ${IS_CAPPED}
+      var weight_${b}_${c} = soft_cap(scores_at(row + ${b}u * M, column + 4u * ${c}u) * params.scale);
+#else
       var weight_${b}_${c} = scores_at(row + ${b}u * M, column + 4u * ${c}u);
+#endif
       let product_${b}_${c} = scores_at(OWN + row + ${b}u * M, column + 4u * ${c}u);
       #end
       if (t0 < first + OWN || t0 + ROWS > T) { // some query does not see some key, or is beyond T
@@ -119,7 +127,12 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
         let four = column / 4u + ${c}u;
         let p = weights(weight_${b}_${c}, logsumexp_tile[four]);
         put_weights(row + ${b}u * M, 4u * four, p);
+#if ${IS_CAPPED}
+        put_weights(OWN + row + ${b}u * M, 4u * four,
+          p * (product_${b}_${c} - delta_tile[four]) * soft_cap_slope(weight_${b}_${c}));
+#else
         put_weights(OWN + row + ${b}u * M, 4u * four, p * (product_${b}_${c} - delta_tile[four]));
+#endif
       }
       #end
       workgroupBarrier();

@@ -1,6 +1,7 @@
 // Gradient of causal attention for keys and values: the contract of attention_backward_key_value, laid out as
 // attention_forward_tiled. A workgroup owns OWN key rows of one head, with their values, and walks over the queries of
-// the heads that share it, OTHERS at a time. Computed in f32.
+// the heads that share it, OTHERS at a time. Computed in f32; IS_CAPPED, scores and slopes too, of which slopes wait in
+// registers until dv has the weights.
 struct Params { T: u32, H: u32, KV: u32, scale: f32 }
 
 #if ${ALIGNED}
@@ -20,6 +21,9 @@ var<uniform> params: Params;
 #include lib/attention_tiles_gradient.wgsl
 #if ${BEGINS}
 #include lib/attention_begins.wgsl
+#endif
+#if ${IS_CAPPED}
+#include lib/soft_cap.wgsl
 #endif
 
 @compute @workgroup_size(THREADS)
@@ -51,6 +55,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     for (var t0 = first; t0 < T; t0 += OTHERS) {
 #endif
       let products = multiply_rows(thread, key_matrix, first, queries, t0);
+#if ${IS_CAPPED}
+      var slopes: Scores;
+#endif
       #for c in COLUMNS
       {
         let t = t0 + other_of(thread, ${c}u);
@@ -59,8 +66,14 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 #else
         let visible = (j <= vec4u(t)) & vec4<bool>(t < T);
 #endif
+#if ${IS_CAPPED}
+        let capped = soft_cap(products[${c}] * params.scale);
+        slopes[${c}] = soft_cap_slope(capped);
+        scores[score_at(thread, ${c}u)] = weights(capped, vec4f(logsumexp[statistics + min(t, T - 1u)]), visible);
+#else
         scores[score_at(thread, ${c}u)] =
           weights(products[${c}], vec4f(logsumexp[statistics + min(t, T - 1u)]), visible);
+#endif
       }
       #end
       dv = add_product(thread, dv, gradients, t0);
@@ -68,7 +81,11 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
       #for c in COLUMNS
       {
         let t = t0 + other_of(thread, ${c}u);
+#if ${IS_CAPPED}
+        scores[score_at(thread, ${c}u)] *= slopes[${c}] * (dp[${c}] - vec4f(delta[statistics + min(t, T - 1u)]));
+#else
         scores[score_at(thread, ${c}u)] *= dp[${c}] - vec4f(delta[statistics + min(t, T - 1u)]);
+#endif
       }
       #end
       dk = add_product(thread, dk, queries, t0);

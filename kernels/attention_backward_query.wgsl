@@ -6,6 +6,8 @@
 // f32, the others f32 or f16 (TYPE). The layout of work is that of
 // attention_forward: a thread owns OWN query rows; key and value rows come by broadcast.
 // With BEGINS a row sees keys from where lib/attention_begins.wgsl says on.
+// IS_CAPPED: soft_cap(scale * q[t] · k[j]) stands in the place of scale * q[t] · k[j], and ds[t, j] is multiplied by
+// its slope there too (lib/soft_cap.wgsl).
 // Written, not accumulated; no atomics. Computed in f32.
 struct Params { T: u32, H: u32, KV: u32, scale: f32 }
 
@@ -19,6 +21,9 @@ var<uniform> params: Params;
 
 #if ${BEGINS}
 #include lib/attention_begins.wgsl
+#endif
+#if ${IS_CAPPED}
+#include lib/soft_cap.wgsl
 #endif
 const D = HEAD_SIZE;
 
@@ -87,9 +92,16 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 #else
     let visible_${r}_${j} = j0 + ${j}u <= t_${r};
 #endif
+#if ${IS_CAPPED}
+    score_${r}_${j} = soft_cap(score_${r}_${j});
+#endif
     let exponent_${r}_${j} = select(0f, score_${r}_${j} - logsumexp_${r}, visible_${r}_${j});
     let p_${r}_${j} = select(0f, exp(exponent_${r}_${j}), visible_${r}_${j});
+#if ${IS_CAPPED}
+    let ds_${r}_${j} = p_${r}_${j} * (dp_${r}_${j} - delta_${r}) * soft_cap_slope(score_${r}_${j});
+#else
     let ds_${r}_${j} = p_${r}_${j} * (dp_${r}_${j} - delta_${r});
+#endif
     #end
     #for c in CHUNKS, l in LANES, j in KEYS
     {

@@ -1,7 +1,7 @@
 // Gradient of causal attention for the queries, and delta: the contract of attention_backward_query, in f16, on
 // subgroup matrices, laid out as lib/attention_rows.wgsl says. Scores and dout · v leave through workgroup memory; ds
 // is rounded to f16 for its product with k. dq is summed in matrices, in f32; of the two subgroups that own the same
-// rows each has half of its columns.
+// rows each has half of its columns. IS_CAPPED, scores and slopes are made in f32 (lib/soft_cap.wgsl).
 struct Params { T: u32, H: u32, KV: u32, scale: f32 }
 
 var<storage, read> qkv: array<CHUNK>;
@@ -16,6 +16,9 @@ var<uniform> params: Params;
 #include lib/attention_gradient.wgsl
 #if ${BEGINS}
 #include lib/attention_begins.wgsl
+#endif
+#if ${IS_CAPPED}
+#include lib/soft_cap.wgsl
 #endif
 
 fn stage_own(thread: u32, batch: u32, head: u32, first: u32, slice: u32) {
@@ -101,7 +104,11 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 #include lib/attention_scores.wgsl
     workgroupBarrier();
     #for b in BLOCKS, c in COLUMN_FOURS
+#if ${IS_CAPPED}
+    var weight_${b}_${c} = soft_cap(scores_at(row + ${b}u * M, column + 4u * ${c}u) * params.scale);
+#else
     var weight_${b}_${c} = scores_at(row + ${b}u * M, column + 4u * ${c}u);
+#endif
     let product_${b}_${c} = scores_at(OWN + row + ${b}u * M, column + 4u * ${c}u);
     #end
     if (j0 + ROWS > first + 1u) { // some row does not see some key
@@ -120,8 +127,13 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 #endif
     workgroupBarrier();
     #for b in BLOCKS, c in COLUMN_FOURS
+#if ${IS_CAPPED}
+    put_weights(row + ${b}u * M, column + 4u * ${c}u, soft_cap_slope(weight_${b}_${c}) *
+      weights(weight_${b}_${c}, logsumexp_${b}) * (product_${b}_${c} - delta_${b}));
+#else
     put_weights(row + ${b}u * M, column + 4u * ${c}u,
       weights(weight_${b}_${c}, logsumexp_${b}) * (product_${b}_${c} - delta_${b}));
+#endif
     #end
     workgroupBarrier();
 #include lib/attention_sums.wgsl

@@ -1,5 +1,6 @@
 // Gradient of causal attention for the queries, and delta: the contract of attention_backward_query, laid out as
-// attention_forward_tiled. A row's delta is added up by thread, then over its threads. Computed in f32.
+// attention_forward_tiled. A row's delta is added up by thread, then over its threads. Computed in f32; IS_CAPPED,
+// scores and slopes too.
 struct Params { T: u32, H: u32, KV: u32, scale: f32 }
 
 #if ${ALIGNED}
@@ -21,6 +22,9 @@ var<uniform> params: Params;
 #include lib/attention_tiles_gradient.wgsl
 #if ${BEGINS}
 #include lib/attention_begins.wgsl
+#endif
+#if ${IS_CAPPED}
+#include lib/soft_cap.wgsl
 #endif
 
 @compute @workgroup_size(THREADS)
@@ -73,7 +77,12 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 #else
       let visible = j <= t;
 #endif
+#if ${IS_CAPPED}
+      let capped = soft_cap(products[${c}] * params.scale);
+      scores[score_at(thread, ${c}u)] = weights(capped, logsumexps, visible) * soft_cap_slope(capped);
+#else
       scores[score_at(thread, ${c}u)] = weights(products[${c}], logsumexps, visible);
+#endif
     }
     #end
     let dp = multiply_rows(thread, gradients, first, value_matrix, j0);

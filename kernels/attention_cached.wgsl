@@ -3,6 +3,7 @@
 // qkv [B, H + 2 KV, D], of which q is read; keys [B, KV, D, capacity]; values [B, KV, capacity, D]; out [B, H, D]. f32
 // or f16 (TYPE), computed in f32.
 // IS_LOCAL: over the newest WINDOW of these positions alone. IS_RING: position j stands at j % capacity (cache_write).
+// IS_CAPPED: of soft_cap(scale * q · k) (lib/soft_cap.wgsl).
 // A workgroup takes a head of a sequence, TILE keys at a time (at most WORKGROUP): first a thread has a key, then a
 // thread has dimensions WORKGROUP apart (CHUNKS of them). Every sum is in the order of attention_forward, with the
 // running maximum of each block of KEYS keys, so that a position gets the same bits from either.
@@ -15,6 +16,9 @@ var<storage, read> positions: array<u32>;
 var<storage, read_write> out: array<TYPE>;
 var<uniform> params: Params;
 
+#if ${IS_CAPPED}
+#include lib/soft_cap.wgsl
+#endif
 const D = HEAD_SIZE;
 const MASKED = -1e30f;
 
@@ -63,6 +67,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
       for (var d = 0u; d < D; d++) { score = fma(query[d], f32(keys[key + d * capacity]), score); }
 #else
       for (var d = 0u; d < D; d++) { score = fma(query[d], f32(keys[group + d * capacity + j0 + thread]), score); }
+#endif
+#if ${IS_CAPPED}
+      score = soft_cap(score);
 #endif
     }
     if (thread < TILE) { scores[thread] = score; }

@@ -10,6 +10,7 @@
 // [B, T, 2] has for each row how many keys are its trunk's, and where its branch begins; both are multiples of KEYS,
 // and 0 on the trunk. A row sees trunk and branch, in blocks of the keys that its sequence alone would have, to the
 // same bits.
+// IS_CAPPED: softmax and sum are of soft_cap(scale * q · k) in the place of scale * q · k (lib/soft_cap.wgsl).
 // With DOCUMENTS a row sees its own document alone (lib/attention_begins.wgsl), in the blocks of keys that the document
 // alone would have, to the same bits; IS_LOCAL, it sees the newest WINDOW keys alone.
 // Registers hold CHUNKS*LANES >= D dimensions; those beyond D are zero. Masked scores are a large finite number.
@@ -26,6 +27,9 @@ var<uniform> params: Params;
 
 #if ${BEGINS}
 #include lib/attention_begins.wgsl
+#endif
+#if ${IS_CAPPED}
+#include lib/soft_cap.wgsl
 #endif
 const D = HEAD_SIZE;
 const MASKED = -1e30f;
@@ -93,6 +97,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     #for r in OWN
     var largest_now_${r} = largest_${r};
     #for j in KEYS
+#if ${IS_CAPPED}
+    score_${r}_${j} = soft_cap(score_${r}_${j});
+#endif
 #if ${BRANCHES}
     score_${r}_${j} = select(MASKED, score_${r}_${j}, j0 + ${j}u < branch_${r}.x || j0 + ${j}u >= branch_${r}.y);
 #endif

@@ -2,6 +2,7 @@
 // MATRIX_M x MATRIX_N x MATRIX_K with f16 operands and f32 sums, laid out as lib/attention_rows.wgsl says.
 // Scores leave the matrices through workgroup memory, since these have no elements that WGSL could reach, and come back
 // as weights, rounded to f16 for their product with v. out is summed in matrices, in f32.
+// IS_CAPPED, scores are capped in f32 when they come back (lib/soft_cap.wgsl).
 // A row's weights are exp(score - reference), as powers of two. The reference is the largest score of the first keys,
 // and follows later ones only where they exceed it by HEADROOM, so that out is seldom rescaled, which takes it through
 // workgroup memory; weights of up to 2^HEADROOM are well within f16.
@@ -15,6 +16,9 @@ var<uniform> params: Params;
 #include lib/attention_rows.wgsl
 #if ${BEGINS}
 #include lib/attention_begins.wgsl
+#endif
+#if ${IS_CAPPED}
+#include lib/soft_cap.wgsl
 #endif
 const HEADROOM = 11f;
 var<workgroup> is_rescaled: atomic<u32>;
@@ -70,7 +74,11 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   // a row of this lane, MATRIX_M before its next one, and the first column that it takes of it
   let row = role_row + lane % M;
   let column = lane / M * COLUMNS;
+#if ${IS_CAPPED}
+  let factor = LOG2_E; // capped scores are scaled already
+#else
   let factor = params.scale * LOG2_E;
+#endif
   #for b in BLOCKS
   var reference_${b} = MASKED;
   var total_${b} = vec4f();
@@ -95,7 +103,11 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 #include lib/attention_scores.wgsl
     workgroupBarrier();
     #for b in BLOCKS, c in COLUMN_FOURS
+#if ${IS_CAPPED}
+    var weight_${b}_${c} = soft_cap(scores_at(row + ${b}u * M, column + 4u * ${c}u) * params.scale);
+#else
     var weight_${b}_${c} = scores_at(row + ${b}u * M, column + 4u * ${c}u);
+#endif
     #end
     if (j0 + ROWS > first + 1u) { // some row does not see some key
       #for b in BLOCKS, c in COLUMN_FOURS

@@ -1,6 +1,7 @@
 // Causal attention: the contract of attention_forward, for adapters whose registers are few and whose barriers are
 // cheap. Scores and sums are register-tiled products over tiles in workgroup memory (lib/attention_tiles.wgsl): a
 // workgroup owns OWN query rows of one head and walks over the keys, OTHERS at a time, with a running maximum and sum.
+// IS_CAPPED, scores are capped in f32 (lib/soft_cap.wgsl).
 // With BRANCHES, blocks of keys need not be those that a sequence alone would have.
 // Computed in f32; a row's sum of weights is added up by thread, then over its threads.
 struct Params { T: u32, H: u32, KV: u32, scale: f32 }
@@ -21,6 +22,9 @@ var<uniform> params: Params;
 #include lib/attention_tiles.wgsl
 #if ${BEGINS}
 #include lib/attention_begins.wgsl
+#endif
+#if ${IS_CAPPED}
+#include lib/soft_cap.wgsl
 #endif
 const MASKED = -1e30f;
 
@@ -83,7 +87,11 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 #else
     let visible_${c} = j_${c} <= t;
 #endif
+#if ${IS_CAPPED}
+    let score_${c} = select(vec4f(MASKED), soft_cap(products[${c}] * params.scale), visible_${c});
+#else
     let score_${c} = select(vec4f(MASKED), products[${c}] * params.scale, visible_${c});
+#endif
     largest_now = max(largest_now, score_${c});
     #end
     largest_now = row_maxima(thread, largest_now);

@@ -4,6 +4,8 @@
 //   SCALED: times loss_scale, too.
 // logits [R, V], targets [R], losses [R]; dlogits [R, V] f32 or f16. A row whose target is IGNORED (0xffffffff) has
 // loss 0 and gradient 0.
+//   IS_CAPPED: logits are capped already (soft_cap), and their gradient is that of what they were before: times the
+//   slope of lib/soft_cap.wgsl.
 //   WEIGHTED: loss and gradient of a row times weights[r], [R]. A row of weight 0 has loss 0 and gradient 0.
 //   HITS: hits[r] = 1 where logits[r, target[r]] is larger than every other logit of the row, else 0; [R]. Without
 //   GRADIENT only.
@@ -32,6 +34,9 @@ const IGNORED = 0xffffffffu;
 
 #include lib/reduce.wgsl
 #include lib/vector.wgsl
+#if ${IS_CAPPED}
+#include lib/soft_cap.wgsl
+#endif
 
 fn logit(at: u32) -> f32 {
 #if ${IS_VECTOR}
@@ -85,7 +90,11 @@ fn take_row(row: u32, thread: u32) {
   for (var v = thread; v < V; v += WORKGROUP) {
     let at = start + v;
     let probability = exp(logits[at] - largest) * factor;
+#if ${IS_CAPPED}
+    let gradient = select(probability, probability - scale, is_at(v * VECTOR, column)) * soft_cap_slope(logits[at]);
+#else
     let gradient = select(probability, probability - scale, is_at(v * VECTOR, column));
+#endif
 #if ${SEPARATE}
     dlogits[at] = DLOGITS_VALUE(gradient);
 #else

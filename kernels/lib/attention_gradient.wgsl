@@ -6,7 +6,11 @@ fn dout_row(batch: u32, row: u32, head: u32) -> u32 {
   return ((batch * params.T + min(row, params.T - 1u)) * params.H + head) * D;
 }
 
-// exp(scale * score - logsumexp) of four scores; logsumexp comes times log2(e).
+// exp(scale * score - logsumexp) of four scores; logsumexp comes times log2(e). Capped scores are scaled already.
 fn weights(score: vec4f, logsumexps: vec4f) -> vec4f {
+#if ${IS_CAPPED}
+  return exp2(fma(score, vec4f(LOG2_E), -logsumexps));
+#else
   return exp2(fma(score, vec4f(params.scale * LOG2_E), -logsumexps));
+#endif
 }

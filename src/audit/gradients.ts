@@ -91,6 +91,9 @@ function gradientRules(): Rule[] {
     const [q, k, v, dout] = [random('q', 96), random('k', 48), random('v', 48), random('dout', 96)];
     const { dq, dk, dv } = attentionBackward({ q, k, v }, dout, shape);
     rule('attention', () => dot(attention({ q, k, v }, shape).out, dout), { q: [q, dq], k: [k, dk], v: [v, dv] });
+    const capped = { ...shape, softCap: 2 };
+    const of = attentionBackward({ q, k, v }, dout, capped);
+    rule('attention, capped', () => dot(attention({ q, k, v }, capped).out, dout), { q: [q, of.dq], k: [k, of.dk] });
   }
   return rules;
 }
@@ -127,6 +130,10 @@ const MODELS: Readonly<Record<string, ModelConfig>> = {
     ...{ ...CONFIG, qkNorm: true, qkNormOver: 'projection', normPlacement: 'after' },
   },
   'two layers, one of them without rotary embedding': { ...CONFIG, nopeLayerInterval: 2 },
+  'two layers as in Gemma 2': {
+    ...{ ...CONFIG, tieWordEmbeddings: true, ...traitsOf('gemma2'), queryPreAttnScalar: 24 },
+    ...{ slidingWindow: 5, slidingWindowPattern: 2, attnLogitSoftcapping: 0.5, finalLogitSoftcapping: 2 },
+  },
   'two layers as in Gemma 3, one of them within a window': {
     ...{ ...CONFIG, tieWordEmbeddings: true, ...traitsOf('gemma3'), queryPreAttnScalar: 24 },
     ...{ slidingWindow: 5, slidingWindowPattern: 2, ropeLocalBaseFreq: 100 },

@@ -40,6 +40,9 @@ export interface AttentionCase extends AttentionSizes {
 /** What scores are multiplied by, where it is not 1/√D, as a case's shape names it. */
 export const showScale = (scale: number | undefined): string => (scale === undefined ? '' : `, scores times ${scale}`);
 
+/** What scores are capped at, if anything, as a case's shape names it. */
+export const showSoftCap = (cap: number | undefined): string => (cap === undefined ? '' : `, capped at ${cap}`);
+
 /** How many keys a query sees, where that is not all, as a case's shape names it. */
 export const showWindow = (window: number | undefined): string => (window === undefined ? '' : `, within ${window}`);
 
@@ -60,7 +63,7 @@ const ARRAYS = { attention_forward: 4, attention_backward_query: 6, attention_ba
 /** The three kernels on the same values. */
 export function attentionCases(given: AttentionCase): Readonly<Record<AttentionKernel, Case>> {
   const { type, inputClass = 'uniform', rescale = 4, halves = false, documents: lengths, ...shape } = given;
-  const { B, T, H, KV, D, scale, window } = shape;
+  const { B, T, H, KV, D, scale, window, softCap } = shape;
   const options = { type, rescale, halves, documents: lengths };
   const documents = lengths && beginsInput(documentsOf(shape, lengths), shape);
   const label = `${inputClass} ${B} ${T} ${H} ${KV} ${D}`;
@@ -88,8 +91,8 @@ export function attentionCases(given: AttentionCase): Readonly<Record<AttentionK
   const common = (kernel: AttentionKernel) => ({
     kernel,
     shape:
-      `${type}, B ${B} T ${T} heads ${H}/${KV} size ${D}${showScale(scale)}${showWindow(window)}` +
-      `${showDocuments(lengths)}${halves ? ', on matrices' : ''}`,
+      `${type}, B ${B} T ${T} heads ${H}/${KV} size ${D}${showScale(scale)}${showSoftCap(softCap)}` +
+      `${showWindow(window)}${showDocuments(lengths)}${halves ? ', on matrices' : ''}`,
     inputClass,
     flops: PRODUCTS[kernel] * H * D * pairsOf(shape, lengths),
     bytes: ARRAYS[kernel] * 4 * B * T * H * D,

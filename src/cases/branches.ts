@@ -5,6 +5,7 @@ import { attentionBounds } from '../numerics/attention-bounds.js';
 import { type InputClass, inputValues, type StoredType } from '../numerics/inputs.js';
 import type { Vector } from '../numerics/reference.js';
 import { apart, sideBySide } from '../numerics/side-by-side.js';
+import { showSoftCap } from './attention.js';
 import { type Case, Input, kernelCase, words } from './case.js';
 
 export interface BranchesCase {
@@ -14,6 +15,8 @@ export interface BranchesCase {
   readonly H: number;
   readonly KV: number;
   readonly D: number;
+  /** What scores are capped at: default nothing. */
+  readonly softCap?: number | undefined;
   readonly type: StoredType;
   readonly inputClass?: InputClass;
   /** Keys between two rescalings, at least, of the variants that are to run it. */
@@ -21,7 +24,7 @@ export interface BranchesCase {
 }
 
 export function branchesCase(given: BranchesCase): Case {
-  const { trunk, branches, H, KV, D, type, inputClass = 'uniform' } = given;
+  const { trunk, branches, H, KV, D, softCap, type, inputClass = 'uniform' } = given;
   const T = branches.reduce((sum, rows) => sum + rows, trunk);
   const label = `branches ${inputClass} ${trunk} ${branches}`;
   const make = (name: string, heads: number, kind = inputClass) =>
@@ -36,7 +39,9 @@ export function branchesCase(given: BranchesCase): Case {
   };
   return kernelCase({
     kernel: 'attention_forward',
-    shape: `${type}, ${branches.length} branches of ${branches.join(' ')} on ${trunk}, heads ${H}/${KV} size ${D}`,
+    shape:
+      `${type}, ${branches.length} branches of ${branches.join(' ')} on ${trunk}, heads ${H}/${KV} size ${D}` +
+      showSoftCap(softCap),
     inputClass,
     inputs: {
       qkv: new Input(type, T * (H + 2 * KV) * D, () =>
@@ -46,12 +51,12 @@ export function branchesCase(given: BranchesCase): Case {
     },
     outputs: { out: { type, count: T * H * D }, logsumexp: { type: 'f32', count: H * T } },
     expected: ({ qkv, branches }) => expectedOf(qkv, branches, given),
-    calls: (variants, operands) => attentionBranches(variants, { B: 1, T, H, KV, D }, operands),
+    calls: (variants, operands) => attentionBranches(variants, { B: 1, T, H, KV, D, softCap }, operands),
   });
 }
 
 /** The last row of attention over what each row sees. */
-function expectedOf(qkv: Vector, branches: Vector, { H, KV, D, type, rescale }: BranchesCase) {
+function expectedOf(qkv: Vector, branches: Vector, { H, KV, D, softCap, type, rescale }: BranchesCase) {
   const T = branches.length / 2;
   const parts = apart(qkv, T, [H * D, KV * D, KV * D]) as [Vector, Vector, Vector];
   const empty = (count: number) => ({ reference: new Float64Array(count), bound: new Float64Array(count) });
@@ -66,7 +71,7 @@ function expectedOf(qkv: Vector, branches: Vector, { H, KV, D, type, rescale }: 
       return rows;
     }) as [Vector, Vector, Vector];
     const last = seen.length - 1;
-    const own = { B: 1, T: seen.length, H, KV, D, first: last };
+    const own = { B: 1, T: seen.length, H, KV, D, softCap, first: last };
     const { out, logsumexp } = attention({ q, k, v }, own);
     const bounds = attentionBounds({ q, k, v }, out, new Float64Array(out.length), own, { rescale, type });
     outs.reference.set(out.subarray(last * H * D), t * H * D);

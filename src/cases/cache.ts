@@ -6,7 +6,7 @@ import { attentionBounds } from '../numerics/attention-bounds.js';
 import { type InputClass, inputValues, type StoredType } from '../numerics/inputs.js';
 import type { Vector } from '../numerics/reference.js';
 import { sideBySide } from '../numerics/side-by-side.js';
-import { ATTENTION_CLASSES, largestOf, showScale, showWindow } from './attention.js';
+import { ATTENTION_CLASSES, largestOf, showScale, showSoftCap, showWindow } from './attention.js';
 import { type Case, drawn, type Expected, Input, kernelCase, type Output, words } from './case.js';
 
 export interface CacheCase {
@@ -20,6 +20,8 @@ export interface CacheCase {
   readonly D: number;
   /** What scores are multiplied by: default 1/√D. */
   readonly scale?: number | undefined;
+  /** What scores are capped at: default nothing. */
+  readonly softCap?: number | undefined;
   /** How many of the newest positions are seen: default all. */
   readonly window?: number | undefined;
   readonly type: StoredType;
@@ -88,7 +90,7 @@ export function cacheWriteCase(given: CacheCase & { readonly T: number }): Case 
 
 /** `rescale`: keys between two rescalings, at least, of the variants that are to run it. */
 export function attentionCachedCase(given: CacheCase & { readonly rescale: number }): Case {
-  const { lengths, capacity, context, H, KV, D, scale, window, type, inputClass = 'uniform' } = given;
+  const { lengths, capacity, context, H, KV, D, scale, softCap, window, type, inputClass = 'uniform' } = given;
   const B = lengths.length;
   const count = B * KV * D * capacity;
   const [scoreClass, valueClass] = ATTENTION_CLASSES[inputClass];
@@ -98,7 +100,7 @@ export function attentionCachedCase(given: CacheCase & { readonly rescale: numbe
     kernel: 'attention_cached',
     shape:
       `${type}, lengths ${lengths.join(' ')} of ${capacity}${showRing(given)}, heads ${H}/${KV} size ${D}` +
-      `${showScale(scale)}${showWindow(window)}`,
+      `${showScale(scale)}${showSoftCap(softCap)}${showWindow(window)}`,
     inputClass,
     inputs: {
       qkv: new Input(type, B * (H + 2 * KV) * D, () => {
@@ -112,19 +114,19 @@ export function attentionCachedCase(given: CacheCase & { readonly rescale: numbe
     outputs: { out: { type, count: B * H * D } },
     expected: values => ({ out: attended(values, given) }),
     calls: (variants, operands) =>
-      attentionCached(variants, { B, capacity, context, H, KV, D, ...(scale && { scale }), window }, operands),
+      attentionCached(variants, { B, capacity, context, H, KV, D, ...(scale && { scale }), softCap, window }, operands),
   });
 }
 
 /** The last row of causal attention over each sequence by itself. */
 function attended(
   { qkv, keys, values }: Readonly<Record<'qkv' | 'keys' | 'values', Vector>>,
-  { lengths, capacity, H, KV, D, scale, window, type, rescale }: CacheCase & { readonly rescale: number },
+  { lengths, capacity, H, KV, D, scale, softCap, window, type, rescale }: CacheCase & { readonly rescale: number },
 ): Expected {
   const reference = new Float64Array(lengths.length * H * D);
   const bound = new Float64Array(reference.length);
   for (const [b, T] of lengths.entries()) {
-    const shape = { B: 1, T, H, KV, D, ...(scale && { scale }), window, first: T - 1 };
+    const shape = { B: 1, T, H, KV, D, ...(scale && { scale }), softCap, window, first: T - 1 };
     const q = new Float64Array(T * H * D);
     q.set(qkv.subarray(b * (H + 2 * KV) * D).subarray(0, H * D), (T - 1) * H * D);
     /** [T, KV, D] out of the cache. */

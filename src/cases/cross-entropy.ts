@@ -4,6 +4,8 @@ import type { RowSizes } from '../kernels/row-variant.js';
 import { crossEntropyBounds, storedBound } from '../numerics/bounds.js';
 import { FORMATS, type InputClass, inputValues, type StoredType } from '../numerics/inputs.js';
 import * as reference from '../numerics/reference.js';
+import { softCap as capped, softCapSlope, softCapSlopeError } from '../numerics/soft-cap.js';
+import { showSoftCap } from './attention.js';
 import { type Case, Input, kernelCase, sent, updated, words } from './case.js';
 
 const LOSS_SCALE = 1024;
@@ -20,13 +22,15 @@ export interface CrossEntropyCase extends RowSizes {
   readonly peak?: number;
   /** Whether rows have weights, of which every third is 0. */
   readonly weighted?: boolean;
+  /** What the logits are capped at already: default nothing. */
+  readonly softCap?: number;
   /** The factor of the losses' sum whose gradient it is; by default that of their mean. */
   readonly scale?: number;
 }
 
 /** Every fifth row has no target. */
 export function crossEntropyCase(given: CrossEntropyCase): Case {
-  const { rows: R, columns: V, type, inputClass = 'uniform', peak, weighted = false } = given;
+  const { rows: R, columns: V, type, inputClass = 'uniform', peak, weighted = false, softCap } = given;
   const { scale: exactScale = 1 / given.rows } = given;
   const label = `${R} ${V} ${inputClass}`;
   const logits = new Input('f32', R * V, () => {
@@ -35,6 +39,7 @@ export function crossEntropyCase(given: CrossEntropyCase): Case {
       high: 9,
       most: FORMATS.f32.largest / 4,
     });
+    if (softCap !== undefined) return values.map(value => Math.fround(capped(value, softCap)));
     if (peak !== undefined) for (let r = 0; r < R; r++) values[r * V + peak] = PEAK;
     return values;
   });
@@ -52,7 +57,7 @@ export function crossEntropyCase(given: CrossEntropyCase): Case {
     kernel: 'cross_entropy',
     shape:
       `gradient in ${type}, ${R} x ${V}${peak === undefined ? '' : `, largest at ${peak}`}` +
-      `${weighted ? ', with weights' : ''}`,
+      `${weighted ? ', with weights' : ''}${showSoftCap(softCap)}`,
     inputClass,
     inputs: { targets, ...(weighted && { weights }), ...(isHalf && { logits, lossScale: sent([LOSS_SCALE]) }) },
     outputs: {
@@ -70,12 +75,17 @@ export function crossEntropyCase(given: CrossEntropyCase): Case {
       const byRow = (values: reference.Vector) => values.map((value, r) => (isIgnored(r) ? 0 : value));
       const byElement = (values: reference.Vector) =>
         values.map((value, i) => (isIgnored(Math.floor(i / V)) ? 0 : value));
-      const gradient = byElement(exact.dlogits);
+      const slopes = logits!.map(logit => (softCap === undefined ? 1 : softCapSlope(logit, softCap)));
+      const slopeErrors = logits!.map(logit => (softCap === undefined ? 0 : softCapSlopeError(logit, softCap, 0)));
+      const gradient = byElement(exact.dlogits).map((value, i) => value * slopes[i]!);
+      const bound = bounds.dlogits.map(
+        (value, i) => value * (slopes[i]! + slopeErrors[i]!) + Math.abs(exact.dlogits[i]!) * slopeErrors[i]!,
+      );
       return {
         losses: { reference: byRow(exact.losses), bound: byRow(bounds.losses) },
         [isHalf ? 'dlogits' : 'logits']: {
           reference: gradient,
-          bound: byElement(storedBound(bounds.dlogits, gradient, type)),
+          bound: byElement(storedBound(bound, gradient, type)),
         },
       };
     },
@@ -83,7 +93,7 @@ export function crossEntropyCase(given: CrossEntropyCase): Case {
       crossEntropy(
         variants,
         { rows: R, columns: V },
-        { scale, dlogits, lossScale },
+        { scale, dlogits, lossScale, softCap },
         { targets, logits: logits!, losses, weights },
       ),
   });

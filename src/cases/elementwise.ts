@@ -1,9 +1,11 @@
-/** Sums of two tensors, one added to another, and conversions. */
+/** Sums of two tensors, one added to another, conversions, and soft caps. */
 import { accumulate, add } from '../kernels/add.js';
 import { cast } from '../kernels/cast.js';
+import { softCapInPlace } from '../kernels/soft-cap.js';
 import { flushedValues, storedBound, TINY, U } from '../numerics/bounds.js';
 import { FORMATS, type Format, type InputClass, type StoredType } from '../numerics/inputs.js';
 import type { Vector } from '../numerics/reference.js';
+import { softCap, softCapError } from '../numerics/soft-cap.js';
 import { type Case, drawn, type Expected, kernelCase, updated } from './case.js';
 
 export interface SumOfTwoCase {
@@ -85,3 +87,24 @@ export function castCase({ count, from, to, scale, inputClass = 'uniform' }: Cas
     calls: (variants, operands) => cast(variants, count, operands, scale),
   });
 }
+
+export interface SoftCapCase {
+  readonly count: number;
+  readonly cap: number;
+  readonly inputClass?: InputClass;
+}
+
+/** Values from far below the cap to three times beyond it. */
+export const softCapCase = ({ count, cap, inputClass = 'uniform' }: SoftCapCase): Case =>
+  kernelCase({
+    kernel: 'soft_cap',
+    shape: `f32, ${count}, capped at ${cap}`,
+    inputClass,
+    inputs: {},
+    outputs: { x: updated(drawn(inputClass, `x ${count} ${inputClass}`, count, { low: -3 * cap, high: 3 * cap })) },
+    expected({ x }) {
+      const reference = x.map(value => softCap(value, cap));
+      return { x: { reference, bound: reference.map(value => softCapError(value, cap, 0)) } };
+    },
+    calls: (variants, operands) => softCapInPlace(variants, count, operands, cap),
+  });

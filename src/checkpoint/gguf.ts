@@ -7,7 +7,7 @@ import { UserError } from '../errors.js';
 import { writeFolderWhole } from '../files.js';
 import { readText } from '../input-files.js';
 import type { ModelConfig } from '../model/config.js';
-import { type Family, familyOf } from '../model/families.js';
+import { type Family, familyName, familyOf } from '../model/families.js';
 import { type ParameterSpec, parameterSpecs } from '../model/parameters.js';
 import { ropeFrequencies } from '../ops/rope.js';
 import { readChatTemplate } from './chat-template.js';
@@ -52,6 +52,9 @@ const NAMES_AFTER: typeof NAMES = {
   post_attention_layernorm: 'post_attention_norm',
   post_feedforward_layernorm: 'post_ffw_norm',
 };
+
+/** The architectures of which llama.cpp takes the embedding for the head, whatever there is. */
+const ALWAYS_TIED: ReadonlySet<Family> = new Set<Family>(['gemma', 'gemma2']);
 
 /** The architectures whose heads are together as wide as the model. */
 const FULL_WIDTH: ReadonlySet<Family> = new Set<Family>(['qwen2', 'olmo2', 'phi3']);
@@ -100,33 +103,59 @@ export async function exportGguf(from: string, out: string, options: ExportOptio
   }
 }
 
-/** @throws UserError when llama.cpp would compute something else of a Gemma 3. */
-function checkGemma(config: ModelConfig): void {
+/** The layers by which llama.cpp knows the 27B, whose scores it divides by the root of the width of a head's share. */
+const LARGEST = { gemma2: 46, gemma3: 62 } as const;
+type LayeredGemma = keyof typeof LARGEST;
+const isLayeredGemma = (name: string): name is LayeredGemma => name in LARGEST;
+
+/** @throws UserError when llama.cpp would compute something else of a Gemma 2 or a Gemma 3. */
+function checkGemma(family: LayeredGemma, config: ModelConfig): void {
   const { headDim, hiddenSize, numAttentionHeads, numHiddenLayers, queryPreAttnScalar = headDim } = config;
-  if (config.slidingWindow === undefined) {
-    throw new UserError('llama.cpp takes a Gemma 3 without a sliding window for one with soft caps; use --format hf');
+  const name = familyName(family);
+  const foreign = (what: string) => new UserError(`llama.cpp ${what}; use --format hf`);
+  if (family === 'gemma3' && config.slidingWindow === undefined) {
+    throw foreign(`takes a ${name} without a sliding window for one with soft caps`);
   }
-  // it knows the 27B by its layers, and that its heads are narrower than what scores are divided by
-  const scalar = numHiddenLayers === 62 ? hiddenSize / numAttentionHeads : headDim;
+  if (family === 'gemma2') {
+    const { attnLogitSoftcapping, finalLogitSoftcapping } = config;
+    if (attnLogitSoftcapping === undefined || finalLogitSoftcapping === undefined) {
+      throw foreign(`caps scores and logits of every ${name}, and here one of the caps is missing`);
+    }
+  }
+  const scalar = numHiddenLayers === LARGEST[family] ? Math.floor(hiddenSize / numAttentionHeads) : headDim;
   if (queryPreAttnScalar === scalar) return;
-  throw new UserError(
-    `llama.cpp divides the scores of a Gemma 3 of ${numHiddenLayers} layers by the root of ${scalar}, and here ` +
-      `queryPreAttnScalar is ${queryPreAttnScalar}; use --format hf`,
+  throw foreign(
+    `divides the scores of a ${name} of ${numHiddenLayers} layers by the root of ${scalar}, and here ` +
+      `queryPreAttnScalar is ${queryPreAttnScalar}`,
   );
 }
 
+/** The keys of what a Gemma 2 or a Gemma 3 has beside the others. */
+function gemmaValues(family: LayeredGemma, config: ModelConfig): Record<string, GgufValue> {
+  const { maxPositionEmbeddings, slidingWindow = maxPositionEmbeddings, slidingWindowPattern } = config;
+  return {
+    'attention.sliding_window': { u32: slidingWindow }, // of a Gemma 2 without one a window of all positions
+    ...(slidingWindowPattern !== undefined && { 'attention.sliding_window_pattern': { u32: slidingWindowPattern } }),
+    ...(family === 'gemma3' && { 'rope.freq_base_swa': { f32: config.ropeLocalBaseFreq! } }),
+    ...(family === 'gemma2' && {
+      attn_logit_softcapping: { f32: config.attnLogitSoftcapping! },
+      final_logit_softcapping: { f32: config.finalLogitSoftcapping! },
+    }),
+  };
+}
+
 /** The number that llama.cpp has for a SmolLM3: each layer of it is without rotary embedding. */
-const NO_ROPE_INTERVAL = 4;
+const NOPE_INTERVAL = 4;
 
 /** Returns llama.cpp's name of what a model computes. @throws UserError when it would compute something else. */
 function architectureOf(config: ModelConfig): Family | 'smollm3' {
   const family = familyOf(config);
-  if (family === 'gemma3') checkGemma(config);
+  if (isLayeredGemma(family)) checkGemma(family, config);
   const { nopeLayerInterval: interval } = config;
   if (interval === undefined) return family;
-  if (interval === NO_ROPE_INTERVAL) return 'smollm3';
+  if (interval === NOPE_INTERVAL) return 'smollm3';
   throw new UserError(
-    `llama.cpp leaves each ${NO_ROPE_INTERVAL}th layer of a SmolLM3 without rotary embedding, and here ` +
+    `llama.cpp leaves each ${NOPE_INTERVAL}th layer of a SmolLM3 without rotary embedding, and here ` +
       `nopeLayerInterval is ${interval}; use --format hf`,
   );
 }
@@ -140,8 +169,8 @@ function modelValues(config: ModelConfig, name: string, type: WeightType): Map<s
     );
   }
   const own: Record<string, GgufValue> = {
-    // attention is full there, which is the same within the window, but in a Gemma 3
-    context_length: { u32: architecture === 'gemma3' ? positions : Math.min(positions, window) },
+    // attention is full there, which is the same within the window, but in a Gemma 2 and a Gemma 3
+    context_length: { u32: isLayeredGemma(architecture) ? positions : Math.min(positions, window) },
     embedding_length: { u32: config.hiddenSize },
     block_count: { u32: config.numHiddenLayers },
     feed_forward_length: { u32: config.intermediateSize },
@@ -157,11 +186,7 @@ function modelValues(config: ModelConfig, name: string, type: WeightType): Map<s
       'rope.scaling.original_context_length': { u32: config.maxPositionEmbeddings },
       'attention.sliding_window': { u32: config.slidingWindow ?? 0 }, // 0: none
     }),
-    ...(architecture === 'gemma3' && {
-      'attention.sliding_window': { u32: config.slidingWindow! },
-      'attention.sliding_window_pattern': { u32: config.slidingWindowPattern! },
-      'rope.freq_base_swa': { f32: config.ropeLocalBaseFreq! },
-    }),
+    ...(isLayeredGemma(architecture) && gemmaValues(architecture, config)),
     ...(scaling?.type === 'linear' && {
       'rope.scaling.type': { string: 'linear' },
       'rope.scaling.factor': { f32: scaling.factor },
@@ -190,6 +215,11 @@ function tensorsOf(config: ModelConfig, weights: ModelWeights, type: WeightType)
     throw new UserError(
       `llama.cpp wants numAttentionHeads*headDim of a ${family} to be hiddenSize, and here ${numAttentionHeads}*` +
         `${headDim} is not ${hiddenSize}; use --format hf`,
+    );
+  }
+  if (ALWAYS_TIED.has(family) && !config.tieWordEmbeddings) {
+    throw new UserError(
+      `llama.cpp takes the embedding of a ${family} for its head, and here tieWordEmbeddings is false; use --format hf`,
     );
   }
   const tensors = parameterSpecs(config).map((spec): GgufTensor => {

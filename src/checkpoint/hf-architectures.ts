@@ -49,6 +49,8 @@ const ARCHITECTURES = {
     ropeTheta: 2_000_000,
     tied: true,
   },
+  gemma: { name: 'GemmaForCausalLM', family: 'gemma', positions: 8192, keyValueHeads: 16, headDim: 256, tied: true },
+  gemma2: { name: 'Gemma2ForCausalLM', family: 'gemma2', positions: 8192, keyValueHeads: 4, headDim: 256, tied: true },
   gemma3_text: {
     name: 'Gemma3ForCausalLM',
     family: 'gemma3',
@@ -70,8 +72,6 @@ const LACKING: readonly (readonly [what: string, types: readonly string[]])[] = 
   ['LayerNorm and MLPs without a gate', ['starcoder2']],
   ['LayerNorm and attention beside the MLP', ['cohere', 'cohere2']],
   ['LayerNorm without weights', ['olmo']],
-  ['scaled embeddings, norms by 1 + weight and GELU', ['gemma']],
-  ['soft caps of scores and logits, scaled embeddings, norms by 1 + weight and GELU', ['gemma2']],
   ['pictures beside text (its text model alone, of type gemma3_text, can be read)', ['gemma3']],
   ['several streams, and embeddings of layers', ['gemma3n', 'gemma3n_text']],
   ['layers with a sliding window among others', ['olmo3', 'ministral']],

@@ -10,7 +10,7 @@ import { type ModelConfig, validateModelConfig } from '../model/config.js';
 import { familyOf, traitsOf } from '../model/families.js';
 import type { RopeScaling } from '../ops/rope.js';
 import { type Architecture, architectureOf, type ModelType, readArchitecture } from './hf-architectures.js';
-import { gemmaConfig, readGemma } from './hf-gemma.js';
+import { gemmaConfig, isGemma, readGemma } from './hf-gemma.js';
 import { parse, readObject, refuse } from './hf-json.js';
 import { readSmollm, smollmConfig } from './hf-smollm.js';
 import type { WeightType } from './weight-types.js';
@@ -79,7 +79,7 @@ export function readModelConfig(folder: string): ModelConfig {
   const path = join(folder, 'config.json');
   const file = readObject(path);
   const architecture = readArchitecture(path, file);
-  const gemma = architecture.family === 'gemma3' ? readGemma(path, file) : undefined;
+  const gemma = isGemma(architecture.family) ? readGemma(path, architecture.family, file) : undefined;
   const c = parse(path, configSchema, gemma?.others ?? file);
   const { num_attention_heads: heads, max_position_embeddings: maxPositionEmbeddings = architecture.positions } = c;
   const headDim = c.head_dim ?? architecture.headDim ?? c.hidden_size / heads;
@@ -174,13 +174,13 @@ function modelTypeOf(c: ModelConfig): ModelType {
 /** Returns the config.json of a model folder. Ids that are not known are null: transformers would take 1 and 2. */
 export function hfConfig(c: ModelConfig, type: WeightType, tokenIds?: TokenIds): Record<string, unknown> {
   const modelType = modelTypeOf(c);
-  const { name, slidingWindow, switchesWindow } = architectureOf(modelType);
+  const { name, family, slidingWindow, switchesWindow } = architectureOf(modelType);
   const window = switchesWindow ? { use_sliding_window: false } : { sliding_window: c.slidingWindow ?? null };
   return {
     architectures: [name],
     model_type: modelType,
     ...(slidingWindow !== undefined && window),
-    ...(modelType === 'gemma3_text' ? gemmaConfig(c) : { hidden_act: 'silu' }),
+    ...(isGemma(family) ? gemmaConfig(family, c) : { hidden_act: 'silu' }),
     vocab_size: c.vocabSize,
     hidden_size: c.hiddenSize,
     intermediate_size: c.intermediateSize,

@@ -5,6 +5,7 @@ import { type CacheSizes, checkCache, isRing } from './cache-write.js';
 import { grid, type KernelCall, kernelCall, type Operand } from './call.js';
 import type { ElementType } from './element-type.js';
 import { defaultRows } from './row-variant.js';
+import { softCapConstants } from './soft-cap.js';
 import type { VariantTable } from './variants.js';
 
 /** Keys beyond which a thread would hold more scores than registers. */
@@ -27,10 +28,10 @@ export function keysAtATime(variants: VariantTable, sizes: CacheSizes, type: Ele
  */
 export function attentionCached(
   variants: VariantTable,
-  sizes: CacheSizes & Pick<AttentionSizes, 'scale' | 'window'>,
+  sizes: CacheSizes & Pick<AttentionSizes, 'scale' | 'window' | 'softCap'>,
   operands: Record<'qkv' | 'keys' | 'values' | 'positions' | 'out', Operand>,
 ): KernelCall[] {
-  const { B, capacity, context = capacity, H, KV, D, scale = 1 / Math.sqrt(D), window = context } = sizes;
+  const { B, capacity, context = capacity, H, KV, D, scale = 1 / Math.sqrt(D), window = context, softCap } = sizes;
   const { qkv, keys, values } = operands;
   checkCache(variants, sizes, [keys, values]);
   const { workgroup: WORKGROUP } = defaultRows(variants.adapter);
@@ -39,6 +40,8 @@ export function attentionCached(
     constants: {
       TYPE: qkv.type,
       ...windowConstants(window, context),
+      ...softCapConstants(softCap),
+      VALUE: 'f32',
       IS_RING: isRing(sizes),
       HEAD_SIZE: D,
       WORKGROUP,

@@ -16,6 +16,8 @@ export interface AttentionSizes {
   readonly scale?: number;
   /** How many of the newest keys each query sees, its own among them. Default: all. */
   readonly window?: number | undefined;
+  /** What scores are capped at: cap · tanh(score / cap). Default: they are not. */
+  readonly softCap?: number | undefined;
 }
 
 export type AttentionKernel = 'attention_forward' | 'attention_backward_query' | 'attention_backward_key_value';
@@ -77,8 +79,8 @@ export interface AttentionRequest {
   readonly type: ElementType;
 }
 
-export function attentionKey({ kernel, sizes: { T, D }, type }: AttentionRequest): string {
-  return `${kernel} ${type} D${D} T${bucket(T)}`;
+export function attentionKey({ kernel, sizes: { T, D, softCap }, type }: AttentionRequest): string {
+  return `${kernel} ${type} D${D} T${bucket(T)}${softCap === undefined ? '' : ' capped'}`;
 }
 
 /** How many subgroups own the same rows: in the gradient one for the scores, one for the products with dout. */

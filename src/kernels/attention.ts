@@ -16,6 +16,7 @@ import {
 } from './attention-variant.js';
 import { checkIndexable, grid, type KernelCall, kernelCall, type Operand } from './call.js';
 import { valueType } from './row-variant.js';
+import { softCapConstants } from './soft-cap.js';
 import type { Constants } from './source.js';
 import type { VariantTable } from './variants.js';
 import { rowsWithin } from './windows.js';
@@ -37,7 +38,7 @@ const PRODUCTS = { attention_forward: 2, attention_backward_query: 3, attention_
 function attentionCall(
   kernel: AttentionKernel,
   variant: AttentionVariant,
-  { B, T, H, KV, D, scale = 1 / Math.sqrt(D), window = T }: AttentionSizes,
+  { B, T, H, KV, D, scale = 1 / Math.sqrt(D), window = T, softCap }: AttentionSizes,
   operands: AttentionOperands,
 ): KernelCall {
   checkIndexable(kernel, B * T * (H + 2 * KV) * D);
@@ -46,7 +47,14 @@ function attentionCall(
   const { file, ownRows, constants } = formOf(kernel, variant, D);
   const begins = { DOCUMENTS, ...windowConstants(window, T), BEGINS: DOCUMENTS || window < T };
   return kernelCall(file, {
-    constants: { HEAD_SIZE: D, TYPE: operands.qkv.type, BRANCHES, ...begins, ...constants },
+    constants: {
+      HEAD_SIZE: D,
+      TYPE: operands.qkv.type,
+      BRANCHES,
+      ...begins,
+      ...softCapConstants(softCap),
+      ...constants,
+    },
     operands,
     params: { T, H, KV, scale },
     workgroups: grid(kernel, Math.ceil(T / ownRows), heads, B),
@@ -84,7 +92,7 @@ function formOf(
 }
 
 function registerConstants({ lanes, own, rows }: RegisterAttention, D: number): Constants {
-  return { LANES: lanes, CHUNKS: Math.ceil(D / lanes), OWN: own, KEYS: rows, QUERIES: rows };
+  return { LANES: lanes, CHUNKS: Math.ceil(D / lanes), OWN: own, KEYS: rows, QUERIES: rows, VALUE: 'f32' };
 }
 
 function tiledConstants({ threadsM, threadsN, blocks, depth }: TiledAttention, D: number): Constants {
@@ -95,6 +103,7 @@ function tiledConstants({ threadsM, threadsN, blocks, depth }: TiledAttention, D
     DEPTH: depth,
     VECTORS: vectorsOf(threadsN, D),
     COLUMNS: 4 * blocks,
+    VALUE: valueType('f32', 4),
     ALIGNED: D % 4 === 0,
   };
 }
@@ -130,6 +139,7 @@ function matrixConstants(kernel: AttentionKernel, variant: MatrixAttention, D: n
     IS_WHOLE: WIDTH === D,
     CHUNK: VECTOR === 8 ? 'vec4<u32>' : valueType('f16', VECTOR), // 8 halves are moved as four words
     OUT_CHUNK: valueType('f16', VECTOR > 1 ? 4 : 1),
+    VALUE: valueType('f32', 4),
     TARGET: kernel === 'attention_forward' ? 'out' : 'dqkv',
   };
 }

@@ -2,23 +2,30 @@
 import type { KernelCall, Operand } from './call.js';
 import { type RowSizes, valueType, vectorConstants, vectorOf } from './row-variant.js';
 import { rowwise } from './rowwise.js';
+import { softCapConstants } from './soft-cap.js';
 import type { VariantTable } from './variants.js';
 
 /** The target that counts for nothing. */
 export const IGNORED_TARGET = 0xffffffff;
 
+export interface CrossEntropyGradient {
+  readonly scale: number;
+  readonly dlogits?: Operand | undefined;
+  readonly lossScale?: Operand | undefined;
+  readonly softCap?: number | undefined;
+}
+
 /**
  * The losses alone where there is no `gradient`. With it the logits are overwritten by their gradient times `scale`, or
  * `dlogits` is written where it is of another type; `lossScale` [≥ 1] is a further factor, read on the device. `hits`,
  * which is for losses alone, tells of each row whether its target has the largest logit: 1 or 0. `weights` are factors
- * of the rows, of their losses and of their gradients.
+ * of the rows, of their losses and of their gradients. Logits that a `softCap` has capped get the gradient of what they
+ * were before.
  */
 export function crossEntropy(
   variants: VariantTable,
   sizes: RowSizes,
-  gradient:
-    | { readonly scale: number; readonly dlogits?: Operand | undefined; readonly lossScale?: Operand | undefined }
-    | undefined,
+  gradient: CrossEntropyGradient | undefined,
   {
     targets,
     logits,
@@ -31,7 +38,7 @@ export function crossEntropy(
   },
 ): KernelCall[] {
   const { rows, columns } = sizes;
-  const { scale = 0, dlogits, lossScale } = gradient ?? {};
+  const { scale = 0, dlogits, lossScale, softCap } = gradient ?? {};
   const type = dlogits?.type ?? 'f32';
   const variant = variants.of('rows', { kernel: 'cross_entropy', rows, columns, type });
   const vector = vectorOf(variant.vector, columns);
@@ -53,6 +60,7 @@ export function crossEntropy(
       WEIGHTED: weights !== undefined,
       SCALED: lossScale !== undefined,
       SEPARATE: dlogits !== undefined,
+      ...softCapConstants(softCap),
       DLOGITS_VALUE: valueType(type, vector),
     },
     variant,

@@ -4,12 +4,14 @@ import { UserError } from '../errors.js';
 import { ACTIVATIONS } from '../kernels/swiglu.js';
 import type { RopeScaling } from '../ops/rope.js';
 import { inWords } from '../schema.js';
-import { familyOf, NORM_PLACEMENTS, QK_NORM_OVER } from './families.js';
+import { checkFamilyFields, familyOf, NORM_PLACEMENTS, QK_NORM_OVER } from './families.js';
 
 const WHOLE = { error: 'must be a positive whole number' };
 const POSITIVE = { error: 'must be a positive number' };
 const whole = z.int(WHOLE).positive(WHOLE);
 const positive = z.number(POSITIVE).positive(POSITIVE);
+const CAP = { error: 'must be a number from 0.001 to 1000000' };
+const cap = z.number(CAP).min(0.001, CAP).max(1e6, CAP);
 const flag = z.boolean({ error: 'must be true or false' });
 
 const ropeScaling = z.discriminatedUnion('type', [
@@ -42,22 +44,27 @@ export const modelSchema = z.object({
   ropeScaling: ropeScaling.optional(),
   tieWordEmbeddings: flag.describe('one matrix for embedding and head (default true)'),
   maxPositionEmbeddings: whole,
-  /** How many of the newest tokens each one attends to, itself among them (Mistral, Gemma 3). Default all. */
+  /** How many of the newest tokens each one attends to, itself among them (Mistral, Gemma 2 and 3). Default all. */
   slidingWindow: whole.optional().describe('tokens that each one attends to, the newest (default all)'),
-  /** Each layer of this number attends to all tokens, those between within the window (Gemma 3). Default none. */
+  /** Each layer of this number attends to all tokens, those between within the window (Gemma 2 and 3). Default none. */
   slidingWindowPattern: whole
     .optional()
     .describe(
-      'each layer of this number attends to all tokens, as in Gemma 3 (default: none, where there is a window)',
+      'each layer of this number attends to all tokens, as in Gemma 2 and 3 (default: none, where there is a window)',
     ),
   /** The base of the rotary embedding in layers within the window (Gemma 3), which is not scaled. */
   ropeLocalBaseFreq: positive
     .optional()
     .describe('base of the rotary embedding in layers within the window of a Gemma 3'),
-  /** What scores are divided by the root of (Gemma 3). Default headDim. */
+  /** What scores are divided by the root of (Gemma 2 and 3). Default headDim. */
   queryPreAttnScalar: positive
     .optional()
-    .describe('what scores are divided by the root of, in a Gemma 3 (default headDim)'),
+    .describe('what scores are divided by the root of, in a Gemma 2 or 3 (default headDim)'),
+  /** What scores, and logits, are capped at: cap · tanh(x / cap) (Gemma 2). Default: they are not. */
+  attnLogitSoftcapping: cap
+    .optional()
+    .describe('soft cap of attention scores, 50 in a published Gemma 2 (default none)'),
+  finalLogitSoftcapping: cap.optional().describe('soft cap of logits, 30 in a published Gemma 2 (default none)'),
   /** Each layer of this number is without rotary embedding (NoPE, in SmolLM3). Default: none is. */
   nopeLayerInterval: whole
     .optional()
@@ -73,13 +80,13 @@ export const modelSchema = z.object({
   normPlacement: z
     .enum(NORM_PLACEMENTS)
     .optional()
-    .describe('RMSNorm before attention and MLP, after them (OLMo 2), or both (Gemma 3) (default before)'),
-  /** Whether norms multiply by 1 + weight, so that a weight of 0 is a norm alone (Gemma 3). Default false. */
-  normUnitOffset: flag.optional().describe('RMSNorm by 1 + weight, as Gemma 3 has it (default false)'),
-  hiddenAct: z.enum(ACTIVATIONS).optional().describe('what the gate of the MLP passes; GELU in Gemma 3 (default silu)'),
+    .describe('RMSNorm before attention and MLP, after them (OLMo 2), or both (Gemma 2 and 3) (default before)'),
+  /** Whether norms multiply by 1 + weight, so that a weight of 0 is a norm alone (Gemma). Default false. */
+  normUnitOffset: flag.optional().describe('RMSNorm by 1 + weight, as Gemma has it (default false)'),
+  hiddenAct: z.enum(ACTIVATIONS).optional().describe('what the gate of the MLP passes; GELU in Gemma (default silu)'),
   scaledEmbeddings: flag
     .optional()
-    .describe('embeddings times the root of hiddenSize, as Gemma 3 has them (default false)'),
+    .describe('embeddings times the root of hiddenSize, as Gemma has them (default false)'),
   /** Whether Q, K and V are one matrix, and gate and up another, by name (Phi-3). Default false. */
   fusedProjections: flag.optional(),
 });
@@ -105,27 +112,7 @@ export function validateModelConfig(config: ModelConfig): ModelConfig {
   if (scaling && family === 'phi3') {
     throw new UserError(`model: ropeScaling is of type ${scaling.type}, which a Phi-3 (fusedProjections) cannot have`);
   }
-  if (config.slidingWindow !== undefined && !['llama', 'phi3', 'gemma3'].includes(family)) {
-    throw new UserError(
-      `model: slidingWindow is ${config.slidingWindow}, which a model of type ${family} does not have`,
-    );
-  }
-  for (const field of ['slidingWindowPattern', 'ropeLocalBaseFreq', 'queryPreAttnScalar'] as const) {
-    if (config[field] === undefined || family === 'gemma3') continue;
-    throw new UserError(`model: ${field} is ${config[field]}, which a model of type ${family} does not have`);
-  }
-  const { nopeLayerInterval: interval } = config;
-  if (interval !== undefined && (family !== 'llama' || config.slidingWindow !== undefined)) {
-    const what = family === 'llama' ? 'with a sliding window' : `of type ${family}`;
-    throw new UserError(`model: nopeLayerInterval is ${interval}, which a model ${what} does not have`);
-  }
-  const local = [config.slidingWindow, config.slidingWindowPattern, config.ropeLocalBaseFreq];
-  if (family === 'gemma3' && new Set(local.map(value => value === undefined)).size > 1) {
-    throw new UserError(
-      'model: slidingWindow, slidingWindowPattern and ropeLocalBaseFreq are given together or not at all: here they ' +
-        `are ${local.map(value => value ?? 'missing').join(', ')}`,
-    );
-  }
+  checkFamilyFields(config);
   if (scaling?.type === 'llama3' && scaling.highFreqFactor <= scaling.lowFreqFactor) {
     throw new UserError(
       `model: ropeScaling.highFreqFactor ${scaling.highFreqFactor} is not above lowFreqFactor ${scaling.lowFreqFactor}`,
@@ -172,6 +159,9 @@ export const isRotated = (
   { nopeLayerInterval: interval }: Pick<ModelConfig, 'nopeLayerInterval'>,
   layer: number,
 ): boolean => interval === undefined || (layer + 1) % interval !== 0;
+/** Whether a layer is rotated by a base of its own: in a Gemma 3 those within the window. */
+export const isRotatedApart = (config: ModelConfig, layer: number): boolean =>
+  config.ropeLocalBaseFreq !== undefined && isLocal(config, layer);
 
 /** Returns how many of the newest tokens each one attends to in a layer; undefined: all. */
 export const windowOf = (config: ModelConfig, layer: number): number | undefined =>

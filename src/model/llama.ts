@@ -15,9 +15,10 @@ import { addLowRank } from '../ops/low-rank.js';
 import { rmsnorm } from '../ops/rmsnorm.js';
 import { rope } from '../ops/rope.js';
 import { scale } from '../ops/scale.js';
+import { softCap } from '../ops/soft-cap.js';
 import { swiglu, swigluLinear } from '../ops/swiglu.js';
 import { takeRows } from '../ops/take-rows.js';
-import { isLocal, isRotated, windowOf } from './config.js';
+import { isRotated, isRotatedApart, windowOf } from './config.js';
 import { LAYER_NORMS } from './families.js';
 import { EMBEDDING, HEAD } from './parameters.js';
 import type { ForwardTensors } from './tensors.js';
@@ -52,7 +53,9 @@ export function traceLogits(graph: Graph, model: ForwardTensors, inputs: TokenIn
 export function traceHead(graph: Graph, model: ForwardTensors, x: Tensor): Tensor {
   const normed = traceLastNorm(graph, model, x);
   graph.scope = 'lm_head.';
-  return linear(graph, normed, headWeight(model), { dtype: 'f32' });
+  const made = linear(graph, normed, headWeight(model), { dtype: 'f32' });
+  const { finalLogitSoftcapping: cap } = model.config;
+  return cap === undefined ? made : softCap(graph, made, cap);
 }
 
 /** Sequences that begin alike, laid out in one: a trunk, and what follows it in each. */
@@ -82,7 +85,8 @@ export function traceLosses(
 ): Tensor {
   const x = traceLastNorm(graph, model, traceHidden(graph, model, inputs, shape, { checkpointing, branches }));
   graph.scope = 'lm_head.';
-  return headLoss(graph, x, headWeight(model), inputs.targets, gradient);
+  const { finalLogitSoftcapping } = model.config;
+  return headLoss(graph, x, headWeight(model), inputs.targets, gradient, undefined, finalLogitSoftcapping);
 }
 
 /** Traces the loss of each row as `traceLosses` does, and whether its target is what the model predicts. */
@@ -94,7 +98,7 @@ export function traceHits(
 ): { readonly losses: Tensor; readonly hits: Tensor } {
   const x = traceLastNorm(graph, model, traceHidden(graph, model, inputs, shape));
   graph.scope = 'lm_head.';
-  return headHits(graph, x, headWeight(model), inputs.targets);
+  return headHits(graph, x, headWeight(model), inputs.targets, undefined, model.config.finalLogitSoftcapping);
 }
 
 const headWeight = (model: ForwardTensors): Tensor => model.matrix(model.config.tieWordEmbeddings ? EMBEDDING : HEAD);
@@ -153,16 +157,17 @@ function attendBranches(graph: Graph, model: ForwardTensors, branches: Branches,
 
 /** Returns the rotation table of a layer, out of one of each kind that there are layers of. */
 export function tablesOf({ config }: ForwardTensors, make: (local: boolean) => Tensor): (layer: number) => Tensor {
-  const kinds = Array.from({ length: config.numHiddenLayers }, (_, layer) => isLocal(config, layer));
+  const kinds = Array.from({ length: config.numHiddenLayers }, (_, layer) => isRotatedApart(config, layer));
   const made = new Map([...new Set(kinds)].map(local => [local, make(local)]));
   return layer => made.get(kinds[layer]!)!;
 }
 
-/** Returns the sizes of attention over a batch, in a layer its window among them. */
+/** Returns the sizes of attention over a batch with its cap, and in a layer its window. */
 export function headsOf({ config }: ForwardTensors, { B, T }: BatchShape, layer?: number): AttentionSizes {
   const { numAttentionHeads: H, numKeyValueHeads: KV, headDim: D, queryPreAttnScalar = D } = config;
   const window = layer === undefined ? undefined : windowOf(config, layer);
-  return { B, T, H, KV, D, scale: 1 / Math.sqrt(queryPreAttnScalar), window };
+  const softCap = config.attnLogitSoftcapping;
+  return { B, T, H, KV, D, scale: 1 / Math.sqrt(queryPreAttnScalar), window, softCap };
 }
 
 /** How queries and keys are rotated: by a table [T, D/2, 2], and by positions in documents. */
@@ -178,7 +183,7 @@ export function rotate(
   layer: number,
   qkv: Tensor,
   shape: BatchShape,
-  { table = model.ropeTable(shape.T, isLocal(model.config, layer)), documents }: Rotation = {},
+  { table = model.ropeTable(shape.T, isRotatedApart(model.config, layer)), documents }: Rotation = {},
 ): Tensor {
   if (!isRotated(model.config, layer)) return qkv;
   const { B, T, H, KV, D } = headsOf(model, shape);

@@ -8,6 +8,7 @@ import {
 import { DIVISION, expError, gamma, logError, storedError, TINY, U } from './bounds.js';
 import { FORMATS, type StoredType } from './inputs.js';
 import type { Vector } from './reference.js';
+import { softCapError, softCapSlope, softCapSlopeError } from './soft-cap.js';
 
 export interface AttentionBoundOptions {
   /** Keys between two rescalings. */
@@ -31,7 +32,7 @@ export function attentionBounds(
   { rescale = 4, type = 'f32', halves = false }: AttentionBoundOptions = {},
   { scores, probabilities, logsumexp }: AttentionProbabilities = attentionProbabilities(inputs, shape),
 ) {
-  const { B, T, H, KV, D, scale = 1 / Math.sqrt(D), window = T, first = 0 } = shape;
+  const { B, T, H, KV, D, scale = 1 / Math.sqrt(D), window = T, softCap, first = 0 } = shape;
   const { q, k, v } = inputs;
   const bounds = {
     out: new Float64Array(q.length),
@@ -67,7 +68,8 @@ export function attentionBounds(
             magnitudes += Math.abs(q[at + d]! * k[key + d]!);
             lost += TINY * (1 + Math.abs(q[at + d]!) + 2 * Math.abs(k[key + d]!));
           }
-          scoreError[j] = gamma(D + 3) * magnitudes * scale + lost; // dot product, and the scale twice rounded
+          const error = gamma(D + 3) * magnitudes * scale + lost; // dot product, and the scale twice rounded
+          scoreError[j] = softCap === undefined ? error : softCapError(row[j]!, softCap, error);
           worstScore = Math.max(worstScore, scoreError[j]!);
           range = Math.max(range, largest - row[j]!);
         }
@@ -112,8 +114,11 @@ export function attentionBounds(
           const difference = row[j]! - logsumexp[statistic]!;
           const pError =
             scoreError[j]! + bounds.logsumexp[statistic]! + expError(difference) + U * Math.abs(difference);
-          const ds = Math.abs(p * (dp - delta)) * scale;
-          const dsError =
+          const slope = softCap === undefined ? 1 : softCapSlope(row[j]!, softCap);
+          const slopeError = softCap === undefined ? 0 : softCapSlopeError(row[j]!, softCap, scoreError[j]!);
+          const uncapped = Math.abs(p * (dp - delta)) * scale;
+          const ds = uncapped * slope;
+          const uncappedError =
             p *
               (pError * Math.abs(dp - delta) +
                 gamma(D + 1) * dpMagnitude +
@@ -122,6 +127,7 @@ export function attentionBounds(
                 gamma(3) * (Math.abs(dp) + Math.abs(delta))) *
               scale +
             TINY * (1 + Math.abs(dp) + Math.abs(delta));
+          const dsError = uncappedError * (slope + slopeError) + uncapped * slopeError;
           // what is rounded is ds without the scale
           const dsHalved = halved(ds / scale, dsError / scale) * scale;
           const pHalved = halved(p, p * pError);

@@ -1,5 +1,6 @@
 /** Causal attention with grouped-query heads in float64: the definition, with the whole T x T matrix in sight. */
 import type { Vector } from './reference.js';
+import { softCap, softCapSlope } from './soft-cap.js';
 
 export interface AttentionShape {
   readonly B: number;
@@ -11,6 +12,8 @@ export interface AttentionShape {
   readonly scale?: number;
   /** The newest keys that a query sees: default all. */
   readonly window?: number | undefined;
+  /** What scores are capped at: default nothing. */
+  readonly softCap?: number | undefined;
   /** Query rows before this one are left out: default 0. */
   readonly first?: number;
 }
@@ -23,11 +26,11 @@ export interface AttentionInputs {
 }
 
 /**
- * Probabilities [B, H, T, T] (zero above the diagonal and before the window), scaled scores likewise, and log-sum-exp
- * [B, H, T].
+ * Probabilities [B, H, T, T] (zero above the diagonal and before the window), scaled and capped scores likewise, and
+ * log-sum-exp [B, H, T].
  */
 export function attentionProbabilities({ q, k }: AttentionInputs, shape: AttentionShape) {
-  const { B, T, H, KV, D, scale = 1 / Math.sqrt(D), window = T, first = 0 } = shape;
+  const { B, T, H, KV, D, scale = 1 / Math.sqrt(D), window = T, softCap: cap, first = 0 } = shape;
   const scores = new Float64Array(B * H * T * T);
   const probabilities = new Float64Array(B * H * T * T);
   const logsumexp = new Float64Array(B * H * T);
@@ -41,7 +44,7 @@ export function attentionProbabilities({ q, k }: AttentionInputs, shape: Attenti
         for (let j = begin; j <= t; j++) {
           let sum = 0;
           for (let d = 0; d < D; d++) sum += q[((b * T + t) * H + h) * D + d]! * k[((b * T + j) * KV + g) * D + d]!;
-          scores[row + j] = scale * sum;
+          scores[row + j] = cap === undefined ? scale * sum : softCap(scale * sum, cap);
           largest = Math.max(largest, scores[row + j]!);
         }
         let total = 0;
@@ -89,9 +92,9 @@ export function attentionBackward(
   inputs: AttentionInputs,
   dout: Vector,
   shape: AttentionShape,
-  { probabilities }: AttentionProbabilities = attentionProbabilities(inputs, shape),
+  { scores, probabilities }: AttentionProbabilities = attentionProbabilities(inputs, shape),
 ): { dq: Vector; dk: Vector; dv: Vector } {
-  const { B, T, H, KV, D, scale = 1 / Math.sqrt(D), first = 0 } = shape;
+  const { B, T, H, KV, D, scale = 1 / Math.sqrt(D), softCap: cap, first = 0 } = shape;
   const { q, k, v } = inputs;
   const dq = new Float64Array(q.length);
   const dk = new Float64Array(k.length);
@@ -101,7 +104,8 @@ export function attentionBackward(
     for (let h = 0; h < H; h++) {
       const g = Math.floor(h / (H / KV));
       for (let t = first; t < T; t++) {
-        const p = probabilities.subarray(((b * H + h) * T + t) * T);
+        const row = ((b * H + h) * T + t) * T;
+        const p = probabilities.subarray(row);
         const at = ((b * T + t) * H + h) * D;
         let mean = 0;
         for (let j = 0; j <= t; j++) {
@@ -110,7 +114,8 @@ export function attentionBackward(
           mean += p[j]! * dp[j]!;
         }
         for (let j = 0; j <= t; j++) {
-          const ds = scale * p[j]! * (dp[j]! - mean);
+          const slope = cap === undefined ? 1 : softCapSlope(scores[row + j]!, cap);
+          const ds = scale * p[j]! * (dp[j]! - mean) * slope;
           const key = ((b * T + j) * KV + g) * D;
           for (let d = 0; d < D; d++) {
             dq[at + d]! += ds * k[key + d]!;

@@ -3,6 +3,7 @@ import { attention, attentionBackward } from './attention.js';
 import { putTogether, takeApart } from './fused.js';
 import type { Vector } from './reference.js';
 import * as ops from './reference.js';
+import { softCap, softCapSlope } from './soft-cap.js';
 
 /** The fields of a model configuration that arithmetic depends on. */
 export interface LlamaShape {
@@ -30,6 +31,8 @@ export interface LlamaShape {
   readonly slidingWindowPattern?: number | undefined;
   readonly ropeLocalBaseFreq?: number | undefined;
   readonly nopeLayerInterval?: number | undefined;
+  readonly attnLogitSoftcapping?: number | undefined;
+  readonly finalLogitSoftcapping?: number | undefined;
 }
 
 export type Weights = Map<string, Vector>;
@@ -67,10 +70,10 @@ export function llama(
     headDim: D,
     vocabSize: V,
   } = shape;
-  const { rmsNormEps: eps, queryPreAttnScalar = D } = shape;
+  const { rmsNormEps: eps, queryPreAttnScalar = D, finalLogitSoftcapping: cap } = shape;
   const R = ids.length;
   const B = R / T;
-  const heads = { B, T, H, KV, D, scale: queryPreAttnScalar ** -0.5 };
+  const heads = { B, T, H, KV, D, scale: queryPreAttnScalar ** -0.5, softCap: shape.attnLogitSoftcapping };
   const weight = (name: string) => weights.get(name)!;
   const gradients: Weights = new Map([...weights].map(([name, values]) => [name, new Float64Array(values.length)]));
   const accumulate = (name: string, values: Vector) => addInto(gradients.get(name)!, values);
@@ -128,7 +131,9 @@ export function llama(
     const isRotated = shape.nopeLayerInterval === undefined || (layer + 1) % shape.nopeLayerInterval !== 0;
     const rotate = (x: Vector, heads: number, direction: 1 | -1) => {
       if (!isRotated) return x;
-      if (isLocal) return ops.rope(x, B, T, heads, D, shape.ropeLocalBaseFreq!, direction);
+      if (isLocal && shape.ropeLocalBaseFreq !== undefined) {
+        return ops.rope(x, B, T, heads, D, shape.ropeLocalBaseFreq, direction);
+      }
       return ops.rope(x, B, T, heads, D, shape.ropeTheta, direction, shape.ropeScaling);
     };
     const norm1 = before(named('input_layernorm'), x);
@@ -160,11 +165,13 @@ export function llama(
   }
   const last = norm('model.norm.weight', x);
   const head = linear(shape.tieWordEmbeddings ? 'model.embed_tokens.weight' : 'lm_head.weight', last.y, C, V);
-  const { losses, dlogits } = ops.crossEntropy(head.y, targets, V, shares ? 1 : 1 / R, shares);
-  let dx = last.backward(head.backward(dlogits));
+  const logits = cap === undefined ? head.y : head.y.map(logit => softCap(logit, cap));
+  const { losses, dlogits } = ops.crossEntropy(logits, targets, V, shares ? 1 : 1 / R, shares);
+  const dhead = cap === undefined ? dlogits : dlogits.map((d, i) => d * softCapSlope(logits[i]!, cap));
+  let dx = last.backward(head.backward(dhead));
   for (const layer of undo.reverse()) dx = layer(dx);
   accumulate('model.embed_tokens.weight', ops.embeddingBackward(scaled(dx), ids, V, C));
-  return { logits: head.y, loss: losses.reduce((a, b) => a + b, 0) / (shares ? 1 : R), gradients };
+  return { logits, loss: losses.reduce((a, b) => a + b, 0) / (shares ? 1 : R), gradients };
 }
 
 /** AdamW steps in place over batches of sequences [B, T+1], decay on matrices only. @returns losses and norms. */

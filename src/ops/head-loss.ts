@@ -4,6 +4,7 @@ import { expectShape, type Tensor } from '../autograd/tensor.js';
 import type { KernelCall, Operand } from '../kernels/call.js';
 import { crossEntropy } from '../kernels/cross-entropy.js';
 import { matmul } from '../kernels/matmul.js';
+import { softCapInPlace } from '../kernels/soft-cap.js';
 import { windowOf } from '../kernels/windows.js';
 
 /** The bytes that a chunk of logits may take, unless that is less than ROWS_ALIGNMENT rows. */
@@ -32,7 +33,8 @@ export interface HeadGradient {
 
 /**
  * Returns the loss in nats of each row [R], from x [R, C], weight [V, C] and targets [R] (IGNORED_TARGET counts for
- * nothing). The logits x Wᵀ never exist whole. They are f32; their gradient has x's type.
+ * nothing). The logits x Wᵀ never exist whole: `chunk` rows of them at a time. They are f32; their gradient has x's
+ * type. With `softCap` the losses are those of softCap · tanh(logit / softCap).
  *
  * With `gradient`, the same pass makes the gradients: that of x, and the one that is added to the weight's gradient. A
  * backward walk starts here: the losses are the root, and no gradient arrives at them.
@@ -44,8 +46,9 @@ export function headLoss(
   targets: Tensor,
   gradient?: HeadGradient,
   chunk?: number,
+  softCap?: number,
 ): Tensor {
-  return head(graph, x, weight, targets, { gradient, chunk }).losses;
+  return head(graph, x, weight, targets, { gradient, chunk, softCap }).losses;
 }
 
 /**
@@ -58,14 +61,17 @@ export function headHits(
   weight: Tensor,
   targets: Tensor,
   chunk?: number,
+  softCap?: number,
 ): { readonly losses: Tensor; readonly hits: Tensor } {
-  const { losses, hits } = head(graph, x, weight, targets, { withHits: true, chunk });
+  const { losses, hits } = head(graph, x, weight, targets, { withHits: true, chunk, softCap });
   return { losses, hits: hits! };
 }
 
 interface HeadOptions {
   readonly gradient?: HeadGradient | undefined;
   readonly withHits?: boolean;
+  /** What logits are capped at: cap · tanh(logit / cap). Default: they are not. */
+  readonly softCap?: number | undefined;
   /** The rows of logits that exist at a time. */
   readonly chunk?: number | undefined;
 }
@@ -75,7 +81,7 @@ function head(
   x: Tensor,
   weight: Tensor,
   targets: Tensor,
-  { gradient, withHits = false, chunk = chunkRows(x.shape[0]!, weight.shape[0]!) }: HeadOptions,
+  { gradient, withHits = false, softCap, chunk = chunkRows(x.shape[0]!, weight.shape[0]!) }: HeadOptions,
 ): { readonly losses: Tensor; readonly hits: Tensor | undefined } {
   const [R, C] = x.shape as [number, number];
   const [V] = weight.shape as [number];
@@ -113,6 +119,7 @@ function head(
         const dlogitsRows = isSeparate ? part(dlogits!, 0) : logitsRows;
         calls.push(
           ...matmul(variants, { form: 'NT', M: rows, N: V, K: C }, { a: xRows, b: bind(weight), c: logitsRows }),
+          ...(softCap === undefined ? [] : softCapInPlace(variants, rows * V, { x: logitsRows }, softCap)),
           ...crossEntropy(
             variants,
             { rows, columns: V },
@@ -120,6 +127,7 @@ function head(
               scale: gradient.scale,
               dlogits: isSeparate ? dlogitsRows : undefined,
               lossScale: lossScale && bind(lossScale),
+              softCap,
             },
             {
               targets: part(targets),

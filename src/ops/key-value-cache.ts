@@ -61,7 +61,7 @@ export function cachedAttention(
   qkv: Tensor,
   positions: Tensor,
   cache: KeyValueCache,
-  sizes: CacheSizes & Pick<AttentionSizes, 'scale' | 'window'>,
+  sizes: CacheSizes & Pick<AttentionSizes, 'scale' | 'window' | 'softCap'>,
 ): Tensor {
   const { B, H, KV, D } = sizes;
   const { keys, values } = cache;

@@ -114,6 +114,13 @@ describe('checkpointing of layers', () => {
     ['norms of Q and K', { ...shape(3, true), qkNorm: true }],
     ['a layer without rotary embedding', { ...shape(3, true), nopeLayerInterval: 2 }],
     [
+      'a Gemma 2',
+      {
+        ...{ ...shape(3, true), ...traitsOf('gemma2'), slidingWindow: 10, slidingWindowPattern: 2 },
+        ...{ attnLogitSoftcapping: 50, finalLogitSoftcapping: 30 },
+      },
+    ],
+    [
       'a Gemma 3',
       {
         ...{ ...shape(3, true), ...traitsOf('gemma3') },

@@ -35,6 +35,8 @@ describe('config.json', () => {
   const qwen2 = LAYOUTS['Qwen2.5, BF16, tied, 3 heads to 1, biases']!.config;
   const qwen3 = LAYOUTS['Qwen3, F16, grouped-query, heads wider than the model, norms of heads']!.config;
   const phi3 = LAYOUTS['Phi-3, BF16, sharded, grouped-query, fused projections, a window']!.config;
+  const gemma = LAYOUTS['Gemma, BF16, tied, one key/value head, heads wider than the model']!.config;
+  const gemma2 = LAYOUTS['Gemma 2, BF16, tied, grouped-query, soft caps, a layer within a window']!.config;
   const gemma3 = LAYOUTS['Gemma 3, BF16, tied, grouped-query, a layer within a window']!.config;
   const cases: [string, Json, RegExp][] = [
     [
@@ -50,8 +52,6 @@ describe('config.json', () => {
         ['falcon', /LayerNorm, attention beside the MLP/],
         ['bloom', /ALiBi positions/],
         ['mpt', /ALiBi positions/],
-        ['gemma', /scaled embeddings, norms by 1 \+ weight and GELU/],
-        ['gemma2', /soft caps of scores and logits/],
         ['gemma3', /pictures beside text \(its text model alone, of type gemma3_text, can be read\)/],
         ['mixtral', /mixtures of experts/],
         ['deepseek_v3', /latent attention and mixtures of experts/],
@@ -93,6 +93,13 @@ describe('config.json', () => {
       { ...llama, ...{ model_type: 'olmo2', architectures: ['Olmo2ForCausalLM'], sliding_window: 64 } },
       /config.json': model: slidingWindow is 64, which a model of type olmo2 does not have/,
     ],
+    ['a soft cap of nothing', { ...gemma2, attn_logit_softcapping: 0 }, /attn_logit_softcapping is 0/],
+    [
+      'a soft cap beyond what f32 could hold',
+      { ...gemma2, final_logit_softcapping: 1e38 },
+      /config.json': model: finalLogitSoftcapping is 1e\+38; it must be a number from 0.001 to 1000000/,
+    ],
+    ['layers of a Gemma 2 within no window', { ...gemma2, sliding_window: null }, /sliding_window is null/],
     ['soft caps of scores', { ...gemma3, attn_logit_softcapping: 50 }, /attn_logit_softcapping is 50/],
     ['soft caps of logits', { ...gemma3, final_logit_softcapping: 30 }, /final_logit_softcapping is 30/],
     [
@@ -101,6 +108,13 @@ describe('config.json', () => {
       /use_bidirectional_attention is true/,
     ],
     ['exact GELU', { ...gemma3, hidden_activation: 'gelu' }, /hidden_activation is "gelu"/],
+    ['exact GELU of a Gemma', { ...gemma, hidden_activation: 'gelu' }, /hidden_activation is "gelu"/],
+    ['SiLU of a Gemma', { ...gemma, hidden_act: 'silu' }, /hidden_act is "silu"/],
+    [
+      'a window of a Gemma',
+      { ...gemma, sliding_window: 64 },
+      /config.json': model: slidingWindow is 64, which a model of type gemma does not have/,
+    ],
     ['layers of no known type', { ...gemma3, layer_types: ['x', 'full_attention'] }, /layer_types.0 is "x"/],
     ['types of too few layers', { ...gemma3, layer_types: ['full_attention'] }, /there are 1 of them, and 2 layers/],
     [

@@ -182,6 +182,73 @@ test('a SmolLM3 has the name that llama.cpp knows it by, and Q and K by pairs as
   );
 });
 
+test('a Gemma has norms with the 1 that is added to them, and its embedding for a head', async () => {
+  const layout = 'Gemma, BF16, tied, one key/value head, heads wider than the model';
+  const folder = await folderOf(root, layout, GPT2_PATTERN);
+  const { values, tensors } = await exported(root, folder, 'BF16');
+  expect(values).toMatchObject({
+    ...{ 'general.architecture': 'gemma', 'gemma.context_length': 8192, 'gemma.attention.key_length': 16 },
+  });
+  const { config, weights } = openModel(folder);
+  for (const [own, theirs] of [
+    ['input_layernorm', 'attn_norm'],
+    ['post_attention_layernorm', 'ffn_norm'],
+  ]) {
+    const spec = parameterSpecs(config).find(({ name }) => name === `model.layers.1.${own}.weight`)!;
+    const stored = weights.read(spec).map(value => 1 + value);
+    expect(tensors.get(`blk.1.${theirs}.weight`), own).toMatchObject({ type: 0, values: stored });
+  }
+  expect(tensors.size).toBe(parameterSpecs(config).length);
+  weights.close();
+  const untied = await folderOf(root, layout, GPT2_PATTERN, () => {}, { tie_word_embeddings: false });
+  await expect(exportGguf(untied, join(root, 'never'), { type: 'F32' })).rejects.toThrow(
+    /takes the embedding of a gemma for its head, and here tieWordEmbeddings is false; use --format hf/,
+  );
+});
+
+test('a Gemma 2 has its caps, its window, and norms behind attention and MLP', async () => {
+  const layout = 'Gemma 2, BF16, tied, grouped-query, soft caps, a layer within a window';
+  const folder = await folderOf(root, layout, GPT2_PATTERN, () => {}, { query_pre_attn_scalar: 16 });
+  const { values, tensors } = await exported(root, folder, 'BF16');
+  expect(values).toMatchObject({
+    ...{ 'general.architecture': 'gemma2', 'gemma2.context_length': 1024, 'gemma2.attention.sliding_window': 64 },
+    ...{ 'gemma2.attention.sliding_window_pattern': 2, 'gemma2.attn_logit_softcapping': 2 },
+    'gemma2.final_logit_softcapping': 3,
+  });
+  expect('gemma2.rope.freq_base_swa' in values).toBe(false);
+  const { config, weights } = openModel(folder);
+  const norms = {
+    ...{ input_layernorm: 'attn_norm', post_attention_layernorm: 'post_attention_norm' },
+    ...{ pre_feedforward_layernorm: 'ffn_norm', post_feedforward_layernorm: 'post_ffw_norm' },
+  };
+  for (const [own, theirs] of Object.entries(norms)) {
+    const spec = parameterSpecs(config).find(({ name }) => name === `model.layers.1.${own}.weight`)!;
+    const stored = weights.read(spec).map(value => 1 + value);
+    expect(tensors.get(`blk.1.${theirs}.weight`), own).toMatchObject({ type: 0, values: stored });
+  }
+  expect(tensors.size).toBe(parameterSpecs(config).length);
+  weights.close();
+});
+
+test.each([
+  ['another factor of scores', { query_pre_attn_scalar: 24 }, /Gemma 2 of 2 layers by the root of 16, and here/],
+  ['the factor of the 27B in fewer layers', { query_pre_attn_scalar: 12 }, /Gemma 2 of 2 layers by the root of 16/],
+  ['no cap of scores', { attn_logit_softcapping: null }, /caps scores and logits of every Gemma 2, and here one/],
+  ['no cap of logits', { final_logit_softcapping: null }, /caps scores and logits of every Gemma 2, and here one/],
+  ['a head of its own', { tie_word_embeddings: false }, /takes the embedding of a gemma2 for its head/],
+])('a Gemma 2 of which llama.cpp would compute something else is refused: %s', async (_, changes, message) => {
+  const layout = 'Gemma 2, BF16, tied, grouped-query, soft caps, a layer within a window';
+  const folder = await folderOf(root, layout, GPT2_PATTERN, () => {}, { query_pre_attn_scalar: 16, ...changes });
+  await expect(exportGguf(folder, join(root, 'never'), { type: 'F32' })).rejects.toThrow(message);
+});
+
+test('a Gemma 2 without a window has one of all its positions', async () => {
+  const layout = 'Gemma 2, BF16, tied, grouped-query, soft caps, a layer within a window';
+  const changes = { query_pre_attn_scalar: 16, layer_types: ['full_attention', 'full_attention'] };
+  const { values } = await exported(root, await folderOf(root, layout, GPT2_PATTERN, () => {}, changes), 'F32');
+  expect(values).toMatchObject({ 'gemma2.attention.sliding_window': 1024 });
+});
+
 const GEMMA = 'Gemma 3, BF16, tied, grouped-query, a layer within a window';
 
 test('a Gemma 3 has its window, and norms with the 1 that is added to them', async () => {

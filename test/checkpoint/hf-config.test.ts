@@ -72,6 +72,35 @@ test.each<[string, ModelConfig, Record<string, unknown>]>([
     },
   ],
   [
+    'norms by 1 + weight before attention and MLP, GELU and scaled embeddings are a Gemma',
+    { ...base, ...traitsOf('gemma') },
+    // the field of transformers 5, and that of versions before, which took the other for exact GELU or not
+    {
+      ...{ architectures: ['GemmaForCausalLM'], model_type: 'gemma', head_dim: 12, attention_bias: false },
+      ...{ hidden_act: 'gelu_pytorch_tanh', hidden_activation: 'gelu_pytorch_tanh' },
+    },
+  ],
+  [
+    'norms before and behind by 1 + weight without norms of heads are a Gemma 2, here with windows and caps',
+    {
+      ...{ ...base, ...traitsOf('gemma2'), numHiddenLayers: 3, queryPreAttnScalar: 24 },
+      ...{ slidingWindow: 512, slidingWindowPattern: 2, attnLogitSoftcapping: 50, finalLogitSoftcapping: 30 },
+    },
+    {
+      ...{ architectures: ['Gemma2ForCausalLM'], model_type: 'gemma2', hidden_activation: 'gelu_pytorch_tanh' },
+      ...{ sliding_window: 512, query_pre_attn_scalar: 24, attn_logit_softcapping: 50, final_logit_softcapping: 30 },
+      layer_types: ['sliding_attention', 'full_attention', 'sliding_attention'],
+    },
+  ],
+  [
+    'or one without either',
+    { ...base, ...traitsOf('gemma2') },
+    {
+      ...{ model_type: 'gemma2', attn_logit_softcapping: null, final_logit_softcapping: null },
+      layer_types: ['full_attention', 'full_attention'],
+    },
+  ],
+  [
     'a Gemma 3 of layers within a window and others',
     {
       ...{ ...base, ...traitsOf('gemma3'), numHiddenLayers: 3, queryPreAttnScalar: 24 },
@@ -101,7 +130,9 @@ test.each<[string, ModelConfig, Record<string, unknown>]>([
 ])('%s, and is read back as it was', (_, config, expected) => {
   const written = hfConfig(config, 'BF16');
   expect(written).toMatchObject(expected);
-  expect('sliding_window' in written).toBe(['mistral', 'phi3', 'gemma3_text'].includes(written.model_type as string));
+  expect('sliding_window' in written).toBe(
+    ['mistral', 'phi3', 'gemma2', 'gemma3_text'].includes(written.model_type as string),
+  );
   expect(readBack(written)).toEqual(config);
 });
 
@@ -185,6 +216,64 @@ test('SmolLM3 3B, as its config.json has it', () => {
   });
   expect(read).toMatchObject({ headDim: 128, nopeLayerInterval: 4, ropeTheta: 5_000_000, tieWordEmbeddings: true });
   expect(countParameters(read).total).toBe(3_075_098_624);
+});
+
+test.each<[string, Record<string, unknown>, Partial<ModelConfig>, number]>([
+  [
+    '2B',
+    {
+      ...{ hidden_size: 2048, intermediate_size: 16384, num_hidden_layers: 18, num_attention_heads: 8 },
+      ...{ num_key_value_heads: 1, hidden_act: 'gelu', hidden_activation: 'gelu_pytorch_tanh', head_dim: 256 },
+    },
+    { numKeyValueHeads: 1 },
+    2_506_172_416,
+  ],
+  [
+    '7B, which leaves out what is as by default',
+    { hidden_size: 3072, intermediate_size: 24576, num_hidden_layers: 28, num_attention_heads: 16, hidden_act: 'gelu' },
+    { numKeyValueHeads: 16 },
+    8_537_680_896,
+  ],
+])('published files are read: Gemma %s', (_, file, expected, parameters) => {
+  const read = readBack({ model_type: 'gemma', vocab_size: 256000, ...file });
+  expect(read).toMatchObject({
+    ...{ ...expected, headDim: 256, rmsNormEps: 1e-6, ropeTheta: 10_000, tieWordEmbeddings: true },
+    ...{ maxPositionEmbeddings: 8192, ...traitsOf('gemma') },
+  });
+  expect(countParameters(read).total).toBe(parameters);
+});
+
+test.each<[string, Record<string, unknown>, Partial<ModelConfig>, number]>([
+  ['2B, which leaves out what is as by default', { hidden_size: 2304, intermediate_size: 9216 }, {}, 2_614_341_888],
+  [
+    '9B',
+    {
+      ...{ hidden_size: 3584, intermediate_size: 14336, num_hidden_layers: 42, num_attention_heads: 16 },
+      ...{ num_key_value_heads: 8, sliding_window_size: 4096, query_pre_attn_scalar: 256 },
+    },
+    { numKeyValueHeads: 8 },
+    9_241_705_984,
+  ],
+  [
+    '27B, whose heads are narrower than what scores are divided by',
+    {
+      ...{ hidden_size: 4608, intermediate_size: 36864, num_hidden_layers: 46, num_attention_heads: 32 },
+      ...{ num_key_value_heads: 16, head_dim: 128, query_pre_attn_scalar: 144, attn_logit_softcapping: 50.0 },
+    },
+    { numKeyValueHeads: 16, headDim: 128, queryPreAttnScalar: 144 },
+    27_227_128_320,
+  ],
+])('published files are read: Gemma 2 %s', (_, file, expected, parameters) => {
+  const sizes = { vocab_size: 256000, num_hidden_layers: 26, num_attention_heads: 8 };
+  const read = readBack({ model_type: 'gemma2', ...sizes, hidden_act: 'gelu_pytorch_tanh', ...file });
+  expect(read).toMatchObject({
+    ...{ numKeyValueHeads: 4, headDim: 256, rmsNormEps: 1e-6, ropeTheta: 10_000, maxPositionEmbeddings: 8192 },
+    ...{ slidingWindow: 4096, slidingWindowPattern: 2, attnLogitSoftcapping: 50, finalLogitSoftcapping: 30 },
+    ...{ tieWordEmbeddings: true, ...traitsOf('gemma2'), ...expected },
+  });
+  expect(read.ropeLocalBaseFreq).toBeUndefined();
+  if (!('queryPreAttnScalar' in expected)) expect(read.queryPreAttnScalar).toBeUndefined();
+  expect(countParameters(read).total).toBe(parameters);
 });
 
 test('what a Gemma 3 leaves out is as in transformers', () => {
@@ -285,7 +374,7 @@ test.each<[string, Record<string, unknown>, Partial<ModelConfig>, number, number
   expect(countParameters(read).total).toBe(parameters);
 });
 
-test('fields of layers within a window belong to a Gemma 3, and together', () => {
+test('fields of some families belong to no other, and those of layers within a window together', () => {
   expect(() => validateModelConfig({ ...base, nopeLayerInterval: 2, slidingWindow: 8 })).toThrow(
     /nopeLayerInterval is 2, which a model with a sliding window does not have/,
   );
@@ -294,6 +383,15 @@ test('fields of layers within a window belong to a Gemma 3, and together', () =>
   );
   expect(() => validateModelConfig({ ...base, queryPreAttnScalar: 24 })).toThrow(
     /queryPreAttnScalar is 24, which a model of type llama does not have/,
+  );
+  expect(() => validateModelConfig({ ...base, ...traitsOf('gemma3'), attnLogitSoftcapping: 50 })).toThrow(
+    /attnLogitSoftcapping is 50, which a model of type gemma3 does not have/,
+  );
+  expect(() => validateModelConfig({ ...base, ...traitsOf('gemma2'), ropeLocalBaseFreq: 100 })).toThrow(
+    /ropeLocalBaseFreq is 100, which a model of type gemma2 does not have/,
+  );
+  expect(() => validateModelConfig({ ...base, ...traitsOf('gemma2'), slidingWindow: 512 })).toThrow(
+    /slidingWindow and slidingWindowPattern are given together or not at all: here they are 512, missing/,
   );
   expect(() => validateModelConfig({ ...base, ...traitsOf('gemma3'), slidingWindow: 512 })).toThrow(
     /are given together or not at all: here they are 512, missing, missing/,

@@ -2,6 +2,7 @@
 import { expect } from 'vitest';
 import { type CompiledKernels, compileKernels } from '../../src/compile/compile.js';
 import { spilling } from '../../src/compile/table.js';
+import { traitsOf } from '../../src/model/families.js';
 import type { RunFields } from '../../src/run/config.js';
 import { testWithCompilers } from '../support/gpu-compilers.js';
 
@@ -28,9 +29,15 @@ const heads = (size: number, keyValueHeads: number, precision: 'f32' | 'f16'): R
   numKeyValueHeads: keyValueHeads,
   precision,
 });
+/** The same as a Gemma 2. */
+const capped = (size: number, precision: 'f32' | 'f16'): RunFields => ({
+  ...{ ...heads(size, 2, precision), ...traitsOf('gemma2'), slidingWindow: 48, slidingWindowPattern: 2 },
+  ...{ numHiddenLayers: 2, attnLogitSoftcapping: 50, finalLogitSoftcapping: 30 },
+});
 const everyHeads = (['f32', 'f16'] as const).flatMap(precision => [
   ...HEAD_SIZES.flatMap(size => [4, 2].map(count => heads(size, count, precision))),
   { ...heads(128, 2, precision), slidingWindow: 48 },
+  ...[128, 256].map(size => capped(size, precision)),
 ]);
 
 function expectCompiled({ kernels }: CompiledKernels): void {
@@ -67,7 +74,7 @@ testWithCompilers.concurrent.each(GPUS)(
 );
 
 testWithCompilers.concurrent.each(GPUS)(
-  '%s: attention at every head size, and in a window, in both precisions',
+  '%s: attention at every head size, in a window, and with capped scores, in both precisions',
   async gpu => {
     const compiled = await compileKernels({ gpu, models: everyHeads, names: ['attention'] });
     // at the least, each of the four kernels in each size and precision

@@ -7,11 +7,13 @@ import { logLikelihoods, paddedLength, type ScoredTokens } from '../../src/eval/
 import { TokenLosses } from '../../src/eval/token-losses.js';
 import { createModel, loadModel, type Model } from '../../src/index.js';
 import { IGNORED_TARGET } from '../../src/kernels/cross-entropy.js';
+import { traitsOf } from '../../src/model/families.js';
 import { U } from '../../src/numerics/bounds.js';
 import { llama } from '../../src/numerics/llama.js';
 import { Random } from '../../src/random.js';
 import { goldenFolder, goldenShape, goldenTensors } from '../support/golden.js';
 import { useDevice } from '../support/gpu.js';
+import { smallModel } from '../support/model.js';
 import { disturbVectors } from '../support/vectors.js';
 
 const context = useDevice();
@@ -152,4 +154,26 @@ test('a window takes what is longer out of trees alone, to the bits of each sequ
 
 test('lengths that are padded to', () => {
   expect([1, 16, 17, 24, 25, 33, 48, 49, 1000].map(paddedLength)).toEqual([16, 16, 24, 24, 32, 48, 48, 64, 1024]);
+});
+
+test('sequences that begin alike are one tree in a Gemma 2 too, to the bits of each alone, under its caps', async () => {
+  const caps = { attnLogitSoftcapping: 0.5, finalLogitSoftcapping: 0.5 };
+  const sizes = { vocabSize: 67, hiddenSize: 48, intermediateSize: 50, numAttentionHeads: 4 };
+  const config = smallModel({ ...sizes, ...traitsOf('gemma2'), ...caps });
+  const own = await createModel(context.device, config, { seed: 3 });
+  const draw = (length: number) => Array.from({ length }, () => random.integer(67));
+  const shared = draw(21);
+  const sequences = [7, 2, 12, 1].map(length => ({ ids: [...shared, ...draw(length)], start: 21 }));
+  const together = await logLikelihoods(own, sequences, { batchTokens: 512 });
+  const values = new Map<string, Float64Array>();
+  for (const { name } of own.specs) values.set(name, Float64Array.from(await own.read(name)));
+  for (const [i, each] of sequences.entries()) {
+    expect((await logLikelihoods(own, [each], { batchTokens: 512 }))[0]).toBe(together[i]);
+    const [inputs, targets] = [each.ids.slice(0, -1), each.ids.slice(1)];
+    // all losses of the sequence less those of what it begins with
+    const shares = targets.map((_, t) => (t >= each.start - 1 ? 1 : 0));
+    const exact = -llama(config, values, inputs, targets, inputs.length, shares).loss;
+    expect(Math.abs(together[i]! - exact)).toBeLessThan(100 * U * Math.abs(exact));
+  }
+  own.destroy();
 });

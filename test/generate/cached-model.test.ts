@@ -65,6 +65,14 @@ const cases: Record<string, Sequences> = {
     prompts: [5, 1, 17, 16, 9],
     more: 12,
   },
+  'a Gemma 2': {
+    config: {
+      ...{ ...base, ...traitsOf('gemma2'), numKeyValueHeads: 2, headDim: 16, tieWordEmbeddings: true },
+      ...{ slidingWindow: 7, slidingWindowPattern: 2, attnLogitSoftcapping: 0.5, finalLogitSoftcapping: 0.5 },
+    },
+    prompts: [5, 1, 17, 16, 9],
+    more: 12,
+  },
   'a Gemma 3': {
     config: {
       ...{ ...base, ...traitsOf('gemma3'), numKeyValueHeads: 2, headDim: 16, tieWordEmbeddings: true },

@@ -1,4 +1,4 @@
-/** A Gemma 3 against its equations as transformers has them, in float64. */
+/** Gemmas against their equations as transformers has them, in float64. */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -21,19 +21,32 @@ const context = useDevice();
 const root = mkdtempSync(join(tmpdir(), 'babelgrad-gemma-'));
 afterAll(() => rmSync(root, { recursive: true }));
 
-const LAYOUT = LAYOUTS['Gemma 3, BF16, tied, grouped-query, a layer within a window']!;
+const { config: GEMMA } = LAYOUTS['Gemma, BF16, tied, one key/value head, heads wider than the model']!;
+const { config: GEMMA_2 } = LAYOUTS['Gemma 2, BF16, tied, grouped-query, soft caps, a layer within a window']!;
+const { config: GEMMA_3 } = LAYOUTS['Gemma 3, BF16, tied, grouped-query, a layer within a window']!;
 const largest = (values: ArrayLike<number>) =>
   Array.from(values).reduce((most, value) => Math.max(most, Math.abs(value)), 0);
 const distance = (a: ArrayLike<number>, b: ArrayLike<number>) => largest(Array.from(a, (value, i) => value - b[i]!));
 
 test.each([
-  ['as it is', {}],
-  ['of a window that is narrower than the text', { sliding_window: 7 }],
-  ['with scaled rotation of the layers that see all', { rope_scaling: { rope_type: 'linear', factor: 4 } }],
-  ['of layers that all see all', { sliding_window_pattern: 1, layer_types: undefined }],
-])('logits are those of the equations: %s', async (_, changes) => {
+  ['a Gemma', GEMMA],
+  ['a Gemma 2 within its window', GEMMA_2],
+  [
+    'a Gemma 2 beyond its window, with published caps',
+    {
+      ...{ ...GEMMA_2, sliding_window: 7, attn_logit_softcapping: 50, final_logit_softcapping: 30 },
+    },
+  ],
+  ['a Gemma 2 without caps', { ...GEMMA_2, attn_logit_softcapping: null, final_logit_softcapping: null }],
+  ['a Gemma 3', GEMMA_3],
+  ['a Gemma 3 of a window that is narrower than the text', { ...GEMMA_3, sliding_window: 7 }],
+  [
+    'a Gemma 3 with scaled rotation of the layers that see all',
+    { ...GEMMA_3, rope_scaling: { rope_type: 'linear', factor: 4 } },
+  ],
+  ['a Gemma 3 of layers that all see all', { ...GEMMA_3, sliding_window_pattern: 1, layer_types: undefined }],
+])('logits are those of the equations: %s', async (_, config) => {
   const T = 40;
-  const config = { ...LAYOUT.config, ...changes };
   const folder = join(root, 'model');
   writeCheckpoint(folder, { config, dtype: 'F32' });
   const ids = Array.from({ length: T }, (_, i) => (i * i + 7 * i) % 67);
@@ -50,6 +63,16 @@ test.each([
     100 * U * largest(exact),
   );
   model.destroy();
+});
+
+test('what a Gemma 2 computes depends on either cap', () => {
+  const ids = Array.from({ length: 20 }, (_, i) => (i * i + 7 * i) % 67);
+  const logitsOf = (changes: object) =>
+    gemmaLogits({ ...GEMMA_2, ...changes } as unknown as GemmaFields, weightsOf(GEMMA_2), ids).flat();
+  const both = logitsOf({});
+  for (const cap of ['attn_logit_softcapping', 'final_logit_softcapping']) {
+    expect(distance(logitsOf({ [cap]: null }), both), cap).toBeGreaterThan(0.01 * largest(both));
+  }
 });
 
 test('a new one has norms that are norms alone: their weights are 0', async () => {

@@ -45,6 +45,15 @@ const models: Record<string, { config: ModelConfig; B: number; T: number }> = {
     B: 2,
     T: 67,
   },
+  'a Gemma': { config: { ...odd, ...traitsOf('gemma') }, B: 2, T: 67 },
+  'a Gemma 2, one layer within a window, scores and logits near their caps': {
+    config: {
+      ...{ ...odd, ...traitsOf('gemma2'), queryPreAttnScalar: 20, slidingWindow: 20, slidingWindowPattern: 2 },
+      ...{ attnLogitSoftcapping: 0.5, finalLogitSoftcapping: 0.5 },
+    },
+    B: 2,
+    T: 67,
+  },
   'a Gemma 3, one layer within a window': {
     config: {
       ...{ ...odd, ...traitsOf('gemma3') },

@@ -74,6 +74,13 @@ describe('against central differences', () => {
       { ...base, qkNorm: true, qkNormOver: 'projection', normPlacement: 'after' } as const,
     ],
     [
+      'a Gemma 2',
+      {
+        ...{ ...base, ...traitsOf('gemma2'), queryPreAttnScalar: 4, slidingWindow: 2, slidingWindowPattern: 2 },
+        ...{ attnLogitSoftcapping: 2, finalLogitSoftcapping: 3 },
+      },
+    ],
+    [
       'a Gemma 3',
       {
         ...{ ...base, ...traitsOf('gemma3'), queryPreAttnScalar: 4 },

@@ -6,6 +6,7 @@ import { layOut } from '../../src/autograd/layout.js';
 import { IGNORED_TARGET } from '../../src/kernels/cross-entropy.js';
 import * as bounds from '../../src/numerics/bounds.js';
 import * as reference from '../../src/numerics/reference.js';
+import { softCap, softCapSlope } from '../../src/numerics/soft-cap.js';
 import { chunkRows, headHits, headLoss } from '../../src/ops/head-loss.js';
 import { expectWithin, input, parameter, run, uniform, useDevice } from '../support/gpu.js';
 
@@ -82,6 +83,45 @@ describe('losses and gradients', () => {
     expect(without![71]).toBeGreaterThan(0);
     expect([...dx!.subarray(70 * C, 71 * C)].every(value => value === 0)).toBe(true);
     expect(dx!.subarray(71 * C, 72 * C).some(value => value !== 0)).toBe(true);
+  });
+
+  test('with a soft cap losses, hits and gradients are those of capped logits, across chunks', async () => {
+    const { device } = context;
+    const [R, V, C, cap, chunk] = [150, 50, 16, 2, 64];
+    const [x, w] = [uniform('x', R * C), uniform('w', V * C)];
+    const targets = Uint32Array.from(uniform('targets', R, 0, V).map(Math.floor));
+    const graph = new Graph();
+    const X = parameter(device, 'x', [R, C], x);
+    const W = input(device, 'w', [V, C], w);
+    const ids = input(device, 'targets', [R], targets, 'u32');
+    const losses = headLoss(graph, X, W, ids, { scale: 1 }, chunk, cap);
+    backward(graph, losses);
+    const told = headHits(graph, X, W, ids, chunk, cap);
+    const [actual, dx, again, hits] = await run(device, graph, [losses, X.gradient!, told.losses, told.hits]);
+    expect(again).toEqual(actual);
+    const forward = { M: R, N: V, K: C, transposeA: false, transposeB: true };
+    const capped = reference.matmul(x, w, forward).map(logit => softCap(logit, cap));
+    const δ = Math.max(...bounds.matmulBound(reference.matmul(x, w, forward, true), C)) + bounds.gamma(30) * cap;
+    const { losses: exact, dlogits } = reference.crossEntropy(capped, targets, V, 1);
+    const own = bounds.crossEntropyBounds(capped, targets, V, 1);
+    expectWithin(
+      actual!,
+      exact,
+      own.losses.map(bound => bound + 2 * δ),
+      'losses',
+    );
+    // a slope changes by 0.77 / cap at most, and a probability by a factor of exp(2δ), where logits are off by δ
+    const moved = dlogits.map((value, i) => {
+      const probability = value + (i % V === targets[Math.floor(i / V)] ? 1 : 0);
+      return own.dlogits[i]! + Math.expm1(2 * δ) * probability + Math.abs(value) * (δ / cap);
+    });
+    const back = { M: R, N: C, K: V, transposeA: false, transposeB: false };
+    const dlogit = dlogits.map((value, i) => value * softCapSlope(capped[i]!, cap));
+    const sums = bounds.matmulBound(reference.matmul(dlogit, w, back, true), V);
+    const error = reference.matmul(moved, w, back, true).map((value, i) => value + sums[i]!);
+    expectWithin(dx!, reference.matmul(dlogit, w, back), error, 'dx');
+    expect(Math.max(...error)).toBeLessThan(1e-3 * Math.max(...dx!));
+    expect(hits!.reduce((a, b) => a + b)).toBeGreaterThan(0);
   });
 
   test('says that it was traced without a gradient', () => {

@@ -28,6 +28,13 @@ test('biases and norms of Q and K, which no architecture has both of, are refuse
   expect(model({ qkNorm: true })).toMatchObject({ qkNorm: true });
   const gemma = { qkNorm: true, normPlacement: 'both', normUnitOffset: true, hiddenAct: 'gelu_pytorch_tanh' };
   expect(model({ ...gemma, scaledEmbeddings: true })).toMatchObject(gemma);
+  const caps = { attnLogitSoftcapping: 50, finalLogitSoftcapping: 30 };
+  const gemma2 = { ...gemma, qkNorm: false, scaledEmbeddings: true, ...caps };
+  expect(model(gemma2)).toMatchObject(caps);
+  expect(() => model(caps)).toThrow(/attnLogitSoftcapping is 50, which a model of type llama does not have/);
+  expect(() => model({ ...gemma2, finalLogitSoftcapping: -30 })).toThrow(
+    /finalLogitSoftcapping.* from 0.001 to 1000000/,
+  );
   expect(() => model(gemma)).toThrow(
     /qkNorm, normPlacement both, hiddenAct gelu_pytorch_tanh, normUnitOffset and no more/,
   );

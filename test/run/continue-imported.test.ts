@@ -72,6 +72,11 @@ test.each([
     { nopeLayerInterval: 4 },
   ],
   [
+    'a Gemma 2',
+    LAYOUTS['Gemma 2, BF16, tied, grouped-query, soft caps, a layer within a window']!,
+    { normPlacement: 'both', slidingWindow: 64, attnLogitSoftcapping: 2, finalLogitSoftcapping: 3 },
+  ],
+  [
     'a Gemma 3',
     LAYOUTS['Gemma 3, BF16, tied, grouped-query, a layer within a window']!,
     { normUnitOffset: true, slidingWindow: 512, slidingWindowPattern: 2, queryPreAttnScalar: 24 },

@@ -65,6 +65,13 @@ describe('a dry run', () => {
     ['biases of Q, K, V', { ...model, qkvBias: true }],
     ['norms behind attention and MLP', { ...model, qkNorm: true, qkNormOver: 'projection', normPlacement: 'after' }],
     [
+      'a Gemma 2',
+      {
+        ...{ ...model, ...traitsOf('gemma2'), slidingWindow: 8, slidingWindowPattern: 2 },
+        ...{ attnLogitSoftcapping: 50, finalLogitSoftcapping: 30 },
+      },
+    ],
+    [
       'a Gemma 3',
       {
         ...{ ...model, ...traitsOf('gemma3') },

@@ -48,7 +48,8 @@ export function tensorsOf(config: Json, dtype: string): Map<string, RawTensor> {
   for (let layer = 0; layer < number('num_hidden_layers'); layer++) {
     const prefix = `model.layers.${layer}.`;
     const isOlmo = config.model_type === 'olmo2';
-    const isGemma = config.model_type === 'gemma3_text';
+    const isGemma3 = config.model_type === 'gemma3_text';
+    const hasBoth = isGemma3 || config.model_type === 'gemma2';
     shapes.push(
       [`${prefix}${isOlmo ? 'post_feedforward' : 'input'}_layernorm.weight`, [C]],
       [`${prefix}mlp.down_proj.weight`, [C, F]],
@@ -69,10 +70,10 @@ export function tensorsOf(config: Json, dtype: string): Map<string, RawTensor> {
         [`${prefix}self_attn.v_proj.weight`, [KV * D, C]],
       );
     }
-    if (isGemma) {
+    if (hasBoth) {
       for (const place of ['pre', 'post']) shapes.push([`${prefix}${place}_feedforward_layernorm.weight`, [C]]);
     }
-    if (config.model_type === 'qwen3' || isGemma) {
+    if (config.model_type === 'qwen3' || isGemma3) {
       shapes.push([`${prefix}self_attn.k_norm.weight`, [D]], [`${prefix}self_attn.q_norm.weight`, [D]]);
     }
     if (isOlmo)
@@ -86,9 +87,10 @@ export function tensorsOf(config: Json, dtype: string): Map<string, RawTensor> {
     }
   }
   shapes.push(['model.norm.weight', [C]]);
-  const isTied = config.tie_word_embeddings ?? ['gemma3_text', 'smollm3'].includes(config.model_type as string);
+  const isGemma = (config.model_type as string).startsWith('gemma');
+  const isTied = config.tie_word_embeddings ?? (isGemma || config.model_type === 'smollm3');
   if (!isTied) shapes.unshift(['lm_head.weight', [V, C]]);
-  const ones = config.model_type === 'gemma3_text' ? 0 : 1; // there it is added to what is stored
+  const ones = isGemma ? 0 : 1; // there it is added to what is stored
   return new Map(
     shapes.map(([name, shape]) => {
       const random = new Random(1, name);
@@ -338,6 +340,60 @@ export const LAYOUTS: Readonly<Record<string, Layout>> = {
       torch_dtype: 'bfloat16',
       use_cache: false,
       use_sliding_window: false,
+    },
+  },
+  'Gemma, BF16, tied, one key/value head, heads wider than the model': {
+    dtype: 'BF16',
+    config: {
+      architectures: ['GemmaForCausalLM'],
+      model_type: 'gemma',
+      ...small,
+      attention_bias: false,
+      attention_dropout: 0.0,
+      bos_token_id: 2,
+      eos_token_id: 1,
+      head_dim: 16,
+      hidden_act: 'gelu',
+      hidden_activation: null,
+      initializer_range: 0.02,
+      max_position_embeddings: 8192,
+      num_attention_heads: 4,
+      num_key_value_heads: 1,
+      pad_token_id: 0,
+      rms_norm_eps: 1e-6,
+      rope_scaling: null,
+      rope_theta: 10000.0,
+      torch_dtype: 'bfloat16',
+      use_cache: true,
+    },
+  },
+  'Gemma 2, BF16, tied, grouped-query, soft caps, a layer within a window': {
+    dtype: 'BF16',
+    config: {
+      architectures: ['Gemma2ForCausalLM'],
+      model_type: 'gemma2',
+      ...small,
+      attention_bias: false,
+      attention_dropout: 0.0,
+      attn_logit_softcapping: 2.0,
+      bos_token_id: 2,
+      cache_implementation: 'hybrid',
+      eos_token_id: 1,
+      final_logit_softcapping: 3.0,
+      head_dim: 16,
+      hidden_act: 'gelu_pytorch_tanh',
+      hidden_activation: 'gelu_pytorch_tanh',
+      initializer_range: 0.02,
+      max_position_embeddings: 1024,
+      num_attention_heads: 4,
+      num_key_value_heads: 2,
+      pad_token_id: 0,
+      query_pre_attn_scalar: 24,
+      rms_norm_eps: 1e-6,
+      rope_theta: 10000.0,
+      sliding_window: 64,
+      torch_dtype: 'bfloat16',
+      use_cache: true,
     },
   },
   'Gemma 3, BF16, tied, grouped-query, a layer within a window': {

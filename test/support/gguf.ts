@@ -5,7 +5,7 @@ import { expect } from 'vitest';
 import { exportGguf } from '../../src/checkpoint/gguf.js';
 import { trainTokenizer } from '../../src/data/tokenizer-train.js';
 import { floatsOfHalves } from '../../src/half.js';
-import { LAYOUTS, writeCheckpoint } from './checkpoints.js';
+import { type Json, LAYOUTS, writeCheckpoint } from './checkpoints.js';
 import { sampleText } from './text.js';
 
 export const LLAMA3 = String.raw`(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`;
@@ -16,16 +16,17 @@ export type TokenizerJson = Record<string, unknown> & {
   added_tokens: Record<string, unknown>[];
 };
 
-/** Makes a model folder in `root`, with a tokenizer of 300 entries for a model of 304, edited. */
+/** Makes a model folder in `root`, with a tokenizer of 300 entries for a model of 304, both edited. */
 export async function folderOf(
   root: string,
   layout: string,
   pattern: string | undefined,
   edit: (tokenizer: TokenizerJson) => void = () => {},
+  changes: Json = {},
 ) {
   const folder = mkdtempSync(join(root, 'model-'));
   const { config, ...rest } = LAYOUTS[layout]!;
-  const own = { ...config, vocab_size: 304, bos_token_id: null, eos_token_id: 0, pad_token_id: null };
+  const own = { ...config, vocab_size: 304, bos_token_id: null, eos_token_id: 0, pad_token_id: null, ...changes };
   writeCheckpoint(folder, { ...rest, config: own });
   const text = join(root, 'text.txt');
   writeFileSync(text, sampleText(0, 6000));

@@ -1,5 +1,5 @@
-"""Logits of a Hugging Face LLaMA, Mistral, Qwen2, Qwen3, Phi-3, OLMo 2, SmolLM3 or Gemma 3 folder in float64, with plain
-PyTorch: a reader apart from the project's own.
+"""Logits of a Hugging Face LLaMA, Mistral, Qwen2, Qwen3, Phi-3, OLMo 2, SmolLM3, Gemma, Gemma 2 or Gemma 3 folder in
+float64, with plain PyTorch: a reader apart from the project's own.
 
     echo '[[1, 2, 3]]' | python3 llama_torch.py FOLDER... > logits.f64      # [B, T, vocab_size] each, little-endian
 
@@ -7,8 +7,9 @@ It needs torch and numpy, neither transformers nor safetensors. Architecture and
 transformers' modeling_llama.py, modeling_rope_utils.py, modeling_qwen2.py (biases of Q, K and V) and
 modeling_qwen3.py (norms over the heads of Q and K), modeling_phi3.py (Q, K and V as one matrix, gate and up as one)
 modular_olmo2.py (norms behind attention and MLP, and over all of Q and of K), modular_smollm3.py (layers without
-rotation) and modeling_gemma3.py (norms before and
-behind both by 1 + weight, GELU, scaled embeddings, layers within a window).
+rotation), modeling_gemma.py (norms by 1 + weight, GELU, scaled embeddings), modeling_gemma2.py (norms behind attention
+and MLP too, layers within a window, soft caps) and modeling_gemma3.py (norms over the heads of Q and K, a rotation of
+their own in layers within a window).
 """
 import json
 import math
@@ -72,7 +73,9 @@ def forward(config, weights, ids):
     kv_heads = config.get("num_key_value_heads") or heads
     size = config.get("head_dim") or config["hidden_size"] // heads
     B, T = ids.shape
-    is_gemma = config["model_type"] == "gemma3_text"
+    is_gemma, is_gemma3 = config["model_type"].startswith("gemma"), config["model_type"] == "gemma3_text"
+    has_windows = is_gemma3 or config["model_type"] == "gemma2"
+    pattern = config["sliding_window_pattern"] if is_gemma3 else 2
     positions = torch.arange(T, dtype=torch.float64)
     causal = torch.ones(T, T, dtype=torch.bool).triu(1)
 
@@ -81,8 +84,10 @@ def forward(config, weights, ids):
         return torch.cat([angles, angles], -1).cos(), torch.cat([angles, angles], -1).sin()
 
     everywhere = rotation(inverse_frequencies(config, size)), causal
-    if is_gemma:
-        inverse = config["rope_local_base_freq"] ** (-torch.arange(0, size, 2, dtype=torch.float64) / size)
+    if has_windows:
+        inverse = inverse_frequencies(config, size)
+        if is_gemma3:
+            inverse = config["rope_local_base_freq"] ** (-torch.arange(0, size, 2, dtype=torch.float64) / size)
         beyond = torch.ones(T, T, dtype=torch.bool).tril(-(config["sliding_window"] or T))
         locally = rotation(inverse), causal | beyond
 
@@ -90,24 +95,27 @@ def forward(config, weights, ids):
         weight = weights[name] + 1.0 if is_gemma else weights[name]
         return weight * x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + config.get("rms_norm_eps", 1e-6))
 
+    def soft_cap(x, name):
+        return torch.tanh(x / config[name]) * config[name] if config.get(name) else x
+
     def split(x, count):
         return x.view(B, T, count, size).transpose(1, 2)
 
     def norm_heads(x, name):
-        return norm(x, name) if config["model_type"] == "qwen3" or is_gemma else x
+        return norm(x, name) if config["model_type"] == "qwen3" or is_gemma3 else x
 
     def rotate(x, cos, sin):
         first, second = x[..., : size // 2], x[..., size // 2 :]
         return x * cos + torch.cat([-second, first], -1) * sin
 
     fused, is_olmo = config["model_type"] == "phi3", config["model_type"] == "olmo2"
-    scale = (config["query_pre_attn_scalar"] if is_gemma else size) ** -0.5
+    scale = (config["query_pre_attn_scalar"] if has_windows else size) ** -0.5
     x = weights["model.embed_tokens.weight"][ids]
     if is_gemma:
         x = x * config["hidden_size"] ** 0.5
     for layer in range(config["num_hidden_layers"]):
         prefix = f"model.layers.{layer}."
-        is_local = is_gemma and (layer + 1) % config["sliding_window_pattern"] != 0
+        is_local = has_windows and (layer + 1) % pattern != 0
         (cos, sin), masked = locally if is_local else everywhere
 
         if config["model_type"] == "smollm3" and not config["no_rope_layers"][layer]:
@@ -120,7 +128,7 @@ def forward(config, weights, ids):
             return x if is_olmo else norm(x, prefix + name)
 
         def after(x, name):
-            return norm(x, prefix + name) if is_olmo or is_gemma else x
+            return norm(x, prefix + name) if is_olmo or has_windows else x
 
         def project(x, name):
             y = linear(x, name)
@@ -137,10 +145,10 @@ def forward(config, weights, ids):
         k = rotate(norm_heads(split(k, kv_heads), prefix + "self_attn.k_norm.weight"), cos, sin)
         k = k.repeat_interleave(heads // kv_heads, 1)
         v = split(v, kv_heads).repeat_interleave(heads // kv_heads, 1)
-        scores = (q @ k.transpose(2, 3) * scale).masked_fill(masked, -math.inf)
+        scores = soft_cap(q @ k.transpose(2, 3) * scale, "attn_logit_softcapping").masked_fill(masked, -math.inf)
         mixed = (scores.softmax(-1) @ v).transpose(1, 2).reshape(B, T, heads * size)
         x = x + after(linear(mixed, "self_attn.o_proj"), "post_attention_layernorm.weight")
-        normed = before(x, f"{'pre_feedforward' if is_gemma else 'post_attention'}_layernorm.weight")
+        normed = before(x, f"{'pre_feedforward' if has_windows else 'post_attention'}_layernorm.weight")
         if fused:
             gate, up = linear(normed, "mlp.gate_up_proj").chunk(2, -1)
         else:
@@ -148,8 +156,9 @@ def forward(config, weights, ids):
         gate = torch.nn.functional.gelu(gate, approximate="tanh") if is_gemma else gate * torch.sigmoid(gate)
         mixed = linear(gate * up, "mlp.down_proj")
         x = x + after(mixed, "post_feedforward_layernorm.weight")
-    head = "model.embed_tokens.weight" if config.get("tie_word_embeddings", is_gemma or config["model_type"] == "smollm3") else "lm_head.weight"
-    return norm(x, "model.norm.weight") @ weights[head].T
+    is_tied = config.get("tie_word_embeddings", is_gemma or config["model_type"] == "smollm3")
+    head = "model.embed_tokens.weight" if is_tied else "lm_head.weight"
+    return soft_cap(norm(x, "model.norm.weight") @ weights[head].T, "final_logit_softcapping")
 
 
 if __name__ == "__main__":

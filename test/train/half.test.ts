@@ -52,6 +52,7 @@ describe('f16', () => {
     ['LLaMA', config],
     ['biases of Q, K, V', { ...config, qkvBias: true }],
     ['norms of Q and K', { ...config, qkNorm: true }],
+    ['a Gemma 2', { ...config, ...traitsOf('gemma2'), attnLogitSoftcapping: 0.5, finalLogitSoftcapping: 2 }],
     ['a Gemma 3', { ...config, ...traitsOf('gemma3') }],
     [
       'norms behind attention and MLP, and of the whole Q and K',

@@ -22,6 +22,7 @@ import {
   matrixAttention,
   rowsAtATime,
 } from '../../kernels/attention-variant.js';
+import { defaultLanes } from '../../kernels/lanes.js';
 import { VariantTable } from '../../kernels/variants.js';
 import type { InputClass, StoredType } from '../../numerics/inputs.js';
 import { onlyVariant, rowVariants, type Scope, storedTypes } from '../problem.js';
@@ -29,6 +30,8 @@ import { attentionVariants, matrixAttentions } from '../variants.js';
 
 /** What scores are multiplied by where it is not 1/√D. */
 const SCALE = 0.25;
+/** Caps that scores of values up to 2 are near and beyond, and the published one with a factor that makes them so. */
+const CAPS = [{ softCap: 1.5 }, { softCap: 50, scale: 8 }] as const;
 
 const ADVERSARIAL: readonly InputClass[] = ['near ties', 'cancelling', 'signed zeros', 'denormal', 'wide', 'largest'];
 
@@ -105,6 +108,34 @@ export function* windowProblems(scope: Scope): Generator<Problem> {
   yield* casesOnMatrices(scope, matrixAttentions(scope.adapter), wide);
 }
 
+/** Attention with capped scores: alone, over contexts of models, and within windows and documents. */
+export function* cappedProblems(scope: Scope): Generator<Problem> {
+  const [narrow, published] = CAPS;
+  const alone = [
+    ...CAPS.map(cap => ({ ...SMALL, ...cap })),
+    { ...longAttentionSizes[0]!, ...published },
+    { ...longAttentionSizes[2]!, ...narrow },
+  ];
+  const posed = scope.quick ? [{ ...QUICK[1]!, ...published }] : [...alone, { ...windowSizes[5]!, ...narrow }];
+  for (const type of storedTypes(scope)) {
+    const D = scope.quick ? QUICK_HEAD : SMALL_HEAD[type];
+    for (const sizes of posed) yield* onRegisters(scope, { ...sizes, D, type });
+    const adversarial = scope.quick ? [] : ADVERSARIAL;
+    for (const inputClass of adversarial) yield* onRegisters(scope, { ...SMALL, ...narrow, D, type, inputClass });
+  }
+  const matrices = matrixAttentions(scope.adapter);
+  const D = scope.quick ? QUICK_HEAD : SMALL_HEAD.f16;
+  const ofD = posed.map(sizes => ({ ...sizes, D }));
+  yield* casesOnMatrices(scope, matrices, ofD);
+  if (scope.quick) return;
+  // heads of a Gemma 2: of 256, and in the 27B of 128
+  const wide = { B: 1, T: 70, H: 8, KV: 1, ...published };
+  // four lanes hold a quarter of a head each, which SwiftShader takes a minute to compile for the wide ones
+  const widest = defaultLanes(scope.adapter) === 4 ? 64 : 256;
+  yield* onRegisters(scope, { ...wide, D: widest, type: 'f32' }, () => true);
+  if (matrices.size > 0) yield* asShippedOnMatrices(scope, { ...wide, D: 128 });
+}
+
 /** Attention as a GPU with the adapter's matrices runs it: each kernel in a variant of its own. */
 function* asShippedOnMatrices({ adapter }: Scope, given: Omit<AttentionCase, 'type'>): Generator<Problem> {
   const hardware = { ...adapter, kind: 'hardware' } as const;
@@ -179,6 +210,7 @@ export function* branchProblems(scope: Scope): Generator<Problem> {
       for (const inputClass of ['uniform', 'near ties'] as const) {
         yield { ...branchesCase({ ...tree, ...sizes, type, inputClass, rescale }), variants };
       }
+      yield { ...branchesCase({ ...tree, ...sizes, ...CAPS[0], type, rescale }), variants };
     }
   }
 }
@@ -205,6 +237,7 @@ export function* cacheProblems(scope: Scope): Generator<Problem> {
     }
     for (const inputClass of ADVERSARIAL) yield attending({ ...cacheSizes[2]!, type, inputClass });
     yield attending({ ...cacheSizes[2]!, type, scale: SCALE });
+    for (const cap of CAPS) yield attending({ ...cacheSizes[2]!, type, ...cap });
     for (const window of [1, 5, 100]) yield attending({ ...longCacheSizes[0]!, type, window });
     for (const held of [5, 100, 300]) {
       const ring = { ...longCacheSizes[0]!, type, context: longCacheSizes[0]!.capacity, capacity: held, window: held };

@@ -1,6 +1,13 @@
 /** Every kernel, and where its problems come from. */
 import { byElementsAndVectors, inVariants, rowVariants, type Subject, tunedElements, tunedRows } from '../problem.js';
-import { attentionProblems, branchProblems, cacheProblems, documentProblems, windowProblems } from './attention.js';
+import {
+  attentionProblems,
+  branchProblems,
+  cacheProblems,
+  cappedProblems,
+  documentProblems,
+  windowProblems,
+} from './attention.js';
 import { matmulProblems, matmulSwigluProblems } from './matmul.js';
 import { fewRowsProblems, fewRowsSwigluProblems } from './matmul-rows.js';
 import * as rows from './rows.js';
@@ -33,6 +40,11 @@ export const FAMILIES: readonly Family[] = [
     documentProblems,
   ),
   family('windows', ['attention_forward', 'attention_backward_query', 'attention_backward_key_value'], windowProblems),
+  family(
+    'capped scores',
+    ['attention_forward', 'attention_backward_query', 'attention_backward_key_value'],
+    cappedProblems,
+  ),
   family('branches', ['attention_forward'], branchProblems),
   family('cache', ['cache_write', 'attention_cached'], cacheProblems),
   family('rmsnorm', passes('rmsnorm'), inVariants(tunedRows, rows.rmsnormCases)),
@@ -44,7 +56,7 @@ export const FAMILIES: readonly Family[] = [
   family('cross_entropy', ['cross_entropy'], inVariants(tunedRows, rows.crossEntropyCases)),
   family('hits', ['cross_entropy'], inVariants(tunedRows, rows.hitsCases)),
   family('sum', ['sum'], inVariants(rowVariants, rows.sumCases)),
-  family('elementwise', ['add', 'cast'], inVariants(byElementsAndVectors, update.elementCases)),
+  family('elementwise', ['add', 'cast', 'soft_cap'], inVariants(byElementsAndVectors, update.elementCases)),
   family(
     'gradient_norm',
     ['gradient_norm_partial', 'gradient_norm'],

@@ -126,6 +126,7 @@ export function* crossEntropyCases(scope: Scope): Generator<Posed> {
     const peaked = scope.quick && type === 'f16' ? peakedSizes.slice(0, 1) : peakedSizes;
     for (const sizes of peaked) yield crossEntropyCase({ ...sizes, type });
     for (const sizes of weightedSizes) yield crossEntropyCase({ ...sizes, type, weighted: true });
+    for (const sizes of weightedSizes) yield crossEntropyCase({ ...sizes, type, softCap: 4 });
     if (type !== 'f32') continue;
     for (const terms of lengthsOf(scope)) yield { ...crossEntropyCase({ rows: 2, columns: terms, type }), terms };
   }

@@ -2,7 +2,7 @@
 import { adamwCase, SETTINGS } from '../../cases/adamw.js';
 import { adamw8bitCase } from '../../cases/adamw-8bit.js';
 import type { Case } from '../../cases/case.js';
-import { accumulateCase, addCase, castCase } from '../../cases/elementwise.js';
+import { accumulateCase, addCase, castCase, softCapCase } from '../../cases/elementwise.js';
 import { gradientNormCase, gradientNormPartialCase } from '../../cases/gradient-norm.js';
 import { tensorHealthCase, updateHealthCase } from '../../cases/health.js';
 import { elementCounts } from '../../cases/sizes.js';
@@ -34,6 +34,7 @@ export function* elementCases(scope: Scope): Generator<Case> {
     const some = hasHalves(scope.adapter) ? conversions : conversions.slice(0, 1);
     for (const conversion of some) yield castCase({ ...given, ...conversion });
     for (const to of storedTypes(scope)) yield castCase({ ...given, from: 'f32', to, scale: 0.7 });
+    for (const cap of [0.001, 30, 1e6]) yield softCapCase({ ...given, cap });
   }
 }
 

@@ -33,7 +33,10 @@ import {
 export const attention: TunedKind<'attention'> = {
   requestSchema: z.object({
     kernel: z.enum(['attention_forward', 'attention_backward_query', 'attention_backward_key_value']),
-    sizes: z.object({ B: countSchema, T: countSchema, H: countSchema, KV: countSchema, D: countSchema }),
+    sizes: z.object({
+      ...{ B: countSchema, T: countSchema, H: countSchema, KV: countSchema, D: countSchema },
+      softCap: z.number().positive().optional(),
+    }),
     type: typeSchema,
   }),
   variantSchema: z.union([
@@ -109,8 +112,8 @@ export const attention: TunedKind<'attention'> = {
 
   checkedBy: variant => `${rowsAtATime(variant)} ${isOnMatrices(variant)}`,
 
-  small({ kernel, sizes: { H, KV, D }, type }) {
-    return { kernel, sizes: { B: 1, T: 133, H: H / KV, KV: 1, D }, type }; // one group of heads
+  small({ kernel, sizes: { H, KV, D, softCap }, type }) {
+    return { kernel, sizes: { B: 1, T: 133, H: H / KV, KV: 1, D, softCap }, type }; // one group of heads
   },
 };
 
