@@ -184,6 +184,9 @@ describe('what a run of adapters leaves', () => {
       const near = (value: number, i: number) => Math.abs(value - values[i]!) <= 2 ** -8 * Math.abs(values[i]!);
       expect(rounded!.get(tensor)!.every(near), tensor).toBe(true);
     }
+    const notes: string[] = [];
+    await exportPeft(lastCheckpoint('again'), run('peft-on-peft'), { type: 'F32', onNote: note => notes.push(note) });
+    expect(notes).toEqual([expect.stringMatching(/^note: the base '.*whole-f32.*' is an adapter itself/)]);
     await expect(exportPeft(lastCheckpoint('base'), run('no'), { type: 'F32' })).rejects.toThrow(/is a whole model/);
     expect(existsSync(run('no'))).toBe(false);
   });
