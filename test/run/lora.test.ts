@@ -1,6 +1,6 @@
 /** Runs that train low-rank adapters: what stays, going on to the same bits, PEFT's layout, and what is refused. */
 import { cpSync, existsSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
-import { delimiter, join } from 'node:path';
+import { delimiter, join, relative } from 'node:path';
 import { afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import { exportModel } from '../../src/checkpoint/export.js';
 import { exportPeft } from '../../src/checkpoint/export-peft.js';
@@ -200,6 +200,10 @@ describe('what a run of adapters leaves', () => {
       /is an adapter of the model '.*movable', which is not there; set BABELGRAD_BASE/,
     );
     await expect(resumeRun(run('moved'), { device: context.device })).rejects.toThrow(/BABELGRAD_BASE/);
+    vi.stubEnv('BABELGRAD_BASE', relative('.', run('elsewhere')));
+    await exportPeft(folder, run('peft-moved'), { type: 'F32' });
+    const config = JSON.parse(readFileSync(join(run('peft-moved'), 'adapter_config.json'), 'utf8'));
+    expect(config.base_model_name_or_path).toBe(run('elsewhere'));
     vi.stubEnv('BABELGRAD_BASE', run('elsewhere'));
     expect(await checkModelFiles(folder)).toEqual([]);
     await resumeRun(run('moved'), { device: context.device });
