@@ -182,7 +182,7 @@ const trainFields = {
   tuneSeconds: z
     .number()
     .min(0)
-    .describe('seconds at most, before the start, to tune kernels that were not tuned on this machine before; 0: none'),
+    .describe('seconds, about, before the start, to tune kernels that were not tuned on this machine before; 0: none'),
   deterministic: z.boolean().describe('the shipped kernel variants only, whatever was tuned'),
 };
 
