@@ -4,19 +4,13 @@ import { UserError } from './errors.js';
 import { inWords } from './schema.js';
 
 /**
- * Checks fields against a strict schema. `names` are the fields that an unknown one may have been meant to be. A number
- * may be text with underscores, `20_000`, as YAML 1.2 reads it.
+ * Checks fields against a strict schema. A number may be text with underscores, `20_000`, as YAML 1.2 reads it.
  * @throws UserError naming the field, what is wrong with it, and the field that was probably meant.
  */
-export function parseWith<Output>(
-  schema: z.ZodType<Output>,
-  names: readonly string[],
-  given: Record<string, unknown>,
-  origin: string,
-): Output {
+export function parseWith<Output>(schema: z.ZodType<Output>, given: Record<string, unknown>, origin: string): Output {
   const asGiven = schema.safeParse(given, inWords);
   if (asGiven.success) return asGiven.data;
-  const fields = withNumbers(given, asGiven.error.issues.flatMap(nearestForm));
+  const fields = withNumbers(given, asGiven.error.issues.flatMap(everyForm));
   const parsed = schema.safeParse(fields, inWords);
   if (parsed.success) return parsed.data;
   const issue = nearestForm(parsed.error.issues[0]!)[0]!;
@@ -24,7 +18,7 @@ export function parseWith<Output>(
   if (issue.code === 'unrecognized_keys') {
     const [key] = issue.keys as [string];
     const within = field ? ` in ${field}` : '';
-    throw new UserError(`${origin}: unknown field '${key}'${within}; ${nearest(key, names)}`);
+    throw new UserError(`${origin}: unknown field '${key}'${within}; ${nearest(key, fieldsAt(schema, issue.path))}`);
   }
   const value = valueAt(fields, issue.path);
   const shown = value === undefined ? 'missing' : JSON.stringify(value);
@@ -33,6 +27,36 @@ export function parseWith<Output>(
 
 const valueAt = (fields: unknown, path: readonly PropertyKey[]): unknown =>
   path.reduce((value, key) => (value as Record<PropertyKey, unknown> | undefined)?.[key], fields);
+
+/** Returns the names of the fields that there are at a place of a schema. */
+function fieldsAt(schema: z.core.$ZodType, path: readonly PropertyKey[]): string[] {
+  const { def } = (schema as z.core.$ZodTypes)._zod;
+  const [first, ...rest] = path;
+  switch (def.type) {
+    case 'object':
+      return first === undefined ? Object.keys(def.shape) : fieldsAt(def.shape[first as string]!, rest);
+    case 'array':
+      return fieldsAt(def.element, rest);
+    case 'record':
+      return fieldsAt(def.valueType, rest);
+    case 'optional':
+    case 'nonoptional':
+    case 'default':
+      return fieldsAt(def.innerType, path);
+    case 'pipe':
+      return fieldsAt(def.in, path);
+    case 'union':
+      return def.options.flatMap(option => fieldsAt(option, path));
+    default:
+      return [];
+  }
+}
+
+/** Returns the issues of a value with each form that it may have. */
+function everyForm(issue: z.core.$ZodIssue): z.core.$ZodIssue[] {
+  if (issue.code !== 'invalid_union') return [issue];
+  return issue.errors.flat().flatMap(inner => everyForm({ ...inner, path: [...issue.path, ...inner.path] }));
+}
 
 /** Returns the issues of a value with the form that it comes nearest to, where it may have one of several. */
 function nearestForm(issue: z.core.$ZodIssue): z.core.$ZodIssue[] {

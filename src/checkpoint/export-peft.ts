@@ -1,6 +1,6 @@
 /** Writes a LoRA adapter again, in another number format: a folder that PEFT reads. */
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { UserError } from '../errors.js';
 import { writeFolderWhole } from '../files.js';
 import { readBytes } from '../input-files.js';
@@ -39,7 +39,11 @@ export async function exportPeft(from: string, out: string, options: ExportOptio
   checkNewFolder(out);
   if (verify) for (const note of await checkModelFiles(from)) onNote?.(note);
   Adapter.open(from, parameterSpecs(readModelConfig(from))).close(); // which checks it
-  const config = { ...readObject(join(from, ADAPTER_CONFIG)), base_model_name_or_path: baseOf(from) };
+  const base = baseOf(from);
+  if (isAdapter(base)) {
+    onNote?.(`note: the base '${base}' is an adapter itself, and PEFT wants a whole model: export that first as hf`);
+  }
+  const config = { ...readObject(join(from, ADAPTER_CONFIG)), base_model_name_or_path: resolve(base) };
   const file = SafetensorsFile.open(join(from, ADAPTER));
   try {
     const specs = file.names.map(name => ({ name, shape: file.shape(name), decay: true }));

@@ -68,5 +68,6 @@ export function findModelFolder(path: string): string {
   if (latest) return latest.folder;
   const other = OTHER_FORMATS.find(file => existsSync(join(path, file)));
   if (other) throw new UserError(`'${path}' has ${other}, and only safetensors can be read; convert it`);
-  throw new UserError(`'${path}' is neither a checkpoint (model.safetensors) nor a run with checkpoints`);
+  const absent = existsSync(path) ? '' : '; there is no such folder (models of a hub are downloaded first)';
+  throw new UserError(`'${path}' is neither a checkpoint (model.safetensors) nor a run with checkpoints${absent}`);
 }

@@ -17,7 +17,8 @@ export const PREFIX = 'base_model.model.';
 const NAME = /^base_model\.model\.(.+)\.lora_[AB]\.weight$/;
 
 const unset = (what: string) => z.literal([false, null], { error: `${what} cannot be merged here` }).optional();
-const empty = (what: string) => z.record(z.string(), z.never(), { error: `${what} cannot be merged here` }).nullish();
+const none = (what: string) => z.never({ error: `${what} cannot be merged here` });
+const empty = (what: string) => z.record(z.string(), none(what), { error: `${what} cannot be merged here` }).nullish();
 const configSchema = z.looseObject({
   peft_type: z.literal('LORA', { error: 'adapters of LoRA alone can be merged' }),
   r: z.int().positive(),
@@ -28,7 +29,7 @@ const configSchema = z.looseObject({
   lora_bias: unset('an adapter with biases'),
   fan_in_fan_out: unset('transposed matrices'),
   bias: z.literal(['none', null], { error: 'trained biases cannot be merged here' }).optional(),
-  modules_to_save: z.array(z.never(), { error: 'whole modules beside the adapter cannot be merged here' }).nullish(),
+  modules_to_save: z.array(none('a whole module beside the adapter')).nullish(),
   rank_pattern: empty('ranks by pattern'),
   alpha_pattern: empty('alphas by pattern'),
 });

@@ -47,7 +47,7 @@ export function showDryRun(terminal: Terminal, dry: DryRun, time: RunTime): Comm
   terminal.print(showTime(time));
   terminal.print(
     `device memory, checkpointing: ${run.checkpointing}, moments: ${run.momentType}, ` +
-      `gradients: ${run.gradientStorage}, weights: ${run.weightType}`,
+      `gradients: ${run.gradientStorage}, weights: ${run.lora?.baseType ?? run.weightType}`,
   );
   const names = {
     parameters: 'parameters',

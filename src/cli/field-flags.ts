@@ -109,7 +109,8 @@ function fieldOption(field: FieldName): Option {
     return new Option('--held-out <language=folder>', `${description}; repeat`).argParser(collect(parsePair));
   }
   if (field === 'parameterGroups') {
-    const option = new Option('--parameter-group <names:settings>', `${description}; repeat`);
+    const example = '*norm*:weightDecay=0,from=40% or model.layers.0.*:frozen';
+    const option = new Option('--parameter-group <names:settings>', `${description}; repeat; as in ${example}`);
     return option.argParser(collect(parseParameterGroup));
   }
   const type = typeOf(field);
@@ -178,8 +179,13 @@ export function parseParameterGroup(text: string): Record<string, unknown> {
   if (!parts) throw new InvalidArgumentError('It must be names:settings, such as *norm*:weightDecay=0,from=40%.');
   const settings = parts[2]!.split(',').map(setting => {
     const [name, value] = setting.split('=') as [string, string?];
-    if (value === undefined) return [name, true];
-    return [name, value.endsWith('%') ? value : parseNumber(value)];
+    if (value === undefined || value === 'true') return [name, true];
+    if (value.endsWith('%')) return [name, value];
+    const number = Number(value.replaceAll('_', ''));
+    if (value === '' || !Number.isFinite(number)) {
+      throw new InvalidArgumentError(`Its ${name} is '${value}': no number, and no share such as 40%.`);
+    }
+    return [name, number];
   });
   return { match: parts[1]!.split(','), ...Object.fromEntries(settings) };
 }

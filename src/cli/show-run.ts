@@ -100,6 +100,7 @@ export const showPasses = (run: ResolvedRun): string =>
 export function showStart(run: ResolvedRun, adapter: AdapterDescription): string[] {
   const { name, method, source, parameters, tokens, steps, checkpoints, keepCheckpoints, keepEvery } = run;
   const stages = showStages(run);
+  const { peak, host } = runMemory(adapter, run);
   const kept = keepEvery > 0 ? `, and one in ${keepEvery}` : '';
   return [
     `${name}: ${method}, ${short(parameters.total)} parameters, ${short(tokens)} tokens in ${steps} steps, ` +
@@ -108,7 +109,7 @@ export function showStart(run: ResolvedRun, adapter: AdapterDescription): string
     `${showEvaluations(run)}${run.probes === undefined ? '' : `; ${showProbes(run)}`}`,
     `checkpoints: ${checkpoints + 1}, one every ${short(steps / checkpoints)} steps; ` +
       `kept: the latest ${keepCheckpoints}${kept}`,
-    `memory: ${showBytes(runMemory(adapter, run).peak)} of the device; ` +
+    `memory: ${showBytes(peak)} of the device${host > 0 ? `, ${showBytes(host)} of the host` : ''}; ` +
       'time: with the progress, from the first steps on',
   ];
 }

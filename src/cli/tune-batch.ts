@@ -166,13 +166,15 @@ function adviceOf({ folder, run }: Subject, { noiseScale: critical, batchTokens 
   }
   const { steps, tokens } = costOf(batchTokens, critical);
   const perMicroBatch = run.microBatch * run.contextLength;
-  const [own, parts] = [batchTokens, critical].map(batch => Math.max(1, Math.round(batch / perMicroBatch)));
+  const [own, parts] = [batchTokens / perMicroBatch, critical / perMicroBatch];
   return [
     `${folder}: a critical batch of about ${short(critical)} tokens. By it, the run's ${short(batchTokens)} take ` +
       `${figures(steps)} times the fewest steps that reach a loss, and ${figures(tokens)} times the fewest tokens.`,
-    `With micro-batches of ${run.microBatch} × ${run.contextLength} tokens (${own} a step now) that is about ` +
-      `${parts} a step, by accumulation or on as many ranks. Twice as many would take three quarters of the steps, ` +
-      'and half as many tokens again.',
+    `With micro-batches of ${run.microBatch} × ${run.contextLength} tokens (${own} a step now) ` +
+      (parts < 1
+        ? 'that is less than one a step: accumulation and more ranks gain little.'
+        : `that is about ${Math.round(parts)} a step, by accumulation or on as many ranks. Twice as many would take ` +
+          'three quarters of the steps, and half as many tokens again.'),
   ];
 }
 

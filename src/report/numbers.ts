@@ -10,8 +10,9 @@ export function short(value: number): string {
     [1e6, 'M'],
     [1e3, 'k'],
   ];
-  const unit = units.find(([size]) => Math.abs(value) >= size);
-  return unit ? `${Number((value / unit[0]).toPrecision(3))}${unit[1]}` : String(Number(value.toPrecision(3)));
+  const rounded = Number(value.toPrecision(3)); // first, since 999,600 is 1M
+  const unit = units.find(([size]) => Math.abs(rounded) >= size);
+  return unit ? `${Number((rounded / unit[0]).toPrecision(3))}${unit[1]}` : String(rounded);
 }
 
 /** Returns three digits that count, or the whole number. */

@@ -122,7 +122,11 @@ function recipeTable({ step, learningRate }: TrainingState, run: ResolvedRun): s
   const rows = [
     ['base model', source ? `\`${source.name}\`, optimizer state ${run.optimizerState}` : 'none: random weights'],
     ['steps', `${count(step)} of ${count(run.steps)}`],
-    ['batch', `${count(run.batchTokens)} tokens, in sequences of ${count(run.contextLength)}`],
+    [
+      'batch',
+      `${count(run.batchTokens)} tokens, in sequences of ${count(run.contextLength)}` +
+        `${run.documentEnd === undefined ? '' : ', attention within documents'}`,
+    ],
     ['learning rate', `${schedule.schedule}, peak ${schedule.learningRate}, at the end ${lastRate}`],
     [
       'AdamW',

@@ -63,7 +63,7 @@ const trainFields = {
   documentMask: z
     .boolean()
     .describe('attention within documents alone, positions counted from the begin of each; in evaluations too'),
-  microBatch: count('sequences that run at once; steps accumulate them (default: what fits)'),
+  microBatch: count('sequences that run at once; steps accumulate them (default: up to 8192 tokens)'),
   precision: z
     .enum(PRECISIONS)
     .describe('f16: matrices and activations in halves, sums, masters and optimizer in f32, with loss scaling'),
@@ -182,7 +182,7 @@ const trainFields = {
   tuneSeconds: z
     .number()
     .min(0)
-    .describe('seconds at most, before the start, to tune kernels that were not tuned on this machine before; 0: none'),
+    .describe('seconds, about, before the start, to tune kernels that were not tuned on this machine before; 0: none'),
   deterministic: z.boolean().describe('the shipped kernel variants only, whatever was tuned'),
 };
 
@@ -243,10 +243,10 @@ export type RunFields = z.infer<typeof someFields>;
  * }
  */
 export function parseConfig(fields: Record<string, unknown>, origin = 'the configuration'): RunConfig {
-  return parseWith(configSchema, Object.keys(configFields), fields, origin);
+  return parseWith(configSchema, fields, origin);
 }
 
 /** Checks fields of which none is needed. @throws UserError as `parseConfig`. */
 export function parseFields(fields: Record<string, unknown>, origin: string): RunFields {
-  return parseWith(someFields, Object.keys(configFields), fields, origin);
+  return parseWith(someFields, fields, origin);
 }

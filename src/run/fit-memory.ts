@@ -1,17 +1,21 @@
 /** What of a run's choices fits a given memory: the largest micro-batch, then what takes less and costs more. */
 import { UserError } from '../errors.js';
 import type { AdapterDescription } from '../gpu/adapters.js';
-import { mebibytes } from '../gpu/memory.js';
 import type { Checkpointing } from '../model/llama.js';
 import type { RunConfig } from './config.js';
 import { runMemory } from './memory.js';
 import type { ResolvedRun } from './resolved.js';
 
-/** The bytes of a size such as `24GB` (24 · 10^9) or `16GiB`. */
-function bytesOfSize(size: string): number {
+const UNITS: Readonly<Record<string, number>> = { MB: 1e6, GB: 1e9, MiB: 2 ** 20, GiB: 2 ** 30 };
+
+/** The bytes of a size such as `24GB` (24 · 10^9) or `16GiB`, and its unit. */
+function parseSize(size: string): { readonly bytes: number; readonly unit: string } {
   const [, number, unit] = /^([\d.]+)\s?(\w+)$/.exec(size)!;
-  return Number(number) * { MB: 1e6, GB: 1e9, MiB: 2 ** 20, GiB: 2 ** 30 }[unit!]!;
+  return { bytes: Number(number) * UNITS[unit!]!, unit: unit! };
 }
+
+/** Bytes in a unit, rounded up to a hundredth. */
+const inUnit = (bytes: number, unit: string): string => `${Math.ceil((100 * bytes) / UNITS[unit]!) / 100} ${unit}`;
 
 /**
  * Resolves a run so that it fits `config.memory`. Of these the first that fits is taken, each with the largest
@@ -27,7 +31,7 @@ export function fitMemory(
   adapter: AdapterDescription,
   isWatched: boolean,
 ): ResolvedRun {
-  const most = bytesOfSize(config.memory!);
+  const { bytes: most, unit } = parseSize(config.memory!);
   const fits = (run: ResolvedRun) => runMemory(adapter, run).peak <= most;
   const configured = resolve(config);
   let least = configured;
@@ -40,10 +44,10 @@ export function fitMemory(
   const { peak } = runMemory(adapter, least);
   const isNarrow = least.lora ? least.lora.baseType !== 'f32' : least.weightType === 'bf16';
   throw new UserError(
-    `memory ${config.memory}: the run takes ${mebibytes(peak)} at least (${showChoices(least)}); use ` +
+    `memory ${config.memory}: the run takes ${inUnit(peak, unit)} at least (${showChoices(least)}); use ` +
       [
         ...(least.precision === 'f16' ? [] : ['precision f16']),
-        ...(isNarrow ? [] : ['weightType bf16']),
+        ...(isNarrow ? [] : [least.lora ? 'weightType bf16' : 'weightType bf16 with momentType 8bit']),
         'a shorter contextLength, a smaller model',
         ...(isWatched ? ['no --audit'] : []),
         'or more memory',

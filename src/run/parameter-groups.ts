@@ -10,6 +10,7 @@ import { type ParameterRule, treatmentsOf } from '../train/parameter-rules.js';
 const match = z.array(z.string().min(1)).min(1).describe('names as in the checkpoint; * stands for any characters');
 const learningRate = z.number().positive().optional().describe('a factor of the scheduled learning rate');
 const weightDecay = z.number().min(0).optional().describe('weight decay');
+const amount = { error: 'it is neither a number of tokens nor a share such as 40%' };
 const frozen = z.literal(true).optional().describe('whether they keep their values');
 
 /** A group of parameters as it is configured. */
@@ -19,7 +20,8 @@ export const parameterGroupSchema = z.strictObject({
   weightDecay,
   frozen,
   from: z
-    .union([z.number().positive(), z.string().regex(/^\d+(\.\d+)?%$/, { error: 'it is no share such as 40%' })])
+    // what aborts leaves the other form to be tried: 2_000 is text before it is a number
+    .union([z.string(amount).regex(/^\d+(\.\d+)?%$/, { ...amount, abort: true }), z.number().positive()])
     .optional()
     .describe('tokens, or a share of the run as in 40%, in which they keep their values'),
   newRows: z

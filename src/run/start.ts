@@ -34,7 +34,7 @@ export interface StartOptions extends RunOptions {
   readonly adapt?: boolean | undefined;
   /**
    * Takes the fastest kernel variants: those that the folder `cache` holds. The rest is tuned before the run starts,
-   * for at most the configuration's `tuneSeconds`, and kept there. By default the run takes the shipped variants.
+   * for about the configuration's `tuneSeconds`, and kept there. By default the run takes the shipped variants.
    */
   readonly tune?: { readonly cache: string } | undefined;
 }

@@ -55,7 +55,7 @@ export interface KernelSearch {
 }
 
 /**
- * Returns the variants of a new run: those that were tuned before, and the rest tuned now for at most `tuneSeconds`.
+ * Returns the variants of a new run: those that were tuned before, and the rest tuned now for about `tuneSeconds`.
  * Without a folder, or with `deterministic`, it returns the shipped ones.
  */
 export async function variantsForStart(

@@ -93,7 +93,7 @@ export type StudySize = StudyFile['sizes'][number];
  */
 export function readStudyFile(path: string, out?: string): StudyFile {
   const given = { ...readYaml(path), ...(out !== undefined && { out }) };
-  const parsed = parseWith(studySchema, Object.keys(studyFields), given, `'${path}'`);
+  const parsed = parseWith(studySchema, given, `'${path}'`);
   const { strategies = STRATEGIES.filter(strategy => strategy !== 'lora' || parsed.lora.length > 0) } = parsed;
   const study = { ...parsed, strategies: [...strategies] };
   checkNames(study, path);

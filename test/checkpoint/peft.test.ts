@@ -108,7 +108,12 @@ test.each<[string, object, ((tensors: Map<string, ReturnType<typeof tensor>>) =>
   ['another method', { ...CONFIG, peft_type: 'IA3' }, undefined, /peft_type is "IA3": adapters of LoRA alone/],
   ['DoRA', { ...CONFIG, use_dora: true }, undefined, /use_dora is true: DoRA cannot be merged here/],
   ['biases', { ...CONFIG, bias: 'all' }, undefined, /bias is "all": trained biases/],
-  ['whole modules', { ...CONFIG, modules_to_save: ['lm_head'] }, undefined, /modules_to_save/],
+  [
+    'whole modules',
+    { ...CONFIG, modules_to_save: ['lm_head'] },
+    undefined,
+    /modules_to_save.0 is "lm_head": a whole module beside the adapter/,
+  ],
   ['ranks by pattern', { ...CONFIG, rank_pattern: { q_proj: 2 } }, undefined, /rank_pattern/],
   ['no rank', { ...CONFIG, r: undefined }, undefined, /r is missing/],
   ['another rank', { ...CONFIG, r: 4 }, undefined, /lora_A\.weight' has shape \[3, \d+\]; with rank 4 .* it is \[4, /],

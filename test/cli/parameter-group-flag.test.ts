@@ -11,6 +11,7 @@ test.each([
     '*embed*:newRows=32_000,learningRate=2.5,from=40%',
     { match: ['*embed*'], newRows: 32_000, learningRate: 2.5, from: '40%' },
   ],
+  ['*norm*:frozen=true', { match: ['*norm*'], frozen: true }],
   ['*:newRows,from=1e6', { match: ['*'], newRows: true, from: 1e6 }],
 ])('%s is read', (text, group) => {
   expect(parseParameterGroup(text)).toEqual(group);

@@ -244,5 +244,13 @@ test('milestones keep the first and the last evaluation', () => {
 });
 
 test('numbers are shortened with three digits', () => {
-  expect([0, 999, 1234, 1.5e6, 2.345e12].map(short)).toEqual(['0', '999', '1.23k', '1.5M', '2.35T']);
+  expect([0, 999, 999.7, 1234, 1.5e6, 999_885_952, 2.345e12].map(short)).toEqual([
+    '0',
+    '999',
+    '1k',
+    '1.23k',
+    '1.5M',
+    '1G',
+    '2.35T',
+  ]);
 });

@@ -45,12 +45,14 @@ test('of a CPT run: languages, base model, tokens of each source, recipe and los
 });
 
 test('of adapters alone: PEFT is their library, and the model that they stand beside their base', async () => {
-  await continueFrom(lastCheckpoint('english'), 'adapters', { tokens: 2 * 128, sources: mixed(), lora: { rank: 2 } });
+  const fields = { tokens: 2 * 128, sources: mixed(), lora: { rank: 2 }, documentMask: true };
+  await continueFrom(lastCheckpoint('english'), 'adapters', fields);
   const from = lastCheckpoint('adapters');
   const card = modelCard(from, 'peft')!;
   const front = { library_name: 'peft', base_model: 'english', tags: ['babelgrad', 'lora', 'continual-pretraining'] };
   expect(frontOf(card)).toMatchObject(front);
   expect(card).toContain('LoRA adapters of a language model');
+  expect(card).toMatch(/^\| batch \| 128 tokens, in sequences of 32, attention within documents \|$/m);
   expect(frontOf(cardOf(from))).toMatchObject({ library_name: 'transformers', base_model: 'english' });
   const out = join(root, 'peft');
   await exportPeft(from, out, { type: 'F32', card });

@@ -22,6 +22,29 @@ test('what is wrong with a configuration in code is said of it', () => {
   expect(() => parseConfig({ out: 1 })).toThrow(/^the configuration: field 'out' is 1: it must be/);
 });
 
+test('a number with underscores is read where text or true may stand in its place', () => {
+  const { parameterGroups } = read('parameterGroups: [{ match: ["*"], from: 2_000 }, { match: ["*"], newRows: 5_0 }]');
+  expect(parameterGroups).toEqual([
+    { match: ['*'], from: 2000 },
+    { match: ['*'], newRows: 50 },
+  ]);
+});
+
+test.each([
+  [
+    'parameterGroups: [{ match: ["*"], decay: 0 }]',
+    /'decay' in parameterGroups.0; the fields are match, learningRate,/,
+  ],
+  ['lora: { rank: 4, alfa: 8 }', /unknown field 'alfa' in lora; did you mean 'alpha'\?/],
+  ['sources: [{ name: en, path: en, wieght: 1 }]', /unknown field 'wieght' in sources.0; did you mean 'weight'\?/],
+  [
+    'sources: [{ name: en, path: en, weight: [{ until: 1, weight: 1, wight: 1 }] }]',
+    /unknown field 'wight' in sources.0.weight.0; did you mean 'weight'\?/,
+  ],
+])('%s: the fields of that place are named', (line, message) => {
+  expect(() => read(line)).toThrow(message);
+});
+
 test('biases and norms of Q and K, which no architecture has both of, are refused together', () => {
   const model = (fields: Record<string, unknown>) => newModel(parseFields({ preset: 'tiny', ...fields }, 'x'), 300);
   expect(model({ qkvBias: true })).toMatchObject({ qkvBias: true });

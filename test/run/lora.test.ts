@@ -1,6 +1,6 @@
 /** Runs that train low-rank adapters: what stays, going on to the same bits, PEFT's layout, and what is refused. */
 import { cpSync, existsSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
-import { delimiter, join } from 'node:path';
+import { delimiter, join, relative } from 'node:path';
 import { afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import { exportModel } from '../../src/checkpoint/export.js';
 import { exportPeft } from '../../src/checkpoint/export-peft.js';
@@ -185,6 +185,9 @@ describe('what a run of adapters leaves', () => {
       const near = (value: number, i: number) => Math.abs(value - values[i]!) <= 2 ** -8 * Math.abs(values[i]!);
       expect(rounded!.get(tensor)!.every(near), tensor).toBe(true);
     }
+    const notes: string[] = [];
+    await exportPeft(lastCheckpoint('again'), run('peft-on-peft'), { type: 'F32', onNote: note => notes.push(note) });
+    expect(notes).toEqual([expect.stringMatching(/^note: the base '.*whole-f32.*' is an adapter itself/)]);
     await expect(exportPeft(lastCheckpoint('base'), run('no'), { type: 'F32' })).rejects.toThrow(/is a whole model/);
     expect(existsSync(run('no'))).toBe(false);
   });
@@ -198,6 +201,10 @@ describe('what a run of adapters leaves', () => {
       /is an adapter of the model '.*movable', which is not there; set BABELGRAD_BASE/,
     );
     await expect(resumeRun(run('moved'), { device: context.device })).rejects.toThrow(/BABELGRAD_BASE/);
+    vi.stubEnv('BABELGRAD_BASE', relative('.', run('elsewhere')));
+    await exportPeft(folder, run('peft-moved'), { type: 'F32' });
+    const config = JSON.parse(readFileSync(join(run('peft-moved'), 'adapter_config.json'), 'utf8'));
+    expect(config.base_model_name_or_path).toBe(run('elsewhere'));
     vi.stubEnv('BABELGRAD_BASE', run('elsewhere'));
     expect(await checkModelFiles(folder)).toEqual([]);
     await resumeRun(run('moved'), { device: context.device });

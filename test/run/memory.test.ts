@@ -196,7 +196,7 @@ describe('a dry run', () => {
     expect((await fitted(peaks.both - 1)).at(-1)).toBe('8bit');
     expect(await fitted(peaks.offloaded)).toEqual([1, 'layer', '8bit']);
     await expect(fitted(peaks.offloaded - 1)).rejects.toThrow(
-      /the run takes \d+ MiB at least \(microBatch 1, checkpointing layer, momentType 8bit, offload moments\); use precision f16/,
+      /the run takes [\d.]+ MB at least \(microBatch 1, checkpointing layer, momentType 8bit, offload moments\); use precision f16/,
     );
     // who watches moments needs them on the device
     const health = { every: 1, limits: HEALTH_LIMITS };

@@ -149,7 +149,10 @@ describe('a dry run', () => {
     [[{ match: ['*norm*'], frozen: true, from: '40%' }], /parameterGroups\.0: what is frozen for good has no from/],
     [[{ match: ['*norm*'], from: '100%' }], /from 100% is step 5 of 5 .*frozen: true/],
     [[{ match: ['*norm*'], from: 10 }], /from 10 is step 0 of 5/],
-    [[{ match: ['*norm*'], from: '40' }], /field 'parameterGroups\.0\.from' is "40": it is no share such as 40%/],
+    [
+      [{ match: ['*norm*'], from: '40' }],
+      /field 'parameterGroups\.0\.from' is "40": it is neither a number of tokens nor a share/,
+    ],
     [[{ match: ['*embed*'], newRows: true }], /newRows: true is for cpt/],
     [[{ match: [] }], /field 'parameterGroups\.0\.match'/],
     [[{ match: ['*norm*'], rate: 1 }], /unknown field 'rate' in parameterGroups\.0/],

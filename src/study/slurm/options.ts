@@ -59,4 +59,4 @@ export type SlurmOptions = z.infer<typeof slurmSchema>;
 
 /** Checks the section. @throws UserError naming the field, and what is wrong with it. */
 export const parseSlurm = (given: Record<string, unknown>, origin: string): SlurmOptions =>
-  parseWith(slurmSchema, Object.keys(slurmFields), given, origin);
+  parseWith(slurmSchema, given, origin);
