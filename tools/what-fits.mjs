@@ -10,10 +10,19 @@
  * Dawn describes an NVIDIA of 2021; others differ in the last percent. A GB is 10^9 bytes.
  */
 
+import { traitsOf } from '../dist/src/model/families.js';
 import { modelConfig } from '../dist/src/model/fields.js';
 import { PROJECTIONS } from '../dist/src/model/lora.js';
 import { countParameters } from '../dist/src/model/parameters.js';
 import { stepMemory } from '../dist/src/run/memory.js';
+
+const GEMMA_2 = {
+  ...{ ...traitsOf('gemma2'), slidingWindow: 4096, slidingWindowPattern: 2 },
+  ...{ attnLogitSoftcapping: 50, finalLogitSoftcapping: 30 },
+};
+const GEMMA_3 = {
+  ...{ ...traitsOf('gemma3'), slidingWindow: 512, slidingWindowPattern: 6, ropeLocalBaseFreq: 10_000 },
+};
 
 /**
  * [hidden, intermediate, layers, heads, key and value heads, head size, vocabulary, positions], and what differs.
@@ -23,10 +32,13 @@ const MODELS = {
   'SmolLM2-135M': [[576, 1536, 30, 9, 3, 64, 49_152, 8192]],
   'SmolLM2-360M': [[960, 2560, 32, 15, 5, 64, 49_152, 8192]],
   'Qwen3-0.6B': [[1024, 3072, 28, 16, 8, 128, 151_936, 32_768], { qkNorm: true }],
+  'Gemma-3-1B': [[1152, 6912, 26, 4, 1, 256, 262_144, 32_768], GEMMA_3],
   'TinyLlama-1.1B': [[2048, 5632, 22, 32, 4, 64, 32_000, 2048], { tieWordEmbeddings: false }],
   'Llama-3.2-1B': [[2048, 8192, 16, 32, 8, 64, 128_256, 131_072]],
   'SmolLM2-1.7B': [[2048, 8192, 24, 32, 32, 64, 49_152, 8192]],
   'Qwen3-1.7B': [[2048, 6144, 28, 16, 8, 128, 151_936, 32_768], { qkNorm: true }],
+  'Gemma-2-2B': [[2304, 9216, 26, 8, 4, 256, 256_000, 8192], GEMMA_2],
+  'SmolLM3-3B': [[2048, 11_008, 36, 16, 4, 128, 128_256, 65_536], { nopeLayerInterval: 4 }],
   'Llama-3.2-3B': [[3072, 8192, 28, 24, 8, 128, 128_256, 131_072]],
   'Qwen3-4B': [[2560, 9728, 36, 32, 8, 128, 151_936, 32_768], { qkNorm: true }],
   'Mistral-7B-v0.3': [[4096, 14_336, 32, 32, 8, 128, 32_768, 32_768], { tieWordEmbeddings: false }],
@@ -109,5 +121,5 @@ for (const [name, shape] of Object.entries(MODELS)) {
   const peaks = peaksOf(model, kept);
   const cells = GIGABYTES.map(size => peaks.findLast(([, peak]) => peak <= 1e9 * size)?.[0] ?? '–');
   const { total } = countParameters(model);
-  console.log(row([name, total < 1e9 ? `${Math.round(total / 1e6)}M` : `${(total / 1e9).toFixed(2)}B`, ...cells]));
+  console.log(row([name, total < 999.5e6 ? `${Math.round(total / 1e6)}M` : `${(total / 1e9).toFixed(2)}B`, ...cells]));
 }
