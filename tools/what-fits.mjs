@@ -83,12 +83,12 @@ function configOf([sizes, others]) {
 }
 
 /**
- * The bytes of training at each context that the model has positions for, up to the most that any memory has.
+ * The bytes of training at a context; infinite where the adapter would refuse it.
  * @param {import('../dist/src/model/config.js').ModelConfig} model
  * @param {Kept} kept
+ * @param {number} T
  */
-function peaksOf(model, kept) {
-  const peaks = [];
+function peakOf(model, kept, T) {
   const lora = { rank: 16, alpha: 32, targets: [...PROJECTIONS] };
   /** @type {Partial<import('../dist/src/train/dry-step.js').StepShape>} */
   const weights = kept === 'lora' ? { lora, matrixType: 'f16' } : { weightType: kept === 'f32' ? 'f32' : 'bf16' };
@@ -97,14 +97,33 @@ function peaksOf(model, kept) {
     gradientStorage: kept === 'two-bytes' || kept === 'offload' ? 'f16' : 'f32',
     offload: kept === 'offload' ? 'moments' : 'none',
   };
-  for (const T of CONTEXTS.filter(T => T <= model.maxPositionEmbeddings)) {
-    /** @type {import('../dist/src/train/traced-step.js').TrainerSettings} */
-    const settings = { B: 1, T, microBatches: 2, optimizer, checkpointing: 'layer', momentType: '8bit', ...others };
-    const { peak, refusals } = stepMemory(adapter, { model, settings, precision: 'f16', ...weights });
-    if (refusals.length > 0 || peak > 1e9 * Math.max(...GIGABYTES)) break;
-    peaks.push([T, peak]);
-  }
-  return peaks;
+  /** @type {import('../dist/src/train/traced-step.js').TrainerSettings} */
+  const settings = { B: 1, T, microBatches: 2, optimizer, checkpointing: 'layer', momentType: '8bit', ...others };
+  const { peak, refusals } = stepMemory(adapter, { model, settings, precision: 'f16', ...weights });
+  return refusals.length > 0 ? Number.POSITIVE_INFINITY : peak;
+}
+
+/**
+ * The longest context that each memory has room for, by bisection: a longer one takes more.
+ * @param {import('../dist/src/model/config.js').ModelConfig} model
+ * @param {Kept} kept
+ */
+function longestContexts(model, kept) {
+  const contexts = CONTEXTS.filter(T => T <= model.maxPositionEmbeddings);
+  /** @type {Map<number, number>} */
+  const peaks = new Map();
+  let fitting = -1;
+  return GIGABYTES.map(size => {
+    let beyond = contexts.length;
+    while (beyond - fitting > 1) {
+      const middle = Math.floor((fitting + beyond) / 2);
+      const peak = peaks.get(middle) ?? peakOf(model, kept, contexts[middle]);
+      peaks.set(middle, peak);
+      if (peak <= 1e9 * size) fitting = middle;
+      else beyond = middle;
+    }
+    return contexts[fitting] ?? '–';
+  });
 }
 
 const given = process.argv[2] ?? 'f32';
@@ -118,8 +137,7 @@ console.log(row(['model', 'parameters', ...GIGABYTES.map(size => `${size} GB`)])
 console.log(row(['---', '---', ...GIGABYTES.map(() => '---')]).replaceAll(' ', ''));
 for (const [name, shape] of Object.entries(MODELS)) {
   const model = configOf(shape);
-  const peaks = peaksOf(model, kept);
-  const cells = GIGABYTES.map(size => peaks.findLast(([, peak]) => peak <= 1e9 * size)?.[0] ?? '–');
+  const cells = longestContexts(model, kept);
   const { total } = countParameters(model);
   console.log(row([name, total < 999.5e6 ? `${Math.round(total / 1e6)}M` : `${(total / 1e9).toFixed(2)}B`, ...cells]));
 }
