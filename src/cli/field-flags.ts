@@ -31,7 +31,7 @@ export const FIELD_GROUPS: Readonly<Record<string, readonly FieldName[]>> = {
   'Needed, in the file or as flags:': ['out', 'sources'],
   'Model:': MODEL_FIELDS,
   'Data:': ['name', 'heldOut', 'documentMask', 'dataSeed', 'dataOrder'],
-  'Budget and batch:': ['tokens', 'tokensPerParameter', 'contextLength', 'batchTokens', 'microBatch'],
+  'Budget and batch:': ['tokens', 'tokensPerParameter', 'epochs', 'contextLength', 'batchTokens', 'microBatch'],
   'Learning rate:': [
     'learningRate',
     'schedule',

@@ -17,6 +17,7 @@ import {
 } from '../index.js';
 import { short, showLosses } from '../report/numbers.js';
 import { probeFindings } from '../report/probes.js';
+import { BUDGET_FIELDS } from '../run/config.js';
 import { readRunConfig } from '../run/folder.js';
 import type { CommandResult, Terminal } from './command.js';
 import { configText } from './config-text.js';
@@ -85,11 +86,8 @@ export async function train(
 export function readConfig(options: Record<string, unknown>): RunConfig {
   const { config: file, json: _, source, heldOut, parameterGroup, ...flags } = options;
   const ofFile = file === undefined ? {} : readYaml(String(file));
-  // there are two ways to give the budget: the flag's wins over the file's
-  if (flags.tokens !== undefined || flags.tokensPerParameter !== undefined) {
-    delete ofFile.tokens;
-    delete ofFile.tokensPerParameter;
-  }
+  // the budget of a flag wins over that of the file, in whatever it is given
+  if (BUDGET_FIELDS.some(field => flags[field] !== undefined)) for (const field of BUDGET_FIELDS) delete ofFile[field];
   const fields = withFlags(ofFile, flags);
   if (source) fields.sources = source;
   if (parameterGroup) fields.parameterGroups = parameterGroup;

@@ -47,6 +47,8 @@ const sourceSchema = z.strictObject({
 const { ropeScaling, maxPositionEmbeddings, fusedProjections, ...shapeFields } = modelSchema.shape;
 /** The model's shape; not to be given for `cpt`, which takes the checkpoint's. */
 const modelFields = { preset: z.string().describe(`named size: ${presetNames.join(', ')}`), ...shapeFields };
+/** The ways to give the budget, of which a run has one. */
+export const BUDGET_FIELDS = ['tokens', 'tokensPerParameter', 'epochs'] as const;
 export const MODEL_FIELDS = Object.keys(modelFields) as readonly (keyof typeof modelFields)[];
 
 const trainFields = {
@@ -58,6 +60,7 @@ const trainFields = {
     .describe('held-out sets by language: folders made by tokenize (default: those of the sources)'),
   tokens: z.number().positive().describe('budget in tokens'),
   tokensPerParameter: z.number().positive().describe('budget in tokens per parameter (default 20)'),
+  epochs: z.number().positive().describe('budget in passes over the source of the largest share'),
   contextLength: count("tokens of a sequence (default: the preset's)"),
   batchTokens: count("tokens of an optimizer step (default: the preset's)"),
   documentMask: z
@@ -81,7 +84,7 @@ const trainFields = {
     .describe("moments: AdamW's moments of matrices in host memory, through the device at each update; the same bits"),
   memory: z
     .string()
-    .regex(/^\d+(\.\d+)?\s?(MB|GB|MiB|GiB)$/, { error: 'it is no size such as 24GB, 16GiB or 500MB' })
+    .regex(/^\d+(\.\d+)?\s?(MB|GB|MiB|GiB)$/i, { error: 'it is no size such as 24GB, 16GiB or 500MB' })
     .describe('what a run may take of the device, as in 24GB: the micro-batch, and what is kept how, follow it'),
   checkpointing: z
     .union([z.enum(CHECKPOINTING), z.number().int().min(2)], {

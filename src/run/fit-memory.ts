@@ -11,7 +11,8 @@ const UNITS: Readonly<Record<string, number>> = { MB: 1e6, GB: 1e9, MiB: 2 ** 20
 /** The bytes of a size such as `24GB` (24 · 10^9) or `16GiB`, and its unit. */
 function parseSize(size: string): { readonly bytes: number; readonly unit: string } {
   const [, number, unit] = /^([\d.]+)\s?(\w+)$/.exec(size)!;
-  return { bytes: Number(number) * UNITS[unit!]!, unit: unit! };
+  const name = Object.keys(UNITS).find(one => one.toLowerCase() === unit!.toLowerCase())!;
+  return { bytes: Number(number) * UNITS[name]!, unit: name };
 }
 
 /** Bytes in a unit, rounded up to a hundredth. */

@@ -2,7 +2,7 @@
 import { basename } from 'node:path';
 import type { Origin } from '../checkpoint/training-record.js';
 import { hasWeights } from '../data/mixture.js';
-import { recordedWeights } from '../data/shares.js';
+import { meanShares, recordedWeights } from '../data/shares.js';
 import { UserError } from '../errors.js';
 import type { ModelConfig } from '../model/config.js';
 import { modelConfig } from '../model/fields.js';
@@ -10,7 +10,7 @@ import { countParameters, flopsPerToken } from '../model/parameters.js';
 import { recipeFor } from '../model/recipe.js';
 import type { MatrixType } from '../model/tensors.js';
 import { bestFields } from './best.js';
-import { MODEL_FIELDS, type RunConfig, type RunFields } from './config.js';
+import { BUDGET_FIELDS, MODEL_FIELDS, type RunConfig, type RunFields } from './config.js';
 import { dataOrderOf, freezeStepsOf, optimizerStateOf, scheduleOf } from './continuation.js';
 import { chooseEvaluations, times } from './evaluations.js';
 import { loraOf } from './lora.js';
@@ -45,7 +45,7 @@ export function resolveRun(config: RunConfig, { data, maxBindingBytes, from }: R
   }
   const parameters = countParameters(model);
   const { contextLength, batchTokens, microBatch } = batchOf(config, model, maxBindingBytes);
-  const { tokens, steps } = budget(config, parameters.total, batchTokens);
+  const { tokens, steps } = budget(config, data, parameters.total, batchTokens);
   const available = data.sources.reduce((sum, { tokens: source }) => sum + source.trainTokens, 0);
   if (available < batchTokens) {
     throw new UserError(
@@ -186,11 +186,17 @@ export function newModel(config: RunFields, dataVocabSize: number): ModelConfig 
   });
 }
 
-function budget(config: RunConfig, parameters: number, batchTokens: number): { tokens: number; steps: number } {
-  if (config.tokens !== undefined && config.tokensPerParameter !== undefined) {
-    throw new UserError('tokens and tokensPerParameter both give the budget; give one of them');
-  }
-  const wanted = config.tokens ?? (config.tokensPerParameter ?? 20) * parameters;
+function budget(
+  config: RunConfig,
+  data: Data,
+  parameters: number,
+  batchTokens: number,
+): { readonly tokens: number; readonly steps: number } {
+  const given = BUDGET_FIELDS.filter(field => config[field] !== undefined);
+  if (given.length > 1) throw new UserError(`${given.join(' and ')} all give the budget; give one of them`);
+  const { epochs, tokensPerParameter = 20 } = config;
+  const wanted =
+    config.tokens ?? (epochs === undefined ? tokensPerParameter * parameters : epochs * tokensOfPass(config, data));
   const steps = Math.round(wanted / batchTokens);
   if (steps < 1) {
     throw new UserError(
@@ -202,6 +208,13 @@ function budget(config: RunConfig, parameters: number, batchTokens: number): { t
     throw new UserError(`the budget of ${wanted} tokens is more than can be counted (2^53); lower it`);
   }
   return { tokens, steps };
+}
+
+/** Returns the tokens of a run that goes once through the source of the largest share. */
+function tokensOfPass({ sources }: RunConfig, data: Data): number {
+  const shares = meanShares(sources);
+  const share = Math.max(...shares);
+  return data.sources[shares.indexOf(share)]!.tokens.trainTokens / share;
 }
 
 /** The tokens of a micro-batch beyond which there is nothing to gain on any adapter measured so far. */

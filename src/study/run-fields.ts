@@ -26,6 +26,12 @@ function checkFields(given: RunFields, where: string): void {
   if (given.stopAfter !== undefined) {
     throw new UserError(`${where}: 'stopAfter' ends runs before their budgets, which a study compares; remove it`);
   }
+  if (given.epochs !== undefined) {
+    throw new UserError(
+      `${where}: 'epochs' would be other budgets in each language, which a study compares by tokens; give tokens or ` +
+        'tokensPerParameter in its place',
+    );
+  }
   if (given.lora) {
     throw new UserError(
       `${where}: 'lora' would hold for every run, and one from scratch has no model to keep; give the study's own ` +

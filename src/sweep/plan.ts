@@ -52,7 +52,13 @@ export async function planSweep(config: RunConfig, options: SweepOptions): Promi
   const { run } = await dryRun(config, { from });
   const language = languageOf(run, options.language);
   const wanted = options.tokens ?? Math.min(run.tokens, Math.max(SHARE * run.tokens, FEWEST_STEPS * run.batchTokens));
-  const tokens = Math.max(1, Math.round(wanted / run.batchTokens)) * run.batchTokens;
+  const steps = Math.round(wanted / run.batchTokens);
+  if (steps < 1) {
+    throw new UserError(
+      `--tokens ${wanted} is less than one batch of ${run.batchTokens}; raise it or lower batchTokens`,
+    );
+  }
+  const tokens = steps * run.batchTokens;
   const short = shortened(config, tokens, run.tokens);
   const plan = { folder: options.folder, config: short, from, factor: options.factor, language, runTokens: run.tokens };
   const planned = { ...plan, rate: run.schedule.learningRate, short: await dryRun(short, { from }) };
@@ -71,6 +77,7 @@ function shortened(config: RunConfig, tokens: number, before: number): RunConfig
     ...config,
     tokens,
     tokensPerParameter: undefined,
+    epochs: undefined,
     freezeBodyTokens: freezeBodyTokens && scaled(freezeBodyTokens),
     parameterGroups: parameterGroups?.map(group =>
       typeof group.from === 'number' ? { ...group, from: scaled(group.from) } : group,

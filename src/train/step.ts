@@ -168,8 +168,8 @@ export class Trainer {
    * Submits an optimizer step on sequences [microBatches*B, T+1] and returns at once; `reports` tells how it went.
    * @param weights [microBatches*B, T] of the ids that are predicted, all but the first of each sequence, for a trainer
    * that was made with `weighted`; by default all are 1. The loss is Σ w·nll / Σ w, and 0 where all weights are.
-   * @throws UserError when ids or weights are not sound, or the model was destroyed; Error when 64 steps wait for
-   * `reports`.
+   * @throws UserError when ids, learning rate or weights are not sound, or the model was destroyed; Error when 64 steps
+   * wait for `reports`.
    * @returns where moments are kept in host memory (`offload`), a promise to be awaited before the next step.
    */
   submit(sequences: Uint32Array, learningRate: number, weights?: Float32Array): Promise<void> | undefined {
@@ -185,6 +185,9 @@ export class Trainer {
   begin(sequences: Uint32Array, learningRate: number, weights?: Float32Array, total?: number): void {
     const { B, T, microBatches, optimizer, emaDecay } = this.settings;
     checkBatch(this.model, sequences, { B: microBatches * B, T });
+    if (!(learningRate >= 0 && learningRate < Number.POSITIVE_INFINITY)) {
+      throw new UserError(`learningRate is ${learningRate}; it must be a finite number from 0 on`);
+    }
     this.#reports.check();
     this.#stream?.check();
     const { device, config } = this.model;

@@ -149,7 +149,7 @@ const documentBugs: Readonly<Record<AttentionKernel, readonly Bug[]>> = {
   ],
 };
 
-const noCap: Bug = ['scores that are not capped', /return SOFT_CAP \* .*;/, 'return x;'];
+const noCap: Bug = ['scores that are not capped', /return select\(x, SOFT_CAP .*;/, 'return x;'];
 const noSlope: Bug = ['a slope of 1', 'return fma(-t, t, VALUE(1f));', 'return VALUE(1f);'];
 const capBugs: Readonly<Record<AttentionKernel, readonly Bug[]>> = {
   attention_forward: [noCap],

@@ -58,6 +58,38 @@ describe('a dry run', () => {
     ]);
   });
 
+  test('epochs are passes over the source of the largest share, to which replay adds its part', async () => {
+    const budgetOf = async (fields: object) => (await dryRun(config({ ...model, tokens: undefined, ...fields }))).run;
+    const whole = await budgetOf({ epochs: 1 });
+    const { trainTokens } = whole.sources[0]!;
+    const rounded = (tokens: number) => 512 * Math.round(tokens / 512);
+    expect(whole.tokens).toBe(rounded(trainTokens));
+    expect((await budgetOf({ epochs: 2.5 })).tokens).toBe(rounded(2.5 * trainTokens));
+    const replay = { name: 'replay', path: join(root, 'en') };
+    const main = { name: 'en', path: join(root, 'en') };
+    const mixed = {
+      epochs: 3,
+      sources: [
+        { ...replay, weight: 1 },
+        { ...main, weight: 4 },
+      ],
+    };
+    expect((await budgetOf(mixed)).tokens).toBe(rounded((3 * trainTokens) / 0.8));
+    const stages = [{ weight: 1, to: 0, until: 1 }];
+    const staged = {
+      epochs: 2,
+      sources: [
+        { ...replay, weight: stages },
+        { ...main, weight: 1 },
+      ],
+    };
+    const share = 1 - (await budgetOf(staged)).sources[0]!.weight;
+    expect((await budgetOf(staged)).tokens).toBe(rounded((2 * trainTokens) / share));
+    await expect(budgetOf({ epochs: 1, tokensPerParameter: 20 })).rejects.toThrow(
+      'tokensPerParameter and epochs all give the budget; give one of them',
+    );
+  });
+
   test.each([
     ['small, tied', { ...model }],
     ['with checkpointing', { ...model, checkpointing: 'layer' }],
@@ -208,7 +240,7 @@ describe('a dry run', () => {
     }
 
     const device = await openDevice();
-    const given = config({ ...model, memory: `${peaks.layer / 1e6}MB` });
+    const given = config({ ...model, memory: `${peaks.layer / 1e6}mb` });
     await startRun(given, { device });
     expect(device.memory.peakBytes).toBeLessThanOrEqual(1.01 * peaks.layer);
     device.close();

@@ -215,6 +215,7 @@ describe('a bad file is told what is wrong', () => {
     ['an unknown field', { seed: [1] }, /study\.yaml': unknown field 'seed'; did you mean 'seeds'/],
     ['an unknown field of a run', { train: { token: 5 } }, /train: unknown field 'token'; did you mean 'tokens'/],
     ['an unknown field of a size', { sizes: [{ name: 's', hidden: 3 }] }, /size 's': unknown field 'hidden'/],
+    ['passes', { train: { epochs: 2 } }, /train: 'epochs' would be other budgets in each language/],
     ['an end before the budget', { train: { stopAfter: 2 } }, /train: 'stopAfter' ends runs before their budgets/],
     ["a field that is the study's", { train: { seed: 5 } }, /train: 'seed' is the study's own to say/],
     ['a CPT run without a source', { strategies: ['scratch', 'cpt'] }, /size 's': the CPT runs have no source/],

@@ -71,6 +71,7 @@ test('what is wrong is said before anything is written, with status 2', async ()
     [['tune', 'lr', ...run, '--out', 'tokenizer.json'], /cannot write .*'tokenizer.json' is not a folder/],
     [['tune', 'lr', ...run, '--out', 'tokenizer.json/x'], /cannot write .*'tokenizer.json' is not a folder/],
     [['tune', 'lr', ...run, '--out', 'x', '--rates', '2'], /at least 3/],
+    [['tune', 'lr', ...run, '--out', 'x', '--tokens', '10'], /--tokens 10 is less than one batch of 128; raise it/],
     [['tune', 'lr', ...run, '--out', 'other'], /'other' holds something else than a sweep/],
     [['tune', 'lr', ...run, '--out', 'swept', '--tokens', '1024'], /'swept' holds the sweep of a run with other/],
   ];

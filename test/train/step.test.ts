@@ -130,10 +130,16 @@ describe('a training step', () => {
     model.destroy();
   });
 
-  test('refuses ids outside the vocabulary, and batches of another size', async () => {
+  test('refuses ids outside the vocabulary, batches of another size, and rates that are none', async () => {
     const model = await createModel(context.device, config, { seed: 4 });
     const trainer = await Trainer.create(model, { B: 1, T, microBatches: 1, optimizer });
     const batch = sequences(1);
+    for (const rate of [Number.NaN, -1e-3, Number.POSITIVE_INFINITY]) {
+      expect(() => trainer.submit(batch, rate)).toThrow(
+        `learningRate is ${rate}; it must be a finite number from 0 on`,
+      );
+    }
+    expect(trainer.step).toBe(0);
     batch[3] = 61;
     expect(() => trainer.submit(batch, 1e-3)).toThrow(/token id 61 is outside the model's vocabulary of 61/);
     expect(() => trainer.submit(sequences(2), 1e-3)).toThrow(/34 token ids are not \[1, 17\]/);

@@ -1,6 +1,6 @@
 /** The options of `tune kernels`, which is also `tune` alone, `tune lr` and `tune batch`. */
 import type { Command } from 'commander';
-import { configFields, type FieldName } from '../../run/config.js';
+import { BUDGET_FIELDS, configFields, type FieldName } from '../../run/config.js';
 import { FIRST_PLACES } from '../../sweep/rates.js';
 import { defineAction, example } from '../command.js';
 import { addFieldOptions, STEP_FIELDS } from '../field-flags.js';
@@ -31,7 +31,7 @@ function addKernels(group: Command): void {
 
 /** The fields that a sweep decides for its runs. */
 const OF_SWEEP: readonly FieldName[] = [
-  ...(['name', 'out', 'tokens', 'tokensPerParameter', 'evalEveryTokens', 'probeEveryTokens', 'tuneSeconds'] as const),
+  ...(['name', 'out', ...BUDGET_FIELDS, 'evalEveryTokens', 'probeEveryTokens', 'tuneSeconds'] as const),
   ...(['checkpointEveryTokens', 'keepCheckpoints', 'keepEvery', 'keepBest', 'stopAfter'] as const),
   ...(['parallel', 'syncEvery', 'outerLearningRate', 'outerMomentum', 'gradientType'] as const),
 ];

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { readRunHealth } from '../../../src/audit/run-health.js';
 import { originOf, readTrainingRecord } from '../../../src/checkpoint/training-record.js';
 import { UserError } from '../../../src/errors.js';
+import { traitsOf } from '../../../src/model/families.js';
 import { modelConfig } from '../../../src/model/fields.js';
 import { knownForgetting } from '../../../src/report/forgetting.js';
 import { probeFindings } from '../../../src/report/probes.js';
@@ -81,7 +82,10 @@ const RESOLVED: ResolvedRun = {
   format: RUN_FORMAT,
   name: 'french',
   method: 'scratch',
-  model: modelConfig({ preset: 'tiny', vocabSize: 300 }),
+  model: modelConfig({
+    ...{ preset: 'tiny', vocabSize: 300, ...traitsOf('gemma2'), queryPreAttnScalar: 24, slidingWindow: 8 },
+    ...{ slidingWindowPattern: 2, attnLogitSoftcapping: 50, finalLogitSoftcapping: 30 },
+  }),
   parameters: { total: 9, withoutEmbeddings: 5, multiplied: 9, nominal: 'tiny' },
   flopsPerToken: 54,
   sources: [{ name: 'fr', path: 'data/fr', weight: 1, stages: STAGES, trainTokens: 1000 }],
