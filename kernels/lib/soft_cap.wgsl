@@ -4,8 +4,9 @@
 // = a/b, twice. Beyond ±9.1 tanh is ±1 to f32's precision. No sum has terms of different signs, so that the result is
 // within 30 u of itself for every x, small ones too: 2 for z, 13 for a/b, 3 for each doubling, 5 for the division, and
 // the rest for the fraction, the clamp and the last product.
-// What is not finite stays so, lest it be taken for a large number.
-// VALUE is f32 or a vector of it.
+// What is not finite stays so, lest it be taken for a large number. It is told by bits, since WGSL lets a compiler assume
+// that floats are finite.
+// VALUE is f32 or a vector of it, BITS u32 or as many.
 const SOFT_CAP = ${CAP}f;
 
 fn soft_cap(x: VALUE) -> VALUE {
@@ -15,7 +16,8 @@ fn soft_cap(x: VALUE) -> VALUE {
   let b = fma(y, fma(y, VALUE(15f), VALUE(420f)), VALUE(945f));
   let c = 2f * a * b;
   let d = fma(a, a, b * b);
-  return select(x, SOFT_CAP * (2f * c * d / fma(c, c, d * d)), abs(x) <= VALUE(0x1.fffffep+127f));
+  let is_finite = (bitcast<BITS>(x) & BITS(0x7fffffffu)) < BITS(0x7f800000u);
+  return select(x, SOFT_CAP * (2f * c * d / fma(c, c, d * d)), is_finite);
 }
 
 // What is masked, far below -cap, has a slope of 0.

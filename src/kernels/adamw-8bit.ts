@@ -51,7 +51,7 @@ export function adamw8bit(
   const constants = {
     ...reduceConstants(sharing),
     ...vectorConstants(vector),
-    ...gradientConstants(gradient, vector),
+    ...gradientConstants(gradient),
     QUADS: QUADS / sharing.workgroup,
     PARAMETER_BFLOAT: parameter.type === 'bf16',
     WORDS: vector > 1 ? 'vec2u' : 'u32',

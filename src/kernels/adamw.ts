@@ -44,7 +44,7 @@ export function adamw(
   const vector = vectorOf(vectorOf(most, whole), kept);
   const constants = {
     ...vectorConstants(vector),
-    ...gradientConstants(gradient, vector),
+    ...gradientConstants(gradient),
     WORKGROUP: workgroup,
     EACH: each,
     HALF: half !== undefined,

@@ -4,7 +4,7 @@ import { type AttentionSizes, rowsAtATime } from './attention-variant.js';
 import { type CacheSizes, checkCache, isRing } from './cache-write.js';
 import { grid, type KernelCall, kernelCall, type Operand } from './call.js';
 import type { ElementType } from './element-type.js';
-import { defaultRows } from './row-variant.js';
+import { defaultRows, valueConstants } from './row-variant.js';
 import { softCapConstants } from './soft-cap.js';
 import type { VariantTable } from './variants.js';
 
@@ -41,7 +41,7 @@ export function attentionCached(
       TYPE: qkv.type,
       ...windowConstants(window, context),
       ...softCapConstants(softCap),
-      VALUE: 'f32',
+      ...valueConstants(1),
       IS_RING: isRing(sizes),
       HEAD_SIZE: D,
       WORKGROUP,

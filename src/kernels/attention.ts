@@ -15,7 +15,7 @@ import {
   vectorsOf,
 } from './attention-variant.js';
 import { checkIndexable, grid, type KernelCall, kernelCall, type Operand } from './call.js';
-import { valueType } from './row-variant.js';
+import { valueConstants, valueType } from './row-variant.js';
 import { softCapConstants } from './soft-cap.js';
 import type { Constants } from './source.js';
 import type { VariantTable } from './variants.js';
@@ -92,7 +92,7 @@ function formOf(
 }
 
 function registerConstants({ lanes, own, rows }: RegisterAttention, D: number): Constants {
-  return { LANES: lanes, CHUNKS: Math.ceil(D / lanes), OWN: own, KEYS: rows, QUERIES: rows, VALUE: 'f32' };
+  return { LANES: lanes, CHUNKS: Math.ceil(D / lanes), OWN: own, KEYS: rows, QUERIES: rows, ...valueConstants(1) };
 }
 
 function tiledConstants({ threadsM, threadsN, blocks, depth }: TiledAttention, D: number): Constants {
@@ -103,7 +103,7 @@ function tiledConstants({ threadsM, threadsN, blocks, depth }: TiledAttention, D
     DEPTH: depth,
     VECTORS: vectorsOf(threadsN, D),
     COLUMNS: 4 * blocks,
-    VALUE: valueType('f32', 4),
+    ...valueConstants(4),
     ALIGNED: D % 4 === 0,
   };
 }
@@ -139,7 +139,7 @@ function matrixConstants(kernel: AttentionKernel, variant: MatrixAttention, D: n
     IS_WHOLE: WIDTH === D,
     CHUNK: VECTOR === 8 ? 'vec4<u32>' : valueType('f16', VECTOR), // 8 halves are moved as four words
     OUT_CHUNK: valueType('f16', VECTOR > 1 ? 4 : 1),
-    VALUE: valueType('f32', 4),
+    ...valueConstants(4),
     TARGET: kernel === 'attention_forward' ? 'out' : 'dqkv',
   };
 }

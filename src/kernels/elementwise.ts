@@ -1,6 +1,6 @@
 /** What kernels have in common whose threads are independent, some elements each, and that are not tuned. */
 import { checkIndexable, type KernelCall, kernelCall, linearGrid, type Operand } from './call.js';
-import { defaultElements, valueType, vectorOf } from './row-variant.js';
+import { defaultElements, valueConstants, valueType, vectorOf } from './row-variant.js';
 import type { Constants } from './source.js';
 import type { VariantTable } from './variants.js';
 import { rowWindows } from './windows.js';
@@ -30,7 +30,7 @@ export function elementwise(
   const elements = Object.fromEntries(Object.entries(operands).map(([key, operand]) => [key, [operand, 1] as const]));
   return rowWindows(variants.maxBindingBytes, count, elements).map(window =>
     kernelCall(name, {
-      constants: { WORKGROUP, EACH, VALUE: valueType('f32', vector), ...Object.fromEntries(values), ...constants },
+      constants: { WORKGROUP, EACH, ...valueConstants(vector), ...Object.fromEntries(values), ...constants },
       operands: { ...shared, ...window.operands },
       params: { count: window.count / vector, ...params },
       workgroups: linearGrid(Math.ceil(window.count / (WORKGROUP * EACH * vector))),

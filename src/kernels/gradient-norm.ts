@@ -26,7 +26,7 @@ export function gradientNormPartial(
   const vector = vectorOf(vectorOf(defaultRows(variants.adapter).vector, count), kept);
   const types = {
     ...vectorConstants(vector),
-    ...gradientConstants(gradient, vector),
+    ...gradientConstants(gradient),
     STAGED: schedule !== undefined,
   };
   const windows = rowWindows(variants.maxBindingBytes, count, { gradient: [gradient, 1] }, ELEMENTS_PER_PART);

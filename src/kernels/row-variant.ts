@@ -101,15 +101,18 @@ export const vectorOf = (vector: number, columns: number): number => (columns % 
 /** The type of `vector` elements. */
 export const valueType = (type: ElementType, vector: number): string => (vector === 1 ? type : `vec${vector}<${type}>`);
 
-/** The constants of kernels/lib/gradient.wgsl, for a gradient that is read `vector` elements at a time. */
-export const gradientConstants = ({ type }: Operand, vector: number): Constants => ({
+/** The types of `vector` elements in f32, and of their bits. */
+export const valueConstants = (vector: number): Constants => ({
+  VALUE: valueType('f32', vector),
   BITS: valueType('u32', vector),
-  GRADIENT_HALF: type === 'f16',
 });
+
+/** The constants of kernels/lib/gradient.wgsl, beside those of its elements. */
+export const gradientConstants = ({ type }: Operand): Constants => ({ GRADIENT_HALF: type === 'f16' });
 
 /** The constants of kernels/lib/vector.wgsl. */
 export const vectorConstants = (vector: number): Constants => ({
   VECTOR: vector,
   IS_VECTOR: vector > 1,
-  VALUE: valueType('f32', vector),
+  ...valueConstants(vector),
 });
