@@ -16,7 +16,7 @@ const ALL_VARIANTS = ['matmul'];
 const MOST_TERMS = 256;
 /** Products that store halves take llvmpipe two seconds to compile: one size in so many is posed of two-byte types. */
 const HALF_SIZES = 6;
-/** Four lanes hold a quarter of a head each: SwiftShader takes 15 s to compile each of these, which others are posed. */
+/** Four lanes hold a quarter of a head each: SwiftShader takes 15 s to compile each of these, which others meet. */
 const isSlow = ({ shape }: Problem, lanes: number) => lanes === 4 && /size (96|128, documents)/.test(shape);
 const isPosed = ({ kernel, inputs, outputs }: Problem, i: number) =>
   !kernel.startsWith('matmul') ||
