@@ -4,9 +4,8 @@
 // = a/b, twice. Beyond ±9.1 tanh is ±1 to f32's precision. No sum has terms of different signs, so that the result is
 // within 30 u of itself for every x, small ones too: 2 for z, 13 for a/b, 3 for each doubling, 5 for the division, and
 // the rest for the fraction, the clamp and the last product.
-// What is not finite stays so, lest it be taken for a large number. It is told by bits, since WGSL lets a compiler assume
-// that floats are finite.
-// VALUE is f32 or a vector of it, BITS u32 or as many.
+// What is not finite stays so, lest it be taken for a large number. It is told by bits, since WGSL lets a compiler take
+// floats for finite. VALUE is f32 or a vector of it, BITS u32 or as many.
 const SOFT_CAP = ${CAP}f;
 
 fn soft_cap(x: VALUE) -> VALUE {

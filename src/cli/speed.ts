@@ -1,18 +1,12 @@
 /** Measures briefly how fast this machine trains, to tell the time that a plan or a run will take. */
-import { modelConfig, stepWork } from '../../bench/works/step.js';
 import { messageOf } from '../errors.js';
 import { cacheFolder } from '../files.js';
-import { type DryRun, openDevice, presetSize, type RunConfig } from '../index.js';
-import { median } from '../median.js';
+import { type Device, type DryRun, openDevice, type RunConfig } from '../index.js';
+import { countParameters, flopsPerToken } from '../model/parameters.js';
 import { percent } from '../report/numbers.js';
 import { evaluationCost } from '../run/evaluations.js';
-import { microBatchFlops, probeFlops, type SpeedProbe, timeMicroBatch, timeProbe } from '../run/speed.js';
+import { microBatchFlops, probeFlops, probeModel, type SpeedProbe, timeMicroBatch, timeProbe } from '../run/speed.js';
 import { variantsForStart } from '../run/variants.js';
-
-const PRESET = 'small';
-const VOCABULARY = 4096;
-const SHAPE = { B: 8, T: 128 };
-const MILLISECONDS = 3000;
 
 export interface MeasuredSpeed {
   readonly adapter: string;
@@ -24,29 +18,16 @@ export interface MeasuredSpeed {
   readonly flopsPerSecond: number;
 }
 
-/**
- * Trains the preset 'small' on random tokens for about three seconds. The speed is that of the median step; the first
- * step does not count.
- */
+/** Trains presets on random tokens for some seconds: the largest of the probes that the adapter does in good time. */
 export async function measureSpeed(adapter: string | undefined): Promise<MeasuredSpeed> {
   const device = await openDevice({ adapter });
   try {
-    const work = await stepWork(device, modelConfig(presetSize(PRESET), VOCABULARY, true, SHAPE.T), SHAPE);
-    try {
-      await work.run();
-      const times: number[] = [];
-      for (const end = performance.now() + MILLISECONDS; performance.now() < end; ) {
-        const started = performance.now();
-        await work.run();
-        times.push(performance.now() - started);
-      }
-      const tokensPerSecond = (1000 * work.tokens) / median(times);
-      const { parameters } = work;
-      const { name, driver } = device.adapter;
-      return { adapter: name, driver, parameters, tokensPerSecond, flopsPerSecond: 6 * parameters * tokensPerSecond };
-    } finally {
-      work.destroy();
-    }
+    const { speed, timed } = await timeProbes(device, Number.POSITIVE_INFINITY);
+    const { name, driver } = device.adapter;
+    const config = probeModel(timed!);
+    const { total: parameters } = countParameters(config);
+    const tokensPerSecond = speed / flopsPerToken(config);
+    return { adapter: name, driver, parameters, tokensPerSecond, flopsPerSecond: 6 * parameters * tokensPerSecond };
   } finally {
     device.close();
   }
@@ -78,6 +59,24 @@ const MOST_SECONDS = 2;
 const recomputed = (every: number): number => 1 + 1 / (3 * every);
 
 /**
+ * The FLOP/s of the adapter, by the largest probe that it does in good time; none is timed once `flops` are known to be
+ * quick.
+ */
+async function timeProbes(
+  device: Device,
+  flops: number,
+): Promise<{ readonly speed: number; readonly timed: SpeedProbe | undefined }> {
+  let speed = SLOWEST;
+  let timed: SpeedProbe | undefined;
+  for (const probe of PROBES) {
+    if (flops / speed <= MOST_SECONDS || (timed && probeFlops(probe) / speed > MOST_SECONDS)) break;
+    speed = await timeProbe(device, probe);
+    timed = probe;
+  }
+  return { speed, timed };
+}
+
+/**
  * Times a few micro-batches of the run itself where they are quick, with the kernels that were tuned for it before. For
  * a larger run it divides the run's FLOPs by the speed of a smaller model. Either takes some seconds.
  */
@@ -93,13 +92,7 @@ export async function measureRun({ run, memory, adapter }: DryRun, config: RunCo
   try {
     const device = await openDevice({ adapter: `#${adapter.number}` });
     try {
-      let speed = SLOWEST;
-      let timed: SpeedProbe | undefined;
-      for (const probe of PROBES) {
-        if (stepFlops / speed <= MOST_SECONDS || (timed && probeFlops(probe) / speed > MOST_SECONDS)) break;
-        speed = await timeProbe(device, probe);
-        timed = probe;
-      }
+      const { speed, timed } = await timeProbes(device, stepFlops);
       if (stepFlops / speed > MOST_SECONDS) {
         const basis =
           `by the FLOP/s of the preset '${timed!.preset}', timed on ${adapter.name}, ` +

@@ -34,6 +34,7 @@ export interface Counters {
 export class Device implements Memory {
   readonly choice: AdapterChoice;
   readonly adapter: AdapterDescription;
+  readonly holdsValues = true;
   readonly counters: Counters = { buffers: 0, pipelines: 0, bindGroups: 0, submits: 0, dispatches: 0, readbacks: 0 };
   /** The bytes in buffers that are alive now, and the most there ever were. */
   readonly memory = { bytes: 0, peakBytes: 0 };

@@ -4,6 +4,8 @@ import { type BufferUsage, DeviceBuffer } from './buffer.js';
 
 export interface Memory {
   readonly adapter: AdapterDescription;
+  /** Whether buffers keep what is written to them: values that take long to make need not be made where they do not. */
+  readonly holdsValues: boolean;
   createBuffer(label: string, sizeBytes: number, usage?: BufferUsage): DeviceBuffer;
   /** Writes data; data and offset are in whole words. */
   write(buffer: DeviceBuffer, data: Float32Array | Uint32Array | Uint16Array, offsetBytes?: number): void;
@@ -31,6 +33,7 @@ export function refusal(adapter: AdapterDescription, label: string, sizeBytes: n
 /** Counts buffers instead of making them, so that a plan of any size can be laid out. */
 export class MemoryCount implements Memory {
   readonly adapter: AdapterDescription;
+  readonly holdsValues = false;
   /** The bytes of the buffers counted so far. */
   bytes = 0;
   /** Why the adapter would refuse buffers, in its own words. */

@@ -189,11 +189,15 @@ export class ModelTensors implements ForwardTensors {
     const name = `rope table ${T}${local ? ' within the window' : ''}`;
     let table = this.#tables.get(name);
     if (!table) {
-      const values = local ? ropeTable(T, headDim, ropeLocalBaseFreq!) : ropeTable(T, headDim, ropeTheta, ropeScaling);
       const shape = [T, headDim / 2, 2];
       const buffer = this.#memory.createBuffer(name, 4 * sizeOf(shape));
       table = persistent(buffer.label, shape, buffer);
-      this.#memory.write(buffer, values);
+      if (this.#memory.holdsValues) {
+        const values = local
+          ? ropeTable(T, headDim, ropeLocalBaseFreq!)
+          : ropeTable(T, headDim, ropeTheta, ropeScaling);
+        this.#memory.write(buffer, values);
+      }
       this.#tables.set(name, table);
     }
     return table;

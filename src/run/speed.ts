@@ -53,7 +53,7 @@ export interface SpeedProbe {
   readonly sequences: number;
 }
 
-const probeModel = ({ preset }: SpeedProbe): ModelConfig =>
+export const probeModel = ({ preset }: SpeedProbe): ModelConfig =>
   newModel({ preset, contextLength: PROBE.T }, PROBE.vocabSize);
 
 export const probeFlops = (probe: SpeedProbe): number => flopsPerToken(probeModel(probe)) * probe.sequences * PROBE.T;

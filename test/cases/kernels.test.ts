@@ -6,6 +6,7 @@
 import { describe, expect, test } from 'vitest';
 import { FAMILIES } from '../../src/audit/subjects/index.js';
 import { givenOf, type Problem } from '../../src/cases/case.js';
+import { defaultLanes } from '../../src/kernels/lanes.js';
 import { faultsOf } from '../support/cases.js';
 import { useDevice } from '../support/gpu.js';
 
@@ -15,6 +16,8 @@ const ALL_VARIANTS = ['matmul'];
 const MOST_TERMS = 256;
 /** Products that store halves take llvmpipe two seconds to compile: one size in so many is posed of two-byte types. */
 const HALF_SIZES = 6;
+/** Four lanes hold a quarter of a head each: SwiftShader takes 15 s to compile each of these, which others meet. */
+const isSlow = ({ shape }: Problem, lanes: number) => lanes === 4 && /size (96|128, documents)/.test(shape);
 const isPosed = ({ kernel, inputs, outputs }: Problem, i: number) =>
   !kernel.startsWith('matmul') ||
   i % HALF_SIZES === 0 ||
@@ -26,7 +29,8 @@ describe.each(FAMILIES)('$name', ({ name, problems }) => {
     const posed = [...problems({ adapter: device.adapter, quick: false })];
     const uniform = posed
       .filter(({ inputClass, terms = 0 }) => inputClass === 'uniform' && terms <= MOST_TERMS)
-      .filter(isPosed);
+      .filter(isPosed)
+      .filter(problem => !isSlow(problem, defaultLanes(device.adapter)));
     expect(uniform.length).toBeGreaterThan(0);
     for (const problem of uniform) {
       const variants = ALL_VARIANTS.includes(name) ? problem.variants : problem.variants.slice(0, 1);

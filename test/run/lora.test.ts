@@ -27,6 +27,8 @@ import { useDevice } from '../support/gpu.js';
 import { bytesOf, useSmallRuns } from '../support/small-runs.js';
 
 const context = useDevice();
+/** Where nothing else is, to see what is taken. */
+const timed = useDevice({});
 const { root, data, run, start, lastCheckpoint } = useSmallRuns(context);
 const hasHalves = () => context.device.adapter.features.includes('shader-f16');
 const STEPS = 4;
@@ -120,9 +122,9 @@ test.each([
   if (precision === 'f16' && !hasHalves()) return;
   const peakOf = async (lora?: { rank: number }) => {
     const { run: resolved, memory } = await dryRun(fields('timed', { precision, lora }), { from: run(base) });
-    const device = await openDevice();
+    const { device } = timed;
+    device.memory.peakBytes = device.memory.bytes; // of what reports are read through
     expect(await timeMicroBatch(device, resolved)).toBeGreaterThan(0);
-    device.close();
     return [device.memory.peakBytes, memory.peak] as const;
   };
   const [taken, told] = await peakOf({ rank: 4 });
