@@ -201,8 +201,8 @@ export class TokenDataset {
     if (this.#largestId < rows) return;
     const token = tokenOfId(this.tokenizerJson, this.#largestId);
     throw new UserError(
-      `'${this.folder}' has the special token ${JSON.stringify(token)} (id ${this.#largestId}) in its text, for which ` +
-        `the model's ${rows} rows have none; tokenize with --special-tokens text`,
+      `'${this.folder}' has the special token ${JSON.stringify(token)} (id ${this.#largestId}) in its text, for ` +
+        `which the model's ${rows} rows have none; tokenize with --special-tokens text`,
     );
   }
 
