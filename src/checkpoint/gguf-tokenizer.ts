@@ -55,7 +55,8 @@ export function ggufTokenizer(
   if (startIds.length > 1) {
     throw new UserError(`documents begin with ${startIds.length} tokens, and GGUF has one at most; use --format hf`);
   }
-  const first = (id: TokenIds['bos_token_id']) => [id ?? []].flat()[0];
+  // a config.json may say -1 where there is none
+  const first = (ids: TokenIds['bos_token_id']) => [ids ?? []].flat().find(id => id >= 0 && id < vocabSize);
   const bos = startIds[0] ?? first(tokenIds.bos_token_id);
   const pad = first(tokenIds.pad_token_id);
   const values = new Map<string, GgufValue>([

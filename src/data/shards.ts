@@ -14,7 +14,7 @@ import { isFileName } from '../paths.js';
 import { inWords, whyInvalid } from '../schema.js';
 import { bytesPerToken, flagOf, readIds } from './token-file.js';
 import { SPECIAL_TOKENS } from './tokenizer.js';
-import { largestNeededId } from './tokenizer-file.js';
+import { largestNeededId, tokenOfId } from './tokenizer-file.js';
 
 export const INDEX_FORMAT = 'babelgrad tokens 1';
 /** The format of data sets with flags, which readers of the first one would take for ids. */
@@ -103,12 +103,16 @@ class SplitReader {
   }
 }
 
+/** The ids that are read at a time where all are looked at. */
+const PIECE = 1 << 20;
+
 /** An open token data set; close it with `close`. */
 export class TokenDataset {
   readonly folder: string;
   readonly index: TokenIndex;
   readonly #train: SplitReader;
   readonly #heldOut: SplitReader;
+  #largestId: number | undefined;
 
   private constructor(folder: string, index: TokenIndex) {
     this.folder = folder;
@@ -183,6 +187,34 @@ export class TokenDataset {
   get rowsNeeded(): number {
     const { separatorId, startIds } = this.index;
     return largestNeededId(this.tokenizerJson, [separatorId, ...startIds]).id + 1;
+  }
+
+  /**
+   * Checks that special tokens that are spelled out in the text are among the rows of a model. Where that has rows for
+   * all tokens, or the text none of these, nothing is read.
+   * @throws UserError naming one that has no row.
+   */
+  checkSpecialTokens(rows: number): void {
+    const { vocabSize, specialTokens } = this.index;
+    if (vocabSize <= rows || specialTokens?.as === 'text' || specialTokens?.spelled === 0) return;
+    this.#largestId ??= this.#findLargestId();
+    if (this.#largestId < rows) return;
+    const token = tokenOfId(this.tokenizerJson, this.#largestId);
+    throw new UserError(
+      `'${this.folder}' has the special token ${JSON.stringify(token)} (id ${this.#largestId}) in its text, for ` +
+        `which the model's ${rows} rows have none; tokenize with --special-tokens text`,
+    );
+  }
+
+  #findLargestId(): number {
+    let largest = 0;
+    for (const split of [this.#train, this.#heldOut]) {
+      for (let start = 0; start < split.tokens; start += PIECE) {
+        const ids = this.#withoutFlags(split.read(start, Math.min(PIECE, split.tokens - start)));
+        for (const id of ids) largest = Math.max(largest, id);
+      }
+    }
+    return largest;
   }
 
   /**

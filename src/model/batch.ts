@@ -37,7 +37,8 @@ export function checkIds(ids: ArrayLike<number>, vocabSize: number, other?: numb
     const id = ids[i]!;
     if ((Number.isInteger(id) && id >= 0 && id < vocabSize) || id === other) continue;
     throw new UserError(
-      `token id ${id} is outside the model's vocabulary of ${vocabSize}; use the tokenizer that the model was made for`,
+      `token id ${id} is outside the model's vocabulary of ${vocabSize}; use the tokenizer that the model was made ` +
+        'for, and special tokens that have no row as plain text (--special-tokens text)',
     );
   }
 }

@@ -43,6 +43,9 @@ export function resolveRun(config: RunConfig, { data, maxBindingBytes, from }: R
         `${from ? "tokenize with the checkpoint's tokenizer" : 'raise vocabSize'}`,
     );
   }
+  for (const dataset of [...data.sources.map(({ tokens }) => tokens), ...data.heldOut.values()]) {
+    dataset.checkSpecialTokens(model.vocabSize);
+  }
   const parameters = countParameters(model);
   const { contextLength, batchTokens, microBatch } = batchOf(config, model, maxBindingBytes);
   const { tokens, steps } = budget(config, data, parameters.total, batchTokens);

@@ -52,6 +52,17 @@ test('a LLaMA has the keys that llama.cpp needs, its tokenizer among them', asyn
   expect(values['tokenizer.ggml.merges']).toEqual(merges);
 });
 
+test('ids that are no tokens are not said, as the -1 of some files of Llama 2', async () => {
+  const folder = await folderOf(root, 'Llama with linear scaling, F32', LLAMA3, () => {});
+  const path = join(folder, 'config.json');
+  const config: unknown = JSON.parse(readFileSync(path, 'utf8'));
+  writeFileSync(path, JSON.stringify({ ...(config as object), bos_token_id: 304, pad_token_id: -1 }));
+  const { values } = await exported(root, folder, 'F16');
+  expect(Object.keys(values)).toContain('tokenizer.ggml.eos_token_id');
+  expect(Object.keys(values)).not.toContain('tokenizer.ggml.bos_token_id');
+  expect(Object.keys(values)).not.toContain('tokenizer.ggml.padding_token_id');
+});
+
 test.each<[string, string | undefined, (json: TokenizerJson) => void, RegExp]>([
   ['the pattern of tokenizers trained here', undefined, () => {}, /splits a text by a pattern of its own/],
   [

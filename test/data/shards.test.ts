@@ -131,6 +131,26 @@ describe('a token data set', () => {
     expect(Array.from(train)).toContain(70_000);
   });
 
+  test('says whether a special token that has no row of a model is in its text', async () => {
+    const file = JSON.parse(tokenizer.json) as { added_tokens: object[] };
+    file.added_tokens.push({ ...file.added_tokens[0], id: 300, content: '<image>', special: true });
+    const pictured = TextTokenizer.parse(JSON.stringify(file));
+    const input = write('pictured.txt', 'of words <image> of words');
+    const options = { tokenizer: pictured, heldOutTokens: 1, specialTokens: 'tokens' } as const;
+    using spelled = TokenDataset.open(await tokenize(options, [input]));
+    expect(spelled.rowsNeeded).toBe(300);
+    expect(() => spelled.checkSpecialTokens(301)).not.toThrow();
+    expect(() => spelled.checkSpecialTokens(300)).toThrow(
+      new UserError(
+        `'${spelled.folder}' has the special token "<image>" (id 300) in its text, for which the model's 300 rows have ` +
+          'none; tokenize with --special-tokens text',
+      ),
+    );
+    using asText = TokenDataset.open(await tokenize({ ...options, specialTokens: 'text' }, [input]));
+    using without = TokenDataset.open(await tokenize(options));
+    for (const dataset of [asText, without]) expect(() => dataset.checkSpecialTokens(300)).not.toThrow();
+  });
+
   test('a document longer than any buffer', async () => {
     const text = Array.from({ length: 120_000 }, (_, i) => `${i % 977}`).join(' ');
     const { train, heldOut } = read(await tokenize({ heldOutTokens: 1000 }, [write('long.txt', text)]));
