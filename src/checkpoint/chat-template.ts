@@ -7,7 +7,11 @@ import { readJson, readText } from '../input-files.js';
 import { inWords, whyInvalid } from '../schema.js';
 
 const schema = z.looseObject({
-  chat_template: z.union([z.string(), z.array(z.looseObject({ name: z.string(), template: z.string() }))]).nullish(),
+  chat_template: z
+    .union([z.string(), z.array(z.looseObject({ name: z.string(), template: z.string() }))], {
+      error: 'it must be a text, or a list of { name, template }',
+    })
+    .nullish(),
 });
 
 /**

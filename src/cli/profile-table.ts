@@ -34,7 +34,7 @@ export function showProfile(terminal: Terminal, found: Profile, profiled: Profil
   const calls = kernels.reduce((sum, kernel) => sum + kernel.calls, 0);
   terminal.print(
     `${subjectWords(profiled)}: ${figures(wallMilliseconds)} ms, ${figures(tokensPerSecond)} tokens/s; ` +
-      `GPU ${figures(gpuMilliseconds)} ms in ${calls} kernels, the rest ${figures(hostMilliseconds)} ms`,
+      `GPU ${figures(gpuMilliseconds)} ms in ${calls} kernels, the rest ${figures(Math.max(0, hostMilliseconds))} ms`,
   );
   terminal.print(
     `ceilings: ${figures(ceilings.flopsPerSecond / 1e9)} GFLOP/s of f32 multiply-adds, ` +

@@ -196,10 +196,12 @@ function budget(
   batchTokens: number,
 ): { readonly tokens: number; readonly steps: number } {
   const given = BUDGET_FIELDS.filter(field => config[field] !== undefined);
-  if (given.length > 1) throw new UserError(`${given.join(' and ')} all give the budget; give one of them`);
+  if (given.length > 1)
+    throw new UserError(`the budget is given more than once, by ${given.join(', ')}; give one of them`);
   const { epochs, tokensPerParameter = 20 } = config;
-  const wanted =
+  const asked =
     config.tokens ?? (epochs === undefined ? tokensPerParameter * parameters : epochs * tokensOfPass(config, data));
+  const wanted = Math.round(asked);
   const steps = Math.round(wanted / batchTokens);
   if (steps < 1) {
     throw new UserError(

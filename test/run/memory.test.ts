@@ -100,7 +100,7 @@ describe('a dry run', () => {
     const share = 1 - (await budgetOf(staged)).sources[0]!.weight;
     expect((await budgetOf(staged)).tokens).toBe(rounded((2 * trainTokens) / share));
     await expect(budgetOf({ epochs: 1, tokensPerParameter: 20 })).rejects.toThrow(
-      'tokensPerParameter and epochs all give the budget; give one of them',
+      'the budget is given more than once, by tokensPerParameter, epochs; give one of them',
     );
   });
 
