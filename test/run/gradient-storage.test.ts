@@ -56,7 +56,7 @@ describe('a run with gradients in f16', () => {
     expect(await fitted(halved, 'f16')).toEqual(['8bit', 'f16', 'none']);
     expect(await fitted(offloaded, 'f16')).toEqual(['8bit', 'f16', 'moments']);
     await expect(fitted(offloaded - 1, 'f16')).rejects.toThrow(
-      /gradientStorage f16, offload moments\); use weightType bf16, a shorter/,
+      /gradientStorage f16, offload moments\); use weightType bf16 with momentType 8bit, a shorter/,
     );
     await expect(fitted(offloaded - 1, 'f32')).rejects.toThrow(/momentType 8bit, offload moments/);
   });
