@@ -111,7 +111,7 @@ export function readModelConfig(folder: string): ModelConfig {
     maxPositionEmbeddings,
     ...(window && !architecture.switchesWindow && { slidingWindow: window }),
     ...gemma?.fields,
-    ...(architecture === architectureOf('smollm3') && readSmollm(path, file)),
+    ...(file.model_type === 'smollm3' && readSmollm(path, file)),
     ...traitsOf(architecture.family),
   };
   try {

@@ -5,7 +5,7 @@
 import { z } from 'zod';
 import { isLocal, type ModelConfig } from '../model/config.js';
 import type { Family } from '../model/families.js';
-import { parse, refuse } from './hf-json.js';
+import { intervalOf, parse, refuse } from './hf-json.js';
 
 const count = z.int().positive();
 const positive = z.number().positive();
@@ -118,14 +118,14 @@ function patternOf(path: string, c: LayersConfig, usual: number): number {
   if (types.length !== layers) {
     refuse(path, 'layer_types', types, `there are ${types.length} of them, and ${layers} layers`);
   }
-  const first = types.indexOf('full_attention') + 1;
-  const pattern = first > 0 ? first : Math.max(given, layers + 1);
-  const other = layerTypes({ numHiddenLayers: layers, slidingWindowPattern: pattern }).findIndex(
-    (type, i) => type !== types[i],
+  const pattern = intervalOf(
+    path,
+    'layer_types',
+    types,
+    'full_attention',
+    n => `only every ${n}th layer can attend to all tokens where the first to do so is number ${n}`,
   );
-  if (other < 0) return pattern;
-  const why = `only every ${pattern}th layer can attend to all tokens where the first to do so is number ${pattern}`;
-  return refuse(path, `layer_types.${other}`, types[other], why);
+  return pattern ?? Math.max(given, layers + 1);
 }
 
 type Layers = Pick<ModelConfig, 'numHiddenLayers' | 'slidingWindowPattern'>;

@@ -25,6 +25,23 @@ export function parse<Output>(path: string, schema: z.ZodType<Output>, json: Rec
   return refuse(path, field.join('.'), value, message);
 }
 
+/**
+ * Returns the number of which each layer has the value `marked` in a list of all layers, and no other; undefined where
+ * none has it. @throws UserError naming the first layer that is not as `why` says of the number.
+ */
+export function intervalOf<Value>(
+  path: string,
+  field: string,
+  layers: readonly Value[],
+  marked: Value,
+  why: (interval: number) => string,
+): number | undefined {
+  const interval = layers.indexOf(marked) + 1;
+  if (interval === 0) return undefined;
+  const other = layers.findIndex((value, i) => (value === marked) !== ((i + 1) % interval === 0));
+  return other < 0 ? interval : refuse(path, `${field}.${other}`, layers[other], why(interval));
+}
+
 /** Refuses a field. @throws UserError always. */
 export function refuse(path: string, field: string, value: unknown, why: string): never {
   const shown = value === undefined ? 'missing' : JSON.stringify(value);

@@ -1,7 +1,7 @@
 /** What the config.json of a SmolLM3 has beside a LLaMA's: layers without rotary embedding. */
 import { z } from 'zod';
 import { isRotated, type ModelConfig } from '../model/config.js';
-import { parse, refuse } from './hf-json.js';
+import { intervalOf, parse, refuse } from './hf-json.js';
 
 /** transformers' default where there is no list of layers. */
 const INTERVAL = 4;
@@ -24,22 +24,18 @@ export function readSmollm(path: string, json: Record<string, unknown>): Pick<Mo
   if (list.length < layers) {
     refuse(path, 'no_rope_layers', list, `there are ${list.length} of them, and ${layers} layers`);
   }
-  const first = list.indexOf(0) + 1;
-  if (first === 0 || first > layers) return {};
-  const expected = rotatedLayers({ numHiddenLayers: layers, nopeLayerInterval: first });
-  const other = expected.findIndex((value, i) => value !== list[i]);
-  if (other >= 0) {
-    const why = `only every ${first}th layer can be without rotary embedding where the first is number ${first}`;
-    refuse(path, `no_rope_layers.${other}`, list[other], why);
-  }
-  return { nopeLayerInterval: first };
+  const interval = intervalOf(
+    path,
+    'no_rope_layers',
+    list.slice(0, layers),
+    0,
+    n => `only every ${n}th layer can be without rotary embedding where the first is number ${n}`,
+  );
+  return interval === undefined ? {} : { nopeLayerInterval: interval };
 }
-
-const rotatedLayers = (c: Pick<ModelConfig, 'numHiddenLayers' | 'nopeLayerInterval'>): (0 | 1)[] =>
-  Array.from({ length: c.numHiddenLayers }, (_, layer) => (isRotated(c, layer) ? 1 : 0));
 
 /** Returns the fields of a config.json that are SmolLM3's. */
 export const smollmConfig = (c: ModelConfig): Record<string, unknown> => ({
-  no_rope_layers: rotatedLayers(c),
+  no_rope_layers: Array.from({ length: c.numHiddenLayers }, (_, layer) => Number(isRotated(c, layer))),
   no_rope_layer_interval: c.nopeLayerInterval,
 });

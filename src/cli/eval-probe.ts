@@ -88,12 +88,8 @@ async function readPool(path: string, model: { readonly folder: string; readonly
   if (verify) await checkDataFolder(path, file => !/^train-/.test(file));
   const dataset = TokenDataset.open(path);
   try {
-    dataset.checkTokenizerOf(model.folder);
-    const { rowsNeeded, index } = dataset;
-    if (rowsNeeded > model.vocabSize) {
-      throw new UserError(`'${path}' has a vocabulary of ${rowsNeeded}, larger than the model's of ${model.vocabSize}`);
-    }
-    return { ids: frequentHeldOutIds(dataset), start: index.startIds };
+    dataset.checkModel(model);
+    return { ids: frequentHeldOutIds(dataset), start: dataset.index.startIds };
   } finally {
     dataset.close();
   }

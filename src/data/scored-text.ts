@@ -45,13 +45,7 @@ export async function readHeldOutText(
 ): Promise<ScoredText> {
   const dataset = TokenDataset.open(folder);
   try {
-    dataset.checkTokenizerOf(model.folder);
-    const { rowsNeeded } = dataset;
-    if (rowsNeeded > model.vocabSize) {
-      throw new UserError(
-        `'${folder}' has a vocabulary of ${rowsNeeded}, larger than the model's of ${model.vocabSize}`,
-      );
-    }
+    dataset.checkModel(model);
     return await heldOutText(dataset);
   } finally {
     dataset.close();

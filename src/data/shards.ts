@@ -113,6 +113,7 @@ export class TokenDataset {
   readonly #train: SplitReader;
   readonly #heldOut: SplitReader;
   #largestId: number | undefined;
+  #rowsNeeded: number | undefined;
 
   private constructor(folder: string, index: TokenIndex) {
     this.folder = folder;
@@ -183,10 +184,28 @@ export class TokenDataset {
     return readText(join(this.folder, 'tokenizer.json'));
   }
 
-  /** The rows that a model needs for the ids, those of special tokens apart that are no mark of a document. */
-  get rowsNeeded(): number {
-    const { separatorId, startIds } = this.index;
-    return largestNeededId(this.tokenizerJson, [separatorId, ...startIds]).id + 1;
+  /**
+   * Returns the rows that a model needs for the ids, where it has fewer `rows`. Special tokens that are no mark of a
+   * document need none.
+   */
+  rowsBeyond(rows: number): number | undefined {
+    const { vocabSize, separatorId, startIds } = this.index;
+    if (vocabSize <= rows) return undefined;
+    this.#rowsNeeded ??= largestNeededId(this.tokenizerJson, [separatorId, ...startIds]).id + 1;
+    return this.#rowsNeeded > rows ? this.#rowsNeeded : undefined;
+  }
+
+  /**
+   * Checks that a model in a folder of its own can read the ids.
+   * @throws UserError as `checkTokenizerOf`, or when it has no rows for some.
+   */
+  checkModel(model: { readonly folder: string; readonly vocabSize: number }): void {
+    this.checkTokenizerOf(model.folder);
+    const needed = this.rowsBeyond(model.vocabSize);
+    if (needed === undefined) return;
+    throw new UserError(
+      `'${this.folder}' has a vocabulary of ${needed}, larger than the model's of ${model.vocabSize}`,
+    );
   }
 
   /**

@@ -36,8 +36,8 @@ export interface ResolveContext {
 export function resolveRun(config: RunConfig, { data, maxBindingBytes, from }: ResolveContext): ResolvedRun {
   const index = data.sources[0]!.tokens.index;
   const model = from ? continuedModel(config, from) : newModel(config, index.vocabSize);
-  const { rowsNeeded } = data.sources[0]!.tokens;
-  if (rowsNeeded > model.vocabSize) {
+  const rowsNeeded = data.sources[0]!.tokens.rowsBeyond(model.vocabSize);
+  if (rowsNeeded !== undefined) {
     throw new UserError(
       `the data's vocabulary of ${rowsNeeded} is larger than the model's of ${model.vocabSize}; ` +
         `${from ? "tokenize with the checkpoint's tokenizer" : 'raise vocabSize'}`,
